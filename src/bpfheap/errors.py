@@ -1,0 +1,171 @@
+"""Every exception a user can meet. Imports nothing of the project.
+
+Each error knows where it belongs (file and line of the BPF program, if there is one), says
+what is wrong in one line, and what to change in `hint`. The command line prints `str(error)`
+and exits with `exit_code`; nothing here ever reaches a user as a traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class BpfheapError(Exception):
+    """Base of all errors.
+
+    `message` is one line. `file` and `line` (1-based) point into the user's source or name the
+    input file. `hint` says what to change.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.file = file
+        self.line = line
+        self.hint = hint
+
+    def at(self, file: str | None, line: int | None = None) -> BpfheapError:
+        """Fill in the place where it is not known yet; returns self, to be raised."""
+        if self.file is None:
+            self.file = file
+        if self.line is None:
+            self.line = line
+        return self
+
+    def __str__(self) -> str:
+        place = ""
+        if self.file is not None:
+            place = f"{self.file}:{self.line}: " if self.line is not None else f"{self.file}: "
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}{self.message}{hint}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The `error` object of the command line's JSON; subclasses add fields."""
+        return {
+            "type": type(self).__name__,
+            "message": self.message,
+            "file": self.file,
+            "line": self.line,
+            "hint": self.hint,
+        }
+
+
+class UsageError(BpfheapError):
+    """The call itself is wrong: unknown program, policy, machine, missing file."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class CompileError(BpfheapError):
+    """clang refused the source, or there is no clang. `diagnostics` is clang's own output."""
+
+    def __init__(self, message: str, *, diagnostics: str = "", **where: Any) -> None:
+        super().__init__(message, **where)
+        self.diagnostics = diagnostics
+
+
+class FormatError(BpfheapError):
+    """An input file does not follow its format."""
+
+
+class ElfError(FormatError):
+    """Not a BPF ELF object, or a broken one."""
+
+
+class BtfError(FormatError):
+    """Broken or unusable BTF."""
+
+
+class RelocationError(FormatError):
+    """A relocation (ELF or CO-RE) that cannot be resolved."""
+
+
+class InsnError(FormatError):
+    """Bytes that are no instruction of RFC 9669. `insn` is the slot's index."""
+
+    def __init__(self, message: str, *, insn: int | None = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.insn = insn
+
+
+class AsmError(FormatError):
+    """Assembly text that cannot be assembled."""
+
+
+class VerifierError(BpfheapError):
+    """A program was rejected.
+
+    `insn` is the slot's index in the linked program, `register` the register in question
+    ("r1") or None, `source` the text of the C line, `log` the whole verifier log.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        program: str = "",
+        insn: int | None = None,
+        register: str | None = None,
+        source: str | None = None,
+        log: str = "",
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.program = program
+        self.insn = insn
+        self.register = register
+        self.source = source
+        self.log = log
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **super().to_json(),
+            "insn": self.insn,
+            "register": self.register,
+            "source": self.source,
+        }
+
+
+class LoadRefused(BpfheapError):
+    """The policy does not admit a program, or a map of that name exists with another type."""
+
+
+class MapError(BpfheapError):
+    """A map operation failed the way the kernel's would. `errno_name` is e.g. "E2BIG"."""
+
+    def __init__(self, message: str, *, errno_name: str, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.errno_name = errno_name
+
+
+class Violation(BpfheapError):
+    """The model machine saw a memory error. This is a finding about the programs, or about the
+    policy, never about the machine.
+
+    `kind` is "use-after-free", "double-free", "out-of-bounds", "leak", "invalid-access" or
+    "bad-call". `life` tells the object's life, oldest first, a sentence each, with source lines.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        life: tuple[str, ...] = (),
+        **where: Any,
+    ) -> None:
+        super().__init__(message, **where)
+        self.kind = kind
+        self.life = life
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "kind": self.kind, "life": list(self.life)}

@@ -1,0 +1,152 @@
+"""What the runtime asks of a machine. A machine knows memory and execution and nothing of
+policies, descriptors or reference counts: the runtime decides *when*, the machine does it.
+
+All ids (maps, programs, allocators) are given by the runtime: small positive integers that are
+never used twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
+
+#: The allocator behind bpf_obj_new; every machine has it from the start.
+GLOBAL_ALLOCATOR_ID = 0
+
+
+class Context(StrEnum):
+    """What a program runs in. An nmi may interrupt anything on its own CPU."""
+
+    TASK = "task"
+    IRQ = "irq"
+    NMI = "nmi"
+
+
+@dataclass(frozen=True, slots=True)
+class AllocatorStats:
+    """`live` objects are owned by programs, maps or other objects; `cached` are free and kept."""
+
+    live: int
+    peak: int
+    cached: int
+    bytes: int
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class KptrValue:
+    """A non-NULL kptr found in a map value: at `path` (byte `offset`), an object of `allocator`.
+
+    `object` names the object for people, such as "foo#1"."""
+
+    path: str
+    offset: int
+    object: str
+    type_name: str
+    allocator: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtCall:
+    """An execution stopped before a helper or kfunc call; `step` again performs it."""
+
+    name: str
+    slot: int
+    line: SourceLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An execution ended with r0 = `retval` (unsigned 64 bits)."""
+
+    retval: int
+
+
+Stop = AtCall | Done
+
+
+class Machine(Protocol):
+    """Every method may raise Violation where the machine sees a memory error."""
+
+    name: str
+    printk: list[str]
+    #: What objects and maps went through, a sentence each, oldest first.
+    history: list[str]
+
+    # -- allocators: live from create to destroy; close is when the allocator map goes.
+    def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
+        """`capacity` objects are prefilled and guaranteed (0: none)."""
+
+    def allocator_close(self, allocator: int) -> None:
+        """Nothing can be allocated any more; caches are drained; live objects stay."""
+
+    def allocator_destroy(self, allocator: int, why: str) -> None:
+        """Give everything back. Objects still reachable dangle from here on. `why` is for the
+        life of such an object ("the last map that held a reference, M1, was freed")."""
+
+    def allocator_stats(self, allocator: int) -> AllocatorStats: ...
+
+    def allocator_objects(self, allocator: int) -> tuple[tuple[str, ...], ...]:
+        """The lives of all live objects, oldest object first, each a tuple of sentences."""
+
+    def prefill(self, allocator: int, count: int) -> None:
+        """The next `count` allocations succeed, in any context."""
+
+    # -- maps
+    def map_create(
+        self, map_id: int, spec: MapSpec, allocator: int | None, inner: Mapping[int, int]
+    ) -> None:
+        """`allocator` is the id of the allocator that an allocator map names, else None; `inner`
+        is the initial content of a map of maps: slot to map id."""
+
+    def map_lookup(self, map_id: int, key: bytes, cpu: int | None = None) -> bytes | None:
+        """The value's bytes (kptr fields read as 0), None if absent. A map of maps gives the
+        inner map's id as 4 bytes. Per-CPU maps: all CPUs' values one after the other, each
+        rounded up to 8 bytes, or one CPU's."""
+
+    def map_kptrs(self, map_id: int, key: bytes) -> tuple[KptrValue, ...]:
+        """The non-NULL kptrs of one value."""
+
+    def map_update(self, map_id: int, key: bytes, value: bytes, flags: int = 0) -> None:
+        """Raises MapError (E2BIG, EEXIST, ENOENT, EINVAL). Old kptrs are freed, new ones NULL."""
+
+    def map_delete(self, map_id: int, key: bytes) -> None:
+        """Raises MapError (ENOENT, EINVAL)."""
+
+    def map_keys(self, map_id: int) -> tuple[bytes, ...]: ...
+
+    def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
+        """The maps that a map of maps holds now."""
+
+    def map_drain(self, map_id: int) -> list[bytes]:
+        """The records of a ring buffer that were not read yet, oldest first."""
+
+    def map_free(self, map_id: int) -> Iterator[str]:
+        """Walk the values, free their kptrs, then the map's memory. A generator: it stops before
+        each element, with that element's name, so that others can act in between."""
+
+    # -- programs
+    def program_load(self, program: int, spec: ProgramSpec, maps: Mapping[str, int]) -> None:
+        """`maps` gives the ids of all maps that the program's references name."""
+
+    def program_free(self, program: int) -> None: ...
+
+    # -- execution
+    def start(
+        self, program: int, ctx: bytes, *, cpu: int = 0, context: Context = Context.TASK
+    ) -> int:
+        """A new execution's id; nothing has run yet."""
+
+    def step(self, execution: int) -> Stop:
+        """Perform the call it stopped before, if any, and go on to the next one or the end. At the
+        end, objects that the execution still holds are a leak (Violation)."""
+
+    def executions(self) -> frozenset[int]:
+        """Those started and not done. One that raised Violation is done."""
+
+    def grace_period(self) -> None:
+        """Reclaim what no execution running since before it was retired can still see."""
