@@ -3,3 +3,196 @@
 Assembler, disassembler, verifier and interpreters look a slot up with `op_of` and dispatch on
 the row; none of them takes opcodes apart again.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bpfheap.errors import InsnError
+from bpfheap.isa.insn import Insn
+
+# Instruction classes (RFC 9669 table 2).
+LD, LDX, ST, STX, ALU, JMP, JMP32, ALU64 = range(8)
+# Source bit (section 4): the operand is a register.
+X = 0x08
+# Load/store modes (table 12) and sizes (table 11).
+IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
+_SIZES = {8: 0x10, 16: 0x08, 32: 0x00, 64: 0x18}
+# Atomic modifier (section 5.3): the old value comes back.
+FETCH = 0x01
+
+
+class Kind(StrEnum):
+    """How a row is executed; each consumer has one branch per kind."""
+
+    ALU = "alu"  # dst = dst `name` operand
+    MOV = "mov"  # dst = operand, sign extended from `sx` bits if sx
+    NEG = "neg"
+    END = "end"  # byte order: le, be, bswap on `width` bits (16, 32, 64)
+    JA = "ja"  # offset in off (width 64) or imm (width 32: gotol)
+    JCOND = "jcond"
+    CALL_HELPER = "call-helper"
+    CALL_LOCAL = "call-local"
+    CALL_KFUNC = "call-kfunc"
+    CALL_REG = "call-reg"  # callx: the helper's number is in register dst
+    EXIT = "exit"
+    LDDW = "lddw"  # two slots; `name` tells the meaning of the immediates
+    LOAD = "load"  # dst = *(uN *)(src + off); sign extended if sx
+    STORE_IMM = "store-imm"
+    STORE_REG = "store-reg"
+    ATOMIC = "atomic"
+    LEGACY = "legacy"  # packet access of classic BPF (section 5.4): known, never executed
+
+
+class Uses(StrEnum):
+    """The fields of a slot that an operation reads or that select it; all others must be 0."""
+
+    DST = "dst"
+    SRC = "src"
+    OFF = "off"
+    IMM = "imm"
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """One operation.
+
+    `name`: add sub mul div sdiv or and lsh rsh neg mod smod xor mov arsh; le be bswap; ja;
+    jeq jgt jge jset jne jsgt jsge jlt jle jslt jsle; call exit; lddw map map_value var func
+    map_idx map_idx_value; ldx st stx; xchg cmpxchg (and add or and xor) for atomics.
+    `width`: bits that are operated on (32, 64), or the access size in bits.
+    `reg`: the operand is register src, else imm. `sx`: bits to sign extend from, or 0.
+    `fetch`: an atomic that returns the old value.
+    `select`: the (field, value) pairs that tell this row from others with the same opcode.
+    """
+
+    name: str
+    kind: Kind
+    opcode: int
+    width: int = 64
+    reg: bool = False
+    sx: int = 0
+    fetch: bool = False
+    uses: frozenset[Uses] = frozenset()
+    select: tuple[tuple[Uses, int], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The access size in bytes of a load, store or atomic."""
+        return self.width // 8
+
+
+_D, _S, _O, _I = Uses.DST, Uses.SRC, Uses.OFF, Uses.IMM
+
+# name -> (code, off that selects it): table 3.
+_ALU_CODES = {
+    "add": (0x00, 0), "sub": (0x10, 0), "mul": (0x20, 0), "div": (0x30, 0), "sdiv": (0x30, 1),
+    "or": (0x40, 0), "and": (0x50, 0), "lsh": (0x60, 0), "rsh": (0x70, 0), "mod": (0x90, 0),
+    "smod": (0x90, 1), "xor": (0xA0, 0), "arsh": (0xC0, 0),
+}  # fmt: skip
+# Table 6.
+_JUMP_CODES = {
+    "jeq": 0x10, "jgt": 0x20, "jge": 0x30, "jset": 0x40, "jne": 0x50, "jsgt": 0x60,
+    "jsge": 0x70, "jlt": 0xA0, "jle": 0xB0, "jslt": 0xC0, "jsle": 0xD0,
+}  # fmt: skip
+# Tables 13 and 14: name -> (imm, the old value comes back).
+_ATOMIC_CODES = {
+    ("add", False): 0x00, ("or", False): 0x40, ("and", False): 0x50, ("xor", False): 0xA0,
+    ("add", True): 0x01, ("or", True): 0x41, ("and", True): 0x51, ("xor", True): 0xA1,
+    ("xchg", True): 0xE0 | FETCH, ("cmpxchg", True): 0xF0 | FETCH,
+}  # fmt: skip
+# Table 15: the src field of a wide instruction -> what its immediates mean.
+_LDDW_KINDS = ("lddw", "map", "map_value", "var", "func", "map_idx", "map_idx_value")
+
+
+def _rows() -> list[Op]:
+    rows: list[Op] = []
+
+    def row(
+        name: str, kind: Kind, opcode: int, width: int = 64, *uses: Uses, reg: bool = False,
+        sx: int = 0, fetch: bool = False, **select: int,
+    ) -> None:  # fmt: skip
+        chosen = tuple((Uses(f), v) for f, v in select.items())
+        used = frozenset(uses) | {f for f, _ in chosen}
+        rows.append(Op(name, kind, opcode, width, reg, sx, fetch, used, chosen))
+
+    for cls, width in ((ALU64, 64), (ALU, 32)):
+        for name, (code, off) in _ALU_CODES.items():
+            row(name, Kind.ALU, code | cls, width, _D, _I, off=off)
+            row(name, Kind.ALU, code | cls | X, width, _D, _S, reg=True, off=off)
+        row("neg", Kind.NEG, 0x80 | cls, width, _D)
+        row("mov", Kind.MOV, 0xB0 | cls, width, _D, _I)
+        row("mov", Kind.MOV, 0xB0 | cls | X, width, _D, _S, reg=True, off=0)
+        for sx in (8, 16, 32)[: 3 if width == 64 else 2]:
+            row("mov", Kind.MOV, 0xB0 | cls | X, width, _D, _S, reg=True, sx=sx, off=sx)
+    for bits in (16, 32, 64):
+        row("le", Kind.END, 0xD0 | ALU, bits, _D, imm=bits)
+        row("be", Kind.END, 0xD0 | ALU | X, bits, _D, imm=bits)
+        row("bswap", Kind.END, 0xD0 | ALU64, bits, _D, imm=bits)
+    row("ja", Kind.JA, 0x00 | JMP, 64, _O)
+    row("ja", Kind.JA, 0x00 | JMP32, 32, _I)
+    for cls, width in ((JMP, 64), (JMP32, 32)):
+        for name, code in _JUMP_CODES.items():
+            row(name, Kind.JCOND, code | cls, width, _D, _O, _I)
+            row(name, Kind.JCOND, code | cls | X, width, _D, _S, _O, reg=True)
+    row("call", Kind.CALL_HELPER, 0x80 | JMP, 64, _I, src=0)
+    row("call", Kind.CALL_LOCAL, 0x80 | JMP, 64, _I, src=1)
+    # The kernel keeps the index of a module's BTF in off.
+    row("call", Kind.CALL_KFUNC, 0x80 | JMP, 64, _I, _O, src=2)
+    row("callx", Kind.CALL_REG, 0x80 | JMP | X, 64, _D)
+    row("exit", Kind.EXIT, 0x90 | JMP)
+    for src, name in enumerate(_LDDW_KINDS):
+        row(name, Kind.LDDW, IMM | _SIZES[64] | LD, 64, _D, _I, src=src)
+    for bits, size in _SIZES.items():
+        row("ldx", Kind.LOAD, MEM | size | LDX, bits, _D, _S, _O)
+        row("st", Kind.STORE_IMM, MEM | size | ST, bits, _D, _O, _I)
+        row("stx", Kind.STORE_REG, MEM | size | STX, bits, _D, _S, _O, reg=True)
+        if bits < 64:
+            row("ldx", Kind.LOAD, MEMSX | size | LDX, bits, _D, _S, _O, sx=bits)
+            row("ldabs", Kind.LEGACY, ABS | size | LD, bits, _I)
+            row("ldind", Kind.LEGACY, IND | size | LD, bits, _S, _I)
+    for bits in (32, 64):
+        for (name, fetch), imm in _ATOMIC_CODES.items():
+            opcode = ATOMIC | _SIZES[bits] | STX
+            row(name, Kind.ATOMIC, opcode, bits, _D, _S, _O, reg=True, fetch=fetch, imm=imm)
+    return rows
+
+
+#: Every operation there is.
+OPS: tuple[Op, ...] = tuple(_rows())
+
+_BY_OPCODE: dict[int, list[Op]] = {}
+for _op in OPS:
+    _BY_OPCODE.setdefault(_op.opcode, []).append(_op)
+
+
+def op_of(insn: Insn, slot: int | None = None) -> Op:
+    """The row of one slot. `slot` is for the error only.
+
+    The second slot of a wide instruction is not an instruction (opcode 0): callers skip it.
+    Raises InsnError for an unknown opcode, for a field value that selects nothing, for a register
+    above r10, and for a field that is not 0 although the operation does not use it.
+    """
+    rows = _BY_OPCODE.get(insn.opcode)
+    if rows is None:
+        raise InsnError(f"unknown opcode 0x{insn.opcode:02x}", insn=slot)
+    for op in rows:
+        if all(getattr(insn, f) == v for f, v in op.select):
+            break
+    else:
+        fields = sorted({f"{f}={getattr(insn, f)}" for op in rows for f, _ in op.select})
+        raise InsnError(
+            f"opcode 0x{insn.opcode:02x} ({rows[0].name}) is not defined for {', '.join(fields)}",
+            insn=slot,
+        )
+    for use in Uses:
+        if use not in op.uses and getattr(insn, use) != 0:
+            raise InsnError(
+                f"{op.name} (opcode 0x{insn.opcode:02x}) does not use field {use}, "
+                f"but it is {getattr(insn, use)}",
+                insn=slot,
+            )
+    if insn.dst > 10 or insn.src > 10:
+        raise InsnError(f"{op.name} names register r{max(insn.dst, insn.src)}", insn=slot)
+    return op

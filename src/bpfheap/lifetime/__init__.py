@@ -1,0 +1,1 @@
+"""What keeps an allocator alive: the policies. Knows flows and events, no memory."""

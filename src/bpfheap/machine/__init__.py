@@ -1,0 +1,1 @@
+"""Memory and execution. Knows no policies."""

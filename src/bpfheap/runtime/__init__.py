@@ -1,0 +1,1 @@
+"""Objects, references, descriptors, pins, grace periods. Knows no memory layout."""

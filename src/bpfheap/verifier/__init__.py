@@ -1,0 +1,1 @@
+"""Is one program safe, and which flows does it have? Knows no other program and no policy."""
