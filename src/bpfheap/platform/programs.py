@@ -1,0 +1,123 @@
+"""Program types: which section names select them and what their context holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CtxKind(StrEnum):
+    """What a load of a context field gives."""
+
+    SCALAR = "scalar"
+    PACKET = "packet"  # pointers into the packet: data, data_end, data_meta
+
+
+@dataclass(frozen=True, slots=True)
+class CtxField:
+    """`narrow`: may be read in smaller pieces (bpf_ctx_narrow_access_ok)."""
+
+    name: str
+    offset: int
+    size: int
+    kind: CtxKind = CtxKind.SCALAR
+    writable: bool = False
+    narrow: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramType:
+    """`sections` are the names libbpf knows, exact or followed by "/...".
+
+    `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context may be read (and written,
+    where `ctx_writable`): tracing contexts and syscall programs; else only `fields`.
+    `number` is enum bpf_prog_type's.
+    """
+
+    name: str
+    number: int
+    sections: tuple[str, ...]
+    ctx_struct: str
+    ctx_size: int
+    fields: tuple[CtxField, ...] = ()
+    raw_ctx: bool = False
+    ctx_writable: bool = False
+    sleepable: bool = False
+
+
+def _words(*names: str, start: int = 0, writable: frozenset[str] = frozenset()) -> list[CtxField]:
+    """Consecutive __u32 fields; "" skips one, "name[5]" takes five."""
+    fields: list[CtxField] = []
+    at = start
+    for name in names:
+        base, _, count = name.partition("[")
+        words = int(count.rstrip("]")) if count else 1
+        for i in range(words):
+            if base:
+                label = f"{base}[{i}]" if count else base
+                fields.append(CtxField(label, at, 4, writable=base in writable))
+            at += 4
+    return fields
+
+
+_SKB_WRITABLE = frozenset({"mark", "priority", "tc_index", "cb", "tc_classid", "queue_mapping"})
+
+# struct __sk_buff (uapi/linux/bpf.h) up to data_meta; pointers into the packet are 4 bytes wide.
+_SKB_FIELDS = (
+    *_words(
+        "len", "pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci",
+        "vlan_proto", "priority", "ingress_ifindex", "ifindex", "tc_index", "cb[5]", "hash",
+        "tc_classid", writable=_SKB_WRITABLE,
+    ),
+    CtxField("data", 76, 4, CtxKind.PACKET, narrow=False),
+    CtxField("data_end", 80, 4, CtxKind.PACKET, narrow=False),
+    *_words("napi_id", start=84),
+    CtxField("data_meta", 140, 4, CtxKind.PACKET, narrow=False),
+    CtxField("tstamp", 152, 8, writable=True),
+    *_words("wire_len", "gso_segs", start=160),
+    *_words("gso_size", start=176),
+)  # fmt: skip
+
+_XDP_FIELDS = (
+    CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
+    CtxField("data_end", 4, 4, CtxKind.PACKET, narrow=False),
+    CtxField("data_meta", 8, 4, CtxKind.PACKET, narrow=False),
+    *_words("ingress_ifindex", "rx_queue_index", "egress_ifindex", start=12),
+)
+
+PROGRAM_TYPES: tuple[ProgramType, ...] = (
+    ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SKB_FIELDS),
+    ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
+                "pt_regs", 168, raw_ctx=True),
+    ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
+                "__sk_buff", 192, _SKB_FIELDS),
+    ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True),
+    ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS),
+    ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, raw_ctx=True),
+    ProgramType("cgroup_skb", 8, ("cgroup_skb", "cgroup/skb"), "__sk_buff", 192, _SKB_FIELDS),
+    ProgramType("raw_tracepoint", 17, ("raw_tracepoint", "raw_tp"), "bpf_raw_tracepoint_args",
+                96, raw_ctx=True),
+    ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=True, ctx_writable=True,
+                sleepable=True),
+)  # fmt: skip
+
+BY_NAME: dict[str, ProgramType] = {t.name: t for t in PROGRAM_TYPES}
+
+
+def program_type(section: str) -> ProgramType | None:
+    """The type that a section's name selects, None if none does. A leading "?" (not loaded by
+    default) and a suffix ".s" (sleepable) are libbpf's."""
+    name = section.removeprefix("?")
+    for row in PROGRAM_TYPES:
+        for prefix in row.sections:
+            for spelled in (prefix, f"{prefix}.s"):
+                if name == spelled or name.startswith(f"{spelled}/"):
+                    return row
+    return None
+
+
+def may_sleep(section: str) -> bool:
+    """Whether programs of that section run in a sleepable context."""
+    row = program_type(section)
+    head = section.removeprefix("?").partition("/")[0]
+    return row is not None and (row.sleepable or head.endswith(".s"))
