@@ -96,7 +96,7 @@ class ProgramSpec:
 
     `insns` are slots with CO-RE relocations applied and local calls resolved (`imm` is relative,
     as the kernel wants it); `refs` maps a slot to what its immediate refers to; `lines` maps a
-    slot to its source line for each slot at which .BTF.ext starts one, in increasing order of slots.
+    slot to its source line for each slot at which .BTF.ext starts one, in increasing order.
     """
 
     name: str

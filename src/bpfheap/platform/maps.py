@@ -28,6 +28,9 @@ class MapFlag(IntFlag):
 ANY, NOEXIST, EXIST = 0, 1, 2
 
 
+_NO_FLAGS = MapFlag(0)
+
+
 @dataclass(frozen=True, slots=True)
 class MapType:
     """`number` as in enum bpf_map_type. `outer`: its values are maps. `key_size` is the only one
@@ -42,7 +45,7 @@ class MapType:
     per_cpu: bool = False
     outer: bool = False
     kptrs: bool = False
-    flags: MapFlag = MapFlag(0)
+    flags: MapFlag = _NO_FLAGS
 
     @property
     def c_name(self) -> str:

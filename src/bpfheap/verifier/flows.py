@@ -1,4 +1,4 @@
-"""Flows: what a program does with owned objects, over all its paths (the lifetime layer's facts)."""
+"""Flows: what a program does with owned objects, over all its paths; facts for policies."""
 
 from __future__ import annotations
 
