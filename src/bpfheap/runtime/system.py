@@ -1,0 +1,480 @@
+"""The rules of life: objects, references, descriptors, pins, grace periods (design, section 4).
+
+A `System` is what a kernel is to BPF: every operation of bpf(2) is a method, and what the kernel
+does later, after a grace period, is a step of its own (`grace_period`), so that tests and the
+explorer decide when it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bpfheap.btf import Btf
+from bpfheap.btf.identity import why_different
+from bpfheap.errors import LoadRefused, UsageError, Violation
+from bpfheap.lifetime import FieldId, FlowFact, LoadFacts, Policy
+from bpfheap.platform.maps import ALLOCATOR_NUMBER
+from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done, Machine, Stop
+from bpfheap.runtime.objects import (
+    AllocatorObject,
+    BtfObject,
+    Deferred,
+    Handle,
+    MapObject,
+    ProgramObject,
+    Type,
+)
+from bpfheap.spec import MapSpec, ProgramSpec
+from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, Holder
+from bpfheap.verifier.verdict import Verdict
+
+
+class Identity(NamedTuple):
+    """How types of two objects are compared; see btf.identity."""
+
+    strict: bool = False
+
+
+class System:
+    """All objects of one runtime, on one machine, under one policy.
+
+    Descriptors are small integers. Methods that take one raise UsageError for a descriptor that
+    is closed or of another type; all may raise Violation, when the machine sees a memory error.
+    """
+
+    def __init__(self, policy: Policy, machine: Machine, identity: Identity = Identity()) -> None:
+        self.policy = policy
+        self.machine = machine
+        self.identity = identity
+        self.maps: dict[int, MapObject] = {}
+        self.programs: dict[int, ProgramObject] = {}
+        self.allocators: dict[int, AllocatorObject] = {}
+        self.btfs: dict[int, BtfObject] = {}
+        self.fds: dict[int, Handle] = {}
+        self.pins: dict[str, Handle] = {}
+        self.deferred: tuple[Deferred, ...] = ()
+        self.running: dict[int, int] = {}
+        self.specs: dict[int, MapSpec] = {}
+        self._next_id = GLOBAL_ALLOCATOR_ID
+        self._next_fd = 2
+
+    # -- what policies and tools look at
+
+    def live(self, allocator: int) -> int:
+        return self.machine.allocator_stats(allocator).live
+
+    def map_name(self, map_id: int) -> str:
+        return self.maps[map_id].name
+
+    def allocator_name(self, allocator: int) -> str:
+        if allocator == GLOBAL_ALLOCATOR_ID:
+            return GLOBAL_ALLOCATOR
+        return self.allocators[allocator].name
+
+    def find_map(self, name: str) -> int | None:
+        """The map that a program naming `name` would get: as if all were pinned by name."""
+        for obj in self.maps.values():
+            if obj.name == name and not obj.freeing:
+                return obj.id
+        return None
+
+    def map_of(self, fd: int) -> MapObject:
+        return self.maps[self._handle(fd, Type.MAP).id]
+
+    def program_of(self, fd: int) -> ProgramObject:
+        return self.programs[self._handle(fd, Type.PROGRAM).id]
+
+    # -- BTF
+
+    def btf_load(self, btf: Btf) -> int:
+        """A descriptor of a new BTF object. The runtime keeps no types: maps and programs bring
+        their own; what counts here is how long the object lives."""
+        btf_id = self._new_id()
+        self.btfs[btf_id] = BtfObject(btf_id)
+        return self._open(Handle(Type.BTF, btf_id))
+
+    # -- maps
+
+    def map_create(self, spec: MapSpec, btf_fd: int, by_name: Mapping[str, int]) -> int:
+        """Create a map and give a descriptor. `by_name` are ids of maps that the definition may
+        name: initial inner maps and allocators.
+
+        Raises LoadRefused if the definition names a map that is not there or not an allocator.
+        """
+        btf = self._handle(btf_fd, Type.BTF).id
+        inner = {
+            slot: self._named(spec, name, by_name)
+            for slot, name in enumerate(spec.inner_names)
+            if name is not None
+        }
+        for inner_id in inner.values():
+            self._check_inner(spec, inner_id)
+        map_id = self._new_id()
+        allocator = None
+        if spec.type == ALLOCATOR_NUMBER:
+            allocator = self._new_id()
+            self.machine.allocator_create(allocator, spec.name, spec.max_entries)
+            self.allocators[allocator] = AllocatorObject(allocator, spec.name)
+        self.machine.map_create(map_id, spec, allocator, inner)
+        self.maps[map_id] = MapObject(
+            map_id,
+            spec.name,
+            btf,
+            allocator=allocator,
+            kptr_allocator=self._named_allocator(spec, spec.kptr_allocator, by_name),
+            elem_allocator=self._named_allocator(spec, spec.elem_allocator, by_name),
+        )
+        self.specs[map_id] = spec
+        self._btf_refs(btf, +1)
+        for inner_id in inner.values():
+            self._map_refs(inner_id, +1)
+        self._note(f"{spec.name} was created")
+        return self._open(Handle(Type.MAP, map_id))
+
+    def map_open(self, map_id: int) -> int:
+        """One more descriptor of a map."""
+        return self._open(Handle(Type.MAP, map_id))
+
+    def agree(self, map_id: int, spec: MapSpec) -> str | None:
+        """Why a definition does not describe an existing map, None if it does: maps of one name
+        are one map only if type, sizes, flags and value types agree all the way down."""
+        return why_other_map(self.specs[map_id], spec, strict=self.identity.strict)
+
+    def map_update(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
+        """From user space. For a map of maps, `value` is a descriptor of the inner map, as 4
+        bytes. Raises MapError."""
+        obj = self.map_of(fd)
+        if not MAP_TYPE[self.specs[obj.id].type].outer:
+            self.machine.map_update(obj.id, key, value, flags)
+            self._settle(f"{obj.name} was updated")
+            return
+        inner = self.map_of(int.from_bytes(value, "little"))
+        self._check_inner(self.specs[obj.id], inner.id)
+        old = self.machine.map_lookup(obj.id, key)
+        self.machine.map_update(obj.id, key, inner.id.to_bytes(4, "little"), flags)
+        self._map_refs(inner.id, +1)
+        self._note(f"{inner.name} went into {obj.name}")
+        self._drop_inner(obj, old)
+
+    def map_delete(self, fd: int, key: bytes) -> None:
+        """From user space. Raises MapError."""
+        obj = self.map_of(fd)
+        outer = MAP_TYPE[self.specs[obj.id].type].outer
+        old = self.machine.map_lookup(obj.id, key) if outer else None
+        self.machine.map_delete(obj.id, key)
+        self._drop_inner(obj, old)
+        self._settle(f"an element of {obj.name} was deleted")
+
+    # -- programs
+
+    def program_load(
+        self, spec: ProgramSpec, verdict: Verdict, btf_fd: int, by_name: Mapping[str, int]
+    ) -> int:
+        """Load a verified program and give a descriptor. `by_name` are the ids of the maps that
+        its code names.
+
+        Raises the verdict's VerifierError, or LoadRefused with the policy's reason.
+        """
+        if verdict.error is not None:
+            raise verdict.error
+        names = dict.fromkeys(ref.name for ref in spec.refs.values() if ref.name in by_name)
+        used = {name: by_name[name] for name in names}
+        program = self._new_id()
+        facts = self._facts(program, spec, verdict, self._handle(btf_fd, Type.BTF).id, used)
+        reason = self.policy.refuse(facts, self)
+        if reason is not None:
+            self._note(f"{spec.name} was refused: {reason}")
+            raise LoadRefused(
+                f"policy {self.policy.name} refuses program {spec.name}: {reason}", file=spec.file
+            )
+        self.machine.program_load(program, spec, used)
+        self.programs[program] = ProgramObject(program, spec.name, facts.btf, facts.maps)
+        for map_id in facts.maps:
+            self._map_refs(map_id, +1)
+        self._btf_refs(facts.btf, +1)
+        self.policy = self.policy.loaded(facts, self)
+        self._note(f"{spec.name} was loaded")
+        return self._open(Handle(Type.PROGRAM, program))
+
+    def start(
+        self, fd: int, ctx: bytes = b"", *, cpu: int = 0, context: Context = Context.TASK
+    ) -> int:
+        """An execution's id; `step` moves it. A descriptor is needed to start, not to go on."""
+        program = self.program_of(fd)
+        execution = self.machine.start(program.id, ctx, cpu=cpu, context=context)
+        self.running[execution] = program.id
+        self._note(f"{program.name} runs")
+        return execution
+
+    def step(self, execution: int) -> Stop:
+        """On to the next helper call or the end."""
+        try:
+            stop = self.machine.step(execution)
+        except Exception:
+            self._finished(execution)
+            raise
+        if isinstance(stop, Done):
+            self._finished(execution)
+        self._settle("the last object was freed")
+        return stop
+
+    def run(
+        self, fd: int, ctx: bytes = b"", *, cpu: int = 0, context: Context = Context.TASK
+    ) -> int:
+        """Run from start to end without a break; gives r0."""
+        execution = self.start(fd, ctx, cpu=cpu, context=context)
+        while not isinstance(stop := self.step(execution), Done):
+            pass
+        return stop.retval
+
+    # -- descriptors and pins
+
+    def close(self, fd: int) -> None:
+        """Give a descriptor back; the object goes when nothing else holds it."""
+        self._release_user(self._handle(fd), closing=fd)
+
+    def pin(self, fd: int, path: str) -> None:
+        """Keep an object under a name. Raises UsageError if the name is taken."""
+        if path in self.pins:
+            raise UsageError(f"{path} is pinned already", hint="unpin it first")
+        handle = self._handle(fd)
+        self.pins[path] = handle
+        self._users(handle, +1)
+
+    def open_pin(self, path: str) -> int:
+        """A descriptor of a pinned object."""
+        if path not in self.pins:
+            raise UsageError(f"nothing is pinned as {path}")
+        return self._open(self.pins[path])
+
+    def unpin(self, path: str) -> None:
+        """Raises UsageError if nothing is pinned there."""
+        if path not in self.pins:
+            raise UsageError(f"nothing is pinned as {path}")
+        self._release_user(self.pins[path], unpinning=path)
+
+    # -- grace periods
+
+    def grace_period(self) -> bool:
+        """One grace period passes: free what waited for executions that are over. Whether
+        anything was freed. What this frees may leave more to free, after another one."""
+        self.machine.grace_period()
+        ready = [d for d in self.deferred if not d.readers]
+        self.deferred = tuple(d for d in self.deferred if d.readers)
+        for done in ready:
+            if done.handle.type is Type.PROGRAM:
+                self._free_program(done.handle.id)
+            else:
+                self._free_map(done.handle.id)
+        self._settle("a grace period passed")
+        return bool(ready)
+
+    # -- inside
+
+    def _new_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def _note(self, sentence: str) -> None:
+        self.machine.history.append(sentence)
+
+    def _open(self, handle: Handle) -> int:
+        self._next_fd += 1
+        self.fds[self._next_fd] = handle
+        self._users(handle, +1)
+        return self._next_fd
+
+    def _handle(self, fd: int, expected: Type | None = None) -> Handle:
+        handle = self.fds.get(fd)
+        if handle is None:
+            raise UsageError(f"descriptor {fd} is not open")
+        if expected is not None and handle.type is not expected:
+            raise UsageError(f"descriptor {fd} is a {handle.type}, not a {expected}")
+        return handle
+
+    def _users(self, handle: Handle, change: int) -> None:
+        """Count a descriptor or a pin; the last one gone lets the object go."""
+        match handle.type:
+            case Type.BTF:
+                self._btf_refs(handle.id, change)
+            case Type.MAP:
+                obj = self.maps[handle.id]
+                self.maps[handle.id] = obj._replace(users=obj.users + change)
+                self._maybe_free_map(handle.id)
+            case Type.PROGRAM:
+                program = self.programs[handle.id]
+                self.programs[handle.id] = program._replace(users=program.users + change)
+                if program.users + change == 0:
+                    self.programs[handle.id] = self.programs[handle.id]._replace(unloading=True)
+                    self._note(f"{program.name} was unloaded")
+                    self._defer(handle)
+
+    def _release_user(
+        self, handle: Handle, *, closing: int | None = None, unpinning: str | None = None
+    ) -> None:
+        if closing is not None:
+            del self.fds[closing]
+        if unpinning is not None:
+            del self.pins[unpinning]
+        self._users(handle, -1)
+
+    def _btf_refs(self, btf: int, change: int) -> None:
+        obj = self.btfs[btf]
+        self.btfs[btf] = obj._replace(refs=obj.refs + change)
+        if obj.refs + change == 0:
+            del self.btfs[btf]
+            self.policy = self.policy.btf_freed(btf, self)
+            self._settle("the BTF was freed")
+
+    def _map_refs(self, map_id: int, change: int) -> None:
+        obj = self.maps[map_id]
+        self.maps[map_id] = obj._replace(refs=obj.refs + change)
+        self._maybe_free_map(map_id)
+
+    def _maybe_free_map(self, map_id: int) -> None:
+        obj = self.maps[map_id]
+        if obj.users == 0 and obj.refs == 0 and not obj.freeing:
+            self.maps[map_id] = obj._replace(freeing=True)
+            self._defer(Handle(Type.MAP, map_id))
+
+    def _defer(self, handle: Handle) -> None:
+        self.deferred = (*self.deferred, Deferred(handle, frozenset(self.running)))
+
+    def _finished(self, execution: int) -> None:
+        self.running.pop(execution, None)
+        self.deferred = tuple(d._replace(readers=d.readers - {execution}) for d in self.deferred)
+
+    def _free_program(self, program: int) -> None:
+        obj = self.programs.pop(program)
+        self.machine.program_free(program)
+        self.policy = self.policy.unloaded(program, self)
+        for map_id in obj.maps:
+            self._map_refs(map_id, -1)
+        self._btf_refs(obj.btf, -1)
+        self._settle(f"{obj.name} was freed")
+
+    def _free_map(self, map_id: int) -> None:
+        """Values first, then the policy, then the references, then the BTF."""
+        obj = self.maps[map_id]
+        inner = self.machine.map_inner_ids(map_id)
+        self._note(f"{obj.name} is freed")
+        for _ in self.machine.map_free(map_id):
+            pass
+        self.policy = self.policy.map_freed(map_id, self)
+        del self.maps[map_id], self.specs[map_id]
+        if obj.allocator is not None:
+            owned = self.allocators[obj.allocator]
+            self.allocators[obj.allocator] = owned._replace(closed=True)
+            self.machine.allocator_close(obj.allocator)
+        for inner_id in inner:
+            self._map_refs(inner_id, -1)
+        self._settle(f"{obj.name} was freed")
+        self._btf_refs(obj.btf, -1)
+
+    def _drop_inner(self, outer: MapObject, old: bytes | None) -> None:
+        if old is not None:
+            inner = int.from_bytes(old, "little")
+            self._note(f"{self.maps[inner].name} left {outer.name}")
+            self._map_refs(inner, -1)
+
+    def _settle(self, event: str) -> None:
+        """Destroy the allocators that nothing keeps any more."""
+        for allocator in [a for a in self.allocators.values() if a.closed]:
+            if not self.policy.waits_for(allocator.id, self):
+                self.machine.allocator_destroy(
+                    allocator.id,
+                    f"its map was gone and policy {self.policy.name} kept it for nothing more "
+                    f"once {event}",
+                )
+                del self.allocators[allocator.id]
+                self.policy = self.policy.allocator_destroyed(allocator.id)
+
+    def _named(self, spec: MapSpec, name: str, by_name: Mapping[str, int]) -> int:
+        if name not in by_name:
+            raise LoadRefused(f"map {spec.name} names map {name}, which is not there")
+        return by_name[name]
+
+    def _named_allocator(
+        self, spec: MapSpec, name: str | None, by_name: Mapping[str, int]
+    ) -> int | None:
+        if name is None:
+            return None
+        allocator = self.maps[self._named(spec, name, by_name)].allocator
+        if allocator is None:
+            raise LoadRefused(f"map {spec.name} names {name} as its allocator, which is none")
+        return allocator
+
+    def _check_inner(self, outer: MapSpec, inner_id: int) -> None:
+        template = outer.inner
+        inner = self.specs[inner_id]
+        why = (
+            "it has no template for inner maps"
+            if template is None
+            else why_other_map(template, inner, strict=self.identity.strict)
+        )
+        if why is not None:
+            raise LoadRefused(f"{inner.name} cannot be an inner map of {outer.name}: {why}")
+
+    def _facts(
+        self,
+        program: int,
+        spec: ProgramSpec,
+        verdict: Verdict,
+        btf: int,
+        used: Mapping[str, int],
+    ) -> LoadFacts:
+        flows = tuple(self._bind(flow, used) for flow in verdict.flows)
+        allocators = (self.maps[m].allocator for m in used.values())
+        return LoadFacts(
+            program,
+            spec.name,
+            btf,
+            tuple(used.values()),
+            tuple(a for a in allocators if a is not None),
+            flows,
+        )
+
+    def _bind(self, flow: Flow, used: Mapping[str, int]) -> FlowFact:
+        source: int | FieldId | None
+        if isinstance(flow.source, Field):
+            source = _bind_field(flow.source, used)
+        elif flow.source == GLOBAL_ALLOCATOR:
+            source = GLOBAL_ALLOCATOR_ID
+        elif flow.source is not None:
+            source = self.maps[used[flow.source]].allocator
+        else:
+            source = None
+        return FlowFact(flow.kind, source, flow.field and _bind_field(flow.field, used))
+
+
+def _bind_field(field: Field, used: Mapping[str, int]) -> FieldId:
+    owner = field.name if field.holder is Holder.TYPE else used[field.name]
+    return FieldId(field.holder, owner, field.path)
+
+
+def why_other_map(a: MapSpec, b: MapSpec, *, strict: bool = False) -> str | None:
+    """What keeps two definitions from describing one map, None if nothing does."""
+    for attribute in ("type", "key_size", "value_size", "max_entries", "flags"):
+        here, there = getattr(a, attribute), getattr(b, attribute)
+        if here != there:
+            return f"its {attribute} is {here} in one definition and {there} in the other"
+    for attribute in ("key", "value"):
+        ida, idb = getattr(a, attribute), getattr(b, attribute)
+        if bool(ida) != bool(idb):
+            return f"its {attribute} has a type in one definition and none in the other"
+        if ida:
+            why = why_different(a.btf, ida, b.btf, idb, strict=strict)
+            if why is not None:
+                return f"the types of its {attribute} differ: {why}"
+    if (a.inner is None) != (b.inner is None):
+        return "only one definition has a template for inner maps"
+    if a.inner is not None and b.inner is not None:
+        why = why_other_map(a.inner, b.inner, strict=strict)
+        if why is not None:
+            return f"the templates for inner maps differ: {why}"
+    return None
+
+
+__all__ = ["Identity", "System", "Violation", "why_other_map"]
