@@ -34,7 +34,7 @@ _NO_FLAGS = MapFlag(0)
 @dataclass(frozen=True, slots=True)
 class MapType:
     """`number` as in enum bpf_map_type. `outer`: its values are maps. `key_size` is the only one
-    allowed, None if free. `ops` are the operations that exist from programs and from user space.
+    allowed, None if free. `ops` are the operations that programs may ask for (check_map_func_compatibility).
     `kptrs`: values may hold kptr fields."""
 
     name: str
@@ -54,6 +54,7 @@ class MapType:
 
 _KEYED = frozenset({"lookup", "update", "delete", "iterate"})
 _ARRAY = frozenset({"lookup", "update", "iterate"})
+_LOOKUP = frozenset({"lookup"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 
 #: The allocator's number lies far above those of the kernel, which has no such type.
@@ -68,8 +69,8 @@ MAP_TYPES: tuple[MapType, ...] = (
             flags=_ACCESS | MapFlag.NO_PREALLOC),
     MapType("percpu_array", 6, Shape.ARRAY, _ARRAY, key_size=4, per_cpu=True, kptrs=True,
             flags=_ACCESS),
-    MapType("array_of_maps", 12, Shape.ARRAY, _KEYED, key_size=4, outer=True),
-    MapType("hash_of_maps", 13, Shape.HASH, _KEYED, outer=True, flags=MapFlag.NO_PREALLOC),
+    MapType("array_of_maps", 12, Shape.ARRAY, _LOOKUP, key_size=4, outer=True),
+    MapType("hash_of_maps", 13, Shape.HASH, _LOOKUP, outer=True, flags=MapFlag.NO_PREALLOC),
     MapType("ringbuf", 27, Shape.RING, frozenset({"output"}), key_size=0),
     MapType("allocator", ALLOCATOR_NUMBER, Shape.NONE, frozenset({"alloc"}), key_size=0),
 )  # fmt: skip

@@ -7,11 +7,12 @@ never used twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from bpfheap.btf import Btf
 from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
 
 #: The allocator behind bpf_obj_new; every machine has it from the start.
@@ -41,13 +42,18 @@ class AllocatorStats:
 class KptrValue:
     """A non-NULL kptr found in a map value: at `path` (byte `offset`), an object of `allocator`.
 
-    `object` names the object for people, such as "foo#1"."""
+    `object` names the object for people, such as "foo#1"; its type is the struct `type_id` of
+    `btf`; `data` are its bytes, and `nested` the kptrs in it."""
 
     path: str
     offset: int
     object: str
     type_name: str
     allocator: int
+    btf: Btf = field(compare=False, repr=False)
+    type_id: int = 0
+    data: bytes = b""
+    nested: tuple[KptrValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +131,9 @@ class Machine(Protocol):
     def map_drain(self, map_id: int) -> list[bytes]:
         """The records of a ring buffer that were not read yet, oldest first."""
 
-    def map_free(self, map_id: int) -> Iterator[str]:
-        """Walk the values, free their kptrs, then the map's memory. A generator: it stops before
-        each element, with that element's name, so that others can act in between."""
+    def map_free_step(self, map_id: int) -> bool:
+        """One step of freeing a map: free the kptrs of its next element, or, once all elements
+        were walked, the map's memory. True when the map is gone. Others may act in between."""
 
     # -- programs
     def program_load(self, program: int, spec: ProgramSpec, maps: Mapping[str, int]) -> None:

@@ -8,11 +8,11 @@ explorer decide when it happens.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from bpfheap.btf.identity import why_different
 
 from bpfheap.btf import Btf
-from bpfheap.btf.identity import why_different
-from bpfheap.errors import LoadRefused, UsageError, Violation
+from bpfheap.errors import LoadRefused, UsageError
 from bpfheap.lifetime import FieldId, FlowFact, LoadFacts, Policy
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
@@ -31,12 +31,6 @@ from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, Holder
 from bpfheap.verifier.verdict import Verdict
 
 
-class Identity(NamedTuple):
-    """How types of two objects are compared; see btf.identity."""
-
-    strict: bool = False
-
-
 class System:
     """All objects of one runtime, on one machine, under one policy.
 
@@ -44,10 +38,10 @@ class System:
     is closed or of another type; all may raise Violation, when the machine sees a memory error.
     """
 
-    def __init__(self, policy: Policy, machine: Machine, identity: Identity = Identity()) -> None:
+    def __init__(self, policy: Policy, machine: Machine, *, strict_identity: bool = False) -> None:
         self.policy = policy
         self.machine = machine
-        self.identity = identity
+        self.strict_identity = strict_identity
         self.maps: dict[int, MapObject] = {}
         self.programs: dict[int, ProgramObject] = {}
         self.allocators: dict[int, AllocatorObject] = {}
@@ -140,7 +134,7 @@ class System:
     def agree(self, map_id: int, spec: MapSpec) -> str | None:
         """Why a definition does not describe an existing map, None if it does: maps of one name
         are one map only if type, sizes, flags and value types agree all the way down."""
-        return why_other_map(self.specs[map_id], spec, strict=self.identity.strict)
+        return why_other_map(self.specs[map_id], spec, strict=self.strict_identity)
 
     def map_update(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
         """From user space. For a map of maps, `value` is a descriptor of the inner map, as 4
@@ -360,7 +354,7 @@ class System:
         obj = self.maps[map_id]
         inner = self.machine.map_inner_ids(map_id)
         self._note(f"{obj.name} is freed")
-        for _ in self.machine.map_free(map_id):
+        while not self.machine.map_free_step(map_id):
             pass
         self.policy = self.policy.map_freed(map_id, self)
         del self.maps[map_id], self.specs[map_id]
@@ -412,7 +406,7 @@ class System:
         why = (
             "it has no template for inner maps"
             if template is None
-            else why_other_map(template, inner, strict=self.identity.strict)
+            else why_other_map(template, inner, strict=self.strict_identity)
         )
         if why is not None:
             raise LoadRefused(f"{inner.name} cannot be an inner map of {outer.name}: {why}")
@@ -475,6 +469,3 @@ def why_other_map(a: MapSpec, b: MapSpec, *, strict: bool = False) -> str | None
         if why is not None:
             return f"the templates for inner maps differ: {why}"
     return None
-
-
-__all__ = ["Identity", "System", "Violation", "why_other_map"]

@@ -1,0 +1,211 @@
+"""Map keys and values as Python values, by BTF."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bpfheap.btf import Array, Btf, Datasec, Enum, Enum64, Float, Int, Ptr, Struct, Union, Var
+from bpfheap.errors import UsageError
+from bpfheap.runtime.machine import KptrValue
+
+_SIGNED = 1  # BTF_INT_SIGNED
+_BOOL = 4  # BTF_INT_BOOL
+_FLOATS = {2: "<e", 4: "<f", 8: "<d"}
+
+
+class StructValue(Mapping[str, Any]):
+    """A struct, union or data section: members by attribute or by key, as a mapping compares.
+
+    `name` is the type's name, `members` in the order of the definition; members of anonymous
+    structs appear as if they were the outer one's own, as in C.
+    """
+
+    __slots__ = ("_members", "_name")
+
+    def __init__(self, name: str, members: Mapping[str, Any]) -> None:
+        self._name = name
+        self._members = dict(members)
+
+    def __getitem__(self, member: str) -> Any:
+        return self._members[member]
+
+    def __getattr__(self, member: str) -> Any:
+        if not member.startswith("_") and member in self._members:
+            return self._members[member]
+        raise AttributeError(f"struct {self._name} has no member {member}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{k}={v!r}" for k, v in self._members.items())
+        return f"{self._name or 'struct'}({inside})"
+
+
+class ObjectValue(StructValue):
+    """An object that a kptr points at: its members as they are now. `object` names it for people
+    ("foo#1"), `allocator` is the allocator's id."""
+
+    __slots__ = ("allocator", "object")
+
+    def __init__(self, kptr: KptrValue) -> None:
+        shown = unpack(kptr.btf, kptr.type_id, kptr.data, kptr.nested)
+        super().__init__(kptr.type_name, shown if isinstance(shown, StructValue) else {})
+        self.object = kptr.object
+        self.allocator = kptr.allocator
+
+    def __repr__(self) -> str:
+        return f"<{self.object} {super().__repr__()}>"
+
+
+def unpack(
+    btf: Btf, type_id: int, data: bytes, kptrs: Sequence[KptrValue] = (), *, at: int = 0
+) -> Any:
+    """The value of a type at byte `at` of `data`. Integers and enums give int (or bool), char
+    arrays bytes up to the first NUL, other arrays lists, structs StructValue, kptrs an ObjectValue
+    or None, other pointers int."""
+    kind = btf[btf.resolve(type_id)]
+    match kind:
+        case Int():
+            raw = int.from_bytes(
+                data[at : at + kind.size], "little", signed=bool(kind.encoding & _SIGNED)
+            )
+            return bool(raw) if kind.encoding & _BOOL else raw
+        case Enum() | Enum64():
+            return int.from_bytes(data[at : at + kind.size], "little", signed=kind.signed)
+        case Float() if kind.size in _FLOATS:
+            return struct.unpack_from(_FLOATS[kind.size], data, at)[0]
+        case Ptr():
+            for kptr in kptrs:
+                if kptr.offset == at:
+                    return ObjectValue(kptr)
+            raw = int.from_bytes(data[at : at + 8], "little")
+            return raw or None
+        case Array():
+            element = btf[btf.resolve(kind.type)]
+            size = btf.size_of(kind.type)
+            if isinstance(element, Int) and element.name == "char":
+                return data[at : at + kind.count].partition(b"\0")[0]
+            return [
+                unpack(btf, kind.type, data, kptrs, at=at + i * size) for i in range(kind.count)
+            ]
+        case Struct() | Union():
+            members: dict[str, Any] = {}
+            for member in kind.members:
+                if member.bitfield_size:
+                    members[member.name] = _bits(btf, data, at, member)
+                    continue
+                value = unpack(btf, member.type, data, kptrs, at=at + member.bit_offset // 8)
+                if member.name:
+                    members[member.name] = value
+                elif isinstance(value, StructValue):
+                    members.update(value)
+            return StructValue(kind.name, members)
+        case Datasec():
+            found = {}
+            for section_var in kind.vars:
+                var = btf[section_var.type]
+                if isinstance(var, Var):
+                    found[var.name] = unpack(btf, var.type, data, kptrs, at=at + section_var.offset)
+            return StructValue(kind.name, found)
+        case _:
+            return data[at:]
+
+
+def _bits(btf: Btf, data: bytes, at: int, member: Any) -> int:
+    whole = int.from_bytes(data[at:], "little") >> member.bit_offset
+    raw = whole & ((1 << member.bitfield_size) - 1)
+    kind = btf[btf.resolve(member.type)]
+    signed = kind.encoding & _SIGNED if isinstance(kind, Int) else getattr(kind, "signed", False)
+    if signed and raw >> (member.bitfield_size - 1):
+        raw -= 1 << member.bitfield_size
+    return raw
+
+
+def pack(btf: Btf, type_id: int, value: Any, size: int, *, what: str = "value") -> bytes:
+    """The bytes of a Python value: bytes of the right length as they are, else by BTF. Members
+    that a mapping leaves out are 0. `what` names the value in errors.
+
+    Raises UsageError for what does not fit the type; kptrs cannot be written from user space.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        raw = bytes(value)
+        if len(raw) != size:
+            raise UsageError(f"{what} takes {size} bytes, not {len(raw)}")
+        return raw
+    if not type_id:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return _integer(value, size, what)
+        raise UsageError(f"{what} has no type in the object's BTF", hint=f"give {size} bytes")
+    out = bytearray(size)
+    _pack_into(btf, type_id, value, out, 0, what)
+    return bytes(out)
+
+
+def _integer(value: int, size: int, what: str) -> bytes:
+    bits = size * 8
+    if not -(1 << (bits - 1)) <= value < 1 << bits:
+        raise UsageError(f"{value} does not fit the {bits} bits of {what}")
+    return (value & ((1 << bits) - 1)).to_bytes(size, "little")
+
+
+def _pack_into(btf: Btf, type_id: int, value: Any, out: bytearray, at: int, what: str) -> None:
+    kind = btf[btf.resolve(type_id)]
+    match kind:
+        case Int() | Enum() | Enum64():
+            if not isinstance(value, int):
+                raise UsageError(f"{what} is an integer, not {value!r}")
+            out[at : at + kind.size] = _integer(value, kind.size, what)
+        case Float() if kind.size in _FLOATS:
+            struct.pack_into(_FLOATS[kind.size], out, at, value)
+        case Ptr():
+            if value not in (None, 0):
+                raise UsageError(
+                    f"{what} is a pointer, which user space cannot write",
+                    hint="leave it out; programs store objects with bpf_kptr_xchg",
+                )
+        case Array():
+            items = value if isinstance(value, bytes | list | tuple) else None
+            if items is None or len(items) > kind.count:
+                raise UsageError(f"{what} takes a sequence of at most {kind.count}")
+            size = btf.size_of(kind.type)
+            for i, item in enumerate(items):
+                _pack_into(btf, kind.type, item, out, at + i * size, f"{what}[{i}]")
+        case Struct() | Union():
+            if not isinstance(value, Mapping):
+                raise UsageError(f"{what} takes a mapping of members, not {value!r}")
+            left = _pack_members(btf, kind, value, out, at, what)
+            if left:
+                raise UsageError(f"{what} has no member {sorted(left)[0]}")
+        case _:
+            raise UsageError(f"{what} has a type that takes bytes only")
+
+
+def _pack_members(
+    btf: Btf, kind: Struct | Union, value: Mapping[str, Any], out: bytearray, at: int, what: str
+) -> set[str]:
+    """Write the members that `kind` has; the names it does not know are left over."""
+    left = set(value)
+    for member in kind.members:
+        place = at + member.bit_offset // 8
+        if not member.name:
+            inner = btf[btf.resolve(member.type)]
+            if isinstance(inner, Struct | Union):
+                mine = {k: value[k] for k in left}
+                left &= _pack_members(btf, inner, mine, out, place, what)
+        elif member.name in left:
+            left.discard(member.name)
+            name = f"{what}.{member.name}"
+            if member.bitfield_size:
+                mask = (1 << member.bitfield_size) - 1
+                whole = int.from_bytes(out[at:], "little") & ~(mask << member.bit_offset)
+                whole |= (value[member.name] & mask) << member.bit_offset
+                out[at:] = whole.to_bytes(len(out) - at, "little")
+            else:
+                _pack_into(btf, member.type, value[member.name], out, place, name)
+    return left
