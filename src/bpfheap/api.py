@@ -1,0 +1,480 @@
+"""What users import: a Runtime, the objects loaded into it, and checks without a runtime.
+
+The names of policies and machines are resolved here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from bpfheap.compile import object_spec
+from bpfheap.errors import BpfheapError, LoadRefused, UsageError, Violation
+from bpfheap.lifetime import POLICIES, Policy
+from bpfheap.machine.model import ModelMachine
+from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
+from bpfheap.platform.maps import Shape
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats, Context, Machine
+from bpfheap.runtime.system import System
+from bpfheap.runtime.values import pack, unpack
+from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
+from bpfheap.verifier import Options, Verdict, verify
+
+#: Name -> a machine with that many CPUs and that seed. The first is the default.
+MACHINES: dict[str, Callable[[int, int], Machine]] = {
+    "model": lambda cpus, seed: ModelMachine(cpus=cpus, seed=seed),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInfo:
+    """One row of `bpfheap policies`."""
+
+    name: str
+    rule: str
+    thread: str
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """`retval` is the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it; `printk` are the
+    lines printed meanwhile."""
+
+    retval: int
+    printk: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that outlived everything that could reach it. `kind` is "leak",
+    "immortal-allocator" or a violation's kind; `life` are sentences, oldest first."""
+
+    kind: str
+    message: str
+    life: tuple[str, ...]
+
+
+def policies() -> tuple[PolicyInfo, ...]:
+    """Every policy that a Runtime takes, the default first."""
+    return tuple(PolicyInfo(p.name, p.rule, p.thread, p is POLICIES[0]) for p in POLICIES)
+
+
+def machines() -> tuple[str, ...]:
+    """The names of the machines that a Runtime takes, the default first."""
+    return tuple(MACHINES)
+
+
+def check(
+    source: str | Path | ObjectSpec, *, options: Options = Options()
+) -> list[tuple[ProgramSpec, Verdict]]:
+    """Verify every program of one file (`.bpf.c` or object) and load nothing.
+
+    Raises CompileError or FormatError if there is no object to verify.
+    """
+    spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+    return [(program, verify(spec, program, options)) for program in spec.programs.values()]
+
+
+def _policy(name: str) -> Policy:
+    for policy in POLICIES:
+        if policy.name == name:
+            return policy()
+    known = ", ".join(p.name for p in POLICIES)
+    raise UsageError(f"there is no policy {name}", hint=f"one of {known}")
+
+
+def _machine(name: str, cpus: int, seed: int) -> Machine:
+    if name not in MACHINES:
+        raise UsageError(f"there is no machine {name}", hint=f"one of {', '.join(MACHINES)}")
+    return MACHINES[name](cpus, seed)
+
+
+class Runtime:
+    """BPF programs, maps and allocators in user space, under one policy on one machine.
+
+    With `grace="auto"` a grace period passes after every call, as it would for somebody who
+    waits long enough; with "manual" only `grace_period` lets one pass. Use as a context manager
+    or call `close`. Raises UsageError for an unknown policy or machine.
+    """
+
+    def __init__(
+        self,
+        policy: str = POLICIES[0].name,
+        machine: str = "model",
+        *,
+        cpus: int = 2,
+        seed: int = 0,
+        strict_identity: bool = False,
+        grace: Literal["auto", "manual"] = "auto",
+    ) -> None:
+        self._options = Options(strict_identity=strict_identity)
+        self._grace = grace
+        self.system = System(
+            _policy(policy), _machine(machine, cpus, seed), strict_identity=strict_identity
+        )
+
+    @property
+    def history(self) -> list[str]:
+        """What happened so far, a sentence each."""
+        return self.system.machine.history
+
+    @property
+    def printk(self) -> list[str]:
+        """All lines that programs printed so far."""
+        return self.system.machine.printk
+
+    @property
+    def allocators(self) -> dict[str, Allocator]:
+        """The allocators that are alive, by name; of several of one name, the newest."""
+        return {a.name: Allocator(self, a.id, a.name) for a in self.system.allocators.values()}
+
+    def load(
+        self, source: str | Path | ObjectSpec, *, programs: Iterable[str] | None = None
+    ) -> LoadedObject:
+        """Compile if need be, verify and load one file. A map whose name and type another loaded
+        file has is that file's map. Programs in sections "?..." load only if named in `programs`.
+
+        Raises CompileError, FormatError, VerifierError, LoadRefused, or UsageError for an unknown
+        name in `programs`. Then nothing of the file stays.
+        """
+        spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+        chosen = self._chosen(spec, programs)
+        loaded = LoadedObject(self, spec)
+        try:
+            loaded._load(chosen, self._options)
+        except BpfheapError:
+            loaded.close()
+            raise
+        self._passed()
+        return loaded
+
+    def grace_period(self) -> None:
+        """Let grace periods pass until nothing more waits for one that can end."""
+        while self.system.grace_period():
+            pass
+
+    def close(self) -> list[Leftover]:
+        """Close all descriptors and pins and say what is left although nothing reaches it."""
+        found: list[Leftover] = []
+        system = self.system
+        steps: list[Callable[[], None]] = [
+            *(lambda p=path: system.unpin(p) for path in tuple(system.pins)),
+            *(lambda f=fd: system.close(f) for fd in tuple(system.fds)),
+        ]
+        for step in steps:
+            self._collect(found, step)
+        # Each grace period frees at least one of the objects that wait, or raises at one.
+        while system.deferred:
+            before = system.deferred
+            self._collect(found, self.grace_period)
+            if system.deferred == before:
+                break
+        for object_life in system.machine.allocator_objects(GLOBAL_ALLOCATOR_ID):
+            found.append(_leak(object_life))
+        if not system.policy.immortal:
+            for allocator in self.allocators.values():
+                lives = allocator.objects()
+                found += [_leak(life) for life in lives]
+                if not lives:
+                    reasons = ", ".join(system.policy.waits_for(allocator.id, system))
+                    found.append(
+                        Leftover(
+                            "immortal-allocator",
+                            f"allocator {allocator.name} is still alive: {reasons}",
+                            (),
+                        )
+                    )
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @staticmethod
+    def _collect(found: list[Leftover], step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Violation as seen:
+            found.append(Leftover(seen.kind, seen.message, seen.life))
+
+    @staticmethod
+    def _chosen(spec: ObjectSpec, programs: Iterable[str] | None) -> list[ProgramSpec]:
+        if programs is None:
+            return [p for p in spec.programs.values() if not p.section.startswith("?")]
+        names = list(programs)
+        for name in names:
+            if name not in spec.programs:
+                raise UsageError(
+                    f"there is no program {name}",
+                    file=spec.file,
+                    hint=f"it has {', '.join(spec.programs) or 'none'}",
+                )
+        return [spec.programs[name] for name in names]
+
+    def _passed(self) -> None:
+        if self._grace == "auto":
+            self.grace_period()
+
+
+def _leak(life: tuple[str, ...]) -> Leftover:
+    return Leftover("leak", "an object is left that nothing can reach any more", life)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocator:
+    """An allocator, named after the allocator map that made it; it may outlive the map."""
+
+    runtime: Runtime
+    id: int
+    name: str
+
+    @property
+    def alive(self) -> bool:
+        return self.id in self.runtime.system.allocators
+
+    def stats(self) -> AllocatorStats:
+        """Raises UsageError once the allocator is gone."""
+        if not self.alive:
+            raise UsageError(f"allocator {self.name} is gone")
+        return self.runtime.system.machine.allocator_stats(self.id)
+
+    def objects(self) -> tuple[tuple[str, ...], ...]:
+        """The lives of its live objects, oldest object first."""
+        if not self.alive:
+            return ()
+        return self.runtime.system.machine.allocator_objects(self.id)
+
+
+class LoadedObject:
+    """One file in a runtime: its maps and programs, each behind a descriptor of its own."""
+
+    def __init__(self, runtime: Runtime, spec: ObjectSpec) -> None:
+        self.spec = spec
+        self.maps: dict[str, Map] = {}
+        self.programs: dict[str, Program] = {}
+        self._runtime = runtime
+        self._btf_fd: int | None = runtime.system.btf_load(spec.btf)
+
+    def _load(self, programs: list[ProgramSpec], options: Options) -> None:
+        assert self._btf_fd is not None
+        system = self._runtime.system
+        ids: dict[str, int] = {}
+        for spec in _in_order(self.spec.maps):
+            existing = None if spec.data is not None else system.find_map(spec.name)
+            if existing is None:
+                fd = system.map_create(spec, self._btf_fd, ids)
+            else:
+                why = system.agree(existing, spec)
+                if why is not None:
+                    raise LoadRefused(
+                        f"map {spec.name} exists already and differs: {why}",
+                        file=self.spec.file,
+                        hint="maps of one name are one map; rename one or make them agree",
+                    )
+                fd = system.map_open(existing)
+            ids[spec.name] = system.map_of(fd).id
+            self.maps[spec.name] = Map(self._runtime, spec, ids[spec.name], fd)
+        for program in programs:
+            verdict = verify(self.spec, program, options)
+            fd = system.program_load(program, verdict, self._btf_fd, ids)
+            self.programs[program.name] = Program(self._runtime, program, verdict, fd)
+
+    def close(self) -> None:
+        """Unload the programs and close the maps; what others still hold stays."""
+        for program in self.programs.values():
+            program._close()
+        for opened in self.maps.values():
+            opened._close()
+        if self._btf_fd is not None:
+            self._runtime.system.close(self._btf_fd)
+            self._btf_fd = None
+        self._runtime._passed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _in_order(maps: Mapping[str, MapSpec]) -> list[MapSpec]:
+    """Maps that others name come before those, so that they exist by then."""
+    ordered: dict[str, MapSpec] = {}
+
+    def visit(spec: MapSpec, above: frozenset[str]) -> None:
+        needs = (*spec.inner_names, spec.kptr_allocator, spec.elem_allocator)
+        for name in needs:
+            if name in above:
+                raise LoadRefused(f"map {spec.name} names itself by way of {name}")
+            if name is not None and name in maps and name not in ordered:
+                visit(maps[name], above | {name})
+        ordered[spec.name] = spec
+
+    for spec in maps.values():
+        if spec.name not in ordered:
+            visit(spec, frozenset({spec.name}))
+    return list(ordered.values())
+
+
+class Program:
+    """A loaded program. `verdict` has its flows and what verification took."""
+
+    def __init__(self, runtime: Runtime, spec: ProgramSpec, verdict: Verdict, fd: int) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self.verdict = verdict
+        self._runtime = runtime
+        self._fd: int | None = fd
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for `Runtime.system`. Raises UsageError once unloaded."""
+        if self._fd is None:
+            raise UsageError(f"program {self.name} was unloaded")
+        return self._fd
+
+    def run(
+        self,
+        ctx: bytes = b"",
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        repeat: int = 1,
+    ) -> RunResult:
+        """Run `repeat` times; `retval` is the last one's. `ctx` is the context's first bytes, the
+        rest is 0. Raises Violation where the machine sees a memory error."""
+        if repeat < 1:
+            raise UsageError(f"a program cannot run {repeat} times")
+        before = len(self._runtime.printk)
+        retval = 0
+        for _ in range(repeat):
+            retval = self._runtime.system.run(self.fd, ctx, cpu=cpu, context=context)
+        self._runtime._passed()
+        return RunResult(retval & 0xFFFFFFFF, self._runtime.printk[before:])
+
+    def unload(self) -> None:
+        """Give the descriptor back; the program goes unless it is pinned."""
+        self._close()
+        self._runtime._passed()
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self._runtime.system.close(fd)
+
+
+class Map(MutableMapping[Any, Any]):
+    """A map's content by BTF: `m[7]`, `m[7] = {"var": 1}`, `del m[7]`, iteration over keys.
+
+    Keys and values are ints, sequences, mappings of members, or bytes. Values of per-CPU maps are
+    lists with one value for each CPU. A kptr shows the object it points at. Reading a missing key
+    raises KeyError; writing raises MapError where bpf(2) would fail.
+    """
+
+    def __init__(self, runtime: Runtime, spec: MapSpec, map_id: int, fd: int | None) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self.id = map_id
+        self._runtime = runtime
+        self._fd = fd
+        self._type = MAP_TYPE[spec.type]
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for `Runtime.system`. Raises UsageError once closed."""
+        if self._fd is None:
+            raise UsageError(f"map {self.name} has no descriptor here")
+        return self._fd
+
+    def close(self) -> None:
+        """Give the descriptor back; the map goes when no program and nobody else holds it."""
+        self._close()
+        self._runtime._passed()
+
+    def drain(self) -> list[bytes]:
+        """The unread records of a ring buffer, oldest first."""
+        if self._type.shape is not Shape.RING:
+            raise UsageError(f"map {self.name} is no ring buffer")
+        return self._machine.map_drain(self.id)
+
+    def __getitem__(self, key: Any) -> Any:
+        raw_key = self._key(key)
+        raw = self._machine.map_lookup(self.id, raw_key)
+        if raw is None:
+            raise KeyError(key)
+        if self._type.outer:
+            inner = int.from_bytes(raw, "little")
+            return Map(self._runtime, self._runtime.system.specs[inner], inner, None)
+        kptrs = self._machine.map_kptrs(self.id, raw_key)
+        if not self._type.per_cpu:
+            return self._value(raw, kptrs)
+        stride = -(-self.spec.value_size // 8) * 8
+        return [self._value(raw[at : at + stride], ()) for at in range(0, len(raw), stride)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.update(key, value)
+
+    def update(self, key: Any, value: Any, flags: int = 0) -> None:  # type: ignore[override]
+        """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
+        another Map."""
+        self._runtime.system.map_update(self.fd, self._key(key), self._raw(value), flags)
+        self._runtime._passed()
+
+    def __delitem__(self, key: Any) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._runtime.system.map_delete(self.fd, self._key(key))
+        self._runtime._passed()
+
+    def __contains__(self, key: object) -> bool:
+        return self._machine.map_lookup(self.id, self._key(key)) is not None
+
+    def __iter__(self) -> Iterator[Any]:
+        for raw in self._machine.map_keys(self.id):
+            if self.spec.key:
+                yield unpack(self.spec.btf, self.spec.key, raw)
+            else:
+                yield int.from_bytes(raw, "little")
+
+    def __len__(self) -> int:
+        return len(self._machine.map_keys(self.id))
+
+    def __repr__(self) -> str:
+        return f"<{self._type.name} map {self.name}, {len(self)} elements>"
+
+    @property
+    def _machine(self) -> Machine:
+        if self.id not in self._runtime.system.maps:
+            raise UsageError(f"map {self.name} was freed")
+        return self._runtime.system.machine
+
+    def _key(self, key: Any) -> bytes:
+        spec = self.spec
+        return pack(spec.btf, spec.key, key, spec.key_size, what=f"the key of {self.name}")
+
+    def _value(self, raw: bytes, kptrs: Any) -> Any:
+        return unpack(self.spec.btf, self.spec.value, raw, kptrs) if self.spec.value else raw
+
+    def _raw(self, value: Any) -> bytes:
+        spec, what = self.spec, f"the value of {self.name}"
+        if self._type.outer:
+            if not isinstance(value, Map):
+                raise UsageError(f"{what} is another map")
+            return value.fd.to_bytes(4, "little")
+        if not self._type.per_cpu or isinstance(value, bytes):
+            return pack(spec.btf, spec.value, value, spec.value_size, what=what)
+        stride = -(-spec.value_size // 8) * 8
+        return b"".join(
+            pack(spec.btf, spec.value, one, spec.value_size, what=what).ljust(stride, b"\0")
+            for one in value
+        )
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self._runtime.system.close(fd)
