@@ -1,6 +1,26 @@
 """Instructions: RFC 9669 complete, with the cpu v4 additions."""
 
+from bpfheap.isa.asm import Assembled, Symbol, assemble
+from bpfheap.isa.check import check_structure
+from bpfheap.isa.disasm import disassemble, format_insn
 from bpfheap.isa.insn import SLOT_SIZE, Insn, decode, encode
-from bpfheap.isa.ops import OPS, Kind, Op, op_of
+from bpfheap.isa.ops import OPS, Kind, Op, Uses, op_of, second_of
 
-__all__ = ["OPS", "SLOT_SIZE", "Insn", "Kind", "Op", "decode", "encode", "op_of"]
+__all__ = [
+    "OPS",
+    "SLOT_SIZE",
+    "Assembled",
+    "Insn",
+    "Kind",
+    "Op",
+    "Symbol",
+    "Uses",
+    "assemble",
+    "check_structure",
+    "decode",
+    "disassemble",
+    "encode",
+    "format_insn",
+    "op_of",
+    "second_of",
+]

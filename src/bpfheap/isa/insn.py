@@ -39,7 +39,15 @@ def decode(data: bytes) -> tuple[Insn, ...]:
 
 
 def encode(insns: tuple[Insn, ...] | list[Insn]) -> bytes:
-    """The inverse of `decode`."""
-    return b"".join(
-        _SLOT.pack(i.opcode, (i.src << 4) | i.dst, i.off, i.imm) for i in insns
-    )
+    """The inverse of `decode`. Raises InsnError for a field that does not fit into its bits."""
+    slots: list[bytes] = []
+    for slot, i in enumerate(insns):
+        if not (0 <= i.dst <= 0xF and 0 <= i.src <= 0xF):
+            raise InsnError(f"register field out of range in {i}", insn=slot)
+        try:
+            slots.append(_SLOT.pack(i.opcode, (i.src << 4) | i.dst, i.off, i.imm))
+        except struct.error:
+            raise InsnError(
+                f"opcode, off or imm does not fit into its field in {i}", insn=slot
+            ) from None
+    return b"".join(slots)

@@ -65,6 +65,7 @@ class Op:
     `reg`: the operand is register src, else imm. `sx`: bits to sign extend from, or 0.
     `fetch`: an atomic that returns the old value.
     `select`: the (field, value) pairs that tell this row from others with the same opcode.
+    `wide_imm`: the imm of the second slot is used too (RFC 9669 table 15, `next_imm`).
     """
 
     name: str
@@ -76,6 +77,12 @@ class Op:
     fetch: bool = False
     uses: frozenset[Uses] = frozenset()
     select: tuple[tuple[Uses, int], ...] = ()
+    wide_imm: bool = False
+
+    @property
+    def slots(self) -> int:
+        """How many slots the instruction takes."""
+        return 2 if self.kind is Kind.LDDW else 1
 
     @property
     def size(self) -> int:
@@ -102,8 +109,9 @@ _ATOMIC_CODES = {
     ("add", True): 0x01, ("or", True): 0x41, ("and", True): 0x51, ("xor", True): 0xA1,
     ("xchg", True): 0xE0 | FETCH, ("cmpxchg", True): 0xF0 | FETCH,
 }  # fmt: skip
-# Table 15: the src field of a wide instruction -> what its immediates mean.
+# Table 15: the src field of a wide instruction -> what its immediates mean; those that use both.
 _LDDW_KINDS = ("lddw", "map", "map_value", "var", "func", "map_idx", "map_idx_value")
+_WIDE_IMM = frozenset({"lddw", "map_value", "map_idx_value"})
 
 
 def _rows() -> list[Op]:
@@ -111,11 +119,11 @@ def _rows() -> list[Op]:
 
     def row(
         name: str, kind: Kind, opcode: int, width: int = 64, *uses: Uses, reg: bool = False,
-        sx: int = 0, fetch: bool = False, **select: int,
+        sx: int = 0, fetch: bool = False, wide_imm: bool = False, **select: int,
     ) -> None:  # fmt: skip
         chosen = tuple((Uses(f), v) for f, v in select.items())
         used = frozenset(uses) | {f for f, _ in chosen}
-        rows.append(Op(name, kind, opcode, width, reg, sx, fetch, used, chosen))
+        rows.append(Op(name, kind, opcode, width, reg, sx, fetch, used, chosen, wide_imm))
 
     for cls, width in ((ALU64, 64), (ALU, 32)):
         for name, (code, off) in _ALU_CODES.items():
@@ -143,7 +151,8 @@ def _rows() -> list[Op]:
     row("callx", Kind.CALL_REG, 0x80 | JMP | X, 64, _D)
     row("exit", Kind.EXIT, 0x90 | JMP)
     for src, name in enumerate(_LDDW_KINDS):
-        row(name, Kind.LDDW, IMM | _SIZES[64] | LD, 64, _D, _I, src=src)
+        wide = name in _WIDE_IMM
+        row(name, Kind.LDDW, IMM | _SIZES[64] | LD, 64, _D, _I, wide_imm=wide, src=src)
     for bits, size in _SIZES.items():
         row("ldx", Kind.LOAD, MEM | size | LDX, bits, _D, _S, _O)
         row("st", Kind.STORE_IMM, MEM | size | ST, bits, _D, _O, _I)
@@ -196,3 +205,21 @@ def op_of(insn: Insn, slot: int | None = None) -> Op:
     if insn.dst > 10 or insn.src > 10:
         raise InsnError(f"{op.name} names register r{max(insn.dst, insn.src)}", insn=slot)
     return op
+
+
+def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
+    """The second slot of the wide instruction `op` at `slot`, once it is known to be one.
+
+    Raises InsnError if there is none, or if it has a field that a second slot must leave 0.
+    """
+    if second is None:
+        raise InsnError(f"{op.name} takes two slots, but the code ends after the first", insn=slot)
+    reserved = {"opcode": second.opcode, "dst": second.dst, "src": second.src, "off": second.off}
+    if not op.wide_imm:
+        reserved["imm"] = second.imm
+    for field, value in reserved.items():
+        if value:
+            raise InsnError(
+                f"the second slot of {op.name} must have {field} 0, but it is {value}", insn=slot
+            )
+    return second

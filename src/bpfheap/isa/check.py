@@ -1,0 +1,90 @@
+"""Is a sequence of slots a program at all? What can be said without following a value."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from itertools import pairwise
+
+from bpfheap.errors import InsnError
+from bpfheap.isa.insn import Insn
+from bpfheap.isa.ops import Kind, Op, op_of, second_of
+
+# After these nothing runs on to the next slot.
+_ENDS = frozenset({Kind.EXIT, Kind.JA})
+
+
+def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> None:
+    """Raise InsnError, with the slot, unless every slot is an instruction or the second half of
+    one; every jump stays in its function and lands on an instruction; every local call and every
+    function address (but those in `refs`, which are filled in later) lands on an instruction;
+    and no function can run past its end.
+
+    As check_subprogs in the kernel, a function reaches from its first slot to the next one that
+    is called.
+    """
+    if not insns:
+        raise InsnError("the program is empty", hint="it needs at least `exit`")
+    ops = _instructions(insns)
+    starts = {0}
+    for slot, op in ops.items():
+        if op.kind is Kind.CALL_LOCAL or (op.name == "func" and slot not in refs):
+            target = slot + 1 + insns[slot].imm
+            _lands(ops, slot, target, "call" if op.kind is Kind.CALL_LOCAL else "address", insns)
+            starts.add(target)
+    bounds = [*sorted(starts), len(insns)]
+    for start, end in pairwise(bounds):
+        _check_function(insns, ops, start, end)
+
+
+def _instructions(insns: Sequence[Insn]) -> dict[int, Op]:
+    """The row of each instruction, by its first slot, in order."""
+    ops: dict[int, Op] = {}
+    slot = 0
+    while slot < len(insns):
+        op = op_of(insns[slot], slot)
+        if op.kind is Kind.LDDW:
+            second_of(op, insns[slot + 1] if slot + 1 < len(insns) else None, slot)
+        ops[slot] = op
+        slot += op.slots
+    return ops
+
+
+def _lands(ops: dict[int, Op], slot: int, target: int, what: str, insns: Sequence[Insn]) -> None:
+    if not 0 <= target < len(insns):
+        raise InsnError(
+            f"{what} out of range: slot {slot} leads to slot {target}, "
+            f"but there are only slots 0 to {len(insns) - 1}",
+            insn=slot,
+        )
+    if target not in ops:
+        raise InsnError(
+            f"{what} into the middle of an instruction: slot {slot} leads to slot {target}, "
+            f"the second half of {ops[target - 1].name}",
+            insn=slot,
+        )
+
+
+def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: int) -> None:
+    last = start
+    for slot in range(start, end):
+        op = ops.get(slot)
+        if op is None:
+            continue
+        last = slot
+        if op.kind in (Kind.JA, Kind.JCOND):
+            far = op.kind is Kind.JA and op.width == 32
+            target = slot + 1 + (insns[slot].imm if far else insns[slot].off)
+            _lands(ops, slot, target, "jump", insns)
+            if not start <= target < end:
+                raise InsnError(
+                    f"jump out of range: slot {slot} leads to slot {target}, "
+                    f"out of its function (slots {start} to {end - 1})",
+                    insn=slot,
+                )
+    if ops[last].kind not in _ENDS:
+        whole = start == 0 and end == len(insns)
+        raise InsnError(
+            f"a {'program' if whole else 'function'} without end: execution runs past slot {last}",
+            insn=last,
+            hint="the last instruction must be `exit` or `goto`",
+        )
