@@ -5,7 +5,7 @@ The names of policies and machines are resolved here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -368,7 +368,7 @@ class Program:
             self._runtime.system.close(fd)
 
 
-class Map(MutableMapping[Any, Any]):
+class Map(Mapping[Any, Any]):
     """A map's content by BTF: `m[7]`, `m[7] = {"var": 1}`, `del m[7]`, iteration over keys.
 
     Keys and values are ints, sequences, mappings of members, or bytes. Values of per-CPU maps are
@@ -419,7 +419,7 @@ class Map(MutableMapping[Any, Any]):
     def __setitem__(self, key: Any, value: Any) -> None:
         self.update(key, value)
 
-    def update(self, key: Any, value: Any, flags: int = 0) -> None:  # type: ignore[override]
+    def update(self, key: Any, value: Any, flags: int = 0) -> None:
         """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
         another Map."""
         self._runtime.system.map_update(self.fd, self._key(key), self._raw(value), flags)

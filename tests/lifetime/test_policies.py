@@ -1,0 +1,147 @@
+"""The policies on hand-written facts: what they admit, and what an allocator waits for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bpfheap.lifetime import POLICIES, FieldId, FlowFact, Global, LiveCount, LoadFacts, Policy
+from bpfheap.lifetime.used_allocators import UsedAllocators
+from bpfheap.verifier.flows import FlowKind, Holder
+
+A, B = 101, 102
+M1, M2, M3 = 1, 2, 3
+F1, F2, F3 = (FieldId(Holder.MAP, m, "ptr") for m in (M1, M2, M3))
+
+
+class Counts:
+    """A view in which allocators have the live objects that a test gives them."""
+
+    def __init__(self, **live: int) -> None:
+        self._live = {"A": A, "B": B}
+        self.counts = {self._live[name]: n for name, n in live.items()}
+
+    def live(self, allocator: int) -> int:
+        return self.counts.get(allocator, 0)
+
+    def map_name(self, map_id: int) -> str:
+        return f"m{map_id}"
+
+    def allocator_name(self, allocator: int) -> str:
+        return {A: "A", B: "B"}[allocator]
+
+
+VIEW = Counts()
+
+
+def store(allocator: int, field: FieldId) -> FlowFact:
+    return FlowFact(FlowKind.STORE, allocator, field)
+
+
+def move(source: FieldId, field: FieldId) -> FlowFact:
+    return FlowFact(FlowKind.MOVE, source, field)
+
+
+def load(*flows: FlowFact, name: str = "p") -> LoadFacts:
+    return LoadFacts(program=50, name=name, btf=60, maps=(M1, M2), allocators=(A,), flows=flows)
+
+
+def after(policy: Policy, *loads: LoadFacts) -> Policy:
+    for facts in loads:
+        assert policy.refuse(facts, VIEW) is None
+        policy = policy.loaded(facts, VIEW)
+    return policy
+
+
+P1 = load(move(F1, F2), name="p1")
+P2 = load(store(A, F1), name="p2")
+
+
+@pytest.mark.parametrize(
+    ("order", "freed", "waits"),
+    [
+        ((P2, P1), (), ("m1", "m2")),
+        ((P2, P1), (M1,), ("m2",)),
+        ((P2, P1), (M1, M2), ()),
+        # The seed's order: nothing is known of M1 when the move is verified.
+        ((P1, P2), (), ("m1",)),
+        ((P1, P2), (M1,), ()),
+    ],
+)
+def test_used_allocators_learns_moves_only_after_the_store(
+    order: tuple[LoadFacts, ...], freed: tuple[int, ...], waits: tuple[str, ...]
+) -> None:
+    policy = after(UsedAllocators(), *order)
+    for map_id in freed:
+        policy = policy.map_freed(map_id, VIEW)
+    expected = tuple(f"the reference that map {name} holds" for name in waits)
+    assert policy.waits_for(A, VIEW) == expected
+
+
+def test_used_allocators_follows_a_chain_within_one_program() -> None:
+    policy = after(UsedAllocators(), load(store(A, F1), move(F1, F2), move(F2, F3)))
+    assert len(policy.waits_for(A, VIEW)) == 3
+
+
+@pytest.mark.parametrize(
+    "second",
+    [load(store(B, F1), name="q"), load(store(B, F2), move(F2, F1), name="q")],
+    ids=["by store", "by move"],
+)
+def test_used_allocators_refuses_a_second_allocator_for_a_field(second: LoadFacts) -> None:
+    reason = after(UsedAllocators(), P2).refuse(second, VIEW)
+    assert reason is not None
+    assert "m1.ptr already takes objects of allocator A; q stores objects of B" in reason
+
+
+def test_used_allocators_refuses_two_allocators_in_one_load() -> None:
+    assert UsedAllocators().refuse(load(store(A, F1), store(B, F1)), VIEW) is not None
+
+
+def test_used_allocators_takes_another_allocator_once_the_map_was_freed() -> None:
+    policy = after(UsedAllocators(), P2).map_freed(M1, VIEW)
+    assert policy.refuse(load(store(B, F1)), VIEW) is None
+
+
+def test_used_allocators_has_no_place_for_fields_of_objects() -> None:
+    field = FieldId(Holder.TYPE, "node", "next")
+    reason = UsedAllocators().refuse(load(store(A, field)), VIEW)
+    assert reason is not None
+    assert "struct node.next is part of an object" in reason
+
+
+def test_used_allocators_does_nothing_at_unload() -> None:
+    policy = after(UsedAllocators(), P2)
+    assert policy.unloaded(P2.program, VIEW) == policy
+
+
+@pytest.mark.parametrize(
+    ("live", "waits"), [(0, ()), (1, ("1 live object",)), (2, ("2 live objects",))]
+)
+def test_live_count_waits_for_live_objects_alone(live: int, waits: tuple[str, ...]) -> None:
+    policy = after(LiveCount(), P1, P2)
+    assert policy.waits_for(A, Counts(A=live, B=9)) == waits
+
+
+def test_global_never_lets_go() -> None:
+    assert Global().waits_for(A, VIEW) != ()
+    assert Global.immortal
+
+
+@pytest.mark.parametrize("cls", POLICIES, ids=lambda p: p.name)
+def test_policies_are_plain_data(cls: type[Policy]) -> None:
+    policy = cls()
+    before = hash(policy)
+    changed = after(policy, P2)
+    assert hash(policy) == before
+    assert policy == cls()
+    assert replace(changed) == changed
+    assert cls.rule
+    assert cls.thread
+    assert cls.__doc__
+
+
+def test_policies_have_names_of_their_own_and_the_default_comes_first() -> None:
+    assert len({p.name for p in POLICIES}) == len(POLICIES)
+    assert POLICIES[0] is LiveCount
