@@ -21,6 +21,7 @@ from bpfheap.errors import AsmError
 from bpfheap.isa.insn import Insn
 from bpfheap.isa.ops import Kind
 from bpfheap.isa.syntax import (
+    MARKS,
     OPERANDS,
     SHAPES,
     Candidate,
@@ -59,6 +60,9 @@ class _Statement(NamedTuple):
     slot: int
     what: Candidate
     operands: tuple[Token, ...]
+
+    def error(self, message: str, hint: str | None = None) -> AsmError:
+        return _error(self.text, self.line, message, hint)
 
 
 # "#1" is a number after a call; a comment's # is followed by something else, or starts the line.
@@ -155,7 +159,12 @@ def _recognise(text: str, line: int, slot: int, labelled: set[str]) -> _Statemen
         body = body[match.end() :]
     found = tokens(body)
     if isinstance(found, int):
-        raise _error(text, line, f"unexpected `{body[found]}`", "see isa/syntax.py for the forms")
+        raise _error(
+            text,
+            line,
+            f"unexpected `{body[found]}`",
+            "expected a register, number, name or operator",
+        )
     marks = tuple(t.mark for t in found)
     candidates = SHAPES.get(marks, ())
     if opcode is None:
@@ -170,7 +179,7 @@ def _recognise(text: str, line: int, slot: int, labelled: set[str]) -> _Statemen
                 f"expected ({candidates[0].op.opcode:02x})",
             )  # fmt: skip
         candidates = fitting
-    operands = tuple(t for t in found if t.mark != t.text)
+    operands = tuple(t for t in found if t.mark in MARKS)
     what = candidates[0]
     if len(candidates) > 1:
         # `call name`: of a label if there is one of that name, else of a helper.
@@ -196,9 +205,7 @@ def _encode(
         operand = OPERANDS[place]
         value = _value(statement, operand, token, labels)
         if read.setdefault(operand.field, value) != value:
-            raise _error(
-                statement.text,
-                statement.line,
+            raise statement.error(
                 f"`{token.text}` must be the same register as before",
             )
     read.pop("", None)
@@ -230,10 +237,9 @@ def _value(statement: _Statement, operand: Operand, token: Token, labels: Mappin
     text = token.text
     if token.mark == Mark.NAME:
         if text not in labels:
-            raise _error(
-                statement.text, statement.line, f"no label `{_shorten(text)}`",
-                "define it by a line `name:`, or write pc+N",
-            )  # fmt: skip
+            raise statement.error(
+                f"no label `{_shorten(text)}`", "define it by a line `name:`, or write pc+N"
+            )
         value = labels[text] - statement.slot - 1
     elif token.mark == Mark.NUMBER:
         value = _number(statement, text)
@@ -246,9 +252,7 @@ def _value(statement: _Statement, operand: Operand, token: Token, labels: Mappin
         hint = None
         if operand is OPERANDS["imm"] and 0 <= value < 1 << 64:
             hint = "an immediate is sign extended to 64 bits; `rN = 0x... ll` loads any number"
-        raise _error(
-            statement.text, statement.line, f"`{_shorten(text)}` is not in range, expected {wanted}", hint,
-        )  # fmt: skip
+        raise statement.error(f"`{_shorten(text)}` is not in range, expected {wanted}", hint)
     return value
 
 
@@ -257,9 +261,7 @@ def _number(statement: _Statement, text: str) -> int:
         return int(text, 16 if "x" in text.lower() else 10)
     except ValueError:
         # Python's limit on the digits of a decimal number.
-        raise _error(
-            statement.text, statement.line, f"`{_shorten(text)}` is too long for a number"
-        ) from None
+        raise statement.error(f"`{_shorten(text)}` is too long for a number") from None
 
 
 def _helper(
@@ -271,15 +273,13 @@ def _helper(
     known = helper_number(name) if helper_number is not None else None
     if number is None:
         if known is None:
-            raise _error(
-                statement.text, statement.line, f"no label and no known helper `{_shorten(name)}`",
+            raise statement.error(
+                f"no label and no known helper `{_shorten(name)}`",
                 "write `call #number`, or `call kfunc name` for a kfunc",
-            )  # fmt: skip
+            )
         return known
     if known is not None and known != number:
-        raise _error(
-            statement.text,
-            statement.line,
+        raise statement.error(
             f"helper {_shorten(name)} has number {known}, not {number}",
         )
     return number

@@ -176,6 +176,10 @@ for _op in OPS:
     _BY_OPCODE.setdefault(_op.opcode, []).append(_op)
 
 
+def _error(message: str, slot: int | None) -> InsnError:
+    return InsnError(message if slot is None else f"slot {slot}: {message}", insn=slot)
+
+
 def op_of(insn: Insn, slot: int | None = None) -> Op:
     """The row of one slot. `slot` is for the error only.
 
@@ -185,25 +189,25 @@ def op_of(insn: Insn, slot: int | None = None) -> Op:
     """
     rows = _BY_OPCODE.get(insn.opcode)
     if rows is None:
-        raise InsnError(f"unknown opcode 0x{insn.opcode:02x}", insn=slot)
+        raise _error(f"unknown opcode 0x{insn.opcode:02x}", slot)
     for op in rows:
         if all(getattr(insn, f) == v for f, v in op.select):
             break
     else:
         fields = sorted({f"{f}={getattr(insn, f)}" for op in rows for f, _ in op.select})
-        raise InsnError(
+        raise _error(
             f"opcode 0x{insn.opcode:02x} ({rows[0].name}) is not defined for {', '.join(fields)}",
-            insn=slot,
+            slot,
         )
     for use in Uses:
         if use not in op.uses and getattr(insn, use) != 0:
-            raise InsnError(
+            raise _error(
                 f"{op.name} (opcode 0x{insn.opcode:02x}) does not use field {use}, "
                 f"but it is {getattr(insn, use)}",
-                insn=slot,
+                slot,
             )
     if insn.dst > 10 or insn.src > 10:
-        raise InsnError(f"{op.name} names register r{max(insn.dst, insn.src)}", insn=slot)
+        raise _error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot)
     return op
 
 
@@ -213,13 +217,13 @@ def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
     Raises InsnError if there is none, or if it has a field that a second slot must leave 0.
     """
     if second is None:
-        raise InsnError(f"{op.name} takes two slots, but the code ends after the first", insn=slot)
+        raise _error(f"{op.name} takes two slots, but the code ends after the first", slot)
     reserved = {"opcode": second.opcode, "dst": second.dst, "src": second.src, "off": second.off}
     if not op.wide_imm:
         reserved["imm"] = second.imm
     for field, value in reserved.items():
         if value:
-            raise InsnError(
-                f"the second slot of {op.name} must have {field} 0, but it is {value}", insn=slot
+            raise _error(
+                f"the second slot of {op.name} must have {field} 0, but it is {value}", slot
             )
     return second

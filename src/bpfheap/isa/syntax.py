@@ -41,6 +41,9 @@ class Mark:
     INDEX = "<#>"  # #1
 
 
+MARKS = frozenset({Mark.R, Mark.W, Mark.NUMBER, Mark.TARGET, Mark.NAME, Mark.INDEX})
+
+
 @dataclass(frozen=True, slots=True)
 class Operand:
     """A place in a form: which tokens may stand there, which field of the slot it is, how it is
@@ -253,7 +256,7 @@ def tokens(text: str, previous: str = "") -> list[Token] | int:
                 return at
             token = Token(_mark(match), match[0])
         found.append(token)
-        previous = token.text if token.mark == token.text else ""
+        previous = "" if token.mark in MARKS else token.text
         at = match.end()
     return found
 
