@@ -1,0 +1,161 @@
+"""C in, BPF object out: a clang on PATH if it has a BPF target, else the ziglang wheel's.
+
+Both produce the same maps, types and relocations. Objects are reproducible: no time, no working
+directory goes into them, only the path of the source as it was given.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpfheap.elf import load_spec
+from bpfheap.errors import CompileError, UsageError
+from bpfheap.spec import ObjectSpec
+
+#: Where bpfheap.h is; always on the include path.
+INCLUDE_DIR = Path(__file__).with_name("include")
+
+#: Names of clang on PATH, best first. BTF type tags came with clang 14.
+CLANG_NAMES = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
+
+#: cpu v3 is what every clang that we accept can emit and every kernel since 5.1 can run; `-g`
+#: makes BTF; the compilation directory would make objects differ from one checkout to another.
+_FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fdebug-compilation-dir=.")
+
+#: Seconds. No BPF program takes a hundredth of it: past it, the compiler waits for something.
+_TIMEOUT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """`command` is the start of the command line; `builtin_headers` a directory with the
+    compiler's own headers (stddef.h), where it does not find them itself."""
+
+    name: str
+    command: tuple[str, ...]
+    builtin_headers: Path | None = None
+
+
+def find_compilers() -> list[Compiler]:
+    """All compilers of this machine that have a BPF target, the preferred one first."""
+    found = [
+        Compiler(name, (path,))
+        for name in CLANG_NAMES
+        if (path := shutil.which(name)) is not None and _has_bpf_target(path)
+    ]
+    zig = _zig_clang()
+    return [*found, zig] if zig is not None else found
+
+
+def compile_c(
+    path: Path | str,
+    *,
+    include: Iterable[Path | str] = (),
+    compiler: Compiler | None = None,
+    cflags: Sequence[str] = (),
+) -> bytes:
+    """Compile one C file to a BPF ELF object and return its bytes.
+
+    `include` are directories, searched before that of bpfheap.h. `cflags` come last, so they win.
+    clang's warnings go to stderr as they are. Raises CompileError, with clang's own output in
+    `diagnostics`, and UsageError if there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError("no such file", file=str(path), hint="give the path of a C source file")
+    compiler = compiler or _preferred()
+    command = [*compiler.command, *_FLAGS]
+    for directory in include:
+        command += ["-I", str(directory)]
+    command += ["-isystem", str(INCLUDE_DIR)]
+    if compiler.builtin_headers is not None:
+        command += ["-isystem", str(compiler.builtin_headers)]
+    # Debian keeps asm/types.h where only clang's host target looks.
+    multiarch = Path(f"/usr/include/{platform.machine()}-linux-gnu")
+    if multiarch.is_dir():
+        command += ["-idirafter", str(multiarch)]
+    command += [*cflags, "-x", "c", "-c", str(path), "-o", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
+    except subprocess.TimeoutExpired:
+        raise CompileError(
+            f"{compiler.name} did not finish in {_TIMEOUT} seconds",
+            file=str(path),
+            hint="does it include a device or a pipe?",
+        ) from None
+    except OSError as error:
+        raise CompileError(
+            f"{compiler.name} cannot be run: {error.strerror}",
+            file=str(path),
+            hint="check the compiler's installation",
+        ) from error
+    diagnostics = done.stderr.decode(errors="replace")
+    if done.returncode != 0:
+        raise CompileError(
+            f"{compiler.name} refused the source",
+            diagnostics=diagnostics,
+            file=str(path),
+            hint="its messages tell where",
+        )
+    sys.stderr.write(diagnostics)
+    return done.stdout
+
+
+def object_spec(
+    path: Path | str,
+    *,
+    include: Iterable[Path | str] = (),
+    compiler: Compiler | None = None,
+    cflags: Sequence[str] = (),
+) -> ObjectSpec:
+    """What a file says, be it C source (`.c`) or a BPF ELF object (anything else).
+
+    Raises what `compile_c` and `load_spec` raise.
+    """
+    path = Path(path)
+    if path.suffix != ".c":
+        return load_spec(path)
+    data = compile_c(path, include=include, compiler=compiler, cflags=cflags)
+    return load_spec(data, file=str(path))
+
+
+@functools.cache
+def _preferred() -> Compiler:
+    compilers = find_compilers()
+    if not compilers:
+        raise CompileError(
+            "no clang with a BPF target was found",
+            hint="install clang 14 or newer, or `pip install ziglang`",
+        )
+    return compilers[0]
+
+
+@functools.cache
+def _has_bpf_target(clang: str) -> bool:
+    """Some clangs are built for their own machine only."""
+    try:
+        done = subprocess.run(
+            [clang, "--print-targets"], capture_output=True, timeout=_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return any(line.split()[:1] == [b"bpf"] for line in done.stdout.splitlines())
+
+
+def _zig_clang() -> Compiler | None:
+    """The wheel's clang itself: `zig cc` on top of it would forget warnings when it finds the
+    object in its cache. The wheel is looked up, not imported: importing runs it."""
+    wheel = importlib.util.find_spec("ziglang")
+    for folder in wheel.submodule_search_locations or () if wheel is not None else ():
+        zig = Path(folder) / "zig"
+        if zig.is_file():
+            return Compiler("ziglang", (str(zig), "clang"), Path(folder) / "lib" / "include")
+    return None

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bpfheap.h - typed heaps for BPF programs.
+ *
+ * Use it alone, or include it last, after any of
+ *
+ *	"vmlinux.h" or <linux/bpf.h>, <bpf/bpf_helpers.h>, <bpf/bpf_core_read.h>
+ *
+ * Alone it declares everything that a program needs. After those it adds only what they lack.
+ * (Before them it cannot work: they do not look whether a name is taken.)
+ */
+#ifndef __BPFHEAP_H__
+#define __BPFHEAP_H__
+
+/* ---------------------------------------------------------------- basic types and macros */
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef signed short __s16;
+typedef unsigned int __u32;
+typedef signed int __s32;
+typedef unsigned long long __u64;
+typedef signed long long __s64;
+
+#ifndef NULL
+#define NULL ((void *)0)
+#endif
+
+#ifndef offsetof
+#define offsetof(type, member) __builtin_offsetof(type, member)
+#endif
+
+#ifndef container_of
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#endif
+
+#ifndef barrier
+#define barrier() asm volatile("" ::: "memory")
+#endif
+
+#ifndef barrier_var
+#define barrier_var(var) asm volatile("" : "+r"(var))
+#endif
+
+/* Where a function or variable goes: SEC("tc"), SEC(".maps"), SEC("license"). */
+#ifndef SEC
+#define SEC(name) __attribute__((section(name), used))
+#endif
+
+/* libc's headers define this one otherwise, so it is not enough that it exists. */
+#ifndef __BPF_HELPERS__
+#undef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+#ifndef __noinline
+#define __noinline __attribute__((noinline))
+#endif
+
+#ifndef __weak
+#define __weak __attribute__((weak))
+#endif
+
+/* A global function that is verified where it is called, as a static one is. */
+#ifndef __hidden
+#define __hidden __attribute__((visibility("hidden")))
+#endif
+
+/* A function or variable that the machine provides. */
+#ifndef __ksym
+#define __ksym __attribute__((section(".ksyms")))
+#endif
+
+/* ------------------------------------------------------------------------ map definitions */
+
+/*
+ * A map is a variable in SEC(".maps") whose type says everything. Numbers are array lengths
+ * (__uint) or enumerators (__ulong, 64 bits), types are pointers to them (__type), and maps or
+ * callbacks held by a map are an array of pointers (__array).
+ */
+#ifndef __uint
+#define __uint(name, val) int (*name)[val]
+#endif
+
+#ifndef __type
+#define __type(name, val) typeof(val) *name
+#endif
+
+#ifndef __array
+#define __array(name, val) typeof(val) *name[]
+#endif
+
+#define ___bpfheap_paste(a, b) a##b
+#define ___bpfheap_join(a, b) ___bpfheap_paste(a, b)
+
+#ifndef __ulong
+#define __ulong(name, val) enum { ___bpfheap_join(___bpfheap_value, __COUNTER__) = val } name
+#endif
+
+/*
+ * Which allocator a map's kptr fields, or its elements, come from:
+ *
+ *	struct {
+ *		__uint(type, BPF_MAP_TYPE_HASH);
+ *		__uint(max_entries, 123);
+ *		__type(key, __u32);
+ *		__type(value, struct map_val);
+ *		__kptr_allocator(ma);
+ *	} hash SEC(".maps");
+ *
+ * The member's type is the allocator map's own, so the compiler sees to it that the map exists; a
+ * type has no variable's name, so that travels in a tag. Unlike an initialiser (`.values = ...`)
+ * this also works in the template of an inner map. `void *kptr_allocator;` with an initialiser
+ * `.kptr_allocator = &ma` means the same.
+ */
+#define __kptr_allocator(map) ___bpfheap_allocator(kptr_allocator, map)
+#define __elem_allocator(map) ___bpfheap_allocator(elem_allocator, map)
+#define ___bpfheap_allocator(member, map) \
+	typeof(map) *member __attribute__((btf_decl_tag("allocator:" #map)))
+
+/* An allocator is a map without elements. Far above the numbers that Linux has given out. */
+#define BPF_MAP_TYPE_ALLOCATOR 1000
+
+/* --------------------------------------------------------------------------- kptr fields */
+
+/*
+ * A field that owns an object:
+ *
+ *	struct foo *ptr __kptr __local;		or	struct foo __kptr __local *ptr;
+ *
+ * After the star a type tag has no pointee to stick to and the compiler drops it in silence, while
+ * a decl tag names the member wherever it stands. So __kptr is both. Linux knows no pointer with
+ * two type tags, hence __local, "a type of this program, not of the kernel", is a decl tag alone.
+ */
+#undef __kptr
+#define __kptr __attribute__((btf_type_tag("kptr"))) __attribute__((btf_decl_tag("kptr")))
+#define __local __attribute__((btf_decl_tag("local")))
+
+/* ------------------------------------------------------------------------------ the heap */
+
+/* The id of a type in the program's own BTF. */
+#define type_id_local(type) __builtin_btf_type_id(*(typeof(type) *)0, 0)
+
+/* A zeroed object that the program now owns, or NULL. `map` is a map of type allocator. */
+extern void *bpf_mem_alloc(void *map, __u64 local_type_id) __ksym;
+
+/* Give an object back, and with it all objects that its kptr fields hold. */
+extern void unit_free(void *object) __ksym;
+
+/* Make the next `count` allocations succeed, in any context. For sleepable programs. */
+extern int bpf_mem_prefill(void *map, __u64 count) __ksym;
+
+#define bpf_obj_alloc bpf_mem_alloc
+#define bpf_mem_free unit_free
+#define bpf_obj_free unit_free
+
+/* The global allocator, by the names that Linux has for it. */
+extern void *bpf_obj_new_impl(__u64 local_type_id, void *meta) __ksym;
+extern void bpf_obj_drop_impl(void *object, void *meta) __ksym;
+
+#ifndef bpf_obj_new
+#define bpf_obj_new(type) ((typeof(type) *)bpf_obj_new_impl(type_id_local(type), NULL))
+#endif
+
+#ifndef bpf_obj_drop
+#define bpf_obj_drop(object) bpf_obj_drop_impl(object, NULL)
+#endif
+
+/* --------------------------------------------- what <linux/bpf.h> and vmlinux.h declare */
+
+#if !defined(__VMLINUX_H__) && !defined(__LINUX_BPF_H__) && !defined(_UAPI__LINUX_BPF_H__)
+
+enum bpf_map_type {
+	BPF_MAP_TYPE_UNSPEC = 0,
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PROG_ARRAY = 3,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
+	BPF_MAP_TYPE_PERCPU_HASH = 5,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_STACK_TRACE = 7,
+	BPF_MAP_TYPE_CGROUP_ARRAY = 8,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LRU_PERCPU_HASH = 10,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_HASH_OF_MAPS = 13,
+	BPF_MAP_TYPE_DEVMAP = 14,
+	BPF_MAP_TYPE_SOCKMAP = 15,
+	BPF_MAP_TYPE_CPUMAP = 16,
+	BPF_MAP_TYPE_XSKMAP = 17,
+	BPF_MAP_TYPE_SOCKHASH = 18,
+	BPF_MAP_TYPE_CGROUP_STORAGE = 19,
+	BPF_MAP_TYPE_REUSEPORT_SOCKARRAY = 20,
+	BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE = 21,
+	BPF_MAP_TYPE_QUEUE = 22,
+	BPF_MAP_TYPE_STACK = 23,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_DEVMAP_HASH = 25,
+	BPF_MAP_TYPE_STRUCT_OPS = 26,
+	BPF_MAP_TYPE_RINGBUF = 27,
+	BPF_MAP_TYPE_INODE_STORAGE = 28,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+	BPF_MAP_TYPE_BLOOM_FILTER = 30,
+	BPF_MAP_TYPE_USER_RINGBUF = 31,
+	BPF_MAP_TYPE_CGRP_STORAGE = 32,
+	BPF_MAP_TYPE_ARENA = 33,
+};
+
+/* Flags of bpf_map_update_elem. */
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_EXIST = 2,
+	BPF_F_LOCK = 4,
+};
+
+/* __uint(map_flags, ...) */
+enum {
+	BPF_F_NO_PREALLOC = 1U << 0,
+	BPF_F_NO_COMMON_LRU = 1U << 1,
+	BPF_F_NUMA_NODE = 1U << 2,
+	BPF_F_RDONLY = 1U << 3,
+	BPF_F_WRONLY = 1U << 4,
+	BPF_F_STACK_BUILD_ID = 1U << 5,
+	BPF_F_ZERO_SEED = 1U << 6,
+	BPF_F_RDONLY_PROG = 1U << 7,
+	BPF_F_WRONLY_PROG = 1U << 8,
+	BPF_F_CLONE = 1U << 9,
+	BPF_F_MMAPABLE = 1U << 10,
+	BPF_F_PRESERVE_ELEMS = 1U << 11,
+	BPF_F_INNER_MAP = 1U << 12,
+};
+
+/* Flags of bpf_perf_event_output. */
+enum {
+	BPF_F_INDEX_MASK = 0xffffffffULL,
+	BPF_F_CURRENT_CPU = BPF_F_INDEX_MASK,
+};
+
+/* Flags of the ring buffer's helpers, and what bpf_ringbuf_query can be asked. */
+enum {
+	BPF_RB_NO_WAKEUP = 1ULL << 0,
+	BPF_RB_FORCE_WAKEUP = 1ULL << 1,
+};
+
+enum {
+	BPF_RB_AVAIL_DATA = 0,
+	BPF_RB_RING_SIZE = 1,
+	BPF_RB_CONS_POS = 2,
+	BPF_RB_PROD_POS = 3,
+};
+
+enum xdp_action {
+	XDP_ABORTED = 0,
+	XDP_DROP,
+	XDP_PASS,
+	XDP_TX,
+	XDP_REDIRECT,
+};
+
+struct bpf_flow_keys;
+struct bpf_sock;
+
+/* A pointer takes 8 bytes here, whatever the machine. */
+#define ___bpfheap_ptr(type, name) union { type name; __u64 : 64; } __attribute__((aligned(8)))
+
+/* The context of socket filters, tc and cgroup_skb programs. */
+struct __sk_buff {
+	__u32 len;
+	__u32 pkt_type;
+	__u32 mark;
+	__u32 queue_mapping;
+	__u32 protocol;
+	__u32 vlan_present;
+	__u32 vlan_tci;
+	__u32 vlan_proto;
+	__u32 priority;
+	__u32 ingress_ifindex;
+	__u32 ifindex;
+	__u32 tc_index;
+	__u32 cb[5];
+	__u32 hash;
+	__u32 tc_classid;
+	__u32 data;
+	__u32 data_end;
+	__u32 napi_id;
+	__u32 family;
+	__u32 remote_ip4;
+	__u32 local_ip4;
+	__u32 remote_ip6[4];
+	__u32 local_ip6[4];
+	__u32 remote_port;
+	__u32 local_port;
+	__u32 data_meta;
+	___bpfheap_ptr(struct bpf_flow_keys *, flow_keys);
+	__u64 tstamp;
+	__u32 wire_len;
+	__u32 gso_segs;
+	___bpfheap_ptr(struct bpf_sock *, sk);
+	__u32 gso_size;
+	__u8 tstamp_type;
+	__u32 : 24;
+	__u64 hwtstamp;
+};
+
+/* The context of xdp programs. */
+struct xdp_md {
+	__u32 data;
+	__u32 data_end;
+	__u32 data_meta;
+	__u32 ingress_ifindex;
+	__u32 rx_queue_index;
+	__u32 egress_ifindex;
+};
+
+/* The context of raw_tp programs. */
+struct bpf_raw_tracepoint_args {
+	__u64 args[0];
+};
+
+struct bpf_spin_lock {
+	__u32 val;
+};
+
+struct bpf_timer {
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+#endif /* no <linux/bpf.h>, no vmlinux.h */
+
+/* What a tc program returns; from <linux/pkt_cls.h>, and macros there too. */
+#ifndef TC_ACT_OK
+#define TC_ACT_UNSPEC	(-1)
+#define TC_ACT_OK		0
+#define TC_ACT_RECLASSIFY	1
+#define TC_ACT_SHOT		2
+#define TC_ACT_PIPE		3
+#endif
+
+/* ------------------------------------------------- what <bpf/bpf_helpers.h> declares */
+
+#ifndef __BPF_HELPERS__
+
+/* A helper is a call to a number. */
+#define ___bpfheap_helper(number, ret, name, ...) \
+	static ret (*const name)(__VA_ARGS__) __attribute__((unused)) = (void *)number
+
+struct task_struct;
+
+/* maps */
+___bpfheap_helper(1, void *, bpf_map_lookup_elem, void *map, const void *key);
+___bpfheap_helper(2, long, bpf_map_update_elem, void *map, const void *key, const void *value,
+		  __u64 flags);
+___bpfheap_helper(3, long, bpf_map_delete_elem, void *map, const void *key);
+___bpfheap_helper(87, long, bpf_map_push_elem, void *map, const void *value, __u64 flags);
+___bpfheap_helper(88, long, bpf_map_pop_elem, void *map, void *value);
+___bpfheap_helper(89, long, bpf_map_peek_elem, void *map, void *value);
+___bpfheap_helper(164, long, bpf_for_each_map_elem, void *map, void *callback_fn,
+		  void *callback_ctx, __u64 flags);
+___bpfheap_helper(195, void *, bpf_map_lookup_percpu_elem, void *map, const void *key, __u32 cpu);
+
+/* objects: the only way into and out of a kptr field; returns what was in it */
+___bpfheap_helper(194, void *, bpf_kptr_xchg, void *field, void *object);
+
+/* control flow */
+___bpfheap_helper(12, long, bpf_tail_call, void *ctx, void *prog_array_map, __u32 index);
+___bpfheap_helper(181, long, bpf_loop, __u32 nr_loops, void *callback_fn, void *callback_ctx,
+		  __u64 flags);
+___bpfheap_helper(169, long, bpf_timer_init, struct bpf_timer *timer, void *map, __u64 flags);
+___bpfheap_helper(170, long, bpf_timer_set_callback, struct bpf_timer *timer, void *callback_fn);
+___bpfheap_helper(171, long, bpf_timer_start, struct bpf_timer *timer, __u64 nsecs, __u64 flags);
+___bpfheap_helper(172, long, bpf_timer_cancel, struct bpf_timer *timer);
+___bpfheap_helper(93, long, bpf_spin_lock, struct bpf_spin_lock *lock);
+___bpfheap_helper(94, long, bpf_spin_unlock, struct bpf_spin_lock *lock);
+
+/* time, chance, and where we are */
+___bpfheap_helper(5, __u64, bpf_ktime_get_ns, void);
+___bpfheap_helper(125, __u64, bpf_ktime_get_boot_ns, void);
+___bpfheap_helper(160, __u64, bpf_ktime_get_coarse_ns, void);
+___bpfheap_helper(208, __u64, bpf_ktime_get_tai_ns, void);
+___bpfheap_helper(118, __u64, bpf_jiffies64, void);
+___bpfheap_helper(7, __u32, bpf_get_prandom_u32, void);
+___bpfheap_helper(8, __u32, bpf_get_smp_processor_id, void);
+___bpfheap_helper(42, long, bpf_get_numa_node_id, void);
+___bpfheap_helper(14, __u64, bpf_get_current_pid_tgid, void);
+___bpfheap_helper(15, __u64, bpf_get_current_uid_gid, void);
+___bpfheap_helper(16, long, bpf_get_current_comm, void *buf, __u32 size_of_buf);
+___bpfheap_helper(35, __u64, bpf_get_current_task, void);
+___bpfheap_helper(158, struct task_struct *, bpf_get_current_task_btf, void);
+___bpfheap_helper(80, __u64, bpf_get_current_cgroup_id, void);
+___bpfheap_helper(173, __u64, bpf_get_func_ip, void *ctx);
+___bpfheap_helper(174, __u64, bpf_get_attach_cookie, void *ctx);
+
+/* memory */
+___bpfheap_helper(112, long, bpf_probe_read_user, void *dst, __u32 size, const void *unsafe_ptr);
+___bpfheap_helper(113, long, bpf_probe_read_kernel, void *dst, __u32 size,
+		  const void *unsafe_ptr);
+___bpfheap_helper(114, long, bpf_probe_read_user_str, void *dst, __u32 size,
+		  const void *unsafe_ptr);
+___bpfheap_helper(115, long, bpf_probe_read_kernel_str, void *dst, __u32 size,
+		  const void *unsafe_ptr);
+___bpfheap_helper(148, long, bpf_copy_from_user, void *dst, __u32 size, const void *user_ptr);
+___bpfheap_helper(182, long, bpf_strncmp, const char *s1, __u32 s1_sz, const char *s2);
+___bpfheap_helper(105, long, bpf_strtol, const char *buf, unsigned long buf_len, __u64 flags,
+		  long *res);
+___bpfheap_helper(106, long, bpf_strtoul, const char *buf, unsigned long buf_len, __u64 flags,
+		  unsigned long *res);
+
+/* packets */
+___bpfheap_helper(9, long, bpf_skb_store_bytes, struct __sk_buff *skb, __u32 offset,
+		  const void *from, __u32 len, __u64 flags);
+___bpfheap_helper(26, long, bpf_skb_load_bytes, const void *skb, __u32 offset, void *to,
+		  __u32 len);
+___bpfheap_helper(39, long, bpf_skb_pull_data, struct __sk_buff *skb, __u32 len);
+___bpfheap_helper(23, long, bpf_redirect, __u32 ifindex, __u64 flags);
+___bpfheap_helper(51, long, bpf_redirect_map, void *map, __u64 key, __u64 flags);
+___bpfheap_helper(44, long, bpf_xdp_adjust_head, struct xdp_md *xdp_md, int delta);
+___bpfheap_helper(54, long, bpf_xdp_adjust_meta, struct xdp_md *xdp_md, int delta);
+___bpfheap_helper(65, long, bpf_xdp_adjust_tail, struct xdp_md *xdp_md, int delta);
+
+/* output */
+___bpfheap_helper(6, long, bpf_trace_printk, const char *fmt, __u32 fmt_size, ...);
+___bpfheap_helper(177, long, bpf_trace_vprintk, const char *fmt, __u32 fmt_size, const void *data,
+		  __u32 data_len);
+___bpfheap_helper(165, long, bpf_snprintf, char *str, __u32 str_size, const char *fmt,
+		  __u64 *data, __u32 data_len);
+___bpfheap_helper(25, long, bpf_perf_event_output, void *ctx, void *map, __u64 flags, void *data,
+		  __u64 size);
+___bpfheap_helper(130, long, bpf_ringbuf_output, void *ringbuf, void *data, __u64 size,
+		  __u64 flags);
+___bpfheap_helper(131, void *, bpf_ringbuf_reserve, void *ringbuf, __u64 size, __u64 flags);
+___bpfheap_helper(132, void, bpf_ringbuf_submit, void *data, __u64 flags);
+___bpfheap_helper(133, void, bpf_ringbuf_discard, void *data, __u64 flags);
+___bpfheap_helper(134, __u64, bpf_ringbuf_query, void *ringbuf, __u64 flags);
+
+/*
+ * printf for BPF. bpf_trace_printk takes three numbers after the format, bpf_trace_vprintk an
+ * array of twelve; which of the two is needed is known by what the thirteenth argument is.
+ */
+#define bpf_printk(fmt, args...)						\
+	___bpfheap_13th(_, ##args, ___bpfheap_vprintk, ___bpfheap_vprintk,	\
+			___bpfheap_vprintk, ___bpfheap_vprintk,			\
+			___bpfheap_vprintk, ___bpfheap_vprintk,			\
+			___bpfheap_vprintk, ___bpfheap_vprintk,			\
+			___bpfheap_vprintk, ___bpfheap_printk,			\
+			___bpfheap_printk, ___bpfheap_printk,			\
+			___bpfheap_printk)(fmt, ##args)
+
+#define ___bpfheap_13th(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, pick, ...) pick
+
+#define ___bpfheap_printk(fmt, args...)						\
+({										\
+	static const char ___text[] = fmt;					\
+	bpf_trace_printk(___text, sizeof(___text), ##args);			\
+})
+
+#define ___bpfheap_vprintk(fmt, args...)					\
+({										\
+	static const char ___text[] = fmt;					\
+	_Pragma("clang diagnostic push")					\
+	_Pragma("clang diagnostic ignored \"-Wint-conversion\"")		\
+	__u64 ___numbers[] = { args };						\
+	_Pragma("clang diagnostic pop")						\
+	bpf_trace_vprintk(___text, sizeof(___text), ___numbers, sizeof(___numbers)); \
+})
+
+#endif /* no <bpf/bpf_helpers.h> */
+
+#endif /* __BPFHEAP_H__ */
