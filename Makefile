@@ -1,0 +1,45 @@
+# Everything runs in .venv, which `make setup` builds from pyproject.toml alone.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.up-to-date
+IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.PHONY: setup demo test lint types clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@found=; if ! $(BIN)/python -c '$(IN_RANGE)' 2>/dev/null; then \
+		for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
+			if $$python -c '$(IN_RANGE)' 2>/dev/null; then found=$$python; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "bpfheap needs Python 3.11, 3.12 or 3.13; give one with PYTHON=..." >&2; exit 1; \
+		fi; \
+		echo "creating $(VENV) with $$found"; \
+		$$found -m venv --clear $(VENV) || { \
+			echo "its venv module is incomplete (Debian: apt-get install python3-venv)" >&2; exit 1; \
+		}; \
+	fi
+	@echo "installing bpfheap and its tools into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--root-user-action ignore --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/python examples/three_programs/story.py
+
+test: setup
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: setup
+	@$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -prune -exec rm -rf {} +

@@ -1,0 +1,44 @@
+"""The command line: one file per command, `app` puts them together."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from io import TextIOWrapper
+
+from bpfheap import __version__
+from bpfheap.cli.app import Session, app
+from bpfheap.cli.output import complain
+from bpfheap.errors import BpfheapError
+
+#: EX_SOFTWARE of sysexits.h: the fault is ours, neither the input's nor the caller's.
+INTERNAL_ERROR = 70
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command (`argv` without the program's name; None: the process's own) and give the
+    exit code: 0 fine, 1 something is wrong with the programs or files, 2 wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names come from files: what the terminal's encoding lacks is shown escaped.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    session = Session()
+    try:
+        app(args=argv, prog_name="bpfheap", obj=session)
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 0 if done.code is None else 1
+    except BpfheapError as error:
+        complain(error)
+        return error.exit_code
+    except Exception as error:
+        if session.debug:
+            traceback.print_exc()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"internal error in bpfheap {__version__}: {reason} "
+            "(please report it; `bpfheap --debug ...` shows where)",
+            file=sys.stderr,
+        )
+        return INTERNAL_ERROR
+    return 0

@@ -1,0 +1,55 @@
+"""The application: options for all commands, and the commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+import bpfheap
+from bpfheap.cli import check, policies, run
+
+
+@dataclass(slots=True)
+class Session:
+    """What the options in front of the command say."""
+
+    debug: bool = False
+
+
+app = typer.Typer(
+    help="BPF programs that share typed objects: verify them, run them, and see how long their "
+    "allocators live. No root, no kernel.",
+    epilog="Exit codes: 0 fine, 1 a program, file or run is at fault, 2 wrong usage.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    # `main` turns what no command expects into one line.
+    pretty_exceptions_enable=False,
+)
+app.command("check", epilog=check.EXAMPLES)(check.check)
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("policies", epilog=policies.EXAMPLES)(policies.policies)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bpfheap {bpfheap.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an internal error.")
+    ] = False,
+) -> None:
+    if isinstance(ctx.obj, Session):
+        ctx.obj.debug = debug

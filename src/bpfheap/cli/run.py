@@ -1,0 +1,194 @@
+"""`bpfheap run`: load files and run one of their programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+import bpfheap
+from bpfheap.cli.inputs import Files, expand
+from bpfheap.cli.output import complain, console, plain, print_json
+from bpfheap.errors import BpfheapError, UsageError
+from bpfheap.report import numbered
+
+EXAMPLES = """Examples:
+
+bpfheap run examples/first.bpf.c
+
+bpfheap run examples/first.bpf.c -p first --repeat 3 --json
+
+bpfheap run examples/three_programs -p p2 --policy used-allocators
+"""
+
+#: A leftover of this kind is a finding about the policy's design, not a memory error.
+_FINDING = "immortal-allocator"
+
+
+@dataclass(slots=True)
+class _Report:
+    """What came of a run, as far as it got."""
+
+    machine: str
+    policy: str
+    program: str | None
+    retval: int | None = None
+    printk: list[str] = field(default_factory=list)
+    allocators: dict[str, dict[str, int]] = field(default_factory=dict)
+    leftovers: list[bpfheap.Leftover] = field(default_factory=list)
+    error: BpfheapError | None = None
+
+    @property
+    def clean(self) -> bool:
+        return self.error is None and all(left.kind == _FINDING for left in self.leftovers)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "machine": self.machine,
+            "policy": self.policy,
+            "program": self.program,
+            "retval": self.retval,
+            "printk": self.printk,
+            "allocators": self.allocators,
+            "leftovers": [asdict(left) for left in self.leftovers],
+            "error": None if self.error is None else self.error.to_json(),
+        }
+
+
+def _policy_names(incomplete: str) -> list[str]:
+    return [p.name for p in bpfheap.policies() if p.name.startswith(incomplete)]
+
+
+def _machine_names(incomplete: str) -> list[str]:
+    return [name for name in bpfheap.machines() if name.startswith(incomplete)]
+
+
+def run(
+    files: Files,
+    program: Annotated[
+        str | None,
+        typer.Option(
+            "--program",
+            "-p",
+            metavar="NAME",
+            help="The program to run; may be left out if there is only one.",
+            show_default=False,
+        ),
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, help="How often to run it.")] = 1,
+    machine: Annotated[
+        str, typer.Option(help="Machine to run on.", autocompletion=_machine_names)
+    ] = "model",
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="What keeps an allocator alive; see `bpfheap policies`.",
+            autocompletion=_policy_names,
+        ),
+    ] = "live-count",
+    ctx: Annotated[
+        str,
+        typer.Option(
+            metavar="HEX|FILE",
+            help="First bytes of the program's context, in hexadecimal or from a file; "
+            "the rest is zero.",
+            show_default=False,
+        ),
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Load files and run one of their programs.
+
+    All files are loaded into one runtime; maps of the same name and type are one map. Afterwards
+    everything is unloaded and freed, so that a use-after-free at the very end is seen too. Exit
+    code 1 if a file does not load or the run does something wrong.
+    """
+    rt = bpfheap.Runtime(policy=policy, machine=machine)
+    ctx_bytes = _context(ctx)
+    report = _Report(machine=machine, policy=policy, program=program)
+    try:
+        loaded = [rt.load(path) for path in expand(files)]
+        chosen = _choose(loaded, program)
+        report.program = chosen.name
+        report.retval = chosen.run(ctx=ctx_bytes, repeat=repeat).retval
+    except UsageError:
+        raise
+    except BpfheapError as error:
+        report.error = error
+    report.printk = list(rt.printk)
+    report.allocators = {name: asdict(a.stats()) for name, a in rt.allocators.items()}
+    if report.error is None:
+        report.leftovers = rt.close()
+    if json:
+        print_json(report.to_json())
+    else:
+        _print(report)
+    if report.error is not None:
+        complain(report.error)
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+def _context(text: str) -> bytes:
+    """What reads as hexadecimal is: `./beef` is the file of that name."""
+    try:
+        return bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        pass
+    try:
+        return Path(text).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--ctx {text} is neither hexadecimal nor a file to be read: {error.strerror}",
+            hint="hexadecimal has two digits a byte: 0a000000",
+        ) from None
+
+
+def _choose(loaded: list[bpfheap.LoadedObject], name: str | None) -> bpfheap.Program:
+    """Raises UsageError unless `name`, or None, means exactly one of the programs."""
+    programs = [(obj.spec.file, program) for obj in loaded for program in obj.programs.values()]
+    there_is = ", ".join(program.name for _, program in programs) or "none"
+    if name is None:
+        if len(programs) != 1:
+            raise UsageError(
+                f"there are {len(programs)} programs", hint=f"choose with -p; there is {there_is}"
+            )
+        return programs[0][1]
+    named = [(file, program) for file, program in programs if program.name == name]
+    if not named:
+        raise UsageError(f"there is no program {name}", hint=f"there is {there_is}")
+    if len(named) > 1:
+        raise UsageError(
+            f"there are several programs {name}, in {', '.join(file for file, _ in named)}",
+            hint="give fewer files",
+        )
+    return named[0][1]
+
+
+def _print(report: _Report) -> None:
+    out = console()
+    if report.retval is not None:
+        out.print(plain(f"{report.program} returned {report.retval}"))
+    if report.printk:
+        out.print(plain("printed:"))
+        for line in report.printk:
+            out.print(plain(f"    {line}"))
+    if report.allocators:
+        out.print(_allocators(report.allocators))
+    for left in report.leftovers:
+        out.print(
+            plain(f"{left.kind}: {left.message}", "yellow" if left.kind == _FINDING else "red")
+        )
+        for line in numbered(left.life):
+            out.print(plain(line))
+
+
+def _allocators(allocators: dict[str, dict[str, int]]) -> Table:
+    columns = list(next(iter(allocators.values())))
+    table = Table("allocator", *columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name, stats in allocators.items():
+        table.add_row(plain(name), *(str(stats[column]) for column in columns))
+    return table

@@ -1,0 +1,186 @@
+"""The pytest plugin: the fixture `bpf`, a fresh runtime that has to be empty at the test's end.
+
+pytest imports this module in every run, so bpfheap itself is imported by the first test that asks
+for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import bpfheap
+
+#: The marker's arguments; all of them are Runtime's.
+_OPTIONS = ("policy", "machine", "cpus", "seed", "strict_identity", "grace")
+
+
+class Bpf:
+    """What the fixture `bpf` gives: a runtime, and what was loaded into it so far by name.
+
+    `close` ends it early and hands out what was left; then the test itself decides what of that
+    is fine, and nothing more is checked at its end.
+    """
+
+    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
+        import bpfheap
+
+        self.runtime: bpfheap.Runtime = bpfheap.Runtime(**options)
+        self._folder = folder
+        self._loaded: list[bpfheap.LoadedObject] = []
+        self._closed = False
+
+    def load(self, file: str | Path, programs: Iterable[str] | None = None) -> bpfheap.LoadedObject:
+        """Compile, verify and load a file, looked for beside the test, then in the working
+        directory. Raises UsageError if it is in neither, else what `Runtime.load` raises."""
+        loaded = self.runtime.load(self._find(Path(file)), programs=programs)
+        self._loaded.append(loaded)
+        return loaded
+
+    @property
+    def maps(self) -> dict[str, bpfheap.Map]:
+        """All maps loaded so far."""
+        return {name: found for obj in self._loaded for name, found in obj.maps.items()}
+
+    @property
+    def programs(self) -> dict[str, bpfheap.Program]:
+        """All programs loaded so far; of several of one name, the newest."""
+        return {name: found for obj in self._loaded for name, found in obj.programs.items()}
+
+    @property
+    def printk(self) -> list[str]:
+        """What programs printed so far."""
+        return self.runtime.printk
+
+    def close(self) -> list[bpfheap.Leftover]:
+        """Unload everything; what is left although nothing reaches it. The second call finds
+        nothing to do."""
+        from bpfheap import Leftover
+        from bpfheap.errors import Violation
+
+        if self._closed:
+            return []
+        self._closed = True
+        found = []
+        for obj in self._loaded:
+            try:
+                obj.close()
+            except Violation as seen:
+                found.append(Leftover(seen.kind, str(seen), seen.life))
+        return found + self.runtime.close()
+
+    def _find(self, file: Path) -> Path:
+        from bpfheap.errors import UsageError
+
+        for path in (self._folder / file, file):
+            if path.exists():
+                return path
+        raise UsageError(
+            "no such file",
+            file=str(file),
+            hint=f"looked in {self._folder} and {Path.cwd()}",
+        )
+
+
+_BPF = pytest.StashKey[Bpf]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("bpfheap", "tests of BPF programs")
+    for name in ("policy", "machine"):
+        group.addoption(
+            f"--bpf-{name}",
+            metavar="NAME",
+            help=f"{name} of the fixture bpf where the marker bpf names none",
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    arguments = ", ".join(f"{name}=..." for name in _OPTIONS)
+    config.addinivalue_line(
+        "markers", f"bpf({arguments}): options of bpfheap.Runtime for the fixture bpf"
+    )
+
+
+@pytest.fixture
+def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
+    """A fresh bpfheap runtime: `bpf.load(file)`, then run programs and look into maps. Objects
+    and allocators that are left when everything was unloaded fail the test."""
+    made = Bpf(request.path.parent, _options(request))
+    request.node.stash[_BPF] = made
+    yield made
+    made.close()
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name in ("policy", "machine"):
+        given = request.config.getoption(f"bpf_{name}")
+        if given is not None:
+            options[name] = given
+    # The closest marker last, so that it wins.
+    for marker in reversed(list(request.node.iter_markers("bpf"))):
+        unknown = [str(a) for a in marker.args] + [k for k in marker.kwargs if k not in _OPTIONS]
+        if unknown:
+            pytest.fail(
+                f"marker bpf does not know {', '.join(unknown)}; it takes the keywords "
+                f"{', '.join(_OPTIONS)}",
+                pytrace=False,
+            )
+        options |= marker.kwargs
+    return options
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """The end of a test that used the fixture. It is judged here, not when the fixture is torn
+    down: what a program leaves behind is a failure of the test, no error around it."""
+    made = item.stash.get(_BPF, None)
+    if made is None:
+        return (yield)
+    from bpfheap.errors import BpfheapError
+
+    try:
+        result = yield
+    except BpfheapError as error:
+        _explain(error, full_trace=item.config.getoption("fulltrace"))
+        raise
+    left = made.close()
+    if left:
+        pytest.fail(_leftovers(left), pytrace=False)
+    return result
+
+
+def _explain(error: Any, *, full_trace: bool) -> None:
+    """Add an error's details to its report, and end the traceback at the test's own line."""
+    from bpfheap.report import details
+
+    lines = details(error)
+    if lines:
+        error.add_note("\n".join(lines))
+    if full_trace:
+        return
+    package = str(Path(__file__).parents[1])
+    own = None
+    frame = error.__traceback__
+    while frame is not None:
+        inside = frame.tb_frame.f_code.co_filename.startswith(package)
+        if inside and own is not None:
+            own.tb_next = None
+            return
+        if not inside:
+            own = frame
+        frame = frame.tb_next
+
+
+def _leftovers(left: list[bpfheap.Leftover]) -> str:
+    from bpfheap.report import numbered
+
+    lines = [f"BPF: {len(left)} left at the end of the test, after everything was unloaded"]
+    for one in left:
+        lines += ["", f"{one.kind}: {one.message}", *numbered(one.life)]
+    return "\n".join(lines)
