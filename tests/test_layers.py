@@ -1,0 +1,160 @@
+"""The layer order, read from the imports of the source itself.
+
+Every top-level module of the package has a row in LAYERS; a row imports rows above it and itself,
+never those below. The formats know each other even less: FORMATS says who may import whom.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "bpfheap"
+
+#: Top to bottom. "" is the package itself, whose lazy names are those of the API.
+LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
+    (
+        "formats",
+        frozenset({"errors", "isa", "btf", "spec", "elf", "compile", "platform"}),
+    ),
+    ("verifier", frozenset({"verifier"})),
+    ("lifetime", frozenset({"lifetime"})),
+    ("runtime", frozenset({"runtime"})),
+    ("machine", frozenset({"machine"})),
+    ("api", frozenset({"api", ""})),
+    ("tools", frozenset({"cli", "report", "testing", "__main__"})),
+)
+
+#: What a module of the formats row may import of that row, besides itself.
+FORMATS: Mapping[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "isa": frozenset({"errors"}),
+    "btf": frozenset({"errors"}),
+    "spec": frozenset({"btf", "isa"}),
+    "platform": frozenset({"errors"}),
+    "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
+    "compile": frozenset({"errors", "spec", "elf"}),
+}
+
+
+def modules(package: Path) -> dict[str, Path]:
+    """Module name ("" and "isa.insn") -> file."""
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(source: str, module: str, *, is_package: bool, known: frozenset[str]) -> Iterator[str]:
+    """The project's modules that a module imports, wherever in it the import stands; `module` and
+    the names given are without "bpfheap." in front. `import_module("bpfheap.x")` counts."""
+    here = module.split(".") if module else []
+    folder = here if is_package else here[:-1]
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                targets = [alias.name for alias in names]
+            case ast.ImportFrom(module=base, names=names, level=level):
+                if level:
+                    up = folder[: len(folder) - (level - 1)]
+                    base = ".".join(["bpfheap", *up, *([base] if base else [])])
+                # `from bpfheap import isa` names a module, `from bpfheap import Runtime` does not.
+                targets = [
+                    f"{base}.{a.name}" if f"{base}.{a.name}" in known else str(base) for a in names
+                ]
+            case ast.Call(args=[ast.Constant(value=str(name)), *_], func=func) if ast.unparse(
+                func
+            ).rpartition(".")[2] in {"import_module", "__import__"}:
+                targets = [name]
+            case _:
+                continue
+        for target in targets:
+            root, _, rest = target.partition(".")
+            if root == "bpfheap":
+                yield rest
+
+
+def wrong(module: str, imported: str) -> str | None:
+    """Why `module` must not import `imported`, None if it may."""
+    rank = {name: i for i, (_, names) in enumerate(LAYERS) for name in names}
+    own, other = module.partition(".")[0], imported.partition(".")[0]
+    for name in (own, other):
+        if name not in rank:
+            return f"{name} has no layer yet: place it in LAYERS"
+    if rank[other] > rank[own]:
+        return f"{module or 'bpfheap'} imports {imported}, of a layer below its own"
+    if own != other and own in FORMATS and other not in FORMATS[own]:
+        return f"{module} imports {imported}, which it must not know"
+    return None
+
+
+def broken(package: Path) -> list[str]:
+    """All sentences about imports that break the order."""
+    found = modules(package)
+    known = frozenset(f"bpfheap.{name}" for name in found)
+    problems = []
+    for module, path in found.items():
+        own = module.partition(".")[0]
+        targets = imports(
+            path.read_text(), module, is_package=path.name == "__init__.py", known=known
+        )
+        for target in [own, *targets]:
+            why = wrong(module, target)
+            if why is not None and why not in problems:
+                problems.append(why)
+    return problems
+
+
+def test_layers_keep_their_order() -> None:
+    assert broken(PACKAGE) == []
+
+
+def test_every_placed_module_exists() -> None:
+    there = {name.partition(".")[0] for name in modules(PACKAGE)}
+    placed = frozenset().union(*(names for _, names in LAYERS))
+    assert placed - there == set()
+    assert set(FORMATS) == LAYERS[0][1]
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "message"),
+    [
+        ("isa/insn.py", "from bpfheap.spec import Ref", "isa.insn imports spec, which"),
+        ("isa/insn.py", "from bpfheap import spec", "isa.insn imports spec, which"),
+        ("errors.py", "import bpfheap.isa.ops", "errors imports isa.ops, which"),
+        ("errors.py", "from . import isa", "errors imports isa, which"),
+        ("verifier/walk.py", "from ..lifetime.facts import View", "verifier.walk imports lifetime"),
+        ("verifier/__init__.py", "from .. import lifetime", "verifier imports lifetime"),
+        ("lifetime/x.py", "def f():\n    import bpfheap.runtime", "lifetime.x imports runtime"),
+        ("runtime/x.py", "from bpfheap.machine.model import M", "runtime.x imports machine.model"),
+        ("machine/x.py", "from bpfheap import Runtime", "machine.x imports "),
+        ("machine/x.py", "i.import_module('bpfheap.api')", "machine.x imports api"),
+        ("api.py", "from bpfheap.cli import main", "api imports cli"),
+        ("newcomer.py", "", "newcomer has no layer yet"),
+        ("newcomer/deep.py", "", "newcomer has no layer yet"),
+    ],
+)
+def test_a_wrong_import_is_caught(tmp_path: Path, file: str, source: str, message: str) -> None:
+    for name in ("", "isa", "lifetime", "runtime", "machine", "machine/model"):
+        (tmp_path / name).mkdir(exist_ok=True, parents=True)
+        (tmp_path / name / "__init__.py").touch()
+    for name in ("spec", "api", "errors"):
+        (tmp_path / f"{name}.py").touch()
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(source)
+    problems = broken(tmp_path)
+    assert len(problems) == 1
+    assert message in problems[0]
+
+
+def test_a_right_import_passes(tmp_path: Path) -> None:
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "x.py").write_text("import bpfheap\nimport os\nfrom ..errors import E\n")
+    (tmp_path / "elf").mkdir()
+    (tmp_path / "elf" / "x.py").write_text("from bpfheap.btf import Btf\nfrom .y import Z\n")
+    assert broken(tmp_path) == []
