@@ -11,13 +11,15 @@ from bpfheap.isa.ops import Kind, Op, op_of, second_of
 
 # After these nothing runs on to the next slot.
 _ENDS = frozenset({Kind.EXIT, Kind.JA})
+# What refers to a function by its distance: a kind, or the name of a wide instruction.
+_POINTS_TO_CODE = {Kind.CALL_LOCAL: "call", "func": "function address"}
 
 
 def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> None:
     """Raise InsnError, with the slot, unless every slot is an instruction or the second half of
     one; every jump stays in its function and lands on an instruction; every local call and every
-    function address (but those in `refs`, which are filled in later) lands on an instruction;
-    and no function can run past its end.
+    function address lands on an instruction, but for the slots in `refs`, whose immediates are
+    filled in later; and no function can run past its end.
 
     As check_subprogs in the kernel, a function reaches from its first slot to the next one that
     is called.
@@ -27,9 +29,10 @@ def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> None:
     ops = _instructions(insns)
     starts = {0}
     for slot, op in ops.items():
-        if op.kind is Kind.CALL_LOCAL or (op.name == "func" and slot not in refs):
+        what = _POINTS_TO_CODE.get(op.name if op.kind is Kind.LDDW else op.kind)
+        if what is not None and slot not in refs:
             target = slot + 1 + insns[slot].imm
-            _lands(ops, slot, target, "call" if op.kind is Kind.CALL_LOCAL else "address", insns)
+            _lands(ops, slot, target, what, insns)
             starts.add(target)
     bounds = [*sorted(starts), len(insns)]
     for start, end in pairwise(bounds):

@@ -15,8 +15,9 @@ has no form here. What the kernel's log cannot express gets a form of its own: t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from string import Formatter
 from typing import NamedTuple
@@ -88,6 +89,11 @@ OPERANDS: dict[str, Operand] = {
 }
 
 
+@cache
+def _pieces(template: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((literal, name) for literal, name, _, _ in Formatter().parse(template))
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """`template` is literal text with {operand} places.
@@ -100,10 +106,9 @@ class Form:
     symbol: str | None = None
     prefixed: bool = False
 
-    def pieces(self) -> Iterator[tuple[str, str | None]]:
+    def pieces(self) -> tuple[tuple[str, str | None], ...]:
         """Literal text and the name of the operand after it, if there is one."""
-        for literal, name, _, _ in Formatter().parse(self.template):
-            yield literal, name
+        return _pieces(self.template)
 
     def example(self) -> str:
         return "".join(t + (OPERANDS[n].like if n else "") for t, n in self.pieces())

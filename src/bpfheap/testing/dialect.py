@@ -160,8 +160,8 @@ def _recognise(number: int, source: str, slot: int) -> _Line:
     mnemonic = " ".join(match[0].split())
     shapes = MNEMONICS.get(mnemonic)
     if shapes is None:
-        if mnemonic in ("lock", "call"):
-            raise _error(number, source, f"{mnemonic} needs operands")
+        if mnemonic in ("lock", "lock fetch"):
+            raise _error(number, source, "lock needs an operation and its operands")
         raise _error(number, source, f"unknown mnemonic {mnemonic}")
     rest = source[match.end() :].strip()
     operands = tuple(o.strip() for o in rest.split(",")) if rest else ()

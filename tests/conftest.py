@@ -1,0 +1,29 @@
+"""Options and fixtures of the whole test suite."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_REPO = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--conformance-dir",
+        type=Path,
+        help="public conformance data (default: $BPF_CONFORMANCE_DIR or ../shared/conformance)",
+    )
+
+
+@pytest.fixture(scope="session")
+def conformance_dir(pytestconfig: pytest.Config) -> Path:
+    """The folder of the public conformance data, with `tests` and `negative` in it."""
+    option: Path | None = pytestconfig.getoption("--conformance-dir")
+    named = os.environ.get("BPF_CONFORMANCE_DIR")
+    folder = option or (Path(named) if named else _REPO / ".." / "shared" / "conformance")
+    if not (folder / "tests").is_dir():
+        pytest.skip(f"no conformance data in {folder}; name it by --conformance-dir")
+    return folder
