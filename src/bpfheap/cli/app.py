@@ -27,9 +27,18 @@ app = typer.Typer(
     # `main` turns what no command expects into one line.
     pretty_exceptions_enable=False,
 )
-app.command("check", epilog=check.EXAMPLES)(check.check)
-app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("policies", epilog=policies.EXAMPLES)(policies.policies)
+for command, examples in (
+    (check.check, check.EXAMPLES),
+    (run.run, run.EXAMPLES),
+    (policies.policies, policies.EXAMPLES),
+):
+    # The terminal decides where lines end, not the docstring.
+    paragraphs = (command.__doc__ or "").split("\n\n")
+    app.command(
+        command.__name__,
+        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
+        epilog=examples,
+    )(command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 import bpfheap
 from bpfheap.cli.inputs import Files, expand
-from bpfheap.cli.output import complain, console, plain, print_json
+from bpfheap.cli.output import complain, console, plain, print_json, say
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
@@ -88,9 +88,10 @@ def _log(verdict: Verdict) -> str:
 
 def _print(out: Console, path: Path, found: Checked, verbose: bool) -> None:
     if not found:
-        out.print(plain(f"{path}: no programs"))
+        say(out, plain(f"{path}: no programs"))
     for program, verdict in found:
-        out.print(
+        say(
+            out,
             plain("accept", "green") if verdict.accepted else plain("reject", "red"),
             plain(program.name, "bold"),
             plain(
@@ -100,11 +101,11 @@ def _print(out: Console, path: Path, found: Checked, verbose: bool) -> None:
         )
         if verdict.error is not None:
             for line in (str(verdict.error), *details(verdict.error)):
-                out.print(plain(f"    {line}"))
+                say(out, plain(f"    {line}"))
         elif verdict.flows:
             out.print(Padding(_flows(verdict.flows), (0, 0, 0, 4), expand=False))
         if verbose:
-            out.print(plain(_log(verdict).rstrip("\n")))
+            say(out, plain(_log(verdict).rstrip("\n")))
 
 
 def _flows(flows: tuple[Flow, ...]) -> Table:

@@ -16,7 +16,7 @@ _OBJECT = ".o"
 Files = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...",
+        metavar="FILE",
         help="BPF C source (.bpf.c, compiled on the fly), BPF ELF object, or a folder of them.",
         show_default=False,
     ),

@@ -17,8 +17,8 @@ _PIPE_WIDTH = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for this call: nothing is highlighted, wrapped or taken for markup."""
-    made = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+    """A console for this call: nothing is highlighted or taken for markup."""
+    made = Console(stderr=stderr, highlight=False, markup=False)
     if not made.is_terminal:
         made.width = _PIPE_WIDTH
     return made
@@ -33,6 +33,11 @@ def plain(text: object, style: str = "") -> Text:
     return Text(shown, style=style)
 
 
+def say(out: Console, *parts: Text) -> None:
+    """One line, which is never folded: others may search it."""
+    out.print(*parts, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """One JSON document, on stdout."""
     print(json.dumps(value, indent=2))
@@ -44,9 +49,9 @@ def complain(error: BpfheapError) -> None:
     err = console(stderr=True)
     if isinstance(error, CompileError):
         sys.stderr.write(error.diagnostics)
-        err.print(plain(error, "red"))
+        say(err, plain(error, "red"))
         return
     kind = f"{error.kind}: " if isinstance(error, Violation) else ""
-    err.print(plain(f"{kind}{error}", "red"))
+    say(err, plain(f"{kind}{error}", "red"))
     for line in details(error):
-        err.print(plain(line))
+        say(err, plain(line))

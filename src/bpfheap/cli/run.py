@@ -11,7 +11,7 @@ from rich.table import Table
 
 import bpfheap
 from bpfheap.cli.inputs import Files, expand
-from bpfheap.cli.output import complain, console, plain, print_json
+from bpfheap.cli.output import complain, console, plain, print_json, say
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.report import numbered
 
@@ -171,19 +171,19 @@ def _choose(loaded: list[bpfheap.LoadedObject], name: str | None) -> bpfheap.Pro
 def _print(report: _Report) -> None:
     out = console()
     if report.retval is not None:
-        out.print(plain(f"{report.program} returned {report.retval}"))
+        say(out, plain(f"{report.program} returned {report.retval}"))
     if report.printk:
-        out.print(plain("printed:"))
+        say(out, plain("printed:"))
         for line in report.printk:
-            out.print(plain(f"    {line}"))
+            say(out, plain(f"    {line}"))
     if report.allocators:
         out.print(_allocators(report.allocators))
     for left in report.leftovers:
-        out.print(
-            plain(f"{left.kind}: {left.message}", "yellow" if left.kind == _FINDING else "red")
+        say(
+            out, plain(f"{left.kind}: {left.message}", "yellow" if left.kind == _FINDING else "red")
         )
         for line in numbered(left.life):
-            out.print(plain(line))
+            say(out, plain(line))
 
 
 def _allocators(allocators: dict[str, dict[str, int]]) -> Table:

@@ -7,6 +7,7 @@ for the fixture.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
     """A fresh bpfheap runtime: `bpf.load(file)`, then run programs and look into maps. Objects
     and allocators that are left when everything was unloaded fail the test."""
-    made = Bpf(request.path.parent, _options(request))
+    from bpfheap.errors import UsageError
+
+    try:
+        made = Bpf(request.path.parent, _options(request))
+    except UsageError as error:
+        pytest.fail(str(error), pytrace=False)
     request.node.stash[_BPF] = made
     yield made
     made.close()
@@ -136,29 +142,43 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Fixtures of the user's own may load programs."""
+    with _explained(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """The end of a test that used the fixture. It is judged here, not when the fixture is torn
     down: what a program leaves behind is a failure of the test, no error around it."""
-    made = item.stash.get(_BPF, None)
-    if made is None:
-        return (yield)
-    from bpfheap.errors import BpfheapError
-
-    try:
+    with _explained(item):
         result = yield
-    except BpfheapError as error:
-        _explain(error, full_trace=item.config.getoption("fulltrace"))
-        raise
-    left = made.close()
+    made = item.stash.get(_BPF, None)
+    left = made.close() if made is not None else []
     if left:
         pytest.fail(_leftovers(left), pytrace=False)
     return result
 
 
-def _explain(error: Any, *, full_trace: bool) -> None:
-    """Add an error's details to its report, and end the traceback at the test's own line."""
+@contextmanager
+def _explained(item: pytest.Item) -> Generator[None]:
+    """Add an error's details to its report, and end the traceback at the user's own line."""
+    try:
+        yield
+    except Exception as error:
+        # Nobody can have raised one of ours before the test asked for the fixture.
+        if _BPF in item.stash:
+            _explain(error, full_trace=item.config.getoption("fulltrace"))
+        raise
+
+
+def _explain(error: Exception, *, full_trace: bool) -> None:
+    from bpfheap.errors import BpfheapError
     from bpfheap.report import details
 
+    if not isinstance(error, BpfheapError):
+        return
     lines = details(error)
     if lines:
         error.add_note("\n".join(lines))

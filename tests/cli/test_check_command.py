@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import jsonschema
+import pytest
+from cli_harness import Cli
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+TEXT = {"type": "string"}
+COUNT = {"type": "integer", "minimum": 0}
+OR_NULL = {"type": ["string", "null"]}
+SCHEMA = {
+    "type": "object",
+    "required": ["programs"],
+    "properties": {
+        "programs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": [
+                    "file",
+                    "section",
+                    "name",
+                    "verdict",
+                    "insns_processed",
+                    "states",
+                    "flows",
+                    "error",
+                ],
+                "properties": {
+                    "file": TEXT,
+                    "section": TEXT,
+                    "name": TEXT,
+                    "verdict": {"enum": ["accept", "reject"]},
+                    "insns_processed": COUNT,
+                    "states": COUNT,
+                    "flows": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["kind", "source", "field"],
+                            "properties": {
+                                "kind": {"enum": ["alloc", "store", "move", "take", "free"]},
+                                "source": OR_NULL,
+                                "field": OR_NULL,
+                            },
+                        },
+                    },
+                    "error": {
+                        "type": ["object", "null"],
+                        "required": ["message", "file", "line", "insn", "hint"],
+                    },
+                },
+            },
+        }
+    },
+}
+
+REJECTED = """
+#include <bpfheap.h>
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);
+         __type(key, __u32); __type(value, __u64); } numbers SEC(".maps");
+SEC("tc") int unchecked(void *ctx)
+{
+    __u64 *number = bpf_map_lookup_elem(&numbers, &(__u32){ bpf_get_prandom_u32() });
+    return *number;
+}
+SEC("tc") int fine(void *ctx) { return 7; }
+"""
+
+
+@pytest.fixture(scope="module")
+def rejected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rejected") / "rejected.bpf.c"
+    path.write_text(REJECTED)
+    return path
+
+
+def test_json_of_the_three_programs(cli: Cli) -> None:
+    result = cli("check", *sorted((EXAMPLES / "three_programs").glob("*.bpf.c")), "--json")
+    assert result.code == 0
+    jsonschema.validate(result.json, SCHEMA)
+    programs = {p["name"]: p for p in result.json["programs"]}
+    assert list(programs) == ["p1", "p2", "p3"]
+    assert all(p["verdict"] == "accept" and p["error"] is None for p in programs.values())
+    assert all(p["insns_processed"] > 0 for p in programs.values())
+
+    def flows(name: str) -> set[tuple[str, str | None, str | None]]:
+        return {(f["kind"], f["source"], f["field"]) for f in programs[name]["flows"]}
+
+    assert ("move", "m1.ptr", "m2.ptr") in {(k, _low(s), _low(f)) for k, s, f in flows("p1")}
+    assert ("alloc", "ma", None) in flows("p2")
+    assert ("free", None, "m2.ptr") in {(k, s, _low(f)) for k, s, f in flows("p3")}
+
+
+def _low(name: str | None) -> str | None:
+    return None if name is None else name.lower()
+
+
+def test_a_program_in_words(cli: Cli, first: Path) -> None:
+    result = cli("check", first)
+    assert result.code == 0
+    head, *flows = result.out.splitlines()
+    assert head.startswith(f"accept first ({first}, ")
+    assert "instructions processed" in head
+    assert flows[0].split() == ["flow", "source", "field", "line"]
+    assert [row.split()[0] for row in flows[1:]].count("alloc") == 1
+
+
+def test_a_rejection_in_words(cli: Cli, rejected: Path) -> None:
+    result = cli("check", rejected)
+    assert result.code == 1
+    lines = result.out.splitlines()
+    assert lines[0].startswith(f"reject unchecked ({rejected}, tc): ")
+    assert f"{rejected}:8: " in lines[1]
+    assert lines[2].split("|") == ["        8 ", "     return *number;"]
+    assert "instruction" in lines[3]
+    assert "register r" in lines[3]
+    assert lines[4].startswith("accept fine (")
+
+
+def test_a_rejection_in_json(cli: Cli, rejected: Path) -> None:
+    result = cli("check", rejected, "--json")
+    assert result.code == 1
+    jsonschema.validate(result.json, SCHEMA)
+    unchecked, fine = result.json["programs"]
+    assert (unchecked["verdict"], fine["verdict"]) == ("reject", "accept")
+    error = unchecked["error"]
+    assert (error["file"], error["line"]) == (str(rejected), 8)
+    assert "return *number" in error["source"]
+    assert error["message"]
+    assert error["hint"]
+
+
+def test_verbose_adds_the_log(cli: Cli, first: Path) -> None:
+    quiet, verbose = cli("check", first), cli("check", first, "-v")
+    assert verbose.code == 0
+    assert verbose.out.startswith(quiet.out)
+    assert "processed" in verbose.out.removeprefix(quiet.out)
+    assert "log" not in cli("check", first, "--json").json["programs"][0]
+    assert cli("check", first, "--json", "-v").json["programs"][0]["log"]
+
+
+def test_folder(cli: Cli, tmp_path: Path, first: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "b.o").write_bytes(first.read_bytes())
+    found = [p["file"] for p in cli("check", tmp_path, first, "--json").json["programs"]]
+    assert found == [str(tmp_path / "b.o"), str(first)]
+
+
+def test_object_beside_its_source_is_not_checked_twice(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "x.bpf.c"
+    source.write_text('#include <bpfheap.h>\nSEC("tc") int x(void *ctx) { return 0; }\n')
+    for built in ("x.o", "x.bpf.o"):
+        (tmp_path / built).write_bytes(b"stale")
+    found = cli("check", tmp_path, "--json")
+    assert [p["file"] for p in found.json["programs"]] == [str(source)]
+
+
+def test_clangs_diagnostics_come_untouched(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "typo.bpf.c"
+    source.write_text("int x = ;\n")
+    result = cli("check", source, "--json")
+    assert result.code == 1
+    assert f"{source}:1:9: error: expected expression\n" in result.err
+    assert result.json["programs"] == []
+    assert result.json["errors"][0]["type"] == "CompileError"
+
+
+def test_one_broken_file_does_not_hide_the_others(cli: Cli, tmp_path: Path, first: Path) -> None:
+    broken = tmp_path / "broken.o"
+    broken.write_bytes(b"no object")
+    result = cli("check", broken, first, "--json")
+    assert result.code == 1
+    assert [p["name"] for p in result.json["programs"]] == ["first"]
+    assert [e["file"] for e in result.json["errors"]] == [str(broken)]
+
+
+def test_missing_file_and_empty_folder(cli: Cli, tmp_path: Path) -> None:
+    missing = cli("check", tmp_path / "missing.bpf.c")
+    assert missing.code == 2
+    assert "missing.bpf.c: " in missing.err
+    empty = cli("check", tmp_path)
+    assert empty.code == 2
+    assert "no BPF program in this folder" in empty.err
+
+
+def test_names_from_files_cannot_drive_the_terminal(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[2Jevil.o"
+    path.write_bytes(b"no object")
+    result = cli("check", path)
+    assert result.code == 1
+    assert "\x1b" not in result.err
+    assert "\\x1b[2Jevil.o" in result.err

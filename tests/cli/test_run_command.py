@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_harness import Cli
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+STATS = {"live", "peak", "cached", "bytes", "failures"}
+
+PROGRAMS = """
+#include <bpfheap.h>
+struct foo { int var; };
+struct { __uint(type, BPF_MAP_TYPE_ALLOCATOR); __uint(max_entries, 4);
+         __type(value, struct foo); } ma SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);
+         __type(key, __u32); __type(value, __u32); } runs SEC(".maps");
+SEC("syscall") int sum(unsigned char *ctx)
+{
+    bpf_printk("first byte %d", ctx[0]);
+    return ctx[0] + ctx[1];
+}
+SEC("syscall") int count(void *ctx)
+{
+    __u32 zero = 0, *n = bpf_map_lookup_elem(&runs, &zero);
+    return n ? ++*n : 0;
+}
+SEC("tc") int free_it(void *ctx)
+{
+    struct foo *p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+    if (p)
+        unit_free(p);
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("programs") / "programs.bpf.c"
+    path.write_text(PROGRAMS)
+    return path
+
+
+def test_first_in_json(cli: Cli, first: Path) -> None:
+    result = cli("run", first, "-p", "first", "--json")
+    assert result.code == 0, result.err
+    report = result.json
+    assert {"machine", "policy", "program", "retval", "printk", "allocators"} <= set(report)
+    assert (report["machine"], report["policy"]) == ("model", "live-count")
+    assert report["program"] == "first"
+    assert isinstance(report["retval"], int)
+    assert [set(stats) for stats in report["allocators"].values()] == [STATS]
+    assert report["leftovers"] == []
+    assert report["error"] is None
+
+
+def test_objects_in_maps_are_no_errors(cli: Cli, first: Path) -> None:
+    result = cli("run", first, "--json")
+    assert result.code == 0
+    (stats,) = result.json["allocators"].values()
+    assert stats["live"] == 1
+
+
+def test_in_words(cli: Cli, programs: Path) -> None:
+    result = cli("run", programs, "-p", "sum", "--ctx", "0203")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert lines[:3] == ["sum returned 5", "printed:", "    first byte 2"]
+    assert lines[3].split() == ["allocator", "live", "peak", "cached", "bytes", "failures"]
+    assert lines[4].split()[:2] == ["ma", "0"]
+
+
+def test_repeat(cli: Cli, programs: Path) -> None:
+    assert cli("run", programs, "-p", "count", "--repeat", "3", "--json").json["retval"] == 3
+
+
+def test_context_from_a_file(cli: Cli, programs: Path, tmp_path: Path) -> None:
+    given = tmp_path / "ctx.bin"
+    given.write_bytes(b"\x10\x20")
+    assert cli("run", programs, "-p", "sum", "--ctx", given, "--json").json["retval"] == 0x30
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["-p", "nobody"], r"there is no program nobody (there is sum, count, free_it)"),
+        ([], "there are 3 programs (choose with -p; there is sum, count, free_it)"),
+        (["-p", "sum", "--policy", "hope"], "there is no policy hope (one of live-count"),
+        (["-p", "sum", "--machine", "abacus"], "there is no machine abacus (one of model"),
+        (["-p", "sum", "--ctx", "0xyz"], "--ctx 0xyz is neither hexadecimal nor a file"),
+    ],
+)
+def test_wrong_usage(cli: Cli, programs: Path, args: list[str], message: str) -> None:
+    result = cli("run", programs, *args)
+    assert result.code == 2
+    assert result.out == ""
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_same_program_twice(cli: Cli, tmp_path: Path, first: Path) -> None:
+    other = tmp_path / "other.o"
+    other.write_bytes(first.read_bytes())
+    result = cli("run", first, other, "-p", "first")
+    assert result.code == 2
+    assert "there are several programs first" in result.err
+
+
+def test_missing_file(cli: Cli, tmp_path: Path) -> None:
+    assert cli("run", tmp_path / "missing.bpf.c", "-p", "x").code == 2
+
+
+def test_a_folder_is_one_runtime(cli: Cli) -> None:
+    result = cli("run", EXAMPLES / "three_programs", "-p", "p2", "--json")
+    assert result.code == 0, result.err
+    assert result.json["allocators"]["ma"]["live"] == 1
+
+
+MOVES = """
+#include <bpfheap.h>
+struct foo { int var; };
+struct slot { struct foo *ptr __kptr __local; };
+struct { __uint(type, BPF_MAP_TYPE_ALLOCATOR); __type(value, struct foo); } ma SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);
+         __type(key, __u32); __type(value, struct slot); } m1 SEC(".maps"), m2 SEC(".maps");
+SEC("tc") int moves(void *ctx)
+{
+    __u32 zero = 0;
+    struct slot *one = bpf_map_lookup_elem(&m1, &zero), *two = bpf_map_lookup_elem(&m2, &zero);
+    struct foo *p;
+    if (!one || !two)
+        return 0;
+    p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+    p = bpf_kptr_xchg(&one->ptr, p);
+    if (p)
+        unit_free(p);
+    p = bpf_kptr_xchg(&one->ptr, NULL);
+    p = bpf_kptr_xchg(&two->ptr, p);
+    if (p)
+        unit_free(p);
+    return 0;
+}
+"""
+
+
+def test_what_goes_wrong_at_the_very_end(cli: Cli, tmp_path: Path) -> None:
+    """The policy forgets that an object may move on: m1 takes the allocator along, m2 is freed
+    with the object in it."""
+    source = tmp_path / "moves.bpf.c"
+    source.write_text(MOVES)
+    assert cli("run", source).code == 0
+    told = cli("run", source, "--policy", "used-allocators")
+    assert told.code == 1
+    lines = told.out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("use-after-free: "))
+    assert lines[start + 1].startswith("  1. ")
+    assert f"{source}:15" in lines[start + 1]
+    assert any(f"{source}:20" in line for line in lines[start + 2 :])
+    report = cli("run", source, "--policy", "used-allocators", "--json")
+    assert report.code == 1
+    assert [left["kind"] for left in report.json["leftovers"]] == ["use-after-free"]
+    assert len(report.json["leftovers"][0]["life"]) >= 3
+
+
+def test_a_rejected_program_does_not_run(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "leak.bpf.c"
+    source.write_text(PROGRAMS.replace("unit_free(p);", 'bpf_printk("gone");'))
+    result = cli("run", source, "-p", "free_it", "--json")
+    assert result.code == 1
+    assert result.json["retval"] is None
+    assert result.json["error"]["type"] == "VerifierError"
+    assert str(source) in result.err

@@ -1,0 +1,101 @@
+"""README and docs say what is true: their commands and examples run here."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bpfheap.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def in_order(lines: list[str], text: str) -> list[str]:
+    """Those of `lines` that `text` does not have in that order. Blanks do not matter, nor do
+    numbers: they differ between compilers. "..." stands for any lines."""
+    there = iter([loosely(line) for line in text.splitlines()])
+    wanted = [line for line in lines if line.strip() not in ("", "...")]
+    return [line for line in wanted if loosely(line) not in there]
+
+
+def loosely(line: str) -> str:
+    return re.sub(r"\d+", "N", " ".join(line.split()))
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Every `$ bpfheap ...` of the README, with the lines it is shown to print."""
+    found: list[tuple[str, list[str]]] = []
+    for line in itertools.chain(*(block.splitlines() for block in blocks("console"))):
+        if line.startswith("$ "):
+            found.append((line.removeprefix("$ "), []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+@pytest.mark.parametrize(("command", "shown"), commands(), ids=[c for c, _ in commands()])
+def test_commands(
+    command: str,
+    shown: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(ROOT)
+    program, *args = shlex.split(command)
+    assert program == "bpfheap"
+    assert main(args) == 0
+    assert in_order(shown, capsys.readouterr().out) == []
+
+
+def test_the_two_commands_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^    make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}: setup$", makefile, re.MULTILINE)
+
+
+def test_c_is_the_example() -> None:
+    (program,) = blocks("c")
+    assert len(program.splitlines()) > 10
+    assert in_order(program.splitlines(), (ROOT / "examples/first.bpf.c").read_text()) == []
+
+
+def test_python(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The pytest example is a file that runs as a test; the other one runs here."""
+    test, script = blocks("python")
+    body = test.splitlines()[1:]
+    assert in_order(body, (ROOT / "examples/test_first.py").read_text()) == []
+    monkeypatch.chdir(ROOT)
+    exec(compile(script, "README.md", "exec"), {})
+    assert "made a foo" in capsys.readouterr().out
+
+
+def test_story(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the README quotes of the demo is what the demo prints."""
+    (quoted,) = blocks("text")
+    story = runpy.run_path(str(ROOT / "examples/three_programs/story.py"))
+    assert story["main"]() == 0
+    told = capsys.readouterr().out.replace(f"{ROOT}/", "")
+    assert len(quoted.splitlines()) > 10
+    assert in_order(quoted.splitlines(), told) == []
+
+
+@pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "architecture"])
+def test_files_named_exist(text: str) -> None:
+    named = re.findall(r"`([\w/.]+(?:\.\w{1,4}|/))`", text) + re.findall(
+        r"\]\((?!http)(.+?)\)", text
+    )
+    assert named
+    places = (ROOT, ROOT / "src/bpfheap", ROOT / "docs")
+    missing = [n for n in named if not any((place / n).exists() for place in places)]
+    assert [n for n in missing if n not in (".bpf.c", ".venv")] == []
