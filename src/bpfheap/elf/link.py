@@ -1,0 +1,410 @@
+"""From code sections to programs: each is its entry function followed by every function that it
+reaches, with relocations and local calls resolved.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bpfheap.elf.container import Container, Reloc, Section, Symbol
+from bpfheap.elf.ext import SectionInfo
+from bpfheap.elf.recipes import CALL_OPCODE, LDDW_OPCODE, recipe_of
+from bpfheap.errors import ElfError, RelocationError
+from bpfheap.isa import SLOT_SIZE, Insn, decode
+from bpfheap.spec import Ref, RefKind, SourceLine, SubprogSpec
+
+#: What the source register says of an immediate (RFC 9669 section 5.4 and 4.3.1; BPF_PSEUDO_*).
+_PSEUDO_CALL, _PSEUDO_KFUNC = 1, 2
+_PSEUDO_LDDW = {RefKind.MAP: 1, RefKind.MAP_VALUE: 2, RefKind.KSYM: 3, RefKind.FUNC: 4}
+
+#: Slots of all linked programs of an object together, subprograms counted where they are used.
+#: The kernel takes a million for one program (BPF_COMPLEXITY_LIMIT_INSNS).
+MAX_SLOTS = 4_000_000
+
+#: Where functions live that are no programs.
+_TEXT = ".text"
+
+
+class Extern(StrEnum):
+    """What an undefined symbol is, by the BTF section that declares it."""
+
+    KFUNC = "function in .ksyms"
+    KSYM = "variable in .ksyms"
+    KCONFIG = "variable in .kconfig"
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """Slots `start` to `end` (exclusive) of section number `section`."""
+
+    name: str
+    section: int
+    start: int
+    end: int
+    func_id: int
+    is_global: bool
+    is_program: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A reference to a function of this object: a call, or an address."""
+
+    slot: int
+    callee: tuple[int, int]  # section, slot
+    is_call: bool
+
+
+@dataclass(slots=True)
+class _Code:
+    """One section. Keys of `refs` are slots in the section; `ref_slots` are those keys in order,
+    and `locals` is ordered by slot too."""
+
+    section: Section
+    insns: list[Insn]
+    info: SectionInfo
+    functions: list[Function] = field(default_factory=list)
+    refs: dict[int, Ref] = field(default_factory=dict)
+    ref_slots: list[int] = field(default_factory=list)
+    locals: list[_Local] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A program, ready to become a ProgramSpec."""
+
+    function: Function
+    section: str
+    insns: tuple[Insn, ...]
+    refs: dict[int, Ref]
+    subprogs: tuple[SubprogSpec, ...]
+    lines: dict[int, SourceLine]
+
+
+class Linker:
+    """All code of one object."""
+
+    def __init__(
+        self,
+        container: Container,
+        infos: Mapping[str, SectionInfo],
+        *,
+        maps_at: Mapping[int, str],
+        data_sections: Mapping[int, str],
+        externs: Mapping[str, Extern],
+    ) -> None:
+        """`infos` is .BTF.ext by section; `maps_at` gives the map that starts at a byte of .maps;
+        `data_sections` the names of the maps that stand for data sections, by section index;
+        `externs` what the symbols are that this object only declares."""
+        self._file = container.file
+        self._container = container
+        self._maps_at = maps_at
+        self._data_sections = data_sections
+        self._externs = externs
+        self._codes: dict[int, _Code] = {}
+        for section in code_sections(container):
+            insns = list(decode(section.data))
+            self._codes[section.index] = _Code(section, insns, infos[section.name])
+        self._by_start: dict[tuple[int, int], Function] = {}
+
+    def instructions(self) -> dict[str, list[Insn]]:
+        """The slots of each section, to be changed in place before `link`."""
+        return {code.section.name: code.insns for code in self._codes.values()}
+
+    def link(self) -> list[Linked]:
+        """All programs, in file order. Raises ElfError and RelocationError."""
+        for code in self._codes.values():
+            code.functions = self._functions(code)
+            for function in code.functions:
+                self._by_start[code.section.index, function.start] = function
+        for code in self._codes.values():
+            self._relocate(code)
+        entries = [f for code in self._codes.values() for f in code.functions if f.is_program]
+        linked: list[Linked] = []
+        room = MAX_SLOTS
+        for entry in entries:
+            reached = self._reach(entry)
+            room -= sum(f.end - f.start for f in reached)
+            if room < 0:
+                raise ElfError(
+                    f"the programs have more than {MAX_SLOTS} instructions together",
+                    file=self._file,
+                    hint="split the file",
+                )
+            linked.append(self._join(reached))
+        return linked
+
+    # -- functions
+
+    def _functions(self, code: _Code) -> list[Function]:
+        section = code.section
+        found = sorted(
+            (
+                s
+                for s in self._container.symbols
+                if s.type == "STT_FUNC" and s.section == section.index
+            ),
+            key=lambda s: s.value,
+        )
+        functions: list[Function] = []
+        for symbol in found:
+            start, rest = divmod(symbol.value, SLOT_SIZE)
+            count, rest_of_size = divmod(symbol.size, SLOT_SIZE)
+            if rest or rest_of_size or not count or start + count > len(code.insns):
+                raise ElfError(
+                    f"function {symbol.name} (bytes {symbol.value} to "
+                    f"{symbol.value + symbol.size}) is not made of whole instructions of section "
+                    f"{section.name} ({section.size} bytes)",
+                    file=self._file,
+                    hint="compile the source again",
+                )
+            if functions and start < functions[-1].end:
+                raise ElfError(
+                    f"functions {functions[-1].name} and {symbol.name} overlap in section "
+                    f"{section.name}",
+                    file=self._file,
+                    hint="give each its own body; aliases are not supported",
+                )
+            functions.append(
+                Function(
+                    name=symbol.name,
+                    section=section.index,
+                    start=start,
+                    end=start + count,
+                    func_id=code.info.funcs.get(start, 0),
+                    # libbpf has hidden functions verified like static ones.
+                    is_global=symbol.bind != "STB_LOCAL"
+                    and symbol.visibility not in ("STV_HIDDEN", "STV_INTERNAL"),
+                    is_program=symbol.bind != "STB_LOCAL" and section.name != _TEXT,
+                )
+            )
+        return functions
+
+    # -- relocations
+
+    def _relocate(self, code: _Code) -> None:
+        """Fill in refs and local references of a section."""
+        slots = set()
+        for reloc in self._container.relocs.get(code.section.index, ()):
+            slot, rest = divmod(reloc.offset, SLOT_SIZE)
+            recipe = recipe_of(reloc, code.section, self._file)
+            opcode = code.insns[slot].opcode
+            if rest or recipe.opcode is None or recipe.opcode != opcode or slot in slots:
+                raise self._at(
+                    code,
+                    slot,
+                    f"{recipe.name} at byte {reloc.offset} of section {code.section.name} does "
+                    f"not fit the instruction there (opcode 0x{opcode:02x})",
+                    "compile the source again",
+                )
+            slots.add(slot)
+            if opcode == LDDW_OPCODE:
+                self._relocate_lddw(code, slot, reloc)
+            else:
+                self._relocate_call(code, slot, reloc)
+        for slot, insn in enumerate(code.insns):
+            if insn.opcode == CALL_OPCODE and insn.src == _PSEUDO_CALL and slot not in slots:
+                # The compiler resolves calls of static functions within a section by itself.
+                self._call(code, slot, code.section.index, slot + 1 + insn.imm, None)
+        code.locals.sort(key=lambda r: r.slot)
+        code.ref_slots = sorted(code.refs)
+
+    def _relocate_call(self, code: _Code, slot: int, reloc: Reloc) -> None:
+        insn, symbol = code.insns[slot], reloc.symbol
+        if insn.src != _PSEUDO_CALL:
+            raise self._at(code, slot, "a relocation on the call of a helper", None)
+        if symbol.undefined:
+            extern = self._extern(code, slot, symbol)
+            if extern is not Extern.KFUNC:
+                raise self._at(code, slot, f"{symbol.name} is called, but is a {extern}", None)
+            code.refs[slot] = Ref(RefKind.KFUNC, symbol.name)
+            code.insns[slot] = insn._replace(src=_PSEUDO_KFUNC, imm=0)
+            return
+        target = symbol.section
+        if target not in self._codes:
+            raise self._at(
+                code, slot, f"a call of {self._name(symbol)}, which is no function", None
+            )
+        start, rest = divmod(symbol.value, SLOT_SIZE)
+        if rest:
+            raise self._at(code, slot, f"a call into the middle of {self._name(symbol)}", None)
+        self._call(code, slot, target, start + insn.imm + 1, symbol)
+
+    def _call(
+        self, code: _Code, slot: int, section: int, target: int, symbol: Symbol | None
+    ) -> None:
+        if (section, target) not in self._by_start:
+            what = self._name(symbol) if symbol is not None and symbol.name else f"slot {target}"
+            raise self._at(
+                code,
+                slot,
+                f"slot {slot} of section {code.section.name} calls {what}, where no function "
+                "starts",
+                "define the function in this file; do not strip its symbol",
+            )
+        code.locals.append(_Local(slot, (section, target), is_call=True))
+
+    def _relocate_lddw(self, code: _Code, slot: int, reloc: Reloc) -> None:
+        insn, symbol = code.insns[slot], reloc.symbol
+        offset = symbol.value + insn.imm
+        second = 0
+        if symbol.undefined:
+            self._extern(code, slot, symbol)
+            ref = Ref(RefKind.KSYM, symbol.name)
+        elif symbol.section in self._codes:
+            start, rest = divmod(offset, SLOT_SIZE)
+            if rest or (symbol.section, start) not in self._by_start:
+                raise self._at(
+                    code,
+                    slot,
+                    f"the address of byte {offset} of section {self._section_name(symbol)} is "
+                    "taken, where no function starts",
+                    None,
+                )
+            code.locals.append(_Local(slot, (symbol.section, start), is_call=False))
+            ref = Ref(RefKind.FUNC, self._by_start[symbol.section, start].name)
+        elif (data := self._data(symbol)) is not None:
+            if not 0 <= offset < data.size:
+                raise self._at(
+                    code, slot, f"the address of byte {offset} of {data.name} is out of it", None
+                )
+            ref = Ref(RefKind.MAP_VALUE, self._data_sections[data.index], offset)
+            second = offset
+        elif self._section_name(symbol) == ".maps":
+            found = self._maps_at.get(offset)
+            if found is None:
+                raise self._at(code, slot, f"no map starts at byte {offset} of section .maps", None)
+            ref = Ref(RefKind.MAP, found)
+        else:
+            raise self._at(
+                code,
+                slot,
+                f"a reference to {self._name(symbol)}, which is neither code nor data",
+                None,
+            )
+        code.refs[slot] = ref
+        code.insns[slot] = insn._replace(src=_PSEUDO_LDDW[ref.kind], imm=0)
+        if slot + 1 < len(code.insns):
+            code.insns[slot + 1] = code.insns[slot + 1]._replace(imm=second)
+
+    def _extern(self, code: _Code, slot: int, symbol: Symbol) -> Extern:
+        extern = self._externs.get(symbol.name)
+        if extern is None:
+            raise self._at(
+                code,
+                slot,
+                f"{symbol.name or 'a symbol without name'} is used, but never defined",
+                "define it in this file, or declare it `__ksym` if the machine provides it",
+            )
+        if extern is Extern.KCONFIG:
+            raise self._at(
+                code,
+                slot,
+                f"{symbol.name} is a kernel configuration value (__kconfig)",
+                "there is no kernel here; use a `const volatile` variable",
+            )
+        return extern
+
+    def _data(self, symbol: Symbol) -> Section | None:
+        section = self._container.section(symbol.section)
+        return section if section is not None and section.index in self._data_sections else None
+
+    def _section_name(self, symbol: Symbol) -> str:
+        section = self._container.section(symbol.section)
+        return section.name if section is not None else "(none)"
+
+    def _name(self, symbol: Symbol) -> str:
+        return symbol.name or f"section {self._section_name(symbol)}"
+
+    def _at(self, code: _Code, slot: int, message: str, hint: str | None) -> RelocationError:
+        line = code.info.line_of(slot)
+        if line is None:
+            return RelocationError(message, file=self._file, hint=hint)
+        return RelocationError(message, file=line.file, line=line.line, hint=hint)
+
+    # -- programs
+
+    def _reach(self, entry: Function) -> list[Function]:
+        """The entry, then each function reached, in the order in which it is met."""
+        order = {entry: None}
+        queue = [entry]
+        for function in queue:
+            for ref in self._locals_of(function):
+                callee = self._by_start[ref.callee]
+                if callee not in order:
+                    order[callee] = None
+                    queue.append(callee)
+        return list(order)
+
+    def _locals_of(self, function: Function) -> list[_Local]:
+        found = self._codes[function.section].locals
+        first = bisect_left(found, function.start, key=lambda r: r.slot)
+        last = bisect_left(found, function.end, key=lambda r: r.slot)
+        return found[first:last]
+
+    def _join(self, functions: list[Function]) -> Linked:
+        """Put functions one after the other; imm of calls and addresses is relative to the next
+        slot, as the kernel wants it."""
+        base: dict[tuple[int, int], int] = {}
+        at = 0
+        for f in functions:
+            base[f.section, f.start] = at
+            at += f.end - f.start
+        insns: list[Insn] = []
+        refs: dict[int, Ref] = {}
+        lines: dict[int, SourceLine] = {}
+        subprogs = []
+        for f in functions:
+            code = self._codes[f.section]
+            start = len(insns)
+            shift = start - f.start
+            insns += code.insns[f.start : f.end]
+            refs |= {s + shift: code.refs[s] for s in _between(code.ref_slots, f)}
+            lines |= {s + shift: code.info.lines[s] for s in _between(code.info.line_slots, f)}
+            for local in self._locals_of(f):
+                slot, target = local.slot + shift, base[local.callee]
+                insns[slot] = insns[slot]._replace(imm=target - slot - 1)
+                if not local.is_call:
+                    ref = code.refs[local.slot]
+                    refs[slot] = Ref(ref.kind, ref.name, target=target)
+            subprogs.append(SubprogSpec(f.name, start, len(insns), f.func_id, f.is_global))
+        entry = functions[0]
+        return Linked(
+            function=entry,
+            section=self._codes[entry.section].section.name,
+            insns=tuple(insns),
+            refs=refs,
+            subprogs=tuple(subprogs),
+            lines=lines,
+        )
+
+
+def code_sections(container: Container) -> list[Section]:
+    """The sections that hold instructions, in file order. Raises ElfError if one does not, or if
+    two have the same name (.BTF.ext tells them apart by name only)."""
+    found = [s for s in container.sections if s is not None and s.executable and s.size]
+    names = set()
+    for section in found:
+        if section.size % SLOT_SIZE:
+            raise ElfError(
+                f"section {section.name} has {section.size} bytes of code, which is no multiple "
+                f"of {SLOT_SIZE}",
+                file=container.file,
+                hint="compile the source again",
+            )
+        if section.name in names:
+            raise ElfError(
+                f"two code sections are called {section.name}",
+                file=container.file,
+                hint="link the object anew",
+            )
+        names.add(section.name)
+    return found
+
+
+def _between(slots: list[int], function: Function) -> list[int]:
+    """Those in the function."""
+    return slots[bisect_left(slots, function.start) : bisect_left(slots, function.end)]

@@ -1,0 +1,222 @@
+"""Bytes of a BPF ELF object -> ObjectSpec. Deterministic: nothing here depends on the machine."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from bpfheap.btf import Btf, CoreKind, Datasec, Func, Var, core_value
+from bpfheap.btf.raw import parse_types
+from bpfheap.elf.container import NOBITS, PROGBITS, Container, read_container
+from bpfheap.elf.ext import CoreRelo, SectionInfo, parse_ext
+from bpfheap.elf.link import Extern, Linked, Linker, code_sections
+from bpfheap.elf.maps import read_maps
+from bpfheap.elf.patch import patch
+from bpfheap.elf.recipes import relocate_data
+from bpfheap.errors import BpfheapError, BtfError, ElfError, InsnError, RelocationError, UsageError
+from bpfheap.isa import Insn
+from bpfheap.isa.check import check_structure
+from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
+
+#: Nothing larger is read at all; the largest objects in use have a tenth of it.
+_MAX_FILE = 256 << 20
+
+#: Header of .BTF: magic, version, flags, length, place and length of types and of strings.
+_BTF_HEADER = struct.Struct("<HBBIIIII")
+#: Longer source lines and paths are cut.
+_MAX_TEXT = 4096
+
+
+def load_spec(source: Path | str | bytes, *, file: str | None = None) -> ObjectSpec:
+    """Read an object from its path, or from its bytes; `file` is what errors and specs call it.
+
+    Raises UsageError if there is no such file, else ElfError, BtfError, RelocationError or
+    InsnError, each with the file and, where it is known, the source line.
+    """
+    if isinstance(source, bytes):
+        data, name = source, file or "<bytes>"
+    else:
+        data, name = _read(Path(source)), file or str(source)
+    try:
+        return _load(data, name)
+    except BpfheapError as error:
+        error.at(name)
+        raise
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise UsageError(
+                "no such file" if not path.exists() else "not a file",
+                file=str(path),
+                hint="give the path of a BPF object",
+            )
+        size = path.stat().st_size
+        if size > _MAX_FILE:
+            raise ElfError(f"{size} bytes are too many for a BPF object", file=str(path))
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot be read: {reason}", file=str(path)) from error
+
+
+def _load(data: bytes, file: str) -> ObjectSpec:
+    container = read_container(data, file)
+    btf, text = _read_btf(container)
+    infos = _read_ext(container, text)
+    maps = read_maps(container, btf)
+    linker = Linker(
+        container,
+        infos,
+        maps_at=maps.starts,
+        data_sections=maps.data_sections,
+        externs=_externs(btf),
+    )
+    _apply_core(linker.instructions(), infos, btf)
+    license_ = _license(container)
+    programs: dict[str, ProgramSpec] = {}
+    for linked in linker.link():
+        if linked.function.name in programs:
+            raise ElfError(f"two programs are called {linked.function.name}", hint="rename one")
+        program = _program(linked, btf, license_, file)
+        _check(program)
+        programs[program.name] = program
+    return ObjectSpec(file=file, btf=btf, maps=maps.by_name, programs=programs, license=license_)
+
+
+# -- BTF
+
+
+def _read_btf(container: Container) -> tuple[Btf, Callable[[int], str]]:
+    """The types, and the string at an offset of .BTF (BtfError if there is none)."""
+    section = container.named(".BTF")
+    if section is None or section.type != PROGBITS:
+        return Btf.EMPTY, _strings(b"")
+    relocs = container.relocs.get(section.index, ())
+    types = parse_types(relocate_data(section, relocs, container.file), container.file)
+    # The compiler leaves sizes of sections to the linker.
+    sizes = {s.name: s.size for s in container.sections if s is not None}
+    fixed = tuple(
+        replace(kind, size=sizes.get(kind.name, 0))
+        if isinstance(kind, Datasec) and not kind.size
+        else kind
+        for kind in types
+    )
+    *_, header, _, _, at, length = _BTF_HEADER.unpack_from(section.data)
+    return Btf(fixed, container.file), _strings(section.data[header + at : header + at + length])
+
+
+def _strings(data: bytes) -> Callable[[int], str]:
+    known: dict[int, str] = {}
+
+    def text(offset: int) -> str:
+        found = known.get(offset)
+        if found is None:
+            if offset >= len(data):
+                raise BtfError(
+                    f"broken .BTF.ext: a string at byte {offset} of {len(data)} bytes of strings",
+                    hint="compile the source again",
+                )
+            raw = data[offset : offset + _MAX_TEXT]
+            found = known[offset] = raw.partition(b"\0")[0].decode(errors="replace")
+        return found
+
+    return text
+
+
+def _read_ext(container: Container, text: Callable[[int], str]) -> dict[str, SectionInfo]:
+    sizes = {s.name: s.size for s in code_sections(container)}
+    section = container.named(".BTF.ext")
+    if section is None or section.type != PROGBITS or container.named(".BTF") is None:
+        return {name: SectionInfo() for name in sizes}
+    relocs = container.relocs.get(section.index, ())
+    data = relocate_data(section, relocs, container.file)
+    return parse_ext(data, text, sizes, container.file)
+
+
+def _externs(btf: Btf) -> dict[str, Extern]:
+    """What this object declares but does not define."""
+    found: dict[str, Extern] = {}
+    for kind in btf.types:
+        if not isinstance(kind, Datasec) or kind.name not in (".ksyms", ".kconfig"):
+            continue
+        for entry in kind.vars:
+            declared = btf[entry.type]
+            if isinstance(declared, Func):
+                found[declared.name] = Extern.KFUNC
+            elif isinstance(declared, Var):
+                found[declared.name] = Extern.KSYM if kind.name == ".ksyms" else Extern.KCONFIG
+    return found
+
+
+def _apply_core(code: dict[str, list[Insn]], infos: dict[str, SectionInfo], btf: Btf) -> None:
+    """Raises RelocationError and InsnError, at the source line."""
+    values: dict[tuple[int, str, int], int] = {}
+    for name, insns in code.items():
+        info = infos[name]
+        for relo in info.relos:
+            try:
+                key = (relo.type_id, relo.access, relo.kind)
+                if key not in values:
+                    values[key] = _core_value(btf, relo)
+                patch(insns, relo.slot, values[key])
+            except BpfheapError as error:
+                line = info.line_of(relo.slot)
+                if line is not None and error.file is None:
+                    error.at(line.file, line.line)
+                raise
+
+
+def _core_value(btf: Btf, relo: CoreRelo) -> int:
+    try:
+        kind = CoreKind(relo.kind)
+    except ValueError:
+        raise RelocationError(
+            f"unknown CO-RE relocation kind {relo.kind}",
+            hint="known are 0 (field offset) to 12 (type matches)",
+        ) from None
+    return core_value(btf, relo.type_id, relo.access, kind)
+
+
+# -- programs
+
+
+def _license(container: Container) -> str:
+    section = container.named("license")
+    if section is None or section.type == NOBITS:
+        return ""
+    return section.data.partition(b"\0")[0].decode(errors="replace")
+
+
+def _program(linked: Linked, btf: Btf, license_: str, file: str) -> ProgramSpec:
+    return ProgramSpec(
+        name=linked.function.name,
+        section=linked.section,
+        insns=linked.insns,
+        refs=linked.refs,
+        subprogs=linked.subprogs,
+        lines=linked.lines,
+        btf=btf,
+        license=license_,
+        file=file,
+    )
+
+
+def _check(program: ProgramSpec) -> None:
+    """Raises InsnError, at the source line, for code that cannot be a program."""
+    try:
+        check_structure(program.insns, program.refs)
+    except InsnError as error:
+        line: SourceLine | None = None
+        if error.insn is not None:
+            line = program.line_of(error.insn)
+        raise InsnError(
+            f"program {program.name}: {error.message}",
+            insn=error.insn,
+            file=line.file if line is not None else program.file,
+            line=line.line if line is not None else None,
+            hint=error.hint,
+        ) from None

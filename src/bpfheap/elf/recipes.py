@@ -1,0 +1,79 @@
+"""Relocation recipes of the BPF ABI, one row each (Linux, Documentation/bpf/llvm_reloc.rst).
+
+S is the symbol's value, A the addend, which BPF keeps in place (REL sections).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from bpfheap.elf.container import Reloc, Section
+from bpfheap.errors import RelocationError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`size` bytes are changed in data; a recipe for code changes the slot's meaning instead.
+
+    `opcode` is that of the instruction it may stand on, None where it is for data.
+    """
+
+    name: str
+    number: int
+    size: int
+    opcode: int | None = None
+
+
+LDDW_OPCODE, CALL_OPCODE = 0x18, 0x85
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe("R_BPF_64_64", 1, 16, LDDW_OPCODE),  # both immediates of lddw: S + A
+    Recipe("R_BPF_64_ABS64", 2, 8),  # S + A
+    Recipe("R_BPF_64_ABS32", 3, 4),  # S + A
+    Recipe("R_BPF_64_NODYLD32", 4, 4),  # S + A; only .BTF and .BTF.ext have them
+    Recipe("R_BPF_64_32", 10, 8, CALL_OPCODE),  # immediate of call: (S + A) / 8 - 1
+)
+
+_BY_NUMBER = {r.number: r for r in RECIPES}
+_WORDS = {4: struct.Struct("<I"), 8: struct.Struct("<Q")}
+
+
+def recipe_of(reloc: Reloc, section: Section, file: str) -> Recipe:
+    """Raises RelocationError for a number that the ABI does not know."""
+    recipe = _BY_NUMBER.get(reloc.type)
+    if recipe is None:
+        raise RelocationError(
+            f"unknown relocation {reloc.type} at byte {reloc.offset} of section {section.name}",
+            file=file,
+            hint="known are " + ", ".join(f"{r.name} ({r.number})" for r in RECIPES),
+        )
+    return recipe
+
+
+def relocate_data(section: Section, relocs: tuple[Reloc, ...], file: str) -> bytes:
+    """The section's bytes with S + A filled in. Undefined symbols count as 0, as in ELF: what they
+    stand for is not known before load.
+
+    Raises RelocationError for a recipe that is not for data, or one that reaches past the end.
+    """
+    data = bytearray(section.data)
+    for reloc in relocs:
+        recipe = recipe_of(reloc, section, file)
+        word = _WORDS.get(recipe.size)
+        if recipe.opcode is not None or word is None:
+            raise RelocationError(
+                f"{recipe.name} at byte {reloc.offset} of section {section.name}, "
+                "which has no code",
+                file=file,
+            )
+        if reloc.offset + recipe.size > len(data):
+            raise RelocationError(
+                f"{recipe.name} at byte {reloc.offset} reaches past the end of section "
+                f"{section.name} ({len(data)} bytes)",
+                file=file,
+            )
+        (addend,) = word.unpack_from(data, reloc.offset)
+        mask = (1 << (8 * recipe.size)) - 1
+        word.pack_into(data, reloc.offset, (reloc.symbol.value + addend) & mask)
+    return bytes(data)
