@@ -16,7 +16,8 @@ from bpfheap.cli.output import complain, console, plain, print_json, say
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
-from bpfheap.verifier import Flow, Options, Verdict
+from bpfheap.verifier.flows import Flow
+from bpfheap.verifier.verdict import Options, Verdict
 
 EXAMPLES = """Examples:
 
