@@ -137,6 +137,19 @@ typedef signed long long __s64;
 #define __kptr __attribute__((btf_type_tag("kptr"))) __attribute__((btf_decl_tag("kptr")))
 #define __local __attribute__((btf_decl_tag("local")))
 
+/*
+ * Without a type tag the compiler takes the struct behind a member's pointer for unimportant and
+ * writes its name alone into the BTF. A program that only passes objects on names the struct
+ * nowhere else, so each exchange keeps it: a variable that has the field's type, no code, and a
+ * section that nobody loads.
+ */
+#define bpf_kptr_xchg(field, object)                                                          \
+	({                                                                                    \
+		static typeof(*(field)) *___bpfheap_field                                     \
+			__attribute__((used, section(".kptr.types")));                        \
+		(bpf_kptr_xchg)(field, object);                                               \
+	})
+
 /* ------------------------------------------------------------------------------ the heap */
 
 /* The id of a type in the program's own BTF. */

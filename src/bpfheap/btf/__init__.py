@@ -1,0 +1,48 @@
+"""BTF: types of BPF programs, with their layout, names and tags."""
+
+from bpfheap.btf.core import CoreKind, core_value
+from bpfheap.btf.fields import (
+    KptrField,
+    KptrKind,
+    PlainPointer,
+    incomplete,
+    kptr_fields,
+    plain_pointers,
+)
+from bpfheap.btf.identity import same_type, why_different
+from bpfheap.btf.table import Btf, BtfBuilder
+from bpfheap.btf.types import (
+    KINDS,
+    Array,
+    BtfType,
+    Const,
+    Datasec,
+    DeclTag,
+    Enum,
+    Enum64,
+    Float,
+    Func,
+    FuncProto,
+    Fwd,
+    Int,
+    Member,
+    Param,
+    Ptr,
+    Restrict,
+    SecVar,
+    Struct,
+    Typedef,
+    TypeTag,
+    Union,
+    Var,
+    Void,
+    Volatile,
+)  # fmt: skip
+
+__all__ = [
+    "KINDS", "Array", "Btf", "BtfBuilder", "BtfType", "Const", "CoreKind", "Datasec", "DeclTag",
+    "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField", "KptrKind",
+    "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar", "Struct", "TypeTag", "Typedef",
+    "Union", "Var", "Void", "Volatile", "core_value", "incomplete", "kptr_fields", "plain_pointers",
+    "same_type", "why_different",
+]  # fmt: skip

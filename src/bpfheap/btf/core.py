@@ -1,0 +1,133 @@
+"""CO-RE relocations: what an access to a type comes to in another BTF (libbpf's relo_core.c)."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from bpfheap.btf.identity import same_type
+from bpfheap.btf.table import Btf
+from bpfheap.btf.types import Array, Enum, Enum64, Int, Struct, Union
+from bpfheap.errors import RelocationError
+
+
+class CoreKind(IntEnum):
+    """enum bpf_core_relo_kind."""
+
+    FIELD_BYTE_OFFSET = 0
+    FIELD_BYTE_SIZE = 1
+    FIELD_EXISTS = 2
+    FIELD_SIGNED = 3
+    FIELD_LSHIFT_U64 = 4
+    FIELD_RSHIFT_U64 = 5
+    TYPE_ID_LOCAL = 6
+    TYPE_ID_TARGET = 7
+    TYPE_EXISTS = 8
+    TYPE_SIZE = 9
+    ENUMVAL_EXISTS = 10
+    ENUMVAL_VALUE = 11
+    TYPE_MATCHES = 12
+
+
+class _Place(NamedTuple):
+    """Where an access string leads: a type at a bit offset, perhaps a bitfield."""
+
+    type: int
+    bit_offset: int
+    bitfield_size: int
+
+
+def core_value(btf: Btf, type_id: int, access: str, kind: CoreKind) -> int:
+    """The relocation's value where the target is the object's own BTF.
+
+    `access` is a list of indices, as in "0:1:2": the first steps over whole values of the type,
+    the others are members and array elements; for an enum it names one value; for a whole type
+    it is "0". Raises RelocationError for an access that leads nowhere.
+    """
+    if not 0 < type_id < len(btf):
+        raise RelocationError(f"CO-RE relocation names type {type_id}, which is not there")
+    indices = _indices(access)
+    match kind:
+        case CoreKind.TYPE_ID_LOCAL | CoreKind.TYPE_ID_TARGET:
+            return type_id
+        case CoreKind.TYPE_EXISTS:
+            return 1
+        case CoreKind.TYPE_MATCHES:
+            return int(same_type(btf, type_id, btf, type_id))
+        case CoreKind.TYPE_SIZE:
+            return btf.size_of(type_id)
+        case CoreKind.ENUMVAL_EXISTS:
+            _enum_value(btf, type_id, indices, access)
+            return 1
+        case CoreKind.ENUMVAL_VALUE:
+            return _enum_value(btf, type_id, indices, access)
+    return _field_value(btf, _walk(btf, type_id, indices, access), kind)
+
+
+def _indices(access: str) -> list[int]:
+    parts = access.split(":")
+    if not all(p.isascii() and p.isdigit() and len(p) < 10 for p in parts) or len(parts) > 64:
+        raise RelocationError(f"CO-RE access {access[:40]!r} is not a list of indices")
+    return [int(p) for p in parts]
+
+
+def _enum_value(btf: Btf, type_id: int, indices: list[int], access: str) -> int:
+    kind = btf[btf.resolve(type_id)]
+    if not isinstance(kind, Enum | Enum64) or len(indices) != 1 or indices[0] >= len(kind.values):
+        raise RelocationError(f"CO-RE access {access} names no value of {btf.c_name(type_id)}")
+    return kind.values[indices[0]][1]
+
+
+def _walk(btf: Btf, type_id: int, indices: list[int], access: str) -> _Place:
+    at = btf.resolve(type_id)
+    bits = indices[0] * btf.size_of(at) * 8
+    width = 0
+    for index in indices[1:]:
+        kind = btf[at]
+        match kind:
+            case Struct() | Union() if index < len(kind.members):
+                member = kind.members[index]
+                bits += member.bit_offset
+                width = member.bitfield_size
+                at = btf.resolve(member.type)
+            # A last member of no elements is as long as whoever allocates it makes it.
+            case Array() if index < kind.count or kind.count == 0:
+                at = btf.resolve(kind.type)
+                bits += index * btf.size_of(at) * 8
+                width = 0
+            case _:
+                raise RelocationError(
+                    f"CO-RE access {access} of {btf.c_name(type_id)} leads nowhere: "
+                    f"{btf.c_name(at)} has no element {index}"
+                )
+    return _Place(at, bits, width)
+
+
+def _field_value(btf: Btf, place: _Place, kind: CoreKind) -> int:
+    size = btf.size_of(place.type)
+    bits = place.bitfield_size or size * 8
+    offset, load = place.bit_offset // 8, size
+    if place.bitfield_size:
+        # The smallest aligned load of at most 8 bytes that covers the bitfield.
+        load = max(load, 1)
+        offset = place.bit_offset // 8 // load * load
+        while place.bit_offset + bits - offset * 8 > load * 8:
+            if load >= 8:
+                raise RelocationError("CO-RE: a bitfield is wider than one load can cover")
+            load *= 2
+            offset = place.bit_offset // 8 // load * load
+    target = btf[place.type]
+    match kind:
+        case CoreKind.FIELD_BYTE_OFFSET:
+            return offset
+        case CoreKind.FIELD_BYTE_SIZE:
+            return load
+        case CoreKind.FIELD_EXISTS:
+            return 1
+        case CoreKind.FIELD_SIGNED:
+            return int(target.signed) if isinstance(target, Int | Enum | Enum64) else 0
+        case CoreKind.FIELD_LSHIFT_U64:
+            return 64 - (place.bit_offset + bits - offset * 8)
+        case CoreKind.FIELD_RSHIFT_U64:
+            return 64 - bits
+    raise RelocationError(f"CO-RE kind {kind.name} is not about a field")

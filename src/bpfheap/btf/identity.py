@@ -1,0 +1,154 @@
+"""When are two types one? If they agree by name and layout, all the way down."""
+
+from __future__ import annotations
+
+from bpfheap.btf.table import Btf
+from bpfheap.btf.types import (
+    Array,
+    Enum,
+    Enum64,
+    Float,
+    FuncProto,
+    Fwd,
+    Int,
+    Ptr,
+    Struct,
+    Union,
+    Void,
+)  # fmt: skip
+
+
+def same_type(a: Btf, ida: int, b: Btf, idb: int, *, strict: bool = False) -> bool:
+    """Whether type `ida` of `a` and type `idb` of `b` are the same. See `why_different`."""
+    return why_different(a, ida, b, idb, strict=strict) is None
+
+
+def why_different(a: Btf, ida: int, b: Btf, idb: int, *, strict: bool = False) -> str | None:
+    """The first difference, in words; None if the types are the same.
+
+    Typedefs, const, volatile and restrict do not count: they change neither bytes nor ownership.
+    Names of integers do not either. The tags of members do. A struct that one side only declares
+    agrees with any struct of that name: who wants to look inside asks for `incomplete` first.
+    Recursive types are compared by assuming that what is being compared agrees (the greatest
+    bisimulation). With `strict`, two types are one only if they have the same id in BTF of the
+    same content. Works without recursion.
+    """
+    if strict:
+        if a != b:
+            return "they come from different BTF, and identity is strict"
+        return None if ida == idb else f"they have ids {ida} and {idb}, and identity is strict"
+    assumed: set[tuple[int, int]] = set()
+    todo = [(ida, idb, a.c_name(ida))]
+    while todo:
+        x, y, path = todo.pop()
+        x, y = a.resolve(x), b.resolve(y)
+        if (x, y) in assumed:
+            continue
+        assumed.add((x, y))
+        why = _compare(a, x, b, y, path, todo)
+        if why is not None:
+            return f"{path}: {why}"
+    return None
+
+
+def _compare(
+    a: Btf, x: int, b: Btf, y: int, path: str, todo: list[tuple[int, int, str]]
+) -> str | None:
+    """The difference between two types themselves; what they refer to goes on `todo`."""
+    one, two = a[x], b[y]
+    if type(one) is not type(two):
+        if _declared(a, x, b, y):
+            return None
+        return f"{a.c_name(x)} here, {b.c_name(y)} there"
+    match one, two:
+        case (Int(), Int()):
+            if (one.size, one.encoding, one.bits) != (two.size, two.encoding, two.bits):
+                return f"{_int(one)} here, {_int(two)} there"
+        case (Float(), Float()):
+            if one.size != two.size:
+                return f"{one.name} has {one.size} bytes here, {two.size} there"
+        case (Ptr(), Ptr()):
+            todo.append((one.type, two.type, f"{path} *"))
+        case (Array(), Array()):
+            if one.count != two.count:
+                return f"{one.count} elements here, {two.count} there"
+            todo.append((one.type, two.type, f"{path}[]"))
+        case (Struct(), Struct()) | (Union(), Union()):
+            return _compare_members(a, x, b, y, path, todo)
+        case (Enum(), Enum()) | (Enum64(), Enum64()):
+            if one != two:
+                return f"{a.c_name(x)} has other values or another size there"
+        case (Fwd(), Fwd()):
+            if one != two:
+                return f"{a.c_name(x)} here, {b.c_name(y)} there"
+        case (FuncProto(), FuncProto()):
+            if len(one.params) != len(two.params):
+                return f"{len(one.params)} parameters here, {len(two.params)} there"
+            todo.append((one.ret, two.ret, f"{path}()"))
+            todo += [
+                (p.type, q.type, f"{path}, parameter {i}")
+                for i, (p, q) in enumerate(zip(one.params, two.params, strict=True), 1)
+            ]
+        case (Void(), Void()):
+            return None
+        case _:
+            if one != two:
+                return f"{a.c_name(x)} here, {b.c_name(y)} there"
+    return None
+
+
+def _declared(a: Btf, x: int, b: Btf, y: int) -> bool:
+    """Whether one is a forward declaration of the other."""
+    for one, two in ((a[x], b[y]), (b[y], a[x])):
+        if isinstance(one, Fwd) and isinstance(two, Union if one.is_union else Struct):
+            return one.name == two.name
+    return False
+
+
+def _compare_members(
+    a: Btf, x: int, b: Btf, y: int, path: str, todo: list[tuple[int, int, str]]
+) -> str | None:
+    one, two = a[x], b[y]
+    assert isinstance(one, Struct | Union)
+    assert isinstance(two, Struct | Union)
+    if one.name != two.name:
+        return f"{a.c_name(x)} here, {b.c_name(y)} there"
+    if one.size != two.size:
+        return f"it has {one.size} bytes here, {two.size} there"
+    if len(one.members) != len(two.members):
+        return f"it has {len(one.members)} members here, {len(two.members)} there"
+    for i, (m, n) in enumerate(zip(one.members, two.members, strict=True)):
+        if m.name != n.name:
+            return f"member {m.name} here, {n.name} there"
+        if (m.bit_offset, m.bitfield_size) != (n.bit_offset, n.bitfield_size):
+            return f"member {m.name} is at bit {m.bit_offset} here, {n.bit_offset} there"
+        here, there = _member_tags(a, x, i), _member_tags(b, y, i)
+        if here != there:
+            return f"member {m.name} has tags {_tags(here)} here, {_tags(there)} there"
+    todo += [
+        (m.type, n.type, f"{path}, member {m.name}")
+        for m, n in zip(reversed(one.members), reversed(two.members), strict=True)
+    ]
+    return None
+
+
+def _member_tags(btf: Btf, struct: int, member: int) -> list[str]:
+    """A tag counts once, be it a type tag, a declaration tag or both: which of them the compiler
+    keeps depends on where the author wrote it."""
+    kind = btf[struct]
+    assert isinstance(kind, Struct | Union)
+    at = btf.resolve(kind.members[member].type)
+    inner = btf[at]
+    while isinstance(inner, Array):
+        at = btf.resolve(inner.type)
+        inner = btf[at]
+    return sorted({*btf.decl_tags(struct, member), *btf.type_tags(at)})
+
+
+def _int(kind: Int) -> str:
+    sign = "signed" if kind.signed else "unsigned"
+    return f"{kind.name} ({sign}, {kind.size} bytes)"
+
+
+def _tags(tags: list[str]) -> str:
+    return ", ".join(tags) or "none"
