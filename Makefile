@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml
 		}; \
 	fi
 	@echo "installing bpfheap and its tools into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 		--root-user-action ignore --editable '.[dev]'
 	@touch $@
 

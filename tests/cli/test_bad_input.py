@@ -5,9 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from cli_harness import Cli
+
+if TYPE_CHECKING:
+    from cli_harness import Cli
+
+pytest_plugins = ["cli_harness"]
 
 HEAD = "#include <bpfheap.h>\n"
 MAP = "struct { %s __uint(max_entries, 1); __type(key, __u32); __type(value, __u64); } m"
@@ -50,7 +55,7 @@ OBJECTS: dict[str, Callable[[bytes], bytes | bytearray]] = {
     "32 bits": lambda good: Patch(good).byte(4, 1).data,
     "for another machine": lambda good: Patch(good).byte(0x12, 62).data,
     "truncated .BTF": lambda good: Patch(good).size(".BTF", 10).data,
-    ".BTF without its end": lambda good: Patch(good).size(".BTF", 200).data,
+    ".BTF without its end": lambda good: Patch(good).size(".rel.BTF", 0).size(".BTF", 200).data,
     "wild .BTF": lambda good: Patch(good).offset(".BTF", 0).data,
     "truncated .BTF.ext": lambda good: Patch(good).size(".BTF.ext", 20).data,
     "2 GiB .BTF": lambda good: Patch(good).size(".BTF", TWO_GIB).data,
@@ -90,11 +95,11 @@ SOURCES: dict[str, tuple[str, str]] = {
     ),
     "endless loop": ('SEC("tc") int x(void *c) { for (;;) barrier(); }', ""),
     "endless recursion": (
-        "static __noinline int f(int n) { barrier(); return f(n + 1) + n; } "
+        "static __noinline int f(int n) { return n ? f(f(n - 1)) : 0; } "
         'SEC("tc") int x(void *c) { return f(1); }',
         "",
     ),
-    "no exit": ('SEC("tc") int x(void *c) { barrier(); __builtin_unreachable(); }', ""),
+    "no exit": ('SEC("tc") int x(void *c) { bpf_ktime_get_ns(); __builtin_unreachable(); }', ""),
 }
 
 

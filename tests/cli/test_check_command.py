@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
-from cli_harness import Cli
+
+if TYPE_CHECKING:
+    from cli_harness import Cli
+
+pytest_plugins = ["cli_harness"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
-from cli_harness import Cli
 
 import bpfheap
 from bpfheap.cli import main
 from bpfheap.errors import UsageError
+
+if TYPE_CHECKING:
+    from cli_harness import Cli
+
+pytest_plugins = ["cli_harness"]
 
 
 def test_version(cli: Cli) -> None:

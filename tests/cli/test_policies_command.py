@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-from cli_harness import Cli
+from typing import TYPE_CHECKING
 
 import bpfheap
+
+if TYPE_CHECKING:
+    from cli_harness import Cli
+
+pytest_plugins = ["cli_harness"]
 
 
 def test_json_is_the_table_in_the_code(cli: Cli) -> None:
