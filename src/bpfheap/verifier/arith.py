@@ -133,7 +133,7 @@ def _alu64(name: str, dst: Scalar, src: Scalar) -> Scalar:
     t = bits_of(dt, st)
     v, m = t
     smin, smax, umin, umax = range_of(64, t, dsmin, dsmax, dumin, dumax, ssmin, ssmax, sumin, sumax)
-    if dumax <= U32_MAX and sumax <= U32_MAX:
+    if dumax <= S32_MAX and sumax <= S32_MAX:
         # The low halves are the operands: computing them again would say nothing more.
         s32_min, s32_max, u32_min, u32_max = S32_MIN, S32_MAX, 0, U32_MAX
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from bpfheap.verifier.tnum import U32_MAX, U64_MAX, UNKNOWN, Tnum
+from bpfheap.verifier.tnum import U32_MAX, U64_MAX, UNKNOWN, Tnum, tnum_ceil, tnum_floor
 
 S64_MIN, S64_MAX = -(1 << 63), (1 << 63) - 1
 S32_MIN, S32_MAX = -(1 << 31), (1 << 31) - 1
@@ -123,10 +123,10 @@ def tighten(
         )  # fmt: skip
 
     # __update_reg64_bounds, __update_reg32_bounds
-    if v > umin:
-        umin = v
-    if top < umax:
-        umax = top
+    if umin & ~m != v:
+        umin = tnum_ceil(v, m, umin)
+    if umax & ~m != v:
+        umax = tnum_floor(v, m, umax)
     if umin > umax:
         return None
     bound = ((v | (m & _SIGN64)) ^ _SIGN64) - _SIGN64
@@ -263,31 +263,30 @@ def tighten(
     if umax <= S32_MAX:
         return _tighten_small(v, m, max(umin, smin, u32_min), min(umax, smax, u32_max))
 
-    # __reg_bound_offset
-    delta = (1 << (umin ^ umax).bit_length()) - 1
-    if (v ^ umin) & ~(m | delta):
-        return None
-    v = (v | (umin & ~delta)) & ~(m & delta)
-    m &= delta
+    # __reg_bound_offset; the ends become numbers that the bits allow, so that they agree with
+    # the bits they share.
     delta = (1 << (u32_min ^ u32_max).bit_length()) - 1
     if (v ^ u32_min) & ~(m | delta) & U32_MAX:
         return None
     known = m & ~delta & U32_MAX
     v |= u32_min & known
     m ^= known
-    if m == 0:
-        s = const(v)
-        if not (smin <= s.smin <= smax and umin <= v <= umax):
+    if umin & ~m != v:
+        umin = tnum_ceil(v, m, umin)
+    if umax & ~m != v:
+        umax = tnum_floor(v, m, umax)
+    if umin >= umax:
+        if umin > umax:
             return None
-        if not (s32_min <= s.s32_min <= s32_max and u32_min <= s.u32_min <= u32_max):
+        s = const(umin)
+        if not (smin <= s.smin <= smax and s32_min <= s.s32_min <= s32_max):
             return None
-        return s
+        return s if u32_min <= s.u32_min <= u32_max else None
+    delta = (1 << (umin ^ umax).bit_length()) - 1
+    v = (umin & ~delta) | (v & delta)
+    m &= delta
 
     # __update_reg_bounds once more
-    if v > umin:
-        umin = v
-    if v | m < umax:
-        umax = v | m
     bound = ((v | (m & _SIGN64)) ^ _SIGN64) - _SIGN64
     if bound > smin:
         smin = bound
@@ -314,20 +313,12 @@ def tighten(
 
 def _tighten_small(v: int, m: int, low: int, high: int) -> Scalar | None:
     """`tighten` for values from low to high, 0 <= low, high < 2**31: all ranges are one."""
-    if low > high:
-        return None
-    delta = (1 << (low ^ high).bit_length()) - 1
-    if (v ^ low) & ~(m | delta):
-        return None
-    v = (v | (low & ~delta)) & ~(m & delta)
-    m &= delta
-    if v > low:
-        low = v
-    if v | m < high:
-        high = v | m
+    if low & ~m != v:
+        low = tnum_ceil(v, m, low)
+    if high & ~m != v:
+        high = tnum_floor(v, m, high)
     if low >= high:
-        if low > high:
-            return None
-        # A single value can be left between known bits and range.
-        return const(low) if low & ~m == v else None
-    return _new(Scalar, (_new(Tnum, (v, m)), low, high, low, high, low, high, low, high))
+        return const(low) if low == high else None
+    delta = (1 << (low ^ high).bit_length()) - 1
+    tnum = _new(Tnum, ((low & ~delta) | (v & delta), m & delta))
+    return _new(Scalar, (tnum, low, high, low, high, low, high, low, high))

@@ -110,22 +110,48 @@ def tnum_xor(a: Tnum, b: Tnum) -> Tnum:
 def tnum_mul(a: Tnum, b: Tnum) -> Tnum:
     """a * b, modulo 2**64: long multiplication; an unknown bit of `a` adds either 0 or b's
     multiple, so the partial sums of both cases are joined."""
-    if not a.mask and not b.mask:
-        return _new(Tnum, ((a.value * b.value) & U64_MAX, 0))
-    # The side with fewer bits that can be 1 drives the loop; the result holds either way.
-    if (a.value | a.mask).bit_count() > (b.value | b.mask).bit_count():
-        a, b = b, a
-    value, mask = a
+    av, am = a
+    bv, bm = b
+    if not am and not bm:
+        return _new(Tnum, ((av * bv) & U64_MAX, 0))
+    if am == U64_MAX:
+        # Each step makes one more bit unknown, from the lowest bit of b on.
+        possible = bv | bm
+        return _new(Tnum, (0, -(possible & -possible) & U64_MAX))
     total = _ZERO
-    while value or mask:
-        if value & 1:
+    while av or am:
+        if av & 1:
             total = tnum_add(total, b)
-        elif mask & 1:
+        elif am & 1:
             total = tnum_union(total, tnum_add(total, b))
-        value >>= 1
-        mask >>= 1
+        av >>= 1
+        am >>= 1
         b = tnum_lshift(b, 1)
     return total
+
+
+def tnum_ceil(value: int, mask: int, low: int) -> int:
+    """The smallest number the tnum (value, mask) allows from `low` on, or 2**64 if there is none
+    (tnum_step, which is that of low + 1)."""
+    if low <= value:
+        return value
+    if low > value | mask:
+        return 1 << 64
+    wrong = (low ^ value) & ~mask
+    if not wrong:
+        return low
+    below = (1 << wrong.bit_length()) - 1
+    above = mask & ~below
+    if value & wrong > below >> 1:
+        # The highest wrong bit goes from 0 to 1; all below it may be least.
+        return value | (low & above)
+    # It goes from 1 to 0: count up in the unknown bits above.
+    return value | (((low | ~above) + 1) & above)
+
+
+def tnum_floor(value: int, mask: int, high: int) -> int:
+    """The largest number the tnum (value, mask) allows up to `high`, or -1 if there is none."""
+    return U64_MAX - tnum_ceil(U64_MAX & ~(value | mask), mask, U64_MAX - high)
 
 
 def tnum_intersect(a: Tnum, b: Tnum) -> Tnum:
