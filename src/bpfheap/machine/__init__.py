@@ -1,1 +1,1 @@
-"""Memory and execution. Knows no policies."""
+"""Machines: memory and execution, and nothing of policies."""

@@ -1,0 +1,113 @@
+"""Who changes the state, and how what they do is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bpfheap.machine.model import heap
+from bpfheap.machine.model.lives import Place
+from bpfheap.machine.model.records import Retired, Status
+from bpfheap.machine.model.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a machine is set up.
+
+    `cpus` is the number of CPUs, `seed` starts bpf_get_prandom_u32, `step_limit` bounds the
+    instructions of one execution. `allocator_limit` is the most objects that an allocator may own
+    beyond which only guaranteed allocations succeed (None: no limit); `failing_allocations` are
+    the numbers, from 1, of those allocations that fail among all that nothing guarantees.
+    `history_limit` is the number of sentences kept; 0 keeps none.
+    """
+
+    cpus: int = 2
+    seed: int = 0
+    step_limit: int = 10_000_000
+    allocator_limit: int | None = None
+    failing_allocations: frozenset[int] = frozenset()
+    history_limit: int = 100_000
+
+
+@dataclass(slots=True)
+class Actor:
+    """A program at one of its lines, or user space, at work on a state."""
+
+    state: State
+    options: Options
+    history: list[str]
+    place: Place
+
+    def say(self, sentence: str) -> None:
+        limit = self.options.history_limit
+        if not limit:
+            return
+        if len(self.history) >= limit:
+            del self.history[: limit // 2 + 1]
+        self.history.append(sentence)
+
+    def release(self, region_id: int, sentence: str) -> None:
+        """Free a live object and all that it holds."""
+        for said in heap.release(self.state, region_id, sentence):
+            self.say(said)
+
+    def release_kptrs(self, region_id: int, doing: str, suffix: str) -> None:
+        """Free what the kptr fields of a value hold. `doing` begins the message of a fault ("free
+        of m2 frees"), `suffix` ends the sentence of the object's life ("as m2 was freed").
+
+        A field is NULL before its object is freed, so that after a fault one can go on.
+        """
+        region = self.state.regions[region_id]
+        if not region.slots:
+            return
+        for kptr in region.kptrs:
+            if kptr.offset not in self.state.regions[region_id].slots:
+                continue
+            pointer = self.state.region(region_id).slots.pop(kptr.offset)
+            inner = self.state.regions[pointer.region]
+            if inner.status is not Status.LIVE:
+                raise self.state.dead(inner, f"{doing} {inner.name}")
+            self.release(
+                inner.id, f"{inner.name}, in {region.name}.{kptr.path}, was freed {suffix}"
+            )
+
+    def retire(self, regions: tuple[int, ...], name: str) -> None:
+        """A value left its map: its kptrs are freed now, its memory once nobody running now can
+        still see it."""
+        readers = frozenset(self.state.executions)
+        if readers:
+            self.state.retired = (*self.state.retired, Retired(regions, readers))
+        for region_id in regions:
+            self.release_kptrs(
+                region_id,
+                f"removal of {name} frees",
+                f"as the value was removed by {self.place}",
+            )
+        if not readers:
+            for region_id in regions:
+                del self.state.regions[region_id]
+
+    def reclaim(self) -> None:
+        """A grace period: free retired values that no execution can see any more."""
+        state = self.state
+        running = state.executions.keys()
+        for retired in state.retired:
+            if retired.readers & running:
+                continue
+            for region_id in retired.regions:
+                region = state.regions[region_id]
+                self.release_kptrs(
+                    region_id,
+                    f"reclaiming {region.name} frees",
+                    "as the removed value was reclaimed",
+                )
+                drop(state, region_id)
+            state.retired = tuple(r for r in state.retired if r is not retired)
+
+
+def drop(state: State, region_id: int) -> None:
+    """The memory is gone; a pointer to it that is left can only be a use after free."""
+    region = state.region(region_id)
+    region.status = Status.FREED
+    region.data = bytearray()
+    region.slots = {}

@@ -1,0 +1,311 @@
+"""What helpers and kfuncs do: one function for each row of platform/calls.py, by its name.
+
+Each gets the core and r1 to r5 and gives r0. One that enters a callback gives CALLBACK.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+
+from bpfheap.errors import MapError
+from bpfheap.machine.model import heap, lives
+from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.maps import elements
+from bpfheap.machine.model.maps.common import Values, copies, map_error
+from bpfheap.machine.model.maps.ring import output
+from bpfheap.machine.model.printk import FormatRefused, format_line
+from bpfheap.machine.model.records import Fault, ForEach, Loop, MapRecord, Status
+from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
+from bpfheap.platform.maps import Shape
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
+
+#: The call entered a function of the program: r0 comes later.
+CALLBACK = "callback"
+
+Arguments = Sequence[Value]
+Implementation = Callable[[Core, Arguments], Value | str]
+
+#: BPF_MAX_LOOPS.
+_MAX_LOOPS = 1 << 23
+_TICK = 1000
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def _error(name: str) -> int:
+    return -int(getattr(errno, name)) & U64
+
+
+def _number(core: Core, value: Value, place: int) -> int:
+    if value is None:
+        raise Fault("invalid-access", f"r{place} is an argument, but nothing was written to it")
+    return core.state.number(value)
+
+
+def _key(core: Core, record: MapRecord, at: Value) -> bytes:
+    return core.state.read(at, record.spec.key_size)
+
+
+def _map_of(core: Core, value: Value, op: str) -> MapRecord:
+    record = core.map_at(value)
+    if op not in record.type.ops:
+        raise Fault(
+            "bad-call", f"{op} of map {record.spec.name}: a {record.type.name} map has none"
+        )
+    return record
+
+
+def _answer(action: Callable[[], None]) -> int:
+    """0, or the negative errno of the MapError that `action` raised."""
+    try:
+        action()
+    except MapError as refused:
+        return _error(refused.errno_name)
+    return 0
+
+
+# -- maps
+
+
+def _lookup(core: Core, args: Arguments) -> Value:
+    record = _map_of(core, args[0], "lookup")
+    found = elements(record.type).regions(core.actor, record, _key(core, record, args[1]))
+    if found is None:
+        return NULL
+    return Pointer(found[core.execution.cpu if len(found) > 1 else 0], 0)
+
+
+def _lookup_percpu(core: Core, args: Arguments) -> Value:
+    record = _map_of(core, args[0], "lookup")
+    key, cpu = _key(core, record, args[1]), _number(core, args[2], 3) & U32
+    if not record.type.per_cpu or cpu >= core.actor.options.cpus:
+        return NULL
+    found = elements(record.type).regions(core.actor, record, key)
+    return NULL if found is None else Pointer(found[cpu], 0)
+
+
+def _update(core: Core, args: Arguments) -> Value:
+    record = _map_of(core, args[0], "update")
+    key = _key(core, record, args[1])
+    value = core.state.read(args[2], record.spec.value_size)
+    flags = _number(core, args[3], 4)
+    cpus = copies(core.actor, record)
+    mine = core.execution.cpu if cpus > 1 else 0
+    values: Values = tuple(value if cpu == mine else None for cpu in range(cpus))
+
+    def update() -> None:
+        if record.readonly:
+            raise map_error(record, "update", "EPERM")
+        elements(record.type).update(core.actor, record, key, values, flags)
+
+    return _answer(update)
+
+
+def _delete(core: Core, args: Arguments) -> Value:
+    # Arrays offer no deletion; the kernel's verifier lets the call pass and the helper refuses.
+    record = core.map_at(args[0])
+    key = _key(core, record, args[1])
+    return _answer(lambda: elements(record.type).delete(core.actor, record, key))
+
+
+def _for_each(core: Core, args: Arguments) -> Value | str:
+    record = _map_of(core, args[0], "iterate")
+    callback = core.function_at(args[1])
+    if _number(core, args[3], 4):
+        return _error("EINVAL")
+    keys = elements(record.type).keys(record)
+    core.again(ForEach(callback, args[2], record.id, keys, 0, 0))
+    return CALLBACK
+
+
+def _loop(core: Core, args: Arguments) -> Value | str:
+    count = _number(core, args[0], 1) & U32
+    callback = core.function_at(args[1])
+    if _number(core, args[3], 4):
+        return _error("EINVAL")
+    if count > _MAX_LOOPS:
+        return _error("E2BIG")
+    core.again(Loop(callback, args[2], 0, count))
+    return CALLBACK
+
+
+def _ringbuf_output(core: Core, args: Arguments) -> Value:
+    record = core.map_at(args[0])
+    if record.type.shape is not Shape.RING:
+        raise Fault("bad-call", f"map {record.spec.name} is no ring buffer")
+    size, flags = _number(core, args[2], 3), _number(core, args[3], 4)
+    if size > record.spec.max_entries:
+        return _error("E2BIG")
+    data = core.state.read(args[1], size)
+    return _answer(lambda: output(core.state, record, data, flags))
+
+
+# -- the world around
+
+
+def _ktime(core: Core, args: Arguments) -> Value:
+    core.state.clock += _TICK
+    return core.state.clock
+
+
+def _prandom(core: Core, args: Arguments) -> Value:
+    # splitmix64: every seed is a good one.
+    core.state.random = (core.state.random + _GOLDEN) & U64
+    z = core.state.random
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & U64
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & U64
+    return (z ^ (z >> 31)) & U32
+
+
+def _cpu(core: Core, args: Arguments) -> Value:
+    return core.execution.cpu
+
+
+def _trace_printk(core: Core, args: Arguments) -> Value:
+    form = core.state.read(args[0], _number(core, args[1], 2) & U32)
+    if not form.endswith(b"\0"):
+        return _error("EINVAL")
+    state = core.state
+    try:
+        line = format_line(form.partition(b"\0")[0], args[2:5], state.number, state.read_string)
+    except FormatRefused:
+        return _error("EINVAL")
+    core.print_line(line.removesuffix("\n"))
+    return len(line.encode())
+
+
+# -- objects
+
+
+def _kptr_xchg(core: Core, args: Arguments) -> Value:
+    region, field = core.state.kptr_field(args[0])
+    name = f"{region.name}.{field.path}"
+    new = args[1]
+    incoming: Pointer | None = None
+    if isinstance(new, Pointer) or _number(core, new, 2):
+        fresh = heap.object_at(core.state, new, f"bpf_kptr_xchg into {name}")
+        core.owned(fresh, f"bpf_kptr_xchg into {name}")
+        incoming = Pointer(fresh.id, 0)
+    old = core.state.regions[region.id].slots.get(field.offset)
+    slots = core.state.region(region.id).slots
+    place = core.place()
+    if old is not None:
+        del slots[field.offset]
+        core.execution.held[old.region] = None
+        taken = core.state.regions[old.region].name
+        core.note(old.region, lives.taken(taken, name, place))
+    if incoming is not None:
+        slots[field.offset] = incoming
+        del core.execution.held[incoming.region]
+        stored = core.state.regions[incoming.region].name
+        core.note(incoming.region, lives.stored(stored, name, place))
+    return NULL if old is None else old
+
+
+def _new(core: Core, allocator: int, type_id: Value, what: str) -> Value:
+    number = _number(core, type_id, 2) & U32
+    kind = None if core.program.types is None else core.program.types.object(number)
+    if kind is None:
+        raise Fault("bad-call", f"{what}: type {number} is no struct of the program's BTF")
+    options = core.actor.options
+    new, sentence = heap.allocate(
+        core.state,
+        allocator,
+        kind,
+        core.place(),
+        limit=options.allocator_limit,
+        failing=options.failing_allocations,
+    )
+    if isinstance(new, Pointer) and sentence is not None:
+        core.execution.held[new.region] = None
+        core.actor.say(sentence)
+    return new
+
+
+def _allocator(core: Core, value: Value, what: str) -> int:
+    record = core.map_at(value)
+    if record.allocator is None:
+        raise Fault("bad-call", f"{what}: map {record.spec.name} is no allocator")
+    return record.allocator
+
+
+def _mem_alloc(core: Core, args: Arguments) -> Value:
+    return _new(core, _allocator(core, args[0], "bpf_mem_alloc"), args[1], "bpf_mem_alloc")
+
+
+def _obj_new(core: Core, args: Arguments) -> Value:
+    return _new(core, GLOBAL_ALLOCATOR_ID, args[0], "bpf_obj_new")
+
+
+def _prefill(core: Core, args: Arguments) -> Value:
+    allocator = _allocator(core, args[0], "bpf_mem_prefill")
+    count = signed32(_number(core, args[1], 2))
+    if count < 0:
+        return _error("EINVAL")
+    limit = core.actor.options.allocator_limit
+    if limit is not None and core.state.allocators[allocator].live + count > limit:
+        return _error("ENOMEM")
+    heap.prefill(core.state, allocator, count)
+    return 0
+
+
+def _free(what: str) -> Implementation:
+    def free(core: Core, args: Arguments) -> Value:
+        value = args[0]
+        if isinstance(value, Pointer):
+            seen = core.state.regions.get(value.region)
+            if seen is not None and seen.type is not None and seen.status is Status.FREED:
+                raise Fault("double-free", f"{what} of {seen.name}, which was freed before",
+                            seen.id)  # fmt: skip
+        region = heap.object_at(core.state, value, what)
+        core.owned(region, what)
+        del core.execution.held[region.id]
+        core.actor.release(region.id, lives.freed(region.name, core.place()))
+        return NULL
+
+    return free
+
+
+#: Row name -> implementation.
+CALLS: Mapping[str, Implementation] = {
+    "bpf_map_lookup_elem": _lookup,
+    "bpf_map_update_elem": _update,
+    "bpf_map_delete_elem": _delete,
+    "bpf_ktime_get_ns": _ktime,
+    "bpf_trace_printk": _trace_printk,
+    "bpf_get_prandom_u32": _prandom,
+    "bpf_get_smp_processor_id": _cpu,
+    "bpf_ktime_get_boot_ns": _ktime,
+    "bpf_ringbuf_output": _ringbuf_output,
+    "bpf_ktime_get_coarse_ns": _ktime,
+    "bpf_for_each_map_elem": _for_each,
+    "bpf_loop": _loop,
+    "bpf_kptr_xchg": _kptr_xchg,
+    "bpf_map_lookup_percpu_elem": _lookup_percpu,
+    "bpf_ktime_get_tai_ns": _ktime,
+    "bpf_mem_alloc": _mem_alloc,
+    "unit_free": _free("unit_free"),
+    "bpf_mem_prefill": _prefill,
+    "bpf_obj_new_impl": _obj_new,
+    "bpf_obj_drop_impl": _free("bpf_obj_drop"),
+}
+
+
+def perform(core: Core, name: str) -> None:
+    """Perform the call that the execution stopped before, and go past it."""
+    execution = core.execution
+    execution.at_call = False
+    implementation = CALLS.get(name)
+    if implementation is None:
+        raise Fault("bad-call", f"call of {name}, which no machine knows")
+    registers = execution.registers
+    call_slot = execution.slot
+    result = implementation(core, tuple(registers[1:6]))
+    if isinstance(result, str):
+        if execution.slot == call_slot:
+            # The callback had no round at all.
+            execution.slot = call_slot + 1
+        return
+    registers[0] = result
+    registers[1:6] = [None] * 5
+    execution.slot = call_slot + 1

@@ -1,0 +1,302 @@
+"""From instructions to functions: one maker for each `Kind` of the instruction table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bpfheap.errors import InsnError
+from bpfheap.isa import Insn, Kind, Op, op_of
+from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
+from bpfheap.machine.model.interp import STOP, Core, Registers, Step, helper_name, moved
+from bpfheap.machine.model.records import Fault
+from bpfheap.machine.model.values import U32, U64, Pointer, Value, sign_extend
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What the immediates of slots refer to: `pointers` for lddw, `kfuncs` names for calls."""
+
+    pointers: Mapping[int, Pointer]
+    kfuncs: Mapping[int, str]
+
+
+_Maker = Callable[[Op, Insn, int, Links], Step]
+
+
+def make(
+    insns: Sequence[Insn], links: Links = Links({}, {})
+) -> tuple[tuple[Step, ...], dict[int, str | int]]:
+    """The functions of a well-formed program (see isa.check_structure), and the helpers and
+    kfuncs that it calls, by slot: a name, or the register that holds a helper's number.
+
+    Raises InsnError for an instruction that no program may use here.
+    """
+    code: list[Step] = []
+    calls: dict[int, str | int] = {}
+    slot = 0
+    while slot < len(insns):
+        insn = insns[slot]
+        op = op_of(insn, slot)
+        if op.kind is Kind.LDDW:
+            code += [_lddw(op, insn, insns[slot + 1], slot, links), _second_half]
+        else:
+            code.append(MAKERS[op.kind](op, insn, slot, links))
+        if op.kind is Kind.CALL_HELPER:
+            calls[slot] = helper_name(insn.imm)
+        elif op.kind is Kind.CALL_REG:
+            calls[slot] = insn.dst
+        elif op.kind is Kind.CALL_KFUNC:
+            if slot not in links.kfuncs:
+                raise InsnError("a kfunc call that refers to no kfunc", insn=slot)
+            calls[slot] = links.kfuncs[slot]
+        slot += op.slots
+    return tuple(code), calls
+
+
+def _second_half(core: Core, registers: Registers) -> int:
+    raise Fault("invalid-access", "a jump into the middle of an instruction")
+
+
+def _operand(op: Op, insn: Insn) -> int:
+    return insn.imm & (U64 if op.width == 64 else U32)
+
+
+def _alu(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, s, k, following = insn.dst, insn.src, _operand(op, insn), slot + 1
+    name, width, compute = op.name, op.width, ALU[op.width][op.name]
+
+    def wide_reg(core: Core, registers: Registers) -> int:
+        a, b = registers[d], registers[s]
+        if type(a) is int and type(b) is int:
+            registers[d] = compute(a, b)
+        else:
+            registers[d] = core.alu(name, width, d, b)
+        return following
+
+    def wide_imm(core: Core, registers: Registers) -> int:
+        a = registers[d]
+        registers[d] = compute(a, k) if type(a) is int else core.alu(name, width, d, k)
+        return following
+
+    def narrow_reg(core: Core, registers: Registers) -> int:
+        a, b = registers[d], registers[s]
+        if type(a) is int and type(b) is int:
+            registers[d] = compute(a & U32, b & U32)
+        else:
+            registers[d] = core.alu(name, width, d, b)
+        return following
+
+    def narrow_imm(core: Core, registers: Registers) -> int:
+        a = registers[d]
+        registers[d] = compute(a & U32, k) if type(a) is int else core.alu(name, width, d, k)
+        return following
+
+    if width == 64:
+        return wide_reg if op.reg else wide_imm
+    return narrow_reg if op.reg else narrow_imm
+
+
+def _mov(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, s, k, following = insn.dst, insn.src, _operand(op, insn), slot + 1
+    width, sx, whole = op.width, op.sx, op.width == 64 and not op.sx
+
+    def immediate(core: Core, registers: Registers) -> int:
+        registers[d] = k
+        return following
+
+    def register(core: Core, registers: Registers) -> int:
+        value = core.get(s)
+        registers[d] = value if whole else move(core.state.number(value), width, sx)
+        return following
+
+    return register if op.reg else immediate
+
+
+def _neg(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, width, following = insn.dst, op.width, slot + 1
+
+    def run(core: Core, registers: Registers) -> int:
+        registers[d] = negate(core.state.number(core.get(d)), width)
+        return following
+
+    return run
+
+
+def _end(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, width, following, order = insn.dst, op.width, slot + 1, BYTE_ORDER[op.name]
+
+    def run(core: Core, registers: Registers) -> int:
+        registers[d] = order(core.state.number(core.get(d)), width)
+        return following
+
+    return run
+
+
+def _ja(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    target = slot + 1 + (insn.imm if op.width == 32 else insn.off)
+
+    def run(core: Core, registers: Registers) -> int:
+        return target
+
+    return run
+
+
+def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, s, k = insn.dst, insn.src, _operand(op, insn)
+    name, width, holds = op.name, op.width, JUMPS[op.width][op.name]
+    mask, following, target = (1 << op.width) - 1, slot + 1, slot + 1 + insn.off
+
+    def register(core: Core, registers: Registers) -> int:
+        a, b = registers[d], registers[s]
+        if type(a) is int and type(b) is int:
+            taken = holds(a & mask, b & mask)
+        else:
+            taken = core.compare(name, width, d, b)
+        return target if taken else following
+
+    def immediate(core: Core, registers: Registers) -> int:
+        a = registers[d]
+        taken = holds(a & mask, k) if type(a) is int else core.compare(name, width, d, k)
+        return target if taken else following
+
+    return register if op.reg else immediate
+
+
+def _call(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    def run(core: Core, registers: Registers) -> int:
+        core.execution.at_call = True
+        return STOP
+
+    return run
+
+
+def _call_local(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    target = slot + 1 + insn.imm
+
+    def run(core: Core, registers: Registers) -> int:
+        core.execution.slot = slot
+        return core.push_frame(target)
+
+    return run
+
+
+def _exit(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    def run(core: Core, registers: Registers) -> int:
+        return core.leave(registers)
+
+    return run
+
+
+def _lddw(op: Op, insn: Insn, second: Insn, slot: int, links: Links) -> Step:
+    d, following = insn.dst, slot + 2
+    value: Value = (insn.imm & U32) | (second.imm & U32) << 32
+    if op.name != "lddw":
+        found = links.pointers.get(slot)
+        if found is None:
+            raise InsnError(f"lddw of kind {op.name} refers to nothing", insn=slot)
+        value = found
+    elif slot in links.pointers:
+        value = links.pointers[slot]
+
+    def run(core: Core, registers: Registers) -> int:
+        registers[d] = value
+        return following
+
+    return run
+
+
+def _at(base: Value, off: int, register: int) -> int | Pointer:
+    """The address of an access: `base` is what the register holds."""
+    if isinstance(base, Pointer):
+        return moved(base, off)
+    if base is None:
+        raise Fault("invalid-access", f"r{register} is read, but nothing was written to it")
+    return (base + off) & U64
+
+
+def _load(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, s, off, size, sx, following = insn.dst, insn.src, insn.off, op.size, op.sx, slot + 1
+
+    def run(core: Core, registers: Registers) -> int:
+        value = core.state.load(_at(registers[s], off, s), size)
+        registers[d] = sign_extend(value, sx) if sx and isinstance(value, int) else value
+        return following
+
+    return run
+
+
+def _store(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, s, k, off, size, following = insn.dst, insn.src, insn.imm, insn.off, op.size, slot + 1
+
+    def register(core: Core, registers: Registers) -> int:
+        value = core.get(s)
+        core.state.store(_at(registers[d], off, d), size, value)
+        return following
+
+    def immediate(core: Core, registers: Registers) -> int:
+        core.state.store(_at(registers[d], off, d), size, k & U64)
+        return following
+
+    return register if op.reg else immediate
+
+
+def _atomic(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    d, s, off, size, following = insn.dst, insn.src, insn.off, op.size, slot + 1
+    mask, name, fetch = (1 << op.width) - 1, op.name, op.fetch
+
+    def narrow(core: Core, value: int | Pointer) -> int | Pointer:
+        return value if size == 8 else core.state.number(value) & mask
+
+    def exchange(core: Core, registers: Registers) -> int:
+        at, new = _at(registers[d], off, d), narrow(core, core.get(s))
+        old = core.state.load(at, size)
+        core.state.store(at, size, new)
+        registers[s] = old
+        return following
+
+    def compare_exchange(core: Core, registers: Registers) -> int:
+        at, new = _at(registers[d], off, d), narrow(core, core.get(s))
+        expected = narrow(core, core.get(0))
+        old = core.state.load(at, size)
+        # The memory must be writable whether it is written or not.
+        core.state.store(at, size, new if old == expected else old)
+        registers[0] = old
+        return following
+
+    def compute(core: Core, registers: Registers) -> int:
+        at, operand = _at(registers[d], off, d), core.state.number(core.get(s)) & mask
+        old = core.state.number(core.state.load(at, size))
+        core.state.store(at, size, ATOMICS[name](old, operand) & mask)
+        if fetch:
+            registers[s] = old
+        return following
+
+    return {"xchg": exchange, "cmpxchg": compare_exchange}.get(name, compute)
+
+
+def _refused(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    raise InsnError(
+        f"{op.name} is packet access of classic BPF, which no machine here offers", insn=slot
+    )
+
+
+#: LDDW takes two slots and has its own maker.
+MAKERS: Mapping[Kind, _Maker] = {
+    Kind.ALU: _alu,
+    Kind.MOV: _mov,
+    Kind.NEG: _neg,
+    Kind.END: _end,
+    Kind.JA: _ja,
+    Kind.JCOND: _jcond,
+    Kind.CALL_HELPER: _call,
+    Kind.CALL_LOCAL: _call_local,
+    Kind.CALL_KFUNC: _call,
+    Kind.CALL_REG: _call,
+    Kind.EXIT: _exit,
+    Kind.LOAD: _load,
+    Kind.STORE_IMM: _store,
+    Kind.STORE_REG: _store,
+    Kind.ATOMIC: _atomic,
+    Kind.LEGACY: _refused,
+}

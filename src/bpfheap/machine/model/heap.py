@@ -1,0 +1,154 @@
+"""Allocators and objects.
+
+An allocator is counted, not laid out: it owns objects, some of which are free. A prefill makes
+sure of free ones and raises the reserve, below which it keeps what comes back; above the reserve
+it grows by one object at a time and gives that back when it is freed. So as many objects as were
+guaranteed once can be live at any time after, whatever was allocated and freed in between.
+"""
+
+from __future__ import annotations
+
+from bpfheap.machine.model import lives
+from bpfheap.machine.model.layout import ObjectType
+from bpfheap.machine.model.lives import Place
+from bpfheap.machine.model.records import Allocator, Fault, Kind, Region, Status
+from bpfheap.machine.model.state import State
+from bpfheap.machine.model.values import NULL, Pointer, Value
+
+
+def prefill(state: State, allocator_id: int, count: int) -> None:
+    """The next `count` allocations succeed, and from then on as many can be live at once."""
+    a = state.allocators[allocator_id]
+    missing = max(0, count - a.free)
+    owned = a.owned + missing
+    state.allocators[allocator_id] = a._replace(
+        owned=owned, free=a.free + missing, reserve=max(a.reserve, owned)
+    )
+
+
+def close(state: State, allocator_id: int) -> None:
+    """The allocator map is gone: free objects are given back, live ones stay."""
+    a = state.allocators[allocator_id]
+    state.allocators[allocator_id] = a._replace(owned=a.live, free=0, reserve=0, closed=True)
+
+
+def destroy(state: State, allocator_id: int, why: str) -> str:
+    """Live objects dangle from here on. Gives the sentence that their lives get."""
+    a = state.allocators[allocator_id]
+    sentence = lives.destroyed(a.name, why)
+    for region in live_objects(state, allocator_id):
+        region = state.region(region.id)
+        region.status = Status.ORPHANED
+        region.life = lives.add(region.life, sentence)
+    # The name stays, for the objects' violations; nothing else of it counts any more.
+    state.allocators[allocator_id] = Allocator(allocator_id, a.name, closed=True)
+    return sentence
+
+
+def live_objects(state: State, allocator_id: int) -> list[Region]:
+    """Oldest first."""
+    return [
+        r
+        for r in state.regions.values()
+        if r.allocator == allocator_id and r.kind is Kind.OBJECT and r.status is Status.LIVE
+    ]
+
+
+def allocate(
+    state: State,
+    allocator_id: int,
+    kind: ObjectType,
+    place: Place,
+    *,
+    limit: int | None = None,
+    failing: frozenset[int] = frozenset(),
+) -> tuple[Value, str | None]:
+    """A zeroed object and the sentence its life begins with; NULL and None if there is none.
+
+    An allocation that is not guaranteed fails if the allocator owns `limit` objects already, or
+    if its number among all such allocations (from 1) is in `failing`.
+    """
+    a = state.allocators[allocator_id]
+    if a.closed:
+        raise Fault("use-after-free", f"allocation from {a.name}, whose map is gone")
+    if a.free:
+        a = a._replace(free=a.free - 1)
+    else:
+        if failing:
+            state.growths += 1
+        if state.growths in failing or (limit is not None and a.owned >= limit):
+            state.allocators[allocator_id] = a._replace(failures=a.failures + 1)
+            return NULL, None
+        a = a._replace(owned=a.owned + 1)
+    state.allocators[allocator_id] = a._replace(
+        live_bytes=a.live_bytes + kind.size, peak=max(a.peak, a.live)
+    )
+    number = state.names[kind.name] = state.names.get(kind.name, 0) + 1
+    name = f"{kind.name}#{number}"
+    sentence = lives.allocated(name, a.name, place)
+    region = state.add_region(
+        Kind.OBJECT,
+        name,
+        kind.size,
+        bytes(kind.size),
+        kptrs=kind.kptrs,
+        type=kind,
+        allocator=allocator_id,
+        life=lives.add(None, sentence),
+    )
+    return Pointer(region.id, 0), sentence
+
+
+def object_at(state: State, value: Value, what: str) -> Region:
+    """The live object that a pointer to its beginning names; `what` is the call that wants it.
+
+    Raises Fault for anything else.
+    """
+    if not isinstance(value, Pointer):
+        shown = "NULL" if not value else "a number"
+        raise Fault("bad-call", f"{what} of {shown}, which is no object")
+    region = state.regions.get(value.region)
+    if region is None or region.kind is not Kind.OBJECT:
+        name = "memory that is gone" if region is None else region.name
+        raise Fault("bad-call", f"{what} of {name}, which is no object")
+    if region.status is not Status.LIVE:
+        raise state.dead(region, f"{what} of {region.name}")
+    if value.offset:
+        raise Fault("bad-call", f"{what} of {region.name}{value.offset:+d}, which is inside it",
+                    region.id)  # fmt: skip
+    return region
+
+
+def release(state: State, region_id: int, sentence: str) -> list[str]:
+    """Give a live object back, and those that its kptrs hold, and so on.
+
+    Gives the sentences of what happened. Raises Fault for a nested object that is not live.
+    """
+    told: list[str] = []
+    pending = [(region_id, sentence)]
+    while pending:
+        current, said = pending.pop()
+        region = state.regions[current]
+        if region.status is not Status.LIVE:
+            raise state.dead(region, f"free of {region.name}, which another object holds,")
+        region = state.region(current)
+        region.status = Status.FREED
+        region.life = lives.add(region.life, said)
+        told.append(said)
+        _given_back(state, region)
+        for kptr in region.kptrs:
+            inner = region.slots.pop(kptr.offset, None)
+            if inner is not None:
+                name = state.regions[inner.region].name
+                pending.append((inner.region, f"{name}, in {region.name}.{kptr.path}, went too"))
+    return told
+
+
+def _given_back(state: State, region: Region) -> None:
+    assert region.allocator is not None
+    a = state.allocators[region.allocator]
+    a = a._replace(live_bytes=a.live_bytes - region.size)
+    kept = a.owned <= a.reserve
+    state.allocators[region.allocator] = (
+        a._replace(free=a.free + 1) if kept else a._replace(owned=a.owned - 1)
+    )

@@ -1,0 +1,306 @@
+"""Execution of one program, up to its next call of a helper or kfunc.
+
+The state of an execution is data (`records.Execution`); a `Core` is what moves it, and lasts for
+one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from bpfheap.errors import BpfheapError
+from bpfheap.machine.model.actor import Actor
+from bpfheap.machine.model.alu import ALU, JUMPS
+from bpfheap.machine.model.layout import Types
+from bpfheap.machine.model.lives import Place
+from bpfheap.machine.model.maps import elements
+from bpfheap.machine.model.records import (
+    Execution,
+    Fault,
+    ForEach,
+    Frame,
+    Kind,
+    Loop,
+    MapRecord,
+    Region,
+    Status,
+)
+from bpfheap.machine.model.state import State
+from bpfheap.machine.model.values import U64, Pointer, Value, signed64
+from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.spec import ProgramSpec, SourceLine
+
+STACK_SIZE = 512
+#: MAX_CALL_FRAMES.
+MAX_FRAMES = 8
+#: What an instruction gives instead of the next slot: stop here.
+STOP = -1
+
+Registers: TypeAlias = list[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A loaded program. `code` has a function for each slot; `calls` the helper or kfunc that a
+    slot calls: its name, or the register that holds a helper's number; `region` is what its
+    function pointers point at."""
+
+    id: int
+    name: str
+    spec: ProgramSpec | None
+    code: tuple[Step, ...] = field(repr=False)
+    calls: dict[int, str | int] = field(repr=False, hash=False)
+    region: int
+    types: Types | None = field(default=None, repr=False)
+
+    def line(self, slot: int) -> SourceLine | None:
+        return None if self.spec is None else self.spec.line_of(slot)
+
+
+class Core:
+    """What moves one execution of a program: registers, memory, and who acts."""
+
+    __slots__ = ("actor", "execution", "print_line", "program", "state")
+
+    def __init__(
+        self,
+        actor: Actor,
+        execution: Execution,
+        program: Program,
+        print_line: Callable[[str], None],
+    ) -> None:
+        self.state: State = actor.state
+        self.actor = actor
+        self.execution = execution
+        self.program = program
+        self.print_line = print_line
+
+    def place(self) -> Place:
+        return Place(self.program.name, self.program.line(self.execution.slot))
+
+    def run(self) -> None:
+        """On to the next call or the end.
+
+        Raises Fault, and BpfheapError once the execution has made more steps than the options
+        allow. The execution's `slot` then tells where.
+        """
+        execution, code = self.execution, self.program.code
+        registers = execution.registers
+        slot = execution.slot
+        left = self.actor.options.step_limit - execution.steps
+        count = 0
+        try:
+            for count in range(1, left + 1):  # noqa: B007 -- counted for after the loop
+                following = code[slot](self, registers)
+                if following < 0:
+                    return
+                slot = following
+        finally:
+            execution.slot = slot
+            execution.steps += count
+        raise BpfheapError(
+            f"program {self.program.name} ran {execution.steps} instructions without coming to "
+            "an end",
+            hint="its loops must end; raise step_limit if it needs more",
+        )
+
+    def call_name(self) -> str:
+        """Which helper or kfunc the execution is about to call."""
+        called = self.program.calls[self.execution.slot]
+        return (
+            called if isinstance(called, str) else helper_name(self.state.number(self.get(called)))
+        )
+
+    def get(self, register: int) -> int | Pointer:
+        """A register that must have been written."""
+        value = self.execution.registers[register]
+        if value is None:
+            raise Fault("invalid-access", f"r{register} is read, but nothing was written to it")
+        return value
+
+    # -- pointers in arithmetic
+
+    def alu(self, name: str, width: int, dst: int, b: Value) -> Value:
+        """An operation of which at least one operand is no number. `b` None is an error."""
+        a = self.get(dst)
+        if b is None:
+            raise Fault("invalid-access", f"{name} with a register to which nothing was written")
+        if width == 64:
+            if name == "add" and isinstance(a, Pointer) != isinstance(b, Pointer):
+                pointer, number = (a, b) if isinstance(a, Pointer) else (b, a)
+                assert isinstance(pointer, Pointer)
+                assert isinstance(number, int)
+                return moved(pointer, number)
+            if name == "sub" and isinstance(a, Pointer):
+                if isinstance(b, int):
+                    return moved(a, -b)
+                if a.region == b.region:
+                    return (a.offset - b.offset) & U64
+        mask = (1 << width) - 1
+        x, y = self.state.number(a) & mask, self.state.number(b) & mask
+        return ALU[width][name](x, y)
+
+    def compare(self, name: str, width: int, dst: int, b: Value) -> bool:
+        """A jump's condition of which at least one operand is no number."""
+        a = self.get(dst)
+        if b is None:
+            raise Fault("invalid-access", f"{name} with a register to which nothing was written")
+        if width == 64:
+            if isinstance(a, Pointer) and isinstance(b, Pointer) and a.region == b.region:
+                return JUMPS[64][name](a.offset & U64, b.offset & U64)
+            # No address is NULL: no need to settle what it is.
+            if name in ("jeq", "jne") and (a == 0 or b == 0):
+                return name == "jne"
+        mask = (1 << width) - 1
+        x, y = self.state.number(a) & mask, self.state.number(b) & mask
+        return JUMPS[width][name](x, y)
+
+    # -- frames
+
+    def push_frame(self, target: int, after: Loop | ForEach | None = None) -> int:
+        """Enter a function at slot `target`; gives that slot."""
+        execution = self.execution
+        if len(execution.frames) + 1 >= MAX_FRAMES:
+            raise Fault("bad-call", f"a call would be the {MAX_FRAMES + 1}th frame on the stack")
+        registers = execution.registers
+        saved = tuple(registers[6:])
+        execution.frames = (*execution.frames, Frame(execution.slot + 1, saved, after))
+        registers[0] = None
+        registers[6:] = [None, None, None, None, self.new_stack()]
+        return target
+
+    def new_stack(self) -> Pointer:
+        name = f"the stack of {self.program.name}"
+        region = self.state.add_region(Kind.STACK, name, STACK_SIZE, bytes(STACK_SIZE))
+        return Pointer(region.id, STACK_SIZE)
+
+    def drop_stack(self, top: Value) -> None:
+        """A frame returned: pointers to its stack that are left lead to memory that is gone."""
+        region = self.state.regions.get(top.region) if isinstance(top, Pointer) else None
+        if region is not None and region.kind is Kind.STACK:
+            del self.state.regions[region.id]
+
+    def leave(self, registers: Registers) -> int:
+        """`exit`: back to the caller, around once more, or the end."""
+        execution = self.execution
+        if not execution.frames:
+            self._end(registers)
+            return STOP
+        frame = execution.frames[-1]
+        execution.frames = execution.frames[:-1]
+        stack = registers[10]
+        self.drop_stack(stack)
+        result = registers[0]
+        registers[1:6] = [None] * 5
+        registers[6:] = frame.saved
+        if frame.after is None:
+            return frame.return_slot
+        if result is None:
+            raise Fault("invalid-access", "a callback returns without a value in r0")
+        # The call's own slot, so that the next round comes back to the same place.
+        execution.slot = frame.return_slot - 1
+        done = self.again(frame.after, stop=self.state.number(result) != 0)
+        return frame.return_slot if done else execution.slot
+
+    def again(self, after: Loop | ForEach, *, stop: bool = False) -> bool:
+        """The next round of a loop over a callback. True if there is none: r0 tells the rounds."""
+        if isinstance(after, Loop):
+            return self._loop(after, stop)
+        return self._for_each(after, stop)
+
+    def _enter(self, after: Loop | ForEach, arguments: list[Value]) -> None:
+        execution = self.execution
+        target = self.push_frame(after.callback, after)
+        execution.registers[1:6] = arguments + [None] * (5 - len(arguments))
+        execution.slot = target
+
+    def _loop(self, loop: Loop, stop: bool) -> bool:
+        if stop or loop.rounds >= loop.limit:
+            self._finish_rounds(loop.rounds)
+            return True
+        self._enter(loop._replace(rounds=loop.rounds + 1), [loop.rounds, loop.ctx])
+        return False
+
+    def _for_each(self, walk: ForEach, stop: bool) -> bool:
+        state = self.state
+        state.regions.pop(walk.key, None)
+        record = state.maps[walk.map_id]
+        keys = () if stop else walk.keys
+        for i, key in enumerate(keys):
+            found = elements(record.type).regions(self.actor, record, key)
+            # An element may have been deleted since the walk began.
+            if found is None:
+                continue
+            value = found[self.execution.cpu if len(found) > 1 else 0]
+            shown = state.add_region(
+                Kind.KEY, f"a key of {record.spec.name}", len(key), key, readonly=True
+            )
+            following = walk._replace(keys=keys[i + 1 :], visited=walk.visited + 1, key=shown.id)
+            self._enter(
+                following,
+                [Pointer(record.region, 0), Pointer(shown.id, 0), Pointer(value, 0), walk.ctx],
+            )
+            return False
+        self._finish_rounds(walk.visited)
+        return True
+
+    def _finish_rounds(self, rounds: int) -> None:
+        registers = self.execution.registers
+        registers[0] = rounds
+        registers[1:6] = [None] * 5
+
+    def _end(self, registers: Registers) -> None:
+        execution = self.execution
+        if registers[0] is None:
+            raise Fault("invalid-access", "the program ends without a value in r0")
+        registers[0] = self.state.number(registers[0])
+        if execution.held:
+            region = self.state.regions[next(iter(execution.held))]
+            more = len(execution.held) - 1
+            others = f" and {more} more object{'s' if more > 1 else ''}" if more else ""
+            raise Fault("leak", f"the program ends and still owns {region.name}{others}", region.id)
+        execution.done = True
+
+    # -- what calls need
+
+    def map_at(self, value: Value) -> MapRecord:
+        """The map that a map pointer names."""
+        if isinstance(value, Pointer):
+            region = self.state.regions.get(value.region)
+            if region is not None and region.kind is Kind.MAP and value.offset == 0:
+                if region.status is not Status.LIVE:
+                    raise self.state.dead(region, f"use of {region.name}")
+                return self.state.maps[region.subject]
+        raise Fault("bad-call", "an argument is no map")
+
+    def function_at(self, value: Value) -> int:
+        """The slot that a function pointer names."""
+        if isinstance(value, Pointer) and value.region == self.program.region:
+            return value.offset
+        raise Fault("bad-call", "an argument is no function of the program")
+
+    def owned(self, region: Region, what: str) -> None:
+        if region.id not in self.execution.held:
+            raise Fault(
+                "bad-call", f"{what} of {region.name}, which the program does not own", region.id
+            )
+
+    def note(self, region_id: int, sentence: str) -> None:
+        """A sentence for an object's life and for the history."""
+        self.state.note(region_id, sentence)
+        self.actor.say(sentence)
+
+
+def helper_name(number: int) -> str:
+    """The name of a helper, "#number" for an unknown one."""
+    row = HELPER_BY_NUMBER.get(number)
+    return f"#{number}" if row is None else row.name
+
+
+def moved(pointer: Pointer, by: int) -> Pointer:
+    return Pointer(pointer.region, signed64((pointer.offset + by) & U64))
+
+
+Step: TypeAlias = Callable[[Core, Registers], int]

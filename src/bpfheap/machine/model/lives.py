@@ -1,0 +1,71 @@
+"""The lives of objects, as sentences.
+
+A life is a chain of sentences, newest first, so that copies of a state share it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional, TypeAlias
+
+from bpfheap.spec import SourceLine
+
+
+class Chapter(NamedTuple):
+    """One sentence and what went before it."""
+
+    before: Life
+    sentence: str
+
+
+Life: TypeAlias = Optional[Chapter]  # noqa: UP045 -- refers to itself before it exists
+
+
+class Place(NamedTuple):
+    """Who acts, and from which line: a program, or user space ("user space", no line)."""
+
+    who: str
+    line: SourceLine | None = None
+
+    def __str__(self) -> str:
+        return f"{self.who} at {self.line}" if self.line is not None else self.who
+
+
+USER_SPACE = Place("user space")
+
+
+def add(life: Life, sentence: str) -> Life:
+    return Chapter(life, sentence)
+
+
+def tell(life: Life) -> tuple[str, ...]:
+    """The sentences, oldest first."""
+    told: list[str] = []
+    while life is not None:
+        told.append(life.sentence)
+        life = life.before
+    return tuple(reversed(told))
+
+
+def allocated(name: str, allocator: str, place: Place) -> str:
+    return f"{name} was allocated from {allocator} by {place}"
+
+
+def stored(name: str, field: str, place: Place) -> str:
+    return f"{name} was stored into {field} by {place}"
+
+
+def taken(name: str, field: str, place: Place) -> str:
+    return f"{name} was taken from {field} by {place}"
+
+
+def freed(name: str, place: Place) -> str:
+    return f"{name} was freed by {place}"
+
+
+def freed_with(name: str, holder: str, place: Place) -> str:
+    """Freed because what held it went."""
+    return f"{name} was freed with {holder} by {place}"
+
+
+def destroyed(allocator: str, why: str) -> str:
+    return f"allocator {allocator} was destroyed: {why}"

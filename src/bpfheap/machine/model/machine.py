@@ -1,0 +1,501 @@
+"""The model machine: what the runtime asks of a machine, on a state of plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
+from bpfheap.isa import Insn, check_structure
+from bpfheap.machine.model import heap, lives
+from bpfheap.machine.model.actor import Actor, Options, drop
+from bpfheap.machine.model.calls import perform
+from bpfheap.machine.model.code import Links, make
+from bpfheap.machine.model.interp import Core, Program
+from bpfheap.machine.model.key import key_of, reachable
+from bpfheap.machine.model.layout import Types, owning
+from bpfheap.machine.model.lives import USER_SPACE, Place
+from bpfheap.machine.model.maps import elements
+from bpfheap.machine.model.maps.common import Values, copies, map_error
+from bpfheap.machine.model.maps.ring import drain
+from bpfheap.machine.model.records import (
+    Allocator,
+    Execution,
+    Fault,
+    ForEach,
+    Kind,
+    MapRecord,
+    Region,
+    Status,
+)
+from bpfheap.machine.model.state import State
+from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.platform.calls import KFUNC_BY_NAME
+from bpfheap.platform.maps import BY_NUMBER, MapFlag, Shape
+from bpfheap.platform.programs import program_type
+from bpfheap.runtime.machine import (
+    GLOBAL_ALLOCATOR_ID,
+    AllocatorStats,
+    AtCall,
+    Context,
+    Done,
+    KptrValue,
+    Stop,
+)
+from bpfheap.spec import MapSpec, ProgramSpec, RefKind
+
+# How many objects a KptrValue shows inside one another; a ring of objects has no end.
+_SHOWN_DEPTH = 64
+_SHOWN_OBJECTS = 1024
+
+
+class ModelMachine:
+    """The executable specification of `runtime.machine.Machine`.
+
+    Beyond the protocol: `copy` gives an independent machine in the same state, `key` says whether
+    two are in the same state, `snapshot` does both. See Options for the arguments.
+
+    After a Violation or a BpfheapError in `step`, that execution is over and the rest goes on.
+    """
+
+    name = "model"
+
+    def __init__(
+        self,
+        cpus: int = 2,
+        seed: int = 0,
+        step_limit: int = 10_000_000,
+        allocator_limit: int | None = None,
+        failing_allocations: Iterable[int] = (),
+        history_limit: int = 100_000,
+    ) -> None:
+        if cpus < 1:
+            raise UsageError(f"a machine cannot have {cpus} CPUs")
+        self.options = Options(
+            cpus, seed, step_limit, allocator_limit, frozenset(failing_allocations), history_limit
+        )
+        self.printk: list[str] = []
+        self.history: list[str] = []
+        self._programs: dict[int, Program] = {}
+        self._state = State(seed)
+        self._state.allocators[GLOBAL_ALLOCATOR_ID] = Allocator(
+            GLOBAL_ALLOCATOR_ID, "the global allocator"
+        )
+
+    # -- states
+
+    def copy(self) -> ModelMachine:
+        """A machine of its own in the same state; costs a few small dicts."""
+        twin = object.__new__(ModelMachine)
+        twin.options = self.options
+        twin.printk = list(self.printk)
+        twin.history = list(self.history)
+        twin._programs = dict(self._programs)
+        twin._state = self._state.copy()
+        return twin
+
+    def key(self) -> Hashable:
+        """Equal for two machines exactly if nothing but sentences and statistics differs."""
+        return key_of(self._state)
+
+    def snapshot(self) -> tuple[Hashable, ModelMachine]:
+        """The key, and a copy to go back to."""
+        return self.key(), self.copy()
+
+    # -- allocators
+
+    def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
+        self._state.allocators[allocator] = Allocator(allocator, name)
+        heap.prefill(self._state, allocator, capacity)
+        self._actor().say(f"allocator {name} was created")
+
+    def allocator_close(self, allocator: int) -> None:
+        a = self._allocator(allocator)
+        heap.close(self._state, allocator)
+        self._actor().say(f"the map of allocator {a.name} is gone: nothing more comes from it")
+
+    def allocator_destroy(self, allocator: int, why: str) -> None:
+        self._allocator(allocator)
+        self._actor().say(heap.destroy(self._state, allocator, why))
+
+    def allocator_stats(self, allocator: int) -> AllocatorStats:
+        a = self._allocator(allocator)
+        return AllocatorStats(a.live, a.peak, a.free, a.live_bytes, a.failures)
+
+    def allocator_objects(self, allocator: int) -> tuple[tuple[str, ...], ...]:
+        self._allocator(allocator)
+        return tuple(lives.tell(r.life) for r in heap.live_objects(self._state, allocator))
+
+    def prefill(self, allocator: int, count: int) -> None:
+        a = self._allocator(allocator)
+        if a.closed or count < 0:
+            raise UsageError(f"allocator {a.name} cannot prefill {count} objects")
+        heap.prefill(self._state, allocator, count)
+
+    # -- maps
+
+    def map_create(
+        self, map_id: int, spec: MapSpec, allocator: int | None, inner: Mapping[int, int]
+    ) -> None:
+        row = BY_NUMBER.get(spec.type)
+        if row is None:
+            raise UsageError(f"map {spec.name} has the unknown type {spec.type}")
+        state = self._state
+        region = state.add_region(Kind.MAP, f"map {spec.name}", 0, subject=map_id)
+        kptrs = owning(spec.btf, spec.value) if row.kptrs and spec.value else ()
+        readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
+        record = MapRecord(map_id, spec, row, region.id, kptrs, readonly, allocator, state.token)
+        record.inner = {slot.to_bytes(4, "little"): of for slot, of in inner.items()}
+        state.maps[map_id] = record
+        if spec.data is not None and row.shape is Shape.ARRAY:
+            found = elements(row).regions(self._actor(), record, bytes(4))
+            for region_id in found or ():
+                state.fill(region_id, spec.data[: spec.value_size])
+
+    def map_lookup(self, map_id: int, key: bytes, cpu: int | None = None) -> bytes | None:
+        record = self._map(map_id)
+        shape = elements(record.type)
+        if len(key) != record.spec.key_size:
+            raise map_error(record, "lookup", "EINVAL", f"keys have {record.spec.key_size} bytes")
+        if record.type.outer:
+            inner = record.inner.get(key)
+            return None if inner is None else inner.to_bytes(4, "little")
+        if not shape.has(record, key):
+            return None
+        size = record.spec.value_size
+        regions = record.entries.get(key)
+        values = (
+            [bytes(size)] * copies(self._actor(), record)
+            if regions is None
+            else [self._value(r) for r in regions]
+        )
+        if not record.type.per_cpu:
+            return values[0]
+        if cpu is not None:
+            return values[self._cpu(cpu)]
+        return b"".join(v.ljust(_stride(size), b"\0") for v in values)
+
+    def map_kptrs(self, map_id: int, key: bytes) -> tuple[KptrValue, ...]:
+        """For a per-CPU map, offsets are those in what `map_lookup` gives."""
+        record = self._map(map_id)
+        found: list[KptrValue] = []
+        for cpu, region_id in enumerate(record.entries.get(key, ())):
+            base = cpu * _stride(record.spec.value_size)
+            found += self._kptrs(self._state.regions[region_id], base, 0, [_SHOWN_OBJECTS])
+        return tuple(found)
+
+    def map_update(self, map_id: int, key: bytes, value: bytes, flags: int = 0) -> None:
+        record = self._map(map_id)
+        spec = record.spec
+        cpus = copies(self._actor(), record)
+        size = 4 if record.type.outer else spec.value_size
+        whole = _stride(size) * cpus if record.type.per_cpu else size
+        if len(key) != spec.key_size or len(value) != whole:
+            hint = f"keys have {spec.key_size} bytes, values {whole}"
+            raise map_error(record, "update", "EINVAL", hint)
+        if spec.readonly:
+            raise map_error(record, "update", "EPERM")
+        starts = range(0, whole, _stride(size)) if record.type.per_cpu else (0,)
+        values: Values = tuple(value[at : at + size] for at in starts)
+        actor = self._actor()
+        try:
+            elements(record.type).update(actor, record, key, values, flags)
+        except Fault as fault:
+            raise self._violation(fault, actor) from None
+
+    def map_delete(self, map_id: int, key: bytes) -> None:
+        record = self._map(map_id)
+        if len(key) != record.spec.key_size:
+            raise map_error(record, "delete", "EINVAL", f"keys have {record.spec.key_size} bytes")
+        actor = self._actor()
+        try:
+            elements(record.type).delete(actor, record, key)
+        except Fault as fault:
+            raise self._violation(fault, actor) from None
+
+    def map_keys(self, map_id: int) -> tuple[bytes, ...]:
+        record = self._map(map_id)
+        return elements(record.type).keys(record)
+
+    def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
+        return tuple(self._map(map_id).inner.values())
+
+    def map_drain(self, map_id: int) -> list[bytes]:
+        return drain(self._state, self._map(map_id))
+
+    def map_free_step(self, map_id: int) -> bool:
+        """An array's elements that nobody ever touched are not walked: they are empty. After a
+        Violation the walk goes on behind the kptr that was to blame."""
+        self._map(map_id)
+        state = self._state
+        record = state.map(map_id)
+        name = record.spec.name
+        if record.freeing is None:
+            record.freeing = tuple(record.entries) if record.kptrs else ()
+        if not record.freeing:
+            for regions in record.entries.values():
+                for region_id in regions:
+                    drop(state, region_id)
+            drop(state, record.region)
+            del state.maps[map_id]
+            return True
+        actor = self._actor(Place(f"the free of {name}"))
+        try:
+            for region_id in record.entries[record.freeing[0]]:
+                actor.release_kptrs(region_id, f"free of {name} frees", f"as {name} was freed")
+        except Fault as fault:
+            raise self._violation(fault, actor) from None
+        record.freeing = record.freeing[1:]
+        return False
+
+    # -- programs
+
+    def program_load(self, program: int, spec: ProgramSpec, maps: Mapping[str, int]) -> None:
+        """Raises InsnError for what is no program, RelocationError for a reference to nothing."""
+        check_structure(spec.insns, spec.refs)
+        code_region = self._state.add_region(
+            Kind.CODE, f"the code of {spec.name}", 0, subject=program
+        )
+        links = self._links(spec, maps, code_region.id)
+        code, calls = make(spec.insns, links)
+        self._programs[program] = Program(
+            program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
+        )
+
+    def program_free(self, program: int) -> None:
+        freed = self._program(program)
+        drop(self._state, freed.region)
+        del self._programs[program]
+
+    # -- execution
+
+    def start(
+        self, program: int, ctx: bytes, *, cpu: int = 0, context: Context = Context.TASK
+    ) -> int:
+        loaded = self._program(program)
+        row = program_type(loaded.spec.section) if loaded.spec is not None else None
+        size = max(len(ctx), row.ctx_size if row is not None else 0)
+        region = self._state.add_region(Kind.CTX, f"the context of {loaded.name}", size, ctx)
+        return self._begin(loaded, region, (), self._cpu(cpu), context)
+
+    def step(self, execution: int) -> Stop:
+        if execution not in self._state.executions:
+            raise UsageError(f"execution {execution} has ended or never began")
+        running = self._state.execution(execution)
+        program = self._programs[running.program]
+        actor = self._actor(Place(program.name))
+        core = Core(actor, running, program, self.printk.append)
+        try:
+            actor.place = core.place()
+            if running.at_call:
+                perform(core, core.call_name())
+            core.run()
+            stop: Stop = self._stopped(core)
+        except Fault as fault:
+            actor.place = core.place()
+            self._finish(core)
+            raise self._violation(fault, actor) from None
+        except BpfheapError as error:
+            line = core.place().line
+            self._finish(core)
+            raise (error if line is None else error.at(line.file, line.line)) from None
+        if isinstance(stop, Done):
+            self._finish(core)
+        return stop
+
+    def executions(self) -> frozenset[int]:
+        return frozenset(self._state.executions)
+
+    def grace_period(self) -> None:
+        actor = self._actor(Place("a grace period"))
+        try:
+            actor.reclaim()
+        except Fault as fault:
+            raise self._violation(fault, actor) from None
+
+    def _begin(
+        self,
+        program: Program,
+        first: Region,
+        rest: Sequence[Value],
+        cpu: int,
+        context: Context,
+    ) -> int:
+        """A new execution with r1 = a pointer to `first` and r2... = `rest`."""
+        state = self._state
+        execution_id = state.next_execution
+        state.next_execution += 1
+        execution = Execution(
+            execution_id, program.id, 0, [None] * 11, cpu, context, first.id, state.token
+        )
+        state.executions[execution_id] = execution
+        core = Core(self._actor(), execution, program, self.printk.append)
+        execution.registers[1 : 2 + len(rest)] = [Pointer(first.id, 0), *rest]
+        execution.registers[10] = core.new_stack()
+        return execution_id
+
+    def _stopped(self, core: Core) -> Stop:
+        execution = core.execution
+        if execution.done:
+            return Done(core.state.number(execution.registers[0]))
+        return AtCall(core.call_name(), execution.slot, core.place().line)
+
+    def _finish(self, core: Core) -> None:
+        """The execution is over: its memory goes, and what it alone kept from being reclaimed."""
+        state, execution = self._state, core.execution
+        for top in (execution.registers[10], *(f.saved[-1] for f in execution.frames)):
+            core.drop_stack(top)
+        for frame in execution.frames:
+            if isinstance(frame.after, ForEach):
+                state.regions.pop(frame.after.key, None)
+        state.regions.pop(execution.ctx, None)
+        del state.executions[execution.id]
+        # Nobody can tell whether a retired value without kptrs is there, once nobody sees it.
+        for retired in state.retired:
+            if not retired.readers & state.executions.keys() and not any(
+                state.regions[r].slots for r in retired.regions
+            ):
+                for region_id in retired.regions:
+                    drop(state, region_id)
+                state.retired = tuple(r for r in state.retired if r is not retired)
+        if len(state.regions) > state.sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget dead regions that nothing leads to any more."""
+        state = self._state
+        kept = reachable(state)
+        state.regions = {
+            i: r for i, r in state.regions.items() if r.status is Status.LIVE or i in kept
+        }
+        state.sweep_at = max(4096, 2 * len(state.regions))
+
+    # -- what the rest is made of
+
+    def _actor(self, place: Place = USER_SPACE) -> Actor:
+        return Actor(self._state, self.options, self.history, place)
+
+    def _allocator(self, allocator: int) -> Allocator:
+        if allocator not in self._state.allocators:
+            raise UsageError(f"there is no allocator with id {allocator}")
+        return self._state.allocators[allocator]
+
+    def _map(self, map_id: int) -> MapRecord:
+        if map_id not in self._state.maps:
+            raise UsageError(f"there is no map with id {map_id}")
+        return self._state.maps[map_id]
+
+    def _program(self, program: int) -> Program:
+        if program not in self._programs:
+            raise UsageError(f"there is no program with id {program}")
+        return self._programs[program]
+
+    def _cpu(self, cpu: int) -> int:
+        if not 0 <= cpu < self.options.cpus:
+            raise UsageError(f"there is no CPU {cpu}", hint=f"0 to {self.options.cpus - 1}")
+        return cpu
+
+    def _violation(self, fault: Fault, actor: Actor) -> Violation:
+        line = actor.place.line
+        last = fault.text if actor.place is USER_SPACE else f"{actor.place}: {fault.text}"
+        actor.say(last)
+        return Violation(
+            fault.text,
+            kind=fault.kind,
+            life=(*lives.tell(self._state.life(fault.region)), last),
+            file=None if line is None else line.file,
+            line=None if line is None else line.line,
+        )
+
+    def _value(self, region_id: int) -> bytes:
+        """A value's bytes, its kptr fields as 0."""
+        region = self._state.regions[region_id]
+        raw = bytearray(self._state.read(Pointer(region_id, 0), region.size))
+        for kptr in region.kptrs:
+            raw[kptr.offset : kptr.offset + 8] = bytes(8)
+        return bytes(raw)
+
+    def _kptrs(self, region: Region, base: int, depth: int, budget: list[int]) -> list[KptrValue]:
+        """What the kptr fields of a region hold; `budget`: how many objects may still be shown."""
+        found: list[KptrValue] = []
+        for kptr in region.kptrs:
+            pointer = region.slots.get(kptr.offset)
+            if pointer is None or depth > _SHOWN_DEPTH or not budget[0]:
+                continue
+            budget[0] -= 1
+            inner = self._state.regions[pointer.region]
+            kind = inner.type
+            assert kind is not None
+            assert inner.allocator is not None
+            data = bytearray(inner.data.ljust(inner.size, b"\0"))
+            found.append(
+                KptrValue(
+                    kptr.path,
+                    base + kptr.offset,
+                    inner.name,
+                    kind.name,
+                    inner.allocator,
+                    kind.btf,
+                    kind.type_id,
+                    bytes(data),
+                    tuple(self._kptrs(inner, 0, depth + 1, budget)),
+                )
+            )
+        return found
+
+    def _links(self, spec: ProgramSpec, maps: Mapping[str, int], code: int) -> Links:
+        pointers: dict[int, Pointer] = {}
+        kfuncs: dict[int, str] = {}
+        for slot, ref in spec.refs.items():
+            where = spec.line_of(slot)
+            file, line = (spec.file or None, None) if where is None else (where.file, where.line)
+            match ref.kind:
+                case RefKind.KFUNC:
+                    if ref.name not in KFUNC_BY_NAME:
+                        raise RelocationError(f"there is no kfunc {ref.name}", file=file, line=line)
+                    kfuncs[slot] = ref.name
+                case RefKind.FUNC:
+                    pointers[slot] = Pointer(code, ref.target)
+                case RefKind.MAP | RefKind.MAP_VALUE:
+                    record = self._state.maps.get(maps.get(ref.name, -1))
+                    if record is None:
+                        raise RelocationError(f"there is no map {ref.name}", file=file, line=line)
+                    if ref.kind is RefKind.MAP:
+                        pointers[slot] = Pointer(record.region, 0)
+                        continue
+                    found = elements(record.type).regions(self._actor(), record, bytes(4))
+                    if found is None or record.type.shape is not Shape.ARRAY:
+                        raise RelocationError(
+                            f"map {ref.name} has no value to point into", file=file, line=line
+                        )
+                    pointers[slot] = Pointer(found[0], ref.offset)
+                case RefKind.KSYM:
+                    raise RelocationError(
+                        f"{ref.name} is a variable of the kernel, and there is none here",
+                        file=file,
+                        line=line,
+                    )
+        return Links(pointers, kfuncs)
+
+
+def _stride(size: int) -> int:
+    """A value's size in a per-CPU map, as user space sees it."""
+    return -(-size // 8) * 8
+
+
+def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000_000) -> int:
+    """Run a bare program from start to end: r1 points at `mem`, r2 is its length. Gives r0.
+
+    Raises InsnError for what is no program, Violation for a memory error.
+    """
+    check_structure(insns)
+    machine = ModelMachine(cpus=1, step_limit=step_limit)
+    code, calls = make(insns)
+    state = machine._state
+    region = state.add_region(Kind.CODE, "the code", 0)
+    program = Program(0, "program", None, code, calls, region.id)
+    machine._programs[0] = program
+    memory = state.add_region(Kind.MEM, "the input", len(mem), mem)
+    execution = machine._begin(program, memory, (len(mem),), 0, Context.TASK)
+    while not isinstance(stop := machine.step(execution), Done):
+        pass
+    return stop.retval

@@ -1,0 +1,52 @@
+"""Arrays, per CPU or not (kernel/bpf/arraymap.c).
+
+An element gets its region when it is first touched; until then it is 0, which nobody can tell
+from having one.
+"""
+
+from __future__ import annotations
+
+from bpfheap.machine.model.actor import Actor
+from bpfheap.machine.model.maps.common import (
+    Values,
+    copies,
+    map_error,
+    new_element,
+    overwrite,
+    writable,
+)
+from bpfheap.machine.model.records import MapRecord
+from bpfheap.platform.maps import EXIST, NOEXIST
+
+
+class ArrayElements:
+    """All indices exist from the start and for good."""
+
+    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+        found = record.entries.get(key)
+        if found is None and self.has(record, key):
+            cpus = copies(actor, record)
+            found = new_element(actor, record, key, (None,) * cpus, cpus=cpus)
+            writable(actor.state, record).entries[key] = found
+        return found
+
+    def has(self, record: MapRecord, key: bytes) -> bool:
+        return int.from_bytes(key, "little") < record.spec.max_entries
+
+    def keys(self, record: MapRecord) -> tuple[bytes, ...]:
+        return tuple(i.to_bytes(4, "little") for i in range(record.spec.max_entries))
+
+    def update(
+        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+    ) -> None:
+        if flags > EXIST or flags < 0:
+            raise map_error(record, "update", "EINVAL")
+        regions = self.regions(actor, record, key)
+        if regions is None:
+            raise map_error(record, "update", "E2BIG")
+        if flags == NOEXIST:
+            raise map_error(record, "update", "EEXIST")
+        overwrite(actor, regions, values)
+
+    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+        raise map_error(record, "delete", "EINVAL", "elements of an array cannot be deleted")

@@ -1,0 +1,112 @@
+"""What all shapes of maps share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bpfheap.errors import MapError
+from bpfheap.machine.model.actor import Actor
+from bpfheap.machine.model.records import Kind, MapRecord
+from bpfheap.machine.model.state import State
+from bpfheap.platform.maps import EXIST, NOEXIST
+
+#: One value for each region of an element; None leaves that one (another CPU's) as it is.
+Values = tuple[bytes | None, ...]
+
+
+class Elements(Protocol):
+    """How keys lead to values. Keys have the right size; values too. Stateless.
+
+    `regions` gives those of an element, None if there is none; `update` and `delete` raise
+    MapError.
+    """
+
+    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None: ...
+
+    def update(
+        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+    ) -> None: ...
+
+    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None: ...
+
+    def has(self, record: MapRecord, key: bytes) -> bool: ...
+
+    def keys(self, record: MapRecord) -> tuple[bytes, ...]: ...
+
+
+#: What MapError's message says.
+_MEANING = {
+    "E2BIG": "it is full, or the index is too large",
+    "EEXIST": "there is an element with that key already",
+    "ENOENT": "there is no element with that key",
+    "EINVAL": "the operation, its flags or a size do not fit the map",
+    "EPERM": "the map is read-only",
+    "EAGAIN": "there is no room",
+    "ENOMEM": "there is no memory",
+}
+
+
+def map_error(record: MapRecord, doing: str, errno_name: str, hint: str | None = None) -> MapError:
+    return MapError(
+        f"{doing} of map {record.spec.name} failed with {errno_name}: {_MEANING[errno_name]}",
+        errno_name=errno_name,
+        hint=hint,
+    )
+
+
+def check_flags(record: MapRecord, flags: int, *, present: bool) -> None:
+    """The rules of BPF_ANY, BPF_NOEXIST and BPF_EXIST (htab_map_update_elem, check_flags)."""
+    if flags > EXIST or flags < 0:
+        raise map_error(record, "update", "EINVAL")
+    if flags == NOEXIST and present:
+        raise map_error(record, "update", "EEXIST")
+    if flags == EXIST and not present:
+        raise map_error(record, "update", "ENOENT")
+
+
+def key_name(key: bytes) -> str:
+    return str(int.from_bytes(key, "little")) if 0 < len(key) <= 8 else f"0x{key.hex()}"
+
+
+def new_element(
+    actor: Actor, record: MapRecord, key: bytes, values: Values, *, cpus: int
+) -> tuple[int, ...]:
+    """The regions of a new value; kptr fields are NULL whatever the bytes say."""
+    state, spec = actor.state, record.spec
+    name = f"{spec.name}[{key_name(key)}]"
+    made: list[int] = []
+    for cpu in range(cpus):
+        region = state.add_region(
+            Kind.VALUE,
+            f"{name}@cpu{cpu}" if record.type.per_cpu else name,
+            spec.value_size,
+            kptrs=record.kptrs,
+            readonly=record.readonly,
+            subject=record.id,
+        )
+        value = values[cpu]
+        if value is not None:
+            state.fill(region.id, value)
+        made.append(region.id)
+    return tuple(made)
+
+
+def overwrite(actor: Actor, regions: tuple[int, ...], values: Values) -> None:
+    """Update values in place: kptrs of those that change are freed."""
+    for region_id, value in zip(regions, values, strict=True):
+        if value is None:
+            continue
+        actor.state.fill(region_id, value)
+        name = actor.state.regions[region_id].name
+        actor.release_kptrs(
+            region_id, f"update of {name} frees", f"as the value was updated by {actor.place}"
+        )
+
+
+def copies(actor: Actor, record: MapRecord) -> int:
+    """How many regions an element has."""
+    return actor.options.cpus if record.type.per_cpu else 1
+
+
+def writable(state: State, record: MapRecord) -> MapRecord:
+    return state.map(record.id)

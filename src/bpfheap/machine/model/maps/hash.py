@@ -1,0 +1,50 @@
+"""Hash maps, per CPU or not (kernel/bpf/hashtab.c). Iteration is in the order of insertion."""
+
+from __future__ import annotations
+
+from bpfheap.machine.model.actor import Actor
+from bpfheap.machine.model.maps.common import (
+    Values,
+    check_flags,
+    copies,
+    key_name,
+    map_error,
+    new_element,
+    overwrite,
+    writable,
+)
+from bpfheap.machine.model.records import MapRecord
+
+
+class HashElements:
+    """An update makes a new value and retires the old one; per CPU, it changes it in place."""
+
+    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+        return record.entries.get(key)
+
+    def has(self, record: MapRecord, key: bytes) -> bool:
+        return key in record.entries
+
+    def keys(self, record: MapRecord) -> tuple[bytes, ...]:
+        return tuple(record.entries)
+
+    def update(
+        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+    ) -> None:
+        old = record.entries.get(key)
+        check_flags(record, flags, present=old is not None)
+        if old is not None and record.type.per_cpu:
+            overwrite(actor, old, values)
+            return
+        if old is None and len(record.entries) >= record.spec.max_entries:
+            raise map_error(record, "update", "E2BIG")
+        record = writable(actor.state, record)
+        record.entries[key] = new_element(actor, record, key, values, cpus=copies(actor, record))
+        if old is not None:
+            actor.retire(old, f"{record.spec.name}[{key_name(key)}]")
+
+    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+        if key not in record.entries:
+            raise map_error(record, "delete", "ENOENT")
+        old = writable(actor.state, record).entries.pop(key)
+        actor.retire(old, f"{record.spec.name}[{key_name(key)}]")

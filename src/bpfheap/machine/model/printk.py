@@ -1,0 +1,86 @@
+"""The formats of bpf_trace_printk (bpf_bprintf_prepare in kernel/bpf/helpers.c)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from bpfheap.machine.model.values import Value, sign_extend
+
+_CONVERSION = re.compile(rb"%(?:%|([-+ #0]*)([0-9]{0,3})(ll|l|hh|h|)([diuxXpcs]))")
+_BITS = {b"": 32, b"h": 16, b"hh": 8, b"l": 64, b"ll": 64}
+#: MAX_TRACE_PRINTK_VARARGS.
+_MOST = 3
+
+
+class FormatRefused(Exception):
+    """The kernel would answer EINVAL."""
+
+
+def format_line(
+    form: bytes,
+    arguments: Sequence[Value],
+    number: Callable[[Value], int],
+    string: Callable[[Value], bytes],
+) -> str:
+    """The text of a format without its final NUL. `number` gives a value as a number, `string`
+    the bytes at a pointer.
+
+    Raises FormatRefused for a conversion that the kernel does not know, and for more than three.
+    """
+    out: list[str] = []
+    at = used = 0
+    for match in _CONVERSION.finditer(form):
+        out.append(_text(form[at : match.start()]))
+        at = match.end()
+        if match[0] == b"%%":
+            out.append("%")
+            continue
+        if used >= _MOST:
+            raise FormatRefused
+        flags, width, length, kind = match[1].decode(), match[2].decode(), match[3], match[4]
+        value = arguments[used]
+        used += 1
+        if kind == b"s":
+            shown, flags = _string(value, string), flags.replace("0", "")
+        elif kind == b"c":
+            shown, flags = chr(number(value) & 0xFF), flags.replace("0", "")
+        elif kind == b"p":
+            shown = f"{number(value):016x}"
+        else:
+            shown = _integer(number(value), _BITS[length], kind.decode(), flags)
+        out.append(_pad(shown, flags, int(width or 0)))
+    out.append(_text(form[at:]))
+    return "".join(out)
+
+
+def _text(raw: bytes) -> str:
+    if b"%" in raw:
+        raise FormatRefused
+    return raw.decode("utf-8", "replace")
+
+
+def _string(value: Value, string: Callable[[Value], bytes]) -> str:
+    return string(value).decode("utf-8", "replace") if value else "(null)"
+
+
+def _integer(number: int, bits: int, kind: str, flags: str) -> str:
+    number &= (1 << bits) - 1
+    if kind in "di":
+        number = sign_extend(number, bits)
+        number -= (number >> 63) << 64
+        sign = "+" if "+" in flags else " " if " " in flags else ""
+        return f"{sign}{number}" if number >= 0 else str(number)
+    if kind == "u":
+        return str(number)
+    prefix = f"0{kind}" if "#" in flags and number else ""
+    return f"{prefix}{number:{kind}}"
+
+
+def _pad(shown: str, flags: str, width: int) -> str:
+    if "-" in flags:
+        return shown.ljust(width)
+    if "0" in flags:
+        sign = shown[:1] if shown[:1] in "+- " and shown else ""
+        return sign + shown[len(sign) :].rjust(width - len(sign), "0")
+    return shown.rjust(width)

@@ -1,0 +1,202 @@
+"""What a state consists of: plain records.
+
+A record belongs to one state, the one whose `token` it bears; every other state that shows the
+same record must clone it before writing. Copying a state is therefore copying a few dicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Self
+
+from bpfheap.btf import KptrField
+from bpfheap.machine.model.layout import ObjectType
+from bpfheap.machine.model.lives import Life
+from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.platform.maps import MapType
+from bpfheap.runtime.machine import Context
+from bpfheap.spec import MapSpec
+
+
+class Token:
+    """The mark of one state; compared by identity."""
+
+    __slots__ = ()
+
+
+class Fault(Exception):
+    """A memory error, before the machine knows who made it and where.
+
+    `kind` as in Violation; `region` is the one whose life tells more, or None. Never leaves the
+    machine: it becomes a Violation.
+    """
+
+    def __init__(self, kind: str, text: str, region: int | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+        self.region = region
+
+
+class Kind(StrEnum):
+    """What a region is."""
+
+    STACK = "stack"
+    CTX = "context"
+    MEM = "memory"  # the input of a raw program
+    KEY = "key"  # handed to a callback
+    VALUE = "map value"
+    OBJECT = "object"
+    MAP = "map"  # opaque: what a program's map pointers point at
+    CODE = "code"  # opaque: offset is a slot
+
+
+class Status(StrEnum):
+    """What became of a region."""
+
+    LIVE = "live"
+    FREED = "freed"
+    ORPHANED = "orphaned"  # an object whose allocator was destroyed
+
+
+@dataclass(slots=True)
+class Region:
+    """Bytes with provenance. Where `slots` has an offset, the 8 bytes there are that pointer.
+
+    `size` may exceed `len(data)`: the rest is 0 and appears when it is touched. `subject` is the
+    map's id for maps and values, the program's for code. `address` is the number that the region
+    has had since a program first saw a pointer into it as a number, else 0. `name` and `life` are
+    for people.
+    """
+
+    id: int
+    kind: Kind
+    name: str
+    data: bytearray
+    size: int
+    token: Token
+    slots: dict[int, Pointer] = field(default_factory=dict)
+    status: Status = Status.LIVE
+    readonly: bool = False
+    kptrs: tuple[KptrField, ...] = ()
+    type: ObjectType | None = None
+    allocator: int | None = None
+    subject: int = 0
+    address: int = 0
+    life: Life = None
+
+    def clone(self, token: Token) -> Region:
+        return Region(
+            self.id, self.kind, self.name, bytearray(self.data), self.size, token,
+            dict(self.slots), self.status, self.readonly, self.kptrs, self.type, self.allocator,
+            self.subject, self.address, self.life,
+        )  # fmt: skip
+
+
+class Loop(NamedTuple):
+    """bpf_loop in progress: `rounds` were begun of at most `limit`."""
+
+    callback: int
+    ctx: Value
+    rounds: int
+    limit: int
+
+
+class ForEach(NamedTuple):
+    """bpf_for_each_map_elem in progress. `keys` are those still to visit, `key` the region that
+    shows the current one to the callback."""
+
+    callback: int
+    ctx: Value
+    map_id: int
+    keys: tuple[bytes, ...]
+    visited: int
+    key: int
+
+
+class Frame(NamedTuple):
+    """A caller: where to go on and its r6 to r10. `after` is what a callback returns to."""
+
+    return_slot: int
+    saved: tuple[Value, ...]
+    after: Loop | ForEach | None = None
+
+
+@dataclass(slots=True)
+class Execution:
+    """A program on its way. `slot` is the next instruction; with `at_call` it is a helper or kfunc
+    call that `step` performs first. `held` are the objects that it owns, in the order in which it
+    got them. `steps` are the instructions executed so far."""
+
+    id: int
+    program: int
+    slot: int
+    registers: list[Value]
+    cpu: int
+    context: Context
+    ctx: int
+    token: Token
+    frames: tuple[Frame, ...] = ()
+    held: dict[int, None] = field(default_factory=dict)
+    at_call: bool = False
+    done: bool = False
+    steps: int = 0
+
+    def clone(self, token: Token) -> Execution:
+        return Execution(
+            self.id, self.program, self.slot, list(self.registers), self.cpu, self.context,
+            self.ctx, token, self.frames, dict(self.held), self.at_call, self.done, self.steps,
+        )  # fmt: skip
+
+
+class Allocator(NamedTuple):
+    """`owned` objects are live or kept free; `reserve` of them are guaranteed. `live_bytes` are
+    those of live objects. `peak` and `failures` are statistics: no behaviour depends on them."""
+
+    id: int
+    name: str
+    owned: int = 0
+    free: int = 0
+    reserve: int = 0
+    live_bytes: int = 0
+    peak: int = 0
+    failures: int = 0
+    closed: bool = False
+
+    @property
+    def live(self) -> int:
+        return self.owned - self.free
+
+
+@dataclass(slots=True)
+class MapRecord:
+    """A map. `region` is what map pointers point at. `entries` are, by key, the regions of a value
+    (one, or one for each CPU); `inner` the ids of inner maps by key; `records` the unread ones of
+    a ring buffer. `freeing` are the keys that map free has still to walk, None before that."""
+
+    id: int
+    spec: MapSpec
+    type: MapType
+    region: int
+    kptrs: tuple[KptrField, ...]
+    readonly: bool
+    allocator: int | None
+    token: Token
+    entries: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+    inner: dict[bytes, int] = field(default_factory=dict)
+    records: tuple[bytes, ...] = ()
+    freeing: tuple[bytes, ...] | None = None
+
+    def clone(self, token: Token) -> Self:
+        return type(self)(
+            self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
+            token, dict(self.entries), dict(self.inner), self.records, self.freeing,
+        )  # fmt: skip
+
+
+class Retired(NamedTuple):
+    """The regions of a value that left its map, and the executions that may still see them."""
+
+    regions: tuple[int, ...]
+    readers: frozenset[int]

@@ -1,0 +1,274 @@
+"""The state of the machine: regions of memory and everything that refers to them.
+
+Loads and stores are here; what allocators, maps and programs do with them is elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bpfheap.btf import KptrField
+from bpfheap.machine.model.lives import Life, add
+from bpfheap.machine.model.records import (
+    Allocator,
+    Execution,
+    Fault,
+    Kind,
+    MapRecord,
+    Region,
+    Retired,
+    Status,
+    Token,
+)
+from bpfheap.machine.model.values import Pointer, Value
+
+#: Where addresses start: in the kernel's half, as programs are used to.
+_FIRST_ADDRESS = 0xFFFF_8880_0000_0000
+_PAGE = 4096
+_OPAQUE = frozenset({Kind.MAP, Kind.CODE})
+
+
+class State:
+    """Plain data; `copy` is independent of the original.
+
+    `clock` is in nanoseconds. `names` counts objects by type for their names, `growths` the
+    allocations that nothing guaranteed.
+    """
+
+    __slots__ = (
+        "allocators", "clock", "executions", "growths", "maps", "names", "next_address",
+        "next_execution", "next_region", "random", "regions", "retired", "sweep_at", "token",
+    )  # fmt: skip
+
+    def __init__(self, seed: int = 0) -> None:
+        self.token = Token()
+        self.regions: dict[int, Region] = {}
+        self.executions: dict[int, Execution] = {}
+        self.maps: dict[int, MapRecord] = {}
+        self.allocators: dict[int, Allocator] = {}
+        self.retired: tuple[Retired, ...] = ()
+        self.names: dict[str, int] = {}
+        self.clock = 0
+        self.random = seed
+        self.growths = 0
+        self.next_region = 1
+        self.next_execution = 1
+        self.next_address = _FIRST_ADDRESS
+        self.sweep_at = 4096
+
+    def copy(self) -> State:
+        twin = object.__new__(State)
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        twin.regions = dict(self.regions)
+        twin.executions = dict(self.executions)
+        twin.maps = dict(self.maps)
+        twin.allocators = dict(self.allocators)
+        twin.names = dict(self.names)
+        # From here on neither may write what both show.
+        twin.token = Token()
+        self.token = Token()
+        return twin
+
+    # -- records to write to
+
+    def region(self, region_id: int) -> Region:
+        """The region, to be written to."""
+        region = self.regions[region_id]
+        if region.token is not self.token:
+            region = self.regions[region_id] = region.clone(self.token)
+        return region
+
+    def execution(self, execution_id: int) -> Execution:
+        execution = self.executions[execution_id]
+        if execution.token is not self.token:
+            execution = self.executions[execution_id] = execution.clone(self.token)
+        return execution
+
+    def map(self, map_id: int) -> MapRecord:
+        record = self.maps[map_id]
+        if record.token is not self.token:
+            record = self.maps[map_id] = record.clone(self.token)
+        return record
+
+    # -- regions
+
+    def add_region(
+        self, kind: Kind, name: str, size: int, data: bytes = b"", **fields: Any
+    ) -> Region:
+        """A new live region; what `data` leaves out is 0."""
+        region_id = self.next_region
+        self.next_region += 1
+        region = Region(region_id, kind, name, bytearray(data), size, self.token, **fields)
+        self.regions[region_id] = region
+        return region
+
+    def note(self, region_id: int, sentence: str) -> None:
+        region = self.region(region_id)
+        region.life = add(region.life, sentence)
+
+    def life(self, region_id: int | None) -> Life:
+        region = None if region_id is None else self.regions.get(region_id)
+        return None if region is None else region.life
+
+    def address(self, pointer: Pointer) -> int:
+        """The number that a program sees if it looks at a pointer as one."""
+        region = self.regions.get(pointer.region)
+        if region is None:
+            raise Fault("use-after-free", "a pointer to memory that is gone is used as a number")
+        if not region.address:
+            region = self.region(pointer.region)
+            region.address = self.next_address
+            self.next_address += (region.size // _PAGE + 2) * _PAGE
+        return (region.address + pointer.offset) & 0xFFFF_FFFF_FFFF_FFFF
+
+    def number(self, value: Value) -> int:
+        """A value as a number. None is the caller's to exclude; it counts as 0."""
+        if isinstance(value, Pointer):
+            return self.address(value)
+        return value or 0
+
+    # -- access
+
+    def access(self, at: Value, size: int, verb: str) -> Region:
+        """The region in which `size` bytes at `at` may be accessed; raises Fault if they may not.
+
+        `verb` is "read" or "write" (which asks for more).
+        """
+        if not isinstance(at, Pointer):
+            what = "NULL" if not at else f"{at:#x}, which is a number and no pointer"
+            raise Fault("invalid-access", f"{verb} of {size} bytes at {what}")
+        region = self.regions.get(at.region)
+        if region is None:
+            raise Fault("use-after-free", f"{verb} of {size} bytes of memory that is gone")
+        if region.status is not Status.LIVE:
+            raise self.dead(region, f"{verb} of {_bytes(size)} at {_place(region, at.offset)}")
+        end = at.offset + size
+        if at.offset < 0 or end > len(region.data):
+            if region.kind in _OPAQUE:
+                raise Fault("invalid-access", f"{verb} of {_bytes(size)} inside {region.name}")
+            if at.offset < 0 or end > region.size:
+                raise Fault(
+                    "out-of-bounds",
+                    f"{verb} of {_bytes(size)} at {_place(region, at.offset)}, "
+                    f"which has {region.size} bytes",
+                    region.id,
+                )
+            region.data.extend(bytes(end - len(region.data)))
+        if verb == "write" and region.readonly:
+            raise Fault("invalid-access", f"write to {region.name}, which is read-only")
+        return region
+
+    def dead(self, region: Region, what: str) -> Fault:
+        """The fault of doing `what` with a region that is not live any more."""
+        if region.status is Status.ORPHANED:
+            name = self.allocator_name(region.allocator)
+            return Fault("use-after-free", f"{what}, whose allocator {name} is gone", region.id)
+        return Fault("use-after-free", f"{what} after it was freed", region.id)
+
+    def allocator_name(self, allocator: int | None) -> str:
+        record = self.allocators.get(-1 if allocator is None else allocator)
+        return record.name if record is not None else "that it came from"
+
+    def load(self, at: Value, size: int) -> int | Pointer:
+        """`size` bytes, little endian; 8 bytes that hold a pointer give that pointer."""
+        region = self.access(at, size, "read")
+        assert isinstance(at, Pointer)
+        offset = at.offset
+        if region.slots:
+            if size == 8:
+                found = region.slots.get(offset)
+                if found is not None:
+                    return found
+            return int.from_bytes(self._flat(region, offset, size), "little")
+        return int.from_bytes(region.data[offset : offset + size], "little")
+
+    def store(self, at: Value, size: int, value: int | Pointer) -> None:
+        """The low `size` bytes of a value. A pointer stays one only as 8 whole bytes."""
+        region = self.access(at, size, "write")
+        assert isinstance(at, Pointer)
+        offset = at.offset
+        self._guard_kptrs(region, offset, size)
+        if region.token is not self.token:
+            region = self.region(region.id)
+        if region.slots:
+            self._break_slots(region, offset, size)
+        if isinstance(value, Pointer):
+            if size == 8:
+                region.slots[offset] = value
+                value = 0
+            else:
+                value = self.address(value)
+                region = self.region(region.id)
+        mask = (1 << (size * 8)) - 1
+        region.data[offset : offset + size] = (value & mask).to_bytes(size, "little")
+
+    def read(self, at: Value, size: int) -> bytes:
+        """Bytes for a helper; pointers among them read as their addresses."""
+        if size == 0:
+            return b""
+        region = self.access(at, size, "read")
+        assert isinstance(at, Pointer)
+        if region.slots:
+            return self._flat(region, at.offset, size)
+        return bytes(region.data[at.offset : at.offset + size])
+
+    def read_string(self, at: Value, limit: int = 1024) -> bytes:
+        """Up to the first NUL or the region's end, at most `limit` bytes."""
+        region = self.access(at, 1, "read")
+        assert isinstance(at, Pointer)
+        size = min(limit, region.size - at.offset)
+        return self.read(at, size).partition(b"\0")[0]
+
+    def fill(self, region_id: int, data: bytes) -> None:
+        """Overwrite a value as a map update does: kptr fields keep what they are."""
+        region = self.region(region_id)
+        new = bytearray(data)
+        for kptr in region.kptrs:
+            new[kptr.offset : kptr.offset + 8] = bytes(8)
+        region.data[:] = new
+        kept = {k.offset for k in region.kptrs}
+        region.slots = {o: p for o, p in region.slots.items() if o in kept}
+
+    def kptr_field(self, at: Value) -> tuple[Region, KptrField]:
+        """The kptr field at a pointer; raises Fault if there is none."""
+        region = self.access(at, 8, "read")
+        assert isinstance(at, Pointer)
+        for kptr in region.kptrs:
+            if kptr.offset == at.offset:
+                return region, kptr
+        raise Fault("bad-call", f"{_place(region, at.offset)} is no kptr field", region.id)
+
+    def _guard_kptrs(self, region: Region, offset: int, size: int) -> None:
+        for kptr in region.kptrs:
+            if kptr.offset < offset + size and offset < kptr.offset + 8:
+                raise Fault(
+                    "invalid-access",
+                    f"write over the kptr {region.name}.{kptr.path}, "
+                    "which only bpf_kptr_xchg may change",
+                    region.id,
+                )
+
+    def _flat(self, region: Region, offset: int, size: int) -> bytes:
+        data = bytearray(region.data[offset : offset + size])
+        for at, pointer in region.slots.items():
+            if at < offset + size and offset < at + 8:
+                for i, byte in enumerate(self.address(pointer).to_bytes(8, "little"), at):
+                    if offset <= i < offset + size:
+                        data[i - offset] = byte
+        return bytes(data)
+
+    def _break_slots(self, region: Region, offset: int, size: int) -> None:
+        """A pointer that is overwritten in part goes on as the bytes of its address."""
+        for at in [a for a in region.slots if a < offset + size and offset < a + 8]:
+            pointer = region.slots.pop(at)
+            if not (offset <= at and at + 8 <= offset + size):
+                region.data[at : at + 8] = self.address(pointer).to_bytes(8, "little")
+
+
+def _bytes(size: int) -> str:
+    return f"{size} byte{'s' if size != 1 else ''}"
+
+
+def _place(region: Region, offset: int) -> str:
+    return region.name if offset == 0 else f"{region.name}{offset:+d}"
