@@ -60,6 +60,23 @@ def test_what_does_not_exist_is_not_offered(cli: Cli) -> None:
         assert later not in shown
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("bpfheap run x --policy u", ["used-allocators"]),
+        ("bpfheap run x --machine ", list(bpfheap.machines())),
+        ("bpfheap po", ["policies"]),
+    ],
+)
+def test_completion(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: str, offered: list[str]
+) -> None:
+    monkeypatch.setenv("_BPFHEAP_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert cli().out.split() == offered
+
+
 def _raise(error: BaseException) -> None:
     raise error
 
