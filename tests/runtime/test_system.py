@@ -1,0 +1,307 @@
+"""The rules of life, on the model machine: who holds whom, what waits, and in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bpfheap.compile import object_spec
+from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError, Violation
+from bpfheap.lifetime import Global, LiveCount, Policy, UsedAllocators, View
+from bpfheap.machine.model import ModelMachine
+from bpfheap.runtime.machine import AtCall, Done
+from bpfheap.runtime.system import System
+from bpfheap.spec import ObjectSpec
+from bpfheap.verifier import verify
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "three_programs"
+
+
+@cache
+def spec(name: str) -> ObjectSpec:
+    return object_spec(EXAMPLES / f"{name}.bpf.c")
+
+
+class Loader:
+    """Loads the three programs into a system the way a loader without a runtime would."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.system = System(policy, ModelMachine())
+        self.fds: dict[str, int] = {}
+        self.own: dict[str, list[int]] = {}
+
+    def load(self, name: str) -> int:
+        system, obj = self.system, spec(name)
+        btf = system.btf_load(obj.btf)
+        own, ids = [btf], {}
+        for map_spec in obj.maps.values():
+            known = system.find_map(map_spec.name)
+            if known is None:
+                fd = system.map_create(map_spec, btf, ids)
+            else:
+                assert system.agree(known, map_spec) is None
+                fd = system.map_open(known)
+            ids[map_spec.name] = system.map_of(fd).id
+            self.fds[map_spec.name] = fd
+            own.append(fd)
+        program = obj.programs[name]
+        fd = system.program_load(program, verify(obj, program), btf, ids)
+        own.append(fd)
+        self.fds[name] = fd
+        self.own[name] = own
+        return fd
+
+    def unload(self, name: str) -> None:
+        """Close all that loading gave: what others hold stays."""
+        for fd in self.own.pop(name):
+            self.system.close(fd)
+
+    def settle(self) -> None:
+        while self.system.grace_period():
+            pass
+
+    def names(self) -> set[str]:
+        return {m.name for m in self.system.maps.values()}
+
+
+@pytest.fixture
+def live() -> Loader:
+    return Loader(LiveCount())
+
+
+def until_p3_is_alone(loader: Loader) -> None:
+    for name in ("p1", "p3", "p2"):
+        loader.load(name)
+    loader.system.run(loader.fds["p2"])
+    loader.system.run(loader.fds["p1"])
+    loader.unload("p2")
+    loader.unload("p1")
+    loader.settle()
+
+
+def test_maps_go_with_their_last_holder(live: Loader) -> None:
+    until_p3_is_alone(live)
+    assert live.names() == {"m2"}
+    assert [p.name for p in live.system.programs.values()] == ["p3"]
+
+
+def test_live_count_keeps_the_allocator_exactly_as_long_as_its_object(live: Loader) -> None:
+    until_p3_is_alone(live)
+    (allocator,) = live.system.allocators.values()
+    assert allocator.closed
+    assert live.system.live(allocator.id) == 1
+    live.system.run(live.fds["p3"])
+    assert live.system.allocators == {}
+
+
+def test_live_count_frees_the_object_with_the_map(live: Loader) -> None:
+    until_p3_is_alone(live)
+    live.unload("p3")
+    assert live.system.allocators
+    live.settle()
+    assert live.system.allocators == {}
+    assert live.system.maps == {}
+    assert live.system.btfs == {}
+    assert live.system.fds == {}
+
+
+def test_used_allocators_frees_the_allocator_under_p3() -> None:
+    loader = Loader(UsedAllocators())
+    until_p3_is_alone(loader)
+    assert loader.system.allocators == {}
+    with pytest.raises(Violation) as seen:
+        loader.system.run(loader.fds["p3"])
+    assert seen.value.kind == "use-after-free"
+    life = "\n".join(seen.value.life)
+    for place in ("p2.bpf.c:", "p1.bpf.c:", "p3.bpf.c:"):
+        assert place in life
+
+
+def test_used_allocators_frees_the_allocator_under_m2() -> None:
+    loader = Loader(UsedAllocators())
+    until_p3_is_alone(loader)
+    loader.unload("p3")
+    with pytest.raises(Violation) as seen:
+        loader.settle()
+    assert seen.value.kind == "use-after-free"
+    assert "m2" in str(seen.value)
+
+
+def test_used_allocators_is_right_in_the_other_order() -> None:
+    loader = Loader(UsedAllocators())
+    for name in ("p2", "p1", "p3"):
+        loader.load(name)
+    loader.system.run(loader.fds["p2"])
+    loader.system.run(loader.fds["p1"])
+    loader.unload("p2")
+    loader.unload("p1")
+    loader.settle()
+    assert loader.system.allocators
+    loader.system.run(loader.fds["p3"])
+    loader.unload("p3")
+    loader.settle()
+    assert loader.system.allocators == {}
+
+
+def test_global_keeps_the_allocator_for_good() -> None:
+    loader = Loader(Global())
+    until_p3_is_alone(loader)
+    loader.system.run(loader.fds["p3"])
+    loader.unload("p3")
+    loader.settle()
+    assert [a.name for a in loader.system.allocators.values()] == ["ma"]
+
+
+def test_unload_touches_no_map_content(live: Loader) -> None:
+    live.load("p2")
+    live.load("p1")
+    live.system.run(live.fds["p2"])
+    live.unload("p2")
+    live.settle()
+    m1 = live.system.map_of(live.fds["m1"]).id
+    (kptr,) = live.system.machine.map_kptrs(m1, bytes(4))
+    assert kptr.type_name == "foo"
+    assert int.from_bytes(kptr.data, "little") == 42
+
+
+def test_a_running_program_delays_its_own_end_and_that_of_its_maps(live: Loader) -> None:
+    live.load("p2")
+    execution = live.system.start(live.fds["p2"])
+    stop = live.system.step(execution)
+    assert isinstance(stop, AtCall)
+    assert stop.name == "bpf_map_update_elem"
+    live.unload("p2")
+    live.settle()
+    assert [p.name for p in live.system.programs.values()] == ["p2"]
+    assert live.names() == {"ma", "m1"}
+    calls = []
+    while not isinstance(stop := live.system.step(execution), Done):
+        calls.append(stop.name)
+    assert calls == ["bpf_map_lookup_elem", "bpf_mem_alloc", "bpf_kptr_xchg"]
+    live.settle()
+    assert live.system.programs == {}
+    assert live.names() == set()
+    assert live.system.allocators == {}
+
+
+def test_nothing_is_freed_before_a_grace_period(live: Loader) -> None:
+    live.load("p3")
+    live.unload("p3")
+    assert live.names() == {"m2"}
+    assert live.system.grace_period()  # the program
+    assert live.names() == {"m2"}
+    assert live.system.grace_period()  # its map
+    assert live.names() == set()
+    assert not live.system.grace_period()
+
+
+def test_a_pin_keeps_a_map(live: Loader) -> None:
+    live.load("p2")
+    live.system.pin(live.fds["m1"], "/m1")
+    live.system.run(live.fds["p2"])
+    live.unload("p2")
+    live.settle()
+    assert live.names() == {"m1"}
+    assert len(live.system.allocators) == 1
+    with pytest.raises(UsageError, match="pinned already"):
+        live.system.pin(live.system.open_pin("/m1"), "/m1")
+    live.system.close(max(live.system.fds))
+    live.system.unpin("/m1")
+    live.settle()
+    assert live.names() == set()
+    assert live.system.allocators == {}
+
+
+def test_a_map_that_is_being_freed_is_not_found_by_name(live: Loader) -> None:
+    live.load("p3")
+    first = live.system.map_of(live.fds["m2"]).id
+    live.unload("p3")
+    live.system.grace_period()
+    assert live.names() == {"m2"}
+    live.load("p3")
+    assert live.system.map_of(live.fds["m2"]).id != first
+
+
+@dataclass(frozen=True, slots=True)
+class Recording(LiveCount):
+    """Live count, and the order in which it was told things."""
+
+    events: tuple[str, ...] = ()
+
+    def map_freed(self, map_id: int, view: View) -> Recording:
+        assert isinstance(view, System)
+        held = sum(view.live(allocator) for allocator in view.allocators)
+        return Recording((*self.events, f"map {view.map_name(map_id)} freed, {held} objects"))
+
+    def unloaded(self, program: int, view: View) -> Recording:
+        return Recording((*self.events, "program freed"))
+
+    def btf_freed(self, btf: int, view: View) -> Recording:
+        return Recording((*self.events, "btf freed"))
+
+
+def test_order_of_a_map_s_end() -> None:
+    """Values are freed before the policy hears of it, and the BTF goes last."""
+    loader = Loader(Recording())
+    loader.load("p2")
+    loader.system.run(loader.fds["p2"])
+    loader.unload("p2")
+    loader.settle()
+    assert isinstance(loader.system.policy, Recording)
+    assert loader.system.policy.events[0] == "program freed"
+    assert set(loader.system.policy.events[1:3]) == {
+        "map m1 freed, 0 objects",
+        "map ma freed, 0 objects",
+    }
+    assert loader.system.policy.events[3] == "btf freed"
+
+
+def bad_calls(loader: Loader) -> Iterator[tuple[str, object]]:
+    system = loader.system
+    yield "not open", lambda: system.close(99)
+    yield "not a program", lambda: system.start(loader.fds["m2"])
+    yield "not a map", lambda: system.map_update(loader.fds["p3"], bytes(4), bytes(8))
+    yield "nothing is pinned", lambda: system.unpin("/none")
+    yield "nothing is pinned", lambda: system.open_pin("/none")
+
+
+def test_wrong_descriptors_are_usage_errors(live: Loader) -> None:
+    live.load("p3")
+    for message, call in bad_calls(live):
+        assert callable(call)
+        with pytest.raises(UsageError, match=message):
+            call()
+
+
+def test_user_space_gets_the_kernel_s_errors(live: Loader) -> None:
+    live.load("p3")
+    with pytest.raises(MapError) as seen:
+        live.system.map_delete(live.fds["m2"], bytes(4))
+    assert seen.value.errno_name == "ENOENT"
+
+
+def test_a_rejected_program_is_not_loaded(live: Loader) -> None:
+    obj = spec("p3")
+    program = obj.programs["p3"]
+    verdict = verify(obj, program)
+    broken = type(verdict)("p3", 0, 0, (), VerifierError("no"))
+    with pytest.raises(VerifierError):
+        live.system.program_load(program, broken, live.system.btf_load(obj.btf), {})
+    assert live.system.programs == {}
+
+
+def test_a_refused_program_leaves_nothing_behind() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Never(LiveCount):
+        def refuse(self, facts: object, view: View) -> str | None:
+            return "it is Monday"
+
+    loader = Loader(Never())
+    with pytest.raises(LoadRefused, match="it is Monday"):
+        loader.load("p3")
+    assert loader.system.programs == {}
+    assert all(m.refs == 0 for m in loader.system.maps.values())
