@@ -160,8 +160,8 @@ def test_what_goes_wrong_at_the_very_end(cli: Cli, tmp_path: Path) -> None:
     lines = told.out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("use-after-free: "))
     assert lines[start + 1].startswith("  1. ")
-    assert f"{source}:15" in lines[start + 1]
-    assert any(f"{source}:20" in line for line in lines[start + 2 :])
+    assert f"{source.name}:15" in lines[start + 1]
+    assert any(f"{source.name}:20" in line for line in lines[start + 2 :])
     report = cli("run", source, "--policy", "used-allocators", "--json")
     assert report.code == 1
     assert [left["kind"] for left in report.json["leftovers"]] == ["use-after-free"]
