@@ -88,5 +88,8 @@ def interrogate(btf: Btf) -> None:
 )
 @given(edits=_edits)
 def test_mutated_btf(raw: bytes, edits: list[tuple[float, str, int]]) -> None:
+    btf = None
     with contextlib.suppress(BpfheapError):
-        interrogate(Btf.parse(mutate(raw, edits)))
+        btf = Btf.parse(mutate(raw, edits))
+    if btf is not None:
+        interrogate(btf)
