@@ -1,0 +1,196 @@
+"""Scalars: their components say what they know about each other, and nothing more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from scalar_sets import U32, U64, fixed, hull, keeps, s32, s64, value_sets, values
+
+from bpfheap.verifier.scalar import (
+    S32_MAX,
+    S32_MIN,
+    S64_MAX,
+    S64_MIN,
+    UNKNOWN_SCALAR,
+    Scalar,
+    const,
+    subset,
+    sync,
+)
+from bpfheap.verifier.tnum import UNKNOWN, Tnum
+
+
+def raw(**known: Any) -> Scalar:
+    """A scalar as a transfer function leaves it: components that have not met yet."""
+    return UNKNOWN_SCALAR._replace(**known)
+
+
+def small(low: int, high: int, tnum: Tnum) -> Scalar:
+    """All four ranges from low to high."""
+    return Scalar(tnum, low, high, low, high, low, high, low, high)
+
+
+@settings(fixed, max_examples=400)
+@given(value_sets, keeps)
+def test_sync_loses_no_value_and_widens_nothing(xs: list[int], keep: int) -> None:
+    s = hull(xs, keep)
+    assert all(s.contains(x) for x in xs)
+    assert subset(s, UNKNOWN_SCALAR)
+    again = sync(s)
+    assert again is not None
+    assert subset(again, s)
+
+
+@settings(fixed, max_examples=200)
+@given(value_sets, value_sets)
+def test_subset_keeps_every_value(xs: list[int], ys: list[int]) -> None:
+    a, b = hull(xs), hull(xs + ys)
+    if subset(a, b):
+        assert all(b.contains(x) for x in xs)
+    if any(not a.contains(y) for y in ys):
+        assert not subset(b, a)
+    assert subset(a, a)
+    assert subset(a, raw())
+
+
+@settings(fixed, max_examples=100)
+@given(values, values)
+def test_const_has_one_value(x: int, other: int) -> None:
+    s = Scalar.const(x)
+    assert s.is_const
+    assert s.const_value == x
+    assert s == Scalar(Tnum(x, 0), *(s64(x),) * 2, *(x,) * 2, *(s32(x),) * 2, *(x & U32,) * 2)
+    assert s.contains(other) == (x == other)
+    assert Scalar.const(s64(x)) == s
+    assert sync(s) == s
+
+
+def test_unknown_says_nothing() -> None:
+    assert Scalar.unknown() is UNKNOWN_SCALAR
+    assert not UNKNOWN_SCALAR.is_const
+    assert sync(UNKNOWN_SCALAR) == UNKNOWN_SCALAR
+    assert all(UNKNOWN_SCALAR.contains(x) for x in (0, 1, S64_MAX, 1 << 63, U64))
+    assert {UNKNOWN_SCALAR: "hashable"}[raw(tnum=Tnum(*UNKNOWN))] == "hashable"
+
+
+@pytest.mark.parametrize("component", Scalar._fields)
+def test_each_component_decides_membership_and_subset(component: str) -> None:
+    narrow: dict[str, tuple[int | Tnum, int]] = {
+        "tnum": (Tnum(0, U64 - 1), 1),
+        "smin": (-5, -6 & U64),
+        "smax": (5, 6),
+        "umin": (5, 4),
+        "umax": (5, 6),
+        "s32_min": (-5, -6 & U64),
+        "s32_max": (5, 6),
+        "u32_min": (5, 4),
+        "u32_max": (5, 6),
+    }
+    bound, outside = narrow[component]
+    s = raw(**{component: bound})
+    assert not s.contains(outside)
+    assert subset(s, raw())
+    assert not subset(raw(), s)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(raw(umax=9), small(0, 9, Tnum(0, 15)), id="index below 10"),
+        pytest.param(raw(tnum=Tnum(0, 7)), small(0, 7, Tnum(0, 7)), id="masked index"),
+        pytest.param(raw(smin=0, smax=100), small(0, 100, Tnum(0, 127)), id="signed size"),
+        pytest.param(raw(umin=16, umax=19), small(16, 19, Tnum(16, 3)), id="common prefix"),
+        pytest.param(raw(umin=5, umax=5), const(5), id="one value"),
+        pytest.param(
+            raw(tnum=Tnum(0, 0xC), umin=1, umax=11), small(4, 8, Tnum(0, 12)), id="multiples of 4"
+        ),
+        pytest.param(raw(tnum=Tnum(0, 64), umin=3), const(64), id="bits leave one value"),
+        pytest.param(raw(tnum=Tnum(1 << 40, 1 << 50), umin=1 << 41), const(1 << 40 | 1 << 50),
+                     id="bits leave one large value"),
+        pytest.param(
+            raw(smin=-1, smax=1),
+            raw(smin=-1, smax=1, s32_min=-1, s32_max=1),
+            id="around zero",
+        ),
+        pytest.param(
+            raw(smin=S32_MIN, smax=S32_MAX, s32_min=0),
+            small(0, S32_MAX, Tnum(0, S32_MAX)),
+            id="sign-extended, found positive as 32 bits",
+        ),
+        pytest.param(
+            raw(smin=-100, smax=10, umin=1 << 63),
+            Scalar(
+                Tnum(U64 - 127, 127), -100, -1, U64 - 99, U64, -100, -1, U32 - 99, U32
+            ),
+            id="only the negative part is unsigned-large",
+        ),
+        pytest.param(
+            raw(smin=-100, smax=10, umax=1 << 62), small(0, 10, Tnum(0, 15)),
+            id="only the positive part is unsigned-small",
+        ),
+        pytest.param(
+            raw(umax=U32, s32_min=-100, s32_max=10, u32_max=1 << 30),
+            small(0, 10, Tnum(0, 15)),
+            id="the same in 32 bits",
+        ),
+        pytest.param(
+            raw(umin=0x1_0000_000A, umax=0x1_0000_000F),
+            Scalar(
+                Tnum(0x1_0000_0008, 7), 0x1_0000_000A, 0x1_0000_000F, 0x1_0000_000A, 0x1_0000_000F,
+                10, 15, 10, 15,
+            ),
+            id="one block of 2**32",
+        ),
+        pytest.param(
+            raw(umin=0x1_0000_0000, umax=0x3_8000_0000, s32_min=1),
+            Scalar(
+                Tnum(0, 0x3_7FFF_FFFF), 0x1_0000_0001, 0x3_7FFF_FFFF, 0x1_0000_0001,
+                0x3_7FFF_FFFF, 1, S32_MAX, 1, S32_MAX,
+            ),
+            id="the low half sharpens the ends",
+        ),
+        pytest.param(
+            raw(umin=0xF_FFFF_FFF0, umax=0x10_0000_0010),
+            Scalar(
+                Tnum(0, 0x1F_FFFF_FFFF), 0xF_FFFF_FFF0, 0x10_0000_0010, 0xF_FFFF_FFF0,
+                0x10_0000_0010, -16, 16, 0, U32,
+            ),
+            id="over the seam of two blocks",
+        ),
+    ],
+)  # fmt: skip
+def test_sync_of_typical_scalars(before: Scalar, after: Scalar) -> None:
+    assert sync(before) == after
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        pytest.param(raw(umin=2, umax=1), id="u64"),
+        pytest.param(raw(smin=2, smax=1), id="s64"),
+        pytest.param(raw(u32_min=2, u32_max=1), id="u32"),
+        pytest.param(raw(s32_min=2, s32_max=1), id="s32"),
+        pytest.param(raw(umin=U64 - 5, smin=0), id="s64 against u64"),
+        pytest.param(raw(umax=9, u32_min=10), id="u32 against u64"),
+        pytest.param(raw(u32_max=9, s32_max=-1), id="s32 against u32"),
+        pytest.param(raw(tnum=Tnum(1, 0), umax=0), id="bits against u64"),
+        pytest.param(raw(tnum=Tnum(0, 0x18), umin=1, umax=7), id="no member in u64"),
+        pytest.param(raw(tnum=Tnum(1 << 40, 8), umin=(1 << 40) + 9), id="no large member in u64"),
+        pytest.param(raw(tnum=Tnum(1 << 63, 7), smin=0), id="bits against s64"),
+        pytest.param(raw(tnum=Tnum(1 << 40 | 1, 2), u32_min=4), id="bits against u32"),
+        pytest.param(raw(tnum=Tnum(1 << 40, U64 - U32 & ~(1 << 40)), s32_max=-1), id="against s32"),
+        pytest.param(raw(umin=1 << 40, umax=1 << 40, s32_min=1), id="one value against s32"),
+        pytest.param(raw(tnum=Tnum(0, 1 << 40), u32_min=1), id="bits against a low half"),
+    ],
+)
+def test_contradictions_are_none(impossible: Scalar) -> None:
+    assert sync(impossible) is None
+
+
+def test_ends_are_those_of_their_types() -> None:
+    assert tuple(UNKNOWN_SCALAR) == (
+        UNKNOWN, -(2**63), 2**63 - 1, 0, 2**64 - 1, -(2**31), 2**31 - 1, 0, 2**32 - 1,
+    )  # fmt: skip
+    assert (S64_MIN, S32_MIN) == (-(2**63), -(2**31))
