@@ -29,6 +29,7 @@ class Arg(StrEnum):
     CALLBACK = "callback"  # address of a subprogram
     CALLBACK_CTX = "callback-ctx"  # pointer to stack, or NULL
     ZERO = "zero"  # must be the constant 0 (flags that have no meaning yet)
+    UNCHECKED = "unchecked"  # need not even be initialised, as what a format may not ask for
     UNUSED = "unused"  # filled in by the kernel's loader; any value
 
 
@@ -67,7 +68,7 @@ HELPERS: tuple[Call, ...] = (
          "update"),
     Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER, "delete"),
     Call("bpf_ktime_get_ns", 5, (), R.INTEGER),
-    Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.ANYTHING, A.ANYTHING, A.ANYTHING),
+    Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
          R.INTEGER),
     Call("bpf_get_prandom_u32", 7, (), R.INTEGER),
     Call("bpf_get_smp_processor_id", 8, (), R.INTEGER),

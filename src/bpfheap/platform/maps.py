@@ -52,8 +52,8 @@ class MapType:
         return f"BPF_MAP_TYPE_{self.name.upper()}"
 
 
-_KEYED = frozenset({"lookup", "update", "delete", "iterate"})
-_ARRAY = frozenset({"lookup", "update", "iterate"})
+# Programs may ask an array to delete, and get -EINVAL.
+_ELEMENTS = frozenset({"lookup", "update", "delete", "iterate"})
 _LOOKUP = frozenset({"lookup"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 
@@ -61,13 +61,13 @@ _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 ALLOCATOR_NUMBER = 1000
 
 MAP_TYPES: tuple[MapType, ...] = (
-    MapType("hash", 1, Shape.HASH, _KEYED, kptrs=True, flags=_ACCESS | MapFlag.NO_PREALLOC),
+    MapType("hash", 1, Shape.HASH, _ELEMENTS, kptrs=True, flags=_ACCESS | MapFlag.NO_PREALLOC),
     MapType(
-        "array", 2, Shape.ARRAY, _ARRAY, key_size=4, kptrs=True, flags=_ACCESS | MapFlag.MMAPABLE
+        "array", 2, Shape.ARRAY, _ELEMENTS, key_size=4, kptrs=True, flags=_ACCESS | MapFlag.MMAPABLE
     ),
-    MapType("percpu_hash", 5, Shape.HASH, _KEYED, per_cpu=True, kptrs=True,
+    MapType("percpu_hash", 5, Shape.HASH, _ELEMENTS, per_cpu=True, kptrs=True,
             flags=_ACCESS | MapFlag.NO_PREALLOC),
-    MapType("percpu_array", 6, Shape.ARRAY, _ARRAY, key_size=4, per_cpu=True, kptrs=True,
+    MapType("percpu_array", 6, Shape.ARRAY, _ELEMENTS, key_size=4, per_cpu=True, kptrs=True,
             flags=_ACCESS),
     MapType("array_of_maps", 12, Shape.ARRAY, _LOOKUP, key_size=4, outer=True),
     MapType("hash_of_maps", 13, Shape.HASH, _LOOKUP, outer=True, flags=MapFlag.NO_PREALLOC),
