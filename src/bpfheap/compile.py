@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -99,14 +100,23 @@ def compile_c(
         ) from error
     diagnostics = done.stderr.decode(errors="replace")
     if done.returncode != 0:
-        raise CompileError(
-            f"{compiler.name} refused the source",
-            diagnostics=diagnostics,
-            file=str(path),
-            hint="its messages tell where",
-        )
+        raise _refusal(compiler, path, diagnostics)
     sys.stderr.write(diagnostics)
     return done.stdout
+
+
+#: The first line of an error as clang prints it.
+_ERROR = re.compile(r"^(.+?):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
+
+
+def _refusal(compiler: Compiler, path: Path, diagnostics: str) -> CompileError:
+    found = _ERROR.search(diagnostics)
+    return CompileError(
+        f"{compiler.name}: {found[3] if found else 'no object was made'}",
+        diagnostics=diagnostics,
+        file=found[1] if found else str(path),
+        line=int(found[2]) if found else None,
+    )
 
 
 def object_spec(

@@ -172,9 +172,16 @@ class _Definitions:
         self._starts_sorted = sorted(self.starts)
         self._pointers = self._initialisers()
         self._places = sorted(self._pointers)
+        self._unread = set(self._pointers)
 
     def read(self) -> list[MapSpec]:
         specs = [self._map(name, type_id, offset) for name, offset, type_id in self._variables]
+        if self._unread:
+            raise RelocationError(
+                f"a pointer at byte {min(self._unread)} of {MAPS} is no value of a map",
+                file=self._file,
+                hint="only .values, .kptr_allocator and .elem_allocator can be initialised",
+            )
         types = {spec.name: spec.type for spec in specs}
         if len(types) != len(specs):
             raise self._bad("two maps have the same name", "rename one of them")
@@ -347,6 +354,7 @@ class _Definitions:
 
     def _pointee(self, spec: MapSpec, at: int, *, programs: bool) -> str:
         symbol, addend = self._pointers[at]
+        self._unread.discard(at)
         if symbol.section == self._section.index:
             name = self.starts.get(symbol.value + addend)
             if name is not None:
