@@ -34,8 +34,8 @@ _NO_FLAGS = MapFlag(0)
 @dataclass(frozen=True, slots=True)
 class MapType:
     """`number` as in enum bpf_map_type. `outer`: its values are maps. `key_size` is the only one
-    allowed, None if free. `ops` are the operations that programs may ask for (check_map_func_compatibility).
-    `kptrs`: values may hold kptr fields."""
+    allowed, None if free. `ops` are the operations that programs may ask for
+    (check_map_func_compatibility). `kptrs`: values may hold kptr fields."""
 
     name: str
     number: int

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.btf.identity import why_different
-
 from bpfheap.btf import Btf
+from bpfheap.btf.identity import why_different
 from bpfheap.errors import LoadRefused, UsageError
 from bpfheap.lifetime import FieldId, FlowFact, LoadFacts, Policy
 from bpfheap.platform.maps import ALLOCATOR_NUMBER

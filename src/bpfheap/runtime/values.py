@@ -32,7 +32,10 @@ class StructValue(Mapping[str, Any]):
         return self._members[member]
 
     def __getattr__(self, member: str) -> Any:
-        if not member.startswith("_") and member in self._members:
+        # Copying and unpickling ask for names before there are members.
+        if member.startswith("_"):
+            raise AttributeError(member)
+        if member in self._members:
             return self._members[member]
         raise AttributeError(f"struct {self._name} has no member {member}")
 
@@ -87,9 +90,8 @@ def unpack(
             raw = int.from_bytes(data[at : at + 8], "little")
             return raw or None
         case Array():
-            element = btf[btf.resolve(kind.type)]
             size = btf.size_of(kind.type)
-            if isinstance(element, Int) and element.name == "char":
+            if _is_text(btf, type_id):
                 return data[at : at + kind.count].partition(b"\0")[0]
             return [
                 unpack(btf, kind.type, data, kptrs, at=at + i * size) for i in range(kind.count)
@@ -117,6 +119,12 @@ def unpack(
             return data[at:]
 
 
+def _is_text(btf: Btf, type_id: int) -> bool:
+    kind = btf[btf.resolve(type_id)]
+    element = btf[btf.resolve(kind.type)] if isinstance(kind, Array) else None
+    return isinstance(element, Int) and element.name == "char"
+
+
 def _bits(btf: Btf, data: bytes, at: int, member: Any) -> int:
     whole = int.from_bytes(data[at:], "little") >> member.bit_offset
     raw = whole & ((1 << member.bitfield_size) - 1)
@@ -135,6 +143,8 @@ def pack(btf: Btf, type_id: int, value: Any, size: int, *, what: str = "value") 
     """
     if isinstance(value, bytes | bytearray | memoryview):
         raw = bytes(value)
+        if len(raw) < size and type_id and _is_text(btf, type_id):
+            return raw.ljust(size, b"\0")
         if len(raw) != size:
             raise UsageError(f"{what} takes {size} bytes, not {len(raw)}")
         return raw
