@@ -439,7 +439,8 @@ class System:
             source = self.maps[used[flow.source]].allocator
         else:
             source = None
-        return FlowFact(flow.kind, source, flow.field and _bind_field(flow.field, used))
+        field = None if flow.field is None else _bind_field(flow.field, used)
+        return FlowFact(flow.kind, source, field)
 
 
 def _bind_field(field: Field, used: Mapping[str, int]) -> FieldId:

@@ -6,11 +6,23 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bpfheap.btf import Array, Btf, Datasec, Enum, Enum64, Float, Int, Ptr, Struct, Union, Var
+from bpfheap.btf import (
+    Array,
+    Btf,
+    Datasec,
+    Enum,
+    Enum64,
+    Float,
+    Int,
+    Member,
+    Ptr,
+    Struct,
+    Union,
+    Var,
+)
 from bpfheap.errors import UsageError
 from bpfheap.runtime.machine import KptrValue
 
-_SIGNED = 1  # BTF_INT_SIGNED
 _BOOL = 4  # BTF_INT_BOOL
 _FLOATS = {2: "<e", 4: "<f", 8: "<d"}
 
@@ -75,9 +87,7 @@ def unpack(
     kind = btf[btf.resolve(type_id)]
     match kind:
         case Int():
-            raw = int.from_bytes(
-                data[at : at + kind.size], "little", signed=bool(kind.encoding & _SIGNED)
-            )
+            raw = int.from_bytes(data[at : at + kind.size], "little", signed=kind.signed)
             return bool(raw) if kind.encoding & _BOOL else raw
         case Enum() | Enum64():
             return int.from_bytes(data[at : at + kind.size], "little", signed=kind.signed)
@@ -125,12 +135,11 @@ def _is_text(btf: Btf, type_id: int) -> bool:
     return isinstance(element, Int) and element.name == "char"
 
 
-def _bits(btf: Btf, data: bytes, at: int, member: Any) -> int:
+def _bits(btf: Btf, data: bytes, at: int, member: Member) -> int:
     whole = int.from_bytes(data[at:], "little") >> member.bit_offset
     raw = whole & ((1 << member.bitfield_size) - 1)
     kind = btf[btf.resolve(member.type)]
-    signed = kind.encoding & _SIGNED if isinstance(kind, Int) else getattr(kind, "signed", False)
-    if signed and raw >> (member.bitfield_size - 1):
+    if isinstance(kind, Int | Enum | Enum64) and kind.signed and raw >> (member.bitfield_size - 1):
         raw -= 1 << member.bitfield_size
     return raw
 
