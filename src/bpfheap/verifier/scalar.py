@@ -122,6 +122,17 @@ def tighten(
             min(top, umax, smax, u32_max, s32_max),
         )  # fmt: skip
 
+    if (
+        m == U64_MAX == umax
+        and umin == 0 == u32_min
+        and u32_max == U32_MAX
+        and smin == S64_MIN
+        and smax == S64_MAX
+        and s32_min == S32_MIN
+        and s32_max == S32_MAX
+    ):
+        return UNKNOWN_SCALAR
+
     # __update_reg64_bounds, __update_reg32_bounds
     if umin & ~m != v:
         umin = tnum_ceil(v, m, umin)

@@ -118,16 +118,23 @@ def tnum_mul(a: Tnum, b: Tnum) -> Tnum:
         # Each step makes one more bit unknown, from the lowest bit of b on.
         possible = bv | bm
         return _new(Tnum, (0, -(possible & -possible) & U64_MAX))
-    total = _ZERO
+    # tnum_add and tnum_union by hand: a product with a 32-bit unknown takes 32 steps.
+    value = mask = 0
     while av or am:
-        if av & 1:
-            total = tnum_add(total, b)
-        elif am & 1:
-            total = tnum_union(total, tnum_add(total, b))
+        if (av | am) & 1:
+            low = value + bv
+            unknown = ((low + mask + bm) ^ low) | mask | bm
+            low &= ~unknown
+            if am & 1:
+                unknown |= value ^ low
+                low &= value & ~unknown
+            value = low & U64_MAX
+            mask = unknown & U64_MAX
         av >>= 1
         am >>= 1
-        b = tnum_lshift(b, 1)
-    return total
+        bv = (bv << 1) & U64_MAX
+        bm = (bm << 1) & U64_MAX
+    return _new(Tnum, (value, mask))
 
 
 def tnum_ceil(value: int, mask: int, low: int) -> int:
