@@ -131,12 +131,14 @@ struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);
          __type(key, __u32); __type(value, struct slot); } m1 SEC(".maps"), m2 SEC(".maps");
 SEC("tc") int moves(void *ctx)
 {
+    struct foo *p = bpf_mem_alloc(&ma, type_id_local(struct foo));
     __u32 zero = 0;
     struct slot *one = bpf_map_lookup_elem(&m1, &zero), *two = bpf_map_lookup_elem(&m2, &zero);
-    struct foo *p;
-    if (!one || !two)
+    if (!one || !two) {
+        if (p)
+            unit_free(p);
         return 0;
-    p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+    }
     p = bpf_kptr_xchg(&one->ptr, p);
     if (p)
         unit_free(p);
@@ -160,8 +162,8 @@ def test_what_goes_wrong_at_the_very_end(cli: Cli, tmp_path: Path) -> None:
     lines = told.out.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("use-after-free: "))
     assert lines[start + 1].startswith("  1. ")
-    assert f"{source.name}:15" in lines[start + 1]
-    assert any(f"{source.name}:20" in line for line in lines[start + 2 :])
+    assert f"{source.name}:10" in lines[start + 1]
+    assert any(f"{source.name}:22" in line for line in lines[start + 2 :])
     report = cli("run", source, "--policy", "used-allocators", "--json")
     assert report.code == 1
     assert [left["kind"] for left in report.json["leftovers"]] == ["use-after-free"]
