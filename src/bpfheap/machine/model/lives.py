@@ -5,6 +5,7 @@ A life is a chain of sentences, newest first, so that copies of a state share it
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import NamedTuple, Optional, TypeAlias
 
 from bpfheap.spec import SourceLine
@@ -21,13 +22,16 @@ Life: TypeAlias = Optional[Chapter]  # noqa: UP045 -- refers to itself before it
 
 
 class Place(NamedTuple):
-    """Who acts, and from which line: a program, or user space ("user space", no line)."""
+    """Who acts, and from which line: a program, or user space ("user space", no line). As text,
+    the line has the file's name without its folder."""
 
     who: str
     line: SourceLine | None = None
 
     def __str__(self) -> str:
-        return f"{self.who} at {self.line}" if self.line is not None else self.who
+        if self.line is None:
+            return self.who
+        return f"{self.who} at {PurePath(self.line.file).name}:{self.line.line}"
 
 
 USER_SPACE = Place("user space")

@@ -396,7 +396,7 @@ class ModelMachine:
 
     def _violation(self, fault: Fault, actor: Actor) -> Violation:
         line = actor.place.line
-        last = fault.text if actor.place is USER_SPACE else f"{actor.place}: {fault.text}"
+        last = fault.text if line is None else f"{actor.place}: {fault.text}"
         actor.say(last)
         return Violation(
             fault.text,
