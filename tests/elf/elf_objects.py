@@ -103,6 +103,12 @@ class Image:
         self.SHDR.pack_into(self.data, place, *(h | fields).values())
         return self
 
+    def rename(self, name: str, other: str) -> Image:
+        """Give a section the name of another one."""
+        place = next(p for n, p, _ in self.sections() if n == name)
+        self.data[place : place + 4] = self.section(other)["name"].to_bytes(4, "little")
+        return self
+
     def patch(self, name: str, offset: int, data: bytes) -> Image:
         at = self.section(name)["offset"] + offset
         self.data[at : at + len(data)] = data

@@ -32,6 +32,9 @@ ALLOC, EXECINSTR = 0x2, 0x4
 #: Longer names are no names. Without a bound, many symbols could share one huge name.
 _MAX_NAME = 4096
 
+#: All but NUL, which ends names. They would garble every message about the name.
+_CONTROLS = bytes([*range(1, 32), 127])
+
 _COMPILE = "compile it with `clang -target bpf -O2 -g -c`"
 
 
@@ -182,6 +185,8 @@ def _check_sections(data: bytes, headers: list[_Header], shstrndx: int, bad: Any
             text = data[h.offset : h.offset + h.size]
             if text[-1:] != b"\0" or max(map(len, text.split(b"\0"))) > _MAX_NAME:
                 raise bad(f"section {i} is no string table: a name in it does not end")
+            if text.translate(None, _CONTROLS) != text:
+                raise bad(f"section {i} is no string table: control characters are in a name")
     if total > len(data):
         raise bad("sections overlap")
 
@@ -242,8 +247,9 @@ def _read(data: bytes, headers: list[_Header], file: str) -> Container:
 
 
 def _is_needed(target: Section) -> bool:
-    """Debug information has many relocations, and nobody asks for them."""
-    return bool(target.flags & ALLOC) or target.name in (".BTF", ".BTF.ext")
+    """Debug information has many relocations, and nobody asks for them. Those of .BTF.ext are
+    against the start of a section, so they change nothing."""
+    return bool(target.flags & ALLOC) or target.name == ".BTF"
 
 
 def _symbols(table: Any, sections: int) -> tuple[Symbol, ...]:

@@ -24,6 +24,11 @@ _CORE = struct.Struct("<IIII")
 _STALE = "compile the source again"
 
 
+def _path(text: str) -> str:
+    """Relative paths start with the compilation directory, which is "."; and a path is one line."""
+    return "".join(c if c.isprintable() else "?" for c in text.removeprefix("./"))
+
+
 @dataclass(frozen=True, slots=True)
 class CoreRelo:
     """One CO-RE relocation: `kind` is enum bpf_core_relo_kind's number, `access` such as "0:1"."""
@@ -69,7 +74,7 @@ def parse_ext(
         _, file_name, line, position = record
         # 22 bits of line, 10 of column (BPF_LINE_INFO_LINE_NUM, BPF_LINE_INFO_LINE_COL).
         found[name].lines[slot] = SourceLine(
-            file=text(file_name).removeprefix("./"),
+            file=_path(text(file_name)),
             line=position >> 10,
             column=position & 0x3FF,
             text=text(line),

@@ -43,7 +43,13 @@ def load_spec(source: Path | str | bytes, *, file: str | None = None) -> ObjectS
         return _load(data, name)
     except BpfheapError as error:
         error.at(name)
+        # Names in a broken BTF can hold anything; a message is one line.
+        error.message = _one_line(error.message)
         raise
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _read(path: Path) -> bytes:
@@ -132,9 +138,7 @@ def _read_ext(container: Container, text: Callable[[int], str]) -> dict[str, Sec
     section = container.named(".BTF.ext")
     if section is None or section.type != PROGBITS or container.named(".BTF") is None:
         return {name: SectionInfo() for name in sizes}
-    relocs = container.relocs.get(section.index, ())
-    data = relocate_data(section, relocs, container.file)
-    return parse_ext(data, text, sizes, container.file)
+    return parse_ext(section.data, text, sizes, container.file)
 
 
 def _externs(btf: Btf) -> dict[str, Extern]:

@@ -211,6 +211,8 @@ class _Definitions:
                 raise self._bad(f"type {entry.type} in .maps is no variable")
             if entry.offset >= self._section.size:
                 raise self._bad(f"map {var.name} is out of section .maps")
+            if not var.name.isprintable():
+                raise self._bad(f"{var.name!r} is no name of a map")
             found.append((var.name, entry.offset, var.type))
         return found
 
