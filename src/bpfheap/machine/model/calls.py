@@ -114,7 +114,7 @@ def _for_each(core: Core, args: Arguments) -> Value | str:
     if _number(core, args[3], 4):
         return _error("EINVAL")
     keys = elements(record.type).keys(record)
-    core.again(ForEach(callback, args[2], record.id, keys, 0, 0))
+    core.again(ForEach(callback, args[2], record.id, keys, 0, 0, 0))
     return CALLBACK
 
 

@@ -227,8 +227,9 @@ class Core:
         state = self.state
         state.regions.pop(walk.key, None)
         record = state.maps[walk.map_id]
-        keys = () if stop else walk.keys
-        for i, key in enumerate(keys):
+        end = 0 if stop else len(walk.keys)
+        for at in range(walk.at, end):
+            key = walk.keys[at]
             found = elements(record.type).regions(self.actor, record, key)
             # An element may have been deleted since the walk began.
             if found is None:
@@ -237,7 +238,7 @@ class Core:
             shown = state.add_region(
                 Kind.KEY, f"a key of {record.spec.name}", len(key), key, readonly=True
             )
-            following = walk._replace(keys=keys[i + 1 :], visited=walk.visited + 1, key=shown.id)
+            following = walk._replace(at=at + 1, visited=walk.visited + 1, key=shown.id)
             self._enter(
                 following,
                 [Pointer(record.region, 0), Pointer(shown.id, 0), Pointer(value, 0), walk.ctx],

@@ -102,6 +102,7 @@ def _frame(names: _Numbering, frame: Frame) -> Hashable:
             names.value(after.ctx),
             after.map_id,
             after.keys,
+            after.at,
             after.visited,
             names.region(after.key),
         )

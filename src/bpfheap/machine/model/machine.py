@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
+from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
 from bpfheap.isa import Insn, check_structure
 from bpfheap.machine.model import heap, lives
 from bpfheap.machine.model.actor import Actor, Options, drop
@@ -15,7 +15,7 @@ from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.layout import Types, owning
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import elements
-from bpfheap.machine.model.maps.common import Values, copies, map_error
+from bpfheap.machine.model.maps.common import Values, check_definition, copies, map_error
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.records import (
     Allocator,
@@ -136,9 +136,15 @@ class ModelMachine:
     def map_create(
         self, map_id: int, spec: MapSpec, allocator: int | None, inner: Mapping[int, int]
     ) -> None:
+        """Raises MapError for a map that could not be made, BtfError for kptr fields that cannot
+        be."""
         row = BY_NUMBER.get(spec.type)
         if row is None:
-            raise UsageError(f"map {spec.name} has the unknown type {spec.type}")
+            raise MapError(
+                f"map {spec.name} has type {spec.type}, which no machine knows",
+                errno_name="EINVAL",
+            )
+        check_definition(spec, row, self.options.cpus)
         state = self._state
         region = state.add_region(Kind.MAP, f"map {spec.name}", 0, subject=map_id)
         kptrs = owning(spec.btf, spec.value) if row.kptrs and spec.value else ()

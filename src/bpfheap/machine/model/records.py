@@ -104,13 +104,14 @@ class Loop(NamedTuple):
 
 
 class ForEach(NamedTuple):
-    """bpf_for_each_map_elem in progress. `keys` are those still to visit, `key` the region that
-    shows the current one to the callback."""
+    """bpf_for_each_map_elem in progress. `keys` are those that the map had at the beginning, of
+    which `at` were looked at; `key` is the region that shows the current one to the callback."""
 
     callback: int
     ctx: Value
     map_id: int
     keys: tuple[bytes, ...]
+    at: int
     visited: int
     key: int
 

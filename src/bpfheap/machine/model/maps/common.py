@@ -8,7 +8,8 @@ from bpfheap.errors import MapError
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.records import Kind, MapRecord
 from bpfheap.machine.model.state import State
-from bpfheap.platform.maps import EXIST, NOEXIST
+from bpfheap.platform.maps import EXIST, NOEXIST, MapType, Shape
+from bpfheap.spec import MapSpec
 
 #: One value for each region of an element; None leaves that one (another CPU's) as it is.
 Values = tuple[bytes | None, ...]
@@ -52,6 +53,43 @@ def map_error(record: MapRecord, doing: str, errno_name: str, hint: str | None =
         errno_name=errno_name,
         hint=hint,
     )
+
+
+#: MAX_BPF_STACK, and what one value may have here.
+_LARGEST_KEY = 512
+_LARGEST_VALUE = 1 << 28
+_LARGEST_ARRAY = 1 << 32
+
+
+def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
+    """Raise MapError for a map that could not be made: EINVAL for sizes that its type does not
+    have, E2BIG for more memory than there could be (htab_map_alloc_check, array_map_alloc_check).
+    """
+    if row.shape not in (Shape.HASH, Shape.ARRAY):
+        return
+    keys = row.key_size if row.key_size is not None else spec.key_size
+    if spec.key_size != keys or min(spec.key_size, spec.value_size, spec.max_entries) < 1:
+        raise MapError(
+            f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
+            f"{spec.value_size}, {spec.max_entries} elements",
+            errno_name="EINVAL",
+            hint=f"a {row.name} map needs "
+            + (f"keys of {row.key_size} bytes" if row.key_size else "a key size")
+            + ", a value size and max_entries",
+        )
+    whole = spec.value_size * spec.max_entries * (cpus if row.per_cpu else 1)
+    if (
+        spec.key_size > _LARGEST_KEY
+        or spec.value_size > _LARGEST_VALUE
+        or (row.shape is Shape.ARRAY and whole >= _LARGEST_ARRAY)
+    ):
+        raise MapError(
+            f"map {spec.name} is too large: keys of {spec.key_size} bytes, values of "
+            f"{spec.value_size}, {spec.max_entries} elements",
+            errno_name="E2BIG",
+            hint=f"keys have at most {_LARGEST_KEY} bytes, values {_LARGEST_VALUE}, "
+            f"arrays {_LARGEST_ARRAY} in all",
+        )
 
 
 def check_flags(record: MapRecord, flags: int, *, present: bool) -> None:
