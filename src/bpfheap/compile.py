@@ -83,7 +83,8 @@ def compile_c(
     multiarch = Path(f"/usr/include/{platform.machine()}-linux-gnu")
     if multiarch.is_dir():
         command += ["-idirafter", str(multiarch)]
-    command += [*cflags, "-x", "c", "-c", str(path), "-o", "-"]
+    name = f"./{path}" if str(path).startswith("-") else str(path)
+    command += [*cflags, "-x", "c", "-c", name, "-o", "-"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def at_index(index: int, **fields: int) -> Image:
     return made.set_section(name, **fields)
 
 
-BAD = {
+BAD: dict[str, tuple[Callable[[], Image], str]] = {
     "empty": (lambda: Image(b""), "not an ELF file"),
     "text": (lambda: Image(b"int main() {}" * 20), "not an ELF file"),
     "cut header": (lambda: Image(bytes(image())[:40]), "ends inside the ELF header, after 40"),

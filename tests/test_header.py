@@ -1,0 +1,301 @@
+"""bpfheap.h: alone, after libbpf's headers, and against the tables that say the same in Python."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bpfheap.btf import KptrField, kptr_fields
+from bpfheap.compile import INCLUDE_DIR, Compiler, compile_c, find_compilers, object_spec
+from bpfheap.platform.calls import HELPERS, KFUNCS
+from bpfheap.platform.maps import ANY, EXIST, MAP_TYPES, NOEXIST, MapFlag
+from bpfheap.platform.programs import PROGRAM_TYPES
+from bpfheap.spec import ObjectSpec, RefKind
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+HEADER = (INCLUDE_DIR / "bpfheap.h").read_text()
+STRICT = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter")
+LIBBPF = Path("/usr/include/bpf/bpf_helper_defs.h")
+
+COMPILERS = {"ziglang" if c.name == "ziglang" else "clang": c for c in reversed(find_compilers())}
+
+
+@pytest.fixture(params=["clang", "ziglang"])
+def compiler(request: pytest.FixtureRequest) -> Compiler:
+    """The wheel's clang, which must be there, and the one on PATH, if there is one."""
+    if request.param not in COMPILERS:
+        assert request.param == "clang", "the project depends on the ziglang wheel"
+        pytest.skip("no clang with a BPF target on PATH")
+    return COMPILERS[request.param]
+
+
+def spec(folder: Path, source: str, compiler: Compiler | None = None) -> ObjectSpec:
+    path = folder / "test.bpf.c"
+    path.write_text(source)
+    return object_spec(path, compiler=compiler, cflags=STRICT)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(EXAMPLES.rglob("*.bpf.c")), ids=lambda p: str(p.relative_to(EXAMPLES))
+)
+def test_examples_compile_without_a_warning(path: Path, compiler: Compiler) -> None:
+    made = object_spec(path, compiler=compiler, cflags=STRICT)
+    assert made.programs
+
+
+def test_the_three_programs_agree(compiler: Compiler) -> None:
+    """Maps are shared by name, each program declares only what it touches."""
+    folder = EXAMPLES / "three_programs"
+    specs = {n: object_spec(folder / f"{n}.bpf.c", compiler=compiler) for n in ("p1", "p2", "p3")}
+
+    maps = {name: set(made.maps) for name, made in specs.items()}
+    assert maps == {"p1": {"m1", "m2"}, "p2": {"ma", "m1"}, "p3": {"m2"}}
+    kfuncs = {
+        name: {r.name for r in made.programs[name].refs.values() if r.kind is RefKind.KFUNC}
+        for name, made in specs.items()
+    }
+    assert kfuncs == {
+        "p1": {"unit_free"}, "p2": {"bpf_mem_alloc", "unit_free"}, "p3": {"unit_free"},
+    }  # fmt: skip
+
+
+# -- kptr fields
+
+TAGS = {
+    "as in the thread": "struct foo * ptr __kptr __local;",
+    "other order": "struct foo *ptr __local __kptr;",
+    "before the star": "struct foo __kptr __local *ptr;",
+    "before the type": "__kptr __local struct foo *ptr;",
+    "both sides": "struct foo __kptr *ptr __local;",
+    "the other way round": "struct foo __local *ptr __kptr;",
+}
+
+HOW_TO_INCLUDE = {
+    "alone": "#include <bpfheap.h>\n",
+    "after bpf_helpers.h": "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n"
+    "#include <bpfheap.h>\n",
+}
+
+SEED = """
+struct foo {
+  int var;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ALLOCATOR);
+  __type(value, struct foo);
+} ma SEC(".maps");
+
+struct map_val {
+  struct foo * ptr __kptr __local;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 123);
+  __type(key, __u32);
+  __type(value, struct map_val);
+} hash SEC(".maps");
+
+SEC("tc") int p(struct __sk_buff *skb)
+{
+  __u32 key = 0;
+  struct map_val *map_val = bpf_map_lookup_elem(&hash, &key);
+  if (!map_val)
+    return 0;
+  struct foo * p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+  p = bpf_kptr_xchg(&map_val->ptr, p);
+  if (p)
+    unit_free(p);
+  return 0;
+}
+"""
+
+
+def field(made: ObjectSpec) -> KptrField:
+    (found,) = kptr_fields(made.btf, made.maps["hash"].value)
+    return found
+
+
+def needs(include: str) -> None:
+    if "bpf_helpers" in include and not LIBBPF.exists():
+        pytest.skip("libbpf's headers are not installed")
+
+
+@pytest.mark.parametrize("include", HOW_TO_INCLUDE)
+@pytest.mark.parametrize("tags", TAGS)
+def test_tags_in_any_place_make_a_kptr(
+    tags: str, include: str, compiler: Compiler, tmp_path: Path
+) -> None:
+    needs(HOW_TO_INCLUDE[include])
+    source = SEED.replace("struct foo * ptr __kptr __local;", TAGS[tags])
+    made = spec(tmp_path, HOW_TO_INCLUDE[include] + source, compiler)
+
+    found = field(made)
+    assert (found.path, found.offset, found.local) == ("ptr", 0, True)
+    assert found.target == made.btf.find("foo")
+    assert {"kptr", "local"} <= set(found.tags)
+
+
+def test_no_tag_is_no_kptr(compiler: Compiler, tmp_path: Path) -> None:
+    made = spec(tmp_path, "#include <bpfheap.h>\n" + SEED.replace("__kptr __local", ""), compiler)
+    assert kptr_fields(made.btf, made.maps["hash"].value) == ()
+
+
+# -- beside other headers
+
+# What vmlinux.h has of it; the real one is generated from a kernel.
+VMLINUX = """
+#ifndef __VMLINUX_H__
+#define __VMLINUX_H__
+typedef unsigned char __u8; typedef unsigned short __u16; typedef short __s16;
+typedef unsigned int __u32; typedef int __s32; typedef signed char __s8;
+typedef long long unsigned int __u64; typedef long long int __s64;
+typedef __u16 __be16; typedef __u32 __be32; typedef __u32 __wsum;
+enum bpf_map_type { BPF_MAP_TYPE_UNSPEC, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_ARRAY };
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2, BPF_F_LOCK = 4 };
+enum xdp_action { XDP_ABORTED, XDP_DROP, XDP_PASS };
+struct __sk_buff { __u32 len; }; struct xdp_md { __u32 data; };
+struct bpf_raw_tracepoint_args { __u64 args[0]; };
+struct bpf_spin_lock { __u32 val; }; struct bpf_timer { __u64 a, b; };
+struct bpf_mem_alloc { void *caches; };
+extern void *bpf_obj_new_impl(__u64 local_type_id__k, void *meta__ign)
+    __attribute__((weak, section(".ksyms")));
+#endif
+"""
+
+COMPANIONS = {
+    "nothing": "",
+    "twice": "#include <bpfheap.h>",
+    "linux/types.h": "#include <linux/types.h>",
+    "linux/bpf.h": "#include <linux/bpf.h>",
+    "linux/pkt_cls.h": "#include <linux/bpf.h>\n#include <linux/pkt_cls.h>",
+    "stddef.h, stdbool.h": "#include <stddef.h>\n#include <stdbool.h>",
+    "bpf_helpers.h": "#include <linux/types.h>\n#include <bpf/bpf_helpers.h>",
+    "linux/bpf.h, bpf_helpers.h": "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>",
+    "all of libbpf": "#include <linux/bpf.h>\n#include <bpf/bpf_helpers.h>\n"
+    "#include <bpf/bpf_endian.h>\n#include <bpf/bpf_core_read.h>\n#include <bpf/bpf_tracing.h>",
+    "vmlinux.h": f"{VMLINUX}",
+    "vmlinux.h, bpf_helpers.h": f"{VMLINUX}\n#include <bpf/bpf_helpers.h>",
+}
+
+
+@pytest.mark.parametrize("companion", COMPANIONS)
+def test_beside_other_headers(companion: str, compiler: Compiler, tmp_path: Path) -> None:
+    include = COMPANIONS[companion]
+    needs(include)
+    if "<linux/" in include and not Path("/usr/include/linux/bpf.h").exists():
+        pytest.skip("the kernel's headers are not installed")
+    extra = """
+    SEC("xdp") int q(struct xdp_md *ctx)
+    {
+        struct foo *p = bpf_obj_new(struct foo);
+        if (p)
+            bpf_obj_drop(p);
+        bpf_printk("one %d", 1);
+        return XDP_PASS;
+    }
+    """
+    made = spec(tmp_path, f"{include}\n#include <bpfheap.h>\n{SEED}{extra}", compiler)
+
+    assert field(made).local
+    assert made.maps["ma"].type == 1000
+    refs = [r.name for r in made.programs["q"].refs.values() if r.kind is RefKind.KFUNC]
+    assert refs == ["bpf_obj_new_impl", "bpf_obj_drop_impl"]
+
+
+# -- against the tables
+
+
+def declared() -> dict[str, int]:
+    """Helper -> number, as the header has them."""
+    found = re.findall(r"^___bpfheap_helper\((\d+), [^,]+, (\w+),", HEADER, re.MULTILINE)
+    return {name: int(number) for number, name in found}
+
+
+def test_helpers_have_their_numbers() -> None:
+    header = declared()
+    assert len(set(header.values())) == len(header)
+    assert {c.name: c.number for c in HELPERS}.items() <= header.items()
+
+
+def test_helpers_are_declared_as_libbpf_declares_them(tmp_path: Path) -> None:
+    """The types too: a pointer to one must be a pointer to the other."""
+    if not LIBBPF.exists():
+        pytest.skip("libbpf's headers are not installed")
+    text = LIBBPF.read_text()
+    name = re.compile(r"\(\*(?:\s*const)?\s*(bpf_\w+)\)\(")
+    numbers = re.findall(name.pattern + r".*= \(void \*\)\s*(\d+);", text)
+    assert declared().items() <= {n: int(number) for n, number in numbers}.items()
+
+    checks = "\n".join(
+        f'_Static_assert(__builtin_types_compatible_p(typeof(*theirs_{n}), typeof(*{n})), "{n}");'
+        for n in declared()
+    )
+    (tmp_path / "theirs.h").write_text(name.sub(r"(*theirs_\1)(", text))
+    source = '#include <linux/types.h>\n#include "theirs.h"\n#include <bpfheap.h>\n' + checks + "\n"
+    path = tmp_path / "helpers.c"
+    path.write_text(source)
+    compile_c(path)
+
+
+def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
+    calls = """
+    bpf_mem_free(bpf_obj_alloc(&ma, type_id_local(struct foo)));
+    bpf_obj_free(bpf_mem_alloc(&ma, type_id_local(struct foo)));
+    unit_free(bpf_obj_new(struct foo));
+    bpf_obj_drop(bpf_obj_new(struct foo));
+    bpf_mem_prefill(&ma, 100);
+    """
+    source = SEED.replace("struct foo * p =", f"{calls} struct foo * p =")
+    made = spec(tmp_path, f"#include <bpfheap.h>\n{source}")
+
+    refs = made.programs["p"].refs.values()
+    assert {r.name for r in refs if r.kind is RefKind.KFUNC} == {c.name for c in KFUNCS}
+
+
+def assertions(facts: dict[str, int]) -> str:
+    return "\n".join(f'_Static_assert(({e}) == {v}, "{e}");' for e, v in facts.items())
+
+
+def test_numbers_are_those_of_the_tables(tmp_path: Path, compiler: Compiler) -> None:
+    facts = {t.c_name: t.number for t in MAP_TYPES}
+    facts |= {"BPF_ANY": ANY, "BPF_NOEXIST": NOEXIST, "BPF_EXIST": EXIST}
+    facts |= {f"BPF_F_{flag.name}": flag.value for flag in MapFlag}
+    path = tmp_path / "numbers.c"
+    path.write_text(f"#include <bpfheap.h>\n{assertions(facts)}\n")
+    compile_c(path, compiler=compiler)
+
+
+CONTEXTS = {t.ctx_struct: t for t in PROGRAM_TYPES if t.fields}
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_contexts_are_laid_out_as_the_tables_say(
+    name: str, tmp_path: Path, compiler: Compiler
+) -> None:
+    row = CONTEXTS[name]
+    facts = {f"sizeof(struct {name})": row.ctx_size}
+    for f in row.fields:
+        facts[f"offsetof(struct {name}, {f.name})"] = f.offset
+        facts[f"sizeof(((struct {name} *)0)->{f.name})"] = f.size
+    path = tmp_path / "contexts.c"
+    path.write_text(f"#include <bpfheap.h>\n{assertions(facts)}\n")
+    compile_c(path, compiler=compiler)
+
+
+def test_printk_takes_any_number_of_arguments(tmp_path: Path, compiler: Compiler) -> None:
+    def calls(count: int) -> list[int]:
+        args = "".join(f", skb->len + {i}" for i in range(count))
+        source = f"""
+        #include <bpfheap.h>
+        SEC("tc") int p(struct __sk_buff *skb) {{ return bpf_printk("x"{args}); }}
+        """
+        insns = spec(tmp_path, source, compiler).programs["p"].insns
+        return [i.imm for i in insns if i.opcode == 0x85]
+
+    helpers = declared()
+    few, many = helpers["bpf_trace_printk"], helpers["bpf_trace_vprintk"]
+    assert [calls(n) for n in (0, 1, 3, 4, 12)] == [[few], [few], [few], [many], [many]]
