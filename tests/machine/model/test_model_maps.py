@@ -303,6 +303,8 @@ def test_a_program_looks_into_an_inner_map() -> None:
     assert w.run_text(lookup("outer") + inner + "r0 = *(u64 *)(r0 +0)\nexit") == 6
     with pytest.raises(Violation, match="update of map outer: a array_of_maps map has none"):
         w.run_text(PUT.replace("name:m]", "name:outer]"))
+    with pytest.raises(Violation, match="only user space may do that"):
+        w.run_text(KEY + "r1 = map[name:outer] ll\ncall bpf_map_delete_elem\nexit")
 
 
 # -- data sections, flags, ring buffers

@@ -104,6 +104,8 @@ def _update(core: Core, args: Arguments) -> Value:
 def _delete(core: Core, args: Arguments) -> Value:
     # Arrays offer no deletion; the kernel's verifier lets the call pass and the helper refuses.
     record = core.map_at(args[0])
+    if record.type.outer:
+        raise Fault("bad-call", f"delete of map {record.spec.name}: only user space may do that")
     key = _key(core, record, args[1])
     return _answer(lambda: elements(record.type).delete(core.actor, record, key))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bpfheap.errors import InsnError
 from bpfheap.isa import Insn, Kind, Op, op_of
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
-from bpfheap.machine.model.interp import STOP, Core, Registers, Step, helper_name, moved
+from bpfheap.machine.model.interp import STOP, Core, Registers, Step, helper_name
 from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import U32, U64, Pointer, Value, sign_extend
 
@@ -208,10 +208,11 @@ def _lddw(op: Op, insn: Insn, second: Insn, slot: int, links: Links) -> Step:
 
 def _at(base: Value, off: int, register: int) -> int | Pointer:
     """The address of an access: `base` is what the register holds."""
-    if isinstance(base, Pointer):
-        return moved(base, off)
+    if type(base) is Pointer:
+        return Pointer(base.region, base.offset + off)
     if base is None:
         raise Fault("invalid-access", f"r{register} is read, but nothing was written to it")
+    assert isinstance(base, int)
     return (base + off) & U64
 
 

@@ -498,7 +498,7 @@ def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000
     code, calls = make(insns)
     state = machine._state
     region = state.add_region(Kind.CODE, "the code", 0)
-    program = Program(0, "program", None, code, calls, region.id)
+    program = Program(0, "(raw)", None, code, calls, region.id)
     machine._programs[0] = program
     memory = state.add_region(Kind.MEM, "the input", len(mem), mem)
     execution = machine._begin(program, memory, (len(mem),), 0, Context.TASK)

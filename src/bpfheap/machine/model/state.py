@@ -25,6 +25,8 @@ from bpfheap.machine.model.values import Pointer, Value
 #: Where addresses start: in the kernel's half, as programs are used to.
 _FIRST_ADDRESS = 0xFFFF_8880_0000_0000
 _PAGE = 4096
+#: Looked up at every access.
+_LIVE = Status.LIVE
 _OPAQUE = frozenset({Kind.MAP, Kind.CODE})
 
 
@@ -135,13 +137,13 @@ class State:
 
         `verb` is "read" or "write" (which asks for more).
         """
-        if not isinstance(at, Pointer):
+        if type(at) is not Pointer:
             what = "NULL" if not at else f"{at:#x}, which is a number and no pointer"
             raise Fault("invalid-access", f"{verb} of {size} bytes at {what}")
         region = self.regions.get(at.region)
         if region is None:
             raise Fault("use-after-free", f"{verb} of {size} bytes of memory that is gone")
-        if region.status is not Status.LIVE:
+        if region.status is not _LIVE:
             raise self.dead(region, f"{verb} of {_bytes(size)} at {_place(region, at.offset)}")
         end = at.offset + size
         if at.offset < 0 or end > len(region.data):
@@ -173,7 +175,7 @@ class State:
     def load(self, at: Value, size: int) -> int | Pointer:
         """`size` bytes, little endian; 8 bytes that hold a pointer give that pointer."""
         region = self.access(at, size, "read")
-        assert isinstance(at, Pointer)
+        assert type(at) is Pointer
         offset = at.offset
         if region.slots:
             if size == 8:
@@ -186,9 +188,10 @@ class State:
     def store(self, at: Value, size: int, value: int | Pointer) -> None:
         """The low `size` bytes of a value. A pointer stays one only as 8 whole bytes."""
         region = self.access(at, size, "write")
-        assert isinstance(at, Pointer)
+        assert type(at) is Pointer
         offset = at.offset
-        self._guard_kptrs(region, offset, size)
+        if region.kptrs:
+            self._guard_kptrs(region, offset, size)
         if region.token is not self.token:
             region = self.region(region.id)
         if region.slots:
