@@ -269,14 +269,7 @@ class LoadedObject:
             if existing is None:
                 fd = system.map_create(spec, self._btf_fd, ids)
             else:
-                why = system.agree(existing, spec)
-                if why is not None:
-                    raise LoadRefused(
-                        f"map {spec.name} exists already and differs: {why}",
-                        file=self.spec.file,
-                        hint="maps of one name are one map; rename one or make them agree",
-                    )
-                fd = system.map_open(existing)
+                fd = system.map_share(existing, spec)
             ids[spec.name] = system.map_of(fd).id
             self.maps[spec.name] = Map(self._runtime, spec, ids[spec.name], fd)
         for program in programs:

@@ -43,8 +43,7 @@ class Loader:
             if known is None:
                 fd = system.map_create(map_spec, btf, ids)
             else:
-                assert system.agree(known, map_spec) is None
-                fd = system.map_open(known)
+                fd = system.map_share(known, map_spec)
             ids[map_spec.name] = system.map_of(fd).id
             self.fds[map_spec.name] = fd
             own.append(fd)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.btf import Btf
-from bpfheap.btf.identity import why_different
+from bpfheap.btf import Btf, incomplete, why_different
 from bpfheap.errors import LoadRefused, UsageError
 from bpfheap.lifetime import FieldId, FlowFact, LoadFacts, Policy
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
@@ -126,14 +125,25 @@ class System:
         self._note(f"{spec.name} was created")
         return self._open(Handle(Type.MAP, map_id))
 
-    def map_open(self, map_id: int) -> int:
-        """One more descriptor of a map."""
-        return self._open(Handle(Type.MAP, map_id))
+    def map_share(self, map_id: int, spec: MapSpec) -> int:
+        """One more descriptor of a map, for somebody who defines it too.
 
-    def agree(self, map_id: int, spec: MapSpec) -> str | None:
-        """Why a definition does not describe an existing map, None if it does: maps of one name
-        are one map only if type, sizes, flags and value types agree all the way down."""
-        return why_other_map(self.specs[map_id], spec, strict=self.strict_identity)
+        Raises LoadRefused if the definition describes another map: type, sizes, flags and the
+        types of keys and values have to agree all the way down.
+        """
+        known = self.specs[map_id]
+        why = why_other_map(known, spec, strict=self.strict_identity)
+        if why is not None:
+            raise LoadRefused(
+                f"map {spec.name} exists already and differs: {why}",
+                file=spec.file or None,
+                hint="maps of one name are one map; rename one or make them agree",
+            )
+        if spec.value and incomplete(known.btf, known.value):
+            # A struct that was only declared agreed with anything of its name; from here on with
+            # this one alone.
+            self.specs[map_id] = spec
+        return self._open(Handle(Type.MAP, map_id))
 
     def map_update(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
         """From user space. For a map of maps, `value` is a descriptor of the inner map, as 4

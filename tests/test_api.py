@@ -1,0 +1,281 @@
+"""What users import, from C source to typed values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import bpfheap
+from bpfheap.compile import object_spec
+from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError
+from bpfheap.spec import ObjectSpec
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+THREE = EXAMPLES / "three_programs"
+
+MAPS_C = r"""
+#include <bpfheap.h>
+struct foo { int var; };
+struct val { int count; struct foo *ptr __kptr __local; };
+struct {
+	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
+	__uint(max_entries, 2);
+} ma SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 2);
+	__type(key, __u32); __type(value, struct val);
+} hash SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1);
+	__type(key, __u32); __type(value, __u64);
+} percpu SEC(".maps");
+struct inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);
+	__type(key, __u32); __type(value, struct val);
+} inner SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); __uint(max_entries, 2);
+	__type(key, __u32);
+	__array(values, struct inner);
+} outer SEC(".maps") = { .values = { [0] = (void *)&inner } };
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096);
+} events SEC(".maps");
+int counter = 5;
+const volatile int limit = 10;
+struct foo __kptr *global;
+
+SEC("tc") int fill(struct __sk_buff *skb)
+{
+	__u32 key = 0; __u64 *cell;
+	struct val *v = bpf_map_lookup_elem(&hash, &key);
+	void *in = bpf_map_lookup_elem(&outer, &key);
+	struct foo *p;
+	if (!v || !in) return 1;
+	counter += limit;
+	cell = bpf_map_lookup_elem(&percpu, &key);
+	if (cell) *cell += skb->len;
+	bpf_ringbuf_output(&events, &counter, sizeof(counter), 0);
+	p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+	if (!p) return 2;
+	p->var = counter;
+	p = bpf_kptr_xchg(&v->ptr, p);
+	if (p) unit_free(p);
+	v = bpf_map_lookup_elem(in, &key);
+	if (!v) return 3;
+	p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+	if (!p) return 2;
+	p = bpf_kptr_xchg(&v->ptr, p);
+	if (p) unit_free(p);
+	p = bpf_obj_new(struct foo);
+	if (!p) return 4;
+	p = bpf_kptr_xchg(&global, p);
+	if (p) bpf_obj_drop(p);
+	bpf_printk("counter %d", counter);
+	return -1;
+}
+SEC("?tc") int later(struct __sk_buff *skb) { return 0; }
+char _license[] SEC("license") = "GPL";
+"""
+
+
+@pytest.fixture(scope="session")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
+    path = tmp_path_factory.mktemp("maps") / "maps.bpf.c"
+    path.write_text(MAPS_C)
+    return object_spec(path)
+
+
+@pytest.fixture
+def rt() -> bpfheap.Runtime:
+    return bpfheap.Runtime()
+
+
+def test_a_program_fills_maps_that_python_reads(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    obj = rt.load(maps)
+    assert set(obj.programs) == {"fill"}
+    table = obj.maps["hash"]
+    table[0] = {"count": 7}
+    result = obj.programs["fill"].run(ctx=(64).to_bytes(4, "little"))
+    assert result.retval == 0xFFFFFFFF
+    assert result.printk == ["counter 15"]
+    assert rt.printk == result.printk
+    assert table[0] == {"count": 7, "ptr": {"var": 15}}
+    assert table[0].ptr.object == "foo#1"
+    assert list(table) == [0]
+    assert len(table) == 1
+    assert obj.maps["percpu"][0] == [64, 0]
+    assert obj.maps["events"].drain() == [b"\x0f\0\0\0"]
+    assert obj.maps["events"].drain() == []
+    assert obj.maps[".data"][0] == {"counter": 15}
+    assert obj.maps[".rodata"][0] == {"limit": 10}
+    assert obj.maps[".bss"][0]["global"].object == "foo#3"
+    assert obj.maps["outer"][0][0].ptr.object == "foo#2"
+    stats = rt.allocators["ma"].stats()
+    assert (stats.live, stats.peak, stats.failures) == (2, 2, 0)
+    assert len(rt.allocators["ma"].objects()) == 2
+    assert rt.close() == []
+    assert rt.allocators == {}
+
+
+def test_writing_from_python(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    obj = rt.load(maps)
+    table = obj.maps["hash"]
+    table[1] = {}
+    table.update(2, {"count": 1})
+    with pytest.raises(MapError) as full:
+        table[3] = {}
+    assert full.value.errno_name == "E2BIG"
+    with pytest.raises(MapError) as exists:
+        table.update(1, {}, flags=1)
+    assert exists.value.errno_name == "EEXIST"
+    del table[1]
+    assert list(table.items()) == [(2, {"count": 1, "ptr": None})]
+    with pytest.raises(KeyError):
+        table[1]
+    with pytest.raises(KeyError):
+        del table[1]
+    obj.maps["percpu"][0] = [1, 2]
+    assert obj.maps["percpu"][0] == [1, 2]
+    outer = obj.maps["outer"]
+    outer[1] = obj.maps["inner"]
+    assert sorted(outer) == [0, 1]
+    del outer[0]
+    assert sorted(outer) == [1]
+    with pytest.raises(UsageError, match="is another map"):
+        outer[0] = 5
+    with pytest.raises(LoadRefused, match="cannot be an inner map"):
+        outer[0] = table
+    with pytest.raises(UsageError, match="no ring buffer"):
+        table.drain()
+
+
+def test_deleting_an_element_frees_its_object(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    obj = rt.load(maps)
+    obj.maps["hash"][0] = {}
+    obj.programs["fill"].run()
+    del obj.maps["hash"][0]
+    assert rt.allocators["ma"].stats().live == 1
+
+
+def test_an_inner_map_lives_on_in_its_outer_map(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    obj = rt.load(maps)
+    obj.maps["hash"][0] = {}
+    obj.programs["fill"].run()
+    obj.maps["inner"].close()
+    assert obj.maps["outer"][0][0].ptr.object == "foo#2"
+    del obj.maps["outer"][0]
+    assert rt.allocators["ma"].stats().live == 1
+
+
+def test_optional_programs_load_by_name(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    obj = rt.load(maps, programs=["later"])
+    assert set(obj.programs) == {"later"}
+    assert obj.programs["later"].run(repeat=3).retval == 0
+    with pytest.raises(UsageError, match="there is no program nothing"):
+        rt.load(maps, programs=["nothing"])
+    with pytest.raises(UsageError, match="cannot run 0 times"):
+        obj.programs["later"].run(repeat=0)
+    obj.programs["later"].unload()
+    obj.programs["later"].unload()
+    with pytest.raises(UsageError, match="was unloaded"):
+        obj.programs["later"].run()
+
+
+def test_maps_of_one_name_are_one_map(rt: bpfheap.Runtime) -> None:
+    first, second = rt.load(THREE / "p2.bpf.c"), rt.load(THREE / "p1.bpf.c")
+    first.programs["p2"].run()
+    assert second.maps["m1"][0].ptr.var == 42
+    second.programs["p1"].run()
+    assert first.maps["m1"][0].ptr is None
+    assert second.maps["m2"][0].ptr.var == 42
+
+
+def test_maps_of_one_name_that_differ_are_refused(rt: bpfheap.Runtime, tmp_path: Path) -> None:
+    rt.load(THREE / "p3.bpf.c")
+    other = tmp_path / "other.bpf.c"
+    source = (THREE / "p3.bpf.c").read_text()
+    (tmp_path / "foo.h").write_text((THREE / "foo.h").read_text().replace("int var", "long var"))
+    other.write_text(source)
+    with pytest.raises(LoadRefused, match="m2 exists already and differs"):
+        rt.load(other)
+    assert len(rt.system.programs) == 1
+
+
+def test_a_rejected_program_leaves_nothing(rt: bpfheap.Runtime, tmp_path: Path) -> None:
+    leak = tmp_path / "leak.bpf.c"
+    leak.write_text((THREE / "p2.bpf.c").read_text().replace("bpf_kptr_xchg(&v->ptr, p)", "NULL"))
+    (tmp_path / "foo.h").write_text((THREE / "foo.h").read_text())
+    with pytest.raises(VerifierError) as seen:
+        rt.load(leak)
+    assert seen.value.file is not None
+    assert seen.value.file.endswith("leak.bpf.c")
+    assert seen.value.line is not None
+    assert rt.system.maps == {}
+    assert rt.system.btfs == {}
+    assert rt.allocators == {}
+
+
+@pytest.mark.parametrize("policy", [p.name for p in bpfheap.policies()])
+def test_every_policy_runs_the_first_example(policy: str) -> None:
+    rt = bpfheap.Runtime(policy=policy)
+    with rt.load(EXAMPLES / "first.bpf.c") as obj:
+        assert obj.programs["first"].run().retval == 0
+        assert obj.maps["slots"][0].ptr.var == 42
+    assert rt.close() == []
+
+
+def test_close_tells_of_violations() -> None:
+    rt = bpfheap.Runtime(policy="used-allocators")
+    p1, p3, p2 = (rt.load(THREE / f"{name}.bpf.c") for name in ("p1", "p3", "p2"))
+    p2.programs["p2"].run()
+    p1.programs["p1"].run()
+    p2.close()
+    p1.close()
+    assert rt.allocators == {}
+    (left,) = rt.close()
+    assert left.kind == "use-after-free"
+    assert any("p2.bpf.c" in sentence for sentence in left.life)
+    assert p3.maps["m2"].name == "m2"
+
+
+def test_manual_grace_periods() -> None:
+    rt = bpfheap.Runtime(grace="manual")
+    obj = rt.load(THREE / "p3.bpf.c")
+    obj.close()
+    assert len(rt.system.maps) == 1
+    rt.grace_period()
+    assert rt.system.maps == {}
+    with pytest.raises(UsageError, match="was freed"):
+        obj.maps["m2"][0]
+
+
+def test_wrong_names() -> None:
+    with pytest.raises(UsageError, match=r"no policy x.*live-count"):
+        bpfheap.Runtime(policy="x")
+    with pytest.raises(UsageError, match=r"no machine x.*model"):
+        bpfheap.Runtime(machine="x")
+    with pytest.raises(AttributeError):
+        bpfheap.nothing  # noqa: B018
+
+
+def test_policies_and_machines() -> None:
+    assert [p.name for p in bpfheap.policies() if p.default] == ["live-count"]
+    assert bpfheap.machines()[0] == "model"
+
+
+def test_check_loads_nothing() -> None:
+    ((program, verdict),) = bpfheap.check(THREE / "p1.bpf.c")
+    assert program.name == "p1"
+    assert verdict.accepted
+    flows = [(f.kind, str(f.source), str(f.field)) for f in verdict.flows]
+    assert ("move", "m1.ptr", "m2.ptr") in flows
+
+
+def test_the_life_of_an_object(rt: bpfheap.Runtime) -> None:
+    rt.load(THREE / "p2.bpf.c").programs["p2"].run()
+    (life,) = rt.allocators["ma"].objects()
+    assert len(life) == 2
+    assert "allocated from ma by p2 at" in life[0]
+    assert "stored into m1[0].ptr by p2 at" in life[1]
