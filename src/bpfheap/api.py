@@ -16,7 +16,7 @@ from bpfheap.lifetime import POLICIES, Policy
 from bpfheap.machine.model import ModelMachine
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Shape
-from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats, Context, Machine
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats, Context, KptrValue, Machine
 from bpfheap.runtime.system import System
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
@@ -405,9 +405,8 @@ class Map(Mapping[Any, Any]):
             return Map(self._runtime, self._runtime.system.specs[inner], inner, None)
         kptrs = self._machine.map_kptrs(self.id, raw_key)
         if not self._type.per_cpu:
-            return self._value(raw, kptrs)
-        stride = -(-self.spec.value_size // 8) * 8
-        return [self._value(raw[at : at + stride], ()) for at in range(0, len(raw), stride)]
+            return self._value(raw, kptrs, 0)
+        return [self._value(raw, kptrs, at) for at in range(0, len(raw), self._stride)]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.update(key, value)
@@ -450,8 +449,15 @@ class Map(Mapping[Any, Any]):
         spec = self.spec
         return pack(spec.btf, spec.key, key, spec.key_size, what=f"the key of {self.name}")
 
-    def _value(self, raw: bytes, kptrs: Any) -> Any:
-        return unpack(self.spec.btf, self.spec.value, raw, kptrs) if self.spec.value else raw
+    @property
+    def _stride(self) -> int:
+        """From one CPU's value to the next one's."""
+        return -(-self.spec.value_size // 8) * 8
+
+    def _value(self, raw: bytes, kptrs: tuple[KptrValue, ...], at: int) -> Any:
+        if self.spec.value:
+            return unpack(self.spec.btf, self.spec.value, raw, kptrs, at=at)
+        return raw[at : at + self.spec.value_size]
 
     def _raw(self, value: Any) -> bytes:
         spec, what = self.spec, f"the value of {self.name}"
@@ -461,9 +467,8 @@ class Map(Mapping[Any, Any]):
             return value.fd.to_bytes(4, "little")
         if not self._type.per_cpu or isinstance(value, bytes):
             return pack(spec.btf, spec.value, value, spec.value_size, what=what)
-        stride = -(-spec.value_size // 8) * 8
         return b"".join(
-            pack(spec.btf, spec.value, one, spec.value_size, what=what).ljust(stride, b"\0")
+            pack(spec.btf, spec.value, one, spec.value_size, what=what).ljust(self._stride, b"\0")
             for one in value
         )
 
