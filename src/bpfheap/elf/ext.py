@@ -26,7 +26,8 @@ _STALE = "compile the source again"
 
 def _path(text: str) -> str:
     """Relative paths start with the compilation directory, which is "."; and a path is one line."""
-    return "".join(c if c.isprintable() else "?" for c in text.removeprefix("./"))
+    path = text.removeprefix("./")
+    return path if path.isprintable() else "".join(c if c.isprintable() else "?" for c in path)
 
 
 @dataclass(frozen=True, slots=True)
