@@ -136,6 +136,13 @@ def test_loads_have_the_ends_of_their_types() -> None:
         pytest.param("add", 32, between(0, 8), const(-1), between(0, U32)._replace(
             s32_min=-1, s32_max=7), id="32 bits around zero are zero-extended"),
         pytest.param("add", 64, UNKNOWN_SCALAR, const(1), UNKNOWN_SCALAR, id="any may wrap"),
+        pytest.param("add", 64, between(S64_MAX - 1, S64_MAX + 1), const(1),
+                     between(S64_MAX, S64_MAX + 2), id="over the sign"),
+        pytest.param("sub", 64, between(S64_MAX, S64_MAX + 2), const(1),
+                     between(S64_MAX - 1, S64_MAX + 1), id="back over the sign"),
+        pytest.param("sub", 64, between(0, U32)._replace(s32_min=-128, s32_max=127), const(15),
+                     between(-15, U32 - 15)._replace(s32_min=-143, s32_max=112),
+                     id="the low halves know more"),
         pytest.param("sub", 64, between(0, 8), between(0, 8), between(-8, 8), id="distance"),
         pytest.param("sub", 64, const(64), between(1, 64), between(0, 63), id="rest"),
         pytest.param("neg", 64, between(1, 8), UNKNOWN_SCALAR, between(-8, -1), id="negate"),
@@ -143,6 +150,7 @@ def test_loads_have_the_ends_of_their_types() -> None:
         pytest.param("mul", 64, between(-2, 3), between(-5, 7), between(-15, 21), id="signs"),
         pytest.param("mul", 64, UNKNOWN_SCALAR, const(8), bits(0, U64 - 7), id="overflow"),
         pytest.param("or", 64, between(0, 7), const(8), between(8, 15), id="set a bit"),
+        pytest.param("or", 64, between(5, 6), between(0, 1), between(5, 7), id="not below either"),
         pytest.param("or", 64, between(0, 7), const(-8), between(-8, -1), id="set all others"),
         pytest.param("xor", 64, between(0, 7), const(7), between(0, 7), id="flip bits"),
         pytest.param("lsh", 64, between(0, 9), const(2), bits(0, 0x3C)._replace(
@@ -173,6 +181,12 @@ def test_sign_extension_by_two_shifts() -> None:
     high = alu("lsh", 64, start, const(32))
     assert (high.smin, high.smax) == (-3 << 32, 5 << 32)
     assert alu("arsh", 64, high, const(32)) == between(-3, 5)
+
+
+def test_unknown_results_are_the_one_unknown_scalar() -> None:
+    """Comparing states relies on that being fast."""
+    assert alu("add", 64, UNKNOWN_SCALAR, const(1)) is UNKNOWN_SCALAR
+    assert alu("xor", 64, UNKNOWN_SCALAR, between(0, 7)) is UNKNOWN_SCALAR
 
 
 @pytest.mark.parametrize(

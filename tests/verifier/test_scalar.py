@@ -136,6 +136,13 @@ def test_each_component_decides_membership_and_subset(component: str) -> None:
             id="the same in 32 bits",
         ),
         pytest.param(
+            raw(umax=U32, s32_min=-100, s32_max=10, u32_min=1 << 31),
+            Scalar(
+                Tnum(U32 - 127, 127), U32 - 99, U32, U32 - 99, U32, -100, -1, U32 - 99, U32
+            ),
+            id="the negative part in 32 bits",
+        ),
+        pytest.param(
             raw(umin=0x1_0000_000A, umax=0x1_0000_000F),
             Scalar(
                 Tnum(0x1_0000_0008, 7), 0x1_0000_000A, 0x1_0000_000F, 0x1_0000_000A, 0x1_0000_000F,
