@@ -1,0 +1,331 @@
+"""Memory by kind of pointer: one class each, with all obligations of its accesses.
+
+Sources: check_mem_access, check_mem_region_access, check_map_access, check_map_kptr_access,
+check_ctx_access, check_ptr_to_btf_access and check_helper_mem_access in kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from bpfheap.platform.maps import MapFlag
+from bpfheap.platform.programs import CtxField, CtxKind, ProgramType
+from bpfheap.verifier import hints, stack
+from bpfheap.verifier.arith import load_bounds
+from bpfheap.verifier.env import Env
+from bpfheap.verifier.layouts import Layout
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state import (
+    SCALAR,
+    UNINIT,
+    UNKNOWN,
+    Gone,
+    MapRef,
+    Object,
+    Reg,
+    RegKind,
+    State,
+    number,
+)
+
+_POINTER = 8
+
+
+class Memory:
+    """What a pointer of one kind may do. `n` is its register's number, `off` the instruction's
+    offset; all methods raise Reject. By default nothing is allowed."""
+
+    #: May a helper read or write through it?
+    for_calls = False
+    #: May an atomic operation go there?
+    atomic = True
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        """The register that a load gives."""
+        raise _invalid(n, reg)
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        """A store of `value`, whose register has been read already."""
+        raise _invalid(n, reg)
+
+    def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        """A helper reads, or with `write` writes, `size` bytes."""
+        raise _invalid(n, reg)
+
+
+def _invalid(n: int, reg: Reg) -> Reject:
+    return Reject(f"R{n} invalid mem access '{type_name(reg)}'", register=n)
+
+
+class Nowhere(Memory):
+    """A scalar, or what must not be looked into."""
+
+    def __init__(self, hint: str) -> None:
+        self._hint = hint
+
+    def _reject(self, n: int, reg: Reg) -> Reject:
+        error = _invalid(n, reg)
+        if reg.kind is SCALAR and reg.what is not None:
+            pointer, layout = reg.what
+            error.hint = hints.untagged(pointer, layout)
+        else:
+            error.hint = self._hint
+        return error
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        raise self._reject(n, reg)
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        raise self._reject(n, reg)
+
+
+class StackMemory(Memory):
+    """`reg.what` is the number of the frame."""
+
+    for_calls = True
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        stack.check_aligned(n, reg, off, size)
+        low, high = stack.bounds(n, reg, off, size, "read from")
+        frame = st.frames[reg.what]
+        _deepen(env, frame.subprog, low)
+        return stack.read(frame, low, high, size, sx)
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        stack.check_aligned(n, reg, off, size)
+        low, high = stack.bounds(n, reg, off, size, "write to")
+        frame = st.frames[reg.what]
+        _deepen(env, frame.subprog, low)
+        stack.write(st, frame, low, high, size, value)
+
+    def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        low, high = stack.bounds(n, reg, 0, size, "write to" if write else "read from")
+        frame = st.frames[reg.what]
+        _deepen(env, frame.subprog, low)
+        if write:
+            stack.clobber(frame, low, high + size)
+
+
+def _deepen(env: Env, subprog: int, low: int) -> None:
+    if -low > env.depth[subprog]:
+        env.depth[subprog] = -low
+
+
+class CtxMemory(Memory):
+    """What a context holds is the program type's to say."""
+
+    atomic = False
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        field = _ctx_field(env.type, n, reg, off, size, write=False)
+        if field is not None and field.kind is CtxKind.PACKET:
+            raise Reject(
+                f"packet access is not supported yet: {field.name} of struct "
+                f"{env.type.ctx_struct} is a pointer into the packet",
+                register=n,
+                hint="use the context's other fields",
+            )
+        return number(load_bounds(size * 8, sx))
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        _ctx_field(env.type, n, reg, off, size, write=True)
+
+
+def _ctx_field(
+    row: ProgramType, n: int, reg: Reg, off: int, size: int, *, write: bool
+) -> CtxField | None:
+    """The field that is accessed, None where any bytes may be."""
+    bounded = row.raw_ctx and row.ctx_writable
+    if not bounded and (reg.off or not reg.scalar.is_const or reg.scalar.const_value):
+        raise Reject(
+            f"dereference of modified ctx ptr R{n} off={reg.off} disallowed",
+            register=n,
+            hint="access the context's fields directly: ctx->field",
+        )
+    low, high = reg.off + off + reg.scalar.smin, reg.off + off + reg.scalar.smax
+    wrong = Reject(
+        f"invalid bpf_context access off={low} size={size}",
+        register=n,
+        hint=f"struct {row.ctx_struct} of {row.name} programs has no such "
+        f"{'writable ' if write else ''}field",
+    )
+    if row.raw_ctx:
+        mask = reg.scalar.tnum.mask
+        if low < 0 or high + size > row.ctx_size or (low | mask) & (size - 1):
+            raise wrong
+        if write and not row.ctx_writable:
+            raise wrong
+        return None
+    for field in row.fields:
+        if field.offset <= low and low + size <= field.offset + field.size:
+            narrow = size < field.size
+            if low & (size - 1) or (narrow and not field.narrow):
+                raise wrong
+            if write and (narrow or not field.writable):
+                raise wrong
+            return field
+    raise wrong
+
+
+class MapValueMemory(Memory):
+    """`reg.what` is the MapRef."""
+
+    for_calls = True
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        ref: MapRef = reg.what
+        low, high = _inside(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
+        _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
+        _no_kptr(ref.layout, n, low, high + size, "read")
+        if size == _POINTER and low == high:
+            pointer = ref.layout.plain.get(low)
+            if pointer is not None:
+                return UNKNOWN._replace(what=(pointer, ref.layout))
+        return number(load_bounds(size * 8, sx))
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        ref: MapRef = reg.what
+        low, high = _inside(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
+        _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
+        _no_kptr(ref.layout, n, low, high + size, "written")
+
+    def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        ref: MapRef = reg.what
+        low, high = _inside(ref.spec.value_size, "map value", "value_size", n, reg, 0, size)
+        if write:
+            _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
+        else:
+            _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
+        field = ref.layout.kptr_in(low, high + size)
+        if field is not None:
+            raise Reject(
+                f"R{n}: kptr {field.path} cannot be accessed indirectly by helper",
+                register=n,
+                hint="pass a copy without the pointer, from the stack",
+            )
+
+
+def _inside(
+    limit: int, what: str, limit_name: str, n: int, reg: Reg, off: int, size: int
+) -> tuple[int, int]:
+    """The first and the last offset at which an access of `size` bytes may start."""
+    scalar = reg.scalar
+    low = reg.off + off + scalar.smin
+    where = f"invalid access to {what}, {limit_name}={limit} off={{}} size={size}"
+    if scalar.is_const:
+        if low < 0 or low + size > limit:
+            raise Reject(
+                where.format(low), register=n, hint=f"the {what} has {limit} bytes, no more"
+            )
+        return low, low
+    if low < 0:
+        raise Reject(
+            f"R{n} min value is negative, {where.format(low)}",
+            register=n,
+            hint=hints.UNSIGNED,
+        )
+    if scalar.umax >= stack.MAX_VAR:
+        raise Reject(
+            f"R{n} unbounded memory access to {what}, {limit_name}={limit}",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    high = reg.off + off + scalar.umax
+    if high + size > limit:
+        raise Reject(
+            f"R{n} max value is outside of the allowed memory range: {where.format(high)}",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    return low, high
+
+
+def _may_access(ref: MapRef, n: int, low: int, size: int, forbidden: MapFlag, what: str) -> None:
+    write = forbidden is MapFlag.RDONLY_PROG
+    if ref.spec.flags & forbidden or (write and ref.spec.readonly):
+        raise Reject(
+            f"{what} map forbidden, value_size={ref.spec.value_size} off={low} size={size}",
+            register=n,
+            hint=f"{ref} is {'read' if write else 'write'}-only for programs",
+        )
+
+
+def _no_kptr(layout: Layout, n: int, start: int, end: int, done: str) -> None:
+    field = layout.kptr_in(start, end)
+    if field is not None:
+        raise Reject(
+            f"R{n}: kptr {field.path} is {done} by a plain instruction",
+            register=n,
+            hint=f"{hints.XCHG_ONLY}; {hints.TAKE_KPTR}" if done == "read" else hints.XCHG_ONLY,
+        )
+
+
+class ObjectMemory(Memory):
+    """`reg.what` is the Object. Its pointers are numbers to the program, its kptrs untouchable."""
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        low = self._check(n, reg, off, size, "read")
+        layout = reg.what.layout
+        pointer = layout.plain.get(low) if size == _POINTER else None
+        if pointer is not None:
+            return UNKNOWN._replace(what=(pointer, layout))
+        return number(load_bounds(size * 8, sx))
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        self._check(n, reg, off, size, "written")
+
+    @staticmethod
+    def _check(n: int, reg: Reg, off: int, size: int, done: str) -> int:
+        if not reg.scalar.is_const:
+            raise Reject(
+                f"R{n} is {type_name(reg)} invalid variable offset: off={reg.off}",
+                register=n,
+                hint=hints.CONST_OFFSET,
+            )
+        object_: Object = reg.what
+        layout = object_.layout
+        low, _ = _inside(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
+        _no_kptr(layout, n, low, low + size, done)
+        return low
+
+
+#: What may be done through each kind of pointer; UNINIT never gets here.
+MEMORY: dict[RegKind, Memory] = {
+    RegKind.SCALAR: Nowhere("this is a number, not a pointer that the verifier knows"),
+    RegKind.STACK: StackMemory(),
+    RegKind.CTX: CtxMemory(),
+    RegKind.MAP: Nowhere("look the element up: bpf_map_lookup_elem(&map, &key)"),
+    RegKind.MAP_VALUE: MapValueMemory(),
+    RegKind.OBJECT: ObjectMemory(),
+    RegKind.FUNC: Nowhere("a function can only be called"),
+}
+
+
+def readable(env: Env, st: State, n: int) -> Reg:
+    """The register, which must hold something (check_reg_arg with SRC_OP)."""
+    reg = st.regs[n]
+    if reg.kind is UNINIT:
+        gone: Gone | None = reg.what
+        if gone is None:
+            raise Reject(f"R{n} !read_ok: nothing was written to it", register=n, hint=hints.INIT)
+        raise Reject(
+            f"R{n} !read_ok: its {gone.type_name} was given away to {gone.call} "
+            f"({env.place(gone.insn)})",
+            register=n,
+            hint=hints.ONCE,
+        )
+    return reg
+
+
+def memory_of(n: int, reg: Reg) -> Memory:
+    """What may be done through the pointer; one that may be NULL allows nothing."""
+    if reg.or_null:
+        raise Reject(
+            f"R{n} invalid mem access '{type_name(reg)}'", register=n, hint=hints.CHECK_NULL
+        )
+    return MEMORY[reg.kind]
+
+
+def type_name(reg: Reg) -> str:
+    """The log's word for a register's type (reg_type_str)."""
+    if reg.kind is RegKind.OBJECT:
+        return f"ptr_{'or_null_' if reg.or_null else ''}{reg.what.layout.name}"
+    return f"{reg.kind.value}{'_or_null' if reg.or_null else ''}"

@@ -1,0 +1,368 @@
+"""Calls of helpers and kfuncs: one checker for each kind of argument, one builder for each kind
+of result; the rows of platform/calls.py say which.
+
+Sources: check_helper_call, check_func_arg, check_reg_type, check_mem_size_reg,
+check_map_func_compatibility and check_kfunc_call in kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bpfheap.btf.identity import why_different
+from bpfheap.isa import Kind
+from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call, Ret
+from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
+from bpfheap.spec import RefKind
+from bpfheap.verifier import hints, stack
+from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
+from bpfheap.verifier.env import Env
+from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
+from bpfheap.verifier.layouts import Layout
+from bpfheap.verifier.ownership import Kptr, acquire, check_owned, exchange, free, kptr_at
+from bpfheap.verifier.program import Step
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state import (
+    NOTHING,
+    SCALAR,
+    UNKNOWN,
+    ZERO_OFFSET,
+    MapRef,
+    Object,
+    Reg,
+    RegKind,
+    State,
+    is_null,
+)
+
+#: A helper that only per-CPU maps have, and the argument that tells it from a plain lookup.
+_PER_CPU_LOOKUP = "bpf_map_lookup_percpu_elem"
+
+
+class Meta:
+    """What the arguments checked so far say (struct bpf_call_arg_meta)."""
+
+    __slots__ = ("call", "given", "given_register", "key", "kptr", "layout", "map", "slot")
+
+    def __init__(self, call: Call, slot: int) -> None:
+        self.call = call
+        self.slot = slot
+        self.map: MapRef | None = None
+        self.key: int | None = None
+        self.kptr: Kptr | None = None
+        self.given: Reg | None = None
+        self.given_register = 0
+        self.layout: Layout | None = None
+
+    def map_of(self, n: int) -> MapRef:
+        if self.map is None:
+            raise Reject(f"{self.call.name} has no map to tell the size of R{n}", register=n)
+        return self.map
+
+
+Checker = Callable[[Env, State, int, Reg, Meta], None]
+
+
+def _expected(n: int, reg: Reg, expected: str, hint: str | None = None) -> Reject:
+    if hint is None and reg.or_null:
+        hint = hints.CHECK_NULL
+    return Reject(f"R{n} type={type_name(reg)} expected={expected}", register=n, hint=hint)
+
+
+def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    pass
+
+
+def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind is not SCALAR:
+        raise _expected(n, reg, "scalar", "pass a number")
+
+
+def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if not is_null(reg):
+        raise _expected(n, reg, "0", "this argument has no meaning yet: pass 0")
+
+
+def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind is not RegKind.MAP or reg.or_null:
+        raise _expected(n, reg, "map_ptr")
+    ref: MapRef = reg.what
+    row = _map_type(ref, n)
+    call = meta.call
+    op = call.map_op
+    wrong_cpu = call.name == _PER_CPU_LOOKUP and not row.per_cpu
+    if (op is not None and op not in row.ops) or wrong_cpu:
+        raise Reject(
+            f"cannot pass map_type {row.number} ({row.name}) into func {_title(call)}",
+            register=n,
+            hint=f"{ref} is a map of type {row.c_name}",
+        )
+    if op in ("update", "delete") and ref.spec.flags & MapFlag.RDONLY_PROG:
+        raise Reject(f"write into map forbidden: {ref} is read-only for programs", register=n)
+    if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
+        raise Reject(f"read from map forbidden: {ref} is write-only for programs", register=n)
+    meta.map = ref
+
+
+def _map_type(ref: MapRef, n: int) -> MapType:
+    row = BY_NUMBER.get(ref.spec.type)
+    if row is None:
+        known = ", ".join(t.name for t in BY_NUMBER.values())
+        raise Reject(
+            f"map {ref.name} has unknown type {ref.spec.type}", register=n, hint=f"known: {known}"
+        )
+    return row
+
+
+def _title(call: Call) -> str:
+    return call.name if call.number is None else f"{call.name}#{call.number}"
+
+
+def _allocator(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    _map(env, st, n, reg, meta)
+    if reg.what.holder is Holder.INNER:
+        raise Reject(
+            f"R{n} is an allocator looked up in {reg.what.name}: which one is not known",
+            register=n,
+            hint="name the allocator itself: bpf_mem_alloc(&ma, ...)",
+        )
+
+
+def _memory(env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+    """check_helper_mem_access."""
+    if not MEMORY[reg.kind].for_calls or reg.or_null:
+        hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
+        raise _expected(n, reg, "fp, map_value", hint)
+    memory_of(n, reg).pass_on(env, st, n, reg, size, write)
+
+
+def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    ref = meta.map_of(n)
+    _memory(env, st, n, reg, ref.spec.key_size, write=False)
+    if reg.kind is RegKind.STACK and ref.spec.key_size == 4 and reg.scalar.is_const:
+        at = reg.off + reg.scalar.smin
+        meta.key = stack.constant(st.frames[reg.what], at, 4)
+
+
+def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    _memory(env, st, n, reg, meta.map_of(n).spec.value_size, write=False)
+
+
+def _sized(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """Memory whose length is the next argument; checked there."""
+
+
+def _size(zero_allowed: bool) -> Checker:
+    def check(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+        _scalar(env, st, n, reg, meta)
+        scalar = reg.scalar
+        if scalar.smin < 0:
+            raise Reject(
+                f"R{n} min value is negative, either use unsigned or 'var &= const'",
+                register=n,
+                hint=hints.CHECK_SIZE,
+            )
+        if scalar.umax >= stack.MAX_VAR:
+            raise Reject(
+                f"R{n} unbounded memory access, use 'var &= const' or 'if (var < const)'",
+                register=n,
+                hint=hints.CHECK_SIZE,
+            )
+        if scalar.umin == 0 and not zero_allowed:
+            raise Reject(
+                f"R{n} invalid zero-sized read: u64=[{scalar.umin},{scalar.umax}]",
+                register=n,
+                hint="check that the size is not 0",
+            )
+        memory = st.regs[n - 1]
+        arg = meta.call.args[n - 2]
+        if is_null(memory) and (arg is Arg.MEM_OR_NULL or zero_allowed) and scalar.umax == 0:
+            return
+        _memory(env, st, n - 1, memory, scalar.umax, arg is Arg.UNINIT_MEM)
+
+    return check
+
+
+def _ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind is not RegKind.CTX or reg.off or not reg.scalar.is_const:
+        raise _expected(n, reg, "ctx", "pass the program's own context, unchanged")
+
+
+def _kptr_field(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    meta.kptr = kptr_at(n, reg)
+
+
+def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    check_owned(n, reg, call=meta.call.name, or_null=False)
+    meta.given, meta.given_register = reg, n
+
+
+def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if not is_null(reg):
+        check_owned(n, reg, call=meta.call.name, or_null=True)
+    meta.given, meta.given_register = reg, n
+
+
+def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind is not SCALAR or not reg.scalar.is_const:
+        raise Reject(
+            f"R{n} must be a known constant: the id of a type",
+            register=n,
+            hint="write type_id_local(struct ...) in the call",
+        )
+    btf = env.spec.btf
+    layout = env.layouts.of_struct(btf, reg.scalar.const_value, register=n)
+    ref = meta.map
+    if ref is not None and ref.spec.value:
+        why = why_different(
+            ref.spec.btf,
+            ref.spec.value,
+            btf,
+            layout.type_id,
+            strict=env.options.strict_identity,
+        )
+        if why is not None:
+            raise Reject(
+                f"allocator {ref.name} makes {ref.spec.btf.c_name(ref.spec.value)} only, "
+                f"not {layout}: {why}",
+                register=n,
+                hint=f"ask for {ref.spec.btf.c_name(ref.spec.value)}, or leave out the "
+                "allocator's value type",
+            )
+    meta.layout = layout
+
+
+def _callback(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind is not RegKind.FUNC:
+        raise _expected(n, reg, "func", "pass the name of a static function")
+
+
+def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind is not RegKind.STACK and not is_null(reg):
+        raise _expected(n, reg, "fp or NULL", "pass the address of a local variable")
+
+
+#: Arguments that are not looked at, and so need not be initialised.
+UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
+
+ARGUMENTS: dict[Arg, Checker] = {
+    Arg.ANYTHING: _anything,
+    Arg.SCALAR: _scalar,
+    Arg.CONST_SIZE: _size(zero_allowed=False),
+    Arg.CONST_SIZE_OR_ZERO: _size(zero_allowed=True),
+    Arg.MAP: _map,
+    Arg.MAP_KEY: _map_key,
+    Arg.MAP_VALUE: _map_value,
+    Arg.MEM: _sized,
+    Arg.MEM_OR_NULL: _sized,
+    Arg.UNINIT_MEM: _sized,
+    Arg.CTX: _ctx,
+    Arg.KPTR_FIELD: _kptr_field,
+    Arg.OWNED_OR_NULL: _owned_or_null,
+    Arg.OWNED: _owned,
+    Arg.ALLOCATOR: _allocator,
+    Arg.TYPE_ID: _type_id,
+    Arg.CALLBACK: _callback,
+    Arg.CALLBACK_CTX: _callback_ctx,
+    Arg.ZERO: _zero,
+    Arg.UNCHECKED: _anything,
+    Arg.UNUSED: _anything,
+}
+
+
+def _integer(env: Env, st: State, meta: Meta) -> Reg:
+    return UNKNOWN
+
+
+def _void(env: Env, st: State, meta: Meta) -> Reg:
+    """Nothing comes back; an object that was given is freed."""
+    if meta.given is not None:
+        free(env, st, meta.given, meta.slot, meta.call.name)
+    return NOTHING
+
+
+def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
+    ref = meta.map_of(0)
+    row = _map_type(ref, 1)
+    if row.outer:
+        return Reg(RegKind.MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)
+    # A constant key of an array is there or not: no check for NULL is needed
+    # (can_elide_value_nullness).
+    present = (
+        meta.call.map_op == "lookup"
+        and meta.call.name != _PER_CPU_LOOKUP
+        and row.shape is Shape.ARRAY
+        and meta.key is not None
+        and meta.key < ref.spec.max_entries
+    )
+    if present:
+        return Reg(RegKind.MAP_VALUE, ZERO_OFFSET, what=ref)
+    return Reg(RegKind.MAP_VALUE, ZERO_OFFSET, id=env.new_id(), what=ref, or_null=True)
+
+
+def _kptr_or_null(env: Env, st: State, meta: Meta) -> Reg:
+    kptr, given = meta.kptr, meta.given
+    assert kptr is not None
+    assert given is not None
+    return exchange(env, st, kptr, meta.given_register, given, meta.slot, meta.call.name)
+
+
+def _new_or_null(env: Env, st: State, meta: Meta) -> Reg:
+    assert meta.layout is not None
+    origin = GLOBAL_ALLOCATOR if meta.map is None else meta.map.name
+    env.flow(FlowKind.ALLOC, origin, None, meta.slot)
+    return acquire(env, st, Object(meta.layout, origin), meta.slot)
+
+
+RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
+    Ret.INTEGER: _integer,
+    Ret.VOID: _void,
+    Ret.MAP_VALUE_OR_NULL: _value_or_null,
+    Ret.KPTR_OR_NULL: _kptr_or_null,
+    Ret.NEW_OR_NULL: _new_or_null,
+}
+
+
+def call_outside(env: Env, st: State, step: Step) -> int:
+    """A helper or kfunc. Raises Reject."""
+    call = _row(env, step)
+    if call.callback:
+        raise Reject(f"{_title(call)}: callbacks are not verified yet", hint=hints.NO_CALLBACKS)
+    if call.sleepable and not env.sleepable:
+        raise Reject(
+            f"program must be sleepable to call sleepable {call.name}",
+            hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
+        )
+    meta = Meta(call, step.slot)
+    for n, arg in enumerate(call.args, 1):
+        if arg not in UNREAD:
+            ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
+    result = RESULTS[call.ret](env, st, meta)
+    regs = st.regs
+    regs[0] = result
+    for n in range(1, 6):
+        regs[n] = _clobbered(regs[n])
+    return step.next
+
+
+def _clobbered(reg: Reg) -> Reg:
+    """r1 to r5 after a call; where an object went stays known, for the error's sake."""
+    return reg if reg.kind is RegKind.UNINIT else NOTHING
+
+
+def _row(env: Env, step: Step) -> Call:
+    if step.kind is Kind.CALL_HELPER:
+        row = HELPER_BY_NUMBER.get(step.imm)
+        if row is None:
+            known = ", ".join(_title(c) for c in HELPER_BY_NUMBER.values())
+            raise Reject(f"unknown helper #{step.imm}", hint=f"known are {known}")
+        return row
+    ref = env.spec.refs.get(step.slot)
+    name = ref.name if ref is not None and ref.kind is RefKind.KFUNC else f"#{step.imm}"
+    row = KFUNC_BY_NAME.get(name)
+    if row is None:
+        raise Reject(
+            f"unknown kfunc {name}: no machine offers it",
+            hint=f"known are {', '.join(KFUNC_BY_NAME)}",
+        )
+    return row

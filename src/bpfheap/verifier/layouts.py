@@ -1,0 +1,88 @@
+"""What the verifier needs to know of a type: its size, its kptr fields, its untagged pointers."""
+
+from __future__ import annotations
+
+from bpfheap.btf import Btf, KptrField, PlainPointer, Struct, kptr_fields, plain_pointers
+from bpfheap.errors import BtfError
+from bpfheap.verifier.reject import Reject
+
+KPTR_SIZE = 8
+
+
+class Layout:
+    """A struct, map value or data section; compared by identity (see Layouts)."""
+
+    __slots__ = ("btf", "kptrs", "name", "plain", "size", "type_id")
+
+    def __init__(
+        self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
+        plain: dict[int, PlainPointer],
+    ) -> None:  # fmt: skip
+        self.btf = btf
+        self.type_id = type_id
+        self.name = _name(btf, type_id)
+        self.size = size
+        self.kptrs = kptrs
+        self.plain = plain
+
+    def __str__(self) -> str:
+        return f"struct {self.name}"
+
+    def kptr_in(self, start: int, end: int) -> KptrField | None:
+        """The first kptr field that has a byte in [start, end)."""
+        for offset, field in self.kptrs.items():
+            if start < offset + KPTR_SIZE and offset < end:
+                return field
+        return None
+
+
+def _name(btf: Btf, type_id: int) -> str:
+    kind = btf[type_id]
+    return getattr(kind, "name", "") or "(anonymous)"
+
+
+class Layouts:
+    """The layouts of one verification; the same type gives the same instance."""
+
+    def __init__(self) -> None:
+        # The BTF is kept beside its layout, so that its id() stays its own.
+        self._known: dict[tuple[int, int, int | None], Layout] = {}
+
+    def of(self, btf: Btf, type_id: int, size: int | None = None) -> Layout:
+        """`size` is that of a map value, which a type may only fill in part; type 0 has no fields.
+
+        Raises Reject for kptrs that cannot be (BtfError's words).
+        """
+        type_id = btf.resolve(type_id)
+        key = (id(btf), type_id, size)
+        found = self._known.get(key)
+        if found is None:
+            try:
+                kptrs = kptr_fields(btf, type_id) if type_id else ()
+                plain = plain_pointers(btf, type_id) if type_id else ()
+                if size is None:
+                    size = btf.size_of(type_id)
+            except BtfError as error:
+                raise Reject(error.message, hint=error.hint) from None
+            found = Layout(
+                btf, type_id, size, {f.offset: f for f in kptrs}, {p.offset: p for p in plain}
+            )
+            self._known[key] = found
+        return found
+
+    def of_struct(self, btf: Btf, type_id: int, *, register: int) -> Layout:
+        """The layout of the struct that a program names by its id. Raises Reject."""
+        if not 0 < type_id < len(btf):
+            raise Reject(
+                f"local type id {type_id} is not in the program's BTF",
+                register=register,
+                hint="write type_id_local(struct ...) and compile with -g",
+            )
+        layout_id = btf.resolve(type_id)
+        if not isinstance(btf[layout_id], Struct):
+            raise Reject(
+                f"type id {type_id} ({btf.c_name(type_id)}) must be of a struct",
+                register=register,
+                hint="objects are structs: put the value into one",
+            )
+        return self.of(btf, layout_id)

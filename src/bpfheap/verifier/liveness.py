@@ -1,0 +1,270 @@
+"""What the rest of a function depends on, computed backwards once before the walk.
+
+Two states at one slot need to be compared only in what is read later (live), and scalars only
+where their values decide something (exact): an address, a branch, an argument of a call. A
+scalar that is only stored, returned or added up cannot make a program unsafe. The kernel finds
+the first statically too (compute_live_registers), the second by backtracking
+(mark_chain_precision).
+
+A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at offset -8 * (i + 1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bpfheap.isa import Kind
+from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call
+from bpfheap.spec import ProgramSpec, SubprogSpec
+
+if TYPE_CHECKING:
+    from bpfheap.verifier.program import Program, Step
+
+FIRST_SLOT = 11
+_SLOTS = 64
+ALL_STACK = ((1 << _SLOTS) - 1) << FIRST_SLOT
+_ARGS = 0b111110
+_CLOBBERED = 0b111111
+_FP = 10
+# Arguments whose value decides nothing, and those not even looked at.
+_ANY_VALUE = frozenset({Arg.ANYTHING, Arg.UNCHECKED, Arg.UNUSED})
+_UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
+
+
+class Demand(NamedTuple):
+    """`exact` is within `live`."""
+
+    live: int
+    exact: int
+
+
+def slot_bit(offset: int) -> int:
+    """The bit of the stack slot that the byte at `offset` (-512 to -1) is in."""
+    return 1 << (FIRST_SLOT + (-offset - 1) // 8)
+
+
+def demands(program: Program, spec: ProgramSpec) -> list[Demand]:
+    """For each slot, before it runs. The second half of a wide instruction has none."""
+    found = [Demand(0, 0)] * len(program.steps)
+    for index in program.call_order:
+        _Function(program, spec, index, found).solve()
+    return found
+
+
+class _Function:
+    """One function; those it calls are done already."""
+
+    def __init__(
+        self, program: Program, spec: ProgramSpec, index: int, found: list[Demand]
+    ) -> None:
+        self.program = program
+        self.spec = spec
+        self.sub: SubprogSpec = program.subprogs[index]
+        self.found = found
+        self.is_main = index == 0
+        self.steps = list(program.within(self.sub))
+        self.escapes = False
+        self.bases = self._stack_pointers()
+
+    def solve(self) -> None:
+        before: dict[int, list[int]] = {}
+        for step in self.steps:
+            for after in self.program.successors(step):
+                before.setdefault(after, []).append(step.slot)
+        todo = [step.slot for step in self.steps]
+        waiting = set(todo)
+        done: set[int] = set()
+        while todo:
+            slot = todo.pop()
+            waiting.discard(slot)
+            step = self.program.at(slot)
+            live = exact = 0
+            for after in self.program.successors(step):
+                demand = self.found[after]
+                live |= demand.live
+                exact |= demand.exact
+            if self.escapes:
+                live |= ALL_STACK
+                exact |= ALL_STACK
+            new = Demand(*self._before(step, live, exact))
+            if new != self.found[slot] or slot not in done:
+                done.add(slot)
+                self.found[slot] = new
+                for at in before.get(slot, ()):
+                    if at not in waiting:
+                        waiting.add(at)
+                        todo.append(at)
+
+    def _before(self, step: Step, live: int, exact: int) -> tuple[int, int]:
+        """The demand before a step from that after it."""
+        dst, src = 1 << step.dst, 1 << step.src
+        match step.kind:
+            case Kind.ALU | Kind.NEG | Kind.END | Kind.MOV | Kind.LDDW:
+                wanted = bool(exact & dst)
+                if step.kind in (Kind.MOV, Kind.LDDW):
+                    live &= ~dst
+                    exact &= ~dst
+                else:
+                    live |= dst
+                if step.op.reg:
+                    live |= src
+                    # `dst` stays exact if it was; the operand becomes so.
+                    exact |= src if wanted else 0
+            case Kind.JCOND:
+                used = dst | (src if step.op.reg else 0)
+                live |= used
+                exact |= used
+            case Kind.EXIT:
+                # What the caller does with a result is not known here.
+                live, exact = 1, 0 if self.is_main else 1
+            case Kind.LOAD:
+                live, exact = self._load(step, live, exact)
+            case Kind.STORE_IMM | Kind.STORE_REG:
+                live, exact = self._store(step, live, exact)
+            case Kind.ATOMIC:
+                live, exact = self._atomic(step, live, exact)
+            case Kind.CALL_HELPER | Kind.CALL_KFUNC:
+                live, exact = self._call(step, live, exact)
+            case Kind.CALL_LOCAL:
+                callee = self.found[step.target]
+                live = live & ~_CLOBBERED | callee.live & _ARGS
+                exact = exact & ~_CLOBBERED | callee.exact & _ARGS
+            case Kind.CALL_REG | Kind.LEGACY:
+                live = exact = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK
+        return live, exact
+
+    def _load(self, step: Step, live: int, exact: int) -> tuple[int, int]:
+        dst, src = 1 << step.dst, 1 << step.src
+        wanted = bool(exact & dst)
+        live = live & ~dst | src
+        exact = exact & ~dst | src
+        slots = self._slots(step.slot, step.src, step.off, step.op.size)
+        return live | slots, exact | (slots if wanted else 0)
+
+    def _store(self, step: Step, live: int, exact: int) -> tuple[int, int]:
+        dst = 1 << step.dst
+        slots = self._slots(step.slot, step.dst, step.off, step.op.size)
+        # Out of sight there may be a stack: the caller's, or this one's by an address stored.
+        hidden = not slots and (not self.is_main or self.escapes)
+        wanted = hidden or bool(exact & slots)
+        if step.op.size == 8 and slots and not slots & slots - 1:
+            live &= ~slots
+            exact &= ~slots
+        live |= dst
+        exact |= dst
+        if step.kind is Kind.STORE_REG:
+            live |= 1 << step.src
+            exact |= 1 << step.src if wanted else 0
+        return live, exact
+
+    def _atomic(self, step: Step, live: int, exact: int) -> tuple[int, int]:
+        slots = self._slots(step.slot, step.dst, step.off, step.op.size)
+        used = 1 << step.dst | 1 << step.src | (1 if step.name == "cmpxchg" else 0)
+        return live | used | slots, exact | used | slots
+
+    def _call(self, step: Step, live: int, exact: int) -> tuple[int, int]:
+        live &= ~_CLOBBERED
+        exact &= ~_CLOBBERED
+        row = self._row(step)
+        if row is None:
+            return live | _ARGS | ALL_STACK, exact | _ARGS | ALL_STACK
+        for n, arg in enumerate(row.args, 1):
+            if arg in _UNREAD:
+                continue
+            live |= 1 << n
+            if arg in _ANY_VALUE:
+                continue
+            exact |= 1 << n
+            base = self.bases[step.slot].get(n)
+            if base is not None:
+                # How much of it the call reads depends on other arguments: all that is above.
+                slots = _range(base[0], -1) if base else ALL_STACK
+                live |= slots
+                exact |= slots
+        return live, exact
+
+    def _row(self, step: Step) -> Call | None:
+        if step.kind is Kind.CALL_HELPER:
+            return HELPER_BY_NUMBER.get(step.imm)
+        ref = self.spec.refs.get(step.slot)
+        return None if ref is None else KFUNC_BY_NAME.get(ref.name)
+
+    # -- which registers point into the stack
+
+    def _slots(self, slot: int, register: int, off: int, size: int) -> int:
+        """The stack slots that an access through `register` may touch; 0 if it is elsewhere."""
+        base = self.bases[slot].get(register)
+        if base is None:
+            return 0
+        if not base:
+            return ALL_STACK
+        return _range(base[0] + off, base[0] + off + size - 1)
+
+    def _stack_pointers(self) -> dict[int, dict[int, tuple[int, ...]]]:
+        """Per slot, the registers that hold an address of this function's stack: (offset,), or ()
+        where it is not known. Notes in `escapes` whether such an address gets out of sight."""
+        at: dict[int, dict[int, tuple[int, ...]]] = {self.sub.start: {_FP: (0,)}}
+        todo = [self.sub.start]
+        while todo:
+            slot = todo.pop()
+            step = self.program.at(slot)
+            after = self._pointers_after(step, at[slot])
+            for target in self.program.successors(step):
+                old = at.get(target)
+                new = after if old is None else _join(old, after)
+                if new != old:
+                    at[target] = new
+                    todo.append(target)
+        for step in self.steps:
+            at.setdefault(step.slot, {_FP: (0,)})
+        return at
+
+    def _pointers_after(
+        self, step: Step, before: dict[int, tuple[int, ...]]
+    ) -> dict[int, tuple[int, ...]]:
+        after = dict(before)
+        match step.kind:
+            case Kind.MOV if step.op.reg and step.src in before:
+                after[step.dst] = before[step.src] if step.width == 64 and not step.op.sx else ()
+            case Kind.ALU:
+                if step.dst in before or (step.op.reg and step.src in before):
+                    base = before.get(step.dst)
+                    known = base and not step.op.reg and step.name == "add" and step.width == 64
+                    after[step.dst] = (base[0] + step.imm,) if base and known else ()
+            case Kind.NEG | Kind.END:
+                if step.dst in before:
+                    after[step.dst] = ()
+            case Kind.MOV | Kind.LDDW | Kind.LOAD:
+                after.pop(step.dst, None)
+            case Kind.STORE_REG:
+                if step.src in before:
+                    self.escapes = True
+            case Kind.ATOMIC:
+                if step.src in before:
+                    self.escapes = True
+                if step.op.fetch:
+                    after.pop(0 if step.name == "cmpxchg" else step.src, None)
+            case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
+                if step.kind is Kind.CALL_LOCAL and any(n in before for n in range(1, 6)):
+                    self.escapes = True
+                for n in range(6):
+                    after.pop(n, None)
+        return after
+
+
+def _join(
+    a: dict[int, tuple[int, ...]], b: dict[int, tuple[int, ...]]
+) -> dict[int, tuple[int, ...]]:
+    """Either may be the case: what one alone knows to be a stack address may be anything."""
+    if a == b:
+        return a
+    return {n: a[n] if a.get(n) == b.get(n) else () for n in a.keys() | b.keys()}
+
+
+def _range(low: int, high: int) -> int:
+    """The slots with a byte from offset `low` to `high`, as far as they are in the stack."""
+    low, high = max(low, -8 * _SLOTS), min(high, -1)
+    slots = 0
+    for offset in range(low & ~7, high + 1, 8):
+        slots |= slot_bit(offset)
+    return slots

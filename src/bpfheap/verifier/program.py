@@ -1,0 +1,245 @@
+"""A program made ready for the walk: one Step per instruction, and what holds on every path.
+
+Sources: check_subprogs, check_cfg and the checks of check_alu_op that need no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
+from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
+from bpfheap.verifier.liveness import Demand, demands
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.scalar import const
+from bpfheap.verifier.state import FP, Reg, number
+
+_SHIFTS = frozenset({"lsh", "rsh", "arsh"})
+_DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
+_WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
+
+
+class Step:
+    """One instruction. `operand` is its immediate as a register; `target` the slot that it jumps
+    to or calls, -1 if none; `run` is set by the walk. At a `join` paths may meet."""
+
+    __slots__ = (
+        "dst", "imm", "join", "kind", "name", "next", "off", "op", "operand", "run", "slot",
+        "src", "target", "width",
+    )  # fmt: skip
+
+    def __init__(self, slot: int, insn: Insn, op: Op) -> None:
+        self.slot = slot
+        self.op = op
+        self.kind = op.kind
+        self.name = op.name
+        self.width = op.width
+        self.dst = insn.dst
+        self.src = insn.src
+        self.off = insn.off
+        self.imm = insn.imm
+        self.operand: Reg = number(const(insn.imm))
+        self.next = slot + op.slots
+        self.target = -1
+        self.join = False
+        self.run: Any = None
+        if op.kind in (Kind.JCOND, Kind.JA):
+            far = op.kind is Kind.JA and op.width == 32
+            self.target = slot + 1 + (insn.imm if far else insn.off)
+        elif op.kind is Kind.CALL_LOCAL:
+            self.target = slot + 1 + insn.imm
+        if op.name == "lddw":
+            self.operand = number(const(insn.imm))
+
+    @property
+    def writes(self) -> int | None:
+        """The register that it writes, besides those of a call."""
+        if self.kind in _WRITES_DST:
+            return self.dst
+        if self.kind is Kind.ATOMIC and self.op.fetch:
+            return 0 if self.name == "cmpxchg" else self.src
+        return None
+
+
+class Program:
+    """`steps` is by slot, None at the second half of a wide instruction; `subprogs` by number,
+    0 the entry; `demand` says, for each slot, what the rest of its function depends on."""
+
+    def __init__(self, spec: ProgramSpec) -> None:
+        """Raises InsnError for what is no program, Reject for what can never be right."""
+        check_structure(spec.insns, frozenset(s for s, r in spec.refs.items()
+                                              if r.kind is not RefKind.FUNC))  # fmt: skip
+        self.steps: list[Step | None] = [None] * len(spec.insns)
+        slot = 0
+        while slot < len(spec.insns):
+            insn = spec.insns[slot]
+            step = Step(slot, insn, op_of(insn, slot))
+            if step.kind is Kind.LDDW and slot not in spec.refs:
+                high = spec.insns[slot + 1].imm & 0xFFFFFFFF
+                step.operand = number(const(high << 32 | insn.imm & 0xFFFFFFFF))
+            _check(step)
+            self.steps[slot] = step
+            slot = step.next
+        self.subprogs = _subprogs(spec, self)
+        self.starts = {sub.start: i for i, sub in enumerate(self.subprogs)}
+        self.call_order = _call_order(self)
+        self._check_reachable(spec)
+        for step in self:
+            if step.kind in (Kind.JCOND, Kind.JA):
+                self.at(step.target).join = True
+            elif step.kind is Kind.CALL_LOCAL:
+                self.at(step.next).join = True
+        self.demand: list[Demand] = demands(self, spec)
+
+    def __iter__(self) -> Iterator[Step]:
+        return (step for step in self.steps if step is not None)
+
+    def at(self, slot: int) -> Step:
+        step = self.steps[slot]
+        assert step is not None, f"slot {slot} is the second half of a wide instruction"
+        return step
+
+    def within(self, sub: SubprogSpec) -> Iterator[Step]:
+        """The instructions of one subprogram."""
+        return (step for step in self.steps[sub.start : sub.end] if step is not None)
+
+    def successors(self, step: Step) -> tuple[int, ...]:
+        """The slots that may run next in the same function."""
+        match step.kind:
+            case Kind.EXIT:
+                return ()
+            case Kind.JA:
+                return (step.target,)
+            case Kind.JCOND:
+                return (step.next, step.target)
+        return (step.next,)
+
+    def _check_reachable(self, spec: ProgramSpec) -> None:
+        """check_cfg: each instruction can be reached."""
+        seen: set[int] = set()
+        todo = [0]
+        while todo:
+            slot = todo.pop()
+            if slot in seen:
+                continue
+            seen.add(slot)
+            step = self.at(slot)
+            todo += self.successors(step)
+            if step.kind is Kind.CALL_LOCAL:
+                todo.append(step.target)
+            ref = spec.refs.get(slot)
+            if ref is not None and ref.kind is RefKind.FUNC and ref.target in self.starts:
+                todo.append(ref.target)
+        for step in self:
+            if step.slot not in seen:
+                raise Reject(
+                    f"unreachable insn {step.slot}",
+                    insn=step.slot,
+                    hint="no path leads here: remove it",
+                )
+
+
+def _check(step: Step) -> None:
+    """What is wrong whatever the state."""
+    if step.writes == FP:
+        raise Reject(
+            "frame pointer is read only", register=FP, insn=step.slot, hint="copy r10 first"
+        )
+    if step.kind is Kind.ALU and not step.op.reg:
+        if step.name in _DIVISIONS and step.imm == 0:
+            raise Reject("div by zero", register=step.dst, insn=step.slot, hint="divide by another")
+        if step.name in _SHIFTS and not 0 <= step.imm < step.width:
+            raise Reject(
+                f"invalid shift {step.imm}",
+                register=step.dst,
+                insn=step.slot,
+                hint=f"shift by 0 to {step.width - 1}",
+            )
+
+
+def _subprogs(spec: ProgramSpec, program: Program) -> tuple[SubprogSpec, ...]:
+    """Those of the spec, or, where it names not all that are called, by the calls."""
+    named = {sub.start: sub for sub in spec.subprogs}
+    starts = {0, *named}
+    starts |= {step.target for step in program if step.kind is Kind.CALL_LOCAL}
+    starts |= {
+        r.target
+        for r in spec.refs.values()
+        if r.kind is RefKind.FUNC and 0 <= r.target < len(spec.insns)
+        and program.steps[r.target] is not None
+    }  # fmt: skip
+    ordered = sorted(starts)
+    bounds = [*ordered, len(spec.insns)]
+    return tuple(
+        SubprogSpec(
+            named[start].name if start in named else f"func#{i}",
+            start,
+            bounds[i + 1],
+            named[start].func_id if start in named else 0,
+            named[start].is_global if start in named else False,
+        )
+        for i, start in enumerate(ordered)
+    )
+
+
+def _call_order(program: Program) -> list[int]:
+    """Subprograms, callees before callers. Raises Reject for recursion (check_max_stack_depth)."""
+    calls: list[list[Step]] = [
+        [step for step in program.within(sub) if step.kind is Kind.CALL_LOCAL]
+        for sub in program.subprogs
+    ]
+    order: list[int] = []
+    done: set[int] = set()
+    for root in range(len(program.subprogs)):
+        if root in done:
+            continue
+        # (subprogram, its calls yet to be followed); the path is what is on the stack.
+        path = [(root, iter(calls[root]))]
+        on_path = {root}
+        while path:
+            at, rest = path[-1]
+            call = next(rest, None)
+            if call is None:
+                path.pop()
+                on_path.discard(at)
+                done.add(at)
+                order.append(at)
+                continue
+            callee = program.starts[call.target]
+            if callee in on_path:
+                raise Reject(
+                    f"recursive call from {program.subprogs[at].name}() to "
+                    f"{program.subprogs[callee].name}()",
+                    insn=call.slot,
+                    hint="use a bounded loop",
+                )
+            if callee not in done:
+                path.append((callee, iter(calls[callee])))
+                on_path.add(callee)
+    return order
+
+
+def stack_chains(program: Program, depth: list[int]) -> None:
+    """The frames that can be alive together must fit into the stack (check_max_stack_depth).
+
+    `depth` is by subprogram, in bytes. Raises Reject.
+    """
+    # Deepest chain below and including each subprogram, callees first.
+    total = [0] * len(depth)
+    frames = [0] * len(depth)
+    for at in program.call_order:
+        callees = {
+            program.starts[s.target]
+            for s in program.within(program.subprogs[at])
+            if s.kind is Kind.CALL_LOCAL
+        }
+        own = max(32, -(-depth[at] // 32) * 32)
+        total[at] = own + max((total[c] for c in callees), default=0)
+        frames[at] = 1 + max((frames[c] for c in callees), default=0)
+    if total and total[0] > 512:
+        raise Reject(
+            f"combined stack size of {frames[0]} calls is {total[0]}. Too large",
+            insn=0,
+            hint="the stack has 512 bytes for all functions together; keep large data in a map",
+        )

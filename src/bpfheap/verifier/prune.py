@@ -1,0 +1,236 @@
+"""Where paths meet: is what is known here covered by what was walked already? Does a path run in
+circles?
+
+Sources: is_state_visited, states_equal, regsafe, stacksafe, refsafe and check_ids in
+kernel/bpf/verifier.c. Scalars that decide nothing later are not compared (see liveness).
+"""
+
+from __future__ import annotations
+
+from bpfheap.verifier import hints
+from bpfheap.verifier.env import Env
+from bpfheap.verifier.liveness import FIRST_SLOT, Demand
+from bpfheap.verifier.program import Program
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR, subset
+from bpfheap.verifier.state import (
+    ALL_MISC,
+    SCALAR,
+    SPILL,
+    UNINIT,
+    ZERO,
+    Frame,
+    Reg,
+    RegKind,
+    Slot,
+    State,
+)
+
+# A state is stored only after this much has happened since the last one; storing costs time at
+# every later visit. Within a loop the next iterations rarely meet it.
+_MIN_JUMPS, _MIN_INSNS = 2, 8
+_MIN_LOOP_JUMPS, _MIN_LOOP_INSNS = 20, 100
+# A state that was compared more often than this without use is forgotten.
+_MISSES_PER_HIT, _MAX_LOOP_MISSES = 3, 64
+
+
+class Stored:
+    """A state at a slot. `branches` counts the paths from it that are not walked to their ends
+    yet: as long as there are any, it says nothing of safety, but can show a loop."""
+
+    __slots__ = ("branches", "hits", "misses", "parent", "state")
+
+    def __init__(self, state: State, parent: Stored | None) -> None:
+        self.state = state
+        self.parent = parent
+        self.branches = 1
+        self.hits = 0
+        self.misses = 0
+
+
+def _useless(stored: Stored) -> bool:
+    """Compared often and of no use: every later visit would pay for it."""
+    if stored.branches:
+        return stored.misses > _MAX_LOOP_MISSES
+    return stored.misses > _MISSES_PER_HIT * (stored.hits + 1)
+
+
+class History:
+    """All states stored, by slot."""
+
+    def __init__(self, env: Env) -> None:
+        self._env = env
+        self._program: Program = env.program
+        self._at: dict[int, list[Stored]] = {}
+        self._last_jumps = 0
+        self._last_insns = 0
+        self.count = 0
+
+    def start(self, st: State) -> None:
+        """The first path begins."""
+        st.parent = Stored(st.copy(), None)
+
+    def visit(self, st: State, slot: int, insns: int, jumps: int) -> bool:
+        """May the path end here, because another one covered it? Stores the state otherwise, if
+        that is worth it. Raises Reject for a loop without end."""
+        store = jumps - self._last_jumps >= _MIN_JUMPS and insns - self._last_insns >= _MIN_INSNS
+        here = self._at.setdefault(slot, [])
+        evicted = False
+        for stored in here:
+            if stored.branches:
+                if _Comparison(self._program, exact=True).same(stored.state, st, slot):
+                    raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
+                # An iteration that differs: let some pass before the next one is stored.
+                if (
+                    jumps - self._last_jumps < _MIN_LOOP_JUMPS
+                    and insns - self._last_insns < _MIN_LOOP_INSNS
+                ):
+                    store = False
+            elif _Comparison(self._program, exact=False).same(stored.state, st, slot):
+                stored.hits += 1
+                return True
+            if store:
+                stored.misses += 1
+                evicted = evicted or _useless(stored)
+        if evicted:
+            here[:] = [stored for stored in here if not _useless(stored)]
+        if store:
+            self._last_jumps, self._last_insns = jumps, insns
+            self.count += 1
+            stored = Stored(st.copy(), st.parent)
+            here.append(stored)
+            st.parent = stored
+        return False
+
+    @staticmethod
+    def end(st: State) -> None:
+        """The path is walked to its end (update_branch_counts)."""
+        stored: Stored | None = st.parent
+        while stored is not None:
+            stored.branches -= 1
+            if stored.branches:
+                break
+            stored = stored.parent
+
+
+class _Comparison:
+    """One comparison of an old state with a new one, which may call equal things by other ids.
+
+    With `exact`, all that decides anything must be the same; otherwise the old state must allow
+    all that the new one allows.
+    """
+
+    __slots__ = ("_exact", "_ids", "_links", "_program", "_reverse")
+
+    def __init__(self, program: Program, *, exact: bool) -> None:
+        self._program = program
+        self._exact = exact
+        self._ids: dict[int, int] = {}
+        self._reverse: dict[int, int] = {}
+        self._links: dict[int, int] = {}
+
+    def same(self, old: State, new: State, slot: int) -> bool:
+        if len(old.frames) != len(new.frames) or len(old.refs) != len(new.refs):
+            return False
+        last = len(new.frames) - 1
+        demand = self._program.demand
+        # The top frame differs most often.
+        for i in range(last, -1, -1):
+            a, b = old.frames[i], new.frames[i]
+            if a.callsite != b.callsite:
+                return False
+            at = slot if i == last else self._program.at(new.frames[i + 1].callsite).next
+            if not self._frame(a, b, demand[at]):
+                return False
+        return all(
+            self._same_id(a.id, b.id) and a.object == b.object
+            for a, b in zip(old.refs, new.refs, strict=True)
+        )
+
+    def _frame(self, old: Frame, new: Frame, demand: Demand) -> bool:
+        live, exact = demand
+        a, b = old.regs, new.regs
+        for i in range(10):
+            if live >> i & 1 and not self._register(a[i], b[i], bool(exact >> i & 1)):
+                return False
+        stack = new.stack
+        for at, slot in old.stack.items():
+            bit = FIRST_SLOT - 1 - at
+            if live >> bit & 1 and not self._slot(slot, stack.get(at), bool(exact >> bit & 1)):
+                return False
+        # Where the old state knows nothing of a slot it covers whatever the new one knows.
+        return not self._exact or all(
+            at in old.stack or not exact >> (FIRST_SLOT - 1 - at) & 1 for at in stack
+        )
+
+    def _register(self, old: Reg, new: Reg, exact: bool) -> bool:
+        kind = old.kind
+        if kind is UNINIT and not self._exact:
+            return True
+        if kind is not new.kind:
+            return False
+        if kind is SCALAR:
+            if not exact:
+                return True
+            if self._exact:
+                return old.scalar == new.scalar and self._same_id(old.id, new.id)
+            return subset(new.scalar, old.scalar) and self._same_link(old.id, new.id)
+        if kind is UNINIT:
+            return True
+        if old.off != new.off or old.or_null != new.or_null:
+            return False
+        if old.what is not new.what and old.what != new.what:
+            return False
+        if self._exact or kind is not RegKind.MAP_VALUE:
+            if old.scalar != new.scalar:
+                return False
+        elif not subset(new.scalar, old.scalar):
+            return False
+        return self._same_id(old.id, new.id) and self._same_id(old.ref, new.ref)
+
+    def _slot(self, old: Slot, new: Slot | None, exact: bool) -> bool:
+        reg = old.reg
+        if reg is not None and reg.kind is not SCALAR:
+            return (
+                new is not None
+                and new.reg is not None
+                and new.kinds == old.kinds
+                and self._register(reg, new.reg, exact)
+            )
+        if self._exact:
+            if new is None or new.kinds != old.kinds:
+                return not exact
+            if reg is None or new.reg is None:
+                return True
+            return self._register(reg, new.reg, exact)
+        if not exact:
+            # Numbers, whatever they are. A pointer can be read as a number too, but not in parts.
+            return new is None or new.reg is None or new.reg.kind is SCALAR
+        if new is None:
+            return reg is not None and reg.scalar == UNKNOWN_SCALAR and not reg.id
+        if reg is not None and new.reg is not None and new.kinds == old.kinds:
+            return self._register(reg, new.reg, exact)
+        return reg is None and all(
+            was == ALL_MISC[0] or (was == ZERO and (now == ZERO or (now == SPILL and _zero(new))))
+            for was, now in zip(old.kinds, new.kinds, strict=True)
+        )
+
+    def _same_id(self, old: int, new: int) -> bool:
+        """Each id of one side stands for one of the other (check_ids)."""
+        if not old or not new:
+            return old == new
+        return self._ids.setdefault(old, new) == new and self._reverse.setdefault(new, old) == old
+
+    def _same_link(self, old: int, new: int) -> bool:
+        """What was tied to one another must be so again; more may be tied (check_scalar_ids)."""
+        if not old:
+            return True
+        if not new:
+            # Tied to nothing: a name of its own, which no other register will have.
+            new = -1 - len(self._links)
+        return self._links.setdefault(old, new) == new
+
+
+def _zero(slot: Slot) -> bool:
+    reg = slot.reg
+    return reg is not None and reg.kind is SCALAR and reg.scalar.umax == 0

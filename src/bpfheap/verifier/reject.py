@@ -1,0 +1,25 @@
+"""How the verifier's parts say no; the walk adds the place and makes a VerifierError of it."""
+
+from __future__ import annotations
+
+
+class Reject(Exception):
+    """The instruction at hand breaks an obligation.
+
+    `register` is the number of the register in question, `insn` a slot if it is another one than
+    the walk stands at.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        register: int | None = None,
+        hint: str | None = None,
+        insn: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.register = register
+        self.hint = hint
+        self.insn = insn

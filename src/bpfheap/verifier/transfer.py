@@ -1,0 +1,275 @@
+"""What each kind of instruction does to a state: one function per Kind of isa/ops.py.
+
+A function gives the slot to go on with, or None at the end of the program. Sources: do_check,
+check_alu_op and its callees in kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bpfheap.isa import Kind
+from bpfheap.spec import RefKind
+from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
+from bpfheap.verifier.arith import alu, byteswap, cast, load_bounds
+from bpfheap.verifier.branch import jump
+from bpfheap.verifier.calls import call_outside
+from bpfheap.verifier.env import Env
+from bpfheap.verifier.ownership import check_none_held
+from bpfheap.verifier.pointer import pointer_alu
+from bpfheap.verifier.program import Step
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.scalar import const
+from bpfheap.verifier.state import (
+    MAX_FRAMES,
+    SCALAR,
+    UNINIT,
+    ZERO_OFFSET,
+    Reg,
+    RegKind,
+    State,
+    number,
+)
+
+Transfer = Callable[[Env, State, Step], int | None]
+
+
+def _alu(env: Env, st: State, step: Step) -> int:
+    regs = st.regs
+    dst = regs[step.dst]
+    src = regs[step.src] if step.op.reg else step.operand
+    if dst.kind is SCALAR and src.kind is SCALAR:
+        regs[step.dst] = number(alu(step.name, step.width, dst.scalar, src.scalar))
+        return step.next
+    if dst.kind is UNINIT:
+        readable(env, st, step.dst)
+    if src.kind is UNINIT:
+        readable(env, st, step.src)
+    regs[step.dst] = pointer_alu(step.name, step.width, step.dst, dst, src)
+    return step.next
+
+
+def _neg(env: Env, st: State, step: Step) -> int:
+    dst = _number_in(env, st, step.dst)
+    st.regs[step.dst] = number(alu("neg", step.width, dst.scalar, ZERO_OFFSET))
+    return step.next
+
+
+def _end(env: Env, st: State, step: Step) -> int:
+    dst = _number_in(env, st, step.dst)
+    st.regs[step.dst] = number(byteswap(step.name, step.width, dst.scalar))
+    return step.next
+
+
+def _number_in(env: Env, st: State, n: int) -> Reg:
+    reg = readable(env, st, n)
+    if reg.kind is not SCALAR:
+        raise Reject(
+            f"R{n} pointer arithmetic prohibited",
+            register=n,
+            hint="only numbers can be added to and subtracted from a pointer",
+        )
+    return reg
+
+
+def _mov(env: Env, st: State, step: Step) -> int:
+    regs = st.regs
+    if not step.op.reg:
+        regs[step.dst] = step.operand if step.width == 64 else number(const(step.imm & 0xFFFFFFFF))
+        return step.next
+    src = regs[step.src]
+    if src.kind is UNINIT:
+        readable(env, st, step.src)
+    bits = step.op.sx or step.width
+    if src.kind is SCALAR:
+        if bits == 64:
+            regs[step.dst] = regs[step.src] = _linkable(env, src)
+            return step.next
+        value = cast(src.scalar, bits, bool(step.op.sx))
+        if step.op.sx and step.width == 32:
+            value = cast(value, 32, False)
+        if value == src.scalar:
+            regs[step.dst] = regs[step.src] = _linkable(env, src)
+        else:
+            regs[step.dst] = number(value)
+    elif bits == 64:
+        regs[step.dst] = src
+    else:
+        # Half an address: a privileged program may have it, as a number.
+        regs[step.dst] = number(load_bounds(step.width if step.op.sx else bits, False))
+    return step.next
+
+
+def _linkable(env: Env, reg: Reg) -> Reg:
+    """A scalar whose copies will be known to be equal (assign_scalar_id_before_mov)."""
+    if reg.id or reg.scalar.is_const:
+        return reg
+    return reg._replace(id=env.new_id())
+
+
+def _ja(env: Env, st: State, step: Step) -> int:
+    return step.target
+
+
+def _exit(env: Env, st: State, step: Step) -> int | None:
+    if len(st.frames) > 1:
+        result = st.regs[0]
+        if result.kind is RegKind.STACK:
+            raise Reject(
+                "cannot return stack pointer to the caller",
+                register=0,
+                hint="the function's variables are gone when it returns",
+            )
+        left = st.pop()
+        return env.program.at(left.callsite).next
+    result = readable(env, st, 0)
+    check_none_held(env, st)
+    if result.kind is not SCALAR:
+        raise Reject(
+            f"R0 leaks addr as return value: it is {type_name(result)}",
+            register=0,
+            hint="return a number",
+        )
+    return None
+
+
+def _lddw(env: Env, st: State, step: Step) -> int:
+    ref = env.spec.refs.get(step.slot)
+    if ref is None:
+        if step.name != "lddw":
+            raise Reject(
+                f"{step.name} {step.imm} refers to nothing",
+                register=step.dst,
+                hint="load programs from an object file, with relocations",
+            )
+        st.regs[step.dst] = step.operand
+        return step.next
+    match ref.kind:
+        case RefKind.MAP:
+            value = Reg(RegKind.MAP, ZERO_OFFSET, what=env.map(ref.name))
+        case RefKind.MAP_VALUE:
+            target = env.map(ref.name)
+            if not 0 <= ref.offset < target.spec.value_size:
+                raise Reject(
+                    f"direct value offset of {ref.offset} is not allowed: a value of {ref.name} "
+                    f"has {target.spec.value_size} bytes",
+                    register=step.dst,
+                )
+            value = Reg(RegKind.MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
+        case RefKind.FUNC:
+            value = Reg(RegKind.FUNC, ZERO_OFFSET, what=ref.target)
+        case _:
+            raise Reject(
+                f"{ref.name} is a variable of the kernel: there is none in user space",
+                register=step.dst,
+                hint="use a global variable of the program",
+            )
+    st.regs[step.dst] = value
+    return step.next
+
+
+def _load(env: Env, st: State, step: Step) -> int:
+    src = st.regs[step.src]
+    if src.kind is UNINIT:
+        readable(env, st, step.src)
+    memory = memory_of(step.src, src) if src.or_null else MEMORY[src.kind]
+    op = step.op
+    value = memory.load(env, st, step.src, src, step.off, op.size, bool(op.sx))
+    st.regs[step.dst] = value
+    return step.next
+
+
+def _store_imm(env: Env, st: State, step: Step) -> int:
+    return _store(env, st, step, step.operand)
+
+
+def _store_reg(env: Env, st: State, step: Step) -> int:
+    value = st.regs[step.src]
+    if value.kind is UNINIT:
+        readable(env, st, step.src)
+    if value.kind is SCALAR and step.op.size == 8 and not value.id:
+        value = st.regs[step.src] = _linkable(env, value)
+    return _store(env, st, step, value)
+
+
+def _store(env: Env, st: State, step: Step, value: Reg) -> int:
+    dst = st.regs[step.dst]
+    if dst.kind is UNINIT:
+        readable(env, st, step.dst)
+    memory = memory_of(step.dst, dst) if dst.or_null else MEMORY[dst.kind]
+    memory.store(env, st, step.dst, dst, step.off, step.op.size, value)
+    return step.next
+
+
+def _atomic(env: Env, st: State, step: Step) -> int:
+    """check_atomic_rmw: a load and a store at one address, which is aligned."""
+    dst = readable(env, st, step.dst)
+    readable(env, st, step.src)
+    if step.name == "cmpxchg":
+        readable(env, st, 0)
+    memory = memory_of(step.dst, dst)
+    if not memory.atomic:
+        raise Reject(
+            f"BPF_ATOMIC stores into R{step.dst} {type_name(dst)} is not allowed",
+            register=step.dst,
+            hint="use an ordinary load and store",
+        )
+    size = step.op.size
+    at = dst.off + step.off
+    if (at | dst.scalar.tnum.value | dst.scalar.tnum.mask) & (size - 1):
+        raise Reject(
+            f"misaligned value access off {at}+{dst.scalar.smin} size {size}",
+            register=step.dst,
+            hint=f"align the variable to {size} bytes",
+        )
+    memory.load(env, st, step.dst, dst, step.off, size, False)
+    memory.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
+    if step.op.fetch:
+        st.regs[0 if step.name == "cmpxchg" else step.src] = number(load_bounds(size * 8, False))
+    return step.next
+
+
+def _call_local(env: Env, st: State, step: Step) -> int:
+    if len(st.frames) >= MAX_FRAMES:
+        raise Reject(
+            f"the call stack of {len(st.frames) + 1} frames is too deep",
+            hint=f"at most {MAX_FRAMES} functions may call each other",
+        )
+    st.push(env.program.starts[step.target], step.slot)
+    return step.target
+
+
+def _call_register(env: Env, st: State, step: Step) -> int:
+    raise Reject(
+        f"callx r{step.dst}: calls through a register are not supported",
+        register=step.dst,
+        hint="call the function by its name, and compile with -O2",
+    )
+
+
+def _legacy(env: Env, st: State, step: Step) -> int:
+    raise Reject(
+        f"{step.name}: packet access of classic BPF is not supported",
+        hint="it has been obsolete since Linux 4.7",
+    )
+
+
+TRANSFER: dict[Kind, Transfer] = {
+    Kind.ALU: _alu,
+    Kind.MOV: _mov,
+    Kind.NEG: _neg,
+    Kind.END: _end,
+    Kind.JA: _ja,
+    Kind.JCOND: jump,
+    Kind.CALL_HELPER: call_outside,
+    Kind.CALL_LOCAL: _call_local,
+    Kind.CALL_KFUNC: call_outside,
+    Kind.CALL_REG: _call_register,
+    Kind.EXIT: _exit,
+    Kind.LDDW: _lddw,
+    Kind.LOAD: _load,
+    Kind.STORE_IMM: _store_imm,
+    Kind.STORE_REG: _store_reg,
+    Kind.ATOMIC: _atomic,
+    Kind.LEGACY: _legacy,
+}

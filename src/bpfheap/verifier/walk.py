@@ -1,0 +1,155 @@
+"""The walk: every path of a program, one after the other, as do_check of the kernel does it.
+
+Subprograms, static and global ones alike, are walked where they are called, with what the caller
+knows. (The kernel verifies a global one once, for any arguments of its types.)
+"""
+
+from __future__ import annotations
+
+from bpfheap.errors import BpfheapError, InsnError, VerifierError
+from bpfheap.isa import Kind
+from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier import hints
+from bpfheap.verifier.env import Env
+from bpfheap.verifier.log import Log
+from bpfheap.verifier.program import Step, stack_chains
+from bpfheap.verifier.prune import History
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state import FP, NOTHING, ZERO_OFFSET, Frame, Reg, RegKind, State
+from bpfheap.verifier.transfer import TRANSFER
+from bpfheap.verifier.verdict import Options, Verdict
+
+#: A rejected program is walked once more to write its log, unless that would be longer than
+#: anybody reads.
+_MAX_LOGGED = 20_000
+
+
+def verify(obj: ObjectSpec, program: ProgramSpec, options: Options = Options()) -> Verdict:
+    """Walk every path of a program. A bad program raises nothing: the verdict has the error.
+
+    The flows of a rejected program are not complete, so its verdict has none.
+    """
+    verdict = _Walk(obj, program, options, logged=options.log).verdict()
+    error = verdict.error
+    if error is not None and not options.log:
+        if verdict.insns_processed <= _MAX_LOGGED:
+            return _Walk(obj, program, options, logged=True).verdict()
+        error.log = f"{error.message}\n{_summary(verdict)}\n"
+    return verdict
+
+
+def _summary(verdict: Verdict) -> str:
+    return f"processed {verdict.insns_processed} insns, {verdict.states} states stored"
+
+
+class _Walk:
+    """One walk over one program."""
+
+    def __init__(
+        self, obj: ObjectSpec, spec: ProgramSpec, options: Options, *, logged: bool
+    ) -> None:
+        self._spec = spec
+        self._limit = options.complexity_limit
+        self._env = Env(obj, spec, options)
+        self._log = Log(spec) if logged else None
+        self._history: History | None = None
+        self._insns = 0
+        self._jumps = 0
+        self._step: Step | None = None
+
+    def verdict(self) -> Verdict:
+        error: VerifierError | None = None
+        try:
+            self._env.prepare()
+            for step in self._env.program:
+                step.run = TRANSFER[step.kind]
+            self._history = History(self._env)
+            self._all_paths()
+            self._step = None
+            stack_chains(self._env.program, self._env.depth)
+        except Reject as reject:
+            insn = reject.insn
+            if insn is None and self._step is not None:
+                insn = self._step.slot
+            error = self._error(reject, insn, reject.register)
+        except InsnError as broken:
+            error = self._error(broken, broken.insn, None)
+        return self._finish(error)
+
+    def _finish(self, error: VerifierError | None) -> Verdict:
+        states = 0 if self._history is None else self._history.count
+        flows = () if error is not None else tuple(self._env.flows.values())
+        verdict = Verdict(self._spec.name, self._insns, states, flows, error)
+        if self._log is None:
+            return verdict
+        if error is not None:
+            if self._step is not None:
+                self._log.refused(self._step)
+            self._log.say(error.message)
+        self._log.say(_summary(verdict))
+        text = self._log.text
+        if error is not None:
+            error.log = text
+        return Verdict(self._spec.name, self._insns, states, flows, error, text)
+
+    def _error(
+        self, why: Reject | BpfheapError, insn: int | None, register: int | None
+    ) -> VerifierError:
+        line = None
+        if insn is not None and 0 <= insn < len(self._spec.insns):
+            line = self._spec.line_of(insn)
+        return VerifierError(
+            why.message,
+            program=self._spec.name,
+            insn=insn,
+            register=None if register is None else f"r{register}",
+            source=None if line is None else line.text,
+            file=self._spec.file or None if line is None else line.file,
+            line=None if line is None else line.line,
+            hint=why.hint,
+        )
+
+    def _all_paths(self) -> None:
+        env, history = self._env, self._history
+        assert history is not None
+        regs = [NOTHING] * 11
+        regs[1] = Reg(RegKind.CTX, ZERO_OFFSET)
+        regs[FP] = Reg(RegKind.STACK, ZERO_OFFSET, what=0)
+        st = State([Frame(0, 0, -1, regs, {})], ())
+        history.start(st)
+        slot, jump = 0, -1
+        while True:
+            if self._log is not None:
+                self._log.path(slot, jump, st)
+            self._path(st, slot, history)
+            history.end(st)
+            if not env.pending:
+                return
+            st, slot, jump = env.pending.pop()
+
+    def _path(self, st: State, slot: int, history: History) -> None:
+        """From a slot to the end of the program, or to where another path was before."""
+        env, steps, log, limit = self._env, self._env.program.steps, self._log, self._limit
+        insns, jumps = self._insns, self._jumps
+        at: int | None = slot
+        try:
+            while at is not None:
+                step = steps[at]
+                assert step is not None
+                self._step = step
+                insns += 1
+                if insns > limit:
+                    raise Reject(
+                        f"BPF program is too large. Processed {insns} insn", hint=hints.SMALLER
+                    )
+                if step.join and history.visit(st, at, insns, jumps):
+                    if log is not None:
+                        log.say(f"{at}: safe")
+                    return
+                if step.kind is Kind.JCOND or step.kind is Kind.JA:
+                    jumps += 1
+                at = step.run(env, st, step)
+                if log is not None:
+                    log.step(step, st)
+        finally:
+            self._insns, self._jumps = insns, jumps
