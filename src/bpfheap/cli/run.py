@@ -110,7 +110,7 @@ def run(
     ctx_bytes = _context(ctx)
     report = _Report(machine=machine, policy=policy, program=program)
     try:
-        loaded = [rt.load(path) for path in expand(files)]
+        loaded = [_load(rt, path) for path in expand(files)]
         chosen = _choose(loaded, program)
         report.program = chosen.name
         report.retval = chosen.run(ctx=ctx_bytes, repeat=repeat).retval
@@ -130,6 +130,13 @@ def run(
         complain(report.error)
     if not report.clean:
         raise typer.Exit(1)
+
+
+def _load(rt: bpfheap.Runtime, path: Path) -> bpfheap.LoadedObject:
+    try:
+        return rt.load(path)
+    except BpfheapError as error:
+        raise error.at(str(path)) from None
 
 
 def _context(text: str) -> bytes:
