@@ -109,7 +109,7 @@ def test_a_program_fills_maps_that_python_reads(rt: bpfheap.Runtime, maps: Objec
     assert obj.maps["events"].drain() == [b"\x0f\0\0\0"]
     assert obj.maps["events"].drain() == []
     assert obj.maps[".data"][0] == {"counter": 15}
-    assert obj.maps[".rodata"][0] == {"limit": 10}
+    assert obj.maps[".rodata"][0].limit == 10
     assert obj.maps[".bss"][0]["global"].object == "foo#3"
     assert obj.maps["outer"][0][0].ptr.object == "foo#2"
     stats = rt.allocators["ma"].stats()

@@ -18,6 +18,7 @@ from rich.text import Text
 
 import bpfheap
 from bpfheap.errors import Violation
+from bpfheap.report import numbered
 
 HERE = Path(__file__).parent
 OUT = Console(highlight=False, soft_wrap=True)
@@ -62,13 +63,13 @@ def tell(policy: str, title: str, variant: Callable[[bpfheap.Runtime], None]) ->
         variant(rt)
     except Violation as violation:
         seen = violation
-    for number, sentence in enumerate(rt.history, 1):
-        OUT.print(Text(f"{number:3}. {sentence}"))
+    for line in numbered(rt.history):
+        OUT.print(Text(line, style="dim" if line.lstrip().startswith(">") else ""))
     if seen is not None:
         OUT.print(Text(f"\n{seen.kind}: {seen}", style="bold red"))
         OUT.print(Text("the object's life:"))
-        for sentence in seen.life:
-            OUT.print(Text(f"   - {sentence}"))
+        for line in numbered(seen.life):
+            OUT.print(Text(line, style="dim" if line.lstrip().startswith(">") else ""))
         end = seen.kind
     elif "ma" in rt.allocators:
         OUT.print(Text("\nno memory error, but allocator ma is still there", style="bold yellow"))

@@ -8,8 +8,15 @@ from bpfheap.errors import BpfheapError, CompileError, VerifierError, Violation
 
 
 def numbered(life: Sequence[str]) -> list[str]:
-    """An object's life, oldest first, as a numbered list."""
-    return [f"{number:3}. {sentence}" for number, sentence in enumerate(life, 1)]
+    """An object's life or a history, oldest first, as a numbered list; below a sentence the source
+    line that it speaks of, if that is known."""
+    lines = []
+    for number, sentence in enumerate(life, 1):
+        lines.append(f"{number:3}. {sentence}")
+        at = getattr(sentence, "line", None)
+        if at is not None and at.text.strip():
+            lines.append(f"     > {at.text.strip()}")
+    return lines
 
 
 def details(error: BpfheapError) -> list[str]:

@@ -37,7 +37,8 @@ class Loader:
     def load(self, name: str) -> int:
         system, obj = self.system, spec(name)
         btf = system.btf_load(obj.btf)
-        own, ids = [btf], {}
+        own: list[int] = [btf]
+        ids: dict[str, int] = {}
         for map_spec in obj.maps.values():
             known = system.find_map(map_spec.name)
             if known is None:

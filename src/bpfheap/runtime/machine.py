@@ -19,6 +19,17 @@ from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
 GLOBAL_ALLOCATOR_ID = 0
 
 
+class Sentence(str):
+    """What happened, in words, and the source line of the program that did it, if one did."""
+
+    line: SourceLine | None
+
+    def __new__(cls, text: str, line: SourceLine | None = None) -> Sentence:
+        made = super().__new__(cls, text)
+        made.line = line
+        return made
+
+
 class Context(StrEnum):
     """What a program runs in. An nmi may interrupt anything on its own CPU."""
 

@@ -388,8 +388,8 @@ class System:
             if not self.policy.waits_for(allocator.id, self):
                 self.machine.allocator_destroy(
                     allocator.id,
-                    f"its map was gone and policy {self.policy.name} kept it for nothing more "
-                    f"once {event}",
+                    f"its map was gone, and policy {self.policy.name} had no reason left to keep "
+                    f"it once {event}",
                 )
                 del self.allocators[allocator.id]
                 self.policy = self.policy.allocator_destroyed(allocator.id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import NamedTuple, Optional, TypeAlias
 
+from bpfheap.runtime.machine import Sentence
 from bpfheap.spec import SourceLine
 
 
@@ -51,24 +52,24 @@ def tell(life: Life) -> tuple[str, ...]:
 
 
 def allocated(name: str, allocator: str, place: Place) -> str:
-    return f"{name} was allocated from {allocator} by {place}"
+    return Sentence(f"{name} was allocated from {allocator} by {place}", place.line)
 
 
 def stored(name: str, field: str, place: Place) -> str:
-    return f"{name} was stored into {field} by {place}"
+    return Sentence(f"{name} was stored into {field} by {place}", place.line)
 
 
 def taken(name: str, field: str, place: Place) -> str:
-    return f"{name} was taken from {field} by {place}"
+    return Sentence(f"{name} was taken from {field} by {place}", place.line)
 
 
 def freed(name: str, place: Place) -> str:
-    return f"{name} was freed by {place}"
+    return Sentence(f"{name} was freed by {place}", place.line)
 
 
 def freed_with(name: str, holder: str, place: Place) -> str:
     """Freed because what held it went."""
-    return f"{name} was freed with {holder} by {place}"
+    return Sentence(f"{name} was freed with {holder} by {place}", place.line)
 
 
 def destroyed(allocator: str, why: str) -> str:

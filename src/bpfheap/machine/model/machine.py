@@ -39,6 +39,7 @@ from bpfheap.runtime.machine import (
     Context,
     Done,
     KptrValue,
+    Sentence,
     Stop,
 )
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind
@@ -402,7 +403,7 @@ class ModelMachine:
 
     def _violation(self, fault: Fault, actor: Actor) -> Violation:
         line = actor.place.line
-        last = fault.text if line is None else f"{actor.place}: {fault.text}"
+        last = Sentence(fault.text if line is None else f"{actor.place}: {fault.text}", line)
         actor.say(last)
         return Violation(
             fault.text,
