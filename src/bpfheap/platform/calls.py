@@ -78,6 +78,8 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_ktime_get_coarse_ns", 160, (), R.INTEGER),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ZERO), R.INTEGER,
          "iterate", callback=True),
+    Call("bpf_trace_vprintk", 177,
+         (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO), R.INTEGER),
     Call("bpf_loop", 181, (A.SCALAR, A.CALLBACK, A.CALLBACK_CTX, A.ZERO), R.INTEGER,
          callback=True),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL),

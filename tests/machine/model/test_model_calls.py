@@ -257,3 +257,29 @@ def test_printk_of_a_string() -> None:
     text = PRINT.format(size=5, argument=0).replace("r3 = 0", "r3 = r1\nr3 += 5")
     assert world.run_text(text) == 5
     assert world.machine.printk == ["<abc>"]
+
+
+VPRINTK = """
+    r1 = 7
+    *(u64 *)(r10 -32) = r1
+    *(u64 *)(r10 -24) = r1
+    *(u64 *)(r10 -16) = r1
+    r1 = -1
+    *(u64 *)(r10 -8) = r1
+    r1 = map[name:.rodata][0]+0 ll
+    r2 = 12
+    r3 = r10
+    r3 += -32
+    r4 = {size}
+    call bpf_trace_vprintk
+    exit
+"""
+
+
+def test_vprintk_takes_words_from_memory() -> None:
+    world = World()
+    world.add_map(".rodata", "array", max_entries=1, value_size=16, data=b"%d %d %d %d\0")
+    assert world.run_text(VPRINTK.format(size=32)) == len("7 7 7 -1")
+    assert world.machine.printk == ["7 7 7 -1"]
+    for size in (24, 31, 104):
+        assert world.run_text(VPRINTK.format(size=size)) == -22 & M64

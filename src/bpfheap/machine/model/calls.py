@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.errors import MapError
 from bpfheap.machine.model import heap, lives
-from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.ring import output
@@ -26,6 +26,8 @@ CALLBACK = "callback"
 Arguments = Sequence[Value]
 Implementation = Callable[[Core, Arguments], Value | str]
 
+#: MAX_BPRINTF_VARARGS.
+_MAX_PRINTK_WORDS = 12
 #: BPF_MAX_LOOPS.
 _MAX_LOOPS = 1 << 23
 _TICK = 1000
@@ -164,12 +166,30 @@ def _cpu(core: Core, args: Arguments) -> Value:
 
 
 def _trace_printk(core: Core, args: Arguments) -> Value:
+    return _printk(core, args, args[2:5])
+
+
+def _trace_vprintk(core: Core, args: Arguments) -> Value:
+    """The values are u64 words in memory; a pointer among them keeps its provenance."""
+    size = _number(core, args[3], 4) & U32
+    if size % 8 or size > _MAX_PRINTK_WORDS * 8:
+        return _error("EINVAL")
+    data = args[2]
+    words: list[Value] = []
+    if isinstance(data, Pointer):
+        words = [core.state.load(moved(data, at), 8) for at in range(0, size, 8)]
+    elif size:
+        return _error("EINVAL")
+    return _printk(core, args, words)
+
+
+def _printk(core: Core, args: Arguments, values: Sequence[Value]) -> Value:
     form = core.state.read(args[0], _number(core, args[1], 2) & U32)
     if not form.endswith(b"\0"):
         return _error("EINVAL")
     state = core.state
     try:
-        line = format_line(form.partition(b"\0")[0], args[2:5], state.number, state.read_string)
+        line = format_line(form.partition(b"\0")[0], values, state.number, state.read_string)
     except FormatRefused:
         return _error("EINVAL")
     core.print_line(line.removesuffix("\n"))
@@ -275,6 +295,7 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_map_delete_elem": _delete,
     "bpf_ktime_get_ns": _ktime,
     "bpf_trace_printk": _trace_printk,
+    "bpf_trace_vprintk": _trace_vprintk,
     "bpf_get_prandom_u32": _prandom,
     "bpf_get_smp_processor_id": _cpu,
     "bpf_ktime_get_boot_ns": _ktime,

@@ -1,4 +1,7 @@
-"""The formats of bpf_trace_printk (bpf_bprintf_prepare in kernel/bpf/helpers.c)."""
+"""The formats of bpf_trace_printk and bpf_trace_vprintk.
+
+Source: bpf_bprintf_prepare in kernel/bpf/helpers.c.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from bpfheap.machine.model.values import Value, sign_extend
 
 _CONVERSION = re.compile(rb"%(?:%|([-+ #0]*)([0-9]{0,3})(ll|l|hh|h|)([diuxXpcs]))")
 _BITS = {b"": 32, b"h": 16, b"hh": 8, b"l": 64, b"ll": 64}
-#: MAX_TRACE_PRINTK_VARARGS.
-_MOST = 3
 
 
 class FormatRefused(Exception):
@@ -26,7 +27,8 @@ def format_line(
     """The text of a format without its final NUL. `number` gives a value as a number, `string`
     the bytes at a pointer.
 
-    Raises FormatRefused for a conversion that the kernel does not know, and for more than three.
+    Raises FormatRefused for a conversion that the kernel does not know, and for more of them than
+    there are arguments.
     """
     out: list[str] = []
     at = used = 0
@@ -36,7 +38,7 @@ def format_line(
         if match[0] == b"%%":
             out.append("%")
             continue
-        if used >= _MOST:
+        if used >= len(arguments):
             raise FormatRefused
         flags, width, length, kind = match[1].decode(), match[2].decode(), match[3], match[4]
         value = arguments[used]
