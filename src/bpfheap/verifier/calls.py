@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bpfheap.btf.identity import why_different
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call, Ret
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
@@ -214,7 +213,7 @@ def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     layout = env.layouts.of_struct(btf, reg.scalar.const_value, register=n)
     ref = meta.map
     if ref is not None and ref.spec.value:
-        why = why_different(
+        why = env.layouts.why_other(
             ref.spec.btf,
             ref.spec.value,
             btf,

@@ -85,7 +85,8 @@ class Env:
             self.flows[key] = Flow(kind, source, field, self.spec.line_of(slot))
 
     def fork(self, state: State, slot: int, jump: int) -> None:
-        """Walk on later, from `slot`, to which the instruction at `jump` leads. Raises Reject beyond the kernel's limit."""
+        """Walk on later, from `slot`, to which the instruction at `jump` leads. Raises Reject
+        beyond the kernel's limit."""
         if len(self.pending) >= MAX_PENDING:
             raise Reject(
                 f"the sequence of {MAX_PENDING} jumps is too complex",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfheap.btf import Btf, KptrField, PlainPointer, Struct, kptr_fields, plain_pointers
+from bpfheap.btf.identity import why_different
 from bpfheap.errors import BtfError
 from bpfheap.verifier.reject import Reject
 
@@ -47,6 +48,7 @@ class Layouts:
     def __init__(self) -> None:
         # The BTF is kept beside its layout, so that its id() stays its own.
         self._known: dict[tuple[int, int, int | None], Layout] = {}
+        self._differences: dict[tuple[int, int, int, int], str | None] = {}
 
     def of(self, btf: Btf, type_id: int, size: int | None = None) -> Layout:
         """`size` is that of a map value, which a type may only fill in part; type 0 has no fields.
@@ -69,6 +71,14 @@ class Layouts:
             )
             self._known[key] = found
         return found
+
+    def why_other(self, a: Btf, ida: int, b: Btf, idb: int, *, strict: bool) -> str | None:
+        """What keeps two types from being one, None if nothing does; `strict` is always the same
+        within one verification."""
+        key = (id(a), ida, id(b), idb)
+        if key not in self._differences:
+            self._differences[key] = why_different(a, ida, b, idb, strict=strict)
+        return self._differences[key]
 
     def of_struct(self, btf: Btf, type_id: int, *, register: int) -> Layout:
         """The layout of the struct that a program names by its id. Raises Reject."""

@@ -6,8 +6,7 @@ process_kptr_func in kernel/bpf/verifier.c.
 
 from __future__ import annotations
 
-from bpfheap.btf import KptrField, KptrKind, same_type
-from bpfheap.btf.identity import why_different
+from bpfheap.btf import KptrField, KptrKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.access import type_name
 from bpfheap.verifier.env import Env, field_of
@@ -138,8 +137,8 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
         object_: Object = given.what
         own = object_.layout
         strict = env.options.strict_identity
-        if not same_type(own.btf, own.type_id, layout.btf, target, strict=strict):
-            why = why_different(own.btf, own.type_id, layout.btf, target, strict=strict)
+        why = env.layouts.why_other(own.btf, own.type_id, layout.btf, target, strict=strict)
+        if why is not None:
             raise Reject(
                 f"invalid kptr access, R{n} type={type_name(given)} "
                 f"expected=ptr_{_target_name(kptr)}: {why}",

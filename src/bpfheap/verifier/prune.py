@@ -16,7 +16,9 @@ from bpfheap.verifier.scalar import UNKNOWN_SCALAR, subset
 from bpfheap.verifier.state import (
     ALL_MISC,
     SCALAR,
+    SLOT,
     SPILL,
+    STACK_SIZE,
     UNINIT,
     ZERO,
     Frame,
@@ -55,13 +57,42 @@ def _useless(stored: Stored) -> bool:
     return stored.misses > _MISSES_PER_HIT * (stored.hits + 1)
 
 
+class _Point:
+    """All states stored at one slot. `latest` has the newest one for each set of values of what
+    decides something here: a path in circles meets itself there."""
+
+    __slots__ = ("exact_registers", "exact_slots", "latest", "stored")
+
+    def __init__(self, demand: Demand) -> None:
+        self.exact_registers = tuple(i for i in range(10) if demand.exact >> i & 1)
+        self.exact_slots = tuple(
+            -1 - i for i in range(STACK_SIZE // SLOT) if demand.exact >> (FIRST_SLOT + i) & 1
+        )
+        self.stored: list[Stored] = []
+        self.latest: dict[tuple[int, ...], Stored] = {}
+
+    def key(self, st: State) -> tuple[int, ...]:
+        """Equal for states that are the same in all that decides something; mostly the number
+        that a loop counts with."""
+        values: list[int] = []
+        for i in self.exact_registers:
+            reg = st.regs[i]
+            if reg.kind is SCALAR:
+                values += (reg.scalar.umin, reg.scalar.umax)
+        stack = st.top.stack
+        for at in self.exact_slots:
+            slot = stack.get(at)
+            if slot is not None and slot.reg is not None:
+                values += (slot.reg.scalar.umin, slot.reg.scalar.umax)
+        return tuple(values)
+
+
 class History:
     """All states stored, by slot."""
 
     def __init__(self, env: Env) -> None:
-        self._env = env
         self._program: Program = env.program
-        self._at: dict[int, list[Stored]] = {}
+        self._points: dict[int, _Point] = {}
         self._last_jumps = 0
         self._last_insns = 0
         self.count = 0
@@ -73,34 +104,41 @@ class History:
     def visit(self, st: State, slot: int, insns: int, jumps: int) -> bool:
         """May the path end here, because another one covered it? Stores the state otherwise, if
         that is worth it. Raises Reject for a loop without end."""
-        store = jumps - self._last_jumps >= _MIN_JUMPS and insns - self._last_insns >= _MIN_INSNS
-        here = self._at.setdefault(slot, [])
-        evicted = False
-        for stored in here:
+        point = self._points.get(slot)
+        if point is None:
+            point = self._points[slot] = _Point(self._program.demand[slot])
+        key = point.key(st)
+        before = point.latest.get(key)
+        if before is not None and before.branches and self._same(before, st, slot, exact=True):
+            raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
+        jumped, walked = jumps - self._last_jumps, insns - self._last_insns
+        store = jumped >= _MIN_JUMPS and walked >= _MIN_INSNS
+        # An iteration that differs: let some pass before the next one is stored.
+        in_loop = jumped < _MIN_LOOP_JUMPS and walked < _MIN_LOOP_INSNS
+        useless = False
+        for stored in point.stored:
             if stored.branches:
-                if _Comparison(self._program, exact=True).same(stored.state, st, slot):
-                    raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
-                # An iteration that differs: let some pass before the next one is stored.
-                if (
-                    jumps - self._last_jumps < _MIN_LOOP_JUMPS
-                    and insns - self._last_insns < _MIN_LOOP_INSNS
-                ):
+                if in_loop:
                     store = False
-            elif _Comparison(self._program, exact=False).same(stored.state, st, slot):
+            elif self._same(stored, st, slot, exact=False):
                 stored.hits += 1
                 return True
             if store:
                 stored.misses += 1
-                evicted = evicted or _useless(stored)
-        if evicted:
-            here[:] = [stored for stored in here if not _useless(stored)]
+                useless = useless or _useless(stored)
+        if useless:
+            point.stored[:] = [stored for stored in point.stored if not _useless(stored)]
         if store:
             self._last_jumps, self._last_insns = jumps, insns
             self.count += 1
             stored = Stored(st.copy(), st.parent)
-            here.append(stored)
+            point.stored.append(stored)
+            point.latest[key] = stored
             st.parent = stored
         return False
+
+    def _same(self, stored: Stored, st: State, slot: int, *, exact: bool) -> bool:
+        return _Comparison(self._program, exact=exact).same(stored.state, st, slot)
 
     @staticmethod
     def end(st: State) -> None:

@@ -215,6 +215,7 @@ def _atomic(env: Env, st: State, step: Step) -> int:
             hint="use an ordinary load and store",
         )
     size = step.op.size
+    memory.load(env, st, step.dst, dst, step.off, size, False)
     at = dst.off + step.off
     if (at | dst.scalar.tnum.value | dst.scalar.tnum.mask) & (size - 1):
         raise Reject(
@@ -222,7 +223,6 @@ def _atomic(env: Env, st: State, step: Step) -> int:
             register=step.dst,
             hint=f"align the variable to {size} bytes",
         )
-    memory.load(env, st, step.dst, dst, step.off, size, False)
     memory.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
     if step.op.fetch:
         st.regs[0 if step.name == "cmpxchg" else step.src] = number(load_bounds(size * 8, False))

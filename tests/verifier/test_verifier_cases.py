@@ -1,0 +1,61 @@
+"""The verdict on every case of cases/*.yaml; the schema of the cases themselves."""
+
+from __future__ import annotations
+
+import pytest
+from verifier_cases import Case, cases, check_schema
+
+from bpfheap.verifier import Flow, FlowKind, Options, verify
+
+
+def flow_text(flow: Flow) -> str:
+    """As cases write it: "alloc ma", "store ma -> hash.ptr", "take hash.ptr"."""
+    match flow.kind:
+        case FlowKind.STORE | FlowKind.MOVE:
+            return f"{flow.kind} {flow.source} -> {flow.field}"
+    return f"{flow.kind} {flow.source or flow.field}"
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_case(case: Case) -> None:
+    options = Options(complexity_limit=case.complexity_limit)
+    verdict = verify(case.obj, case.program, options)
+    expected = case.expected
+    if expected["verdict"] == "accept":
+        assert verdict.error is None, verdict.error.log
+    else:
+        error = verdict.error
+        assert error is not None, "accepted"
+        assert expected["message"] in error.message
+        assert "\n" not in str(error)
+        assert error.insn is not None
+        assert error.message in error.log
+        if "register" in expected:
+            assert error.register == expected["register"]
+        assert expected.get("hint", "") in (error.hint or "")
+    if "flows" in expected:
+        assert [flow_text(flow) for flow in verdict.flows] == expected["flows"]
+    if "insns_processed" in expected:
+        assert verdict.insns_processed == expected["insns_processed"]
+
+
+def test_there_are_enough_cases_of_each_verdict() -> None:
+    verdicts = [case.expected["verdict"] for case in cases()]
+    assert verdicts.count("accept") >= 60
+    assert verdicts.count("reject") >= 90
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ({"verdict": "perhaps"}, "is not one of"),
+        ({"verdict": "reject"}, "'message' is a required property"),
+        ({"verdict": "accept", "message": "no"}, "should not be valid"),
+        ({"verdict": "accept", "comment": "no"}, "'comment' was unexpected"),
+        ({"verdict": "reject", "message": "x", "register": "11"}, "does not match"),
+    ],
+)
+def test_the_schema_refuses(variant: dict[str, object], message: str) -> None:
+    document = {"cases": [{"name": "x", "code": "exit", "variants": [variant]}]}
+    with pytest.raises(ValueError, match=message):
+        check_schema(document, "x.yaml")

@@ -1,0 +1,181 @@
+"""Reads verifier cases (see case_schema.json) and makes specs of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from bpfheap.btf import Array, Btf, BtfType, Int, Member, Ptr, Struct, TypeTag, Void
+from bpfheap.isa import assemble
+from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.maps import BY_NAME, MapFlag
+from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
+
+FOLDER = Path(__file__).parent / "cases"
+_SCHEMA = json.loads((Path(__file__).parent / "case_schema.json").read_text())
+_NUMBERS = {call.name: call.number for call in HELPERS}
+_SCALARS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "int": 4}
+_TYPE = re.compile(r"(?P<base>\w+|struct \w+)(?P<tag> __\w+)?(?P<star> \*)?(?:\[(?P<n>\d+)\])?")
+
+
+class Types:
+    """BTF from C-like member lists. A struct may be named before it is defined."""
+
+    def __init__(self, structs: dict[str, dict[str, str]]) -> None:
+        self._types: list[BtfType] = [Void()]
+        self._known: dict[str, int] = {}
+        for name in structs:
+            self._known[f"struct {name}"] = self._add(Struct(name, 0, ()))
+        for name, members in structs.items():
+            self._define(name, members)
+
+    def _add(self, kind: BtfType) -> int:
+        self._types.append(kind)
+        return len(self._types) - 1
+
+    def _define(self, name: str, members: dict[str, str]) -> None:
+        laid_out, at = [], 0
+        for member, text in members.items():
+            type_id, size, align = self.id_of(text), *self._extent(text)
+            at = -(-at // align) * align
+            laid_out.append(Member(member, type_id, at * 8))
+            at += size
+        self._types[self.id_of(f"struct {name}")] = Struct(name, -(-at // 8) * 8, tuple(laid_out))
+
+    def id_of(self, text: str) -> int:
+        """The type that a text names, added if it is new."""
+        if text not in self._known:
+            match = _TYPE.fullmatch(text)
+            assert match, f"{text!r} is no type"
+            if match["n"]:
+                element = self.id_of(text[: text.index("[")])
+                kind: BtfType = Array(element, self.id_of("u32"), int(match["n"]))
+            elif match["star"]:
+                target = self.id_of(match["base"])
+                if match["tag"]:
+                    target = self._add(TypeTag(match["tag"].removeprefix(" __"), target))
+                kind = Ptr(target)
+            else:
+                kind = Int(text, _SCALARS[text])
+            self._known[text] = self._add(kind)
+        return self._known[text]
+
+    def _extent(self, text: str) -> tuple[int, int]:
+        """Size and alignment."""
+        match = _TYPE.fullmatch(text)
+        assert match
+        count = int(match["n"] or 1)
+        if match["star"]:
+            return 8 * count, 8
+        if match["base"] in _SCALARS:
+            return _SCALARS[match["base"]] * count, _SCALARS[match["base"]]
+        struct = self._types[self._known[match["base"]]]
+        assert isinstance(struct, Struct)
+        assert struct.size, f"{text} is used before it is defined"
+        return struct.size * count, 8
+
+    def build(self) -> Btf:
+        return Btf(tuple(self._types), "cases")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One program and what is to be said of it."""
+
+    name: str
+    obj: ObjectSpec
+    program: ProgramSpec
+    complexity_limit: int
+    expected: dict[str, Any]
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """All cases of all files. Raises ValueError for one that breaks the schema."""
+    return tuple(c for path in sorted(FOLDER.glob("*.yaml")) for c in _of_file(path))
+
+
+def check_schema(document: Any, name: str) -> None:
+    for error in Draft202012Validator(_SCHEMA).iter_errors(document):
+        raise ValueError(f"{name}: {error.json_path}: {error.message}")
+
+
+def _of_file(path: Path) -> Iterator[Case]:
+    document = yaml.safe_load(path.read_text())
+    check_schema(document, path.name)
+    types = Types(document.get("types", {}))
+    maps = document.get("maps", {})
+    for row in (*maps.values(), *(m["inner"] for m in maps.values() if "inner" in m)):
+        for text in (row.get("key"), row.get("value")):
+            if text:
+                types.id_of(text)
+    btf = types.build()
+    specs = {name: _map(name, row, types, btf) for name, row in maps.items()}
+    obj = ObjectSpec("cases", btf, specs, {})
+    snippets = document.get("snippets", {})
+    for case in document["cases"]:
+        for i, variant in enumerate(case["variants"]):
+            label = f"{path.stem}: {case['name']} #{i} {variant.get('with', '')}"
+            code = expand(case["code"], variant.get("with", {}), snippets)
+            code = re.sub(r"\$(\w+)", lambda m: str(types.id_of(f"struct {m[1]}")), code)
+            section = variant.get("section", case.get("section", "tc"))
+            spec = program(code, btf, section)
+            yield Case(label, obj, spec, case.get("complexity_limit", 20_000), variant)
+
+
+def expand(code: str, values: dict[str, Any], snippets: dict[str, str]) -> str:
+    for name, value in values.items():
+        assert f"<{name}>" in code, f"<{name}> does not occur"
+        code = code.replace(f"<{name}>", str(value))
+    lines = []
+    for line in code.splitlines():
+        word, *arguments = line.split() or [""]
+        if word.startswith("%"):
+            lines.append(snippets[word[1:]].format(*arguments))
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
+    """Assembly as a linked program, with a function at each label that is called."""
+    done = assemble(code, helper_number=_NUMBERS.get)
+    refs = {
+        slot: Ref(RefKind(s.kind), s.name, s.offset, done.labels.get(s.name, -1))
+        for slot, s in done.refs.items()
+    }
+    names = {slot: name for name, slot in done.labels.items() if name.startswith("sub")}
+    starts = [0, *sorted(names)]
+    ends = [*starts[1:], len(done.insns)]
+    subprogs = tuple(
+        SubprogSpec(names.get(s, "main"), s, e, 0, False) for s, e in zip(starts, ends, strict=True)
+    )
+    return ProgramSpec("main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases")
+
+
+def _map(name: str, row: dict[str, Any], types: Types, btf: Btf) -> MapSpec:
+    key, value = (types.id_of(row[k]) if k in row else 0 for k in ("key", "value"))
+    flags = 0
+    for flag in row.get("flags", ()):
+        flags |= MapFlag[flag]
+    return MapSpec(
+        name,
+        BY_NAME[row["type"]].number,
+        btf.size_of(key) if key else 4 if "inner" in row else 0,
+        btf.size_of(value) if value else 4 if "inner" in row else 0,
+        row.get("max_entries", 1),
+        btf,
+        flags,
+        key,
+        value,
+        inner=_map(f"{name}.inner", row["inner"], types, btf) if "inner" in row else None,
+        readonly=row.get("readonly", False),
+    )
