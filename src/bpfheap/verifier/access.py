@@ -133,31 +133,27 @@ def _ctx_field(
     row: ProgramType, n: int, reg: Reg, off: int, size: int, *, write: bool
 ) -> CtxField | None:
     """The field that is accessed, None where any bytes may be."""
-    bounded = row.raw_ctx and row.ctx_writable
-    if not bounded and (reg.off or not reg.scalar.is_const or reg.scalar.const_value):
+    if reg.off or not reg.scalar.is_const or reg.scalar.const_value:
         raise Reject(
             f"dereference of modified ctx ptr R{n} off={reg.off} disallowed",
             register=n,
             hint="access the context's fields directly: ctx->field",
         )
-    low, high = reg.off + off + reg.scalar.smin, reg.off + off + reg.scalar.smax
     wrong = Reject(
-        f"invalid bpf_context access off={low} size={size}",
+        f"invalid bpf_context access off={off} size={size}",
         register=n,
         hint=f"struct {row.ctx_struct} of {row.name} programs has no such "
         f"{'writable ' if write else ''}field",
     )
     if row.raw_ctx:
-        mask = reg.scalar.tnum.mask
-        if low < 0 or high + size > row.ctx_size or (low | mask) & (size - 1):
-            raise wrong
-        if write and not row.ctx_writable:
+        outside = off < 0 or off + size > row.ctx_size or off & (size - 1)
+        if outside or (write and not row.ctx_writable):
             raise wrong
         return None
     for field in row.fields:
-        if field.offset <= low and low + size <= field.offset + field.size:
+        if field.offset <= off and off + size <= field.offset + field.size:
             narrow = size < field.size
-            if low & (size - 1) or (narrow and not field.narrow):
+            if off & (size - 1) or (narrow and not field.narrow):
                 raise wrong
             if write and (narrow or not field.writable):
                 raise wrong

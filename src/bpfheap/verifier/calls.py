@@ -175,7 +175,7 @@ def _size(zero_allowed: bool) -> Checker:
             )
         memory = st.regs[n - 1]
         arg = meta.call.args[n - 2]
-        if is_null(memory) and (arg is Arg.MEM_OR_NULL or zero_allowed) and scalar.umax == 0:
+        if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.umax == 0:
             return
         _memory(env, st, n - 1, memory, scalar.umax, arg is Arg.UNINIT_MEM)
 

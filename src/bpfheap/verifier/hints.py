@@ -23,7 +23,6 @@ SMALLER = "make loops shorter, or split the program"
 STACK = "keep large data in a map value"
 WHOLE_POINTER = "pointers take 8 bytes of stack, aligned"
 CONST_OFFSET = "use an offset that is known when the program is compiled"
-SAME_TYPE = "use one definition of the struct in all files"
 MAIN_POINTER = "pass the object's own address, not that of a member"
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
+from bpfheap.verifier import hints
 from bpfheap.verifier.liveness import Demand, demands
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import const
-from bpfheap.verifier.state import FP, Reg, number
+from bpfheap.verifier.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
 
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
@@ -49,8 +50,6 @@ class Step:
             self.target = slot + 1 + (insn.imm if far else insn.off)
         elif op.kind is Kind.CALL_LOCAL:
             self.target = slot + 1 + insn.imm
-        if op.name == "lddw":
-            self.operand = number(const(insn.imm))
 
     @property
     def writes(self) -> int | None:
@@ -84,6 +83,7 @@ class Program:
         self.subprogs = _subprogs(spec, self)
         self.starts = {sub.start: i for i, sub in enumerate(self.subprogs)}
         self.call_order = _call_order(self)
+        _check_frames(self)
         self._check_reachable(spec)
         for step in self:
             if step.kind in (Kind.JCOND, Kind.JA):
@@ -220,6 +220,21 @@ def _call_order(program: Program) -> list[int]:
     return order
 
 
+def _check_frames(program: Program) -> None:
+    """No chain of calls is longer than the kernel allows (check_max_stack_depth)."""
+    frames = [1] * len(program.subprogs)
+    for at in program.call_order:
+        for step in program.within(program.subprogs[at]):
+            if step.kind is Kind.CALL_LOCAL:
+                frames[at] = max(frames[at], 1 + frames[program.starts[step.target]])
+                if frames[at] > MAX_FRAMES:
+                    raise Reject(
+                        f"the call stack of {frames[at]} frames is too deep",
+                        insn=step.slot,
+                        hint=f"at most {MAX_FRAMES} functions may call each other",
+                    )
+
+
 def stack_chains(program: Program, depth: list[int]) -> None:
     """The frames that can be alive together must fit into the stack (check_max_stack_depth).
 
@@ -237,9 +252,9 @@ def stack_chains(program: Program, depth: list[int]) -> None:
         own = max(32, -(-depth[at] // 32) * 32)
         total[at] = own + max((total[c] for c in callees), default=0)
         frames[at] = 1 + max((frames[c] for c in callees), default=0)
-    if total and total[0] > 512:
+    if total[0] > STACK_SIZE:
         raise Reject(
             f"combined stack size of {frames[0]} calls is {total[0]}. Too large",
             insn=0,
-            hint="the stack has 512 bytes for all functions together; keep large data in a map",
+            hint=f"the stack has {STACK_SIZE} bytes for all functions together; {hints.STACK}",
         )

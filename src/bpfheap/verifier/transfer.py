@@ -21,7 +21,6 @@ from bpfheap.verifier.program import Step
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import const
 from bpfheap.verifier.state import (
-    MAX_FRAMES,
     SCALAR,
     UNINIT,
     ZERO_OFFSET,
@@ -230,11 +229,6 @@ def _atomic(env: Env, st: State, step: Step) -> int:
 
 
 def _call_local(env: Env, st: State, step: Step) -> int:
-    if len(st.frames) >= MAX_FRAMES:
-        raise Reject(
-            f"the call stack of {len(st.frames) + 1} frames is too deep",
-            hint=f"at most {MAX_FRAMES} functions may call each other",
-        )
     st.push(env.program.starts[step.target], step.slot)
     return step.target
 

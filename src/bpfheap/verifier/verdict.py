@@ -21,7 +21,8 @@ class Options:
 class Verdict:
     """`insns_processed` counts as the kernel's "processed N insns"; `states` are those stored for
     pruning over the whole walk; `error` is None for an accepted program; `log` is "" unless asked
-    for or rejected. `flows` are in the order in which the walk first met them."""
+    for or rejected. `flows` are in the order in which the walk first met them; a rejected program,
+    not all of whose paths were walked, has none."""
 
     program: str
     insns_processed: int
