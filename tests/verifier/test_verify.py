@@ -135,7 +135,7 @@ def test_type_identity_is_strict_only_if_asked() -> None:
 # -- random programs
 
 _CASES = cases()
-_KPTRS = next(c for c in _CASES if c.name.startswith("kptrs:"))
+KPTRS = next(c for c in _CASES if c.name.startswith("kptrs:"))
 
 
 @st.composite
@@ -178,8 +178,8 @@ def test_no_sequence_of_instructions_raises(body: list[Insn], names: st.DataObje
                 refs[len(insns)] = Ref(RefKind.KFUNC, kfunc)
             insns.append(insn)
     insns += [Insn(0xB7), Insn(0x95)]
-    spec = replace(_KPTRS.program, insns=tuple(insns), refs=refs, subprogs=())
-    verdict = verify(_KPTRS.obj, spec, Options(complexity_limit=2000))
+    spec = replace(KPTRS.program, insns=tuple(insns), refs=refs, subprogs=())
+    verdict = verify(KPTRS.obj, spec, Options(complexity_limit=2000))
     broken = _broken(spec)
     if broken is not None:
         assert verdict.error is not None
@@ -206,7 +206,7 @@ def test_mutated_cases_do_not_raise(data: st.DataObject) -> None:
 
 
 # Statements over r6 (a map value), r7 to r9 and three stack slots; {t} is a label further on.
-_PLAIN = (
+PLAIN = (
     "r{a} = {n}", "r{a} = r{b}", "r{a} += {n}", "r{a} += r{b}", "r{a} &= {n}", "w{a} = w{b}",
     "call bpf_get_prandom_u32\n r{a} = r0", "call bpf_get_prandom_u32\n r{a} = r0",
     "*(u64 *)(r10 -{s}) = r{a}", "r{a} = *(u64 *)(r10 -{s})", "*(u32 *)(r10 -{s}) = r{a}",
@@ -220,17 +220,22 @@ _PLAIN = (
     "if r{a} > 7 goto {t}\n r1 = r6\n r1 += r{a}\n *(u8 *)(r1 +48) = 1",
     "r{a} = r{b}\n if r{a} > {n} goto {t}",
 )  # fmt: skip
-_OWNING = (
-    "r1 = map[name:ma] ll\n r2 = $foo\n call kfunc bpf_mem_alloc\n r{a} = r0",
-    "r1 = map[name:mb] ll\n r2 = $foo\n call kfunc bpf_mem_alloc\n r{a} = r0",
+_DROP = "if r{a} == 0 goto d{i}\n r1 = r{a}\n call kfunc unit_free\n d{i}: r0 = 0\n"
+OWNING = (
+    _DROP + "r1 = map[name:ma] ll\n r2 = $foo\n call kfunc bpf_mem_alloc\n r{a} = r0",
+    _DROP + "r1 = map[name:mb] ll\n r2 = $foo\n call kfunc bpf_mem_alloc\n r{a} = r0",
     "if r{a} == 0 goto {t}",
     "if r{a} == 0 goto {t}\n r1 = r{a}\n call kfunc unit_free\n r{a} = 0",
-    "r1 = r6\n r2 = 0\n call bpf_kptr_xchg\n r{a} = r0",
+    "if r{a} == 0 goto {t}\n *(u32 *)(r{a} +0) = 1",
+    _DROP + "r1 = r6\n r2 = 0\n call bpf_kptr_xchg\n r{a} = r0",
     "r1 = r6\n r2 = r{a}\n call bpf_kptr_xchg\n r{a} = r0",
     "r1 = r6\n r1 += 16\n r2 = r{a}\n call bpf_kptr_xchg\n r{a} = r0",
-    "*(u64 *)(r10 -{s}) = r{a}", "r{a} = *(u64 *)(r10 -{s})",
-    "call bpf_get_prandom_u32\n if r0 > {n} goto {t}", "r{a} = 0",
-)  # fmt: skip
+    "*(u64 *)(r10 -{s}) = r{a}\n r{a} = 0\n r0 = 1\n r{a} = *(u64 *)(r10 -{s})",
+    "r0 = r{a}\n r{a} = r{b}\n r{b} = r0",
+    "call bpf_get_prandom_u32\n if r0 > {n} goto {t}",
+    "call bpf_get_prandom_u32\n r0 &= 1\n if r0 == 0 goto {t}",
+    "r{a} = 0",
+)
 _START = """
     *(u32 *)(r10 -4) = 0
     r2 = r10
@@ -261,33 +266,34 @@ _SUB = """
 @st.composite
 def programs(draw: st.DrawFn, statements: tuple[str, ...], release: bool) -> ProgramSpec:
     count = draw(st.integers(3, 14))
-    lines = [_START]
+    lines = [_START.replace("r8 = 1", "r8 = 0") if release else _START]
     for i in range(count):
         text = draw(st.sampled_from(statements)).format(
             a=draw(st.integers(7, 9)),
             b=draw(st.integers(7, 9)),
             n=draw(st.integers(0, 8)),
             s=draw(st.sampled_from([16, 24, 32])),
+            i=i,
             t=f"l{draw(st.integers(i + 1, min(i + 5, count)))}",
         )
         lines.append(f"l{i}: r0 = 0\n{text}")
     lines.append(f"l{count}: r0 = 0")
     if release:
-        lines += [_RELEASE.format(n) for n in draw(st.sets(st.sampled_from([7, 8, 9])))]
+        lines += [_RELEASE.format(n) for n in (7, 8, 9) if draw(st.integers(0, 9))]
     used = any("call sub" in line for line in lines)
     code = "\n".join([*lines, "r0 = r7\n r0 &= 1" if not release else "", "out: r0 = 0", "exit",
                       _SUB if used else ""])  # fmt: skip
     code = code.replace("$foo", str(_FOO))
-    return program(code, _KPTRS.obj.btf)
+    return program(code, KPTRS.obj.btf)
 
 
-_FOO = _KPTRS.obj.btf.find("foo") or 0
+_FOO = KPTRS.obj.btf.find("foo") or 0
 
 
 def _unpruned(spec: ProgramSpec, options: Options) -> Verdict:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(History, "visit", lambda *_: False)
-        return verify(_KPTRS.obj, spec, options)
+        return verify(KPTRS.obj, spec, options)
 
 
 def _compare(spec: ProgramSpec) -> Any:
@@ -297,7 +303,7 @@ def _compare(spec: ProgramSpec) -> Any:
         # Store at every join, so that there is something to prune.
         patch.setattr("bpfheap.verifier.prune._MIN_JUMPS", 0)
         patch.setattr("bpfheap.verifier.prune._MIN_INSNS", 0)
-        pruned = verify(_KPTRS.obj, spec, options)
+        pruned = verify(KPTRS.obj, spec, options)
     if whole.error is not None and "too large" in whole.error.message:
         return None
     assert pruned.accepted == whole.accepted, (pruned.error or whole.error).log  # type: ignore[union-attr]
@@ -307,12 +313,12 @@ def _compare(spec: ProgramSpec) -> Any:
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(spec=programs(_PLAIN, release=False))
+@given(spec=programs(PLAIN, release=False))
 def test_pruning_changes_no_verdict(spec: ProgramSpec) -> None:
     _compare(spec)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(spec=programs(_OWNING, release=True))
+@given(spec=programs(OWNING, release=True))
 def test_pruning_loses_no_flow(spec: ProgramSpec) -> None:
     _compare(spec)
