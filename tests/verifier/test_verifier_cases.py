@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from verifier_cases import Case, cases, check_schema
 
-from bpfheap.verifier import Flow, FlowKind, Options, verify
+from bpfheap.verifier import Flow, FlowKind, Options, Verdict, verify
 
 
 def flow_text(flow: Flow) -> str:
@@ -18,6 +18,15 @@ def flow_text(flow: Flow) -> str:
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_case(case: Case) -> None:
+    """Both as it is and with a state stored at every join, where more can be pruned."""
+    verdict = _check(case)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bpfheap.verifier.prune._MIN_JUMPS", 0)
+        patch.setattr("bpfheap.verifier.prune._MIN_INSNS", 0)
+        assert set(_check(case).flows) == set(verdict.flows)
+
+
+def _check(case: Case) -> Verdict:
     options = Options(complexity_limit=case.complexity_limit)
     verdict = verify(case.obj, case.program, options)
     expected = case.expected
@@ -37,6 +46,7 @@ def test_case(case: Case) -> None:
         assert [flow_text(flow) for flow in verdict.flows] == expected["flows"]
     if "insns_processed" in expected:
         assert verdict.insns_processed == expected["insns_processed"]
+    return verdict
 
 
 def test_there_are_enough_cases_of_each_verdict() -> None:

@@ -129,9 +129,9 @@ def _write_somewhere(frame: Frame, start: int, end: int, value: Reg) -> None:
         if old is None:
             continue
         kinds = bytearray(_settled(old))
-        for byte in range(max(start - at * 8, 0), min(end - at * 8, 8)):
-            if not (zero and kinds[byte] == ZERO):
-                kinds[byte] = MISC
+        if not zero:
+            low, high = max(start - at * 8, 0), min(end - at * 8, 8)
+            kinds[low:high] = bytes(high - low)
         _set(frame, at, Slot(None, bytes(kinds)))
 
 
