@@ -9,6 +9,9 @@ import pytest
 import bpfheap
 from bpfheap.compile import object_spec
 from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError
+from bpfheap.lifetime import LiveCount
+from bpfheap.machine.model import ModelMachine
+from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -149,6 +152,30 @@ def test_writing_from_python(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
         outer[0] = table
     with pytest.raises(UsageError, match="no ring buffer"):
         table.drain()
+
+
+def test_prefill_from_user_space(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    obj = rt.load(maps)
+    allocator = rt.allocators["ma"]
+    assert allocator.stats().cached == 2
+    allocator.prefill(5)
+    assert allocator.stats().cached == 5
+    with pytest.raises(UsageError, match="cannot prefill -1"):
+        allocator.prefill(-1)
+    obj.close()
+    with pytest.raises(UsageError, match="is gone"):
+        allocator.prefill(1)
+    assert allocator.objects() == ()
+
+
+def test_the_history_is_bounded() -> None:
+    machine = ModelMachine(history_limit=10)
+    system = System(LiveCount(), machine)
+    spec = object_spec(THREE / "p3.bpf.c")
+    btf = system.btf_load(spec.btf)
+    for _ in range(50):
+        system.close(system.map_create(spec.maps["m2"], btf, {}))
+    assert len(machine.history) <= 10
 
 
 def test_deleting_an_element_frees_its_object(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:

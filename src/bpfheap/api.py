@@ -243,6 +243,13 @@ class Allocator:
             raise UsageError(f"allocator {self.name} is gone")
         return self.runtime.system.machine.allocator_stats(self.id)
 
+    def prefill(self, count: int) -> None:
+        """The next `count` allocations succeed, in any context: bpf_mem_prefill from user space.
+        Raises UsageError for a negative count and once the allocator map is gone."""
+        if not self.alive:
+            raise UsageError(f"allocator {self.name} is gone")
+        self.runtime.system.machine.prefill(self.id, count)
+
     def objects(self) -> tuple[tuple[str, ...], ...]:
         """The lives of its live objects, oldest object first."""
         if not self.alive:

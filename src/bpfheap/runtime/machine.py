@@ -94,6 +94,9 @@ class Machine(Protocol):
     #: What objects and maps went through, a sentence each, oldest first.
     history: list[str]
 
+    def note(self, sentence: str) -> None:
+        """Add to the history, whose length the machine bounds."""
+
     # -- allocators: live from create to destroy; close is when the allocator map goes.
     def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
         """`capacity` objects are prefilled and guaranteed (0: none)."""

@@ -281,7 +281,7 @@ class System:
         return self._next_id
 
     def _note(self, sentence: str) -> None:
-        self.machine.history.append(sentence)
+        self.machine.note(sentence)
 
     def _open(self, handle: Handle) -> int:
         self._next_fd += 1

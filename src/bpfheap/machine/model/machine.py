@@ -102,6 +102,9 @@ class ModelMachine:
         """The key, and a copy to go back to."""
         return self.key(), self.copy()
 
+    def note(self, sentence: str) -> None:
+        self._actor().say(sentence)
+
     # -- allocators
 
     def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
