@@ -8,8 +8,8 @@ import pytest
 
 import bpfheap
 from bpfheap.compile import object_spec
-from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError
-from bpfheap.lifetime import LiveCount
+from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError, Violation
+from bpfheap.lifetime import LiveCount, Policy
 from bpfheap.machine.model import ModelMachine
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec
@@ -265,6 +265,66 @@ def test_close_tells_of_violations() -> None:
     assert left.kind == "use-after-free"
     assert any("p2.bpf.c" in sentence for sentence in left.life)
     assert p3.maps["m2"].name == "m2"
+
+
+TWO_FIELDS_C = r"""
+#include <bpfheap.h>
+struct foo { int var; };
+struct val { struct foo *a __kptr __local; struct foo *b __kptr __local; };
+struct {
+	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
+} ma SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 2);
+	__type(key, __u32); __type(value, struct val);
+} hash SEC(".maps");
+SEC("tc") int fill(struct __sk_buff *skb)
+{
+	__u32 key = skb->mark;
+	struct val empty = {}, *v;
+	struct foo *p;
+	bpf_map_update_elem(&hash, &key, &empty, BPF_NOEXIST);
+	v = bpf_map_lookup_elem(&hash, &key);
+	if (!v) return 1;
+	p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+	if (p) p = bpf_kptr_xchg(&v->a, p);
+	if (p) unit_free(p);
+	p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+	if (p) p = bpf_kptr_xchg(&v->b, p);
+	if (p) unit_free(p);
+	return 0;
+}
+"""
+
+
+class KeepsNothing(Policy):
+    """The hole in its purest form: an allocator goes with its map."""
+
+    name = "keeps-nothing"
+    rule = thread = ""
+
+
+@pytest.mark.parametrize("how", ["close", "delete"])
+def test_nothing_is_stuck_behind_a_violation(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bpfheap.api.POLICIES", (KeepsNothing,))
+    (tmp_path / "two.bpf.c").write_text(TWO_FIELDS_C)
+    rt = bpfheap.Runtime(policy="keeps-nothing")
+    obj = rt.load(tmp_path / "two.bpf.c")
+    for mark in (0, 1):
+        obj.programs["fill"].run(mark.to_bytes(4, "little").rjust(12, b"\0"))
+    obj.programs["fill"].unload()
+    obj.maps["ma"].close()
+    assert not rt.allocators
+    if how == "delete":
+        with pytest.raises(Violation, match="foo#1, whose allocator ma is gone"):
+            del obj.maps["hash"][0]
+    left = rt.close()
+    assert {one.kind for one in left} == {"use-after-free"}
+    assert len(left) == (4 if how == "close" else 3)
+    system = rt.system
+    assert (system.maps, system.programs, system.btfs, system.deferred) == ({}, {}, {}, ())
 
 
 def test_manual_grace_periods() -> None:

@@ -166,12 +166,11 @@ class Runtime:
         ]
         for step in steps:
             self._collect(found, step)
-        # Each grace period frees at least one of the objects that wait, or raises at one.
-        while system.deferred:
-            before = system.deferred
+        # Each violation has one kptr less to free after it.
+        known = -1
+        while known != len(found):
+            known = len(found)
             self._collect(found, self.grace_period)
-            if system.deferred == before:
-                break
         for object_life in system.machine.allocator_objects(GLOBAL_ALLOCATOR_ID):
             found.append(_leak(object_life))
         if not system.policy.immortal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -305,3 +305,15 @@ def test_a_refused_program_leaves_nothing_behind() -> None:
         loader.load("p3")
     assert loader.system.programs == {}
     assert all(m.refs == 0 for m in loader.system.maps.values())
+
+
+def test_a_refused_map_leaves_nothing_behind(live: Loader) -> None:
+    system, obj = live.system, spec("p3")
+    btf = system.btf_load(obj.btf)
+    plain = system.map_create(obj.maps["m2"], btf, {})
+    odd = replace(obj.maps["m2"], name="odd", kptr_allocator="m2")
+    with pytest.raises(LoadRefused, match="odd names m2 as its allocator, which is none"):
+        system.map_create(odd, btf, {"m2": system.map_of(plain).id})
+    assert [m.name for m in system.maps.values()] == ["m2"]
+    with pytest.raises(UsageError):
+        system.machine.map_keys(system.map_of(plain).id + 1)

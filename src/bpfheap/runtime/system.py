@@ -103,6 +103,8 @@ class System:
         }
         for inner_id in inner.values():
             self._check_inner(spec, inner_id)
+        kptr_allocator = self._named_allocator(spec, spec.kptr_allocator, by_name)
+        elem_allocator = self._named_allocator(spec, spec.elem_allocator, by_name)
         map_id = self._new_id()
         allocator = None
         if spec.type == ALLOCATOR_NUMBER:
@@ -115,8 +117,8 @@ class System:
             spec.name,
             btf,
             allocator=allocator,
-            kptr_allocator=self._named_allocator(spec, spec.kptr_allocator, by_name),
-            elem_allocator=self._named_allocator(spec, spec.elem_allocator, by_name),
+            kptr_allocator=kptr_allocator,
+            elem_allocator=elem_allocator,
         )
         self.specs[map_id] = spec
         self._btf_refs(btf, +1)
@@ -262,15 +264,17 @@ class System:
 
     def grace_period(self) -> bool:
         """One grace period passes: free what waited for executions that are over. Whether
-        anything was freed. What this frees may leave more to free, after another one."""
+        anything was freed. What this frees may leave more to free, after another one; so does a
+        Violation, and then each further one gets past one kptr at least."""
         self.machine.grace_period()
         ready = [d for d in self.deferred if not d.readers]
-        self.deferred = tuple(d for d in self.deferred if d.readers)
         for done in ready:
             if done.handle.type is Type.PROGRAM:
                 self._free_program(done.handle.id)
             else:
                 self._free_map(done.handle.id)
+            # Only now: after a Violation on the way, another grace period goes on with the rest.
+            self.deferred = tuple(d for d in self.deferred if d is not done)
         self._settle("a grace period passed")
         return bool(ready)
 

@@ -74,16 +74,16 @@ class Actor:
     def retire(self, regions: tuple[int, ...], name: str) -> None:
         """A value left its map: its kptrs are freed now, its memory once nobody running now can
         still see it."""
-        readers = frozenset(self.state.executions)
-        if readers:
-            self.state.retired = (*self.state.retired, Retired(regions, readers))
+        retired = Retired(regions, frozenset(self.state.executions))
+        self.state.retired = (*self.state.retired, retired)
         for region_id in regions:
             self.release_kptrs(
                 region_id,
                 f"removal of {name} frees",
                 f"as the value was removed by {self.place}",
             )
-        if not readers:
+        if not retired.readers:
+            self.state.retired = tuple(r for r in self.state.retired if r is not retired)
             for region_id in regions:
                 del self.state.regions[region_id]
 

@@ -8,6 +8,8 @@ guaranteed once can be live at any time after, whatever was allocated and freed 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Place
@@ -119,29 +121,34 @@ def object_at(state: State, value: Value, what: str) -> Region:
     return region
 
 
-def release(state: State, region_id: int, sentence: str) -> list[str]:
+def release(state: State, region_id: int, sentence: str) -> Iterator[str]:
     """Give a live object back, and those that its kptrs hold, and so on.
 
-    Gives the sentences of what happened. Raises Fault for a nested object that is not live.
+    Gives the sentences of what happened. Raises Fault for the first nested object that is not
+    live, when the others are free.
     """
-    told: list[str] = []
+    fault: Fault | None = None
     pending = [(region_id, sentence)]
     while pending:
         current, said = pending.pop()
         region = state.regions[current]
         if region.status is not Status.LIVE:
-            raise state.dead(region, f"free of {region.name}, which another object holds,")
+            fault = fault or state.dead(
+                region, f"free of {region.name}, which another object holds,"
+            )
+            continue
         region = state.region(current)
         region.status = Status.FREED
         region.life = lives.add(region.life, said)
-        told.append(said)
+        yield said
         _given_back(state, region)
         for kptr in region.kptrs:
             inner = region.slots.pop(kptr.offset, None)
             if inner is not None:
                 name = state.regions[inner.region].name
                 pending.append((inner.region, f"{name}, in {region.name}.{kptr.path}, went too"))
-    return told
+    if fault is not None:
+        raise fault
 
 
 def _given_back(state: State, region: Region) -> None:
