@@ -138,10 +138,17 @@ typedef signed long long __s64;
 #define __local __attribute__((btf_decl_tag("local")))
 
 /*
- * Without a type tag the compiler takes the struct behind a member's pointer for unimportant and
- * writes its name alone into the BTF. A program that only passes objects on names the struct
- * nowhere else, so each exchange keeps it: a variable that has the field's type, no code, and a
- * section that nobody loads.
+ * The compiler takes the struct behind a member's pointer for unimportant and writes its name alone
+ * into the BTF, unless the struct is used elsewhere. __kptr_type(struct foo); is such a use: a
+ * variable without code, in a section that nobody loads.
+ */
+#define __kptr_type(type)                                                                     \
+	static typeof(type) *___bpfheap_join(___bpfheap_type, __COUNTER__)                    \
+		__attribute__((used, section(".kptr.types")))
+
+/*
+ * A program that only passes objects on uses their struct nowhere, so each exchange does it for
+ * the field's own. Structs that those objects own in turn are for the author to name.
  */
 #define bpf_kptr_xchg(field, object)                                                          \
 	({                                                                                    \

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from bpfheap.btf import Btf, KptrField, PlainPointer, Struct, kptr_fields, plain_pointers
-from bpfheap.btf.identity import why_different
+from bpfheap.btf import (
+    Btf,
+    KptrField,
+    PlainPointer,
+    Struct,
+    incomplete,
+    kptr_fields,
+    plain_pointers,
+    why_different,
+)
 from bpfheap.errors import BtfError
 from bpfheap.verifier.reject import Reject
 
@@ -49,6 +57,7 @@ class Layouts:
         # The BTF is kept beside its layout, so that its id() stays its own.
         self._known: dict[tuple[int, int, int | None], Layout] = {}
         self._differences: dict[tuple[int, int, int, int], str | None] = {}
+        self._incomplete: dict[tuple[int, int], str | None] = {}
 
     def of(self, btf: Btf, type_id: int, size: int | None = None) -> Layout:
         """`size` is that of a map value, which a type may only fill in part; type 0 has no fields.
@@ -79,6 +88,17 @@ class Layouts:
         if key not in self._differences:
             self._differences[key] = why_different(a, ida, b, idb, strict=strict)
         return self._differences[key]
+
+    def incomplete(self, btf: Btf, type_id: int) -> str | None:
+        """What the type owns and the object only declares; see btf.incomplete. Raises Reject for
+        kptrs that cannot be."""
+        key = (id(btf), type_id)
+        if key not in self._incomplete:
+            try:
+                self._incomplete[key] = incomplete(btf, type_id)
+            except BtfError as error:
+                raise Reject(error.message, hint=error.hint) from None
+        return self._incomplete[key]
 
     def of_struct(self, btf: Btf, type_id: int, *, register: int) -> Layout:
         """The layout of the struct that a program names by its id. Raises Reject."""

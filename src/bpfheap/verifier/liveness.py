@@ -11,14 +11,12 @@ A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at off
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call
 from bpfheap.spec import ProgramSpec, SubprogSpec
-
-if TYPE_CHECKING:
-    from bpfheap.verifier.program import Program, Step
+from bpfheap.verifier.program import Program, Step
 
 FIRST_SLOT = 11
 _SLOTS = 64

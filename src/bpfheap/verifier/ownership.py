@@ -127,6 +127,14 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
     Raises Reject if the object's type is not the field's.
     """
     layout, target = kptr.layout, kptr.field.target
+    declared = env.layouts.incomplete(layout.btf, target)
+    if declared is not None:
+        raise Reject(
+            f"R1 {kptr.name} holds {declared}, which this object only declares",
+            register=1,
+            hint=f"define it, and write __kptr_type({declared}); behind the definition: the "
+            "compiler leaves out what is behind pointers",
+        )
     if given.kind is RegKind.OBJECT:
         if given.ref == kptr.ref:
             raise Reject(

@@ -11,7 +11,6 @@ from typing import Any
 from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
-from bpfheap.verifier.liveness import Demand, demands
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import const
 from bpfheap.verifier.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
@@ -63,7 +62,7 @@ class Step:
 
 class Program:
     """`steps` is by slot, None at the second half of a wide instruction; `subprogs` by number,
-    0 the entry; `demand` says, for each slot, what the rest of its function depends on."""
+    0 the entry."""
 
     def __init__(self, spec: ProgramSpec) -> None:
         """Raises InsnError for what is no program, Reject for what can never be right."""
@@ -90,7 +89,6 @@ class Program:
                 self.at(step.target).join = True
             elif step.kind is Kind.CALL_LOCAL:
                 self.at(step.next).join = True
-        self.demand: list[Demand] = demands(self, spec)
 
     def __iter__(self) -> Iterator[Step]:
         return (step for step in self.steps if step is not None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
-from bpfheap.verifier.liveness import FIRST_SLOT, Demand
+from bpfheap.verifier.liveness import FIRST_SLOT, Demand, demands
 from bpfheap.verifier.program import Program
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import UNKNOWN_SCALAR, subset
@@ -91,7 +91,9 @@ class History:
     """All states stored, by slot."""
 
     def __init__(self, env: Env) -> None:
-        self._program: Program = env.program
+        self._program = env.program
+        #: For each slot, what the rest of its function depends on.
+        self._demand = demands(env.program, env.spec)
         self._points: dict[int, _Point] = {}
         self._last_jumps = 0
         self._last_insns = 0
@@ -106,7 +108,7 @@ class History:
         that is worth it. Raises Reject for a loop without end."""
         point = self._points.get(slot)
         if point is None:
-            point = self._points[slot] = _Point(self._program.demand[slot])
+            point = self._points[slot] = _Point(self._demand[slot])
         key = point.key(st)
         before = point.latest.get(key)
         if before is not None and before.branches and self._same(before, st, slot, exact=True):
@@ -138,7 +140,7 @@ class History:
         return False
 
     def _same(self, stored: Stored, st: State, slot: int, *, exact: bool) -> bool:
-        return _Comparison(self._program, exact=exact).same(stored.state, st, slot)
+        return _Comparison(self._program, self._demand, exact=exact).same(stored.state, st, slot)
 
     @staticmethod
     def end(st: State) -> None:
@@ -158,10 +160,11 @@ class _Comparison:
     all that the new one allows.
     """
 
-    __slots__ = ("_exact", "_ids", "_links", "_program", "_reverse")
+    __slots__ = ("_demand", "_exact", "_ids", "_links", "_program", "_reverse")
 
-    def __init__(self, program: Program, *, exact: bool) -> None:
+    def __init__(self, program: Program, demand: list[Demand], *, exact: bool) -> None:
         self._program = program
+        self._demand = demand
         self._exact = exact
         self._ids: dict[int, int] = {}
         self._reverse: dict[int, int] = {}
@@ -171,7 +174,7 @@ class _Comparison:
         if len(old.frames) != len(new.frames) or len(old.refs) != len(new.refs):
             return False
         last = len(new.frames) - 1
-        demand = self._program.demand
+        demand = self._demand
         # The top frame differs most often.
         for i in range(last, -1, -1):
             a, b = old.frames[i], new.frames[i]
