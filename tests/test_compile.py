@@ -169,9 +169,11 @@ def test_a_name_that_looks_like_an_option(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert set(object_spec("-O3.c").programs) == {"p"}
 
 
-@pytest.mark.parametrize("name", ["missing.bpf.c", "."])
-def test_no_such_source(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="no such file"):
+@pytest.mark.parametrize(
+    ("name", "message"), [("missing.bpf.c", "no such file"), (".", "not a file")]
+)
+def test_no_such_source(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         compile_c(tmp_path / name)
 
 

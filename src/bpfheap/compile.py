@@ -71,7 +71,11 @@ def compile_c(
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError("no such file", file=str(path), hint="give the path of a C source file")
+        raise UsageError(
+            "not a file" if path.exists() else "no such file",
+            file=str(path),
+            hint="give the path of a C source file",
+        )
     compiler = compiler or _preferred()
     command = [*compiler.command, *_FLAGS]
     for directory in include:
@@ -102,7 +106,8 @@ def compile_c(
     diagnostics = done.stderr.decode(errors="replace")
     if done.returncode != 0:
         raise _refusal(compiler, path, diagnostics)
-    sys.stderr.write(diagnostics)
+    if diagnostics and sys.stderr is not None:
+        sys.stderr.write(diagnostics)
     return done.stdout
 
 

@@ -86,6 +86,15 @@ def test_context_from_a_file(cli: Cli, programs: Path, tmp_path: Path) -> None:
     assert cli("run", programs, "-p", "sum", "--ctx", given, "--json").json["retval"] == 0x30
 
 
+def test_a_context_is_no_large_file(cli: Cli, programs: Path, tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as out:
+        out.truncate(1 << 32)
+    result = cli("run", programs, "-p", "sum", "--ctx", large)
+    assert result.code == 2
+    assert "longer than any context" in result.err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -94,6 +103,9 @@ def test_context_from_a_file(cli: Cli, programs: Path, tmp_path: Path) -> None:
         (["-p", "sum", "--policy", "hope"], "there is no policy hope (one of live-count"),
         (["-p", "sum", "--machine", "abacus"], "there is no machine abacus (one of model"),
         (["-p", "sum", "--ctx", "0xyz"], "--ctx 0xyz is neither hexadecimal nor a file"),
+        (["-p", "sum", "--ctx", "/dev/zero"], "--ctx /dev/zero is neither hexadecimal nor an ord"),
+        (["-p", "sum", "--ctx", "/"], "--ctx / is neither hexadecimal nor an ordinary file"),
+        (["-p", "sum", "--ctx", "\0"], "is neither hexadecimal nor a file to be read"),
     ],
 )
 def test_wrong_usage(cli: Cli, programs: Path, args: list[str], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,10 +17,32 @@ from bpfheap.errors import BpfheapError
 #: EX_SOFTWARE of sysexits.h: the fault is ours, neither the input's nor the caller's.
 INTERNAL_ERROR = 70
 
+#: What writing to a pipe or a disk may end in.
+_UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command (`argv` without the program's name; None: the process's own) and give the
     exit code: 0 fine, 1 something is wrong with the programs or files, 2 wrong usage."""
+    try:
+        code = _run(argv)
+        # What is still buffered would fail when the interpreter ends, where nobody can tell.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        return _unwritten(error)
+    return code
+
+
+def _unwritten(error: OSError) -> int:
+    """A full disk, or a reader that left. The rest of the output goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if error.errno != errno.EPIPE:
+        print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
+    return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # Names come from files: what the terminal's encoding lacks is shown escaped.
         if isinstance(stream, TextIOWrapper):
@@ -32,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(error)
         return error.exit_code
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _UNWRITABLE and not error.filename:
+            raise
         if session.debug:
             traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,9 @@ bpfheap run examples/three_programs -p p2 --policy used-allocators
 
 #: A leftover of this kind is a finding about the policy's design, not a memory error.
 _FINDING = "immortal-allocator"
+
+#: Bytes; the program types' own contexts have some hundreds.
+_LARGEST_CTX = 1 << 20
 
 
 @dataclass(slots=True)
@@ -145,11 +149,18 @@ def _context(text: str) -> bytes:
         return bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         pass
+    path = Path(text)
     try:
-        return Path(text).read_bytes()
-    except OSError as error:
+        # Neither a device that never ends nor a pipe that never begins.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"--ctx {text} is neither hexadecimal nor an ordinary file")
+        if path.stat().st_size > _LARGEST_CTX:
+            raise UsageError(f"--ctx {text} is longer than any context, {_LARGEST_CTX} bytes")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"--ctx {text} is neither hexadecimal nor a file to be read: {error.strerror}",
+            f"--ctx {text} is neither hexadecimal nor a file to be read: {reason}",
             hint="hexadecimal has two digits a byte: 0a000000",
         ) from None
 
