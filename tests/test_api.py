@@ -327,6 +327,26 @@ def test_nothing_is_stuck_behind_a_violation(
     assert (system.maps, system.programs, system.btfs, system.deferred) == ({}, {}, {}, ())
 
 
+def test_misuse_of_maps(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    obj = rt.load(maps)
+    with bpfheap.Runtime() as other, pytest.raises(UsageError, match="map of the same runtime"):
+        # Its descriptor is a number that means something here too.
+        obj.maps["outer"][1] = other.load(maps).maps["inner"]
+    with pytest.raises(UsageError, match="a list with one value for each CPU, not 5"):
+        obj.maps["percpu"][0] = 5
+    with pytest.raises(UsageError, match="1 does not fit the 0 bits of the key of ma"):
+        obj.maps["ma"][1]
+
+
+def test_what_the_runtime_closed_can_be_closed(maps: ObjectSpec) -> None:
+    rt = bpfheap.Runtime()
+    obj = rt.load(maps)
+    assert rt.close() == []
+    obj.programs["fill"].unload()
+    obj.maps["hash"].close()
+    obj.close()
+
+
 def test_manual_grace_periods() -> None:
     rt = bpfheap.Runtime(grace="manual")
     obj = rt.load(THREE / "p3.bpf.c")

@@ -170,7 +170,8 @@ def test_a_name_that_looks_like_an_option(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("missing.bpf.c", "no such file"), (".", "not a file")]
+    ("name", "message"),
+    [("missing.bpf.c", "no such file"), (".", "not a file"), ("x" * 300, "cannot be read")],
 )
 def test_no_such_source(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

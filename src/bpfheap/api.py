@@ -215,6 +215,11 @@ class Runtime:
                 )
         return [spec.programs[name] for name in names]
 
+    def _give_back(self, fd: int) -> None:
+        """Close a descriptor, unless `close` did so already: they are never used again."""
+        if fd in self.system.fds:
+            self.system.close(fd)
+
     def _passed(self) -> None:
         if self._grace == "auto":
             self.grace_period()
@@ -290,7 +295,7 @@ class LoadedObject:
         for opened in self.maps.values():
             opened._close()
         if self._btf_fd is not None:
-            self._runtime.system.close(self._btf_fd)
+            self._runtime._give_back(self._btf_fd)
             self._btf_fd = None
         self._runtime._passed()
 
@@ -364,7 +369,7 @@ class Program:
     def _close(self) -> None:
         if self._fd is not None:
             fd, self._fd = self._fd, None
-            self._runtime.system.close(fd)
+            self._runtime._give_back(fd)
 
 
 class Map(Mapping[Any, Any]):
@@ -468,11 +473,13 @@ class Map(Mapping[Any, Any]):
     def _raw(self, value: Any) -> bytes:
         spec, what = self.spec, f"the value of {self.name}"
         if self._type.outer:
-            if not isinstance(value, Map):
-                raise UsageError(f"{what} is another map")
+            if not isinstance(value, Map) or value._runtime is not self._runtime:
+                raise UsageError(f"{what} is another map of the same runtime")
             return value.fd.to_bytes(4, "little")
-        if not self._type.per_cpu or isinstance(value, bytes):
+        if not self._type.per_cpu:
             return pack(spec.btf, spec.value, value, spec.value_size, what=what)
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{what} is a list with one value for each CPU, not {value!r}")
         return b"".join(
             pack(spec.btf, spec.value, one, spec.value_size, what=what).ljust(self._stride, b"\0")
             for one in value
@@ -481,4 +488,4 @@ class Map(Mapping[Any, Any]):
     def _close(self) -> None:
         if self._fd is not None:
             fd, self._fd = self._fd, None
-            self._runtime.system.close(fd)
+            self._runtime._give_back(fd)

@@ -70,12 +70,15 @@ def compile_c(
     `diagnostics`, and UsageError if there is no such file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UsageError(
-            "not a file" if path.exists() else "no such file",
-            file=str(path),
-            hint="give the path of a C source file",
-        )
+    try:
+        if not path.is_file():
+            raise UsageError(
+                "not a file" if path.exists() else "no such file",
+                file=str(path),
+                hint="give the path of a C source file",
+            )
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", file=str(path)) from None
     compiler = compiler or _preferred()
     command = [*compiler.command, *_FLAGS]
     for directory in include:

@@ -127,6 +127,10 @@ def test_bytes_are_taken_as_they_are() -> None:
         (T.mixed, 5, "key takes a mapping of members"),
         (T.mixed, b"\0", "takes 48 bytes, not 1"),
         (T.words, [1, "x"], r"key\[1\] is an integer"),
+        (T.mixed, {"low": 8}, "8 does not fit the 3 bits of key.low"),
+        (T.mixed, {"high": -17}, "-17 does not fit the 5 bits of key.high"),
+        (T.mixed, {"low": "x"}, "key.low is an integer, not 'x'"),
+        (T.double, "x", "key is a number of 8 bytes, not 'x'"),
         (0, "x", "has no type"),
     ],
 )

@@ -166,22 +166,31 @@ def pack(btf: Btf, type_id: int, value: Any, size: int, *, what: str = "value") 
     return bytes(out)
 
 
-def _integer(value: int, size: int, what: str) -> bytes:
-    bits = size * 8
-    if not -(1 << (bits - 1)) <= value < 1 << bits:
+def _integer(value: Any, size: int, what: str) -> bytes:
+    return _fitting(value, size * 8, what).to_bytes(size, "little")
+
+
+def _fitting(value: Any, bits: int, what: str) -> int:
+    """The bits of an integer, signed or not; raises UsageError if there are too few."""
+    if not isinstance(value, int):
+        raise UsageError(f"{what} is an integer, not {value!r}")
+    if not -(1 << bits) >> 1 <= value < 1 << bits:
         raise UsageError(f"{value} does not fit the {bits} bits of {what}")
-    return (value & ((1 << bits) - 1)).to_bytes(size, "little")
+    return value & ((1 << bits) - 1)
 
 
 def _pack_into(btf: Btf, type_id: int, value: Any, out: bytearray, at: int, what: str) -> None:
     kind = btf[btf.resolve(type_id)]
     match kind:
         case Int() | Enum() | Enum64():
-            if not isinstance(value, int):
-                raise UsageError(f"{what} is an integer, not {value!r}")
             out[at : at + kind.size] = _integer(value, kind.size, what)
         case Float() if kind.size in _FLOATS:
-            struct.pack_into(_FLOATS[kind.size], out, at, value)
+            try:
+                struct.pack_into(_FLOATS[kind.size], out, at, value)
+            except (struct.error, OverflowError):
+                raise UsageError(
+                    f"{what} is a number of {kind.size} bytes, not {value!r}"
+                ) from None
         case Ptr():
             if value not in (None, 0):
                 raise UsageError(
@@ -223,7 +232,8 @@ def _pack_members(
             if member.bitfield_size:
                 mask = (1 << member.bitfield_size) - 1
                 whole = int.from_bytes(out[at:], "little") & ~(mask << member.bit_offset)
-                whole |= (value[member.name] & mask) << member.bit_offset
+                bits = _fitting(value[member.name], member.bitfield_size, name)
+                whole |= bits << member.bit_offset
                 out[at:] = whole.to_bytes(len(out) - at, "little")
             else:
                 _pack_into(btf, member.type, value[member.name], out, place, name)
