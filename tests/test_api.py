@@ -347,6 +347,22 @@ def test_what_the_runtime_closed_can_be_closed(maps: ObjectSpec) -> None:
     obj.close()
 
 
+def test_what_a_running_program_holds_is_no_leak() -> None:
+    rt = bpfheap.Runtime()
+    obj = rt.load(EXAMPLES / "first.bpf.c")
+    execution = rt.system.start(obj.programs["first"].fd)
+    while not rt.allocators["ma"].stats().live:
+        rt.system.step(execution)
+    left = rt.close()
+    assert [(one.kind, one.message) for one in left] == [
+        ("immortal-allocator", "allocator ma is still alive: program first is still running")
+    ]
+    while rt.system.running:
+        rt.system.step(execution)
+    assert rt.close() == []
+    assert rt.allocators == {}
+
+
 def test_manual_grace_periods() -> None:
     rt = bpfheap.Runtime(grace="manual")
     obj = rt.load(THREE / "p3.bpf.c")

@@ -171,14 +171,17 @@ class Runtime:
         while known != len(found):
             known = len(found)
             self._collect(found, self.grace_period)
-        for object_life in system.machine.allocator_objects(GLOBAL_ALLOCATOR_ID):
-            found.append(_leak(object_life))
+        # An execution that was never finished may still own objects and reach maps.
+        running = sorted({system.programs[p].name for p in system.running.values()})
+        held = [f"program {name} is still running" for name in running]
+        if not held:
+            found += map(_leak, system.machine.allocator_objects(GLOBAL_ALLOCATOR_ID))
         if not system.policy.immortal:
             for allocator in self.allocators.values():
-                lives = allocator.objects()
-                found += [_leak(life) for life in lives]
+                lives = () if held else allocator.objects()
+                found += map(_leak, lives)
                 if not lives:
-                    reasons = ", ".join(system.policy.waits_for(allocator.id, system))
+                    reasons = ", ".join(held or system.policy.waits_for(allocator.id, system))
                     found.append(
                         Leftover(
                             "immortal-allocator",

@@ -308,6 +308,7 @@ def test_wrong_markers(pytester: pytest.Pytester) -> None:
         ]
     )
     result.stdout.no_fnmatch_line("*plugin.py*")
+    result.stdout.no_fnmatch_line("*During handling*")
 
 
 def test_marker_and_options_are_documented(pytester: pytest.Pytester) -> None:

@@ -113,10 +113,14 @@ def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
     and allocators that are left when everything was unloaded fail the test."""
     from bpfheap.errors import UsageError
 
+    wrong = ""
     try:
         made = Bpf(request.path.parent, _options(request))
     except UsageError as error:
-        pytest.fail(str(error), pytrace=False)
+        wrong = str(error)
+    if wrong:
+        # Not inside the handler: the report would show it twice.
+        pytest.fail(wrong, pytrace=False)
     request.node.stash[_BPF] = made
     yield made
     made.close()
