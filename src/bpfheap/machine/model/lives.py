@@ -67,10 +67,5 @@ def freed(name: str, place: Place) -> str:
     return Sentence(f"{name} was freed by {place}", place.line)
 
 
-def freed_with(name: str, holder: str, place: Place) -> str:
-    """Freed because what held it went."""
-    return Sentence(f"{name} was freed with {holder} by {place}", place.line)
-
-
 def destroyed(allocator: str, why: str) -> str:
     return f"allocator {allocator} was destroyed: {why}"
