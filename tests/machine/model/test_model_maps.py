@@ -79,7 +79,8 @@ def test_a_value_of_another_size_is_refused() -> None:
      ("ringbuf", b"", "EINVAL")],
 )  # fmt: skip
 def test_deletes_that_fail(type_name: str, key: bytes, errno_name: str) -> None:
-    w = world(type_name, key_size=0 if type_name == "ringbuf" else 4)
+    ring = {"key_size": 0, "max_entries": 4096}
+    w = world(type_name, **(ring if type_name == "ringbuf" else {}))
     with pytest.raises(MapError) as seen:
         w.machine.map_delete(1, key)
     assert seen.value.errno_name == errno_name
@@ -335,9 +336,9 @@ def test_a_map_may_be_read_only_for_programs_alone() -> None:
 
 
 OUTPUT = """
-    *(u64 *)(r10 -8) = 258
+    *(u64 *)(r10 -512) = 258
     r2 = r10
-    r2 += -8
+    r2 += -512
     r3 = {size}
     r4 = {flags}
     r1 = map[name:m] ll
@@ -347,11 +348,15 @@ OUTPUT = """
 
 
 def test_a_ring_buffer_keeps_order_until_it_is_full() -> None:
-    w = world("ringbuf", key_size=0, value_size=0, max_entries=32)
+    w = world("ringbuf", key_size=0, value_size=0, max_entries=4096)
+    # Each takes 8 bytes more, rounded up to 8: after these there is room for none but an empty one.
+    fitting = ((2, 0), (3, 1), *[(512, 0)] * 7, (408, 0))
     results = [w.run_text(OUTPUT.format(size=s, flags=f)) for s, f in
-               ((2, 0), (3, 1), (1, 0), (40, 0), (1, 8))]  # fmt: skip
-    assert results == [0, 0, -11 & M64, -7 & M64, -22 & M64]
-    assert w.machine.map_drain(1) == [b"\2\1", b"\2\1\0"]
+               (*fitting, (1, 0), (4097, 0), (1, 8))]  # fmt: skip
+    assert results == [*[0] * len(fitting), -11 & M64, -7 & M64, -22 & M64]
+    records = w.machine.map_drain(1)
+    assert records[:2] == [b"\2\1", b"\2\1\0"]
+    assert [len(r) for r in records] == [size for size, _ in fitting]
     assert w.machine.map_drain(1) == []
     assert w.run_text(OUTPUT.format(size=1, flags=0)) == 0
 
@@ -406,6 +411,9 @@ def test_unknown_ids_are_usage_errors() -> None:
         ("hash", {"key_size": 513}, "E2BIG"),
         ("hash", {"value_size": 1 << 31}, "E2BIG"),
         ("array", {"max_entries": (1 << 32) - 1}, "E2BIG"),
+        ("ringbuf", {"max_entries": 0}, "EINVAL"),
+        ("ringbuf", {"max_entries": 2048}, "EINVAL"),
+        ("ringbuf", {"max_entries": 12288}, "EINVAL"),
     ],
 )
 def test_maps_that_cannot_be(type_name: str, fields: dict[str, int], errno_name: str) -> None:

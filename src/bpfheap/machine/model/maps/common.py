@@ -55,6 +55,7 @@ def map_error(record: MapRecord, doing: str, errno_name: str, hint: str | None =
     )
 
 
+_PAGE = 4096
 #: MAX_BPF_STACK, and what one value may have here.
 _LARGEST_KEY = 512
 _LARGEST_VALUE = 1 << 28
@@ -63,8 +64,16 @@ _LARGEST_ARRAY = 1 << 32
 
 def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
     """Raise MapError for a map that could not be made: EINVAL for sizes that its type does not
-    have, E2BIG for more memory than there could be (htab_map_alloc_check, array_map_alloc_check).
+    have, E2BIG for more memory than there could be (htab_map_alloc_check, array_map_alloc_check,
+    ringbuf_map_alloc).
     """
+    size = spec.max_entries
+    if row.shape is Shape.RING and (size < _PAGE or size & (size - 1)):
+        raise MapError(
+            f"map {spec.name} cannot be made: a ring buffer of {size} bytes",
+            errno_name="EINVAL",
+            hint=f"max_entries is its size: a power of two, at least {_PAGE}",
+        )
     if row.shape not in (Shape.HASH, Shape.ARRAY):
         return
     keys = row.key_size if row.key_size is not None else spec.key_size
@@ -73,7 +82,7 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
             f"{spec.value_size}, {spec.max_entries} elements",
             errno_name="EINVAL",
-            hint=f"a {row.name} map needs "
+            hint=f"a map of type {row.name} needs "
             + (f"keys of {row.key_size} bytes" if row.key_size else "a key size")
             + ", a value size and max_entries",
         )
