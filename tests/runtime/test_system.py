@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -317,3 +318,20 @@ def test_a_refused_map_leaves_nothing_behind(live: Loader) -> None:
     assert [m.name for m in system.maps.values()] == ["m2"]
     with pytest.raises(UsageError):
         system.machine.map_keys(system.map_of(plain).id + 1)
+
+
+@pytest.mark.parametrize("attribute", ["kptr_allocator", "elem_allocator"])
+def test_a_map_has_the_allocator_that_all_its_definitions_name(
+    live: Loader, attribute: str
+) -> None:
+    system, obj = live.system, spec("p2")
+    btf = system.btf_load(obj.btf)
+    ma = system.map_create(obj.maps["ma"], btf, {})
+    of_ma: dict[str, Any] = {attribute: "ma"}
+    of_mb: dict[str, Any] = {attribute: "mb"}
+    named = replace(obj.maps["m1"], **of_ma)
+    m1 = system.map_of(system.map_create(named, btf, {"ma": system.map_of(ma).id})).id
+    with pytest.raises(LoadRefused, match=f"its {attribute} is ma in one definition and mb in the"):
+        system.map_share(m1, replace(obj.maps["m1"], **of_mb))
+    system.map_share(m1, named)
+    system.map_share(m1, obj.maps["m1"])

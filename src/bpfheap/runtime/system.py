@@ -57,6 +57,9 @@ class System:
     def live(self, allocator: int) -> int:
         return self.machine.allocator_stats(allocator).live
 
+    def inner_maps(self, map_id: int) -> tuple[int, ...]:
+        return self.machine.map_inner_ids(map_id)
+
     def map_name(self, map_id: int) -> str:
         return self.maps[map_id].name
 
@@ -467,6 +470,10 @@ def why_other_map(a: MapSpec, b: MapSpec, *, strict: bool = False) -> str | None
     for attribute in ("type", "key_size", "value_size", "max_entries", "flags"):
         here, there = getattr(a, attribute), getattr(b, attribute)
         if here != there:
+            return f"its {attribute} is {here} in one definition and {there} in the other"
+    for attribute in ("kptr_allocator", "elem_allocator"):
+        here, there = getattr(a, attribute), getattr(b, attribute)
+        if here is not None and there is not None and here != there:
             return f"its {attribute} is {here} in one definition and {there} in the other"
     for attribute in ("key", "value"):
         ida, idb = getattr(a, attribute), getattr(b, attribute)
