@@ -65,7 +65,7 @@ def test_what_does_not_exist_is_not_offered(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("bpfheap run x --policy u", ["used-allocators"]),
+        ("bpfheap run x --policy l", ["live-count"]),
         ("bpfheap run x --machine ", list(bpfheap.machines())),
         ("bpfheap po", ["policies"]),
     ],

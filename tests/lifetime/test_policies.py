@@ -6,12 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from bpfheap.lifetime import POLICIES, FieldId, FlowFact, Global, LiveCount, LoadFacts, Policy
-from bpfheap.lifetime.used_allocators import UsedAllocators
+from bpfheap.lifetime import (
+    POLICIES,
+    EdgePropagation,
+    FieldId,
+    FlowFact,
+    Global,
+    LiveCount,
+    LoadFacts,
+    Policy,
+    ProgAllocators,
+    UsedAllocators,
+    UsedAllocatorsStrict,
+)
 from bpfheap.verifier.flows import FlowKind, Holder
 
 A, B = 101, 102
-M1, M2, M3 = 1, 2, 3
+M1, M2, M3, INNER = 1, 2, 3, 4
 F1, F2, F3 = (FieldId(Holder.MAP, m, "ptr") for m in (M1, M2, M3))
 
 
@@ -24,6 +35,9 @@ class Counts:
 
     def live(self, allocator: int) -> int:
         return self.counts.get(allocator, 0)
+
+    def inner_maps(self, map_id: int) -> tuple[int, ...]:
+        return (INNER,) if map_id == M2 else ()
 
     def map_name(self, map_id: int) -> str:
         return f"m{map_id}"
@@ -145,3 +159,60 @@ def test_policies_are_plain_data(cls: type[Policy]) -> None:
 def test_policies_have_names_of_their_own_and_the_default_comes_first() -> None:
     assert len({p.name for p in POLICIES}) == len(POLICIES)
     assert POLICIES[0] is LiveCount
+
+
+def take(field: FieldId) -> FlowFact:
+    return FlowFact(FlowKind.TAKE, None, field)
+
+
+@pytest.mark.parametrize(
+    ("flows", "admitted"),
+    [
+        ((take(F1),), False),
+        ((store(A, F1), take(F1)), True),
+        ((store(A, F1), take(F1), move(F1, F2), take(F2)), True),
+        # The store comes after the take that could have moved something on.
+        ((take(F2), move(F2, F3), store(A, F1), take(F1), move(F1, F2)), False),
+    ],
+)
+def test_strict_wants_the_allocator_before_the_take(
+    flows: tuple[FlowFact, ...], admitted: bool
+) -> None:
+    reason = UsedAllocatorsStrict().refuse(load(*flows), VIEW)
+    assert (reason is None) == admitted
+
+
+def test_strict_is_strict_about_stores_too() -> None:
+    policy = after(UsedAllocatorsStrict(), P2)
+    assert policy.refuse(load(store(B, F1)), VIEW) is not None
+    assert policy.refuse(load(take(F1)), VIEW) is None
+
+
+def test_edges_carry_what_comes_later_through_chains() -> None:
+    policy = after(EdgePropagation(), load(move(F1, F2)), load(move(F2, F3)), P2)
+    assert len(policy.waits_for(A, VIEW)) == 3
+
+
+def test_edges_refuse_a_second_allocator_at_their_far_end() -> None:
+    policy = after(EdgePropagation(), load(store(B, F3)), load(move(F1, F2), move(F2, F3)))
+    reason = policy.refuse(P2, VIEW)
+    assert reason is not None
+    assert "m3.ptr already takes objects of allocator B; p2 stores objects of A" in reason
+
+
+def test_prog_allocators_hold_for_inner_maps_too() -> None:
+    policy = after(ProgAllocators(), load())
+    assert policy.waits_for(A, VIEW) == tuple(
+        f"the reference that map m{n} holds" for n in (1, 2, INNER)
+    )
+
+
+def test_prog_allocators_grow_on_reload() -> None:
+    policy: Policy = ProgAllocators()
+    for allocator in (A, B):
+        policy = after(policy, replace(load(), allocators=(allocator,)))
+    assert policy.waits_for(A, VIEW)
+    assert policy.waits_for(B, VIEW)
+    for map_id in (M1, M2, INNER):
+        policy = policy.map_freed(map_id, VIEW)
+    assert policy == ProgAllocators()

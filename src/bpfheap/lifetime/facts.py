@@ -47,6 +47,9 @@ class View(Protocol):
     def live(self, allocator: int) -> int:
         """Objects that programs, maps or other objects own, counted exactly."""
 
+    def inner_maps(self, map_id: int) -> tuple[int, ...]:
+        """What a map of maps holds now; nothing for other maps."""
+
     def map_name(self, map_id: int) -> str: ...
 
     def allocator_name(self, allocator: int) -> str: ...

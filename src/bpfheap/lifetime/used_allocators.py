@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
-from bpfheap.lifetime.facts import FieldId, LoadFacts, View
+from bpfheap.lifetime.facts import FieldId, FlowFact, LoadFacts, View
 from bpfheap.lifetime.policy import Policy
 from bpfheap.verifier.flows import FlowKind, Holder
 
@@ -14,6 +15,21 @@ class UsedAllocator(NamedTuple):
     map: int
     field: FieldId
     allocator: int
+
+
+def references(flow: FlowFact, known: Collection[UsedAllocator]) -> list[UsedAllocator]:
+    """The references that one flow adds to those that are known when it is verified."""
+    to = flow.field
+    if to is None or not isinstance(to.owner, int):
+        return []
+    if flow.kind is FlowKind.STORE:
+        assert isinstance(flow.source, int)
+        return [UsedAllocator(to.owner, to, flow.source)]
+    if flow.kind is FlowKind.MOVE:
+        # What is known of the source now goes along; what comes later does not.
+        sources = sorted(u.allocator for u in known if u.field == flow.source)
+        return [UsedAllocator(to.owner, to, allocator) for allocator in sources]
+    return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +59,7 @@ class UsedAllocators(Policy):
         known = set(self.used)
         found: list[UsedAllocator] = []
         for flow in facts.flows:
-            to = flow.field
-            if to is None or not isinstance(to.owner, int):
-                continue
-            if flow.kind is FlowKind.STORE:
-                assert isinstance(flow.source, int)
-                new = [UsedAllocator(to.owner, to, flow.source)]
-            elif flow.kind is FlowKind.MOVE:
-                # What is known of the source now goes along; what comes later does not.
-                sources = sorted(u.allocator for u in known if u.field == flow.source)
-                new = [UsedAllocator(to.owner, to, allocator) for allocator in sources]
-            else:
-                continue
+            new = references(flow, known)
             known.update(new)
             found += new
         return found
