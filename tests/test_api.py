@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -361,6 +362,48 @@ def test_what_a_running_program_holds_is_no_leak() -> None:
         rt.system.step(execution)
     assert rt.close() == []
     assert rt.allocators == {}
+
+
+def test_the_end_of_a_with_block_tells_of_violations() -> None:
+    def body(mistake: bool) -> None:
+        with bpfheap.Runtime(policy="used-allocators") as rt:
+            p1, _, p2 = (rt.load(THREE / f"{name}.bpf.c") for name in ("p1", "p3", "p2"))
+            p2.programs["p2"].run()
+            p1.programs["p1"].run()
+            p2.close()
+            p1.close()
+            if mistake:
+                raise ZeroDivisionError
+
+    with pytest.raises(Violation) as seen:
+        body(mistake=False)
+    assert seen.value.kind == "use-after-free"
+    assert seen.value.life
+    with pytest.raises(ZeroDivisionError):
+        body(mistake=True)
+
+
+def test_used_allocators_forgets_inner_maps_with_their_outer_one(maps: ObjectSpec) -> None:
+    """Pinned, since it is the policy's known hole: the reference is on the outer map."""
+    rt = bpfheap.Runtime(policy="used-allocators")
+    obj = rt.load(maps)
+    obj.maps["hash"][0] = {}
+    obj.programs["fill"].run()
+    rt.system.pin(obj.maps["inner"].fd, "/inner")
+    obj.close()
+    assert rt.allocators == {}
+    rt.system.unpin("/inner")
+    with pytest.raises(Violation, match="whose allocator ma is gone"):
+        rt.grace_period()
+
+
+def test_flags_that_a_map_type_does_not_have(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
+    for name, flags in (("hash", 1 << 10), ("ma", 1), ("events", 1), ("percpu", 1 << 10)):
+        changed = replace(maps.maps[name], flags=flags)
+        with pytest.raises(MapError, match=rf"map_flags 0x{flags:x} are not for type") as seen:
+            rt.load(replace(maps, maps={**maps.maps, name: changed}))
+        assert seen.value.errno_name == "EINVAL"
+    assert rt.system.maps == {}
 
 
 def test_manual_grace_periods() -> None:

@@ -28,6 +28,9 @@ MACHINES: dict[str, Callable[[int, int], Machine]] = {
 }
 
 
+_IMMORTAL = "immortal-allocator"
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyInfo:
     """One row of `bpfheap policies`."""
@@ -96,8 +99,10 @@ class Runtime:
     """BPF programs, maps and allocators in user space, under one policy on one machine.
 
     With `grace="auto"` a grace period passes after every call, as it would for somebody who
-    waits long enough; with "manual" only `grace_period` lets one pass. Use as a context manager
-    or call `close`. Raises UsageError for an unknown policy or machine.
+    waits long enough; with "manual" only `grace_period` lets one pass. Use as a context manager,
+    which raises Violation for what `close` would report as a leak or a memory error.
+
+    Raises UsageError for an unknown policy or machine.
     """
 
     def __init__(
@@ -184,7 +189,7 @@ class Runtime:
                     reasons = ", ".join(held or system.policy.waits_for(allocator.id, system))
                     found.append(
                         Leftover(
-                            "immortal-allocator",
+                            _IMMORTAL,
                             f"allocator {allocator.name} is still alive: {reasons}",
                             (),
                         )
@@ -194,8 +199,13 @@ class Runtime:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, error: type[BaseException] | None, *rest: object) -> None:
+        """Close; raises Violation for the first leak or memory error that shows only then, unless
+        the body failed by itself."""
+        found = self.close()
+        for left in found:
+            if error is None and left.kind != _IMMORTAL:
+                raise Violation(left.message, kind=left.kind, life=left.life)
 
     @staticmethod
     def _collect(found: list[Leftover], step: Callable[[], None]) -> None:

@@ -41,8 +41,9 @@ class UsedAllocators(Policy):
 
     Hole: a `move` verified before the `store` finds no allocator to pass on, and the destination
     map never learns of it (the seed's three programs). For an inner map the reference is on
-    the outer one, whose template the program was verified against. A store into a field of an
-    object has no map to hold a reference and is refused.
+    the outer one, whose template the program was verified against: an inner map that outlives the
+    outer one keeps objects and no reference. A store into a field of an object has no map to hold
+    a reference and is refused.
     """
 
     used: frozenset[UsedAllocator] = frozenset()

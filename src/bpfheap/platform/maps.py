@@ -17,12 +17,16 @@ class Shape(StrEnum):
 
 
 class MapFlag(IntFlag):
-    """Flags of map creation and of updates (enum in uapi/linux/bpf.h)."""
+    """Flags of map creation (enum in uapi/linux/bpf.h). NUMA_NODE, ZERO_SEED and INNER_MAP change
+    nothing in user space: memory has no nodes here, and arrays of any length may be inner maps."""
 
     NO_PREALLOC = 1 << 0
+    NUMA_NODE = 1 << 2
+    ZERO_SEED = 1 << 6
     RDONLY_PROG = 1 << 7
     WRONLY_PROG = 1 << 8
     MMAPABLE = 1 << 10
+    INNER_MAP = 1 << 12
 
 
 ANY, NOEXIST, EXIST = 0, 1, 2
@@ -35,7 +39,8 @@ _NO_FLAGS = MapFlag(0)
 class MapType:
     """`number` as in enum bpf_map_type. `outer`: its values are maps. `key_size` is the only one
     allowed, None if free. `ops` are the operations that programs may ask for
-    (check_map_func_compatibility). `kptrs`: values may hold kptr fields."""
+    (check_map_func_compatibility). `kptrs`: values may hold kptr fields. `flags` may be given when
+    a map is created."""
 
     name: str
     number: int
@@ -56,22 +61,24 @@ class MapType:
 _ELEMENTS = frozenset({"lookup", "update", "delete", "iterate"})
 _LOOKUP = frozenset({"lookup"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
+_HASH = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
+_ARRAY = _ACCESS | MapFlag.NUMA_NODE
+_ONE_ARRAY = _ARRAY | MapFlag.MMAPABLE | MapFlag.INNER_MAP
 
 #: The allocator's number lies far above those of the kernel, which has no such type.
 ALLOCATOR_NUMBER = 1000
 
 MAP_TYPES: tuple[MapType, ...] = (
-    MapType("hash", 1, Shape.HASH, _ELEMENTS, kptrs=True, flags=_ACCESS | MapFlag.NO_PREALLOC),
-    MapType(
-        "array", 2, Shape.ARRAY, _ELEMENTS, key_size=4, kptrs=True, flags=_ACCESS | MapFlag.MMAPABLE
-    ),
+    MapType("hash", 1, Shape.HASH, _ELEMENTS, kptrs=True, flags=_HASH),
+    MapType("array", 2, Shape.ARRAY, _ELEMENTS, key_size=4, kptrs=True, flags=_ONE_ARRAY),
     MapType("percpu_hash", 5, Shape.HASH, _ELEMENTS, per_cpu=True, kptrs=True,
-            flags=_ACCESS | MapFlag.NO_PREALLOC),
+            flags=_HASH),
     MapType("percpu_array", 6, Shape.ARRAY, _ELEMENTS, key_size=4, per_cpu=True, kptrs=True,
-            flags=_ACCESS),
-    MapType("array_of_maps", 12, Shape.ARRAY, _LOOKUP, key_size=4, outer=True),
-    MapType("hash_of_maps", 13, Shape.HASH, _LOOKUP, outer=True, flags=MapFlag.NO_PREALLOC),
-    MapType("ringbuf", 27, Shape.RING, frozenset({"output"}), key_size=0),
+            flags=_ARRAY),
+    MapType("array_of_maps", 12, Shape.ARRAY, _LOOKUP, key_size=4, outer=True, flags=_ARRAY),
+    MapType("hash_of_maps", 13, Shape.HASH, _LOOKUP, outer=True, flags=_HASH),
+    MapType("ringbuf", 27, Shape.RING, frozenset({"output"}), key_size=0,
+            flags=MapFlag.NUMA_NODE),
     MapType("allocator", ALLOCATOR_NUMBER, Shape.NONE, frozenset({"alloc"}), key_size=0),
 )  # fmt: skip
 

@@ -31,7 +31,8 @@ class StructValue(Mapping[str, Any]):
     """A struct, union or data section: members by attribute or by key, as a mapping compares.
 
     `name` is the type's name, `members` in the order of the definition; members of anonymous
-    structs appear as if they were the outer one's own, as in C.
+    structs appear as if they were the outer one's own, as in C. A member whose name is a method of
+    mappings (keys, values, items, get) or starts with "_" is reached by key alone.
     """
 
     __slots__ = ("_members", "_name")

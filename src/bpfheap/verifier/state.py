@@ -115,7 +115,6 @@ class Held(NamedTuple):
 MISC, ZERO, SPILL = 0, 1, 2
 
 ALL_MISC = bytes(8)
-ALL_ZERO = bytes([ZERO]) * 8
 ALL_SPILL = bytes([SPILL]) * 8
 
 

@@ -63,10 +63,18 @@ _LARGEST_ARRAY = 1 << 32
 
 
 def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
-    """Raise MapError for a map that could not be made: EINVAL for sizes that its type does not
-    have, E2BIG for more memory than there could be (htab_map_alloc_check, array_map_alloc_check,
-    ringbuf_map_alloc).
+    """Raise MapError for a map that could not be made: EINVAL for flags and sizes that its type
+    does not have, E2BIG for more memory than there could be (htab_map_alloc_check,
+    array_map_alloc_check, ringbuf_map_alloc).
     """
+    unknown = spec.flags & ~row.flags
+    if unknown:
+        allowed = ", ".join(f"BPF_F_{flag.name}" for flag in row.flags)
+        raise MapError(
+            f"map {spec.name} cannot be made: map_flags 0x{unknown:x} are not for type {row.name}",
+            errno_name="EINVAL",
+            hint=f"allowed: {allowed}" if allowed else "leave map_flags out",
+        )
     size = spec.max_entries
     if row.shape is Shape.RING and (size < _PAGE or size & (size - 1)):
         raise MapError(
