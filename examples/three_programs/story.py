@@ -54,6 +54,17 @@ VARIANTS: tuple[tuple[str, Callable[[bpfheap.Runtime], None]], ...] = (
 )
 
 
+def why() -> str:
+    """What the policy missed, from the flows that the verifier found in P1."""
+    ((_, verdict),) = bpfheap.check(HERE / "p1.bpf.c")
+    move = next(flow for flow in verdict.flows if flow.kind == "move")
+    return (
+        f"why: p1 was loaded before p2. When its move {move.source} -> {move.field} was verified "
+        f"({move.line}), no allocator was known for {move.source} yet, so m2 took no reference to "
+        "ma, and nothing made up for it when p2 came with the store."
+    )
+
+
 def tell(policy: str, title: str, variant: Callable[[bpfheap.Runtime], None]) -> str:
     """Play one variant, print its history and give its end: a violation's kind, or "clean"."""
     OUT.rule(Text(f"{policy}: {title}"), align="left")
@@ -70,6 +81,7 @@ def tell(policy: str, title: str, variant: Callable[[bpfheap.Runtime], None]) ->
         OUT.print(Text("the object's life:"))
         for line in numbered(seen.life):
             OUT.print(Text(line, style="dim" if line.lstrip().startswith(">") else ""))
+        OUT.print(Text(why()))
         end = seen.kind
     elif "ma" in rt.allocators:
         OUT.print(Text("\nno memory error, but allocator ma is still there", style="bold yellow"))
