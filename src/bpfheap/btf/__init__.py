@@ -1,7 +1,7 @@
 """BTF: types of BPF programs, with their layout, names and tags."""
 
 from bpfheap.btf.core import CoreKind, core_value
-from bpfheap.btf.cprint import declare, define, dump_c
+from bpfheap.btf.cprint import declare, dump_c, print_c
 from bpfheap.btf.fields import (
     KptrField,
     KptrKind,
@@ -44,7 +44,6 @@ __all__ = [
     "KINDS", "Array", "Btf", "BtfBuilder", "BtfType", "Const", "CoreKind", "Datasec", "DeclTag",
     "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField", "KptrKind",
     "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar", "Struct", "TypeTag", "Typedef",
-    "Union", "Var", "Void", "Volatile", "core_value", "declare", "define", "dump_c", "incomplete",
-    "kptr_fields",
-    "plain_pointers", "same_type", "why_different",
+    "Union", "Var", "Void", "Volatile", "core_value", "declare", "dump_c", "incomplete",
+    "kptr_fields", "plain_pointers", "print_c", "same_type", "why_different",
 ]  # fmt: skip

@@ -3,6 +3,11 @@ and *_resolve functions), checked once, without recursion, so that nobody has to
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from bpfheap.btf.layout import lay_out
 from bpfheap.btf.types import (
     MODIFIERS,
     Array,
@@ -14,13 +19,17 @@ from bpfheap.btf.types import (
     Float,
     Func,
     FuncProto,
+    Fwd,
     Int,
     Ptr,
     Struct,
+    Typedef,
+    TypeTag,
     Union,
     Var,
     Void,
-)
+    name_of,
+)  # fmt: skip
 from bpfheap.errors import BtfError
 
 POINTER_SIZE = 8
@@ -28,24 +37,134 @@ POINTER_SIZE = 8
 MAX_SIZE = 1 << 32
 
 
-def check(types: tuple[BtfType, ...], file: str | None) -> tuple[int | None, ...]:
-    """The size in bytes of each type, None for those that have none. Raises BtfError."""
+_U32 = range(1 << 32)
+#: On one type; the kernel knows what to do with one or two.
+MAX_TAGS = 16
+#: KSYM_NAME_LEN, with the NUL.
+_MAX_NAME = 512
+#: What vlen can count.
+_MAX_COUNT = 0xFFFF
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NAMED = (Fwd, Typedef, Func, Var, Datasec, Float, DeclTag, TypeTag)
+_MAX_ALIGN = 16
+_EXTERN = 2
+
+
+class Checked(NamedTuple):
+    """What is known of all types once they are checked, by type id. `sizes` and `aligns` in
+    bytes, None for types that have none; `resolved` the type behind typedefs, qualifiers and
+    type tags; `tags` the names of these type tags, outermost first."""
+
+    sizes: tuple[int | None, ...]
+    aligns: tuple[int | None, ...]
+    resolved: tuple[int, ...]
+    tags: tuple[tuple[str, ...], ...]
+
+
+def check(types: tuple[BtfType, ...], file: str | None) -> Checked:
+    """Raises BtfError for the first rule that is broken."""
     if not types or not isinstance(types[0], Void):
         raise BtfError("type 0 is not void", file=file)
+    names: set[str] = set()
     for type_id, kind in enumerate(types):
-        for ref in references(kind):
+        refs = references(kind)
+        for ref in refs:
             if not 0 <= ref < len(types):
                 raise BtfError(
                     f"type {type_id} refers to type {ref}, but there are only {len(types)}",
                     file=file,
                     hint="BTF split off a base BTF is not taken from users",
                 )
+        _check_names(type_id, kind, names, file)
+        wrong = _out_of_range(type_id, kind)
+        if wrong is not None:
+            raise BtfError(f"type {type_id}: {wrong}", file=file)
+        if len(refs) > _MAX_COUNT:
+            raise BtfError(f"type {type_id} names more than {_MAX_COUNT} others", file=file)
         _check_kinds(types, type_id, kind, file)
-    sizes = _sizes(types, file)
-    for type_id, kind in enumerate(types):
+    sizes, order = _sizes(types, file)
+    resolved, tags = _chains(types, order, file)
+    for kind in types:
         if isinstance(kind, Struct | Union):
-            _check_members(types, sizes, type_id, kind, file)
-    return sizes
+            _check_members(types, sizes, resolved, kind, file)
+        elif isinstance(kind, Datasec):
+            _check_vars(types, sizes, kind, file)
+    return Checked(tuple(sizes), _aligns(types, sizes, order), tuple(resolved), tuple(tags))
+
+
+def _names(kind: BtfType) -> Iterator[str]:
+    match kind:
+        case Struct(members=members) | Union(members=members):
+            yield from (m.name for m in members)
+        case Enum(values=values) | Enum64(values=values):
+            yield from (name for name, _ in values)
+        case FuncProto(params=params):
+            yield from (p.name for p in params)
+    yield name_of(kind)
+
+
+def _check_names(type_id: int, kind: BtfType, known: set[str], file: str | None) -> None:
+    """Names go into one-line messages and into C. Tags are any text, C quotes them."""
+    if isinstance(kind, _NAMED) and not kind.name:
+        raise BtfError(f"type {type_id}, a {type(kind).__name__}, has no name", file=file)
+    tag = isinstance(kind, DeclTag | TypeTag)
+    for name in _names(kind):
+        if name in known:
+            continue
+        if not (_is_text(name) if tag else _is_name(name)):
+            raise BtfError(
+                f"type {type_id}: the name {name[:40]!r} has odd characters or is longer than "
+                f"{_MAX_NAME - 1} bytes",
+                file=file,
+            )
+        if not tag:
+            known.add(name)
+
+
+def _is_text(name: str) -> bool:
+    # Lone surrogates are the only characters that UTF-8 cannot write.
+    return "\0" not in name and (name.isascii() or not _SURROGATE.search(name))
+
+
+def _is_name(name: str) -> bool:
+    return name.isprintable() and len(name.encode()) < _MAX_NAME
+
+
+def _out_of_range(type_id: int, kind: BtfType) -> str | None:
+    """What is wrong with the numbers of a type by itself; they also have to fit their bits."""
+    match kind:
+        case Void():
+            return "void is type 0 only" if type_id else None
+        case Int(name=name, size=size, encoding=encoding, offset=offset, bits=bits):
+            if size not in (1, 2, 4, 8, 16) or offset < 0 or not 0 <= bits <= size * 8 - offset:
+                return f"int {name} has {bits} bits at {offset} in {size} bytes"
+            return None if encoding in range(16) else f"int {name} has encoding {encoding}"
+        case Float(size=size) if size not in (2, 4, 8, 12, 16):
+            return f"float {kind.name} has {size} bytes"
+        case Enum(size=size) | Enum64(size=size) if size not in (1, 2, 4, 8):
+            return f"enum {kind.name} has {size} bytes"
+        case Enum(values=values) | Enum64(values=values):
+            bits = 32 if isinstance(kind, Enum) else 64
+            low, high = (-1 << (bits - 1), 1 << (bits - 1)) if kind.signed else (0, 1 << bits)
+            if len(values) > _MAX_COUNT:
+                return f"enum {kind.name} has more than {_MAX_COUNT} values"
+            wrong = next((n for n, v in values if not low <= v < high), None)
+            return None if wrong is None else f"{wrong} of enum {kind.name} needs over {bits} bits"
+        case Struct(size=size) | Union(size=size) | Datasec(size=size) if size not in _U32:
+            return f"{kind.name or 'a struct'} has {size} bytes"
+        case Array(count=count) if count not in _U32:
+            return f"an array has {count} elements"
+        case Datasec(vars=variables):
+            return (
+                None
+                if all(v.offset in _U32 and v.size in _U32 for v in variables)
+                else f"section {kind.name} has a variable at a negative or huge offset"
+            )
+        case Func() | Var() if kind.linkage not in (0, 1, _EXTERN):
+            return f"{kind.name} has linkage {kind.linkage}, not 0 (static), 1 (global), 2 (extern)"
+        case DeclTag(component=component) if component not in range(-1, 1 << 31):
+            return f"a tag is on component {component}"
+    return None
 
 
 def references(kind: BtfType) -> tuple[int, ...]:
@@ -132,11 +251,13 @@ def _components(types: tuple[BtfType, ...], target: BtfType) -> int:
     return 0
 
 
-def _sizes(types: tuple[BtfType, ...], file: str | None) -> tuple[int | None, ...]:
-    """Depth first over references by value, with a stack of our own; a cycle is an error."""
+def _sizes(types: tuple[BtfType, ...], file: str | None) -> tuple[list[int | None], list[int]]:
+    """The sizes, and an order in which each type comes after those that it contains. Depth first,
+    with a stack of our own; a cycle is an error."""
     new, open_, done = 0, 1, 2
     state = [new] * len(types)
     sizes: list[int | None] = [None] * len(types)
+    order = []
     for root in range(len(types)):
         stack = [root]
         while stack:
@@ -145,10 +266,9 @@ def _sizes(types: tuple[BtfType, ...], file: str | None) -> tuple[int | None, ..
             if state[type_id] == done:
                 stack.pop()
                 continue
-            needs = _by_value(kind)
             if state[type_id] == new:
                 state[type_id] = open_
-                for ref in needs:
+                for ref in _by_value(kind):
                     if state[ref] == open_:
                         raise BtfError(
                             f"type {ref} contains itself by way of type {type_id}", file=file
@@ -158,11 +278,12 @@ def _sizes(types: tuple[BtfType, ...], file: str | None) -> tuple[int | None, ..
                 continue
             state[type_id] = done
             stack.pop()
+            order.append(type_id)
             size = _size(kind, sizes)
             if size is not None and size > MAX_SIZE:
                 raise BtfError(f"type {type_id} is {size} bytes large", file=file)
             sizes[type_id] = size
-    return tuple(sizes)
+    return sizes, order
 
 
 def _by_value(kind: BtfType) -> tuple[int, ...]:
@@ -195,20 +316,89 @@ def _size(kind: BtfType, sizes: list[int | None]) -> int | None:
     return None
 
 
+def _chains(
+    types: tuple[BtfType, ...], order: list[int], file: str | None
+) -> tuple[list[int], list[tuple[str, ...]]]:
+    """What `resolved` and `tags` of Checked are. Known for every type, so that a long chain is
+    not walked again from every member that starts at its end."""
+    resolved = list(range(len(types)))
+    tags: list[tuple[str, ...]] = [()] * len(types)
+    for type_id in order:
+        kind = types[type_id]
+        if isinstance(kind, MODIFIERS):
+            resolved[type_id], tags[type_id] = resolved[kind.type], tags[kind.type]
+        if isinstance(kind, TypeTag) and not kind.attribute:
+            tags[type_id] = (kind.name, *tags[type_id])
+            if len(tags[type_id]) > MAX_TAGS:
+                raise BtfError(f"type {type_id} has more than {MAX_TAGS} type tags", file=file)
+    return resolved, tags
+
+
+def _aligns(
+    types: tuple[BtfType, ...], sizes: list[int | None], order: list[int]
+) -> tuple[int | None, ...]:
+    aligns: list[int | None] = [None] * len(types)
+    for type_id in order:
+        kind, size = types[type_id], sizes[type_id]
+        match kind:
+            case Struct() | Union():
+                aligns[type_id] = lay_out(kind, sizes, aligns).align
+            case Array() | Var():
+                aligns[type_id] = aligns[kind.type]
+            case _ if isinstance(kind, MODIFIERS):
+                aligns[type_id] = aligns[kind.type]
+            case Datasec():
+                aligns[type_id] = 1
+            case _ if size is not None:
+                # The largest power of two in it: a float of 12 bytes stands at multiples of 4.
+                aligns[type_id] = min(size & -size, _MAX_ALIGN)
+    return tuple(aligns)
+
+
 def _check_members(
     types: tuple[BtfType, ...],
-    sizes: tuple[int | None, ...],
-    type_id: int,
+    sizes: list[int | None],
+    resolved: list[int],
     kind: Struct | Union,
     file: str | None,
 ) -> None:
+    before = 0
+    bitfields = any(m.bitfield_size for m in kind.members)
     for member in kind.members:
-        size = sizes[member.type]
-        what = f"{type(kind).__name__.lower()} {kind.name or '(anonymous)'}: member {member.name}"
+        size, at, width = sizes[member.type], member.bit_offset, member.bitfield_size
+        wrong = None
         if size is None:
-            raise BtfError(f"{what} has a type without a size", file=file)
-        if not member.bitfield_size and member.bit_offset % 8:
-            raise BtfError(f"{what} starts at bit {member.bit_offset}", file=file)
-        bits = member.bitfield_size or size * 8
-        if member.bit_offset + bits > kind.size * 8:
-            raise BtfError(f"{what} ends beyond the {kind.size} bytes of its struct", file=file)
+            wrong = "has a type without a size"
+        elif width and not isinstance(types[resolved[member.type]], Int | Enum | Enum64):
+            wrong = "is a bitfield, but no integer"
+        elif width not in range(size * 8 + 1):
+            wrong = f"has {width} of {size * 8} bits"
+        elif not width and at % 8:
+            wrong = f"starts at bit {at}"
+        elif at not in _U32 or at + (width or size * 8) > kind.size * 8:
+            wrong = f"ends beyond the {kind.size} bytes of its struct"
+        elif at >> 24 and bitfields:
+            wrong = f"starts at bit {at}, too far for a struct with bitfields"
+        elif isinstance(kind, Union) and at:
+            wrong = f"of a union starts at bit {at}"
+        elif at < before:
+            wrong = f"starts at bit {at}, before the member in front of it"
+        if wrong is not None:
+            what = f"{type(kind).__name__.lower()} {kind.name or '(anonymous)'}"
+            raise BtfError(f"{what}: member {member.name or '(anonymous)'} {wrong}", file=file)
+        before = at
+
+
+def _check_vars(
+    types: tuple[BtfType, ...], sizes: list[int | None], kind: Datasec, file: str | None
+) -> None:
+    for var in kind.vars:
+        declared, size = types[var.type], sizes[var.type]
+        if not isinstance(declared, Var) or declared.linkage == _EXTERN:
+            continue
+        what = f"section {kind.name}: variable {declared.name}"
+        if size is not None and size > var.size:
+            raise BtfError(f"{what} has {var.size} bytes, its type {size}", file=file)
+        # The compiler leaves sizes of sections, and offsets in them, to the linker.
+        if kind.size and var.offset + var.size > kind.size:
+            raise BtfError(f"{what} ends beyond the {kind.size} bytes of the section", file=file)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bpfheap.btf.identity import same_type
 from bpfheap.btf.table import Btf
 from bpfheap.btf.types import Array, Enum, Enum64, Int, Struct, Union
-from bpfheap.errors import RelocationError
+from bpfheap.errors import BtfError, RelocationError
 
 
 class CoreKind(IntEnum):
@@ -29,6 +29,11 @@ class CoreKind(IntEnum):
     TYPE_MATCHES = 12
 
 
+_OF_TYPES = frozenset(kind for kind in CoreKind if kind.name.startswith("TYPE_"))
+#: No instruction has room for a larger offset.
+_MAX_OFFSET = 1 << 31
+
+
 class _Place(NamedTuple):
     """Where an access string leads: a type at a bit offset, perhaps a bitfield."""
 
@@ -47,6 +52,8 @@ def core_value(btf: Btf, type_id: int, access: str, kind: CoreKind) -> int:
     if not 0 < type_id < len(btf):
         raise RelocationError(f"CO-RE relocation names type {type_id}, which is not there")
     indices = _indices(access)
+    if kind in _OF_TYPES and indices != [0]:
+        raise RelocationError(f"CO-RE access {access} of a whole type is not 0")
     match kind:
         case CoreKind.TYPE_ID_LOCAL | CoreKind.TYPE_ID_TARGET:
             return type_id
@@ -55,13 +62,20 @@ def core_value(btf: Btf, type_id: int, access: str, kind: CoreKind) -> int:
         case CoreKind.TYPE_MATCHES:
             return int(same_type(btf, type_id, btf, type_id))
         case CoreKind.TYPE_SIZE:
-            return btf.size_of(type_id)
+            return _size(btf, type_id, access)
         case CoreKind.ENUMVAL_EXISTS:
             _enum_value(btf, type_id, indices, access)
             return 1
         case CoreKind.ENUMVAL_VALUE:
             return _enum_value(btf, type_id, indices, access)
-    return _field_value(btf, _walk(btf, type_id, indices, access), kind)
+    return _field_value(btf, _walk(btf, type_id, indices, access), access, kind)
+
+
+def _size(btf: Btf, type_id: int, access: str) -> int:
+    try:
+        return btf.size_of(type_id)
+    except BtfError as error:
+        raise RelocationError(f"CO-RE access {access}: {error.message}") from error
 
 
 def _indices(access: str) -> list[int]:
@@ -80,7 +94,7 @@ def _enum_value(btf: Btf, type_id: int, indices: list[int], access: str) -> int:
 
 def _walk(btf: Btf, type_id: int, indices: list[int], access: str) -> _Place:
     at = btf.resolve(type_id)
-    bits = indices[0] * btf.size_of(at) * 8
+    bits = indices[0] * _size(btf, at, access) * 8
     width = 0
     for index in indices[1:]:
         kind = btf[at]
@@ -93,27 +107,32 @@ def _walk(btf: Btf, type_id: int, indices: list[int], access: str) -> _Place:
             # A last member of no elements is as long as whoever allocates it makes it.
             case Array() if index < kind.count or kind.count == 0:
                 at = btf.resolve(kind.type)
-                bits += index * btf.size_of(at) * 8
+                bits += index * _size(btf, at, access) * 8
                 width = 0
             case _:
                 raise RelocationError(
                     f"CO-RE access {access} of {btf.c_name(type_id)} leads nowhere: "
                     f"{btf.c_name(at)} has no element {index}"
                 )
+    if bits // 8 >= _MAX_OFFSET:
+        raise RelocationError(
+            f"CO-RE access {access} of {btf.c_name(type_id)} is too far away, at byte {bits // 8}"
+        )
     return _Place(at, bits, width)
 
 
-def _field_value(btf: Btf, place: _Place, kind: CoreKind) -> int:
-    size = btf.size_of(place.type)
+def _field_value(btf: Btf, place: _Place, access: str, kind: CoreKind) -> int:
+    size = _size(btf, place.type, access)
     bits = place.bitfield_size or size * 8
     offset, load = place.bit_offset // 8, size
     if place.bitfield_size:
         # The smallest aligned load of at most 8 bytes that covers the bitfield.
-        load = max(load, 1)
         offset = place.bit_offset // 8 // load * load
         while place.bit_offset + bits - offset * 8 > load * 8:
             if load >= 8:
-                raise RelocationError("CO-RE: a bitfield is wider than one load can cover")
+                raise RelocationError(
+                    f"CO-RE access {access}: a bitfield is wider than one load can cover"
+                )
             load *= 2
             offset = place.bit_offset // 8 // load * load
     target = btf[place.type]
@@ -126,6 +145,10 @@ def _field_value(btf: Btf, place: _Place, kind: CoreKind) -> int:
             return 1
         case CoreKind.FIELD_SIGNED:
             return int(target.signed) if isinstance(target, Int | Enum | Enum64) else 0
+        case CoreKind.FIELD_LSHIFT_U64 | CoreKind.FIELD_RSHIFT_U64 if load > 8:
+            raise RelocationError(
+                f"CO-RE access {access} shifts {btf.c_name(place.type)}, which is no 64-bit number"
+            )
         case CoreKind.FIELD_LSHIFT_U64:
             return 64 - (place.bit_offset + bits - offset * 8)
         case CoreKind.FIELD_RSHIFT_U64:

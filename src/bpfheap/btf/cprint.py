@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from bpfheap.btf.table import Btf
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bpfheap.btf.check import references
+from bpfheap.btf.identity import MAX_PAIRS, compare
+from bpfheap.btf.layout import gaps, lay_out
+from bpfheap.btf.table import QUALIFIERS, Btf, closed
 from bpfheap.btf.types import (
     Array,
-    BtfType,
     Const,
     Enum,
     Enum64,
@@ -21,12 +27,18 @@ from bpfheap.btf.types import (
     Union,
     Void,
     Volatile,
+    name_of,
 )  # fmt: skip
 from bpfheap.errors import BtfError
 
-_QUALIFIERS = {Const: "const", Volatile: "volatile", Restrict: "restrict"}
 #: Deeper nesting of pointers, arrays and anonymous structs comes from no compiler.
 _MAX_DEPTH = 64
+#: Characters. A few hundred bytes of wild BTF can describe anonymous structs that would fill the
+#: disk; all types of a kernel are some four million.
+_MAX_TEXT = 1 << 25
+
+#: Size of an enum in bytes -> the integer under it.
+_WIDTHS = {1: "char", 2: "short", 4: "int", 8: "long long"}
 
 
 def declare(btf: Btf, type_id: int, name: str = "") -> str:
@@ -38,22 +50,66 @@ def declare(btf: Btf, type_id: int, name: str = "") -> str:
     return _Writer(btf).declare(type_id, name)
 
 
-def define(btf: Btf, type_id: int) -> str:
-    """The definition of a struct, union or enum, without the semicolon; for other types what
-    `declare` gives. Raises BtfError like `declare`."""
-    return _Writer(btf).define(type_id)
+def print_c(btf: Btf, type_id: int) -> str:
+    """The complete C definition of a struct, union, enum or typedef, with all that is anonymous
+    in it, attributes and tags; for any other type its name. Raises BtfError like `declare`."""
+    writer = _Writer(btf)
+    match btf[type_id]:
+        case Typedef():
+            return f"{writer.typedef(type_id)};"
+        case Struct() | Union() | Enum() | Enum64():
+            return f"{writer.define(type_id)};"
+    return writer.declare(type_id)
+
+
+def dump_c(btf: Btf) -> str:
+    """Every type that has a name, each after those that it needs, with declarations of all structs
+    first. Functions and variables are not types and are left out. Where several types or values
+    have one name, as those local to functions may, the later ones get a number: "foo___2". Raises
+    BtfError.
+    """
+    writer = _Writer(btf)
+    named, again = _distinct(btf)
+    writer.names.update(named)
+    writer.hoisted.update(_shared(btf))
+    out = [f"{line};\n" for line in dict.fromkeys(_declarations(writer)) if line]
+    # A typedef can need itself by way of a pointer to a function; such a cycle is cut anywhere.
+    seen: set[_Need] = set()
+    for root in range(len(btf)):
+        stack = [(_Need(root, complete=True), False)]
+        while stack:
+            need, ready = stack.pop()
+            if ready:
+                out += _top_level(writer, need) if need.type not in again else ()
+            elif need not in seen:
+                seen.add(need)
+                stack.append((need, True))
+                stack += [(other, False) for other in reversed(_needs(btf, need))]
+    return "".join(out)
+
+
+class _Need(NamedTuple):
+    """A type that has to be written before another. Where it is not needed `complete`, behind
+    pointers, structs are declared already; typedefs are not."""
+
+    type: int
+    complete: bool
 
 
 class _Writer:
-    """Writes types and counts what it writes: a few hundred bytes of wild BTF can describe
-    anonymous structs that would fill the disk."""
+    """Writes types and counts what it writes. `names` are what types are called instead of their
+    own names."""
 
     def __init__(self, btf: Btf) -> None:
         self.btf = btf
-        self.left = 1_000_000
+        self.names: dict[int, str] = {}
+        self.hoisted: dict[int, str] = {}  # anonymous enums, and the typedef that stands for each
+        self.left = _MAX_TEXT
+        self.enums: set[int] = set()  # whose values are written already
+        self.values: dict[str, int] = {}  # how often a value of that name is written
 
-    def spend(self, depth: int, type_id: int) -> None:
-        self.left -= 1
+    def spend(self, depth: int, type_id: int, size: int) -> None:
+        self.left -= size
         if depth > _MAX_DEPTH or self.left < 0:
             raise BtfError(
                 f"type {type_id} is nested too deep or too often to be written as C",
@@ -61,32 +117,34 @@ class _Writer:
             )
 
     def declare(self, type_id: int, name: str = "", *, depth: int = 0, indent: str = "") -> str:
-        self.spend(depth, type_id)
+        self.spend(depth, type_id, 16 + len(name))
         inner = name
         before: list[str] = []  # qualifiers and tags met since the last pointer, function or array
         for _ in range(_MAX_DEPTH):
             kind = self.btf[type_id]
             match kind:
                 case Const() | Volatile() | Restrict():
-                    before.append(_QUALIFIERS[type(kind)])
+                    before.append(QUALIFIERS[type(kind)])
                     type_id = kind.type
                 case TypeTag():
-                    before.append(f'__attribute__((btf_type_tag("{kind.name}")))')
+                    if not kind.attribute:  # such as address_space: of another target
+                        before.append(self.attribute("btf_type_tag", kind.name))
                     type_id = kind.type
                 case Ptr():
-                    words = " ".join(before)
+                    words = _words(before)
                     inner = f"*{words} {inner}" if words and inner else f"*{words}{inner}"
                     before = []
                     type_id = kind.type
                 case Array():
-                    inner = f"{_closed(inner)}[{kind.count}]"
+                    inner = f"{closed(inner)}[{kind.count}]"
                     type_id = kind.type
                 case FuncProto():
-                    inner = f"{_closed(inner)}({self.params(kind, depth)})"
+                    inner = f"{closed(inner)}({self.params(kind, depth)})"
                     type_id = kind.ret
                 case _:
-                    base = self.base(type_id, depth, indent)
-                    return " ".join([*before, base, inner]).rstrip()
+                    return " ".join(
+                        filter(None, (_words(before), self.base(type_id, depth, indent), inner))
+                    )
         raise BtfError(f"type {type_id} is nested deeper than {_MAX_DEPTH}", file=self.btf.file)
 
     def params(self, proto: FuncProto, depth: int) -> str:
@@ -101,128 +159,223 @@ class _Writer:
         match kind:
             case Void():
                 return "void"
+            case Enum() | Enum64() if type_id in self.hoisted:
+                return self.hoisted[type_id]
+            case Enum() | Enum64() if not kind.name and type_id in self.enums:
+                # Its values are declared already, and there is no other way to name it.
+                return _integer(kind)
             case Struct() | Union() | Enum() | Enum64() if not kind.name:
                 return self.define(type_id, depth=depth + 1, indent=indent)
+            case Int() if kind.encoding & 4:
+                return "_Bool"
             case Int() | Float() | Typedef():
-                return kind.name or f"unsigned _BitInt({self.btf.size_of(type_id) * 8})"
+                name = self.name(type_id)
+                self.spend(depth, type_id, len(name))
+                return name or f"unsigned _BitInt({self.btf.size_of(type_id) * 8})"
             case Struct() | Union() | Enum() | Enum64() | Fwd():
-                return self.btf.c_name(type_id)
+                return f"{_word(kind)} {self.name(type_id)}"
         raise BtfError(
             f"type {type_id}, a {type(kind).__name__}, is no type of a value", file=self.btf.file
         )
 
+    def name(self, type_id: int) -> str:
+        return self.names.get(type_id) or name_of(self.btf[type_id])
+
+    def typedef(self, type_id: int) -> str:
+        kind = self.btf[type_id]
+        assert isinstance(kind, Typedef)
+        text = self.declare(kind.type, self.name(type_id))
+        return f"typedef {text}{self.decl_tags(type_id)}"
+
     def define(self, type_id: int, *, depth: int = 0, indent: str = "") -> str:
         kind = self.btf[type_id]
-        match kind:
-            case Struct() | Union():
-                lines = [
-                    f"{indent}\t{self.member(type_id, i, depth, indent)};\n"
-                    for i in range(len(kind.members))
-                ]
-                return f"{_head(kind)} {{\n{''.join(lines)}{indent}}}{_packed(self.btf, kind)}"
-            case Enum() | Enum64():
-                lines = [f"{indent}\t{name} = {_number(kind, v)},\n" for name, v in kind.values]
-                mode = {1: "byte", 2: "word"}.get(kind.size) if isinstance(kind, Enum) else None
-                tail = f" __attribute__((mode({mode})))" if mode else ""
-                return f"{_head(kind)} {{\n{''.join(lines)}{indent}}}{tail}"
-        return self.declare(type_id, depth=depth, indent=indent)
+        assert isinstance(kind, Struct | Union | Enum | Enum64)
+        head = f"{_word(kind)} {self.name(type_id)}".rstrip()
+        if isinstance(kind, Struct | Union):
+            lines = self.members(type_id, kind, depth, indent + "\t")
+            tail = self.layout(kind) + self.decl_tags(type_id)
+        else:
+            self.enums.add(type_id)
+            if not kind.values:
+                return head
+            lines = [f"{self.value(name)} = {_number(value)}," for name, value in kind.values]
+            head, tail = head + _underlying(kind), ""
+        self.spend(depth, type_id, sum(map(len, lines)) + len(indent) * len(lines))
+        body = "".join(f"{indent}\t{line}\n" for line in lines)
+        return f"{head} {{\n{body}{indent}}}{tail}"
 
-    def member(self, type_id: int, index: int, depth: int, indent: str) -> str:
-        kind = self.btf[type_id]
-        assert isinstance(kind, Struct | Union)
-        member = kind.members[index]
-        text = self.declare(member.type, member.name, depth=depth, indent=indent + "\t")
-        if member.bitfield_size:
-            text += f" : {member.bitfield_size}"
-        for tag in self.btf.decl_tags(type_id, index):
-            text += f' __attribute__((btf_decl_tag("{tag}")))'
-        return text
+    def value(self, name: str) -> str:
+        """Of several values with one name, the later ones get a number."""
+        self.values[name] = self.values.get(name, 0) + 1
+        return f"{name}___{self.values[name]}" if self.values[name] > 1 else name
 
+    def members(self, type_id: int, kind: Struct | Union, depth: int, indent: str) -> list[str]:
+        before = [0] * (len(kind.members) + 1)
+        if lay_out(kind, self.btf.sizes, self.btf.aligns).packed:
+            # A union grows with its largest member, but one without a name is 64 bits at most.
+            struct = isinstance(kind, Struct)
+            before = gaps(kind, self.btf.sizes) if struct else [*before[1:], min(64, kind.size * 8)]
+        lines: list[str] = []
+        for i, member in enumerate(kind.members):
+            lines += self.padding(type_id, before[i])
+            text = self.declare(member.type, member.name, depth=depth, indent=indent)
+            width = f" : {member.bitfield_size}" if member.bitfield_size else ""
+            lines.append(f"{text}{width}{self.decl_tags(type_id, i)};")
+        return lines + self.padding(type_id, before[-1])
 
-def _closed(inner: str) -> str:
-    return f"({inner})" if inner.startswith("*") else inner
+    def padding(self, type_id: int, bits: int) -> list[str]:
+        """Bitfields without a name, which leave no trace in BTF. Negative gaps come from no
+        compiler and are left out."""
+        whole, rest = divmod(max(bits, 0), 64)
+        self.spend(0, type_id, 24 * whole)
+        return ["unsigned long long : 64;"] * whole + (
+            [f"unsigned long long : {rest};"] if rest else []
+        )
 
-
-def _head(kind: Struct | Union | Enum | Enum64) -> str:
-    word = {Struct: "struct", Union: "union"}.get(type(kind), "enum")
-    return f"{word} {kind.name}".rstrip()
-
-
-def _number(kind: Enum | Enum64, value: int) -> str:
-    if isinstance(kind, Enum64):
-        # The lowest number cannot be written as one constant in C.
-        return f"{value}LL" if value > -(1 << 63) and kind.signed else f"{value % (1 << 64)}ULL"
-    return str(value)
-
-
-def _packed(btf: Btf, kind: Struct | Union) -> str:
-    """Whether the compiler would lay the members out otherwise of its own accord."""
-    for member in kind.members:
-        if not member.bitfield_size and member.bit_offset // 8 % btf.align_of(member.type):
+    def layout(self, kind: Struct | Union) -> str:
+        found = lay_out(kind, self.btf.sizes, self.btf.aligns)
+        if found.packed:
             return " __attribute__((packed))"
-    align = max((btf.align_of(m.type) for m in kind.members), default=1)
-    return " __attribute__((packed))" if kind.size % align else ""
+        return f" __attribute__((aligned({found.align})))" if found.aligned else ""
+
+    def decl_tags(self, type_id: int, component: int = -1) -> str:
+        tags = self.btf.decl_tags(type_id, component)
+        return "".join(f" {self.attribute('btf_decl_tag', tag)}" for tag in tags)
+
+    def attribute(self, name: str, tag: str) -> str:
+        self.spend(0, 0, len(tag))
+        return f"__attribute__(({name}({_quoted(tag)})))"
 
 
-def dump_c(btf: Btf) -> str:
-    """Every type that has a name, each after those that it needs, with declarations of all structs
-    first. Functions and variables are not types and are left out. Raises BtfError."""
-    out = [f"{word} {name};\n" for word, name in dict.fromkeys(_declared(btf))]
-    writer = _Writer(btf)
-    # A typedef can need itself by way of a pointer to a function; such a cycle is cut anywhere.
-    seen: set[int] = set()
-    for root in range(len(btf)):
-        stack = [(root, False)]
-        while stack:
-            type_id, ready = stack.pop()
-            if ready:
-                out += _top_level(writer, type_id)
-            elif type_id not in seen:
-                seen.add(type_id)
-                stack.append((type_id, True))
-                stack += [(need, False) for need in reversed(_needs(btf, type_id))]
-    return "".join(out)
+def _words(before: Iterable[str]) -> str:
+    """Of several tags, the compiler puts the last one outermost."""
+    return " ".join(reversed(list(before)))
 
 
-def _declared(btf: Btf) -> list[tuple[str, str]]:
-    found = []
-    for kind in btf.types:
-        match kind:
-            case Struct(name=name) if name:
-                found.append(("struct", name))
-            case Union(name=name) if name:
-                found.append(("union", name))
-            case Fwd(name=name):
-                found.append(("union" if kind.is_union else "struct", name))
-    return found
+def _word(kind: Struct | Union | Enum | Enum64 | Fwd) -> str:
+    if isinstance(kind, Enum | Enum64):
+        return "enum"
+    return (
+        "union"
+        if isinstance(kind, Union) or (isinstance(kind, Fwd) and kind.is_union)
+        else "struct"
+    )
 
 
-def _needs(btf: Btf, type_id: int) -> list[int]:
-    """What has to be written before a type: what it contains, and the typedefs and enums behind
-    its pointers; a pointer to a struct needs no more than its declaration."""
-    kind = btf[type_id]
+def _quoted(text: str) -> str:
+    """As a C string. What cannot be seen is written byte by byte."""
+    out = []
+    for char in text:
+        if char in '"\\':
+            out.append(f"\\{char}")
+        elif char.isprintable():
+            out.append(char)
+        else:
+            out += [f"\\{byte:03o}" for byte in char.encode()]
+    return f'"{"".join(out)}"'
+
+
+def _number(value: int) -> str:
+    if value == -(1 << 63):
+        # C has no constant for the lowest number, only for its successor.
+        return f"{value + 1}LL - 1"
+    if -(1 << 31) <= value < 1 << 32:
+        return str(value)
+    return f"{value}LL" if value < 1 << 63 else f"{value}ULL"
+
+
+def _underlying(kind: Enum | Enum64) -> str:
+    """The type under an enum, where the compiler would choose another for its values."""
+    wide = any(not -(1 << 31) <= value < 1 << 32 for _, value in kind.values)
+    negative = any(value < 0 for _, value in kind.values)
+    if not kind.values or (kind.size, kind.signed) == (8 if wide else 4, negative):
+        return ""
+    return f" : {_integer(kind)}"
+
+
+def _integer(kind: Enum | Enum64) -> str:
+    return f"{'signed' if kind.signed else 'unsigned'} {_WIDTHS[kind.size]}"
+
+
+def _distinct(btf: Btf) -> tuple[dict[int, str], set[int]]:
+    """New names for types that differ from an earlier one of the same name, and the ids of those
+    that are the same as an earlier one. Structs, unions and enums share one space of names."""
+    first: dict[tuple[bool, str], list[int]] = {}
+    renamed: dict[int, str] = {}
+    again: set[int] = set()
+    left = MAX_PAIRS  # for all comparisons together: what is not compared gets a name of its own
+    for type_id, kind in enumerate(btf.types):
+        if not isinstance(kind, Struct | Union | Enum | Enum64 | Typedef) or not kind.name:
+            continue
+        others = first.setdefault((isinstance(kind, Typedef), kind.name), [])
+        same = None
+        for other in others:
+            if same is None and left > 0:
+                why, pairs = compare(btf, other, btf, type_id, left)
+                left -= pairs
+                same = other if why is None else None
+        if same is None:
+            others.append(type_id)
+            if len(others) > 1:
+                renamed[type_id] = f"{kind.name}___{len(others)}"
+        else:
+            again.add(type_id)
+            if same in renamed:
+                renamed[type_id] = renamed[same]
+    return renamed, again
+
+
+def _shared(btf: Btf) -> dict[int, str]:
+    """Anonymous enums that several types or members refer to. C could write their values once
+    only, and a typedef changes nothing of what they are."""
+    counts = Counter(ref for kind in btf.types for ref in references(kind))
+    return {
+        type_id: f"enum___{type_id}"
+        for type_id, kind in enumerate(btf.types)
+        if isinstance(kind, Enum | Enum64) and not kind.name and counts[type_id] > 1
+    }
+
+
+def _declarations(writer: _Writer) -> Iterable[str]:
+    for type_id, kind in enumerate(writer.btf.types):
+        if isinstance(kind, Struct | Union | Fwd) and kind.name:
+            yield f"{_word(kind)} {writer.name(type_id)}"
+
+
+def _needs(btf: Btf, need: _Need) -> list[_Need]:
+    """What has to be written before what is needed."""
+    kind = btf[need.type]
     match kind:
-        case Struct() | Union():
-            return [m.type for m in kind.members]
-        case Array() | Typedef() | Const() | Volatile() | Restrict() | TypeTag():
-            return [kind.type]
+        case Struct() | Union() if need.complete or not kind.name:
+            return [_Need(m.type, complete=True) for m in kind.members]
+        case Typedef():
+            behind = _Need(kind.type, complete=need.complete)
+            return [behind, _Need(need.type, complete=False)] if need.complete else [behind]
+        case Const() | Volatile() | Restrict() | TypeTag():
+            return [_Need(kind.type, complete=need.complete)]
+        case Array():
+            return [_Need(kind.type, complete=True)]
         case Ptr():
-            target = kind.type
-            named = btf[target]
-            while isinstance(named, Const | Volatile | Restrict | TypeTag):
-                target = named.type
-                named = btf[target]
-            return [] if isinstance(named, Struct | Union) and named.name else [target]
+            return [_Need(kind.type, complete=False)]
         case FuncProto():
-            return [kind.ret, *(p.type for p in kind.params)]
+            return [
+                _Need(ref, complete=False) for ref in (kind.ret, *(p.type for p in kind.params))
+            ]
     return []
 
 
-def _top_level(writer: _Writer, type_id: int) -> list[str]:
-    kind: BtfType = writer.btf[type_id]
+def _top_level(writer: _Writer, need: _Need) -> list[str]:
+    kind = writer.btf[need.type]
     match kind:
-        case Typedef():
-            return [f"typedef {writer.declare(kind.type, kind.name)};\n"]
-        case Struct() | Union() | Enum() | Enum64() if kind.name:
-            return [f"{writer.define(type_id)};\n"]
+        # The compiler has this one built in.
+        case Typedef() if not need.complete and kind.name != "__builtin_va_list":
+            return [f"{writer.typedef(need.type)};\n"]
+        case Struct() | Union() if need.complete and kind.name:
+            return [f"{writer.define(need.type)};\n"]
+        case Enum() | Enum64() if need.type in writer.enums:
+            return []
+        case Enum() | Enum64() if need.type in writer.hoisted:
+            return [f"typedef {writer.define(need.type)} {writer.hoisted[need.type]};\n"]
+        case Enum() | Enum64() if kind.name:
+            return [f"{writer.define(need.type)};\n"]
     return []

@@ -6,16 +6,20 @@ compiler drops the type tag without a word, and the declaration tag is all that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice, pairwise
 from typing import NamedTuple
 
+from bpfheap.btf.check import POINTER_SIZE
 from bpfheap.btf.table import Btf
-from bpfheap.btf.types import Array, Datasec, Fwd, Ptr, Struct, Union, Var
+from bpfheap.btf.types import Array, BtfType, Datasec, Fwd, Ptr, Struct, Union, Var
 from bpfheap.errors import BtfError
 
 #: BTF_FIELDS_MAX is 11 in the kernel; arrays of kptrs make more room necessary here.
 MAX_FIELDS = 512
+#: Of structs in structs; the kernel's MAX_RESOLVE_DEPTH is 32.
+MAX_DEPTH = 64
 
 
 class KptrKind(StrEnum):
@@ -24,6 +28,9 @@ class KptrKind(StrEnum):
     KPTR = "kptr"
     UNTRUSTED = "kptr_untrusted"
     PERCPU = "percpu_kptr"
+
+
+_KPTR_TAGS = frozenset(str(kind) for kind in KptrKind)
 
 
 class KptrField(NamedTuple):
@@ -59,17 +66,36 @@ class _Pointer(NamedTuple):
     in_union: bool
 
 
+class _Part(NamedTuple):
+    """A member or variable: its name, type (resolved), place in bytes and declaration tags."""
+
+    name: str
+    type: int
+    offset: int
+    tags: tuple[str, ...]
+
+
+class _Place(NamedTuple):
+    """Somewhere in a value. `tags` are those of the member or variable that it belongs to."""
+
+    type: int
+    path: str
+    offset: int
+    tags: tuple[str, ...]
+    in_union: bool
+    depth: int
+
+
 def kptr_fields(btf: Btf, type_id: int) -> tuple[KptrField, ...]:
     """The kptr fields of a map value, struct or data section, by offset.
 
-    Raises BtfError for a kptr in a union, one that is not 8-byte aligned, one that points at no
-    struct, one with two kptr tags, or more than MAX_FIELDS of them.
+    Raises BtfError, with the path, for a kptr in a union, one that is not 8-byte aligned, one
+    that points at no struct or is no pointer, one with two kptr tags, one in an array without a
+    length, two that overlap, nesting beyond MAX_DEPTH, or more than MAX_FIELDS of them.
     """
     found = []
-    for pointer in _pointers(btf, type_id):
+    for pointer in _pointers(btf, type_id, tagged=True):
         kinds = [k for k in KptrKind if k in pointer.tags]
-        if not kinds:
-            continue
         where = f"{btf.c_name(type_id)}: kptr {pointer.path}"
         if len(kinds) > 1:
             raise BtfError(f"{where} is tagged {' and '.join(kinds)}", file=btf.file)
@@ -79,21 +105,28 @@ def kptr_fields(btf: Btf, type_id: int) -> tuple[KptrField, ...]:
             raise BtfError(
                 f"{where} is at byte {pointer.offset}, not a multiple of 8", file=btf.file
             )
-        kind = btf[btf.resolve(pointer.type)]
-        assert isinstance(kind, Ptr)
-        target = btf.resolve(kind.type)
-        if not isinstance(btf[target], Struct | Fwd):
-            raise BtfError(f"{where} points at {btf.c_name(target)}, not at a struct")
+        target = _target(btf, pointer.type)
+        aim = btf[target]
+        if not isinstance(aim, Struct) and not (isinstance(aim, Fwd) and not aim.is_union):
+            raise BtfError(
+                f"{where} points at {btf.c_name(target)}, not at a struct", file=btf.file
+            )
         found.append(KptrField(pointer.path, pointer.offset, target, kinds[0], pointer.tags))
         if len(found) > MAX_FIELDS:
-            raise BtfError(f"{btf.c_name(type_id)} has more than {MAX_FIELDS} kptrs")
-    return tuple(sorted(found, key=lambda f: f.offset))
+            raise BtfError(f"{btf.c_name(type_id)} has more than {MAX_FIELDS} kptrs", file=btf.file)
+    found.sort(key=lambda f: f.offset)
+    for one, two in pairwise(found):
+        if two.offset < one.offset + POINTER_SIZE:
+            raise BtfError(
+                f"{btf.c_name(type_id)}: kptrs {one.path} and {two.path} overlap", file=btf.file
+            )
+    return tuple(found)
 
 
 def incomplete(btf: Btf, type_id: int) -> str | None:
     """The name of a struct that is declared only, and that `type_id` is or owns, by way of any
     number of kptrs; None if all are defined. Objects whose type is incomplete cannot be told from
-    others of that name, so programs must not exchange them."""
+    others of that name, so programs must not exchange them. Raises BtfError like `kptr_fields`."""
     todo, seen = [type_id], set()
     while todo:
         at = btf.resolve(todo.pop())
@@ -107,68 +140,118 @@ def incomplete(btf: Btf, type_id: int) -> str | None:
 
 
 def plain_pointers(btf: Btf, type_id: int) -> tuple[PlainPointer, ...]:
-    """Pointers to structs that look meant as kptrs but carry no tag."""
-    found = []
-    for pointer in _pointers(btf, type_id):
-        kind = btf[btf.resolve(pointer.type)]
-        assert isinstance(kind, Ptr)
-        target = btf.resolve(kind.type)
-        if isinstance(btf[target], Struct) and not any(k in pointer.tags for k in KptrKind):
-            found.append(PlainPointer(pointer.path, pointer.offset, target))
-    return tuple(found)
+    """Pointers to structs that look meant as kptrs but carry no tag, MAX_FIELDS at most."""
+    pointers = islice(_pointers(btf, type_id, tagged=False), MAX_FIELDS)
+    return tuple(PlainPointer(p.path, p.offset, _target(btf, p.type)) for p in pointers)
 
 
-def _has_pointers(btf: Btf, type_id: int) -> bool:
-    """Whether a walk over the type is worth it; arrays of a million ints are not."""
-    stack, seen = [type_id], set()
+def _target(btf: Btf, pointer: int) -> int:
+    kind = btf[pointer]
+    assert isinstance(kind, Ptr)
+    return btf.resolve(kind.type)
+
+
+def _is_kptr(tags: Iterable[str]) -> bool:
+    return any(tag in _KPTR_TAGS for tag in tags)
+
+
+def _matches(btf: Btf, pointer: int, *, tagged: bool) -> bool:
+    """Whether a pointer, as far as its type tells, is one that `_pointers` looks for."""
+    if _is_kptr(btf.type_tags(pointer)):
+        return tagged
+    return not tagged and isinstance(btf[_target(btf, pointer)], Struct)
+
+
+def _parts(btf: Btf, at: int) -> list[_Part]:
+    """What a value consists of. The elements of an array are one part."""
+    match btf[at]:
+        case Struct(members=members) | Union(members=members):
+            return [
+                _Part(m.name, btf.resolve(m.type), m.bit_offset // 8, btf.decl_tags(at, i))
+                for i, m in enumerate(members)
+            ]
+        case Array(type=element):
+            return [_Part("", btf.resolve(element), 0, ())]
+        case Datasec(vars=variables):
+            return [_Part("", v.type, v.offset, ()) for v in variables]
+        case Var(name=name, type=inner):
+            return [_Part(name, btf.resolve(inner), 0, btf.decl_tags(at))]
+    return []
+
+
+def _holders(btf: Btf, root: int, *, tagged: bool) -> dict[int, tuple[_Part, ...]]:
+    """The types within `root` that hold a pointer of the kind that is looked for, with the parts
+    that do. A walk that keeps to them always finds something, so its length is bounded by what it
+    may find; without that, forty unions of two members each describe more places than can ever be
+    visited."""
+    holders: dict[int, tuple[_Part, ...]] = {}
+    seen: set[int] = set()
+    stack = [(btf.resolve(root), False)]
     while stack:
-        at = btf.resolve(stack.pop())
-        if at in seen:
-            continue
-        seen.add(at)
-        match btf[at]:
-            case Ptr():
-                return True
-            case Array(type=element):
-                stack.append(element)
-            case Struct(members=members) | Union(members=members):
-                stack += [m.type for m in members]
-            case Datasec(vars=variables):
-                stack += [v.type for v in variables]
-            case Var(type=inner):
-                stack.append(inner)
-    return False
-
-
-def _pointers(btf: Btf, type_id: int) -> Iterator[_Pointer]:
-    """Every pointer in a value, without recursion; stops after MAX_FIELDS array elements."""
-    # (type, path, offset, tags of the member or variable, inside a union)
-    stack: list[tuple[int, str, int, tuple[str, ...], bool]] = [(type_id, "", 0, (), False)]
-    while stack:
-        at, path, offset, tags, in_union = stack.pop()
-        at = btf.resolve(at)
-        if not _has_pointers(btf, at):
-            continue
+        at, ready = stack.pop()
         kind = btf[at]
-        match kind:
-            case Ptr():
-                yield _Pointer(path, offset, at, (*btf.type_tags(at), *tags), in_union)
-            case Struct() | Union():
-                inside = in_union or isinstance(kind, Union)
-                for i in reversed(range(len(kind.members))):
-                    m = kind.members[i]
-                    name = f"{path}.{m.name}" if path and m.name else path or m.name
-                    stack.append(
-                        (m.type, name, offset + m.bit_offset // 8, btf.decl_tags(at, i), inside)
-                    )
-            case Array():
-                size = btf.size_of(kind.type)
-                for i in reversed(range(min(kind.count, MAX_FIELDS + 1))):
-                    stack.append((kind.type, f"{path}[{i}]", offset + i * size, tags, in_union))
-            case Datasec():
-                for v in reversed(kind.vars):
-                    var = btf[v.type]
-                    if isinstance(var, Var):
-                        stack.append(
-                            (var.type, var.name, offset + v.offset, btf.decl_tags(v.type), False)
-                        )
+        if ready:
+            if not tagged and isinstance(kind, Array) and not kind.count:
+                continue
+            parts = tuple(
+                part
+                for part in _parts(btf, at)
+                if (tagged if _is_kptr(part.tags) else part.type in holders)
+            )
+            if parts:
+                holders[at] = parts
+        elif at not in seen:
+            seen.add(at)
+            if isinstance(kind, Ptr):
+                if _matches(btf, at, tagged=tagged):
+                    holders[at] = ()
+            else:
+                stack.append((at, True))
+                stack += [(part.type, False) for part in _parts(btf, at)]
+    return holders
+
+
+def _pointers(btf: Btf, type_id: int, *, tagged: bool) -> Iterator[_Pointer]:
+    """The pointers in a value that are tagged as kptrs, or those to structs that are not, in the
+    order of the value, without recursion. Raises BtfError for a tag on what is no pointer."""
+    holders = _holders(btf, type_id, tagged=tagged)
+    all_tags: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}
+    root = btf.resolve(type_id)
+    todo = [_Place(root, "", 0, (), False, 0)] if root in holders else []
+    while todo:
+        place = todo.pop()
+        at, path, tags = place.type, place.path, place.tags
+        kind = btf[at]
+        if isinstance(kind, Ptr):
+            if (at, tags) not in all_tags:
+                all_tags[at, tags] = tuple(dict.fromkeys((*btf.type_tags(at), *tags)))
+            yield _Pointer(path, place.offset, at, all_tags[at, tags], place.in_union)
+            continue
+        where = f"{btf.c_name(type_id)}: kptr {path}"
+        parts = holders.get(at, ())
+        if isinstance(kind, Array):
+            parts = tuple(_parts(btf, at))
+            if not kind.count:
+                raise BtfError(f"{where} is in an array without a length", file=btf.file)
+        elif _is_kptr(tags):
+            raise BtfError(f"{where} is no pointer but {btf.c_name(at)}", file=btf.file)
+        if place.depth == MAX_DEPTH:
+            if not tagged:
+                return
+            raise BtfError(f"{where[:200]}... is nested deeper than {MAX_DEPTH}", file=btf.file)
+        todo += reversed(list(_inside(btf, place, kind, parts)))
+
+
+def _inside(btf: Btf, place: _Place, kind: BtfType, parts: tuple[_Part, ...]) -> Iterator[_Place]:
+    """The places within a place, those of array elements as far as they may be needed."""
+    path, offset, depth = place.path, place.offset, place.depth + 1
+    for part in parts:
+        if isinstance(kind, Array):
+            size = btf.size_of(part.type)
+            for i in range(min(kind.count, MAX_FIELDS + 1)):
+                at = offset + i * size
+                yield _Place(part.type, f"{path}[{i}]", at, place.tags, place.in_union, depth)
+        else:
+            name = f"{path}.{part.name}" if path and part.name else path or part.name
+            inside = place.in_union or isinstance(kind, Union)
+            yield _Place(part.type, name, offset + part.offset, part.tags, inside, depth)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bpfheap.btf.table import Btf
 from bpfheap.btf.types import (
     Array,
@@ -17,6 +19,30 @@ from bpfheap.btf.types import (
     Void,
 )  # fmt: skip
 
+#: Of types compared. Two rings of wild BTF whose lengths share no factor would keep the comparison
+#: busy for the product of the lengths.
+MAX_PAIRS = 1 << 18
+_MAX_STEPS = 16
+
+
+class _Path(NamedTuple):
+    """How a comparison got somewhere; steps are shared, since few of them are ever shown."""
+
+    before: _Path | None
+    step: str
+
+    def __str__(self) -> str:
+        steps, at = [self.step], self.before
+        while at is not None:
+            steps.append(at.step)
+            at = at.before
+        if len(steps) > _MAX_STEPS:
+            steps[_MAX_STEPS - 1 : -1] = [" ..."]
+        return "".join(reversed(steps))
+
+
+_Todo = list[tuple[int, int, _Path]]
+
 
 def same_type(a: Btf, ida: int, b: Btf, idb: int, *, strict: bool = False) -> bool:
     """Whether type `ida` of `a` and type `idb` of `b` are the same. See `why_different`."""
@@ -30,30 +56,38 @@ def why_different(a: Btf, ida: int, b: Btf, idb: int, *, strict: bool = False) -
     Names of integers do not either. The tags of members do. A struct that one side only declares
     agrees with any struct of that name: who wants to look inside asks for `incomplete` first.
     Recursive types are compared by assuming that what is being compared agrees (the greatest
-    bisimulation). With `strict`, two types are one only if they have the same id in BTF of the
-    same content. Works without recursion.
+    bisimulation); what is too large to compare is not the same. With `strict`, two types are one
+    only if they have the same id in BTF of the same content. Works without recursion.
     """
     if strict:
         if a != b:
             return "they come from different BTF, and identity is strict"
         return None if ida == idb else f"they have ids {ida} and {idb}, and identity is strict"
+    return compare(a, ida, b, idb, MAX_PAIRS)[0]
+
+
+def compare(a: Btf, ida: int, b: Btf, idb: int, limit: int) -> tuple[str | None, int]:
+    """The first difference, and how many pairs of types it took to find it; more than `limit`
+    are a difference."""
+    if a == b and ida == idb:
+        return None, 1
     assumed: set[tuple[int, int]] = set()
-    todo = [(ida, idb, a.c_name(ida))]
+    todo: _Todo = [(ida, idb, _Path(None, a.c_name(ida)))]
     while todo:
         x, y, path = todo.pop()
         x, y = a.resolve(x), b.resolve(y)
         if (x, y) in assumed:
             continue
         assumed.add((x, y))
+        if len(assumed) > limit:
+            return f"{a.c_name(ida)}: there are too many types in it to compare", limit
         why = _compare(a, x, b, y, path, todo)
         if why is not None:
-            return f"{path}: {why}"
-    return None
+            return f"{path}: {why}", len(assumed)
+    return None, len(assumed)
 
 
-def _compare(
-    a: Btf, x: int, b: Btf, y: int, path: str, todo: list[tuple[int, int, str]]
-) -> str | None:
+def _compare(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -> str | None:
     """The difference between two types themselves; what they refer to goes on `todo`."""
     one, two = a[x], b[y]
     if type(one) is not type(two):
@@ -68,11 +102,11 @@ def _compare(
             if one.size != two.size:
                 return f"{one.name} has {one.size} bytes here, {two.size} there"
         case (Ptr(), Ptr()):
-            todo.append((one.type, two.type, f"{path} *"))
+            todo.append((one.type, two.type, _Path(path, " *")))
         case (Array(), Array()):
             if one.count != two.count:
                 return f"{one.count} elements here, {two.count} there"
-            todo.append((one.type, two.type, f"{path}[]"))
+            todo.append((one.type, two.type, _Path(path, "[]")))
         case (Struct(), Struct()) | (Union(), Union()):
             return _compare_members(a, x, b, y, path, todo)
         case (Enum(), Enum()) | (Enum64(), Enum64()):
@@ -84,9 +118,9 @@ def _compare(
         case (FuncProto(), FuncProto()):
             if len(one.params) != len(two.params):
                 return f"{len(one.params)} parameters here, {len(two.params)} there"
-            todo.append((one.ret, two.ret, f"{path}()"))
+            todo.append((one.ret, two.ret, _Path(path, "()")))
             todo += [
-                (p.type, q.type, f"{path}, parameter {i}")
+                (p.type, q.type, _Path(path, f", parameter {i}"))
                 for i, (p, q) in enumerate(zip(one.params, two.params, strict=True), 1)
             ]
         case (Void(), Void()):
@@ -105,9 +139,7 @@ def _declared(a: Btf, x: int, b: Btf, y: int) -> bool:
     return False
 
 
-def _compare_members(
-    a: Btf, x: int, b: Btf, y: int, path: str, todo: list[tuple[int, int, str]]
-) -> str | None:
+def _compare_members(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -> str | None:
     one, two = a[x], b[y]
     assert isinstance(one, Struct | Union)
     assert isinstance(two, Struct | Union)
@@ -120,13 +152,18 @@ def _compare_members(
     for i, (m, n) in enumerate(zip(one.members, two.members, strict=True)):
         if m.name != n.name:
             return f"member {m.name} here, {n.name} there"
-        if (m.bit_offset, m.bitfield_size) != (n.bit_offset, n.bitfield_size):
+        if m.bitfield_size != n.bitfield_size:
+            widths = [
+                f"{w} bits" if w else "no bitfield" for w in (m.bitfield_size, n.bitfield_size)
+            ]
+            return f"member {m.name} has {widths[0]} here, {widths[1]} there"
+        if m.bit_offset != n.bit_offset:
             return f"member {m.name} is at bit {m.bit_offset} here, {n.bit_offset} there"
         here, there = _member_tags(a, x, i), _member_tags(b, y, i)
         if here != there:
             return f"member {m.name} has tags {_tags(here)} here, {_tags(there)} there"
     todo += [
-        (m.type, n.type, f"{path}, member {m.name}")
+        (m.type, n.type, _Path(path, f", member {m.name}"))
         for m, n in zip(reversed(one.members), reversed(two.members), strict=True)
     ]
     return None

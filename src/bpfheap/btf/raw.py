@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 
 from bpfheap.btf.types import (
+    KINDS,
     Array,
     BtfType,
     Const,
@@ -30,6 +31,7 @@ from bpfheap.btf.types import (
     Var,
     Void,
     Volatile,
+    name_of,
 )  # fmt: skip
 from bpfheap.errors import BtfError
 
@@ -37,6 +39,8 @@ _HEADER = struct.Struct("<HBBIIIII")
 _MAGIC = 0xEB9F
 _TYPE = struct.Struct("<III")
 _MAX_TYPES = 1 << 20
+#: Names may share their ends, as linkers make them do, but this many times over only on purpose.
+_MAX_SHARING = 8
 
 
 class _Reader:
@@ -48,6 +52,7 @@ class _Reader:
         self.file = file
         self.at = 0
         self._names: dict[int, str] = {}
+        self._room = _MAX_SHARING * len(strings)
 
     def words(self, count: int) -> tuple[int, ...]:
         end = self.at + 4 * count
@@ -66,7 +71,11 @@ class _Reader:
                 f"a name is at byte {offset} of {len(self.strings)} bytes of strings",
                 "BTF split off a base BTF is not taken from users",
             )
-        raw = self.strings[offset : self.strings.index(b"\0", offset)]
+        end = self.strings.index(b"\0", offset)
+        self._room -= end - offset
+        if self._room < 0:
+            raise self.error("its names overlap so often that they would fill the memory")
+        raw = self.strings[offset:end]
         try:
             name = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -94,10 +103,9 @@ def _members(r: _Reader, vlen: int, flag: bool) -> tuple[Member, ...]:
 
 def _int(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     (info,) = r.words(1)
-    made = Int(name, size, (info >> 24) & 0xF, (info >> 16) & 0xFF, info & 0xFF)
-    if size not in (1, 2, 4, 8, 16) or made.offset + made.bits > size * 8:
-        raise r.error(f"int {name} has {made.bits} bits at {made.offset} in {size} bytes")
-    return made
+    if info & 0xF000FF00:
+        raise r.error(f"int {name} has unknown bits set, 0x{info:08x}")
+    return Int(name, size, (info >> 24) & 0xF, (info >> 16) & 0xFF, info & 0xFF)
 
 
 def _array(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
@@ -105,15 +113,11 @@ def _array(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
 
 
 def _enum(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
-    if size not in (1, 2, 4, 8):
-        raise r.error(f"enum {name} has {size} bytes")
     pairs = (r.words(2) for _ in range(vlen))
     return Enum(name, size, flag, tuple((r.name(n), _signed(v) if flag else v) for n, v in pairs))
 
 
 def _enum64(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
-    if size not in (1, 2, 4, 8):
-        raise r.error(f"enum {name} has {size} bytes")
     values = []
     for _ in range(vlen):
         label, low, high = r.words(3)
@@ -131,14 +135,8 @@ def _datasec(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType
     return Datasec(name, size, tuple(SecVar(*r.words(3)) for _ in range(vlen)))
 
 
-def _float(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
-    if size not in (2, 4, 8, 12, 16):
-        raise r.error(f"float {name} has {size} bytes")
-    return Float(name, size)
-
-
 def _decl_tag(r: _Reader, name: str, type_id: int, vlen: int, flag: bool) -> BtfType:
-    return DeclTag(name, type_id, _signed(*r.words(1)))
+    return DeclTag(name, type_id, _signed(*r.words(1)), flag)
 
 
 #: Kind -> from the name, size or type, vlen and flag of a type's first words.
@@ -158,22 +156,32 @@ _READ: dict[int, Callable[[_Reader, str, int, int, bool], BtfType]] = {
     13: _proto,
     14: lambda r, n, t, v, f: Var(n, t, *r.words(1)),
     15: _datasec,
-    16: _float,
+    16: lambda r, n, s, v, f: Float(n, s),
     17: _decl_tag,
-    18: lambda r, n, t, v, f: TypeTag(n, t),
+    18: lambda r, n, t, v, f: TypeTag(n, t, f),
     19: _enum64,
 }
+
+
+#: Kinds that have no name; that count something in vlen; that use the flag.
+_NAMELESS = frozenset((2, 3, 9, 10, 11, 13))
+_COUNTED = frozenset((4, 5, 6, 12, 13, 15, 19))
+_FLAGGED = frozenset((4, 5, 6, 7, 17, 18, 19))
+#: Bits of `info` without a meaning.
+_RESERVED = 0x60FF0000
 
 
 def parse_types(data: bytes, file: str | None = None) -> tuple[BtfType, ...]:
     """All types, Void first. Raises BtfError; references are not checked here."""
     if len(data) < _HEADER.size:
         raise BtfError(f"BTF: {len(data)} bytes are too short for a header", file=file)
-    magic, version, _, header, type_at, type_len, str_at, str_len = _HEADER.unpack_from(data)
+    magic, version, flags, header, type_at, type_len, str_at, str_len = _HEADER.unpack_from(data)
     if magic == 0x9FEB:
         raise BtfError("BTF: it is big endian", file=file, hint="compile with -target bpfel")
     if magic != _MAGIC or version != 1:
         raise BtfError(f"BTF: magic 0x{magic:04x}, version {version} is not known", file=file)
+    if flags:
+        raise BtfError(f"BTF: flags 0x{flags:02x} in its header are not known", file=file)
     body = len(data) - header
     if header < _HEADER.size or type_at + type_len > body or str_at + str_len > body:
         raise BtfError("BTF: its sections end beyond its end", file=file)
@@ -184,10 +192,21 @@ def parse_types(data: bytes, file: str | None = None) -> tuple[BtfType, ...]:
     found: list[BtfType] = [Void()]
     while r.at < len(r.types):
         name, info, size_or_type = r.words(3)
-        read = _READ.get((info >> 24) & 0x1F)
+        kind, vlen, flag = (info >> 24) & 0x1F, info & 0xFFFF, bool(info >> 31)
+        read = _READ.get(kind)
         if read is None:
-            raise r.error(f"type {len(found)} is of unknown kind {(info >> 24) & 0x1F}")
-        found.append(read(r, r.name(name), size_or_type, info & 0xFFFF, bool(info >> 31)))
+            raise r.error(f"type {len(found)} is of unknown kind {kind}")
+        if (
+            info & _RESERVED
+            or (name and kind in _NAMELESS)
+            or (vlen and kind not in _COUNTED)
+            or (flag and kind not in _FLAGGED)
+        ):
+            raise r.error(
+                f"type {len(found)}, a {KINDS[kind].__name__}, has a name, count or flag that "
+                "its kind does not have"
+            )
+        found.append(read(r, r.name(name), size_or_type, vlen, flag))
         if len(found) > _MAX_TYPES:
             raise r.error(f"there are more than {_MAX_TYPES} types")
     return tuple(found)
@@ -212,7 +231,7 @@ def encode_types(types: tuple[BtfType, ...]) -> bytes:
     strings = _Strings()
     out = bytearray()
     for kind in types[1:]:
-        name = strings(getattr(kind, "name", ""))
+        name = strings(name_of(kind))
         head, vlen, flag, tail = _parts(kind, strings)
         out += _TYPE.pack(name, flag << 31 | type(kind).KIND << 24 | vlen, head)
         out += struct.pack(f"<{len(tail)}I", *(word & 0xFFFFFFFF for word in tail))
@@ -258,7 +277,9 @@ def _parts(kind: BtfType, strings: _Strings) -> tuple[int, int, bool, list[int]]
         case Float():
             return kind.size, 0, False, []
         case DeclTag():
-            return kind.type, 0, False, [kind.component]
+            return kind.type, 0, kind.attribute, [kind.component]
+        case TypeTag():
+            return kind.type, 0, kind.attribute, []
         case Void():
             return 0, 0, False, []
         case _:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from typing import ClassVar
 
 from bpfheap.btf.check import check
 from bpfheap.btf.raw import encode_types, parse_types
 from bpfheap.btf.types import (
-    MODIFIERS,
     Array,
     BtfType,
     Const,
@@ -24,17 +24,27 @@ from bpfheap.btf.types import (
     Union,
     Void,
     Volatile,
+    name_of,
 )  # fmt: skip
 from bpfheap.errors import BtfError
 
-_QUALIFIERS = {Const: "const", Volatile: "volatile", Restrict: "restrict"}
+QUALIFIERS: dict[type[BtfType], str] = {
+    Const: "const",
+    Volatile: "volatile",
+    Restrict: "restrict",
+}
+#: `c_name` writes no longer chains of pointers and arrays, and no more parameters.
+_MAX_NAMED = 64
+_MAX_PARAMS = 6
 
 
 class Btf:
-    """`types[0]` is Void. Two are equal if they hold the same types in the same order.
+    """`types[0]` is Void; `sizes` and `aligns` are in bytes, None for types that have none. Two
+    are equal if they hold the same types in the same order.
 
-    Raises BtfError for a type id out of range, a reference to a kind that cannot stand there, or
-    a type that contains itself other than through a pointer.
+    Raises BtfError for a type id out of range, a reference to a kind that cannot stand there, a
+    type that contains itself other than through a pointer, and whatever else `check` refuses:
+    once there is a Btf, asking it anything is safe.
     """
 
     EMPTY: ClassVar[Btf]
@@ -42,17 +52,18 @@ class Btf:
     def __init__(self, types: tuple[BtfType, ...] = (), file: str | None = None) -> None:
         self.types: tuple[BtfType, ...] = types or (Void(),)
         self.file = file
-        self._sizes = check(self.types, file)
+        self.sizes, self.aligns, self._resolved, self._type_tags = check(self.types, file)
         self._digest: bytes | None = None
-        self._tags: dict[tuple[int, int], tuple[str, ...]] = {}
-        self._ids: dict[tuple[type[BtfType], str], int] = {}
+        self._ids: dict[tuple[type[BtfType] | None, str], int] = {}
+        tags: dict[tuple[int, int], list[str]] = {}
         for type_id, kind in enumerate(self.types):
-            if isinstance(kind, DeclTag):
-                place = (kind.type, kind.component)
-                self._tags[place] = (*self._tags.get(place, ()), kind.name)
-            name = getattr(kind, "name", "")
+            if isinstance(kind, DeclTag) and not kind.attribute:
+                tags.setdefault((kind.type, kind.component), []).append(kind.name)
+            name = name_of(kind)
             if name:
                 self._ids.setdefault((type(kind), name), type_id)
+                self._ids.setdefault((None, name), type_id)
+        self._tags = {place: tuple(names) for place, names in tags.items()}
 
     @classmethod
     def parse(cls, data: bytes, file: str | None = None) -> Btf:
@@ -64,7 +75,18 @@ class Btf:
         return encode_types(self.types)
 
     def __getitem__(self, type_id: int) -> BtfType:
+        """Raises BtfError for an id that is not there."""
+        if not 0 <= type_id < len(self.types):
+            raise self._missing(type_id)
         return self.types[type_id]
+
+    def __iter__(self) -> Iterator[BtfType]:
+        return iter(self.types)
+
+    def _missing(self, type_id: int) -> BtfError:
+        return BtfError(
+            f"there is no type {type_id}, BTF has {len(self.types)} types", file=self.file
+        )
 
     def __len__(self) -> int:
         return len(self.types)
@@ -74,9 +96,9 @@ class Btf:
 
     @property
     def digest(self) -> bytes:
-        """Tells contents apart: SHA-256 of the types."""
+        """Tells contents apart: SHA-256 of the encoded types."""
         if self._digest is None:
-            self._digest = hashlib.sha256(repr(self.types).encode()).digest()
+            self._digest = hashlib.sha256(self.encode()).digest()
         return self._digest
 
     def __eq__(self, other: object) -> bool:
@@ -87,42 +109,28 @@ class Btf:
 
     def find(self, name: str, kind: type[BtfType] | None = None) -> int | None:
         """The first type of that name, of one kind or of any."""
-        if kind is not None:
-            return self._ids.get((kind, name))
-        return min((i for (_, n), i in self._ids.items() if n == name), default=None)
+        return self._ids.get((kind, name))
 
     def resolve(self, type_id: int) -> int:
-        """The type behind typedefs, qualifiers and type tags."""
-        kind = self.types[type_id]
-        while isinstance(kind, MODIFIERS):
-            type_id = kind.type
-            kind = self.types[type_id]
-        return type_id
+        """The type behind typedefs, qualifiers and type tags. Raises BtfError for an id that is
+        not there, as all methods that take one do."""
+        if not 0 <= type_id < len(self.types):
+            raise self._missing(type_id)
+        return self._resolved[type_id]
 
     def size_of(self, type_id: int) -> int:
         """In bytes. Raises BtfError for a type without a size (void, a function)."""
-        size = self._sizes[type_id]
+        size = self.sizes[type_id] if 0 <= type_id < len(self.types) else None
         if size is None:
             raise BtfError(f"{self.c_name(type_id)} has no size", file=self.file)
         return size
 
     def align_of(self, type_id: int) -> int:
-        """In bytes, as the compiler would lay it out. Raises BtfError like `size_of`."""
-        stack, seen, align = [type_id], set(), 1
-        while stack:
-            at = self.resolve(stack.pop())
-            if at in seen:
-                continue
-            seen.add(at)
-            kind = self.types[at]
-            match kind:
-                case Struct() | Union():
-                    stack += [m.type for m in kind.members]
-                case Array():
-                    stack.append(kind.type)
-                case _:
-                    align = max(align, min(self.size_of(at), 16))
-        return align
+        """In bytes, as far as BTF tells: what the compiler's rules give, 1 for a struct whose
+        layout only `packed` explains, more where only `aligned` explains its size. Raises
+        BtfError like `size_of`."""
+        self.size_of(type_id)
+        return self.aligns[type_id] or 1
 
     def decl_tags(self, type_id: int, component: int = -1) -> tuple[str, ...]:
         """The declaration tags on a type, or on one of its members or parameters."""
@@ -132,53 +140,68 @@ class Btf:
         """The type tags between a pointer and what it points at, outermost first. `type_id` is
         the pointer, perhaps behind typedefs and qualifiers."""
         kind = self.types[self.resolve(type_id)]
-        if not isinstance(kind, Ptr):
-            return ()
-        tags = []
-        kind = self.types[kind.type]
-        while isinstance(kind, MODIFIERS):
-            if isinstance(kind, TypeTag):
-                tags.append(kind.name)
-            kind = self.types[kind.type]
-        return tuple(tags)
+        return self._type_tags[kind.type] if isinstance(kind, Ptr) else ()
 
     def c_name(self, type_id: int) -> str:
-        """The type's name as C spells it without a variable: "struct foo *"."""
-        suffix = ""
-        for _ in range(64):
-            kind = self.types[type_id]
-            match kind:
-                case Ptr():
-                    suffix = f"*{suffix}"
-                case Array():
-                    suffix = f"{suffix}[{kind.count}]"
-                case TypeTag():
-                    pass
-                case Const() | Volatile() | Restrict():
-                    word = _QUALIFIERS[type(kind)]
-                    suffix = f" {word}{suffix}" if suffix.startswith("*") or suffix else f" {word}"
-                case _:
-                    return f"{self._base_name(kind)} {suffix.strip()}".strip()
-            type_id = kind.type
-        return f"... {suffix}"
+        """The type's name as C spells it without a variable: "struct foo *", "int (*)[3]". Tags
+        are left out, and so are parameters where there are many: it is meant for messages."""
+        return self._c_name(type_id, 0)
 
-    @staticmethod
-    def _base_name(kind: BtfType) -> str:
-        name = getattr(kind, "name", "") or "(anonymous)"
-        match kind:
-            case Struct():
-                return f"struct {name}"
-            case Union():
-                return f"union {name}"
-            case Enum() | Enum64():
-                return f"enum {name}"
-            case Fwd():
-                return f"{'union' if kind.is_union else 'struct'} {name}"
-            case Void():
-                return "void"
-            case FuncProto():
-                return "function"
-        return name
+    def _c_name(self, type_id: int, depth: int) -> str:
+        inner = ""
+        before: list[str] = []  # qualifiers met since the last pointer
+        kind = self[type_id]
+        for _ in range(_MAX_NAMED):
+            match kind:
+                case Const() | Volatile() | Restrict():
+                    before.append(QUALIFIERS[type(kind)])
+                    kind = self.types[kind.type]
+                case TypeTag():
+                    kind = self.types[kind.type]
+                case Ptr():
+                    words = " ".join(before)
+                    gap = " " if words and inner and inner[0] not in "[(" else ""
+                    inner, before = f"*{words}{gap}{inner}", []
+                    kind = self.types[kind.type]
+                case Array():
+                    inner = f"{closed(inner)}[{kind.count}]"
+                    kind = self.types[kind.type]
+                case FuncProto():
+                    inner = f"{closed(inner)}({self._params(kind, depth)})"
+                    kind = self.types[kind.ret]
+                case _:
+                    break
+        else:
+            return f"... {inner[:_MAX_NAMED]}"
+        gap = " " if inner and inner[0] != "[" else ""
+        return " ".join([*before, _base_name(kind)]) + gap + inner
+
+    def _params(self, proto: FuncProto, depth: int) -> str:
+        if depth > 1 or len(proto.params) > _MAX_PARAMS:
+            return "..."
+        parts = [self._c_name(p.type, depth + 1) if p.type else "..." for p in proto.params]
+        return ", ".join(parts) or "void"
+
+
+def closed(inner: str) -> str:
+    """A declarator that an array or function may follow."""
+    return f"({inner})" if inner.startswith("*") else inner
+
+
+def _base_name(kind: BtfType) -> str:
+    name = name_of(kind) or "(anonymous)"
+    match kind:
+        case Struct():
+            return f"struct {name}"
+        case Union():
+            return f"union {name}"
+        case Enum() | Enum64():
+            return f"enum {name}"
+        case Fwd():
+            return f"{'union' if kind.is_union else 'struct'} {name}"
+        case Void():
+            return "void"
+    return name
 
 
 Btf.EMPTY = Btf()

@@ -166,18 +166,23 @@ class Float:
 
 @dataclass(frozen=True, slots=True)
 class DeclTag:
-    """A tag on a struct, function or variable (`component` -1), a member or a parameter."""
+    """A tag on a struct, function or variable (`component` -1), a member or a parameter. With
+    `attribute`, the name is that of a compiler's attribute and no tag (since Linux 6.14)."""
 
     name: str
     type: int
     component: int
+    attribute: bool = False
     KIND: ClassVar[int] = 17
 
 
 @dataclass(frozen=True, slots=True)
 class TypeTag:
+    """`attribute` as in DeclTag."""
+
     name: str
     type: int
+    attribute: bool = False
     KIND: ClassVar[int] = 18
 
 
@@ -202,3 +207,9 @@ KINDS: tuple[type[BtfType], ...] = (
     Void, Int, Ptr, Array, Struct, Union, Enum, Fwd, Typedef, Volatile, Const, Restrict, Func,
     FuncProto, Var, Datasec, Float, DeclTag, TypeTag, Enum64,
 )  # fmt: skip
+
+
+def name_of(kind: BtfType) -> str:
+    """The type's own name; "" for an anonymous type or a kind without names."""
+    name: str = getattr(kind, "name", "")
+    return name
