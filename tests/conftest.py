@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile
+# explore` looks for new ones.
+settings.register_profile("bpfheap", derandomize=True, database=None, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("bpfheap")
 
 _REPO = Path(__file__).resolve().parents[1]
 
