@@ -143,10 +143,17 @@ def test_writing_from_python(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
     obj.maps["percpu"][0] = [1, 2]
     assert obj.maps["percpu"][0] == [1, 2]
     outer = obj.maps["outer"]
+    open_before = len(rt.system.fds)
     outer[1] = obj.maps["inner"]
     assert sorted(outer) == [0, 1]
+    outer[0][0] = {"count": 9}
+    assert obj.maps["inner"][0].count == 9
+    assert len(rt.system.fds) == open_before
+    looked_up = outer[0]
     del outer[0]
     assert sorted(outer) == [1]
+    looked_up[0] = {"count": 8}
+    assert obj.maps["inner"][0].count == 8
     with pytest.raises(UsageError, match="is another map"):
         outer[0] = 5
     with pytest.raises(LoadRefused, match="cannot be an inner map"):

@@ -6,6 +6,7 @@ The names of policies and machines are resolved here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -399,6 +400,7 @@ class Map(Mapping[Any, Any]):
         self.id = map_id
         self._runtime = runtime
         self._fd = fd
+        self._borrowed = fd is None
         self._type = MAP_TYPE[spec.type]
 
     @property
@@ -438,13 +440,15 @@ class Map(Mapping[Any, Any]):
     def update(self, key: Any, value: Any, flags: int = 0) -> None:
         """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
         another Map."""
-        self._runtime.system.map_update(self.fd, self._key(key), self._raw(value), flags)
+        with self._open() as fd:
+            self._runtime.system.map_update(fd, self._key(key), self._raw(value), flags)
         self._runtime._passed()
 
     def __delitem__(self, key: Any) -> None:
         if key not in self:
             raise KeyError(key)
-        self._runtime.system.map_delete(self.fd, self._key(key))
+        with self._open() as fd:
+            self._runtime.system.map_delete(fd, self._key(key))
         self._runtime._passed()
 
     def __contains__(self, key: object) -> bool:
@@ -462,6 +466,19 @@ class Map(Mapping[Any, Any]):
 
     def __repr__(self) -> str:
         return f"<{self._type.name} map {self.name}, {len(self)} elements>"
+
+    @contextmanager
+    def _open(self) -> Iterator[int]:
+        """This map's descriptor; for an inner map that was looked up, one for the moment."""
+        if self._fd is not None or not self._borrowed:
+            yield self.fd
+            return
+        system = self._runtime.system
+        fd = system.map_open(self.id)
+        try:
+            yield fd
+        finally:
+            system.close(fd)
 
     @property
     def _machine(self) -> Machine:

@@ -268,6 +268,7 @@ def bad_calls(loader: Loader) -> Iterator[tuple[str, object]]:
     yield "not a map", lambda: system.map_update(loader.fds["p3"], bytes(4), bytes(8))
     yield "nothing is pinned", lambda: system.unpin("/none")
     yield "nothing is pinned", lambda: system.open_pin("/none")
+    yield "no map with id 99", lambda: system.map_open(99)
 
 
 def test_wrong_descriptors_are_usage_errors(live: Loader) -> None:

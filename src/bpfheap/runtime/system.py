@@ -130,6 +130,14 @@ class System:
         self._note(f"{spec.name} was created")
         return self._open(Handle(Type.MAP, map_id))
 
+    def map_open(self, map_id: int) -> int:
+        """A descriptor of a map by its id (BPF_MAP_GET_FD_BY_ID). Raises UsageError if the map is
+        gone or about to go."""
+        obj = self.maps.get(map_id)
+        if obj is None or obj.freeing:
+            raise UsageError(f"there is no map with id {map_id}")
+        return self._open(Handle(Type.MAP, map_id))
+
     def map_share(self, map_id: int, spec: MapSpec) -> int:
         """One more descriptor of a map, for somebody who defines it too.
 
