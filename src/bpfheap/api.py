@@ -428,7 +428,7 @@ class Map(Mapping[Any, Any]):
             raise KeyError(key)
         if self._type.outer:
             inner = int.from_bytes(raw, "little")
-            return Map(self._runtime, self._runtime.system.specs[inner], inner, None)
+            return Map(self._runtime, self._runtime.system.spec_of(inner), inner, None)
         kptrs = self._machine.map_kptrs(self.id, raw_key)
         if not self._type.per_cpu:
             return self._value(raw, kptrs, 0)

@@ -82,3 +82,57 @@ def test_the_first_definition_decides_what_a_map_holds(tmp_path: Path) -> None:
             match=r"m exists already and differs.*member ptr \*: it has 4 bytes here, 16 there",
         ):
             rt.load(write(tmp_path, "differs", take, "{ long x; long y; }"))
+
+
+TWO = r"""
+#include <bpfheap.h>
+struct foo %(foo)s;
+struct bar %(bar)s;
+struct val { struct foo *foo __kptr __local; struct bar *bar __kptr __local; };
+%(keep)s
+struct inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);
+	__type(key, __u32); __type(value, struct val);
+} inner SEC(".maps");
+%(outer)s
+SEC("tc") int prog(struct __sk_buff *skb) { return bpf_map_lookup_elem(&inner, &(int){0}) != 0; }
+char _license[] SEC("license") = "GPL";
+"""
+OUTER = r"""
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 1); __type(key, __u32);
+	__array(values, struct inner);
+} outer SEC(".maps") = { .values = { &inner } };
+"""
+
+
+def two(folder: Path, name: str, foo: str = "", bar: str = "", outer: str = "") -> Path:
+    """A file that defines the structs whose bodies are given, and only declares the others."""
+    kept = [f"__kptr_type(struct {s});" for s, body in (("foo", foo), ("bar", bar)) if body]
+    path = folder / f"{name}.bpf.c"
+    path.write_text(TWO % {"foo": foo, "bar": bar, "keep": "\n".join(kept), "outer": outer})
+    return path
+
+
+def test_definitions_of_different_structs_add_up(tmp_path: Path) -> None:
+    with bpfheap.Runtime() as rt:
+        rt.load(two(tmp_path, "foo", foo="{ int x; }"))
+        rt.load(two(tmp_path, "bar", bar="{ int y; }"))
+        rt.load(two(tmp_path, "bar", bar="{ int y; }"))
+        (map_id,) = rt.system.maps
+        assert len(rt.system.definitions[map_id]) == 2
+        for name, foo, bar in (("foo2", "{ long x; }", ""), ("bar2", "", "{ long y; }")):
+            with pytest.raises(LoadRefused, match="inner exists already and differs"):
+                rt.load(two(tmp_path, name, foo, bar))
+        rt.load(two(tmp_path, "both", "{ int x; }", "{ int y; }"))
+        assert len(rt.system.definitions[map_id]) == 1
+        with pytest.raises(LoadRefused, match="inner exists already and differs"):
+            rt.load(two(tmp_path, "foo3", "{ long x; }"))
+
+
+def test_inner_maps_hold_nothing_that_is_only_declared(tmp_path: Path) -> None:
+    with bpfheap.Runtime() as rt:
+        with pytest.raises(LoadRefused, match=r"struct bar, .*only declared.*__kptr_type"):
+            rt.load(two(tmp_path, "foo", foo="{ int x; }", outer=OUTER))
+        assert rt.system.maps == {}
+        rt.load(two(tmp_path, "both", "{ int x; }", "{ int y; }", OUTER))

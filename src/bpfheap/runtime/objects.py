@@ -47,7 +47,6 @@ class ProgramObject(NamedTuple):
     btf: int
     maps: tuple[int, ...]
     users: int = 0
-    unloading: bool = False
 
 
 class AllocatorObject(NamedTuple):

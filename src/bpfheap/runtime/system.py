@@ -48,7 +48,9 @@ class System:
         self.pins: dict[str, Handle] = {}
         self.deferred: tuple[Deferred, ...] = ()
         self.running: dict[int, int] = {}
-        self.specs: dict[int, MapSpec] = {}
+        #: What is known of each map's types: one complete definition, or, until there is one, all
+        #: different ones, since each may define a struct that the others only declare.
+        self.definitions: dict[int, tuple[MapSpec, ...]] = {}
         self._next_id = GLOBAL_ALLOCATOR_ID
         self._next_fd = 2
 
@@ -77,6 +79,10 @@ class System:
 
     def map_of(self, fd: int) -> MapObject:
         return self.maps[self._handle(fd, Type.MAP).id]
+
+    def spec_of(self, map_id: int) -> MapSpec:
+        """A definition of the map: the complete one, if there is one."""
+        return self.definitions[map_id][0]
 
     def program_of(self, fd: int) -> ProgramObject:
         return self.programs[self._handle(fd, Type.PROGRAM).id]
@@ -123,7 +129,7 @@ class System:
             kptr_allocator=kptr_allocator,
             elem_allocator=elem_allocator,
         )
-        self.specs[map_id] = spec
+        self.definitions[map_id] = (spec,)
         self._btf_refs(btf, +1)
         for inner_id in inner.values():
             self._map_refs(inner_id, +1)
@@ -144,30 +150,32 @@ class System:
         Raises LoadRefused if the definition describes another map: type, sizes, flags and the
         types of keys and values have to agree all the way down.
         """
-        known = self.specs[map_id]
-        why = why_other_map(known, spec, strict=self.strict_identity)
-        if why is not None:
-            raise LoadRefused(
-                f"map {spec.name} exists already and differs: {why}",
-                file=spec.file or None,
-                hint="maps of one name are one map; rename one or make them agree",
-            )
-        if spec.value and incomplete(known.btf, known.value):
-            # A struct that was only declared agreed with anything of its name; from here on with
-            # this one alone.
-            self.specs[map_id] = spec
+        known = self.definitions[map_id]
+        for other in known:
+            why = why_other_map(other, spec, strict=self.strict_identity)
+            if why is not None:
+                raise LoadRefused(
+                    f"map {spec.name} exists already and differs: {why}",
+                    file=spec.file or None,
+                    hint="maps of one name are one map; rename one or make them agree",
+                )
+        if declared_only(known[0]) is not None:
+            if declared_only(spec) is None:
+                self.definitions[map_id] = (spec,)
+            elif all(other.btf != spec.btf for other in known):
+                self.definitions[map_id] = (*known, spec)
         return self._open(Handle(Type.MAP, map_id))
 
     def map_update(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
         """From user space. For a map of maps, `value` is a descriptor of the inner map, as 4
         bytes. Raises MapError."""
         obj = self.map_of(fd)
-        if not MAP_TYPE[self.specs[obj.id].type].outer:
+        if not self._is_outer(obj):
             self.machine.map_update(obj.id, key, value, flags)
             self._settle(f"{obj.name} was updated")
             return
         inner = self.map_of(int.from_bytes(value, "little"))
-        self._check_inner(self.specs[obj.id], inner.id)
+        self._check_inner(self.spec_of(obj.id), inner.id)
         old = self.machine.map_lookup(obj.id, key)
         self.machine.map_update(obj.id, key, inner.id.to_bytes(4, "little"), flags)
         self._map_refs(inner.id, +1)
@@ -177,8 +185,7 @@ class System:
     def map_delete(self, fd: int, key: bytes) -> None:
         """From user space. Raises MapError."""
         obj = self.map_of(fd)
-        outer = MAP_TYPE[self.specs[obj.id].type].outer
-        old = self.machine.map_lookup(obj.id, key) if outer else None
+        old = self.machine.map_lookup(obj.id, key) if self._is_outer(obj) else None
         self.machine.map_delete(obj.id, key)
         self._drop_inner(obj, old)
         self._settle(f"an element of {obj.name} was deleted")
@@ -249,7 +256,9 @@ class System:
 
     def close(self, fd: int) -> None:
         """Give a descriptor back; the object goes when nothing else holds it."""
-        self._release_user(self._handle(fd), closing=fd)
+        handle = self._handle(fd)
+        del self.fds[fd]
+        self._users(handle, -1)
 
     def pin(self, fd: int, path: str) -> None:
         """Keep an object under a name. Raises UsageError if the name is taken."""
@@ -269,7 +278,7 @@ class System:
         """Raises UsageError if nothing is pinned there."""
         if path not in self.pins:
             raise UsageError(f"nothing is pinned as {path}")
-        self._release_user(self.pins[path], unpinning=path)
+        self._users(self.pins.pop(path), -1)
 
     # -- grace periods
 
@@ -325,18 +334,11 @@ class System:
                 program = self.programs[handle.id]
                 self.programs[handle.id] = program._replace(users=program.users + change)
                 if program.users + change == 0:
-                    self.programs[handle.id] = self.programs[handle.id]._replace(unloading=True)
                     self._note(f"{program.name} was unloaded")
                     self._defer(handle)
 
-    def _release_user(
-        self, handle: Handle, *, closing: int | None = None, unpinning: str | None = None
-    ) -> None:
-        if closing is not None:
-            del self.fds[closing]
-        if unpinning is not None:
-            del self.pins[unpinning]
-        self._users(handle, -1)
+    def _is_outer(self, obj: MapObject) -> bool:
+        return MAP_TYPE[self.spec_of(obj.id).type].outer
 
     def _btf_refs(self, btf: int, change: int) -> None:
         obj = self.btfs[btf]
@@ -381,7 +383,7 @@ class System:
         while not self.machine.map_free_step(map_id):
             pass
         self.policy = self.policy.map_freed(map_id, self)
-        del self.maps[map_id], self.specs[map_id]
+        del self.maps[map_id], self.definitions[map_id]
         if obj.allocator is not None:
             owned = self.allocators[obj.allocator]
             self.allocators[obj.allocator] = owned._replace(closed=True)
@@ -426,14 +428,20 @@ class System:
 
     def _check_inner(self, outer: MapSpec, inner_id: int) -> None:
         template = outer.inner
-        inner = self.specs[inner_id]
-        why = (
-            "it has no template for inner maps"
-            if template is None
-            else why_other_map(template, inner, strict=self.strict_identity)
-        )
+        inner = self.spec_of(inner_id)
+        why: str | None = "it has no template for inner maps"
+        hint = None
+        if template is not None:
+            why = why_other_map(template, inner, strict=self.strict_identity)
+            # Programs may meet in the inner map that share neither the outer map nor its name.
+            declared = declared_only(outer) or declared_only(inner)
+            if why is None and declared is not None:
+                why = f"{declared}, which its values own, is only declared"
+                hint = f"define it, and write __kptr_type({declared}); behind the definition"
         if why is not None:
-            raise LoadRefused(f"{inner.name} cannot be an inner map of {outer.name}: {why}")
+            raise LoadRefused(
+                f"{inner.name} cannot be an inner map of {outer.name}: {why}", hint=hint
+            )
 
     def _facts(
         self,
@@ -471,6 +479,13 @@ class System:
 def _bind_field(field: Field, used: Mapping[str, int]) -> FieldId:
     owner = field.name if field.holder is Holder.TYPE else used[field.name]
     return FieldId(field.holder, owner, field.path)
+
+
+def declared_only(spec: MapSpec) -> str | None:
+    """A struct that values of the map (or of its inner maps) own and the definition does not
+    define; None if there is none."""
+    found = incomplete(spec.btf, spec.value) if spec.value else None
+    return declared_only(spec.inner) if found is None and spec.inner is not None else found
 
 
 def why_other_map(a: MapSpec, b: MapSpec, *, strict: bool = False) -> str | None:
