@@ -60,6 +60,12 @@ class Leftover:
     message: str
     life: tuple[str, ...]
 
+    @property
+    def is_error(self) -> bool:
+        """A leak or memory error; an allocator that outlives its use is a finding about the
+        policy's design."""
+        return self.kind != _IMMORTAL
+
 
 def policies() -> tuple[PolicyInfo, ...]:
     """Every policy that a Runtime takes, the default first."""
@@ -205,7 +211,7 @@ class Runtime:
         the body failed by itself."""
         found = self.close()
         for left in found:
-            if error is None and left.kind != _IMMORTAL:
+            if error is None and left.is_error:
                 raise Violation(left.message, kind=left.kind, life=left.life)
 
     @staticmethod

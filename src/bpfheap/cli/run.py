@@ -25,9 +25,6 @@ bpfheap run examples/first.bpf.c -p first --repeat 3 --json
 bpfheap run examples/three_programs -p p2 --policy used-allocators
 """
 
-#: A leftover of this kind is a finding about the policy's design, not a memory error.
-_FINDING = "immortal-allocator"
-
 #: Bytes; the program types' own contexts have some hundreds.
 _LARGEST_CTX = 1 << 20
 
@@ -47,7 +44,7 @@ class _Report:
 
     @property
     def clean(self) -> bool:
-        return self.error is None and all(left.kind == _FINDING for left in self.leftovers)
+        return self.error is None and not any(left.is_error for left in self.leftovers)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -197,9 +194,7 @@ def _print(report: _Report) -> None:
     if report.allocators:
         out.print(_allocators(report.allocators))
     for left in report.leftovers:
-        say(
-            out, plain(f"{left.kind}: {left.message}", "yellow" if left.kind == _FINDING else "red")
-        )
+        say(out, plain(f"{left.kind}: {left.message}", "red" if left.is_error else "yellow"))
         for line in numbered(left.life):
             say(out, plain(line))
 

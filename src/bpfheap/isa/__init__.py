@@ -4,7 +4,7 @@ from bpfheap.isa.asm import Assembled, Symbol, assemble
 from bpfheap.isa.check import check_structure
 from bpfheap.isa.disasm import disassemble, format_insn
 from bpfheap.isa.insn import SLOT_SIZE, Insn, decode, encode
-from bpfheap.isa.ops import OPS, Kind, Op, Uses, op_of, second_of
+from bpfheap.isa.ops import OPS, Kind, Op, Uses, op_of, second_of, slots_of
 
 __all__ = [
     "OPS",
@@ -23,4 +23,5 @@ __all__ = [
     "format_insn",
     "op_of",
     "second_of",
+    "slots_of",
 ]

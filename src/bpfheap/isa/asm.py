@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from bpfheap.errors import AsmError
 from bpfheap.isa.insn import Insn
-from bpfheap.isa.ops import Kind
+from bpfheap.isa.ops import Kind, slots_of
 from bpfheap.isa.syntax import (
     MARKS,
     OPERANDS,
@@ -215,21 +215,11 @@ def _encode(
     if op.kind is Kind.CALL_HELPER and name:
         read["imm"] = _helper(statement, name, read.get("imm"), helper_number)
     fields |= read
-    second = _signed32(fields.pop("next", 0))
-    first = Insn(
-        op.opcode,
-        fields.get("dst", 0),
-        fields.get("src", 0),
-        fields.get("off", 0),
-        _signed32(fields.get("imm", 0)),
+    slots = slots_of(op, fields)
+    symbol = (
+        Symbol(form.symbol, name, slots[-1].imm if op.slots == 2 else 0) if form.symbol else None
     )
-    slots = (first, Insn(0, imm=second)) if op.slots == 2 else (first,)
-    symbol = Symbol(form.symbol, name, second) if form.symbol else None
     return slots, symbol
-
-
-def _signed32(value: int) -> int:
-    return value - (1 << 32) if value >= 1 << 31 else value
 
 
 def _value(statement: _Statement, operand: Operand, token: Token, labels: Mapping[str, int]) -> int:

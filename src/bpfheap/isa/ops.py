@@ -6,6 +6,7 @@ the row; none of them takes opcodes apart again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -227,3 +228,20 @@ def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
                 f"the second slot of {op.name} must have {field} 0, but it is {value}", slot
             )
     return second
+
+
+def slots_of(op: Op, fields: Mapping[str, int]) -> tuple[Insn, ...]:
+    """The one or two slots of an operation. `fields` are by the names of Insn, "next" is the
+    immediate of the second slot; 32-bit patterns stand for their signed values."""
+    first = Insn(
+        op.opcode,
+        fields.get("dst", 0),
+        fields.get("src", 0),
+        fields.get("off", 0),
+        _signed32(fields.get("imm", 0)),
+    )
+    return (first, Insn(0, imm=_signed32(fields.get("next", 0)))) if op.slots == 2 else (first,)
+
+
+def _signed32(value: int) -> int:
+    return value - (1 << 32) if value >= 1 << 31 else value

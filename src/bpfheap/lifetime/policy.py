@@ -8,10 +8,18 @@ holds the allocator map, the allocator lives under every policy.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from bpfheap.lifetime.facts import LoadFacts, View
+
+
+def references_of(maps: Iterable[int], view: View) -> tuple[str, ...]:
+    """The phrases of `waits_for` for references that maps hold, each map once."""
+    return tuple(
+        f"the reference that map {name} holds" for name in sorted({view.map_name(m) for m in maps})
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
 from bpfheap.lifetime.facts import LoadFacts, View
-from bpfheap.lifetime.policy import Policy
+from bpfheap.lifetime.policy import Policy, references_of
 
 
 class Held(NamedTuple):
@@ -41,5 +41,4 @@ class ProgAllocators(Policy):
         return replace(self, held=frozenset(h for h in self.held if h.map != map_id))
 
     def waits_for(self, allocator: int, view: View) -> tuple[str, ...]:
-        maps = sorted({view.map_name(h.map) for h in self.held if h.allocator == allocator})
-        return tuple(f"the reference that map {name} holds" for name in maps)
+        return references_of((h.map for h in self.held if h.allocator == allocator), view)

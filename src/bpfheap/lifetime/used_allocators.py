@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
 from bpfheap.lifetime.facts import FieldId, FlowFact, LoadFacts, View
-from bpfheap.lifetime.policy import Policy
+from bpfheap.lifetime.policy import Policy, references_of
 from bpfheap.verifier.flows import FlowKind, Holder
 
 
@@ -92,5 +92,4 @@ class UsedAllocators(Policy):
         return replace(self, used=frozenset(u for u in self.used if u.map != map_id))
 
     def waits_for(self, allocator: int, view: View) -> tuple[str, ...]:
-        maps = sorted({view.map_name(u.map) for u in self.used if u.allocator == allocator})
-        return tuple(f"the reference that map {name} holds" for name in maps)
+        return references_of((u.map for u in self.used if u.allocator == allocator), view)

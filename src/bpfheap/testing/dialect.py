@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bpfheap.errors import AsmError
-from bpfheap.isa import OPS, Insn, Kind, Op
+from bpfheap.isa import OPS, Insn, Kind, Op, slots_of
 
 _SIZE = {8: "b", 16: "h", 32: "w", 64: "dw"}
 
@@ -205,18 +205,7 @@ def _encode(line: _Line, labels: dict[str, int]) -> tuple[Insn, ...]:
             # Hexadecimal numbers are bit patterns, decimal ones are signed.
             high = (1 << 32) - 1 if "x" in text.lower() else (1 << 31) - 1
             fields["imm"] = _number(line, text, -(1 << 31), high, "32 bits")
-    first = Insn(
-        op.opcode,
-        fields.get("dst", 0),
-        fields.get("src", 0),
-        fields.get("off", 0),
-        _signed32(fields.get("imm", 0)),
-    )
-    return (first, Insn(0, imm=_signed32(fields["next"]))) if op.slots == 2 else (first,)
-
-
-def _signed32(value: int) -> int:
-    return value - (1 << 32) if value >= 1 << 31 else value
+    return slots_of(op, fields)
 
 
 def _register(line: _Line, text: str) -> int:
