@@ -12,7 +12,7 @@ import pytest
 
 from bpfheap.compile import object_spec
 from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError, Violation
-from bpfheap.lifetime import Global, LiveCount, Policy, UsedAllocators, View
+from bpfheap.lifetime import Global, LiveCount, Policy, Refusal, UsedAllocators, View
 from bpfheap.machine.model import ModelMachine
 from bpfheap.runtime.machine import AtCall, Done
 from bpfheap.runtime.system import System
@@ -299,8 +299,8 @@ def test_a_rejected_program_is_not_loaded(live: Loader) -> None:
 def test_a_refused_program_leaves_nothing_behind() -> None:
     @dataclass(frozen=True, slots=True)
     class Never(LiveCount):
-        def refuse(self, facts: object, view: View) -> str | None:
-            return "it is Monday"
+        def refuse(self, facts: object, view: View) -> Refusal:
+            return Refusal("it is Monday")
 
     loader = Loader(Never())
     with pytest.raises(LoadRefused, match="it is Monday"):

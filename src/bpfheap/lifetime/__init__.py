@@ -1,7 +1,16 @@
 """What keeps an allocator alive: the policies. Knows flows and events, no memory."""
 
 from bpfheap.lifetime.edge_propagation import EdgePropagation
-from bpfheap.lifetime.facts import FieldId, FlowFact, LoadFacts, View
+from bpfheap.lifetime.facts import (
+    FieldFact,
+    FieldId,
+    FlowFact,
+    LoadFacts,
+    ObjectEvent,
+    ObjectKind,
+    Refusal,
+    View,
+)
 from bpfheap.lifetime.global_ import Global
 from bpfheap.lifetime.live_count import LiveCount
 from bpfheap.lifetime.policy import Policy
@@ -22,13 +31,17 @@ POLICIES: tuple[type[Policy], ...] = (
 __all__ = [
     "POLICIES",
     "EdgePropagation",
+    "FieldFact",
     "FieldId",
     "FlowFact",
     "Global",
     "LiveCount",
     "LoadFacts",
+    "ObjectEvent",
+    "ObjectKind",
     "Policy",
     "ProgAllocators",
+    "Refusal",
     "UsedAllocators",
     "UsedAllocatorsStrict",
     "View",

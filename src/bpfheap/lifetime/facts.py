@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from bpfheap.verifier.flows import FlowKind, Holder
@@ -28,10 +29,20 @@ class FlowFact(NamedTuple):
     field: FieldId | None
 
 
+class FieldFact(NamedTuple):
+    """What the definition of a field says: `type` is the name of the struct that it points at,
+    `allocator` the allocator map that its tag names (None: it has no such tag)."""
+
+    field: FieldId
+    type: str
+    allocator: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LoadFacts:
     """A program about to be loaded. `maps` are all maps its code refers to, `allocators` those
-    that it may allocate from, `btf` the object that its types live in."""
+    that it may allocate from, `btf` the object that its types live in, `fields` the definitions of
+    all fields that its flows name."""
 
     program: int
     name: str
@@ -39,6 +50,46 @@ class LoadFacts:
     maps: tuple[int, ...]
     allocators: tuple[int, ...]
     flows: tuple[FlowFact, ...]
+    fields: tuple[FieldFact, ...] = ()
+
+    def definition(self, field: FieldId) -> FieldFact:
+        """Raises KeyError for a field that no flow names."""
+        for fact in self.fields:
+            if fact.field == field:
+                return fact
+        raise KeyError(field)
+
+
+class ObjectKind(StrEnum):
+    """What happened to an object."""
+
+    ALLOC = "alloc"
+    FREE = "free"
+
+
+class ObjectEvent(NamedTuple):
+    """An object of struct `type` came from `allocator`, or went back to it, on `cpu`. `program` is
+    the one that did it with a call of its own; None for what map free, updates and the free of
+    another object bring with them."""
+
+    kind: ObjectKind
+    allocator: int
+    cpu: int
+    program: int | None
+    type: str
+
+
+class Refusal(str):
+    """Why a program must not be loaded. `allocator` is the one that stands in the way, None if
+    none does: once it has neither a map nor objects, the field that it keeps is stuck."""
+
+    __slots__ = ("allocator",)
+    allocator: int | None
+
+    def __new__(cls, reason: str, allocator: int | None = None) -> Refusal:
+        made = super().__new__(cls, reason)
+        made.allocator = allocator
+        return made
 
 
 class View(Protocol):
@@ -49,6 +100,12 @@ class View(Protocol):
 
     def inner_maps(self, map_id: int) -> tuple[int, ...]:
         """What a map of maps holds now; nothing for other maps."""
+
+    def btf_of(self, map_id: int) -> int:
+        """The BTF object that the map was created with."""
+
+    def kptr_allocator(self, map_id: int) -> int | None:
+        """The allocator that the map's definition names (`kptr_allocator`)."""
 
     def map_name(self, map_id: int) -> str: ...
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from bpfheap.lifetime.facts import LoadFacts, View
+from bpfheap.lifetime.facts import FieldId, LoadFacts, ObjectEvent, Refusal, View
 
 
 def references_of(maps: Iterable[int], view: View) -> tuple[str, ...]:
@@ -35,8 +35,12 @@ class Policy:
     thread: ClassVar[str]
     #: Allocators outlive everything by design, so one that is left at the end is no finding.
     immortal: ClassVar[bool] = False
+    #: What programs have to say for it beyond what they do ("allocator tags on kptr fields").
+    asks: ClassVar[str | None] = None
+    #: `object_event` and `misdirected` are only called if this is set: they cost at every object.
+    watches_objects: ClassVar[bool] = False
 
-    def refuse(self, facts: LoadFacts, view: View) -> str | None:
+    def refuse(self, facts: LoadFacts, view: View) -> Refusal | None:
         """Why this program must not be loaded, None if it may."""
         return None
 
@@ -48,6 +52,22 @@ class Policy:
         """A program's last descriptor is gone and a grace period has passed."""
         return self
 
+    def walks(self, program: int, view: View) -> tuple[int, ...]:
+        """The maps whose values are to be walked now that a program was unloaded, in that order.
+        Asked after `unloaded`, when the program still holds its maps. Other programs run between
+        any two elements of a walk."""
+        return ()
+
+    def walked(self, program: int, field: FieldId, allocator: int | None, view: View) -> Self:
+        """A walk read one field of one element: an object of `allocator`, or NULL (None). For an
+        element of an inner map, the field is the inner map's own."""
+        return self
+
+    def walk_ended(self, program: int, view: View) -> Self:
+        """All elements of all maps that `walks` gave were read. The program's references to its
+        maps are dropped after that."""
+        return self
+
     def map_freed(self, map_id: int, view: View) -> Self:
         """All values of a map were walked and their kptrs freed."""
         return self
@@ -55,6 +75,24 @@ class Policy:
     def btf_freed(self, btf: int, view: View) -> Self:
         """The last map and program with types in it are gone."""
         return self
+
+    def allocator_closed(self, allocator: int, view: View) -> Self:
+        """The allocator map is gone: from now on `waits_for` is asked."""
+        return self
+
+    def grace_period(self, view: View) -> Self:
+        """A grace period has passed; called before anything is freed because of it."""
+        return self
+
+    def object_event(self, event: ObjectEvent, view: View) -> Self:
+        """An object was allocated or freed."""
+        return self
+
+    def misdirected(self, event: ObjectEvent, view: View) -> str | None:
+        """For schemes in which a free finds the allocator by way of the program and not of the
+        object: why the free of `event` does not find the object's allocator, None if it does.
+        Asked before `object_event`."""
+        return None
 
     def allocator_destroyed(self, allocator: int) -> Self:
         """Its id will not be seen again."""

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
-from bpfheap.lifetime.facts import FieldId, FlowFact, LoadFacts, View
+from bpfheap.lifetime.facts import FieldId, FlowFact, LoadFacts, Refusal, View
 from bpfheap.lifetime.policy import Policy, references_of
 from bpfheap.verifier.flows import FlowKind, Holder
 
@@ -65,21 +65,22 @@ class UsedAllocators(Policy):
             found += new
         return found
 
-    def refuse(self, facts: LoadFacts, view: View) -> str | None:
+    def refuse(self, facts: LoadFacts, view: View) -> Refusal | None:
         owner: dict[FieldId, int] = {u.field: u.allocator for u in self.used}
         for use in self._stores(facts):
             known = owner.setdefault(use.field, use.allocator)
             if known != use.allocator:
-                return (
+                return Refusal(
                     f"{view.map_name(use.map)}.{use.field.path} already takes objects of "
                     f"allocator {view.allocator_name(known)}; {facts.name} stores objects of "
-                    f"{view.allocator_name(use.allocator)}"
+                    f"{view.allocator_name(use.allocator)}",
+                    known,
                 )
         for flow in facts.flows:
             into_object = flow.field is not None and flow.field.holder is Holder.TYPE
             if into_object and flow.kind in (FlowKind.STORE, FlowKind.MOVE):
                 assert flow.field is not None
-                return (
+                return Refusal(
                     f"struct {flow.field.owner}.{flow.field.path} is part of an object, and only "
                     "maps can hold references to allocators"
                 )

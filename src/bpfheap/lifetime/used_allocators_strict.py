@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bpfheap.lifetime.facts import LoadFacts, View
+from bpfheap.lifetime.facts import LoadFacts, Refusal, View
 from bpfheap.lifetime.used_allocators import UsedAllocators, references
 from bpfheap.verifier.flows import FlowKind
 
@@ -23,7 +23,7 @@ class UsedAllocatorsStrict(UsedAllocators):
     )
     thread: ClassVar[str] = "safe, but load order decides what loads"
 
-    def refuse(self, facts: LoadFacts, view: View) -> str | None:
+    def refuse(self, facts: LoadFacts, view: View) -> Refusal | None:
         # Bare super() does not find its class in a dataclass with slots.
         reason = super(UsedAllocatorsStrict, self).refuse(facts, view)
         if reason is not None:
@@ -36,7 +36,7 @@ class UsedAllocatorsStrict(UsedAllocators):
             if flow.kind is FlowKind.TAKE and not any(u.field == field for u in known):
                 assert field is not None
                 owner = view.map_name(field.owner) if isinstance(field.owner, int) else field.owner
-                return (
+                return Refusal(
                     f"{facts.name} takes objects out of {owner}.{field.path}, for which no "
                     "allocator is known yet"
                 )

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from bpfheap.btf import Btf
+from bpfheap.lifetime.facts import ObjectEvent
 from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
 
 #: The allocator behind bpf_obj_new; every machine has it from the start.
@@ -93,6 +94,8 @@ class Machine(Protocol):
     printk: list[str]
     #: What objects and maps went through, a sentence each, oldest first.
     history: list[str]
+    #: What became of objects since somebody last emptied it; None (the default): nobody watches.
+    object_events: list[ObjectEvent] | None
 
     def note(self, sentence: str) -> None:
         """Add to the history, whose length the machine bounds."""

@@ -64,6 +64,15 @@ class BtfObject(NamedTuple):
     refs: int = 0
 
 
+class Walk(NamedTuple):
+    """Somebody reads, one element after the other, what maps hold: a map that is being freed its
+    own values, or a policy those of the maps of an unloaded program. For a program, `todo` are
+    the maps and keys still to read; for a map, the machine knows."""
+
+    handle: Handle
+    todo: tuple[tuple[int, bytes], ...] = ()
+
+
 class Deferred(NamedTuple):
     """Something to be freed once no execution of `readers` is running any more."""
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.btf import Btf, incomplete, why_different
-from bpfheap.errors import LoadRefused, UsageError
-from bpfheap.lifetime import FieldId, FlowFact, LoadFacts, Policy
+from bpfheap.btf import Btf, KptrField, Struct, incomplete, kptr_fields, why_different
+from bpfheap.errors import LoadRefused, UsageError, Violation
+from bpfheap.lifetime import FieldFact, FieldId, FlowFact, LoadFacts, Policy
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done, Machine, Stop
@@ -23,6 +23,7 @@ from bpfheap.runtime.objects import (
     MapObject,
     ProgramObject,
     Type,
+    Walk,
 )
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, Holder
@@ -47,12 +48,15 @@ class System:
         self.fds: dict[int, Handle] = {}
         self.pins: dict[str, Handle] = {}
         self.deferred: tuple[Deferred, ...] = ()
+        self.walks: tuple[Walk, ...] = ()
         self.running: dict[int, int] = {}
         #: What is known of each map's types: one complete definition, or, until there is one, all
         #: different ones, since each may define a struct that the others only declare.
         self.definitions: dict[int, tuple[MapSpec, ...]] = {}
         self._next_id = GLOBAL_ALLOCATOR_ID
         self._next_fd = 2
+        if policy.watches_objects:
+            machine.object_events = []
 
     # -- what policies and tools look at
 
@@ -61,6 +65,12 @@ class System:
 
     def inner_maps(self, map_id: int) -> tuple[int, ...]:
         return self.machine.map_inner_ids(map_id)
+
+    def btf_of(self, map_id: int) -> int:
+        return self.maps[map_id].btf
+
+    def kptr_allocator(self, map_id: int) -> int | None:
+        return self.maps[map_id].kptr_allocator
 
     def map_name(self, map_id: int) -> str:
         return self.maps[map_id].name
@@ -92,7 +102,7 @@ class System:
     def btf_load(self, btf: Btf) -> int:
         """A descriptor of a new BTF object. The runtime keeps no types: maps and programs bring
         their own; what counts here is how long the object lives."""
-        btf_id = self._new_id()
+        btf_id = self._new_id(Type.BTF, "")
         self.btfs[btf_id] = BtfObject(btf_id)
         return self._open(Handle(Type.BTF, btf_id))
 
@@ -114,10 +124,10 @@ class System:
             self._check_inner(spec, inner_id)
         kptr_allocator = self._named_allocator(spec, spec.kptr_allocator, by_name)
         elem_allocator = self._named_allocator(spec, spec.elem_allocator, by_name)
-        map_id = self._new_id()
+        map_id = self._new_id(Type.MAP, spec.name)
         allocator = None
         if spec.type == ALLOCATOR_NUMBER:
-            allocator = self._new_id()
+            allocator = self._new_id(None, spec.name)
             self.machine.allocator_create(allocator, spec.name, spec.max_entries)
             self.allocators[allocator] = AllocatorObject(allocator, spec.name)
         self.machine.map_create(map_id, spec, allocator, inner)
@@ -204,7 +214,7 @@ class System:
             raise verdict.error
         names = dict.fromkeys(ref.name for ref in spec.refs.values() if ref.name in by_name)
         used = {name: by_name[name] for name in names}
-        program = self._new_id()
+        program = self._new_id(Type.PROGRAM, spec.name)
         facts = self._facts(program, spec, verdict, self._handle(btf_fd, Type.BTF).id, used)
         reason = self.policy.refuse(facts, self)
         if reason is not None:
@@ -286,32 +296,71 @@ class System:
         """One grace period passes: free what waited for executions that are over. Whether
         anything was freed. What this frees may leave more to free, after another one; so does a
         Violation, and then each further one gets past one kptr at least."""
+        freed = bool(self.walks)
+        self._walk_all()
+        freed |= self.grace_period_begin()
+        self._walk_all()
+        return freed
+
+    def grace_period_begin(self) -> bool:
+        """As `grace_period`, but walks over the values of maps only begin: `walk_step` moves them,
+        and others may act in between."""
         self.machine.grace_period()
+        self.policy = self.policy.grace_period(self)
         ready = [d for d in self.deferred if not d.readers]
         for done in ready:
-            if done.handle.type is Type.PROGRAM:
-                self._free_program(done.handle.id)
-            else:
-                self._free_map(done.handle.id)
-            # Only now: after a Violation on the way, another grace period goes on with the rest.
             self.deferred = tuple(d for d in self.deferred if d is not done)
+            if done.handle.type is Type.PROGRAM:
+                self._unload(done.handle.id)
+            else:
+                self._note(f"{self.maps[done.handle.id].name} is freed")
+                self.walks = (*self.walks, Walk(done.handle))
         self._settle("a grace period passed")
         return bool(ready)
 
+    def walk_step(self, handle: Handle) -> bool:
+        """One element of the walk of a freed map or an unloaded program; whether that was the
+        last. After a Violation the walk goes on behind the kptr that was to blame."""
+        at = next(w for w in self.walks if w.handle == handle)
+        if handle.type is Type.MAP:
+            inner = self.machine.map_inner_ids(handle.id)
+            done = self.machine.map_free_step(handle.id)
+            if done:
+                self._end_walk(at)
+                self._map_freed(handle.id, inner)
+            else:
+                self._settle("an element was freed")
+            return done
+        if at.todo:
+            (map_id, key), *rest = at.todo
+            self._read(handle.id, map_id, key)
+            after = at._replace(todo=tuple(rest))
+            self.walks = tuple(after if w is at else w for w in self.walks)
+            return False
+        self._end_walk(at)
+        self.policy = self.policy.walk_ended(handle.id, self)
+        self._free_program(handle.id)
+        return True
+
     # -- inside
 
-    def _new_id(self) -> int:
+    def _new_id(self, kind: Type | None, name: str) -> int:
+        """An id that was never used before, for an object of that kind (None: an allocator)."""
         self._next_id += 1
         return self._next_id
+
+    def _new_fd(self, handle: Handle) -> int:
+        self._next_fd += 1
+        return self._next_fd
 
     def _note(self, sentence: str) -> None:
         self.machine.note(sentence)
 
     def _open(self, handle: Handle) -> int:
-        self._next_fd += 1
-        self.fds[self._next_fd] = handle
+        fd = self._new_fd(handle)
+        self.fds[fd] = handle
         self._users(handle, +1)
-        return self._next_fd
+        return fd
 
     def _handle(self, fd: int, expected: Type | None = None) -> Handle:
         handle = self.fds.get(fd)
@@ -366,28 +415,65 @@ class System:
         self.running.pop(execution, None)
         self.deferred = tuple(d._replace(readers=d.readers - {execution}) for d in self.deferred)
 
+    def _watch(self) -> None:
+        """Tell the policy what became of objects. Raises Violation for a free that goes to
+        another allocator than the object's."""
+        events = self.machine.object_events
+        while events:
+            event = events.pop(0)
+            why = self.policy.misdirected(event, self)
+            if why is not None:
+                events.clear()
+                raise Violation(why, kind="use-after-free")
+            self.policy = self.policy.object_event(event, self)
+
+    def _walk_all(self) -> None:
+        while self.walks:
+            self.walk_step(self.walks[0].handle)
+
+    def _end_walk(self, walk: Walk) -> None:
+        self.walks = tuple(w for w in self.walks if w is not walk)
+
+    def _unload(self, program: int) -> None:
+        """Nothing runs it any more: tell the policy, which may want to look at its maps."""
+        self.policy = self.policy.unloaded(program, self)
+        maps = self.policy.walks(program, self)
+        if not maps:
+            self._free_program(program)
+            return
+        todo = tuple((m, key) for m in maps if self._kptrs(m) for key in self.machine.map_keys(m))
+        self.walks = (*self.walks, Walk(Handle(Type.PROGRAM, program), todo))
+
+    def _kptrs(self, map_id: int) -> tuple[KptrField, ...]:
+        """The kptr fields of a map's values."""
+        spec = self.spec_of(map_id)
+        return kptr_fields(spec.btf, spec.value) if spec.value else ()
+
+    def _read(self, program: int, map_id: int, key: bytes) -> None:
+        """What the walk for an unloaded program sees in one element."""
+        seen = {kptr.path: kptr.allocator for kptr in self.machine.map_kptrs(map_id, key)}
+        for field in self._kptrs(map_id):
+            at = FieldId(Holder.MAP, map_id, field.path)
+            self.policy = self.policy.walked(program, at, seen.get(field.path), self)
+
     def _free_program(self, program: int) -> None:
         obj = self.programs.pop(program)
         self.machine.program_free(program)
-        self.policy = self.policy.unloaded(program, self)
         for map_id in obj.maps:
             self._map_refs(map_id, -1)
         self._btf_refs(obj.btf, -1)
         self._settle(f"{obj.name} was freed")
 
-    def _free_map(self, map_id: int) -> None:
-        """Values first, then the policy, then the references, then the BTF."""
+    def _map_freed(self, map_id: int, inner: tuple[int, ...]) -> None:
+        """After the values: the policy, then the references, then the BTF."""
         obj = self.maps[map_id]
-        inner = self.machine.map_inner_ids(map_id)
-        self._note(f"{obj.name} is freed")
-        while not self.machine.map_free_step(map_id):
-            pass
         self.policy = self.policy.map_freed(map_id, self)
         del self.maps[map_id], self.definitions[map_id]
         if obj.allocator is not None:
             owned = self.allocators[obj.allocator]
             self.allocators[obj.allocator] = owned._replace(closed=True)
             self.machine.allocator_close(obj.allocator)
+            self.policy = self.policy.allocator_closed(obj.allocator, self)
         for inner_id in inner:
             self._map_refs(inner_id, -1)
         self._settle(f"{obj.name} was freed")
@@ -401,6 +487,7 @@ class System:
 
     def _settle(self, event: str) -> None:
         """Destroy the allocators that nothing keeps any more."""
+        self._watch()
         for allocator in [a for a in self.allocators.values() if a.closed]:
             if not self.policy.waits_for(allocator.id, self):
                 self.machine.allocator_destroy(
@@ -460,7 +547,26 @@ class System:
             tuple(used.values()),
             tuple(a for a in allocators if a is not None),
             flows,
+            tuple(self._field_fact(field, spec.btf) for field in _fields_of(flows)),
         )
+
+    def _field_fact(self, field: FieldId, btf: Btf) -> FieldFact:
+        """What the map's definition, or the program's BTF for a field of an object, says of it."""
+        type_id = 0
+        if isinstance(field.owner, str):
+            found = btf.find(field.owner, Struct)
+            type_id = found or 0
+        else:
+            definition: MapSpec | None = self.spec_of(field.owner)
+            if field.holder is Holder.INNER and definition is not None:
+                definition = definition.inner
+            if definition is not None:
+                btf, type_id = definition.btf, definition.value
+        for kptr in kptr_fields(btf, type_id) if type_id else ():
+            if kptr.path == field.path:
+                tags = (t.removeprefix(_TAG) for t in kptr.tags if t.startswith(_TAG))
+                return FieldFact(field, getattr(btf[kptr.target], "name", ""), next(tags, None))
+        return FieldFact(field, "")
 
     def _bind(self, flow: Flow, used: Mapping[str, int]) -> FlowFact:
         source: int | FieldId | None
@@ -474,6 +580,16 @@ class System:
             source = None
         field = None if flow.field is None else _bind_field(flow.field, used)
         return FlowFact(flow.kind, source, field)
+
+
+#: What the header's __from puts before the name of an allocator map.
+_TAG = "allocator:"
+
+
+def _fields_of(flows: tuple[FlowFact, ...]) -> dict[FieldId, None]:
+    """All fields that flows name, each once, in their order."""
+    named = (at for flow in flows for at in (flow.source, flow.field))
+    return dict.fromkeys(at for at in named if isinstance(at, FieldId))
 
 
 def _bind_field(field: Field, used: Mapping[str, int]) -> FieldId:

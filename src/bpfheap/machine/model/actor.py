@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bpfheap.lifetime.facts import ObjectEvent, ObjectKind
 from bpfheap.machine.model import heap
 from bpfheap.machine.model.lives import Place
-from bpfheap.machine.model.records import Retired, Status
+from bpfheap.machine.model.records import Region, Retired, Status
 from bpfheap.machine.model.state import State
 
 
@@ -37,6 +38,9 @@ class Actor:
     options: Options
     history: list[str]
     place: Place
+    cpu: int = 0
+    #: What became of objects, for those who watch them.
+    events: list[ObjectEvent] | None = None
 
     def say(self, sentence: str) -> None:
         limit = self.options.history_limit
@@ -46,10 +50,17 @@ class Actor:
             del self.history[: limit // 2 + 1]
         self.history.append(sentence)
 
-    def release(self, region_id: int, sentence: str) -> None:
-        """Free a live object and all that it holds."""
-        for said in heap.release(self.state, region_id, sentence):
+    def event(self, kind: ObjectKind, region: Region, program: int | None) -> None:
+        if self.events is not None:
+            assert region.allocator is not None
+            name = region.type.name if region.type is not None else ""
+            self.events.append(ObjectEvent(kind, region.allocator, self.cpu, program, name))
+
+    def release(self, region_id: int, sentence: str, program: int | None = None) -> None:
+        """Free a live object and all that it holds. `program`: whose call it is."""
+        for region, said in heap.release(self.state, region_id, sentence):
             self.say(said)
+            self.event(ObjectKind.FREE, region, program if region.id == region_id else None)
 
     def release_kptrs(self, region_id: int, doing: str, suffix: str) -> None:
         """Free what the kptr fields of a value hold. `doing` begins the message of a fault ("free

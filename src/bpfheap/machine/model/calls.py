@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.errors import MapError
+from bpfheap.lifetime.facts import ObjectKind
 from bpfheap.machine.model import heap, lives
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements
@@ -241,6 +242,7 @@ def _new(core: Core, allocator: int, type_id: Value, what: str) -> Value:
     if isinstance(new, Pointer) and sentence is not None:
         core.execution.held[new.region] = None
         core.actor.say(sentence)
+        core.actor.event(ObjectKind.ALLOC, core.state.regions[new.region], core.program.id)
     return new
 
 
@@ -282,7 +284,7 @@ def _free(what: str) -> Implementation:
         region = heap.object_at(core.state, value, what)
         core.owned(region, what)
         del core.execution.held[region.id]
-        core.actor.release(region.id, lives.freed(region.name, core.place()))
+        core.actor.release(region.id, lives.freed(region.name, core.place()), core.program.id)
         return NULL
 
     return free

@@ -121,11 +121,11 @@ def object_at(state: State, value: Value, what: str) -> Region:
     return region
 
 
-def release(state: State, region_id: int, sentence: str) -> Iterator[str]:
+def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Region, str]]:
     """Give a live object back, and those that its kptrs hold, and so on.
 
-    Gives the sentences of what happened. Raises Fault for the first nested object that is not
-    live, when the others are free.
+    Gives each one that went and the sentence that says so. Raises Fault for the first nested
+    object that is not live, when the others are free.
     """
     fault: Fault | None = None
     pending = [(region_id, sentence)]
@@ -140,7 +140,7 @@ def release(state: State, region_id: int, sentence: str) -> Iterator[str]:
         region = state.region(current)
         region.status = Status.FREED
         region.life = lives.add(region.life, said)
-        yield said
+        yield region, said
         _given_back(state, region)
         for kptr in region.kptrs:
             inner = region.slots.pop(kptr.offset, None)

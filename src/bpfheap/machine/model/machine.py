@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
 from bpfheap.isa import Insn, check_structure
+from bpfheap.lifetime.facts import ObjectEvent
 from bpfheap.machine.model import heap, lives
 from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import perform
@@ -76,6 +77,7 @@ class ModelMachine:
         )
         self.printk: list[str] = []
         self.history: list[str] = []
+        self.object_events: list[ObjectEvent] | None = None
         self._programs: dict[int, Program] = {}
         self._state = State(seed)
         self._state.allocators[GLOBAL_ALLOCATOR_ID] = Allocator(
@@ -90,6 +92,7 @@ class ModelMachine:
         twin.options = self.options
         twin.printk = list(self.printk)
         twin.history = list(self.history)
+        twin.object_events = None if self.object_events is None else list(self.object_events)
         twin._programs = dict(self._programs)
         twin._state = self._state.copy()
         return twin
@@ -292,7 +295,7 @@ class ModelMachine:
             raise UsageError(f"execution {execution} has ended or never began")
         running = self._state.execution(execution)
         program = self._programs[running.program]
-        actor = self._actor(Place(program.name))
+        actor = self._actor(Place(program.name), running.cpu)
         core = Core(actor, running, program, self.printk.append)
         try:
             actor.place = core.place()
@@ -381,8 +384,8 @@ class ModelMachine:
 
     # -- what the rest is made of
 
-    def _actor(self, place: Place = USER_SPACE) -> Actor:
-        return Actor(self._state, self.options, self.history, place)
+    def _actor(self, place: Place = USER_SPACE, cpu: int = 0) -> Actor:
+        return Actor(self._state, self.options, self.history, place, cpu, self.object_events)
 
     def _allocator(self, allocator: int) -> Allocator:
         if allocator not in self._state.allocators:
