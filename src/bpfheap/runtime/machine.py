@@ -171,5 +171,8 @@ class Machine(Protocol):
     def executions(self) -> frozenset[int]:
         """Those started and not done. One that raised Violation is done."""
 
+    def reclaimable(self) -> bool:
+        """A grace period would reclaim something now."""
+
     def grace_period(self) -> None:
         """Reclaim what no execution running since before it was retired can still see."""

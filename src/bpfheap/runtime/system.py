@@ -102,7 +102,7 @@ class System:
     def btf_load(self, btf: Btf) -> int:
         """A descriptor of a new BTF object. The runtime keeps no types: maps and programs bring
         their own; what counts here is how long the object lives."""
-        btf_id = self._new_id(Type.BTF, "")
+        btf_id = self._new_id(Type.BTF, btf.file or "")
         self.btfs[btf_id] = BtfObject(btf_id)
         return self._open(Handle(Type.BTF, btf_id))
 
@@ -214,7 +214,7 @@ class System:
             raise verdict.error
         names = dict.fromkeys(ref.name for ref in spec.refs.values() if ref.name in by_name)
         used = {name: by_name[name] for name in names}
-        program = self._new_id(Type.PROGRAM, spec.name)
+        program = self._new_id(Type.PROGRAM, f"{spec.file}:{spec.name}")
         facts = self._facts(program, spec, verdict, self._handle(btf_fd, Type.BTF).id, used)
         reason = self.policy.refuse(facts, self)
         if reason is not None:
@@ -317,6 +317,14 @@ class System:
                 self.walks = (*self.walks, Walk(done.handle))
         self._settle("a grace period passed")
         return bool(ready)
+
+    def grace_period_due(self) -> bool:
+        """Something would change if a grace period passed."""
+        return (
+            any(not d.readers for d in self.deferred)
+            or self.machine.reclaimable()
+            or self.policy.grace_period(self) != self.policy
+        )
 
     def walk_step(self, handle: Handle) -> bool:
         """One element of the walk of a freed map or an unloaded program; whether that was the

@@ -101,9 +101,8 @@ class Actor:
     def reclaim(self) -> None:
         """A grace period: free retired values that no execution can see any more."""
         state = self.state
-        running = state.executions.keys()
         for retired in state.retired:
-            if retired.readers & running:
+            if retired.readers:
                 continue
             for region_id in retired.regions:
                 region = state.regions[region_id]

@@ -54,7 +54,7 @@ def key_of(state: State) -> Hashable:
     executions = [_execution(names, e) for _, e in sorted(state.executions.items())]
     maps = [_map(names, m) for _, m in sorted(state.maps.items())]
     retired = [
-        (tuple([names.region(r) for r in old.regions]), old.readers & state.executions.keys())
+        (tuple([names.region(r) for r in old.regions]), old.readers)
         for old in state.retired
     ]
     regions = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
@@ -88,14 +89,23 @@ class ModelMachine:
 
     def copy(self) -> ModelMachine:
         """A machine of its own in the same state; costs a few small dicts."""
-        twin = object.__new__(ModelMachine)
-        twin.options = self.options
+        twin = ModelMachine.over(self._state.copy(), dict(self._programs), self.options)
         twin.printk = list(self.printk)
         twin.history = list(self.history)
         twin.object_events = None if self.object_events is None else list(self.object_events)
-        twin._programs = dict(self._programs)
-        twin._state = self._state.copy()
         return twin
+
+    @classmethod
+    def over(cls, state: State, programs: dict[int, Program], options: Options) -> ModelMachine:
+        """A machine on a state and loaded programs that somebody else brings."""
+        made = object.__new__(cls)
+        made.options = options
+        made.printk = []
+        made.history = []
+        made.object_events = None
+        made._programs = programs
+        made._state = state
+        return made
 
     def key(self) -> Hashable:
         """Equal for two machines exactly if nothing but sentences and statistics differs."""
@@ -318,6 +328,9 @@ class ModelMachine:
     def executions(self) -> frozenset[int]:
         return frozenset(self._state.executions)
 
+    def reclaimable(self) -> bool:
+        return any(not r.readers for r in self._state.retired)
+
     def grace_period(self) -> None:
         actor = self._actor(Place("a grace period"))
         try:
@@ -335,8 +348,8 @@ class ModelMachine:
     ) -> int:
         """A new execution with r1 = a pointer to `first` and r2... = `rest`."""
         state = self._state
-        execution_id = state.next_execution
-        state.next_execution += 1
+        # The lowest free one: an execution leaves nothing behind that knows it by its id.
+        execution_id = next(i for i in itertools.count(1) if i not in state.executions)
         execution = Execution(
             execution_id, program.id, 0, [None] * 11, cpu, context, first.id, state.token
         )
@@ -362,15 +375,18 @@ class ModelMachine:
                 state.regions.pop(frame.after.key, None)
         state.regions.pop(execution.ctx, None)
         del state.executions[execution.id]
+        state.retired = tuple(
+            [r._replace(readers=r.readers - {execution.id}) for r in state.retired]
+        )
         # Nobody can tell whether a retired value without kptrs is there, once nobody sees it.
         for retired in state.retired:
-            if not retired.readers & state.executions.keys() and not any(
+            if not retired.readers and not any(
                 state.regions[r].slots for r in retired.regions
             ):
                 for region_id in retired.regions:
                     drop(state, region_id)
                 state.retired = tuple(r for r in state.retired if r is not retired)
-        if len(state.regions) > state.sweep_at:
+        if state.crowded():
             self._sweep()
 
     def _sweep(self) -> None:

@@ -39,7 +39,7 @@ class State:
 
     __slots__ = (
         "allocators", "clock", "executions", "growths", "maps", "names", "next_address",
-        "next_execution", "next_region", "random", "regions", "retired", "sweep_at", "token",
+        "next_region", "random", "regions", "retired", "sweep_at", "token",
     )  # fmt: skip
 
     def __init__(self, seed: int = 0) -> None:
@@ -54,7 +54,6 @@ class State:
         self.random = seed
         self.growths = 0
         self.next_region = 1
-        self.next_execution = 1
         self.next_address = _FIRST_ADDRESS
         self.sweep_at = 4096
 
@@ -99,11 +98,20 @@ class State:
         self, kind: Kind, name: str, size: int, data: bytes = b"", **fields: Any
     ) -> Region:
         """A new live region; what `data` leaves out is 0."""
-        region_id = self.next_region
-        self.next_region += 1
+        region_id = self.new_region_id(kind, fields.get("subject", 0))
         region = Region(region_id, kind, name, bytearray(data), size, self.token, **fields)
         self.regions[region_id] = region
         return region
+
+    def new_region_id(self, kind: Kind, subject: int) -> int:
+        """Never used before."""
+        region_id = self.next_region
+        self.next_region += 1
+        return region_id
+
+    def crowded(self) -> bool:
+        """It is time to look for dead regions that can be forgotten."""
+        return len(self.regions) > self.sweep_at
 
     def note(self, region_id: int, sentence: str) -> None:
         region = self.region(region_id)

@@ -1,0 +1,126 @@
+"""What there is to explore: the maps, programs and map contents of a scenario, looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bpfheap.errors import UsageError
+from bpfheap.explore.scenario import Bounds, Scenario
+from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
+from bpfheap.verifier import Verdict, verify
+
+
+class MapPlan(NamedTuple):
+    """A map that user space creates, as the first file that names it defines it. `needs` are the
+    maps that have to be there before it."""
+
+    spec: MapSpec
+    file: int
+    needs: tuple[str, ...]
+
+
+class ProgramPlan(NamedTuple):
+    """`maps` are the definitions, in the program's own file, of the maps that its code names;
+    `private` those of them that are data sections."""
+
+    label: str
+    spec: ProgramSpec
+    verdict: Verdict
+    file: int
+    maps: Mapping[str, MapSpec]
+    private: Mapping[str, MapSpec]
+
+
+class InsertPlan(NamedTuple):
+    """Something that user space may put into a map of maps."""
+
+    outer: str
+    key: bytes
+    inner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Maps are by name, programs by label: their name, with the file's in front where two files
+    have a program of one name."""
+
+    files: tuple[ObjectSpec, ...]
+    bounds: Bounds
+    maps: dict[str, MapPlan] = field(hash=False)
+    programs: dict[str, ProgramPlan] = field(hash=False)
+    inserts: tuple[InsertPlan, ...]
+    pins: frozenset[str]
+
+    @property
+    def creates(self) -> int:
+        """How often a map may be created: a program that is loaded again wants its maps again."""
+        return max(self.bounds.creates, self.bounds.loads)
+
+
+def plan_of(scenario: Scenario, *, annotated: bool) -> Plan:
+    """Verify all programs and sort out the maps. `annotated`: the sources name allocators where a
+    scheme asks for it.
+
+    Raises VerifierError for a program that is rejected, UsageError for a scenario without one.
+    """
+    files = scenario.annotated if annotated else scenario.objects
+    maps: dict[str, MapPlan] = {}
+    programs: dict[str, ProgramPlan] = {}
+    names = [p.name for f in files for p in f.programs.values()]
+    for number, obj in enumerate(files):
+        for spec in obj.maps.values():
+            if spec.data is None:
+                needs = (*spec.inner_names, spec.kptr_allocator, spec.elem_allocator)
+                wanted = tuple(dict.fromkeys(n for n in needs if n is not None))
+                maps.setdefault(spec.name, MapPlan(spec, number, wanted))
+        for program in obj.programs.values():
+            verdict = verify(obj, program)
+            if verdict.error is not None:
+                raise verdict.error
+            used = dict.fromkeys(r.name for r in program.refs.values() if r.name in obj.maps)
+            own = {name: obj.maps[name] for name in used}
+            label = program.name
+            if names.count(label) > 1:
+                label = f"{scenario.files[number].name}:{label}"
+            programs[label] = ProgramPlan(
+                label,
+                program,
+                verdict,
+                number,
+                {n: m for n, m in own.items() if m.data is None},
+                {n: m for n, m in own.items() if m.data is not None},
+            )
+    if not programs:
+        raise UsageError(f"scenario {scenario.name} has no program")
+    used_maps = _used(programs, maps, scenario)
+    return Plan(
+        files,
+        scenario.bounds,
+        {name: m for name, m in maps.items() if name in used_maps},
+        programs,
+        tuple(_insert(insert, maps) for insert in scenario.inserts),
+        frozenset(scenario.pins),
+    )
+
+
+def _used(
+    programs: Mapping[str, ProgramPlan], maps: Mapping[str, MapPlan], scenario: Scenario
+) -> set[str]:
+    """The maps that programs name, that user space handles, and those that these need."""
+    todo = [name for p in programs.values() for name in p.maps]
+    todo += [name for i in scenario.inserts for name in (i.outer, i.inner)]
+    todo += scenario.pins
+    used: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in used and name in maps:
+            used.add(name)
+            todo += maps[name].needs
+    return used
+
+
+def _insert(insert: tuple[str, int, str], maps: Mapping[str, MapPlan]) -> InsertPlan:
+    outer, key, inner = insert
+    return InsertPlan(outer, key.to_bytes(maps[outer].spec.key_size, "little"), inner)

@@ -1,0 +1,192 @@
+"""Why not all orders need to be visited.
+
+Partial order: a step of a program that nobody else can notice or disturb, now or later, may as
+well happen at once (a persistent set of one action, Godefroid 1996). All histories are finite, so
+nothing is put off for ever. Symmetry: CPUs that differ in nothing but their number may be
+exchanged (Ip and Dill 1996). Objects have no names in a state, so they need no reduction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+from bpfheap.explore.cells import Cell, Store
+from bpfheap.explore.plan import Plan
+from bpfheap.explore.world import Action, Actor, MapUser
+from bpfheap.lifetime import Policy
+from bpfheap.machine.model.frozen import FrozenExecution, FrozenMap
+from bpfheap.machine.model.values import Pointer
+from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.maps import BY_NUMBER
+
+if TYPE_CHECKING:
+    from bpfheap.explore.tracked import Look
+
+
+@dataclass(frozen=True, slots=True)
+class Reductions:
+    """Which ones are used."""
+
+    partial_order: bool = True
+    symmetry: bool = True
+
+
+#: Calls that do nothing which others could notice, as long as what they find is there for good.
+_LOOKS = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem"})
+#: Calls that touch nothing but the program and a count that all orders bring to the same value.
+_QUIET = frozenset({"bpf_get_smp_processor_id", "bpf_mem_alloc", "bpf_obj_new_impl"})
+
+_ASK_FOR_CPU = frozenset({"bpf_get_smp_processor_id", "bpf_map_lookup_percpu_elem"})
+
+Judge = Callable[[Sequence[Cell]], bool]
+
+
+def is_private(look: Look, action: Action, changing: set[int]) -> Judge | None:
+    """Asked before an action is played. None: others may notice it. Else what decides, given the
+    cells that it changed."""
+    if action.verb == "create":
+        user: MapUser | None = look.users.get(Actor("map", action.subject))
+        # Whatever comes before, the first creation of a map can come before that, too.
+        return (lambda _: True) if user is None else None
+    if action.verb != "step":
+        return None
+    running = look.users[Actor("cpu", str(action.cpu))]
+    execution = look.memory.executions[running[-1]]
+    program = look.memory.programs[execution.program]
+    call = program.calls[execution.slot]
+    if call in _QUIET:
+        unlimited = look.lasting.options.allocator_limit is None
+        own = {Cell("execution", execution.id)}
+        return (
+            (lambda names: all(n in own or n.kind == "heap" for n in names)) if unlimited else None
+        )
+    if call in _LOOKS:
+        at = execution.registers[1]
+        record = None
+        if isinstance(at, Pointer):
+            region = look.memory.regions.get(at.region)
+            record = None if region is None else look.memory.maps.get(region.subject)
+        if record is None or record.type.outer or record.id in changing:
+            return None
+        key = look.memory.read(execution.registers[2], record.spec.key_size)
+        if key not in record.entries:
+            return None
+        mine = Cell("execution", execution.id)
+        return lambda names: all(n == mine for n in names)
+    return None
+
+
+def unstable_maps(look: Look, store: Store, changes: dict[int, int]) -> set[int]:
+    """The maps of which an element went or became another one, other than by the map's free."""
+    found = set()
+    for cell, number in changes.items():
+        name = store.names[cell]
+        if name.kind != "content":
+            continue
+        old: FrozenMap | None = store.value(look.frame.state, cell)
+        new: FrozenMap | None = store.values[cell][number]
+        if old is None or new is None:
+            continue
+        entries = dict(new.entries)
+        if any(entries.get(key) != regions for key, regions in old.entries):
+            assert isinstance(name.id, int)
+            found.add(name.id)
+    return found
+
+
+class Symmetry:
+    """The exchange of CPUs. Without nmi an execution's id is its CPU's number plus one."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self._store = store
+        self._cpus = range(plan.bounds.cpus)
+        self._own = [
+            (
+                store.cell(Cell("execution", cpu + 1)),
+                store.cell(Cell("running", cpu + 1)),
+                store.cell(Cell("user", Actor("cpu", str(cpu)))),
+            )
+            for cpu in self._cpus
+        ]
+        self._shared = [store.cell(Cell("deferred")), store.cell(Cell("retired"))]
+        self._known: dict[tuple[int, ...], tuple[tuple[int, int], ...]] = {}
+        self._epoch = -1
+        self._places: tuple[int, ...] = ()
+
+    @staticmethod
+    def holds(plan: Plan, policy: Policy) -> bool:
+        """Whether no program can tell one CPU from another."""
+        asking = {r.number for r in HELPERS if r.name in _ASK_FOR_CPU}
+        per_cpu = any(BY_NUMBER[m.spec.type].per_cpu for m in plan.maps.values())
+        calls = any(
+            insn.opcode == 0x85 and insn.src == 0 and insn.imm in asking
+            for p in plan.programs.values()
+            for insn in p.spec.insns
+        )
+        return plan.bounds.cpus > 1 and not plan.bounds.nmi and not per_cpu and not calls
+
+    def canonical(self, state: bytes) -> bytes:
+        """The one state that stands for all that differ from it in the numbers of CPUs."""
+        store = self._store
+        if self._epoch != store.epoch or not self._places:
+            self._epoch = store.epoch
+            self._known.clear()
+            cells = [c for own in self._own for c in own] + self._shared
+            self._places = tuple(p for c in cells for p in store.places[c])
+        padded = state.ljust(store.width, b"\0")
+        key = tuple([padded[p] for p in self._places])
+        changes = self._known.get(key)
+        if changes is None:
+            epoch = store.epoch
+            changes = self._changes(padded)
+            if store.epoch != epoch:
+                return self.canonical(state)
+            self._known[key] = changes
+        if not changes:
+            return state
+        return store.write(padded, changes)
+
+    def _changes(self, state: bytes) -> tuple[tuple[int, int], ...]:
+        """To the smallest of all exchanges; nothing, if that is the state itself."""
+        store = self._store
+        best: dict[int, Any] = {}
+        smallest: Any = None
+        for order in permutations(self._cpus):
+            moved = self._moved(state, order)
+            rank = [
+                [self._rank(moved[own[0]]) for own in self._own],
+                [[(v[0], sorted(v.readers)) for v in moved[c] or ()] for c in self._shared],
+            ]
+            if smallest is None or rank < smallest:
+                best, smallest = moved, rank
+        changed: list[tuple[int, int]] = []
+        for cell, value in best.items():
+            changed += store.digits(cell, store.number(cell, value))
+        return tuple((place, byte) for place, byte in changed if place >= len(state) or state[place] != byte)
+
+    def _rank(self, execution: FrozenExecution | None) -> tuple[Any, ...]:
+        """An order of executions that does not depend on their CPU; idle CPUs come last."""
+        if execution is None:
+            return (1,)
+        return (0, repr(execution._replace(cpu=0)))
+
+    def _moved(self, state: bytes, order: Sequence[int]) -> dict[int, Any]:
+        """What the cells hold when CPU n becomes order[n]."""
+        store = self._store
+        moved: dict[int, Any] = {}
+        for cpu, own in enumerate(self._own):
+            to = order[cpu]
+            execution, running, user = (store.value(state, cell) for cell in own)
+            target = self._own[to]
+            moved[target[0]] = None if execution is None else execution._replace(cpu=to)
+            moved[target[1]] = running
+            moved[target[2]] = None if user is None else (to + 1,)
+        for cell in self._shared:
+            value = store.value(state, cell)
+            moved[cell] = value and tuple(
+                v._replace(readers=frozenset(order[r - 1] + 1 for r in v.readers)) for v in value
+            )
+        return moved

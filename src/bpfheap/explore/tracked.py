@@ -1,0 +1,415 @@
+"""A runtime whose state is looked at piece by piece.
+
+System, policy and model machine are the ones that users run. Only where they keep their state is
+different: a piece is taken from a state of the explorer when it is first read, and what was
+changed is written back at the end. So it is known of every action what its outcome depends on,
+and an action that would meet the same pieces again need not be played again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any
+
+from bpfheap.explore.cells import Cell, Frame, Lazy, Store
+from bpfheap.explore.plan import Plan
+from bpfheap.explore.world import World
+from bpfheap.lifetime import Policy
+from bpfheap.machine.model import ModelMachine, Options
+from bpfheap.machine.model.frozen import (
+    Freezer,
+    MapConstants,
+    freeze_allocator,
+    freeze_map,
+    home,
+    region_id,
+    thaw_map,
+)
+from bpfheap.machine.model.interp import Program
+from bpfheap.machine.model.records import Allocator, Kind, Region, Status, Token
+from bpfheap.machine.model.state import State
+from bpfheap.platform.maps import ALLOCATOR_NUMBER
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
+from bpfheap.runtime.objects import Handle, Type
+from bpfheap.runtime.system import System
+from bpfheap.spec import MapSpec, ProgramSpec
+from bpfheap.verifier.liveness import demands
+from bpfheap.verifier.program import Program as Steps
+
+#: Descriptors of one object at one time.
+_FDS = 4
+
+
+class Ids:
+    """All ids that objects can ever have: one for each time that something may be created, so that
+    it does not depend on the order of events."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._first: dict[tuple[Type | None, str], int] = {}
+        self._next = GLOBAL_ALLOCATOR_ID + 1
+        bounds = plan.bounds
+        times = plan.creates
+        self.maps: tuple[int, ...] = ()
+        for name, planned in plan.maps.items():
+            self.maps += self._reserve(Type.MAP, name, times)
+            if planned.spec.type == ALLOCATOR_NUMBER:
+                self._reserve(None, name, times)
+        private = [name for p in plan.programs.values() for name in p.private]
+        for name in dict.fromkeys(private):
+            self.maps += self._reserve(Type.MAP, name, private.count(name) * bounds.loads)
+        self.programs: tuple[int, ...] = ()
+        for p in plan.programs.values():
+            key = f"{p.spec.file}:{p.spec.name}"
+            self.programs += self._reserve(Type.PROGRAM, key, bounds.loads)
+        opens = times * len(plan.maps) + bounds.loads * len(plan.programs)
+        for obj in plan.files:
+            self._reserve(Type.BTF, obj.btf.file or "", opens)
+        self.executions = tuple(range(1, bounds.cpus * (2 if bounds.nmi else 1) + 1))
+
+    def _reserve(self, kind: Type | None, name: str, times: int) -> tuple[int, ...]:
+        first = self._first.setdefault((kind, name), self._next)
+        if first == self._next:
+            self._next += times
+        return tuple(range(first, first + times))
+
+    @property
+    def allocators(self) -> tuple[int, ...]:
+        found = [GLOBAL_ALLOCATOR_ID]
+        for (kind, _), first in self._first.items():
+            if kind is None:
+                following = [f for f in self._first.values() if f > first]
+                found += range(first, min(following, default=self._next))
+        return tuple(found)
+
+    def of(self, kind: Type | None, name: str, number: int) -> int:
+        return self._first[kind, name] + number
+
+
+class Lasting:
+    """What states refer to and never changes: definitions, programs, live registers."""
+
+    def __init__(self, plan: Plan, policy: Policy, options: Options) -> None:
+        self.plan = plan
+        self.policy = policy
+        self.options = options
+        self.ids = Ids(plan)
+        self.allocators = self.ids.allocators
+        self.constants: dict[int, MapConstants] = {}
+        self.programs: dict[tuple[int, tuple[int, ...]], Program] = {}
+        self._specs: list[MapSpec] = []
+        self._spec_numbers: dict[int, int] = {}
+        self._demands: dict[int, list[int]] = {}
+        self._program_specs: dict[int, ProgramSpec] = {}
+        self.freezer = Freezer(self.live)
+
+    def spec_number(self, spec: MapSpec) -> int:
+        number = self._spec_numbers.get(id(spec))
+        if number is None:
+            number = self._spec_numbers[id(spec)] = len(self._specs)
+            self._specs.append(spec)
+        return number
+
+    def spec(self, number: int) -> MapSpec:
+        return self._specs[number]
+
+    def loaded(self, program: Program) -> None:
+        if program.spec is not None:
+            self._program_specs[program.id] = program.spec
+
+    def live(self, program: int, slot: int) -> int:
+        """What a program may still read, from a slot on."""
+        spec = self._program_specs[program]
+        found = self._demands.get(id(spec))
+        if found is None:
+            found = [d.live for d in demands(Steps(spec), spec)]
+            self._demands[id(spec)] = found
+        return found[slot]
+
+
+class TrackedRegions(dict[int, Region]):
+    """Regions by id. Those of objects and executions come with their owners."""
+
+    def __init__(self, state: TrackedState, lasting: Lasting) -> None:
+        super().__init__()
+        self._state = state
+        self._lasting = lasting
+        self.values_touched: dict[tuple[int, int], None] = {}
+        self._known: set[int] = set()
+
+    def _touch(self, region: int) -> None:
+        if region in self._known:
+            return
+        self._known.add(region)
+        at = home(region)
+        if at is None:
+            return
+        state = self._state
+        if at.kind is Kind.VALUE:
+            key = (at.owner, at.index)
+            self.values_touched[key] = None
+            frozen = state.frame.read(Cell("value", key))
+            if frozen is not None:
+                constants = self._lasting.constants[at.owner]
+                thawed = self._lasting.freezer.thaw_value(
+                    state, region, at.owner, frozen, constants
+                )
+                super().__setitem__(region, thawed)
+        elif at.kind is Kind.STACK:
+            state.executions.touch(at.owner)  # type: ignore[attr-defined]
+        elif at.kind is Kind.MAP:
+            state.maps.touch(at.owner)  # type: ignore[attr-defined]
+            record = state.maps.get(at.owner)
+            if record is not None:
+                self._opaque(region, Kind.MAP, f"map {record.spec.name}", at.owner)
+        else:
+            program = state.programs.get(at.owner)
+            if program is not None:
+                self._opaque(region, Kind.CODE, f"the code of {program.name}", at.owner)
+
+    def _opaque(self, region: int, kind: Kind, name: str, subject: int) -> None:
+        made = Region(region, kind, name, bytearray(), 0, self._state.token, subject=subject)
+        super().__setitem__(region, made)
+
+    def _touch_all(self) -> None:
+        state = self._state
+        for record in tuple(state.maps.values()):
+            self._touch(record.region)
+            for regions in record.entries.values():
+                for region in regions:
+                    self._touch(region)
+        for retired in state.retired:
+            for region in retired.regions:
+                self._touch(region)
+        tuple(state.executions)
+
+    def __getitem__(self, region: int) -> Region:
+        self._touch(region)
+        return super().__getitem__(region)
+
+    def get(self, region: int, default: Any = None) -> Any:
+        self._touch(region)
+        return super().get(region, default)
+
+    def __contains__(self, region: object) -> bool:
+        self._touch(region)  # type: ignore[arg-type]
+        return super().__contains__(region)
+
+    def __setitem__(self, region: int, value: Region) -> None:
+        self._touch(region)
+        super().__setitem__(region, value)
+
+    def __delitem__(self, region: int) -> None:
+        self._touch(region)
+        super().__delitem__(region)
+
+    def pop(self, region: int, *default: Any) -> Any:
+        self._touch(region)
+        return super().pop(region, *default)
+
+    def __iter__(self) -> Iterator[int]:
+        self._touch_all()
+        return super().__iter__()
+
+    def values(self) -> Any:
+        self._touch_all()
+        return super().values()
+
+    def now(self, region: int) -> Region | None:
+        return super().get(region)
+
+
+#: What single values of a state are where nothing else was written.
+_STATE_DEFAULTS: Mapping[str, Any] = {
+    "retired": (),
+    "clock": 0,
+    "random": 0,
+    "growths": 0,
+    "next_address": State().next_address,
+}
+_SYSTEM_DEFAULTS: Mapping[str, Any] = {"policy": None, "deferred": (), "walks": ()}
+
+
+class TrackedState(State):
+    """The machine's state. Single values are taken from the frame when they are first read, which
+    Python tells by asking `__getattr__`."""
+
+    __slots__ = ("frame", "loaded", "programs")
+
+    def __init__(self, frame: Frame, lasting: Lasting) -> None:
+        self.frame = frame
+        self.loaded: set[str] = set()
+        self.token = Token()
+        self.names: dict[str, int] = {}
+        self.next_region = 1 << 60
+        ids = lasting.ids
+        freezer = lasting.freezer
+        self.programs: Lazy[int, Program] = Lazy(
+            frame, "code", ids.programs, lambda p, maps: lasting.programs[p, maps]
+        )
+        self.maps = Lazy(
+            frame, "content", ids.maps, lambda m, f: thaw_map(self, m, f, lasting.constants[m])
+        )
+        self.allocators = Lazy(frame, "heap", lasting.allocators)
+        self.executions = Lazy(
+            frame, "execution", ids.executions, lambda e, f: freezer.thaw_execution(self, e, f)
+        )
+        self.regions = TrackedRegions(self, lasting)
+
+    def __getattr__(self, name: str) -> Any:
+        value = self.frame.read(Cell(name))
+        self.loaded.add(name)
+        value = _STATE_DEFAULTS[name] if value is None else value
+        setattr(self, name, value)
+        return value
+
+    def new_region_id(self, kind: Kind, subject: int) -> int:
+        """Of maps, code and map values the lowest free one that says where it belongs."""
+        if kind in (Kind.MAP, Kind.CODE):
+            return region_id(kind, subject)
+        if kind is Kind.VALUE:
+            index = 0
+            while region_id(kind, subject, index) in self.regions:
+                index += 1
+            return region_id(kind, subject, index)
+        return super().new_region_id(kind, subject)
+
+    def crowded(self) -> bool:
+        return False
+
+
+class TrackedSystem(System):
+    """As TrackedState does it, for the System's part."""
+
+    def __init__(self, frame: Frame, lasting: Lasting, machine: ModelMachine) -> None:
+        self.frame = frame
+        self.lasting = lasting
+        self.loaded: set[str] = set()
+        self.machine = machine
+        self.strict_identity = False
+        ids = lasting.ids
+        self.maps = Lazy(frame, "map", ids.maps)
+        self.programs = Lazy(frame, "program", ids.programs)
+        self.allocators = Lazy(frame, "allocator", lasting.allocators)
+        self.btfs = Lazy(frame, "btf")
+        self.fds = Lazy(frame, "fd")
+        self.pins = Lazy(frame, "pin")
+        self.running = Lazy(frame, "running", ids.executions)
+        self.definitions = Lazy(
+            frame, "definition", None, lambda _, specs: tuple(lasting.spec(n) for n in specs)
+        )
+        self.created: Lazy[tuple[Type | None, str], int] = Lazy(frame, "created")
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _SYSTEM_DEFAULTS:
+            raise AttributeError(name)
+        value = self.frame.read(Cell(name))
+        self.loaded.add(name)
+        value = _SYSTEM_DEFAULTS[name] if value is None else value
+        setattr(self, name, value)
+        return value
+
+    def _new_id(self, kind: Type | None, name: str) -> int:
+        number = self.created.get((kind, name), 0)
+        self.created[kind, name] = number + 1
+        return self.lasting.ids.of(kind, name, number)
+
+    def _new_fd(self, handle: Handle) -> int:
+        return next(n for n in range(handle.id * _FDS, (handle.id + 1) * _FDS) if n not in self.fds)
+
+
+class Look:
+    """One look at one state, through a World."""
+
+    def __init__(self, store: Store, state: bytes, lasting: Lasting, *, any_cpu: bool) -> None:
+        self.frame = Frame(store, state)
+        self.lasting = lasting
+        self.memory = TrackedState(self.frame, lasting)
+        machine = ModelMachine.over(self.memory, self.memory.programs, lasting.options)
+        if lasting.policy.watches_objects:
+            machine.object_events = []
+        self.system = TrackedSystem(self.frame, lasting, machine)
+        users: Lazy[Any, Any] = Lazy(self.frame, "user")
+        self.users = users
+        self.world = World(lasting.plan, self.system, users, any_cpu=any_cpu)
+
+    def changes(self) -> dict[int, int]:
+        """What is different now: the numbers of values by cell."""
+        store = self.frame.store
+        changed: dict[int, int] = {}
+        for name, value in self._now():
+            cell = store.cell(name)
+            number = store.number(cell, value)
+            # What was written without a look at it is new whatever was there.
+            blind = cell not in self.frame.reads
+            if blind or number != store.number_in(self.frame.state, cell):
+                changed[cell] = number
+        return changed
+
+    def _now(self) -> Iterator[tuple[Cell, Hashable]]:
+        """All cells that may have changed, and what they hold now."""
+        system, memory, lasting = self.system, self.memory, self.lasting
+        plain: tuple[Lazy[Any, Any], ...] = (
+            system.maps, system.programs, system.allocators, system.btfs, system.fds, system.pins,
+            system.running, system.created, self.users,
+        )  # type: ignore[assignment]  # fmt: skip
+        for lazy in plain:
+            yield from ((Cell(lazy.kind, key), lazy.now(key)) for key in lazy.touched)
+        yield from self._frozen(
+            system.definitions, lambda _, specs: tuple(lasting.spec_number(s) for s in specs)
+        )
+        yield from self._frozen(memory.allocators, lambda _, a: freeze_allocator(a))
+        yield from self._frozen(memory.maps, self._freeze_map)
+        yield from self._frozen(memory.programs, self._freeze_program)
+        yield from self._frozen(
+            memory.executions, lambda _, e: lasting.freezer.freeze_execution(memory, e)
+        )
+        regions = memory.regions
+        assert isinstance(regions, TrackedRegions)
+        for map_id, index in regions.values_touched:
+            region = regions.now(region_id(Kind.VALUE, map_id, index))
+            dead = region is None or region.status is not Status.LIVE
+            value = None if dead else lasting.freezer.freeze_value(memory, region)  # type: ignore[arg-type]
+            yield Cell("value", (map_id, index)), value
+        for owner, defaults in ((memory, _STATE_DEFAULTS), (system, _SYSTEM_DEFAULTS)):
+            for name, default in defaults.items():
+                try:
+                    now = object.__getattribute__(owner, name)
+                except AttributeError:
+                    continue
+                yield Cell(name), None if now == default else now
+
+    @staticmethod
+    def _frozen(
+        lazy: Any, freeze: Callable[[Any, Any], Hashable]
+    ) -> Iterator[tuple[Cell, Hashable]]:
+        for key in lazy.touched:
+            item = lazy.now(key)
+            yield Cell(lazy.kind, key), None if item is None else freeze(key, item)
+
+    def _freeze_map(self, map_id: int, record: Any) -> Hashable:
+        frozen, constants = freeze_map(record)
+        self.lasting.constants.setdefault(map_id, constants)
+        return frozen
+
+    def _freeze_program(self, program: int, loaded: Program) -> Hashable:
+        known = self.frame.read(Cell("code", program))
+        if known is not None and self.lasting.programs[program, known] is loaded:
+            return tuple(known)
+        maps = self.system.programs[program].maps
+        self.lasting.programs.setdefault((program, maps), loaded)
+        self.lasting.loaded(loaded)
+        return maps
+
+
+def first_state(store: Store, lasting: Lasting) -> bytes:
+    """Nothing was created yet; the global allocator is always there."""
+    everything = Allocator(GLOBAL_ALLOCATOR_ID, "the global allocator")
+    state = b""
+    for name, value in (
+        (Cell("heap", GLOBAL_ALLOCATOR_ID), everything),
+        (Cell("policy"), lasting.policy),
+    ):
+        cell = store.cell(name)
+        number = store.number(cell, value)
+        state = store.write(state, store.digits(cell, number))
+    return state

@@ -1,0 +1,366 @@
+"""Parts of a state as values that can be compared, hashed and kept: for those who visit many.
+
+A part owns what only it can reach: an execution its stacks and the objects that it holds, a map
+value the objects in its kptrs, and they in turn theirs. Objects therefore have no names of their
+own. What a program cannot read any more (dead registers and stack slots) is left out, and so are
+names, lives and statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import NamedTuple, TypeAlias
+
+from bpfheap.machine.model.interp import STACK_SIZE
+from bpfheap.machine.model.layout import ObjectType
+from bpfheap.machine.model.records import (
+    Allocator,
+    Execution,
+    ForEach,
+    Frame,
+    Kind,
+    Loop,
+    MapRecord,
+    Region,
+    Status,
+)
+from bpfheap.machine.model.state import State
+from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.platform.maps import MapType
+from bpfheap.runtime.machine import Context
+from bpfheap.spec import MapSpec
+from bpfheap.verifier.liveness import FIRST_SLOT
+
+_SHIFT = 48
+_SPAN = 16
+_SLOT = 8
+_REGISTERS = 11
+_EVERYTHING = -1
+
+#: (program, slot) -> the set of registers and stack slots that may still be read from there on.
+Live: TypeAlias = Callable[[int, int], int]
+
+
+class Home(NamedTuple):
+    """Which part of a state a region belongs to: `owner` is a map, program or execution."""
+
+    kind: Kind
+    owner: int
+    index: int = 0
+
+
+_KINDS = (Kind.MAP, Kind.CODE, Kind.VALUE, Kind.STACK)
+
+
+def region_id(kind: Kind, owner: int, index: int = 0) -> int:
+    """The id of a region that is named after its home; STACK stands for all that an execution
+    owns."""
+    return (_KINDS.index(kind) + 1) << _SHIFT | owner << _SPAN | index
+
+
+def home(region: int) -> Home | None:
+    """None for a region without one, such as an object."""
+    kind = region >> _SHIFT
+    if not 0 < kind <= len(_KINDS):
+        return None
+    rest = region & ((1 << _SHIFT) - 1)
+    return Home(_KINDS[kind - 1], rest >> _SPAN, rest & ((1 << _SPAN) - 1))
+
+
+class Own(NamedTuple):
+    """A pointer to the execution's own region of that number."""
+
+    number: int
+    offset: int
+
+
+class Held(NamedTuple):
+    """A pointer to the object of that number among those that the execution holds."""
+
+    number: int
+    offset: int
+
+
+class Dangling(NamedTuple):
+    """A pointer to an object that is no more."""
+
+    status: Status
+    allocator: int | None
+    offset: int
+
+
+class FrozenObject(NamedTuple):
+    """`slots` are its pointers by offset: objects that it owns, or Dangling."""
+
+    type: Hashable
+    allocator: int | None
+    status: Status
+    data: bytes
+    slots: tuple[tuple[int, Hashable], ...]
+
+
+class FrozenMemory(NamedTuple):
+    """A region of an execution: context, stack, or the key that a callback is shown."""
+
+    kind: Kind
+    name: str
+    size: int
+    data: bytes
+    slots: tuple[tuple[int, Hashable], ...]
+    readonly: bool
+
+
+class FrozenExecution(NamedTuple):
+    program: int
+    slot: int
+    registers: tuple[Hashable, ...]
+    cpu: int
+    context: Context
+    frames: tuple[Hashable, ...]
+    at_call: bool
+    own: tuple[FrozenMemory, ...]
+    held: tuple[FrozenObject, ...]
+
+
+class FrozenValue(NamedTuple):
+    name: str
+    data: bytes
+    slots: tuple[tuple[int, Hashable], ...]
+
+
+class FrozenMap(NamedTuple):
+    entries: tuple[tuple[bytes, tuple[int, ...]], ...]
+    inner: tuple[tuple[bytes, int], ...]
+    records: tuple[bytes, ...]
+    freeing: tuple[bytes, ...] | None
+
+
+class MapConstants(NamedTuple):
+    """What of a map never changes."""
+
+    spec: MapSpec
+    type: MapType
+    kptrs: tuple[object, ...]
+    readonly: bool
+    allocator: int | None
+
+
+def freeze_allocator(a: Allocator) -> Allocator:
+    return a._replace(peak=0, failures=0)
+
+
+def freeze_map(record: MapRecord) -> tuple[FrozenMap, MapConstants]:
+    constants = MapConstants(
+        record.spec, record.type, record.kptrs, record.readonly, record.allocator
+    )
+    frozen = FrozenMap(
+        tuple(record.entries.items()), tuple(record.inner.items()), record.records, record.freeing
+    )
+    return frozen, constants
+
+
+def thaw_map(state: State, map_id: int, frozen: FrozenMap, constants: MapConstants) -> MapRecord:
+    return MapRecord(
+        map_id, constants.spec, constants.type, region_id(Kind.MAP, map_id),
+        constants.kptrs, constants.readonly, constants.allocator,  # type: ignore[arg-type]
+        state.token, dict(frozen.entries), dict(frozen.inner), frozen.records, frozen.freeing,
+    )  # fmt: skip
+
+
+class Freezer:
+    """Freezes and thaws parts of states, and remembers the types of objects meanwhile."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._types: dict[Hashable, ObjectType] = {}
+
+    # -- objects
+
+    def _object(self, state: State, region: Region) -> FrozenObject:
+        kind = region.type
+        assert kind is not None
+        self._types.setdefault(kind.key, kind)
+        slots = tuple(
+            (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
+        )
+        data = bytes(region.data).rstrip(b"\0")
+        return FrozenObject(kind.key, region.allocator, region.status, data, slots)
+
+    def _inside(self, state: State, pointer: Pointer) -> Hashable:
+        region = state.regions.get(pointer.region)
+        if region is None or region.kind is not Kind.OBJECT:
+            return pointer
+        if region.status is Status.FREED:
+            return Dangling(region.status, region.allocator, pointer.offset)
+        return self._object(state, region)
+
+    def _thaw_object(self, state: State, frozen: FrozenObject) -> Region:
+        kind = self._types[frozen.type]
+        data = frozen.data.ljust(kind.size, b"\0")
+        region = state.add_region(
+            Kind.OBJECT, f"{kind.name}#1", kind.size, data, kptrs=kind.kptrs, type=kind,
+            allocator=frozen.allocator, status=frozen.status,
+        )  # fmt: skip
+        for at, inner in frozen.slots:
+            region.slots[at] = self._thaw_inside(state, inner)
+        return region
+
+    def _thaw_inside(self, state: State, frozen: Hashable) -> Pointer:
+        if isinstance(frozen, FrozenObject):
+            return Pointer(self._thaw_object(state, frozen).id, 0)
+        if isinstance(frozen, Dangling):
+            return self._thaw_dangling(state, frozen)
+        assert isinstance(frozen, Pointer)
+        return frozen
+
+    @staticmethod
+    def _thaw_dangling(state: State, frozen: Dangling) -> Pointer:
+        region = state.add_region(
+            Kind.OBJECT, "an object", 0, status=frozen.status, allocator=frozen.allocator
+        )
+        return Pointer(region.id, frozen.offset)
+
+    # -- values
+
+    def freeze_value(self, state: State, region: Region) -> FrozenValue:
+        slots = tuple(
+            (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
+        )
+        return FrozenValue(region.name, bytes(region.data).rstrip(b"\0"), slots)
+
+    def thaw_value(
+        self, state: State, at: int, map_id: int, frozen: FrozenValue, constants: MapConstants
+    ) -> Region:
+        data = bytearray(frozen.data)
+        region = Region(
+            at, Kind.VALUE, frozen.name, data, constants.spec.value_size, state.token,
+            kptrs=constants.kptrs, readonly=constants.readonly,  # type: ignore[arg-type]
+            subject=map_id,
+        )  # fmt: skip
+        for offset, inner in frozen.slots:
+            region.slots[offset] = self._thaw_inside(state, inner)
+        return region
+
+    # -- executions
+
+    def freeze_execution(self, state: State, e: Execution) -> FrozenExecution:
+        tops = [*(f.saved[-1] for f in e.frames), e.registers[10]]
+        stacks = [top.region for top in tops if isinstance(top, Pointer)]
+        keys = [f.after.key for f in e.frames if isinstance(f.after, ForEach)]
+        own = {region: n for n, region in enumerate((e.ctx, *stacks, *keys))}
+        held = {region: n for n, region in enumerate(e.held)}
+
+        def value(of: Value) -> Hashable:
+            if not isinstance(of, Pointer):
+                return of
+            if of.region in own:
+                return Own(own[of.region], of.offset)
+            if of.region in held:
+                return Held(held[of.region], of.offset)
+            if home(of.region) is not None:
+                return of
+            region = state.regions.get(of.region)
+            if region is not None and region.kind is Kind.OBJECT and region.status is Status.FREED:
+                return Dangling(region.status, region.allocator, of.offset)
+            # Not its own any more: whoever owns the object now may do with it what they like.
+            return None
+
+        live = self._live(e.program, e.slot)
+        masks = [
+            _EVERYTHING if f.after is not None else self._live(e.program, f.return_slot)
+            for f in e.frames
+        ]
+        frames = tuple(
+            _freeze_frame(f, mask, value) for f, mask in zip(e.frames, masks, strict=True)
+        )
+        # By number: the context, the callers' stacks, the one in use, keys.
+        needed = [_EVERYTHING, *masks, live, *(_EVERYTHING for _ in keys)]
+        memory = tuple(
+            _freeze_memory(state.regions[region], needed[n], value) for region, n in own.items()
+        )
+        registers = tuple(
+            value(v) if live >> n & 1 or n == _REGISTERS - 1 else None
+            for n, v in enumerate(e.registers)
+        )
+        objects = tuple(self._object(state, state.regions[r]) for r in e.held)
+        return FrozenExecution(
+            e.program, e.slot, registers, e.cpu, e.context, frames, e.at_call, memory, objects
+        )
+
+    def thaw_execution(self, state: State, execution: int, frozen: FrozenExecution) -> Execution:
+        held = [self._thaw_object(state, f).id for f in frozen.held]
+
+        def value(of: Hashable) -> Value:
+            match of:
+                case Own(number, offset):
+                    return Pointer(region_id(Kind.STACK, execution, number), offset)
+                case Held(number, offset):
+                    return Pointer(held[number], offset)
+                case Dangling():
+                    return self._thaw_dangling(state, of)
+            assert of is None or isinstance(of, int | Pointer)
+            return of
+
+        for n, memory in enumerate(frozen.own):
+            at = region_id(Kind.STACK, execution, n)
+            region = Region(
+                at, memory.kind, memory.name, bytearray(memory.data), memory.size, state.token,
+                readonly=memory.readonly,
+            )  # fmt: skip
+            if memory.kind is Kind.STACK:
+                region.data.extend(bytes(STACK_SIZE - len(region.data)))
+            for offset, inner in memory.slots:
+                thawed = value(inner)
+                if isinstance(thawed, Pointer):
+                    region.slots[offset] = thawed
+            state.regions[at] = region
+        return Execution(
+            execution, frozen.program, frozen.slot, [value(v) for v in frozen.registers],
+            frozen.cpu, frozen.context, region_id(Kind.STACK, execution, 0), state.token,
+            tuple(_thaw_frame(f, value, execution) for f in frozen.frames),
+            dict.fromkeys(held), frozen.at_call,
+        )  # fmt: skip
+
+
+def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -> Hashable:
+    saved = tuple(
+        value(v) if mask >> n & 1 or n == _REGISTERS - 1 else None
+        for n, v in enumerate(frame.saved, 6)
+    )
+    after = frame.after
+    going_on: Hashable = None
+    if isinstance(after, ForEach):
+        # The key's region comes back by its number.
+        going_on = after._replace(ctx=None, key=0), value(after.ctx), value(Pointer(after.key, 0))
+    elif isinstance(after, Loop):
+        going_on = after._replace(ctx=None), value(after.ctx)
+    return frame.return_slot, saved, going_on
+
+
+def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution: int) -> Frame:
+    assert isinstance(frozen, tuple)
+    return_slot, saved, going_on = frozen
+    after: Loop | ForEach | None = None
+    if going_on is not None and isinstance(going_on[0], ForEach):
+        walk, ctx, key = going_on
+        after = walk._replace(ctx=value(ctx), key=region_id(Kind.STACK, execution, key.number))
+    elif going_on is not None:
+        loop, ctx = going_on
+        after = loop._replace(ctx=value(ctx))
+    return Frame(return_slot, tuple(value(v) for v in saved), after)
+
+
+def _freeze_memory(region: Region, mask: int, value: Callable[[Value], Hashable]) -> FrozenMemory:
+    data = region.data
+    slots = sorted(region.slots.items())
+    if region.kind is Kind.STACK and mask != _EVERYTHING:
+        data = bytearray(data)
+        for n in range(STACK_SIZE // _SLOT):
+            if not mask >> (FIRST_SLOT + n) & 1:
+                at = STACK_SIZE - _SLOT * (n + 1)
+                data[at : at + _SLOT] = bytes(_SLOT)
+        slots = [s for s in slots if mask >> (FIRST_SLOT + (STACK_SIZE - s[0] - 1) // _SLOT) & 1]
+    return FrozenMemory(
+        region.kind, region.name, region.size, bytes(data).rstrip(b"\0"),
+        tuple([(at, value(pointer)) for at, pointer in slots]), region.readonly,
+    )  # fmt: skip
