@@ -136,7 +136,14 @@ class VerifierError(BpfheapError):
 
 
 class LoadRefused(BpfheapError):
-    """The policy does not admit a program, or a map of that name exists with another type."""
+    """The policy does not admit a program, or a map of that name exists with another type.
+
+    `allocator` is the id of the one that stands in the policy's way, None if none does.
+    """
+
+    def __init__(self, message: str, *, allocator: int | None = None, **where: Any) -> None:
+        super().__init__(message, **where)
+        self.allocator = allocator
 
 
 class MapError(BpfheapError):

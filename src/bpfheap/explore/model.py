@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from bpfheap.errors import Violation
+from bpfheap.errors import LoadRefused, Violation
 from bpfheap.explore.cells import Cell, Store
 from bpfheap.explore.plan import Plan
 from bpfheap.explore.reduce import Reductions, Symmetry, is_private, unstable_maps
 from bpfheap.explore.tracked import Lasting, Look, first_state
-from bpfheap.explore.world import Action, Actor, World
+from bpfheap.explore.world import Action, Actor, ProgramUser, World
 from bpfheap.lifetime import Policy
 from bpfheap.machine.model import Options
 
@@ -23,17 +23,30 @@ from bpfheap.machine.model import Options
 Tree: TypeAlias = "tuple[int, dict[int, Any]]"
 
 
-class Effect:
-    """What an action does in some states. One of `refused` (why the load was) and `violation` may
-    be set: then the state does not change. `private`: nobody else can tell when it happens."""
+class Load(NamedTuple):
+    """What came of a load. `refused` says why not; `stuck`: what stands in the way is an allocator
+    that has neither a map nor objects any more. The rest as in results.Result."""
 
-    __slots__ = ("action", "changes", "moves_cpus", "private", "refused", "violation")
+    program: str
+    refused: str | None
+    stuck: bool = False
+    together: bool = False
+    reused: bool = False
+
+
+class Effect:
+    """What an action does in some states. A `violation` has no state after it; a refused `load`
+    changes nothing. `private`: nobody else can tell when it happens. `telling`: there is something
+    to be told of it."""
+
+    __slots__ = ("action", "changes", "load", "moves_cpus", "private", "telling", "violation")
 
     def __init__(self, action: Action) -> None:
         self.action = action
         self.changes: tuple[tuple[int, int], ...] = ()
-        self.refused: str | None = None
+        self.load: Load | None = None
         self.violation: Violation | None = None
+        self.telling = False
         self.private = False
         self.moves_cpus = False
 
@@ -95,6 +108,7 @@ class Model:
         self._enabled: dict[Actor, Any] = {}
         self._effects: dict[Action, Any] = {}
         self._epoch = 0
+        self._allocators: list[tuple[int, int, int]] = []
         #: How often something was played, and not remembered.
         self.played = 0
 
@@ -112,6 +126,18 @@ class Model:
     def properties(self, state: bytes) -> Violation | None:
         return self._look(state).world.leaks()
 
+    def allocators(self) -> list[tuple[int, int, int]]:
+        """Of each allocator that was seen so far: the low byte's place of its cell, that cell, and
+        the cell of its counts."""
+        if len(self._allocators) != len(self.lasting.allocators) - 1:
+            self._allocators = []
+            for allocator in self.lasting.allocators:
+                cell = self.store.known(Cell("allocator", allocator))
+                heap = self.store.known(Cell("heap", allocator))
+                if cell is not None and heap is not None and allocator:
+                    self._allocators.append((self.store.places[cell][0], cell, heap))
+        return self._allocators
+
     def look(self, state: bytes) -> World:
         """The runtime in a state, to be asked and not to be changed."""
         return self._look(state).world
@@ -128,6 +154,27 @@ class Model:
                 found.append(Successor(effect, self._after(padded, effect)))
                 if len(padded) != self.store.width:
                     padded = self._padded(state)
+        return found
+
+    def as_played(self, actions: Iterable[Action]) -> list[Action]:
+        """The actions of a way through the states, with the CPUs as they are when nobody
+        exchanges them."""
+        if self._symmetry is None:
+            return list(actions)
+        found = []
+        (state,) = self.init_states()
+        cpus = list(range(self.plan.bounds.cpus))
+        for action in actions:
+            found.append(action if action.cpu is None else action._replace(cpu=cpus[action.cpu]))
+            effect = self._effect(self._padded(state), action)
+            if effect.violation is not None:
+                break
+            after = self._changed(state, effect)
+            if effect.moves_cpus:
+                order = self._symmetry.order(after)
+                cpus = [cpus[order.index(n)] for n in range(len(cpus))]
+                after = self._symmetry.canonical(after)
+            state = after
         return found
 
     # -- inside
@@ -159,31 +206,41 @@ class Model:
     def _after(self, state: bytes, effect: Effect) -> bytes | None:
         if effect.violation is not None:
             return None
-        changed = bytearray(state.ljust(self.store.width, b"\0"))
-        for place, byte in effect.changes:
-            changed[place] = byte
-        after = bytes(changed).rstrip(b"\0")
+        after = self._changed(state, effect)
         if effect.moves_cpus and self._symmetry is not None:
             return self._symmetry.canonical(after)
         return after
+
+    def _changed(self, state: bytes, effect: Effect) -> bytes:
+        changed = bytearray(state.ljust(self.store.width, b"\0"))
+        for place, byte in effect.changes:
+            changed[place] = byte
+        return bytes(changed).rstrip(b"\0")
 
     def _play(self, state: bytes, action: Action) -> Effect:
         self.played += 1
         effect = Effect(action)
         look = self._look(state)
         before = is_private(look, action, self.changing)
+        facts = _load_facts(look.world, action) if action.verb == "load" else None
+        refused = None
         try:
-            effect.refused = look.world.do(action)
+            refused = look.world.do(action)
         except Violation as violation:
             effect.violation = violation
-        if effect.refused is None and effect.violation is None:
+        if facts is not None:
+            effect.load = facts if refused is None else _refused(look.world, facts, refused)
+        effect.telling = effect.violation is not None or effect.load is not None
+        if refused is None and effect.violation is None:
             changes = look.changes()
             gone = unstable_maps(look, self.store, changes) - self.changing
             if gone and self.reductions.partial_order:
                 self.changing |= gone
                 raise Unstable
             effect.changes = tuple(
-                digit for cell, number in changes.items() for digit in self.store.digits(cell, number)
+                digit
+                for cell, number in changes.items()
+                for digit in self.store.digits(cell, number)
             )
             names = [self.store.names[cell] for cell in changes]
             effect.private = before is not None and before(names)
@@ -203,6 +260,34 @@ class Model:
         state = look.frame.state.ljust(store.width, b"\0")
         places = [place for cell in look.frame.reads for place in store.places[cell]]
         _insert(known, key, places, state, found)
+
+
+def _load_facts(world: World, action: Action) -> Load:
+    """What a load that is let in would show of the policy."""
+    plan, mine = world.plan, world.plan.stores(action.subject)
+    together = reused = False
+    for label in plan.programs:
+        user: ProgramUser = world.users.get(Actor("program", label), ProgramUser())
+        for ours in mine:
+            for theirs in plan.stores(label):
+                if ours.field != theirs.field:
+                    continue
+                other = ours.allocator != theirs.allocator
+                together |= other and user.fd is not None
+                gone = (
+                    world.is_gone(theirs.allocator) if other else world.creates(ours.allocator) > 1
+                )
+                reused |= user.loads > 0 and gone and world.creates(ours.map) == 1
+    return Load(action.subject, None, False, together, reused)
+
+
+def _refused(world: World, facts: Load, refused: LoadRefused) -> Load:
+    allocator, system = refused.allocator, world.system
+    stuck = False
+    if allocator is not None:
+        known = system.allocators.get(allocator)
+        stuck = known is None or (known.closed and not system.live(allocator))
+    return Load(facts.program, refused.message, stuck)
 
 
 class _Possible:

@@ -10,6 +10,7 @@ from bpfheap.errors import UsageError
 from bpfheap.explore.scenario import Bounds, Scenario
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier import Verdict, verify
+from bpfheap.verifier.flows import FlowKind
 
 
 class MapPlan(NamedTuple):
@@ -41,6 +42,15 @@ class InsertPlan(NamedTuple):
     inner: str
 
 
+class Store(NamedTuple):
+    """Objects of the allocator map `allocator` go into `field`, which is part of `map` (or of the
+    struct of that name)."""
+
+    map: str
+    field: str
+    allocator: str
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Maps are by name, programs by label: their name, with the file's in front where two files
@@ -52,6 +62,14 @@ class Plan:
     programs: dict[str, ProgramPlan] = field(hash=False)
     inserts: tuple[InsertPlan, ...]
     pins: frozenset[str]
+
+    def stores(self, label: str) -> frozenset[Store]:
+        """What a program may fill with objects of which allocator."""
+        return frozenset(
+            Store(flow.field.name, str(flow.field), str(flow.source))
+            for flow in self.programs[label].verdict.flows
+            if flow.kind is FlowKind.STORE and flow.field is not None
+        )
 
     @property
     def creates(self) -> int:

@@ -149,10 +149,20 @@ class Symmetry:
             return state
         return store.write(padded, changes)
 
+    def order(self, state: bytes) -> tuple[int, ...]:
+        """How `canonical` exchanges the CPUs: CPU n becomes order[n]."""
+        return self._smallest(state.ljust(self._store.width, b"\0"))[0]
+
     def _changes(self, state: bytes) -> tuple[tuple[int, int], ...]:
         """To the smallest of all exchanges; nothing, if that is the state itself."""
         store = self._store
-        best: dict[int, Any] = {}
+        changed: list[tuple[int, int]] = []
+        for cell, value in self._smallest(state)[1].items():
+            changed += store.digits(cell, store.number(cell, value))
+        return tuple((p, b) for p, b in changed if p >= len(state) or state[p] != b)
+
+    def _smallest(self, state: bytes) -> tuple[tuple[int, ...], dict[int, Any]]:
+        best: tuple[tuple[int, ...], dict[int, Any]] = ((), {})
         smallest: Any = None
         for order in permutations(self._cpus):
             moved = self._moved(state, order)
@@ -161,11 +171,8 @@ class Symmetry:
                 [[(v[0], sorted(v.readers)) for v in moved[c] or ()] for c in self._shared],
             ]
             if smallest is None or rank < smallest:
-                best, smallest = moved, rank
-        changed: list[tuple[int, int]] = []
-        for cell, value in best.items():
-            changed += store.digits(cell, store.number(cell, value))
-        return tuple((place, byte) for place, byte in changed if place >= len(state) or state[place] != byte)
+                best, smallest = (order, moved), rank
+        return best
 
     def _rank(self, execution: FrozenExecution | None) -> tuple[Any, ...]:
         """An order of executions that does not depend on their CPU; idle CPUs come last."""

@@ -118,7 +118,8 @@ class Result:
     """One policy in one scenario. `breaches` has one for each kind of violation and place, the
     shortest history first. `loads` is by program. `together`: two programs that store objects of
     different allocators into one field were loaded at once. `reused`: a program was let in to store
-    into a field that an earlier allocator, gone by then, had filled."""
+    into a field that an earlier allocator, gone by then, had filled. `finished`: nothing was left
+    to visit, whatever the verdict."""
 
     scenario: str
     policy: str
@@ -133,6 +134,7 @@ class Result:
     loads: Mapping[str, Loads] = field(default_factory=dict)
     together: bool = False
     reused: bool = False
+    finished: bool = True
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -148,6 +150,7 @@ class Result:
             "retention": self.retention.to_json(),
             "together": self.together,
             "reused": self.reused,
+            "finished": self.finished,
         }
 
 

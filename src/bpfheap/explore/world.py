@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bpfheap.errors import LoadRefused, MapError, UsageError, Violation
 from bpfheap.explore.plan import Plan, ProgramPlan
-from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AtCall, Context
 from bpfheap.runtime.objects import Handle, Type
 from bpfheap.runtime.system import System
 
@@ -107,6 +107,8 @@ class World:
         self.system = system
         self.users: MutableMapping[Actor, Any] = {} if users is None else users
         self._any_cpu = any_cpu
+        #: By CPU, the call before which the program there stands.
+        self.stops: dict[int, AtCall] = {}
 
     # -- what can happen
 
@@ -186,7 +188,7 @@ class World:
 
     # -- making it happen
 
-    def do(self, action: Action) -> str | None:
+    def do(self, action: Action) -> LoadRefused | None:
         """Why a load was refused, else None. Raises Violation for what a machine sees, UsageError
         for an action that is not possible now."""
         if action.verb not in VERBS:
@@ -224,7 +226,7 @@ class World:
         self.system.unpin(action.subject)
         self.users[actor] = user._replace(pins=user.pins + 1)
 
-    def _load(self, action: Action) -> str | None:
+    def _load(self, action: Action) -> LoadRefused | None:
         actor = Actor("program", action.subject)
         user: ProgramUser = self.users.get(actor, _NO_PROGRAM)
         plan = self.plan.programs[action.subject]
@@ -240,7 +242,7 @@ class World:
             self.system.close(map_fd)
         if refused is not None:
             self._close_file(plan.file)
-            return refused.message
+            return refused
         self.users[actor] = ProgramUser(fd, user.loads + 1)
         return None
 
@@ -266,9 +268,7 @@ class World:
         user: ProgramUser = self.users[actor]
         cpu = self._cpu(action)
         context = Context.NMI if action.nmi else Context.TASK
-        execution = self.system.start(
-            self._open(user.fd, action), b"", cpu=cpu, context=context
-        )
+        execution = self.system.start(self._open(user.fd, action), b"", cpu=cpu, context=context)
         self.users[actor] = user._replace(runs=user.runs + 1)
         on = Actor("cpu", str(cpu))
         self.users[on] = (*self._running(cpu), execution)
@@ -284,8 +284,12 @@ class World:
     def _move(self, on: Actor, execution: int) -> None:
         """An execution that raises is over, too."""
         over = True
+        self.stops.pop(int(on.name), None)
         try:
-            over = isinstance(self.system.step(execution), Done)
+            stop = self.system.step(execution)
+            if isinstance(stop, AtCall):
+                over = False
+                self.stops[int(on.name)] = stop
         finally:
             if over:
                 left = self.users[on][:-1]
@@ -337,6 +341,22 @@ class World:
                 text = f"an object of {name} is left that nothing can reach any more"
                 return Violation(text, kind="leak", life=objects[0])
         return None
+
+    def program_on(self, cpu: int) -> str:
+        """The name of the program that runs there; "" if none does."""
+        running = self._running(cpu)
+        return self.system.programs[self.system.running[running[-1]]].name if running else ""
+
+    def is_gone(self, name: str) -> bool:
+        """The map was there once, and neither it nor its allocator is any more."""
+        user: MapUser = self.users.get(Actor("map", name), _NO_MAP)
+        obj = None if user.id is None else self.system.maps.get(user.id)
+        return user.creates > 0 and obj is None
+
+    def creates(self, name: str) -> int:
+        """How often a map was created."""
+        user: MapUser = self.users.get(Actor("map", name), _NO_MAP)
+        return user.creates
 
     # -- what the rest is made of
 

@@ -220,7 +220,9 @@ class System:
         if reason is not None:
             self._note(f"{spec.name} was refused: {reason}")
             raise LoadRefused(
-                f"policy {self.policy.name} refuses program {spec.name}: {reason}", file=spec.file
+                f"policy {self.policy.name} refuses program {spec.name}: {reason}",
+                file=spec.file,
+                allocator=reason.allocator,
             )
         self.machine.program_load(program, spec, used)
         self.programs[program] = ProgramObject(program, spec.name, facts.btf, facts.maps)

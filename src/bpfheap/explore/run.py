@@ -1,0 +1,209 @@
+"""Explorations from beginning to end: a scenario and a policy in, a Result out."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from bpfheap.errors import Violation
+from bpfheap.explore.model import Load, Model, Unstable
+from bpfheap.explore.plan import Plan, plan_of
+from bpfheap.explore.reduce import Reductions
+from bpfheap.explore.replay import history_of, policy_named, shorten
+from bpfheap.explore.results import (
+    Breach,
+    Finding,
+    FindingKind,
+    History,
+    Loads,
+    Progress,
+    Result,
+    Retention,
+    VerdictKind,
+)
+from bpfheap.explore.scenario import Scenario
+from bpfheap.explore.search import Search, Seen
+from bpfheap.explore.world import Action
+from bpfheap.lifetime import Policy
+
+#: What an allocator without objects takes: one cache line of counts for each CPU.
+_BYTES_A_CPU = 64
+
+
+def explore(
+    scenario: Scenario,
+    policy: str,
+    *,
+    reductions: Reductions = Reductions(),
+    first: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Visit every state that a scenario can reach under a policy. `first`: only up to the first
+    violation. A KeyboardInterrupt ends the search early, with what is known by then.
+
+    Raises UsageError for an unknown policy, and what compiling and verifying the files raises.
+    """
+    kind = policy_named(policy)
+    plan = plan_of(scenario, annotated=kind.asks is not None)
+    changing: frozenset[int] = frozenset()
+    while True:
+        model = Model(plan, kind(), reductions, changing=changing)
+        search = Search(model, limit=scenario.bounds.states, first=first)
+        try:
+            search.run(progress)
+        except Unstable:
+            changing = frozenset(model.changing)
+            continue
+        return _Telling(scenario, plan, kind(), model, search).result()
+
+
+class _Telling:
+    """Makes sentences of what a search has seen."""
+
+    def __init__(
+        self, scenario: Scenario, plan: Plan, policy: Policy, model: Model, search: Search
+    ) -> None:
+        self._scenario = scenario
+        self._plan = plan
+        self._policy = policy
+        self._model = model
+        self._search = search
+
+    def result(self) -> Result:
+        search = self._search
+        breaches = sorted(map(self._breach, search.violations.values()), key=_length)
+        verdict = VerdictKind.CLEAN if search.finished else VerdictKind.BOUNDED
+        return Result(
+            self._scenario.name,
+            self._policy.name,
+            VerdictKind.VIOLATION if breaches else verdict,
+            search.states,
+            search.transitions,
+            search.depth,
+            search.seconds,
+            tuple(breaches),
+            tuple(self._findings()),
+            Retention(
+                search.retained.steps,
+                search.retained.allocators,
+                search.retained.allocators * _BYTES_A_CPU * self._plan.bounds.cpus,
+            ),
+            {label: self._loads(label) for label in self._plan.programs},
+            search.together,
+            search.reused,
+            search.finished,
+        )
+
+    def _actions(self, seen: Seen) -> list[Action]:
+        actions = self._search.trail.to(seen.at)
+        if seen.last is not None:
+            actions.append(seen.last)
+        return self._model.as_played(actions)
+
+    def _breach(self, seen: Seen) -> Breach:
+        violation = seen.what
+        assert isinstance(violation, Violation)
+        actions = shorten(self._plan, self._policy, self._actions(seen), violation)
+        history, played = history_of(self._scenario, self._plan, self._policy, actions)
+        assert played is not None, "the runtime does not see what the explorer saw"
+        return Breach(played.kind, str(played), history)
+
+    def _history(self, seen: Seen) -> History:
+        return history_of(self._scenario, self._plan, self._policy, self._actions(seen))[0]
+
+    def _loads(self, label: str) -> Loads:
+        counts = {True: 0, False: 0}
+        for (program, refused, _), seen in self._search.loads.items():
+            if program == label:
+                counts[refused] += seen.count
+        return Loads(counts[False], counts[True])
+
+    def _findings(self) -> Iterator[Finding]:
+        search = self._search
+        for (label, refused, stuck), seen in search.loads.items():
+            if not refused:
+                continue
+            load = seen.what
+            assert isinstance(load, Load)
+            reason = (load.refused or "").partition(": ")[2]
+            if stuck:
+                text = f"{label} cannot use the field any more, although nobody else does: {reason}"
+                yield Finding(FindingKind.STUCK_FIELD, text, self._history(seen))
+            elif (label, False, False) in search.loads:
+                text = f"{label} is let in in one order and refused in another: {reason}"
+                yield Finding(FindingKind.ORDER_DEPENDENT, text, self._history(seen))
+            else:
+                text = f"no order lets {label} in: {reason}"
+                yield Finding(FindingKind.REFUSED, text, self._history(seen))
+        if search.immortal is not None:
+            text = "everything is closed, and an allocator without objects is still there"
+            yield Finding(FindingKind.IMMORTAL, text, self._history(search.immortal))
+
+
+def _length(breach: Breach) -> tuple[int, str, str]:
+    return len(breach.history.steps), breach.kind, breach.message
+
+
+Task = tuple[Scenario, str]
+
+
+def explore_all(
+    tasks: Sequence[Task],
+    *,
+    jobs: int = 1,
+    reductions: Reductions = Reductions(),
+    first: bool = False,
+    progress: Callable[[int, Progress], None] | None = None,
+) -> Iterator[tuple[int, Result]]:
+    """Explore several scenarios and policies, `jobs` at a time, and give the results in the order
+    of the tasks, with their numbers. The results are the same with any number of jobs."""
+    if jobs <= 1 or len(tasks) <= 1:
+        for number, (scenario, policy) in enumerate(tasks):
+            told = None if progress is None else _numbered(progress, number)
+            yield (
+                number,
+                explore(scenario, policy, reductions=reductions, first=first, progress=told),
+            )
+        return
+    # The children inherit the tasks: specs are large, and pickling them would take long.
+    context = multiprocessing.get_context("fork")
+    for scenario, policy in tasks:
+        # Compile once, here.
+        _ = scenario.annotated if policy_named(policy).asks else scenario.objects
+    queue: Any = context.Queue()
+    with context.Pool(jobs, _child, (tasks, reductions, first, queue)) as pool:
+        waiting = [pool.apply_async(_explore_task, (n,)) for n in range(len(tasks))]
+        for number, result in enumerate(waiting):
+            while not result.ready():
+                result.wait(0.1)
+                while not queue.empty():
+                    at, seen = queue.get()
+                    if progress is not None:
+                        progress(at, seen)
+            yield number, result.get()
+
+
+def _numbered(progress: Callable[[int, Progress], None], number: int) -> Callable[[Progress], None]:
+    return lambda seen: progress(number, seen)
+
+
+_inherited: tuple[Sequence[Task], Reductions, bool, Any] | None = None
+
+
+def _child(tasks: Sequence[Task], reductions: Reductions, first: bool, queue: Any) -> None:
+    global _inherited
+    _inherited = (tasks, reductions, first, queue)
+
+
+def _explore_task(number: int) -> Result:
+    assert _inherited is not None
+    tasks, reductions, first, queue = _inherited
+    scenario, policy = tasks[number]
+    return explore(
+        scenario,
+        policy,
+        reductions=reductions,
+        first=first,
+        progress=lambda seen: queue.put((number, seen)),
+    )
