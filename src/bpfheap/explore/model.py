@@ -105,8 +105,11 @@ class Model:
             else None
         )
         self._actors: list[Actor] = World(plan, self._look(b"").system).actors()
-        self._enabled: dict[Actor, Any] = {}
-        self._effects: dict[Action, Any] = {}
+        self._action_numbers: dict[Action, int] = {}
+        self._known_actions: list[Action] = []
+        #: Trees, by the number of an actor and of an action.
+        self._enabled: dict[int, Any] = {}
+        self._effects: dict[int, Any] = {}
         self._epoch = 0
         self._allocators: list[tuple[int, int, int]] = []
         #: How often something was played, and not remembered.
@@ -117,10 +120,15 @@ class Model:
 
     def actions(self, state: bytes) -> list[Action]:
         """All actions that are possible, whatever the reductions say."""
-        return [a for actor in self._actors for a in self._possible(state, actor)]
+        padded = self._padded(state)
+        return [
+            self._known_actions[number]
+            for n, actor in enumerate(self._actors)
+            for number in self._ask(padded, n, actor).actions
+        ]
 
     def next_state(self, state: bytes, action: Action) -> Successor:
-        effect = self._effect(self._padded(state), action)
+        effect = self._effect(self._padded(state), self._number(action))
         return Successor(effect, self._after(state, effect))
 
     def properties(self, state: bytes) -> Violation | None:
@@ -143,18 +151,28 @@ class Model:
         return self._look(state).world
 
     def successors(self, state: bytes) -> list[Successor]:
-        found: list[Successor] = []
+        # The one loop that everything waits for: the two searches in trees are written out.
         padded = self._padded(state)
-        reduce = self.reductions.partial_order
-        for actor in self._actors:
-            for action in self._possible(padded, actor):
-                effect = self._effect(padded, action)
-                if reduce and effect.private:
-                    return [Successor(effect, self._after(padded, effect))]
-                found.append(Successor(effect, self._after(padded, effect)))
-                if len(padded) != self.store.width:
+        enabled, known = self._enabled, self._effects
+        effects: list[Effect] = []
+        for number, actor in enumerate(self._actors):
+            node = enabled.get(number)
+            while type(node) is tuple:
+                node = node[1].get(padded[node[0]])
+            if node is None:
+                node = self._ask(padded, number, actor)
+                padded = self._padded(state)
+            for action in node.actions:
+                effect = known.get(action)
+                while type(effect) is tuple:
+                    effect = effect[1].get(padded[effect[0]])
+                if effect is None:
+                    effect = self._play(padded, action)
                     padded = self._padded(state)
-        return found
+                if effect.private:
+                    return [Successor(effect, self._after(padded, effect))]
+                effects.append(effect)
+        return [Successor(effect, self._after(padded, effect)) for effect in effects]
 
     def as_played(self, actions: Iterable[Action]) -> list[Action]:
         """The actions of a way through the states, with the CPUs as they are when nobody
@@ -166,7 +184,7 @@ class Model:
         cpus = list(range(self.plan.bounds.cpus))
         for action in actions:
             found.append(action if action.cpu is None else action._replace(cpu=cpus[action.cpu]))
-            effect = self._effect(self._padded(state), action)
+            effect = self._effect(self._padded(state), self._number(action))
             if effect.violation is not None:
                 break
             after = self._changed(state, effect)
@@ -186,22 +204,26 @@ class Model:
         any_cpu = self._symmetry is not None if hasattr(self, "_symmetry") else False
         return Look(self.store, state, self.lasting, any_cpu=any_cpu)
 
-    def _possible(self, padded: bytes, actor: Actor) -> tuple[Action, ...]:
-        node = self._enabled.get(actor)
-        while type(node) is tuple:
-            node = node[1].get(padded[node[0]])
-        if node is not None:
-            return node.actions  # type: ignore[no-any-return]
+    def _ask(self, padded: bytes, number: int, actor: Actor) -> _Possible:
+        """What an actor can do."""
         look = self._look(padded)
-        found = _Possible(tuple(look.world.enabled(actor)))
-        self._learn(self._enabled, actor, look, found)
-        return found.actions
+        actions = [self._number(action) for action in look.world.enabled(actor)]
+        found = _Possible(tuple(actions))
+        self._learn(self._enabled, number, look, found)
+        return found
 
-    def _effect(self, padded: bytes, action: Action) -> Effect:
-        node = self._effects.get(action)
+    def _number(self, action: Action) -> int:
+        number = self._action_numbers.get(action)
+        if number is None:
+            number = self._action_numbers[action] = len(self._known_actions)
+            self._known_actions.append(action)
+        return number
+
+    def _effect(self, padded: bytes, number: int) -> Effect:
+        node = self._effects.get(number)
         while type(node) is tuple:
             node = node[1].get(padded[node[0]])
-        return node if node is not None else self._play(padded, action)
+        return node if node is not None else self._play(padded, number)
 
     def _after(self, state: bytes, effect: Effect) -> bytes | None:
         if effect.violation is not None:
@@ -217,8 +239,9 @@ class Model:
             changed[place] = byte
         return bytes(changed).rstrip(b"\0")
 
-    def _play(self, state: bytes, action: Action) -> Effect:
+    def _play(self, state: bytes, number: int) -> Effect:
         self.played += 1
+        action = self._known_actions[number]
         effect = Effect(action)
         look = self._look(state)
         before = is_private(look, action, self.changing)
@@ -233,8 +256,9 @@ class Model:
         effect.telling = effect.violation is not None or effect.load is not None
         if refused is None and effect.violation is None:
             changes = look.changes()
+            reduce = self.reductions.partial_order
             gone = unstable_maps(look, self.store, changes) - self.changing
-            if gone and self.reductions.partial_order:
+            if gone and reduce:
                 self.changing |= gone
                 raise Unstable
             effect.changes = tuple(
@@ -243,9 +267,9 @@ class Model:
                 for digit in self.store.digits(cell, number)
             )
             names = [self.store.names[cell] for cell in changes]
-            effect.private = before is not None and before(names)
+            effect.private = reduce and before is not None and before(names)
             effect.moves_cpus = any(n.kind in ("execution", "running") for n in names)
-        self._learn(self._effects, action, look, effect)
+        self._learn(self._effects, number, look, effect)
         return effect
 
     def _learn(self, known: dict[Any, Any], key: Any, look: Look, found: Any) -> None:
@@ -291,11 +315,11 @@ def _refused(world: World, facts: Load, refused: LoadRefused) -> Load:
 
 
 class _Possible:
-    """The actions of an actor; not a tuple, which would be a Tree."""
+    """The numbers of the actions of an actor; not a tuple, which would be a Tree."""
 
     __slots__ = ("actions",)
 
-    def __init__(self, actions: tuple[Action, ...]) -> None:
+    def __init__(self, actions: tuple[int, ...]) -> None:
         self.actions = actions
 
 

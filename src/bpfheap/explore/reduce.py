@@ -34,6 +34,9 @@ class Reductions:
     symmetry: bool = True
 
 
+#: What is used unless somebody says otherwise.
+ALL = Reductions()
+
 #: Calls that do nothing which others could notice, as long as what they find is there for good.
 _LOOKS = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem"})
 #: Calls that touch nothing but the program and a count that all orders bring to the same value.
@@ -115,6 +118,7 @@ class Symmetry:
         self._known: dict[tuple[int, ...], tuple[tuple[int, int], ...]] = {}
         self._epoch = -1
         self._places: tuple[int, ...] = ()
+        self._others: tuple[int, ...] = ()
 
     @staticmethod
     def holds(plan: Plan, policy: Policy) -> bool:
@@ -136,7 +140,11 @@ class Symmetry:
             self._known.clear()
             cells = [c for own in self._own for c in own] + self._shared
             self._places = tuple(p for c in cells for p in store.places[c])
+            self._others = tuple(p for own in self._own[1:] for p in store.places[own[0]])
         padded = state.ljust(store.width, b"\0")
+        if not any(padded[p] for p in self._others):
+            # At most the first CPU is busy.
+            return state
         key = tuple([padded[p] for p in self._places])
         changes = self._known.get(key)
         if changes is None:

@@ -6,10 +6,12 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bpfheap.explore.scenario import Scenario
+
 from bpfheap.errors import Violation
 from bpfheap.explore.model import Load, Model, Unstable
 from bpfheap.explore.plan import Plan, plan_of
-from bpfheap.explore.reduce import Reductions
+from bpfheap.explore.reduce import ALL, Reductions
 from bpfheap.explore.replay import history_of, policy_named, shorten
 from bpfheap.explore.results import (
     Breach,
@@ -22,7 +24,6 @@ from bpfheap.explore.results import (
     Retention,
     VerdictKind,
 )
-from bpfheap.explore.scenario import Scenario
 from bpfheap.explore.search import Search, Seen
 from bpfheap.explore.world import Action
 from bpfheap.lifetime import Policy
@@ -35,7 +36,7 @@ def explore(
     scenario: Scenario,
     policy: str,
     *,
-    reductions: Reductions = Reductions(),
+    reductions: Reductions = ALL,
     first: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
@@ -152,7 +153,7 @@ def explore_all(
     tasks: Sequence[Task],
     *,
     jobs: int = 1,
-    reductions: Reductions = Reductions(),
+    reductions: Reductions = ALL,
     first: bool = False,
     progress: Callable[[int, Progress], None] | None = None,
 ) -> Iterator[tuple[int, Result]]:

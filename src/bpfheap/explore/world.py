@@ -114,10 +114,10 @@ class World:
 
     def actors(self) -> list[Actor]:
         return [
+            *(Actor("cpu", str(n)) for n in range(self.plan.bounds.cpus)),
             *(Actor("map", name) for name in self.plan.maps),
             *(Actor("insert", str(n)) for n in range(len(self.plan.inserts))),
             *(Actor("program", label) for label in self.plan.programs),
-            *(Actor("cpu", str(n)) for n in range(self.plan.bounds.cpus)),
             Actor("walks", ""),
             Actor("grace", ""),
         ]

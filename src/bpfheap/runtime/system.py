@@ -316,7 +316,7 @@ class System:
                 self._unload(done.handle.id)
             else:
                 self._note(f"{self.maps[done.handle.id].name} is freed")
-                self.walks = (*self.walks, Walk(done.handle))
+                self.walks = tuple(sorted((*self.walks, Walk(done.handle))))
         self._settle("a grace period passed")
         return bool(ready)
 
@@ -419,7 +419,9 @@ class System:
             self._defer(Handle(Type.MAP, map_id))
 
     def _defer(self, handle: Handle) -> None:
-        self.deferred = (*self.deferred, Deferred(handle, frozenset(self.running)))
+        # Grace periods promise no order; one that does not depend on that of events is the best.
+        added = (*self.deferred, Deferred(handle, frozenset(self.running)))
+        self.deferred = tuple(sorted(added, key=lambda d: d.handle))
 
     def _finished(self, execution: int) -> None:
         self.running.pop(execution, None)
@@ -452,7 +454,7 @@ class System:
             self._free_program(program)
             return
         todo = tuple((m, key) for m in maps if self._kptrs(m) for key in self.machine.map_keys(m))
-        self.walks = (*self.walks, Walk(Handle(Type.PROGRAM, program), todo))
+        self.walks = tuple(sorted((*self.walks, Walk(Handle(Type.PROGRAM, program), todo))))
 
     def _kptrs(self, map_id: int) -> tuple[KptrField, ...]:
         """The kptr fields of a map's values."""

@@ -1,0 +1,39 @@
+"""Every order of events of a scenario, visited: a scheme is proved or broken, with the shortest
+history that breaks it. Drives the runtime, policies and model machine that users run."""
+
+from bpfheap.explore.reduce import Reductions
+from bpfheap.explore.replay import Replay
+from bpfheap.explore.results import (
+    Breach,
+    Finding,
+    FindingKind,
+    History,
+    Loads,
+    Progress,
+    Result,
+    Retention,
+    Step,
+    VerdictKind,
+)
+from bpfheap.explore.run import explore, explore_all
+from bpfheap.explore.scenario import Bounds, Scenario, read_scenario
+
+__all__ = [
+    "Bounds",
+    "Breach",
+    "Finding",
+    "FindingKind",
+    "History",
+    "Loads",
+    "Progress",
+    "Reductions",
+    "Replay",
+    "Result",
+    "Retention",
+    "Scenario",
+    "Step",
+    "VerdictKind",
+    "explore",
+    "explore_all",
+    "read_scenario",
+]
