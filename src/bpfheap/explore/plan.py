@@ -75,7 +75,7 @@ class Plan:
     @property
     def creates(self) -> int:
         """How often a map may be created: a program that is loaded again wants its maps again."""
-        return max(self.bounds.creates, self.bounds.loads)
+        return max(int(self.bounds.creates), int(self.bounds.loads))
 
 
 def plan_of(scenario: Scenario, *, annotated: bool) -> Plan:

@@ -145,7 +145,7 @@ class TrackedRegions(dict[int, Region]):
             return
         state = self._state
         if at.kind is Kind.VALUE:
-            key = (at.owner, at.index)
+            key = (at.owner, at.number)
             self.values_touched[key] = None
             frozen = state.frame.read(Cell("value", key))
             if frozen is not None:
@@ -332,6 +332,27 @@ class Look:
         self.users = users
         self.world = World(lasting.plan, self.system, users, any_cpu=any_cpu)
 
+    def touch(self, name: Cell) -> None:
+        """Look at one cell, as an action would."""
+        for lazy in (*self._plain(), self.system.definitions, self.memory.allocators,
+                     self.memory.maps, self.memory.programs, self.memory.executions):  # fmt: skip
+            if isinstance(lazy, Lazy) and lazy.kind == name.kind:
+                lazy.touch(name.id)
+                return
+        if name.kind == "value":
+            assert isinstance(name.id, tuple)
+            self.memory.regions.get(region_id(Kind.VALUE, *name.id))
+        else:
+            getattr(self.memory if name.kind in _STATE_DEFAULTS else self.system, name.kind)
+
+    def _plain(self) -> tuple[Lazy[Any, Any], ...]:
+        """What holds its items as they are."""
+        system = self.system
+        return (
+            system.maps, system.programs, system.allocators, system.btfs, system.fds, system.pins,
+            system.running, system.created, self.users,
+        )  # type: ignore[return-value]  # fmt: skip
+
     def changes(self) -> dict[int, int]:
         """What is different now: the numbers of values by cell."""
         store = self.frame.store
@@ -348,11 +369,7 @@ class Look:
     def _now(self) -> Iterator[tuple[Cell, Hashable]]:
         """All cells that may have changed, and what they hold now."""
         system, memory, lasting = self.system, self.memory, self.lasting
-        plain: tuple[Lazy[Any, Any], ...] = (
-            system.maps, system.programs, system.allocators, system.btfs, system.fds, system.pins,
-            system.running, system.created, self.users,
-        )  # type: ignore[assignment]  # fmt: skip
-        for lazy in plain:
+        for lazy in self._plain():
             yield from ((Cell(lazy.kind, key), lazy.now(key)) for key in lazy.touched)
         yield from self._frozen(
             system.definitions, lambda _, specs: tuple(lasting.spec_number(s) for s in specs)

@@ -46,7 +46,7 @@ class Home(NamedTuple):
 
     kind: Kind
     owner: int
-    index: int = 0
+    number: int = 0
 
 
 _KINDS = (Kind.MAP, Kind.CODE, Kind.VALUE, Kind.STACK)

@@ -54,8 +54,7 @@ def key_of(state: State) -> Hashable:
     executions = [_execution(names, e) for _, e in sorted(state.executions.items())]
     maps = [_map(names, m) for _, m in sorted(state.maps.items())]
     retired = [
-        (tuple([names.region(r) for r in old.regions]), old.readers)
-        for old in state.retired
+        (tuple([names.region(r) for r in old.regions]), old.readers) for old in state.retired
     ]
     regions = []
     # The walk meets further regions while it goes on.

@@ -380,9 +380,7 @@ class ModelMachine:
         )
         # Nobody can tell whether a retired value without kptrs is there, once nobody sees it.
         for retired in state.retired:
-            if not retired.readers and not any(
-                state.regions[r].slots for r in retired.regions
-            ):
+            if not retired.readers and not any(state.regions[r].slots for r in retired.regions):
                 for region_id in retired.regions:
                     drop(state, region_id)
                 state.retired = tuple(r for r in state.retired if r is not retired)
