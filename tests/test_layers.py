@@ -18,13 +18,14 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bpfheap"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "formats",
-        frozenset({"errors", "isa", "btf", "spec", "elf", "compile", "platform"}),
+        frozenset({"errors", "isa", "btf", "spec", "elf", "compile", "platform", "sources"}),
     ),
     ("verifier", frozenset({"verifier"})),
     ("lifetime", frozenset({"lifetime"})),
     ("runtime", frozenset({"runtime"})),
     ("machine", frozenset({"machine"})),
     ("api", frozenset({"api", ""})),
+    ("explore", frozenset({"explore"})),
     ("tools", frozenset({"cli", "report", "testing", "__main__"})),
 )
 
@@ -35,6 +36,7 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "btf": frozenset({"errors"}),
     "spec": frozenset({"btf", "isa"}),
     "platform": frozenset({"errors"}),
+    "sources": frozenset({"errors"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
     "compile": frozenset({"errors", "spec", "elf"}),
 }

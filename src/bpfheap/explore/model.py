@@ -51,11 +51,9 @@ class Effect:
         self.moves_cpus = False
 
 
-class Successor(NamedTuple):
-    """`state` is None where the way ends: in a violation. A refused load stays where it was."""
-
-    effect: Effect
-    state: bytes | None
+#: What an action does, and the state after it: None where the way ends, in a violation. A refused
+#: load stays where it was.
+Successor: TypeAlias = "tuple[Effect, bytes | None]"
 
 
 class Searchable(Protocol):
@@ -129,7 +127,7 @@ class Model:
 
     def next_state(self, state: bytes, action: Action) -> Successor:
         effect = self._effect(self._padded(state), self._number(action))
-        return Successor(effect, self._after(state, effect))
+        return effect, self._after(state, effect)
 
     def properties(self, state: bytes) -> Violation | None:
         return self._look(state).world.leaks()
@@ -170,9 +168,22 @@ class Model:
                     effect = self._play(padded, action)
                     padded = self._padded(state)
                 if effect.private:
-                    return [Successor(effect, self._after(padded, effect))]
+                    return [(effect, self._after(padded, effect))]
                 effects.append(effect)
-        return [Successor(effect, self._after(padded, effect)) for effect in effects]
+        found: list[Successor] = []
+        symmetry = self._symmetry
+        for effect in effects:
+            if effect.violation is not None:
+                found.append((effect, None))
+                continue
+            changed = bytearray(padded)
+            for place, byte in effect.changes:
+                changed[place] = byte
+            after = bytes(changed).rstrip(b"\0")
+            if effect.moves_cpus and symmetry is not None:
+                after = symmetry.canonical(after)
+            found.append((effect, after))
+        return found
 
     def as_played(self, actions: Iterable[Action]) -> list[Action]:
         """The actions of a way through the states, with the CPUs as they are when nobody

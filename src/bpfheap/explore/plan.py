@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bpfheap.explore.scenario import Bounds, Scenario
-
 from bpfheap.errors import UsageError
+from bpfheap.explore.scenario import Bounds, Scenario
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier import Verdict, verify
 from bpfheap.verifier.flows import FlowKind

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from bpfheap.explore.scenario import Bounds, Scenario, read_scenario
-
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.results import History, Step
+from bpfheap.explore.scenario import Bounds, Scenario, read_scenario
 from bpfheap.explore.world import Action, World, parse_action
 from bpfheap.lifetime import POLICIES, Policy
 from bpfheap.machine.model import ModelMachine

@@ -6,8 +6,6 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bpfheap.explore.scenario import Scenario
-
 from bpfheap.errors import Violation
 from bpfheap.explore.model import Load, Model, Unstable
 from bpfheap.explore.plan import Plan, plan_of
@@ -24,6 +22,7 @@ from bpfheap.explore.results import (
     Retention,
     VerdictKind,
 )
+from bpfheap.explore.scenario import Scenario
 from bpfheap.explore.search import Search, Seen
 from bpfheap.explore.world import Action
 from bpfheap.lifetime import Policy

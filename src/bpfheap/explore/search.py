@@ -19,6 +19,8 @@ _LOOK_AT_CLOCK = 512
 #: What a set of bytes takes of each element's place in its table, on average: 16 bytes, three
 #: tenths to six tenths full.
 _SET_ENTRY = 16 / 0.45
+#: What a bytes object takes beyond its bytes, and the allocator's rounding up to 16, on average.
+_BYTES = sys.getsizeof(b"") + 8
 
 
 class Trail:
@@ -117,13 +119,13 @@ class Search:
 
     def memory(self) -> int:
         """Bytes of the visited set: the states, the table, the trail."""
-        return int(self._bytes + _SET_ENTRY * self.states) + self.trail.memory()
+        own = self._bytes + (_BYTES + _SET_ENTRY) * self.states
+        return int(own) + self.trail.memory()
 
     def _layers(self) -> Iterator[None]:
         """Yields now and then, for the clock."""
         (start,) = self.model.init_states()
         self._visited.add(start)
-        self._bytes += sys.getsizeof(start)
         self._frontier = [(start, 0)]
         while self._frontier:
             following: list[tuple[bytes, int]] = []
@@ -144,6 +146,7 @@ class Search:
     def _expand(self, states: list[tuple[bytes, int]], following: list[tuple[bytes, int]]) -> None:
         visited, trail, successors = self._visited, self.trail, self.model.successors
         retained = self.retained
+        size = 0
         for state, number in states:
             moved = False
             for effect, after in successors(state):
@@ -157,12 +160,13 @@ class Search:
                     moved = True
                 if after not in visited:
                     visited.add(after)
-                    self._bytes += sys.getsizeof(after)
+                    size += len(after)
                     retained.add(after, number)
                     following.append((after, len(trail)))
                     trail.add(number, effect.action)
             if not moved:
                 self._end(state, number)
+        self._bytes += size
 
     def _tell(self, effect: Effect, at: int) -> None:
         if effect.violation is not None:
@@ -212,8 +216,9 @@ class Retained:
     def count(self, state: bytes) -> int:
         store = self._model.store
         found = 0
+        length = len(state)
         for n, (place, allocator, heap) in enumerate(self._model.allocators()):
-            if place >= len(state) or not state[place]:
+            if place >= length or not state[place]:
                 continue
             key = (n, store.number_in(state, allocator), store.number_in(state, heap))
             known = self._known.get(key)
