@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,8 +33,8 @@ def test_a_state_is_what_was_written_last(changes: list[tuple[Cell, int | None]]
 @given(st.permutations([(cell, n) for n, cell in enumerate(CELLS)]))
 def test_the_order_of_writes_does_not_matter(order: list[tuple[Cell, int]]) -> None:
     store = Store()
-    for cell, value in enumerate(CELLS):
-        written(store, b"", value, cell)
+    for n, cell in enumerate(CELLS):
+        written(store, b"", cell, n)
     state = b""
     for cell, value in order:
         state = written(store, state, cell, value)
@@ -87,7 +89,7 @@ def play(table: dict[int, int], steps: list[tuple[str, int]]) -> list[object]:
             case "len":
                 seen.append(len(table))
             case "del":
-                if key in table:
+                with suppress(KeyError):
                     del table[key]
     return seen
 

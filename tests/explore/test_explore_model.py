@@ -26,8 +26,8 @@ def told(search: Search) -> object:
         search.states,
         search.transitions,
         search.depth,
-        {k: (s.count, len(search.trail.to(s.at))) for k, s in search.violations.items()},
-        {k: s.count for k, s in search.loads.items()},
+        {k: (s.times, search.trail.to(s.first)) for k, s in search.ledger.violations.items()},
+        {k: (s.times, search.trail.to(s.first)) for k, s in search.ledger.loads.items()},
     )
 
 

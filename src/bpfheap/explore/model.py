@@ -109,7 +109,13 @@ class Model:
         self._enabled: dict[int, Any] = {}
         self._effects: dict[int, Any] = {}
         self._epoch = 0
+        #: Of each allocator: the low byte's place of its cell, that cell, the cell of its counts.
         self._allocators: list[tuple[int, int, int]] = []
+        for allocator in self.lasting.allocators[1:]:
+            cell = self.store.cell(Cell("allocator", allocator))
+            heap = self.store.cell(Cell("heap", allocator))
+            self._allocators.append((self.store.places[cell][0], cell, heap))
+        self._idle: dict[tuple[int, int, int], bool] = {}
         #: How often something was played, and not remembered.
         self.played = 0
 
@@ -132,17 +138,19 @@ class Model:
     def properties(self, state: bytes) -> Violation | None:
         return self._look(state).world.leaks()
 
-    def allocators(self) -> list[tuple[int, int, int]]:
-        """Of each allocator that was seen so far: the low byte's place of its cell, that cell, and
-        the cell of its counts."""
-        if len(self._allocators) != len(self.lasting.allocators) - 1:
-            self._allocators = []
-            for allocator in self.lasting.allocators:
-                cell = self.store.known(Cell("allocator", allocator))
-                heap = self.store.known(Cell("heap", allocator))
-                if cell is not None and heap is not None and allocator:
-                    self._allocators.append((self.store.places[cell][0], cell, heap))
-        return self._allocators
+    def retained(self, state: bytes) -> int:
+        """How many allocators have neither a map nor objects any more."""
+        store, length, found = self.store, len(state), 0
+        for n, (place, allocator, heap) in enumerate(self._allocators):
+            if place >= length or not state[place]:
+                continue
+            key = (n, store.number_in(state, allocator), store.number_in(state, heap))
+            known = self._idle.get(key)
+            if known is None:
+                closed = store.values[allocator][key[1]].closed
+                known = self._idle[key] = closed and not store.values[heap][key[2]].live
+            found += known
+        return found
 
     def look(self, state: bytes) -> World:
         """The runtime in a state, to be asked and not to be changed."""

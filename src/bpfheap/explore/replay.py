@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from bpfheap.errors import BpfheapError, UsageError, Violation
+from bpfheap.explore.ledger import Wrong
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.results import History, Step
 from bpfheap.explore.scenario import Bounds, Scenario, read_scenario
@@ -77,7 +78,7 @@ def _step(action: Action, sentences: Sequence[str], line: SourceLine | None) -> 
     return Step(str(action), tuple(sentences), line.file, line.line, line.text.strip())
 
 
-def is_same(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Violation) -> bool:
+def is_same(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Wrong) -> bool:
     """Whether the actions can be played and end, not before the last one, in that violation."""
     player = Player(plan, policy)
     for n, action in enumerate(actions):
@@ -86,17 +87,12 @@ def is_same(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Viola
         except UsageError:
             return False
         if player.violation is not None:
-            return n == len(actions) - 1 and _alike(player.violation, wanted)
-    return _alike(player.end(), wanted)
+            return n == len(actions) - 1 and Wrong.of(player.violation) == wanted
+    left = player.end()
+    return left is not None and Wrong.of(left) == wanted
 
 
-def _alike(one: Violation | None, other: Violation) -> bool:
-    return one is not None and (one.kind, str(one)) == (other.kind, str(other))
-
-
-def shorten(
-    plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Violation
-) -> list[Action]:
+def shorten(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Wrong) -> list[Action]:
     """Leave out what the violation does not need: a search that was reduced takes steps of
     programs that nobody had to wait for."""
     kept = list(actions)

@@ -6,8 +6,8 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bpfheap.errors import Violation
-from bpfheap.explore.model import Load, Model, Unstable
+from bpfheap.explore.ledger import Seen, Wrong
+from bpfheap.explore.model import Model, Unstable
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.reduce import ALL, Reductions
 from bpfheap.explore.replay import history_of, policy_named, shorten
@@ -23,7 +23,7 @@ from bpfheap.explore.results import (
     VerdictKind,
 )
 from bpfheap.explore.scenario import Scenario
-from bpfheap.explore.search import Search, Seen
+from bpfheap.explore.search import Search
 from bpfheap.explore.world import Action
 from bpfheap.lifetime import Policy
 
@@ -72,7 +72,10 @@ class _Telling:
 
     def result(self) -> Result:
         search = self._search
-        breaches = sorted(map(self._breach, search.violations.values()), key=_length)
+        breaches = sorted(
+            (self._breach(wrong, seen) for wrong, seen in search.ledger.violations.items()),
+            key=_length,
+        )
         verdict = VerdictKind.CLEAN if search.finished else VerdictKind.BOUNDED
         return Result(
             self._scenario.name,
@@ -90,21 +93,16 @@ class _Telling:
                 search.retained.allocators * _BYTES_A_CPU * self._plan.bounds.cpus,
             ),
             {label: self._loads(label) for label in self._plan.programs},
-            search.together,
-            search.reused,
+            search.ledger.together,
+            search.ledger.reused,
             search.finished,
         )
 
     def _actions(self, seen: Seen) -> list[Action]:
-        actions = self._search.trail.to(seen.at)
-        if seen.last is not None:
-            actions.append(seen.last)
-        return self._model.as_played(actions)
+        return self._model.as_played(self._search.trail.to(seen.first))
 
-    def _breach(self, seen: Seen) -> Breach:
-        violation = seen.what
-        assert isinstance(violation, Violation)
-        actions = shorten(self._plan, self._policy, self._actions(seen), violation)
+    def _breach(self, wrong: Wrong, seen: Seen) -> Breach:
+        actions = shorten(self._plan, self._policy, self._actions(seen), wrong)
         history, played = history_of(self._scenario, self._plan, self._policy, actions)
         assert played is not None, "the runtime does not see what the explorer saw"
         return Breach(played.kind, str(played), history)
@@ -114,31 +112,30 @@ class _Telling:
 
     def _loads(self, label: str) -> Loads:
         counts = {True: 0, False: 0}
-        for (program, refused, _), seen in self._search.loads.items():
+        for (program, refused, _), seen in self._search.ledger.loads.items():
             if program == label:
-                counts[refused] += seen.count
+                counts[refused] += seen.times
         return Loads(counts[False], counts[True])
 
     def _findings(self) -> Iterator[Finding]:
-        search = self._search
-        for (label, refused, stuck), seen in search.loads.items():
+        ledger = self._search.ledger
+        for (label, refused, stuck), seen in ledger.loads.items():
             if not refused:
                 continue
-            load = seen.what
-            assert isinstance(load, Load)
-            reason = (load.refused or "").partition(": ")[2]
+            said = "" if seen.load is None else seen.load.refused or ""
+            reason = said.partition(": ")[2]
             if stuck:
                 text = f"{label} cannot use the field any more, although nobody else does: {reason}"
                 yield Finding(FindingKind.STUCK_FIELD, text, self._history(seen))
-            elif (label, False, False) in search.loads:
+            elif (label, False, False) in ledger.loads:
                 text = f"{label} is let in in one order and refused in another: {reason}"
                 yield Finding(FindingKind.ORDER_DEPENDENT, text, self._history(seen))
             else:
                 text = f"no order lets {label} in: {reason}"
                 yield Finding(FindingKind.REFUSED, text, self._history(seen))
-        if search.immortal is not None:
+        if ledger.immortal is not None:
             text = "everything is closed, and an allocator without objects is still there"
-            yield Finding(FindingKind.IMMORTAL, text, self._history(search.immortal))
+            yield Finding(FindingKind.IMMORTAL, text, self._history(ledger.immortal))
 
 
 def _length(breach: Breach) -> tuple[int, str, str]:
