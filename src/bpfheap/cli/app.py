@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import bpfheap
-from bpfheap.cli import check, policies, run
+from bpfheap.cli import check, explore, policies, replay, run
 
 
 @dataclass(slots=True)
@@ -21,7 +21,8 @@ class Session:
 app = typer.Typer(
     help="BPF programs that share typed objects: verify them, run them, and see how long their "
     "allocators live. No root, no kernel.",
-    epilog="Exit codes: 0 fine, 1 a program, file or run is at fault, 2 wrong usage.",
+    epilog="Exit codes: 0 fine, 1 a program, file, run or policy is at fault, 2 wrong usage, "
+    "3 an exploration ended at a bound.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     # `main` turns what no command expects into one line.
@@ -30,6 +31,8 @@ app = typer.Typer(
 for command, examples in (
     (check.check, check.EXAMPLES),
     (run.run, run.EXAMPLES),
+    (explore.explore, explore.EXAMPLES),
+    (replay.replay, replay.EXAMPLES),
     (policies.policies, policies.EXAMPLES),
 ):
     # The terminal decides where lines end, not the docstring.

@@ -1,0 +1,36 @@
+"""Histories as lines of text: steps, the object's life, where it ended."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from bpfheap.explore import Step
+from bpfheap.report import numbered
+
+
+def step_lines(number: int, step: Step) -> list[str]:
+    """A step of a history: the action, what it did, and the program's line that did it."""
+    first, *others = step.sentences or ("",)
+    lines = [f"{number:3}. {step.action}{': ' if first else ''}{first}"]
+    lines += [f"     {sentence}" for sentence in others]
+    if step.text:
+        lines.append(f"     > {step.text}{_place(step)}")
+    return lines
+
+
+def _place(step: Step) -> str:
+    """File and line, unless a sentence says so already."""
+    if step.file is None or step.line is None:
+        return ""
+    at = f"{PurePath(step.file).name}:{step.line}"
+    return "" if any(at in sentence for sentence in step.sentences) else f"  ({at})"
+
+
+def life_lines(life: tuple[str, ...]) -> list[str]:
+    """The life of the object that a violation is about; nothing if it is not known."""
+    return ["the object's life:", *numbered(life)] if life else []
+
+
+def count(number: int, what: str) -> str:
+    """`1 step`, `1,234 steps`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
