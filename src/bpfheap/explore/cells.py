@@ -52,6 +52,9 @@ class Store:
     def known(self, name: Cell) -> int | None:
         return self._cells.get(name)
 
+    def is_known(self, cell: int, value: Any) -> bool:
+        return value in self._numbers[cell]
+
     def number(self, cell: int, value: Any) -> int:
         """The number of a value, which is new if it was never seen there."""
         numbers = self._numbers[cell]

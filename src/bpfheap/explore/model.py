@@ -87,12 +87,14 @@ class Model:
         *,
         changing: frozenset[int] = frozenset(),
         remember: bool = True,
+        store: Store | None = None,
     ) -> None:
-        """`changing` are maps whose elements may go; `remember` False plays every action anew."""
+        """`changing` are maps whose elements may go; `remember` False plays every action anew;
+        `store` is one that others share."""
         bounds = plan.bounds
         options = Options(cpus=bounds.cpus, allocator_limit=bounds.objects, history_limit=0)
         self.plan = plan
-        self.store = Store()
+        self.store = Store() if store is None else store
         self.lasting = Lasting(plan, policy, options)
         self.changing = set(changing)
         self.reductions = reductions
@@ -291,12 +293,15 @@ class Model:
         self._learn(self._effects, number, look, effect)
         return effect
 
-    def _learn(self, known: dict[Any, Any], key: Any, look: Look, found: Any) -> None:
+    def forget_if_void(self) -> None:
+        """A cell got one more byte: what was learnt does not look at it."""
         if self._epoch != self.store.epoch:
-            # A cell got one more byte: what was learnt does not look at it.
             self._epoch = self.store.epoch
             self._enabled.clear()
             self._effects.clear()
+
+    def _learn(self, known: dict[Any, Any], key: Any, look: Look, found: Any) -> None:
+        self.forget_if_void()
         if not self._remember:
             return
         store = self.store

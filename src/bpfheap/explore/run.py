@@ -24,6 +24,7 @@ from bpfheap.explore.results import (
 )
 from bpfheap.explore.scenario import Scenario
 from bpfheap.explore.search import Search
+from bpfheap.explore.shards import ShardedSearch, SharedStore
 from bpfheap.explore.world import Action
 from bpfheap.lifetime import Policy
 
@@ -37,10 +38,12 @@ def explore(
     *,
     reductions: Reductions = ALL,
     first: bool = False,
+    jobs: int = 1,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
-    """Visit every state that a scenario can reach under a policy. `first`: only up to the first
-    violation. A KeyboardInterrupt ends the search early, with what is known by then.
+    """Visit every state that a scenario can reach under a policy, in `jobs` processes. `first`:
+    only up to the depth of the first violation. A KeyboardInterrupt ends the search early, with
+    what is known by then.
 
     Raises UsageError for an unknown policy, and what compiling and verifying the files raises.
     """
@@ -48,14 +51,32 @@ def explore(
     plan = plan_of(scenario, annotated=kind.asks is not None)
     changing: frozenset[int] = frozenset()
     while True:
-        model = Model(plan, kind(), reductions, changing=changing)
-        search = Search(model, limit=scenario.bounds.states, first=first)
+        search = _search(plan, kind(), reductions, changing, scenario.bounds.states, first, jobs)
         try:
             search.run(progress)
         except Unstable:
-            changing = frozenset(model.changing)
+            changing = frozenset(search.model.changing)
             continue
-        return _Telling(scenario, plan, kind(), model, search).result()
+        alone = Model(plan, kind(), reductions, changing=changing)
+        return _Telling(scenario, plan, kind(), alone, search).result()
+
+
+def _search(
+    plan: Plan,
+    policy: Policy,
+    reductions: Reductions,
+    changing: frozenset[int],
+    limit: int | None,
+    first: bool,
+    jobs: int,
+) -> Search:
+    private = any(p.private for p in plan.programs.values())
+    if jobs <= 1 or private:
+        # Data sections have no name that all processes could agree on.
+        model = Model(plan, policy, reductions, changing=changing)
+        return Search(model, limit=limit, first=first)
+    model = Model(plan, policy, reductions, changing=changing, store=SharedStore())
+    return ShardedSearch(model, jobs, limit=limit, first=first)
 
 
 class _Telling:
@@ -160,7 +181,9 @@ def explore_all(
             told = None if progress is None else _numbered(progress, number)
             yield (
                 number,
-                explore(scenario, policy, reductions=reductions, first=first, progress=told),
+                explore(
+                    scenario, policy, reductions=reductions, first=first, jobs=jobs, progress=told
+                ),
             )
         return
     # The children inherit the tasks: specs are large, and pickling them would take long.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
+from bpfheap.btf import Struct
 from bpfheap.explore.cells import Cell, Frame, Lazy, Store
 from bpfheap.explore.plan import Plan
 from bpfheap.explore.world import World
@@ -18,7 +19,9 @@ from bpfheap.lifetime import Policy
 from bpfheap.machine.model import ModelMachine, Options
 from bpfheap.machine.model.frozen import (
     Freezer,
+    FrozenMap,
     MapConstants,
+    constants_of,
     freeze_allocator,
     freeze_map,
     home,
@@ -26,6 +29,7 @@ from bpfheap.machine.model.frozen import (
     thaw_map,
 )
 from bpfheap.machine.model.interp import Program
+from bpfheap.machine.model.layout import ObjectType, Types
 from bpfheap.machine.model.records import Allocator, Kind, Region, Status, Token
 from bpfheap.machine.model.state import State
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
@@ -58,9 +62,12 @@ class Ids:
         for name in dict.fromkeys(private):
             self.maps += self._reserve(Type.MAP, name, private.count(name) * bounds.loads)
         self.programs: tuple[int, ...] = ()
+        self._program_specs: dict[int, ProgramSpec] = {}
         for p in plan.programs.values():
             key = f"{p.spec.file}:{p.spec.name}"
-            self.programs += self._reserve(Type.PROGRAM, key, bounds.loads)
+            reserved = self._reserve(Type.PROGRAM, key, bounds.loads)
+            self.programs += reserved
+            self._program_specs.update(dict.fromkeys(reserved, p.spec))
         opens = times * len(plan.maps) + bounds.loads * len(plan.programs)
         for obj in plan.files:
             self._reserve(Type.BTF, obj.btf.file or "", opens)
@@ -81,6 +88,19 @@ class Ids:
                 found += range(first, min(following, default=self._next))
         return tuple(found)
 
+    def constants(self, plan: Plan) -> dict[int, MapConstants]:
+        """Of all maps that have a name for all."""
+        found = {}
+        for name, planned in plan.maps.items():
+            for number in range(plan.creates):
+                is_allocator = planned.spec.type == ALLOCATOR_NUMBER
+                allocator = self.of(None, name, number) if is_allocator else None
+                found[self.of(Type.MAP, name, number)] = constants_of(planned.spec, allocator)
+        return found
+
+    def program_spec(self, program: int) -> ProgramSpec:
+        return self._program_specs[program]
+
     def of(self, kind: Type | None, name: str, number: int) -> int:
         return self._first[kind, name] + number
 
@@ -99,8 +119,12 @@ class Lasting:
         self._specs: list[MapSpec] = []
         self._spec_numbers: dict[int, int] = {}
         self._demands: dict[int, list[int]] = {}
-        self._program_specs: dict[int, ProgramSpec] = {}
-        self.freezer = Freezer(self.live)
+        self.freezer = Freezer(self.live, self.object_type)
+        self.constants.update(self.ids.constants(plan))
+        # In this order in all processes.
+        for obj in plan.files:
+            for spec in obj.maps.values():
+                self.spec_number(spec)
 
     def spec_number(self, spec: MapSpec) -> int:
         number = self._spec_numbers.get(id(spec))
@@ -112,13 +136,38 @@ class Lasting:
     def spec(self, number: int) -> MapSpec:
         return self._specs[number]
 
-    def loaded(self, program: Program) -> None:
-        if program.spec is not None:
-            self._program_specs[program.id] = program.spec
+    def program(self, number: int, maps: tuple[int, ...], state: TrackedState) -> Program:
+        """A loaded program. Another process may have loaded it: then it is made here, too, in an
+        empty state with the same maps."""
+        found = self.programs.get((number, maps))
+        if found is None:
+            apart = TrackedState(Frame(state.frame.store, b""), self)
+            for m in maps:
+                region = region_id(Kind.MAP, m)
+                apart.maps[m] = thaw_map(apart, m, FrozenMap(), self.constants[m], region)
+            machine = ModelMachine.over(apart, {}, self.options)
+            spec = self.ids.program_spec(number)
+            names = dict.fromkeys(r.name for r in spec.refs.values())
+            by_name = {self.constants[m].spec.name: m for m in maps}
+            machine.program_load(number, spec, {n: by_name[n] for n in names if n in by_name})
+            found = self.programs[number, maps] = machine.loaded(number)
+        return found
+
+    def object_type(self, key: Hashable) -> ObjectType:
+        """A type of objects by what tells them apart, out of the files."""
+        assert isinstance(key, tuple)
+        for obj in self.plan.files:
+            types = Types(obj.btf)
+            for type_id, kind in enumerate(obj.btf):
+                if isinstance(kind, Struct) and (kind.name or "(anonymous)") == key[0]:
+                    found = types.object(type_id)
+                    if found is not None and found.key == key:
+                        return found
+        raise KeyError(key)
 
     def live(self, program: int, slot: int) -> int:
         """What a program may still read, from a slot on."""
-        spec = self._program_specs[program]
+        spec = self.ids.program_spec(program)
         found = self._demands.get(id(spec))
         if found is None:
             found = [d.live for d in demands(Steps(spec), spec)]
@@ -244,10 +293,13 @@ class TrackedState(State):
         ids = lasting.ids
         freezer = lasting.freezer
         self.programs: Lazy[int, Program] = Lazy(
-            frame, "code", ids.programs, lambda p, maps: lasting.programs[p, maps]
+            frame, "code", ids.programs, lambda p, maps: lasting.program(p, maps, self)
         )
         self.maps = Lazy(
-            frame, "content", ids.maps, lambda m, f: thaw_map(self, m, f, lasting.constants[m])
+            frame,
+            "content",
+            ids.maps,
+            lambda m, f: thaw_map(self, m, f, lasting.constants[m], region_id(Kind.MAP, m)),
         )
         self.allocators = Lazy(frame, "heap", lasting.allocators)
         self.executions = Lazy(
@@ -414,7 +466,6 @@ class Look:
             return tuple(known)
         maps = self.system.programs[program].maps
         self.lasting.programs.setdefault((program, maps), loaded)
-        self.lasting.loaded(loaded)
         return maps
 
 

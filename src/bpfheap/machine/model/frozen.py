@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeAlias
 
+from bpfheap.btf import KptrField
 from bpfheap.machine.model.interp import STACK_SIZE
-from bpfheap.machine.model.layout import ObjectType
+from bpfheap.machine.model.layout import ObjectType, owning
 from bpfheap.machine.model.records import (
     Allocator,
     Execution,
@@ -26,7 +27,7 @@ from bpfheap.machine.model.records import (
 )
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer, Value
-from bpfheap.platform.maps import MapType
+from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
 from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.liveness import FIRST_SLOT
@@ -129,10 +130,10 @@ class FrozenValue(NamedTuple):
 
 
 class FrozenMap(NamedTuple):
-    entries: tuple[tuple[bytes, tuple[int, ...]], ...]
-    inner: tuple[tuple[bytes, int], ...]
-    records: tuple[bytes, ...]
-    freeing: tuple[bytes, ...] | None
+    entries: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
+    inner: tuple[tuple[bytes, int], ...] = ()
+    records: tuple[bytes, ...] = ()
+    freeing: tuple[bytes, ...] | None = None
 
 
 class MapConstants(NamedTuple):
@@ -140,13 +141,22 @@ class MapConstants(NamedTuple):
 
     spec: MapSpec
     type: MapType
-    kptrs: tuple[object, ...]
+    kptrs: tuple[KptrField, ...]
     readonly: bool
     allocator: int | None
 
 
 def freeze_allocator(a: Allocator) -> Allocator:
     return a._replace(peak=0, failures=0)
+
+
+def constants_of(spec: MapSpec, allocator: int | None) -> MapConstants:
+    """`allocator` is the one that an allocator map names. Raises BtfError for kptr fields that
+    cannot be."""
+    row = BY_NUMBER[spec.type]
+    kptrs = owning(spec.btf, spec.value) if row.kptrs and spec.value else ()
+    readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
+    return MapConstants(spec, row, kptrs, readonly, allocator)
 
 
 def freeze_map(record: MapRecord) -> tuple[FrozenMap, MapConstants]:
@@ -159,19 +169,24 @@ def freeze_map(record: MapRecord) -> tuple[FrozenMap, MapConstants]:
     return frozen, constants
 
 
-def thaw_map(state: State, map_id: int, frozen: FrozenMap, constants: MapConstants) -> MapRecord:
+def thaw_map(
+    state: State, map_id: int, frozen: FrozenMap, constants: MapConstants, region: int
+) -> MapRecord:
+    """`region` is what map pointers point at."""
     return MapRecord(
-        map_id, constants.spec, constants.type, region_id(Kind.MAP, map_id),
-        constants.kptrs, constants.readonly, constants.allocator,  # type: ignore[arg-type]
-        state.token, dict(frozen.entries), dict(frozen.inner), frozen.records, frozen.freeing,
+        map_id, constants.spec, constants.type, region, constants.kptrs, constants.readonly,
+        constants.allocator, state.token, dict(frozen.entries), dict(frozen.inner),
+        frozen.records, frozen.freeing,
     )  # fmt: skip
 
 
 class Freezer:
-    """Freezes and thaws parts of states, and remembers the types of objects meanwhile."""
+    """Freezes and thaws parts of states, and remembers the types of objects meanwhile; `find` is
+    asked for those that were frozen elsewhere."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, find: Callable[[Hashable], ObjectType]) -> None:
         self._live = live
+        self._find = find
         self._types: dict[Hashable, ObjectType] = {}
 
     # -- objects
@@ -195,7 +210,9 @@ class Freezer:
         return self._object(state, region)
 
     def _thaw_object(self, state: State, frozen: FrozenObject) -> Region:
-        kind = self._types[frozen.type]
+        kind = self._types.get(frozen.type)
+        if kind is None:
+            kind = self._types[frozen.type] = self._find(frozen.type)
         data = frozen.data.ljust(kind.size, b"\0")
         region = state.add_region(
             Kind.OBJECT, f"{kind.name}#1", kind.size, data, kptrs=kind.kptrs, type=kind,
@@ -234,7 +251,7 @@ class Freezer:
         data = bytearray(frozen.data)
         region = Region(
             at, Kind.VALUE, frozen.name, data, constants.spec.value_size, state.token,
-            kptrs=constants.kptrs, readonly=constants.readonly,  # type: ignore[arg-type]
+            kptrs=constants.kptrs, readonly=constants.readonly,
             subject=map_id,
         )  # fmt: skip
         for offset, inner in frozen.slots:

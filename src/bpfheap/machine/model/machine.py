@@ -12,9 +12,10 @@ from bpfheap.machine.model import heap, lives
 from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import perform
 from bpfheap.machine.model.code import Links, make
+from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
 from bpfheap.machine.model.interp import Core, Program
 from bpfheap.machine.model.key import key_of, reachable
-from bpfheap.machine.model.layout import Types, owning
+from bpfheap.machine.model.layout import Types
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.maps.common import Values, check_definition, copies, map_error
@@ -32,7 +33,7 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.platform.calls import KFUNC_BY_NAME
-from bpfheap.platform.maps import BY_NUMBER, MapFlag, Shape
+from bpfheap.platform.maps import BY_NUMBER, Shape
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
@@ -164,9 +165,8 @@ class ModelMachine:
         check_definition(spec, row, self.options.cpus)
         state = self._state
         region = state.add_region(Kind.MAP, f"map {spec.name}", 0, subject=map_id)
-        kptrs = owning(spec.btf, spec.value) if row.kptrs and spec.value else ()
-        readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
-        record = MapRecord(map_id, spec, row, region.id, kptrs, readonly, allocator, state.token)
+        constants = constants_of(spec, allocator)
+        record = thaw_map(state, map_id, FrozenMap(), constants, region.id)
         record.inner = {slot.to_bytes(4, "little"): of for slot, of in inner.items()}
         state.maps[map_id] = record
         if spec.data is not None and row.shape is Shape.ARRAY:
@@ -283,6 +283,10 @@ class ModelMachine:
         self._programs[program] = Program(
             program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
         )
+
+    def loaded(self, program: int) -> Program:
+        """A loaded program, as it was made ready to run."""
+        return self._program(program)
 
     def program_free(self, program: int) -> None:
         freed = self._program(program)
