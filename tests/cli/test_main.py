@@ -30,7 +30,7 @@ def test_no_arguments_is_wrong_usage_and_shows_help(cli: Cli) -> None:
     assert "check" in result.out + result.err
 
 
-@pytest.mark.parametrize("command", ["check", "run", "policies"])
+@pytest.mark.parametrize("command", ["check", "run", "explore", "replay", "policies"])
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_help_shows_examples(cli: Cli, command: str, option: str) -> None:
     result = cli(command, option)
@@ -58,7 +58,7 @@ def test_wrong_usage(cli: Cli, args: list[str]) -> None:
 
 def test_what_does_not_exist_is_not_offered(cli: Cli) -> None:
     shown = cli("--help").out
-    for later in ("explore", "replay", "graph", "bench"):
+    for later in ("graph", "bench"):
         assert later not in shown
 
 
@@ -67,6 +67,7 @@ def test_what_does_not_exist_is_not_offered(cli: Cli) -> None:
     [
         ("bpfheap run x --policy l", ["live-count"]),
         ("bpfheap run x --machine ", list(bpfheap.machines())),
+        ("bpfheap explore x --policy live-count,g", ["live-count,global"]),
         ("bpfheap po", ["policies"]),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -65,7 +66,7 @@ def replay(
     text = _pick(_histories(trace), pick)
     history = Replay(text)
     if json:
-        steps = list(history.steps())
+        steps = list(_steps(history))
         print_json(_document(text, history, steps))
     else:
         by_key = not whole and all(map(_is_terminal, (sys.stdin, sys.stdout)))
@@ -128,6 +129,19 @@ def _pick(found: list[str], number: int | None) -> str:
     return found[number - 1]
 
 
+def _steps(history: Replay) -> Iterator[Step]:
+    """Play it. Raises UsageError, with the step's number, at one that is not possible."""
+    played = 0
+    try:
+        for step in history.steps():
+            played += 1
+            yield step
+    except UsageError as error:
+        raise UsageError(
+            f"step {played + 1}, {history.actions[played]}: {error.message}", hint=error.hint
+        ) from None
+
+
 def _document(text: str, history: Replay, steps: list[Step]) -> dict[str, Any]:
     found = history.violation
     return {
@@ -144,7 +158,7 @@ def _play(out: Console, history: Replay, *, by_key: bool) -> bool:
     """Whether it was played to its end, and not left before."""
     total = len(history.actions)
     say(out, plain(f"{history.policy} in {history.scenario.name}, {count(total, 'step')}"))
-    for number, step in enumerate(history.steps(), 1):
+    for number, step in enumerate(_steps(history), 1):
         for line in step_lines(number, step):
             say(out, plain(line))
         if by_key and number < total:
