@@ -36,6 +36,7 @@ class Store:
         self.values: list[list[Any]] = []
         self._numbers: list[dict[Any, int]] = []
         self.names: list[Cell] = []
+        self._names: dict[Hashable, int] = {}
 
     def cell(self, name: Cell) -> int:
         """The number of a cell, which is new if it was never asked for."""
@@ -48,6 +49,14 @@ class Store:
             self.values.append([None])
             self._numbers.append({None: 0})
         return number
+
+    def name(self, what: Hashable) -> int:
+        """A number for something that is no part of a state."""
+        return self._names.setdefault(what, len(self._names))
+
+    def named(self, number: int) -> Any:
+        """The inverse."""
+        return list(self._names)[number]
 
     def known(self, name: Cell) -> int | None:
         return self._cells.get(name)

@@ -105,8 +105,7 @@ class Model:
             else None
         )
         self._actors: list[Actor] = World(plan, self._look(b"").system).actors()
-        self._action_numbers: dict[Action, int] = {}
-        self._known_actions: list[Action] = []
+        self._actions: dict[int, Action] = {}
         #: Trees, by the number of an actor and of an action.
         self._enabled: dict[int, Any] = {}
         self._effects: dict[int, Any] = {}
@@ -128,13 +127,13 @@ class Model:
         """All actions that are possible, whatever the reductions say."""
         padded = self._padded(state)
         return [
-            self._known_actions[number]
+            self.action(number)
             for n, actor in enumerate(self._actors)
             for number in self._ask(padded, n, actor).actions
         ]
 
     def next_state(self, state: bytes, action: Action) -> Successor:
-        effect = self._effect(self._padded(state), self._number(action))
+        effect = self._effect(self._padded(state), self.store.name(action))
         return effect, self._after(state, effect)
 
     def properties(self, state: bytes) -> Violation | None:
@@ -205,7 +204,7 @@ class Model:
         cpus = list(range(self.plan.bounds.cpus))
         for action in actions:
             found.append(action if action.cpu is None else action._replace(cpu=cpus[action.cpu]))
-            effect = self._effect(self._padded(state), self._number(action))
+            effect = self._effect(self._padded(state), self.store.name(action))
             if effect.violation is not None:
                 break
             after = self._changed(state, effect)
@@ -228,17 +227,16 @@ class Model:
     def _ask(self, padded: bytes, number: int, actor: Actor) -> _Possible:
         """What an actor can do."""
         look = self._look(padded)
-        actions = [self._number(action) for action in look.world.enabled(actor)]
+        actions = [self.store.name(action) for action in look.world.enabled(actor)]
         found = _Possible(tuple(actions))
         self._learn(self._enabled, number, look, found)
         return found
 
-    def _number(self, action: Action) -> int:
-        number = self._action_numbers.get(action)
-        if number is None:
-            number = self._action_numbers[action] = len(self._known_actions)
-            self._known_actions.append(action)
-        return number
+    def action(self, number: int) -> Action:
+        found = self._actions.get(number)
+        if found is None:
+            found = self._actions[number] = self.store.named(number)
+        return found
 
     def _effect(self, padded: bytes, number: int) -> Effect:
         node = self._effects.get(number)
@@ -262,7 +260,7 @@ class Model:
 
     def _play(self, state: bytes, number: int) -> Effect:
         self.played += 1
-        action = self._known_actions[number]
+        action = self.action(number)
         effect = Effect(action)
         look = self._look(state)
         before = is_private(look, action, self.changing)

@@ -9,6 +9,7 @@ there are. What a byte of a state means is agreed upon in a log that all write t
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import signal
 import tempfile
@@ -16,8 +17,8 @@ import time
 import traceback
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
-from heapq import merge
+from collections.abc import Callable, Hashable, Iterator
+from itertools import chain, repeat
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,6 @@ from bpfheap.explore.cells import Cell, Store
 from bpfheap.explore.ledger import Ledger
 from bpfheap.explore.model import Model, Unstable
 from bpfheap.explore.search import Search, end, is_end
-from bpfheap.explore.world import Action
 
 #: A parent has fewer successors than that.
 _TURNS = 1 << 12
@@ -37,8 +37,8 @@ class Log:
     """A file to which all processes append what they name, in an order that all see."""
 
     def __init__(self, folder: Path, lock: Any) -> None:
-        self._path = folder / "log"
-        self._path.touch()
+        # Opened by each process for itself: an inherited file would share its position.
+        self._file = (folder / "log").open("a+b")
         self._lock = lock
         self._at = 0
 
@@ -51,21 +51,18 @@ class Log:
 
     def news(self) -> Iterator[Any]:
         """What was appended since the last call."""
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            while True:
-                try:
-                    item = pickle.load(file)
-                except EOFError:
-                    return
-                self._at = file.tell()
-                yield item
+        end = self._file.seek(0, os.SEEK_END)
+        self._file.seek(self._at)
+        while self._at < end:
+            item = pickle.load(self._file)
+            self._at = self._file.tell()
+            yield item
 
     def append(self, item: Any) -> None:
         """Only with the lock, and after all news were read."""
-        with self._path.open("ab") as file:
-            pickle.dump(item, file)
-            self._at = file.tell()
+        self._file.write(pickle.dumps(item))
+        self._file.flush()
+        self._at = self._file.tell()
 
 
 class SharedStore(Store):
@@ -94,23 +91,46 @@ class SharedStore(Store):
                 self.log.append((cell, value))
             return super().number(cell, value)
 
+    def name(self, what: Hashable) -> int:
+        if self.log is None or what in self._names:
+            return super().name(what)
+        with self.log:
+            self.catch_up()
+            if what not in self._names:
+                self.log.append((None, what))
+            return super().name(what)
+
     def catch_up(self) -> None:
         """Learn what others named."""
         if self.log is None:
             return
         for where, value in self.log.news():
-            if isinstance(where, Cell):
+            if where is None:
+                super().name(value)
+            elif isinstance(where, Cell):
                 super().cell(where)
             else:
                 super().number(where, value)
 
 
-class Found(NamedTuple):
-    """What a process has found at one depth: its new states by key (the parent's number and the
-    turn), with the actions that led there and the allocators retained in them."""
+class Batch(NamedTuple):
+    """States that were found, in the order of their keys: the parent's number and the turn."""
 
     keys: array[int]
-    actions: list[Action]
+    states: list[bytes]
+    actions: array[int]
+
+    @classmethod
+    def empty(cls) -> Batch:
+        return cls(array("Q"), [], array("H"))
+
+
+class Found(NamedTuple):
+    """What a process has found at one depth: its new states by key, with the numbers of the actions
+    that led there and the allocators retained in them."""
+
+    keys: array[int]
+    actions: array[int]
     retained: bytes
     transitions: int
     size: int
@@ -131,7 +151,9 @@ class Shard:
         self._visited: set[bytes] = set()
         self._frontier: list[tuple[bytes, int]] = []
         self._new: list[bytes] = []
-        self._own: list[tuple[int, bytes, Action]] = []
+        self._own = Batch.empty()
+        #: What was sent at this depth and the one before: most states are found more than once.
+        self._sent: tuple[set[bytes], set[bytes]] = (set(), set())
         self._seen = Ledger()
         self._transitions = 0
         (start,) = model.init_states()
@@ -144,24 +166,31 @@ class Shard:
         self._store.catch_up()
         self._model.forget_if_void()
         self._seen, self._transitions = Ledger(), 0
-        sent: list[list[tuple[int, bytes, Action]]] = [[] for _ in range(self._shards)]
+        sent = [Batch.empty() for _ in range(self._shards)]
         visited, successors = self._visited, self._model.successors
+        before, now = self._sent = (self._sent[1], set())
+        number_of = self._store.name
+        shards, checksum = self._shards, zlib.crc32
         for state, number in self._frontier:
             found = successors(state)
             for turn, (effect, after) in enumerate(found):
                 if effect.telling:
                     self._seen.tell(effect, number, turn)
-                if after is not None and after not in visited:
-                    owner = self._owner(after)
-                    sent[owner].append((number * _TURNS + turn, after, effect.action))
+                if after is None or after in visited or after in now or after in before:
+                    continue
+                now.add(after)
+                batch = sent[checksum(after) % shards]
+                batch.keys.append(number * _TURNS + turn)
+                batch.states.append(after)
+                batch.actions.append(number_of(effect.action))
             self._transitions += len(found)
             if is_end(state, found):
                 end(self._model, self._seen, state, number)
         self._own = sent[self._number]
-        for other, items in enumerate(sent):
+        for other, batch in enumerate(sent):
             if other != self._number:
                 path = self._folder / f"{depth}-{self._number}-{other}"
-                path.write_bytes(pickle.dumps(items, pickle.HIGHEST_PROTOCOL))
+                path.write_bytes(pickle.dumps(tuple(batch), pickle.HIGHEST_PROTOCOL))
 
     def collect(self, depth: int) -> Found:
         """Take what others laid out, in the order in which a single search would find it."""
@@ -170,17 +199,19 @@ class Shard:
         for other in range(self._shards):
             if other != self._number:
                 path = self._folder / f"{depth}-{other}-{self._number}"
-                parts.append(pickle.loads(path.read_bytes()))
+                parts.append(Batch(*pickle.loads(path.read_bytes())))
                 path.unlink()
-        keys, actions, retained, size = array("Q"), list[Action](), bytearray(), 0
+        keys, actions, retained, size = array("Q"), array("H"), bytearray(), 0
         self._new = []
-        for key, state, action in merge(*parts, key=lambda item: item[0]):
-            if state not in self._visited:
-                self._visited.add(state)
+        visited, count = self._visited, self._model.retained
+        # Each part is in order already, which sorting makes use of.
+        for key, state, action in sorted(chain(*(zip(*part, strict=True) for part in parts))):
+            if state not in visited:
+                visited.add(state)
                 self._new.append(state)
                 keys.append(key)
                 actions.append(action)
-                retained.append(min(self._model.retained(state), 255))
+                retained.append(min(count(state), 255))
                 size += len(state)
         return Found(keys, actions, bytes(retained), self._transitions, size, self._seen)
 
@@ -219,6 +250,7 @@ class ShardedSearch(Search):
         super().__init__(model, limit=limit, first=first)
         self._jobs = jobs
         self._waiting = 1
+        assert isinstance(model.store, SharedStore)
 
     def _ahead(self) -> int:
         return self._waiting
@@ -228,6 +260,8 @@ class ShardedSearch(Search):
         lock = context.Lock()
         with tempfile.TemporaryDirectory(prefix="bpfheap-") as name:
             folder = Path(name)
+            assert isinstance(self.model.store, SharedStore)
+            self.model.store.log = Log(folder, lock)
             pipes: list[Connection] = []
             children = []
             for number in range(self._jobs):
@@ -263,17 +297,20 @@ class ShardedSearch(Search):
 
     def _enter(self, found: list[Found]) -> list[array[int]]:
         """Number the new states in the order of their keys."""
+        assert isinstance(self.model.store, SharedStore)
+        self.model.store.catch_up()
         numbers = [array("I") for _ in found]
         first = len(self.trail)
         parts = [
-            [(key, shard, n) for n, key in enumerate(part.keys)] for shard, part in enumerate(found)
+            zip(part.keys, repeat(shard), part.actions, part.retained, strict=False)
+            for shard, part in enumerate(found)
         ]
-        for key, shard, n in merge(*parts):
-            part = found[shard]
+        action_of, trail, retained = self.model.action, self.trail, self.retained
+        for at, (key, shard, action, idle) in enumerate(sorted(chain(*parts)), first):
             parent = key // _TURNS
-            numbers[shard].append(len(self.trail))
-            self.trail.add(parent, part.actions[n])
-            self.retained.add(part.retained[n], parent)
+            numbers[shard].append(at)
+            trail.add(parent, action_of(action))
+            retained.add(idle, parent)
         for part in found:
             self.transitions += part.transitions
             self._bytes += part.size
