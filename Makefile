@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test lint types clean
+.PHONY: setup demo test lint types docs/policies.md clean
 
 setup: $(STAMP)
 
@@ -38,6 +38,10 @@ lint: setup
 
 types: setup
 	@$(BIN)/mypy
+
+# Explores every scenario of examples/ under every policy; takes minutes.
+docs/policies.md: setup
+	@$(BIN)/python tools/policies_page.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -33,29 +34,39 @@ def loosely(line: str) -> str:
     return re.sub(r"\d+", "N", " ".join(line.split()))
 
 
-def commands() -> list[tuple[str, list[str]]]:
-    """Every `$ bpfheap ...` of the README, with the lines it is shown to print."""
-    found: list[tuple[str, list[str]]] = []
-    for line in itertools.chain(*(block.splitlines() for block in blocks("console"))):
-        if line.startswith("$ "):
-            found.append((line.removeprefix("$ "), []))
+class Command(NamedTuple):
+    """A `$ bpfheap ...` of the README, the lines it is shown to print, and its exit code, which is
+    0 unless `echo $?` below it says otherwise."""
+
+    text: str
+    shown: list[str]
+    code: int = 0
+
+
+def commands() -> list[Command]:
+    found: list[Command] = []
+    lines = itertools.chain(*(block.splitlines() for block in blocks("console")))
+    for line in lines:
+        if line == "$ echo $?":
+            found[-1] = found[-1]._replace(code=int(next(lines)))
+        elif line.startswith("$ "):
+            found.append(Command(line.removeprefix("$ "), []))
         else:
-            found[-1][1].append(line)
+            found[-1].shown.append(line)
     return found
 
 
-@pytest.mark.parametrize(("command", "shown"), commands(), ids=[c for c, _ in commands()])
+@pytest.mark.parametrize("command", commands(), ids=[command.text for command in commands()])
 def test_commands(
-    command: str,
-    shown: list[str],
+    command: Command,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(ROOT)
-    program, *args = shlex.split(command)
+    program, *args = shlex.split(command.text)
     assert program == "bpfheap"
-    assert main(args) == 0
-    assert in_order(shown, capsys.readouterr().out) == []
+    assert main(args) == command.code
+    assert in_order(command.shown, capsys.readouterr().out) == []
 
 
 def test_the_two_commands_exist() -> None:

@@ -58,11 +58,11 @@ def test_a_violation_is_told_step_by_step(cli: Cli, fake: FakeSearch) -> None:
         "the object's life:",
         "  1. foo#1 was allocated",
         "  2. foo#1 was freed",
-        "replay: bpfheap-1 short",
+        "play it again: bpfheap replay 'bpfheap-1 short'",
         "also leak: foo#2 is left",
-        "    after 5 steps; replay: bpfheap-1 long",
+        "    after 5 steps: bpfheap replay 'bpfheap-1 long'",
         "stuck-field: m.ptr is stuck",
-        "    after 1 step; replay: bpfheap-1 stuck",
+        "    after 1 step: bpfheap replay 'bpfheap-1 stuck'",
         "second was never let in",
         "retention: 2 allocators at a time outlive their last object, for up to 4 steps, "
         "and 128 bytes with them",
@@ -89,7 +89,7 @@ def test_several_policies_are_a_table(cli: Cli, fake: FakeSearch) -> None:
     assert "no: first, 4 steps (use-after-free)" in result.out
     lines = result.out.splitlines()
     at = lines.index("used-allocators in first: use-after-free after 4 steps: foo#1 is gone")
-    assert lines[at + 1] == "    bpfheap-1 short"
+    assert lines[at + 1] == "    bpfheap replay 'bpfheap-1 short'"
 
 
 def test_all_policies(cli: Cli, fake: FakeSearch) -> None:

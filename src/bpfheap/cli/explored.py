@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from bpfheap.cli.histories import count, life_lines, step_lines
+from bpfheap.cli.histories import count, life_lines, replay_command, step_lines
 from bpfheap.cli.output import plain, say
 from bpfheap.explore import Breach, Finding, Result, VerdictKind
 from bpfheap.explore.matrix import COLUMNS, Matrix
@@ -54,11 +54,11 @@ def _print_history(out: Console, breach: Breach) -> None:
             say(out, plain(line))
     for line in life_lines(breach.history.life):
         say(out, plain(line))
-    say(out, plain(f"replay: {breach.history.replay}"))
+    say(out, plain(f"play it again: {replay_command(breach.history.replay)}"))
 
 
 def _print_replay(out: Console, found: Breach | Finding) -> None:
-    say(out, plain(f"    after {_steps(found)}; replay: {found.history.replay}"))
+    say(out, plain(f"    after {_steps(found)}: {replay_command(found.history.replay)}"))
 
 
 def _steps(found: Breach | Finding) -> str:
@@ -91,7 +91,7 @@ def print_table(out: Console, matrix: Matrix, results: Sequence[Result]) -> None
     for result in results:
         for breach in result.breaches:
             say(out, plain(_headline(result, breach.kind, breach, breach.message), "red"))
-            say(out, plain(f"    {breach.history.replay}"))
+            say(out, plain(f"    {replay_command(breach.history.replay)}"))
     seconds = sum(result.seconds for result in results)
     states = sum(result.states for result in results)
     say(out, plain(f"{count(states, 'state')} in {seconds:.1f} s of search"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePath
 
 from bpfheap.explore import Step
@@ -29,6 +30,11 @@ def _place(step: Step) -> str:
 def life_lines(life: tuple[str, ...]) -> list[str]:
     """The life of the object that a violation is about; nothing if it is not known."""
     return ["the object's life:", *numbered(life)] if life else []
+
+
+def replay_command(trace: str) -> str:
+    """What to type in a shell to play a history again."""
+    return f"bpfheap replay {shlex.quote(trace)}"
 
 
 def count(number: int, what: str) -> str:
