@@ -12,6 +12,7 @@ import typer
 
 import bpfheap
 from bpfheap.cli.explored import print_result, print_table, trace_lines
+from bpfheap.cli.histories import count
 from bpfheap.cli.inputs import Files
 from bpfheap.cli.live import LiveLines
 from bpfheap.cli.output import console, plain, print_json, say
@@ -85,7 +86,7 @@ def explore(
         typer.Option(
             min=1,
             metavar="N",
-            help="Searches at a time; the results do not depend on it. One per CPU if not given.",
+            help="Processes that search, one per CPU if not given. Results do not depend on it.",
             rich_help_panel=_SEARCH,
             show_default=False,
         ),
@@ -171,7 +172,11 @@ def explore(
         print(_matrix(scenarios, results).markdown(), end="")
     else:
         _print(scenarios, results, as_table=len(names) > 1)
-    code = _exit_code(results, complete=len(results) == len(search.tasks))
+    complete = len(results) == len(search.tasks)
+    if not complete:
+        told = f"interrupted: {len(results)} of {count(len(search.tasks), 'search', 'es')} told"
+        say(console(stderr=True), plain(told, "yellow"))
+    code = _exit_code(results, complete=complete)
     if code:
         raise typer.Exit(code)
 
@@ -221,13 +226,12 @@ class _Search:
     def run(self) -> list[Result]:
         """The results, in the order of the tasks; fewer of them after a Ctrl-C."""
         labels = [f"{policy} in {scenario.name}" for scenario, policy in self.tasks]
-        jobs = min(self.jobs, len(self.tasks))
         results: list[Result] = []
-        with LiveLines(labels, jobs) as live:
+        with LiveLines(labels, self.jobs) as live:
             try:
                 for number, result in explore_all(
                     self.tasks,
-                    jobs=jobs,
+                    jobs=self.jobs,
                     reductions=self.reductions,
                     first=self.first,
                     progress=live.progress,
@@ -293,9 +297,7 @@ def _document(
 
 def _print(scenarios: Sequence[Scenario], results: Sequence[Result], *, as_table: bool) -> None:
     out = console()
-    if not results:
-        say(out, plain("interrupted before anything was known", "yellow"))
-    elif as_table:
+    if as_table:
         print_table(out, _matrix(scenarios, results), results)
     else:
         for number, result in enumerate(results):

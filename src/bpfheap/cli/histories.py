@@ -37,6 +37,6 @@ def replay_command(trace: str) -> str:
     return f"bpfheap replay {shlex.quote(trace)}"
 
 
-def count(number: int, what: str) -> str:
-    """`1 step`, `1,234 steps`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def count(number: int, what: str, plural: str = "s") -> str:
+    """`1 step`, `1,234 steps`, `2 searches`."""
+    return f"{number:,} {what}{'' if number == 1 else plural}"
