@@ -157,7 +157,8 @@ def _document(text: str, history: Replay, steps: list[Step]) -> dict[str, Any]:
 def _play(out: Console, history: Replay, *, by_key: bool) -> bool:
     """Whether it was played to its end, and not left before."""
     total = len(history.actions)
-    say(out, plain(f"{history.policy} in {history.scenario.name}, {count(total, 'step')}"))
+    keys = " (any key: the next one, a: all that are left, q: quit)" if by_key else ""
+    say(out, plain(f"{history.policy} in {history.scenario.name}, {count(total, 'step')}{keys}"))
     for number, step in enumerate(_steps(history), 1):
         for line in step_lines(number, step):
             say(out, plain(line))
