@@ -208,6 +208,7 @@ def test_an_interrupted_search_is_the_last(cli: Cli, fake: FakeSearch) -> None:
         ([FIRST, "--json", "--markdown"], "exclude each other"),
         ([FIRST, "--runs", "0"], "--runs"),
         ([FIRST, "--jobs", "0"], "--jobs"),
+        ([FIRST, "--cpus", "1000000"], "the bound cpus is a number from 1 to 16, not 1000000"),
         ([FIRST, "--trace", "/nowhere/at/all"], "cannot be written: No such file"),
         (["nowhere.bpf.c"], "nowhere.bpf.c: cannot be opened"),
         ([], "Missing argument"),

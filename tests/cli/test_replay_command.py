@@ -108,7 +108,13 @@ def test_stdin(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         (CLEAN.replace("first.bpf.c", "last.bpf.c"), "last.bpf.c: cannot be opened"),
         (CLEAN.replace("runs=1", "runs=many"), "is no bound"),
         (CLEAN.replace("runs=1", "rums=1"), "is no bound"),
+        (CLEAN.replace("cpus=1", "cpus=-"), "is no bound"),
+        (CLEAN.replace("cpus=1", "cpus=0"), "the bound cpus is a number from 1"),
+        (CLEAN.replace("cpus=1", "cpus=1000000"), "the bound cpus is a number from 1 to 16"),
+        (CLEAN.replace("runs=1", f"runs={'9' * 5000}"), "is no bound"),
         (f"{HEAD} | dance", "dance"),
+        (f"{HEAD} | step cpu{'9' * 5000}", "names no CPU"),
+        (f"{HEAD} | step cpux", "names no CPU"),
     ],
 )
 def test_what_is_no_trace(cli: Cli, trace: str, message: str) -> None:
@@ -127,11 +133,16 @@ def test_a_file_without_a_trace(cli: Cli, tmp_path: Path, content: bytes) -> Non
     assert "no replay string" in result.err
 
 
-def test_an_action_that_is_not_possible(cli: Cli) -> None:
-    result = cli("replay", f"{HEAD} | create ma; load first")
+@pytest.mark.parametrize(
+    "action",
+    ["load first", "load last", "step cpu0", "step cpu9", "run first", "run first cpu1", "walk",
+     "walk ma", "insert 0", "delete -1", "insert x", "close", "unpin ma", "unload first"],
+)  # fmt: skip
+def test_an_action_that_is_not_possible(cli: Cli, action: str) -> None:
+    result = cli("replay", f"{HEAD} | create ma; {action}")
     assert result.code == 2
     assert "  1. create ma: allocator ma was created" in result.out
-    assert result.err.startswith("step 2, load first: ")
+    assert result.err.startswith(f"step 2, {action}: ")
 
 
 @pytest.mark.parametrize(

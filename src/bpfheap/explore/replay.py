@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bpfheap.errors import BpfheapError, UsageError, Violation
@@ -19,6 +19,8 @@ from bpfheap.runtime.system import System
 from bpfheap.spec import SourceLine
 
 _MARK = "bpfheap-1"
+#: Longer numbers are no bound of anything, and Python reads the longest not at all.
+_DIGITS = 9
 _OF_PLANS = ("runs", "cpus", "loads", "creates", "objects", "nmi")
 
 
@@ -143,8 +145,11 @@ class Replay:
             )
         self.policy = words[1]
         policy = policy_named(self.policy)
-        scenario = read_scenario([Path(word) for word in words[3:]])
-        self.scenario = replace(scenario, bounds=_bounds(words[2], scenario.bounds))
+        bounds = _bounds(words[2])
+        scenario = read_scenario([Path(word) for word in words[3:]], **bounds)
+        # What the folder says of objects does not count, even where there is no limit.
+        limited = replace(scenario.bounds, objects=bounds.get("objects"))
+        self.scenario = replace(scenario, bounds=limited)
         self._actions = [parse_action(text) for text in tail.split(";") if text.strip()]
         self.actions = tuple(map(str, self._actions))
         self._plan = plan_of(self.scenario, annotated=policy.asks is not None)
@@ -161,15 +166,16 @@ class Replay:
         self.violation = player.end()
 
 
-def _bounds(text: str, known: Bounds) -> Bounds:
-    given: dict[str, int | None] = {}
+def _bounds(text: str) -> dict[str, int | bool | None]:
+    given: dict[str, int | bool | None] = {}
     for item in text.split(","):
         name, _, value = item.partition("=")
-        if name not in _OF_PLANS or not (value == "-" or value.isdecimal()):
+        absent = value == "-" and name == "objects"
+        number = value.isdecimal() and len(value) <= _DIGITS
+        if name not in _OF_PLANS or not (absent or number):
             raise UsageError(f"{item!r} in the replay string is no bound")
-        given[name] = None if value == "-" else int(value)
-    kinds = {f.name: f.type for f in fields(Bounds)}
-    return replace(known, **{n: bool(v) if kinds[n] == "bool" else v for n, v in given.items()})  # type: ignore[arg-type]
+        given[name] = None if absent else bool(int(value)) if name == "nmi" else int(value)
+    return given
 
 
 def history_of(

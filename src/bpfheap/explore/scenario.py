@@ -15,6 +15,8 @@ from bpfheap.sources import expand
 from bpfheap.spec import ObjectSpec
 
 _FILE = "scenario.toml"
+#: Each more multiplies the states; with this many nothing would ever end.
+_MOST = {"cpus": 16}
 #: Defined where a scheme asks programs to say more than they do.
 _ANNOTATED = "-DBPFHEAP_ANNOTATED"
 
@@ -135,8 +137,10 @@ def _bounds(known: Bounds, given: Mapping[str, Any], path: Path | None) -> Bound
             raise UsageError(f"there is no bound {name!r}", file=file, hint=hint)
         flag = name == "nmi"
         fits = isinstance(value, bool) if flag else type(value) is int and value >= 1
-        if not fits:
+        most = _MOST.get(name)
+        if not fits or (most is not None and value > most):
             what = "true or false" if flag else "a number from 1"
+            what += "" if most is None else f" to {most}"
             raise UsageError(f"the bound {name} is {what}, not {value!r}", file=file)
     return replace(known, **given)
 

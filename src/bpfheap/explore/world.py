@@ -34,6 +34,10 @@ class Action(NamedTuple):
         return " ".join(words)
 
 
+#: Longer numbers name nothing that there is, and Python reads the longest not at all.
+_DIGITS = 9
+
+
 def parse_action(text: str) -> Action:
     """The inverse of str(action). Raises UsageError for anything else."""
     words = text.split()
@@ -46,7 +50,7 @@ def parse_action(text: str) -> Action:
     cpu = None
     if words and verb in ("run", "step") and words[-1].startswith("cpu"):
         number = words.pop()[len("cpu") :]
-        if not number.isdecimal():
+        if not number.isdecimal() or len(number) > _DIGITS:
             raise UsageError(f"{text!r} names no CPU")
         cpu = int(number)
     return Action(verb, " ".join(words), cpu, nmi)
@@ -316,7 +320,8 @@ class World:
     def _change(self, action: Action, *, insert: bool) -> None:
         actor = Actor("insert", action.subject)
         user: InsertUser = self.users.get(actor, _NO_INSERT)
-        plan = self.plan.inserts[int(action.subject)]
+        by_number = {str(n): insert for n, insert in enumerate(self.plan.inserts)}
+        plan = by_number[action.subject]
         outer = self._open(self.users[Actor("map", plan.outer)].fd, action)
         try:
             if insert:
