@@ -52,8 +52,10 @@ def is_private(look: Look, action: Action, changing: set[int]) -> Judge | None:
     cells that it changed."""
     if action.verb == "create":
         user: MapUser | None = look.users.get(Actor("map", action.subject))
-        # Whatever comes before, the first creation of a map can come before that, too.
-        return (lambda _: True) if user is None else None
+        # Whatever comes before, the first creation of a map can come before that, too; unless the
+        # policy has a look.
+        unseen = type(look.lasting.policy).map_created is Policy.map_created
+        return (lambda _: True) if user is None and unseen else None
     if action.verb != "step":
         return None
     running = look.users[Actor("cpu", str(action.cpu))]

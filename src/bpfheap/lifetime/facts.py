@@ -38,6 +38,17 @@ class FieldFact(NamedTuple):
     allocator: str | None = None
 
 
+class MapFacts(NamedTuple):
+    """A map that was created, with the kptr fields of its values. `allocator` is the one that it
+    names if it is an allocator map, `kptr_allocator` the one that its definition asks for."""
+
+    map: int
+    name: str
+    fields: tuple[FieldFact, ...] = ()
+    allocator: int | None = None
+    kptr_allocator: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LoadFacts:
     """A program about to be loaded. `maps` are all maps its code refers to, `allocators` those

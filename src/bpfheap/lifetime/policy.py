@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from bpfheap.lifetime.facts import FieldId, LoadFacts, ObjectEvent, Refusal, View
+from bpfheap.lifetime.facts import FieldId, LoadFacts, MapFacts, ObjectEvent, Refusal, View
 
 
 def references_of(maps: Iterable[int], view: View) -> tuple[str, ...]:
@@ -66,6 +66,14 @@ class Policy:
     def walk_ended(self, program: int, view: View) -> Self:
         """All elements of all maps that `walks` gave were read. The program's references to its
         maps are dropped after that."""
+        return self
+
+    def map_created(self, facts: MapFacts, view: View) -> Self:
+        """A map was created."""
+        return self
+
+    def inner_inserted(self, outer: int, inner: int, view: View) -> Self:
+        """User space put a map into a map of maps."""
         return self
 
     def map_freed(self, map_id: int, view: View) -> Self:

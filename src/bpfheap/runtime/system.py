@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from bpfheap.btf import Btf, KptrField, Struct, incomplete, kptr_fields, why_different
 from bpfheap.errors import LoadRefused, UsageError, Violation
-from bpfheap.lifetime import FieldFact, FieldId, FlowFact, LoadFacts, Policy
+from bpfheap.lifetime import FieldFact, FieldId, FlowFact, LoadFacts, MapFacts, Policy
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done, Machine, Stop
@@ -144,6 +144,12 @@ class System:
         for inner_id in inner.values():
             self._map_refs(inner_id, +1)
         self._note(f"{spec.name} was created")
+        fields = tuple(
+            FieldFact(FieldId(Holder.MAP, map_id, k.path), *_said(spec.btf, k))
+            for k in self._kptrs(map_id)
+        )
+        facts = MapFacts(map_id, spec.name, fields, allocator, kptr_allocator)
+        self.policy = self.policy.map_created(facts, self)
         return self._open(Handle(Type.MAP, map_id))
 
     def map_open(self, map_id: int) -> int:
@@ -190,6 +196,7 @@ class System:
         self.machine.map_update(obj.id, key, inner.id.to_bytes(4, "little"), flags)
         self._map_refs(inner.id, +1)
         self._note(f"{inner.name} went into {obj.name}")
+        self.policy = self.policy.inner_inserted(obj.id, inner.id, self)
         self._drop_inner(obj, old)
 
     def map_delete(self, fd: int, key: bytes) -> None:
@@ -343,7 +350,9 @@ class System:
             return done
         if at.todo:
             (map_id, key), *rest = at.todo
-            self._read(handle.id, map_id, key)
+            # Nobody but the program's own maps waits for the walk.
+            if map_id in self.maps:
+                self._read(handle.id, map_id, key)
             after = at._replace(todo=tuple(rest))
             self.walks = tuple(after if w is at else w for w in self.walks)
             return False
@@ -532,6 +541,9 @@ class System:
         hint = None
         if template is not None:
             why = why_other_map(template, inner, strict=self.strict_identity)
+            if why is None and template.kptr_allocator != inner.kptr_allocator:
+                named = template.kptr_allocator or "none"
+                why = f"its kptr_allocator is {inner.kptr_allocator or 'none'}, not {named}"
             # Programs may meet in the inner map that share neither the outer map nor its name.
             declared = declared_only(outer) or declared_only(inner)
             if why is None and declared is not None:
@@ -576,8 +588,7 @@ class System:
                 btf, type_id = definition.btf, definition.value
         for kptr in kptr_fields(btf, type_id) if type_id else ():
             if kptr.path == field.path:
-                tags = (t.removeprefix(_TAG) for t in kptr.tags if t.startswith(_TAG))
-                return FieldFact(field, getattr(btf[kptr.target], "name", ""), next(tags, None))
+                return FieldFact(field, *_said(btf, kptr))
         return FieldFact(field, "")
 
     def _bind(self, flow: Flow, used: Mapping[str, int]) -> FlowFact:
@@ -596,6 +607,12 @@ class System:
 
 #: What the header's __from puts before the name of an allocator map.
 _TAG = "allocator:"
+
+
+def _said(btf: Btf, field: KptrField) -> tuple[str, str | None]:
+    """The name of the struct that a field points at, and that of the allocator map in its tag."""
+    tags = (tag.removeprefix(_TAG) for tag in field.tags if tag.startswith(_TAG))
+    return getattr(btf[field.target], "name", ""), next(tags, None)
 
 
 def _fields_of(flows: tuple[FlowFact, ...]) -> dict[FieldId, None]:
