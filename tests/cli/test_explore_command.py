@@ -192,14 +192,6 @@ def test_an_interrupt_at_the_very_beginning(cli: Cli, fake: FakeSearch) -> None:
     assert result.err == "interrupted: 0 of 1 search told\n"
 
 
-def test_an_interrupted_search_is_the_last(cli: Cli, fake: FakeSearch) -> None:
-    """It ended at no bound, so it was the user who ended it."""
-    fake.results = (BOUNDED, CLEAN)
-    result = cli("explore", FIRST, "--policy", "live-count,global", "--json")
-    assert result.code == 3
-    assert len(result.json["results"]) == 1
-
-
 @pytest.mark.parametrize(
     ("args", "message"),
     [

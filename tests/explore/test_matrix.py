@@ -83,7 +83,7 @@ QUIET = replace(CLEAN, scenario="quiet")
         ([CLEAN], "yes"),
         ([CLEAN, broken(INNER, 7)], "no: inner, 7 steps (use-after-free)"),
         ([broken(CLEAN, 9), broken(INNER, 7)], "no: inner, 7 steps (use-after-free), and 1 more"),
-        ([CLEAN, bounded(INNER)], "open: bound reached in inner"),
+        ([CLEAN, bounded(INNER)], "open: not finished in inner"),
         ([bounded(CLEAN), broken(INNER, 1)], "no: inner, 1 step (use-after-free)"),
         # Where nothing was ever stored, nothing was proved.
         ([replace(CLEAN, loads=REFUSED)], "vacuous: refused"),

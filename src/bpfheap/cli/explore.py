@@ -238,18 +238,10 @@ class _Search:
                 ):
                     results.append(result)
                     live.done(number)
-                    if self._was_interrupted(number, result):
-                        break
             except KeyboardInterrupt:
                 # What has come to its end is still worth a report.
                 pass
         return results
-
-    def _was_interrupted(self, number: int, result: Result) -> bool:
-        """A search that ended for no other reason: those after it are not wanted either."""
-        limit = self.tasks[number][0].bounds.states
-        bounded = limit is not None and result.states >= limit
-        return not (result.finished or bounded or (self.first and result.breaches))
 
 
 def _exit_code(results: Sequence[Result], *, complete: bool) -> int:

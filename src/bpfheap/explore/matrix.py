@@ -119,7 +119,7 @@ def _sound_cell(row: Row) -> str:
         also = f", and {more} more" if more else ""
         return f"no: {found.scenario}, {_count(found.steps, 'step')} ({found.breach.kind}){also}"
     if row.sound == "open":
-        return f"open: bound reached in {_listed(row.open)}"
+        return f"open: not finished in {_listed(row.open)}"
     if row.sound == "vacuous":
         return "vacuous: refused"
     return f"yes (vacuous in {_listed(row.vacuous)})" if row.vacuous else "yes"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bpfheap.explore.ledger import Seen, Wrong
 from bpfheap.explore.model import Model, Unstable
@@ -175,16 +176,17 @@ def explore_all(
     progress: Callable[[int, Progress], None] | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Explore several scenarios and policies, `jobs` at a time, and give the results in the order
-    of the tasks, with their numbers. The results are the same with any number of jobs."""
+    of the tasks, with their numbers. The results are the same with any number of jobs. After a
+    KeyboardInterrupt only the searches that had begun give one, with what is known by then."""
     if jobs <= 1 or len(tasks) <= 1:
         for number, (scenario, policy) in enumerate(tasks):
             told = None if progress is None else _numbered(progress, number)
-            yield (
-                number,
-                explore(
-                    scenario, policy, reductions=reductions, first=first, jobs=jobs, progress=told
-                ),
+            result = explore(
+                scenario, policy, reductions=reductions, first=first, jobs=jobs, progress=told
             )
+            yield number, result
+            if _was_interrupted(result, scenario.bounds.states, first):
+                return
         return
     # The children inherit the tasks: specs are large, and pickling them would take long.
     context = multiprocessing.get_context("fork")
@@ -192,38 +194,70 @@ def explore_all(
         # Compile once, here.
         _ = scenario.annotated if policy_named(policy).asks else scenario.objects
     queue: Any = context.Queue()
-    with context.Pool(jobs, _child, (tasks, reductions, first, queue)) as pool:
+    stop = context.Event()
+    with context.Pool(jobs, _child, (_Inherited(tasks, reductions, first, queue, stop),)) as pool:
         waiting = [pool.apply_async(_explore_task, (n,)) for n in range(len(tasks))]
-        for number, result in enumerate(waiting):
-            while not result.ready():
-                result.wait(0.1)
-                while not queue.empty():
-                    at, seen = queue.get()
-                    if progress is not None:
-                        progress(at, seen)
-            yield number, result.get()
+        for number, pending in enumerate(waiting):
+            while not pending.ready():
+                try:
+                    _report(queue, progress)
+                    pending.wait(0.1)
+                except KeyboardInterrupt:
+                    stop.set()
+            found = pending.get()
+            if found is not None:
+                yield number, found
 
 
 def _numbered(progress: Callable[[int, Progress], None], number: int) -> Callable[[Progress], None]:
     return lambda seen: progress(number, seen)
 
 
-_inherited: tuple[Sequence[Task], Reductions, bool, Any] | None = None
+def _was_interrupted(result: Result, limit: int | None, first: bool) -> bool:
+    """Whether a search ended for no other reason."""
+    bounded = limit is not None and result.states >= limit
+    return not (result.finished or bounded or (first and result.breaches))
 
 
-def _child(tasks: Sequence[Task], reductions: Reductions, first: bool, queue: Any) -> None:
+def _report(queue: Any, progress: Callable[[int, Progress], None] | None) -> None:
+    """Hand on what the children told since the last time."""
+    while not queue.empty():
+        number, seen = queue.get()
+        if progress is not None:
+            progress(number, seen)
+
+
+class _Inherited(NamedTuple):
+    """What a child has of its parent. `stop` is set when nobody wants to wait any more."""
+
+    tasks: Sequence[Task]
+    reductions: Reductions
+    first: bool
+    queue: Any
+    stop: Any
+
+
+_inherited: _Inherited | None = None
+
+
+def _child(inherited: _Inherited) -> None:
     global _inherited
-    _inherited = (tasks, reductions, first, queue)
+    _inherited = inherited
+    # A terminal sends it to all processes, but it is the parent that decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _explore_task(number: int) -> Result:
+def _explore_task(number: int) -> Result | None:
+    """None if it is too late to begin."""
     assert _inherited is not None
-    tasks, reductions, first, queue = _inherited
+    tasks, reductions, first, queue, stop = _inherited
+
+    def progress(seen: Progress) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        queue.put((number, seen))
+
+    if stop.is_set():
+        return None
     scenario, policy = tasks[number]
-    return explore(
-        scenario,
-        policy,
-        reductions=reductions,
-        first=first,
-        progress=lambda seen: queue.put((number, seen)),
-    )
+    return explore(scenario, policy, reductions=reductions, first=first, progress=progress)
