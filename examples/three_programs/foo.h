@@ -9,8 +9,22 @@ struct foo {
 	int var;
 };
 
+/* For the schemes that want to be told where objects come from. */
+#ifdef BPFHEAP_ANNOTATED
+#define FROM_MA __from(ma)
+#define KPTRS_FROM_MA __kptr_allocator(ma);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
+	__type(value, struct foo);
+} ma SEC(".maps");
+#else
+#define FROM_MA
+#define KPTRS_FROM_MA
+#endif
+
 struct map_val {
-	struct foo *ptr __kptr __local;
+	struct foo *ptr __kptr __local FROM_MA;
 };
 
 #endif

@@ -12,6 +12,7 @@ struct {
 	__uint(max_entries, 123);
 	__type(key, __u32);
 	__type(value, struct map_val);
+	KPTRS_FROM_MA
 } m1 SEC(".maps");
 
 struct {
@@ -19,6 +20,7 @@ struct {
 	__uint(max_entries, 123);
 	__type(key, __u32);
 	__type(value, struct map_val);
+	KPTRS_FROM_MA
 } m2 SEC(".maps");
 
 SEC("tc")

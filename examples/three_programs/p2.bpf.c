@@ -2,16 +2,19 @@
 /* P2 allocates an object from A and stores it in M1. It is the only one that knows A. */
 #include "foo.h"
 
+#ifndef BPFHEAP_ANNOTATED
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct foo);
 } ma SEC(".maps");
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 123);
 	__type(key, __u32);
 	__type(value, struct map_val);
+	KPTRS_FROM_MA
 } m1 SEC(".maps");
 
 SEC("tc")

@@ -7,6 +7,7 @@ struct {
 	__uint(max_entries, 123);
 	__type(key, __u32);
 	__type(value, struct map_val);
+	KPTRS_FROM_MA
 } m2 SEC(".maps");
 
 SEC("tc")

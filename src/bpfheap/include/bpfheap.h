@@ -137,6 +137,9 @@ typedef signed long long __s64;
 #define __kptr __attribute__((btf_type_tag("kptr"))) __attribute__((btf_decl_tag("kptr")))
 #define __local __attribute__((btf_decl_tag("local")))
 
+/* Which allocator map a field's objects come from, for schemes that want to be told. */
+#define __from(map) __attribute__((btf_decl_tag("allocator:" #map)))
+
 /*
  * The compiler takes the struct behind a member's pointer for unimportant and writes its name alone
  * into the BTF, unless the struct is used elsewhere. __kptr_type(struct foo); is such a use: a

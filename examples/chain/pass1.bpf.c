@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Passes an object on from `m1` to `m2`. */
+#include "foo.h"
+
+A_MAP(m1);
+A_MAP(m2);
+
+SEC("tc")
+int pass1(struct __sk_buff *skb)
+{
+	return pass_on(&m1, &m2);
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Allocates and frees; what it has to do with `kept` is only to look at it. */
+#include "foo.h"
+
+SEC("tc")
+int tick(struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	struct map_val *v = bpf_map_lookup_elem(&kept, &key);
+	struct foo *p;
+
+	if (!v)
+		return TC_ACT_OK;
+	p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+	if (p)
+		unit_free(p);
+	return TC_ACT_OK;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Leaves an object in `kept`; loaded again, it finds one of another allocator there. */
+#include "foo.h"
+
+SEC("tc")
+int store(struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	struct map_val *v = bpf_map_lookup_elem(&kept, &key);
+	struct foo *p;
+
+	if (!v)
+		return TC_ACT_OK;
+	p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+	if (!p)
+		return TC_ACT_OK;
+	p = bpf_kptr_xchg(&v->ptr, p);
+	if (p)
+		unit_free(p);
+	return TC_ACT_OK;
+}
+
+char _license[] SEC("license") = "GPL";

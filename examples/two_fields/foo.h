@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The object, and a map value that can own two, of different allocators. */
+#ifndef FOO_H
+#define FOO_H
+
+#include <bpfheap.h>
+
+struct foo {
+	int var;
+};
+
+#ifdef BPFHEAP_ANNOTATED
+#define FROM_MA __from(ma)
+#define FROM_MB __from(mb)
+#define KPTRS_FROM_MA __kptr_allocator(ma);
+#else
+#define FROM_MA
+#define FROM_MB
+#define KPTRS_FROM_MA
+#endif
+
+struct map_val {
+	struct foo *a __kptr __local FROM_MA;
+	struct foo *b __kptr __local FROM_MB;
+};
+
+#ifdef BPFHEAP_ANNOTATED
+struct {
+	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
+	__type(value, struct foo);
+} ma SEC(".maps");
+#endif
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct map_val);
+	KPTRS_FROM_MA
+} m SEC(".maps");
+
+#endif
