@@ -39,7 +39,8 @@ So "yes" is a proof within those bounds, and "no" comes with a shortest history.
 
 COLUMNS = """
 - **sound**: no order leads to a use-after-free, a double free or a leak. *Vacuous* means that the
-  policy let in no program that stores anything, so there was nothing to get wrong.
+  policy let in no program that stores anything, so there was nothing to get wrong. *Open* means
+  that a search ended at its bound on states, without a violation until then.
 - **order-dependent refusals**: scenarios with a program that is let in in one order and refused in
   another.
 - **field reuse**: whether a field can take objects of another allocator after the first one's end.
@@ -71,7 +72,14 @@ def scenario_table(scenarios: Iterable[Scenario]) -> Iterator[str]:
     yield "| scenario | shows | bounds |\n| --- | --- | --- |\n"
     for scenario in scenarios:
         link = f"[{scenario.name}](../examples/{scenario.name})"
-        yield f"| {link} | {scenario.about} | {bounds_text(scenario)} |\n"
+        about = scenario.about or title(scenario)
+        yield f"| {link} | {about} | {bounds_text(scenario)} |\n"
+
+
+def title(scenario: Scenario) -> str:
+    """What the README of a scenario calls it."""
+    first = (ROOT / "examples" / scenario.name / "README.md").read_text().partition("\n")[0]
+    return sentence(first.removeprefix("# "))
 
 
 def bounds_text(scenario: Scenario) -> str:
