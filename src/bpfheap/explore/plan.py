@@ -71,10 +71,11 @@ class Plan:
             if flow.kind is FlowKind.STORE and flow.field is not None
         )
 
-    @property
-    def creates(self) -> int:
-        """How often a map may be created: a program that is loaded again wants its maps again."""
-        return max(int(self.bounds.creates), int(self.bounds.loads))
+    def creates(self, name: str) -> int:
+        """How often a map may be created. A program that is loaded again wants its maps again,
+        except those that are pinned so that they stay."""
+        bounds = self.bounds
+        return bounds.creates if name in self.pins else max(bounds.creates, bounds.loads)
 
 
 def plan_of(scenario: Scenario, *, annotated: bool) -> Plan:

@@ -11,7 +11,7 @@ from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.explore.ledger import Wrong
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.results import History, Step
-from bpfheap.explore.scenario import Bounds, Scenario, read_scenario
+from bpfheap.explore.scenario import FLAGS, Bounds, Scenario, read_scenario
 from bpfheap.explore.world import Action, World, parse_action
 from bpfheap.lifetime import POLICIES, Policy
 from bpfheap.machine.model import ModelMachine
@@ -21,7 +21,7 @@ from bpfheap.spec import SourceLine
 _MARK = "bpfheap-1"
 #: Longer numbers are no bound of anything, and Python reads the longest not at all.
 _DIGITS = 9
-_OF_PLANS = ("runs", "cpus", "loads", "creates", "objects", "nmi")
+_OF_PLANS = ("runs", "cpus", "loads", "creates", "objects", "nmi", "one_process")
 
 
 def policy_named(name: str) -> type[Policy]:
@@ -174,7 +174,7 @@ def _bounds(text: str) -> dict[str, int | bool | None]:
         number = value.isdecimal() and len(value) <= _DIGITS
         if name not in _OF_PLANS or not (absent or number):
             raise UsageError(f"{item!r} in the replay string is no bound")
-        given[name] = None if absent else bool(int(value)) if name == "nmi" else int(value)
+        given[name] = None if absent else bool(int(value)) if name in FLAGS else int(value)
     return given
 
 

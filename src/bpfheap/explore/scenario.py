@@ -28,7 +28,8 @@ class Bounds:
     `runs`: of a program each time it is loaded. `cpus`: programs that run at once. `loads`: of
     each program; `creates`: of each map, at least as often as programs are loaded. `objects`: that
     an allocator owns at most; further allocations fail (None: no limit). `nmi`: a program may
-    interrupt another one on its CPU. `states`: stop after so many (None: go on to the end).
+    interrupt another one on its CPU. `one_process`: user space is one process, which closes all
+    descriptors of maps at once, when it exits. `states`: stop after so many (None: go on to the end).
     """
 
     runs: int = 1
@@ -37,10 +38,15 @@ class Bounds:
     creates: int = 1
     objects: int | None = None
     nmi: bool = False
+    one_process: bool = False
     states: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+#: The bounds that are true or false.
+FLAGS = frozenset(f.name for f in fields(Bounds) if f.type == "bool")
 
 
 class Insert(NamedTuple):
@@ -135,7 +141,7 @@ def _bounds(known: Bounds, given: Mapping[str, Any], path: Path | None) -> Bound
         if name not in names:
             hint = f"bounds are {', '.join(names)}"
             raise UsageError(f"there is no bound {name!r}", file=file, hint=hint)
-        flag = name == "nmi"
+        flag = name in FLAGS
         fits = isinstance(value, bool) if flag else type(value) is int and value >= 1
         most = _MOST.get(name)
         if not fits or (most is not None and value > most):

@@ -52,9 +52,11 @@ class Ids:
         self._first: dict[tuple[Type | None, str], int] = {}
         self._next = GLOBAL_ALLOCATOR_ID + 1
         bounds = plan.bounds
-        times = plan.creates
         self.maps: tuple[int, ...] = ()
+        opens = bounds.loads * len(plan.programs)
         for name, planned in plan.maps.items():
+            times = plan.creates(name)
+            opens += times
             self.maps += self._reserve(Type.MAP, name, times)
             if planned.spec.type == ALLOCATOR_NUMBER:
                 self._reserve(None, name, times)
@@ -68,7 +70,6 @@ class Ids:
             reserved = self._reserve(Type.PROGRAM, key, bounds.loads)
             self.programs += reserved
             self._program_specs.update(dict.fromkeys(reserved, p.spec))
-        opens = times * len(plan.maps) + bounds.loads * len(plan.programs)
         for obj in plan.files:
             self._reserve(Type.BTF, obj.btf.file or "", opens)
         self.executions = tuple(range(1, bounds.cpus * (2 if bounds.nmi else 1) + 1))
@@ -92,7 +93,7 @@ class Ids:
         """Of all maps that have a name for all."""
         found = {}
         for name, planned in plan.maps.items():
-            for number in range(plan.creates):
+            for number in range(plan.creates(name)):
                 is_allocator = planned.spec.type == ALLOCATOR_NUMBER
                 allocator = self.of(None, name, number) if is_allocator else None
                 found[self.of(Type.MAP, name, number)] = constants_of(planned.spec, allocator)

@@ -120,6 +120,7 @@ class World:
         return [
             *(Actor("cpu", str(n)) for n in range(self.plan.bounds.cpus)),
             *(Actor("map", name) for name in self.plan.maps),
+            Actor("process", ""),
             *(Actor("insert", str(n)) for n in range(len(self.plan.inserts))),
             *(Actor("program", label) for label in self.plan.programs),
             Actor("walks", ""),
@@ -134,17 +135,29 @@ class World:
         name, plan = actor.name, self.plan
         user: MapUser = self.users.get(actor, _NO_MAP)
         found = []
-        if user.fd is None and not user.pins % 2 and user.creates < plan.creates:
+        exited = plan.bounds.one_process and self.users.get(Actor("process", ""), False)
+        if (
+            not exited
+            and user.fd is None
+            and not user.pins % 2
+            and user.creates < plan.creates(name)
+        ):
             gone = user.id is None or self._map_id(name) is None
             if gone and all(self._map_id(n) is not None for n in plan.maps[name].needs):
                 found.append(Action("create", name))
         if user.fd is not None:
-            found.append(Action("close", name))
+            if not plan.bounds.one_process:
+                found.append(Action("close", name))
             if name in plan.pins and not user.pins % 2 and user.pins // 2 < user.creates:
                 found.append(Action("pin", name))
         if user.pins % 2:
             found.append(Action("unpin", name))
         return found
+
+    def _process_actions(self, actor: Actor) -> list[Action]:
+        if not self.plan.bounds.one_process or self.users.get(actor, False):
+            return []
+        return [Action("exit")] if self._open_maps() else []
 
     def _program_actions(self, actor: Actor) -> list[Action]:
         user: ProgramUser = self.users.get(actor, _NO_PROGRAM)
@@ -217,6 +230,11 @@ class World:
         self.system.close(self._open(user.fd, action))
         self.users[actor] = user._replace(fd=None)
         self._close_file(self.plan.maps[action.subject].file)
+
+    def _exit(self, action: Action) -> None:
+        for name in self._open_maps():
+            self._close(Action("close", name))
+        self.users[Actor("process", "")] = True
 
     def _pin(self, action: Action) -> None:
         actor = Actor("map", action.subject)
@@ -365,6 +383,11 @@ class World:
 
     # -- what the rest is made of
 
+    def _open_maps(self) -> list[str]:
+        """The maps of which user space has a descriptor."""
+        users = ((name, self.users.get(Actor("map", name), _NO_MAP)) for name in self.plan.maps)
+        return [name for name, user in users if user.fd is not None]
+
     def _running(self, cpu: int) -> tuple[int, ...]:
         running: tuple[int, ...] = self.users.get(Actor("cpu", str(cpu)), ())
         return running
@@ -418,6 +441,7 @@ class World:
 
 _ENABLED = {
     "map": World._map_actions,
+    "process": World._process_actions,
     "program": World._program_actions,
     "cpu": World._cpu_actions,
     "insert": World._insert_actions,
@@ -429,6 +453,7 @@ _ENABLED = {
 VERBS = {
     "create": World._create,
     "close": World._close,
+    "exit": World._exit,
     "pin": World._pin,
     "unpin": World._unpin,
     "load": World._load,
