@@ -10,11 +10,14 @@ struct foo {
 };
 
 /* For the schemes that want to be told where objects come from. */
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_TAGS
 #define FROM_MA __from(ma)
-#define KPTRS_FROM_MA __kptr_allocator(ma);
 #else
 #define FROM_MA
+#endif
+#ifdef BPFHEAP_KPTR_ALLOCATORS
+#define KPTRS_FROM_MA __kptr_allocator(ma);
+#else
 #define KPTRS_FROM_MA
 #endif
 
@@ -26,7 +29,7 @@ struct map_val {
 __kptr_type(struct map_val);
 __kptr_type(struct foo);
 
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_KPTR_ALLOCATORS
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct foo);

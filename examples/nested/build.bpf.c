@@ -2,7 +2,7 @@
 /* Builds a whole with its part, from two allocators, and leaves it in `m`. */
 #include "objects.h"
 
-#ifndef BPFHEAP_ANNOTATED
+#ifndef BPFHEAP_KPTR_ALLOCATORS
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct whole);

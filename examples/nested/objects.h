@@ -10,14 +10,17 @@ struct part {
 };
 
 /* For the schemes that want to be told where objects come from. */
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_TAGS
 #define FROM_MA __from(ma)
-#define KPTRS_FROM_MA __kptr_allocator(ma);
 #else
 #define FROM_MA
+#endif
+#ifdef BPFHEAP_KPTR_ALLOCATORS
+#define KPTRS_FROM_MA __kptr_allocator(ma);
+#else
 #define KPTRS_FROM_MA
 #endif
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_TAGS
 #define FROM_MB __from(mb)
 #else
 #define FROM_MB
@@ -33,7 +36,7 @@ struct map_val {
 
 __kptr_type(struct part);
 
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_KPTR_ALLOCATORS
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct whole);

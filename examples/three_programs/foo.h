@@ -10,8 +10,12 @@ struct foo {
 };
 
 /* For the schemes that want to be told where objects come from. */
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_TAGS
 #define FROM_MA __from(ma)
+#else
+#define FROM_MA
+#endif
+#ifdef BPFHEAP_KPTR_ALLOCATORS
 #define KPTRS_FROM_MA __kptr_allocator(ma);
 
 struct {
@@ -19,7 +23,6 @@ struct {
 	__type(value, struct foo);
 } ma SEC(".maps");
 #else
-#define FROM_MA
 #define KPTRS_FROM_MA
 #endif
 

@@ -2,7 +2,7 @@
 /* P2 allocates an object from A and stores it in M1. It is the only one that knows A. */
 #include "foo.h"
 
-#ifndef BPFHEAP_ANNOTATED
+#ifndef BPFHEAP_KPTR_ALLOCATORS
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct foo);

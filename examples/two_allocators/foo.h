@@ -10,11 +10,14 @@ struct foo {
 };
 
 /* For the schemes that want to be told where objects come from. */
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_TAGS
 #define FROM_MA __from(ma)
-#define KPTRS_FROM_MA __kptr_allocator(ma);
 #else
 #define FROM_MA
+#endif
+#ifdef BPFHEAP_KPTR_ALLOCATORS
+#define KPTRS_FROM_MA __kptr_allocator(ma);
+#else
 #define KPTRS_FROM_MA
 #endif
 
@@ -22,7 +25,7 @@ struct map_val {
 	struct foo *ptr __kptr __local FROM_MA;
 };
 
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_KPTR_ALLOCATORS
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct foo);

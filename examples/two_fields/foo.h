@@ -9,13 +9,16 @@ struct foo {
 	int var;
 };
 
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_TAGS
 #define FROM_MA __from(ma)
 #define FROM_MB __from(mb)
-#define KPTRS_FROM_MA __kptr_allocator(ma);
 #else
 #define FROM_MA
 #define FROM_MB
+#endif
+#ifdef BPFHEAP_KPTR_ALLOCATORS
+#define KPTRS_FROM_MA __kptr_allocator(ma);
+#else
 #define KPTRS_FROM_MA
 #endif
 
@@ -24,7 +27,7 @@ struct map_val {
 	struct foo *b __kptr __local FROM_MB;
 };
 
-#ifdef BPFHEAP_ANNOTATED
+#ifdef BPFHEAP_KPTR_ALLOCATORS
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct foo);

@@ -2,7 +2,7 @@
 /* Leaves an object in `m`. */
 #include "foo.h"
 
-#ifndef BPFHEAP_ANNOTATED
+#ifndef BPFHEAP_KPTR_ALLOCATORS
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct foo);

@@ -31,7 +31,7 @@ def model_of(
     of: Scenario, policy: str, reductions: Reductions = EVERYTHING, *, remember: bool = True
 ) -> Model:
     kind = policy_named(policy)
-    plan = plan_of(of, annotated=kind.asks is not None)
+    plan = plan_of(of, kind.macro)
     return Model(plan, kind(), reductions, remember=remember)
 
 

@@ -30,7 +30,7 @@ class Shows(NamedTuple):
 
 def shows(scenario: Scenario) -> Shows:
     """Raises what compiling and verifying the scenario's files raises."""
-    plan = plan_of(scenario, annotated=False)
+    plan = plan_of(scenario)
     storing = frozenset(label for label in plan.programs if plan.stores(label))
     inner = any(m.spec.inner is not None for m in plan.maps.values())
     return Shows(storing, _is_contested(plan, storing), inner)

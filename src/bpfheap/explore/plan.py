@@ -78,13 +78,13 @@ class Plan:
         return bounds.creates if name in self.pins else max(bounds.creates, bounds.loads)
 
 
-def plan_of(scenario: Scenario, *, annotated: bool) -> Plan:
-    """Verify all programs and sort out the maps. `annotated`: the sources name allocators where a
-    scheme asks for it.
+def plan_of(scenario: Scenario, macro: str | None = None) -> Plan:
+    """Verify all programs and sort out the maps. `macro` is defined in the sources, for schemes
+    that ask for more than programs say without.
 
     Raises VerifierError for a program that is rejected, UsageError for a scenario without one.
     """
-    files = scenario.annotated if annotated else scenario.objects
+    files = scenario.compiled(macro)
     maps: dict[str, MapPlan] = {}
     programs: dict[str, ProgramPlan] = {}
     names = [p.name for f in files for p in f.programs.values()]

@@ -152,7 +152,7 @@ class Replay:
         self.scenario = replace(scenario, bounds=limited)
         self._actions = [parse_action(text) for text in tail.split(";") if text.strip()]
         self.actions = tuple(map(str, self._actions))
-        self._plan = plan_of(self.scenario, annotated=policy.asks is not None)
+        self._plan = plan_of(self.scenario, policy.macro)
         self._policy = policy()
         self.violation: Violation | None = None
 

@@ -49,7 +49,7 @@ def explore(
     Raises UsageError for an unknown policy, and what compiling and verifying the files raises.
     """
     kind = policy_named(policy)
-    plan = plan_of(scenario, annotated=kind.asks is not None)
+    plan = plan_of(scenario, kind.macro)
     changing: frozenset[int] = frozenset()
     while True:
         search = _search(plan, kind(), reductions, changing, scenario.bounds.states, first, jobs)
@@ -192,7 +192,7 @@ def explore_all(
     context = multiprocessing.get_context("fork")
     for scenario, policy in tasks:
         # Compile once, here.
-        _ = scenario.annotated if policy_named(policy).asks else scenario.objects
+        scenario.compiled(policy_named(policy).macro)
     queue: Any = context.Queue()
     stop = context.Event()
     with context.Pool(jobs, _child, (_Inherited(tasks, reductions, first, queue, stop),)) as pool:

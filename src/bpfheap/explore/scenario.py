@@ -17,8 +17,6 @@ from bpfheap.spec import ObjectSpec
 _FILE = "scenario.toml"
 #: Each more multiplies the states; with this many nothing would ever end.
 _MOST = {"cpus": 16}
-#: Defined where a scheme asks programs to say more than they do.
-_ANNOTATED = "-DBPFHEAP_ANNOTATED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Bounds:
     each program; `creates`: of each map, at least as often as programs are loaded. `objects`: that
     an allocator owns at most; further allocations fail (None: no limit). `nmi`: a program may
     interrupt another one on its CPU. `one_process`: user space is one process, which closes all
-    descriptors of maps at once, when it exits. `states`: stop after so many (None: go on to the end).
+    descriptors of maps at once, when it exits. `states`: stop after so many (None: go on).
     """
 
     runs: int = 1
@@ -74,12 +72,11 @@ class Scenario:
     @property
     def objects(self) -> tuple[ObjectSpec, ...]:
         """What the files say. Raises what compiling and reading them raises."""
-        return _specs(self.files, ())
+        return self.compiled(None)
 
-    @property
-    def annotated(self) -> tuple[ObjectSpec, ...]:
-        """The same with BPFHEAP_ANNOTATED defined; objects are what they are."""
-        return _specs(self.files, (_ANNOTATED,))
+    def compiled(self, macro: str | None) -> tuple[ObjectSpec, ...]:
+        """What the sources say with a macro defined; objects say what they say."""
+        return _specs(self.files, () if macro is None else (f"-D{macro}",))
 
 
 @functools.lru_cache(maxsize=64)

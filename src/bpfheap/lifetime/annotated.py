@@ -42,6 +42,7 @@ class Annotated(Policy):
     rule: ClassVar[str] = "the field's tag names the allocator map"
     thread: ClassVar[str] = "maps refer to maps; names as strings"
     asks: ClassVar[str | None] = "the allocator's name in a tag on every kptr field"
+    macro: ClassVar[str | None] = "BPFHEAP_TAGS"
 
     def map_created(self, facts: MapFacts, view: View) -> Self:
         named = {Named(facts.map, f.allocator) for f in facts.fields if f.allocator is not None}

@@ -37,6 +37,8 @@ class Policy:
     immortal: ClassVar[bool] = False
     #: What programs have to say for it beyond what they do ("allocator tags on kptr fields").
     asks: ClassVar[str | None] = None
+    #: The macro under which sources say it.
+    macro: ClassVar[str | None] = None
     #: `object_event` and `misdirected` are only called if this is set: they cost at every object.
     watches_objects: ClassVar[bool] = False
 

@@ -32,6 +32,7 @@ class Static(Policy):
     rule: ClassVar[str] = "kptr_allocator in the map definition; the verifier accepts only that one"
     thread: ClassVar[str] = "least flexible"
     asks: ClassVar[str | None] = "kptr_allocator in every map definition"
+    macro: ClassVar[str | None] = "BPFHEAP_KPTR_ALLOCATORS"
 
     def map_created(self, facts: MapFacts, view: View) -> Self:
         if facts.kptr_allocator is None:
