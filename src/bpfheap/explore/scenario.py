@@ -106,7 +106,10 @@ def _with_file(scenario: Scenario, path: Path) -> Scenario:
         said = tomllib.loads(path.read_text())
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", file=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise UsageError("is nested too deeply", file=str(path)) from None
+    except ValueError as error:
+        # Not only TOMLDecodeError: also bytes that are no text, and numbers of too many digits.
         raise UsageError(f"is no TOML: {error}", file=str(path)) from None
     for key in said:
         if key not in _KEYS:
@@ -171,7 +174,7 @@ def _inserts(scenario: Scenario, value: Any, path: Path) -> Scenario:
 
 def _check_map(scenario: Scenario, name: object, path: Path) -> None:
     known = dict.fromkeys(m for obj in scenario.objects for m in obj.maps)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UsageError(
             f"there is no map {name!r}", file=str(path), hint=f"there are {', '.join(known)}"
         )
