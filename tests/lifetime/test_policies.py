@@ -5,11 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from lifetime_samples import (
+    F1,
+    F2,
+    F3,
+    M1,
+    M2,
+    OUTER,
+    PART,
+    VIEW,
+    X1,
+    A,
+    B,
+    Situation,
+    after,
+    held_by,
+    load,
+    move,
+    store,
+    take,
+)
 
 from bpfheap.lifetime import (
     POLICIES,
     EdgePropagation,
-    FieldId,
     FlowFact,
     Global,
     LiveCount,
@@ -19,57 +38,10 @@ from bpfheap.lifetime import (
     UsedAllocators,
     UsedAllocatorsStrict,
 )
-from bpfheap.verifier.flows import FlowKind, Holder
-
-A, B = 101, 102
-M1, M2, M3, INNER = 1, 2, 3, 4
-F1, F2, F3 = (FieldId(Holder.MAP, m, "ptr") for m in (M1, M2, M3))
-
-
-class Counts:
-    """A view in which allocators have the live objects that a test gives them."""
-
-    def __init__(self, **live: int) -> None:
-        self._live = {"A": A, "B": B}
-        self.counts = {self._live[name]: n for name, n in live.items()}
-
-    def live(self, allocator: int) -> int:
-        return self.counts.get(allocator, 0)
-
-    def inner_maps(self, map_id: int) -> tuple[int, ...]:
-        return (INNER,) if map_id == M2 else ()
-
-    def map_name(self, map_id: int) -> str:
-        return f"m{map_id}"
-
-    def allocator_name(self, allocator: int) -> str:
-        return {A: "A", B: "B"}[allocator]
-
-
-VIEW = Counts()
-
-
-def store(allocator: int, field: FieldId) -> FlowFact:
-    return FlowFact(FlowKind.STORE, allocator, field)
-
-
-def move(source: FieldId, field: FieldId) -> FlowFact:
-    return FlowFact(FlowKind.MOVE, source, field)
-
-
-def load(*flows: FlowFact, name: str = "p") -> LoadFacts:
-    return LoadFacts(program=50, name=name, btf=60, maps=(M1, M2), allocators=(A,), flows=flows)
-
-
-def after(policy: Policy, *loads: LoadFacts) -> Policy:
-    for facts in loads:
-        assert policy.refuse(facts, VIEW) is None
-        policy = policy.loaded(facts, VIEW)
-    return policy
-
 
 P1 = load(move(F1, F2), name="p1")
-P2 = load(store(A, F1), name="p2")
+P2 = load(store(A, F1), name="p2", tags={F1: "A"})
+NESTED = Situation(inner={OUTER: (X1,)})
 
 
 @pytest.mark.parametrize(
@@ -89,8 +61,7 @@ def test_used_allocators_learns_moves_only_after_the_store(
     policy = after(UsedAllocators(), *order)
     for map_id in freed:
         policy = policy.map_freed(map_id, VIEW)
-    expected = tuple(f"the reference that map {name} holds" for name in waits)
-    assert policy.waits_for(A, VIEW) == expected
+    assert policy.waits_for(A, VIEW) == held_by(*waits)
 
 
 def test_used_allocators_follows_a_chain_within_one_program() -> None:
@@ -119,8 +90,7 @@ def test_used_allocators_takes_another_allocator_once_the_map_was_freed() -> Non
 
 
 def test_used_allocators_has_no_place_for_fields_of_objects() -> None:
-    field = FieldId(Holder.TYPE, "node", "next")
-    reason = UsedAllocators().refuse(load(store(A, field)), VIEW)
+    reason = UsedAllocators().refuse(load(store(A, PART)), VIEW)
     assert reason is not None
     assert "struct node.next is part of an object" in reason
 
@@ -135,7 +105,7 @@ def test_used_allocators_does_nothing_at_unload() -> None:
 )
 def test_live_count_waits_for_live_objects_alone(live: int, waits: tuple[str, ...]) -> None:
     policy = after(LiveCount(), P1, P2)
-    assert policy.waits_for(A, Counts(A=live, B=9)) == waits
+    assert policy.waits_for(A, Situation({A: live, B: 9})) == waits
 
 
 def test_global_never_lets_go() -> None:
@@ -147,7 +117,7 @@ def test_global_never_lets_go() -> None:
 def test_policies_are_plain_data(cls: type[Policy]) -> None:
     policy = cls()
     before = hash(policy)
-    changed = after(policy, P2)
+    changed = after(policy, P2, view=Situation(kptr_allocators={M1: A}))
     assert hash(policy) == before
     assert policy == cls()
     assert replace(changed) == changed
@@ -159,10 +129,6 @@ def test_policies_are_plain_data(cls: type[Policy]) -> None:
 def test_policies_have_names_of_their_own_and_the_default_comes_first() -> None:
     assert len({p.name for p in POLICIES}) == len(POLICIES)
     assert POLICIES[0] is LiveCount
-
-
-def take(field: FieldId) -> FlowFact:
-    return FlowFact(FlowKind.TAKE, None, field)
 
 
 @pytest.mark.parametrize(
@@ -201,18 +167,16 @@ def test_edges_refuse_a_second_allocator_at_their_far_end() -> None:
 
 
 def test_prog_allocators_hold_for_inner_maps_too() -> None:
-    policy = after(ProgAllocators(), load())
-    assert policy.waits_for(A, VIEW) == tuple(
-        f"the reference that map m{n} holds" for n in (1, 2, INNER)
-    )
+    policy = after(ProgAllocators(), load(store(A, F1), maps=(M1, OUTER)), view=NESTED)
+    assert policy.waits_for(A, VIEW) == held_by("m1", "outer", "x1")
 
 
 def test_prog_allocators_grow_on_reload() -> None:
     policy: Policy = ProgAllocators()
     for allocator in (A, B):
-        policy = after(policy, replace(load(), allocators=(allocator,)))
+        policy = after(policy, load(store(allocator, F1), maps=(M1, OUTER)), view=NESTED)
     assert policy.waits_for(A, VIEW)
     assert policy.waits_for(B, VIEW)
-    for map_id in (M1, M2, INNER):
+    for map_id in (M1, OUTER, X1):
         policy = policy.map_freed(map_id, VIEW)
     assert policy == ProgAllocators()

@@ -52,7 +52,7 @@ class Annotated(Policy):
             Held(n.map, o.allocator)
             for n in after.named
             for o in after.open
-            if n.allocator == o.name and (n in named or o in opened)
+            if n.allocator == o.name
         }
         return replace(after, held=self.held | held)
 

@@ -24,7 +24,8 @@ class Slot(NamedTuple):
 
 
 class Frees(NamedTuple):
-    """A loaded program: its BTF, and the allocators that it names by itself."""
+    """A loaded program that frees: its BTF, and the allocators of what it frees without having had
+    it from a field."""
 
     program: int
     btf: int
@@ -40,7 +41,10 @@ class BtfSlot(Policy):
     Hole in the design: a slot that is claimed cannot be claimed again, since programs were
     verified with that allocator in mind. When its allocator map is gone, the fields of all maps
     with that BTF are of no use any more. The thread has one BTF for all; here, files bring their
-    own, and a program ties those of its maps together.
+    own, and a program ties those of its maps together, as does a map that is put into another one;
+    where both are claimed already, by different allocators, it is too late for that, and objects
+    of one are freed to the other. A map that gets an object from a program which does not handle
+    the objects inside is not tied for those.
     """
 
     slots: frozenset[Slot] = frozenset()
@@ -86,8 +90,19 @@ class BtfSlot(Policy):
         slots = set(self.slots)
         for _, _, slot in self._with(facts, view):
             slots = {s for s in slots if not s.keys & slot.keys} | {slot}
-        mine = Frees(facts.program, facts.btf, facts.allocators)
-        return replace(self, slots=frozenset(slots), frees=self.frees | {mine})
+        frees = [flow for flow in facts.flows if flow.kind is FlowKind.FREE]
+        fresh = {flow.source for flow in frees if isinstance(flow.source, int)}
+        mine = {Frees(facts.program, facts.btf, tuple(sorted(fresh)))} if frees else set()
+        return replace(self, slots=frozenset(slots), frees=self.frees | mine)
+
+    def inner_inserted(self, outer: int, inner: int, view: View) -> Self:
+        there, new = view.btf_of(outer), view.btf_of(inner)
+        slots = set(self.slots)
+        for slot in self.slots:
+            for key in slot.keys:
+                if key.btf == there:
+                    slots = _tied(slots, key, Key(new, key.type))
+        return replace(self, slots=frozenset(slots))
 
     def unloaded(self, program: int, view: View) -> Self:
         return replace(self, frees=frozenset(f for f in self.frees if f.program != program))
@@ -119,6 +134,16 @@ class BtfSlot(Policy):
     def waits_for(self, allocator: int, view: View) -> tuple[str, ...]:
         names = {k.type for slot in self.slots if slot.allocator == allocator for k in slot.keys}
         return tuple(f"the slot of struct {name}, until its BTF goes" for name in sorted(names))
+
+
+def _tied(slots: set[Slot], one: Key, other: Key) -> set[Slot]:
+    """The slots, with one for both keys, unless two allocators claim them."""
+    mine = {s for s in slots if s.keys & {one, other}}
+    claims = {s.allocator for s in mine if s.allocator is not None}
+    if len(claims) > 1:
+        return slots
+    keys = frozenset({one, other}).union(*(s.keys for s in mine))
+    return (slots - mine) | {Slot(keys, min(claims, default=None))}
 
 
 def _stored(facts: LoadFacts, struct: str) -> set[int]:

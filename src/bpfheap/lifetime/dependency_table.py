@@ -66,8 +66,9 @@ class DependencyTable(Policy):
     one allocator, or a placeholder until there is one. An unload leaves the program's rows to be
     discarded; once that holds for a whole chain, the values are walked, and if all are NULL, the
     chain is dissolved and its fields are free for another allocator. Otherwise the next unload of
-    a program that uses them tries again. A map's free leaves the rows, since values may have gone
-    on to other maps of the chain; when no map of it is left, it goes.
+    a program that uses them tries again. At a map's free, what is known of its fields is handed to
+    another field of the chain, since values may have gone on to there; with its last map the chain
+    goes.
 
     A map inside a map has its own field, equal to that of the maps inside the outer one for as
     long as values may be there. Fields of objects cannot be walked and are refused.
@@ -78,8 +79,6 @@ class DependencyTable(Policy):
 
     table: frozenset[Dependency] = frozenset()
     walking: frozenset[Walk] = frozenset()
-    #: Maps of the table that were freed.
-    gone: frozenset[int] = frozenset()
 
     name: ClassVar[str] = "dependency-table"
     rule: ClassVar[str] = (
@@ -98,13 +97,12 @@ class DependencyTable(Policy):
                     "all objects"
                 )
         rows = _rows(facts, view)
-        stored = {r.allocator for r in rows}
         for chain in _chains(self.table | rows):
-            if len(chain.allocators) > 1:
-                bound = sorted(chain.allocators - stored) or sorted(chain.allocators)
+            if len(chain.allocators) > 1 and chain.rows & rows:
+                bound = {r.allocator for r in chain.rows - rows if r.allocator is not None}
                 names = " and ".join(sorted(map(view.allocator_name, chain.allocators)))
-                where = ", ".join(self._names(chain, view))
-                return Refusal(f"{where} would take objects of {names}", bound[0])
+                where = _names(chain, view)
+                return Refusal(f"{where} would take objects of {names}", min(bound, default=None))
         return None
 
     def loaded(self, facts: LoadFacts, view: View) -> Self:
@@ -129,21 +127,24 @@ class DependencyTable(Policy):
     def unloaded(self, program: int, view: View) -> Self:
         mine = {f for row in self.table if row.program == program for f in row.fields}
         table = frozenset(
-            row._replace(program=_NOBODY) if row.program == program else row for row in self.table
+            row._replace(program=_NOBODY) if row.program == program else row
+            for row in self.table
+            # A use ends with the program, and says nothing of what is left behind.
+            if row.kind is not Kind.USE or row.program != program
         )
         walking = set(self.walking)
         for chain in _chains(table):
             if chain.discardable and chain.fields & mine:
-                if chain.allocators and self._maps(chain.fields, view):
+                if chain.allocators and _maps(chain.fields, view):
                     walking.add(Walk(program, chain.fields))
                 else:
-                    # There never was an allocator, so there is no value.
+                    # Without an allocator or a map there is no value.
                     table -= chain.rows
-        return replace(self, table=table, walking=frozenset(walking))._pruned()
+        return replace(self, table=table, walking=frozenset(walking))
 
     def walks(self, program: int, view: View) -> tuple[int, ...]:
         fields = {f for walk in self.walking if walk.program == program for f in walk.fields}
-        return self._maps(fields, view)
+        return _maps(fields, view)
 
     def walked(self, program: int, field: FieldId, allocator: int | None, view: View) -> Self:
         if allocator is None:
@@ -158,47 +159,53 @@ class DependencyTable(Policy):
         table = self.table
         ended = {w for w in self.walking if w.program == program}
         for chain in _chains(self.table):
-            empty = any(not w.vain and w.fields >= chain.fields for w in ended)
-            if empty and chain.discardable:
+            # A walk that nobody disturbed: so all rows are still to be discarded.
+            if any(not w.vain and w.fields >= chain.fields for w in ended):
                 table -= chain.rows
-        return replace(self, table=table, walking=self.walking - ended)._pruned()
+        return replace(self, table=table, walking=self.walking - ended)
 
     def map_freed(self, map_id: int, view: View) -> Self:
-        return replace(self, gone=self.gone | {map_id})._pruned()
-
-    def _pruned(self) -> Self:
-        """Without the chains of which no map is left, and with no memory of maps that no row
-        names."""
-        table = self.table
+        table: set[Dependency] = set()
         for chain in _chains(self.table):
-            if chain.discardable and all(f.owner in self.gone for f in chain.fields):
-                table -= chain.rows
-        owners = {f.owner for row in table for f in row.fields}
-        return replace(self, table=table, gone=frozenset(m for m in self.gone if m in owners))
-
-    def _maps(self, fields: Iterable[FieldId], view: View) -> tuple[int, ...]:
-        """The maps that have the fields, as far as they are left."""
-        found: set[int] = set()
-        for field in fields:
-            if not isinstance(field.owner, int) or field.owner in self.gone:
-                continue
-            inner = field.holder is Holder.INNER
-            found |= set(view.inner_maps(field.owner)) if inner else {field.owner}
-        return tuple(sorted(found))
-
-    def _names(self, chain: Chain, view: View) -> list[str]:
-        return sorted(
-            f"{view.map_name(f.owner)}.{f.path}"
-            for f in chain.fields
-            if isinstance(f.owner, int) and f.owner not in self.gone
-        )
+            left = sorted((f for f in chain.fields if f.owner != map_id), key=repr)
+            if left:
+                table.update(_handed_on(chain, map_id, left[0]))
+        return replace(self, table=frozenset(table))
 
     def waits_for(self, allocator: int, view: View) -> tuple[str, ...]:
         return tuple(
-            f"the dependency of {', '.join(self._names(chain, view))}"
+            f"the dependency of {_names(chain, view)}"
             for chain in _chains(self.table)
             if allocator in chain.allocators
         )
+
+
+def _maps(fields: Iterable[FieldId], view: View) -> tuple[int, ...]:
+    """The maps that have the fields."""
+    found: set[int] = set()
+    for field in fields:
+        assert isinstance(field.owner, int)
+        inner = field.holder is Holder.INNER
+        found |= set(view.inner_maps(field.owner)) if inner else {field.owner}
+    return tuple(sorted(found))
+
+
+def _names(chain: Chain, view: View) -> str:
+    owners = ((f.owner, f.path) for f in chain.fields)
+    return ", ".join(
+        sorted(f"{view.map_name(owner)}.{path}" for owner, path in owners if isinstance(owner, int))
+    )
+
+
+def _handed_on(chain: Chain, map_id: int, to: FieldId) -> Iterator[Dependency]:
+    """The rows of a chain, with one of its fields in place of all those of a map."""
+    for row in chain.rows:
+        field, other = (to if f and f.owner == map_id else f for f in (row.field, row.other))
+        assert field is not None
+        if other is None:
+            yield row._replace(field=field)
+        elif field != other:
+            yield _equal(row.program, field, other)
 
 
 def _rows(facts: LoadFacts, view: View) -> frozenset[Dependency]:

@@ -41,6 +41,9 @@ class UnloadWalk(Policy):
     )
 
     def loaded(self, facts: LoadFacts, view: View) -> Self:
+        if not facts.maps:
+            # Nothing is walked for it, so nobody would tell of the end of the walk.
+            return self
         return replace(self, knows=self.knows | {Knows(facts.program, facts.maps)})
 
     def walks(self, program: int, view: View) -> tuple[int, ...]:
