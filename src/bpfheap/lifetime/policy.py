@@ -9,8 +9,9 @@ holds the allocator map, the allocator lives under every policy.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any, ClassVar, Self
 
 from bpfheap.lifetime.facts import FieldId, LoadFacts, MapFacts, ObjectEvent, Refusal, View
 
@@ -20,6 +21,17 @@ def references_of(maps: Iterable[int], view: View) -> tuple[str, ...]:
     return tuple(
         f"the reference that map {name} holds" for name in sorted({view.map_name(m) for m in maps})
     )
+
+
+def _plain(value: Any) -> Any:
+    """Sets and tuples as lists, named tuples as objects; sets in a fixed order."""
+    if isinstance(value, frozenset):
+        return [_plain(item) for item in sorted(value, key=repr)]
+    if isinstance(value, tuple):
+        names = getattr(value, "_fields", None)
+        items = [_plain(item) for item in value]
+        return items if names is None else dict(zip(names, items, strict=True))
+    return str(value) if isinstance(value, StrEnum) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,11 @@ class Policy:
     macro: ClassVar[str | None] = None
     #: `object_event` and `misdirected` are only called if this is set: they cost at every object.
     watches_objects: ClassVar[bool] = False
+
+    def to_json(self) -> dict[str, Any]:
+        """What the policy knows, for others to read."""
+        known = {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {"policy": self.name, **known}
 
     def refuse(self, facts: LoadFacts, view: View) -> Refusal | None:
         """Why this program must not be loaded, None if it may."""
