@@ -168,6 +168,7 @@ INSERT = '[[insert]]\nouter = "ma"\nkey = 0\ninner = "slots"\n'
         (INSERT.replace("0", "-1"), "a key is a number from 0, not -1"),
         (INSERT.replace("0", "4294967296"), "a key is a number from 0, not 4294967296"),
         (INSERT.replace('"slots"', '"slot"'), "there is no map 'slot' (there are slots, ma"),
+        (INSERT, "ma is no map of maps"),
         (INSERT.replace('"ma"', "[]"), "there is no map [] (there are slots, ma"),
     ],
     ids=lambda value: value[:40],

@@ -166,11 +166,11 @@ def _inserts(scenario: Scenario, value: Any, path: Path) -> Scenario:
             raise UsageError(f"an insert has outer, key and inner, not {item!r}", file=str(path))
         for name in (item["outer"], item["inner"]):
             _check_map(scenario, name, path)
+        if type(item["key"]) is not int or not 0 <= item["key"] < 1 << 32:
+            raise UsageError(f"a key is a number from 0, not {item['key']!r}", file=str(path))
         outers = [m for obj in scenario.objects for m in obj.maps.values() if m.inner is not None]
         if all(m.name != item["outer"] for m in outers):
             raise UsageError(f"{item['outer']} is no map of maps", file=str(path))
-        if type(item["key"]) is not int or not 0 <= item["key"] < 1 << 32:
-            raise UsageError(f"a key is a number from 0, not {item['key']!r}", file=str(path))
         found.append(Insert(item["outer"], item["key"], item["inner"]))
     return replace(scenario, inserts=tuple(found))
 
