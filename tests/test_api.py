@@ -252,7 +252,15 @@ def test_a_rejected_program_leaves_nothing(rt: bpfheap.Runtime, tmp_path: Path) 
     assert rt.allocators == {}
 
 
-@pytest.mark.parametrize("policy", [p.name for p in bpfheap.policies()])
+@pytest.mark.parametrize("policy", [p.name for p in bpfheap.policies() if p.asks is not None])
+def test_what_a_policy_asks_for_has_to_be_there(policy: str) -> None:
+    rt = bpfheap.Runtime(policy=policy)
+    with pytest.raises(LoadRefused, match="first stores objects there"):
+        rt.load(EXAMPLES / "first.bpf.c")
+    assert rt.close() == []
+
+
+@pytest.mark.parametrize("policy", [p.name for p in bpfheap.policies() if p.asks is None])
 def test_every_policy_runs_the_first_example(policy: str) -> None:
     rt = bpfheap.Runtime(policy=policy)
     with rt.load(EXAMPLES / "first.bpf.c") as obj:

@@ -34,12 +34,14 @@ _IMMORTAL = "immortal-allocator"
 
 @dataclass(frozen=True, slots=True)
 class PolicyInfo:
-    """One row of `bpfheap policies`."""
+    """One row of `bpfheap policies`. `asks` is what programs have to say for it, beyond what they
+    do; None: nothing."""
 
     name: str
     rule: str
     thread: str
     default: bool
+    asks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Leftover:
 
 def policies() -> tuple[PolicyInfo, ...]:
     """Every policy that a Runtime takes, the default first."""
-    return tuple(PolicyInfo(p.name, p.rule, p.thread, p is POLICIES[0]) for p in POLICIES)
+    return tuple(PolicyInfo(p.name, p.rule, p.thread, p is POLICIES[0], p.asks) for p in POLICIES)
 
 
 def machines() -> tuple[str, ...]:
@@ -331,11 +333,10 @@ def _in_order(maps: Mapping[str, MapSpec]) -> list[MapSpec]:
     ordered: dict[str, MapSpec] = {}
 
     def visit(spec: MapSpec, above: frozenset[str]) -> None:
-        needs = (*spec.inner_names, spec.kptr_allocator, spec.elem_allocator)
-        for name in needs:
+        for name in spec.needs:
             if name in above:
                 raise LoadRefused(f"map {spec.name} names itself by way of {name}")
-            if name is not None and name in maps and name not in ordered:
+            if name in maps and name not in ordered:
                 visit(maps[name], above | {name})
         ordered[spec.name] = spec
 

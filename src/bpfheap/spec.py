@@ -89,6 +89,19 @@ class MapSpec:
     readonly: bool = False  # for programs, as .rodata is
     file: str = ""
 
+    @property
+    def names_kptr_allocator(self) -> str | None:
+        """The allocator map of its values' kptrs, or of those in maps inside it."""
+        if self.kptr_allocator is None and self.inner is not None:
+            return self.inner.kptr_allocator
+        return self.kptr_allocator
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The maps that have to be there before it."""
+        names = (*self.inner_names, self.names_kptr_allocator, self.elem_allocator)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:

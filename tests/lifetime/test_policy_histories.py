@@ -54,7 +54,9 @@ from bpfheap.lifetime import (
 )
 
 VIEW = Situation(
-    inner={OUTER: (X1,)}, kptr_allocators={M1: A, M2: A, M3: A, X1: A}, btfs={M3: 61, X1: 62}
+    inner={OUTER: (X1,)},
+    kptr_allocators=dict.fromkeys((M1, M2, M3, OUTER, X1), A),
+    btfs={M3: 61, X1: 62},
 )
 MAPS = (M1, M2, M3, OUTER, X1)
 FIELDS = (F1, F2, F3, FX1, INNER)

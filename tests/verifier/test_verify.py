@@ -33,11 +33,11 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
     [
         ("first.bpf.c", ["alloc ma 37", "store ma -> slots.ptr 44", "take slots.ptr 44",
                          "free slots.ptr 46"]),
-        ("three_programs/p1.bpf.c", ["take m1.ptr 40", "move m1.ptr -> m2.ptr 44",
-                                     "take m2.ptr 44", "free m2.ptr 46"]),
-        ("three_programs/p2.bpf.c", ["alloc ma 32", "store ma -> m1.ptr 37", "take m1.ptr 37",
-                                     "free m1.ptr 39"]),
-        ("three_programs/p3.bpf.c", ["take m2.ptr 22", "free m2.ptr 24"]),
+        ("three_programs/p1.bpf.c", ["take m1.ptr 42", "move m1.ptr -> m2.ptr 46",
+                                     "take m2.ptr 46", "free m2.ptr 48"]),
+        ("three_programs/p2.bpf.c", ["alloc ma 35", "store ma -> m1.ptr 40", "take m1.ptr 40",
+                                     "free m1.ptr 42"]),
+        ("three_programs/p3.bpf.c", ["take m2.ptr 23", "free m2.ptr 25"]),
     ],
 )  # fmt: skip
 def test_flows_of_examples(file: str, flows: list[str]) -> None:

@@ -27,8 +27,13 @@ def policies(
     if json:
         print_json({"policies": [asdict(policy) for policy in found]})
         return
-    table = Table("name", "rule", "what the thread says of it")
+    table = Table("name", "rule", "what the thread says of it", "asks for")
     for policy in found:
         name = f"{policy.name} (default)" if policy.default else policy.name
-        table.add_row(plain(name, "bold"), plain(policy.rule), plain(policy.thread))
+        table.add_row(
+            plain(name, "bold"),
+            plain(policy.rule),
+            plain(policy.thread),
+            plain(policy.asks or "nothing"),
+        )
     console().print(table)

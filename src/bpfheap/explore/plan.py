@@ -14,12 +14,10 @@ from bpfheap.verifier.flows import FlowKind
 
 
 class MapPlan(NamedTuple):
-    """A map that user space creates, as the first file that names it defines it. `needs` are the
-    maps that have to be there before it."""
+    """A map that user space creates, as the first file that names it defines it."""
 
     spec: MapSpec
     file: int
-    needs: tuple[str, ...]
 
 
 class ProgramPlan(NamedTuple):
@@ -91,9 +89,7 @@ def plan_of(scenario: Scenario, macro: str | None = None) -> Plan:
     for number, obj in enumerate(files):
         for spec in obj.maps.values():
             if spec.data is None:
-                needs = (*spec.inner_names, spec.kptr_allocator, spec.elem_allocator)
-                wanted = tuple(dict.fromkeys(n for n in needs if n is not None))
-                maps.setdefault(spec.name, MapPlan(spec, number, wanted))
+                maps.setdefault(spec.name, MapPlan(spec, number))
         for program in obj.programs.values():
             verdict = verify(obj, program)
             if verdict.error is not None:
@@ -136,7 +132,7 @@ def _used(
         name = todo.pop()
         if name not in used and name in maps:
             used.add(name)
-            todo += maps[name].needs
+            todo += maps[name].spec.needs
     return used
 
 

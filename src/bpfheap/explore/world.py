@@ -143,7 +143,7 @@ class World:
             and user.creates < plan.creates(name)
         ):
             gone = user.id is None or self._map_id(name) is None
-            if gone and all(self._map_id(n) is not None for n in plan.maps[name].needs):
+            if gone and all(self._map_id(n) is not None for n in plan.maps[name].spec.needs):
                 found.append(Action("create", name))
         if user.fd is not None:
             if not plan.bounds.one_process:
@@ -219,7 +219,7 @@ class World:
         actor = Actor("map", action.subject)
         user: MapUser = self.users.get(actor, _NO_MAP)
         plan = self.plan.maps[action.subject]
-        by_name = {name: self._known(name) for name in plan.needs}
+        by_name = {name: self._known(name) for name in plan.spec.needs}
         fd = self.system.map_create(plan.spec, self._open_file(plan.file), by_name)
         map_id = self.system.map_of(fd).id
         self.users[actor] = user._replace(fd=fd, id=map_id, creates=user.creates + 1)

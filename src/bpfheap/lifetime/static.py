@@ -1,19 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 from bpfheap.lifetime.facts import FieldId, LoadFacts, MapFacts, Refusal, View
 from bpfheap.lifetime.policy import Policy, references_of
 from bpfheap.lifetime.prog_allocators import Held
 from bpfheap.verifier.flows import FlowKind, Holder
-
-
-class Fills(NamedTuple):
-    """Programs may store objects of `allocator` into all maps inside `outer`."""
-
-    outer: int
-    allocator: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +19,6 @@ class Static(Policy):
     """
 
     held: frozenset[Held] = frozenset()
-    fills: frozenset[Fills] = frozenset()
 
     name: ClassVar[str] = "static"
     rule: ClassVar[str] = "kptr_allocator in the map definition; the verifier accepts only that one"
@@ -68,37 +60,14 @@ class Static(Policy):
                 )
         return None
 
-    def loaded(self, facts: LoadFacts, view: View) -> Self:
-        fills = set()
-        for flow in facts.flows:
-            if flow.field is not None and flow.field.holder is Holder.INNER:
-                allocator = _allocator(flow.field, view)
-                if allocator is not None and flow.kind in (FlowKind.STORE, FlowKind.MOVE):
-                    assert isinstance(flow.field.owner, int)
-                    fills.add(Fills(flow.field.owner, allocator))
-        return replace(self, fills=self.fills | fills)
-
-    def inner_inserted(self, outer: int, inner: int, view: View) -> Self:
-        """Its definition names an allocator of the same name, but perhaps not the same one."""
-        new = {Held(inner, f.allocator) for f in self.fills if f.outer == outer}
-        return replace(self, held=self.held | new)
-
     def map_freed(self, map_id: int, view: View) -> Self:
-        return replace(
-            self,
-            held=frozenset(h for h in self.held if h.map != map_id),
-            fills=frozenset(f for f in self.fills if f.outer != map_id),
-        )
+        return replace(self, held=frozenset(h for h in self.held if h.map != map_id))
 
     def waits_for(self, allocator: int, view: View) -> tuple[str, ...]:
         return references_of((h.map for h in self.held if h.allocator == allocator), view)
 
 
 def _allocator(field: FieldId, view: View) -> int | None:
-    """The one that the map's definition names; for maps inside a map, the one that all name."""
-    if not isinstance(field.owner, int):
-        return None
-    if field.holder is Holder.INNER:
-        named = {view.kptr_allocator(inner) for inner in view.inner_maps(field.owner)}
-        return next(iter(named)) if len(named) == 1 else None
-    return view.kptr_allocator(field.owner)
+    """The one that the map's definition names; what it names for the maps inside holds for all
+    that are ever put there."""
+    return view.kptr_allocator(field.owner) if isinstance(field.owner, int) else None

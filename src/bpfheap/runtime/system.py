@@ -120,9 +120,9 @@ class System:
             for slot, name in enumerate(spec.inner_names)
             if name is not None
         }
+        kptr_allocator = self._named_allocator(spec, spec.names_kptr_allocator, by_name)
         for inner_id in inner.values():
-            self._check_inner(spec, inner_id)
-        kptr_allocator = self._named_allocator(spec, spec.kptr_allocator, by_name)
+            self._check_inner(spec, kptr_allocator, inner_id)
         elem_allocator = self._named_allocator(spec, spec.elem_allocator, by_name)
         map_id = self._new_id(Type.MAP, spec.name)
         allocator = None
@@ -191,7 +191,7 @@ class System:
             self._settle(f"{obj.name} was updated")
             return
         inner = self.map_of(int.from_bytes(value, "little"))
-        self._check_inner(self.spec_of(obj.id), inner.id)
+        self._check_inner(self.spec_of(obj.id), obj.kptr_allocator, inner.id)
         old = self.machine.map_lookup(obj.id, key)
         self.machine.map_update(obj.id, key, inner.id.to_bytes(4, "little"), flags)
         self._map_refs(inner.id, +1)
@@ -534,16 +534,19 @@ class System:
             raise LoadRefused(f"map {spec.name} names {name} as its allocator, which is none")
         return allocator
 
-    def _check_inner(self, outer: MapSpec, inner_id: int) -> None:
+    def _check_inner(self, outer: MapSpec, allocator: int | None, inner_id: int) -> None:
+        """`allocator` is the one that the outer map's definition names, for all maps inside."""
         template = outer.inner
         inner = self.spec_of(inner_id)
         why: str | None = "it has no template for inner maps"
         hint = None
         if template is not None:
             why = why_other_map(template, inner, strict=self.strict_identity)
-            if why is None and template.kptr_allocator != inner.kptr_allocator:
-                named = template.kptr_allocator or "none"
-                why = f"its kptr_allocator is {inner.kptr_allocator or 'none'}, not {named}"
+            named = self.maps[inner_id].kptr_allocator
+            if why is None and allocator is not None and named != allocator:
+                # There may be two of one name: an allocator outlives its map.
+                own = "none" if named is None else f"another one, {self.allocator_name(named)}"
+                why = f"its kptr_allocator is {own}, not {self.allocator_name(allocator)}"
             # Programs may meet in the inner map that share neither the outer map nor its name.
             declared = declared_only(outer) or declared_only(inner)
             if why is None and declared is not None:
