@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Passes an object on from `m1` to `m2`. */
-#include "foo.h"
+#include "pass.h"
 
-A_MAP(m1);
-A_MAP(m2);
+AN_ARRAY(m1);
+AN_ARRAY(m2);
 
 SEC("tc")
 int pass1(struct __sk_buff *skb)

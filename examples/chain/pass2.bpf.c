@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Passes an object on from `m2` to `m3`. */
-#include "foo.h"
+#include "pass.h"
 
-A_MAP(m2);
-A_MAP(m3);
+AN_ARRAY(m2);
+AN_ARRAY(m3);
 
 SEC("tc")
 int pass2(struct __sk_buff *skb)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Passes an object on from `m3` to `m4`. */
-#include "foo.h"
+#include "pass.h"
 
-A_MAP(m3);
-A_MAP(m4);
+AN_ARRAY(m3);
+AN_ARRAY(m4);
 
 SEC("tc")
 int pass3(struct __sk_buff *skb)

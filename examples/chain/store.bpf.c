@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Begins the chain: an object goes into `m1`. */
-#include "foo.h"
+#include "../array.h"
 
 #ifndef BPFHEAP_KPTR_ALLOCATORS
 struct {
@@ -9,7 +9,7 @@ struct {
 } ma SEC(".maps");
 #endif
 
-A_MAP(m1);
+AN_ARRAY(m1);
 
 SEC("tc")
 int store(struct __sk_buff *skb)

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Allocates and frees; what it has to do with `kept` is only to look at it. */
-#include "foo.h"
+#include "../array.h"
+
+#ifndef BPFHEAP_KPTR_ALLOCATORS
+struct {
+	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
+	__type(value, struct foo);
+} ma SEC(".maps");
+#endif
+
+AN_ARRAY(kept);
 
 SEC("tc")
 int tick(struct __sk_buff *skb)

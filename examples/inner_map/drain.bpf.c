@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Takes the object out of `inner`, which it knows by name, and frees it. */
-#include "foo.h"
+#include "../array.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct map_val);
-	KPTRS_FROM_MA
-} inner SEC(".maps");
+AN_ARRAY(inner);
 
 SEC("tc")
 int drain(struct __sk_buff *skb)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stores an object into whatever map user space has put into `outer`. */
-#include "foo.h"
+#include "../array.h"
+
+/* A template of inner maps only points at its types. */
+__kptr_type(struct map_val);
+__kptr_type(struct foo);
 
 #ifndef BPFHEAP_KPTR_ALLOCATORS
 struct {

@@ -1,6 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leaves an object in `kept`; loaded again, it finds one of another allocator there. */
-#include "foo.h"
+#include "../array.h"
+
+#ifndef BPFHEAP_KPTR_ALLOCATORS
+struct {
+	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
+	__type(value, struct foo);
+} ma SEC(".maps");
+#endif
+
+AN_ARRAY(kept);
 
 SEC("tc")
 int store(struct __sk_buff *skb)

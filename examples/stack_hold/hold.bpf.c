@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Has an object on its stack from the allocation on, for two more calls. */
-#include "foo.h"
+#include "../array.h"
 
 #ifndef BPFHEAP_KPTR_ALLOCATORS
 struct {
@@ -8,6 +8,8 @@ struct {
 	__type(value, struct foo);
 } ma SEC(".maps");
 #endif
+
+AN_ARRAY(m);
 
 SEC("tc")
 int hold(struct __sk_buff *skb)

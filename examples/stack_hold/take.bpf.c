@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Has an object on its stack that it took out of `m`, for one more call. */
-#include "foo.h"
+#include "../array.h"
+
+AN_ARRAY(m);
 
 SEC("tc")
 int take(struct __sk_buff *skb)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fills `shared` from `ma`. */
-#include "foo.h"
+#include "../array.h"
 
 #ifndef BPFHEAP_KPTR_ALLOCATORS
 struct {
@@ -8,6 +8,8 @@ struct {
 	__type(value, struct foo);
 } ma SEC(".maps");
 #endif
+
+AN_ARRAY(shared);
 
 SEC("tc")
 int first(struct __sk_buff *skb)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fills `shared` from `mb`, and frees what it finds there. */
-#include "foo.h"
+#include "../array.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
 	__type(value, struct foo);
 } mb SEC(".maps");
+
+AN_ARRAY(shared);
 
 SEC("tc")
 int second(struct __sk_buff *skb)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Takes the object out of `m` and puts it back: in between, whoever looks sees NULL. */
-#include "foo.h"
+#include "../array.h"
+
+AN_ARRAY(m);
 
 SEC("tc")
 int touch(struct __sk_buff *skb)

@@ -17,7 +17,7 @@ HOLES = {
     # An inner map is none of the program's maps.
     ("unload-walk", "inner_map"): [
         (19, "free of inner frees foo#1, whose allocator ma is gone"),
-        (21, "drain.bpf.c:24: unit_free of foo#1, whose allocator ma is gone"),
+        (21, "drain.bpf.c:18: unit_free of foo#1, whose allocator ma is gone"),
     ],
     # P1 does not know the allocator of what it moves.
     ("prog-allocators", "three_programs"): [
@@ -32,14 +32,14 @@ HOLES = {
     # The outer map has the reference, and goes before the inner one.
     ("used-allocators", "inner_map"): [
         (20, "free of inner frees foo#1, whose allocator ma is gone"),
-        (22, "drain.bpf.c:24: unit_free of foo#1, whose allocator ma is gone"),
+        (22, "drain.bpf.c:18: unit_free of foo#1, whose allocator ma is gone"),
     ],
     ("used-allocators-strict", "inner_map"): [
         (20, "free of inner frees foo#1, whose allocator ma is gone"),
     ],
     ("edge-propagation", "inner_map"): [
         (20, "free of inner frees foo#1, whose allocator ma is gone"),
-        (22, "drain.bpf.c:24: unit_free of foo#1, whose allocator ma is gone"),
+        (22, "drain.bpf.c:18: unit_free of foo#1, whose allocator ma is gone"),
     ],
     # M2 is created when there is nothing any more that its tag could mean.
     ("annotated", "three_programs"): [
@@ -49,11 +49,11 @@ HOLES = {
     # The inner map is put into the outer one after the program was loaded.
     ("prog-allocators", "inner_map"): [
         (20, "free of inner frees foo#1, whose allocator ma is gone"),
-        (22, "drain.bpf.c:24: unit_free of foo#1, whose allocator ma is gone"),
+        (22, "drain.bpf.c:18: unit_free of foo#1, whose allocator ma is gone"),
     ],
     ("field-slot", "inner_map"): [
         (20, "free of inner frees foo#1, whose allocator ma is gone"),
-        (22, "drain.bpf.c:24: unit_free of foo#1, whose allocator ma is gone"),
+        (22, "drain.bpf.c:18: unit_free of foo#1, whose allocator ma is gone"),
     ],
 }
 
