@@ -13,7 +13,7 @@ from bpfheap.compile import object_spec
 from bpfheap.errors import UsageError
 from bpfheap.explore import Bounds, read_scenario
 from bpfheap.explore.scenario import Insert
-from bpfheap.runtime.system import why_other_map
+from bpfheap.runtime.definitions import why_other_map
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.verifier import verify
 

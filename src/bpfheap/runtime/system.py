@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.btf import Btf, KptrField, Struct, incomplete, kptr_fields, why_different
+from bpfheap.btf import Btf
 from bpfheap.errors import LoadRefused, UsageError, Violation
-from bpfheap.lifetime import FieldFact, FieldId, FlowFact, LoadFacts, MapFacts, Policy
+from bpfheap.lifetime import FieldId, Policy
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
+from bpfheap.runtime.definitions import declared_only, why_other_map
+from bpfheap.runtime.facts import kptrs_of, load_facts, map_facts
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done, Machine, Stop
 from bpfheap.runtime.objects import (
     AllocatorObject,
@@ -26,7 +28,7 @@ from bpfheap.runtime.objects import (
     Walk,
 )
 from bpfheap.spec import MapSpec, ProgramSpec
-from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, Holder
+from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Holder
 from bpfheap.verifier.verdict import Verdict
 
 
@@ -144,11 +146,7 @@ class System:
         for inner_id in inner.values():
             self._map_refs(inner_id, +1)
         self._note(f"{spec.name} was created")
-        fields = tuple(
-            FieldFact(FieldId(Holder.MAP, map_id, k.path), *_said(spec.btf, k))
-            for k in self._kptrs(map_id)
-        )
-        facts = MapFacts(map_id, spec.name, fields, allocator, kptr_allocator)
+        facts = map_facts(self.maps[map_id], spec)
         self.policy = self.policy.map_created(facts, self)
         return self._open(Handle(Type.MAP, map_id))
 
@@ -222,7 +220,14 @@ class System:
         names = dict.fromkeys(ref.name for ref in spec.refs.values() if ref.name in by_name)
         used = {name: by_name[name] for name in names}
         program = self._new_id(Type.PROGRAM, f"{spec.file}:{spec.name}")
-        facts = self._facts(program, spec, verdict, self._handle(btf_fd, Type.BTF).id, used)
+        facts = load_facts(
+            program,
+            spec,
+            self._handle(btf_fd, Type.BTF).id,
+            verdict.flows,
+            {name: self.maps[map_id] for name, map_id in used.items()},
+            self.spec_of,
+        )
         reason = self.policy.refuse(facts, self)
         if reason is not None:
             self._note(f"{spec.name} was refused: {reason}")
@@ -462,18 +467,15 @@ class System:
         if not maps:
             self._free_program(program)
             return
-        todo = tuple((m, key) for m in maps if self._kptrs(m) for key in self.machine.map_keys(m))
+        todo = tuple(
+            (m, key) for m in maps if kptrs_of(self.spec_of(m)) for key in self.machine.map_keys(m)
+        )
         self.walks = tuple(sorted((*self.walks, Walk(Handle(Type.PROGRAM, program), todo))))
-
-    def _kptrs(self, map_id: int) -> tuple[KptrField, ...]:
-        """The kptr fields of a map's values."""
-        spec = self.spec_of(map_id)
-        return kptr_fields(spec.btf, spec.value) if spec.value else ()
 
     def _read(self, program: int, map_id: int, key: bytes) -> None:
         """What the walk for an unloaded program sees in one element."""
         seen = {kptr.path: kptr.allocator for kptr in self.machine.map_kptrs(map_id, key)}
-        for field in self._kptrs(map_id):
+        for field in kptrs_of(self.spec_of(map_id)):
             at = FieldId(Holder.MAP, map_id, field.path)
             self.policy = self.policy.walked(program, at, seen.get(field.path), self)
 
@@ -556,108 +558,3 @@ class System:
             raise LoadRefused(
                 f"{inner.name} cannot be an inner map of {outer.name}: {why}", hint=hint
             )
-
-    def _facts(
-        self,
-        program: int,
-        spec: ProgramSpec,
-        verdict: Verdict,
-        btf: int,
-        used: Mapping[str, int],
-    ) -> LoadFacts:
-        flows = tuple(self._bind(flow, used) for flow in verdict.flows)
-        allocators = (self.maps[m].allocator for m in used.values())
-        return LoadFacts(
-            program,
-            spec.name,
-            btf,
-            tuple(used.values()),
-            tuple(a for a in allocators if a is not None),
-            flows,
-            tuple(self._field_fact(field, spec.btf) for field in _fields_of(flows)),
-        )
-
-    def _field_fact(self, field: FieldId, btf: Btf) -> FieldFact:
-        """What the map's definition, or the program's BTF for a field of an object, says of it."""
-        type_id = 0
-        if isinstance(field.owner, str):
-            found = btf.find(field.owner, Struct)
-            type_id = found or 0
-        else:
-            definition: MapSpec | None = self.spec_of(field.owner)
-            if field.holder is Holder.INNER and definition is not None:
-                definition = definition.inner
-            if definition is not None:
-                btf, type_id = definition.btf, definition.value
-        for kptr in kptr_fields(btf, type_id) if type_id else ():
-            if kptr.path == field.path:
-                return FieldFact(field, *_said(btf, kptr))
-        return FieldFact(field, "")
-
-    def _bind(self, flow: Flow, used: Mapping[str, int]) -> FlowFact:
-        source: int | FieldId | None
-        if isinstance(flow.source, Field):
-            source = _bind_field(flow.source, used)
-        elif flow.source == GLOBAL_ALLOCATOR:
-            source = GLOBAL_ALLOCATOR_ID
-        elif flow.source is not None:
-            source = self.maps[used[flow.source]].allocator
-        else:
-            source = None
-        field = None if flow.field is None else _bind_field(flow.field, used)
-        return FlowFact(flow.kind, source, field)
-
-
-#: What the header's __from puts before the name of an allocator map.
-_TAG = "allocator:"
-
-
-def _said(btf: Btf, field: KptrField) -> tuple[str, str | None]:
-    """The name of the struct that a field points at, and that of the allocator map in its tag."""
-    tags = (tag.removeprefix(_TAG) for tag in field.tags if tag.startswith(_TAG))
-    return getattr(btf[field.target], "name", ""), next(tags, None)
-
-
-def _fields_of(flows: tuple[FlowFact, ...]) -> dict[FieldId, None]:
-    """All fields that flows name, each once, in their order."""
-    named = (at for flow in flows for at in (flow.source, flow.field))
-    return dict.fromkeys(at for at in named if isinstance(at, FieldId))
-
-
-def _bind_field(field: Field, used: Mapping[str, int]) -> FieldId:
-    owner = field.name if field.holder is Holder.TYPE else used[field.name]
-    return FieldId(field.holder, owner, field.path)
-
-
-def declared_only(spec: MapSpec) -> str | None:
-    """A struct that values of the map (or of its inner maps) own and the definition does not
-    define; None if there is none."""
-    found = incomplete(spec.btf, spec.value) if spec.value else None
-    return declared_only(spec.inner) if found is None and spec.inner is not None else found
-
-
-def why_other_map(a: MapSpec, b: MapSpec, *, strict: bool = False) -> str | None:
-    """What keeps two definitions from describing one map, None if nothing does."""
-    for attribute in ("type", "key_size", "value_size", "max_entries", "flags"):
-        here, there = getattr(a, attribute), getattr(b, attribute)
-        if here != there:
-            return f"its {attribute} is {here} in one definition and {there} in the other"
-    for attribute in ("kptr_allocator", "elem_allocator"):
-        here, there = getattr(a, attribute), getattr(b, attribute)
-        if here is not None and there is not None and here != there:
-            return f"its {attribute} is {here} in one definition and {there} in the other"
-    for attribute in ("key", "value"):
-        ida, idb = getattr(a, attribute), getattr(b, attribute)
-        if bool(ida) != bool(idb):
-            return f"its {attribute} has a type in one definition and none in the other"
-        if ida:
-            why = why_different(a.btf, ida, b.btf, idb, strict=strict)
-            if why is not None:
-                return f"the types of its {attribute} differ: {why}"
-    if (a.inner is None) != (b.inner is None):
-        return "only one definition has a template for inner maps"
-    if a.inner is not None and b.inner is not None:
-        why = why_other_map(a.inner, b.inner, strict=strict)
-        if why is not None:
-            return f"the templates for inner maps differ: {why}"
-    return None
