@@ -1,4 +1,4 @@
-"""The three programs of the seed message, in its order, under two policies.
+"""The three programs of the thread, in its order, under two policies.
 
 P1 moves objects from M1 to M2, P3 frees what it finds in M2, and both are loaded before P2, the
 one program that names the allocator. When P1 and P2 are gone, does anything still know that M2

@@ -14,7 +14,7 @@ _NOBODY = 0
 
 
 class Kind(StrEnum):
-    """The seed's three kinds of dependency."""
+    """The three kinds of the message that proposes the table of dependency."""
 
     STORE = "store"  # the program stores objects of `allocator` into `field`
     EQUAL = "equal"  # `field` and `other` must have one allocator
@@ -61,7 +61,7 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DependencyTable(Policy):
-    """The seed's table. A load materialises what the program depends on: which allocator it stores
+    """The explicit table that the thread ends with. A load materialises what the program depends on: which allocator it stores
     into a field, which fields must have the same one, which it uses. All fields of a chain have
     one allocator, or a placeholder until there is one. An unload leaves the program's rows to be
     discarded; once that holds for a whole chain, the values are walked, and if all are NULL, the
@@ -82,7 +82,7 @@ class DependencyTable(Policy):
 
     name: ClassVar[str] = "dependency-table"
     rule: ClassVar[str] = (
-        "the seed's explicit table: dependencies are materialised at load, with placeholders; a "
+        "an explicit table: dependencies are materialised at load, with placeholders; a "
         "concrete allocator propagates to all related entries; unload marks them discardable; when "
         "a whole chain is discardable and a walk finds only NULL, it is dissolved and the field is "
         "free for another allocator"

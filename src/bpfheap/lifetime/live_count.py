@@ -21,7 +21,7 @@ class LiveCount(Policy):
         "live objects per allocator, derived from what the per-CPU caches count anyway; "
         "summed only when its map is gone"
     )
-    thread: ClassVar[str] = "what the seed's author recommends: precise, at run time"
+    thread: ClassVar[str] = "what the thread's last word recommends: precise, at run time"
 
     def waits_for(self, allocator: int, view: View) -> tuple[str, ...]:
         live = view.live(allocator)

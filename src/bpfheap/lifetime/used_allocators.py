@@ -40,7 +40,7 @@ class UsedAllocators(Policy):
     drops its references after its values were walked and freed.
 
     Hole: a `move` verified before the `store` finds no allocator to pass on, and the destination
-    map never learns of it (the seed's three programs). For an inner map the reference is on
+    map never learns of it (the thread's three programs). For an inner map the reference is on
     the outer one, whose template the program was verified against: an inner map that outlives the
     outer one keeps objects and no reference. A store into a field of an object has no map to hold
     a reference and is refused.

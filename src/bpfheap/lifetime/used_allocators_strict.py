@@ -13,7 +13,7 @@ class UsedAllocatorsStrict(UsedAllocators):
     """As used-allocators, and a `take` of a field with no allocator yet refuses the load.
 
     Whoever could move an object on is verified after the allocator of the field is known, so no
-    move is missed. In exchange it depends on the order of loads what loads at all: in the seed's
+    move is missed. In exchange it depends on the order of loads what loads at all: in the thread's
     order, P1 and P3 are refused.
     """
 
