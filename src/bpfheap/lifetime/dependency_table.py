@@ -61,14 +61,14 @@ class Walk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DependencyTable(Policy):
-    """The explicit table that the thread ends with. A load materialises what the program depends on: which allocator it stores
-    into a field, which fields must have the same one, which it uses. All fields of a chain have
-    one allocator, or a placeholder until there is one. An unload leaves the program's rows to be
-    discarded; once that holds for a whole chain, the values are walked, and if all are NULL, the
-    chain is dissolved and its fields are free for another allocator. Otherwise the next unload of
-    a program that uses them tries again. At a map's free, what is known of its fields is handed to
-    another field of the chain, since values may have gone on to there; with its last map the chain
-    goes.
+    """The explicit table that the thread ends with. A load materialises what the program depends
+    on: which allocator it stores into a field, which fields must have the same one, which it uses.
+    All fields of a chain have one allocator, or a placeholder until there is one. An unload leaves
+    the program's rows to be discarded; once that holds for a whole chain, the values are walked,
+    and if all are NULL, the chain is dissolved and its fields are free for another allocator.
+    Otherwise the next unload of a program that uses them tries again. At a map's free, what is
+    known of its fields is handed to another field of the chain, since values may have gone on to
+    there; with its last map the chain goes.
 
     A map inside a map has its own field, equal to that of the maps inside the outer one for as
     long as values may be there. Fields of objects cannot be walked and are refused.
