@@ -44,10 +44,10 @@ def searched(
         search = Search(model)
         try:
             search.run()
-        except Unstable:
+        except Unstable as unstable:
             model = Model(
                 model.plan, policy_named(policy)(), reductions,
-                changing=frozenset(model.changing), remember=remember,
+                changing=unstable.changing, remember=remember,
             )  # fmt: skip
             continue
         return search

@@ -37,6 +37,8 @@ def test_what_is_remembered_is_what_playing_gives(policy: str, reductions: Reduc
     remembered = searched(ONE, policy, reductions)
     played = searched(ONE, policy, reductions, remember=False)
     assert told(remembered) == told(played)
+    assert isinstance(remembered.model, Model)
+    assert isinstance(played.model, Model)
     assert remembered.model.played < played.model.played / 3
 
 
@@ -106,3 +108,11 @@ def test_at_the_end_everything_is_gone() -> None:
 )  # fmt: skip
 def test_actions_can_be_written_and_read(action: Action) -> None:
     assert parse_action(str(action)) == action
+
+
+def test_next_states_are_those_of_all_actions() -> None:
+    model = model_of(TWO, "used-allocators")
+    rng = random.Random(7)
+    for _, state in walk(model, rng):
+        each = [model.next_state(state, action)[1] for action in model.actions(state)]
+        assert each == [after for _, after in model.successors(state)]

@@ -99,15 +99,6 @@ class Store:
             changed[place] = byte
         return bytes(changed).rstrip(b"\0")
 
-    def show(self, state: bytes) -> dict[str, Any]:
-        """What is in a state, for people."""
-        found = {}
-        for cell, name in enumerate(self.names):
-            value = self.value(state, cell)
-            if value is not None:
-                found[f"{name.kind} {name.id}" if name.id is not None else name.kind] = value
-        return found
-
 
 class Frame:
     """One look at one state: which cells were read, in order, and what is in them."""

@@ -71,9 +71,17 @@ class Searchable(Protocol):
     def successors(self, state: bytes) -> list[Successor]:
         """`next_state` of all `actions`, or of as many as are enough."""
 
+    def retained(self, state: bytes) -> int:
+        """How many allocators have neither a map nor objects any more."""
+
 
 class Unstable(Exception):
-    """An assumption of the reduction turned out to be wrong: begin again without it."""
+    """An assumption of the reduction turned out to be wrong: begin again without it. `changing`
+    are all maps whose elements are known to go."""
+
+    def __init__(self, changing: frozenset[int]) -> None:
+        super().__init__(changing)
+        self.changing = changing
 
 
 class Model:
@@ -152,10 +160,6 @@ class Model:
                 known = self._idle[key] = closed and not store.values[heap][key[2]].live
             found += known
         return found
-
-    def look(self, state: bytes) -> World:
-        """The runtime in a state, to be asked and not to be changed."""
-        return self._look(state).world
 
     def successors(self, state: bytes) -> list[Successor]:
         # The one loop that everything waits for: the two searches in trees are written out.
@@ -279,7 +283,7 @@ class Model:
             gone = unstable_maps(look, self.store, changes) - self.changing
             if gone and reduce:
                 self.changing |= gone
-                raise Unstable
+                raise Unstable(frozenset(self.changing))
             effect.changes = tuple(
                 digit
                 for cell, number in changes.items()

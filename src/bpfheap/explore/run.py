@@ -55,8 +55,8 @@ def explore(
         search = _search(plan, kind(), reductions, changing, scenario.bounds.states, first, jobs)
         try:
             search.run(progress)
-        except Unstable:
-            changing = frozenset(search.model.changing)
+        except Unstable as unstable:
+            changing = unstable.changing
             continue
         alone = Model(plan, kind(), reductions, changing=changing)
         return _Telling(scenario, plan, kind(), alone, search).result()

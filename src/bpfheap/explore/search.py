@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bpfheap.explore.ledger import Ledger, Place
-from bpfheap.explore.model import Model
+from bpfheap.explore.model import Searchable
 from bpfheap.explore.results import Progress
 from bpfheap.explore.world import Action
 
@@ -88,7 +88,7 @@ class Search:
     the depth at which the first violation was found.
     """
 
-    def __init__(self, model: Model, *, limit: int | None = None, first: bool = False) -> None:
+    def __init__(self, model: Searchable, *, limit: int | None = None, first: bool = False) -> None:
         self.model = model
         self.trail = Trail()
         self.ledger = Ledger()
@@ -184,7 +184,7 @@ def is_end(state: bytes, found: list[tuple[Any, bytes | None]]) -> bool:
     return all(after == state for _, after in found)
 
 
-def end(model: Model, ledger: Ledger, state: bytes, number: int) -> None:
+def end(model: Searchable, ledger: Ledger, state: bytes, number: int) -> None:
     """Everything is closed: look at what is left."""
     leak = model.properties(state)
     if leak is not None:

@@ -233,8 +233,8 @@ def _serve(shard: Callable[[], Shard], pipe: Connection) -> None:
             pipe.send(("done", getattr(made, name)(argument)))
     except EOFError:
         return
-    except Unstable:
-        pipe.send(("unstable", frozenset(made._model.changing)))
+    except Unstable as unstable:
+        pipe.send(("unstable", unstable.changing))
     except BpfheapError as error:
         pipe.send(("error", str(error)))
     except Exception:
@@ -242,7 +242,7 @@ def _serve(shard: Callable[[], Shard], pipe: Connection) -> None:
 
 
 class ShardedSearch(Search):
-    """As Search, in `jobs` processes. Raises Unstable as the model does, having told it."""
+    """As Search, in `jobs` processes; the model's store is a SharedStore."""
 
     def __init__(
         self, model: Model, jobs: int, *, limit: int | None = None, first: bool = False
@@ -250,7 +250,9 @@ class ShardedSearch(Search):
         super().__init__(model, limit=limit, first=first)
         self._jobs = jobs
         self._waiting = 1
+        self._model = model
         assert isinstance(model.store, SharedStore)
+        self._store = model.store
 
     def _ahead(self) -> int:
         return self._waiting
@@ -260,15 +262,14 @@ class ShardedSearch(Search):
         lock = context.Lock()
         with tempfile.TemporaryDirectory(prefix="bpfheap-") as name:
             folder = Path(name)
-            assert isinstance(self.model.store, SharedStore)
-            self.model.store.log = Log(folder, lock)
+            self._store.log = Log(folder, lock)
             pipes: list[Connection] = []
             children = []
             for number in range(self._jobs):
                 ours, theirs = context.Pipe()
 
                 def make(number: int = number) -> Shard:
-                    return Shard(number, self._jobs, self.model, Log(folder, lock), folder)
+                    return Shard(number, self._jobs, self._model, Log(folder, lock), folder)
 
                 child = context.Process(target=_serve, args=(make, theirs), daemon=True)
                 child.start()
@@ -297,15 +298,14 @@ class ShardedSearch(Search):
 
     def _enter(self, found: list[Found]) -> list[array[int]]:
         """Number the new states in the order of their keys."""
-        assert isinstance(self.model.store, SharedStore)
-        self.model.store.catch_up()
+        self._store.catch_up()
         numbers = [array("I") for _ in found]
         first = len(self.trail)
         parts = [
             zip(part.keys, repeat(shard), part.actions, part.retained, strict=False)
             for shard, part in enumerate(found)
         ]
-        action_of, trail, retained = self.model.action, self.trail, self.retained
+        action_of, trail, retained = self._model.action, self.trail, self.retained
         for at, (key, shard, action, idle) in enumerate(sorted(chain(*parts)), first):
             parent = key // _TURNS
             numbers[shard].append(at)
@@ -333,8 +333,7 @@ class ShardedSearch(Search):
                 except EOFError:
                     raise BpfheapError("a process of the search was killed") from None
                 if what == "unstable":
-                    self.model.changing |= answer
-                    raise Unstable
+                    raise Unstable(answer)
                 if what == "error":
                     raise BpfheapError(f"the search failed: {answer}")
                 answers[number] = answer
