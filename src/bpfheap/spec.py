@@ -90,6 +90,12 @@ class MapSpec:
     file: str = ""
 
     @property
+    def identity(self) -> str:
+        """What tells it from other maps: its name, or, since every file has data sections of the
+        same names, that and the file's."""
+        return self.name if self.data is None else f"{self.file}:{self.name}"
+
+    @property
     def names_kptr_allocator(self) -> str | None:
         """The allocator map of its values' kptrs, or of those in maps inside it."""
         if self.kptr_allocator is None and self.inner is not None:

@@ -71,9 +71,7 @@ def _search(
     first: bool,
     jobs: int,
 ) -> Search:
-    private = any(p.private for p in plan.programs.values())
-    if jobs <= 1 or private:
-        # Data sections have no name that all processes could agree on.
+    if jobs <= 1:
         model = Model(plan, policy, reductions, changing=changing)
         return Search(model, limit=limit, first=first)
     model = Model(plan, policy, reductions, changing=changing, store=SharedStore())

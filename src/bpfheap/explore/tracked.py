@@ -60,9 +60,15 @@ class Ids:
             self.maps += self._reserve(Type.MAP, name, times)
             if planned.spec.type == ALLOCATOR_NUMBER:
                 self._reserve(None, name, times)
-        private = [name for p in plan.programs.values() for name in p.private]
-        for name in dict.fromkeys(private):
-            self.maps += self._reserve(Type.MAP, name, private.count(name) * bounds.loads)
+        # Each load of a program makes data sections of its own.
+        private = [spec for p in plan.programs.values() for spec in p.private.values()]
+        names = [spec.identity for spec in private]
+        self._sections: dict[int, MapSpec] = {}
+        for spec in private:
+            times = names.count(spec.identity) * bounds.loads
+            reserved = self._reserve(Type.MAP, spec.identity, times)
+            self._sections.update(dict.fromkeys(reserved, spec))
+        self.maps += tuple(self._sections)
         self.programs: tuple[int, ...] = ()
         self._program_specs: dict[int, ProgramSpec] = {}
         for p in plan.programs.values():
@@ -90,8 +96,8 @@ class Ids:
         return tuple(found)
 
     def constants(self, plan: Plan) -> dict[int, MapConstants]:
-        """Of all maps that have a name for all."""
-        found = {}
+        """Of all maps that there can be."""
+        found = {map_id: constants_of(spec, None) for map_id, spec in self._sections.items()}
         for name, planned in plan.maps.items():
             for number in range(plan.creates(name)):
                 is_allocator = planned.spec.type == ALLOCATOR_NUMBER
@@ -428,7 +434,7 @@ class Look:
             system.definitions, lambda _, specs: tuple(lasting.spec_number(s) for s in specs)
         )
         yield from self._frozen(memory.allocators, lambda _, a: freeze_allocator(a))
-        yield from self._frozen(memory.maps, self._freeze_map)
+        yield from self._frozen(memory.maps, lambda _, record: freeze_map(record))
         yield from self._frozen(memory.programs, self._freeze_program)
         yield from self._frozen(
             memory.executions, lambda _, e: lasting.freezer.freeze_execution(memory, e)
@@ -455,11 +461,6 @@ class Look:
         for key in lazy.touched:
             item = lazy.now(key)
             yield Cell(lazy.kind, key), None if item is None else freeze(key, item)
-
-    def _freeze_map(self, map_id: int, record: Any) -> Hashable:
-        frozen, constants = freeze_map(record)
-        self.lasting.constants.setdefault(map_id, constants)
-        return frozen
 
     def _freeze_program(self, program: int, loaded: Program) -> Hashable:
         known = self.frame.read(Cell("code", program))

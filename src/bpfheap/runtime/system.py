@@ -126,7 +126,7 @@ class System:
         for inner_id in inner.values():
             self._check_inner(spec, kptr_allocator, inner_id)
         elem_allocator = self._named_allocator(spec, spec.elem_allocator, by_name)
-        map_id = self._new_id(Type.MAP, spec.name)
+        map_id = self._new_id(Type.MAP, spec.identity)
         allocator = None
         if spec.type == ALLOCATOR_NUMBER:
             allocator = self._new_id(None, spec.name)

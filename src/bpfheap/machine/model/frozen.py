@@ -159,14 +159,10 @@ def constants_of(spec: MapSpec, allocator: int | None) -> MapConstants:
     return MapConstants(spec, row, kptrs, readonly, allocator)
 
 
-def freeze_map(record: MapRecord) -> tuple[FrozenMap, MapConstants]:
-    constants = MapConstants(
-        record.spec, record.type, record.kptrs, record.readonly, record.allocator
-    )
-    frozen = FrozenMap(
+def freeze_map(record: MapRecord) -> FrozenMap:
+    return FrozenMap(
         tuple(record.entries.items()), tuple(record.inner.items()), record.records, record.freeing
     )
-    return frozen, constants
 
 
 def thaw_map(
