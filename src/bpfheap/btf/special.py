@@ -1,0 +1,191 @@
+"""Fields that only the kernel's own functions may touch: locks, list heads, tree roots, nodes,
+reference counts (btf_find_field and btf_parse_fields in kernel/bpf/btf.c)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from bpfheap.btf.table import Btf
+from bpfheap.btf.types import Array, Datasec, Struct, Union, Var
+from bpfheap.errors import BtfError
+
+#: As many as kptrs (see fields.MAX_FIELDS); the kernel allows 11 in all.
+MAX_SPECIAL = 512
+_MAX_DEPTH = 64
+
+
+class SpecialKind(StrEnum):
+    """By the name of the struct."""
+
+    SPIN_LOCK = "bpf_spin_lock"
+    RES_SPIN_LOCK = "bpf_res_spin_lock"
+    TIMER = "bpf_timer"
+    WORKQUEUE = "bpf_wq"
+    TASK_WORK = "bpf_task_work"
+    LIST_HEAD = "bpf_list_head"
+    LIST_NODE = "bpf_list_node"
+    RB_ROOT = "bpf_rb_root"
+    RB_NODE = "bpf_rb_node"
+    REFCOUNT = "bpf_refcount"
+
+
+#: What a head holds.
+NODE_OF = {SpecialKind.LIST_HEAD: SpecialKind.LIST_NODE, SpecialKind.RB_ROOT: SpecialKind.RB_NODE}
+#: Of which a struct or value may have one.
+_SINGLE = frozenset(
+    {
+        SpecialKind.SPIN_LOCK,
+        SpecialKind.RES_SPIN_LOCK,
+        SpecialKind.TIMER,
+        SpecialKind.WORKQUEUE,
+        SpecialKind.TASK_WORK,
+        SpecialKind.REFCOUNT,
+    }
+)
+_KINDS = {str(kind): kind for kind in SpecialKind}
+
+
+class Contains(NamedTuple):
+    """What a list head or tree root holds: objects of struct `type`, linked through the node at
+    byte `offset`, which is called `member`."""
+
+    type: int
+    member: str
+    offset: int
+
+
+class SpecialField(NamedTuple):
+    """`path` as C would write it; `offset` and `size` in bytes. `contains` is that of heads and
+    roots."""
+
+    path: str
+    offset: int
+    size: int
+    kind: SpecialKind
+    contains: Contains | None = None
+
+
+class _Raw(NamedTuple):
+    path: str
+    offset: int
+    size: int
+    kind: SpecialKind
+    tags: tuple[str, ...]
+
+
+def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
+    """The special fields of a map value, struct or data section, by offset.
+
+    Raises BtfError, with the path, for a second lock (timer, count), one in a union, a head
+    without a `__contains` tag or with one that names no such struct or node, nesting beyond 64
+    levels, and more than MAX_SPECIAL fields.
+    """
+    found: list[SpecialField] = []
+    single: dict[SpecialKind, str] = {}
+    for raw in sorted(_within(btf, btf.resolve(type_id), {}, 0), key=lambda r: r.offset):
+        where = f"{btf.c_name(type_id)}: {raw.kind} {raw.path}"
+        if raw.kind in _SINGLE:
+            if raw.kind in single:
+                raise BtfError(
+                    f"{where} is a second one, after {single[raw.kind]}",
+                    file=btf.file,
+                    hint="a value has one of a kind at most",
+                )
+            single[raw.kind] = raw.path
+        contains = _contains(btf, raw, where) if raw.kind in NODE_OF else None
+        found.append(SpecialField(raw.path, raw.offset, raw.size, raw.kind, contains))
+    return tuple(found)
+
+
+def _within(btf: Btf, at: int, known: dict[int, tuple[_Raw, ...]], depth: int) -> tuple[_Raw, ...]:
+    """The fields in a value of type `at`, paths and offsets relative to it."""
+    if at in known:
+        return known[at]
+    if depth > _MAX_DEPTH:
+        return ()
+    kind = btf[at]
+    found: list[_Raw] = []
+    match kind:
+        case Struct(members=members) | Union(members=members):
+            for i, member in enumerate(members):
+                tags = btf.decl_tags(at, i)
+                inner = btf.resolve(member.type)
+                found += _placed(
+                    btf, inner, member.name, member.bit_offset // 8, tags, known, depth
+                )
+            if isinstance(kind, Union):
+                # The kernel does not look into unions, so nothing there is special.
+                found = []
+        case Array(type=element, count=count):
+            inner = btf.resolve(element)
+            one = _placed(btf, inner, "", 0, (), known, depth)
+            size = btf.size_of(inner) if one else 0
+            for i in range(min(count, MAX_SPECIAL + 1) if one else 0):
+                found += [
+                    raw._replace(path=f"[{i}]{_dotted(raw.path)}", offset=raw.offset + i * size)
+                    for raw in one
+                ]
+        case Datasec(vars=variables):
+            for var in variables:
+                declared = btf[var.type]
+                assert isinstance(declared, Var)
+                inner = btf.resolve(declared.type)
+                tags = btf.decl_tags(var.type)
+                found += _placed(btf, inner, declared.name, var.offset, tags, known, depth)
+    if len(found) > MAX_SPECIAL:
+        raise BtfError(
+            f"{btf.c_name(at)} has more than {MAX_SPECIAL} locks, heads and nodes", file=btf.file
+        )
+    known[at] = tuple(found)
+    return known[at]
+
+
+def _placed(
+    btf: Btf, inner: int, name: str, offset: int, tags: tuple[str, ...],
+    known: dict[int, tuple[_Raw, ...]], depth: int,
+) -> list[_Raw]:  # fmt: skip
+    """The fields of one member, of type `inner`."""
+    kind = btf[inner]
+    if isinstance(kind, Struct) and kind.name in _KINDS:
+        return [_Raw(name, offset, kind.size, _KINDS[kind.name], tags)]
+    return [
+        raw._replace(
+            path=f"{name}{_dotted(raw.path)}" if name else raw.path,
+            offset=offset + raw.offset,
+            tags=raw.tags or tags,
+        )
+        for raw in _within(btf, inner, known, depth + 1)
+    ]
+
+
+def _dotted(path: str) -> str:
+    return f".{path}" if path and not path.startswith("[") else path
+
+
+def _contains(btf: Btf, raw: _Raw, where: str) -> Contains:
+    tags = [tag for tag in raw.tags if tag.startswith("contains:")]
+    hint = "tag it __contains(struct_name, node_member)"
+    if len(tags) != 1:
+        raise BtfError(f"{where} does not say what it contains", file=btf.file, hint=hint)
+    _, _, rest = tags[0].partition(":")
+    struct_name, colon, member = rest.partition(":")
+    node = NODE_OF[raw.kind]
+    for type_id in range(1, len(btf)):
+        kind = btf[type_id]
+        if not isinstance(kind, Struct) or kind.name != struct_name:
+            continue
+        for m in kind.members:
+            target = btf[btf.resolve(m.type)]
+            if m.name == member and isinstance(target, Struct) and target.name == node:
+                return Contains(type_id, member, m.bit_offset // 8)
+        raise BtfError(
+            f"{where} contains struct {struct_name} by {member}, which is no {node} of it",
+            file=btf.file,
+            hint=hint,
+        )
+    raise BtfError(
+        f"{where} contains struct {struct_name}{colon}, which is not in the BTF",
+        file=btf.file,
+        hint=f"define struct {struct_name} and use it, so that the compiler keeps it",
+    )
