@@ -12,16 +12,23 @@ from bpfheap.verifier import hints, stack
 from bpfheap.verifier.arith import load_bounds
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.layouts import Layout
+from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.state import (
+    CTX,
+    FUNC,
+    KIND_NAMES,
+    MAP,
+    MAP_VALUE,
+    OBJECT,
     SCALAR,
+    STACK,
     UNINIT,
-    UNKNOWN,
     Gone,
     MapRef,
     Object,
     Reg,
-    RegKind,
     State,
     number,
 )
@@ -63,7 +70,7 @@ class Nowhere(Memory):
 
     def _reject(self, n: int, reg: Reg) -> Reject:
         error = _invalid(n, reg)
-        if reg.kind is SCALAR and reg.what is not None:
+        if reg.kind == SCALAR and reg.what is not None:
             pointer, layout = reg.what
             error.hint = hints.untagged(pointer, layout)
         else:
@@ -87,6 +94,10 @@ class StackMemory(Memory):
         low, high = stack.bounds(n, reg, off, size, "read from")
         frame = st.frames[reg.what]
         _deepen(env, frame.subprog, low)
+        if low == high:
+            st.trail.accessed(reg.what, low >> 3)
+        else:
+            mark_register(env.program, st, n)
         return stack.read(frame, low, high, size, sx)
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
@@ -94,6 +105,10 @@ class StackMemory(Memory):
         low, high = stack.bounds(n, reg, off, size, "write to")
         frame = st.frames[reg.what]
         _deepen(env, frame.subprog, low)
+        if low == high:
+            st.trail.accessed(reg.what, low >> 3)
+        else:
+            mark_register(env.program, st, n)
         stack.write(st, frame, low, high, size, value)
 
     def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
@@ -133,7 +148,7 @@ def _ctx_field(
     row: ProgramType, n: int, reg: Reg, off: int, size: int, *, write: bool
 ) -> CtxField | None:
     """The field that is accessed, None where any bytes may be."""
-    if reg.off or not reg.scalar.is_const or reg.scalar.const_value:
+    if reg.off or not reg.scalar.is_const or reg.scalar.v:
         raise Reject(
             f"dereference of modified ctx ptr R{n} off={reg.off} disallowed",
             register=n,
@@ -174,7 +189,7 @@ class MapValueMemory(Memory):
         if size == _POINTER and low == high:
             pointer = ref.layout.plain.get(low)
             if pointer is not None:
-                return UNKNOWN._replace(what=(pointer, ref.layout))
+                return Reg(SCALAR, UNKNOWN_SCALAR, what=(pointer, ref.layout))
         return number(load_bounds(size * 8, sx))
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
@@ -218,13 +233,13 @@ def _inside(
             register=n,
             hint=hints.UNSIGNED,
         )
-    if scalar.umax >= stack.MAX_VAR:
+    if scalar.top >= stack.MAX_VAR:
         raise Reject(
             f"R{n} unbounded memory access to {what}, {limit_name}={limit}",
             register=n,
             hint=hints.CHECK_INDEX,
         )
-    high = reg.off + off + scalar.umax
+    high = reg.off + off + scalar.top
     if high + size > limit:
         raise Reject(
             f"R{n} max value is outside of the allowed memory range: {where.format(high)}",
@@ -262,7 +277,7 @@ class ObjectMemory(Memory):
         layout = reg.what.layout
         pointer = layout.plain.get(low) if size == _POINTER else None
         if pointer is not None:
-            return UNKNOWN._replace(what=(pointer, layout))
+            return Reg(SCALAR, UNKNOWN_SCALAR, what=(pointer, layout))
         return number(load_bounds(size * 8, sx))
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
@@ -284,21 +299,21 @@ class ObjectMemory(Memory):
 
 
 #: What may be done through each kind of pointer; UNINIT never gets here.
-MEMORY: dict[RegKind, Memory] = {
-    RegKind.SCALAR: Nowhere("this is a number, not a pointer that the verifier knows"),
-    RegKind.STACK: StackMemory(),
-    RegKind.CTX: CtxMemory(),
-    RegKind.MAP: Nowhere("look the element up: bpf_map_lookup_elem(&map, &key)"),
-    RegKind.MAP_VALUE: MapValueMemory(),
-    RegKind.OBJECT: ObjectMemory(),
-    RegKind.FUNC: Nowhere("a function can only be called"),
+MEMORY: dict[int, Memory] = {
+    SCALAR: Nowhere("this is a number, not a pointer that the verifier knows"),
+    STACK: StackMemory(),
+    CTX: CtxMemory(),
+    MAP: Nowhere("look the element up: bpf_map_lookup_elem(&map, &key)"),
+    MAP_VALUE: MapValueMemory(),
+    OBJECT: ObjectMemory(),
+    FUNC: Nowhere("a function can only be called"),
 }
 
 
 def readable(env: Env, st: State, n: int) -> Reg:
     """The register, which must hold something (check_reg_arg with SRC_OP)."""
     reg = st.regs[n]
-    if reg.kind is UNINIT:
+    if reg.kind == UNINIT:
         gone: Gone | None = reg.what
         if gone is None:
             raise Reject(f"R{n} !read_ok: nothing was written to it", register=n, hint=hints.INIT)
@@ -322,6 +337,6 @@ def memory_of(n: int, reg: Reg) -> Memory:
 
 def type_name(reg: Reg) -> str:
     """The log's word for a register's type (reg_type_str)."""
-    if reg.kind is RegKind.OBJECT:
+    if reg.kind == OBJECT:
         return f"ptr_{'or_null_' if reg.or_null else ''}{reg.what.layout.name}"
-    return f"{reg.kind.value}{'_or_null' if reg.or_null else ''}"
+    return f"{KIND_NAMES[reg.kind]}{'_or_null' if reg.or_null else ''}"

@@ -1,4 +1,5 @@
-"""What arithmetic does to scalars (adjust_scalar_min_max_vals and its scalar*_min_max_* functions).
+"""What arithmetic does to scalars (adjust_scalar_min_max_vals and its scalar*_min_max_* functions,
+Linux 6.18).
 
 Semantics of the concrete operations: RFC 9669 section 4.1. A 32-bit operation works on the low
 halves and zero-extends its result.
@@ -6,22 +7,12 @@ halves and zero-extends its result.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
 
-from bpfheap.verifier.scalar import (
-    S32_MAX,
-    S32_MIN,
-    S64_MAX,
-    S64_MIN,
-    UNKNOWN_SCALAR,
-    Scalar,
-    const,
-    tighten,
-)
+from mypy_extensions import i64
+
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR, Scalar, const, tighten
 from bpfheap.verifier.tnum import (
-    U32_MAX,
-    U64_MAX,
-    Tnum,
     tnum_add,
     tnum_and,
     tnum_arshift,
@@ -32,335 +23,379 @@ from bpfheap.verifier.tnum import (
     tnum_sub,
     tnum_xor,
 )
+from bpfheap.verifier.word import (
+    S32_MAX,
+    S32_MIN,
+    U32_MAX,
+    higher,
+    lower,
+    lsr,
+    ones,
+    s64_max,
+    s64_min,
+    sext,
+    sext32,
+    smear,
+    ult,
+    unsigned,
+    wrap,
+)
 
-# smin, smax, umin, umax of `bits` bits.
-_Range = tuple[int, int, int, int]
+# The operations, as numbers that compiled code compares fast.
+ADD: Final = 0
+SUB: Final = 1
+MUL: Final = 2
+AND: Final = 3
+OR: Final = 4
+XOR: Final = 5
+LSH: Final = 6
+RSH: Final = 7
+ARSH: Final = 8
+DIV: Final = 9
+MOD: Final = 10
+SDIV: Final = 11
+SMOD: Final = 12
+
+#: By the names of the instruction table; neg is 0 - dst, mov is no operation.
+ALU_CODE: dict[str, int] = {
+    "add": ADD, "sub": SUB, "mul": MUL, "and": AND, "or": OR, "xor": XOR, "lsh": LSH, "rsh": RSH,
+    "arsh": ARSH, "div": DIV, "mod": MOD, "sdiv": SDIV, "smod": SMOD,
+}  # fmt: skip
+
+_ZERO = const(0)
+# smin, smax, umin, umax
+_Range = tuple[i64, i64, i64, i64]
 
 
-def alu(name: str, width: int, dst: Scalar, src: Scalar) -> Scalar:
-    """dst `name` src on `width` (32 or 64) bits; neg ignores src, mov ignores dst.
-
-    `name` is one of add sub mul div sdiv or and lsh rsh mod smod xor mov neg arsh.
-    """
-    if name == "mov":
-        return src if width == 64 else cast(src, 32, False)
-    if name == "neg":
-        name, dst, src = "sub", _ZERO, dst
+def alu(code: i64, width: i64, dst: Scalar, src: Scalar) -> Scalar:
+    """dst `code` src on `width` (32 or 64) bits."""
+    if code >= DIV:
+        # Not even of constants does Linux compute it (is_safe_to_compute_dst_reg_range).
+        return UNKNOWN_SCALAR
+    if code >= LSH:
+        return _shift64(code, dst, src) if width == 64 else _shift32(code, dst, src)
     if width == 64:
-        if not dst[0][1] and not src[0][1]:
-            return const(_CONCRETE[name](dst[0][0], src[0][0], 64))
-        if name in _SHIFTS:
-            return _shift64(name, dst, src)
-        if name in _DIVISIONS:
-            return _divide(name, dst, src)
-        return _alu64(name, dst, src)
-    if dst[7] == dst[8] and src[7] == src[8]:
-        return const(_CONCRETE[name](dst[7], src[7], 32) & U32_MAX)
-    if name in _SHIFTS:
-        return _shift32(name, dst, src)
-    if name in _DIVISIONS:
-        return _divide(name, cast(dst, 32, False), cast(src, 32, False), 32)
-    return _alu32(name, dst, src)
+        if dst.m == 0 == src.m:
+            return const(_exact(code, dst.v, src.v))
+        return _alu64(code, dst, src)
+    if dst.u32_min == dst.u32_max and src.u32_min == src.u32_max:
+        return const(_exact(code, dst.u32_min, src.u32_min) & U32_MAX)
+    return _alu32(code, dst, src)
 
 
-def cast(s: Scalar, bits: int, signed: bool) -> Scalar:
+def negated(width: i64, dst: Scalar) -> Scalar:
+    """0 - dst."""
+    return alu(SUB, width, _ZERO, dst)
+
+
+def _exact(code: i64, a: i64, b: i64) -> i64:
+    if code == ADD:
+        return wrap(a + b)
+    if code == SUB:
+        return wrap(a - b)
+    if code == MUL:
+        return wrap(a * b)
+    if code == AND:
+        return a & b
+    if code == OR:
+        return a | b
+    return a ^ b
+
+
+def _alu64(code: i64, d: Scalar, s: Scalar) -> Scalar:
+    """An operation whose low half depends on the low halves of its operands only."""
+    v, m = _bits(code, d.v, d.m, s.v, s.m)
+    if code == ADD:
+        smin, smax, umin, umax = _add64(
+            d.smin, d.smax, d.umin, d.umax, s.smin, s.smax, s.umin, s.umax
+        )
+    elif code == SUB:
+        smin, smax, umin, umax = _sub64(
+            d.smin, d.smax, d.umin, d.umax, s.smin, s.smax, s.umin, s.umax
+        )
+    elif code == MUL:
+        smin, smax, umin, umax = _mul64(
+            d.smin, d.smax, d.umin, d.umax, s.smin, s.smax, s.umin, s.umax
+        )
+    else:
+        umin, umax = v, v | m
+        smin, smax = s64_min(), s64_max()
+        if code == AND:
+            umax = lower(d.umax, s.umax)
+            smin, smax = _and_signed(d.smin, d.smax, s.smin, s.smax)
+        elif code == OR:
+            umin = higher(d.umin, s.umin)
+    if 0 <= d.umax <= S32_MAX and 0 <= s.umax <= S32_MAX:
+        # The low halves are the operands: computing them again would say nothing more.
+        out = tighten(v, m, smin, smax, umin, umax, S32_MIN, S32_MAX, 0, U32_MAX)
+    else:
+        s32_min, s32_max, u32_min, u32_max = _range32(code, v, m, d, s)
+        out = tighten(v, m, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
+    return UNKNOWN_SCALAR if out is None else out
+
+
+def _alu32(code: i64, d: Scalar, s: Scalar) -> Scalar:
+    v, m = _bits(code, d.v, d.m, s.v, s.m)
+    v &= U32_MAX
+    m &= U32_MAX
+    smin, smax, umin, umax = _range32(code, v, m, d, s)
+    return _low32(v, m, smin, smax, umin, umax)
+
+
+def _low32(v: i64, m: i64, smin: i64, smax: i64, umin: i64, umax: i64) -> Scalar:
+    """A 32-bit result, zero-extended (zext_32_to_64)."""
+    out = tighten(v, m, 0, U32_MAX, umin, umax, smin, smax, umin, umax)
+    return U32_SCALAR if out is None else out
+
+
+def _bits(code: i64, av: i64, am: i64, bv: i64, bm: i64) -> tuple[i64, i64]:
+    if code == ADD:
+        return tnum_add(av, am, bv, bm)
+    if code == SUB:
+        return tnum_sub(av, am, bv, bm)
+    if code == MUL:
+        return tnum_mul(av, am, bv, bm)
+    if code == AND:
+        return tnum_and(av, am, bv, bm)
+    if code == OR:
+        return tnum_or(av, am, bv, bm)
+    return tnum_xor(av, am, bv, bm)
+
+
+def _add64(
+    dsmin: i64, dsmax: i64, dumin: i64, dumax: i64, ssmin: i64, ssmax: i64, sumin: i64, sumax: i64
+) -> _Range:
+    """scalar_min_max_add: ends stay ends if both overflow alike."""
+    umin, umax = wrap(dumin + sumin), wrap(dumax + sumax)
+    if ult(umin, dumin) != ult(umax, dumax):
+        umin, umax = 0, -1
+    smin, smax = wrap(dsmin + ssmin), wrap(dsmax + ssmax)
+    under = (dsmin ^ smin) & (ssmin ^ smin) < 0
+    over = (dsmax ^ smax) & (ssmax ^ smax) < 0
+    if (under or over) and not (under and over and (dsmin < 0) == (dsmax < 0)):
+        smin, smax = s64_min(), s64_max()
+    return smin, smax, umin, umax
+
+
+def _sub64(
+    dsmin: i64, dsmax: i64, dumin: i64, dumax: i64, ssmin: i64, ssmax: i64, sumin: i64, sumax: i64
+) -> _Range:
+    """scalar_min_max_sub."""
+    umin, umax = wrap(dumin - sumax), wrap(dumax - sumin)
+    if ult(dumin, sumax) != ult(dumax, sumin):
+        umin, umax = 0, -1
+    smin, smax = wrap(dsmin - ssmax), wrap(dsmax - ssmin)
+    under = (dsmin ^ ssmax) & (dsmin ^ smin) < 0
+    over = (dsmax ^ ssmin) & (dsmax ^ smax) < 0
+    if (under or over) and not (under and over and (dsmin < 0) == (dsmax < 0)):
+        smin, smax = s64_min(), s64_max()
+    return smin, smax, umin, umax
+
+
+def _mul64(
+    dsmin: i64, dsmax: i64, dumin: i64, dumax: i64, ssmin: i64, ssmax: i64, sumin: i64, sumax: i64
+) -> _Range:
+    """scalar_min_max_mul: nothing is known once a product overflows."""
+    smin, smax = s64_min(), s64_max()
+    umin: i64 = 0
+    umax: i64 = -1
+    if 0 <= dumax <= S32_MAX and 0 <= sumax <= S32_MAX:
+        low, high = dumin * sumin, dumax * sumax
+        return low, high, low, high
+    if unsigned(dumax) * unsigned(sumax) < 1 << 64:
+        umin, umax = wrap(dumin * sumin), wrap(dumax * sumax)
+    a: int = dsmin
+    b: int = dsmax
+    c: int = ssmin
+    d: int = ssmax
+    ends = (a * c, a * d, b * c, b * d)
+    low_end, high_end = min(ends), max(ends)
+    if low_end >= -(1 << 63) and high_end < 1 << 63:
+        smin, smax = low_end, high_end
+    return smin, smax, umin, umax
+
+
+def _and_signed(dsmin: i64, dsmax: i64, ssmin: i64, ssmax: i64) -> tuple[i64, i64]:
+    """The lowest result keeps the leading ones of the lower operand (negative_bit_floor)."""
+    low = min(dsmin, ssmin)
+    return (~smear(~low) if low < 0 else 0), max(dsmax, ssmax)
+
+
+def _range32(code: i64, v: i64, m: i64, d: Scalar, s: Scalar) -> _Range:
+    """The scalar32_min_max_* functions; `v`, `m` are the result's bits."""
+    umin, umax = v & U32_MAX, (v | m) & U32_MAX
+    if code == ADD:
+        return _wrapped32(
+            d.s32_min + s.s32_min, d.s32_max + s.s32_max,
+            d.u32_min + s.u32_min, d.u32_max + s.u32_max,
+        )  # fmt: skip
+    if code == SUB:
+        return _wrapped32(
+            d.s32_min - s.s32_max, d.s32_max - s.s32_min,
+            d.u32_min - s.u32_max, d.u32_max - s.u32_min,
+        )  # fmt: skip
+    if code == MUL:
+        return _mul32(d, s)
+    if code == AND:
+        smin, smax = _and_signed(d.s32_min, d.s32_max, s.s32_min, s.s32_max)
+        return smin, smax, umin, min(d.u32_max, s.u32_max)
+    if code == OR:
+        umin = max(d.u32_min, s.u32_min)
+    return S32_MIN, S32_MAX, umin, umax
+
+
+def _wrapped32(smin: i64, smax: i64, umin: i64, umax: i64) -> _Range:
+    """Exact ends of a result, brought into 32 bits: they stay ends if both overflow alike."""
+    if umin >> 32 == umax >> 32:
+        umin &= U32_MAX
+        umax &= U32_MAX
+    else:
+        umin, umax = 0, U32_MAX
+    if (smin + 0x80000000) >> 32 == (smax + 0x80000000) >> 32:
+        return sext32(smin), sext32(smax), umin, umax
+    return S32_MIN, S32_MAX, umin, umax
+
+
+def _mul32(d: Scalar, s: Scalar) -> _Range:
+    umin: i64 = 0
+    umax: i64 = U32_MAX
+    # Either factor is below 2**32, so a product that does not fit 64 bits wraps to any pattern;
+    # one that fits has nothing above bit 31 or is too large.
+    if d.u32_max == 0 or lsr(-1, 32) // d.u32_max >= s.u32_max:
+        umin, umax = d.u32_min * s.u32_min, d.u32_max * s.u32_max
+    a, b = d.s32_min * s.s32_min, d.s32_min * s.s32_max
+    c, e = d.s32_max * s.s32_min, d.s32_max * s.s32_max
+    smin, smax = min(min(a, b), min(c, e)), max(max(a, b), max(c, e))
+    if smin < S32_MIN or smax > S32_MAX:
+        smin, smax = S32_MIN, S32_MAX
+    return smin, smax, umin, umax
+
+
+def _shift64(code: i64, d: Scalar, src: Scalar) -> Scalar:
+    """scalar_min_max_lsh, _rsh and _arsh; unknown unless the amount is a constant below 64."""
+    n = src.v
+    if src.m != 0 or not 0 <= n < 64:
+        return UNKNOWN_SCALAR
+    if code == LSH:
+        v, m = tnum_lshift(d.v, d.m, n)
+        smin, smax, umin, umax = s64_min(), s64_max(), v, v | m
+        if not ult(lsr(-1, n), d.umax):
+            umin, umax = wrap(d.umin << n), wrap(d.umax << n)
+        if n == 32:
+            # The low half becomes the high half: with arsh 32 this is a sign extension.
+            smin, smax = d.s32_min << 32, d.s32_max << 32
+        elif wrap(d.smin << n) >> n == d.smin and wrap(d.smax << n) >> n == d.smax:
+            smin, smax = wrap(d.smin << n), wrap(d.smax << n)
+        out = tighten(v, m, smin, smax, umin, umax, S32_MIN, S32_MAX, 0, U32_MAX)
+    elif code == RSH:
+        v, m = tnum_rshift(d.v, d.m, n)
+        out = tighten(
+            v, m, s64_min(), s64_max(), lsr(d.umin, n), lsr(d.umax, n), S32_MIN, S32_MAX, 0, U32_MAX
+        )
+    else:
+        v, m = tnum_arshift(d.v, d.m, n)
+        out = tighten(v, m, d.smin >> n, d.smax >> n, 0, -1, S32_MIN, S32_MAX, 0, U32_MAX)
+    return UNKNOWN_SCALAR if out is None else out
+
+
+def _shift32(code: i64, d: Scalar, src: Scalar) -> Scalar:
+    """scalar32_min_max_lsh, _rsh and _arsh; unknown unless the amount is a constant below 32."""
+    n = src.u32_min
+    if n != src.u32_max or ult(31, src.umax):
+        return UNKNOWN_SCALAR
+    if code == LSH:
+        v, m = tnum_lshift(d.v & U32_MAX, d.m & U32_MAX, n)
+        v &= U32_MAX
+        m &= U32_MAX
+        if d.u32_max <= U32_MAX >> n:
+            return _low32(v, m, S32_MIN, S32_MAX, d.u32_min << n, d.u32_max << n)
+        return _low32(v, m, S32_MIN, S32_MAX, v, v | m)
+    if code == RSH:
+        v, m = (d.v & U32_MAX) >> n, (d.m & U32_MAX) >> n
+        return _low32(v, m, S32_MIN, S32_MAX, d.u32_min >> n, d.u32_max >> n)
+    v, m = sext32(d.v) >> n & U32_MAX, sext32(d.m) >> n & U32_MAX
+    return _low32(v, m, d.s32_min >> n, d.s32_max >> n, 0, U32_MAX)
+
+
+def cast(s: Scalar, bits: i64, signed: bool) -> Scalar:
     """The low `bits` (8, 16, 32, 64) bits of s, zero- or sign-extended to 64.
 
     coerce_reg_to_size, coerce_reg_to_size_sx and zext_32_to_64.
     """
-    (v, m), smin, smax, _, umax, s32_min, s32_max, u32_min, u32_max = s
-    sign = 1 << (bits - 1)
-    if signed:
-        if -sign <= smin and smax < sign:
-            return s
-    elif umax < sign << 1:
+    if bits >= 64:
         return s
-    full = (sign << 1) - 1
-    if not m:
-        v &= full
-        return const((v ^ sign) - sign if signed else v)
-    v &= full
-    m &= full
+    full = ones(bits)
+    sign = (full >> 1) + 1
+    if signed:
+        if -sign <= s.smin and s.smax < sign:
+            return s
+    elif not ult(full, s.umax):
+        return s
+    if s.m == 0:
+        return const(sext(s.v, bits) if signed else s.v & full)
+    v, m = s.v & full, s.m & full
     if signed:
         # The low bits repeat every 2**bits: within one such block the ends stay the ends.
         low, high = -sign, sign - 1
-        if (s32_min + sign) >> bits == (s32_max + sign) >> bits:
-            low = ((s32_min & full) ^ sign) - sign
-            high = ((s32_max & full) ^ sign) - sign
-        v = ((v ^ sign) - sign) & U64_MAX
-        m = ((m ^ sign) - sign) & U64_MAX
+        if (s.s32_min + sign) >> bits == (s.s32_max + sign) >> bits:
+            low, high = sext(s.s32_min, bits), sext(s.s32_max, bits)
         out = tighten(
-            v, m, low, high, 0, U64_MAX, max(low, S32_MIN), min(high, S32_MAX), 0, U32_MAX
-        )
+            sext(v, bits), sext(m, bits), low, high, 0, -1,
+            max(low, S32_MIN), min(high, S32_MAX), 0, U32_MAX,
+        )  # fmt: skip
     else:
         low, high = 0, full
-        if u32_min >> bits == u32_max >> bits:
-            low, high = u32_min & full, u32_max & full
+        if s.u32_min >> bits == s.u32_max >> bits:
+            low, high = s.u32_min & full, s.u32_max & full
         if bits < 32:
-            s32_min, s32_max = S32_MIN, S32_MAX
-        out = tighten(v, m, low, high, low, high, s32_min, s32_max, low, high)
+            out = tighten(v, m, low, high, low, high, S32_MIN, S32_MAX, low, high)
+        else:
+            out = tighten(v, m, low, high, low, high, s.s32_min, s.s32_max, low, high)
     return load_bounds(bits, signed) if out is None else out
 
 
-def load_bounds(bits: int, signed: bool) -> Scalar:
+def load_bounds(bits: i64, signed: bool) -> Scalar:
     """Any value of a load of `bits` (8, 16, 32, 64) bits that is zero- or sign-extended."""
-    return _LOADS[bits, signed]
+    if bits >= 64:
+        return UNKNOWN_SCALAR
+    if signed:
+        return _S32 if bits == 32 else _S16 if bits == 16 else _S8
+    return U32_SCALAR if bits == 32 else _U16 if bits == 16 else _U8
 
 
-def byteswap(name: str, width: int, s: Scalar) -> Scalar:
+def _any(bits: i64, signed: bool) -> Scalar:
+    full = ones(bits)
+    sign = (full >> 1) + 1
+    if signed:
+        out = tighten(0, -1, -sign, sign - 1, 0, -1, S32_MIN, S32_MAX, 0, U32_MAX)
+    else:
+        out = tighten(0, full, 0, full, 0, full, S32_MIN, S32_MAX, 0, U32_MAX)
+    assert out is not None
+    return out
+
+
+_U8 = _any(8, False)
+_U16 = _any(16, False)
+U32_SCALAR = _any(32, False)
+_S8 = _any(8, True)
+_S16 = _any(16, True)
+_S32 = _any(32, True)
+
+
+def byteswap(name: str, width: i64, s: Scalar) -> Scalar:
     """le, be or bswap on the low `width` (16, 32, 64) bits of s, zero-extended (RFC 9669 section
     4.2), on a little-endian machine: le only truncates."""
     if name == "le":
         return cast(s, width, False)
-    full = (1 << width) - 1
-    size = width // 8
-    value = int.from_bytes((s[0][0] & full).to_bytes(size, "little"), "big")
-    mask = int.from_bytes((s[0][1] & full).to_bytes(size, "little"), "big")
-    return _from_bits(value, mask)
-
-
-def _from_bits(v: int, m: int) -> Scalar:
-    """All that follows from the bits alone, which contradict nothing."""
-    out = tighten(v, m, S64_MIN, S64_MAX, 0, U64_MAX, S32_MIN, S32_MAX, 0, U32_MAX)
+    v, m = _swapped(s.v, width), _swapped(s.m, width)
+    out = tighten(v, m, s64_min(), s64_max(), 0, -1, S32_MIN, S32_MAX, 0, U32_MAX)
     return UNKNOWN_SCALAR if out is None else out
 
 
-def _alu64(name: str, dst: Scalar, src: Scalar) -> Scalar:
-    """An operation whose low half depends on the low halves of its operands only."""
-    dt, dsmin, dsmax, dumin, dumax, ds32_min, ds32_max, du32_min, du32_max = dst
-    st, ssmin, ssmax, sumin, sumax, ss32_min, ss32_max, su32_min, su32_max = src
-    bits_of, range_of = _OPS[name]
-    t = bits_of(dt, st)
-    v, m = t
-    smin, smax, umin, umax = range_of(64, t, dsmin, dsmax, dumin, dumax, ssmin, ssmax, sumin, sumax)
-    if dumax <= S32_MAX and sumax <= S32_MAX:
-        # The low halves are the operands: computing them again would say nothing more.
-        s32_min, s32_max, u32_min, u32_max = S32_MIN, S32_MAX, 0, U32_MAX
-    else:
-        low = (v & U32_MAX, m & U32_MAX)
-        s32_min, s32_max, u32_min, u32_max = range_of(
-            32, low, ds32_min, ds32_max, du32_min, du32_max,
-            ss32_min, ss32_max, su32_min, su32_max,
-        )  # fmt: skip
-    out = tighten(v, m, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
-    return UNKNOWN_SCALAR if out is None else out
-
-
-def _alu32(name: str, dst: Scalar, src: Scalar) -> Scalar:
-    bits_of, range_of = _OPS[name]
-    v, m = bits_of(dst[0], src[0])
-    v &= U32_MAX
-    m &= U32_MAX
-    return _low32(v, m, range_of(32, (v, m), *dst[5:9], *src[5:9]))
-
-
-def _low32(v: int, m: int, ranges: _Range) -> Scalar:
-    """A 32-bit result, zero-extended (zext_32_to_64)."""
-    smin, smax, umin, umax = ranges
-    out = tighten(v, m, 0, U32_MAX, umin, umax, smin, smax, umin, umax)
-    return _LOADS[32, False] if out is None else out
-
-
-def _wrapped(bits: int, smin: int, smax: int, umin: int, umax: int) -> _Range:
-    """Exact ends of a result, brought into `bits` bits: they stay ends if both overflow alike."""
-    if umin >> bits == umax >> bits:
-        full = (1 << bits) - 1
-        umin &= full
-        umax &= full
-    else:
-        umin, umax = 0, (1 << bits) - 1
-    sign = 1 << (bits - 1)
-    overflow = (smin + sign) >> bits
-    if overflow != (smax + sign) >> bits:
-        return -sign, sign - 1, umin, umax
-    if overflow:
-        smin -= overflow << bits
-        smax -= overflow << bits
-    return smin, smax, umin, umax
-
-
-def _add(
-    bits: int, t: tuple[int, int], dsmin: int, dsmax: int, dumin: int, dumax: int,
-    ssmin: int, ssmax: int, sumin: int, sumax: int,
-) -> _Range:  # fmt: skip
-    """scalar_min_max_add."""
-    return _wrapped(bits, dsmin + ssmin, dsmax + ssmax, dumin + sumin, dumax + sumax)
-
-
-def _sub(
-    bits: int, t: tuple[int, int], dsmin: int, dsmax: int, dumin: int, dumax: int,
-    ssmin: int, ssmax: int, sumin: int, sumax: int,
-) -> _Range:  # fmt: skip
-    """scalar_min_max_sub."""
-    return _wrapped(bits, dsmin - ssmax, dsmax - ssmin, dumin - sumax, dumax - sumin)
-
-
-def _mul(
-    bits: int, t: tuple[int, int], dsmin: int, dsmax: int, dumin: int, dumax: int,
-    ssmin: int, ssmax: int, sumin: int, sumax: int,
-) -> _Range:  # fmt: skip
-    """scalar_min_max_mul."""
-    ends = (dsmin * ssmin, dsmin * ssmax, dsmax * ssmin, dsmax * ssmax)
-    return _wrapped(bits, min(ends), max(ends), dumin * sumin, dumax * sumax)
-
-
-def _and(
-    bits: int, t: tuple[int, int], dsmin: int, dsmax: int, dumin: int, dumax: int,
-    ssmin: int, ssmax: int, sumin: int, sumax: int,
-) -> _Range:  # fmt: skip
-    """scalar_min_max_and; the lowest signed result keeps the leading ones of the lower operand
-    (negative_bit_floor)."""
-    low = min(dsmin, ssmin)
-    smin = -(1 << (~low).bit_length()) if low < 0 else 0
-    return smin, max(dsmax, ssmax), t[0], min(dumax, sumax)
-
-
-def _or(
-    bits: int, t: tuple[int, int], dsmin: int, dsmax: int, dumin: int, dumax: int,
-    ssmin: int, ssmax: int, sumin: int, sumax: int,
-) -> _Range:  # fmt: skip
-    """scalar_min_max_or; the signed range follows from the unsigned one."""
-    sign = 1 << (bits - 1)
-    return -sign, sign - 1, max(dumin, sumin), t[0] | t[1]
-
-
-def _xor(
-    bits: int, t: tuple[int, int], dsmin: int, dsmax: int, dumin: int, dumax: int,
-    ssmin: int, ssmax: int, sumin: int, sumax: int,
-) -> _Range:  # fmt: skip
-    """scalar_min_max_xor: all follows from the bits."""
-    sign = 1 << (bits - 1)
-    return -sign, sign - 1, t[0], t[0] | t[1]
-
-
-def _shift64(name: str, dst: Scalar, src: Scalar) -> Scalar:
-    """scalar_min_max_lsh, _rsh and _arsh; unknown unless the amount is a constant below 64."""
-    shift = src[3]
-    if shift != src[4] or shift >= 64:
-        return UNKNOWN_SCALAR
-    t, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max = dst
-    if name == "lsh":
-        v, m = tnum_lshift(t, shift)
-        if shift == 32:
-            # The low half becomes the high half: with arsh 32 this is a sign extension.
-            smin, smax, umin, umax = s32_min, s32_max, u32_min, u32_max
-        smin, smax, umin, umax = _wrapped(
-            64, smin << shift, smax << shift, umin << shift, umax << shift
-        )
-        if shift < 32:
-            s32_min, s32_max, u32_min, u32_max = _wrapped(
-                32, s32_min << shift, s32_max << shift, u32_min << shift, u32_max << shift
-            )
-        else:
-            s32_min, s32_max, u32_min, u32_max = 0, 0, 0, 0
-    else:
-        s32_min, s32_max, u32_min, u32_max = S32_MIN, S32_MAX, 0, U32_MAX
-        if name == "rsh":
-            v, m = tnum_rshift(t, shift)
-            umin, umax = umin >> shift, umax >> shift
-            smin, smax = S64_MIN, S64_MAX
-        else:
-            v, m = tnum_arshift(t, shift, 64)
-            smin, smax = smin >> shift, smax >> shift
-            umin, umax = 0, U64_MAX
-    out = tighten(v, m, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
-    return UNKNOWN_SCALAR if out is None else out
-
-
-def _shift32(name: str, dst: Scalar, src: Scalar) -> Scalar:
-    """scalar32_min_max_lsh, _rsh and _arsh; unknown unless the amount is a constant below 32."""
-    shift = src[7]
-    if shift != src[8] or shift >= 32:
-        return _LOADS[32, False]
-    t, _, _, _, _, smin, smax, umin, umax = dst
-    if name == "lsh":
-        v, m = tnum_lshift(t, shift)
-        ranges = _wrapped(32, smin << shift, smax << shift, umin << shift, umax << shift)
-        return _low32(v & U32_MAX, m & U32_MAX, ranges)
-    if name == "rsh":
-        v, m = (t[0] & U32_MAX) >> shift, (t[1] & U32_MAX) >> shift
-        return _low32(v, m, (S32_MIN, S32_MAX, umin >> shift, umax >> shift))
-    v, m = tnum_arshift(t, shift, 32)
-    return _low32(v, m, (smin >> shift, smax >> shift, 0, U32_MAX))
-
-
-def _divide(name: str, dst: Scalar, src: Scalar, width: int = 64) -> Scalar:
-    """Division and remainder; operands of `width` 32 come zero-extended.
-
-    An unsigned one by a constant has a range; Linux 6.18 takes all results as unknown.
-    """
-    unknown = UNKNOWN_SCALAR if width == 64 else _LOADS[32, False]
-    if name[0] == "s" or src[3] != src[4]:
-        return unknown
-    divisor, umin, umax = src[3], dst[3], dst[4]
-    if name == "mod":
-        if divisor == 0 or umax < divisor:
-            return dst
-        umin, umax = 0, divisor - 1
-    else:
-        if divisor == 0:
-            return _ZERO
-        umin, umax = umin // divisor, umax // divisor
-    out = tighten(0, U64_MAX, S64_MIN, S64_MAX, umin, umax, S32_MIN, S32_MAX, 0, U32_MAX)
-    return unknown if out is None else out
-
-
-def _signed(x: int, bits: int) -> int:
-    sign = 1 << (bits - 1)
-    return (x ^ sign) - sign
-
-
-def _sdiv(a: int, b: int, bits: int) -> int:
-    if b == 0:
-        return 0
-    a, b = _signed(a, bits), _signed(b, bits)
-    quotient = abs(a) // abs(b)
-    return quotient if (a < 0) == (b < 0) else -quotient
-
-
-def _smod(a: int, b: int, bits: int) -> int:
-    if b == 0:
-        return a
-    a, b = _signed(a, bits), _signed(b, bits)
-    rest = abs(a) % abs(b)
-    return -rest if a < 0 else rest
-
-
-# name -> (a, b, bits) -> a `name` b, for unsigned operands; the result is yet to be cut to `bits`
-# (RFC 9669 section 4.1).
-_CONCRETE: dict[str, Callable[[int, int, int], int]] = {
-    "add": lambda a, b, bits: a + b,
-    "sub": lambda a, b, bits: a - b,
-    "mul": lambda a, b, bits: a * b,
-    "div": lambda a, b, bits: a // b if b else 0,
-    "mod": lambda a, b, bits: a % b if b else a,
-    "sdiv": _sdiv,
-    "smod": _smod,
-    "and": lambda a, b, bits: a & b,
-    "or": lambda a, b, bits: a | b,
-    "xor": lambda a, b, bits: a ^ b,
-    "lsh": lambda a, b, bits: a << (b & (bits - 1)),
-    "rsh": lambda a, b, bits: a >> (b & (bits - 1)),
-    "arsh": lambda a, b, bits: _signed(a, bits) >> (b & (bits - 1)),
-}
-
-_RangeOf = Callable[[int, tuple[int, int], int, int, int, int, int, int, int, int], _Range]
-
-# name -> (what it does to the bits, what it does to the ranges, given the new bits).
-_OPS: dict[str, tuple[Callable[[Tnum, Tnum], Tnum], _RangeOf]] = {
-    "add": (tnum_add, _add),
-    "sub": (tnum_sub, _sub),
-    "mul": (tnum_mul, _mul),
-    "and": (tnum_and, _and),
-    "or": (tnum_or, _or),
-    "xor": (tnum_xor, _xor),
-}
-_SHIFTS = frozenset(("lsh", "rsh", "arsh"))
-_DIVISIONS = frozenset(("div", "mod", "sdiv", "smod"))
-
-_ZERO = const(0)
-_LOADS: dict[tuple[int, bool], Scalar] = {
-    (bits, signed): cast(UNKNOWN_SCALAR, bits, signed)
-    for bits in (8, 16, 32, 64)
-    for signed in (False, True)
-}
+def _swapped(x: i64, width: i64) -> i64:
+    out: i64 = 0
+    at: i64 = 0
+    while at < width:
+        out = wrap(out << 8) | (x >> at & 0xFF)
+        at += 8
+    return out

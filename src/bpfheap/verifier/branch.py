@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from mypy_extensions import i64
+
 from bpfheap.verifier.access import readable
+from bpfheap.verifier.arith import ADD, alu
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.ownership import settle_null
+from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.program import Step
-from bpfheap.verifier.refine import branch
-from bpfheap.verifier.scalar import Scalar
-from bpfheap.verifier.state import SCALAR, UNINIT, Reg, RegKind, State, is_null, linked
+from bpfheap.verifier.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
+from bpfheap.verifier.scalar import Scalar, const
+from bpfheap.verifier.state import OBJECT, SCALAR, UNINIT, Reg, State, Tied, is_null, linked
+
+#: LINKED_REGS_MAX: as many scalars learn from one condition.
+_MAX_TIED = 6
 
 
 def jump(env: Env, st: State, step: Step) -> int:
@@ -16,36 +23,69 @@ def jump(env: Env, st: State, step: Step) -> int:
     Raises Reject for an operand without a value."""
     regs = st.regs
     dst = regs[step.dst]
-    if dst.kind is UNINIT:
+    if dst.kind == UNINIT:
         readable(env, st, step.dst)
-    if step.op.reg:
-        src = regs[step.src]
-        if src.kind is UNINIT:
-            readable(env, st, step.src)
-    else:
-        src = step.operand
-    if dst.kind is not SCALAR or src.kind is not SCALAR:
+    with_reg = step.with_reg
+    src = regs[step.src] if with_reg else step.operand
+    if src.kind == UNINIT:
+        readable(env, st, step.src)
+    if dst.kind != SCALAR or src.kind != SCALAR:
         return _pointers(env, st, step, dst, src)
-    taken, not_taken = branch(step.name, step.width, dst.scalar, src.scalar)
-    if taken is None:
-        if not_taken is not None:
-            _learn(st, step, dst, src, *not_taken)
-        return step.next
-    if not_taken is None:
-        _learn(st, step, dst, src, *taken)
+    code: i64 = step.code
+    width: i64 = step.width
+    taken = branch_taken(code, width, dst.scalar, src.scalar)
+    if taken != DEPENDS:
+        mark_register(env.program, st, step.dst)
+        if with_reg:
+            mark_register(env.program, st, step.src)
+        return step.target if taken == ALWAYS else step.next
+    when = holds(code, width, dst.scalar, src.scalar)
+    otherwise = holds(code ^ 1, width, dst.scalar, src.scalar)
+    if when is None or otherwise is None:
+        # No value is left on one side: that, too, rests on what is known of the operands.
+        mark_register(env.program, st, step.dst)
+        if with_reg:
+            mark_register(env.program, st, step.src)
+        if otherwise is not None:
+            _learn(st, step, dst, src, otherwise)
+            return step.next
+        if when is not None:
+            _learn(st, step, dst, src, when)
         return step.target
+    if dst.id or (with_reg and src.id):
+        _note_tied(st, dst.id, src.id if with_reg else 0)
     other = st.copy()
-    _learn(other, step, dst, src, *taken)
+    _learn(other, step, dst, src, when)
     env.fork(other, step.target, step.slot)
-    _learn(st, step, dst, src, *not_taken)
+    _learn(st, step, dst, src, otherwise)
     return step.next
 
 
-def _learn(st: State, step: Step, dst: Reg, src: Reg, new_dst: Scalar, new_src: Scalar) -> None:
-    if new_dst is not dst.scalar:
-        _set(st, step.dst, dst, new_dst)
-    if step.op.reg and new_src is not src.scalar:
-        _set(st, step.src, src, new_src)
+def _learn(st: State, step: Step, dst: Reg, src: Reg, now: Pair) -> None:
+    if now[0] is not dst.scalar:
+        _set(st, step.dst, dst, now[0])
+    if step.with_reg and now[1] is not src.scalar:
+        _set(st, step.src, src, now[1])
+
+
+def _note_tied(st: State, one: i64, two: i64) -> None:
+    """All scalars that learn from this condition (collect_linked_regs)."""
+    tied: list[Tied] = []
+    for frame in st.frames:
+        bit = 1
+        for reg in frame.regs:
+            if reg.id and reg.kind == SCALAR and (reg.id == one or reg.id == two):
+                tied.append((frame.number, bit, False))
+            bit <<= 1
+        for at, slot in frame.stack.items():
+            spilled = slot.reg
+            if spilled is None or spilled.kind != SCALAR or not spilled.id:
+                continue
+            if spilled.id == one or spilled.id == two:
+                tied.append((frame.number, 1 << (-1 - at), True))
+    if len(tied) > 1:
+        # Those beyond the limit are not told; see _set.
+        st.trail.linked(tuple(tied[:_MAX_TIED]))
 
 
 def _set(st: State, n: int, reg: Reg, scalar: Scalar) -> None:
@@ -54,31 +94,52 @@ def _set(st: State, n: int, reg: Reg, scalar: Scalar) -> None:
         st.regs[n] = linked(scalar, reg)
         return
     id_ = reg.id
+    told = 0
+    for frame in st.frames:
+        regs = frame.regs
+        for i in range(10):
+            other = regs[i]
+            if other.id == id_ and other.kind == SCALAR:
+                told += 1
+                if told <= _MAX_TIED:
+                    regs[i] = _told(other, reg, scalar)
+                elif regs is st.regs and i == n:
+                    regs[i] = linked(scalar, reg)
+        for at, slot in frame.stack.items():
+            spilled = slot.reg
+            if spilled is not None and spilled.id == id_ and spilled.kind == SCALAR:
+                told += 1
+                if told <= _MAX_TIED:
+                    frame.stack[at] = slot.of(_told(spilled, reg, scalar))
 
-    def learn(other: Reg) -> Reg:
-        return linked(scalar, other) if other.kind is SCALAR and other.id == id_ else other
 
-    st.rewrite(learn)
+def _told(other: Reg, reg: Reg, scalar: Scalar) -> Reg:
+    """`other`, which is `reg` plus a constant, now that `reg` is known to be `scalar`."""
+    if other.off == reg.off:
+        return linked(scalar, other)
+    return linked(alu(ADD, 64, scalar, const(other.off - reg.off)), other)
 
 
 def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> int:
-    equality = step.name in ("jeq", "jne")
-    pointer = src if dst.kind is SCALAR else dst
+    equality = step.code == JEQ or step.code == JNE
+    pointer = src if dst.kind == SCALAR else dst
     other = dst if pointer is src else src
     if equality and is_null(other):
         if not pointer.or_null:
             # A 32-bit comparison sees half of the address, which may well be 0.
             if step.width == 64:
-                return step.target if step.name == "jne" else step.next
-        elif step.width == 64:
-            return _null_check(env, st, step, pointer, null_known=True)
+                if step.with_reg:
+                    mark_register(env.program, st, step.dst if other is dst else step.src)
+                return step.target if step.code == JNE else step.next
         else:
-            return _null_check(env, st, step, pointer, null_known=False)
+            if step.with_reg:
+                mark_register(env.program, st, step.dst if other is dst else step.src)
+            return _null_check(env, st, step, pointer, null_known=step.width == 64)
     elif equality and step.width == 64 and _tells_non_null(dst, src):
         unsure = dst if dst.or_null else src
         equal = st.copy()
         settle_null(equal, unsure, null=False)
-        if step.name == "jeq":
+        if step.code == JEQ:
             env.fork(equal, step.target, step.slot)
             return step.next
         env.fork(st.copy(), step.target, step.slot)
@@ -91,10 +152,11 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> int:
 def _tells_non_null(dst: Reg, src: Reg) -> bool:
     """Does it follow from their equality that the one that may be NULL is not?"""
     return (
-        dst.kind is not SCALAR
-        and src.kind is not SCALAR
+        dst.kind != SCALAR
+        and src.kind != SCALAR
         and dst.or_null != src.or_null
-        and RegKind.OBJECT not in (dst.kind, src.kind)
+        and dst.kind != OBJECT
+        and src.kind != OBJECT
     )
 
 
@@ -102,7 +164,7 @@ def _null_check(env: Env, st: State, step: Step, pointer: Reg, *, null_known: bo
     """Both ways of a comparison with 0 (mark_ptr_or_null_regs). The half that a 32-bit comparison
     sees may be 0 in an address: only its being other than 0 says something."""
     other = st.copy()
-    null, sure = (other, st) if step.name == "jeq" else (st, other)
+    null, sure = (other, st) if step.code == JEQ else (st, other)
     if null_known:
         settle_null(null, pointer, null=True)
     settle_null(sure, pointer, null=False)

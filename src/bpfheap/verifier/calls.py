@@ -19,20 +19,27 @@ from bpfheap.verifier.env import Env
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.layouts import Layout
 from bpfheap.verifier.ownership import Kptr, acquire, check_owned, exchange, free, kptr_at
+from bpfheap.verifier.precision import mark_slot
 from bpfheap.verifier.program import Step
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state import (
+    CTX,
+    FUNC,
+    MAP,
+    MAP_VALUE,
     NOTHING,
     SCALAR,
+    STACK,
+    UNINIT,
     UNKNOWN,
     ZERO_OFFSET,
     MapRef,
     Object,
     Reg,
-    RegKind,
     State,
     is_null,
 )
+from bpfheap.verifier.word import unsigned
 
 #: A helper that only per-CPU maps have, and the argument that tells it from a plain lookup.
 _PER_CPU_LOOKUP = "bpf_map_lookup_percpu_elem"
@@ -73,7 +80,7 @@ def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind is not SCALAR:
+    if reg.kind != SCALAR:
         raise _expected(n, reg, "scalar", "pass a number")
 
 
@@ -83,7 +90,7 @@ def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind is not RegKind.MAP or reg.or_null:
+    if reg.kind != MAP or reg.or_null:
         raise _expected(n, reg, "map_ptr")
     ref: MapRef = reg.what
     row = _map_type(ref, n)
@@ -138,9 +145,11 @@ def _memory(env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> No
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     ref = meta.map_of(n)
     _memory(env, st, n, reg, ref.spec.key_size, write=False)
-    if reg.kind is RegKind.STACK and ref.spec.key_size == 4 and reg.scalar.is_const:
+    if reg.kind == STACK and ref.spec.key_size == 4 and reg.scalar.is_const:
         at = reg.off + reg.scalar.smin
-        meta.key = stack.constant(st.frames[reg.what], at, 4)
+        meta.key = stack.known_bytes(st.frames[reg.what], at, 4)
+        if meta.key is not None:
+            mark_slot(env.program, st, reg.what, at >> 3)
 
 
 def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -161,7 +170,7 @@ def _size(zero_allowed: bool) -> Checker:
                 register=n,
                 hint=hints.CHECK_SIZE,
             )
-        if scalar.umax >= stack.MAX_VAR:
+        if scalar.top >= stack.MAX_VAR:
             raise Reject(
                 f"R{n} unbounded memory access, use 'var &= const' or 'if (var < const)'",
                 register=n,
@@ -169,21 +178,21 @@ def _size(zero_allowed: bool) -> Checker:
             )
         if scalar.umin == 0 and not zero_allowed:
             raise Reject(
-                f"R{n} invalid zero-sized read: u64=[{scalar.umin},{scalar.umax}]",
+                f"R{n} invalid zero-sized read: u64=[{unsigned(scalar.umin)},{scalar.top}]",
                 register=n,
                 hint="check that the size is not 0",
             )
         memory = st.regs[n - 1]
         arg = meta.call.args[n - 2]
-        if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.umax == 0:
+        if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
             return
-        _memory(env, st, n - 1, memory, scalar.umax, arg is Arg.UNINIT_MEM)
+        _memory(env, st, n - 1, memory, scalar.top, arg is Arg.UNINIT_MEM)
 
     return check
 
 
 def _ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind is not RegKind.CTX or reg.off or not reg.scalar.is_const:
+    if reg.kind != CTX or reg.off or not reg.scalar.is_const:
         raise _expected(n, reg, "ctx", "pass the program's own context, unchanged")
 
 
@@ -203,7 +212,7 @@ def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind is not SCALAR or not reg.scalar.is_const:
+    if reg.kind != SCALAR or not reg.scalar.is_const:
         raise Reject(
             f"R{n} must be a known constant: the id of a type",
             register=n,
@@ -232,12 +241,12 @@ def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _callback(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind is not RegKind.FUNC:
+    if reg.kind != FUNC:
         raise _expected(n, reg, "func", "pass the name of a static function")
 
 
 def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind is not RegKind.STACK and not is_null(reg):
+    if reg.kind != STACK and not is_null(reg):
         raise _expected(n, reg, "fp or NULL", "pass the address of a local variable")
 
 
@@ -284,7 +293,7 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     ref = meta.map_of(0)
     row = _map_type(ref, 1)
     if row.outer:
-        return Reg(RegKind.MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)
+        return Reg(MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)
     # A constant key of an array is there or not: no check for NULL is needed
     # (can_elide_value_nullness).
     present = (
@@ -295,8 +304,8 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
         and meta.key < ref.spec.max_entries
     )
     if present:
-        return Reg(RegKind.MAP_VALUE, ZERO_OFFSET, what=ref)
-    return Reg(RegKind.MAP_VALUE, ZERO_OFFSET, id=env.new_id(), what=ref, or_null=True)
+        return Reg(MAP_VALUE, ZERO_OFFSET, what=ref)
+    return Reg(MAP_VALUE, ZERO_OFFSET, id=env.new_id(), what=ref, or_null=True)
 
 
 def _kptr_or_null(env: Env, st: State, meta: Meta) -> Reg:
@@ -346,7 +355,7 @@ def call_outside(env: Env, st: State, step: Step) -> int:
 
 def _clobbered(reg: Reg) -> Reg:
     """r1 to r5 after a call; where an object went stays known, for the error's sake."""
-    return reg if reg.kind is RegKind.UNINIT else NOTHING
+    return reg if reg.kind == UNINIT else NOTHING
 
 
 def _row(env: Env, step: Step) -> Call:

@@ -1,17 +1,12 @@
-"""What the rest of a function depends on, computed backwards once before the walk.
+"""What the rest of a function reads, computed backwards once before the walk
+(compute_live_registers and bpf_live_stack, Linux 6.18).
 
-Two states at one slot need to be compared only in what is read later (live), and scalars only
-where their values decide something (exact): an address, a branch, an argument of a call. A
-scalar that is only stored, returned or added up cannot make a program unsafe. The kernel finds
-the first statically too (compute_live_registers), the second by backtracking
-(mark_chain_precision).
+Two states at one slot need to be compared only in that.
 
 A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at offset -8 * (i + 1).
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call
@@ -24,16 +19,7 @@ ALL_STACK = ((1 << _SLOTS) - 1) << FIRST_SLOT
 _ARGS = 0b111110
 _CLOBBERED = 0b111111
 _FP = 10
-# Arguments whose value decides nothing, and those not even looked at.
-_ANY_VALUE = frozenset({Arg.ANYTHING, Arg.UNCHECKED, Arg.UNUSED})
 _UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
-
-
-class Demand(NamedTuple):
-    """`exact` is within `live`."""
-
-    live: int
-    exact: int
 
 
 def slot_bit(offset: int) -> int:
@@ -41,9 +27,9 @@ def slot_bit(offset: int) -> int:
     return 1 << (FIRST_SLOT + (-offset - 1) // 8)
 
 
-def demands(program: Program, spec: ProgramSpec) -> list[Demand]:
-    """For each slot, before it runs. The second half of a wide instruction has none."""
-    found = [Demand(0, 0)] * len(program.steps)
+def live_at(program: Program, spec: ProgramSpec) -> list[int]:
+    """For each slot, before it runs. The second half of a wide instruction reads nothing."""
+    found = [0] * len(program.steps)
     for index in program.call_order:
         _Function(program, spec, index, found).solve()
     return found
@@ -52,9 +38,7 @@ def demands(program: Program, spec: ProgramSpec) -> list[Demand]:
 class _Function:
     """One function; those it calls are done already."""
 
-    def __init__(
-        self, program: Program, spec: ProgramSpec, index: int, found: list[Demand]
-    ) -> None:
+    def __init__(self, program: Program, spec: ProgramSpec, index: int, found: list[int]) -> None:
         self.program = program
         self.spec = spec
         self.sub: SubprogSpec = program.subprogs[index]
@@ -76,15 +60,12 @@ class _Function:
             slot = todo.pop()
             waiting.discard(slot)
             step = self.program.at(slot)
-            live = exact = 0
+            live = 0
             for after in self.program.successors(step):
-                demand = self.found[after]
-                live |= demand.live
-                exact |= demand.exact
+                live |= self.found[after]
             if self.escapes:
                 live |= ALL_STACK
-                exact |= ALL_STACK
-            new = Demand(*self._before(step, live, exact))
+            new = self._before(step, live)
             if new != self.found[slot] or slot not in done:
                 done.add(slot)
                 self.found[slot] = new
@@ -93,93 +74,66 @@ class _Function:
                         waiting.add(at)
                         todo.append(at)
 
-    def _before(self, step: Step, live: int, exact: int) -> tuple[int, int]:
-        """The demand before a step from that after it."""
+    def _before(self, step: Step, live: int) -> int:
+        """What is read from a step on, from what is read after it."""
         dst, src = 1 << step.dst, 1 << step.src
         match step.kind:
             case Kind.ALU | Kind.NEG | Kind.END | Kind.MOV | Kind.LDDW:
-                wanted = bool(exact & dst)
                 if step.kind in (Kind.MOV, Kind.LDDW):
                     live &= ~dst
-                    exact &= ~dst
                 else:
                     live |= dst
                 if step.op.reg:
                     live |= src
-                    # `dst` stays exact if it was; the operand becomes so.
-                    exact |= src if wanted else 0
             case Kind.JCOND:
-                used = dst | (src if step.op.reg else 0)
-                live |= used
-                exact |= used
+                live |= dst | (src if step.op.reg else 0)
             case Kind.EXIT:
                 # What the caller does with a result is not known here.
-                live, exact = 1, 0 if self.is_main else 1
+                live = 1
             case Kind.LOAD:
-                live, exact = self._load(step, live, exact)
+                live = self._load(step, live)
             case Kind.STORE_IMM | Kind.STORE_REG:
-                live, exact = self._store(step, live, exact)
+                live = self._store(step, live)
             case Kind.ATOMIC:
-                live, exact = self._atomic(step, live, exact)
+                live = self._atomic(step, live)
             case Kind.CALL_HELPER | Kind.CALL_KFUNC:
-                live, exact = self._call(step, live, exact)
+                live = self._call(step, live)
             case Kind.CALL_LOCAL:
                 callee = self.found[step.target]
-                live = live & ~_CLOBBERED | callee.live & _ARGS
-                exact = exact & ~_CLOBBERED | callee.exact & _ARGS
+                live = live & ~_CLOBBERED | callee & _ARGS
             case Kind.CALL_REG | Kind.LEGACY:
-                live = exact = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK
-        return live, exact
+                live = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK
+        return live
 
-    def _load(self, step: Step, live: int, exact: int) -> tuple[int, int]:
-        dst, src = 1 << step.dst, 1 << step.src
-        wanted = bool(exact & dst)
-        live = live & ~dst | src
-        exact = exact & ~dst | src
+    def _load(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.src, step.off, step.op.size)
-        return live | slots, exact | (slots if wanted else 0)
+        return live & ~(1 << step.dst) | 1 << step.src | slots
 
-    def _store(self, step: Step, live: int, exact: int) -> tuple[int, int]:
-        dst = 1 << step.dst
+    def _store(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.dst, step.off, step.op.size)
-        # Out of sight there may be a stack: the caller's, or this one's by an address stored.
-        hidden = not slots and (not self.is_main or self.escapes)
-        wanted = hidden or bool(exact & slots)
         if step.op.size == 8 and slots and not slots & slots - 1:
             live &= ~slots
-            exact &= ~slots
-        live |= dst
-        exact |= dst
-        if step.kind is Kind.STORE_REG:
-            live |= 1 << step.src
-            exact |= 1 << step.src if wanted else 0
-        return live, exact
+        live |= 1 << step.dst
+        return live | 1 << step.src if step.kind is Kind.STORE_REG else live
 
-    def _atomic(self, step: Step, live: int, exact: int) -> tuple[int, int]:
+    def _atomic(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.dst, step.off, step.op.size)
-        used = 1 << step.dst | 1 << step.src | (1 if step.name == "cmpxchg" else 0)
-        return live | used | slots, exact | used | slots
+        return live | 1 << step.dst | 1 << step.src | (step.name == "cmpxchg") | slots
 
-    def _call(self, step: Step, live: int, exact: int) -> tuple[int, int]:
+    def _call(self, step: Step, live: int) -> int:
         live &= ~_CLOBBERED
-        exact &= ~_CLOBBERED
         row = self._row(step)
         if row is None:
-            return live | _ARGS | ALL_STACK, exact | _ARGS | ALL_STACK
+            return live | _ARGS | ALL_STACK
         for n, arg in enumerate(row.args, 1):
             if arg in _UNREAD:
                 continue
             live |= 1 << n
-            if arg in _ANY_VALUE:
-                continue
-            exact |= 1 << n
             base = self.bases[step.slot].get(n)
             if base is not None:
                 # How much of it the call reads depends on other arguments: all that is above.
-                slots = _range(base[0], -1) if base else ALL_STACK
-                live |= slots
-                exact |= slots
-        return live, exact
+                live |= _range(base[0], -1) if base else ALL_STACK
+        return live
 
     def _row(self, step: Step) -> Call | None:
         if step.kind is Kind.CALL_HELPER:

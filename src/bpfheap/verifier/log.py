@@ -8,8 +8,9 @@ from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier.access import type_name
 from bpfheap.verifier.program import Step
-from bpfheap.verifier.scalar import UNKNOWN_SCALAR, Scalar
-from bpfheap.verifier.state import FP, NULL, SCALAR, UNINIT, ZERO, Reg, RegKind, Slot, State
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR, Scalar, is_unknown
+from bpfheap.verifier.state import FP, MAP, MAP_VALUE, SCALAR, STACK, UNINIT, ZERO, Reg, Slot, State
+from bpfheap.verifier.word import unsigned
 
 _MARKS = {0: "m", ZERO: "0"}
 
@@ -18,29 +19,29 @@ def show_scalar(s: Scalar) -> str:
     """A constant, or the ranges that say something (print_scalar_ranges)."""
     if s.is_const:
         return str(s.smin)
-    if s == UNKNOWN_SCALAR:
+    if is_unknown(s):
         return "scalar()"
     parts = []
     for name, low, high, limits in (
         ("s", s.smin, s.smax, (UNKNOWN_SCALAR.smin, UNKNOWN_SCALAR.smax)),
-        ("u", s.umin, s.umax, (UNKNOWN_SCALAR.umin, UNKNOWN_SCALAR.umax)),
+        ("u", unsigned(s.umin), s.top, (0, UNKNOWN_SCALAR.top)),
     ):
         if low != limits[0]:
             parts.append(f"{name}min={low}")
         if high != limits[1]:
             parts.append(f"{name}max={high}")
-    if s.tnum.mask != (1 << 64) - 1:
-        parts.append(f"var_off={s.tnum}")
+    if s.m != -1:
+        parts.append(f"var_off=({unsigned(s.v):#x}; {unsigned(s.m):#x})")
     return f"scalar({','.join(parts)})"
 
 
 def show_register(reg: Reg) -> str:
     """As "map_value(map=hash,off=4)"."""
-    if reg.kind is UNINIT:
+    if reg.kind == UNINIT:
         return "?"
-    if reg.kind is SCALAR:
+    if reg.kind == SCALAR:
         return show_scalar(reg.scalar)
-    if reg.kind is RegKind.STACK:
+    if reg.kind == STACK:
         offset = show_scalar(reg.scalar) if not reg.scalar.is_const else ""
         return f"fp{reg.off + (reg.scalar.smin if reg.scalar.is_const else 0)}{offset}"
     parts = []
@@ -48,11 +49,11 @@ def show_register(reg: Reg) -> str:
         parts.append(f"id={reg.id}")
     if reg.ref:
         parts.append(f"ref_obj_id={reg.ref}")
-    if reg.kind in (RegKind.MAP, RegKind.MAP_VALUE):
+    if reg.kind in (MAP, MAP_VALUE):
         parts.append(f"map={reg.what.name}")
     if reg.off:
         parts.append(f"off={reg.off}")
-    if reg.scalar != NULL.scalar:
+    if not (reg.scalar.m == 0 == reg.scalar.v):
         parts.append(f"var={show_scalar(reg.scalar)}")
     return f"{type_name(reg)}({','.join(parts)})"
 
@@ -129,7 +130,7 @@ def _summary(st: State) -> dict[str, str]:
     known = {
         f"R{n}": show_register(reg)
         for n, reg in enumerate(st.regs)
-        if reg.kind is not UNINIT or n == FP
+        if reg.kind != UNINIT or n == FP
     }
     for at, slot in sorted(st.top.stack.items(), reverse=True):
         known[f"fp{at * 8}"] = show_slot(slot)

@@ -13,15 +13,18 @@ from bpfheap.verifier.env import Env, field_of
 from bpfheap.verifier.flows import Field, FlowKind
 from bpfheap.verifier.layouts import Layout
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.state import (
-    NOTHING,
+    MAP_VALUE,
     NULL,
+    OBJECT,
+    SCALAR,
+    UNINIT,
     ZERO_OFFSET,
     Gone,
     Held,
     Object,
     Reg,
-    RegKind,
     State,
 )
 
@@ -30,12 +33,12 @@ def acquire(env: Env, st: State, object_: Object, slot: int) -> Reg:
     """An owned object, or NULL."""
     new = env.new_id()
     st.refs = (*st.refs, Held(new, slot, object_))
-    return Reg(RegKind.OBJECT, ZERO_OFFSET, 0, new, new, object_, True)
+    return Reg(OBJECT, ZERO_OFFSET, 0, new, new, object_, True)
 
 
 def release(st: State, ref: int, gone: Gone) -> None:
     """The object is not the program's any more, whatever still points at it."""
-    after = NOTHING._replace(what=gone)
+    after = Reg(UNINIT, UNKNOWN_SCALAR, what=gone)
     st.refs = tuple(held for held in st.refs if held.id != ref)
     st.rewrite(lambda reg: after if reg.ref == ref else reg)
 
@@ -48,9 +51,7 @@ def settle_null(st: State, checked: Reg, null: bool) -> None:
             st.refs = tuple(held for held in st.refs if held.id != checked.ref)
         st.rewrite(lambda reg: NULL if reg.or_null and reg.id == id_ else reg)
     else:
-        st.rewrite(
-            lambda reg: reg._replace(or_null=False, id=0) if reg.or_null and reg.id == id_ else reg
-        )
+        st.rewrite(lambda reg: reg.sure() if reg.or_null and reg.id == id_ else reg)
 
 
 class Kptr:
@@ -73,9 +74,9 @@ def kptr_at(n: int, reg: Reg) -> Kptr:
             register=n,
             hint=hints.CHECK_NULL,
         )
-    if reg.kind is RegKind.MAP_VALUE:
+    if reg.kind == MAP_VALUE:
         layout: Layout = reg.what.layout
-    elif reg.kind is RegKind.OBJECT:
+    elif reg.kind == OBJECT:
         layout = reg.what.layout
     else:
         raise Reject(
@@ -116,7 +117,7 @@ def kptr_at(n: int, reg: Reg) -> Kptr:
 
 
 def _holder(reg: Reg) -> str:
-    if reg.kind is RegKind.MAP_VALUE:
+    if reg.kind == MAP_VALUE:
         return f"a value of {reg.what}"
     return str(reg.what.layout)
 
@@ -135,7 +136,7 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
             hint=f"define it, and write __kptr_type({declared}); behind the definition: the "
             "compiler leaves out what is behind pointers",
         )
-    if given.kind is RegKind.OBJECT:
+    if given.kind == OBJECT:
         if given.ref == kptr.ref:
             raise Reject(
                 f"R{n} would be stored in a field of itself: nobody could ever free it",
@@ -178,9 +179,9 @@ def free(env: Env, st: State, given: Reg, slot: int, call: str) -> None:
 
 def check_owned(n: int, reg: Reg, *, call: str, or_null: bool) -> None:
     """The register holds an object of the program's own, at its start. Raises Reject."""
-    if reg.kind is not RegKind.OBJECT:
+    if reg.kind != OBJECT:
         hint = f"{call} takes what an allocator or bpf_kptr_xchg returned"
-        if reg.kind is RegKind.SCALAR and reg.what is not None:
+        if reg.kind == SCALAR and reg.what is not None:
             hint = hints.untagged(*reg.what)
         raise Reject(f"R{n} type={type_name(reg)} expected=ptr_", register=n, hint=hint)
     if reg.or_null and not or_null:
@@ -189,7 +190,7 @@ def check_owned(n: int, reg: Reg, *, call: str, or_null: bool) -> None:
             register=n,
             hint=hints.CHECK_NULL,
         )
-    if reg.off or not reg.scalar.is_const or reg.scalar.const_value:
+    if reg.off or not reg.scalar.is_const or reg.scalar.v:
         raise Reject(
             f"R{n} must have zero offset when passed to {call}, but has off={reg.off}",
             register=n,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from bpfheap.verifier import hints
 from bpfheap.verifier.access import type_name
-from bpfheap.verifier.arith import alu
+from bpfheap.verifier.arith import ADD, SUB, alu
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import Scalar
 from bpfheap.verifier.stack import MAX_VAR
-from bpfheap.verifier.state import SCALAR, UNKNOWN, Reg, RegKind
+from bpfheap.verifier.state import FUNC, MAP, SCALAR, STACK, UNKNOWN, Reg
 
 _S32_MAX = (1 << 31) - 1
 #: Kinds that only ever point at the start of what they point at.
-_FIXED = frozenset({RegKind.MAP, RegKind.FUNC})
+_FIXED = frozenset({MAP, FUNC})
 _BITWISE = frozenset({"and", "or", "xor"})
 
 
@@ -21,7 +21,7 @@ def pointer_alu(name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
 
     Raises Reject for all but adding or subtracting a bounded number, and the difference of two.
     """
-    if dst.kind is not SCALAR and src.kind is not SCALAR:
+    if dst.kind != SCALAR and src.kind != SCALAR:
         if name == "sub" and width == 64:
             return UNKNOWN
         raise Reject(
@@ -29,20 +29,20 @@ def pointer_alu(name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
             register=n,
             hint="only the difference of two pointers can be computed",
         )
-    pointer, amount = (src, dst) if dst.kind is SCALAR else (dst, src)
-    _check(name, width, n, pointer, amount, reverse=dst.kind is SCALAR)
+    pointer, amount = (src, dst) if dst.kind == SCALAR else (dst, src)
+    _check(name, width, n, pointer, amount, reverse=dst.kind == SCALAR)
     scalar = amount.scalar
     if name == "add":
-        if scalar.is_const and abs(pointer.off + scalar.smin) <= _S32_MAX:
-            moved = pointer._replace(off=pointer.off + scalar.smin)
+        if scalar.is_const and -_S32_MAX <= pointer.off + scalar.smin <= _S32_MAX:
+            moved = pointer.moved(pointer.off + scalar.smin, pointer.scalar)
         else:
-            moved = pointer._replace(scalar=alu("add", 64, pointer.scalar, scalar))
-    elif scalar.is_const and abs(pointer.off - scalar.smin) <= _S32_MAX:
-        moved = pointer._replace(off=pointer.off - scalar.smin)
+            moved = pointer.moved(pointer.off, alu(ADD, 64, pointer.scalar, scalar))
+    elif scalar.is_const and -_S32_MAX <= pointer.off - scalar.smin <= _S32_MAX:
+        moved = pointer.moved(pointer.off - scalar.smin, pointer.scalar)
     else:
-        moved = pointer._replace(scalar=alu("sub", 64, pointer.scalar, scalar))
+        moved = pointer.moved(pointer.off, alu(SUB, 64, pointer.scalar, scalar))
     _sane(n, moved.scalar, pointer)
-    if abs(moved.off) >= MAX_VAR:
+    if not -MAX_VAR < moved.off < MAX_VAR:
         raise Reject(
             f"value {moved.off} makes {type_name(pointer)} pointer be out of bounds",
             register=n,
@@ -73,12 +73,12 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
             register=n,
             hint="only numbers can be added to and subtracted from a pointer",
         )
-    zero = amount.scalar.is_const and amount.scalar.const_value == 0
+    zero = amount.scalar.m == 0 == amount.scalar.v
     if pointer.kind in _FIXED and not (zero and name == "add"):
         raise Reject(f"R{n} pointer arithmetic on {what} prohibited", register=n)
     if name == "sub" and reverse:
         raise Reject(f"R{n} tried to subtract pointer from scalar", register=n)
-    if name == "sub" and pointer.kind is RegKind.STACK:
+    if name == "sub" and pointer.kind == STACK:
         raise Reject(
             f"R{n} subtraction from stack pointer prohibited",
             register=n,
@@ -90,7 +90,7 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
 def _sane(n: int, scalar: Scalar, pointer: Reg) -> None:
     """A number that is far out, or not bounded below, gives no pointer worth following."""
     if scalar.is_const:
-        if abs(scalar.smin) >= MAX_VAR:
+        if not -MAX_VAR < scalar.smin < MAX_VAR:
             raise Reject(
                 f"math between {type_name(pointer)} pointer and {scalar.smin} is not allowed",
                 register=n,

@@ -11,8 +11,10 @@ from typing import Any
 from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
+from bpfheap.verifier.arith import ALU_CODE
+from bpfheap.verifier.refine import JUMP_CODE
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.scalar import const
+from bpfheap.verifier.scalar import const, constant
 from bpfheap.verifier.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
 
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
@@ -21,20 +23,24 @@ _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind
 
 
 class Step:
-    """One instruction. `operand` is its immediate as a register; `target` the slot that it jumps
-    to or calls, -1 if none; `run` is set by the walk. At a `join` paths may meet."""
+    """One instruction. `operand` is its immediate as a register; `code` its operation or condition
+    as a number; `target` the slot that it jumps to or calls, -1 if none; `run` is set by the walk.
+    At a `join` paths may meet."""
 
     __slots__ = (
-        "dst", "imm", "join", "kind", "name", "next", "off", "op", "operand", "run", "slot",
-        "src", "target", "width",
+        "code", "dst", "imm", "join", "jumps", "kind", "name", "next", "off", "op", "operand",
+        "run", "slot", "src", "target", "width", "with_reg",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
         self.slot = slot
         self.op = op
         self.kind = op.kind
+        self.jumps = op.kind is Kind.JCOND or op.kind is Kind.JA
         self.name = op.name
+        self.code = ALU_CODE.get(op.name, -1) if op.kind is not Kind.JCOND else JUMP_CODE[op.name]
         self.width = op.width
+        self.with_reg = op.reg
         self.dst = insn.dst
         self.src = insn.src
         self.off = insn.off
@@ -75,7 +81,7 @@ class Program:
             step = Step(slot, insn, op_of(insn, slot))
             if step.kind is Kind.LDDW and slot not in spec.refs:
                 high = spec.insns[slot + 1].imm & 0xFFFFFFFF
-                step.operand = number(const(high << 32 | insn.imm & 0xFFFFFFFF))
+                step.operand = number(constant(high << 32 | insn.imm & 0xFFFFFFFF))
             _check(step)
             self.steps[slot] = step
             slot = step.next
@@ -87,6 +93,8 @@ class Program:
         for step in self:
             if step.kind in (Kind.JCOND, Kind.JA):
                 self.at(step.target).join = True
+                # visit_insn: conditions are prune points themselves.
+                step.join = step.join or step.kind is Kind.JCOND
             elif step.kind is Kind.CALL_LOCAL:
                 self.at(step.next).join = True
 

@@ -2,89 +2,44 @@
 circles?
 
 Sources: is_state_visited, states_equal, regsafe, stacksafe, refsafe and check_ids in
-kernel/bpf/verifier.c. Scalars that decide nothing later are not compared (see liveness).
+kernel/bpf/verifier.c of Linux 6.18. Scalars that no verdict rests on are not compared (see
+precision), nor is what nobody reads any more (see liveness).
 """
 
 from __future__ import annotations
 
+from mypy_extensions import i64
+
 from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
-from bpfheap.verifier.liveness import FIRST_SLOT, Demand, demands
-from bpfheap.verifier.program import Program
+from bpfheap.verifier.liveness import FIRST_SLOT, live_at
+from bpfheap.verifier.precision import inherit
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.scalar import UNKNOWN_SCALAR, subset
+from bpfheap.verifier.scalar import is_unknown, same, subset
 from bpfheap.verifier.state import (
-    ALL_MISC,
+    MAP_VALUE,
     SCALAR,
-    SLOT,
     SPILL,
-    STACK_SIZE,
     UNINIT,
     ZERO,
     Frame,
     Reg,
-    RegKind,
     Slot,
     State,
+    Stored,
+    Trail,
 )
 
 # A state is stored only after this much has happened since the last one; storing costs time at
 # every later visit. Within a loop the next iterations rarely meet it.
-_MIN_JUMPS, _MIN_INSNS = 2, 8
-_MIN_LOOP_JUMPS, _MIN_LOOP_INSNS = 20, 100
-# A state that was compared more often than this without use is forgotten.
-_MISSES_PER_HIT, _MAX_LOOP_MISSES = 3, 64
-
-
-class Stored:
-    """A state at a slot. `branches` counts the paths from it that are not walked to their ends
-    yet: as long as there are any, it says nothing of safety, but can show a loop."""
-
-    __slots__ = ("branches", "hits", "misses", "parent", "state")
-
-    def __init__(self, state: State, parent: Stored | None) -> None:
-        self.state = state
-        self.parent = parent
-        self.branches = 1
-        self.hits = 0
-        self.misses = 0
-
-
-def _useless(stored: Stored) -> bool:
-    """Compared often and of no use: every later visit would pay for it."""
-    if stored.branches:
-        return stored.misses > _MAX_LOOP_MISSES
-    return stored.misses > _MISSES_PER_HIT * (stored.hits + 1)
-
-
-class _Point:
-    """All states stored at one slot. `latest` has the newest one for each set of values of what
-    decides something here: a path in circles meets itself there."""
-
-    __slots__ = ("exact_registers", "exact_slots", "latest", "stored")
-
-    def __init__(self, demand: Demand) -> None:
-        self.exact_registers = tuple(i for i in range(10) if demand.exact >> i & 1)
-        self.exact_slots = tuple(
-            -1 - i for i in range(STACK_SIZE // SLOT) if demand.exact >> (FIRST_SLOT + i) & 1
-        )
-        self.stored: list[Stored] = []
-        self.latest: dict[tuple[int, ...], Stored] = {}
-
-    def key(self, st: State) -> tuple[int, ...]:
-        """Equal for states that are the same in all that decides something; mostly the number
-        that a loop counts with."""
-        values: list[int] = []
-        for i in self.exact_registers:
-            reg = st.regs[i]
-            if reg.kind is SCALAR:
-                values += (reg.scalar.umin, reg.scalar.umax)
-        stack = st.top.stack
-        for at in self.exact_slots:
-            slot = stack.get(at)
-            if slot is not None and slot.reg is not None:
-                values += (slot.reg.scalar.umin, slot.reg.scalar.umax)
-        return tuple(values)
+_MIN_JUMPS = 2
+_MIN_INSNS = 8
+_MIN_LOOP_JUMPS = 20
+_MIN_LOOP_INSNS = 100
+#: A trail with more jumps ends in a stored state, so that walking back stays short.
+_MAX_TRAIL = 40
+#: A state that was compared more often than this without use is forgotten.
+_MISSES_PER_HIT = 3
 
 
 class History:
@@ -92,55 +47,83 @@ class History:
 
     def __init__(self, env: Env) -> None:
         self._program = env.program
-        #: For each slot, what the rest of its function depends on.
-        self._demand = demands(env.program, env.spec)
-        self._points: dict[int, _Point] = {}
+        #: For each slot, the registers and stack slots that the rest of its function reads.
+        self._live = live_at(env.program, env.spec)
+        self._points: dict[int, list[Stored]] = {}
         self._last_jumps = 0
         self._last_insns = 0
         self.count = 0
 
     def start(self, st: State) -> None:
         """The first path begins."""
-        st.parent = Stored(st.copy(), None)
+        self._store(st)
+
+    def _store(self, st: State) -> Stored:
+        frames = [frame.copy() for frame in st.frames]
+        stored = Stored(State(frames, st.refs, None, st.trail), st.parent, st.trail)
+        st.parent = stored
+        st.trail = Trail()
+        return stored
 
     def visit(self, st: State, slot: int, insns: int, jumps: int) -> bool:
         """May the path end here, because another one covered it? Stores the state otherwise, if
         that is worth it. Raises Reject for a loop without end."""
-        point = self._points.get(slot)
-        if point is None:
-            point = self._points[slot] = _Point(self._demand[slot])
-        key = point.key(st)
-        before = point.latest.get(key)
-        if before is not None and before.branches and self._same(before, st, slot, exact=True):
-            raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
-        jumped, walked = jumps - self._last_jumps, insns - self._last_insns
-        store = jumped >= _MIN_JUMPS and walked >= _MIN_INSNS
+        points = self._points.get(slot)
+        if points is None:
+            points = self._points[slot] = []
+        force = st.trail.jumps > _MAX_TRAIL
+        jumped = jumps - self._last_jumps
+        walked = insns - self._last_insns
+        store = force or (jumped >= _MIN_JUMPS and walked >= _MIN_INSNS)
         # An iteration that differs: let some pass before the next one is stored.
-        in_loop = jumped < _MIN_LOOP_JUMPS and walked < _MIN_LOOP_INSNS
+        in_loop = not force and jumped < _MIN_LOOP_JUMPS and walked < _MIN_LOOP_INSNS
         useless = False
-        for stored in point.stored:
+        for stored in points:
             if stored.branches:
+                if self._same(stored, st, slot, True):
+                    raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
                 if in_loop:
                     store = False
-            elif self._same(stored, st, slot, exact=False):
+            elif self._same(stored, st, slot, False):
                 stored.hits += 1
+                inherit(self._program, st, stored)
                 return True
             if store:
                 stored.misses += 1
                 useless = useless or _useless(stored)
         if useless:
-            point.stored[:] = [stored for stored in point.stored if not _useless(stored)]
+            points = self._points[slot] = [stored for stored in points if not _useless(stored)]
         if store:
             self._last_jumps, self._last_insns = jumps, insns
             self.count += 1
-            stored = Stored(st.copy(), st.parent)
-            point.stored.append(stored)
-            point.latest[key] = stored
-            st.parent = stored
+            points.append(self._store(st))
         return False
 
-    def _same(self, stored: Stored, st: State, slot: int, *, exact: bool) -> bool:
-        return _Comparison(self._program, self._demand, exact=exact).same(stored.state, st, slot)
+    def _same(self, stored: Stored, st: State, slot: int, exact: bool) -> bool:
+        old = stored.state
+        if len(old.frames) != len(st.frames) or len(old.refs) != len(st.refs):
+            return False
+        last = len(st.frames) - 1
+        ids = Ids()
+        # The top frame differs most often.
+        i = last
+        while i >= 0:
+            a, b = old.frames[i], st.frames[i]
+            if a.callsite != b.callsite:
+                return False
+            at = slot if i == last else self._program.at(st.frames[i + 1].callsite).next
+            if exact:
+                if not _same_frame(a, b, self._live[at], ids):
+                    return False
+            elif not _covers_frame(
+                a, b, self._live[at], stored.precise_regs[i], stored.precise_slots[i], ids
+            ):
+                return False
+            i -= 1
+        for held, held_now in zip(old.refs, st.refs, strict=True):
+            if not ids.same(held.id, held_now.id) or held.object != held_now.object:
+                return False
+        return True
 
     @staticmethod
     def end(st: State) -> None:
@@ -153,125 +136,158 @@ class History:
             stored = stored.parent
 
 
-class _Comparison:
-    """One comparison of an old state with a new one, which may call equal things by other ids.
+def _useless(stored: Stored) -> bool:
+    """Compared often and of no use: every later visit would pay for it."""
+    return stored.misses > _MISSES_PER_HIT * (stored.hits + 1)
 
-    With `exact`, all that decides anything must be the same; otherwise the old state must allow
-    all that the new one allows.
-    """
 
-    __slots__ = ("_demand", "_exact", "_ids", "_links", "_program", "_reverse")
+class Ids:
+    """Which id of the old state stands for which of the new one (struct bpf_idmap)."""
 
-    def __init__(self, program: Program, demand: list[Demand], *, exact: bool) -> None:
-        self._program = program
-        self._demand = demand
-        self._exact = exact
-        self._ids: dict[int, int] = {}
-        self._reverse: dict[int, int] = {}
-        self._links: dict[int, int] = {}
+    __slots__ = ("_back", "_forth", "_links")
 
-    def same(self, old: State, new: State, slot: int) -> bool:
-        if len(old.frames) != len(new.frames) or len(old.refs) != len(new.refs):
-            return False
-        last = len(new.frames) - 1
-        demand = self._demand
-        # The top frame differs most often.
-        for i in range(last, -1, -1):
-            a, b = old.frames[i], new.frames[i]
-            if a.callsite != b.callsite:
-                return False
-            at = slot if i == last else self._program.at(new.frames[i + 1].callsite).next
-            if not self._frame(a, b, demand[at]):
-                return False
-        return all(
-            self._same_id(a.id, b.id) and a.object == b.object
-            for a, b in zip(old.refs, new.refs, strict=True)
-        )
+    def __init__(self) -> None:
+        self._forth: dict[int, int] | None = None
+        self._back: dict[int, int] | None = None
+        self._links: dict[int, int] | None = None
 
-    def _frame(self, old: Frame, new: Frame, demand: Demand) -> bool:
-        live, exact = demand
-        a, b = old.regs, new.regs
-        for i in range(10):
-            if live >> i & 1 and not self._register(a[i], b[i], bool(exact >> i & 1)):
-                return False
-        stack = new.stack
-        for at, slot in old.stack.items():
-            bit = FIRST_SLOT - 1 - at
-            if live >> bit & 1 and not self._slot(slot, stack.get(at), bool(exact >> bit & 1)):
-                return False
-        # Where the old state knows nothing of a slot it covers whatever the new one knows.
-        return not self._exact or all(
-            at in old.stack or not exact >> (FIRST_SLOT - 1 - at) & 1 for at in stack
-        )
-
-    def _register(self, old: Reg, new: Reg, exact: bool) -> bool:
-        kind = old.kind
-        if kind is UNINIT and not self._exact:
-            return True
-        if kind is not new.kind:
-            return False
-        if kind is SCALAR:
-            if not exact:
-                return True
-            if self._exact:
-                return old.scalar == new.scalar and self._same_id(old.id, new.id)
-            return subset(new.scalar, old.scalar) and self._same_link(old.id, new.id)
-        if kind is UNINIT:
-            return True
-        if old.off != new.off or old.or_null != new.or_null:
-            return False
-        if old.what is not new.what and old.what != new.what:
-            return False
-        if self._exact or kind is not RegKind.MAP_VALUE:
-            if old.scalar != new.scalar:
-                return False
-        elif not subset(new.scalar, old.scalar):
-            return False
-        return self._same_id(old.id, new.id) and self._same_id(old.ref, new.ref)
-
-    def _slot(self, old: Slot, new: Slot | None, exact: bool) -> bool:
-        reg = old.reg
-        if reg is not None and reg.kind is not SCALAR:
-            return (
-                new is not None
-                and new.reg is not None
-                and new.kinds == old.kinds
-                and self._register(reg, new.reg, exact)
-            )
-        if self._exact:
-            if new is None or new.kinds != old.kinds:
-                return not exact
-            if reg is None or new.reg is None:
-                return True
-            return self._register(reg, new.reg, exact)
-        if not exact:
-            # Numbers, whatever they are. A pointer can be read as a number too, but not in parts.
-            return new is None or new.reg is None or new.reg.kind is SCALAR
-        if new is None:
-            return reg is not None and reg.scalar == UNKNOWN_SCALAR and not reg.id
-        if reg is not None and new.reg is not None and new.kinds == old.kinds:
-            return self._register(reg, new.reg, exact)
-        return reg is None and all(
-            was == ALL_MISC[0] or (was == ZERO and (now == ZERO or (now == SPILL and _zero(new))))
-            for was, now in zip(old.kinds, new.kinds, strict=True)
-        )
-
-    def _same_id(self, old: int, new: int) -> bool:
+    def same(self, old: i64, new: i64) -> bool:
         """Each id of one side stands for one of the other (check_ids)."""
-        if not old or not new:
+        if old == 0 or new == 0:
             return old == new
-        return self._ids.setdefault(old, new) == new and self._reverse.setdefault(new, old) == old
-
-    def _same_link(self, old: int, new: int) -> bool:
-        """What was tied to one another must be so again; more may be tied (check_scalar_ids)."""
-        if not old:
+        if self._forth is None or self._back is None:
+            self._forth, self._back = {old: new}, {new: old}
             return True
-        if not new:
+        return self._forth.setdefault(old, new) == new and self._back.setdefault(new, old) == old
+
+    def linked(self, old: i64, new: i64) -> bool:
+        """What was tied to one another must be so again; more may be tied (check_scalar_ids)."""
+        if old == 0:
+            return True
+        if self._links is None:
+            self._links = {}
+        if new == 0:
             # Tied to nothing: a name of its own, which no other register will have.
             new = -1 - len(self._links)
         return self._links.setdefault(old, new) == new
 
 
-def _zero(slot: Slot) -> bool:
-    reg = slot.reg
-    return reg is not None and reg.kind is SCALAR and reg.scalar.umax == 0
+def _covers_frame(
+    old: Frame, new: Frame, live: int, precise: int, precise_slots: int, ids: Ids
+) -> bool:
+    """Does the old state allow all that the new one allows (func_states_equal, NOT_EXACT)?"""
+    a, b = old.regs, new.regs
+    i = 0
+    while i < 10:
+        if live >> i & 1 and not _covers(a[i], b[i], precise >> i & 1 != 0, ids):
+            return False
+        i += 1
+    stack = new.stack
+    for at, slot in old.stack.items():
+        if live >> (FIRST_SLOT - 1 - at) & 1 and not _covers_slot(
+            slot, stack.get(at), precise_slots >> (-1 - at) & 1 != 0, ids
+        ):
+            return False
+    # Where the old state knows nothing of a slot, it took any bytes there, but no pointer is
+    # read as one.
+    return True
+
+
+def _covers(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
+    """regsafe."""
+    kind = old.kind
+    if kind == UNINIT:
+        return True
+    if kind != new.kind:
+        return False
+    if kind == SCALAR:
+        if not precise:
+            return True
+        return (
+            subset(new.scalar, old.scalar)
+            and (old.id == 0 or old.off == new.off)
+            and ids.linked(old.id, new.id)
+        )
+    if old.off != new.off or old.or_null != new.or_null:
+        return False
+    if old.what is not new.what and old.what != new.what:
+        return False
+    if kind == MAP_VALUE:
+        if not subset(new.scalar, old.scalar):
+            return False
+    elif not same(new.scalar, old.scalar):
+        return False
+    return ids.same(old.id, new.id) and ids.same(old.ref, new.ref)
+
+
+def _covers_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
+    """stacksafe, for one slot of which the old state knows something."""
+    reg = old.reg
+    if reg is not None:
+        if reg.kind != SCALAR:
+            return (
+                new is not None
+                and new.reg is not None
+                and new.kinds == old.kinds
+                and _covers(reg, new.reg, precise, ids)
+            )
+        if not precise:
+            # A number, whatever it is. A pointer can be read as a number too, but not in parts.
+            if new is not None and new.reg is not None and new.reg.kind != SCALAR:
+                return False
+            return _covers_bytes(old.kinds, None if new is None else new.kinds, True)
+        if new is None or new.reg is None:
+            return is_unknown(reg.scalar) and reg.id == 0
+        return new.kinds == old.kinds and _covers(reg, new.reg, precise, ids)
+    return _covers_bytes(old.kinds, None if new is None else new.kinds, False) or (
+        new is not None
+        and new.reg is not None
+        and new.reg.kind == SCALAR
+        and new.reg.scalar.v == 0 == new.reg.scalar.m
+    )
+
+
+def _covers_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
+    """What is known to be 0 must be so again; spilled bytes were looked at by the caller."""
+    i = 0
+    while i < 8:
+        was = old[i]
+        if was == ZERO and (new is None or new[i] != ZERO):
+            return False
+        if was == SPILL and not spilled:
+            return False
+        i += 1
+    return True
+
+
+def _same_frame(old: Frame, new: Frame, live: int, ids: Ids) -> bool:
+    """Is all that is read from here on the same (func_states_equal, EXACT)?"""
+    a, b = old.regs, new.regs
+    i = 9
+    while i >= 0:
+        if live >> i & 1 and not _same_reg(a[i], b[i], ids):
+            return False
+        i -= 1
+    for at, slot in old.stack.items():
+        if live >> (FIRST_SLOT - 1 - at) & 1:
+            now = new.stack.get(at)
+            if now is None or now.kinds != slot.kinds:
+                return False
+            if slot.reg is None or now.reg is None:
+                continue
+            if not _same_reg(slot.reg, now.reg, ids):
+                return False
+    return all(at in old.stack or not live >> (FIRST_SLOT - 1 - at) & 1 for at in new.stack)
+
+
+def _same_reg(old: Reg, new: Reg, ids: Ids) -> bool:
+    """regs_exact."""
+    return (
+        old.kind == new.kind
+        and old.off == new.off
+        and old.or_null == new.or_null
+        and (old.what is new.what or old.what == new.what)
+        and same(old.scalar, new.scalar)
+        and ids.same(old.id, new.id)
+        and ids.same(old.ref, new.ref)
+    )

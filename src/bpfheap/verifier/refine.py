@@ -5,91 +5,130 @@ Each condition is told as one that holds: the fall-through of `jlt` is `jge` hol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
+
+from mypy_extensions import i64
 
 from bpfheap.verifier.scalar import Scalar, tighten
-from bpfheap.verifier.tnum import U32_MAX, U64_MAX
+from bpfheap.verifier.word import U32_MAX, higher, lower, s64_max, s64_min, ule, ult, wrap
+
+# Conditions, as numbers that compiled code compares fast; the opposite of each is code ^ 1.
+JEQ: Final = 0
+JNE: Final = 1
+JLT: Final = 2
+JGE: Final = 3
+JLE: Final = 4
+JGT: Final = 5
+JSLT: Final = 6
+JSGE: Final = 7
+JSLE: Final = 8
+JSGT: Final = 9
+JSET: Final = 10
+NO_BIT: Final = 11
+
+JUMP_CODE: dict[str, int] = {
+    "jeq": JEQ, "jne": JNE, "jlt": JLT, "jge": JGE, "jle": JLE, "jgt": JGT,
+    "jslt": JSLT, "jsge": JSGE, "jsle": JSLE, "jsgt": JSGT, "jset": JSET,
+}  # fmt: skip
+
+# What is_branch_taken says.
+NEVER: Final = 0
+ALWAYS: Final = 1
+DEPENDS: Final = -1
 
 #: Both operands, in the order dst, src.
 Pair = tuple[Scalar, Scalar]
 
-_SIGN64, _SIGN32 = 1 << 63, 1 << 31
+
+def branch_taken(code: i64, width: i64, d: Scalar, s: Scalar) -> i64:
+    """Is `dst code src` ALWAYS or NEVER true, on `width` (32, 64) bits, or does it depend
+    (is_scalar_branch_taken)?"""
+    if code >= JSET:
+        dv, dm, sv, sm = d.v, d.m, s.v, s.m
+        if width == 32:
+            dv, dm, sv, sm = dv & U32_MAX, dm & U32_MAX, sv & U32_MAX, sm & U32_MAX
+        hit: i64 = JSET
+        if dv & sv:
+            return ALWAYS if code == hit else NEVER
+        if (dv | dm) & (sv | sm) == 0:
+            return NEVER if code == hit else ALWAYS
+        return DEPENDS
+    if code <= JNE:
+        differ = _differ(width, d, s)
+        if differ == DEPENDS:
+            return DEPENDS
+        return (ALWAYS if differ == NEVER else NEVER) if code == JEQ else differ
+    if code <= JGT:
+        if width == 64:
+            return _compare_unsigned(code, d.umin, d.umax, s.umin, s.umax)
+        return _compare_signed(code, d.u32_min, d.u32_max, s.u32_min, s.u32_max)
+    if width == 64:
+        return _compare_signed(code - 4, d.smin, d.smax, s.smin, s.smax)
+    return _compare_signed(code - 4, d.s32_min, d.s32_max, s.s32_min, s.s32_max)
 
 
-def branch_taken(op: str, width: int, dst: Scalar, src: Scalar) -> bool | None:
-    """Is `dst op src` always (True) or never (False) true, on `width` (32, 64) bits?
-    None if that depends (is_scalar_branch_taken)."""
-    (dv, dm), dsmin, dsmax, dumin, dumax, ds32_min, ds32_max, du32_min, du32_max = dst
-    (sv, sm), ssmin, ssmax, sumin, sumax, ss32_min, ss32_max, su32_min, su32_max = src
-    if width == 32:
-        dv &= U32_MAX
-        dm &= U32_MAX
-        sv &= U32_MAX
-        sm &= U32_MAX
-        dsmin, dsmax, dumin, dumax = ds32_min, ds32_max, du32_min, du32_max
-        ssmin, ssmax, sumin, sumax = ss32_min, ss32_max, su32_min, su32_max
-    match op:
-        case "jeq" | "jne":
-            if dumin == dumax == sumin == sumax:
-                return op == "jeq"
-            if (
-                dumin > sumax
-                or dumax < sumin
-                or dsmin > ssmax
-                or dsmax < ssmin
-                or (dv ^ sv) & ~(dm | sm)
-                or (
-                    width == 64
-                    and (
-                        du32_min > su32_max
-                        or du32_max < su32_min
-                        or ds32_min > ss32_max
-                        or ds32_max < ss32_min
-                    )
-                )
-            ):
-                return op == "jne"
-            return None
-        case "jset":
-            if dv & sv:
-                return True
-            return None if (dv | dm) & (sv | sm) else False
-        case "jgt":
-            return True if dumin > sumax else False if dumax <= sumin else None
-        case "jge":
-            return True if dumin >= sumax else False if dumax < sumin else None
-        case "jlt":
-            return True if dumax < sumin else False if dumin >= sumax else None
-        case "jle":
-            return True if dumax <= sumin else False if dumin > sumax else None
-        case "jsgt":
-            return True if dsmin > ssmax else False if dsmax <= ssmin else None
-        case "jsge":
-            return True if dsmin >= ssmax else False if dsmax < ssmin else None
-        case "jslt":
-            return True if dsmax < ssmin else False if dsmin >= ssmax else None
-        case _:
-            return True if dsmax <= ssmin else False if dsmin > ssmax else None
+def _differ(width: i64, d: Scalar, s: Scalar) -> i64:
+    if width == 64:
+        if d.umin == d.umax == s.umin == s.umax:
+            return NEVER
+        if ult(s.umax, d.umin) or ult(d.umax, s.umin) or d.smin > s.smax or d.smax < s.smin:
+            return ALWAYS
+        if (d.v ^ s.v) & ~(d.m | s.m):
+            return ALWAYS
+    elif d.u32_min == d.u32_max == s.u32_min == s.u32_max:
+        return NEVER
+    elif (d.v ^ s.v) & ~(d.m | s.m) & U32_MAX:
+        return ALWAYS
+    if (
+        d.u32_min > s.u32_max
+        or d.u32_max < s.u32_min
+        or d.s32_min > s.s32_max
+        or d.s32_max < s.s32_min
+    ):
+        return ALWAYS
+    return DEPENDS
 
 
-def branch(op: str, width: int, dst: Scalar, src: Scalar) -> tuple[Pair | None, Pair | None]:
-    """The operands where `dst op src` holds and where it does not, on `width` (32, 64) bits.
-
-    None stands for a side that no pair of values takes (reg_set_min_max, regs_refine_cond_op).
-    `op` is one of jeq jne jgt jge jlt jle jsgt jsge jslt jsle jset.
-    """
-    taken = branch_taken(op, width, dst, src)
-    if taken is not None:
-        return ((dst, src), None) if taken else (None, (dst, src))
-    holds, swapped = _HOLDS[op]
-    fails, fails_swapped = _HOLDS[_OPPOSITE[op]]
-    return (
-        _swap(holds(width, src, dst)) if swapped else holds(width, dst, src),
-        _swap(fails(width, src, dst)) if fails_swapped else fails(width, dst, src),
-    )
+def _compare_unsigned(code: i64, dmin: i64, dmax: i64, smin: i64, smax: i64) -> i64:
+    if code == JLT:
+        return ALWAYS if ult(dmax, smin) else NEVER if ule(smax, dmin) else DEPENDS
+    if code == JGE:
+        return ALWAYS if ule(smax, dmin) else NEVER if ult(dmax, smin) else DEPENDS
+    if code == JLE:
+        return ALWAYS if ule(dmax, smin) else NEVER if ult(smax, dmin) else DEPENDS
+    return ALWAYS if ult(smax, dmin) else NEVER if ule(dmax, smin) else DEPENDS
 
 
-def _swap(pair: Pair | None) -> Pair | None:
+def _compare_signed(code: i64, dmin: i64, dmax: i64, smin: i64, smax: i64) -> i64:
+    """Codes are those of the unsigned conditions."""
+    if code == JLT:
+        return ALWAYS if dmax < smin else NEVER if smax <= dmin else DEPENDS
+    if code == JGE:
+        return ALWAYS if smax <= dmin else NEVER if dmax < smin else DEPENDS
+    if code == JLE:
+        return ALWAYS if dmax <= smin else NEVER if smax < dmin else DEPENDS
+    return ALWAYS if smax < dmin else NEVER if dmax <= smin else DEPENDS
+
+
+def holds(code: i64, width: i64, d: Scalar, s: Scalar) -> Pair | None:
+    """The operands where `dst code src` holds, on `width` (32, 64) bits; None if no pair of
+    values is left (regs_refine_cond_op)."""
+    if code == JEQ:
+        return _equal(width, d, s)
+    if code == JNE:
+        return _both(_without(width, d, s), _without(width, s, d))
+    if code == JSET:
+        return _both(_with_bit(width, d, s), _with_bit(width, s, d))
+    if code == NO_BIT:
+        return _both(_without_bits(width, d, s), _without_bits(width, s, d))
+    if code <= JLE and code != JGE:
+        return _less(width, d, s, 1 if code == JLT else 0)
+    if JSLT <= code <= JSLE and code != JSGE:
+        return _signed_less(width, d, s, 1 if code == JSLT else 0)
+    if code <= JGT:
+        pair = _less(width, s, d, 1 if code == JGT else 0)
+    else:
+        pair = _signed_less(width, s, d, 1 if code == JSGT else 0)
     return None if pair is None else (pair[1], pair[0])
 
 
@@ -97,177 +136,142 @@ def _both(a: Scalar | None, b: Scalar | None) -> Pair | None:
     return None if a is None or b is None else (a, b)
 
 
-def _equal(width: int, a: Scalar, b: Scalar) -> Pair | None:
+def _equal(width: i64, a: Scalar, b: Scalar) -> Pair | None:
     """a == b: each knows what the other knows."""
-    (av, am), asmin, asmax, aumin, aumax, as32_min, as32_max, au32_min, au32_max = a
-    (bv, bm), bsmin, bsmax, bumin, bumax, bs32_min, bs32_max, bu32_min, bu32_max = b
-    s32_min, s32_max = max(as32_min, bs32_min), min(as32_max, bs32_max)
-    u32_min, u32_max = max(au32_min, bu32_min), min(au32_max, bu32_max)
+    s32_min, s32_max = max(a.s32_min, b.s32_min), min(a.s32_max, b.s32_max)
+    u32_min, u32_max = max(a.u32_min, b.u32_min), min(a.u32_max, b.u32_max)
+    m = a.m & b.m
+    v = (a.v | b.v) & ~m
+    differ = (a.v ^ b.v) & ~(a.m | b.m)
     if width == 64:
+        if differ:
+            return None
         both = tighten(
-            (av | bv) & ~(am & bm) & U64_MAX, am & bm,
-            max(asmin, bsmin), min(asmax, bsmax), max(aumin, bumin), min(aumax, bumax),
-            s32_min, s32_max, u32_min, u32_max,
+            v, m, max(a.smin, b.smin), min(a.smax, b.smax), higher(a.umin, b.umin),
+            lower(a.umax, b.umax), s32_min, s32_max, u32_min, u32_max,
         )  # fmt: skip
         return None if both is None else (both, both)
-    v = (av | bv) & U32_MAX
-    m = am & bm & U32_MAX
-    v &= ~m
-    high = U64_MAX ^ U32_MAX
+    if differ & U32_MAX:
+        return None
+    v &= U32_MAX
+    m &= U32_MAX
+    high = ~U32_MAX
     return _both(
         tighten(
-            (av & high) | v, (am & high) | m, asmin, asmax, aumin, aumax,
+            (a.v & high) | v, (a.m & high) | m, a.smin, a.smax, a.umin, a.umax,
             s32_min, s32_max, u32_min, u32_max,
         ),
         tighten(
-            (bv & high) | v, (bm & high) | m, bsmin, bsmax, bumin, bumax,
+            (b.v & high) | v, (b.m & high) | m, b.smin, b.smax, b.umin, b.umax,
             s32_min, s32_max, u32_min, u32_max,
         ),
     )  # fmt: skip
 
 
-def _unequal(width: int, a: Scalar, b: Scalar) -> Pair | None:
-    """a != b: says something only if one is a constant at an end of the other."""
-    return _both(_without(width, a, b), _without(width, b, a))
-
-
-def _without(width: int, s: Scalar, other: Scalar) -> Scalar | None:
-    """`s` less the value of `other`, if that is a constant."""
-    (v, m), smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max = s
-    _, osmin, _, oumin, oumax, os32_min, _, ou32_min, ou32_max = other
+def _without(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
+    """`s` less the value of `other`, if that is a constant at an end of it."""
     if width == 64:
-        if oumin != oumax or not (oumin in (umin, umax) or osmin in (smin, smax)):
+        x = other.v
+        if other.m != 0 or not (x == s.umin or x == s.umax or x == s.smin or x == s.smax):
             return s
-        smin += osmin == smin
-        smax -= osmin == smax
-        umin += oumin == umin
-        umax -= oumin == umax
-    else:
-        if ou32_min != ou32_max or not (
-            ou32_min in (u32_min, u32_max) or os32_min in (s32_min, s32_max)
-        ):
-            return s
-        s32_min += os32_min == s32_min
-        s32_max -= os32_min == s32_max
-        u32_min += ou32_min == u32_min
-        u32_max -= ou32_min == u32_max
-    return tighten(v, m, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
-
-
-def _less(width: int, a: Scalar, b: Scalar, gap: int) -> Pair | None:
-    """a + gap <= b, unsigned."""
-    at, asmin, asmax, aumin, aumax, as32_min, as32_max, au32_min, au32_max = a
-    bt, bsmin, bsmax, bumin, bumax, bs32_min, bs32_max, bu32_min, bu32_max = b
-    if width == 64:
-        high, low = bumax - gap, aumin + gap
-        left = high >= aumax
-        right = low <= bumin
-        aumax = min(aumax, high)
-        bumin = max(bumin, low)
-    else:
-        high, low = bu32_max - gap, au32_min + gap
-        left = high >= au32_max
-        right = low <= bu32_min
-        au32_max = min(au32_max, high)
-        bu32_min = max(bu32_min, low)
-    return _both(
-        a if left else tighten(
-            at[0], at[1], asmin, asmax, aumin, aumax, as32_min, as32_max, au32_min, au32_max
-        ),
-        b if right else tighten(
-            bt[0], bt[1], bsmin, bsmax, bumin, bumax, bs32_min, bs32_max, bu32_min, bu32_max
-        ),
+        if s.umin == s.umax:
+            return None
+        return tighten(
+            s.v, s.m,
+            s.smin + 1 if x == s.smin else s.smin, s.smax - 1 if x == s.smax else s.smax,
+            wrap(s.umin + 1) if x == s.umin else s.umin,
+            wrap(s.umax - 1) if x == s.umax else s.umax,
+            s.s32_min, s.s32_max, s.u32_min, s.u32_max,
+        )  # fmt: skip
+    x, y = other.u32_min, other.s32_min
+    if x != other.u32_max or not (
+        x == s.u32_min or x == s.u32_max or y == s.s32_min or y == s.s32_max
+    ):
+        return s
+    return tighten(
+        s.v, s.m, s.smin, s.smax, s.umin, s.umax,
+        s.s32_min + 1 if y == s.s32_min else s.s32_min,
+        s.s32_max - 1 if y == s.s32_max else s.s32_max,
+        s.u32_min + 1 if x == s.u32_min else s.u32_min,
+        s.u32_max - 1 if x == s.u32_max else s.u32_max,
     )  # fmt: skip
 
 
-def _signed_less(width: int, a: Scalar, b: Scalar, gap: int) -> Pair | None:
-    """a + gap <= b, signed."""
-    at, asmin, asmax, aumin, aumax, as32_min, as32_max, au32_min, au32_max = a
-    bt, bsmin, bsmax, bumin, bumax, bs32_min, bs32_max, bu32_min, bu32_max = b
+def _less(width: i64, a: Scalar, b: Scalar, gap: i64) -> Pair | None:
+    """a + gap <= b, unsigned; gap is 0 or 1."""
     if width == 64:
-        high, low = bsmax - gap, asmin + gap
-        left = high >= asmax
-        right = low <= bsmin
-        asmax = min(asmax, high)
-        bsmin = max(bsmin, low)
-    else:
-        high, low = bs32_max - gap, as32_min + gap
-        left = high >= as32_max
-        right = low <= bs32_min
-        as32_max = min(as32_max, high)
-        bs32_min = max(bs32_min, low)
+        if gap and (b.umax == 0 or a.umin == -1):
+            return None
+        high, low = wrap(b.umax - gap), wrap(a.umin + gap)
+        return _both(
+            a if ule(a.umax, high) else _within(a, a.umin, high),
+            b if ule(low, b.umin) else _within(b, low, b.umax),
+        )
+    high, low = b.u32_max - gap, a.u32_min + gap
     return _both(
-        a if left else tighten(
-            at[0], at[1], asmin, asmax, aumin, aumax, as32_min, as32_max, au32_min, au32_max
-        ),
-        b if right else tighten(
-            bt[0], bt[1], bsmin, bsmax, bumin, bumax, bs32_min, bs32_max, bu32_min, bu32_max
-        ),
+        a if a.u32_max <= high else _within32(a, a.u32_min, high),
+        b if low <= b.u32_min else _within32(b, low, b.u32_max),
+    )
+
+
+def _within(s: Scalar, low: i64, high: i64) -> Scalar | None:
+    return tighten(s.v, s.m, s.smin, s.smax, low, high, s.s32_min, s.s32_max, s.u32_min, s.u32_max)
+
+
+def _within32(s: Scalar, low: i64, high: i64) -> Scalar | None:
+    if low > high:
+        return None
+    return tighten(s.v, s.m, s.smin, s.smax, s.umin, s.umax, s.s32_min, s.s32_max, low, high)
+
+
+def _signed_less(width: i64, a: Scalar, b: Scalar, gap: i64) -> Pair | None:
+    """a + gap <= b, signed; gap is 0 or 1."""
+    if width == 64:
+        if gap and (b.smax == s64_min() or a.smin == s64_max()):
+            return None
+        high, low = b.smax - gap, a.smin + gap
+        return _both(
+            a if a.smax <= high else _between(a, a.smin, high),
+            b if low <= b.smin else _between(b, low, b.smax),
+        )
+    high, low = b.s32_max - gap, a.s32_min + gap
+    return _both(
+        a if a.s32_max <= high else _between32(a, a.s32_min, high),
+        b if low <= b.s32_min else _between32(b, low, b.s32_max),
+    )
+
+
+def _between(s: Scalar, low: i64, high: i64) -> Scalar | None:
+    return tighten(s.v, s.m, low, high, s.umin, s.umax, s.s32_min, s.s32_max, s.u32_min, s.u32_max)
+
+
+def _between32(s: Scalar, low: i64, high: i64) -> Scalar | None:
+    if low > high:
+        return None
+    return tighten(s.v, s.m, s.smin, s.smax, s.umin, s.umax, low, high, s.u32_min, s.u32_max)
+
+
+def _with_bit(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
+    """s & other != 0: with a single bit on one side, it is set on the other."""
+    bits = other.v | other.m
+    if width == 32:
+        bits &= U32_MAX
+    if bits & wrap(bits - 1) or bits & s.m == 0:
+        return s
+    return tighten(
+        s.v | bits, s.m & ~bits, s.smin, s.smax, s.umin, s.umax,
+        s.s32_min, s.s32_max, s.u32_min, s.u32_max,
     )  # fmt: skip
 
 
-def _any_bit(width: int, a: Scalar, b: Scalar) -> Pair | None:
-    """a & b != 0: with a single bit on one side, it is set on the other."""
-    return _both(_with_bit(width, a, b), _with_bit(width, b, a))
-
-
-def _with_bit(width: int, s: Scalar, other: Scalar) -> Scalar | None:
-    (v, m), smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max = s
-    bits = other[0][0] | other[0][1]
+def _without_bits(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
+    """s & other == 0: the bits known to be set on one side are clear on the other."""
+    bits = other.v
     if width == 32:
         bits &= U32_MAX
-    if bits & (bits - 1) or not bits & m:
+    if bits & s.m == 0:
         return s
-    return tighten(v | bits, m & ~bits, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
-
-
-def _no_bit(width: int, a: Scalar, b: Scalar) -> Pair | None:
-    """a & b == 0: the bits known to be set on one side are clear on the other."""
-    return _both(_without_bits(width, a, b), _without_bits(width, b, a))
-
-
-def _without_bits(width: int, s: Scalar, other: Scalar) -> Scalar | None:
-    (v, m), smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max = s
-    bits = other[0][0]
-    if width == 32:
-        bits &= U32_MAX
-    if not bits & m:
-        return s
-    return tighten(v, m & ~bits, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
-
-
-def _lt(width: int, a: Scalar, b: Scalar) -> Pair | None:
-    return _less(width, a, b, 1)
-
-
-def _le(width: int, a: Scalar, b: Scalar) -> Pair | None:
-    return _less(width, a, b, 0)
-
-
-def _slt(width: int, a: Scalar, b: Scalar) -> Pair | None:
-    return _signed_less(width, a, b, 1)
-
-
-def _sle(width: int, a: Scalar, b: Scalar) -> Pair | None:
-    return _signed_less(width, a, b, 0)
-
-
-# Condition -> (what it says when it holds, whether that is told of (src, dst)).
-_HOLDS: dict[str, tuple[Callable[[int, Scalar, Scalar], Pair | None], bool]] = {
-    "jeq": (_equal, False),
-    "jne": (_unequal, False),
-    "jlt": (_lt, False),
-    "jle": (_le, False),
-    "jgt": (_lt, True),
-    "jge": (_le, True),
-    "jslt": (_slt, False),
-    "jsle": (_sle, False),
-    "jsgt": (_slt, True),
-    "jsge": (_sle, True),
-    "jset": (_any_bit, False),
-    "no bit": (_no_bit, False),
-}
-_OPPOSITE = {
-    "jeq": "jne", "jne": "jeq", "jlt": "jge", "jge": "jlt", "jgt": "jle", "jle": "jgt",
-    "jslt": "jsge", "jsge": "jslt", "jsgt": "jsle", "jsle": "jsgt", "jset": "no bit",
-}  # fmt: skip
+    return tighten(
+        s.v, s.m & ~bits, s.smin, s.smax, s.umin, s.umax,
+        s.s32_min, s.s32_max, s.u32_min, s.u32_max,
+    )  # fmt: skip

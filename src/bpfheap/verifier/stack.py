@@ -10,7 +10,7 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.arith import cast, load_bounds
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.scalar import UNKNOWN_SCALAR, const
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR, constant
 from bpfheap.verifier.state import (
     ALL_MISC,
     ALL_SPILL,
@@ -19,13 +19,14 @@ from bpfheap.verifier.state import (
     SCALAR,
     SLOT,
     SPILL,
+    STACK,
     STACK_SIZE,
     ZERO,
     Frame,
     Reg,
-    RegKind,
     Slot,
     State,
+    is_null,
     number,
 )
 
@@ -65,8 +66,8 @@ def bounds(n: int, reg: Reg, off: int, size: int, what: str) -> tuple[int, int]:
 def check_aligned(n: int, reg: Reg, off: int, size: int) -> None:
     """Stack accesses are aligned, or spills could not be tracked (check_ptr_alignment)."""
     at = reg.off + off
-    tnum = reg.scalar.tnum
-    if (at & (size - 1)) or ((tnum.value | tnum.mask) & (size - 1)):
+    scalar = reg.scalar
+    if (at & (size - 1)) or ((scalar.v | scalar.m) & (size - 1)):
         raise Reject(
             f"misaligned stack access off {at}+{reg.scalar.smin} size {size}",
             register=n,
@@ -77,19 +78,19 @@ def check_aligned(n: int, reg: Reg, off: int, size: int) -> None:
 def write(st: State, frame: Frame, low: int, high: int, size: int, value: Reg) -> None:
     """Store `size` bytes of `value` at an offset from `low` to `high`. Raises Reject for a part
     of a pointer, and for a pointer to this function's stack that would outlive it."""
-    if value.kind is RegKind.STACK and frame is not st.top:
+    if value.kind == STACK and frame is not st.top:
         raise Reject(
             "cannot spill pointers to stack into stack frame of the caller",
             hint="return a value instead",
         )
-    if value.kind is not SCALAR and size != SLOT:
+    if value.kind != SCALAR and size != SLOT:
         raise Reject("invalid size of register spill", hint=hints.WHOLE_POINTER)
     if low != high:
         _write_somewhere(frame, low, high + size, value)
         return
     at, byte = low >> 3, low & 7
     if size == SLOT:
-        if value.kind is SCALAR and value.scalar is UNKNOWN_SCALAR and not value.id:
+        if value.kind == SCALAR and value.scalar is UNKNOWN_SCALAR and not value.id:
             frame.stack.pop(at, None)
         else:
             frame.stack[at] = Slot(value, ALL_SPILL)
@@ -102,7 +103,7 @@ def write(st: State, frame: Frame, low: int, high: int, size: int, value: Reg) -
         frame.stack[at] = Slot(number(part), bytes(kinds))
         return
     scalar = cast(value.scalar, size * 8, False)
-    zero = scalar.is_const and scalar.const_value == 0
+    zero = scalar.m == 0 == scalar.v
     kinds[byte : byte + size] = bytes([ZERO if zero else MISC]) * size
     _set(frame, at, Slot(None, bytes(kinds)))
 
@@ -111,8 +112,7 @@ def _settled(slot: Slot) -> bytes:
     """The slot's bytes once what was spilled there is no longer whole."""
     if slot.reg is None:
         return slot.kinds
-    zero = slot.reg.kind is SCALAR and slot.reg.scalar.umax == 0
-    return slot.kinds.replace(bytes([SPILL]), bytes([ZERO if zero else MISC]))
+    return slot.kinds.replace(bytes([SPILL]), bytes([MISC]))
 
 
 def _set(frame: Frame, at: int, slot: Slot) -> None:
@@ -123,10 +123,10 @@ def _set(frame: Frame, at: int, slot: Slot) -> None:
 
 
 def _write_somewhere(frame: Frame, start: int, end: int, value: Reg) -> None:
-    zero = value.kind is SCALAR and value.scalar.umax == 0
+    zero = value.kind == SCALAR and value.scalar.umax == 0
     for at in range(start >> 3, ((end - 1) >> 3) + 1):
         old = frame.stack.get(at)
-        if old is None:
+        if old is None or (zero and old.reg is not None and is_null(old.reg)):
             continue
         kinds = bytearray(_settled(old))
         if not zero:
@@ -151,7 +151,7 @@ def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
     """What a load of `size` bytes from an offset from `low` to `high` gives. Raises Reject for a
     part of a pointer."""
     if low != high:
-        if all(constant(frame, at, 1) == 0 for at in range(low, high + size)):
+        if all(_zero(frame, at) for at in range(low, high + size)):
             return NULL
         return number(load_bounds(size * 8, sx))
     slot = frame.stack.get(low >> 3)
@@ -161,17 +161,22 @@ def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
     if reg is not None:
         if size == SLOT and slot.kinds == ALL_SPILL:
             return reg
-        if reg.kind is not SCALAR:
+        if reg.kind != SCALAR:
             raise Reject("invalid size of register fill", hint=hints.WHOLE_POINTER)
         if low & 7 == 0 and slot.kinds[size - 1] == SPILL:
             return number(cast(reg.scalar, size * 8, sx))
-    value = constant(frame, low, size)
+    value = known_bytes(frame, low, size)
     if value is None:
         return number(load_bounds(size * 8, sx))
-    return number(cast(const(value), size * 8, sx))
+    return number(cast(constant(value), size * 8, sx))
 
 
-def constant(frame: Frame, low: int, size: int) -> int | None:
+def _zero(frame: Frame, at: int) -> bool:
+    slot = frame.stack.get(at >> 3)
+    return slot is not None and slot.kinds[at & 7] == ZERO
+
+
+def known_bytes(frame: Frame, low: int, size: int) -> int | None:
     """The `size` bytes at offset `low` as a little-endian number, None unless all are known
     (get_constant_map_key)."""
     value = 0
@@ -183,7 +188,7 @@ def constant(frame: Frame, low: int, size: int) -> int | None:
             return None
         if kind == SPILL:
             reg = slot.reg
-            if reg is None or reg.kind is not SCALAR or not reg.scalar.is_const:
+            if reg is None or reg.kind != SCALAR or not reg.scalar.is_const:
                 return None
             value |= (reg.scalar.const_value >> (8 * byte) & 0xFF) << (8 * i)
     return value

@@ -7,8 +7,9 @@ changed in place by the path that owns it and copied where paths part.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from mypy_extensions import i64
 
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.flows import Field, Holder
@@ -22,26 +23,22 @@ MAX_FRAMES = 8
 SLOT = 8
 
 
-class RegKind(Enum):
-    """What a register holds (enum bpf_reg_type); the value is the verifier log's word."""
+# What a register holds (enum bpf_reg_type).
+UNINIT: Final = 0
+SCALAR: Final = 1
+STACK: Final = 2
+CTX: Final = 3
+MAP: Final = 4
+MAP_VALUE: Final = 5
+OBJECT: Final = 6
+FUNC: Final = 7
 
-    UNINIT = "?"
-    SCALAR = "scalar"
-    STACK = "fp"
-    CTX = "ctx"
-    MAP = "map_ptr"
-    MAP_VALUE = "map_value"
-    OBJECT = "ptr_"
-    FUNC = "func"
-
-
-# Looked up once: the walk compares kinds all the time.
-UNINIT = RegKind.UNINIT
-SCALAR = RegKind.SCALAR
+#: By kind: the verifier log's word.
+KIND_NAMES = ("?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func")
 
 
-class Reg(NamedTuple):
-    """One register (struct bpf_reg_state).
+class Reg:
+    """One register (struct bpf_reg_state). Immutable, shared between states.
 
     `scalar` is the value, or the variable part of a pointer's offset; `off` the fixed part.
     `id` ties registers that are known to be equal: scalars that were copied, pointers that are
@@ -58,13 +55,31 @@ class Reg(NamedTuple):
     | FUNC            | slot at which the subprogram starts               |
     """
 
-    kind: RegKind
-    scalar: Scalar
-    off: int = 0
-    id: int = 0
-    ref: int = 0
-    what: Any = None
-    or_null: bool = False
+    __slots__ = ("id", "kind", "off", "or_null", "ref", "scalar", "what")
+
+    def __init__(
+        self, kind: i64, scalar: Scalar, off: i64 = 0, id: i64 = 0, ref: i64 = 0,  # noqa: A002
+        what: Any = None, or_null: bool = False,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.scalar = scalar
+        self.off = off
+        self.id = id
+        self.ref = ref
+        self.what = what
+        self.or_null = or_null
+
+    def tied(self, id_: i64) -> Reg:
+        """The same, by that id."""
+        return Reg(self.kind, self.scalar, self.off, id_, self.ref, self.what, self.or_null)
+
+    def moved(self, off: i64, scalar: Scalar) -> Reg:
+        """The same pointer, to elsewhere."""
+        return Reg(self.kind, scalar, off, self.id, self.ref, self.what, self.or_null)
+
+    def sure(self) -> Reg:
+        """The same pointer, known not to be NULL."""
+        return Reg(self.kind, self.scalar, self.off, 0, self.ref, self.what, False)
 
 
 class MapRef:
@@ -118,15 +133,20 @@ ALL_MISC = bytes(8)
 ALL_SPILL = bytes([SPILL]) * 8
 
 
-class Slot(NamedTuple):
+class Slot:
     """Eight bytes of stack, lowest address first. `reg` is what was spilled into the bytes
-    marked SPILL, which then are the first ones."""
+    marked SPILL, which then are the first ones. Immutable."""
 
-    reg: Reg | None
-    kinds: bytes
+    __slots__ = ("kinds", "reg")
 
+    def __init__(self, reg: Reg | None, kinds: bytes) -> None:
+        self.reg = reg
+        self.kinds = kinds
 
-_new = tuple.__new__
+    def of(self, reg: Reg) -> Slot:
+        """The same bytes, known to be of that register."""
+        return Slot(reg, self.kinds)
+
 
 ZERO_OFFSET = const(0)
 NOTHING = Reg(UNINIT, UNKNOWN_SCALAR)
@@ -136,17 +156,17 @@ NULL = Reg(SCALAR, ZERO_OFFSET)
 
 def number(value: Scalar) -> Reg:
     """A scalar that is tied to no other."""
-    return _new(Reg, (SCALAR, value, 0, 0, 0, None, False))
+    return Reg(SCALAR, value)
 
 
 def linked(value: Scalar, like: Reg) -> Reg:
     """The scalar register `like`, known to have `value`."""
-    return _new(Reg, (SCALAR, value, 0, like.id, 0, like.what, False))
+    return Reg(SCALAR, value, like.off, like.id, 0, like.what)
 
 
 def is_null(reg: Reg) -> bool:
     """Is it the constant 0?"""
-    return reg.kind is SCALAR and reg.scalar.is_const and reg.scalar.const_value == 0
+    return reg.kind == SCALAR and reg.scalar.m == 0 and reg.scalar.v == 0
 
 
 class Frame:
@@ -168,20 +188,85 @@ class Frame:
         return Frame(self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy())
 
 
+#: A scalar that is tied to others: frame, bit (see precision.Wanted), in the stack or not.
+Tied = tuple[int, int, bool]
+
+
+class Trail:
+    """The instructions since the last stored state (bpf_jmp_history_entry).
+
+    An entry is the slot; if a fixed slot of the stack was accessed, also the frame << 32 and
+    its number (see precision.Wanted) + 1 << 24. `links` has, by place in `entries`, the (frame,
+    bit, in stack) of all scalars that a condition told of because they are tied; None for none.
+    """
+
+    __slots__ = ("entries", "jumps", "links")
+
+    def __init__(self) -> None:
+        self.entries: list[int] = []
+        self.links: dict[int, tuple[Tied, ...]] | None = None
+        self.jumps = 0
+
+    def copy(self) -> Trail:
+        new = Trail()
+        new.entries = self.entries.copy()
+        new.links = None if self.links is None else self.links.copy()
+        new.jumps = self.jumps
+        return new
+
+    def accessed(self, frame: int, at: int) -> None:
+        """The last instruction accessed stack slot `at` of a frame."""
+        if not self.entries[-1] >> 24:
+            self.entries[-1] |= (frame << 8 | -at) << 24
+
+    def linked(self, scalars: tuple[Tied, ...]) -> None:
+        """The last instruction told of all these."""
+        if self.links is None:
+            self.links = {}
+        self.links[len(self.entries) - 1] = scalars
+
+
+class Stored:
+    """A state at a slot. `branches` counts the paths from it that are not walked to their ends
+    yet: as long as there are any, it says nothing of safety, but can show a loop. `trail` leads
+    there from `parent`. `precise_regs` and `precise_slots` are bit masks by frame."""
+
+    __slots__ = (
+        "branches", "hits", "misses", "parent", "precise_regs", "precise_slots", "state", "trail",
+    )  # fmt: skip
+
+    def __init__(self, state: State, parent: Stored | None, trail: Trail) -> None:
+        self.state = state
+        self.parent = parent
+        self.trail = trail
+        self.branches = 1
+        self.hits = 0
+        self.misses = 0
+        self.precise_regs: list[int] = [0] * len(state.frames)
+        self.precise_slots: list[int] = [0] * len(state.frames)
+
+
 class State:
     """One path's knowledge (struct bpf_verifier_state). `regs` are those of the top frame;
-    `parent` the stored state that the path went through last."""
+    `parent` the stored state that the path went through last, `trail` what came after it."""
 
-    __slots__ = ("frames", "parent", "refs", "regs")
+    __slots__ = ("frames", "parent", "refs", "regs", "trail")
 
-    def __init__(self, frames: list[Frame], refs: tuple[Held, ...], parent: Any = None) -> None:
+    def __init__(
+        self,
+        frames: list[Frame],
+        refs: tuple[Held, ...],
+        parent: Stored | None,
+        trail: Trail,
+    ) -> None:
         self.frames = frames
         self.regs = frames[-1].regs
         self.refs = refs
         self.parent = parent
+        self.trail = trail
 
     def copy(self) -> State:
-        return State([f.copy() for f in self.frames], self.refs, self.parent)
+        return State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
 
     @property
     def top(self) -> Frame:
@@ -192,7 +277,7 @@ class State:
         number_ = len(self.frames)
         regs = [NOTHING] * 11
         regs[1:6] = self.regs[1:6]
-        regs[FP] = Reg(RegKind.STACK, ZERO_OFFSET, what=number_)
+        regs[FP] = Reg(STACK, ZERO_OFFSET, what=number_)
         self.regs[0:6] = [NOTHING] * 6
         self.frames.append(Frame(number_, subprog, callsite, regs, {}))
         self.regs = regs
@@ -210,7 +295,7 @@ class State:
             regs = frame.regs
             for i in range(10):
                 reg = regs[i]
-                if reg.kind is not UNINIT:
+                if reg.kind != UNINIT:
                     regs[i] = change(reg)
             for at, slot in frame.stack.items():
                 if slot.reg is not None:

@@ -11,24 +11,30 @@ from collections.abc import Callable
 from bpfheap.isa import Kind
 from bpfheap.spec import RefKind
 from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
-from bpfheap.verifier.arith import alu, byteswap, cast, load_bounds
+from bpfheap.verifier.arith import ADD, alu, byteswap, cast, load_bounds, negated
 from bpfheap.verifier.branch import jump
 from bpfheap.verifier.calls import call_outside
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.ownership import check_none_held
 from bpfheap.verifier.pointer import pointer_alu
+from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.program import Step
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.scalar import const
+from bpfheap.verifier.scalar import const, same
 from bpfheap.verifier.state import (
+    FUNC,
+    MAP,
+    MAP_VALUE,
     SCALAR,
+    STACK,
     UNINIT,
     ZERO_OFFSET,
     Reg,
-    RegKind,
     State,
+    is_null,
     number,
 )
+from bpfheap.verifier.word import S32_MAX
 
 Transfer = Callable[[Env, State, Step], int | None]
 
@@ -36,21 +42,32 @@ Transfer = Callable[[Env, State, Step], int | None]
 def _alu(env: Env, st: State, step: Step) -> int:
     regs = st.regs
     dst = regs[step.dst]
-    src = regs[step.src] if step.op.reg else step.operand
-    if dst.kind is SCALAR and src.kind is SCALAR:
-        regs[step.dst] = number(alu(step.name, step.width, dst.scalar, src.scalar))
+    src = regs[step.src] if step.with_reg else step.operand
+    if dst.kind == SCALAR and src.kind == SCALAR:
+        value = alu(step.code, step.width, dst.scalar, src.scalar)
+        if dst.id and step.code == ADD and step.width == 64 and src.scalar.m == 0:
+            added = src.scalar.v
+            if not dst.off and 0 <= added <= S32_MAX:
+                # Still tied to what it was copied from (BPF_ADD_CONST).
+                regs[step.dst] = Reg(SCALAR, value, added, dst.id)
+                return step.next
+        regs[step.dst] = Reg(SCALAR, value)
         return step.next
-    if dst.kind is UNINIT:
+    if dst.kind == UNINIT:
         readable(env, st, step.dst)
-    if src.kind is UNINIT:
+    if src.kind == UNINIT:
         readable(env, st, step.src)
+    if dst.kind == SCALAR:
+        mark_register(env.program, st, step.dst)
+    elif src.kind == SCALAR and step.with_reg:
+        mark_register(env.program, st, step.src)
     regs[step.dst] = pointer_alu(step.name, step.width, step.dst, dst, src)
     return step.next
 
 
 def _neg(env: Env, st: State, step: Step) -> int:
     dst = _number_in(env, st, step.dst)
-    st.regs[step.dst] = number(alu("neg", step.width, dst.scalar, ZERO_OFFSET))
+    st.regs[step.dst] = number(negated(step.width, dst.scalar))
     return step.next
 
 
@@ -62,7 +79,7 @@ def _end(env: Env, st: State, step: Step) -> int:
 
 def _number_in(env: Env, st: State, n: int) -> Reg:
     reg = readable(env, st, n)
-    if reg.kind is not SCALAR:
+    if reg.kind != SCALAR:
         raise Reject(
             f"R{n} pointer arithmetic prohibited",
             register=n,
@@ -73,21 +90,21 @@ def _number_in(env: Env, st: State, n: int) -> Reg:
 
 def _mov(env: Env, st: State, step: Step) -> int:
     regs = st.regs
-    if not step.op.reg:
+    if not step.with_reg:
         regs[step.dst] = step.operand if step.width == 64 else number(const(step.imm & 0xFFFFFFFF))
         return step.next
     src = regs[step.src]
-    if src.kind is UNINIT:
+    if src.kind == UNINIT:
         readable(env, st, step.src)
     bits = step.op.sx or step.width
-    if src.kind is SCALAR:
+    if src.kind == SCALAR:
         if bits == 64:
             regs[step.dst] = regs[step.src] = _linkable(env, src)
             return step.next
         value = cast(src.scalar, bits, bool(step.op.sx))
         if step.op.sx and step.width == 32:
             value = cast(value, 32, False)
-        if value == src.scalar:
+        if same(value, src.scalar):
             regs[step.dst] = regs[step.src] = _linkable(env, src)
         else:
             regs[step.dst] = number(value)
@@ -101,9 +118,9 @@ def _mov(env: Env, st: State, step: Step) -> int:
 
 def _linkable(env: Env, reg: Reg) -> Reg:
     """A scalar whose copies will be known to be equal (assign_scalar_id_before_mov)."""
-    if reg.id or reg.scalar.is_const:
+    if (reg.id and not reg.off) or reg.scalar.m == 0:
         return reg
-    return reg._replace(id=env.new_id())
+    return Reg(SCALAR, reg.scalar, 0, env.new_id(), 0, reg.what)
 
 
 def _ja(env: Env, st: State, step: Step) -> int:
@@ -113,7 +130,7 @@ def _ja(env: Env, st: State, step: Step) -> int:
 def _exit(env: Env, st: State, step: Step) -> int | None:
     if len(st.frames) > 1:
         result = st.regs[0]
-        if result.kind is RegKind.STACK:
+        if result.kind == STACK:
             raise Reject(
                 "cannot return stack pointer to the caller",
                 register=0,
@@ -123,7 +140,7 @@ def _exit(env: Env, st: State, step: Step) -> int | None:
         return env.program.at(left.callsite).next
     result = readable(env, st, 0)
     check_none_held(env, st)
-    if result.kind is not SCALAR:
+    if result.kind != SCALAR:
         raise Reject(
             f"R0 leaks addr as return value: it is {type_name(result)}",
             register=0,
@@ -145,7 +162,7 @@ def _lddw(env: Env, st: State, step: Step) -> int:
         return step.next
     match ref.kind:
         case RefKind.MAP:
-            value = Reg(RegKind.MAP, ZERO_OFFSET, what=env.map(ref.name))
+            value = Reg(MAP, ZERO_OFFSET, what=env.map(ref.name))
         case RefKind.MAP_VALUE:
             target = env.map(ref.name)
             if not 0 <= ref.offset < target.spec.value_size:
@@ -154,9 +171,9 @@ def _lddw(env: Env, st: State, step: Step) -> int:
                     f"has {target.spec.value_size} bytes",
                     register=step.dst,
                 )
-            value = Reg(RegKind.MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
+            value = Reg(MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
         case RefKind.FUNC:
-            value = Reg(RegKind.FUNC, ZERO_OFFSET, what=ref.target)
+            value = Reg(FUNC, ZERO_OFFSET, what=ref.target)
         case _:
             raise Reject(
                 f"{ref.name} is a variable of the kernel: there is none in user space",
@@ -169,7 +186,7 @@ def _lddw(env: Env, st: State, step: Step) -> int:
 
 def _load(env: Env, st: State, step: Step) -> int:
     src = st.regs[step.src]
-    if src.kind is UNINIT:
+    if src.kind == UNINIT:
         readable(env, st, step.src)
     memory = memory_of(step.src, src) if src.or_null else MEMORY[src.kind]
     op = step.op
@@ -184,16 +201,20 @@ def _store_imm(env: Env, st: State, step: Step) -> int:
 
 def _store_reg(env: Env, st: State, step: Step) -> int:
     value = st.regs[step.src]
-    if value.kind is UNINIT:
+    if value.kind == UNINIT:
         readable(env, st, step.src)
-    if value.kind is SCALAR and step.op.size == 8 and not value.id:
+    if value.kind == SCALAR and step.op.size == 8 and (not value.id or value.off):
         value = st.regs[step.src] = _linkable(env, value)
+    dst = st.regs[step.dst]
+    if dst.kind == STACK and is_null(value) and (step.op.size < 8 or dst.scalar.m != 0):
+        # The bytes will be known as zeros, not as this scalar.
+        mark_register(env.program, st, step.src)
     return _store(env, st, step, value)
 
 
 def _store(env: Env, st: State, step: Step, value: Reg) -> int:
     dst = st.regs[step.dst]
-    if dst.kind is UNINIT:
+    if dst.kind == UNINIT:
         readable(env, st, step.dst)
     memory = memory_of(step.dst, dst) if dst.or_null else MEMORY[dst.kind]
     memory.store(env, st, step.dst, dst, step.off, step.op.size, value)
@@ -216,7 +237,7 @@ def _atomic(env: Env, st: State, step: Step) -> int:
     size = step.op.size
     memory.load(env, st, step.dst, dst, step.off, size, False)
     at = dst.off + step.off
-    if (at | dst.scalar.tnum.value | dst.scalar.tnum.mask) & (size - 1):
+    if (at | dst.scalar.v | dst.scalar.m) & (size - 1):
         raise Reject(
             f"misaligned value access off {at}+{dst.scalar.smin} size {size}",
             register=step.dst,

@@ -7,7 +7,6 @@ knows. (The kernel verifies a global one once, for any arguments of its types.)
 from __future__ import annotations
 
 from bpfheap.errors import BpfheapError, InsnError, VerifierError
-from bpfheap.isa import Kind
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
@@ -15,7 +14,7 @@ from bpfheap.verifier.log import Log
 from bpfheap.verifier.program import Step, stack_chains
 from bpfheap.verifier.prune import History
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.state import FP, NOTHING, ZERO_OFFSET, Frame, Reg, RegKind, State
+from bpfheap.verifier.state import CTX, FP, NOTHING, STACK, ZERO_OFFSET, Frame, Reg, State, Trail
 from bpfheap.verifier.transfer import TRANSFER
 from bpfheap.verifier.verdict import Options, Verdict
 
@@ -113,9 +112,9 @@ class _Walk:
         env, history = self._env, self._history
         assert history is not None
         regs = [NOTHING] * 11
-        regs[1] = Reg(RegKind.CTX, ZERO_OFFSET)
-        regs[FP] = Reg(RegKind.STACK, ZERO_OFFSET, what=0)
-        st = State([Frame(0, 0, -1, regs, {})], ())
+        regs[1] = Reg(CTX, ZERO_OFFSET)
+        regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
+        st = State([Frame(0, 0, -1, regs, {})], (), None, Trail())
         history.start(st)
         slot, jump = 0, -1
         while True:
@@ -146,8 +145,10 @@ class _Walk:
                     if log is not None:
                         log.say(f"{at}: safe")
                     return
-                if step.kind is Kind.JCOND or step.kind is Kind.JA:
+                st.trail.entries.append(at)
+                if step.jumps:
                     jumps += 1
+                    st.trail.jumps += 1
                 at = step.run(env, st, step)
                 if log is not None:
                     log.step(step, st)
