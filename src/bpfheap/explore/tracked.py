@@ -37,7 +37,7 @@ from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.runtime.objects import Handle, Type
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ProgramSpec
-from bpfheap.verifier.liveness import demands
+from bpfheap.verifier.liveness import live_at
 from bpfheap.verifier.program import Program as Steps
 
 #: Descriptors of one object at one time.
@@ -125,7 +125,7 @@ class Lasting:
         self.programs: dict[tuple[int, tuple[int, ...]], Program] = {}
         self._specs: list[MapSpec] = []
         self._spec_numbers: dict[int, int] = {}
-        self._demands: dict[int, list[int]] = {}
+        self._live: dict[int, list[int]] = {}
         self.freezer = Freezer(self.live, self.object_type)
         self.constants.update(self.ids.constants(plan))
         # In this order in all processes.
@@ -175,10 +175,10 @@ class Lasting:
     def live(self, program: int, slot: int) -> int:
         """What a program may still read, from a slot on."""
         spec = self.ids.program_spec(program)
-        found = self._demands.get(id(spec))
+        found = self._live.get(id(spec))
         if found is None:
-            found = [d.live for d in demands(Steps(spec), spec)]
-            self._demands[id(spec)] = found
+            found = live_at(Steps(spec), spec)
+            self._live[id(spec)] = found
         return found[slot]
 
 
