@@ -140,7 +140,7 @@ static void *(*const bpf_this_cpu_ptr)(const void *object) __attribute__((unused
 
 #define bpf_htons(x) __builtin_bswap16(x)
 
-/* The value is used, as far as the compiler can tell. */
-#define use(value) asm volatile("" : : "r"(value))
+/* The value, and the memory it points to, are used, as far as the compiler can tell. */
+#define use(value) asm volatile("" : : "r"(value) : "memory")
 
 #endif /* __ORACLE_H__ */
