@@ -13,12 +13,13 @@ from bpfheap.verifier.program import Step
 from bpfheap.verifier.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
 from bpfheap.verifier.scalar import Scalar, const
 from bpfheap.verifier.state import OBJECT, SCALAR, UNINIT, Reg, State, Tied, is_null, linked
+from bpfheap.verifier.word import shl
 
 #: LINKED_REGS_MAX: as many scalars learn from one condition.
 _MAX_TIED = 6
 
 
-def jump(env: Env, st: State, step: Step) -> int:
+def jump(env: Env, st: State, step: Step) -> i64:
     """The slot to go on with; the other way, if it is possible too, is left for later.
     Raises Reject for an operand without a value."""
     regs = st.regs
@@ -31,8 +32,8 @@ def jump(env: Env, st: State, step: Step) -> int:
         readable(env, st, step.src)
     if dst.kind != SCALAR or src.kind != SCALAR:
         return _pointers(env, st, step, dst, src)
-    code: i64 = step.code
-    width: i64 = step.width
+    code = step.code
+    width = step.width
     taken = branch_taken(code, width, dst.scalar, src.scalar)
     if taken != DEPENDS:
         mark_register(env.program, st, step.dst)
@@ -72,17 +73,17 @@ def _note_tied(st: State, one: i64, two: i64) -> None:
     """All scalars that learn from this condition (collect_linked_regs)."""
     tied: list[Tied] = []
     for frame in st.frames:
-        bit = 1
+        bit: i64 = 1
         for reg in frame.regs:
             if reg.id and reg.kind == SCALAR and (reg.id == one or reg.id == two):
-                tied.append((frame.number, bit, False))
+                tied.append((frame.number, bit, 0))
             bit <<= 1
         for at, slot in frame.stack.items():
             spilled = slot.reg
             if spilled is None or spilled.kind != SCALAR or not spilled.id:
                 continue
             if spilled.id == one or spilled.id == two:
-                tied.append((frame.number, 1 << (-1 - at), True))
+                tied.append((frame.number, 0, shl(1, -1 - at)))
     if len(tied) > 1:
         # Those beyond the limit are not told; see _set.
         st.trail.linked(tuple(tied[:_MAX_TIED]))
@@ -120,7 +121,7 @@ def _told(other: Reg, reg: Reg, scalar: Scalar) -> Reg:
     return linked(alu(ADD, 64, scalar, const(other.off - reg.off)), other)
 
 
-def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> int:
+def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
     equality = step.code == JEQ or step.code == JNE
     pointer = src if dst.kind == SCALAR else dst
     other = dst if pointer is src else src
@@ -160,7 +161,7 @@ def _tells_non_null(dst: Reg, src: Reg) -> bool:
     )
 
 
-def _null_check(env: Env, st: State, step: Step, pointer: Reg, *, null_known: bool) -> int:
+def _null_check(env: Env, st: State, step: Step, pointer: Reg, *, null_known: bool) -> i64:
     """Both ways of a comparison with 0 (mark_ptr_or_null_regs). The half that a 32-bit comparison
     sees may be 0 in an address: only its being other than 0 says something."""
     other = st.copy()

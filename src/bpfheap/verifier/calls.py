@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mypy_extensions import i64
+
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call, Ret
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
@@ -331,7 +333,7 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
 }
 
 
-def call_outside(env: Env, st: State, step: Step) -> int:
+def call_outside(env: Env, st: State, step: Step) -> i64:
     """A helper or kfunc. Raises Reject."""
     call = _row(env, step)
     if call.callback:

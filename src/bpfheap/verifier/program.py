@@ -6,7 +6,9 @@ Sources: check_subprogs, check_cfg and the checks of check_alu_op that need no s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Final
+
+from mypy_extensions import i64
 
 from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
@@ -17,6 +19,27 @@ from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import const, constant
 from bpfheap.verifier.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
 
+# Kinds of instructions, as numbers that compiled code compares fast.
+OTHER: Final = 0
+ALU: Final = 1
+MOV: Final = 2
+JCOND: Final = 3
+JA: Final = 4
+LOAD: Final = 5
+STORE_REG: Final = 6
+STORE_IMM: Final = 7
+LDDW: Final = 8
+ATOMIC: Final = 9
+EXIT: Final = 10
+CALL_LOCAL: Final = 11
+CALL: Final = 12
+
+TAGS: dict[Kind, int] = {
+    Kind.ALU: ALU, Kind.MOV: MOV, Kind.JCOND: JCOND, Kind.JA: JA, Kind.LOAD: LOAD,
+    Kind.STORE_REG: STORE_REG, Kind.STORE_IMM: STORE_IMM, Kind.LDDW: LDDW, Kind.ATOMIC: ATOMIC,
+    Kind.EXIT: EXIT, Kind.CALL_LOCAL: CALL_LOCAL, Kind.CALL_HELPER: CALL, Kind.CALL_KFUNC: CALL,
+}  # fmt: skip
+
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
 _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
@@ -24,32 +47,32 @@ _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind
 
 class Step:
     """One instruction. `operand` is its immediate as a register; `code` its operation or condition
-    as a number; `target` the slot that it jumps to or calls, -1 if none; `run` is set by the walk.
-    At a `join` paths may meet."""
+    as a number; `target` the slot that it jumps to or calls, -1 if none. At a `join` paths may
+    meet."""
 
     __slots__ = (
         "code", "dst", "imm", "join", "jumps", "kind", "name", "next", "off", "op", "operand",
-        "run", "slot", "src", "target", "width", "with_reg",
+        "slot", "src", "tag", "target", "width", "with_reg",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
-        self.slot = slot
+        self.slot: i64 = slot
         self.op = op
         self.kind = op.kind
+        self.tag: i64 = TAGS.get(op.kind, OTHER)
         self.jumps = op.kind is Kind.JCOND or op.kind is Kind.JA
         self.name = op.name
-        self.code = ALU_CODE.get(op.name, -1) if op.kind is not Kind.JCOND else JUMP_CODE[op.name]
-        self.width = op.width
+        self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
+        self.width: i64 = op.width
         self.with_reg = op.reg
-        self.dst = insn.dst
-        self.src = insn.src
-        self.off = insn.off
+        self.dst: i64 = insn.dst
+        self.src: i64 = insn.src
+        self.off: i64 = insn.off
         self.imm = insn.imm
         self.operand: Reg = number(const(insn.imm))
-        self.next = slot + op.slots
-        self.target = -1
+        self.next: i64 = slot + op.slots
+        self.target: i64 = -1
         self.join = False
-        self.run: Any = None
         if op.kind in (Kind.JCOND, Kind.JA):
             far = op.kind is Kind.JA and op.width == 32
             self.target = slot + 1 + (insn.imm if far else insn.off)

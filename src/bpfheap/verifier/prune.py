@@ -29,6 +29,7 @@ from bpfheap.verifier.state import (
     Stored,
     Trail,
 )
+from bpfheap.verifier.word import pattern, shl
 
 # A state is stored only after this much has happened since the last one; storing costs time at
 # every later visit. Within a loop the next iterations rarely meet it.
@@ -48,10 +49,12 @@ class History:
     def __init__(self, env: Env) -> None:
         self._program = env.program
         #: For each slot, the registers and stack slots that the rest of its function reads.
-        self._live = live_at(env.program, env.spec)
+        live = live_at(env.program, env.spec)
+        self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
+        self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
         self._points: dict[int, list[Stored]] = {}
-        self._last_jumps = 0
-        self._last_insns = 0
+        self._last_jumps: i64 = 0
+        self._last_insns: i64 = 0
         self.count = 0
 
     def start(self, st: State) -> None:
@@ -65,7 +68,7 @@ class History:
         st.trail = Trail()
         return stored
 
-    def visit(self, st: State, slot: int, insns: int, jumps: int) -> bool:
+    def visit(self, st: State, slot: i64, insns: i64, jumps: i64) -> bool:
         """May the path end here, because another one covered it? Stores the state otherwise, if
         that is worth it. Raises Reject for a loop without end."""
         points = self._points.get(slot)
@@ -99,24 +102,30 @@ class History:
             points.append(self._store(st))
         return False
 
-    def _same(self, stored: Stored, st: State, slot: int, exact: bool) -> bool:
+    def _same(self, stored: Stored, st: State, slot: i64, exact: bool) -> bool:
         old = stored.state
         if len(old.frames) != len(st.frames) or len(old.refs) != len(st.refs):
             return False
         last = len(st.frames) - 1
         ids = Ids()
         # The top frame differs most often.
-        i = last
+        i: i64 = last
         while i >= 0:
             a, b = old.frames[i], st.frames[i]
             if a.callsite != b.callsite:
                 return False
             at = slot if i == last else self._program.at(st.frames[i + 1].callsite).next
             if exact:
-                if not _same_frame(a, b, self._live[at], ids):
+                if not _same_frame(a, b, self._live_regs[at], self._live_slots[at], ids):
                     return False
             elif not _covers_frame(
-                a, b, self._live[at], stored.precise_regs[i], stored.precise_slots[i], ids
+                a,
+                b,
+                self._live_regs[at],
+                self._live_slots[at],
+                stored.precise_regs[i],
+                stored.precise_slots[i],
+                ids,
             ):
                 return False
             i -= 1
@@ -173,19 +182,19 @@ class Ids:
 
 
 def _covers_frame(
-    old: Frame, new: Frame, live: int, precise: int, precise_slots: int, ids: Ids
+    old: Frame, new: Frame, live: i64, live_slots: i64, precise: i64, precise_slots: i64, ids: Ids
 ) -> bool:
     """Does the old state allow all that the new one allows (func_states_equal, NOT_EXACT)?"""
     a, b = old.regs, new.regs
-    i = 0
+    i: i64 = 0
     while i < 10:
         if live >> i & 1 and not _covers(a[i], b[i], precise >> i & 1 != 0, ids):
             return False
         i += 1
     stack = new.stack
     for at, slot in old.stack.items():
-        if live >> (FIRST_SLOT - 1 - at) & 1 and not _covers_slot(
-            slot, stack.get(at), precise_slots >> (-1 - at) & 1 != 0, ids
+        if live_slots & shl(1, -1 - at) and not _covers_slot(
+            slot, stack.get(at), precise_slots & shl(1, -1 - at) != 0, ids
         ):
             return False
     # Where the old state knows nothing of a slot, it took any bytes there, but no pointer is
@@ -249,7 +258,7 @@ def _covers_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
 
 def _covers_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
     """What is known to be 0 must be so again; spilled bytes were looked at by the caller."""
-    i = 0
+    i: i64 = 0
     while i < 8:
         was = old[i]
         if was == ZERO and (new is None or new[i] != ZERO):
@@ -260,16 +269,16 @@ def _covers_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
     return True
 
 
-def _same_frame(old: Frame, new: Frame, live: int, ids: Ids) -> bool:
+def _same_frame(old: Frame, new: Frame, live: i64, live_slots: i64, ids: Ids) -> bool:
     """Is all that is read from here on the same (func_states_equal, EXACT)?"""
     a, b = old.regs, new.regs
-    i = 9
+    i: i64 = 9
     while i >= 0:
         if live >> i & 1 and not _same_reg(a[i], b[i], ids):
             return False
         i -= 1
     for at, slot in old.stack.items():
-        if live >> (FIRST_SLOT - 1 - at) & 1:
+        if live_slots & shl(1, -1 - at):
             now = new.stack.get(at)
             if now is None or now.kinds != slot.kinds:
                 return False
@@ -277,7 +286,7 @@ def _same_frame(old: Frame, new: Frame, live: int, ids: Ids) -> bool:
                 continue
             if not _same_reg(slot.reg, now.reg, ids):
                 return False
-    return all(at in old.stack or not live >> (FIRST_SLOT - 1 - at) & 1 for at in new.stack)
+    return all(at in old.stack or not live_slots & shl(1, -1 - at) for at in new.stack)
 
 
 def _same_reg(old: Reg, new: Reg, ids: Ids) -> bool:

@@ -17,6 +17,7 @@ from bpfheap.verifier.word import (
     U32_MAX,
     higher,
     lower,
+    pattern,
     s64_max,
     s64_min,
     sext32,
@@ -103,8 +104,7 @@ def const(value: i64) -> Scalar:
 
 def constant(value: int) -> Scalar:
     """Exactly `value`, given signed or unsigned."""
-    value &= (1 << 64) - 1
-    return const(value - (1 << 64) if value >> 63 else value)
+    return const(pattern(value))
 
 
 #: Any 64-bit value.

@@ -176,7 +176,7 @@ class Frame:
     __slots__ = ("callsite", "number", "regs", "stack", "subprog")
 
     def __init__(
-        self, number: int, subprog: int, callsite: int, regs: list[Reg], stack: dict[int, Slot]
+        self, number: i64, subprog: i64, callsite: i64, regs: list[Reg], stack: dict[int, Slot]
     ) -> None:
         self.number = number
         self.subprog = subprog
@@ -188,16 +188,21 @@ class Frame:
         return Frame(self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy())
 
 
-#: A scalar that is tied to others: frame, bit (see precision.Wanted), in the stack or not.
-Tied = tuple[int, int, bool]
+#: A scalar that is tied to others: its frame, and its bit among registers or among stack slots
+#: (see precision.Wanted).
+Tied = tuple[i64, i64, i64]
+
+#: Where an entry of a trail has its parts.
+SLOT_MASK: Final = (1 << 24) - 1
+ACCESS_SHIFT: Final = 24
 
 
 class Trail:
     """The instructions since the last stored state (bpf_jmp_history_entry).
 
     An entry is the slot; if a fixed slot of the stack was accessed, also the frame << 32 and
-    its number (see precision.Wanted) + 1 << 24. `links` has, by place in `entries`, the (frame,
-    bit, in stack) of all scalars that a condition told of because they are tied; None for none.
+    its number (see precision.Wanted) + 1 << 24. `links` has, by place in `entries`, all scalars
+    that a condition told of because they are tied; None for none.
     """
 
     __slots__ = ("entries", "jumps", "links")
@@ -205,7 +210,7 @@ class Trail:
     def __init__(self) -> None:
         self.entries: list[int] = []
         self.links: dict[int, tuple[Tied, ...]] | None = None
-        self.jumps = 0
+        self.jumps: i64 = 0
 
     def copy(self) -> Trail:
         new = Trail()
@@ -216,8 +221,8 @@ class Trail:
 
     def accessed(self, frame: int, at: int) -> None:
         """The last instruction accessed stack slot `at` of a frame."""
-        if not self.entries[-1] >> 24:
-            self.entries[-1] |= (frame << 8 | -at) << 24
+        if not self.entries[-1] >> ACCESS_SHIFT:
+            self.entries[-1] |= (frame << 8 | -at) << ACCESS_SHIFT
 
     def linked(self, scalars: tuple[Tied, ...]) -> None:
         """The last instruction told of all these."""
@@ -239,9 +244,9 @@ class Stored:
         self.state = state
         self.parent = parent
         self.trail = trail
-        self.branches = 1
-        self.hits = 0
-        self.misses = 0
+        self.branches: i64 = 1
+        self.hits: i64 = 0
+        self.misses: i64 = 0
         self.precise_regs: list[int] = [0] * len(state.frames)
         self.precise_slots: list[int] = [0] * len(state.frames)
 

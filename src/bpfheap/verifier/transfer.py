@@ -1,12 +1,15 @@
 """What each kind of instruction does to a state: one function per Kind of isa/ops.py.
 
-A function gives the slot to go on with, or None at the end of the program. Sources: do_check,
+A function gives the slot to go on with, or END. Sources: do_check,
 check_alu_op and its callees in kernel/bpf/verifier.c.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+from mypy_extensions import i64
 
 from bpfheap.isa import Kind
 from bpfheap.spec import RefKind
@@ -18,7 +21,7 @@ from bpfheap.verifier.env import Env
 from bpfheap.verifier.ownership import check_none_held
 from bpfheap.verifier.pointer import pointer_alu
 from bpfheap.verifier.precision import mark_register
-from bpfheap.verifier.program import Step
+from bpfheap.verifier.program import ALU, JA, JCOND, LOAD, MOV, STORE_REG, Step
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import const, same
 from bpfheap.verifier.state import (
@@ -36,10 +39,13 @@ from bpfheap.verifier.state import (
 )
 from bpfheap.verifier.word import S32_MAX
 
-Transfer = Callable[[Env, State, Step], int | None]
+#: The program's end.
+END: Final = -1
+
+Transfer = Callable[[Env, State, Step], i64]
 
 
-def _alu(env: Env, st: State, step: Step) -> int:
+def _alu(env: Env, st: State, step: Step) -> i64:
     regs = st.regs
     dst = regs[step.dst]
     src = regs[step.src] if step.with_reg else step.operand
@@ -65,13 +71,13 @@ def _alu(env: Env, st: State, step: Step) -> int:
     return step.next
 
 
-def _neg(env: Env, st: State, step: Step) -> int:
+def _neg(env: Env, st: State, step: Step) -> i64:
     dst = _number_in(env, st, step.dst)
     st.regs[step.dst] = number(negated(step.width, dst.scalar))
     return step.next
 
 
-def _end(env: Env, st: State, step: Step) -> int:
+def _end(env: Env, st: State, step: Step) -> i64:
     dst = _number_in(env, st, step.dst)
     st.regs[step.dst] = number(byteswap(step.name, step.width, dst.scalar))
     return step.next
@@ -88,7 +94,7 @@ def _number_in(env: Env, st: State, n: int) -> Reg:
     return reg
 
 
-def _mov(env: Env, st: State, step: Step) -> int:
+def _mov(env: Env, st: State, step: Step) -> i64:
     regs = st.regs
     if not step.with_reg:
         regs[step.dst] = step.operand if step.width == 64 else number(const(step.imm & 0xFFFFFFFF))
@@ -123,11 +129,11 @@ def _linkable(env: Env, reg: Reg) -> Reg:
     return Reg(SCALAR, reg.scalar, 0, env.new_id(), 0, reg.what)
 
 
-def _ja(env: Env, st: State, step: Step) -> int:
+def _ja(env: Env, st: State, step: Step) -> i64:
     return step.target
 
 
-def _exit(env: Env, st: State, step: Step) -> int | None:
+def _exit(env: Env, st: State, step: Step) -> i64:
     if len(st.frames) > 1:
         result = st.regs[0]
         if result.kind == STACK:
@@ -146,10 +152,10 @@ def _exit(env: Env, st: State, step: Step) -> int | None:
             register=0,
             hint="return a number",
         )
-    return None
+    return END
 
 
-def _lddw(env: Env, st: State, step: Step) -> int:
+def _lddw(env: Env, st: State, step: Step) -> i64:
     ref = env.spec.refs.get(step.slot)
     if ref is None:
         if step.name != "lddw":
@@ -184,7 +190,7 @@ def _lddw(env: Env, st: State, step: Step) -> int:
     return step.next
 
 
-def _load(env: Env, st: State, step: Step) -> int:
+def _load(env: Env, st: State, step: Step) -> i64:
     src = st.regs[step.src]
     if src.kind == UNINIT:
         readable(env, st, step.src)
@@ -195,11 +201,11 @@ def _load(env: Env, st: State, step: Step) -> int:
     return step.next
 
 
-def _store_imm(env: Env, st: State, step: Step) -> int:
+def _store_imm(env: Env, st: State, step: Step) -> i64:
     return _store(env, st, step, step.operand)
 
 
-def _store_reg(env: Env, st: State, step: Step) -> int:
+def _store_reg(env: Env, st: State, step: Step) -> i64:
     value = st.regs[step.src]
     if value.kind == UNINIT:
         readable(env, st, step.src)
@@ -212,7 +218,7 @@ def _store_reg(env: Env, st: State, step: Step) -> int:
     return _store(env, st, step, value)
 
 
-def _store(env: Env, st: State, step: Step, value: Reg) -> int:
+def _store(env: Env, st: State, step: Step, value: Reg) -> i64:
     dst = st.regs[step.dst]
     if dst.kind == UNINIT:
         readable(env, st, step.dst)
@@ -221,7 +227,7 @@ def _store(env: Env, st: State, step: Step, value: Reg) -> int:
     return step.next
 
 
-def _atomic(env: Env, st: State, step: Step) -> int:
+def _atomic(env: Env, st: State, step: Step) -> i64:
     """check_atomic_rmw: a load and a store at one address, which is aligned."""
     dst = readable(env, st, step.dst)
     readable(env, st, step.src)
@@ -249,12 +255,12 @@ def _atomic(env: Env, st: State, step: Step) -> int:
     return step.next
 
 
-def _call_local(env: Env, st: State, step: Step) -> int:
+def _call_local(env: Env, st: State, step: Step) -> i64:
     st.push(env.program.starts[step.target], step.slot)
     return step.target
 
 
-def _call_register(env: Env, st: State, step: Step) -> int:
+def _call_register(env: Env, st: State, step: Step) -> i64:
     raise Reject(
         f"callx r{step.dst}: calls through a register are not supported",
         register=step.dst,
@@ -262,11 +268,29 @@ def _call_register(env: Env, st: State, step: Step) -> int:
     )
 
 
-def _legacy(env: Env, st: State, step: Step) -> int:
+def _legacy(env: Env, st: State, step: Step) -> i64:
     raise Reject(
         f"{step.name}: packet access of classic BPF is not supported",
         hint="it has been obsolete since Linux 4.7",
     )
+
+
+def transfer(env: Env, st: State, step: Step) -> i64:
+    """Walk one instruction; the most frequent kinds without a look into the table."""
+    tag = step.tag
+    if tag == ALU:
+        return _alu(env, st, step)
+    if tag == MOV:
+        return _mov(env, st, step)
+    if tag == JCOND:
+        return jump(env, st, step)
+    if tag == LOAD:
+        return _load(env, st, step)
+    if tag == STORE_REG:
+        return _store_reg(env, st, step)
+    if tag == JA:
+        return step.target
+    return TRANSFER[step.kind](env, st, step)
 
 
 TRANSFER: dict[Kind, Transfer] = {

@@ -6,6 +6,8 @@ knows. (The kernel verifies a global one once, for any arguments of its types.)
 
 from __future__ import annotations
 
+from mypy_extensions import i64
+
 from bpfheap.errors import BpfheapError, InsnError, VerifierError
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
@@ -15,7 +17,7 @@ from bpfheap.verifier.program import Step, stack_chains
 from bpfheap.verifier.prune import History
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state import CTX, FP, NOTHING, STACK, ZERO_OFFSET, Frame, Reg, State, Trail
-from bpfheap.verifier.transfer import TRANSFER
+from bpfheap.verifier.transfer import transfer
 from bpfheap.verifier.verdict import Options, Verdict
 
 #: A rejected program is walked once more to write its log, unless that would be longer than
@@ -60,8 +62,6 @@ class _Walk:
         error: VerifierError | None = None
         try:
             self._env.prepare()
-            for step in self._env.program:
-                step.run = TRANSFER[step.kind]
             self._history = History(self._env)
             self._all_paths()
             self._step = None
@@ -128,11 +128,13 @@ class _Walk:
 
     def _path(self, st: State, slot: int, history: History) -> None:
         """From a slot to the end of the program, or to where another path was before."""
-        env, steps, log, limit = self._env, self._env.program.steps, self._log, self._limit
-        insns, jumps = self._insns, self._jumps
-        at: int | None = slot
+        env, steps, log = self._env, self._env.program.steps, self._log
+        insns: i64 = self._insns
+        jumps: i64 = self._jumps
+        limit: i64 = self._limit
+        at: i64 = slot
         try:
-            while at is not None:
+            while at >= 0:
                 step = steps[at]
                 assert step is not None
                 self._step = step
@@ -149,7 +151,7 @@ class _Walk:
                 if step.jumps:
                     jumps += 1
                     st.trail.jumps += 1
-                at = step.run(env, st, step)
+                at = transfer(env, st, step)
                 if log is not None:
                     log.step(step, st)
         finally:

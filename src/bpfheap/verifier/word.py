@@ -23,16 +23,19 @@ def wrap(x: i64) -> i64:
     return (high << 32) | (x & 0xFFFFFFFF)
 
 
+def shl(x: i64, n: i64) -> i64:
+    """x << n, in 64 bits: compiled, a literal on the left would be shifted in 32."""
+    return x << n
+
+
 def s64_max() -> i64:
     """The largest signed number. (A literal of that size would not be native.)"""
-    top: i64 = 0x7FFFFFFF
-    return (top << 32) | 0xFFFFFFFF
+    return shl(0x7FFFFFFF, 32) | 0xFFFFFFFF
 
 
 def s64_min() -> i64:
     """The smallest signed number, and the pattern of the sign bit."""
-    top: i64 = -0x80000000
-    return top << 32
+    return shl(-0x80000000, 32)
 
 
 def ult(a: i64, b: i64) -> bool:
@@ -59,14 +62,12 @@ def lsr(x: i64, n: i64) -> i64:
     """x >> n, filled with zeros, for 0 <= n < 64."""
     if n == 0:
         return x
-    one: i64 = 1
-    return (x >> n) & ((one << (64 - n)) - 1)
+    return (x >> n) & (shl(1, 64 - n) - 1)
 
 
 def ones(n: i64) -> i64:
     """The n lowest bits set, for 0 <= n <= 64."""
-    one: i64 = 1
-    return -one if n >= 64 else wrap((one << n) - 1)
+    return -1 if n >= 64 else wrap(shl(1, n) - 1)
 
 
 def smear(x: i64) -> i64:
@@ -83,8 +84,7 @@ def sext(x: i64, bits: i64) -> i64:
     """The low `bits` (1 to 64) bits, sign extended."""
     if bits >= 64:
         return x
-    one: i64 = 1
-    sign = one << (bits - 1)
+    sign = shl(1, bits - 1)
     return ((x & ((sign << 1) - 1)) ^ sign) - sign
 
 
@@ -97,3 +97,9 @@ def unsigned(x: i64) -> int:
     """The pattern as the number that people write."""
     whole: int = x
     return whole if x >= 0 else whole + (1 << 64)
+
+
+def pattern(x: int) -> int:
+    """The pattern of the low 64 bits of a number that people write."""
+    x &= (1 << 64) - 1
+    return x - (1 << 64) if x >> 63 else x
