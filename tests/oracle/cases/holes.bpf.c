@@ -131,3 +131,26 @@ int part_of_any_cpu_of_an_unchecked_object(struct __sk_buff *ctx)
 	its->packets++;
 	return 0;
 }
+
+__weak __noinline int reads_nonnull(struct tally *t __arg_nonnull)
+{
+	return t->packets;
+}
+
+/* An argument that must not be NULL may be the constant. */
+SEC("tc") __accept
+int nonnull_argument_is_null(struct __sk_buff *ctx)
+{
+	struct tally *t = NULL;
+
+	barrier_var(t);
+	return reads_nonnull(t) & 1;
+}
+
+SEC("tc") __reject("Caller passes invalid args into func#1")
+int nonnull_argument_may_be_null(struct __sk_buff *ctx)
+{
+	struct slot *s = a_slot();
+
+	return reads_nonnull((void *)s) & 1;
+}

@@ -74,13 +74,13 @@ int bound_from_packet_length_capped(struct __sk_buff *ctx)
 	return 0;
 }
 
-SEC("tc") __reject("BPF program is too large. Processed 1000001 insn")
+SEC("tc") __reject("The sequence of 8193 jumps is too complex")
 int bound_from_packet_length(struct __sk_buff *ctx)
 {
 	__u32 n = ctx->len;
 
-	rolled for (__u32 i = 0; i < n; i++)
-		total += i;
+	rolled for (__u64 i = limit; i != n; i++)
+		barrier_var(i);
 	return 0;
 }
 

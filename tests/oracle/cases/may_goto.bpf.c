@@ -132,7 +132,7 @@ int index_checked_one_too_far(struct __sk_buff *ctx)
 }
 
 /* After the loop anything is known that holds after no turn or after many. */
-SEC("tc") __reject("min value is outside of the allowed memory range")
+SEC("tc") __reject("unbounded memory access")
 int index_after_loop(struct __sk_buff *ctx)
 {
 	__u32 key = 0, at = limit;
