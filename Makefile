@@ -4,11 +4,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test lint types docs/policies.md clean
+.PHONY: setup demo test test-pure lint types docs/policies.md clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+# The verifier is compiled, so its sources count too.
+$(STAMP): pyproject.toml setup.py $(wildcard src/bpfheap/verifier/*.py)
 	@found=; if ! $(BIN)/python -c '$(IN_RANGE)' 2>/dev/null; then \
 		for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
 			if $$python -c '$(IN_RANGE)' 2>/dev/null; then found=$$python; break; fi; \
@@ -32,6 +33,10 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
+# The verifier's tests once more, uncompiled.
+test-pure: setup
+	@BPFHEAP_PURE=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/verifier
+
 lint: setup
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -44,6 +49,7 @@ docs/policies.md: setup
 	@$(BIN)/python tools/policies_page.py
 
 clean:
+	find src -name '*.so' -delete
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -prune -exec rm -rf {} +

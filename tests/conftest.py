@@ -17,6 +17,16 @@ settings.load_profile("bpfheap")
 _REPO = Path(__file__).resolve().parents[1]
 
 
+def pytest_configure() -> None:
+    """Compiled modules older than their sources would pass or fail for nothing."""
+    for source in (_REPO / "src/bpfheap/verifier").glob("*.py"):
+        for compiled in source.parent.glob(f"{source.stem}.*.so"):
+            if compiled.stat().st_mtime < source.stat().st_mtime and not os.environ.get(
+                "BPFHEAP_PURE"
+            ):
+                pytest.exit(f"{compiled.name} is older than {source.name}: run `make setup`", 2)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--conformance-dir",

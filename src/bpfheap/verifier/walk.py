@@ -6,6 +6,8 @@ knows. (The kernel verifies a global one once, for any arguments of its types.)
 
 from __future__ import annotations
 
+import gc
+
 from mypy_extensions import i64
 
 from bpfheap.errors import BpfheapError, InsnError, VerifierError
@@ -30,6 +32,17 @@ def verify(obj: ObjectSpec, program: ProgramSpec, options: Options = Options()) 
 
     The flows of a rejected program are not complete, so its verdict has none.
     """
+    # A walk makes no cycles, but many states, and each collection would look at all of them.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _verify(obj, program, options)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
     verdict = _Walk(obj, program, options, logged=options.log).verdict()
     error = verdict.error
     if error is not None and not options.log:
