@@ -7,15 +7,124 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import reduce
+from typing import NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from bpfheap.verifier.scalar import UNKNOWN_SCALAR, Scalar, sync
-from bpfheap.verifier.tnum import Tnum, tnum_const, tnum_union
+from bpfheap.verifier import arith, refine, scalar, tnum
+from bpfheap.verifier.scalar import Scalar
+from bpfheap.verifier.word import pattern, unsigned
 
 U64 = (1 << 64) - 1
 U32 = (1 << 32) - 1
+S64_MIN, S64_MAX = -(1 << 63), (1 << 63) - 1
+S32_MIN, S32_MAX = -(1 << 31), (1 << 31) - 1
+
+
+class Tnum(NamedTuple):
+    """A tnum in unsigned numbers."""
+
+    value: int
+    mask: int
+
+
+class View(NamedTuple):
+    """A scalar as people write it: bits and unsigned ends as unsigned numbers."""
+
+    tnum: Tnum
+    smin: int
+    smax: int
+    umin: int
+    umax: int
+    s32_min: int
+    s32_max: int
+    u32_min: int
+    u32_max: int
+
+    @property
+    def scalar(self) -> Scalar:
+        return Scalar(
+            pattern(self.tnum.value), pattern(self.tnum.mask), self.smin, self.smax,
+            pattern(self.umin), pattern(self.umax),
+            self.s32_min, self.s32_max, self.u32_min, self.u32_max,
+        )  # fmt: skip
+
+    def contains(self, x: int) -> bool:
+        return self.scalar.contains(pattern(x))
+
+
+def view(s: Scalar) -> View:
+    return View(
+        Tnum(unsigned(s.v), unsigned(s.m)), s.smin, s.smax, unsigned(s.umin), unsigned(s.umax),
+        s.s32_min, s.s32_max, s.u32_min, s.u32_max,
+    )  # fmt: skip
+
+
+ANY = view(scalar.UNKNOWN_SCALAR)
+
+
+def const(value: int) -> View:
+    return view(scalar.constant(value))
+
+
+def together(v: View) -> View | None:
+    """What its components say about each other."""
+    s = v.scalar
+    out = scalar.tighten(
+        s.v, s.m, s.smin, s.smax, s.umin, s.umax, s.s32_min, s.s32_max, s.u32_min, s.u32_max
+    )
+    return None if out is None else view(out)
+
+
+def subset(a: View, b: View) -> bool:
+    return scalar.subset(a.scalar, b.scalar)
+
+
+def alu(name: str, width: int, a: View, b: View) -> View:
+    if name == "mov":
+        return cast(b, width, False)
+    if name == "neg":
+        return view(arith.negated(width, a.scalar))
+    return view(arith.alu(arith.ALU_CODE[name], width, a.scalar, b.scalar))
+
+
+def cast(a: View, bits: int, signed: bool) -> View:
+    return view(arith.cast(a.scalar, bits, signed))
+
+
+def load_bounds(bits: int, signed: bool) -> View:
+    return view(arith.load_bounds(bits, signed))
+
+
+def byteswap(name: str, width: int, a: View) -> View:
+    return view(arith.byteswap(name, width, a.scalar))
+
+
+def branch_taken(op: str, width: int, a: View, b: View) -> bool | None:
+    taken = refine.branch_taken(refine.JUMP_CODE[op], width, a.scalar, b.scalar)
+    return None if taken == refine.DEPENDS else taken == refine.ALWAYS
+
+
+Pair = tuple[View, View]
+
+
+def branch(op: str, width: int, a: View, b: View) -> tuple[Pair | None, Pair | None]:
+    """The operands where the condition holds and where it does not, None for a side that no
+    values take."""
+    taken = branch_taken(op, width, a, b)
+    if taken is not None:
+        return ((a, b), None) if taken else (None, (a, b))
+    code = refine.JUMP_CODE[op]
+    sides = [refine.holds(c, width, a.scalar, b.scalar) for c in (code, code ^ 1)]
+    one, two = (None if s is None else (view(s[0]), view(s[1])) for s in sides)
+    return one, two
+
+
+def tnum_union(a: Tnum, b: Tnum) -> Tnum:
+    v, m = tnum.tnum_union(*map(pattern, (*a, *b)))
+    return Tnum(unsigned(v), unsigned(m))
+
 
 #: Same examples in every run, and no limit on the time of one.
 fixed = settings(derandomize=True, deadline=None)
@@ -101,13 +210,13 @@ def concrete_branch(op: str, width: int, a: int, b: int) -> bool:
     return _COMPARE[op](a, b)
 
 
-def hull(values: Iterable[int], keep: int = 31) -> Scalar:
+def hull(values: Iterable[int], keep: int = 31) -> View:
     """The scalar of a set of unsigned values. Of the five components (bits, s64, u64, s32, u32)
     only those whose bit is set in `keep` say anything before they are brought together."""
     xs = list(values)
-    any_value = UNKNOWN_SCALAR
-    tnum = reduce(tnum_union, map(tnum_const, xs)) if keep & 1 else any_value.tnum
-    raw = any_value._replace(tnum=Tnum(*tnum))
+    any_value = ANY
+    bits = reduce(tnum_union, (Tnum(x, 0) for x in xs)) if keep & 1 else any_value.tnum
+    raw = any_value._replace(tnum=bits)
     if keep & 2:
         raw = raw._replace(smin=min(map(s64, xs)), smax=max(map(s64, xs)))
     if keep & 4:
@@ -116,7 +225,7 @@ def hull(values: Iterable[int], keep: int = 31) -> Scalar:
         raw = raw._replace(s32_min=min(map(s32, xs)), s32_max=max(map(s32, xs)))
     if keep & 16:
         raw = raw._replace(u32_min=min(x & U32 for x in xs), u32_max=max(x & U32 for x in xs))
-    s = sync(raw)
+    s = together(raw)
     assert s is not None, f"{raw} allows {xs[0]:#x}"
     return s
 

@@ -6,25 +6,39 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from scalar_sets import CONDITIONS, U64, concrete_branch, fixed, hull, keeps, value_sets, values
+from scalar_sets import (
+    ANY,
+    CONDITIONS,
+    S32_MAX,
+    S64_MIN,
+    U32,
+    U64,
+    Tnum,
+    View,
+    branch,
+    branch_taken,
+    concrete_branch,
+    const,
+    fixed,
+    hull,
+    keeps,
+    subset,
+    together,
+    value_sets,
+    values,
+)
 
 from bpfheap.isa.ops import OPS, Kind
-from bpfheap.verifier.refine import branch, branch_taken
-from bpfheap.verifier.scalar import S32_MAX, S64_MIN, UNKNOWN_SCALAR, Scalar, const, subset, sync
-from bpfheap.verifier.tnum import Tnum
-
-ANY = UNKNOWN_SCALAR
-U32 = 2**32 - 1
 
 
-def known(**components: Any) -> Scalar:
+def known(**components: Any) -> View:
     """Any value within the given components."""
-    s = sync(UNKNOWN_SCALAR._replace(**components))
+    s = together(ANY._replace(**components))
     assert s is not None
     return s
 
 
-def below(limit: int) -> Scalar:
+def below(limit: int) -> View:
     return known(umax=limit - 1)
 
 
@@ -119,7 +133,7 @@ def test_a_decided_branch_is_decided_for_every_pair(xs: list[int], ys: list[int]
     ],
 )  # fmt: skip
 def test_comparison_with_a_constant(
-    op: str, width: int, dst: Scalar, limit: int, taken: Scalar, fall: Scalar
+    op: str, width: int, dst: View, limit: int, taken: View, fall: View
 ) -> None:
     k = const(limit)
     assert branch(op, width, dst, k) == ((taken, k), (fall, k))
@@ -158,7 +172,7 @@ def test_comparison_with_a_constant(
         ("jset", 64, ANY, ANY, None),
     ],
 )
-def test_branch_taken(op: str, width: int, dst: Scalar, src: Scalar, taken: bool | None) -> None:
+def test_branch_taken(op: str, width: int, dst: View, src: View, taken: bool | None) -> None:
     assert branch_taken(op, width, dst, src) is taken
     sides = branch(op, width, dst, src)
     if taken is None:
@@ -183,7 +197,7 @@ def test_ranges_refine_each_other() -> None:
 def test_equal_ranges_become_one() -> None:
     a = known(umin=5, umax=20)
     b = known(tnum=Tnum(0, 12))
-    both = known(umin=8, umax=12, tnum=Tnum(8, 4))
+    both = known(umin=5, umax=20, tnum=Tnum(0, 12))
     assert branch("jeq", 64, a, b) == ((both, both), (a, b))
     taken, _ = branch("jeq", 32, known(u32_max=9), known(s32_min=3))
     assert taken is not None

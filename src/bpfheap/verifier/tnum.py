@@ -9,15 +9,9 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from bpfheap.verifier.word import U32_MAX, lsr, s64_max, s64_min, smear, wrap
+from bpfheap.verifier.word import lsr, s64_max, s64_min, wrap
 
 Bits = tuple[i64, i64]
-
-
-def tnum_range(low: i64, high: i64) -> Bits:
-    """The smallest tnum with every value from low to high (unsigned, low <= high)."""
-    delta = smear(low ^ high)
-    return low & ~delta, delta
 
 
 def tnum_lshift(v: i64, m: i64, shift: i64) -> Bits:
@@ -92,26 +86,10 @@ def tnum_mul(av: i64, am: i64, bv: i64, bm: i64) -> Bits:
     return v, m
 
 
-def tnum_overlap(av: i64, am: i64, bv: i64, bm: i64) -> bool:
-    """Is there a value that both allow?"""
-    return (av ^ bv) & ~(am | bm) == 0
-
-
-def tnum_intersect(av: i64, am: i64, bv: i64, bm: i64) -> Bits:
-    """What both say. Where they contradict each other the bit is a known 1: see tnum_overlap."""
-    mask = am & bm
-    return (av | bv) & ~mask, mask
-
-
 def tnum_union(av: i64, am: i64, bv: i64, bm: i64) -> Bits:
     """The smallest tnum with all values of both."""
     mask = am | bm | (av ^ bv)
     return av & bv & ~mask, mask
-
-
-def tnum_in(av: i64, am: i64, bv: i64, bm: i64) -> bool:
-    """Does `a` allow every value of `b`?"""
-    return bm & ~am == 0 and av == bv & ~am
 
 
 def smin_of(v: i64, m: i64) -> i64:
@@ -122,8 +100,3 @@ def smin_of(v: i64, m: i64) -> i64:
 def smax_of(v: i64, m: i64) -> i64:
     """The greatest value that the bits allow, signed."""
     return v | (m & s64_max())
-
-
-def low_half(v: i64, m: i64) -> Bits:
-    """The low 32 bits, zero extended (tnum_subreg)."""
-    return v & U32_MAX, m & U32_MAX
