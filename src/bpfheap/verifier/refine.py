@@ -48,6 +48,9 @@ def branch_taken(code: i64, width: i64, d: Scalar, s: Scalar) -> i64:
         if width == 32:
             dv, dm, sv, sm = dv & U32_MAX, dm & U32_MAX, sv & U32_MAX, sm & U32_MAX
         hit: i64 = JSET
+        if dm and sm:
+            # Linux looks at single bits only where one side is a constant.
+            return DEPENDS
         if dv & sv:
             return ALWAYS if code == hit else NEVER
         if (dv | dm) & (sv | sm) == 0:
@@ -252,11 +255,11 @@ def _between32(s: Scalar, low: i64, high: i64) -> Scalar | None:
 
 
 def _with_bit(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
-    """s & other != 0: with a single bit on one side, it is set on the other."""
-    bits = other.v | other.m
+    """s & other != 0, where `other` is a constant with a single bit: it is set in `s`."""
+    bits, unknown = other.v, other.m
     if width == 32:
-        bits &= U32_MAX
-    if bits & wrap(bits - 1) or bits & s.m == 0:
+        bits, unknown = bits & U32_MAX, unknown & U32_MAX
+    if unknown or bits & wrap(bits - 1) or bits & s.m == 0:
         return s
     return tighten(
         s.v | bits, s.m & ~bits, s.smin, s.smax, s.umin, s.umax,
@@ -265,11 +268,11 @@ def _with_bit(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
 
 
 def _without_bits(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
-    """s & other == 0: the bits known to be set on one side are clear on the other."""
-    bits = other.v
+    """s & other == 0, where `other` is a constant: its bits are clear in `s`."""
+    bits, unknown = other.v, other.m
     if width == 32:
-        bits &= U32_MAX
-    if bits & s.m == 0:
+        bits, unknown = bits & U32_MAX, unknown & U32_MAX
+    if unknown or bits & s.m == 0:
         return s
     return tighten(
         s.v, s.m & ~bits, s.smin, s.smax, s.umin, s.umax,
