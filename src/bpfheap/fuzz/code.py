@@ -1,0 +1,120 @@
+"""Instructions by what they do, for those who put programs together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bpfheap.isa import OPS, Insn, Kind, Op
+from bpfheap.platform.calls import HELPERS
+
+_Key = tuple[str, Kind, int, bool, int]
+
+#: The rows that no two operations share this of; of atomics those that return the old value.
+_OPS: Final[dict[_Key, Op]] = {(op.name, op.kind, op.width, op.reg, op.sx): op for op in OPS}
+
+
+def _of(*kinds: Kind) -> tuple[Op, ...]:
+    return tuple(op for op in OPS if op.kind in kinds)
+
+
+#: Operations to choose from.
+ALU: Final = _of(Kind.ALU)
+MOVES: Final = tuple(op for op in _of(Kind.MOV) if op.reg)
+UNARY: Final = _of(Kind.NEG, Kind.END)
+JUMPS: Final = _of(Kind.JCOND)
+LOADS: Final = _of(Kind.LOAD)
+STORES: Final = _of(Kind.STORE_REG, Kind.STORE_IMM)
+ATOMICS: Final = _of(Kind.ATOMIC)
+
+#: BPF_REG_FP.
+FP: Final = 10
+EXIT: Final = Insn(_OPS["exit", Kind.EXIT, 64, False, 0].opcode)
+#: The second half of what takes two slots.
+SECOND: Final = Insn(0)
+
+_NUMBERS = {call.name: call.number for call in HELPERS}
+#: Those of the kernel that the tables may not have yet (enum bpf_func_id).
+_KERNEL_NUMBERS = {
+    "bpf_spin_lock": 93,
+    "bpf_spin_unlock": 94,
+    "bpf_ringbuf_reserve": 131,
+    "bpf_ringbuf_submit": 132,
+    "bpf_ringbuf_discard": 133,
+}
+
+
+def insn(op: Op, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Insn:
+    """A slot of that row, with the fields that tell it from others."""
+    fields = {"dst": dst, "src": src, "off": off, "imm": imm} | dict(op.select)
+    return Insn(op.opcode, fields["dst"], fields["src"], fields["off"], fields["imm"])
+
+
+def operation(name: str, kind: Kind, width: int = 64, *, reg: bool = False, sx: int = 0) -> Op:
+    return _OPS[name, kind, width, reg, sx]
+
+
+def mov(dst: int, src: int) -> Insn:
+    return insn(_OPS["mov", Kind.MOV, 64, True, 0], dst, src)
+
+
+def put(dst: int, imm: int) -> Insn:
+    """dst = imm"""
+    return insn(_OPS["mov", Kind.MOV, 64, False, 0], dst, imm=imm)
+
+
+def alu(name: str, dst: int, imm: int, width: int = 64) -> Insn:
+    """dst `name`= imm"""
+    return insn(_OPS[name, Kind.ALU, width, False, 0], dst, imm=imm)
+
+
+def alu_reg(name: str, dst: int, src: int, width: int = 64) -> Insn:
+    """dst `name`= src"""
+    return insn(_OPS[name, Kind.ALU, width, True, 0], dst, src)
+
+
+def load(size: int, dst: int, src: int, off: int) -> Insn:
+    """dst = `size` bytes at src + off"""
+    return insn(_OPS["ldx", Kind.LOAD, 8 * size, False, 0], dst, src, off)
+
+
+def store(size: int, dst: int, off: int, src: int) -> Insn:
+    """`size` bytes at dst + off = src"""
+    return insn(_OPS["stx", Kind.STORE_REG, 8 * size, True, 0], dst, src, off)
+
+
+def store_imm(size: int, dst: int, off: int, imm: int) -> Insn:
+    return insn(_OPS["st", Kind.STORE_IMM, 8 * size, False, 0], dst, 0, off, imm)
+
+
+def jump(name: str, dst: int, imm: int, width: int = 64) -> Insn:
+    """To where a piece will lead it, if dst `name` imm."""
+    return insn(_OPS[name, Kind.JCOND, width, False, 0], dst, imm=imm)
+
+
+def jump_reg(name: str, dst: int, src: int, width: int = 64) -> Insn:
+    return insn(_OPS[name, Kind.JCOND, width, True, 0], dst, src)
+
+
+def ja(off: int) -> Insn:
+    return insn(_OPS["ja", Kind.JA, 64, False, 0], off=off)
+
+
+def helper(name: str) -> Insn:
+    number = _NUMBERS.get(name, _KERNEL_NUMBERS.get(name))
+    assert number is not None, f"there is no helper {name}"
+    return insn(_OPS["call", Kind.CALL_HELPER, 64, False, 0], imm=number)
+
+
+def kfunc() -> Insn:
+    """A call whose reference says which."""
+    return insn(_OPS["call", Kind.CALL_KFUNC, 64, False, 0])
+
+
+def local() -> Insn:
+    """A call of a function of the program, wherever it will be."""
+    return insn(_OPS["call", Kind.CALL_LOCAL, 64, False, 0])
+
+
+def wide(name: str, dst: int) -> Insn:
+    """The first slot of a wide instruction whose reference says what it gives."""
+    return insn(_OPS[name, Kind.LDDW, 64, False, 0], dst)

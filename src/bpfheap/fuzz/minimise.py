@@ -1,0 +1,116 @@
+"""Make a program smaller as long as something stays true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from bpfheap.fuzz import code
+from bpfheap.fuzz.pieces import Branch, Code, Loop, Piece, Pieces, Program, places, replaced
+from bpfheap.isa import Insn, Kind, op_of
+
+#: So many programs are tried at most.
+_TRIES: Final = 3000
+
+
+def minimised(program: Program, keeps: Callable[[Program], bool]) -> Program:
+    """A smaller program of which `keeps` is still true, by taking out pieces, then instructions,
+    then by making what is left simpler. `keeps` has to be true of `program`."""
+    left = _TRIES
+    for candidates in (_without_pieces, _without_insns, _simpler, _without_pieces):
+        changed = True
+        while changed and left > 0:
+            changed = False
+            for candidate in candidates(program):
+                left -= 1
+                if left <= 0:
+                    break
+                if keeps(candidate):
+                    program, changed = candidate, True
+                    break
+    return program
+
+
+def _without_pieces(program: Program) -> Iterator[Program]:
+    """Large pieces go first. Of a branch or loop, what is inside may stay."""
+    found = list(places(program))
+    found.sort(key=lambda at: -_weight(at[1]))
+    for place, piece in found:
+        yield replaced(program, place, ())
+        if piece.parts:
+            for part in piece.parts:
+                if part:
+                    yield replaced(program, place, part)
+            yield replaced(program, place, tuple(inner for part in piece.parts for inner in part))
+
+
+def _weight(piece: Piece) -> int:
+    own = len(piece.insns) if isinstance(piece, Code) else 1
+    return own + sum(_weight(inner) for part in piece.parts for inner in part)
+
+
+def _without_insns(program: Program) -> Iterator[Program]:
+    for place, piece in places(program):
+        if isinstance(piece, Code) and len(piece.insns) > 1:
+            for fewer in _shorter(piece):
+                yield replaced(program, place, (fewer,))
+
+
+def _shorter(piece: Code) -> Iterator[Code]:
+    at = 0
+    refs = dict(piece.refs)
+    while at < len(piece.insns):
+        slots = op_of(piece.insns[at]).slots
+        rest = piece.insns[:at] + piece.insns[at + slots :]
+        moved = tuple((r - slots if r > at else r, ref) for r, ref in refs.items() if r != at)
+        yield Code(rest, moved)
+        at += slots
+
+
+def _simpler(program: Program) -> Iterator[Program]:
+    """Plain numbers instead of what computes them, and numbers that are easy to read."""
+    for place, piece in places(program):
+        for new in _simpler_piece(piece):
+            yield replaced(program, place, new)
+
+
+def _simpler_piece(piece: Piece) -> Iterator[Pieces]:
+    match piece:
+        case Code(insns=insns, refs=refs):
+            taken = {at for at, _ in refs} | {at + 1 for at, _ in refs}
+            for at, insn in enumerate(insns):
+                if at not in taken:
+                    for simple in _simpler_insn(insn):
+                        yield (Code((*insns[:at], simple, *insns[at + 1 :]), refs),)
+        case Branch(skip=skip):
+            for simple in _rounder(skip):
+                yield (replace(piece, skip=simple),)
+        case Loop(back=back) if op_of(back).kind is Kind.JCOND:
+            for simple in _rounder(back):
+                yield (replace(piece, back=simple),)
+
+
+_NUMBERS: Final = (0, 1)
+_COMPUTES: Final = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LOAD})
+
+
+def _simpler_insn(insn: Insn) -> Iterator[Insn]:
+    op = op_of(insn)
+    if op.kind is Kind.MOV and not op.reg and insn.imm in _NUMBERS:
+        return
+    if op.kind in _COMPUTES and insn.dst != code.FP:
+        yield from (code.put(insn.dst, number) for number in _NUMBERS)
+    yield from _rounder(insn)
+
+
+def _rounder(insn: Insn) -> Iterator[Insn]:
+    """The same with a smaller number in it."""
+    op = op_of(insn)
+    if "imm" not in op.uses or "imm" in {str(field) for field, _ in op.select}:
+        return
+    if op.kind in (Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL):
+        return
+    for number in (0, 1, insn.imm // 2):
+        if abs(number) < abs(insn.imm):
+            yield insn._replace(imm=number)
