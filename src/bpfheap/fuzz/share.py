@@ -8,80 +8,85 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, wait
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from bpfheap.errors import BpfheapError
+from bpfheap.fuzz.results import Examiner, Result
 
-T = TypeVar("T")
-
-#: Gives what a process examines programs with, by their index.
-Opened: TypeAlias = Callable[[], AbstractContextManager[Callable[[int], T]]]
+#: Each process opens its own.
+Opened: TypeAlias = Callable[[], AbstractContextManager[Examiner]]
+Found: TypeAlias = list[tuple[int, Result]]
 
 #: Results are sent in groups of so many.
 _GROUP: Final = 32
 
 
-def examined(opened: Opened[T], indices: range, jobs: int) -> Iterator[tuple[int, T]]:
-    """What is found for each index, in no particular order with several jobs. Each process opens
-    its own.
+def examined(opened: Opened, indices: range, jobs: int) -> Iterator[tuple[int, Result]]:
+    """What became of the program of each index, with several jobs in no particular order.
 
-    Raises BpfheapError for one that a process came upon.
+    Raises BpfheapError for what a process came upon.
     """
     if jobs == 1:
-        with opened() as examine:
+        with opened() as examiner:
             for index in indices:
-                yield index, examine(index)
+                yield index, examiner.examine(examiner.program(index), index)
         return
     context = multiprocessing.get_context("fork")
-    pipes: dict[Connection, multiprocessing.process.BaseProcess] = {}
+    pipes: list[Connection] = []
+    children = []
     try:
         for number in range(jobs):
             ours, theirs = context.Pipe(duplex=False)
-            own = indices[number::jobs]
-            child = context.Process(target=_serve, args=(opened, own, theirs), daemon=True)
+            child = context.Process(
+                target=_serve, args=(opened, indices[number::jobs], theirs), daemon=True
+            )
             child.start()
             theirs.close()
-            pipes[ours] = child
-        waiting = set(pipes)
+            pipes.append(ours)
+            children.append(child)
+        waiting = list(pipes)
         while waiting:
-            for ready in wait(list(waiting)):
+            for ready in wait(waiting):
                 assert isinstance(ready, Connection)
-                group = _receive(ready)
-                if group is None:
-                    waiting.discard(ready)
+                found = _receive(ready)
+                if found is None:
+                    waiting.remove(ready)
                 else:
-                    yield from group
+                    yield from found
     finally:
-        for pipe, child in pipes.items():
+        for pipe in pipes:
             pipe.close()
+        for child in children:
             child.terminate()
             child.join()
 
 
-def _receive(pipe: Connection) -> list[tuple[int, T]] | None:
+def _receive(pipe: Connection) -> Found | None:
+    """None at the end."""
     try:
-        kind, content = pipe.recv()
+        error, found = pipe.recv()
     except EOFError:
         raise BpfheapError(
-            "a process that examined programs is gone", hint="was the memory short? try --jobs 1"
+            "a process that examined programs is gone", hint="was there too little memory?"
         ) from None
-    if kind == "error":
-        raise BpfheapError(content)
-    found: list[tuple[int, T]] | None = content
-    return found
+    if error is not None:
+        raise BpfheapError(error)
+    group: Found | None = found
+    return group
 
 
-def _serve(opened: Opened[T], indices: range, pipe: Connection) -> None:
+def _serve(opened: Opened, indices: range, pipe: Connection) -> None:
     # The parent ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with opened() as examine:
+        with opened() as examiner:
             for at in range(0, len(indices), _GROUP):
-                pipe.send(("found", [(i, examine(i)) for i in indices[at : at + _GROUP]]))
-        pipe.send(("end", None))
+                group = indices[at : at + _GROUP]
+                pipe.send((None, [(i, examiner.examine(examiner.program(i), i)) for i in group]))
+        pipe.send((None, None))
     except BrokenPipeError:
         return
     except BpfheapError as error:
-        pipe.send(("error", str(error)))
+        pipe.send((str(error), None))
     except Exception:
-        pipe.send(("error", traceback.format_exc(limit=-3)))
+        pipe.send((" ".join(traceback.format_exc(limit=-1).split()), None))
