@@ -20,6 +20,7 @@ from bpfheap.verifier.state import (
     FUNC,
     KIND_NAMES,
     MAP,
+    MAP_KEY,
     MAP_VALUE,
     OBJECT,
     SCALAR,
@@ -269,6 +270,30 @@ def _no_kptr(layout: Layout, n: int, start: int, end: int, done: str) -> None:
         )
 
 
+class MapKeyMemory(Memory):
+    """`reg.what` is the MapRef; the key belongs to the map, so it is read-only."""
+
+    for_calls = True
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        _inside(reg.what.spec.key_size, "map key", "key_size", n, reg, off, size)
+        return number(load_bounds(size * 8, sx))
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        raise Reject(
+            f"write to change key R{n} not allowed", register=n, hint="copy the key to the stack"
+        )
+
+    def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        if write:
+            raise Reject(
+                f"write to change key R{n} not allowed",
+                register=n,
+                hint="copy the key to the stack",
+            )
+        _inside(reg.what.spec.key_size, "map key", "key_size", n, reg, 0, size)
+
+
 class ObjectMemory(Memory):
     """`reg.what` is the Object. Its pointers are numbers to the program, its kptrs untouchable."""
 
@@ -306,6 +331,7 @@ MEMORY: dict[int, Memory] = {
     MAP: Nowhere("look the element up: bpf_map_lookup_elem(&map, &key)"),
     MAP_VALUE: MapValueMemory(),
     OBJECT: ObjectMemory(),
+    MAP_KEY: MapKeyMemory(),
     FUNC: Nowhere("a function can only be called"),
 }
 

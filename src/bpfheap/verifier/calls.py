@@ -17,12 +17,13 @@ from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints, stack
 from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
+from bpfheap.verifier.callback import enter_callback
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.layouts import Layout
 from bpfheap.verifier.ownership import Kptr, acquire, check_owned, exchange, free, kptr_at
-from bpfheap.verifier.precision import mark_slot
-from bpfheap.verifier.program import Step
+from bpfheap.verifier.precision import mark_register, mark_slot
+from bpfheap.verifier.program import Step, call_row
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state import (
     CTX,
@@ -50,12 +51,23 @@ _PER_CPU_LOOKUP = "bpf_map_lookup_percpu_elem"
 class Meta:
     """What the arguments checked so far say (struct bpf_call_arg_meta)."""
 
-    __slots__ = ("call", "given", "given_register", "key", "kptr", "layout", "map", "slot")
+    __slots__ = (
+        "call",
+        "callback",
+        "given",
+        "given_register",
+        "key",
+        "kptr",
+        "layout",
+        "map",
+        "slot",
+    )
 
     def __init__(self, call: Call, slot: int) -> None:
         self.call = call
         self.slot = slot
         self.map: MapRef | None = None
+        self.callback = -1
         self.key: int | None = None
         self.kptr: Kptr | None = None
         self.given: Reg | None = None
@@ -89,6 +101,7 @@ def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if not is_null(reg):
         raise _expected(n, reg, "0", "this argument has no meaning yet: pass 0")
+    mark_register(env.program, st, n)
 
 
 def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -184,9 +197,11 @@ def _size(zero_allowed: bool) -> Checker:
                 register=n,
                 hint="check that the size is not 0",
             )
+        mark_register(env.program, st, n)
         memory = st.regs[n - 1]
         arg = meta.call.args[n - 2]
         if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
+            mark_register(env.program, st, n - 1)
             return
         _memory(env, st, n - 1, memory, scalar.top, arg is Arg.UNINIT_MEM)
 
@@ -208,7 +223,9 @@ def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if not is_null(reg):
+    if is_null(reg):
+        mark_register(env.program, st, n)
+    else:
         check_owned(n, reg, call=meta.call.name, or_null=True)
     meta.given, meta.given_register = reg, n
 
@@ -220,6 +237,7 @@ def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint="write type_id_local(struct ...) in the call",
         )
+    mark_register(env.program, st, n)
     btf = env.spec.btf
     layout = env.layouts.of_struct(btf, reg.scalar.const_value, register=n)
     ref = meta.map
@@ -245,6 +263,7 @@ def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _callback(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != FUNC:
         raise _expected(n, reg, "func", "pass the name of a static function")
+    meta.callback = reg.what
 
 
 def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -336,8 +355,6 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
 def call_outside(env: Env, st: State, step: Step) -> i64:
     """A helper or kfunc. Raises Reject."""
     call = _row(env, step)
-    if call.callback:
-        raise Reject(f"{_title(call)}: callbacks are not verified yet", hint=hints.NO_CALLBACKS)
     if call.sleepable and not env.sleepable:
         raise Reject(
             f"program must be sleepable to call sleepable {call.name}",
@@ -347,6 +364,8 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     for n, arg in enumerate(call.args, 1):
         if arg not in UNREAD:
             ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
+    if call.callback:
+        enter_callback(env, st, call, meta.callback, step.slot)
     result = RESULTS[call.ret](env, st, meta)
     regs = st.regs
     regs[0] = result
@@ -361,18 +380,15 @@ def _clobbered(reg: Reg) -> Reg:
 
 
 def _row(env: Env, step: Step) -> Call:
-    if step.kind is Kind.CALL_HELPER:
-        row = HELPER_BY_NUMBER.get(step.imm)
-        if row is None:
-            known = ", ".join(_title(c) for c in HELPER_BY_NUMBER.values())
-            raise Reject(f"unknown helper #{step.imm}", hint=f"known are {known}")
+    row = call_row(env.spec, step)
+    if row is not None:
         return row
+    if step.kind is Kind.CALL_HELPER:
+        known = ", ".join(_title(c) for c in HELPER_BY_NUMBER.values())
+        raise Reject(f"unknown helper #{step.imm}", hint=f"known are {known}")
     ref = env.spec.refs.get(step.slot)
     name = ref.name if ref is not None and ref.kind is RefKind.KFUNC else f"#{step.imm}"
-    row = KFUNC_BY_NAME.get(name)
-    if row is None:
-        raise Reject(
-            f"unknown kfunc {name}: no machine offers it",
-            hint=f"known are {', '.join(KFUNC_BY_NAME)}",
-        )
-    return row
+    raise Reject(
+        f"unknown kfunc {name}: no machine offers it",
+        hint=f"known are {', '.join(KFUNC_BY_NAME)}",
+    )

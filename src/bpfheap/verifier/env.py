@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
@@ -10,6 +12,9 @@ from bpfheap.verifier.program import Program
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state import MapRef, Object, State
 from bpfheap.verifier.verdict import Options
+
+if TYPE_CHECKING:
+    from bpfheap.verifier.prune import History
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
@@ -27,6 +32,7 @@ class Env:
         self.layouts = Layouts()
         self.program: Program
         self.type: ProgramType
+        self.history: History
         self.sleepable = may_sleep(spec.section)
         self.flows: dict[tuple[FlowKind, str | Field | None, Field | None], Flow] = {}
         self.pending: list[tuple[State, int, int]] = []

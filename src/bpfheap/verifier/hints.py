@@ -15,7 +15,6 @@ GIVE_AWAY = "free it with unit_free, or store it with bpf_kptr_xchg, on every pa
 ONCE = "an object can be freed or stored only once: set the variable to NULL after that"
 INIT = "give it a value on every path to here"
 FIXED_FIELD = "use the field's own address: &v->ptr"
-NO_CALLBACKS = "write the loop out: for (i = 0; i < N; i++)"
 LOOP = (
     "give the loop a bound that is known when it is compiled, and a counter that moves towards it"
 )

@@ -9,9 +9,9 @@ A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at off
 from __future__ import annotations
 
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call
+from bpfheap.platform.calls import Arg
 from bpfheap.spec import ProgramSpec, SubprogSpec
-from bpfheap.verifier.program import Program, Step
+from bpfheap.verifier.program import Program, Step, call_row
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -122,7 +122,7 @@ class _Function:
 
     def _call(self, step: Step, live: int) -> int:
         live &= ~_CLOBBERED
-        row = self._row(step)
+        row = call_row(self.spec, step)
         if row is None:
             return live | _ARGS | ALL_STACK
         for n, arg in enumerate(row.args, 1):
@@ -134,12 +134,6 @@ class _Function:
                 # How much of it the call reads depends on other arguments: all that is above.
                 live |= _range(base[0], -1) if base else ALL_STACK
         return live
-
-    def _row(self, step: Step) -> Call | None:
-        if step.kind is Kind.CALL_HELPER:
-            return HELPER_BY_NUMBER.get(step.imm)
-        ref = self.spec.refs.get(step.slot)
-        return None if ref is None else KFUNC_BY_NAME.get(ref.name)
 
     # -- which registers point into the stack
 
@@ -197,7 +191,8 @@ class _Function:
                 if step.op.fetch:
                     after.pop(0 if step.name == "cmpxchg" else step.src, None)
             case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
-                if step.kind is Kind.CALL_LOCAL and any(n in before for n in range(1, 6)):
+                enters = step.kind is Kind.CALL_LOCAL or step.calls_back
+                if enters and any(n in before for n in range(1, 6)):
                     self.escapes = True
                 for n in range(6):
                     after.pop(n, None)

@@ -136,6 +136,10 @@ def _walk_back(program: Program, st: State, wanted: Wanted, skip: i64) -> None:
             at -= 1
         if stored is None or not _note(stored, wanted):
             return
+        if stored.rounds is not None:
+            # What matters at the beginning of a round matters at the end of the one before.
+            for end in stored.rounds:
+                inherit(program, end, stored)
         skip = 0
         trail = stored.trail
         stored = stored.parent
@@ -184,6 +188,15 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
                     wanted.regs |= shl(1, step.src)
     elif tag == LDDW:
         wanted.regs = mask & ~dst
+    elif tag == CALL and access:
+        # The callback's arguments are no scalars of the caller's.
+        frame = wanted.frame
+        if frame == 0:
+            wanted.lost = True
+            return
+        wanted.regs = 0
+        wanted.slots = 0
+        wanted.enter(frame - 1)
     elif tag == CALL:
         wanted.regs = mask & ~0x3F
     elif tag == ATOMIC:
@@ -195,6 +208,10 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
         frame = wanted.frame
         if frame + 1 >= MAX_FRAMES:
             wanted.lost = True
+            return
+        if access:
+            # A callback: its result is looked at right there, and the caller keeps r0 to r5.
+            wanted.enter(frame + 1)
             return
         wanted.regs = mask & ~0x3F
         wanted.enter(frame + 1)

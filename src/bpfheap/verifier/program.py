@@ -11,6 +11,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
+from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.arith import ALU_CODE
@@ -47,12 +48,12 @@ _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind
 
 class Step:
     """One instruction. `operand` is its immediate as a register; `code` its operation or condition
-    as a number; `target` the slot that it jumps to or calls, -1 if none. At a `join` paths may
-    meet."""
+    as a number; `target` the slot that it jumps to or calls, `enters` that of the function
+    that it calls or names, -1 if none. At a `join` paths may meet."""
 
     __slots__ = (
-        "code", "dst", "imm", "join", "jumps", "kind", "name", "next", "off", "op", "operand",
-        "slot", "src", "tag", "target", "width", "with_reg",
+        "calls_back", "code", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
+        "off", "op", "operand", "slot", "src", "tag", "target", "width", "with_reg",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
@@ -73,11 +74,13 @@ class Step:
         self.next: i64 = slot + op.slots
         self.target: i64 = -1
         self.join = False
+        self.calls_back = False
+        self.enters: i64 = -1
         if op.kind in (Kind.JCOND, Kind.JA):
             far = op.kind is Kind.JA and op.width == 32
             self.target = slot + 1 + (insn.imm if far else insn.off)
         elif op.kind is Kind.CALL_LOCAL:
-            self.target = slot + 1 + insn.imm
+            self.target = self.enters = slot + 1 + insn.imm
 
     @property
     def writes(self) -> int | None:
@@ -105,6 +108,12 @@ class Program:
             if step.kind is Kind.LDDW and slot not in spec.refs:
                 high = spec.insns[slot + 1].imm & 0xFFFFFFFF
                 step.operand = number(constant(high << 32 | insn.imm & 0xFFFFFFFF))
+            ref = spec.refs.get(slot)
+            if ref is not None and ref.kind is RefKind.FUNC:
+                step.enters = ref.target
+            row = call_row(spec, step)
+            # Rounds of callbacks come back to the call.
+            step.calls_back = step.join = row is not None and row.callback
             _check(step)
             self.steps[slot] = step
             slot = step.next
@@ -112,7 +121,7 @@ class Program:
         self.starts = {sub.start: i for i, sub in enumerate(self.subprogs)}
         self.call_order = _call_order(self)
         _check_frames(self)
-        self._check_reachable(spec)
+        self._check_reachable()
         for step in self:
             if step.kind in (Kind.JCOND, Kind.JA):
                 self.at(step.target).join = True
@@ -144,7 +153,7 @@ class Program:
                 return (step.next, step.target)
         return (step.next,)
 
-    def _check_reachable(self, spec: ProgramSpec) -> None:
+    def _check_reachable(self) -> None:
         """check_cfg: each instruction can be reached."""
         seen: set[int] = set()
         todo = [0]
@@ -155,11 +164,8 @@ class Program:
             seen.add(slot)
             step = self.at(slot)
             todo += self.successors(step)
-            if step.kind is Kind.CALL_LOCAL:
-                todo.append(step.target)
-            ref = spec.refs.get(slot)
-            if ref is not None and ref.kind is RefKind.FUNC and ref.target in self.starts:
-                todo.append(ref.target)
+            if step.enters in self.starts:
+                todo.append(step.enters)
         for step in self:
             if step.slot not in seen:
                 raise Reject(
@@ -167,6 +173,14 @@ class Program:
                     insn=step.slot,
                     hint="no path leads here: remove it",
                 )
+
+
+def call_row(spec: ProgramSpec, step: Step) -> Call | None:
+    """The helper or kfunc that a step calls, None if it is unknown or no such call."""
+    if step.kind is Kind.CALL_HELPER:
+        return HELPER_BY_NUMBER.get(step.imm)
+    ref = spec.refs.get(step.slot)
+    return None if ref is None or ref.kind is not RefKind.KFUNC else KFUNC_BY_NAME.get(ref.name)
 
 
 def _check(step: Step) -> None:
@@ -215,7 +229,7 @@ def _subprogs(spec: ProgramSpec, program: Program) -> tuple[SubprogSpec, ...]:
 def _call_order(program: Program) -> list[int]:
     """Subprograms, callees before callers. Raises Reject for recursion (check_max_stack_depth)."""
     calls: list[list[Step]] = [
-        [step for step in program.within(sub) if step.kind is Kind.CALL_LOCAL]
+        [step for step in program.within(sub) if step.enters in program.starts]
         for sub in program.subprogs
     ]
     order: list[int] = []
@@ -235,7 +249,7 @@ def _call_order(program: Program) -> list[int]:
                 done.add(at)
                 order.append(at)
                 continue
-            callee = program.starts[call.target]
+            callee = program.starts[call.enters]
             if callee in on_path:
                 raise Reject(
                     f"recursive call from {program.subprogs[at].name}() to "
@@ -254,8 +268,8 @@ def _check_frames(program: Program) -> None:
     frames = [1] * len(program.subprogs)
     for at in program.call_order:
         for step in program.within(program.subprogs[at]):
-            if step.kind is Kind.CALL_LOCAL:
-                frames[at] = max(frames[at], 1 + frames[program.starts[step.target]])
+            if step.enters in program.starts:
+                frames[at] = max(frames[at], 1 + frames[program.starts[step.enters]])
                 if frames[at] > MAX_FRAMES:
                     raise Reject(
                         f"the call stack of {frames[at]} frames is too deep",
@@ -274,9 +288,9 @@ def stack_chains(program: Program, depth: list[int]) -> None:
     frames = [0] * len(depth)
     for at in program.call_order:
         callees = {
-            program.starts[s.target]
+            program.starts[s.enters]
             for s in program.within(program.subprogs[at])
-            if s.kind is Kind.CALL_LOCAL
+            if s.enters in program.starts
         }
         own = max(32, -(-depth[at] // 32) * 32)
         total[at] = own + max((total[c] for c in callees), default=0)

@@ -8,6 +8,8 @@ precision), nor is what nobody reads any more (see liveness).
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from bpfheap.verifier import hints
@@ -21,6 +23,7 @@ from bpfheap.verifier.state import (
     SCALAR,
     SPILL,
     UNINIT,
+    UNKNOWN,
     ZERO,
     Frame,
     Reg,
@@ -41,6 +44,13 @@ _MIN_LOOP_INSNS = 100
 _MAX_TRAIL = 40
 #: A state that was compared more often than this without use is forgotten.
 _MISSES_PER_HIT = 3
+_MISSES_PER_ROUND = 64
+
+# How states may be compared (enum exact_level): does the old one cover the new one in what matters,
+# in all scalars, or are they the same?
+COVERED: Final = 0
+WITHIN: Final = 1
+EXACT: Final = 2
 
 
 class History:
@@ -55,6 +65,7 @@ class History:
         self._points: dict[int, list[Stored]] = {}
         self._last_jumps: i64 = 0
         self._last_insns: i64 = 0
+        self._looping = False
         self.count = 0
 
     def start(self, st: State) -> None:
@@ -64,17 +75,19 @@ class History:
     def _store(self, st: State) -> Stored:
         frames = [frame.copy() for frame in st.frames]
         stored = Stored(State(frames, st.refs, None, st.trail), st.parent, st.trail)
+        stored.state.unrolled = st.unrolled
         st.parent = stored
         st.trail = Trail()
         return stored
 
-    def visit(self, st: State, slot: i64, insns: i64, jumps: i64) -> bool:
+    def visit(self, st: State, slot: i64, insns: i64, jumps: i64, calls_back: bool) -> bool:
         """May the path end here, because another one covered it? Stores the state otherwise, if
-        that is worth it. Raises Reject for a loop without end."""
+        that is worth it. Before a call that `calls_back`, a round that ends as one before it began
+        is the last one. Raises Reject for a loop without end."""
         points = self._points.get(slot)
         if points is None:
             points = self._points[slot] = []
-        force = st.trail.jumps > _MAX_TRAIL
+        force = calls_back or st.trail.jumps > _MAX_TRAIL
         jumped = jumps - self._last_jumps
         walked = insns - self._last_insns
         store = force or (jumped >= _MIN_JUMPS and walked >= _MIN_INSNS)
@@ -83,26 +96,63 @@ class History:
         useless = False
         for stored in points:
             if stored.branches:
-                if self._same(stored, st, slot, True):
+                if calls_back:
+                    if self._same(stored, st, slot, WITHIN):
+                        stored.hits += 1
+                        self._round(stored, st)
+                        return True
+                elif stored.state.unrolled == st.unrolled and self._same(stored, st, slot, EXACT):
                     raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
                 if in_loop:
                     store = False
-            elif self._same(stored, st, slot, False):
+            elif self._same(stored, st, slot, WITHIN if self._unsettled(stored) else COVERED):
                 stored.hits += 1
                 inherit(self._program, st, stored)
                 return True
             if store:
                 stored.misses += 1
-                useless = useless or _useless(stored)
+                useless = useless or _useless(stored, calls_back)
         if useless:
-            points = self._points[slot] = [stored for stored in points if not _useless(stored)]
+            points = [stored for stored in points if not _useless(stored, calls_back)]
+            self._points[slot] = points
         if store:
             self._last_jumps, self._last_insns = jumps, insns
             self.count += 1
             points.append(self._store(st))
         return False
 
-    def _same(self, stored: Stored, st: State, slot: i64, exact: bool) -> bool:
+    def _round(self, stored: Stored, st: State) -> None:
+        """A round of callbacks ends as one before it began. What turns out to matter there has
+        to matter here too (propagate_backedges)."""
+        if stored.rounds is None:
+            stored.rounds = []
+            self._looping = True
+        stored.rounds.append(st)
+        inherit(self._program, st, stored)
+
+    def _unsettled(self, stored: Stored) -> bool:
+        """Is it part of a loop that is still walked, so that more may turn out to matter
+        (incomplete_read_marks)?"""
+        if self._looping:
+            at: Stored | None = stored
+            while at is not None:
+                if at.branches and at.rounds is not None:
+                    return True
+                at = at.parent
+        return False
+
+    def begun(self, st: State, slot: i64) -> Stored | None:
+        """The state in which the call at `slot` began the round that just ended
+        (find_prev_entry)."""
+        for stored in reversed(self._points.get(slot, [])):
+            old = stored.state
+            if not stored.branches or len(old.frames) != len(st.frames):
+                continue
+            if all(a.callsite == b.callsite for a, b in zip(old.frames, st.frames, strict=True)):
+                return stored
+        return None
+
+    def _same(self, stored: Stored, st: State, slot: i64, how: i64) -> bool:
         old = stored.state
         if len(old.frames) != len(st.frames) or len(old.refs) != len(st.refs):
             return False
@@ -114,8 +164,18 @@ class History:
             a, b = old.frames[i], st.frames[i]
             if a.callsite != b.callsite:
                 return False
-            at = slot if i == last else self._program.at(st.frames[i + 1].callsite).next
-            if exact:
+            at = slot
+            if i != last:
+                callee = st.frames[i + 1]
+                at = callee.callsite
+                if not callee.callback:
+                    at = self._program.at(at).next
+            if a.callback != b.callback:
+                return False
+            if how == WITHIN:
+                if not _covers_frame(a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids):
+                    return False
+            elif how == EXACT:
                 if not _same_frame(a, b, self._live_regs[at], self._live_slots[at], ids):
                     return False
             elif not _covers_frame(
@@ -145,9 +205,34 @@ class History:
             stored = stored.parent
 
 
-def _useless(stored: Stored) -> bool:
+def _useless(stored: Stored, calls_back: bool) -> bool:
     """Compared often and of no use: every later visit would pay for it."""
-    return stored.misses > _MISSES_PER_HIT * (stored.hits + 1)
+    often = _MISSES_PER_ROUND if calls_back and stored.branches else _MISSES_PER_HIT
+    return stored.misses > often * (stored.hits + 1)
+
+
+def widen(stored: Stored, st: State) -> None:
+    """Numbers that differ from round to round, and that nothing rested on so far, may be any:
+    so rounds come to an end (widen_imprecise_scalars)."""
+    for i in range(len(st.frames)):
+        a, b = stored.state.frames[i], st.frames[i]
+        precise, precise_slots = stored.precise_regs[i], stored.precise_slots[i]
+        for n in range(10):
+            one, two = a.regs[n], b.regs[n]
+            if precise >> n & 1:
+                continue
+            if one.kind == SCALAR == two.kind and not same(one.scalar, two.scalar):
+                b.regs[n] = UNKNOWN
+        for at, slot in list(b.stack.items()):
+            was = a.stack.get(at)
+            if precise_slots >> (-1 - at) & 1:
+                continue
+            if was is None or was.reg is None or slot.reg is None or was.kinds != slot.kinds:
+                continue
+            if not was.reg.kind == SCALAR == slot.reg.kind:
+                continue
+            if not same(was.reg.scalar, slot.reg.scalar):
+                b.stack[at] = slot.of(UNKNOWN)
 
 
 class Ids:

@@ -32,9 +32,10 @@ MAP: Final = 4
 MAP_VALUE: Final = 5
 OBJECT: Final = 6
 FUNC: Final = 7
+MAP_KEY: Final = 8
 
 #: By kind: the verifier log's word.
-KIND_NAMES = ("?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func")
+KIND_NAMES = ("?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key")
 
 
 class Reg:
@@ -50,7 +51,7 @@ class Reg:
     | SCALAR          | PlainPointer of the member it was loaded from, or None |
     | STACK           | number of the frame                               |
     | CTX             | None                                              |
-    | MAP, MAP_VALUE  | MapRef                                            |
+    | MAP, MAP_VALUE, MAP_KEY | MapRef                                    |
     | OBJECT          | Object                                            |
     | FUNC            | slot at which the subprogram starts               |
     """
@@ -171,9 +172,11 @@ def is_null(reg: Reg) -> bool:
 
 class Frame:
     """One function's registers and stack (struct bpf_func_state). `stack` has an entry for each
-    slot that is not all MISC, by offset // 8 (-1 to -64); `callsite` is the slot of the call."""
+    slot that is not all MISC, by offset // 8 (-1 to -64); `callsite` is the slot of the call.
+    A `callback` returns to the call itself, which may then begin the next round; `rounds` are
+    those that a call in this frame has begun."""
 
-    __slots__ = ("callsite", "number", "regs", "stack", "subprog")
+    __slots__ = ("callback", "callsite", "number", "regs", "rounds", "stack", "subprog")
 
     def __init__(
         self, number: i64, subprog: i64, callsite: i64, regs: list[Reg], stack: dict[int, Slot]
@@ -183,9 +186,14 @@ class Frame:
         self.callsite = callsite
         self.regs = regs
         self.stack = stack
+        self.callback = False
+        self.rounds: i64 = 0
 
     def copy(self) -> Frame:
-        return Frame(self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy())
+        new = Frame(self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy())
+        new.callback = self.callback
+        new.rounds = self.rounds
+        return new
 
 
 #: A scalar that is tied to others: its frame, and its bit among registers or among stack slots
@@ -224,6 +232,10 @@ class Trail:
         if not self.entries[-1] >> ACCESS_SHIFT:
             self.entries[-1] |= (frame << 8 | -at) << ACCESS_SHIFT
 
+    def crossed(self) -> None:
+        """The last instruction left a callback, or is the call that entered it."""
+        self.entries[-1] |= 1 << ACCESS_SHIFT
+
     def linked(self, scalars: tuple[Tied, ...]) -> None:
         """The last instruction told of all these."""
         if self.links is None:
@@ -234,10 +246,19 @@ class Trail:
 class Stored:
     """A state at a slot. `branches` counts the paths from it that are not walked to their ends
     yet: as long as there are any, it says nothing of safety, but can show a loop. `trail` leads
-    there from `parent`. `precise_regs` and `precise_slots` are bit masks by frame."""
+    there from `parent`. `precise_regs` and `precise_slots` are bit masks by frame. `rounds` are
+    the ends of paths that came back here, None for none."""
 
     __slots__ = (
-        "branches", "hits", "misses", "parent", "precise_regs", "precise_slots", "state", "trail",
+        "branches",
+        "hits",
+        "misses",
+        "parent",
+        "precise_regs",
+        "precise_slots",
+        "rounds",
+        "state",
+        "trail",
     )  # fmt: skip
 
     def __init__(self, state: State, parent: Stored | None, trail: Trail) -> None:
@@ -247,15 +268,17 @@ class Stored:
         self.branches: i64 = 1
         self.hits: i64 = 0
         self.misses: i64 = 0
+        self.rounds: list[State] | None = None
         self.precise_regs: list[int] = [0] * len(state.frames)
         self.precise_slots: list[int] = [0] * len(state.frames)
 
 
 class State:
     """One path's knowledge (struct bpf_verifier_state). `regs` are those of the top frame;
-    `parent` the stored state that the path went through last, `trail` what came after it."""
+    `parent` the stored state that the path went through last, `trail` what came after it;
+    `unrolled` the callbacks that were entered."""
 
-    __slots__ = ("frames", "parent", "refs", "regs", "trail")
+    __slots__ = ("frames", "parent", "refs", "regs", "trail", "unrolled")
 
     def __init__(
         self,
@@ -269,9 +292,12 @@ class State:
         self.refs = refs
         self.parent = parent
         self.trail = trail
+        self.unrolled: i64 = 0
 
     def copy(self) -> State:
-        return State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
+        new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
+        new.unrolled = self.unrolled
+        return new
 
     @property
     def top(self) -> Frame:
@@ -287,11 +313,25 @@ class State:
         self.frames.append(Frame(number_, subprog, callsite, regs, {}))
         self.regs = regs
 
+    def push_callback(self, subprog: int, callsite: int, arguments: list[Reg]) -> None:
+        """Enter a function that a call in this one calls; the call keeps its own arguments."""
+        number_ = len(self.frames)
+        regs = [NOTHING] * 11
+        regs[1 : len(arguments) + 1] = arguments
+        regs[FP] = Reg(STACK, ZERO_OFFSET, what=number_)
+        frame = Frame(number_, subprog, callsite, regs, {})
+        frame.callback = True
+        self.frames[-1].rounds += 1
+        self.frames.append(frame)
+        self.regs = regs
+        self.unrolled += 1
+
     def pop(self) -> Frame:
-        """Leave the top function; gives its frame. The caller gets the result in r0."""
+        """Leave the top function; gives its frame. A caller gets the result in r0."""
         left = self.frames.pop()
         self.regs = self.frames[-1].regs
-        self.regs[0] = left.regs[0]
+        if not left.callback:
+            self.regs[0] = left.regs[0]
         return left
 
     def rewrite(self, change: Callable[[Reg], Reg]) -> None:

@@ -16,6 +16,7 @@ from bpfheap.spec import RefKind
 from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
 from bpfheap.verifier.arith import ADD, alu, byteswap, cast, load_bounds, negated
 from bpfheap.verifier.branch import jump
+from bpfheap.verifier.callback import leave_callback
 from bpfheap.verifier.calls import call_outside
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.ownership import check_none_held
@@ -135,6 +136,8 @@ def _ja(env: Env, st: State, step: Step) -> i64:
 
 def _exit(env: Env, st: State, step: Step) -> i64:
     if len(st.frames) > 1:
+        if st.top.callback:
+            return leave_callback(env, st)
         result = st.regs[0]
         if result.kind == STACK:
             raise Reject(

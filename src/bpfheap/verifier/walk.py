@@ -75,7 +75,7 @@ class _Walk:
         error: VerifierError | None = None
         try:
             self._env.prepare()
-            self._history = History(self._env)
+            self._history = self._env.history = History(self._env)
             self._all_paths()
             self._step = None
             stack_chains(self._env.program, self._env.depth)
@@ -156,7 +156,7 @@ class _Walk:
                     raise Reject(
                         f"BPF program is too large. Processed {insns} insn", hint=hints.SMALLER
                     )
-                if step.join and history.visit(st, at, insns, jumps):
+                if step.join and history.visit(st, at, insns, jumps, step.calls_back):
                     if log is not None:
                         log.say(f"{at}: safe")
                     return
