@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
 from bpfheap.isa import Insn, check_structure
@@ -13,7 +14,7 @@ from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import perform
 from bpfheap.machine.model.code import Links, make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
-from bpfheap.machine.model.interp import Core, Program
+from bpfheap.machine.model.interp import Core, Program, Registers, Step
 from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.layout import Types
 from bpfheap.machine.model.lives import USER_SPACE, Place
@@ -288,6 +289,13 @@ class ModelMachine:
         """A loaded program, as it was made ready to run."""
         return self._program(program)
 
+    def watch(self, program: int, see: Callable[[Core], None]) -> None:
+        """Call `see` before each instruction of a loaded program, with what executes it; the
+        execution's `slot` tells where. A call of a helper is seen once, before it."""
+        loaded = self._program(program)
+        code = tuple(_watched(step, slot, see) for slot, step in enumerate(loaded.code))
+        self._programs[program] = replace(loaded, code=code)
+
     def program_free(self, program: int) -> None:
         freed = self._program(program)
         drop(self._state, freed.region)
@@ -506,6 +514,15 @@ class ModelMachine:
                         line=line,
                     )
         return Links(pointers, kfuncs)
+
+
+def _watched(step: Step, slot: int, see: Callable[[Core], None]) -> Step:
+    def run(core: Core, registers: Registers) -> int:
+        core.execution.slot = slot
+        see(core)
+        return step(core, registers)
+
+    return run
 
 
 def _stride(size: int) -> int:
