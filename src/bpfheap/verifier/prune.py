@@ -65,6 +65,7 @@ class History:
         self._points: dict[int, list[Stored]] = {}
         self._last_jumps: i64 = 0
         self._last_insns: i64 = 0
+        self._all_precise = env.options.all_precise
         self._looping = False
         self.count = 0
 
@@ -105,7 +106,7 @@ class History:
                     raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
                 if in_loop:
                     store = False
-            elif self._same(stored, st, slot, WITHIN if self._unsettled(stored) else COVERED):
+            elif self._same(stored, st, slot, self._how(stored)):
                 stored.hits += 1
                 inherit(self._program, st, stored)
                 return True
@@ -129,6 +130,9 @@ class History:
             self._looping = True
         stored.rounds.append(st)
         inherit(self._program, st, stored)
+
+    def _how(self, stored: Stored) -> i64:
+        return WITHIN if self._all_precise or self._unsettled(stored) else COVERED
 
     def _unsettled(self, stored: Stored) -> bool:
         """Is it part of a loop that is still walked, so that more may turn out to matter

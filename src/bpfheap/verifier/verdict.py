@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bpfheap.errors import VerifierError
 from bpfheap.verifier.flows import Flow
 
+if TYPE_CHECKING:
+    from bpfheap.verifier.state import State
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to verify. `complexity_limit` is the kernel's BPF_COMPLEXITY_LIMIT_INSNS."""
+    """How to verify. `complexity_limit` is the kernel's BPF_COMPLEXITY_LIMIT_INSNS.
+
+    For tests of the verifier itself: with `all_precise`, every scalar counts where paths meet, so
+    that the states seen cover whatever can happen; `observe` is called with the slot and the
+    state (which the walk will go on to change) before each instruction.
+    """
 
     complexity_limit: int = 1_000_000
     log: bool = False
     strict_identity: bool = False
+    all_precise: bool = False
+    observe: Callable[[int, State], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

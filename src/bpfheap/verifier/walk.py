@@ -142,6 +142,7 @@ class _Walk:
     def _path(self, st: State, slot: int, history: History) -> None:
         """From a slot to the end of the program, or to where another path was before."""
         env, steps, log = self._env, self._env.program.steps, self._log
+        observe = env.options.observe
         insns: i64 = self._insns
         jumps: i64 = self._jumps
         limit: i64 = self._limit
@@ -160,6 +161,8 @@ class _Walk:
                     if log is not None:
                         log.say(f"{at}: safe")
                     return
+                if observe is not None:
+                    observe(at, st)
                 st.trail.entries.append(at)
                 if step.jumps:
                     jumps += 1
