@@ -28,7 +28,6 @@ class Arg(StrEnum):
     TYPE_ID = "type-id"  # a constant: id of a struct in the program's own BTF
     CALLBACK = "callback"  # address of a subprogram
     CALLBACK_CTX = "callback-ctx"  # pointer to stack, or NULL
-    ZERO = "zero"  # must be the constant 0 (flags that have no meaning yet)
     UNCHECKED = "unchecked"  # need not even be initialised, as what a format may not ask for
     UNUSED = "unused"  # filled in by the kernel's loader; any value
 
@@ -76,11 +75,11 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          "output"),
     Call("bpf_ktime_get_coarse_ns", 160, (), R.INTEGER),
-    Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ZERO), R.INTEGER,
+    Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          "iterate", callback=True),
     Call("bpf_trace_vprintk", 177,
          (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO), R.INTEGER),
-    Call("bpf_loop", 181, (A.SCALAR, A.CALLBACK, A.CALLBACK_CTX, A.ZERO), R.INTEGER,
+    Call("bpf_loop", 181, (A.SCALAR, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          callback=True),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL),
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.SCALAR), R.MAP_VALUE_OR_NULL,

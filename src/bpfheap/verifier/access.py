@@ -186,7 +186,7 @@ class MapValueMemory(Memory):
         ref: MapRef = reg.what
         low, high = _inside(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
         _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
-        _no_kptr(ref.layout, n, low, high + size, "read")
+        _no_field(ref.layout, n, low, high + size, "read")
         if size == _POINTER and low == high:
             pointer = ref.layout.plain.get(low)
             if pointer is not None:
@@ -197,7 +197,7 @@ class MapValueMemory(Memory):
         ref: MapRef = reg.what
         low, high = _inside(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
         _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
-        _no_kptr(ref.layout, n, low, high + size, "written")
+        _no_field(ref.layout, n, low, high + size, "written")
 
     def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
         ref: MapRef = reg.what
@@ -213,6 +213,7 @@ class MapValueMemory(Memory):
                 register=n,
                 hint="pass a copy without the pointer, from the stack",
             )
+        _no_special(ref.layout, n, low, high + size)
 
 
 def _inside(
@@ -260,13 +261,24 @@ def _may_access(ref: MapRef, n: int, low: int, size: int, forbidden: MapFlag, wh
         )
 
 
-def _no_kptr(layout: Layout, n: int, start: int, end: int, done: str) -> None:
+def _no_field(layout: Layout, n: int, start: int, end: int, done: str) -> None:
     field = layout.kptr_in(start, end)
     if field is not None:
         raise Reject(
             f"R{n}: kptr {field.path} is {done} by a plain instruction",
             register=n,
             hint=f"{hints.XCHG_ONLY}; {hints.TAKE_KPTR}" if done == "read" else hints.XCHG_ONLY,
+        )
+    _no_special(layout, n, start, end)
+
+
+def _no_special(layout: Layout, n: int, start: int, end: int) -> None:
+    special = layout.special_in(start, end)
+    if special is not None:
+        raise Reject(
+            f"R{n}: {special.kind} {special.path} cannot be accessed directly by load/store",
+            register=n,
+            hint=f"only the functions for a {special.kind} may touch it",
         )
 
 
@@ -319,7 +331,7 @@ class ObjectMemory(Memory):
         object_: Object = reg.what
         layout = object_.layout
         low, _ = _inside(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
-        _no_kptr(layout, n, low, low + size, done)
+        _no_field(layout, n, low, low + size, done)
         return low
 
 

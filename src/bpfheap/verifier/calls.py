@@ -98,12 +98,6 @@ def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         raise _expected(n, reg, "scalar", "pass a number")
 
 
-def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if not is_null(reg):
-        raise _expected(n, reg, "0", "this argument has no meaning yet: pass 0")
-    mark_register(env.program, st, n)
-
-
 def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != MAP or reg.or_null:
         raise _expected(n, reg, "map_ptr")
@@ -293,7 +287,6 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.TYPE_ID: _type_id,
     Arg.CALLBACK: _callback,
     Arg.CALLBACK_CTX: _callback_ctx,
-    Arg.ZERO: _zero,
     Arg.UNCHECKED: _anything,
     Arg.UNUSED: _anything,
 }

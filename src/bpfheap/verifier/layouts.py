@@ -6,10 +6,12 @@ from bpfheap.btf import (
     Btf,
     KptrField,
     PlainPointer,
+    SpecialField,
     Struct,
     incomplete,
     kptr_fields,
     plain_pointers,
+    special_fields,
     why_different,
 )
 from bpfheap.errors import BtfError
@@ -19,13 +21,14 @@ KPTR_SIZE = 8
 
 
 class Layout:
-    """A struct, map value or data section; compared by identity (see Layouts)."""
+    """A struct, map value or data section; compared by identity (see Layouts). `kptrs` and `plain`
+    are by offset."""
 
-    __slots__ = ("btf", "kptrs", "name", "plain", "size", "type_id")
+    __slots__ = ("btf", "kptrs", "name", "plain", "size", "special", "type_id")
 
     def __init__(
         self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
-        plain: dict[int, PlainPointer],
+        plain: dict[int, PlainPointer], special: tuple[SpecialField, ...],
     ) -> None:  # fmt: skip
         self.btf = btf
         self.type_id = type_id
@@ -33,6 +36,7 @@ class Layout:
         self.size = size
         self.kptrs = kptrs
         self.plain = plain
+        self.special = special
 
     def __str__(self) -> str:
         return f"struct {self.name}"
@@ -41,6 +45,13 @@ class Layout:
         """The first kptr field that has a byte in [start, end)."""
         for offset, field in self.kptrs.items():
             if start < offset + KPTR_SIZE and offset < end:
+                return field
+        return None
+
+    def special_in(self, start: int, end: int) -> SpecialField | None:
+        """The first lock, head, root, node or count that has a byte in [start, end)."""
+        for field in self.special:
+            if start < field.offset + field.size and field.offset < end:
                 return field
         return None
 
@@ -71,12 +82,18 @@ class Layouts:
             try:
                 kptrs = kptr_fields(btf, type_id) if type_id else ()
                 plain = plain_pointers(btf, type_id) if type_id else ()
+                special = special_fields(btf, type_id) if type_id else ()
                 if size is None:
                     size = btf.size_of(type_id)
             except BtfError as error:
                 raise Reject(error.message, hint=error.hint) from None
             found = Layout(
-                btf, type_id, size, {f.offset: f for f in kptrs}, {p.offset: p for p in plain}
+                btf,
+                type_id,
+                size,
+                {f.offset: f for f in kptrs},
+                {p.offset: p for p in plain},
+                special,
             )
             self._known[key] = found
         return found

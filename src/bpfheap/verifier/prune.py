@@ -231,7 +231,7 @@ def widen(stored: Stored, st: State) -> None:
             was = a.stack.get(at)
             if precise_slots >> (-1 - at) & 1:
                 continue
-            if was is None or was.reg is None or slot.reg is None or was.kinds != slot.kinds:
+            if was is None or was.reg is None or slot.reg is None:
                 continue
             if not was.reg.kind == SCALAR == slot.reg.kind:
                 continue
