@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("runtime", frozenset({"runtime"})),
     ("machine", frozenset({"machine"})),
     ("api", frozenset({"api", ""})),
-    ("explore", frozenset({"explore"})),
+    ("explore", frozenset({"explore", "fuzz"})),
     ("tools", frozenset({"cli", "report", "testing", "__main__"})),
 )
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 import bpfheap
-from bpfheap.cli import check, explore, policies, replay, run
+from bpfheap.cli import check, explore, fuzz, policies, replay, run
+from bpfheap.cli.output import help_of
 
 
 @dataclass(slots=True)
@@ -35,13 +36,10 @@ for command, examples in (
     (replay.replay, replay.EXAMPLES),
     (policies.policies, policies.EXAMPLES),
 ):
-    # The terminal decides where lines end, not the docstring.
-    paragraphs = (command.__doc__ or "").split("\n\n")
-    app.command(
-        command.__name__,
-        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
-        epilog=examples,
-    )(command)
+    app.command(command.__name__, help=help_of(command), epilog=examples)(command)
+
+
+app.add_typer(fuzz.app, name="fuzz")
 
 
 def _print_version(wanted: bool) -> None:

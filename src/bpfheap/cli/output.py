@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -36,6 +37,12 @@ def plain(text: object, style: str = "") -> Text:
 def say(out: Console, *parts: Text) -> None:
     """One line, which is never folded: others may search it."""
     out.print(*parts, soft_wrap=True)
+
+
+def help_of(command: Callable[..., None]) -> str:
+    """Its docstring without line ends: the terminal decides where those are."""
+    paragraphs = (command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def print_json(value: Any) -> None:

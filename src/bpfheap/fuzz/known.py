@@ -1,15 +1,51 @@
-"""The verifier's states, kept by instruction, as what registers may hold."""
+"""What the verifier finds out about registers, kept by instruction, to compare runs with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from bpfheap.fuzz.soundness import At, Concrete
 from bpfheap.machine.model.records import Kind
+from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier import Options, verify
+from bpfheap.verifier.liveness import live_at
+from bpfheap.verifier.program import Program
 from bpfheap.verifier.scalar import is_unknown
-from bpfheap.verifier.state import CTX, FUNC, MAP, MAP_VALUE, OBJECT, SCALAR, STACK, UNINIT, Reg
+from bpfheap.verifier.state import (
+    CTX,
+    FUNC,
+    MAP,
+    MAP_KEY,
+    MAP_VALUE,
+    OBJECT,
+    SCALAR,
+    STACK,
+    UNINIT,
+    Reg,
+    State,
+)
 from bpfheap.verifier.word import pattern
+
+
+class At(NamedTuple):
+    """A pointer, without where its memory is: `offset` bytes into it, for a stack from r10."""
+
+    memory: Kind
+    offset: int
+
+
+#: What a register holds: an unsigned number of 64 bits, a pointer, or None before it is written.
+Concrete: TypeAlias = int | At | None
+
+
+class Knowledge(Protocol):
+    """What the verifier found out about a program."""
+
+    def allows(self, slot: int, registers: Sequence[Concrete]) -> bool:
+        """May r0 to r10 be these just before the instruction at `slot`? They may if it was so in
+        one of the states in which the verifier came there."""
+        ...
+
 
 #: The memory that a register of a kind points at.
 _MEMORY: Final = {
@@ -19,19 +55,20 @@ _MEMORY: Final = {
     MAP_VALUE: Kind.VALUE,
     OBJECT: Kind.OBJECT,
     FUNC: Kind.CODE,
+    MAP_KEY: Kind.KEY,
 }
 
 
 def holds(reg: Reg, value: Concrete) -> bool:
     """Is the value among those of the abstract register? Of a pointer the kind of memory and the
-    offset count; whatever may be in a register to which nothing was written is fine."""
+    offset count; a register to which nothing was written may hold anything."""
     if reg.kind == UNINIT or value is None:
         return True
     if reg.kind == SCALAR:
         # A pointer that was read as bytes is any number.
         return is_unknown(reg.scalar) if isinstance(value, At) else _among(reg, value)
     if not isinstance(value, At):
-        return reg.or_null and value == 0
+        return bool(reg.or_null) and value == 0
     if value.memory is not _MEMORY.get(reg.kind):
         return False
     if reg.kind == FUNC:
@@ -44,18 +81,30 @@ def _among(reg: Reg, number: int) -> bool:
 
 
 class Recorded:
-    """A Knowledge. Registers are immutable, so keeping a state is keeping its registers."""
+    """A Knowledge: all states of a walk. `live` are the registers that may still be read, a bit
+    each, by slot: the verifier does not compare others where paths meet, so it may come to a slot
+    with others in them than it has seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, live: Sequence[int]) -> None:
+        self._live = live
         self._states: dict[int, list[tuple[Reg, ...]]] = {}
 
-    def record(self, slot: int, registers: Sequence[Reg]) -> None:
-        """The verifier came to the instruction at `slot` with these."""
-        self._states.setdefault(slot, []).append(tuple(registers))
+    def record(self, slot: int, state: State) -> None:
+        """The verifier came to the instruction at `slot`."""
+        # Registers are immutable: to keep them is to keep what was known.
+        self._states.setdefault(slot, []).append(tuple(state.regs))
 
     def allows(self, slot: int, registers: Sequence[Concrete]) -> bool:
-        states = self._states.get(slot, ())
+        live = self._live[slot]
+        read = [(n, value) for n, value in enumerate(registers) if live >> n & 1]
         return any(
-            all(holds(reg, value) for reg, value in zip(state, registers, strict=True))
-            for state in states
+            all(holds(state[n], value) for n, value in read) for state in self._states.get(slot, ())
         )
+
+
+def known(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> Knowledge | None:
+    """What the verifier finds out about a program that it accepts. None if it takes more than
+    `limit` instructions to do so while every scalar counts."""
+    found = Recorded(live_at(Program(spec), spec))
+    options = Options(complexity_limit=limit, all_precise=True, observe=found.record)
+    return found if verify(obj, spec, options).accepted else None

@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Final
 
 from bpfheap.fuzz import code
-from bpfheap.fuzz.pieces import Branch, Code, Loop, Piece, Pieces, Program, places, replaced
+from bpfheap.fuzz.pieces import (
+    Branch,
+    Code,
+    Function,
+    Loop,
+    Piece,
+    Pieces,
+    Program,
+    places,
+    replaced,
+)
 from bpfheap.isa import Insn, Kind, op_of
 
 #: So many programs are tried at most.
@@ -18,22 +28,28 @@ def minimised(program: Program, keeps: Callable[[Program], bool]) -> Program:
     """A smaller program of which `keeps` is still true, by taking out pieces, then instructions,
     then by making what is left simpler. `keeps` has to be true of `program`."""
     left = _TRIES
-    for candidates in (_without_pieces, _without_insns, _simpler, _without_pieces):
-        changed = True
-        while changed and left > 0:
-            changed = False
-            for candidate in candidates(program):
-                left -= 1
-                if left <= 0:
-                    break
-                if keeps(candidate):
-                    program, changed = candidate, True
-                    break
+    size = None
+    while size != (size := _size(program)) and left > 0:
+        for candidates in (_without_pieces, _without_insns, _simpler):
+            changed = True
+            while changed and left > 0:
+                changed = False
+                for candidate in candidates(program):
+                    left -= 1
+                    if left <= 0:
+                        break
+                    if keeps(candidate):
+                        program, changed = candidate, True
+                        break
     return program
 
 
+def _size(program: Program) -> int:
+    return sum(1 + (len(p.insns) if isinstance(p, Code) else 1) for _, p in places(program))
+
+
 def _without_pieces(program: Program) -> Iterator[Program]:
-    """Large pieces go first. Of a branch or loop, what is inside may stay."""
+    """Large pieces go first, neighbours together. Of a branch or loop, what is inside may stay."""
     found = list(places(program))
     found.sort(key=lambda at: -_weight(at[1]))
     for place, piece in found:
@@ -43,6 +59,8 @@ def _without_pieces(program: Program) -> Iterator[Program]:
                 if part:
                     yield replaced(program, place, part)
             yield replaced(program, place, tuple(inner for part in piece.parts for inner in part))
+    for place, _ in found:
+        yield replaced(program, place, (), count=2)
 
 
 def _weight(piece: Piece) -> int:
@@ -51,21 +69,46 @@ def _weight(piece: Piece) -> int:
 
 
 def _without_insns(program: Program) -> Iterator[Program]:
-    for place, piece in places(program):
-        if isinstance(piece, Code) and len(piece.insns) > 1:
-            for fewer in _shorter(piece):
-                yield replaced(program, place, (fewer,))
+    """One instruction, or some that follow one another."""
+    joined = _joined(program)
+    for count in (1, 2, 3, 4):
+        for place, piece in places(joined):
+            if isinstance(piece, Code):
+                for fewer in _shorter(piece, count):
+                    yield replaced(joined, place, (fewer,))
 
 
-def _shorter(piece: Code) -> Iterator[Code]:
+def _joined(program: Program) -> Program:
+    """The same program with no two pieces of plain code side by side."""
+    functions = tuple(Function(f.name, _join(f.body)) for f in program.functions)
+    return Program(program.section, functions)
+
+
+def _join(pieces: Pieces) -> Pieces:
+    done: list[Piece] = []
+    for piece in pieces:
+        last = done[-1] if done else None
+        if isinstance(piece, Code) and isinstance(last, Code):
+            moved = tuple((at + len(last.insns), ref) for at, ref in piece.refs)
+            done[-1] = Code(last.insns + piece.insns, last.refs + moved)
+        else:
+            done.append(piece.with_parts(tuple(_join(part) for part in piece.parts)))
+    return tuple(done)
+
+
+def _shorter(piece: Code, count: int) -> Iterator[Code]:
+    """Without `count` instructions one after the other."""
+    starts = []
     at = 0
-    refs = dict(piece.refs)
     while at < len(piece.insns):
-        slots = op_of(piece.insns[at]).slots
-        rest = piece.insns[:at] + piece.insns[at + slots :]
-        moved = tuple((r - slots if r > at else r, ref) for r, ref in refs.items() if r != at)
-        yield Code(rest, moved)
-        at += slots
+        starts.append(at)
+        at += op_of(piece.insns[at]).slots
+    starts.append(at)
+    for first, end in zip(starts, starts[count:], strict=False):
+        slots = end - first
+        rest = piece.insns[:first] + piece.insns[end:]
+        refs = ((at, ref) for at, ref in piece.refs if not first <= at < end)
+        yield Code(rest, tuple((at - slots if at >= end else at, ref) for at, ref in refs))
 
 
 def _simpler(program: Program) -> Iterator[Program]:

@@ -214,21 +214,21 @@ def _within(at: Place, pieces: Pieces) -> Iterator[tuple[Place, Piece]]:
             yield from _within((*at, i, part), inner)
 
 
-def replaced(program: Program, place: Place, new: Pieces) -> Program:
-    """The same program with other pieces instead of the one at `place`."""
+def replaced(program: Program, place: Place, new: Pieces, count: int = 1) -> Program:
+    """The same program with other pieces instead of the `count` ones that begin at `place`."""
     number, *rest = place
     functions = list(program.functions)
     old = functions[number]
-    functions[number] = Function(old.name, _replaced(old.body, tuple(rest), new))
+    functions[number] = Function(old.name, _replaced(old.body, tuple(rest), new, count))
     return Program(program.section, tuple(functions))
 
 
-def _replaced(pieces: Pieces, place: Place, new: Pieces) -> Pieces:
+def _replaced(pieces: Pieces, place: Place, new: Pieces, count: int) -> Pieces:
     i, *rest = place
     if rest:
         part, *deeper = rest
         piece = pieces[i]
         parts = list(piece.parts)
-        parts[part] = _replaced(parts[part], tuple(deeper), new)
-        new = (piece.with_parts(tuple(parts)),)
-    return (*pieces[:i], *new, *pieces[i + 1 :])
+        parts[part] = _replaced(parts[part], tuple(deeper), new, count)
+        new, count = (piece.with_parts(tuple(parts)),), 1
+    return (*pieces[:i], *new, *pieces[i + count :])

@@ -1,15 +1,16 @@
 """Is it true what the verifier says? Programs that it accepts run on the model machine, which sees
-every memory error, under random contexts and with random map contents."""
+every memory error, under random contexts and with random map contents; before each instruction its
+registers are compared with what the verifier knew there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final
 
 from bpfheap.errors import BpfheapError, Violation
 from bpfheap.fuzz.generate import program
+from bpfheap.fuzz.known import At, Concrete, Knowledge, known
 from bpfheap.fuzz.pieces import Program
 from bpfheap.fuzz.results import Outcome, Result
 from bpfheap.fuzz.surroundings import linked, surroundings
@@ -35,26 +36,6 @@ _STEPS: Final = 50_000
 _BYTES: Final = (0, 0, 0, 1, 2, 7, 8, 127, 128, 255)
 
 
-class At(NamedTuple):
-    """A pointer, without where its memory is: `offset` bytes into it, for a stack from r10."""
-
-    memory: Kind
-    offset: int
-
-
-#: What a register holds: an unsigned number of 64 bits, a pointer, or None before it is written.
-Concrete: TypeAlias = int | At | None
-
-
-class Knowledge(Protocol):
-    """What the verifier found out about a program."""
-
-    def allows(self, slot: int, registers: Sequence[Concrete]) -> bool:
-        """May r0 to r10 be these just before the instruction at `slot`? They may if it was so in
-        one of the states in which the verifier came there."""
-        ...
-
-
 class _Outside(Exception):
     """A register holds what the verifier had ruled out."""
 
@@ -76,7 +57,7 @@ class AgainstModel:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT))
             if not verdict.accepted:
                 return Result(Outcome.REFUSED)
-            run(obj, spec, verdict, rng)
+            run(obj, spec, verdict, rng, known(obj, spec, LIMIT))
         except Violation as seen:
             return Result(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
         except _Outside as found:
@@ -114,8 +95,8 @@ def run(
         except Violation:
             raise
         except BpfheapError:
-            # It runs too long: the program is all right, only the time is not there.
-            break
+            # It runs too long: the program is all right, but its objects are still its own.
+            return
     for fd in tuple(system.fds):
         system.close(fd)
     while system.grace_period():

@@ -55,7 +55,9 @@ FEATURES: Final = (
 )
 ALL: Final = frozenset(feature.name for feature in FEATURES)
 #: What the verifier knows.
-KNOWN: Final = frozenset({"alu", "branches", "loops", "stack", "calls", "maps", "kptrs"})
+KNOWN: Final = frozenset(
+    {"alu", "branches", "loops", "stack", "calls", "maps", "kptrs", "callbacks"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,251 @@
+"""`bpfheap fuzz`: random programs, to find where bpfheap is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bpfheap.cli.output import console, help_of, plain, print_json, say
+from bpfheap.errors import UsageError
+from bpfheap.fuzz.against_kernel import AgainstKernel
+from bpfheap.fuzz.generate import features_of, program
+from bpfheap.fuzz.hunt import Report, hunt, listing
+from bpfheap.fuzz.results import BUGS, Examiner, Outcome
+from bpfheap.fuzz.soundness import AgainstModel
+from bpfheap.fuzz.surroundings import FEATURES, KNOWN
+
+EXAMPLES = """Examples:
+
+bpfheap fuzz verifier -n 1000
+
+bpfheap fuzz verifier --against model -n 5000 --seed 7
+
+bpfheap fuzz verifier --features maps,branches --json
+
+bpfheap fuzz verifier --seed 7 --show 42
+"""
+
+_OUTPUT = "Output"
+_DEFAULT_FEATURES = ",".join(f.name for f in FEATURES if f.name in KNOWN)
+
+#: What each outcome is called in the summary.
+_WORDS = {
+    Outcome.ACCEPTED: "accepted by both",
+    Outcome.REFUSED: "refused by both",
+    Outcome.TOO_LONG: "too long to compare",
+    Outcome.EXPLAINED: "differ for a known reason",
+    Outcome.CRASH: "crashed bpfheap",
+    Outcome.KERNEL_REFUSES: "accepted by bpfheap alone",
+    Outcome.OURS_REFUSES: "refused by bpfheap alone",
+    Outcome.VIOLATION: "accepted, then made a memory error",
+    Outcome.OUTSIDE: "accepted, then held values that were ruled out",
+}
+#: The same where the other side is the model machine.
+_MODEL_WORDS = {Outcome.ACCEPTED: "accepted, and ran well", Outcome.REFUSED: "refused"}
+
+
+class Against(StrEnum):
+    """Who else looks at the programs."""
+
+    KERNEL = "kernel"
+    MODEL = "model"
+
+
+app = typer.Typer(
+    help="Try bpfheap on random programs: they come from a seed, so whatever is found can be "
+    "found again.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def verifier(
+    against: Annotated[
+        Against,
+        typer.Option(
+            help="kernel: the live kernel's verifier has to give the same verdicts (asks for "
+            "bpf(2), so for root). model: accepted programs run on the model machine, which must "
+            "see no error and no value that the verifier had ruled out."
+        ),
+    ] = Against.KERNEL,
+    number: Annotated[
+        int, typer.Option("-n", min=1, metavar="N", help="How many programs.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(metavar="S", help="Where programs come from.")] = 1,
+    features: Annotated[
+        str,
+        typer.Option(
+            metavar="all|NAME,NAME",
+            help="What programs may use: "
+            + "; ".join(f"{f.name} ({f.about})" for f in FEATURES)
+            + ".",
+        ),
+    ] = _DEFAULT_FEATURES,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="J",
+            help="Processes, one per CPU if not given. Results do not depend on it.",
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="INDEX",
+            help="Print one program, and examine nothing.",
+            rich_help_panel=_OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=_OUTPUT),
+    ] = False,
+) -> None:
+    """Compare the verifier's verdicts on random programs with the kernel's, or with what happens.
+
+    Programs are loaded into the kernel and never attached, nor run there. Each difference is told
+    once, by the smallest program found that shows it. Differences that are wanted are listed in
+    docs/verifier-differences.md and only counted here. Ctrl-C ends the search and reports what is
+    known by then.
+
+    Exit code 1 if there is a difference that nothing explains.
+    """
+    chosen = features_of(features)
+    if show is not None:
+        _show(seed, show, chosen, as_json=json)
+        return
+    if against is Against.KERNEL:
+        from bpfheap.machine.kernel import available
+
+        reason = available()
+        if reason is not None:
+            raise UsageError(
+                f"the kernel cannot be asked: {reason}", hint="--against model needs no kernel"
+            )
+    opened = partial(_kernel if against is Against.KERNEL else _model, seed, chosen)
+    with _Bar(number) as bar:
+        report = hunt(
+            opened,
+            range(number),
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            progress=bar.progress,
+        )
+    replay = f"bpfheap fuzz verifier --seed {seed} --features {','.join(sorted(chosen))} --show"
+    if json:
+        head = {"against": str(against), "seed": seed, "features": sorted(chosen)}
+        print_json(head | report.to_json())
+    else:
+        _print(console(), report, against, replay)
+    if not report.finished:
+        done = f"interrupted: {report.counts.total():,} of {number:,} programs examined"
+        say(console(stderr=True), plain(done, "yellow"))
+    if report.bugs:
+        raise typer.Exit(1)
+
+
+app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
+
+
+@contextmanager
+def _kernel(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
+    from bpfheap.machine.kernel import Kernel
+
+    with Kernel() as kernel:
+        yield AgainstKernel(seed, features, kernel)
+
+
+@contextmanager
+def _model(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
+    yield AgainstModel(seed, features)
+
+
+class _Bar:
+    """How far it is, on a terminal only."""
+
+    def __init__(self, total: int) -> None:
+        out = console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=out,
+            transient=True,
+            disable=not out.is_terminal,
+        )
+        self._task = self._progress.add_task("programs", total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def progress(self, done: int, bugs: int) -> None:
+        if done == self._progress.tasks[0].total:
+            # Findings are made small after that, which takes a while.
+            self._progress.update(self._task, description="making findings small")
+        elif bugs:
+            self._progress.update(self._task, description=f"programs ({bugs} to look at)")
+        self._progress.update(self._task, completed=done)
+
+
+def _show(seed: int, index: int, features: frozenset[str], *, as_json: bool) -> None:
+    made = program(seed, index, features)
+    if as_json:
+        document: dict[str, Any] = {"seed": seed, "index": index, "features": sorted(features)}
+        print_json(document | {"section": made.section, "program": listing(made)})
+        return
+    out = console()
+    say(out, plain(f'SEC("{made.section}")', "bold"))
+    for line in listing(made):
+        say(out, plain(line))
+
+
+def _print(out: Console, report: Report, against: Against, replay: str) -> None:
+    words = _WORDS if against is Against.KERNEL else _WORDS | _MODEL_WORDS
+    say(out, plain(f"{report.counts.total():,} programs", "bold"))
+    for outcome in Outcome:
+        count = report.counts[outcome]
+        if count:
+            say(out, plain(f"{count:>8,} {words[outcome]}", "red" if outcome in BUGS else ""))
+    for section, count in sorted(report.sections.items()):
+        say(out, plain(f'{count:>8,} of them: see "{section}"'))
+    for finding in report.findings:
+        result = finding.result
+        others = len(finding.indices) - 1
+        more = f", and {others} more like it" if others else ""
+        say(out, plain(""))
+        say(
+            out,
+            plain(words[finding.outcome], "red"),
+            plain(f"(program {finding.indices[0]}{more})"),
+        )
+        for who, message in (("bpfheap", result.ours), (str(against), result.theirs)):
+            if message:
+                say(out, plain(f"    {who}: {message}"))
+        say(out, plain(f'    SEC("{finding.program.section}")'))
+        for line in listing(finding.program):
+            say(out, plain(f"    {line}"))
+        say(out, plain(f"    as it was: {replay} {finding.indices[0]}"))
+    if report.untold:
+        say(out, plain(f"\n{report.untold} more kinds of findings are not shown"))

@@ -1,0 +1,96 @@
+"""`bpfheap fuzz verifier`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bpfheap.fuzz.hunt import Finding, Report
+from bpfheap.fuzz.pieces import Code, Function, Program
+from bpfheap.fuzz.results import Outcome, Result
+from bpfheap.isa import assemble
+
+if TYPE_CHECKING:
+    from cli_harness import Cli
+
+pytest_plugins = ["cli_harness"]
+
+
+def test_against_the_model(cli: Cli) -> None:
+    result = cli("fuzz", "verifier", "--against", "model", "-n", 12, "--jobs", 1)
+    assert result.code == 0
+    assert result.out.startswith("12 programs\n")
+    assert "accepted, and ran well" in result.out
+
+
+def test_json(cli: Cli) -> None:
+    args = ("--against", "model", "-n", 6, "--seed", 5, "--jobs", 2, "--features", "maps", "--json")
+    result = cli("fuzz", "verifier", *args)
+    assert result.code == 0
+    found = result.json
+    assert (found["against"], found["seed"], found["features"]) == ("model", 5, ["maps"])
+    assert found["programs"] == 6 == sum(found["outcomes"].values())
+    assert found["finished"]
+    assert found["findings"] == []
+
+
+def test_show_prints_one_program(cli: Cli) -> None:
+    shown = cli("fuzz", "verifier", "--show", 7)
+    assert shown.code == 0
+    assert shown.out.startswith('SEC("')
+    assert cli("fuzz", "verifier", "--show", 7).out == shown.out
+    assert cli("fuzz", "verifier", "--show", 8).out != shown.out
+    lines = cli("fuzz", "verifier", "--show", 7, "--json").json["program"]
+    assert lines == shown.out.splitlines()[1:]
+
+
+def test_a_finding_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Program("xdp", (Function("fuzzed", (Code(assemble("r0 = 1\nexit").insns[:-1]),)),))
+    finding = Finding((4, 9), Result(Outcome.VIOLATION, theirs="leak: of 1 object"), small)
+
+    def hunted(*args: object, **kwargs: object) -> Report:
+        report = Report(findings=[finding], untold=2, finished=False)
+        report.counts.update({Outcome.VIOLATION: 2, Outcome.EXPLAINED: 1})
+        report.sections.update(["Bugs of Linux"])
+        return report
+
+    monkeypatch.setattr("bpfheap.cli.fuzz.hunt", hunted)
+    result = cli("fuzz", "verifier", "--against", "model", "-n", 50, "--seed", 3)
+    assert result.code == 1
+    for told in (
+        "       2 accepted, then made a memory error",
+        '       1 of them: see "Bugs of Linux"',
+        "(program 4, and 1 more like it)",
+        "    model: leak: of 1 object",
+        '    SEC("xdp")',
+        "    0: (b7) r0 = 1",
+        "2 more kinds of findings are not shown",
+    ):
+        assert told in result.out
+    assert "--seed 3" in result.out
+    assert "--show 4" in result.out
+    assert "interrupted: 3 of 50 programs examined" in result.err
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--features", "maps,magic"), "there is no feature magic"),
+        (("--features", "locks"), "locks is nothing without maps"),
+        (("--against", "wall"), "wall"),
+        (("-n", "0"), "Usage"),
+    ],
+)
+def test_wrong_usage(cli: Cli, args: tuple[str, ...], message: str) -> None:
+    result = cli("fuzz", "verifier", *args)
+    assert result.code == 2
+    assert message in result.err
+    assert result.out == ""
+
+
+def test_help_shows_examples(cli: Cli) -> None:
+    result = cli("fuzz", "verifier", "--help")
+    assert result.code == 0
+    assert "bpfheap fuzz verifier " in result.out.partition("Examples:")[2]
+    assert "verifier" in cli("fuzz", "-h").out

@@ -1,0 +1,178 @@
+"""Planted disagreements are found, made small, and told once; with a kernel made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from bpfheap.errors import BpfheapError
+from bpfheap.fuzz.against_kernel import LIMIT, AgainstKernel
+from bpfheap.fuzz.differences import section_of
+from bpfheap.fuzz.hunt import Report, hunt, listing
+from bpfheap.fuzz.pieces import Program
+from bpfheap.fuzz.results import Examiner, Outcome, Result
+from bpfheap.fuzz.surroundings import KNOWN, linked, surroundings
+from bpfheap.isa import Kind, op_of
+from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier import Options, verify
+
+
+@dataclass(frozen=True)
+class Said:
+    accepted: bool
+    message: str = ""
+    insns_processed: int | None = None
+
+
+class Kernel:
+    """Thinks as the verifier does, but for programs with a multiplication. `wrong` is given its
+    answer and whether there is one."""
+
+    def __init__(self, wrong: Callable[[bool], Said] | None) -> None:
+        self._wrong = wrong
+
+    def verify(self, obj: ObjectSpec, program: ProgramSpec, *, log: bool = False) -> Said:
+        accepted = verify(obj, program, Options(LIMIT)).accepted
+        if self._wrong is not None and has_multiplication(program):
+            return self._wrong(accepted)
+        return Said(accepted, "" if accepted else "no")
+
+
+def has_multiplication(program: ProgramSpec) -> bool:
+    slot, found = 0, False
+    while slot < len(program.insns):
+        op = op_of(program.insns[slot])
+        found = found or (op.kind is Kind.ALU and op.name == "mul")
+        slot += op.slots
+    return found
+
+
+def hunted(
+    wrong: Callable[[bool], Said] | None, *, count: int = 30, jobs: int = 1, seed: int = 1
+) -> Report:
+    @contextmanager
+    def opened() -> Iterator[Examiner]:
+        yield AgainstKernel(seed, KNOWN, Kernel(wrong))
+
+    return hunt(opened, range(count), jobs=jobs)
+
+
+def test_agreement() -> None:
+    report = hunted(None)
+    assert report.finished
+    assert report.bugs == 0
+    assert report.findings == []
+    assert report.counts[Outcome.ACCEPTED] > 5
+    assert report.counts[Outcome.REFUSED] > 5
+    assert report.counts.total() == 30
+
+
+@pytest.mark.parametrize(
+    ("wrong", "outcome", "slots"),
+    [
+        (lambda accepted: Said(False, "R1 is odd"), "kernel-refuses", 5),
+        # What ours says against a program stays the same, which may ask for a pointer, say.
+        (lambda accepted: Said(True), "ours-refuses", 20),
+    ],
+)
+def test_a_disagreement_is_made_small(
+    wrong: Callable[[bool], Said], outcome: str, slots: int
+) -> None:
+    report = hunted(wrong)
+    assert {finding.outcome for finding in report.findings} == {outcome}
+    assert report.bugs == sum(len(finding.indices) for finding in report.findings)
+    for finding in report.findings:
+        spec = linked(finding.program)
+        assert has_multiplication(spec)
+        assert len(spec.insns) <= slots
+        assert verify(surroundings(KNOWN), spec).accepted == (outcome == "kernel-refuses")
+
+
+def test_one_cause_is_told_once() -> None:
+    report = hunted(lambda accepted: Said(False, "R3 value 7 is odd"))
+    (finding,) = report.findings
+    assert len(finding.indices) > 1
+    lines = listing(finding.program)
+    assert len([line for line in lines if "*=" in line]) == 1
+    shown = report.to_json()
+    assert shown["outcomes"]["kernel-refuses"] == len(finding.indices)
+    assert shown["findings"][0]["theirs"] == "R3 value 7 is odd"
+    assert shown["findings"][0]["program"] == lines
+
+
+def test_processes_share_the_work() -> None:
+    wrong = lambda accepted: Said(False, "odd")  # noqa: E731
+    assert hunted(wrong, jobs=2).to_json() == hunted(wrong, jobs=1).to_json()
+
+
+@pytest.mark.parametrize(
+    ("message", "section"),
+    [
+        ("BPF program is too large. Processed 1000001 insn", "How long a program may take"),
+        ("The sequence of 8193 jumps is too complex.", "How long a program may take"),
+        ("verifier bug: not inlined", "Bugs of Linux"),
+        ("R1 invalid mem access 'scalar'", None),
+    ],
+)
+def test_wanted_differences_are_no_bugs(message: str, section: str | None) -> None:
+    report = hunted(lambda accepted: Said(False, message))
+    assert (report.bugs == 0) == (section is not None)
+    assert list(report.sections) == ([] if section is None else [section])
+    spec = linked(AgainstKernel(1, KNOWN, Kernel(None)).program(0))
+    # It is never a known difference that ours alone refuses.
+    assert section_of("R1 !read_ok", "", spec) is None
+
+
+class Broken:
+    """An Examiner that fails at one index."""
+
+    def __init__(self, error: type[BaseException], at: int) -> None:
+        self.error, self.at = error, at
+
+    def program(self, index: int) -> Program:
+        return AgainstKernel(1, KNOWN, Kernel(None)).program(index)
+
+    def examine(self, program: Program, index: int) -> Result:
+        if index == self.at:
+            raise self.error("so it is")
+        return Result(Outcome.ACCEPTED)
+
+
+def broken(error: type[BaseException], *, jobs: int) -> Report:
+    @contextmanager
+    def opened() -> Iterator[Examiner]:
+        yield Broken(error, 7)
+
+    return hunt(opened, range(10), jobs=jobs)
+
+
+def test_an_interrupt_keeps_what_is_known() -> None:
+    report = broken(KeyboardInterrupt, jobs=1)
+    assert not report.finished
+    assert report.counts == {Outcome.ACCEPTED: 7}
+
+
+@pytest.mark.parametrize("error", [BpfheapError, ValueError])
+def test_an_error_in_a_process_is_an_error(error: type[Exception]) -> None:
+    with pytest.raises(BpfheapError, match="so it is"):
+        broken(error, jobs=2)
+
+
+def test_a_process_that_is_gone_is_an_error() -> None:
+    with pytest.raises(BpfheapError, match="process that examined programs is gone"):
+        broken(SystemExit, jobs=2)
+
+
+def test_an_exception_of_ours_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*args: object) -> None:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr("bpfheap.fuzz.against_kernel.verify", fails)
+    report = hunted(None, count=3)
+    (finding,) = report.findings
+    assert finding.outcome is Outcome.CRASH
+    assert finding.result.ours == "IndexError: list index out of range"
+    assert len(linked(finding.program).insns) == 1
