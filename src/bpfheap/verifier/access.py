@@ -22,6 +22,7 @@ from bpfheap.verifier.state import (
     MAP,
     MAP_KEY,
     MAP_VALUE,
+    MEM,
     OBJECT,
     SCALAR,
     STACK,
@@ -306,6 +307,22 @@ class MapKeyMemory(Memory):
         _inside(reg.what.spec.key_size, "map key", "key_size", n, reg, 0, size)
 
 
+class RegionMemory(Memory):
+    """`reg.what` is the Region (PTR_TO_MEM)."""
+
+    for_calls = True
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        _inside(reg.what.size, "memory", "mem_size", n, reg, off, size)
+        return number(load_bounds(size * 8, sx))
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        _inside(reg.what.size, "memory", "mem_size", n, reg, off, size)
+
+    def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        _inside(reg.what.size, "memory", "mem_size", n, reg, 0, size)
+
+
 class ObjectMemory(Memory):
     """`reg.what` is the Object. Its pointers are numbers to the program, its kptrs untouchable."""
 
@@ -319,6 +336,9 @@ class ObjectMemory(Memory):
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
         self._check(n, reg, off, size, "written")
+
+    def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        self._check(n, reg, 0, size, "written" if write else "read")
 
     @staticmethod
     def _check(n: int, reg: Reg, off: int, size: int, done: str) -> int:
@@ -344,6 +364,7 @@ MEMORY: dict[int, Memory] = {
     MAP_VALUE: MapValueMemory(),
     OBJECT: ObjectMemory(),
     MAP_KEY: MapKeyMemory(),
+    MEM: RegionMemory(),
     FUNC: Nowhere("a function can only be called"),
 }
 

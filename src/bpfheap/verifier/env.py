@@ -8,8 +8,10 @@ from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, pro
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.layouts import Layouts
+from bpfheap.verifier.liveness import live_at
 from bpfheap.verifier.program import Program
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.signature import Parameter, parameters
 from bpfheap.verifier.state import MapRef, Object, State
 from bpfheap.verifier.verdict import Options
 
@@ -37,6 +39,10 @@ class Env:
         self.flows: dict[tuple[FlowKind, str | Field | None, Field | None], Flow] = {}
         self.pending: list[tuple[State, int, int]] = []
         self.depth: list[int] = []
+        self._live: list[int] | None = None
+        #: The global functions that were called, in that order.
+        self.called: dict[int, None] = {}
+        self._parameters: dict[int, tuple[Parameter, ...]] = {}
         self._maps: dict[str, MapRef] = {}
         self._ids = 0
 
@@ -53,6 +59,21 @@ class Env:
         self.type = found
         self.program = Program(self.spec)
         self.depth = [0] * len(self.program.subprogs)
+
+    def parameters(self, number: int) -> tuple[Parameter, ...]:
+        """What a global function declares. Raises Reject for what none can have."""
+        found = self._parameters.get(number)
+        if found is None:
+            sub = self.program.subprogs[number]
+            found = parameters(self.spec, sub, self.type.ctx_struct)
+            self._parameters[number] = found
+        return found
+
+    def live(self) -> list[int]:
+        """See liveness.live_at."""
+        if self._live is None:
+            self._live = live_at(self.program, self.spec)
+        return self._live
 
     def new_id(self) -> int:
         self._ids += 1

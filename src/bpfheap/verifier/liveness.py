@@ -11,7 +11,7 @@ from __future__ import annotations
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg
 from bpfheap.spec import ProgramSpec, SubprogSpec
-from bpfheap.verifier.program import Program, Step, call_row
+from bpfheap.verifier.program import CALL, Program, Step, call_row
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -99,7 +99,8 @@ class _Function:
             case Kind.CALL_HELPER | Kind.CALL_KFUNC:
                 live = self._call(step, live)
             case Kind.CALL_LOCAL:
-                callee = self.found[step.target]
+                # A global function's declared arguments are looked at, whatever it does.
+                callee = _ARGS if step.tag == CALL else self.found[step.target]
                 live = live & ~_CLOBBERED | callee & _ARGS
             case Kind.CALL_REG | Kind.LEGACY:
                 live = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK

@@ -129,6 +129,8 @@ class Program:
                 step.join = step.join or step.kind is Kind.JCOND
             elif step.kind is Kind.CALL_LOCAL:
                 self.at(step.next).join = True
+                if self.is_global(self.starts[step.target]):
+                    step.tag = CALL
 
     def __iter__(self) -> Iterator[Step]:
         return (step for step in self.steps if step is not None)
@@ -141,6 +143,11 @@ class Program:
     def within(self, sub: SubprogSpec) -> Iterator[Step]:
         """The instructions of one subprogram."""
         return (step for step in self.steps[sub.start : sub.end] if step is not None)
+
+    def is_global(self, number: int) -> bool:
+        """Is the subprogram walked apart from its callers?"""
+        sub = self.subprogs[number]
+        return number > 0 and sub.is_global and sub.func_id > 0
 
     def successors(self, step: Step) -> tuple[int, ...]:
         """The slots that may run next in the same function."""

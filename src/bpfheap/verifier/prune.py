@@ -14,7 +14,7 @@ from mypy_extensions import i64
 
 from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
-from bpfheap.verifier.liveness import FIRST_SLOT, live_at
+from bpfheap.verifier.liveness import FIRST_SLOT
 from bpfheap.verifier.precision import inherit
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import is_unknown, same, subset
@@ -59,7 +59,7 @@ class History:
     def __init__(self, env: Env) -> None:
         self._program = env.program
         #: For each slot, the registers and stack slots that the rest of its function reads.
-        live = live_at(env.program, env.spec)
+        live = env.live()
         self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
         self._points: dict[int, list[Stored]] = {}

@@ -33,9 +33,10 @@ MAP_VALUE: Final = 5
 OBJECT: Final = 6
 FUNC: Final = 7
 MAP_KEY: Final = 8
+MEM: Final = 9
 
 #: By kind: the verifier log's word.
-KIND_NAMES = ("?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key")
+KIND_NAMES = ("?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem")
 
 
 class Reg:
@@ -52,6 +53,7 @@ class Reg:
     | STACK           | number of the frame                               |
     | CTX             | None                                              |
     | MAP, MAP_VALUE, MAP_KEY | MapRef                                    |
+    | MEM             | Region                                            |
     | OBJECT          | Object                                            |
     | FUNC            | slot at which the subprogram starts               |
     """
@@ -100,6 +102,12 @@ class MapRef:
 
     def __str__(self) -> str:
         return self.name if self.holder is Holder.MAP else f"an inner map of {self.name}"
+
+
+class Region(NamedTuple):
+    """Memory of `size` bytes, somewhere."""
+
+    size: int
 
 
 class Object(NamedTuple):

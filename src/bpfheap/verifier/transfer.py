@@ -19,6 +19,7 @@ from bpfheap.verifier.branch import jump
 from bpfheap.verifier.callback import leave_callback
 from bpfheap.verifier.calls import call_outside
 from bpfheap.verifier.env import Env
+from bpfheap.verifier.globals import call_global
 from bpfheap.verifier.ownership import check_none_held
 from bpfheap.verifier.pointer import pointer_alu
 from bpfheap.verifier.precision import mark_register
@@ -259,7 +260,11 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
 
 
 def _call_local(env: Env, st: State, step: Step) -> i64:
-    st.push(env.program.starts[step.target], step.slot)
+    number_ = env.program.starts[step.target]
+    if env.program.is_global(number_):
+        call_global(env, st, number_)
+        return step.next
+    st.push(number_, step.slot)
     return step.target
 
 

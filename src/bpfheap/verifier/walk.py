@@ -1,7 +1,7 @@
 """The walk: every path of a program, one after the other, as do_check of the kernel does it.
 
-Subprograms, static and global ones alike, are walked where they are called, with what the caller
-knows. (The kernel verifies a global one once, for any arguments of its types.)
+Static subprograms are walked where they are called, with what the caller knows; a global one that
+is called is walked once, for any arguments of its types.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from bpfheap.errors import BpfheapError, InsnError, VerifierError
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
+from bpfheap.verifier.globals import arguments
 from bpfheap.verifier.log import Log
 from bpfheap.verifier.program import Step, stack_chains
 from bpfheap.verifier.prune import History
@@ -66,7 +67,7 @@ class _Walk:
         self._limit = options.complexity_limit
         self._env = Env(obj, spec, options)
         self._log = Log(spec) if logged else None
-        self._history: History | None = None
+        self._states = 0
         self._insns = 0
         self._jumps = 0
         self._step: Step | None = None
@@ -75,8 +76,13 @@ class _Walk:
         error: VerifierError | None = None
         try:
             self._env.prepare()
-            self._history = self._env.history = History(self._env)
-            self._all_paths()
+            regs = [NOTHING] * 6
+            regs[1] = Reg(CTX, ZERO_OFFSET)
+            self._function(0, regs)
+            done: set[int] = set()
+            while waiting := [n for n in self._env.called if n not in done]:
+                done.add(waiting[0])
+                self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
             self._step = None
             stack_chains(self._env.program, self._env.depth)
         except Reject as reject:
@@ -89,7 +95,7 @@ class _Walk:
         return self._finish(error)
 
     def _finish(self, error: VerifierError | None) -> Verdict:
-        states = 0 if self._history is None else self._history.count
+        states = self._states
         flows = () if error is not None else tuple(self._env.flows.values())
         verdict = Verdict(self._spec.name, self._insns, states, flows, error)
         if self._log is None:
@@ -121,15 +127,22 @@ class _Walk:
             hint=why.hint,
         )
 
-    def _all_paths(self) -> None:
-        env, history = self._env, self._history
-        assert history is not None
-        regs = [NOTHING] * 11
-        regs[1] = Reg(CTX, ZERO_OFFSET)
+    def _function(self, number: int, given: list[Reg]) -> None:
+        """All paths of the program or of a global function; `given` are r0 to r5."""
+        env = self._env
+        regs = [*given, *[NOTHING] * 5]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
-        st = State([Frame(0, 0, -1, regs, {})], (), None, Trail())
+        st = State([Frame(0, number, -1, regs, {})], (), None, Trail())
+        history = env.history = History(env)
         history.start(st)
-        slot, jump = 0, -1
+        slot, jump = env.program.subprogs[number].start, -1
+        try:
+            self._all_paths(st, slot, jump, history)
+        finally:
+            self._states += history.count
+
+    def _all_paths(self, st: State, slot: int, jump: int, history: History) -> None:
+        env = self._env
         while True:
             if self._log is not None:
                 self._log.path(slot, jump, st)
