@@ -176,3 +176,20 @@ class Violation(BpfheapError):
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "kind": self.kind, "life": list(self.life)}
+
+
+class KernelError(BpfheapError):
+    """The live kernel refused what is not a program: a map, the BTF, a test run. `errno_name` is
+    e.g. "EPERM", `log` the kernel's own words, if there are any."""
+
+    def __init__(self, message: str, *, errno_name: str, log: str = "", **where: Any) -> None:
+        super().__init__(message, **where)
+        self.errno_name = errno_name
+        self.log = log
+
+
+class KernelUnsupported(KernelError):
+    """The program uses what the live kernel does not have, such as an allocator map."""
+
+    def __init__(self, message: str, **where: Any) -> None:
+        super().__init__(message, errno_name="ENOTSUPP", **where)

@@ -1,0 +1,10 @@
+"""The live kernel, through bpf(2): what it says of a program, and what the program does there.
+
+Programs are loaded and run by BPF_PROG_TEST_RUN; nothing is ever attached.
+"""
+
+from bpfheap.machine.kernel.bpf import available
+from bpfheap.machine.kernel.load import Kernel
+from bpfheap.machine.kernel.log import KernelVerdict
+
+__all__ = ["Kernel", "KernelVerdict", "available"]

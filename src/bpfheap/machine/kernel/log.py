@@ -1,0 +1,40 @@
+"""What the kernel's verifier says, and the part of it that tells why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+_PROCESSED = re.compile(r"^processed (\d+) insns", re.MULTILINE)
+#: Lines that report the walk and not its end: instructions and states, source lines, backtracking,
+#: numbers, and which function comes next.
+_WALK = re.compile(
+    r"\d+: |from \d+|;|mark_precise|processed |verification time|stack depth|max_states|"
+    r"frame\d+: |caller:|callee:|returning from|to caller at|propagating|Validating |Func#|"
+    r"func#\d+ @|last_idx|regs=|parent|arg#\d+ reference type|$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelVerdict:
+    """What BPF_PROG_LOAD said. `errno` is 0 if it accepted. `ns` is the wall time of the call
+    alone, of a load without a log. `log`, `insns_processed` and `message`, its last telling line,
+    come from a second load where they were asked for; else they are "", None and ""."""
+
+    accepted: bool
+    errno: int
+    log: str = field(default="", repr=False)
+    insns_processed: int | None = None
+    ns: int = 0
+    message: str = ""
+
+
+def insns_processed(log: str) -> int | None:
+    """The N of the last "processed N insns", None if the log has none."""
+    found = _PROCESSED.findall(log)
+    return int(found[-1]) if found else None
+
+
+def telling_line(log: str) -> str:
+    """The last line that says what is wrong; "" if none does."""
+    return next((line for line in reversed(log.splitlines()) if not _WALK.match(line)), "")

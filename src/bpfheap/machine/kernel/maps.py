@@ -1,0 +1,114 @@
+"""MapSpec -> a map of the live kernel (libbpf: bpf_object__create_map)."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+
+from bpfheap.errors import KernelUnsupported
+from bpfheap.machine.kernel.bpf import (
+    F_RDONLY_PROG,
+    Attr,
+    Command,
+    Descriptor,
+    bytes_of,
+    call,
+    object_name,
+    refused,
+)
+from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
+from bpfheap.spec import MapSpec
+
+PROG_ARRAY, RINGBUF = 3, 27
+#: Types that are created without BTF: prog_array, perf_event_array, stack_trace, cgroup_array, maps
+#: of maps, devmap, sockmap, cpumap, xskmap, sockhash, queue, stack, devmap_hash.
+_NO_BTF = frozenset({3, 4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25})
+
+_REWRITE = "Kernel(rewrite=True) makes programs use the kernel's own allocator"
+
+
+def create_map(
+    spec: MapSpec, *, btf: Descriptor | None, inner: Descriptor | None = None
+) -> Descriptor:
+    """`btf` is what `spec.key` and `spec.value` are ids of, `inner` a map like the template.
+
+    Data sections get their contents, and read-only ones are frozen, so that the verifier knows
+    them. Where the kernel does not take a map with its types it gets one without, as libbpf
+    does it. Raises KernelUnsupported for an allocator, KernelError if there is no such map.
+    """
+    if spec.type == ALLOCATOR_NUMBER:
+        raise KernelUnsupported(
+            f"map {spec.name} is an allocator, which the kernel does not have",
+            file=spec.file or None,
+            hint=_REWRITE,
+        )
+    named = spec.names_kptr_allocator or spec.elem_allocator
+    if named is not None:
+        raise KernelUnsupported(
+            f"map {spec.name} names allocator {named}, and the kernel does not have allocators",
+            file=spec.file or None,
+            hint=_REWRITE,
+        )
+    typed = btf is not None and (spec.key or spec.value) and spec.type not in _NO_BTF
+    number = _create(spec, btf if typed else None, inner)
+    if number < 0 and typed:
+        number = _create(spec, None, inner)
+    if number < 0:
+        row = BY_NUMBER.get(spec.type)
+        kind = f"{row.name} " if row is not None else f"type {spec.type} "
+        raise refused(
+            f"the kernel does not create the {kind}map {spec.name} (key {spec.key_size}, value "
+            f"{spec.value_size} bytes, {spec.max_entries} entries)",
+            -number,
+        )
+    made = Descriptor(number)
+    if spec.data is not None:
+        if any(spec.data):
+            update(made, bytes(spec.key_size), spec.data)
+        if spec.readonly:
+            result = call(Attr(Command.MAP_FREEZE, map_fd=made.number))
+            if result < 0:
+                raise refused(f"map {spec.name} cannot be frozen", -result)
+    return made
+
+
+def _create(spec: MapSpec, btf: Descriptor | None, inner: Descriptor | None) -> int:
+    return call(
+        Attr(
+            Command.MAP_CREATE,
+            map_type=spec.type,
+            key_size=spec.key_size,
+            value_size=spec.value_size,
+            max_entries=_pages(spec.max_entries) if spec.type == RINGBUF else spec.max_entries,
+            map_flags=spec.flags | (F_RDONLY_PROG if spec.readonly else 0),
+            inner_map_fd=inner.number if inner is not None else 0,
+            numa_node=spec.numa_node,
+            map_name=object_name(spec.name),
+            btf_fd=btf.number if btf is not None else 0,
+            btf_key_type_id=spec.key if btf is not None else 0,
+            btf_value_type_id=spec.value if btf is not None else 0,
+            map_extra=spec.map_extra,
+        )
+    )
+
+
+def _pages(size: int) -> int:
+    """A ring's size has to be a power of two of pages (libbpf: adjust_ringbuf_sz)."""
+    pages = -(-size // mmap.PAGESIZE)
+    rounded = mmap.PAGESIZE << max(pages - 1, 0).bit_length()
+    return rounded if size and rounded < 1 << 32 else size
+
+
+def update(target: Descriptor, key: bytes, value: bytes) -> None:
+    """Put one element into a map. Raises KernelError."""
+    key_at, value_at = bytes_of(key), bytes_of(value)
+    result = call(
+        Attr(
+            Command.MAP_UPDATE_ELEM,
+            map_fd=target.number,
+            key=ctypes.addressof(key_at),
+            value=ctypes.addressof(value_at),
+        )
+    )
+    if result < 0:
+        raise refused("the kernel does not take a map's initial value", -result)

@@ -1,0 +1,135 @@
+"""What the live kernel holds of one object file: its BTF, maps and programs, each loaded once."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+
+from bpfheap.btf import Btf
+from bpfheap.errors import KernelError, UsageError
+from bpfheap.machine.kernel.bpf import Attr, Command, Descriptor, bytes_of, call, errno_name
+from bpfheap.machine.kernel.log import telling_line
+from bpfheap.machine.kernel.maps import PROG_ARRAY, create_map, update
+from bpfheap.machine.kernel.program import Section
+from bpfheap.machine.kernel.types import kernel_btf
+from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
+
+_LOG_SIZE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBtf:
+    """`of` is kept so that its identity is not given to another."""
+
+    of: Btf
+    descriptor: Descriptor
+    strings: dict[str, int]
+
+
+class LoadedObject:
+    """Loads lazily: a program that uses no map needs none. Close it."""
+
+    def __init__(self, obj: ObjectSpec) -> None:
+        self.obj = obj
+        self._btfs: dict[int, LoadedBtf] = {}
+        self._maps: dict[tuple[str, Section | None], Descriptor] = {}
+        self._programs: dict[int, tuple[ProgramSpec, Descriptor]] = {}
+
+    def close(self) -> None:
+        """Everything, as often as one likes."""
+        for _, program in self._programs.values():
+            program.close()
+        for made in self._maps.values():
+            made.close()
+        for loaded in self._btfs.values():
+            loaded.descriptor.close()
+        self._programs.clear()
+        self._maps.clear()
+        self._btfs.clear()
+
+    def btf(self, btf: Btf) -> LoadedBtf | None:
+        """None for BTF without types, which the kernel does not take. Raises KernelError if it
+        does not take these."""
+        if len(btf) == 1:
+            return None
+        found = self._btfs.get(id(btf))
+        if found is None:
+            found = self._btfs[id(btf)] = self._load_btf(btf)
+        return found
+
+    def _load_btf(self, btf: Btf) -> LoadedBtf:
+        programs = self.obj.programs.values()
+        form = kernel_btf(
+            btf,
+            {s.func_id for p in programs for s in p.subprogs if s.func_id and not s.is_global},
+            (t for p in programs for line in p.lines.values() for t in (line.file, line.text)),
+        )
+        data = bytes_of(form.data)
+        result = call(Attr(Command.BTF_LOAD, btf=ctypes.addressof(data), btf_size=len(form.data)))
+        if result >= 0:
+            return LoadedBtf(btf, Descriptor(result), form.strings)
+        buffer = ctypes.create_string_buffer(_LOG_SIZE)
+        again = call(
+            Attr(
+                Command.BTF_LOAD,
+                btf=ctypes.addressof(data),
+                btf_size=len(form.data),
+                btf_log_buf=ctypes.addressof(buffer),
+                btf_log_size=_LOG_SIZE,
+                btf_log_level=1,
+            )
+        )
+        Descriptor(again).close()
+        log = buffer.value.decode(errors="replace")
+        said = telling_line(log) or errno_name(-result)
+        raise KernelError(
+            f"the kernel does not take the BTF: {said}",
+            errno_name=errno_name(-result),
+            log=log,
+            file=self.obj.file,
+        )
+
+    def map(self, name: str, user: Section) -> Descriptor:
+        """The map for programs of a section. An array of programs belongs to the first program that
+        uses it, and programs of other types cannot (bpf_prog_map_compatible), so that each
+        section has its own.
+
+        Raises UsageError if the object has no such map, else what `create_map` raises.
+        """
+        spec = self.obj.maps.get(name)
+        key = (name, user if spec is not None and spec.type == PROG_ARRAY else None)
+        found = self._maps.get(key)
+        if found is None:
+            if spec is None:
+                raise UsageError(
+                    f"there is no map {name}",
+                    file=self.obj.file,
+                    hint='define it in SEC(".maps")',
+                )
+            found = self._create(spec)
+            # Known before its inner maps are: they cannot be maps of maps, but a broken spec could.
+            self._maps[key] = found
+            for slot, inner in enumerate(spec.inner_names if spec.inner is not None else ()):
+                if inner is not None:
+                    update(found, _word(slot), _word(self.map(inner, user).number))
+        return found
+
+    def _create(self, spec: MapSpec) -> Descriptor:
+        loaded = self.btf(spec.btf) if spec.key or spec.value else None
+        btf = loaded.descriptor if loaded is not None else None
+        if spec.inner is None:
+            return create_map(spec, btf=btf)
+        with self._create(spec.inner) as template:
+            return create_map(spec, btf=btf, inner=template)
+
+    def program(self, program: ProgramSpec) -> Descriptor | None:
+        """One that was kept."""
+        found = self._programs.get(id(program))
+        return found[1] if found is not None else None
+
+    def keep(self, program: ProgramSpec, loaded: Descriptor) -> None:
+        self._programs[id(program)] = (program, loaded)
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(4, "little")

@@ -1,0 +1,146 @@
+"""ProgramSpec -> what BPF_PROG_LOAD is given."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bpfheap.errors import KernelUnsupported, UsageError
+from bpfheap.isa import Insn, encode
+from bpfheap.machine.kernel.bpf import F_SLEEPABLE, Descriptor, Pseudo
+from bpfheap.machine.kernel.types import function_id, variable_id
+from bpfheap.platform.programs import PROGRAM_TYPES, may_sleep, program_type
+from bpfheap.spec import ProgramSpec, Ref, RefKind
+
+_CALL, _LDDW = 0x85, 0x18
+FUNC_INFO = struct.Struct("<II")
+LINE_INFO = struct.Struct("<IIII")
+#: What fits into the bits that a line and a column have.
+_MAX_LINE, _MAX_COLUMN = (1 << 22) - 1, (1 << 10) - 1
+
+#: Section -> enum bpf_attach_type, where libbpf's table (section_defs) has one; exact names and
+#: those that are followed by "/..." or ".s". 0 for all others.
+_ATTACH_TYPES = {
+    "tc/ingress": 46,  # BPF_TCX_INGRESS
+    "tc/egress": 47,
+    "tcx/ingress": 46,
+    "tcx/egress": 47,
+    "cgroup_skb/ingress": 0,  # BPF_CGROUP_INET_INGRESS
+    "cgroup_skb/egress": 1,
+    "xdp/devmap": 35,
+    "xdp/cpumap": 36,
+    "xdp": 37,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What a section's name says of the programs in it."""
+
+    type: int
+    attach_type: int
+    flags: int
+
+
+def section_of(program: ProgramSpec) -> Section:
+    """Raises UsageError for a name that selects no program type."""
+    row = program_type(program.section)
+    if row is None:
+        known = ", ".join(t.sections[0] for t in PROGRAM_TYPES)
+        raise UsageError(
+            f'section "{program.section}" selects no program type',
+            file=program.file or None,
+            hint=f"known are {known}",
+        )
+    name = program.section.removeprefix("?")
+    attach = next(
+        (n for s, n in _ATTACH_TYPES.items() if name == s or name.startswith((f"{s}/", f"{s}."))), 0
+    )
+    return Section(row.number, attach, F_SLEEPABLE if may_sleep(program.section) else 0)
+
+
+def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
+    """The instructions with descriptors and ids of the live kernel in them.
+
+    `map_of` gives the map of a name. Raises what it raises, and KernelUnsupported for a function
+    or variable that the kernel does not have.
+    """
+    insns = list(program.insns)
+    for slot, ref in program.refs.items():
+        insn = insns[slot]
+        match ref.kind:
+            case RefKind.MAP:
+                _wide(insns, slot, Pseudo.MAP_FD, map_of(ref.name).number)
+            case RefKind.MAP_VALUE:
+                _wide(insns, slot, Pseudo.MAP_VALUE, map_of(ref.name).number, ref.offset)
+            case RefKind.FUNC:
+                _wide(insns, slot, Pseudo.FUNC, ref.target - slot - 1)
+            case RefKind.KFUNC:
+                number = _known(program, slot, ref, "function", function_id(ref.name))
+                insns[slot] = insn._replace(src=Pseudo.KFUNC_CALL, imm=number, off=0)
+            case RefKind.KSYM:
+                number = _known(program, slot, ref, "variable", variable_id(ref.name))
+                _wide(insns, slot, Pseudo.BTF_ID, number)
+    return encode(insns)
+
+
+def _wide(insns: list[Insn], slot: int, source: Pseudo, first: int, second: int = 0) -> None:
+    """Both immediates of lddw, and what they mean."""
+    insns[slot] = insns[slot]._replace(src=source, imm=first)
+    if slot + 1 < len(insns):
+        insns[slot + 1] = insns[slot + 1]._replace(imm=second)
+
+
+def _known(program: ProgramSpec, slot: int, ref: Ref, what: str, number: int | None) -> int:
+    if number is not None:
+        return number
+    line = program.line_of(slot)
+    raise KernelUnsupported(
+        f"the kernel has no {what} {ref.name}",
+        file=line.file if line is not None else program.file or None,
+        line=line.line if line is not None else None,
+    )
+
+
+def _starts(program: ProgramSpec) -> list[int]:
+    """Where the kernel sees functions start (add_subprog_and_kfunc): at 0, at whatever is called,
+    and where the address of a function leads."""
+    found = {0}
+    for slot, insn in enumerate(program.insns):
+        if insn.opcode == _CALL and insn.src == Pseudo.CALL:
+            found.add(slot + 1 + insn.imm)
+    found.update(ref.target for ref in program.refs.values() if ref.kind is RefKind.FUNC)
+    return sorted(found)
+
+
+def func_info(program: ProgramSpec) -> bytes:
+    """struct bpf_func_info of each function; none at all if one has no type, as it is all or
+    none."""
+    known = {sub.start: sub.func_id for sub in program.subprogs}
+    starts = _starts(program)
+    if not all(known.get(start) for start in starts):
+        return b""
+    return b"".join(FUNC_INFO.pack(start, known[start]) for start in starts)
+
+
+def line_info(program: ProgramSpec, strings: dict[str, int]) -> bytes:
+    """struct bpf_line_info of each line whose text is in `strings`; none if a function's first
+    instruction has no line, which the kernel would not take."""
+    second = {slot + 1 for slot, insn in enumerate(program.insns) if insn.opcode == _LDDW}
+    lines = {
+        slot: line
+        for slot, line in sorted(program.lines.items())
+        if slot not in second and line.file in strings and line.text in strings
+    }
+    if not all(start in lines for start in _starts(program)):
+        return b""
+    return b"".join(
+        LINE_INFO.pack(
+            slot,
+            strings[line.file],
+            strings[line.text],
+            min(line.line, _MAX_LINE) << 10 | min(line.column, _MAX_COLUMN),
+        )
+        for slot, line in lines.items()
+    )

@@ -1,0 +1,125 @@
+"""BTF in the form that the kernel takes. What compilers leave to the loader is done here, as
+libbpf does it (bpf_object__collect_externs, btf_fixup_datasec)."""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bpfheap.btf import (
+    Btf,
+    BtfType,
+    Const,
+    Datasec,
+    Func,
+    FuncProto,
+    Int,
+    SecVar,
+    Var,
+)
+from bpfheap.btf.raw import encode_types
+from bpfheap.btf.skim import ids_by_name
+from bpfheap.errors import KernelUnsupported
+
+VMLINUX = Path("/sys/kernel/btf/vmlinux")
+
+_STATIC, _GLOBAL, _EXTERN = 0, 1, 2
+_KSYMS = ".ksyms"
+_INT = Int("int", 4, 1, 0, 32)
+_INT_SIZE = 4
+#: Where the header has the length of the strings, which are the last part of the data.
+_STRINGS_LENGTH = struct.Struct("<I")
+_STRINGS_LENGTH_AT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBtf:
+    """The bytes to load. Types have the ids that they had; `strings` is where each of the extra
+    strings is."""
+
+    data: bytes
+    strings: dict[str, int]
+
+
+def kernel_btf(btf: Btf, static: Collection[int] = (), strings: Iterable[str] = ()) -> KernelBtf:
+    """`static` are the FUNCs that are to be verified with what their callers know, whatever their
+    linkage says: hidden ones. `strings` go in for line information."""
+    types = list(btf.types)
+    integer = len(types)
+    dummy = integer + 1
+    for type_id, kind in enumerate(btf.types):
+        match kind:
+            # Bits may be left out where all are meant; the kernel would see a number of 0 bits.
+            case Int(bits=0, size=size):
+                types[type_id] = replace(kind, bits=8 * size - kind.offset)
+            case Func():
+                linkage = _STATIC if type_id in static else min(kind.linkage, _GLOBAL)
+                types[type_id] = replace(kind, linkage=linkage)
+                types[kind.type] = _with_names(types[kind.type])
+            case Var(linkage=linkage) if linkage == _EXTERN:
+                types[type_id] = Var(kind.name, integer, _GLOBAL)
+            case Datasec():
+                types[type_id] = _section(kind, btf, dummy)
+    types += [_INT, Var("bpfheap_function", integer, _GLOBAL)]
+    data = bytearray(encode_types(tuple(types)))
+    (length,) = _STRINGS_LENGTH.unpack_from(data, _STRINGS_LENGTH_AT)
+    start = len(data) - length
+    places = {"": 0}
+    for text in strings:
+        if text not in places:
+            places[text] = len(data) - start
+            data += text.encode(errors="replace") + b"\0"
+    _STRINGS_LENGTH.pack_into(data, _STRINGS_LENGTH_AT, len(data) - start)
+    return KernelBtf(bytes(data), places)
+
+
+def _with_names(proto: BtfType) -> BtfType:
+    """btf_func_check wants names for the parameters of functions, externs included."""
+    assert isinstance(proto, FuncProto)
+    named = tuple(
+        p._replace(name=f"arg{i}") if p.type and not p.name else p
+        for i, p in enumerate(proto.params)
+    )
+    return replace(proto, params=named)
+
+
+def _section(section: Datasec, btf: Btf, dummy: int) -> BtfType:
+    """In the order of places. What .ksyms declares is somewhere else, each thing counts as an int;
+    functions are not taken at all, so a variable stands for them."""
+    if section.name == _KSYMS:
+        entries = tuple(
+            SecVar(dummy if isinstance(btf[v.type], Func) else v.type, i * _INT_SIZE, _INT_SIZE)
+            for i, v in enumerate(section.vars)
+        )
+        section = Datasec(section.name, len(entries) * _INT_SIZE, entries)
+    if not section.size:
+        # The kernel takes no empty section, and something has to have the id.
+        return Const(0)
+    return replace(section, vars=tuple(sorted(section.vars, key=lambda v: v.offset)))
+
+
+@functools.cache
+def _kernel_ids(kind: type[BtfType]) -> dict[str, int]:
+    try:
+        data = VMLINUX.read_bytes()
+    except OSError as error:
+        raise KernelUnsupported(
+            f"cannot be read: {error.strerror}",
+            file=str(VMLINUX),
+            hint="the kernel has to be built with CONFIG_DEBUG_INFO_BTF",
+        ) from None
+    return ids_by_name(data, kind, str(VMLINUX))
+
+
+def function_id(name: str) -> int | None:
+    """The id of a kernel function in the kernel's own BTF; a flavour, "name___x", does not count.
+    Raises KernelUnsupported if the kernel has no BTF."""
+    return _kernel_ids(Func).get(name.partition("___")[0])
+
+
+def variable_id(name: str) -> int | None:
+    """As `function_id`, of a variable."""
+    return _kernel_ids(Var).get(name.partition("___")[0])
