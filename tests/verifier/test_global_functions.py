@@ -49,8 +49,9 @@ SEC("tc") int uncalled(struct __sk_buff *ctx)
 }
 SEC("tc") int result(struct __sk_buff *ctx)
 {
+    struct pair p = {};
     __u8 *v = value();
-    return v ? v[write(0)] : 0;
+    return v ? v[write(&p)] : 0;
 }
 SEC("tc") int own_memory(struct __sk_buff *ctx)
 {
