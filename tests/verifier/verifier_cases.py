@@ -13,14 +13,27 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 
-from bpfheap.btf import Array, Btf, BtfType, Int, Member, Ptr, Struct, TypeTag, Void
+from bpfheap.btf import (
+    Array,
+    Btf,
+    BtfType,
+    Func,
+    FuncProto,
+    Int,
+    Member,
+    Param,
+    Ptr,
+    Struct,
+    TypeTag,
+    Void,
+)
 from bpfheap.isa import assemble
 from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.maps import BY_NAME, MapFlag
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
 
 FOLDER = Path(__file__).parent / "cases"
-_SCHEMA = json.loads((Path(__file__).parent / "case_schema.json").read_text())
+SCHEMA = json.loads((Path(__file__).parent / "case_schema.json").read_text())
 _NUMBERS = {call.name: call.number for call in HELPERS}
 _SCALARS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "int": 4}
 _TYPE = re.compile(r"(?P<base>\w+|struct \w+)(?P<tag> __\w+)?(?P<star> \*)?(?:\[(?P<n>\d+)\])?")
@@ -64,7 +77,8 @@ class Types:
                     target = self._add(TypeTag(match["tag"].removeprefix(" __"), target))
                 kind = Ptr(target)
             else:
-                kind = Int(text, _SCALARS[text])
+                size = _SCALARS[text]
+                kind = Int(text, size, int(text == "int"), 0, 8 * size)
             self._known[text] = self._add(kind)
         return self._known[text]
 
@@ -83,6 +97,14 @@ class Types:
         return struct.size * count, 8
 
     def build(self) -> Btf:
+        """With functions main and sub at the end, for the programs and all that they call: the
+        kernel looks up no types of a program whose functions have none."""
+        integer = self.id_of("int")
+        for name, linkage, params in (
+            ("main", 1, (Param("ctx", self._add(Ptr(0))),)),
+            ("sub", 0, ()),
+        ):
+            self._add(Func(name, self._add(FuncProto(integer, params)), linkage))
         return Btf(tuple(self._types), "cases")
 
 
@@ -100,17 +122,18 @@ class Case:
 @cache
 def cases() -> tuple[Case, ...]:
     """All cases of all files. Raises ValueError for one that breaks the schema."""
-    return tuple(c for path in sorted(FOLDER.glob("*.yaml")) for c in _of_file(path))
+    return tuple(c for path in sorted(FOLDER.glob("*.yaml")) for c in cases_of(path))
 
 
-def check_schema(document: Any, name: str) -> None:
-    for error in Draft202012Validator(_SCHEMA).iter_errors(document):
+def check_schema(document: Any, name: str, schema: Any = SCHEMA) -> None:
+    for error in Draft202012Validator(schema).iter_errors(document):
         raise ValueError(f"{name}: {error.json_path}: {error.message}")
 
 
-def _of_file(path: Path) -> Iterator[Case]:
+def cases_of(path: Path, schema: Any = SCHEMA, complexity_limit: int = 20_000) -> Iterator[Case]:
+    """The cases of one file, with the limit for those that name none."""
     document = yaml.safe_load(path.read_text())
-    check_schema(document, path.name)
+    check_schema(document, path.name, schema)
     types = Types(document.get("types", {}))
     maps = document.get("maps", {})
     for row in (*maps.values(), *(m["inner"] for m in maps.values() if "inner" in m)):
@@ -128,7 +151,8 @@ def _of_file(path: Path) -> Iterator[Case]:
             code = re.sub(r"\$(\w+)", lambda m: str(types.id_of(f"struct {m[1]}")), code)
             section = variant.get("section", case.get("section", "tc"))
             spec = program(code, btf, section)
-            yield Case(label, obj, spec, case.get("complexity_limit", 20_000), variant)
+            limit = case.get("complexity_limit", complexity_limit)
+            yield Case(label, obj, spec, limit, variant)
 
 
 def expand(code: str, values: dict[str, Any], snippets: dict[str, str]) -> str:
@@ -155,8 +179,12 @@ def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
     names = {slot: name for name, slot in done.labels.items() if name.startswith("sub")}
     starts = [0, *sorted(names)]
     ends = [*starts[1:], len(done.insns)]
+    main, sub = (btf.find(name, Func) or 0 for name in ("main", "sub"))
     subprogs = tuple(
-        SubprogSpec(names.get(s, "main"), s, e, 0, False) for s, e in zip(starts, ends, strict=True)
+        SubprogSpec(names[s], s, e, sub, False)
+        if s in names
+        else SubprogSpec("main", s, e, main, True)
+        for s, e in zip(starts, ends, strict=True)
     )
     return ProgramSpec("main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases")
 

@@ -1,0 +1,132 @@
+"""Reads the cases of the oracle: programs, each with the verdict of Linux.
+
+YAML files are as those of the verifier's own cases (../verifier/case_schema.json), without what is
+about our messages. C files have a case in each program, whose function is tagged
+`verdict:accept`, or `verdict:reject:` and a part of what the kernel's log then says.
+
+A case on which we differ from Linux on purpose says so: beside our verdict it has the kernel's, as
+`kernel: reject` or the tag `kernel:reject:part of the log`, and a `reason` (tag `reason:...`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from verifier_cases import SCHEMA, cases_of
+
+from bpfheap.compile import object_spec
+from bpfheap.errors import BpfheapError
+from bpfheap.spec import ObjectSpec, ProgramSpec
+
+FOLDER = Path(__file__).parent / "cases"
+#: What the kernel allows, for cases that name no limit of their own.
+_LIMIT = 1_000_000
+
+_VERDICT = {"enum": ["accept", "reject"]}
+_VARIANT: dict[str, Any] = {
+    "type": "object",
+    "required": ["verdict"],
+    "additionalProperties": False,
+    "properties": {
+        "with": SCHEMA["$defs"]["variant"]["properties"]["with"],
+        "section": {"type": "string"},
+        "verdict": _VERDICT,
+        "kernel": _VERDICT,
+        "reason": {"type": "string", "minLength": 1},
+    },
+    "dependentRequired": {"kernel": ["reason"], "reason": ["kernel"]},
+}
+ORACLE_SCHEMA = copy.deepcopy(SCHEMA)
+ORACLE_SCHEMA["$defs"]["variant"] = _VARIANT
+
+
+class Expected(NamedTuple):
+    """A verdict, and what is part of the log if it is a rejection."""
+
+    accept: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class OracleCase:
+    """`name` tells it from all others. `reason` is why the verdicts differ, "" if they do not."""
+
+    name: str
+    obj: ObjectSpec
+    program: ProgramSpec
+    limit: int
+    ours: Expected
+    kernel: Expected
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    """`error` is what is wrong with the whole file."""
+
+    name: str
+    cases: tuple[OracleCase, ...]
+    error: BpfheapError | None = None
+
+
+@cache
+def case_files() -> tuple[CaseFile, ...]:
+    """All files. Raises ValueError for cases that say their verdict in a way of their own."""
+    return tuple(
+        read(path) for path in sorted(FOLDER.iterdir()) if path.name.endswith((".yaml", ".bpf.c"))
+    )
+
+
+def read(path: Path) -> CaseFile:
+    """One file. Raises ValueError like `case_files`."""
+    try:
+        found = _of_yaml(path) if path.suffix == ".yaml" else _of_c(path)
+        return CaseFile(path.name, tuple(found))
+    except BpfheapError as error:
+        return CaseFile(path.name, (), error)
+
+
+def _of_yaml(path: Path) -> Iterator[OracleCase]:
+    for case in cases_of(path, ORACLE_SCHEMA, _LIMIT):
+        ours = Expected(case.expected["verdict"] == "accept")
+        theirs = Expected(case.expected.get("kernel", case.expected["verdict"]) == "accept")
+        reason = case.expected.get("reason", "")
+        limit = case.complexity_limit
+        yield OracleCase(case.name, case.obj, case.program, limit, ours, theirs, reason)
+
+
+def _of_c(path: Path) -> Iterator[OracleCase]:
+    obj = object_spec(path)
+    for program in obj.programs.values():
+        name = f"{path.name.removesuffix('.bpf.c')}: {program.name}"
+        tags = obj.btf.decl_tags(program.subprogs[0].func_id)
+        yield OracleCase(name, obj, program, _LIMIT, *expected_of(tags, name))
+
+
+def expected_of(tags: tuple[str, ...], name: str) -> tuple[Expected, Expected, str]:
+    """Ours, the kernel's, and the reason if they differ. Raises ValueError."""
+    said: dict[str, str] = {}
+    for tag in tags:
+        key, _, rest = tag.partition(":")
+        if key in ("verdict", "kernel", "reason"):
+            if key in said:
+                raise ValueError(f"{name}: two tags {key}")
+            said[key] = rest
+    if "verdict" not in said:
+        raise ValueError(f"{name}: no tag says the verdict")
+    if ("kernel" in said) != ("reason" in said):
+        raise ValueError(f"{name}: a verdict of the kernel wants a reason, and the other way round")
+    ours = _expected(said["verdict"], name)
+    return ours, _expected(said.get("kernel", said["verdict"]), name), said.get("reason", "")
+
+
+def _expected(text: str, name: str) -> Expected:
+    verdict, _, message = text.partition(":")
+    if verdict not in ("accept", "reject") or (message and verdict == "accept"):
+        raise ValueError(f"{name}: {text!r} is no verdict")
+    return Expected(verdict == "accept", message)

@@ -1,0 +1,32 @@
+"""Writes pending.txt: the oracle's cases on which the verifier does not agree yet. Run it from
+anywhere, with the project's Python."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "verifier")]
+
+from oracle_cases import OracleCase, case_files  # noqa: E402
+
+from bpfheap.verifier import Options, verify  # noqa: E402
+
+
+def agrees(case: OracleCase) -> bool:
+    options = Options(complexity_limit=case.limit)
+    return verify(case.obj, case.program, options).accepted == case.ours.accept
+
+
+def main() -> None:
+    pending = []
+    for file in case_files():
+        pending += [file.name] if file.error is not None else []
+        pending += [case.name for case in file.cases if not agrees(case)]
+    (HERE / "pending.txt").write_text("".join(f"{name}\n" for name in sorted(pending)))
+    print(f"{len(pending)} pending")
+
+
+if __name__ == "__main__":
+    main()
