@@ -60,6 +60,9 @@ class Pseudo(IntEnum):
     KFUNC_CALL = 2
 
 
+#: What to do about allocators.
+REWRITE = "Kernel(rewrite=True) makes programs use the kernel's own allocator"
+
 F_SLEEPABLE = 1 << 4
 F_RDONLY_PROG = 1 << 7
 

@@ -8,6 +8,7 @@ import mmap
 from bpfheap.errors import KernelUnsupported
 from bpfheap.machine.kernel.bpf import (
     F_RDONLY_PROG,
+    REWRITE,
     Attr,
     Command,
     Descriptor,
@@ -24,8 +25,6 @@ PROG_ARRAY, RINGBUF = 3, 27
 #: of maps, devmap, sockmap, cpumap, xskmap, sockhash, queue, stack, devmap_hash.
 _NO_BTF = frozenset({3, 4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25})
 
-_REWRITE = "Kernel(rewrite=True) makes programs use the kernel's own allocator"
-
 
 def create_map(
     spec: MapSpec, *, btf: Descriptor | None, inner: Descriptor | None = None
@@ -40,14 +39,14 @@ def create_map(
         raise KernelUnsupported(
             f"map {spec.name} is an allocator, which the kernel does not have",
             file=spec.file or None,
-            hint=_REWRITE,
+            hint=REWRITE,
         )
     named = spec.names_kptr_allocator or spec.elem_allocator
     if named is not None:
         raise KernelUnsupported(
             f"map {spec.name} names allocator {named}, and the kernel does not have allocators",
             file=spec.file or None,
-            hint=_REWRITE,
+            hint=REWRITE,
         )
     typed = btf is not None and (spec.key or spec.value) and spec.type not in _NO_BTF
     number = _create(spec, btf if typed else None, inner)

@@ -80,14 +80,7 @@ class LoadedObject:
             )
         )
         Descriptor(again).close()
-        log = buffer.value.decode(errors="replace")
-        said = telling_line(log) or errno_name(-result)
-        raise KernelError(
-            f"the kernel does not take the BTF: {said}",
-            errno_name=errno_name(-result),
-            log=log,
-            file=self.obj.file,
-        )
+        raise _btf_refused(self.obj, -result, buffer.value.decode(errors="replace"), form.last)
 
     def map(self, name: str, user: Section) -> Descriptor:
         """The map for programs of a section. An array of programs belongs to the first program that
@@ -133,3 +126,22 @@ class LoadedObject:
 
 def _word(number: int) -> bytes:
     return number.to_bytes(4, "little")
+
+
+def _btf_refused(obj: ObjectSpec, number: int, log: str, last: int) -> KernelError:
+    """The log lists the types up to the one that is wrong, and says nothing if it is none."""
+    said = telling_line(log)
+    hint = None
+    if not said or said.startswith(f"[{last}] "):
+        said = errno_name(number)
+        hint = (
+            "no single type is wrong; a kptr to a struct whose name the kernel's own types have is "
+            "one to that type, so give the struct another name"
+        )
+    return KernelError(
+        f"the kernel does not take the BTF: {said}",
+        errno_name=errno_name(number),
+        log=log,
+        file=obj.file,
+        hint=hint,
+    )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from bpfheap.errors import KernelUnsupported, UsageError
 from bpfheap.isa import Insn, encode
-from bpfheap.machine.kernel.bpf import F_SLEEPABLE, Descriptor, Pseudo
-from bpfheap.machine.kernel.types import function_id, variable_id
+from bpfheap.machine.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
+from bpfheap.machine.kernel.types import OURS, function_id, variable_id
 from bpfheap.platform.programs import PROGRAM_TYPES, may_sleep, program_type
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
@@ -97,9 +97,10 @@ def _known(program: ProgramSpec, slot: int, ref: Ref, what: str, number: int | N
         return number
     line = program.line_of(slot)
     raise KernelUnsupported(
-        f"the kernel has no {what} {ref.name}",
+        f"the kernel has no {what} {ref.name} for programs",
         file=line.file if line is not None else program.file or None,
         line=line.line if line is not None else None,
+        hint=REWRITE if ref.name in OURS else None,
     )
 
 

@@ -26,6 +26,8 @@ from bpfheap.errors import KernelUnsupported
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
+#: Functions that only machines in user space have.
+OURS = frozenset({"bpf_mem_alloc", "unit_free", "bpf_mem_prefill"})
 _STATIC, _GLOBAL, _EXTERN = 0, 1, 2
 _KSYMS = ".ksyms"
 _INT = Int("int", 4, 1, 0, 32)
@@ -37,10 +39,11 @@ _STRINGS_LENGTH_AT = 20
 
 @dataclass(frozen=True, slots=True)
 class KernelBtf:
-    """The bytes to load. Types have the ids that they had; `strings` is where each of the extra
-    strings is."""
+    """The bytes to load. Types have the ids that they had, `last` is the highest; `strings` is
+    where each of the extra strings is."""
 
     data: bytes
+    last: int
     strings: dict[str, int]
 
 
@@ -73,7 +76,7 @@ def kernel_btf(btf: Btf, static: Collection[int] = (), strings: Iterable[str] = 
             places[text] = len(data) - start
             data += text.encode(errors="replace") + b"\0"
     _STRINGS_LENGTH.pack_into(data, _STRINGS_LENGTH_AT, len(data) - start)
-    return KernelBtf(bytes(data), places)
+    return KernelBtf(bytes(data), dummy, places)
 
 
 def _with_names(proto: BtfType) -> BtfType:
@@ -116,7 +119,10 @@ def _kernel_ids(kind: type[BtfType]) -> dict[str, int]:
 
 def function_id(name: str) -> int | None:
     """The id of a kernel function in the kernel's own BTF; a flavour, "name___x", does not count.
-    Raises KernelUnsupported if the kernel has no BTF."""
+    None for those of our interface, although the kernel has functions of such names: what they do
+    is another matter. Raises KernelUnsupported if the kernel has no BTF."""
+    if name in OURS:
+        return None
     return _kernel_ids(Func).get(name.partition("___")[0])
 
 
