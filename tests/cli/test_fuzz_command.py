@@ -10,6 +10,7 @@ from bpfheap.fuzz.hunt import Finding, Report
 from bpfheap.fuzz.pieces import Code, Function, Program
 from bpfheap.fuzz.results import Outcome, Result
 from bpfheap.isa import assemble
+from bpfheap.machine.kernel import available
 
 if TYPE_CHECKING:
     from cli_harness import Cli
@@ -71,6 +72,27 @@ def test_a_finding_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--seed 3" in result.out
     assert "--show 4" in result.out
     assert "interrupted: 3 of 50 programs examined" in result.err
+
+
+def test_no_kernel_is_said_before_anything_is_done(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bpfheap.cli.fuzz.available", lambda: "bpf(2) is not permitted")
+    result = cli("fuzz", "verifier", "--against", "kernel", "-n", 5)
+    assert result.code == 2
+    assert result.err == (
+        "the kernel cannot be asked: bpf(2) is not permitted (--against model needs no kernel)\n"
+    )
+
+
+@pytest.mark.skipif(available() is not None, reason=str(available()))
+def test_against_the_kernel(cli: Cli) -> None:
+    args = ("fuzz", "verifier", "-n", 40, "--seed", 2, "--json")
+    found = cli(*args, "--jobs", 2).json
+    assert found["programs"] == 40
+    assert found["outcomes"]["accepted"] > 10
+    assert found["outcomes"]["refused"] > 3
+    assert cli(*args, "--jobs", 1).json == found
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from bpfheap.errors import BpfheapError
 from bpfheap.fuzz.against_kernel import LIMIT, AgainstKernel
-from bpfheap.fuzz.differences import section_of
+from bpfheap.fuzz.differences import DIFFERENCES, section_of
 from bpfheap.fuzz.hunt import Report, hunt, listing
 from bpfheap.fuzz.pieces import Program
 from bpfheap.fuzz.results import Examiner, Outcome, Result
@@ -124,6 +125,12 @@ def test_wanted_differences_are_no_bugs(message: str, section: str | None) -> No
     spec = linked(AgainstKernel(1, KNOWN, Kernel(None)).program(0))
     # It is never a known difference that ours alone refuses.
     assert section_of("R1 !read_ok", "", spec) is None
+
+
+def test_every_known_difference_has_its_section() -> None:
+    page = Path(__file__).parents[2] / "docs" / "verifier-differences.md"
+    sections = [line.removeprefix("## ") for line in page.read_text().splitlines()]
+    assert {difference.section for difference in DIFFERENCES} <= set(sections)
 
 
 class Broken:

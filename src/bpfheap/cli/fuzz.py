@@ -22,6 +22,7 @@ from bpfheap.fuzz.hunt import Report, hunt, listing
 from bpfheap.fuzz.results import BUGS, Examiner, Outcome
 from bpfheap.fuzz.soundness import AgainstModel
 from bpfheap.fuzz.surroundings import FEATURES, KNOWN
+from bpfheap.machine.kernel import Kernel, available
 
 EXAMPLES = """Examples:
 
@@ -128,8 +129,6 @@ def verifier(
         _show(seed, show, chosen, as_json=json)
         return
     if against is Against.KERNEL:
-        from bpfheap.machine.kernel import available
-
         reason = available()
         if reason is not None:
             raise UsageError(
@@ -161,8 +160,6 @@ app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
 
 @contextmanager
 def _kernel(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
-    from bpfheap.machine.kernel import Kernel
-
     with Kernel() as kernel:
         yield AgainstKernel(seed, features, kernel)
 

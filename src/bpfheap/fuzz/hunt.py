@@ -16,7 +16,7 @@ from bpfheap.isa import disassemble
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 
 #: So many bugs are told with a program of their own.
-_TOLD: Final = 20
+_TOLD: Final = 40
 
 #: How many programs have been examined, and how many of them show a bug.
 Progress = Callable[[int, int], None]

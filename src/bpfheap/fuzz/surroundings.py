@@ -113,11 +113,11 @@ class _Types:
             self.ids[name] = add(Int(name, size, bits=8 * size))
         self.ids["int"] = add(Int("int", 4, encoding=1, bits=32))
         self._struct("bpf_spin_lock", 4, ("val", "__u32", 0))
-        self._struct("fuzz_leaf", 16, ("a", "__u32", 0), ("b", "__u32", 4), ("c", "__u64", 8))
+        self._struct("fuzz_leaf", 16, ("a", "__u64", 0), ("b", "__u64", 8))
         self._kptr("fuzz_leaf")
         self._words(2)
         self._struct(
-            "fuzz_node", 32, ("a", "__u32", 0), ("b", "__u32", 4), ("words", "words2", 8),
+            "fuzz_node", 32, ("a", "__u64", 0), ("words", "words2", 8),
             ("leaf", "kptr fuzz_leaf", 24),
         )  # fmt: skip
         self._kptr("fuzz_node")
