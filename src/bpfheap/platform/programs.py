@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -31,7 +31,8 @@ class ProgramType:
 
     `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context may be read (and written,
     where `ctx_writable`): tracing contexts and syscall programs; else only `fields`.
-    `number` is enum bpf_prog_type's.
+    `number` is enum bpf_prog_type's. `returns` are the least and the greatest result that a
+    program may have, None for any (check_return_code).
     """
 
     name: str
@@ -43,6 +44,7 @@ class ProgramType:
     raw_ctx: bool = False
     ctx_writable: bool = False
     sleepable: bool = False
+    returns: tuple[int, int] | None = None
 
 
 def _words(*names: str, start: int = 0, writable: frozenset[str] = frozenset()) -> list[CtxField]:
@@ -73,20 +75,45 @@ _SKB_FIELDS = (
     CtxField("data_end", 80, 4, CtxKind.PACKET, narrow=False),
     *_words("napi_id", start=84),
     CtxField("data_meta", 140, 4, CtxKind.PACKET, narrow=False),
-    CtxField("tstamp", 152, 8, writable=True),
+    CtxField("tstamp", 152, 8, writable=True, narrow=False),
     *_words("wire_len", "gso_segs", start=160),
     *_words("gso_size", start=176),
 )  # fmt: skip
+
+
+def _skb(hidden: frozenset[str], writable: frozenset[str]) -> tuple[CtxField, ...]:
+    """The fields of struct __sk_buff less the hidden ones."""
+    return tuple(
+        replace(field, writable=field.name.partition("[")[0] in writable)
+        for field in _SKB_FIELDS
+        if field.name not in hidden
+    )
+
+
+# cg_skb_is_valid_access
+_CGROUP_FIELDS = _skb(
+    frozenset({"tc_classid", "data_meta", "wire_len"}),
+    frozenset({"mark", "priority", "cb", "tstamp"}),
+)
+# sk_filter_is_valid_access
+_SOCKET_FIELDS = _skb(
+    frozenset({"tc_classid", "data", "data_meta", "data_end", "tstamp", "wire_len"}),
+    frozenset({"cb"}),
+)
 
 _XDP_FIELDS = (
     CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
     CtxField("data_end", 4, 4, CtxKind.PACKET, narrow=False),
     CtxField("data_meta", 8, 4, CtxKind.PACKET, narrow=False),
-    *_words("ingress_ifindex", "rx_queue_index", "egress_ifindex", start=12),
+    # Whole words only (xdp_is_valid_access).
+    *(
+        replace(field, narrow=False)
+        for field in _words("ingress_ifindex", "rx_queue_index", "egress_ifindex", start=12)
+    ),
 )
 
 PROGRAM_TYPES: tuple[ProgramType, ...] = (
-    ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SKB_FIELDS),
+    ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SOCKET_FIELDS),
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
                 "pt_regs", 168, raw_ctx=True),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
@@ -94,7 +121,11 @@ PROGRAM_TYPES: tuple[ProgramType, ...] = (
     ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True),
     ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS),
     ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, raw_ctx=True),
-    ProgramType("cgroup_skb", 8, ("cgroup_skb", "cgroup/skb"), "__sk_buff", 192, _SKB_FIELDS),
+    # On the way out, 2 and 3 tell of congestion.
+    ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,
+                returns=(0, 3)),
+    ProgramType("cgroup_skb", 8, ("cgroup_skb", "cgroup/skb"), "__sk_buff", 192, _CGROUP_FIELDS,
+                returns=(0, 1)),
     ProgramType("raw_tracepoint", 17, ("raw_tracepoint", "raw_tp"), "bpf_raw_tracepoint_args",
                 96, raw_ctx=True),
     ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=True, ctx_writable=True,

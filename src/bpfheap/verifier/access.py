@@ -352,6 +352,9 @@ class ObjectMemory(Memory):
         layout = object_.layout
         low, _ = _inside(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
         _no_field(layout, n, low, low + size, done)
+        crossed = layout.crossed(low, size)
+        if crossed is not None:
+            raise Reject(crossed, register=n, hint="access one member at a time")
         return low
 
 

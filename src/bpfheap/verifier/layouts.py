@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bpfheap.btf import (
+    Array,
     Btf,
     KptrField,
     PlainPointer,
     SpecialField,
     Struct,
+    Union,
     incomplete,
     kptr_fields,
     plain_pointers,
@@ -46,6 +48,44 @@ class Layout:
         for offset, field in self.kptrs.items():
             if start < offset + KPTR_SIZE and offset < end:
                 return field
+        return None
+
+    def crossed(self, start: int, size: int) -> str | None:
+        """What is wrong with an access to the object's plain bytes: it has to stay within one
+        member (btf_struct_walk). None if nothing is."""
+        btf, at, base = self.btf, self.type_id, 0
+        while True:
+            kind = btf[at]
+            if isinstance(kind, Array):
+                element = btf.resolve(kind.type)
+                width = btf.size_of(element)
+                if not width:
+                    return f"array in struct {self.name} has no elements"
+                base += (start - base) // width * width
+                at = element
+                if not isinstance(btf[at], Struct | Union | Array):
+                    name, end = "element", base + width
+                    break
+                continue
+            if not isinstance(kind, Struct | Union):
+                return None
+            for member in kind.members:
+                first = base + member.bit_offset // 8
+                inner = btf.resolve(member.type)
+                end = first + btf.size_of(inner)
+                if first <= start < end:
+                    break
+            else:
+                return f"struct {self.name} doesn't have field at offset {start}"
+            if not isinstance(btf[inner], Struct | Union | Array):
+                name = member.name
+                break
+            base, at = first, inner
+        if start + size > end:
+            return (
+                f"access beyond the end of member {name} (mend:{end}) in struct {self.name} with "
+                f"off {start} size {size}"
+            )
         return None
 
     def special_in(self, start: int, end: int) -> SpecialField | None:

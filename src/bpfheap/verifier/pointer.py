@@ -21,9 +21,10 @@ def pointer_alu(name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
 
     Raises Reject for all but adding or subtracting a bounded number, and the difference of two.
     """
+    if name == "sub" and (width == 32 or (dst.kind != SCALAR and src.kind != SCALAR)):
+        # Meaningless, but a privileged program may have it.
+        return UNKNOWN
     if dst.kind != SCALAR and src.kind != SCALAR:
-        if name == "sub" and width == 64:
-            return UNKNOWN
         raise Reject(
             f"R{n} pointer {name} pointer prohibited",
             register=n,

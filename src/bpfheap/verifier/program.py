@@ -53,7 +53,7 @@ class Step:
 
     __slots__ = (
         "calls_back", "code", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
-        "off", "op", "operand", "slot", "src", "tag", "target", "width", "with_reg",
+        "off", "op", "operand", "slot", "src", "tag", "target", "width", "with_reg", "wrong",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
@@ -76,6 +76,7 @@ class Step:
         self.join = False
         self.calls_back = False
         self.enters: i64 = -1
+        self.wrong: Reject | None = None
         if op.kind in (Kind.JCOND, Kind.JA):
             far = op.kind is Kind.JA and op.width == 32
             self.target = slot + 1 + (insn.imm if far else insn.off)
@@ -114,7 +115,9 @@ class Program:
             row = call_row(spec, step)
             # Rounds of callbacks come back to the call.
             step.calls_back = step.join = row is not None and row.callback
-            _check(step)
+            step.wrong = _wrong(step)
+            if step.wrong is not None:
+                step.tag = OTHER
             self.steps[slot] = step
             slot = step.next
         self.subprogs = _subprogs(spec, self)
@@ -190,22 +193,25 @@ def call_row(spec: ProgramSpec, step: Step) -> Call | None:
     return None if ref is None or ref.kind is not RefKind.KFUNC else KFUNC_BY_NAME.get(ref.name)
 
 
-def _check(step: Step) -> None:
-    """What is wrong whatever the state."""
+def _wrong(step: Step) -> Reject | None:
+    """What is wrong whatever the state, once the step is walked."""
     if step.writes == FP:
-        raise Reject(
+        return Reject(
             "frame pointer is read only", register=FP, insn=step.slot, hint="copy r10 first"
         )
     if step.kind is Kind.ALU and not step.op.reg:
         if step.name in _DIVISIONS and step.imm == 0:
-            raise Reject("div by zero", register=step.dst, insn=step.slot, hint="divide by another")
+            return Reject(
+                "div by zero", register=step.dst, insn=step.slot, hint="divide by another"
+            )
         if step.name in _SHIFTS and not 0 <= step.imm < step.width:
-            raise Reject(
+            return Reject(
                 f"invalid shift {step.imm}",
                 register=step.dst,
                 insn=step.slot,
                 hint=f"shift by 0 to {step.width - 1}",
             )
+    return None
 
 
 def _subprogs(spec: ProgramSpec, program: Program) -> tuple[SubprogSpec, ...]:

@@ -13,6 +13,7 @@ from mypy_extensions import i64
 
 from bpfheap.isa import Kind
 from bpfheap.spec import RefKind
+from bpfheap.verifier import hints
 from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
 from bpfheap.verifier.arith import ADD, alu, byteswap, cast, load_bounds, negated
 from bpfheap.verifier.branch import jump
@@ -150,13 +151,30 @@ def _exit(env: Env, st: State, step: Step) -> i64:
         return env.program.at(left.callsite).next
     result = readable(env, st, 0)
     check_none_held(env, st)
+    allowed = env.type.returns
+    if st.top.subprog != 0 or allowed is not None:
+        _check_result(env, st, result, allowed if st.top.subprog == 0 else None)
+    return END
+
+
+def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | None) -> None:
+    """check_return_code: of a global function, or of a program whose type allows some only."""
     if result.kind != SCALAR:
         raise Reject(
-            f"R0 leaks addr as return value: it is {type_name(result)}",
+            f"At exit the register R0 is not a scalar value: it is {type_name(result)}",
             register=0,
             hint="return a number",
         )
-    return END
+    if allowed is None:
+        return
+    mark_register(env.program, st, 0)
+    if result.scalar.smin < allowed[0] or result.scalar.smax > allowed[1]:
+        raise Reject(
+            f"At program exit the register R0 has smin={result.scalar.smin} "
+            f"smax={result.scalar.smax} should have been in [{allowed[0]}, {allowed[1]}]",
+            register=0,
+            hint=f"{env.type.name} programs return {allowed[0]} to {allowed[1]}",
+        )
 
 
 def _lddw(env: Env, st: State, step: Step) -> i64:
@@ -245,6 +263,12 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             hint="use an ordinary load and store",
         )
     size = step.op.size
+    if dst.kind == STACK and dst.scalar.m != 0:
+        raise Reject(
+            f"R{step.dst} variable offset stack access is not allowed for atomic operations",
+            register=step.dst,
+            hint=hints.CONST_OFFSET,
+        )
     memory.load(env, st, step.dst, dst, step.off, size, False)
     at = dst.off + step.off
     if (at | dst.scalar.v | dst.scalar.m) & (size - 1):
@@ -298,6 +322,8 @@ def transfer(env: Env, st: State, step: Step) -> i64:
         return _store_reg(env, st, step)
     if tag == JA:
         return step.target
+    if step.wrong is not None:
+        raise step.wrong
     return TRANSFER[step.kind](env, st, step)
 
 
