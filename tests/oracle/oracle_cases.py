@@ -11,17 +11,19 @@ A case on which we differ from Linux on purpose says so: beside our verdict it h
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from verifier_cases import SCHEMA, cases_of
-
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError
 from bpfheap.spec import ObjectSpec, ProgramSpec
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
+from verifier_cases import SCHEMA, cases_of
 
 FOLDER = Path(__file__).parent / "cases"
 #: What the kernel allows, for cases that name no limit of their own.

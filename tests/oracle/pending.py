@@ -3,15 +3,11 @@ anywhere, with the project's Python."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "verifier")]
+from oracle_cases import OracleCase, case_files
 
-from oracle_cases import OracleCase, case_files  # noqa: E402
-
-from bpfheap.verifier import Options, verify  # noqa: E402
+from bpfheap.verifier import Options, verify
 
 
 def agrees(case: OracleCase) -> bool:
@@ -24,7 +20,9 @@ def main() -> None:
     for file in case_files():
         pending += [file.name] if file.error is not None else []
         pending += [case.name for case in file.cases if not agrees(case)]
-    (HERE / "pending.txt").write_text("".join(f"{name}\n" for name in sorted(pending)))
+    Path(__file__).with_name("pending.txt").write_text(
+        "".join(f"{name}\n" for name in sorted(pending))
+    )
     print(f"{len(pending)} pending")
 
 
