@@ -105,10 +105,10 @@ _XDP_FIELDS = (
     CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
     CtxField("data_end", 4, 4, CtxKind.PACKET, narrow=False),
     CtxField("data_meta", 8, 4, CtxKind.PACKET, narrow=False),
-    # Whole words only (xdp_is_valid_access).
+    # Whole words only; egress_ifindex is there for device maps only (xdp_is_valid_access).
     *(
         replace(field, narrow=False)
-        for field in _words("ingress_ifindex", "rx_queue_index", "egress_ifindex", start=12)
+        for field in _words("ingress_ifindex", "rx_queue_index", start=12)
     ),
 )
 

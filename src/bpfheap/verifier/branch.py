@@ -132,10 +132,10 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
                 if step.with_reg:
                     mark_register(env.program, st, step.dst if other is dst else step.src)
                 return step.target if step.code == JNE else step.next
-        else:
+        elif step.width == 64:
             if step.with_reg:
                 mark_register(env.program, st, step.dst if other is dst else step.src)
-            return _null_check(env, st, step, pointer, null_known=step.width == 64)
+            return _null_check(env, st, step, pointer)
     elif equality and step.width == 64 and _tells_non_null(dst, src):
         unsure = dst if dst.or_null else src
         equal = st.copy()
@@ -161,13 +161,11 @@ def _tells_non_null(dst: Reg, src: Reg) -> bool:
     )
 
 
-def _null_check(env: Env, st: State, step: Step, pointer: Reg, *, null_known: bool) -> i64:
-    """Both ways of a comparison with 0 (mark_ptr_or_null_regs). The half that a 32-bit comparison
-    sees may be 0 in an address: only its being other than 0 says something."""
+def _null_check(env: Env, st: State, step: Step, pointer: Reg) -> i64:
+    """Both ways of a comparison with 0 (mark_ptr_or_null_regs)."""
     other = st.copy()
     null, sure = (other, st) if step.code == JEQ else (st, other)
-    if null_known:
-        settle_null(null, pointer, null=True)
+    settle_null(null, pointer, null=True)
     settle_null(sure, pointer, null=False)
     env.fork(other, step.target, step.slot)
     return step.next

@@ -7,6 +7,7 @@ from bpfheap.btf import (
     Btf,
     KptrField,
     PlainPointer,
+    Ptr,
     SpecialField,
     Struct,
     Union,
@@ -54,33 +55,32 @@ class Layout:
         """What is wrong with an access to the object's plain bytes: it has to stay within one
         member (btf_struct_walk). None if nothing is."""
         btf, at, base = self.btf, self.type_id, 0
+        name, end = self.name, self.size
         while True:
             kind = btf[at]
             if isinstance(kind, Array):
-                element = btf.resolve(kind.type)
-                width = btf.size_of(element)
-                if not width:
-                    return f"array in struct {self.name} has no elements"
-                base += (start - base) // width * width
-                at = element
-                if not isinstance(btf[at], Struct | Union | Array):
-                    name, end = "element", base + width
-                    break
-                continue
-            if not isinstance(kind, Struct | Union):
-                return None
-            for member in kind.members:
-                first = base + member.bit_offset // 8
-                inner = btf.resolve(member.type)
-                end = first + btf.size_of(inner)
-                if first <= start < end:
-                    break
+                # An array of numbers may be used as one piece of memory.
+                at = btf.resolve(kind.type)
+                width = btf.size_of(at)
+                if width:
+                    base += (start - base) // width * width
+            elif isinstance(kind, Struct | Union):
+                for member in kind.members:
+                    first = base + member.bit_offset // 8
+                    inner = btf.resolve(member.type)
+                    if first <= start < first + btf.size_of(inner):
+                        break
+                else:
+                    return f"struct {self.name} doesn't have field at offset {start}"
+                name, end = member.name, first + btf.size_of(inner)
+                base, at = first, inner
             else:
-                return f"struct {self.name} doesn't have field at offset {start}"
-            if not isinstance(btf[inner], Struct | Union | Array):
-                name = member.name
                 break
-            base, at = first, inner
+        if isinstance(kind, Ptr) and (start != base or size != KPTR_SIZE):
+            return (
+                f"cannot access ptr member {name} in struct {self.name} with off {start} "
+                f"size {size}"
+            )
         if start + size > end:
             return (
                 f"access beyond the end of member {name} (mend:{end}) in struct {self.name} with "
