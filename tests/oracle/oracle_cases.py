@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError
+from bpfheap.platform.maps import BY_NAME
 from bpfheap.spec import ObjectSpec, ProgramSpec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
@@ -45,6 +46,7 @@ _VARIANT: dict[str, Any] = {
 }
 ORACLE_SCHEMA = copy.deepcopy(SCHEMA)
 ORACLE_SCHEMA["$defs"]["variant"] = _VARIANT
+ORACLE_SCHEMA["$defs"]["map"]["properties"]["type"] = {"enum": sorted(BY_NAME)}
 
 
 class Expected(NamedTuple):

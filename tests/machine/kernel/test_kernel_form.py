@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -23,8 +24,7 @@ from bpfheap.btf import (
     TypeTag,
     Var,
 )
-from bpfheap.btf.skim import ids_by_name
-from bpfheap.errors import BtfError, KernelError, KernelUnsupported, UsageError
+from bpfheap.errors import InsnError, KernelError, KernelUnsupported, UsageError
 from bpfheap.isa import assemble, decode
 from bpfheap.machine.kernel.bpf import (
     LAYOUTS,
@@ -132,35 +132,6 @@ def test_strings_are_where_it_says() -> None:
     assert Btf.parse(form.data)[1] == INT
 
 
-def test_names_are_found_without_reading_all_types() -> None:
-    btf = built(
-        INT,
-        Struct("f", 0, ()),
-        FuncProto(0, (Param("x", 1),)),
-        Func("f", 3, 1),
-        Func("g", 3, 0),
-        Func("f", 3, 0),
-        Var("v", 1, 1),
-        Datasec(".data", 4, (SecVar(7, 0, 4),)),
-    )
-    data = btf.encode()
-    assert ids_by_name(data, Func) == {"f": 4, "g": 5}
-    assert ids_by_name(data, Var) == {"v": 7}
-
-
-@pytest.mark.parametrize("data", [b"", bytes(24), Btf.EMPTY.encode()[:20]])
-def test_broken_types_are_refused(data: bytes) -> None:
-    with pytest.raises(BtfError):
-        ids_by_name(data, Func, "vmlinux")
-
-
-def test_types_that_end_within_one_are_refused() -> None:
-    data = bytearray(built(Struct("s", 0, ())).encode())
-    data[24 + 4] = 1  # one member, which is not there
-    with pytest.raises(BtfError, match="type 1 is not complete"):
-        ids_by_name(bytes(data), Func)
-
-
 # -- programs
 
 
@@ -180,6 +151,12 @@ def test_references_become_numbers() -> None:
         (0, 0),
     ]
     assert func_info(spec) == struct.pack("<4I", 0, 7, 8, 8)
+
+
+def test_references_have_to_lie_in_the_program() -> None:
+    spec = replace(program("r0 = 0\n exit"), refs={2: Ref(RefKind.MAP, "hash")})
+    with pytest.raises(InsnError, match="slot 2 refers to hash"):
+        linked(spec, lambda name: _descriptor(0))
 
 
 def _descriptor(number: int) -> Descriptor:

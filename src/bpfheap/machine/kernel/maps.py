@@ -63,7 +63,8 @@ def create_map(
     made = Descriptor(number)
     if spec.data is not None:
         if any(spec.data):
-            update(made, bytes(spec.key_size), spec.data)
+            # The kernel reads as much as a value has.
+            update(made, bytes(spec.key_size), spec.data.ljust(spec.value_size, b"\0"))
         if spec.readonly:
             result = call(Attr(Command.MAP_FREEZE, map_fd=made.number))
             if result < 0:

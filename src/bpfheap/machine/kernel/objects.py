@@ -104,7 +104,8 @@ class LoadedObject:
             self._maps[key] = found
             for slot, inner in enumerate(spec.inner_names if spec.inner is not None else ()):
                 if inner is not None:
-                    update(found, _word(slot), _word(self.map(inner, user).number))
+                    index = slot.to_bytes(max(spec.key_size, 4), "little")
+                    update(found, index, self.map(inner, user).number.to_bytes(4, "little"))
         return found
 
     def _create(self, spec: MapSpec) -> Descriptor:
@@ -122,10 +123,6 @@ class LoadedObject:
 
     def keep(self, program: ProgramSpec, loaded: Descriptor) -> None:
         self._programs[id(program)] = (program, loaded)
-
-
-def _word(number: int) -> bytes:
-    return number.to_bytes(4, "little")
 
 
 def _btf_refused(obj: ObjectSpec, number: int, log: str, last: int) -> KernelError:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bpfheap.errors import KernelUnsupported, UsageError
+from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import Insn, encode
 from bpfheap.machine.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
 from bpfheap.machine.kernel.types import OURS, function_id, variable_id
@@ -63,11 +63,17 @@ def section_of(program: ProgramSpec) -> Section:
 def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
     """The instructions with descriptors and ids of the live kernel in them.
 
-    `map_of` gives the map of a name. Raises what it raises, and KernelUnsupported for a function
-    or variable that the kernel does not have.
+    `map_of` gives the map of a name. Raises what it raises, KernelUnsupported for a function or
+    variable that the kernel does not have, and InsnError for what cannot be encoded.
     """
     insns = list(program.insns)
     for slot, ref in program.refs.items():
+        if not 0 <= slot < len(insns):
+            raise InsnError(
+                f"slot {slot} refers to {ref.name}, and program {program.name} ends before",
+                insn=slot,
+                file=program.file or None,
+            )
         insn = insns[slot]
         match ref.kind:
             case RefKind.MAP:
