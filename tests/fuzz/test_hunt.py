@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bpfheap.errors import BpfheapError
+from bpfheap.errors import BpfheapError, KernelError
 from bpfheap.fuzz.against_kernel import LIMIT, AgainstKernel
 from bpfheap.fuzz.differences import DIFFERENCES, section_of
 from bpfheap.fuzz.hunt import Report, hunt, listing
@@ -131,6 +131,31 @@ def test_every_known_difference_has_its_section() -> None:
     page = Path(__file__).parents[2] / "docs" / "verifier-differences.md"
     sections = [line.removeprefix("## ") for line in page.read_text().splitlines()]
     assert {difference.section for difference in DIFFERENCES} <= set(sections)
+
+
+class Silent(Kernel):
+    """Gives no verdict on programs with a multiplication."""
+
+    def verify(self, obj: ObjectSpec, program: ProgramSpec, *, log: bool = False) -> Said:
+        if has_multiplication(program):
+            raise KernelError("no memory", errno_name="ENOMEM")
+        return super().verify(obj, program, log=log)
+
+
+def test_no_verdict_is_no_agreement() -> None:
+    @contextmanager
+    def opened() -> Iterator[Examiner]:
+        yield AgainstKernel(1, KNOWN, Silent(None))
+
+    report = hunt(opened, range(30))
+    assert report.finished
+    assert report.bugs == 0
+    silent = report.counts[Outcome.UNASKED]
+    assert 0 < silent < 30
+    assert report.counts[Outcome.ACCEPTED] + report.counts[Outcome.REFUSED] == 30 - silent
+    assert report.unasked == {"no memory": silent}
+    assert not report.passed
+    assert hunted(None).passed
 
 
 class Broken:

@@ -43,6 +43,7 @@ _WORDS = {
     Outcome.ACCEPTED: "accepted by both",
     Outcome.REFUSED: "refused by both",
     Outcome.TOO_LONG: "too long to compare",
+    Outcome.UNASKED: "without a verdict of the kernel",
     Outcome.EXPLAINED: "differ for a known reason",
     Outcome.CRASH: "crashed bpfheap",
     Outcome.KERNEL_REFUSES: "accepted by bpfheap alone",
@@ -122,7 +123,8 @@ def verifier(
     docs/verifier-differences.md and only counted here. Ctrl-C ends the search and reports what is
     known by then.
 
-    Exit code 1 if there is a difference that nothing explains.
+    Exit code 1 if there is a difference that nothing explains, or if the kernel could not say
+    anything of more than one program in a thousand.
     """
     chosen = features_of(features)
     if show is not None:
@@ -151,7 +153,7 @@ def verifier(
     if not report.finished:
         done = f"interrupted: {report.counts.total():,} of {number:,} programs examined"
         say(console(stderr=True), plain(done, "yellow"))
-    if report.bugs:
+    if not report.passed:
         raise typer.Exit(1)
 
 
@@ -225,6 +227,8 @@ def _print(out: Console, report: Report, against: Against, replay: str) -> None:
         count = report.counts[outcome]
         if count:
             say(out, plain(f"{count:>8,} {words[outcome]}", "red" if outcome in BUGS else ""))
+    for message, count in sorted(report.unasked.items()):
+        say(out, plain(f"{count:>8,} of them: {message}"))
     for section, count in sorted(report.sections.items()):
         say(out, plain(f'{count:>8,} of them: see "{section}"'))
     for finding in report.findings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from bpfheap.errors import KernelError
 from bpfheap.fuzz.differences import section_of
 from bpfheap.fuzz.generate import program
 from bpfheap.fuzz.pieces import Program
@@ -54,10 +55,13 @@ class AgainstKernel:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT))
         except Exception as error:
             return Result(Outcome.CRASH, f"{type(error).__name__}: {error}")
-        answer = self.judge.verify(obj, spec)
-        if verdict.accepted == answer.accepted:
-            return Result(Outcome.ACCEPTED if answer.accepted else Outcome.REFUSED)
-        answer = self.judge.verify(obj, spec, log=True)
+        try:
+            answer = self.judge.verify(obj, spec)
+            if verdict.accepted == answer.accepted:
+                return Result(Outcome.ACCEPTED if answer.accepted else Outcome.REFUSED)
+            answer = self.judge.verify(obj, spec, log=True)
+        except KernelError as error:
+            return Result(Outcome.UNASKED, theirs=str(error))
         if verdict.insns_processed > LIMIT and (answer.insns_processed or 0) > LIMIT * _NEAR:
             return Result(Outcome.TOO_LONG)
         ours = "" if verdict.error is None else verdict.error.message

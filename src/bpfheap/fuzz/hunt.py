@@ -18,6 +18,9 @@ from bpfheap.platform.calls import HELPER_BY_NUMBER
 #: So many bugs are told with a program of their own.
 _TOLD: Final = 40
 
+#: The share of programs without a verdict that may be put down to bad luck.
+_FEW: Final = 0.001
+
 #: How many programs have been examined, and how many of them show a bug.
 Progress = Callable[[int, int], None]
 
@@ -49,10 +52,12 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """`counts` of all outcomes; `sections` of those differences that are explained; `untold` is
-    the number of bugs beyond the ones in `findings`. `finished`: nothing was left out."""
+    """`counts` of all outcomes; `unasked` has by its message what the kernel said instead of a
+    verdict; `sections` of those differences that are explained; `untold` is the number of bugs
+    beyond the ones in `findings`. `finished`: nothing was left out."""
 
     counts: Counter[Outcome] = field(default_factory=Counter)
+    unasked: Counter[str] = field(default_factory=Counter)
     sections: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     untold: int = 0
@@ -63,11 +68,17 @@ class Report:
         """How many programs show one."""
         return sum(self.counts[outcome] for outcome in BUGS)
 
+    @property
+    def passed(self) -> bool:
+        """No bug, and hardly a program was left without a verdict."""
+        return not self.bugs and self.counts[Outcome.UNASKED] <= self.counts.total() * _FEW
+
     def to_json(self) -> dict[str, Any]:
         return {
             "programs": self.counts.total(),
             "finished": self.finished,
             "outcomes": {str(outcome): self.counts[outcome] for outcome in Outcome},
+            "unasked": dict(sorted(self.unasked.items())),
             "explained": dict(sorted(self.sections.items())),
             "findings": [finding.to_json() for finding in self.findings],
             "untold": self.untold,
@@ -84,6 +95,8 @@ def hunt(
     try:
         for index, result in examined(opened, indices, jobs):
             report.counts[result.outcome] += 1
+            if result.outcome is Outcome.UNASKED:
+                report.unasked[result.theirs] += 1
             if result.section is not None:
                 report.sections[result.section] += 1
             if result.outcome in BUGS:
