@@ -21,10 +21,24 @@ class Arg(StrEnum):
     MEM_OR_NULL = "mem-or-null"
     UNINIT_MEM = "uninit-mem"  # writable, need not be initialised
     CTX = "ctx"
+    ALLOC_SIZE = "alloc-size"  # ARG_CONST_ALLOC_SIZE_OR_ZERO: a known constant, the result's size
+    RECORD = "record"  # a reserved ring buffer record, at its start; goes
     KPTR_FIELD = "kptr-field"  # address of a kptr field in a map value or an object
     OWNED_OR_NULL = "owned-or-null"  # an object that the program owns, or NULL; ownership goes
     OWNED = "owned"  # an object that the program owns; ownership goes
     ALLOCATOR = "allocator"  # a map of type allocator
+    OWNED_PERCPU = "owned-percpu"  # as OWNED, for what bpf_percpu_obj_new gave
+    PERCPU = "percpu"  # a per-CPU object, owned or under RCU
+    COUNTED = "counted"  # an object with a bpf_refcount, owned or in a list or tree
+    SPIN_LOCK = "spin-lock"  # address of a bpf_spin_lock in a map value, global or object
+    LIST_HEAD = "list-head"  # address of a bpf_list_head, whose lock is held
+    LIST_NODE = "list-node"  # address of an owned object's bpf_list_node; ownership goes
+    RB_ROOT = "rb-root"
+    RB_NODE = "rb-node"  # address of an owned object's bpf_rb_node; ownership goes
+    RB_MEMBER = "rb-member"  # address of the bpf_rb_node of an object that is in the tree
+    LESS = "less"  # address of a subprogram that compares two nodes
+    ITER_NEW = "iter-new"  # stack for a bpf_iter_num, uninitialised
+    ITER = "iter"  # a bpf_iter_num in progress
     TYPE_ID = "type-id"  # a constant: id of a struct in the program's own BTF
     CALLBACK = "callback"  # address of a subprogram
     CALLBACK_CTX = "callback-ctx"  # pointer to stack, or NULL
@@ -40,6 +54,14 @@ class Ret(StrEnum):
     MAP_VALUE_OR_NULL = "map-value-or-null"
     KPTR_OR_NULL = "kptr-or-null"  # what was in the field; owned by the program
     NEW_OR_NULL = "new-or-null"  # a fresh object of the type named; owned by the program
+    PERCPU_NEW_OR_NULL = "percpu-new-or-null"  # one such object for each CPU
+    PERCPU_MEMBER = "percpu-member"  # this CPU's copy, which the program does not own
+    PERCPU_MEMBER_OR_NULL = "percpu-member-or-null"  # a given CPU's copy; NULL if there is none
+    SHARED_OR_NULL = "shared-or-null"  # the counted object, owned once more; NULL never if it was
+    RECORD_OR_NULL = "record-or-null"  # ring buffer memory of ALLOC_SIZE bytes; owned
+    NODE_OR_NULL = "node-or-null"  # an object taken out of a list or tree; owned
+    PEEK_OR_NULL = "peek-or-null"  # an object that stays in its list or tree; not owned
+    ELEMENT_OR_NULL = "element-or-null"  # the iterator's int, NULL at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +69,9 @@ class Call:
     """A helper (`number` is its id) or a kfunc (`number` is None).
 
     `map_ops` are the operation names (MapType.ops) that the map argument's type must offer.
-    `callback`: calls a subprogram; `sleepable`: only from programs that may sleep.
+    `callback`: calls a subprogram; `sleepable`: only from programs that may sleep. `types` are
+    the program types that may call it, all if empty. `packet`: pointers into the packet are void
+    after it (bpf_helper_changes_pkt_data). `locked`: may be called with a bpf_spin_lock held.
     """
 
     name: str
@@ -57,9 +81,18 @@ class Call:
     map_op: str | None = None
     callback: bool = False
     sleepable: bool = False
+    types: frozenset[str] = frozenset()
+    packet: bool = False
+    locked: bool = False
 
 
 A, R = Arg, Ret
+
+_SKB = frozenset({"sched_cls", "cgroup_skb", "socket_filter"})
+_TC = frozenset({"sched_cls"})
+_XDP = frozenset({"xdp"})
+_NET = _SKB | _XDP
+_LOCKING = _TC | _XDP | frozenset({"cgroup_skb", "syscall"})
 
 HELPERS: tuple[Call, ...] = (
     Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL, "lookup"),
@@ -71,9 +104,28 @@ HELPERS: tuple[Call, ...] = (
          R.INTEGER),
     Call("bpf_get_prandom_u32", 7, (), R.INTEGER),
     Call("bpf_get_smp_processor_id", 8, (), R.INTEGER),
+    Call("bpf_skb_store_bytes", 9,
+         (A.CTX, A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), R.INTEGER, types=_TC, packet=True),
+    Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER, "tail_call"),
+    Call("bpf_skb_load_bytes", 26, (A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE), R.INTEGER,
+         types=_SKB),
+    Call("bpf_skb_pull_data", 39, (A.CTX, A.ANYTHING), R.INTEGER, types=_TC, packet=True),
+    Call("bpf_xdp_adjust_head", 44, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
+    Call("bpf_xdp_adjust_meta", 54, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
+    Call("bpf_xdp_adjust_tail", 65, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
+    Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID, types=_LOCKING),
+    Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID, types=_LOCKING, locked=True),
+    Call("bpf_jiffies64", 118, (), R.INTEGER),
     Call("bpf_ktime_get_boot_ns", 125, (), R.INTEGER),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          "output"),
+    Call("bpf_ringbuf_reserve", 131, (A.MAP, A.ALLOC_SIZE, A.ANYTHING), R.RECORD_OR_NULL,
+         "output"),
+    Call("bpf_ringbuf_submit", 132, (A.RECORD, A.ANYTHING), R.VOID),
+    Call("bpf_ringbuf_discard", 133, (A.RECORD, A.ANYTHING), R.VOID),
+    Call("bpf_ringbuf_query", 134, (A.MAP, A.ANYTHING), R.INTEGER, "output"),
+    Call("bpf_per_cpu_ptr", 153, (A.PERCPU, A.ANYTHING), R.PERCPU_MEMBER_OR_NULL),
+    Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER),
     Call("bpf_ktime_get_coarse_ns", 160, (), R.INTEGER),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          "iterate", callback=True),
@@ -93,7 +145,47 @@ KFUNCS: tuple[Call, ...] = (
     Call("bpf_mem_prefill", None, (A.ALLOCATOR, A.SCALAR), R.INTEGER, "alloc", sleepable=True),
     # The second argument is filled in by the kernel's verifier; programs pass NULL.
     Call("bpf_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.NEW_OR_NULL),
-    Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID),
+    Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID, locked=True),
+    Call("bpf_percpu_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.PERCPU_NEW_OR_NULL),
+    Call("bpf_percpu_obj_drop_impl", None, (A.OWNED_PERCPU, A.UNUSED), R.VOID),
+    Call("bpf_refcount_acquire_impl", None, (A.COUNTED, A.UNUSED), R.SHARED_OR_NULL, locked=True),
+    # The last two arguments of these are filled in too.
+    Call(
+        "bpf_list_push_front_impl",
+        None,
+        (A.LIST_HEAD, A.LIST_NODE, A.UNUSED, A.UNUSED),
+        R.INTEGER,
+        locked=True,
+    ),
+    Call(
+        "bpf_list_push_back_impl",
+        None,
+        (A.LIST_HEAD, A.LIST_NODE, A.UNUSED, A.UNUSED),
+        R.INTEGER,
+        locked=True,
+    ),
+    Call("bpf_list_pop_front", None, (A.LIST_HEAD,), R.NODE_OR_NULL, locked=True),
+    Call("bpf_list_pop_back", None, (A.LIST_HEAD,), R.NODE_OR_NULL, locked=True),
+    Call("bpf_list_front", None, (A.LIST_HEAD,), R.PEEK_OR_NULL, locked=True),
+    Call("bpf_list_back", None, (A.LIST_HEAD,), R.PEEK_OR_NULL, locked=True),
+    Call(
+        "bpf_rbtree_add_impl",
+        None,
+        (A.RB_ROOT, A.RB_NODE, A.LESS, A.UNUSED, A.UNUSED),
+        R.INTEGER,
+        callback=True,
+        locked=True,
+    ),
+    Call("bpf_rbtree_remove", None, (A.RB_ROOT, A.RB_MEMBER), R.NODE_OR_NULL, locked=True),
+    Call("bpf_rbtree_first", None, (A.RB_ROOT,), R.PEEK_OR_NULL, locked=True),
+    Call("bpf_rbtree_root", None, (A.RB_ROOT,), R.PEEK_OR_NULL, locked=True),
+    Call("bpf_rbtree_left", None, (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL, locked=True),
+    Call("bpf_rbtree_right", None, (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL, locked=True),
+    Call("bpf_rcu_read_lock", None, (), R.VOID),
+    Call("bpf_rcu_read_unlock", None, (), R.VOID),
+    Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER, locked=True),
+    Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL, locked=True),
+    Call("bpf_iter_num_destroy", None, (A.ITER,), R.VOID, locked=True),
 )
 
 HELPER_BY_NUMBER: dict[int, Call] = {c.number: c for c in HELPERS if c.number is not None}

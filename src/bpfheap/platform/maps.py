@@ -13,6 +13,7 @@ class Shape(StrEnum):
     ARRAY = "array"
     HASH = "hash"
     RING = "ring"
+    PROGS = "progs"  # programs by index; programs can only jump there
     NONE = "none"  # an allocator has no elements
 
 
@@ -71,6 +72,7 @@ ALLOCATOR_NUMBER = 1000
 MAP_TYPES: tuple[MapType, ...] = (
     MapType("hash", 1, Shape.HASH, _ELEMENTS, kptrs=True, flags=_HASH),
     MapType("array", 2, Shape.ARRAY, _ELEMENTS, key_size=4, kptrs=True, flags=_ONE_ARRAY),
+    MapType("prog_array", 3, Shape.PROGS, frozenset({"tail_call"}), key_size=4, flags=_ACCESS),
     MapType("percpu_hash", 5, Shape.HASH, _ELEMENTS, per_cpu=True, kptrs=True,
             flags=_HASH),
     MapType("percpu_array", 6, Shape.ARRAY, _ELEMENTS, key_size=4, per_cpu=True, kptrs=True,
