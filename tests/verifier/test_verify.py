@@ -22,7 +22,7 @@ from bpfheap.verifier import Options, Verdict, verify
 from bpfheap.verifier.access import MEMORY
 from bpfheap.verifier.calls import ARGUMENTS, RESULTS
 from bpfheap.verifier.prune import History
-from bpfheap.verifier.state import KIND_NAMES, UNINIT
+from bpfheap.verifier.state import ITERATOR, KIND_NAMES, UNINIT
 from bpfheap.verifier.transfer import TRANSFER
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -111,7 +111,7 @@ def test_the_log_shows_instructions_and_what_they_change() -> None:
 def test_every_row_is_known() -> None:
     """A new kind of instruction, pointer, argument or result has its one place."""
     assert set(TRANSFER) == set(Kind) >= {op.kind for op in OPS}
-    assert set(MEMORY) == set(range(len(KIND_NAMES))) - {UNINIT}
+    assert set(MEMORY) == set(range(len(KIND_NAMES))) - {UNINIT, ITERATOR}
     assert set(ARGUMENTS) == set(Arg)
     assert set(RESULTS) == set(Ret)
 

@@ -11,7 +11,7 @@ from bpfheap.btf.fields import (
     plain_pointers,
 )
 from bpfheap.btf.identity import same_type, why_different
-from bpfheap.btf.special import Contains, SpecialField, SpecialKind, special_fields
+from bpfheap.btf.special import NODE_OF, Contains, SpecialField, SpecialKind, special_fields
 from bpfheap.btf.table import Btf, BtfBuilder
 from bpfheap.btf.types import (
     KINDS,
@@ -42,8 +42,8 @@ from bpfheap.btf.types import (
 )  # fmt: skip
 
 __all__ = [
-    "KINDS", "Array", "Btf", "BtfBuilder", "BtfType", "Const", "Contains", "CoreKind", "Datasec",
-    "DeclTag", "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField",
+    "KINDS", "NODE_OF", "Array", "Btf", "BtfBuilder", "BtfType", "Const", "Contains", "CoreKind",
+    "Datasec", "DeclTag", "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField",
     "KptrKind", "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar", "SpecialField",
     "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void", "Volatile",
     "core_value", "declare", "dump_c", "incomplete", "kptr_fields", "plain_pointers", "print_c",

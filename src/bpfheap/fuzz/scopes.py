@@ -165,7 +165,7 @@ def _release_into_map(w: Writer, held: Held, target: Target) -> Pieces:
 
 def packet(w: Writer) -> Pieces:
     """Compare a place in the packet with its end, and use what is in front."""
-    fields = {f.name: f for f in w.row.fields if f.kind is CtxKind.PACKET}
+    fields = {f.name: f for f in w.row.fields if f.kind is not CtxKind.SCALAR}
     if not w.has_ctx or not fields:
         return ()
     home = w.claim()

@@ -124,6 +124,8 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_ringbuf_submit", 132, (A.RECORD, A.ANYTHING), R.VOID),
     Call("bpf_ringbuf_discard", 133, (A.RECORD, A.ANYTHING), R.VOID),
     Call("bpf_ringbuf_query", 134, (A.MAP, A.ANYTHING), R.INTEGER, "output"),
+    Call("bpf_copy_from_user", 148, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
+         sleepable=True),
     Call("bpf_per_cpu_ptr", 153, (A.PERCPU, A.ANYTHING), R.PERCPU_MEMBER_OR_NULL),
     Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER),
     Call("bpf_ktime_get_coarse_ns", 160, (), R.INTEGER),
@@ -145,7 +147,7 @@ KFUNCS: tuple[Call, ...] = (
     Call("bpf_mem_prefill", None, (A.ALLOCATOR, A.SCALAR), R.INTEGER, "alloc", sleepable=True),
     # The second argument is filled in by the kernel's verifier; programs pass NULL.
     Call("bpf_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.NEW_OR_NULL),
-    Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID, locked=True),
+    Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID),
     Call("bpf_percpu_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.PERCPU_NEW_OR_NULL),
     Call("bpf_percpu_obj_drop_impl", None, (A.OWNED_PERCPU, A.UNUSED), R.VOID),
     Call("bpf_refcount_acquire_impl", None, (A.COUNTED, A.UNUSED), R.SHARED_OR_NULL, locked=True),
@@ -187,6 +189,42 @@ KFUNCS: tuple[Call, ...] = (
     Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL, locked=True),
     Call("bpf_iter_num_destroy", None, (A.ITER,), R.VOID, locked=True),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Calls of the kernel that are left out on purpose, by number or by how their names begin."""
+
+    name: str
+    numbers: frozenset[int]
+    prefixes: tuple[str, ...]
+
+
+LEFT_OUT: tuple[Family, ...] = (
+    Family("dynptrs", frozenset(range(197, 204)) | {136}, ("bpf_dynptr_", "bpf_ringbuf_dynptr")),
+    Family("timers and work queues", frozenset(range(169, 173)),
+           ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
+    Family("arenas", frozenset(), ("bpf_arena_",)),
+    Family("exceptions", frozenset(), ("bpf_throw",)),
+    Family("sections without interrupts", frozenset(), ("bpf_local_irq_",)),
+    Family("sections without preemption", frozenset(), ("bpf_preempt_",)),
+    Family("resilient locks", frozenset(), ("bpf_res_spin_",)),
+    Family("kernel objects", frozenset(),
+           ("bpf_task_", "bpf_cgroup_", "bpf_cpumask_", "bpf_get_", "bpf_put_", "bpf_iter_task",
+            "bpf_iter_css", "bpf_iter_bits", "bpf_path_", "bpf_sock_", "bpf_xdp_", "bpf_skb_",
+            "bpf_ct_", "bpf_crypto_", "bpf_key_", "bpf_lookup_", "scx_bpf_", "hid_bpf_")),
+)  # fmt: skip
+
+
+def left_out(number: int | None, name: str | None) -> Family | None:
+    """The family of a helper's number or a kfunc's name, None if it is in none."""
+    for family in LEFT_OUT:
+        if number in family.numbers:
+            return family
+        if name is not None and name.startswith(family.prefixes):
+            return family
+    return None
+
 
 HELPER_BY_NUMBER: dict[int, Call] = {c.number: c for c in HELPERS if c.number is not None}
 KFUNC_BY_NAME: dict[str, Call] = {c.name: c for c in KFUNCS}

@@ -10,7 +10,9 @@ class CtxKind(StrEnum):
     """What a load of a context field gives."""
 
     SCALAR = "scalar"
-    PACKET = "packet"  # pointers into the packet: data, data_end, data_meta
+    PACKET = "packet"  # a pointer to the packet's first byte
+    PACKET_END = "packet-end"  # one behind its last byte
+    PACKET_META = "packet-meta"  # to the metadata before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,8 @@ class ProgramType:
     """`sections` are the names libbpf knows, exact or followed by "/...".
 
     `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context may be read (and written,
-    where `ctx_writable`): tracing contexts and syscall programs; else only `fields`.
+    where `ctx_writable`): tracing contexts and syscall programs; else only `fields`. Those that
+    read packets may write them too with `writes_packet` (may_access_direct_pkt_data).
     `number` is enum bpf_prog_type's. `returns` are the least and the greatest result that a
     program may have, None for any (check_return_code).
     """
@@ -44,6 +47,7 @@ class ProgramType:
     raw_ctx: bool = False
     ctx_writable: bool = False
     sleepable: bool = False
+    writes_packet: bool = False
     returns: tuple[int, int] | None = None
 
 
@@ -72,9 +76,9 @@ _SKB_FIELDS = (
         "tc_classid", writable=_SKB_WRITABLE,
     ),
     CtxField("data", 76, 4, CtxKind.PACKET, narrow=False),
-    CtxField("data_end", 80, 4, CtxKind.PACKET, narrow=False),
+    CtxField("data_end", 80, 4, CtxKind.PACKET_END, narrow=False),
     *_words("napi_id", start=84),
-    CtxField("data_meta", 140, 4, CtxKind.PACKET, narrow=False),
+    CtxField("data_meta", 140, 4, CtxKind.PACKET_META, narrow=False),
     CtxField("tstamp", 152, 8, writable=True, narrow=False),
     *_words("wire_len", "gso_segs", start=160),
     *_words("gso_size", start=176),
@@ -103,8 +107,8 @@ _SOCKET_FIELDS = _skb(
 
 _XDP_FIELDS = (
     CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
-    CtxField("data_end", 4, 4, CtxKind.PACKET, narrow=False),
-    CtxField("data_meta", 8, 4, CtxKind.PACKET, narrow=False),
+    CtxField("data_end", 4, 4, CtxKind.PACKET_END, narrow=False),
+    CtxField("data_meta", 8, 4, CtxKind.PACKET_META, narrow=False),
     # Whole words only; egress_ifindex is there for device maps only (xdp_is_valid_access).
     *(
         replace(field, narrow=False)
@@ -117,9 +121,10 @@ PROGRAM_TYPES: tuple[ProgramType, ...] = (
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
                 "pt_regs", 168, raw_ctx=True),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
-                "__sk_buff", 192, _SKB_FIELDS),
+                "__sk_buff", 192, _SKB_FIELDS, writes_packet=True),
     ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True),
-    ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS),
+    ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS,
+                writes_packet=True),
     ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, raw_ctx=True),
     # On the way out, 2 and 3 tell of congestion.
     ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,

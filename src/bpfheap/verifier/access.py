@@ -6,11 +6,13 @@ check_ctx_access, check_ptr_to_btf_access and check_helper_mem_access in kernel/
 
 from __future__ import annotations
 
+from bpfheap.btf import KptrField, KptrKind
 from bpfheap.platform.maps import MapFlag
 from bpfheap.platform.programs import CtxField, CtxKind, ProgramType
 from bpfheap.verifier import hints, stack
 from bpfheap.verifier.arith import load_bounds
 from bpfheap.verifier.env import Env
+from bpfheap.verifier.flows import Field
 from bpfheap.verifier.layouts import Layout
 from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.reject import Reject
@@ -19,19 +21,28 @@ from bpfheap.verifier.state import (
     CTX,
     FUNC,
     KIND_NAMES,
+    LAPSED,
     MAP,
     MAP_KEY,
     MAP_VALUE,
     MEM,
     OBJECT,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    READ,
     SCALAR,
     STACK,
     UNINIT,
+    UNTRUSTED,
+    ZERO_OFFSET,
     Gone,
     MapRef,
     Object,
     Reg,
+    Region,
     State,
+    is_null,
     number,
 )
 
@@ -70,20 +81,20 @@ class Nowhere(Memory):
     def __init__(self, hint: str) -> None:
         self._hint = hint
 
-    def _reject(self, n: int, reg: Reg) -> Reject:
+    def _reject(self, env: Env, n: int, reg: Reg) -> Reject:
         error = _invalid(n, reg)
         if reg.kind == SCALAR and reg.what is not None:
-            pointer, layout = reg.what
-            error.hint = hints.untagged(pointer, layout)
+            why, error.hint = no_pointer(env, reg)
+            error.message += why
         else:
             error.hint = self._hint
         return error
 
     def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
-        raise self._reject(n, reg)
+        raise self._reject(env, n, reg)
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
-        raise self._reject(n, reg)
+        raise self._reject(env, n, reg)
 
 
 class StackMemory(Memory):
@@ -95,18 +106,19 @@ class StackMemory(Memory):
         stack.check_aligned(n, reg, off, size)
         low, high = stack.bounds(n, reg, off, size, "read from")
         frame = st.frames[reg.what]
-        _deepen(env, frame.subprog, low)
+        deepen(env, frame.subprog, low)
         if low == high:
             st.trail.accessed(reg.what, low >> 3)
         else:
             mark_register(env.program, st, n)
+        stack.check_readable(frame, n, low, high + size)
         return stack.read(frame, low, high, size, sx)
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
         stack.check_aligned(n, reg, off, size)
         low, high = stack.bounds(n, reg, off, size, "write to")
         frame = st.frames[reg.what]
-        _deepen(env, frame.subprog, low)
+        deepen(env, frame.subprog, low)
         if low == high:
             st.trail.accessed(reg.what, low >> 3)
         else:
@@ -116,12 +128,15 @@ class StackMemory(Memory):
     def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
         low, high = stack.bounds(n, reg, 0, size, "write to" if write else "read from")
         frame = st.frames[reg.what]
-        _deepen(env, frame.subprog, low)
+        deepen(env, frame.subprog, low)
         if write:
             stack.clobber(frame, low, high + size)
+        else:
+            stack.check_readable(frame, n, low, high + size)
 
 
-def _deepen(env: Env, subprog: int, low: int) -> None:
+def deepen(env: Env, subprog: int, low: int) -> None:
+    """The function uses its stack down to offset `low`."""
     if -low > env.depth[subprog]:
         env.depth[subprog] = -low
 
@@ -133,17 +148,26 @@ class CtxMemory(Memory):
 
     def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
         field = _ctx_field(env.type, n, reg, off, size, write=False)
-        if field is not None and field.kind is CtxKind.PACKET:
-            raise Reject(
-                f"packet access is not supported yet: {field.name} of struct "
-                f"{env.type.ctx_struct} is a pointer into the packet",
-                register=n,
-                hint="use the context's other fields",
-            )
+        if field is not None and field.kind is not CtxKind.SCALAR:
+            if sx:
+                raise Reject(
+                    f"invalid bpf_context access off={off} size={size}",
+                    register=n,
+                    hint=f"{field.name} is a pointer: read it as an unsigned number",
+                )
+            kind = _PACKET_POINTERS[field.kind]
+            return Reg(kind, ZERO_OFFSET, what=None if kind == PACKET_END else 0)
         return number(load_bounds(size * 8, sx))
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
         _ctx_field(env.type, n, reg, off, size, write=True)
+
+
+_PACKET_POINTERS = {
+    CtxKind.PACKET: PACKET,
+    CtxKind.PACKET_END: PACKET_END,
+    CtxKind.PACKET_META: PACKET_META,
+}
 
 
 def _ctx_field(
@@ -187,7 +211,13 @@ class MapValueMemory(Memory):
         ref: MapRef = reg.what
         low, high = _inside(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
         _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
-        _no_field(ref.layout, n, low, high + size, "read")
+        field = ref.layout.kptr_in(low, high + size)
+        if field is not None:
+            _whole_kptr(field, n, reg, low, size)
+            if sx:
+                raise _xchg_only(field, n, "read")
+            return _seen(env, st, ref, field)
+        _no_special(ref.layout, n, low, high + size)
         if size == _POINTER and low == high:
             pointer = ref.layout.plain.get(low)
             if pointer is not None:
@@ -198,7 +228,18 @@ class MapValueMemory(Memory):
         ref: MapRef = reg.what
         low, high = _inside(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
         _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
-        _no_field(ref.layout, n, low, high + size, "written")
+        field = ref.layout.kptr_in(low, high + size)
+        if field is not None:
+            _whole_kptr(field, n, reg, low, size)
+            if field.kind is not KptrKind.UNTRUSTED:
+                raise _xchg_only(field, n, "written")
+            if not is_null(value):
+                raise Reject(
+                    f"R{n}: store to {field.path} of anything but NULL",
+                    register=n,
+                    hint=f"{field.path} is tagged __kptr_untrusted: it can only be set to NULL",
+                )
+        _no_special(ref.layout, n, low, high + size)
 
     def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
         ref: MapRef = reg.what
@@ -265,12 +306,47 @@ def _may_access(ref: MapRef, n: int, low: int, size: int, forbidden: MapFlag, wh
 def _no_field(layout: Layout, n: int, start: int, end: int, done: str) -> None:
     field = layout.kptr_in(start, end)
     if field is not None:
-        raise Reject(
-            f"R{n}: kptr {field.path} is {done} by a plain instruction",
-            register=n,
-            hint=f"{hints.XCHG_ONLY}; {hints.TAKE_KPTR}" if done == "read" else hints.XCHG_ONLY,
-        )
+        raise _xchg_only(field, n, done)
     _no_special(layout, n, start, end)
+
+
+def _xchg_only(field: KptrField, n: int, done: str) -> Reject:
+    return Reject(
+        f"R{n}: kptr {field.path} is {done} by a plain instruction",
+        register=n,
+        hint=f"{hints.XCHG_ONLY}; {hints.TAKE_KPTR}" if done == "read" else hints.XCHG_ONLY,
+    )
+
+
+def _whole_kptr(field: KptrField, n: int, reg: Reg, low: int, size: int) -> None:
+    """check_mem_access of a map value: a kptr is accessed as a whole, or not at all."""
+    if not reg.scalar.is_const:
+        raise Reject(
+            f"R{n}: kptr access cannot have variable offset: {field.path} may be hit",
+            register=n,
+            hint=hints.CONST_OFFSET,
+        )
+    if low != field.offset or size != _POINTER:
+        raise Reject(
+            f"R{n}: kptr access misaligned expected={field.offset} off={low} size={size}",
+            register=n,
+            hint=f"{field.path} is a pointer: access all of its 8 bytes",
+        )
+
+
+def _seen(env: Env, st: State, ref: MapRef, field: KptrField) -> Reg:
+    """A kptr that was only looked at (btf_ld_kptr_type): the object stays in the map, and stays
+    alive until the section ends, if there is one."""
+    layout = env.layouts.of(ref.layout.btf, field.target)
+    object_ = Object(
+        layout,
+        Field(ref.holder, ref.name, field.path),
+        READ if field.kind is not KptrKind.UNTRUSTED and env.in_section(st) else UNTRUSTED,
+        field.kind is KptrKind.PERCPU,
+    )
+    if object_.standing == UNTRUSTED:
+        object_ = object_._replace(per_cpu=False)
+    return Reg(OBJECT, ZERO_OFFSET, 0, env.new_id(), 0, object_, True)
 
 
 def _no_special(layout: Layout, n: int, start: int, end: int) -> None:
@@ -317,45 +393,141 @@ class RegionMemory(Memory):
         return number(load_bounds(size * 8, sx))
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        self._writable(n, reg)
         _inside(reg.what.size, "memory", "mem_size", n, reg, off, size)
 
     def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        if write:
+            self._writable(n, reg)
         _inside(reg.what.size, "memory", "mem_size", n, reg, 0, size)
 
+    @staticmethod
+    def _writable(n: int, reg: Reg) -> None:
+        if reg.what.readonly:
+            raise Reject(
+                f"R{n} cannot write into {type_name(reg)}",
+                register=n,
+                hint="copy what it points at into a variable",
+            )
 
-class ObjectMemory(Memory):
-    """`reg.what` is the Object. Its pointers are numbers to the program, its kptrs untouchable."""
+
+class PacketMemory(Memory):
+    """`reg.what` is how many bytes of the packet are known to be there (check_packet_access)."""
+
+    for_calls = True
+    atomic = False
 
     def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
-        low = self._check(n, reg, off, size, "read")
-        layout = reg.what.layout
-        pointer = layout.plain.get(low) if size == _POINTER else None
-        if pointer is not None:
-            return Reg(SCALAR, UNKNOWN_SCALAR, what=(pointer, layout))
+        self._check(n, reg, off, size)
         return number(load_bounds(size * 8, sx))
 
     def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        if not env.type.writes_packet:
+            raise Reject(
+                "cannot write into packet",
+                register=n,
+                hint=f"{env.type.name} programs can only read it",
+            )
+        self._check(n, reg, off, size)
+
+    def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        self._check(n, reg, 0, size)
+
+    @staticmethod
+    def _check(n: int, reg: Reg, off: int, size: int) -> None:
+        if reg.scalar.smin < 0:
+            raise Reject(
+                f"R{n} min value is negative, either use unsigned index or do a if (index >=0) "
+                "check.",
+                register=n,
+                hint=hints.UNSIGNED,
+            )
+        at, known = reg.off + off, max(reg.what, 0)
+        if at < 0 or at + size > known:
+            raise Reject(
+                f"invalid access to packet, off={at} size={size}, R{n}(id={reg.id},off={at},"
+                f"r={known}): R{n} offset is outside of the packet",
+                register=n,
+                hint="compare the pointer with data_end first: if (p + size > data_end) return 0;",
+            )
+
+
+class ObjectMemory(Memory):
+    """`reg.what` is the Object. Its pointers are numbers to the program, its kptrs untouchable
+    (check_ptr_to_btf_access)."""
+
+    def load(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, sx: bool) -> Reg:
+        object_: Object = reg.what
+        layout = object_.layout
+        if object_.standing == UNTRUSTED:
+            low = self._inside(n, reg, off, size)
+            pointer = layout.pointer_at(low) if size == _POINTER and not sx else None
+            if pointer is not None:
+                # What is behind an untrusted pointer is not to be trusted either.
+                target = env.layouts.of(layout.btf, pointer.target)
+                return Reg(OBJECT, ZERO_OFFSET, 0, 0, 0, Object(target, object_.origin, UNTRUSTED))
+            return number(load_bounds(size * 8, sx))
+        low = self._check(n, reg, off, size, "read")
+        plain = layout.plain.get(low) if size == _POINTER else None
+        if plain is not None:
+            return Reg(SCALAR, UNKNOWN_SCALAR, what=(plain, layout))
+        return number(load_bounds(size * 8, sx))
+
+    def store(self, env: Env, st: State, n: int, reg: Reg, off: int, size: int, value: Reg) -> None:
+        if reg.what.standing >= UNTRUSTED:
+            raise Reject(
+                f"only read is supported: R{n} is {type_name(reg)}",
+                register=n,
+                hint=_DISTRUSTED,
+            )
         self._check(n, reg, off, size, "written")
 
     def pass_on(self, env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
+        if reg.what.standing >= UNTRUSTED:
+            raise _invalid(n, reg)
         self._check(n, reg, 0, size, "written" if write else "read")
 
     @staticmethod
-    def _check(n: int, reg: Reg, off: int, size: int, done: str) -> int:
+    def _inside(n: int, reg: Reg, off: int, size: int) -> int:
+        object_: Object = reg.what
+        layout = object_.layout
         if not reg.scalar.is_const:
             raise Reject(
-                f"R{n} is {type_name(reg)} invalid variable offset: off={reg.off}",
+                f"R{n} is ptr_{layout.name} invalid variable offset: off={reg.off}",
                 register=n,
                 hint=hints.CONST_OFFSET,
             )
-        object_: Object = reg.what
-        layout = object_.layout
+        if object_.per_cpu:
+            raise Reject(
+                f"R{n} is ptr_{layout.name} access percpu memory: off={reg.off + off}",
+                register=n,
+                hint="there is one for each CPU: get this one's with bpf_this_cpu_ptr",
+            )
         low, _ = _inside(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
-        _no_field(layout, n, low, low + size, done)
         crossed = layout.crossed(low, size)
         if crossed is not None:
             raise Reject(crossed, register=n, hint="access one member at a time")
         return low
+
+    @classmethod
+    def _check(cls, n: int, reg: Reg, off: int, size: int, done: str) -> int:
+        layout = reg.what.layout
+        if reg.what.standing == LAPSED:
+            raise Reject(
+                f"R{n} is {type_name(reg)}: its time ended with bpf_rcu_read_unlock",
+                register=n,
+                hint="use it before bpf_rcu_read_unlock()",
+            )
+        if reg.scalar.is_const and not reg.what.per_cpu:
+            low, _ = _inside(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
+            _no_field(layout, n, low, low + size, done)
+        return cls._inside(n, reg, off, size)
+
+
+_DISTRUSTED = (
+    "this pointer was only looked at, outside of bpf_rcu_read_lock: the object may be gone. "
+    + hints.TAKE_KPTR
+)
 
 
 #: What may be done through each kind of pointer; UNINIT never gets here.
@@ -369,6 +541,9 @@ MEMORY: dict[int, Memory] = {
     MAP_KEY: MapKeyMemory(),
     MEM: RegionMemory(),
     FUNC: Nowhere("a function can only be called"),
+    PACKET: PacketMemory(),
+    PACKET_META: PacketMemory(),
+    PACKET_END: Nowhere("this is where the packet ends: it can only be compared with"),
 }
 
 
@@ -376,16 +551,20 @@ def readable(env: Env, st: State, n: int) -> Reg:
     """The register, which must hold something (check_reg_arg with SRC_OP)."""
     reg = st.regs[n]
     if reg.kind == UNINIT:
-        gone: Gone | None = reg.what
-        if gone is None:
+        if reg.what is None:
             raise Reject(f"R{n} !read_ok: nothing was written to it", register=n, hint=hints.INIT)
-        raise Reject(
-            f"R{n} !read_ok: its {gone.type_name} was given away to {gone.call} "
-            f"({env.place(gone.insn)})",
-            register=n,
-            hint=hints.ONCE,
-        )
+        why, hint = no_pointer(env, reg)
+        raise Reject(f"R{n} !read_ok{why}", register=n, hint=hint)
     return reg
+
+
+def no_pointer(env: Env, reg: Reg) -> tuple[str, str]:
+    """Why what looks like a pointer is none: words to follow ": ", and what to change."""
+    what = reg.what
+    if not isinstance(what, Gone):
+        return "", hints.untagged(*what)
+    why = f": its {what.type_name} {what.lapse.value} {what.call} ({env.place(what.insn)})"
+    return why, hints.LAPSED[what.lapse]
 
 
 def memory_of(n: int, reg: Reg) -> Memory:
@@ -397,8 +576,19 @@ def memory_of(n: int, reg: Reg) -> Memory:
     return MEMORY[reg.kind]
 
 
+_STANDING = ("", "non_own_", "rcu_", "untrusted_", "untrusted_")
+
+
 def type_name(reg: Reg) -> str:
     """The log's word for a register's type (reg_type_str)."""
     if reg.kind == OBJECT:
-        return f"ptr_{'or_null_' if reg.or_null else ''}{reg.what.layout.name}"
+        object_: Object = reg.what
+        return (
+            f"{'percpu_' if object_.per_cpu else ''}{_STANDING[object_.standing]}ptr_"
+            f"{'or_null_' if reg.or_null else ''}{object_.layout.name}"
+        )
+    if reg.kind == MEM:
+        region: Region = reg.what
+        name = "ringbuf_mem" if region.record else "rdonly_mem" if region.readonly else "mem"
+        return f"{name}{'_or_null' if reg.or_null else ''}"
     return f"{KIND_NAMES[reg.kind]}{'_or_null' if reg.or_null else ''}"

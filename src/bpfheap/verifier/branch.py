@@ -8,11 +8,24 @@ from bpfheap.verifier.access import readable
 from bpfheap.verifier.arith import ADD, alu
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.ownership import settle_null
+from bpfheap.verifier.packet import packet_end, packet_start
 from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.program import Step
 from bpfheap.verifier.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
 from bpfheap.verifier.scalar import Scalar, const
-from bpfheap.verifier.state import OBJECT, SCALAR, UNINIT, Reg, State, Tied, is_null, linked
+from bpfheap.verifier.state import (
+    OBJECT,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    SCALAR,
+    UNINIT,
+    Reg,
+    State,
+    Tied,
+    is_null,
+    linked,
+)
 from bpfheap.verifier.word import shl
 
 #: LINKED_REGS_MAX: as many scalars learn from one condition.
@@ -116,12 +129,19 @@ def _set(st: State, n: int, reg: Reg, scalar: Scalar) -> None:
 
 def _told(other: Reg, reg: Reg, scalar: Scalar) -> Reg:
     """`other`, which is `reg` plus a constant, now that `reg` is known to be `scalar`."""
+    if other.off and reg.off and other.narrow != reg.narrow:
+        return other
     if other.off == reg.off:
         return linked(scalar, other)
-    return linked(alu(ADD, 64, scalar, const(other.off - reg.off)), other)
+    width = 32 if other.narrow or reg.narrow else 64
+    return linked(alu(ADD, width, scalar, const(other.off - reg.off)), other)
 
 
 def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
+    if step.width == 64 and (dst.kind == PACKET_END or src.kind == PACKET_END):
+        return packet_end(env, st, step, dst, src)
+    if step.width == 64 and dst.kind + src.kind == PACKET + PACKET_META:
+        return packet_start(env, st, step, dst, src)
     equality = step.code == JEQ or step.code == JNE
     pointer = src if dst.kind == SCALAR else dst
     other = dst if pointer is src else src

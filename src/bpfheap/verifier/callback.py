@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bpfheap.platform.calls import Call
 from bpfheap.verifier.env import Env
+from bpfheap.verifier.graph import compared
+from bpfheap.verifier.meta import Meta
 from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.prune import widen
 from bpfheap.verifier.reject import Reject
@@ -28,12 +29,12 @@ from bpfheap.verifier.state import (
 _LAST_RESULT = 1
 
 
-def _loop(st: State) -> list[Reg]:
+def _loop(env: Env, st: State, meta: Meta) -> list[Reg]:
     """(u32 index, void *ctx)"""
     return [UNKNOWN, st.regs[3]]
 
 
-def _for_each(st: State) -> list[Reg]:
+def _for_each(env: Env, st: State, meta: Meta) -> list[Reg]:
     """(struct bpf_map *map, const void *key, void *value, void *ctx)"""
     ref = st.regs[1].what
     key = Reg(MAP_KEY, ZERO_OFFSET, what=ref)
@@ -42,16 +43,17 @@ def _for_each(st: State) -> list[Reg]:
 
 
 #: By the caller's name, the callback's arguments from those of the call.
-ARGUMENTS: dict[str, Callable[[State], list[Reg]]] = {
+ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
     "bpf_loop": _loop,
     "bpf_for_each_map_elem": _for_each,
+    "bpf_rbtree_add_impl": compared,
 }
 
 
-def enter_callback(env: Env, st: State, call: Call, function: int, slot: int) -> None:
+def enter_callback(env: Env, st: State, meta: Meta) -> None:
     """Leave one more round to be walked; `st` goes on as if there was none. Raises Reject."""
-    top = st.top
-    if call.name == "bpf_loop":
+    top, name = st.top, meta.call.name
+    if name == "bpf_loop":
         # No more rounds than there can be.
         mark_register(env.program, st, 1)
         count = st.regs[1].scalar.top
@@ -59,10 +61,11 @@ def enter_callback(env: Env, st: State, call: Call, function: int, slot: int) ->
             top.rounds = 0
             return
     round_ = st.copy()
-    round_.push_callback(env.program.starts[function], slot, ARGUMENTS[call.name](st))
+    given = ARGUMENTS[name](env, st, meta)
+    round_.push_callback(env.program.starts[meta.callback], meta.slot, given)
     round_.trail.crossed()
     top.rounds = 0
-    env.fork(round_, function, slot)
+    env.fork(round_, meta.callback, meta.slot)
 
 
 def leave_callback(env: Env, st: State) -> int:

@@ -8,34 +8,40 @@ check_map_func_compatibility and check_kfunc_call in kernel/bpf/verifier.c.
 from __future__ import annotations
 
 from collections.abc import Callable
+from difflib import get_close_matches
 
 from mypy_extensions import i64
 
+from bpfheap.btf import SpecialKind
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Arg, Call, Ret
+from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, left_out
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
 from bpfheap.spec import RefKind
-from bpfheap.verifier import hints, stack
-from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
+from bpfheap.verifier import graph, hints, iterators, locks, percpu, records, stack
+from bpfheap.verifier.access import MEMORY, memory_of, readable
 from bpfheap.verifier.callback import enter_callback
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
-from bpfheap.verifier.layouts import Layout
-from bpfheap.verifier.ownership import Kptr, acquire, check_owned, exchange, free, kptr_at
+from bpfheap.verifier.meta import Checker, Meta, expected
+from bpfheap.verifier.ownership import acquire, check_owned, exchange, free, kptr_at
+from bpfheap.verifier.packet import forget_packet
 from bpfheap.verifier.precision import mark_register, mark_slot
 from bpfheap.verifier.program import Step, call_row
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.state import (
     CTX,
     FUNC,
     MAP,
     MAP_VALUE,
     NOTHING,
+    OBJECT,
     SCALAR,
     STACK,
     UNINIT,
     UNKNOWN,
     ZERO_OFFSET,
+    Gone,
     MapRef,
     Object,
     Reg,
@@ -48,59 +54,18 @@ from bpfheap.verifier.word import unsigned
 _PER_CPU_LOOKUP = "bpf_map_lookup_percpu_elem"
 
 
-class Meta:
-    """What the arguments checked so far say (struct bpf_call_arg_meta)."""
-
-    __slots__ = (
-        "call",
-        "callback",
-        "given",
-        "given_register",
-        "key",
-        "kptr",
-        "layout",
-        "map",
-        "slot",
-    )
-
-    def __init__(self, call: Call, slot: int) -> None:
-        self.call = call
-        self.slot = slot
-        self.map: MapRef | None = None
-        self.callback = -1
-        self.key: int | None = None
-        self.kptr: Kptr | None = None
-        self.given: Reg | None = None
-        self.given_register = 0
-        self.layout: Layout | None = None
-
-    def map_of(self, n: int) -> MapRef:
-        if self.map is None:
-            raise Reject(f"{self.call.name} has no map to tell the size of R{n}", register=n)
-        return self.map
-
-
-Checker = Callable[[Env, State, int, Reg, Meta], None]
-
-
-def _expected(n: int, reg: Reg, expected: str, hint: str | None = None) -> Reject:
-    if hint is None and reg.or_null:
-        hint = hints.CHECK_NULL
-    return Reject(f"R{n} type={type_name(reg)} expected={expected}", register=n, hint=hint)
-
-
 def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     pass
 
 
 def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != SCALAR:
-        raise _expected(n, reg, "scalar", "pass a number")
+        raise expected(n, reg, "scalar", "pass a number")
 
 
 def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != MAP or reg.or_null:
-        raise _expected(n, reg, "map_ptr")
+        raise expected(n, reg, "map_ptr")
     ref: MapRef = reg.what
     row = _map_type(ref, n)
     call = meta.call
@@ -147,7 +112,7 @@ def _memory(env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> No
     """check_helper_mem_access."""
     if not MEMORY[reg.kind].for_calls or reg.or_null:
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
-        raise _expected(n, reg, "fp, map_value", hint)
+        raise expected(n, reg, "fp, map_value", hint)
     memory_of(n, reg).pass_on(env, st, n, reg, size, write)
 
 
@@ -204,7 +169,7 @@ def _size(zero_allowed: bool) -> Checker:
 
 def _ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != CTX or reg.off or not reg.scalar.is_const:
-        raise _expected(n, reg, "ctx", "pass the program's own context, unchanged")
+        raise expected(n, reg, "ctx", "pass the program's own context, unchanged")
 
 
 def _kptr_field(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -212,7 +177,7 @@ def _kptr_field(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    check_owned(n, reg, call=meta.call.name, or_null=False)
+    check_owned(env, n, reg, call=meta.call.name, or_null=False)
     meta.given, meta.given_register = reg, n
 
 
@@ -220,7 +185,7 @@ def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if is_null(reg):
         mark_register(env.program, st, n)
     else:
-        check_owned(n, reg, call=meta.call.name, or_null=True)
+        check_owned(env, n, reg, call=meta.call.name, or_null=True, per_cpu=None)
     meta.given, meta.given_register = reg, n
 
 
@@ -256,13 +221,13 @@ def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 def _callback(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != FUNC:
-        raise _expected(n, reg, "func", "pass the name of a static function")
+        raise expected(n, reg, "func", "pass the name of a static function")
     meta.callback = reg.what
 
 
 def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != STACK and not is_null(reg):
-        raise _expected(n, reg, "fp or NULL", "pass the address of a local variable")
+        raise expected(n, reg, "fp or NULL", "pass the address of a local variable")
 
 
 #: Arguments that are not looked at, and so need not be initialised.
@@ -289,6 +254,20 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.CALLBACK_CTX: _callback_ctx,
     Arg.UNCHECKED: _anything,
     Arg.UNUSED: _anything,
+    Arg.ALLOC_SIZE: records.size,
+    Arg.RECORD: records.record,
+    Arg.OWNED_PERCPU: percpu.owned,
+    Arg.PERCPU: percpu.seen,
+    Arg.COUNTED: graph.counted,
+    Arg.SPIN_LOCK: locks.spin_lock,
+    Arg.LIST_HEAD: graph.root_of(SpecialKind.LIST_HEAD),
+    Arg.LIST_NODE: graph.new_node,
+    Arg.RB_ROOT: graph.root_of(SpecialKind.RB_ROOT),
+    Arg.RB_NODE: graph.new_node,
+    Arg.RB_MEMBER: graph.member,
+    Arg.LESS: graph.less,
+    Arg.ITER_NEW: iterators.fresh,
+    Arg.ITER: iterators.begun,
 }
 
 
@@ -298,7 +277,7 @@ def _integer(env: Env, st: State, meta: Meta) -> Reg:
 
 def _void(env: Env, st: State, meta: Meta) -> Reg:
     """Nothing comes back; an object that was given is freed."""
-    if meta.given is not None:
+    if meta.given is not None and meta.given.kind == OBJECT:
         free(env, st, meta.given, meta.slot, meta.call.name)
     return NOTHING
 
@@ -342,6 +321,39 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.MAP_VALUE_OR_NULL: _value_or_null,
     Ret.KPTR_OR_NULL: _kptr_or_null,
     Ret.NEW_OR_NULL: _new_or_null,
+    Ret.PERCPU_NEW_OR_NULL: percpu.made,
+    Ret.PERCPU_MEMBER: percpu.this_cpu,
+    Ret.PERCPU_MEMBER_OR_NULL: percpu.any_cpu,
+    Ret.SHARED_OR_NULL: graph.shared,
+    Ret.RECORD_OR_NULL: records.reserved,
+    Ret.NODE_OR_NULL: graph.taken_out,
+    Ret.PEEK_OR_NULL: graph.peeked,
+    Ret.ELEMENT_OR_NULL: iterators.step,
+}
+
+
+def _tail_call(env: Env, st: State, meta: Meta) -> None:
+    """The program may end here, and another one begin."""
+    if st.top.callback:
+        raise Reject(
+            "tail_call from a callback is not possible",
+            hint="the callback cannot return to the helper: note what to do, and do it after it",
+        )
+    locks.check_left(env, st, "tail_call")
+
+
+#: What a call does that no argument and no result tells of.
+EFFECTS: dict[str, Callable[[Env, State, Meta], None]] = {
+    "bpf_tail_call": _tail_call,
+    "bpf_rcu_read_lock": locks.rcu_lock,
+    "bpf_rcu_read_unlock": locks.rcu_unlock,
+    "bpf_ringbuf_submit": records.let_go,
+    "bpf_ringbuf_discard": records.let_go,
+    "bpf_list_push_front_impl": graph.link,
+    "bpf_list_push_back_impl": graph.link,
+    "bpf_rbtree_add_impl": graph.link,
+    "bpf_iter_num_new": iterators.new,
+    "bpf_iter_num_destroy": iterators.destroy,
 }
 
 
@@ -353,22 +365,47 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
             f"program must be sleepable to call sleepable {call.name}",
             hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
         )
+    if call.types and env.type.name not in call.types:
+        raise Reject(
+            f"program of this type cannot use helper {_title(call)}",
+            hint=f"{env.type.name} programs cannot, but {', '.join(sorted(call.types))} can",
+        )
+    locks.check_call(env, st, call)
     meta = Meta(call, step.slot)
     for n, arg in enumerate(call.args, 1):
         if arg not in UNREAD:
             ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
     if call.callback:
-        enter_callback(env, st, call, meta.callback, step.slot)
+        enter_callback(env, st, meta)
+    effect = EFFECTS.get(call.name)
+    if effect is not None:
+        effect(env, st, meta)
+    if call.packet:
+        forget_packet(st, step.slot, call.name)
     result = RESULTS[call.ret](env, st, meta)
     regs = st.regs
     regs[0] = result
     for n in range(1, 6):
         regs[n] = _clobbered(regs[n])
+    if call.map_op == "tail_call" and len(st.frames) > 1:
+        return _return_for(env, st, step)
     return step.next
+
+
+def _return_for(env: Env, st: State, step: Step) -> i64:
+    """The program that was jumped to returns to the caller of the function that called
+    bpf_tail_call, and may have changed the packet; without such a program, the function goes on."""
+    env.fork(st.copy(), step.next, step.slot)
+    st.trail.returned()
+    left = st.pop()
+    forget_packet(st, step.slot, "bpf_tail_call")
+    return env.program.at(left.callsite).next
 
 
 def _clobbered(reg: Reg) -> Reg:
     """r1 to r5 after a call; where an object went stays known, for the error's sake."""
+    if reg.kind == SCALAR and isinstance(reg.what, Gone):
+        return Reg(UNINIT, UNKNOWN_SCALAR, what=reg.what)
     return reg if reg.kind == UNINIT else NOTHING
 
 
@@ -377,11 +414,18 @@ def _row(env: Env, step: Step) -> Call:
     if row is not None:
         return row
     if step.kind is Kind.CALL_HELPER:
-        known = ", ".join(_title(c) for c in HELPER_BY_NUMBER.values())
-        raise Reject(f"unknown helper #{step.imm}", hint=f"known are {known}")
-    ref = env.spec.refs.get(step.slot)
-    name = ref.name if ref is not None and ref.kind is RefKind.KFUNC else f"#{step.imm}"
-    raise Reject(
-        f"unknown kfunc {name}: no machine offers it",
-        hint=f"known are {', '.join(KFUNC_BY_NAME)}",
-    )
+        family = left_out(step.imm, None)
+        message, hint = f"unknown helper #{step.imm}", "bpfheap.h declares those that there are"
+    else:
+        ref = env.spec.refs.get(step.slot)
+        name = ref.name if ref is not None and ref.kind is RefKind.KFUNC else f"#{step.imm}"
+        family = left_out(None, name)
+        message = f"unknown kfunc {name}: no machine offers it"
+        close = get_close_matches(name, KFUNC_BY_NAME, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else (
+            "bpfheap.h declares those that there are"
+        )  # fmt: skip
+    if family is not None:
+        message = f"{message}: {family.name} are not supported"
+        hint = f"only Linux has {family.name}; do without them here"
+    raise Reject(message, hint=hint)

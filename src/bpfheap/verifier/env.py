@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.layouts import Layouts
 from bpfheap.verifier.liveness import live_at
-from bpfheap.verifier.program import Program
+from bpfheap.verifier.program import Program, call_row
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.signature import Parameter, parameters
 from bpfheap.verifier.state import MapRef, Object, State
@@ -17,6 +18,8 @@ from bpfheap.verifier.verdict import Options
 
 if TYPE_CHECKING:
     from bpfheap.verifier.prune import History
+
+_LOCKING = next(row for row in HELPERS if row.name == "bpf_spin_lock")
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
@@ -45,6 +48,7 @@ class Env:
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
         self._maps: dict[str, MapRef] = {}
         self._ids = 0
+        self._changes: list[bool] = []
 
     def prepare(self) -> None:
         """All that is known before the walk. Raises Reject and InsnError."""
@@ -69,6 +73,21 @@ class Env:
             self._parameters[number] = found
         return found
 
+    def changes_packet(self, number: int) -> bool:
+        """May a subprogram, or one that it calls, make packet pointers void
+        (subprog_info.changes_pkt_data)?"""
+        if not self._changes:
+            self._changes = [False] * len(self.program.subprogs)
+            for at in self.program.call_order:
+                for step in self.program.within(self.program.subprogs[at]):
+                    row = call_row(self.spec, step)
+                    if row is not None and (row.packet or row.map_op == "tail_call"):
+                        self._changes[at] = True
+                    callee = self.program.starts.get(step.enters)
+                    if callee is not None and self._changes[callee]:
+                        self._changes[at] = True
+        return self._changes[number]
+
     def live(self) -> list[int]:
         """See liveness.live_at."""
         if self._live is None:
@@ -87,6 +106,12 @@ class Env:
             if spec is None:
                 raise Reject(f"there is no map {name}", hint='define it in SEC(".maps")')
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
+            if layout.lock >= 0 and self.type.name not in _LOCKING.types:
+                # check_map_prog_compatibility
+                raise Reject(
+                    f"{self.type.name} progs cannot use bpf_spin_lock yet: map {name} has one",
+                    hint=f"{', '.join(sorted(_LOCKING.types))} programs can",
+                )
             ref = self._maps[name] = MapRef(Holder.MAP, name, spec, layout)
         return ref
 
@@ -102,6 +127,10 @@ class Env:
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
             outer.inner = MapRef(Holder.INNER, outer.name, spec, layout)
         return outer.inner
+
+    def in_section(self, st: State) -> bool:
+        """Do objects that are seen now stay alive (in_rcu_cs)?"""
+        return st.rcu or st.lock is not None or not self.sleepable
 
     def flow(
         self, kind: FlowKind, source: str | Field | None, field: Field | None, slot: int

@@ -10,6 +10,8 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.access import MEMORY, type_name
 from bpfheap.verifier.env import Env
+from bpfheap.verifier.locks import check_global
+from bpfheap.verifier.packet import forget_packet
 from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.signature import Parameter, Passing
@@ -46,10 +48,11 @@ def arguments(env: Env, declared: tuple[Parameter, ...]) -> list[Reg]:
     return regs + [NOTHING] * (6 - len(regs))
 
 
-def call_global(env: Env, st: State, number: int) -> None:
+def call_global(env: Env, st: State, number: int, slot: int) -> None:
     """A call of subprogram `number`, which is global. Raises Reject for arguments that it does
     not declare."""
     sub = env.program.subprogs[number]
+    check_global(st, sub.name)
     try:
         for n, parameter in enumerate(env.parameters(number), 1):
             _check(env, st, n, parameter)
@@ -60,6 +63,8 @@ def call_global(env: Env, st: State, number: int) -> None:
             hint=wrong.hint,
         ) from None
     env.called.setdefault(number)
+    if env.changes_packet(number):
+        forget_packet(st, slot, f"{sub.name}()")
     st.regs[0:6] = [UNKNOWN, *[NOTHING] * 5]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bpfheap.btf import PlainPointer
 from bpfheap.verifier.layouts import Layout
+from bpfheap.verifier.state import Lapse
 
 CHECK_NULL = "check it for NULL first: if (!p) return 0;"
 CHECK_INDEX = "check the index first: if (i >= N) return 0;"
@@ -23,6 +24,12 @@ STACK = "keep large data in a map value"
 WHOLE_POINTER = "pointers take 8 bytes of stack, aligned"
 CONST_OFFSET = "use an offset that is known when the program is compiled"
 MAIN_POINTER = "pass the object's own address, not that of a member"
+
+LAPSED = {
+    Lapse.GIVEN: ONCE,
+    Lapse.UNLOCKED: "use it before that, or take it out of the list or tree",
+    Lapse.MOVED: "read it from the context again, and check it against data_end again",
+}
 
 
 def untagged(pointer: PlainPointer, layout: Layout) -> str:

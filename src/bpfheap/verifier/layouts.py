@@ -9,6 +9,7 @@ from bpfheap.btf import (
     PlainPointer,
     Ptr,
     SpecialField,
+    SpecialKind,
     Struct,
     Union,
     incomplete,
@@ -25,9 +26,9 @@ KPTR_SIZE = 8
 
 class Layout:
     """A struct, map value or data section; compared by identity (see Layouts). `kptrs` and `plain`
-    are by offset."""
+    are by offset; `lock` is the offset of its bpf_spin_lock, -1 if it has none."""
 
-    __slots__ = ("btf", "kptrs", "name", "plain", "size", "special", "type_id")
+    __slots__ = ("btf", "kptrs", "lock", "name", "plain", "size", "special", "type_id")
 
     def __init__(
         self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
@@ -40,6 +41,19 @@ class Layout:
         self.kptrs = kptrs
         self.plain = plain
         self.special = special
+        lock = self.one(SpecialKind.SPIN_LOCK)
+        self.lock = -1 if lock is None else lock.offset
+
+    def one(self, kind: SpecialKind) -> SpecialField | None:
+        """Its first field of that kind."""
+        return next((field for field in self.special if field.kind is kind), None)
+
+    def special_at(self, offset: int, kind: SpecialKind) -> SpecialField | None:
+        """The field of that kind that begins at a byte."""
+        for field in self.special:
+            if field.offset == offset and field.kind is kind:
+                return field
+        return None
 
     def __str__(self) -> str:
         return f"struct {self.name}"
@@ -50,6 +64,13 @@ class Layout:
             if start < offset + KPTR_SIZE and offset < end:
                 return field
         return None
+
+    def pointer_at(self, offset: int) -> KptrField | PlainPointer | None:
+        """The pointer to a struct, tagged or not, that begins at a byte."""
+        found = self.kptrs.get(offset) or self.plain.get(offset)
+        if found is None or not isinstance(self.btf[found.target], Struct):
+            return None
+        return found
 
     def crossed(self, start: int, size: int) -> str | None:
         """What is wrong with an access to the object's plain bytes: it has to stay within one

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg
 from bpfheap.spec import ProgramSpec, SubprogSpec
-from bpfheap.verifier.program import CALL, Program, Step, call_row
+from bpfheap.verifier.program import CALL, CALLS_BACK, Program, Step, call_row
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -192,7 +192,7 @@ class _Function:
                 if step.op.fetch:
                     after.pop(0 if step.name == "cmpxchg" else step.src, None)
             case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
-                enters = step.kind is Kind.CALL_LOCAL or step.calls_back
+                enters = step.kind is Kind.CALL_LOCAL or step.again == CALLS_BACK
                 if enters and any(n in before for n in range(1, 6)):
                     self.escapes = True
                 for n in range(6):

@@ -8,39 +8,69 @@ from __future__ import annotations
 
 from bpfheap.btf import KptrField, KptrKind
 from bpfheap.verifier import hints
-from bpfheap.verifier.access import type_name
+from bpfheap.verifier.access import no_pointer, type_name
 from bpfheap.verifier.env import Env, field_of
 from bpfheap.verifier.flows import Field, FlowKind
 from bpfheap.verifier.layouts import Layout
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.state import (
+    BORROWED,
+    LAPSED,
     MAP_VALUE,
     NULL,
     OBJECT,
+    OWNED,
+    READ,
     SCALAR,
-    UNINIT,
+    UNTRUSTED,
     ZERO_OFFSET,
     Gone,
     Held,
     Object,
     Reg,
+    Region,
     State,
 )
 
 
+def hold(env: Env, st: State, what: Object | Region | None, slot: int) -> int:
+    """A reference that the program has to give away; gives its id (acquire_reference)."""
+    new = env.new_id()
+    st.refs = (*st.refs, Held(new, slot, what))
+    return new
+
+
+def let_go(st: State, ref: int) -> None:
+    """The program has not to give it away any more (release_reference_nomark)."""
+    st.refs = tuple(held for held in st.refs if held.id != ref)
+
+
 def acquire(env: Env, st: State, object_: Object, slot: int) -> Reg:
     """An owned object, or NULL."""
-    new = env.new_id()
-    st.refs = (*st.refs, Held(new, slot, object_))
+    new = hold(env, st, object_, slot)
     return Reg(OBJECT, ZERO_OFFSET, 0, new, new, object_, True)
 
 
 def release(st: State, ref: int, gone: Gone) -> None:
-    """The object is not the program's any more, whatever still points at it."""
-    after = Reg(UNINIT, UNKNOWN_SCALAR, what=gone)
-    st.refs = tuple(held for held in st.refs if held.id != ref)
+    """The object is not the program's any more, whatever still points at it: that is a mere number
+    now (mark_reg_invalid)."""
+    after = Reg(SCALAR, UNKNOWN_SCALAR, what=gone)
+    let_go(st, ref)
     st.rewrite(lambda reg: after if reg.ref == ref else reg)
+
+
+def lend(st: State, ref: int) -> None:
+    """The object belongs to a list or tree now, but may be used until the lock is released
+    (ref_convert_owning_non_owning)."""
+    let_go(st, ref)
+    st.rewrite(lambda reg: borrowed(reg) if reg.ref == ref else reg)
+
+
+def borrowed(reg: Reg) -> Reg:
+    """The same object, known to be in a list or tree."""
+    object_: Object = reg.what
+    return reg.of(object_._replace(standing=BORROWED), 0)
 
 
 def settle_null(st: State, checked: Reg, null: bool) -> None:
@@ -48,7 +78,7 @@ def settle_null(st: State, checked: Reg, null: bool) -> None:
     id_ = checked.id
     if null:
         if checked.ref:
-            st.refs = tuple(held for held in st.refs if held.id != checked.ref)
+            let_go(st, checked.ref)
         st.rewrite(lambda reg: NULL if reg.or_null and reg.id == id_ else reg)
     else:
         st.rewrite(lambda reg: reg.sure() if reg.or_null and reg.id == id_ else reg)
@@ -76,7 +106,7 @@ def kptr_at(n: int, reg: Reg) -> Kptr:
         )
     if reg.kind == MAP_VALUE:
         layout: Layout = reg.what.layout
-    elif reg.kind == OBJECT:
+    elif reg.kind == OBJECT and reg.what.standing == OWNED and not reg.what.per_cpu:
         layout = reg.what.layout
     else:
         raise Reject(
@@ -107,7 +137,7 @@ def kptr_at(n: int, reg: Reg) -> Kptr:
             register=n,
             hint=f"its kptr fields: {known}" if known else "it has no kptr fields",
         )
-    if field.kind is not KptrKind.KPTR:
+    if field.kind is KptrKind.UNTRUSTED:
         raise Reject(
             f"R{n} off={offset} {field.path} is tagged {field.kind}, which owns no object",
             register=n,
@@ -145,6 +175,15 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
             )
         object_: Object = given.what
         own = object_.layout
+        per_cpu = kptr.field.kind is KptrKind.PERCPU
+        if object_.per_cpu != per_cpu:
+            raise Reject(
+                f"invalid kptr access, R{n} type={type_name(given)} "
+                f"expected={'percpu_' if per_cpu else ''}ptr_{_target_name(kptr)}",
+                register=n,
+                hint=f"{kptr.name} takes what "
+                f"{'bpf_percpu_obj_new' if per_cpu else 'an allocator'} gives",
+            )
         strict = env.options.strict_identity
         why = env.layouts.why_other(own.btf, own.type_id, layout.btf, target, strict=strict)
         if why is not None:
@@ -158,7 +197,8 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
         env.flow(kind, object_.origin, kptr.name, slot)
         release(st, given.ref, Gone(slot, call, str(own)))
     env.flow(FlowKind.TAKE, None, kptr.name, slot)
-    taken = Object(env.layouts.of(layout.btf, target), kptr.name)
+    per_cpu = kptr.field.kind is KptrKind.PERCPU
+    taken = Object(env.layouts.of(layout.btf, target), kptr.name, per_cpu=per_cpu)
     return acquire(env, st, taken, slot)
 
 
@@ -177,13 +217,29 @@ def free(env: Env, st: State, given: Reg, slot: int, call: str) -> None:
     release(st, given.ref, Gone(slot, call, str(object_.layout)))
 
 
-def check_owned(n: int, reg: Reg, *, call: str, or_null: bool) -> None:
-    """The register holds an object of the program's own, at its start. Raises Reject."""
-    if reg.kind != OBJECT:
+def check_owned(
+    env: Env, n: int, reg: Reg, *, call: str, or_null: bool, per_cpu: bool | None = False
+) -> None:
+    """The register holds an object of the program's own, at its start; `per_cpu` None: of either
+    kind. Raises Reject."""
+    if reg.kind != OBJECT or reg.what.standing != OWNED:
         hint = f"{call} takes what an allocator or bpf_kptr_xchg returned"
         if reg.kind == SCALAR and reg.what is not None:
-            hint = hints.untagged(*reg.what)
-        raise Reject(f"R{n} type={type_name(reg)} expected=ptr_", register=n, hint=hint)
+            why, hint = no_pointer(env, reg)
+            raise Reject(f"R{n} type={type_name(reg)} expected=ptr_{why}", register=n, hint=hint)
+        if reg.kind == OBJECT:
+            hint = _NOT_OWNED[reg.what.standing]
+        raise Reject(
+            f"R{n} type={type_name(reg)} expected=ptr_: it must be referenced or trusted",
+            register=n,
+            hint=hint,
+        )
+    if per_cpu is not None and reg.what.per_cpu != per_cpu:
+        raise Reject(
+            f"R{n} type={type_name(reg)} is not expected for {call}",
+            register=n,
+            hint="what bpf_percpu_obj_new gave is for bpf_percpu_obj_drop, other objects are not",
+        )
     if reg.or_null and not or_null:
         raise Reject(
             f"possibly NULL pointer passed to {call}: R{n} is {type_name(reg)}",
@@ -198,13 +254,30 @@ def check_owned(n: int, reg: Reg, *, call: str, or_null: bool) -> None:
         )
 
 
-def check_none_held(env: Env, st: State) -> None:
-    """At the end of the program nothing is owned any more (check_reference_leak)."""
+#: Why an object that is not the program's own is not, and what to do.
+_NOT_OWNED = {
+    BORROWED: "it is in a list or tree: take it out first (pop, or bpf_rbtree_remove)",
+    READ: hints.TAKE_KPTR,
+    UNTRUSTED: hints.TAKE_KPTR,
+    LAPSED: "use it before bpf_rcu_read_unlock()",
+}
+
+
+def check_none_held(env: Env, st: State, where: str = "at exit") -> None:
+    """Nothing is owned any more (check_reference_leak). Raises Reject."""
     if st.refs:
         held = st.refs[0]
         more = f" (and {len(st.refs) - 1} more)" if len(st.refs) > 1 else ""
         raise Reject(
             f"Unreleased reference id={held.id} alloc_insn={held.insn}: the "
-            f"{held.object.layout} from {env.place(held.insn)} is still owned at exit{more}",
-            hint=hints.GIVE_AWAY,
+            f"{held} from {env.place(held.insn)} is still owned {where}{more}",
+            hint=_give_back(held),
         )
+
+
+def _give_back(held: Held) -> str:
+    if isinstance(held.object, Object):
+        return hints.GIVE_AWAY
+    if held.object is None:
+        return "call bpf_iter_num_destroy on every path that follows bpf_iter_num_new"
+    return "give it to bpf_ringbuf_submit or bpf_ringbuf_discard on every path to the exit"

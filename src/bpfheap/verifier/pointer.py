@@ -5,18 +5,29 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.access import type_name
 from bpfheap.verifier.arith import ADD, SUB, alu
+from bpfheap.verifier.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import Scalar
 from bpfheap.verifier.stack import MAX_VAR
-from bpfheap.verifier.state import FUNC, MAP, SCALAR, STACK, UNKNOWN, Reg
+from bpfheap.verifier.state import (
+    FUNC,
+    MAP,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    SCALAR,
+    STACK,
+    UNKNOWN,
+    Reg,
+)
 
 _S32_MAX = (1 << 31) - 1
 #: Kinds that only ever point at the start of what they point at.
-_FIXED = frozenset({MAP, FUNC})
+_FIXED = frozenset({MAP, FUNC, PACKET_END})
 _BITWISE = frozenset({"and", "or", "xor"})
 
 
-def pointer_alu(name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
+def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
     """dst `name` src, of which at least one is a pointer; `n` is dst's register.
 
     Raises Reject for all but adding or subtracting a bounded number, and the difference of two.
@@ -37,11 +48,12 @@ def pointer_alu(name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
         if scalar.is_const and -_S32_MAX <= pointer.off + scalar.smin <= _S32_MAX:
             moved = pointer.moved(pointer.off + scalar.smin, pointer.scalar)
         else:
-            moved = pointer.moved(pointer.off, alu(ADD, 64, pointer.scalar, scalar))
+            moved = _packet(env, pointer.moved(pointer.off, alu(ADD, 64, pointer.scalar, scalar)))
     elif scalar.is_const and -_S32_MAX <= pointer.off - scalar.smin <= _S32_MAX:
         moved = pointer.moved(pointer.off - scalar.smin, pointer.scalar)
     else:
         moved = pointer.moved(pointer.off, alu(SUB, 64, pointer.scalar, scalar))
+        moved = _packet(env, moved, keep=scalar.smin >= 0)
     _sane(n, moved.scalar, pointer)
     if not -MAX_VAR < moved.off < MAX_VAR:
         raise Reject(
@@ -50,6 +62,14 @@ def pointer_alu(name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
             hint=hints.CHECK_INDEX,
         )
     return moved
+
+
+def _packet(env: Env, moved: Reg, keep: bool = False) -> Reg:
+    """A pointer into the packet that moved by what is not known says nothing of others, and what
+    was known to be behind it is not known any more, unless it went back."""
+    if moved.kind != PACKET and moved.kind != PACKET_META:
+        return moved
+    return moved.tied(env.new_id()) if keep else moved.of(0, 0).tied(env.new_id())
 
 
 def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse: bool) -> None:

@@ -25,7 +25,16 @@ from bpfheap.verifier.program import (
     Program,
     Step,
 )
-from bpfheap.verifier.state import ACCESS_SHIFT, MAX_FRAMES, SCALAR, SLOT_MASK, State, Stored, Tied
+from bpfheap.verifier.state import (
+    ACCESS_SHIFT,
+    MAX_FRAMES,
+    RETURNED,
+    SCALAR,
+    SLOT_MASK,
+    State,
+    Stored,
+    Tied,
+)
 from bpfheap.verifier.word import shl
 
 
@@ -188,6 +197,9 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
                     wanted.regs |= shl(1, step.src)
     elif tag == LDDW:
         wanted.regs = mask & ~dst
+    elif tag == CALL and access == RETURNED:
+        wanted.regs = mask & ~0x3F
+        wanted.enter(wanted.frame + 1)
     elif tag == CALL and access:
         # The callback's arguments are no scalars of the caller's.
         frame = wanted.frame

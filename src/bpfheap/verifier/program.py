@@ -11,7 +11,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
-from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call
+from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call, Ret
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.arith import ALU_CODE
@@ -35,11 +35,22 @@ EXIT: Final = 10
 CALL_LOCAL: Final = 11
 CALL: Final = 12
 
+# Where rounds of a loop that the kernel drives begin: every state is stored there.
+NEVER: Final = 0
+CALLS_BACK: Final = 1
+ITERATES: Final = 2
+GOES: Final = 3
+
 TAGS: dict[Kind, int] = {
     Kind.ALU: ALU, Kind.MOV: MOV, Kind.JCOND: JCOND, Kind.JA: JA, Kind.LOAD: LOAD,
     Kind.STORE_REG: STORE_REG, Kind.STORE_IMM: STORE_IMM, Kind.LDDW: LDDW, Kind.ATOMIC: ATOMIC,
     Kind.EXIT: EXIT, Kind.CALL_LOCAL: CALL_LOCAL, Kind.CALL_HELPER: CALL, Kind.CALL_KFUNC: CALL,
 }  # fmt: skip
+
+#: round_up_stack_depth, for programs that are compiled.
+_STACK_UNIT = 16
+#: In check_max_stack_depth_subprog: 33 programs in a row shall have 8 KiB of stack.
+_STACK_BEFORE_TAIL_CALL = 256
 
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
@@ -49,10 +60,11 @@ _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind
 class Step:
     """One instruction. `operand` is its immediate as a register; `code` its operation or condition
     as a number; `target` the slot that it jumps to or calls, `enters` that of the function
-    that it calls or names, -1 if none. At a `join` paths may meet."""
+    that it calls or names, -1 if none. At a `join` paths may meet; where rounds begin `again`
+    is CALLS_BACK, ITERATES or GOES."""
 
     __slots__ = (
-        "calls_back", "code", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
+        "again", "code", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
         "off", "op", "operand", "slot", "src", "tag", "target", "width", "with_reg", "wrong",
     )  # fmt: skip
 
@@ -74,7 +86,7 @@ class Step:
         self.next: i64 = slot + op.slots
         self.target: i64 = -1
         self.join = False
-        self.calls_back = False
+        self.again: i64 = NEVER
         self.enters: i64 = -1
         self.wrong: Reject | None = None
         if op.kind in (Kind.JCOND, Kind.JA):
@@ -113,8 +125,12 @@ class Program:
             if ref is not None and ref.kind is RefKind.FUNC:
                 step.enters = ref.target
             row = call_row(spec, step)
-            # Rounds of callbacks come back to the call.
-            step.calls_back = step.join = row is not None and row.callback
+            # Rounds come back to the call.
+            if row is not None and row.callback:
+                step.again = CALLS_BACK
+            elif row is not None and row.ret is Ret.ELEMENT_OR_NULL:
+                step.again = ITERATES
+            step.join = step.again != NEVER
             step.wrong = _wrong(step)
             if step.wrong is not None:
                 step.tag = OTHER
@@ -291,26 +307,44 @@ def _check_frames(program: Program) -> None:
                     )
 
 
-def stack_chains(program: Program, depth: list[int]) -> None:
-    """The frames that can be alive together must fit into the stack (check_max_stack_depth).
+def stack_chains(program: Program, spec: ProgramSpec, depth: list[int]) -> None:
+    """The frames that can be alive together must fit into the stack, and into half of it before a
+    function that may jump to another program (check_max_stack_depth_subprog).
 
     `depth` is by subprogram, in bytes. Raises Reject.
     """
-    # Deepest chain below and including each subprogram, callees first.
-    total = [0] * len(depth)
-    frames = [0] * len(depth)
-    for at in program.call_order:
-        callees = {
-            program.starts[s.enters]
-            for s in program.within(program.subprogs[at])
-            if s.enters in program.starts
-        }
-        own = max(32, -(-depth[at] // 32) * 32)
-        total[at] = own + max((total[c] for c in callees), default=0)
-        frames[at] = 1 + max((frames[c] for c in callees), default=0)
-    if total[0] > STACK_SIZE:
-        raise Reject(
-            f"combined stack size of {frames[0]} calls is {total[0]}. Too large",
-            insn=0,
-            hint=f"the stack has {STACK_SIZE} bytes for all functions together; {hints.STACK}",
-        )
+    # Deepest chain above and without each subprogram, and the functions in it; callers first.
+    above = [(0, 1)] * len(depth)
+    reached = [False] * len(depth)
+    reached[0] = True
+    for at in reversed(program.call_order):
+        if not reached[at]:
+            continue
+        before, frames = above[at]
+        steps = list(program.within(program.subprogs[at]))
+        jumps = any(_is_tail_call(spec, step) for step in steps)
+        if at and jumps and before >= _STACK_BEFORE_TAIL_CALL:
+            raise Reject(
+                f"tail_calls are not allowed when call stack of previous frames is {before} bytes. "
+                "Too large",
+                insn=program.subprogs[at].start,
+                hint=f"{_STACK_BEFORE_TAIL_CALL} bytes are too many before a function with "
+                f"bpf_tail_call; {hints.STACK}",
+            )
+        total = before + -(-depth[at] // _STACK_UNIT) * _STACK_UNIT
+        if total > STACK_SIZE:
+            raise Reject(
+                f"combined stack size of {frames} calls is {total}. Too large",
+                insn=0,
+                hint=f"the stack has {STACK_SIZE} bytes for all functions together; {hints.STACK}",
+            )
+        for step in steps:
+            callee = program.starts.get(step.enters)
+            if callee is not None:
+                reached[callee] = True
+                above[callee] = max(above[callee], (total, frames + 1))
+
+
+def _is_tail_call(spec: ProgramSpec, step: Step) -> bool:
+    row = call_row(spec, step)
+    return row is not None and row.map_op == "tail_call"

@@ -16,10 +16,16 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.liveness import FIRST_SLOT
 from bpfheap.verifier.precision import inherit
+from bpfheap.verifier.program import CALLS_BACK, GOES, ITERATES, NEVER
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import is_unknown, same, subset
 from bpfheap.verifier.state import (
+    ITERATOR,
+    MAP_KEY,
     MAP_VALUE,
+    MEM,
+    PACKET,
+    PACKET_META,
     SCALAR,
     SPILL,
     UNINIT,
@@ -31,6 +37,7 @@ from bpfheap.verifier.state import (
     State,
     Stored,
     Trail,
+    iterator_at,
 )
 from bpfheap.verifier.word import pattern, shl
 
@@ -51,6 +58,10 @@ _MISSES_PER_ROUND = 64
 COVERED: Final = 0
 WITHIN: Final = 1
 EXACT: Final = 2
+
+
+#: Pointers whose range of offsets may shrink.
+_RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 
 
 class History:
@@ -76,19 +87,19 @@ class History:
     def _store(self, st: State) -> Stored:
         frames = [frame.copy() for frame in st.frames]
         stored = Stored(State(frames, st.refs, None, st.trail), st.parent, st.trail)
-        stored.state.unrolled = st.unrolled
+        stored.state.like(st)
         st.parent = stored
         st.trail = Trail()
         return stored
 
-    def visit(self, st: State, slot: i64, insns: i64, jumps: i64, calls_back: bool) -> bool:
+    def visit(self, st: State, slot: i64, insns: i64, jumps: i64, again: i64) -> bool:
         """May the path end here, because another one covered it? Stores the state otherwise, if
-        that is worth it. Before a call that `calls_back`, a round that ends as one before it began
+        that is worth it. Where rounds begin `again`, one that ends as one before it began
         is the last one. Raises Reject for a loop without end."""
         points = self._points.get(slot)
         if points is None:
             points = self._points[slot] = []
-        force = calls_back or st.trail.jumps > _MAX_TRAIL
+        force = again != NEVER or st.trail.jumps > _MAX_TRAIL
         jumped = jumps - self._last_jumps
         walked = insns - self._last_insns
         store = force or (jumped >= _MIN_JUMPS and walked >= _MIN_INSNS)
@@ -97,12 +108,17 @@ class History:
         useless = False
         for stored in points:
             if stored.branches:
-                if calls_back:
-                    if self._same(stored, st, slot, WITHIN):
-                        stored.hits += 1
-                        self._round(stored, st)
-                        return True
-                elif stored.state.unrolled == st.unrolled and self._same(stored, st, slot, EXACT):
+                if again != NEVER and self._settles(stored, st, slot, again):
+                    stored.hits += 1
+                    self._round(stored, st)
+                    return True
+                if (
+                    again != CALLS_BACK
+                    and again != ITERATES
+                    and stored.state.unrolled == st.unrolled
+                    and stored.state.goes == st.goes
+                    and self._same(stored, st, slot, EXACT)
+                ):
                     raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
                 if in_loop:
                     store = False
@@ -112,9 +128,9 @@ class History:
                 return True
             if store:
                 stored.misses += 1
-                useless = useless or _useless(stored, calls_back)
+                useless = useless or _useless(stored, again)
         if useless:
-            points = [stored for stored in points if not _useless(stored, calls_back)]
+            points = [stored for stored in points if not _useless(stored, again)]
             self._points[slot] = points
         if store:
             self._last_jumps, self._last_insns = jumps, insns
@@ -122,8 +138,17 @@ class History:
             points.append(self._store(st))
         return False
 
+    def _settles(self, stored: Stored, st: State, slot: i64, again: i64) -> bool:
+        """Does the round that ends here leave all as one before it began?"""
+        if again == GOES and stored.state.goes == st.goes:
+            return False
+        if not self._same(stored, st, slot, WITHIN):
+            return False
+        # An iterator that has come to its end has no further rounds.
+        return again != ITERATES or going_on(st)
+
     def _round(self, stored: Stored, st: State) -> None:
-        """A round of callbacks ends as one before it began. What turns out to matter there has
+        """A round ends as one before it began. What turns out to matter there has
         to matter here too (propagate_backedges)."""
         if stored.rounds is None:
             stored.rounds = []
@@ -145,12 +170,12 @@ class History:
                 at = at.parent
         return False
 
-    def begun(self, st: State, slot: i64) -> Stored | None:
-        """The state in which the call at `slot` began the round that just ended
+    def begun(self, st: State, slot: i64, but: Stored | None = None) -> Stored | None:
+        """The state in which `slot` began the last round, or the last but that one
         (find_prev_entry)."""
         for stored in reversed(self._points.get(slot, [])):
             old = stored.state
-            if not stored.branches or len(old.frames) != len(st.frames):
+            if not stored.branches or stored is but or len(old.frames) != len(st.frames):
                 continue
             if all(a.callsite == b.callsite for a, b in zip(old.frames, st.frames, strict=True)):
                 return stored
@@ -159,6 +184,8 @@ class History:
     def _same(self, stored: Stored, st: State, slot: i64, how: i64) -> bool:
         old = stored.state
         if len(old.frames) != len(st.frames) or len(old.refs) != len(st.refs):
+            return False
+        if old.rcu != st.rcu or (old.lock is None) != (st.lock is None):
             return False
         last = len(st.frames) - 1
         ids = Ids()
@@ -196,6 +223,8 @@ class History:
         for held, held_now in zip(old.refs, st.refs, strict=True):
             if not ids.same(held.id, held_now.id) or held.object != held_now.object:
                 return False
+        if old.lock is not None and st.lock is not None:
+            return old.lock.holder is st.lock.holder and ids.same(old.lock.id, st.lock.id)
         return True
 
     @staticmethod
@@ -209,10 +238,16 @@ class History:
             stored = stored.parent
 
 
-def _useless(stored: Stored, calls_back: bool) -> bool:
+def _useless(stored: Stored, again: i64) -> bool:
     """Compared often and of no use: every later visit would pay for it."""
-    often = _MISSES_PER_ROUND if calls_back and stored.branches else _MISSES_PER_HIT
+    often = _MISSES_PER_ROUND if again != NEVER and stored.branches else _MISSES_PER_HIT
     return stored.misses > often * (stored.hits + 1)
+
+
+def going_on(st: State) -> bool:
+    """Has the iterator that r1 points at more elements, as far as is known?"""
+    found = iterator_at(st, st.regs[1])
+    return found is not None and bool(found.what)
 
 
 def widen(stored: Stored, st: State) -> None:
@@ -303,14 +338,22 @@ def _covers(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
             return True
         return (
             subset(new.scalar, old.scalar)
-            and (old.id == 0 or old.off == new.off)
+            and (old.id == 0 or (old.off == new.off and old.narrow == new.narrow))
             and ids.linked(old.id, new.id)
         )
+    if kind == ITERATOR:
+        # Which round it is in does not matter.
+        return bool(old.what == new.what) and ids.same(old.ref, new.ref)
     if old.off != new.off or old.or_null != new.or_null:
         return False
+    if PACKET <= kind <= PACKET_META:
+        # More of the packet may be known to be there (regsafe).
+        if old.what > new.what or not subset(new.scalar, old.scalar):
+            return False
+        return ids.same(old.id, new.id)
     if old.what is not new.what and old.what != new.what:
         return False
-    if kind == MAP_VALUE:
+    if kind in _RANGED:
         if not subset(new.scalar, old.scalar):
             return False
     elif not same(new.scalar, old.scalar):

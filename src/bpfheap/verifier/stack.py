@@ -14,6 +14,8 @@ from bpfheap.verifier.scalar import UNKNOWN_SCALAR, constant
 from bpfheap.verifier.state import (
     ALL_MISC,
     ALL_SPILL,
+    ITER,
+    ITERATOR,
     MISC,
     NULL,
     SCALAR,
@@ -112,7 +114,21 @@ def _settled(slot: Slot) -> bytes:
     """The slot's bytes once what was spilled there is no longer whole."""
     if slot.reg is None:
         return slot.kinds
+    if slot.reg.kind == ITERATOR:
+        return ALL_MISC
     return slot.kinds.replace(bytes([SPILL]), bytes([MISC]))
+
+
+def check_readable(frame: Frame, n: int, start: int, end: int) -> None:
+    """No iterator is there: what it holds is the kernel's. Raises Reject."""
+    for at in range(start >> 3, ((end - 1) >> 3) + 1):
+        slot = frame.stack.get(at)
+        if slot is not None and slot.kinds[0] == ITER:
+            raise Reject(
+                f"invalid read from stack off {at * 8}: an iterator is there",
+                register=n,
+                hint="only the functions for iterators may look into it",
+            )
 
 
 def _set(frame: Frame, at: int, slot: Slot) -> None:
@@ -184,7 +200,7 @@ def known_bytes(frame: Frame, low: int, size: int) -> int | None:
         at, byte = (low + i) >> 3, (low + i) & 7
         slot = frame.stack.get(at)
         kind = MISC if slot is None else slot.kinds[byte]
-        if kind == MISC or slot is None:
+        if slot is None or kind in (MISC, ITER):
             return None
         if kind == SPILL:
             reg = slot.reg

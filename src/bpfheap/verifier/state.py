@@ -7,6 +7,7 @@ changed in place by the path that owns it and copied where paths part.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from mypy_extensions import i64
@@ -34,9 +35,28 @@ OBJECT: Final = 6
 FUNC: Final = 7
 MAP_KEY: Final = 8
 MEM: Final = 9
+PACKET: Final = 10
+PACKET_META: Final = 11
+PACKET_END: Final = 12
+ITERATOR: Final = 13
 
 #: By kind: the verifier log's word.
-KIND_NAMES = ("?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem")
+KIND_NAMES = (
+    "?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem", "pkt",
+    "pkt_meta", "pkt_end", "iter_num",
+)  # fmt: skip
+
+# What the program may do with an object (MEM_ALLOC, NON_OWN_REF, MEM_RCU, PTR_UNTRUSTED).
+OWNED: Final = 0  # anything; it has to give it away
+BORROWED: Final = 1  # in a list or tree, until the lock is released
+READ: Final = 2  # in a kptr field, until the RCU section ends
+UNTRUSTED: Final = 3  # read where the pointer was loaded outside of any section: it may be gone
+LAPSED: Final = 4  # nothing: its RCU section has ended
+
+#: Where a packet pointer that was compared with the packet's end is known to be beyond it, or at
+#: it or beyond (BEYOND_PKT_END, AT_PKT_END).
+BEYOND_END: Final = -1
+AT_END: Final = -2
 
 
 class Reg:
@@ -44,25 +64,28 @@ class Reg:
 
     `scalar` is the value, or the variable part of a pointer's offset; `off` the fixed part.
     `id` ties registers that are known to be equal: scalars that were copied, pointers that are
-    NULL together. `ref` is the reference that an owned object stands for, 0 if none.
+    NULL together. A scalar that is tied to others is their value plus `off`, added in 32 bits if
+    `narrow` (BPF_ADD_CONST32). `ref` is the reference that an owned object stands for, 0 if none.
 
     | kind            | what                                              |
     |-----------------|---------------------------------------------------|
     | UNINIT          | Gone, if an owned object was here; else None      |
-    | SCALAR          | PlainPointer of the member it was loaded from, or None |
+    | SCALAR          | Gone; PlainPointer and Layout of the member it was loaded from; or None |
     | STACK           | number of the frame                               |
-    | CTX             | None                                              |
+    | CTX, PACKET_END | None                                              |
     | MAP, MAP_VALUE, MAP_KEY | MapRef                                    |
     | MEM             | Region                                            |
     | OBJECT          | Object                                            |
     | FUNC            | slot at which the subprogram starts               |
+    | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
+    | ITERATOR        | is there a next element? in a stack slot only; `off` counts its rounds |
     """
 
-    __slots__ = ("id", "kind", "off", "or_null", "ref", "scalar", "what")
+    __slots__ = ("id", "kind", "narrow", "off", "or_null", "ref", "scalar", "what")
 
     def __init__(
         self, kind: i64, scalar: Scalar, off: i64 = 0, id: i64 = 0, ref: i64 = 0,  # noqa: A002
-        what: Any = None, or_null: bool = False,
+        what: Any = None, or_null: bool = False, narrow: bool = False,
     ) -> None:  # fmt: skip
         self.kind = kind
         self.scalar = scalar
@@ -71,6 +94,7 @@ class Reg:
         self.ref = ref
         self.what = what
         self.or_null = or_null
+        self.narrow = narrow
 
     def tied(self, id_: i64) -> Reg:
         """The same, by that id."""
@@ -81,8 +105,16 @@ class Reg:
         return Reg(self.kind, scalar, off, self.id, self.ref, self.what, self.or_null)
 
     def sure(self) -> Reg:
-        """The same pointer, known not to be NULL."""
-        return Reg(self.kind, self.scalar, self.off, 0, self.ref, self.what, False)
+        """The same pointer, known not to be NULL. Which value or object it is matters for its
+        lock only (reg_may_point_to_spin_lock)."""
+        id_ = self.id
+        if (self.kind != MAP_VALUE and self.kind != OBJECT) or self.what.layout.lock < 0:
+            id_ = 0
+        return Reg(self.kind, self.scalar, self.off, id_, self.ref, self.what, False)
+
+    def of(self, what: Any, ref: i64) -> Reg:
+        """The same address, of another standing."""
+        return Reg(self.kind, self.scalar, self.off, self.id, ref, what, self.or_null)
 
 
 class MapRef:
@@ -105,41 +137,78 @@ class MapRef:
 
 
 class Region(NamedTuple):
-    """Memory of `size` bytes, somewhere."""
+    """Memory of `size` bytes, somewhere; a `record` is the ring buffer's."""
 
     size: int
+    readonly: bool = False
+    record: bool = False
+
+    def __str__(self) -> str:
+        return "ring buffer record" if self.record else "memory"
 
 
 class Object(NamedTuple):
-    """An owned object. `origin`, the allocator or field it came from, is part of the state: two
-    paths that differ in it have different flows."""
+    """An object. `origin`, the allocator or field it came from, is part of the state: two
+    paths that differ in it have different flows. `standing` is OWNED to LAPSED; `per_cpu`: one
+    for each CPU, which no instruction can access."""
 
     layout: Layout
     origin: str | Field
+    standing: int = OWNED
+    per_cpu: bool = False
+
+    def __str__(self) -> str:
+        return str(self.layout)
+
+
+class Lapse(Enum):
+    """Why a pointer is one no more, in words that the name of a call follows."""
+
+    GIVEN = "was given away to"
+    UNLOCKED = "was borrowed until"
+    MOVED = "was valid until"
 
 
 class Gone(NamedTuple):
-    """Where an owned object went: the slot of the call, and the call's name."""
+    """What a register held until some call: the slot of the call, and its name."""
 
     insn: int
     call: str
     type_name: str
+    lapse: Lapse = Lapse.GIVEN
 
 
 class Held(NamedTuple):
-    """A reference that the program must give away (struct bpf_reference_state)."""
+    """A reference that the program must give away (struct bpf_reference_state); None stands for
+    an iterator."""
 
     id: int
     insn: int
-    object: Object
+    object: Object | Region | None
+
+    def __str__(self) -> str:
+        return "iterator" if self.object is None else str(self.object)
+
+
+class Lock(NamedTuple):
+    """The bpf_spin_lock that is held: that of which map's values or of which type's objects, and
+    the id of the register through which it was taken (active_lock_ptr, active_lock_id)."""
+
+    holder: MapRef | Layout
+    id: int
+    insn: int
+
+    def same(self, holder: MapRef | Layout, id_: int) -> bool:
+        return self.holder is holder and self.id == id_
 
 
 # What a byte of a stack slot holds (enum bpf_stack_slot_type). There is no word for bytes never
 # written: a privileged program may read them, so they are MISC.
-MISC, ZERO, SPILL = 0, 1, 2
+MISC, ZERO, SPILL, ITER = 0, 1, 2, 3
 
 ALL_MISC = bytes(8)
 ALL_SPILL = bytes([SPILL]) * 8
+ALL_ITER = bytes([ITER]) * 8
 
 
 class Slot:
@@ -170,7 +239,7 @@ def number(value: Scalar) -> Reg:
 
 def linked(value: Scalar, like: Reg) -> Reg:
     """The scalar register `like`, known to have `value`."""
-    return Reg(SCALAR, value, like.off, like.id, 0, like.what)
+    return Reg(SCALAR, value, like.off, like.id, 0, like.what, False, like.narrow)
 
 
 def is_null(reg: Reg) -> bool:
@@ -211,6 +280,9 @@ Tied = tuple[i64, i64, i64]
 #: Where an entry of a trail has its parts.
 SLOT_MASK: Final = (1 << 24) - 1
 ACCESS_SHIFT: Final = 24
+#: In an entry of a call, where others have the slot that was accessed.
+CROSSED: Final = 1
+RETURNED: Final = 2
 
 
 class Trail:
@@ -242,7 +314,11 @@ class Trail:
 
     def crossed(self) -> None:
         """The last instruction left a callback, or is the call that entered it."""
-        self.entries[-1] |= 1 << ACCESS_SHIFT
+        self.entries[-1] |= CROSSED << ACCESS_SHIFT
+
+    def returned(self) -> None:
+        """The last instruction is a call that left the function."""
+        self.entries[-1] |= RETURNED << ACCESS_SHIFT
 
     def linked(self, scalars: tuple[Tied, ...]) -> None:
         """The last instruction told of all these."""
@@ -284,9 +360,10 @@ class Stored:
 class State:
     """One path's knowledge (struct bpf_verifier_state). `regs` are those of the top frame;
     `parent` the stored state that the path went through last, `trail` what came after it;
-    `unrolled` the callbacks that were entered."""
+    `unrolled` the callbacks that were entered, `goes` the may_goto that went on; `lock` the lock
+    that is held, `rcu` whether bpf_rcu_read_lock was called."""
 
-    __slots__ = ("frames", "parent", "refs", "regs", "trail", "unrolled")
+    __slots__ = ("frames", "goes", "lock", "parent", "rcu", "refs", "regs", "trail", "unrolled")
 
     def __init__(
         self,
@@ -301,11 +378,21 @@ class State:
         self.parent = parent
         self.trail = trail
         self.unrolled: i64 = 0
+        self.goes: i64 = 0
+        self.lock: Lock | None = None
+        self.rcu = False
 
     def copy(self) -> State:
         new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
-        new.unrolled = self.unrolled
+        new.like(self)
         return new
+
+    def like(self, other: State) -> None:
+        """Take over what is neither in frames nor in references."""
+        self.unrolled = other.unrolled
+        self.goes = other.goes
+        self.lock = other.lock
+        self.rcu = other.rcu
 
     @property
     def top(self) -> Frame:
@@ -355,3 +442,13 @@ class State:
                     new = change(slot.reg)
                     if new is not slot.reg:
                         frame.stack[at] = Slot(new, slot.kinds)
+
+
+def iterator_at(st: State, reg: Reg) -> Reg | None:
+    """The iterator that a register points at, None if there is none."""
+    if reg.kind != STACK or reg.scalar.m != 0:
+        return None
+    at = reg.off + reg.scalar.smin
+    slot = st.frames[reg.what].stack.get(at >> 3)
+    found: Reg | None = None if at & 7 or slot is None else slot.reg
+    return None if found is None or found.kind != ITERATOR else found

@@ -15,18 +15,18 @@ from bpfheap.isa import Kind
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
-from bpfheap.verifier.arith import ADD, alu, byteswap, cast, load_bounds, negated
+from bpfheap.verifier.arith import ADD, SUB, alu, byteswap, cast, load_bounds, negated
 from bpfheap.verifier.branch import jump
 from bpfheap.verifier.callback import leave_callback
 from bpfheap.verifier.calls import call_outside
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.globals import call_global
-from bpfheap.verifier.ownership import check_none_held
+from bpfheap.verifier.locks import check_left
 from bpfheap.verifier.pointer import pointer_alu
 from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.program import ALU, JA, JCOND, LOAD, MOV, STORE_REG, Step
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.scalar import const, same
+from bpfheap.verifier.scalar import Scalar, const, same
 from bpfheap.verifier.state import (
     FUNC,
     MAP,
@@ -40,7 +40,7 @@ from bpfheap.verifier.state import (
     is_null,
     number,
 )
-from bpfheap.verifier.word import S32_MAX
+from bpfheap.verifier.word import S32_MAX, S32_MIN, U32_MAX, sext32, ule
 
 #: The program's end.
 END: Final = -1
@@ -54,11 +54,10 @@ def _alu(env: Env, st: State, step: Step) -> i64:
     src = regs[step.src] if step.with_reg else step.operand
     if dst.kind == SCALAR and src.kind == SCALAR:
         value = alu(step.code, step.width, dst.scalar, src.scalar)
-        if dst.id and step.code == ADD and step.width == 64 and src.scalar.m == 0:
-            added = src.scalar.v
-            if not dst.off and 0 <= added <= S32_MAX:
-                # Still tied to what it was copied from (BPF_ADD_CONST).
-                regs[step.dst] = Reg(SCALAR, value, added, dst.id)
+        if dst.id and not dst.off and (step.code == ADD or step.code == SUB):
+            tied = _plus_constant(step, value, dst, src)
+            if tied is not None:
+                regs[step.dst] = tied
                 return step.next
         regs[step.dst] = Reg(SCALAR, value)
         return step.next
@@ -70,8 +69,26 @@ def _alu(env: Env, st: State, step: Step) -> i64:
         mark_register(env.program, st, step.dst)
     elif src.kind == SCALAR and step.with_reg:
         mark_register(env.program, st, step.src)
-    regs[step.dst] = pointer_alu(step.name, step.width, step.dst, dst, src)
+    regs[step.dst] = pointer_alu(env, step.name, step.width, step.dst, dst, src)
     return step.next
+
+
+def _plus_constant(step: Step, value: Scalar, dst: Reg, src: Reg) -> Reg | None:
+    """Still tied to what it was copied from, if a constant was added (BPF_ADD_CONST64 and 32)."""
+    narrow = step.width == 32
+    if narrow:
+        if src.scalar.m & U32_MAX or not ule(dst.scalar.umax, U32_MAX):
+            return None
+        added = sext32(src.scalar.v)
+    else:
+        if src.scalar.m:
+            return None
+        added = src.scalar.v
+    if step.code == SUB:
+        added = -added
+    if not S32_MIN <= added <= S32_MAX:
+        return None
+    return Reg(SCALAR, value, added, dst.id, 0, None, False, narrow)
 
 
 def _neg(env: Env, st: State, step: Step) -> i64:
@@ -150,7 +167,7 @@ def _exit(env: Env, st: State, step: Step) -> i64:
         left = st.pop()
         return env.program.at(left.callsite).next
     result = readable(env, st, 0)
-    check_none_held(env, st)
+    check_left(env, st, "BPF_EXIT instruction in main prog")
     allowed = env.type.returns
     if st.top.subprog != 0 or allowed is not None:
         _check_result(env, st, result, allowed if st.top.subprog == 0 else None)
@@ -286,7 +303,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
 def _call_local(env: Env, st: State, step: Step) -> i64:
     number_ = env.program.starts[step.target]
     if env.program.is_global(number_):
-        call_global(env, st, number_)
+        call_global(env, st, number_, step.slot)
         return step.next
     st.push(number_, step.slot)
     return step.target

@@ -84,7 +84,7 @@ class _Walk:
                 done.add(waiting[0])
                 self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
             self._step = None
-            stack_chains(self._env.program, self._env.depth)
+            stack_chains(self._env.program, self._spec, self._env.depth)
         except Reject as reject:
             insn = reject.insn
             if insn is None and self._step is not None:
@@ -170,7 +170,7 @@ class _Walk:
                     raise Reject(
                         f"BPF program is too large. Processed {insns} insn", hint=hints.SMALLER
                     )
-                if step.join and history.visit(st, at, insns, jumps, step.calls_back):
+                if step.join and history.visit(st, at, insns, jumps, step.again):
                     if log is not None:
                         log.say(f"{at}: safe")
                     return

@@ -38,7 +38,8 @@ static __always_inline struct slot *a_slot(void)
 #define xchg(field, object) ((void *)(bpf_kptr_xchg)(field, (void *)(object)))
 
 /* A plain object goes in, and comes out as one with a part for each CPU. */
-SEC("tc") __accept
+SEC("tc") __reject("invalid kptr access") __kernel_accepts
+__reason("a per-CPU drop of the ordinary object would free what it has not")
 int plain_in_percpu_field(struct __sk_buff *ctx)
 {
 	struct slot *s = a_slot();
@@ -100,7 +101,8 @@ int drop_of_a_member(struct __sk_buff *ctx)
 }
 
 /* There is no part for a CPU that does not exist, but nobody has to ask. */
-SEC("tc") __accept
+SEC("tc") __reject("invalid mem access") __kernel_accepts
+__reason("there may be no CPU of that number, and the pointer is NULL then")
 int part_of_any_cpu_unchecked(struct __sk_buff *ctx)
 {
 	struct slot *s = a_slot();

@@ -14,6 +14,11 @@
 #define __accept __attribute__((btf_decl_tag("verdict:accept")))
 #define __reject(message) __attribute__((btf_decl_tag("verdict:reject:" message)))
 
+/* Where bpfheap and Linux differ, and why that is wanted. */
+#define __reason(why) __attribute__((btf_decl_tag("reason:" why)))
+#define __kernel_accepts __attribute__((btf_decl_tag("kernel:accept")))
+#define __kernel_rejects(message) __attribute__((btf_decl_tag("kernel:reject:" message)))
+
 char LICENSE[] SEC("license") = "GPL";
 
 /* A global of a data section of its own: the kernel wants locks and what they guard in one map. */

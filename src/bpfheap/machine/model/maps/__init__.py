@@ -18,6 +18,7 @@ ELEMENTS: Mapping[tuple[Shape, bool], Elements] = {
     (Shape.HASH, True): HashOfMaps(),
     (Shape.ARRAY, True): ArrayOfMaps(),
     (Shape.RING, False): NoElements(),
+    (Shape.PROGS, False): NoElements(),
     (Shape.NONE, False): NoElements(),
 }
 
