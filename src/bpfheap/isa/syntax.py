@@ -188,6 +188,7 @@ _BY_KIND: dict[Kind, Callable[[Op], tuple[Form, ...]]] = {
     Kind.END: lambda op: _one(f"{{rd}} = {op.name}{op.width} {{rd}}"),
     Kind.JA: lambda op: _one("goto {to}" if op.width == 64 else "gotol {far}"),
     Kind.JCOND: _jcond,
+    Kind.MAY_GOTO: lambda _: _one("may_goto {to}"),
     Kind.CALL_HELPER: lambda _: (
         Form("call {name}{index}"),
         Form("call {index}"),

@@ -54,6 +54,7 @@ _STACK_BEFORE_TAIL_CALL = 256
 
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
+_JUMPS = frozenset({Kind.JA, Kind.JCOND, Kind.MAY_GOTO})
 _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
 
 
@@ -73,7 +74,7 @@ class Step:
         self.op = op
         self.kind = op.kind
         self.tag: i64 = TAGS.get(op.kind, OTHER)
-        self.jumps = op.kind is Kind.JCOND or op.kind is Kind.JA
+        self.jumps = op.kind in _JUMPS
         self.name = op.name
         self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
         self.width: i64 = op.width
@@ -89,7 +90,7 @@ class Step:
         self.again: i64 = NEVER
         self.enters: i64 = -1
         self.wrong: Reject | None = None
-        if op.kind in (Kind.JCOND, Kind.JA):
+        if op.kind in _JUMPS:
             far = op.kind is Kind.JA and op.width == 32
             self.target = slot + 1 + (insn.imm if far else insn.off)
         elif op.kind is Kind.CALL_LOCAL:
@@ -130,6 +131,8 @@ class Program:
                 step.again = CALLS_BACK
             elif row is not None and row.ret is Ret.ELEMENT_OR_NULL:
                 step.again = ITERATES
+            elif step.kind is Kind.MAY_GOTO:
+                step.again = GOES
             step.join = step.again != NEVER
             step.wrong = _wrong(step)
             if step.wrong is not None:
@@ -142,7 +145,7 @@ class Program:
         _check_frames(self)
         self._check_reachable()
         for step in self:
-            if step.kind in (Kind.JCOND, Kind.JA):
+            if step.kind in _JUMPS:
                 self.at(step.target).join = True
                 # visit_insn: conditions are prune points themselves.
                 step.join = step.join or step.kind is Kind.JCOND
@@ -175,7 +178,7 @@ class Program:
                 return ()
             case Kind.JA:
                 return (step.target,)
-            case Kind.JCOND:
+            case Kind.JCOND | Kind.MAY_GOTO:
                 return (step.next, step.target)
         return (step.next,)
 

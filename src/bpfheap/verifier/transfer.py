@@ -25,6 +25,7 @@ from bpfheap.verifier.locks import check_left
 from bpfheap.verifier.pointer import pointer_alu
 from bpfheap.verifier.precision import mark_register
 from bpfheap.verifier.program import ALU, JA, JCOND, LOAD, MOV, STORE_REG, Step
+from bpfheap.verifier.prune import widen
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import Scalar, const, same
 from bpfheap.verifier.state import (
@@ -150,6 +151,17 @@ def _linkable(env: Env, reg: Reg) -> Reg:
 
 
 def _ja(env: Env, st: State, step: Step) -> i64:
+    return step.target
+
+
+def _may_goto(env: Env, st: State, step: Step) -> i64:
+    """Jumps when time is up, and goes on as long as that can make a difference."""
+    more = st.copy()
+    more.goes += 1
+    before = env.history.begun(st, step.slot, st.parent)
+    if before is not None:
+        widen(before, more)
+    env.fork(more, step.next, step.slot)
     return step.target
 
 
@@ -351,6 +363,7 @@ TRANSFER: dict[Kind, Transfer] = {
     Kind.END: _end,
     Kind.JA: _ja,
     Kind.JCOND: jump,
+    Kind.MAY_GOTO: _may_goto,
     Kind.CALL_HELPER: call_outside,
     Kind.CALL_LOCAL: _call_local,
     Kind.CALL_KFUNC: call_outside,

@@ -282,6 +282,10 @@ def _refused(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     )
 
 
+def _awaited(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    raise InsnError(f"{op.name} is not run by this machine yet", insn=slot)
+
+
 #: LDDW takes two slots and has its own maker.
 MAKERS: Mapping[Kind, _Maker] = {
     Kind.ALU: _alu,
@@ -290,6 +294,7 @@ MAKERS: Mapping[Kind, _Maker] = {
     Kind.END: _end,
     Kind.JA: _ja,
     Kind.JCOND: _jcond,
+    Kind.MAY_GOTO: _awaited,
     Kind.CALL_HELPER: _call,
     Kind.CALL_LOCAL: _call_local,
     Kind.CALL_KFUNC: _call,
