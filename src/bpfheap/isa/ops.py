@@ -61,8 +61,8 @@ class Op:
     """One operation.
 
     `name`: add sub mul div sdiv or and lsh rsh neg mod smod xor mov arsh; le be bswap; ja;
-    jeq jgt jge jset jne jsgt jsge jlt jle jslt jsle may_goto; call exit; lddw map map_value var func
-    map_idx map_idx_value; ldx st stx; xchg cmpxchg (and add or and xor) for atomics.
+    jeq jgt jge jset jne jsgt jsge jlt jle jslt jsle may_goto; call exit; lddw map map_value var
+    func map_idx map_idx_value; ldx st stx; xchg cmpxchg (and add or and xor) for atomics.
     `width`: bits that are operated on (32, 64), or the access size in bits.
     `reg`: the operand is register src, else imm. `sx`: bits to sign extend from, or 0.
     `fetch`: an atomic that returns the old value.

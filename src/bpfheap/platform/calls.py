@@ -71,7 +71,8 @@ class Call:
     `map_ops` are the operation names (MapType.ops) that the map argument's type must offer.
     `callback`: calls a subprogram; `sleepable`: only from programs that may sleep. `types` are
     the program types that may call it, all if empty. `packet`: pointers into the packet are void
-    after it (bpf_helper_changes_pkt_data). `locked`: may be called with a bpf_spin_lock held.
+    after it (bpf_helper_changes_pkt_data). `locked`: may be called with a bpf_spin_lock held. The
+    integer that it returns is from `least` to `most`, if they are known.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Call:
     types: frozenset[str] = frozenset()
     packet: bool = False
     locked: bool = False
+    least: int | None = None
+    most: int | None = None
 
 
 A, R = Arg, Ret
@@ -94,6 +97,9 @@ _XDP = frozenset({"xdp"})
 _NET = _SKB | _XDP
 _LOCKING = _TC | _XDP | frozenset({"cgroup_skb", "syscall"})
 
+#: CONFIG_NR_CPUS is this at most; Linux knows how many there can be where it runs.
+_MAX_CPUS = 8192
+
 HELPERS: tuple[Call, ...] = (
     Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL, "lookup"),
     Call("bpf_map_update_elem", 2, (A.MAP, A.MAP_KEY, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
@@ -103,7 +109,7 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
          R.INTEGER),
     Call("bpf_get_prandom_u32", 7, (), R.INTEGER),
-    Call("bpf_get_smp_processor_id", 8, (), R.INTEGER),
+    Call("bpf_get_smp_processor_id", 8, (), R.INTEGER, least=0, most=_MAX_CPUS - 1),
     Call("bpf_skb_store_bytes", 9,
          (A.CTX, A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), R.INTEGER, types=_TC, packet=True),
     Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER, "tail_call"),

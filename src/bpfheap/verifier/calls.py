@@ -27,6 +27,7 @@ from bpfheap.verifier.ownership import acquire, check_owned, exchange, free, kpt
 from bpfheap.verifier.packet import forget_packet
 from bpfheap.verifier.precision import mark_register, mark_slot
 from bpfheap.verifier.program import Step, call_row
+from bpfheap.verifier.refine import between
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.state import (
@@ -47,6 +48,7 @@ from bpfheap.verifier.state import (
     Reg,
     State,
     is_null,
+    number,
 )
 from bpfheap.verifier.word import unsigned
 
@@ -272,7 +274,12 @@ ARGUMENTS: dict[Arg, Checker] = {
 
 
 def _integer(env: Env, st: State, meta: Meta) -> Reg:
-    return UNKNOWN
+    call = meta.call
+    if call.least is None or call.most is None:
+        return UNKNOWN
+    known = between(UNKNOWN_SCALAR, call.least, call.most)
+    assert known is not None
+    return number(known)
 
 
 def _void(env: Env, st: State, meta: Meta) -> Reg:

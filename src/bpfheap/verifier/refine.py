@@ -234,8 +234,8 @@ def _signed_less(width: i64, a: Scalar, b: Scalar, gap: i64) -> Pair | None:
             return None
         high, low = b.smax - gap, a.smin + gap
         return _both(
-            a if a.smax <= high else _between(a, a.smin, high),
-            b if low <= b.smin else _between(b, low, b.smax),
+            a if a.smax <= high else between(a, a.smin, high),
+            b if low <= b.smin else between(b, low, b.smax),
         )
     high, low = b.s32_max - gap, a.s32_min + gap
     return _both(
@@ -244,7 +244,8 @@ def _signed_less(width: i64, a: Scalar, b: Scalar, gap: i64) -> Pair | None:
     )
 
 
-def _between(s: Scalar, low: i64, high: i64) -> Scalar | None:
+def between(s: Scalar, low: i64, high: i64) -> Scalar | None:
+    """The number, known to be from `low` to `high`; None if it is not."""
     return tighten(s.v, s.m, low, high, s.umin, s.umax, s.s32_min, s.s32_max, s.u32_min, s.u32_max)
 
 

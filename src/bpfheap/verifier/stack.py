@@ -7,10 +7,12 @@ Bytes never written may be read, as by any privileged program; they are unknown.
 
 from __future__ import annotations
 
+from mypy_extensions import i64
+
 from bpfheap.verifier import hints
 from bpfheap.verifier.arith import cast, load_bounds
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.scalar import UNKNOWN_SCALAR, constant
+from bpfheap.verifier.scalar import UNKNOWN_SCALAR, Scalar, constant
 from bpfheap.verifier.state import (
     ALL_MISC,
     ALL_SPILL,
@@ -29,8 +31,10 @@ from bpfheap.verifier.state import (
     Slot,
     State,
     is_null,
+    linked,
     number,
 )
+from bpfheap.verifier.word import shl, ult
 
 #: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
 MAX_VAR = 1 << 29
@@ -100,14 +104,25 @@ def write(st: State, frame: Frame, low: int, high: int, size: int, value: Reg) -
     old = frame.stack.get(at)
     kinds = bytearray(ALL_MISC if old is None else _settled(old))
     if byte == 0:
-        part = cast(value.scalar, size * 8, False)
         kinds[:size] = bytes([SPILL]) * size
-        frame.stack[at] = Slot(number(part), bytes(kinds))
+        frame.stack[at] = Slot(_part(value, size), bytes(kinds))
         return
     scalar = cast(value.scalar, size * 8, False)
     zero = scalar.m == 0 == scalar.v
     kinds[byte : byte + size] = bytes([ZERO if zero else MISC]) * size
     _set(frame, at, Slot(None, bytes(kinds)))
+
+
+def fits(scalar: Scalar, size: i64) -> bool:
+    """Are so many bytes all that there is of it?"""
+    return ult(scalar.umax, shl(1, size * 8))
+
+
+def _part(reg: Reg, size: i64) -> Reg:
+    """The low bytes of a number, which is what it was if they were all."""
+    if fits(reg.scalar, size):
+        return linked(reg.scalar, reg)
+    return number(cast(reg.scalar, size * 8, False))
 
 
 def _settled(slot: Slot) -> bytes:
@@ -180,6 +195,8 @@ def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
         if reg.kind != SCALAR:
             raise Reject("invalid size of register fill", hint=hints.WHOLE_POINTER)
         if low & 7 == 0 and slot.kinds[size - 1] == SPILL:
+            if not sx:
+                return _part(reg, size)
             return number(cast(reg.scalar, size * 8, sx))
     value = known_bytes(frame, low, size)
     if value is None:

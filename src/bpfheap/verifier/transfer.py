@@ -28,6 +28,7 @@ from bpfheap.verifier.program import ALU, JA, JCOND, LOAD, MOV, STORE_REG, Step
 from bpfheap.verifier.prune import widen
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import Scalar, const, same
+from bpfheap.verifier.stack import fits
 from bpfheap.verifier.state import (
     FUNC,
     MAP,
@@ -260,9 +261,14 @@ def _store_reg(env: Env, st: State, step: Step) -> i64:
     value = st.regs[step.src]
     if value.kind == UNINIT:
         readable(env, st, step.src)
-    if value.kind == SCALAR and step.op.size == 8 and (not value.id or value.off):
-        value = st.regs[step.src] = _linkable(env, value)
     dst = st.regs[step.dst]
+    size: i64 = step.op.size
+    if (
+        value.kind == SCALAR
+        and (not value.id or value.off)
+        and (size == 8 or (dst.kind == STACK and fits(value.scalar, size)))
+    ):
+        value = st.regs[step.src] = _linkable(env, value)
     if dst.kind == STACK and is_null(value) and (step.op.size < 8 or dst.scalar.m != 0):
         # The bytes will be known as zeros, not as this scalar.
         mark_register(env.program, st, step.src)
