@@ -5,12 +5,14 @@ Each gets the core and r1 to r5 and gives r0. One that enters a callback gives C
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.errors import MapError
 from bpfheap.lifetime.facts import ObjectKind
-from bpfheap.machine.model import heap, lives
+from bpfheap.machine.model import graph, heap, lives, locks
+from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
+from bpfheap.machine.model.convention import error as _error
+from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.maps.common import Values, copies, map_error
@@ -21,28 +23,12 @@ from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed3
 from bpfheap.platform.maps import Shape
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 
-#: The call entered a function of the program: r0 comes later.
-CALLBACK = "callback"
-
-Arguments = Sequence[Value]
-Implementation = Callable[[Core, Arguments], Value | str]
-
 #: MAX_BPRINTF_VARARGS.
 _MAX_PRINTK_WORDS = 12
 #: BPF_MAX_LOOPS.
 _MAX_LOOPS = 1 << 23
 _TICK = 1000
 _GOLDEN = 0x9E3779B97F4A7C15
-
-
-def _error(name: str) -> int:
-    return -int(getattr(errno, name)) & U64
-
-
-def _number(core: Core, value: Value, place: int) -> int:
-    if value is None:
-        raise Fault("invalid-access", f"r{place} is an argument, but nothing was written to it")
-    return core.state.number(value)
 
 
 def _key(core: Core, record: MapRecord, at: Value) -> bytes:
@@ -214,12 +200,12 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
     place = core.place()
     if old is not None:
         del slots[field.offset]
-        core.execution.held[old.region] = None
+        core.own(old.region)
         taken = core.state.regions[old.region].name
         core.note(old.region, lives.taken(taken, name, place))
     if incoming is not None:
         slots[field.offset] = incoming
-        del core.execution.held[incoming.region]
+        core.give_up(incoming.region)
         stored = core.state.regions[incoming.region].name
         core.note(incoming.region, lives.stored(stored, name, place))
     return NULL if old is None else old
@@ -240,7 +226,7 @@ def _new(core: Core, allocator: int, type_id: Value, what: str) -> Value:
         failing=options.failing_allocations,
     )
     if isinstance(new, Pointer) and sentence is not None:
-        core.execution.held[new.region] = None
+        core.own(new.region)
         core.actor.say(sentence)
         core.actor.event(ObjectKind.ALLOC, core.state.regions[new.region], core.program.id)
     return new
@@ -283,7 +269,7 @@ def _free(what: str) -> Implementation:
                             seen.id)  # fmt: skip
         region = heap.object_at(core.state, value, what)
         core.owned(region, what)
-        del core.execution.held[region.id]
+        core.give_up(region.id)
         core.actor.release(region.id, lives.freed(region.name, core.place()), core.program.id)
         return NULL
 
@@ -313,6 +299,8 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_mem_prefill": _prefill,
     "bpf_obj_new_impl": _obj_new,
     "bpf_obj_drop_impl": _free("bpf_obj_drop"),
+    **locks.CALLS,
+    **graph.CALLS,
 }
 
 
@@ -323,9 +311,13 @@ def perform(core: Core, name: str) -> None:
     implementation = CALLS.get(name)
     if implementation is None:
         raise Fault("bad-call", f"call of {name}, which no machine knows")
+    locks.check_call(core, name)
     registers = execution.registers
     call_slot = execution.slot
     result = implementation(core, tuple(registers[1:6]))
+    if result == AGAIN:
+        execution.at_call = True
+        return
     if isinstance(result, str):
         if execution.slot == call_slot:
             # The callback had no round at all.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bpfheap.btf import SpecialField, SpecialKind
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Place
@@ -97,8 +98,16 @@ def allocate(
         type=kind,
         allocator=allocator_id,
         life=lives.add(None, sentence),
+        special=kind.special,
     )
+    if kind.count is not None:
+        state.set_word(region.id, kind.count, 1)
     return Pointer(region.id, 0), sentence
+
+
+def counted(region: Region) -> SpecialField | None:
+    """Where the count of an object's owners is, if it may have several."""
+    return region.type.count if region.kind is Kind.OBJECT and region.type is not None else None
 
 
 def object_at(state: State, value: Value, what: str) -> Region:
@@ -122,10 +131,11 @@ def object_at(state: State, value: Value, what: str) -> Region:
 
 
 def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Region, str]]:
-    """Give a live object back, and those that its kptrs hold, and so on.
+    """Drop a reference to a live object. If it was the last one, give it back, and drop those that
+    its kptrs, lists and trees hold, and so on.
 
-    Gives each one that went and the sentence that says so. Raises Fault for the first nested
-    object that is not live, when the others are free.
+    Gives each one that went and the sentence that says so. Raises Fault for an object whose lock
+    is held, and for the first nested object that is not live, when the others are free.
     """
     fault: Fault | None = None
     pending = [(region_id, sentence)]
@@ -137,6 +147,9 @@ def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Regio
                 region, f"free of {region.name}, which another object holds,"
             )
             continue
+        if _shared(state, region, said):
+            continue
+        _check_lock(state, region)
         region = state.region(current)
         region.status = Status.FREED
         region.life = lives.add(region.life, said)
@@ -147,8 +160,33 @@ def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Regio
             if inner is not None:
                 name = state.regions[inner.region].name
                 pending.append((inner.region, f"{name}, in {region.name}.{kptr.path}, went too"))
+        for head in region.special:
+            if head.contains is None:
+                continue
+            for node in reversed(region.links.pop(head.offset, ())):
+                name = state.regions[node.region].name
+                state.region(node.region).links.pop(node.offset, None)
+                pending.append((node.region, f"{name}, in {region.name}.{head.path}, went too"))
     if fault is not None:
         raise fault
+
+
+def _shared(state: State, region: Region, said: str) -> bool:
+    """Drop a reference to a counted object. Whether others are left."""
+    field = counted(region)
+    if field is None:
+        return False
+    left = state.word(region.id, field) - 1
+    state.set_word(region.id, field, left)
+    if left:
+        state.note(region.id, lives.kept(region.name, left, said))
+    return left > 0
+
+
+def _check_lock(state: State, region: Region) -> None:
+    for field in region.special:
+        if field.kind is SpecialKind.SPIN_LOCK and state.word(region.id, field):
+            raise Fault("bad-call", f"free of {region.name}, whose lock is held", region.id)
 
 
 def _given_back(state: State, region: Region) -> None:

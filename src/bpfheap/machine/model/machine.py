@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
@@ -254,7 +255,7 @@ class ModelMachine:
         record = state.map(map_id)
         name = record.spec.name
         if record.freeing is None:
-            record.freeing = tuple(record.entries) if record.kptrs else ()
+            record.freeing = tuple(record.entries) if record.kptrs or record.special else ()
         if not record.freeing:
             for regions in record.entries.values():
                 for region_id in regions:
@@ -323,7 +324,9 @@ class ModelMachine:
             actor.place = core.place()
             if running.at_call:
                 perform(core, core.call_name())
-            core.run()
+            # A lock that somebody else holds is waited for at the call.
+            if not running.at_call:
+                core.run()
             stop: Stop = self._stopped(core)
         except Fault as fault:
             actor.place = core.place()
@@ -386,16 +389,21 @@ class ModelMachine:
             if isinstance(frame.after, ForEach):
                 state.regions.pop(frame.after.key, None)
         state.regions.pop(execution.ctx, None)
+        with suppress(Fault):
+            core.let_go()
         del state.executions[execution.id]
         state.retired = tuple(
             [r._replace(readers=r.readers - {execution.id}) for r in state.retired]
         )
         # Nobody can tell whether a retired value without kptrs is there, once nobody sees it.
         for retired in state.retired:
-            if not retired.readers and not any(state.regions[r].slots for r in retired.regions):
+            if not retired.readers and not any(
+                state.regions[r].slots or state.regions[r].links for r in retired.regions
+            ):
                 for region_id in retired.regions:
                     drop(state, region_id)
                 state.retired = tuple(r for r in state.retired if r is not retired)
+        state.settle()
         if state.crowded():
             self._sweep()
 
@@ -447,11 +455,7 @@ class ModelMachine:
 
     def _value(self, region_id: int) -> bytes:
         """A value's bytes, its kptr fields as 0."""
-        region = self._state.regions[region_id]
-        raw = bytearray(self._state.read(Pointer(region_id, 0), region.size))
-        for kptr in region.kptrs:
-            raw[kptr.offset : kptr.offset + 8] = bytes(8)
-        return bytes(raw)
+        return bytes(self._state.whole(region_id))
 
     def _kptrs(self, region: Region, base: int, depth: int, budget: list[int]) -> list[KptrValue]:
         """What the kptr fields of a region hold; `budget`: how many objects may still be shown."""
