@@ -14,7 +14,7 @@ from bpfheap.runtime.machine import AtCall
 from bpfheap.spec import ProgramSpec, RefKind
 
 CASES = Path(__file__).parents[2] / "oracle" / "cases"
-FAMILIES = ("spin_lock", "list", "rbtree", "refcount")
+FAMILIES = ("spin_lock", "list", "rbtree", "refcount", "percpu_kptr")
 
 
 def known(program: ProgramSpec) -> bool:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from bpfheap.btf import KptrKind
 from bpfheap.errors import MapError
 from bpfheap.lifetime.facts import ObjectKind
-from bpfheap.machine.model import graph, heap, lives, locks
+from bpfheap.machine.model import graph, heap, lives, locks, percpu
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
 from bpfheap.machine.model.convention import error as _error
 from bpfheap.machine.model.convention import number as _number
@@ -18,7 +19,7 @@ from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.ring import output
 from bpfheap.machine.model.printk import FormatRefused, format_line
-from bpfheap.machine.model.records import Fault, ForEach, Loop, MapRecord, Status
+from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.platform.maps import Shape
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
@@ -192,7 +193,8 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
     new = args[1]
     incoming: Pointer | None = None
     if isinstance(new, Pointer) or _number(core, new, 2):
-        fresh = heap.object_at(core.state, new, f"bpf_kptr_xchg into {name}")
+        kind = Kind.PERCPU if field.kind is KptrKind.PERCPU else Kind.OBJECT
+        fresh = heap.object_at(core.state, new, f"bpf_kptr_xchg into {name}", kind)
         core.owned(fresh, f"bpf_kptr_xchg into {name}")
         incoming = Pointer(fresh.id, 0)
     old = core.state.regions[region.id].slots.get(field.offset)
@@ -211,11 +213,13 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
     return NULL if old is None else old
 
 
-def _new(core: Core, allocator: int, type_id: Value, what: str) -> Value:
+def _new(core: Core, allocator: int, type_id: Value, what: str, cpus: int = 0) -> Value:
     number = _number(core, type_id, 2) & U32
     kind = None if core.program.types is None else core.program.types.object(number)
     if kind is None:
         raise Fault("bad-call", f"{what}: type {number} is no struct of the program's BTF")
+    if cpus:
+        percpu.check(kind, what)
     options = core.actor.options
     new, sentence = heap.allocate(
         core.state,
@@ -224,6 +228,7 @@ def _new(core: Core, allocator: int, type_id: Value, what: str) -> Value:
         core.place(),
         limit=options.allocator_limit,
         failing=options.failing_allocations,
+        cpus=cpus,
     )
     if isinstance(new, Pointer) and sentence is not None:
         core.own(new.region)
@@ -247,6 +252,11 @@ def _obj_new(core: Core, args: Arguments) -> Value:
     return _new(core, GLOBAL_ALLOCATOR_ID, args[0], "bpf_obj_new")
 
 
+def _percpu_obj_new(core: Core, args: Arguments) -> Value:
+    cpus = core.actor.options.cpus
+    return _new(core, GLOBAL_ALLOCATOR_ID, args[0], "bpf_percpu_obj_new", cpus)
+
+
 def _prefill(core: Core, args: Arguments) -> Value:
     allocator = _allocator(core, args[0], "bpf_mem_prefill")
     count = signed32(_number(core, args[1], 2))
@@ -259,7 +269,7 @@ def _prefill(core: Core, args: Arguments) -> Value:
     return 0
 
 
-def _free(what: str) -> Implementation:
+def _free(what: str, kind: Kind = Kind.OBJECT) -> Implementation:
     def free(core: Core, args: Arguments) -> Value:
         value = args[0]
         if isinstance(value, Pointer):
@@ -267,7 +277,7 @@ def _free(what: str) -> Implementation:
             if seen is not None and seen.type is not None and seen.status is Status.FREED:
                 raise Fault("double-free", f"{what} of {seen.name}, which was freed before",
                             seen.id)  # fmt: skip
-        region = heap.object_at(core.state, value, what)
+        region = heap.object_at(core.state, value, what, kind)
         core.owned(region, what)
         core.give_up(region.id)
         core.actor.release(region.id, lives.freed(region.name, core.place()), core.program.id)
@@ -301,6 +311,9 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_obj_drop_impl": _free("bpf_obj_drop"),
     **locks.CALLS,
     **graph.CALLS,
+    "bpf_percpu_obj_new_impl": _percpu_obj_new,
+    "bpf_percpu_obj_drop_impl": _free("bpf_percpu_obj_drop", Kind.PERCPU),
+    **percpu.CALLS,
 }
 
 

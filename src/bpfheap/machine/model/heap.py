@@ -14,9 +14,12 @@ from bpfheap.btf import SpecialField, SpecialKind
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Place
-from bpfheap.machine.model.records import Allocator, Fault, Kind, Region, Status
+from bpfheap.machine.model.records import Allocator, Fault, Kind, Region, Retired, Status
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import NULL, Pointer, Value
+
+#: What an allocator counts: objects, and those that have a copy for each CPU.
+_WHOLE = frozenset({Kind.OBJECT, Kind.PERCPU})
 
 
 def prefill(state: State, allocator_id: int, count: int) -> None:
@@ -53,7 +56,7 @@ def live_objects(state: State, allocator_id: int) -> list[Region]:
     return [
         r
         for r in state.regions.values()
-        if r.allocator == allocator_id and r.kind is Kind.OBJECT and r.status is Status.LIVE
+        if r.allocator == allocator_id and r.kind in _WHOLE and r.status is Status.LIVE
     ]
 
 
@@ -65,11 +68,13 @@ def allocate(
     *,
     limit: int | None = None,
     failing: frozenset[int] = frozenset(),
+    cpus: int = 0,
 ) -> tuple[Value, str | None]:
     """A zeroed object and the sentence its life begins with; NULL and None if there is none.
 
     An allocation that is not guaranteed fails if the allocator owns `limit` objects already, or
-    if its number among all such allocations (from 1) is in `failing`.
+    if its number among all such allocations (from 1) is in `failing`. With `cpus`, the object is a
+    copy for each of them.
     """
     a = state.allocators[allocator_id]
     if a.closed:
@@ -84,16 +89,16 @@ def allocate(
             return NULL, None
         a = a._replace(owned=a.owned + 1)
     state.allocators[allocator_id] = a._replace(
-        live_bytes=a.live_bytes + kind.size, peak=max(a.peak, a.live)
+        live_bytes=a.live_bytes + kind.size * (cpus or 1), peak=max(a.peak, a.live)
     )
     number = state.names[kind.name] = state.names.get(kind.name, 0) + 1
     name = f"{kind.name}#{number}"
     sentence = lives.allocated(name, a.name, place)
     region = state.add_region(
-        Kind.OBJECT,
+        Kind.PERCPU if cpus else Kind.OBJECT,
         name,
-        kind.size,
-        bytes(kind.size),
+        0 if cpus else kind.size,
+        bytes(0 if cpus else kind.size),
         kptrs=kind.kptrs,
         type=kind,
         allocator=allocator_id,
@@ -102,6 +107,12 @@ def allocate(
     )
     if kind.count is not None:
         state.set_word(region.id, kind.count, 1)
+    if cpus:
+        copies = [
+            state.add_region(Kind.COPY, f"{name}@cpu{n}", kind.size, bytes(kind.size), type=kind)
+            for n in range(cpus)
+        ]
+        region.links[0] = tuple([Pointer(copy.id, 0) for copy in copies])
     return Pointer(region.id, 0), sentence
 
 
@@ -110,18 +121,19 @@ def counted(region: Region) -> SpecialField | None:
     return region.type.count if region.kind is Kind.OBJECT and region.type is not None else None
 
 
-def object_at(state: State, value: Value, what: str) -> Region:
-    """The live object that a pointer to its beginning names; `what` is the call that wants it.
+def object_at(state: State, value: Value, what: str, kind: Kind = Kind.OBJECT) -> Region:
+    """The live object, or per-CPU object, that a pointer to its beginning names; `what` is the call
+    that wants it.
 
     Raises Fault for anything else.
     """
     if not isinstance(value, Pointer):
         shown = "NULL" if not value else "a number"
-        raise Fault("bad-call", f"{what} of {shown}, which is no object")
+        raise Fault("bad-call", f"{what} of {shown}, which is no {kind}")
     region = state.regions.get(value.region)
-    if region is None or region.kind is not Kind.OBJECT:
+    if region is None or region.kind is not kind:
         name = "memory that is gone" if region is None else region.name
-        raise Fault("bad-call", f"{what} of {name}, which is no object")
+        raise Fault("bad-call", f"{what} of {name}, which is no {kind}")
     if region.status is not Status.LIVE:
         raise state.dead(region, f"{what} of {region.name}")
     if value.offset:
@@ -155,6 +167,8 @@ def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Regio
         region.life = lives.add(region.life, said)
         yield region, said
         _given_back(state, region)
+        if region.kind is Kind.PERCPU:
+            _retire(state, tuple([copy.region for copy in region.links[0]]))
         for kptr in region.kptrs:
             inner = region.slots.pop(kptr.offset, None)
             if inner is not None:
@@ -189,10 +203,23 @@ def _check_lock(state: State, region: Region) -> None:
             raise Fault("bad-call", f"free of {region.name}, whose lock is held", region.id)
 
 
+def _retire(state: State, copies: tuple[int, ...]) -> None:
+    """Programs that run now may still see a per-CPU object's copies (bpf_mem_free_rcu)."""
+    readers = frozenset(state.executions)
+    if readers:
+        state.retired = (*state.retired, Retired(copies, readers))
+        return
+    for copy in copies:
+        del state.regions[copy]
+
+
 def _given_back(state: State, region: Region) -> None:
     assert region.allocator is not None
+    assert region.type is not None
+    size = region.type.size
     a = state.allocators[region.allocator]
-    a = a._replace(live_bytes=a.live_bytes - region.size)
+    copies = len(region.links[0]) if region.kind is Kind.PERCPU else 1
+    a = a._replace(live_bytes=a.live_bytes - size * copies)
     kept = a.owned <= a.reserve
     state.allocators[region.allocator] = (
         a._replace(free=a.free + 1) if kept else a._replace(owned=a.owned - 1)

@@ -470,6 +470,10 @@ class ModelMachine:
             assert kind is not None
             assert inner.allocator is not None
             data = bytearray(inner.data.ljust(inner.size, b"\0"))
+            if inner.kind is Kind.PERCPU:
+                # All copies, that of CPU 0 first.
+                for copy in inner.links[0]:
+                    data += self._state.regions[copy.region].data.ljust(_stride(kind.size), b"\0")
             found.append(
                 KptrValue(
                     kptr.path,
