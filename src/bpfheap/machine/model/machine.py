@@ -458,36 +458,49 @@ class ModelMachine:
         return bytes(self._state.whole(region_id))
 
     def _kptrs(self, region: Region, base: int, depth: int, budget: list[int]) -> list[KptrValue]:
-        """What the kptr fields of a region hold; `budget`: how many objects may still be shown."""
+        """What the kptrs, lists and trees of a region hold; `budget`: how many objects may still
+        be shown. What a list holds has the list's offset and its name with a number."""
+        held = [
+            (k.path, k.offset, region.slots[k.offset])
+            for k in region.kptrs
+            if k.offset in region.slots
+        ]
+        for head in region.special:
+            if head.contains is not None:
+                held += [
+                    (f"{head.path}[{n}]", head.offset, node)
+                    for n, node in enumerate(region.links.get(head.offset, ()))
+                ]
         found: list[KptrValue] = []
-        for kptr in region.kptrs:
-            pointer = region.slots.get(kptr.offset)
-            if pointer is None or depth > _SHOWN_DEPTH or not budget[0]:
-                continue
+        for path, offset, pointer in held:
+            if depth > _SHOWN_DEPTH or not budget[0]:
+                break
             budget[0] -= 1
             inner = self._state.regions[pointer.region]
             kind = inner.type
             assert kind is not None
             assert inner.allocator is not None
-            data = bytearray(inner.data.ljust(inner.size, b"\0"))
-            if inner.kind is Kind.PERCPU:
-                # All copies, that of CPU 0 first.
-                for copy in inner.links[0]:
-                    data += self._state.regions[copy.region].data.ljust(_stride(kind.size), b"\0")
             found.append(
                 KptrValue(
-                    kptr.path,
-                    base + kptr.offset,
+                    path,
+                    base + offset,
                     inner.name,
                     kind.name,
                     inner.allocator,
                     kind.btf,
                     kind.type_id,
-                    bytes(data),
+                    self._object(inner),
                     tuple(self._kptrs(inner, 0, depth + 1, budget)),
                 )
             )
         return found
+
+    def _object(self, region: Region) -> bytes:
+        """An object's bytes; of a per-CPU object all copies, that of CPU 0 first."""
+        if region.kind is not Kind.PERCPU:
+            return bytes(region.data.ljust(region.size, b"\0"))
+        copies = [self._state.regions[copy.region] for copy in region.links[0]]
+        return b"".join([bytes(c.data).ljust(_stride(c.size), b"\0") for c in copies])
 
     def _links(self, spec: ProgramSpec, maps: Mapping[str, int], code: int) -> Links:
         pointers: dict[int, Pointer] = {}
