@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from c_world import CWorld, skb
+from c_world import CWorld, compiled, skb
 
 from bpfheap.compile import object_spec
 from bpfheap.runtime.machine import AtCall
@@ -69,7 +69,7 @@ def test_trees_are_ordered(world: CWorld) -> None:
 def test_equal_keys_keep_the_order_in_which_they_came(world: CWorld) -> None:
     run(world, "add", 5, 5, 3)
     names = [k.object for k in world.machine.map_kptrs(world.maps["queues"], bytes(4))]
-    assert names == ["item#3", "item#1", "item#2"]
+    assert names == ["leaf#3", "leaf#1", "leaf#2"]
 
 
 @pytest.mark.parametrize("count", range(1, 18))
@@ -103,7 +103,9 @@ def test_a_node_is_in_one_at_most(name: str, world: CWorld) -> None:
     assert world.live() == 0
 
 
-@pytest.mark.parametrize(("name", "result"), [("three", 5), ("not_there", 7), ("acquire_dead", 1)])
+@pytest.mark.parametrize(
+    ("name", "result"), [("three", 5), ("not_there", 7), ("no_child", 2), ("acquire_dead", 1)]
+)
 def test_counted(name: str, result: int, world: CWorld) -> None:
     assert run(world, name, 4) == [result]
     world.free_all()
@@ -182,7 +184,7 @@ def test_what_a_value_holds_is_shown(world: CWorld) -> None:
     run(world, "add", 3)
     shown = world.machine.map_kptrs(world.maps["queues"], bytes(4))
     assert [(k.path, k.object) for k in shown] == [
-        ("head[0]", "item#1"), ("head[1]", "item#2"), ("root[0]", "item#3"),
+        ("head[0]", "item#1"), ("head[1]", "item#2"), ("root[0]", "leaf#1"),
     ]  # fmt: skip
     run(world, "fill_bag", 4)
     (bag,) = world.machine.map_kptrs(world.maps["owners"], bytes(4))
@@ -199,12 +201,15 @@ NOT_HELD = "while the lock queues[0].lock is not held"
     [
         ("no_lock", "bad-call", f"bpf_list_push_back of queues[0].head {NOT_HELD}"),
         ("other_lock", "bad-call", f"bpf_list_push_back of queues[0].head {NOT_HELD}"),
-        ("no_lock_there", "bad-call", "has no bpf_spin_lock"),
         ("not_owned", "bad-call", "bpf_list_push_back of item#1, which the program does not own"),
-        ("not_owned_tree", "bad-call", "bpf_rbtree_add of item#1, which the program does not own"),
+        (
+            "not_owned_tree",
+            "bad-call",
+            "bpf_rbtree_add of shared#1, which the program does not own",
+        ),
         ("wrong_type", "bad-call", "alien#1.link, but queues[0].head holds others"),
         ("wrong_place", "bad-call", "of item#1, which is no bpf_list_node"),
-        ("wrong_node", "bad-call", "of item#1+32, which is no bpf_list_node"),
+        ("wrong_node", "bad-call", "of leaf#1+8, which is no bpf_list_node"),
         ("wrong_head", "bad-call", "of queues[0]+24, which is no bpf_list_head"),
         ("null_node", "bad-call", "of NULL, which is no bpf_list_node"),
         ("drop_listed", "bad-call", "bpf_obj_drop of item#1, which the program does not own"),
@@ -227,6 +232,18 @@ def test_misuse_is_seen(name: str, kind: str, message: str, world: CWorld) -> No
         run(world, "push_back", 1)
     seen, told = world.fails(name, skb(1))
     assert (seen, message in told) == (kind, True), told
+
+
+def test_a_list_without_a_lock_cannot_be_used(tmp_path: Path) -> None:
+    source = """
+    struct item { __u64 key; struct bpf_list_node link; };
+    struct bpf_list_head head __contains(item, link) SEC(".data.naked");
+    SEC("tc") int pop(struct __sk_buff *ctx) { return bpf_list_pop_front(&head) != NULL; }
+    SEC("tc") int new(struct __sk_buff *ctx) { return bpf_obj_new(struct item) != NULL; }
+    """
+    seen = CWorld(compiled(tmp_path, source)).fails("pop")
+    assert seen[0] == "bad-call"
+    assert "has no bpf_spin_lock" in seen[1]
 
 
 def test_the_life_tells_of_lists(world: CWorld) -> None:
