@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bpfheap.btf import KptrField, Struct, kptr_fields, special_fields
+from bpfheap.btf import KptrField, Struct, kptr_fields
+from bpfheap.btf.special import special_fields
 from bpfheap.compile import INCLUDE_DIR, Compiler, compile_c, find_compilers, object_spec
 from bpfheap.platform.calls import HELPERS, KFUNCS
 from bpfheap.platform.maps import ANY, EXIST, MAP_TYPES, NOEXIST, MapFlag
@@ -308,11 +309,13 @@ def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
     unit_free(bpf_obj_new(struct foo));
     bpf_obj_drop(bpf_obj_new(struct foo));
     bpf_mem_prefill(&ma, 100);
+    linked(skb);
     """
-    source = THREAD.replace("struct foo * p =", f"{calls} struct foo * p =")
-    made = spec(tmp_path, f"#include <bpfheap.h>\n{source}{LINKED}")
+    source = LINKED.replace('SEC("tc")', "static __noinline")
+    source += THREAD.replace("struct foo * p =", f"{calls} struct foo * p =")
+    made = spec(tmp_path, f"#include <bpfheap.h>\n{source}")
 
-    refs = [r for p in made.programs.values() for r in p.refs.values()]
+    refs = made.programs["p"].refs.values()
     assert {r.name for r in refs if r.kind is RefKind.KFUNC} == {c.name for c in KFUNCS}
 
 
