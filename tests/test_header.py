@@ -9,6 +9,7 @@ import pytest
 
 from awaited_rows import AWAITED
 from bpfheap.btf import KptrField, Struct, kptr_fields
+from bpfheap.btf.special import special_fields
 from bpfheap.compile import INCLUDE_DIR, Compiler, compile_c, find_compilers, object_spec
 from bpfheap.platform.calls import HELPERS, KFUNCS
 from bpfheap.platform.maps import ANY, EXIST, MAP_TYPES, NOEXIST, MapFlag
@@ -249,6 +250,60 @@ def test_helpers_are_declared_as_libbpf_declares_them(tmp_path: Path) -> None:
     compile_c(path)
 
 
+LINKED = """
+struct item {
+    struct bpf_list_node link;
+    struct bpf_rb_node node;
+    struct bpf_refcount refs;
+    int var;
+};
+struct bpf_spin_lock lock SEC(".data.x");
+struct bpf_list_head head __contains(item, link) SEC(".data.x");
+struct bpf_rb_root root __contains(item, node) SEC(".data.x");
+struct counters { int count; };
+struct percpu_val { struct counters __percpu_kptr *ptr; } owner SEC(".data.y");
+
+static _Bool less(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+    return container_of(a, struct item, node)->var < container_of(b, struct item, node)->var;
+}
+
+SEC("tc") int linked(struct __sk_buff *skb)
+{
+    struct item *i = bpf_obj_new(struct item), *j = bpf_refcount_acquire(i);
+    struct counters __percpu_kptr *c = bpf_percpu_obj_new(struct counters);
+    int *mine = bpf_this_cpu_ptr(c), *other = bpf_per_cpu_ptr(c, 1);
+
+    bpf_spin_lock(&lock);
+    *mine = *other + bpf_list_push_front(&head, &i->link) + bpf_list_push_back(&head, &j->link);
+    bpf_list_pop_front(&head), bpf_list_pop_back(&head);
+    bpf_rbtree_add(&root, &i->node, less);
+    bpf_rbtree_remove(&root, bpf_rbtree_left(&root, bpf_rbtree_first(&root)));
+    bpf_rbtree_right(&root, bpf_rbtree_root(&root));
+    *mine += bpf_list_front(&head) != bpf_list_back(&head);
+    bpf_spin_unlock(&lock);
+    bpf_percpu_obj_drop(c);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "include", ["nothing", "linux/bpf.h", "linux/bpf.h, bpf_helpers.h", "bpf_helpers.h"]
+)
+def test_lists_and_trees_beside_other_headers(
+    include: str, compiler: Compiler, tmp_path: Path
+) -> None:
+    needs(COMPANIONS[include])
+    made = spec(tmp_path, f"{COMPANIONS[include]}\n#include <bpfheap.h>\n{LINKED}", compiler)
+
+    section = made.maps[".data.x"]
+    kinds = {f.path: f.kind for f in special_fields(section.btf, section.value)}
+    assert kinds == {"lock": "bpf_spin_lock", "head": "bpf_list_head", "root": "bpf_rb_root"}
+    (percpu,) = kptr_fields(made.btf, made.maps[".data.y"].value)
+    assert percpu.kind == "percpu_kptr"
+
+
 def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
     calls = """
     bpf_mem_free(bpf_obj_alloc(&ma, type_id_local(struct foo)));
@@ -256,8 +311,10 @@ def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
     unit_free(bpf_obj_new(struct foo));
     bpf_obj_drop(bpf_obj_new(struct foo));
     bpf_mem_prefill(&ma, 100);
+    linked(skb);
     """
-    source = THREAD.replace("struct foo * p =", f"{calls} struct foo * p =")
+    source = LINKED.replace('SEC("tc")', "static __noinline")
+    source += THREAD.replace("struct foo * p =", f"{calls} struct foo * p =")
     made = spec(tmp_path, f"#include <bpfheap.h>\n{source}")
 
     refs = made.programs["p"].refs.values()

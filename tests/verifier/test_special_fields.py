@@ -11,9 +11,6 @@ from bpfheap.verifier import verify
 
 _SOURCE = """
 #include "bpfheap.h"
-#define __contains(type, node) __attribute__((btf_decl_tag("contains:" #type ":" #node)))
-struct bpf_list_head { __u64 : 64; __u64 : 64; } __attribute__((aligned(8)));
-struct bpf_list_node { __u64 : 64; __u64 : 64; __u64 : 64; } __attribute__((aligned(8)));
 struct item { __u64 data; struct bpf_list_node link; };
 struct part { __u32 before; struct bpf_spin_lock lock; };
 struct val {

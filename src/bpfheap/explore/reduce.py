@@ -42,7 +42,14 @@ _LOOKS = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem"})
 #: Calls that touch nothing but the program and a count that all orders bring to the same value.
 _QUIET = frozenset({"bpf_get_smp_processor_id", "bpf_mem_alloc", "bpf_obj_new_impl"})
 
-_ASK_FOR_CPU = frozenset({"bpf_get_smp_processor_id", "bpf_map_lookup_percpu_elem"})
+_ASK_FOR_CPU = frozenset(
+    {
+        "bpf_get_smp_processor_id",
+        "bpf_map_lookup_percpu_elem",
+        "bpf_per_cpu_ptr",
+        "bpf_this_cpu_ptr",
+    }
+)
 
 Judge = Callable[[Sequence[Cell]], bool]
 

@@ -190,6 +190,7 @@ class TrackedRegions(dict[int, Region]):
         self._state = state
         self._lasting = lasting
         self.values_touched: dict[tuple[int, int], None] = {}
+        self.objects_touched: dict[int, None] = {}
         self._known: set[int] = set()
 
     def _touch(self, region: int) -> None:
@@ -209,6 +210,12 @@ class TrackedRegions(dict[int, Region]):
                 thawed = self._lasting.freezer.thaw_value(
                     state, region, at.owner, frozen, constants
                 )
+                super().__setitem__(region, thawed)
+        elif at.kind is Kind.OBJECT:
+            self.objects_touched[at.owner] = None
+            apart = state.frame.read(Cell("object", at.owner))
+            if apart is not None:
+                thawed = self._lasting.freezer.thaw_apart(state, region, apart)
                 super().__setitem__(region, thawed)
         elif at.kind is Kind.STACK:
             state.executions.touch(at.owner)  # type: ignore[attr-defined]
@@ -237,6 +244,8 @@ class TrackedRegions(dict[int, Region]):
             for region in retired.regions:
                 self._touch(region)
         tuple(state.executions)
+        for number in range(state.objects):
+            self._touch(region_id(Kind.OBJECT, number))
 
     def __getitem__(self, region: int) -> Region:
         self._touch(region)
@@ -280,6 +289,7 @@ _STATE_DEFAULTS: Mapping[str, Any] = {
     "clock": 0,
     "random": 0,
     "growths": 0,
+    "objects": 0,
     "next_address": State().next_address,
 }
 _SYSTEM_DEFAULTS: Mapping[str, Any] = {"policy": None, "deferred": (), "walks": ()}
@@ -287,9 +297,10 @@ _SYSTEM_DEFAULTS: Mapping[str, Any] = {"policy": None, "deferred": (), "walks": 
 
 class TrackedState(State):
     """The machine's state. Single values are taken from the frame when they are first read, which
-    Python tells by asking `__getattr__`."""
+    Python tells by asking `__getattr__`. `objects` is how many parts by themselves there are."""
 
-    __slots__ = ("frame", "loaded", "programs")
+    __slots__ = ("frame", "loaded", "objects", "programs")
+    objects: int
 
     def __init__(self, frame: Frame, lasting: Lasting) -> None:
         self.frame = frame
@@ -321,8 +332,13 @@ class TrackedState(State):
         setattr(self, name, value)
         return value
 
-    def new_region_id(self, kind: Kind, subject: int) -> int:
-        """Of maps, code and map values the lowest free one that says where it belongs."""
+    def new_region_id(self, kind: Kind, subject: int, *, apart: bool) -> int:
+        """Of maps, code and map values the lowest free one that says where it belongs; of a part by
+        itself the next number."""
+        if apart:
+            number = self.objects
+            self.objects = number + 1
+            return region_id(Kind.OBJECT, number)
         if kind in (Kind.MAP, Kind.CODE):
             return region_id(kind, subject)
         if kind is Kind.VALUE:
@@ -330,7 +346,18 @@ class TrackedState(State):
             while region_id(kind, subject, index) in self.regions:
                 index += 1
             return region_id(kind, subject, index)
-        return super().new_region_id(kind, subject)
+        return super().new_region_id(kind, subject, apart=apart)
+
+    def settle(self) -> None:
+        """While nothing runs, nobody knows what is freed, and its numbers can be given again."""
+        if not self.objects or self.executions:
+            return
+        for number in range(self.objects):
+            region = self.regions.get(region_id(Kind.OBJECT, number))
+            if region is not None and region.status is Status.FREED:
+                del self.regions[region.id]
+        while self.objects and region_id(Kind.OBJECT, self.objects - 1) not in self.regions:
+            self.objects -= 1
 
     def crowded(self) -> bool:
         return False
@@ -401,6 +428,9 @@ class Look:
         if name.kind == "value":
             assert isinstance(name.id, tuple)
             self.memory.regions.get(region_id(Kind.VALUE, *name.id))
+        elif name.kind == "object":
+            assert isinstance(name.id, int)
+            self.memory.regions.get(region_id(Kind.OBJECT, name.id))
         else:
             getattr(self.memory if name.kind in _STATE_DEFAULTS else self.system, name.kind)
 
@@ -446,6 +476,10 @@ class Look:
             dead = region is None or region.status is not Status.LIVE
             value = None if dead else lasting.freezer.freeze_value(memory, region)  # type: ignore[arg-type]
             yield Cell("value", (map_id, index)), value
+        for number in regions.objects_touched:
+            region = regions.now(region_id(Kind.OBJECT, number))
+            apart = None if region is None else lasting.freezer.freeze_apart(memory, region)
+            yield Cell("object", number), apart
         for owner, defaults in ((memory, _STATE_DEFAULTS), (system, _SYSTEM_DEFAULTS)):
             for name, default in defaults.items():
                 try:

@@ -190,6 +190,114 @@ extern void bpf_obj_drop_impl(void *object, void *meta) __ksym;
 #define bpf_obj_drop(object) bpf_obj_drop_impl(object, NULL)
 #endif
 
+/* ------------------------------------------------- lists, trees, owners, copies per CPU */
+
+/* What a list head or tree root holds: objects of struct `type`, linked by their member `node`. */
+#ifndef __contains
+#define __contains(type, node) __attribute__((btf_decl_tag("contains:" #type ":" #node)))
+#endif
+
+/* A field that owns an object with a copy for each CPU. Goes before the star. */
+#ifndef __percpu_kptr
+#define __percpu_kptr __attribute__((btf_type_tag("percpu_kptr")))
+#endif
+
+/* <linux/bpf.h> has these since 6.6 at the latest, and BPF_F_BEFORE since then. */
+#if !defined(__VMLINUX_H__) && !defined(BPF_F_BEFORE)
+
+struct bpf_list_head {
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_list_node {
+	__u64 : 64;
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_rb_root {
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_rb_node {
+	__u64 : 64;
+	__u64 : 64;
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_refcount {
+	__u32 : 32;
+} __attribute__((aligned(4)));
+
+#endif
+
+struct bpf_list_head;
+struct bpf_list_node;
+struct bpf_rb_root;
+struct bpf_rb_node;
+
+/*
+ * All of these want the lock held that lies beside the head or root. What is put in is no longer
+ * the program's, what is taken out is; the others show what is there, until the lock is released.
+ * Putting in fails with -EINVAL, and drops the object, if it is in a list or tree by that node.
+ */
+extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node,
+				    void *meta, __u64 off) __ksym;
+extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node,
+				   void *meta, __u64 off) __ksym;
+extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_back(struct bpf_list_head *head) __ksym;
+
+extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
+			       _Bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b),
+			       void *meta, __u64 off) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root,
+					     struct bpf_rb_node *node) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_root(struct bpf_rb_root *root) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_left(struct bpf_rb_root *root,
+					   struct bpf_rb_node *node) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root,
+					    struct bpf_rb_node *node) __ksym;
+
+#ifndef bpf_list_push_front
+#define bpf_list_push_front(head, node) bpf_list_push_front_impl(head, node, NULL, 0)
+#endif
+
+#ifndef bpf_list_push_back
+#define bpf_list_push_back(head, node) bpf_list_push_back_impl(head, node, NULL, 0)
+#endif
+
+#ifndef bpf_rbtree_add
+#define bpf_rbtree_add(root, node, less) bpf_rbtree_add_impl(root, node, less, NULL, 0)
+#endif
+
+/* One owner more for an object with a bpf_refcount. NULL if it had none left. */
+extern void *bpf_refcount_acquire_impl(void *object, void *meta) __ksym;
+
+#ifndef bpf_refcount_acquire
+#define bpf_refcount_acquire(object) \
+	((typeof(*(object)) *)bpf_refcount_acquire_impl(object, NULL))
+#endif
+
+/* An object with a copy for each CPU; bpf_per_cpu_ptr and bpf_this_cpu_ptr lead to those. */
+extern void *bpf_percpu_obj_new_impl(__u64 local_type_id, void *meta) __ksym;
+extern void bpf_percpu_obj_drop_impl(void *object, void *meta) __ksym;
+
+#ifndef bpf_percpu_obj_new
+#define bpf_percpu_obj_new(type) \
+	((typeof(type) __percpu_kptr *)bpf_percpu_obj_new_impl(type_id_local(type), NULL))
+#endif
+
+#ifndef bpf_percpu_obj_drop
+#define bpf_percpu_obj_drop(object) bpf_percpu_obj_drop_impl((void *)(object), NULL)
+#endif
+
 /* --------------------------------------------- what <linux/bpf.h> and vmlinux.h declare */
 
 #if !defined(__VMLINUX_H__) && !defined(__LINUX_BPF_H__) && !defined(_UAPI__LINUX_BPF_H__)
@@ -387,6 +495,10 @@ ___bpfheap_helper(195, void *, bpf_map_lookup_percpu_elem, void *map, const void
 
 /* objects: the only way into and out of a kptr field; returns what was in it */
 ___bpfheap_helper(194, void *, bpf_kptr_xchg, void *field, void *object);
+
+/* objects with a copy for each CPU */
+___bpfheap_helper(153, void *, bpf_per_cpu_ptr, const void *percpu_ptr, __u32 cpu);
+___bpfheap_helper(154, void *, bpf_this_cpu_ptr, const void *percpu_ptr);
 
 /* control flow */
 ___bpfheap_helper(12, long, bpf_tail_call, void *ctx, void *prog_array_map, __u32 index);

@@ -24,74 +24,7 @@ char LICENSE[] SEC("license") = "GPL";
 /* A global of a data section of its own: the kernel wants locks and what they guard in one map. */
 #define private(name) SEC(".data." #name) __hidden __attribute__((aligned(8)))
 
-/* ---------------------------------------------------------------- objects in containers */
-
-struct bpf_list_head {
-	__u64 : 64;
-	__u64 : 64;
-} __attribute__((aligned(8)));
-
-struct bpf_list_node {
-	__u64 : 64;
-	__u64 : 64;
-	__u64 : 64;
-} __attribute__((aligned(8)));
-
-struct bpf_rb_root {
-	__u64 : 64;
-	__u64 : 64;
-} __attribute__((aligned(8)));
-
-struct bpf_rb_node {
-	__u64 : 64;
-	__u64 : 64;
-	__u64 : 64;
-	__u64 : 64;
-} __attribute__((aligned(8)));
-
-struct bpf_refcount {
-	__u32 : 32;
-} __attribute__((aligned(4)));
-
-/* Which struct a list head or tree root holds, and by which of its members. */
-#define __contains(type, node) __attribute__((btf_decl_tag("contains:" #type ":" #node)))
-
 #define __kptr_untrusted __attribute__((btf_type_tag("kptr_untrusted")))
-#define __percpu_kptr __attribute__((btf_type_tag("percpu_kptr")))
-
-extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node,
-				    void *meta, __u64 off) __ksym;
-extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node,
-				   void *meta, __u64 off) __ksym;
-extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
-extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
-extern struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) __ksym;
-extern struct bpf_list_node *bpf_list_back(struct bpf_list_head *head) __ksym;
-
-extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
-			       _Bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b),
-			       void *meta, __u64 off) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root,
-					     struct bpf_rb_node *node) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_root(struct bpf_rb_root *root) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_left(struct bpf_rb_root *root,
-					   struct bpf_rb_node *node) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root,
-					    struct bpf_rb_node *node) __ksym;
-
-extern void *bpf_refcount_acquire_impl(void *object, void *meta) __ksym;
-extern void *bpf_percpu_obj_new_impl(__u64 local_type_id, void *meta) __ksym;
-extern void bpf_percpu_obj_drop_impl(void *object, void *meta) __ksym;
-
-#define bpf_list_push_front(head, node) bpf_list_push_front_impl(head, node, NULL, 0)
-#define bpf_list_push_back(head, node) bpf_list_push_back_impl(head, node, NULL, 0)
-#define bpf_rbtree_add(root, node, less) bpf_rbtree_add_impl(root, node, less, NULL, 0)
-#define bpf_refcount_acquire(object) \
-	((typeof(*(object)) *)bpf_refcount_acquire_impl(object, NULL))
-#define bpf_percpu_obj_new(type) \
-	((typeof(type) __percpu_kptr *)bpf_percpu_obj_new_impl(type_id_local(type), NULL))
-#define bpf_percpu_obj_drop(object) bpf_percpu_obj_drop_impl((void *)(object), NULL)
 
 /* ------------------------------------------------------------------------ sections, loops */
 
@@ -136,12 +69,6 @@ extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 #define __arg_trusted __attribute__((btf_decl_tag("arg:trusted")))
 #define __arg_untrusted __attribute__((btf_decl_tag("arg:untrusted")))
 #define __arg_arena __attribute__((btf_decl_tag("arg:arena")))
-
-/* -------------------------------------------------------------------------- helpers */
-
-static void *(*const bpf_per_cpu_ptr)(const void *object, __u32 cpu)
-	__attribute__((unused)) = (void *)153;
-static void *(*const bpf_this_cpu_ptr)(const void *object) __attribute__((unused)) = (void *)154;
 
 #define bpf_htons(x) __builtin_bswap16(x)
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bpfheap.btf import SpecialKind
 from bpfheap.lifetime.facts import ObjectEvent, ObjectKind
-from bpfheap.machine.model import heap
+from bpfheap.machine.model import heap, links
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.records import Region, Retired, Status
 from bpfheap.machine.model.state import State
+from bpfheap.machine.model.values import Pointer
+
+#: What a lock's word is: free; held; held, and what the value holds is to be freed afterwards.
+UNLOCKED, LOCKED, EMPTYING = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,15 @@ class Actor:
             self.event(ObjectKind.FREE, region, program if region.id == region_id else None)
 
     def release_kptrs(self, region_id: int, doing: str, suffix: str) -> None:
-        """Free what the kptr fields of a value hold. `doing` begins the message of a fault ("free
-        of m2 frees"), `suffix` ends the sentence of the object's life ("as m2 was freed").
+        """Free what the kptrs, lists and trees of a value hold. `doing` begins the message of a
+        fault ("free of m2 frees"), `suffix` ends the sentence of the object's life ("as m2 was
+        freed"). Lists and trees whose lock is held are freed when it is released
+        (bpf_list_head_free).
 
         A field is NULL before its object is freed, so that after a fault one can go on.
         """
         region = self.state.regions[region_id]
-        if not region.slots:
+        if not region.slots and not region.links:
             return
         for kptr in region.kptrs:
             if kptr.offset not in self.state.regions[region_id].slots:
@@ -81,6 +88,28 @@ class Actor:
             self.release(
                 inner.id, f"{inner.name}, in {region.name}.{kptr.path}, was freed {suffix}"
             )
+        self.release_nodes(region_id, doing, suffix)
+
+    def release_nodes(self, region_id: int, doing: str, suffix: str) -> None:
+        """As `release_kptrs`, of the lists and trees alone."""
+        state = self.state
+        region = state.regions[region_id]
+        for field in region.special:
+            if field.kind is SpecialKind.SPIN_LOCK and state.word(region_id, field):
+                state.set_word(region_id, field, EMPTYING)
+                return
+        for field in region.special:
+            if field.contains is None:
+                continue
+            head = Pointer(region_id, field.offset)
+            while held := links.nodes(state, head):
+                links.remove(state, head, held[0])
+                inner = state.regions[held[0].region]
+                if inner.status is not Status.LIVE:
+                    raise state.dead(inner, f"{doing} {inner.name}")
+                self.release(
+                    inner.id, f"{inner.name}, in {region.name}.{field.path}, was freed {suffix}"
+                )
 
     def retire(self, regions: tuple[int, ...], name: str) -> None:
         """A value left its map: its kptrs are freed now, its memory once nobody running now can
@@ -121,3 +150,4 @@ def drop(state: State, region_id: int) -> None:
     region.status = Status.FREED
     region.data = bytearray()
     region.slots = {}
+    region.links = {}

@@ -5,27 +5,24 @@ Each gets the core and r1 to r5 and gives r0. One that enters a callback gives C
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 
+from bpfheap.btf import KptrKind
 from bpfheap.errors import MapError
 from bpfheap.lifetime.facts import ObjectKind
-from bpfheap.machine.model import heap, lives
+from bpfheap.machine.model import graph, heap, lives, locks, percpu
+from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
+from bpfheap.machine.model.convention import error as _error
+from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.ring import output
 from bpfheap.machine.model.printk import FormatRefused, format_line
-from bpfheap.machine.model.records import Fault, ForEach, Loop, MapRecord, Status
+from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.platform.maps import Shape
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
-
-#: The call entered a function of the program: r0 comes later.
-CALLBACK = "callback"
-
-Arguments = Sequence[Value]
-Implementation = Callable[[Core, Arguments], Value | str]
 
 #: MAX_BPRINTF_VARARGS.
 _MAX_PRINTK_WORDS = 12
@@ -33,16 +30,6 @@ _MAX_PRINTK_WORDS = 12
 _MAX_LOOPS = 1 << 23
 _TICK = 1000
 _GOLDEN = 0x9E3779B97F4A7C15
-
-
-def _error(name: str) -> int:
-    return -int(getattr(errno, name)) & U64
-
-
-def _number(core: Core, value: Value, place: int) -> int:
-    if value is None:
-        raise Fault("invalid-access", f"r{place} is an argument, but nothing was written to it")
-    return core.state.number(value)
 
 
 def _key(core: Core, record: MapRecord, at: Value) -> bytes:
@@ -206,7 +193,8 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
     new = args[1]
     incoming: Pointer | None = None
     if isinstance(new, Pointer) or _number(core, new, 2):
-        fresh = heap.object_at(core.state, new, f"bpf_kptr_xchg into {name}")
+        kind = Kind.PERCPU if field.kind is KptrKind.PERCPU else Kind.OBJECT
+        fresh = heap.object_at(core.state, new, f"bpf_kptr_xchg into {name}", kind)
         core.owned(fresh, f"bpf_kptr_xchg into {name}")
         incoming = Pointer(fresh.id, 0)
     old = core.state.regions[region.id].slots.get(field.offset)
@@ -214,22 +202,24 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
     place = core.place()
     if old is not None:
         del slots[field.offset]
-        core.execution.held[old.region] = None
+        core.own(old.region)
         taken = core.state.regions[old.region].name
         core.note(old.region, lives.taken(taken, name, place))
     if incoming is not None:
         slots[field.offset] = incoming
-        del core.execution.held[incoming.region]
+        core.give_up(incoming.region)
         stored = core.state.regions[incoming.region].name
         core.note(incoming.region, lives.stored(stored, name, place))
     return NULL if old is None else old
 
 
-def _new(core: Core, allocator: int, type_id: Value, what: str) -> Value:
+def _new(core: Core, allocator: int, type_id: Value, what: str, cpus: int = 0) -> Value:
     number = _number(core, type_id, 2) & U32
     kind = None if core.program.types is None else core.program.types.object(number)
     if kind is None:
         raise Fault("bad-call", f"{what}: type {number} is no struct of the program's BTF")
+    if cpus:
+        percpu.check(kind, what)
     options = core.actor.options
     new, sentence = heap.allocate(
         core.state,
@@ -238,9 +228,10 @@ def _new(core: Core, allocator: int, type_id: Value, what: str) -> Value:
         core.place(),
         limit=options.allocator_limit,
         failing=options.failing_allocations,
+        cpus=cpus,
     )
     if isinstance(new, Pointer) and sentence is not None:
-        core.execution.held[new.region] = None
+        core.own(new.region)
         core.actor.say(sentence)
         core.actor.event(ObjectKind.ALLOC, core.state.regions[new.region], core.program.id)
     return new
@@ -261,6 +252,11 @@ def _obj_new(core: Core, args: Arguments) -> Value:
     return _new(core, GLOBAL_ALLOCATOR_ID, args[0], "bpf_obj_new")
 
 
+def _percpu_obj_new(core: Core, args: Arguments) -> Value:
+    cpus = core.actor.options.cpus
+    return _new(core, GLOBAL_ALLOCATOR_ID, args[0], "bpf_percpu_obj_new", cpus)
+
+
 def _prefill(core: Core, args: Arguments) -> Value:
     allocator = _allocator(core, args[0], "bpf_mem_prefill")
     count = signed32(_number(core, args[1], 2))
@@ -273,7 +269,7 @@ def _prefill(core: Core, args: Arguments) -> Value:
     return 0
 
 
-def _free(what: str) -> Implementation:
+def _free(what: str, kind: Kind = Kind.OBJECT) -> Implementation:
     def free(core: Core, args: Arguments) -> Value:
         value = args[0]
         if isinstance(value, Pointer):
@@ -281,9 +277,9 @@ def _free(what: str) -> Implementation:
             if seen is not None and seen.type is not None and seen.status is Status.FREED:
                 raise Fault("double-free", f"{what} of {seen.name}, which was freed before",
                             seen.id)  # fmt: skip
-        region = heap.object_at(core.state, value, what)
+        region = heap.object_at(core.state, value, what, kind)
         core.owned(region, what)
-        del core.execution.held[region.id]
+        core.give_up(region.id)
         core.actor.release(region.id, lives.freed(region.name, core.place()), core.program.id)
         return NULL
 
@@ -313,6 +309,11 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_mem_prefill": _prefill,
     "bpf_obj_new_impl": _obj_new,
     "bpf_obj_drop_impl": _free("bpf_obj_drop"),
+    **locks.CALLS,
+    **graph.CALLS,
+    "bpf_percpu_obj_new_impl": _percpu_obj_new,
+    "bpf_percpu_obj_drop_impl": _free("bpf_percpu_obj_drop", Kind.PERCPU),
+    **percpu.CALLS,
 }
 
 
@@ -323,9 +324,13 @@ def perform(core: Core, name: str) -> None:
     implementation = CALLS.get(name)
     if implementation is None:
         raise Fault("bad-call", f"call of {name}, which no machine knows")
+    locks.check_call(core, name)
     registers = execution.registers
     call_slot = execution.slot
     result = implementation(core, tuple(registers[1:6]))
+    if result == AGAIN:
+        execution.at_call = True
+        return
     if isinstance(result, str):
         if execution.slot == call_slot:
             # The callback had no round at all.

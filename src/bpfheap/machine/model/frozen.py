@@ -2,8 +2,9 @@
 
 A part owns what only it can reach: an execution its stacks and the objects that it holds, a map
 value the objects in its kptrs, and they in turn theirs. Objects therefore have no names of their
-own. What a program cannot read any more (dead registers and stack slots) is left out, and so are
-names, lives and statistics.
+own, but for those that can be reached from several places (lists, trees, several owners): each of
+them is a part by itself, with a number. What a program cannot read any more (dead registers and
+stack slots) is left out, and so are names, lives and statistics.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeAlias
 
-from bpfheap.btf import KptrField
+from bpfheap.btf import KptrField, SpecialField
 from bpfheap.machine.model.interp import STACK_SIZE
-from bpfheap.machine.model.layout import ObjectType, owning
+from bpfheap.machine.model.layout import ObjectType, owning, special
 from bpfheap.machine.model.records import (
     Allocator,
     Execution,
@@ -23,6 +24,7 @@ from bpfheap.machine.model.records import (
     Loop,
     MapRecord,
     Region,
+    Search,
     Status,
 )
 from bpfheap.machine.model.state import State
@@ -43,19 +45,19 @@ Live: TypeAlias = Callable[[int, int], int]
 
 
 class Home(NamedTuple):
-    """Which part of a state a region belongs to: `owner` is a map, program or execution."""
+    """Which part of a state a region belongs to: `owner` is a map, program, execution or object."""
 
     kind: Kind
     owner: int
     number: int = 0
 
 
-_KINDS = (Kind.MAP, Kind.CODE, Kind.VALUE, Kind.STACK)
+_KINDS = (Kind.MAP, Kind.CODE, Kind.VALUE, Kind.STACK, Kind.OBJECT)
 
 
 def region_id(kind: Kind, owner: int, index: int = 0) -> int:
     """The id of a region that is named after its home; STACK stands for all that an execution
-    owns."""
+    owns, OBJECT with a number as `owner` for what is a part by itself."""
     return (_KINDS.index(kind) + 1) << _SHIFT | owner << _SPAN | index
 
 
@@ -120,13 +122,28 @@ class FrozenExecution(NamedTuple):
     frames: tuple[Hashable, ...]
     at_call: bool
     own: tuple[FrozenMemory, ...]
-    held: tuple[FrozenObject, ...]
+    held: tuple[FrozenObject | Pointer, ...]
+    shares: tuple[tuple[int, int], ...] = ()
+    lock: Hashable = None
 
 
 class FrozenValue(NamedTuple):
     name: str
     data: bytes
     slots: tuple[tuple[int, Hashable], ...]
+    links: tuple[tuple[int, tuple[Pointer, ...]], ...] = ()
+
+
+class FrozenApart(NamedTuple):
+    """An object that is a part by itself, or a CPU's copy of one."""
+
+    kind: Kind
+    type: Hashable
+    allocator: int | None
+    status: Status
+    data: bytes
+    slots: tuple[tuple[int, Hashable], ...]
+    links: tuple[tuple[int, tuple[Pointer, ...]], ...]
 
 
 class FrozenMap(NamedTuple):
@@ -144,6 +161,7 @@ class MapConstants(NamedTuple):
     kptrs: tuple[KptrField, ...]
     readonly: bool
     allocator: int | None
+    special: tuple[SpecialField, ...] = ()
 
 
 def freeze_allocator(a: Allocator) -> Allocator:
@@ -154,9 +172,11 @@ def constants_of(spec: MapSpec, allocator: int | None) -> MapConstants:
     """`allocator` is the one that an allocator map names. Raises BtfError for kptr fields that
     cannot be."""
     row = BY_NUMBER[spec.type]
-    kptrs = owning(spec.btf, spec.value) if row.kptrs and spec.value else ()
+    typed = row.kptrs and spec.value
+    kptrs = owning(spec.btf, spec.value) if typed else ()
+    others = special(spec.btf, spec.value) if typed else ()
     readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
-    return MapConstants(spec, row, kptrs, readonly, allocator)
+    return MapConstants(spec, row, kptrs, readonly, allocator, others)
 
 
 def freeze_map(record: MapRecord) -> FrozenMap:
@@ -172,7 +192,7 @@ def thaw_map(
     return MapRecord(
         map_id, constants.spec, constants.type, region, constants.kptrs, constants.readonly,
         constants.allocator, state.token, dict(frozen.entries), dict(frozen.inner),
-        frozen.records, frozen.freeing,
+        frozen.records, frozen.freeing, constants.special,
     )  # fmt: skip
 
 
@@ -188,27 +208,55 @@ class Freezer:
     # -- objects
 
     def _object(self, state: State, region: Region) -> FrozenObject:
-        kind = region.type
-        assert kind is not None
-        self._types.setdefault(kind.key, kind)
+        kind = self._type(region)
         slots = tuple(
             (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
         )
         data = bytes(region.data).rstrip(b"\0")
         return FrozenObject(kind.key, region.allocator, region.status, data, slots)
 
+    def _type(self, region: Region) -> ObjectType:
+        kind = region.type
+        assert kind is not None
+        return self._types.setdefault(kind.key, kind)
+
     def _inside(self, state: State, pointer: Pointer) -> Hashable:
         region = state.regions.get(pointer.region)
-        if region is None or region.kind is not Kind.OBJECT:
+        if region is None or region.kind is not Kind.OBJECT or home(pointer.region) is not None:
             return pointer
         if region.status is Status.FREED:
             return Dangling(region.status, region.allocator, pointer.offset)
         return self._object(state, region)
 
-    def _thaw_object(self, state: State, frozen: FrozenObject) -> Region:
-        kind = self._types.get(frozen.type)
+    def freeze_apart(self, state: State, region: Region) -> FrozenApart:
+        slots = tuple(
+            (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
+        )
+        return FrozenApart(
+            region.kind, self._type(region).key, region.allocator, region.status,
+            bytes(region.data).rstrip(b"\0"), slots, tuple(sorted(region.links.items())),
+        )  # fmt: skip
+
+    def thaw_apart(self, state: State, at: int, frozen: FrozenApart) -> Region:
+        kind = self._known(frozen.type)
+        opaque = frozen.kind is Kind.PERCPU
+        region = Region(
+            at, frozen.kind, f"{kind.name}#1", bytearray(frozen.data), 0 if opaque else kind.size,
+            state.token, kptrs=kind.kptrs, type=kind, allocator=frozen.allocator,
+            status=frozen.status, special=kind.special, links=dict(frozen.links),
+        )  # fmt: skip
+        for offset, inner in frozen.slots:
+            region.slots[offset] = self._thaw_inside(state, inner)
+        return region
+
+    def _known(self, key: Hashable) -> ObjectType:
+        kind = self._types.get(key)
         if kind is None:
-            kind = self._types[frozen.type] = self._find(frozen.type)
+            kind = self._types[key] = self._find(key)
+        return kind
+
+    def _thaw_object(self, state: State, frozen: FrozenObject) -> Region:
+        kind = self._known(frozen.type)
         data = frozen.data.ljust(kind.size, b"\0")
         region = state.add_region(
             Kind.OBJECT, f"{kind.name}#1", kind.size, data, kptrs=kind.kptrs, type=kind,
@@ -239,7 +287,8 @@ class Freezer:
         slots = tuple(
             (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
         )
-        return FrozenValue(region.name, bytes(region.data).rstrip(b"\0"), slots)
+        links = tuple(sorted(region.links.items()))
+        return FrozenValue(region.name, bytes(region.data).rstrip(b"\0"), slots, links)
 
     def thaw_value(
         self, state: State, at: int, map_id: int, frozen: FrozenValue, constants: MapConstants
@@ -248,7 +297,7 @@ class Freezer:
         region = Region(
             at, Kind.VALUE, frozen.name, data, constants.spec.value_size, state.token,
             kptrs=constants.kptrs, readonly=constants.readonly,
-            subject=map_id,
+            subject=map_id, special=constants.special, links=dict(frozen.links),
         )  # fmt: skip
         for offset, inner in frozen.slots:
             region.slots[offset] = self._thaw_inside(state, inner)
@@ -295,13 +344,21 @@ class Freezer:
             value(v) if live >> n & 1 or n == _REGISTERS - 1 else None
             for n, v in enumerate(e.registers)
         )
-        objects = tuple(self._object(state, state.regions[r]) for r in e.held)
-        return FrozenExecution(
-            e.program, e.slot, registers, e.cpu, e.context, frames, e.at_call, memory, objects
+        objects = tuple(
+            self._object(state, state.regions[r]) if home(r) is None else Pointer(r, 0)
+            for r in e.held
         )
+        shares = tuple((held[region], more) for region, more in e.shares.items())
+        return FrozenExecution(
+            e.program, e.slot, registers, e.cpu, e.context, frames, e.at_call, memory, objects,
+            shares, value(e.lock),
+        )  # fmt: skip
 
     def thaw_execution(self, state: State, execution: int, frozen: FrozenExecution) -> Execution:
-        held = [self._thaw_object(state, f).id for f in frozen.held]
+        held = [
+            f.region if isinstance(f, Pointer) else self._thaw_object(state, f).id
+            for f in frozen.held
+        ]
 
         def value(of: Hashable) -> Value:
             match of:
@@ -327,11 +384,14 @@ class Freezer:
                 if isinstance(thawed, Pointer):
                     region.slots[offset] = thawed
             state.regions[at] = region
+        lock = value(frozen.lock)
         return Execution(
             execution, frozen.program, frozen.slot, [value(v) for v in frozen.registers],
             frozen.cpu, frozen.context, region_id(Kind.STACK, execution, 0), state.token,
             tuple(_thaw_frame(f, value, execution) for f in frozen.frames),
             dict.fromkeys(held), frozen.at_call,
+            shares={held[n]: more for n, more in frozen.shares},
+            lock=lock if isinstance(lock, Pointer) else None,
         )  # fmt: skip
 
 
@@ -347,14 +407,19 @@ def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -
         going_on = after._replace(ctx=None, key=0), value(after.ctx), value(Pointer(after.key, 0))
     elif isinstance(after, Loop):
         going_on = after._replace(ctx=None), value(after.ctx)
+    elif isinstance(after, Search):
+        # What it points to has its home.
+        going_on = (after,)
     return frame.return_slot, saved, going_on
 
 
 def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution: int) -> Frame:
     assert isinstance(frozen, tuple)
     return_slot, saved, going_on = frozen
-    after: Loop | ForEach | None = None
-    if going_on is not None and isinstance(going_on[0], ForEach):
+    after: Loop | ForEach | Search | None = None
+    if going_on is not None and isinstance(going_on[0], Search):
+        (after,) = going_on
+    elif going_on is not None and isinstance(going_on[0], ForEach):
         walk, ctx, key = going_on
         after = walk._replace(ctx=value(ctx), key=region_id(Kind.STACK, execution, key.number))
     elif going_on is not None:

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bpfheap.btf import SpecialField, SpecialKind
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Place
-from bpfheap.machine.model.records import Allocator, Fault, Kind, Region, Status
+from bpfheap.machine.model.records import Allocator, Fault, Kind, Region, Retired, Status
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import NULL, Pointer, Value
+
+#: What an allocator counts: objects, and those that have a copy for each CPU.
+_WHOLE = frozenset({Kind.OBJECT, Kind.PERCPU})
 
 
 def prefill(state: State, allocator_id: int, count: int) -> None:
@@ -52,7 +56,7 @@ def live_objects(state: State, allocator_id: int) -> list[Region]:
     return [
         r
         for r in state.regions.values()
-        if r.allocator == allocator_id and r.kind is Kind.OBJECT and r.status is Status.LIVE
+        if r.allocator == allocator_id and r.kind in _WHOLE and r.status is Status.LIVE
     ]
 
 
@@ -64,11 +68,13 @@ def allocate(
     *,
     limit: int | None = None,
     failing: frozenset[int] = frozenset(),
+    cpus: int = 0,
 ) -> tuple[Value, str | None]:
     """A zeroed object and the sentence its life begins with; NULL and None if there is none.
 
     An allocation that is not guaranteed fails if the allocator owns `limit` objects already, or
-    if its number among all such allocations (from 1) is in `failing`.
+    if its number among all such allocations (from 1) is in `failing`. With `cpus`, the object is a
+    copy for each of them.
     """
     a = state.allocators[allocator_id]
     if a.closed:
@@ -83,36 +89,51 @@ def allocate(
             return NULL, None
         a = a._replace(owned=a.owned + 1)
     state.allocators[allocator_id] = a._replace(
-        live_bytes=a.live_bytes + kind.size, peak=max(a.peak, a.live)
+        live_bytes=a.live_bytes + kind.size * (cpus or 1), peak=max(a.peak, a.live)
     )
     number = state.names[kind.name] = state.names.get(kind.name, 0) + 1
     name = f"{kind.name}#{number}"
     sentence = lives.allocated(name, a.name, place)
     region = state.add_region(
-        Kind.OBJECT,
+        Kind.PERCPU if cpus else Kind.OBJECT,
         name,
-        kind.size,
-        bytes(kind.size),
+        0 if cpus else kind.size,
+        bytes(0 if cpus else kind.size),
         kptrs=kind.kptrs,
         type=kind,
         allocator=allocator_id,
         life=lives.add(None, sentence),
+        special=kind.special,
     )
+    if kind.count is not None:
+        state.set_word(region.id, kind.count, 1)
+    if cpus:
+        copies = [
+            state.add_region(Kind.COPY, f"{name}@cpu{n}", kind.size, bytes(kind.size), type=kind)
+            for n in range(cpus)
+        ]
+        region.links[0] = tuple([Pointer(copy.id, 0) for copy in copies])
     return Pointer(region.id, 0), sentence
 
 
-def object_at(state: State, value: Value, what: str) -> Region:
-    """The live object that a pointer to its beginning names; `what` is the call that wants it.
+def counted(region: Region) -> SpecialField | None:
+    """Where the count of an object's owners is, if it may have several."""
+    return region.type.count if region.kind is Kind.OBJECT and region.type is not None else None
+
+
+def object_at(state: State, value: Value, what: str, kind: Kind = Kind.OBJECT) -> Region:
+    """The live object, or per-CPU object, that a pointer to its beginning names; `what` is the call
+    that wants it.
 
     Raises Fault for anything else.
     """
     if not isinstance(value, Pointer):
         shown = "NULL" if not value else "a number"
-        raise Fault("bad-call", f"{what} of {shown}, which is no object")
+        raise Fault("bad-call", f"{what} of {shown}, which is no {kind}")
     region = state.regions.get(value.region)
-    if region is None or region.kind is not Kind.OBJECT:
+    if region is None or region.kind is not kind:
         name = "memory that is gone" if region is None else region.name
-        raise Fault("bad-call", f"{what} of {name}, which is no object")
+        raise Fault("bad-call", f"{what} of {name}, which is no {kind}")
     if region.status is not Status.LIVE:
         raise state.dead(region, f"{what} of {region.name}")
     if value.offset:
@@ -122,10 +143,11 @@ def object_at(state: State, value: Value, what: str) -> Region:
 
 
 def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Region, str]]:
-    """Give a live object back, and those that its kptrs hold, and so on.
+    """Drop a reference to a live object. If it was the last one, give it back, and drop those that
+    its kptrs, lists and trees hold, and so on.
 
-    Gives each one that went and the sentence that says so. Raises Fault for the first nested
-    object that is not live, when the others are free.
+    Gives each one that went and the sentence that says so. Raises Fault for an object whose lock
+    is held, and for the first nested object that is not live, when the others are free.
     """
     fault: Fault | None = None
     pending = [(region_id, sentence)]
@@ -137,24 +159,67 @@ def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Regio
                 region, f"free of {region.name}, which another object holds,"
             )
             continue
+        if _shared(state, region, said):
+            continue
+        _check_lock(state, region)
         region = state.region(current)
         region.status = Status.FREED
         region.life = lives.add(region.life, said)
         yield region, said
         _given_back(state, region)
+        if region.kind is Kind.PERCPU:
+            _retire(state, tuple([copy.region for copy in region.links[0]]))
         for kptr in region.kptrs:
             inner = region.slots.pop(kptr.offset, None)
             if inner is not None:
                 name = state.regions[inner.region].name
                 pending.append((inner.region, f"{name}, in {region.name}.{kptr.path}, went too"))
+        for head in region.special:
+            if head.contains is None:
+                continue
+            for node in reversed(region.links.pop(head.offset, ())):
+                name = state.regions[node.region].name
+                state.region(node.region).links.pop(node.offset, None)
+                pending.append((node.region, f"{name}, in {region.name}.{head.path}, went too"))
     if fault is not None:
         raise fault
 
 
+def _shared(state: State, region: Region, said: str) -> bool:
+    """Drop a reference to a counted object. Whether others are left."""
+    field = counted(region)
+    if field is None:
+        return False
+    left = state.word(region.id, field) - 1
+    state.set_word(region.id, field, left)
+    if left:
+        state.note(region.id, lives.kept(region.name, left, said))
+    return left > 0
+
+
+def _check_lock(state: State, region: Region) -> None:
+    for field in region.special:
+        if field.kind is SpecialKind.SPIN_LOCK and state.word(region.id, field):
+            raise Fault("bad-call", f"free of {region.name}, whose lock is held", region.id)
+
+
+def _retire(state: State, copies: tuple[int, ...]) -> None:
+    """Programs that run now may still see a per-CPU object's copies (bpf_mem_free_rcu)."""
+    readers = frozenset(state.executions)
+    if readers:
+        state.retired = (*state.retired, Retired(copies, readers))
+        return
+    for copy in copies:
+        del state.regions[copy]
+
+
 def _given_back(state: State, region: Region) -> None:
     assert region.allocator is not None
+    assert region.type is not None
+    size = region.type.size
     a = state.allocators[region.allocator]
-    a = a._replace(live_bytes=a.live_bytes - region.size)
+    copies = len(region.links[0]) if region.kind is Kind.PERCPU else 1
+    a = a._replace(live_bytes=a.live_bytes - size * copies)
     kept = a.owned <= a.reserve
     state.allocators[region.allocator] = (
         a._replace(free=a.free + 1) if kept else a._replace(owned=a.owned - 1)

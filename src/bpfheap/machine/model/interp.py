@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from bpfheap.btf import SpecialKind
 from bpfheap.errors import BpfheapError
-from bpfheap.machine.model.actor import Actor
+from bpfheap.machine.model import links
+from bpfheap.machine.model.actor import EMPTYING, UNLOCKED, Actor
 from bpfheap.machine.model.alu import ALU, JUMPS
 from bpfheap.machine.model.layout import Types
 from bpfheap.machine.model.lives import Place
@@ -25,6 +27,7 @@ from bpfheap.machine.model.records import (
     Loop,
     MapRecord,
     Region,
+    Search,
     Status,
 )
 from bpfheap.machine.model.state import State
@@ -159,7 +162,7 @@ class Core:
 
     # -- frames
 
-    def push_frame(self, target: int, after: Loop | ForEach | None = None) -> int:
+    def push_frame(self, target: int, after: Loop | ForEach | Search | None = None) -> int:
         """Enter a function at slot `target`; gives that slot."""
         execution = self.execution
         if len(execution.frames) + 1 >= MAX_FRAMES:
@@ -204,13 +207,15 @@ class Core:
         done = self.again(frame.after, stop=self.state.number(result) != 0)
         return frame.return_slot if done else execution.slot
 
-    def again(self, after: Loop | ForEach, *, stop: bool = False) -> bool:
+    def again(self, after: Loop | ForEach | Search, *, stop: bool = False) -> bool:
         """The next round of a loop over a callback. True if there is none: r0 tells the rounds."""
         if isinstance(after, Loop):
             return self._loop(after, stop)
+        if isinstance(after, Search):
+            return self.search(after.narrowed(less=stop))
         return self._for_each(after, stop)
 
-    def _enter(self, after: Loop | ForEach, arguments: list[Value]) -> None:
+    def _enter(self, after: Loop | ForEach | Search, arguments: list[Value]) -> None:
         execution = self.execution
         target = self.push_frame(after.callback, after)
         execution.registers[1:6] = arguments + [None] * (5 - len(arguments))
@@ -247,6 +252,16 @@ class Core:
         self._finish_rounds(walk.visited)
         return True
 
+    def search(self, search: Search) -> bool:
+        """The next comparison for a node's place in a tree. True if it found it."""
+        if search.low < search.high:
+            other = links.nodes(self.state, search.root)[search.middle]
+            self._enter(search, [search.node, other])
+            return False
+        links.insert(self.state, search.root, search.low, search.node)
+        self._finish_rounds(0)
+        return True
+
     def _finish_rounds(self, rounds: int) -> None:
         registers = self.execution.registers
         registers[0] = rounds
@@ -262,6 +277,9 @@ class Core:
             more = len(execution.held) - 1
             others = f" and {more} more object{'s' if more > 1 else ''}" if more else ""
             raise Fault("leak", f"the program ends and still owns {region.name}{others}", region.id)
+        if execution.lock is not None:
+            lock = self.state.field_name(execution.lock)
+            raise Fault("leak", f"the program ends and still holds the lock {lock}")
         execution.done = True
 
     # -- what calls need
@@ -287,6 +305,38 @@ class Core:
             raise Fault(
                 "bad-call", f"{what} of {region.name}, which the program does not own", region.id
             )
+
+    def own(self, region_id: int) -> None:
+        """The program owns an object, of a counted one a reference more."""
+        execution = self.execution
+        if region_id in execution.held:
+            execution.shares[region_id] = execution.shares.get(region_id, 0) + 1
+        else:
+            execution.held[region_id] = None
+
+    def give_up(self, region_id: int) -> None:
+        """The opposite, for what it owns."""
+        execution = self.execution
+        more = execution.shares.pop(region_id, 0)
+        if not more:
+            del execution.held[region_id]
+        elif more > 1:
+            execution.shares[region_id] = more - 1
+
+    def let_go(self) -> None:
+        """Release the lock that the program holds, and free what was left to free until then."""
+        lock, self.execution.lock = self.execution.lock, None
+        region = None if lock is None else self.state.regions.get(lock.region)
+        if region is None or region.status is not Status.LIVE:
+            return
+        for place in region.special:
+            if place.kind is SpecialKind.SPIN_LOCK:
+                word = self.state.word(region.id, place)
+                self.state.set_word(region.id, place, UNLOCKED)
+                if word == EMPTYING:
+                    self.actor.release_nodes(
+                        region.id, f"unlocking {region.name} frees", "as its lock was released"
+                    )
 
     def note(self, region_id: int, sentence: str) -> None:
         """A sentence for an object's life and for the history."""

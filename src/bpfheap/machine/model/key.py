@@ -17,6 +17,7 @@ from bpfheap.machine.model.records import (
     Kind,
     MapRecord,
     Region,
+    Search,
     Status,
 )
 from bpfheap.machine.model.state import State
@@ -61,7 +62,10 @@ def key_of(state: State) -> Hashable:
     for region_id in names.order:
         regions.append(_region(names, state.regions.get(region_id)))
     known = len(regions)
-    held = [frozenset(map(names.region, e.held)) for _, e in sorted(state.executions.items())]
+    held = [
+        frozenset([(names.region(r), e.shares.get(r, 0)) for r in e.held])
+        for _, e in sorted(state.executions.items())
+    ]
     for region_id in itertools.islice(names.order, known, None):
         regions.append(_region(names, state.regions.get(region_id)))
     allocators = [
@@ -89,6 +93,7 @@ def _execution(names: _Numbering, e: Execution) -> Hashable:
         e.context,
         e.at_call,
         names.region(e.ctx),
+        names.value(e.lock),
     )
 
 
@@ -105,6 +110,10 @@ def _frame(names: _Numbering, frame: Frame) -> Hashable:
             after.visited,
             names.region(after.key),
         )
+    elif isinstance(after, Search):
+        going_on = (
+            after.callback, names.value(after.root), names.value(after.node), after.low, after.high,
+        )  # fmt: skip
     elif after is not None:
         going_on = (after.callback, names.value(after.ctx), after.rounds, after.limit)
     return (frame.return_slot, names.values(frame.saved), going_on)
@@ -133,7 +142,8 @@ def _map(names: _Numbering, m: MapRecord) -> Hashable:
 
 
 def _blank(region: Region) -> bool:
-    return not region.slots and not region.address and not any(region.data)
+    plain = not region.slots and not region.links
+    return plain and not region.address and not any(region.data)
 
 
 def _region(names: _Numbering, region: Region | None) -> Hashable:
@@ -153,6 +163,7 @@ def _region(names: _Numbering, region: Region | None) -> Hashable:
         region.type and region.type.key,
         bytes(region.data).rstrip(b"\0"),
         tuple([(at, names.value(region.slots[at])) for at in sorted(region.slots)]),
+        tuple([(at, names.values(region.links[at])) for at in sorted(region.links)]),
     )
 
 
@@ -165,12 +176,14 @@ def reachable(state: State) -> set[int]:
         pending.extend(v.region for v in values if isinstance(v, Pointer))
 
     for e in state.executions.values():
-        meet(e.registers)
+        meet((*e.registers, e.lock))
         pending.append(e.ctx)
         pending.extend(e.held)
         for frame in e.frames:
             meet(frame.saved)
-            if frame.after is not None:
+            if isinstance(frame.after, Search):
+                meet((frame.after.root, frame.after.node))
+            elif frame.after is not None:
                 meet((frame.after.ctx,))
     for m in state.maps.values():
         for regions in m.entries.values():
@@ -183,4 +196,6 @@ def reachable(state: State) -> set[int]:
         if region is not None and region_id not in found:
             found.add(region_id)
             pending.extend(p.region for p in region.slots.values())
+            for linked in region.links.values():
+                meet(linked)
     return found

@@ -1,10 +1,19 @@
-"""What the machine has to know of types: sizes and where the kptrs are."""
+"""What the machine has to know of types: sizes, and where kptrs, locks and nodes are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bpfheap.btf import Btf, KptrField, KptrKind, Struct, kptr_fields
+from bpfheap.btf import (
+    Btf,
+    KptrField,
+    KptrKind,
+    SpecialField,
+    SpecialKind,
+    Struct,
+    kptr_fields,
+    special_fields,
+)
 from bpfheap.errors import BtfError
 
 
@@ -16,6 +25,12 @@ def owning(btf: Btf, type_id: int) -> tuple[KptrField, ...]:
     return tuple(f for f in kptr_fields(btf, type_id) if f.kind is not KptrKind.UNTRUSTED)
 
 
+def special(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
+    """The locks, heads, roots, nodes and counts of a value; () for a value without a type. Raises
+    BtfError for fields that cannot be."""
+    return special_fields(btf, type_id) if 0 < type_id < len(btf) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectType:
     """The struct `type_id` of `btf`. `key` tells types apart as far as the machine can tell."""
@@ -25,10 +40,17 @@ class ObjectType:
     kptrs: tuple[KptrField, ...]
     btf: Btf
     type_id: int
+    special: tuple[SpecialField, ...] = ()
 
     @property
-    def key(self) -> tuple[str, int, tuple[int, ...]]:
-        return (self.name, self.size, tuple(k.offset for k in self.kptrs))
+    def key(self) -> tuple[str, int, tuple[int, ...], tuple[int, ...]]:
+        kptrs = tuple(k.offset for k in self.kptrs)
+        return (self.name, self.size, kptrs, tuple(s.offset for s in self.special))
+
+    @property
+    def count(self) -> SpecialField | None:
+        """The bpf_refcount of an object that may have several owners."""
+        return next((s for s in self.special if s.kind is SpecialKind.REFCOUNT), None)
 
 
 class Types:
@@ -53,7 +75,8 @@ class Types:
         if not isinstance(kind, Struct):
             return None
         try:
-            kptrs = owning(btf, resolved)
+            kptrs, others = owning(btf, resolved), special(btf, resolved)
         except BtfError:
             return None
-        return ObjectType(kind.name or "(anonymous)", btf.size_of(resolved), kptrs, btf, resolved)
+        name = kind.name or "(anonymous)"
+        return ObjectType(name, btf.size_of(resolved), kptrs, btf, resolved, others)

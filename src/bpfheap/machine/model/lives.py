@@ -59,12 +59,24 @@ def stored(name: str, field: str, place: Place) -> str:
     return Sentence(f"{name} was stored into {field} by {place}", place.line)
 
 
+def shared(name: str, place: Place) -> str:
+    return Sentence(f"{name} got one more owner by {place}", place.line)
+
+
 def taken(name: str, field: str, place: Place) -> str:
     return Sentence(f"{name} was taken from {field} by {place}", place.line)
 
 
 def freed(name: str, place: Place) -> str:
     return Sentence(f"{name} was freed by {place}", place.line)
+
+
+def kept(name: str, left: int, instead: str) -> str:
+    """A counted object lost one owner. `instead` is what the life would say if it had been the
+    last; its line is where that happened."""
+    references = f"{left} reference{'s' if left != 1 else ''}"
+    line = getattr(instead, "line", None)
+    return Sentence(f"{name} was given up once, {references} left", line)
 
 
 def destroyed(allocator: str, why: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
@@ -254,7 +255,7 @@ class ModelMachine:
         record = state.map(map_id)
         name = record.spec.name
         if record.freeing is None:
-            record.freeing = tuple(record.entries) if record.kptrs else ()
+            record.freeing = tuple(record.entries) if record.kptrs or record.special else ()
         if not record.freeing:
             for regions in record.entries.values():
                 for region_id in regions:
@@ -323,7 +324,9 @@ class ModelMachine:
             actor.place = core.place()
             if running.at_call:
                 perform(core, core.call_name())
-            core.run()
+            # A lock that somebody else holds is waited for at the call.
+            if not running.at_call:
+                core.run()
             stop: Stop = self._stopped(core)
         except Fault as fault:
             actor.place = core.place()
@@ -386,16 +389,21 @@ class ModelMachine:
             if isinstance(frame.after, ForEach):
                 state.regions.pop(frame.after.key, None)
         state.regions.pop(execution.ctx, None)
+        with suppress(Fault):
+            core.let_go()
         del state.executions[execution.id]
         state.retired = tuple(
             [r._replace(readers=r.readers - {execution.id}) for r in state.retired]
         )
         # Nobody can tell whether a retired value without kptrs is there, once nobody sees it.
         for retired in state.retired:
-            if not retired.readers and not any(state.regions[r].slots for r in retired.regions):
+            if not retired.readers and not any(
+                state.regions[r].slots or state.regions[r].links for r in retired.regions
+            ):
                 for region_id in retired.regions:
                     drop(state, region_id)
                 state.retired = tuple(r for r in state.retired if r is not retired)
+        state.settle()
         if state.crowded():
             self._sweep()
 
@@ -447,39 +455,52 @@ class ModelMachine:
 
     def _value(self, region_id: int) -> bytes:
         """A value's bytes, its kptr fields as 0."""
-        region = self._state.regions[region_id]
-        raw = bytearray(self._state.read(Pointer(region_id, 0), region.size))
-        for kptr in region.kptrs:
-            raw[kptr.offset : kptr.offset + 8] = bytes(8)
-        return bytes(raw)
+        return bytes(self._state.whole(region_id))
 
     def _kptrs(self, region: Region, base: int, depth: int, budget: list[int]) -> list[KptrValue]:
-        """What the kptr fields of a region hold; `budget`: how many objects may still be shown."""
+        """What the kptrs, lists and trees of a region hold; `budget`: how many objects may still
+        be shown. What a list holds has the list's offset and its name with a number."""
+        held = [
+            (k.path, k.offset, region.slots[k.offset])
+            for k in region.kptrs
+            if k.offset in region.slots
+        ]
+        for head in region.special:
+            if head.contains is not None:
+                held += [
+                    (f"{head.path}[{n}]", head.offset, node)
+                    for n, node in enumerate(region.links.get(head.offset, ()))
+                ]
         found: list[KptrValue] = []
-        for kptr in region.kptrs:
-            pointer = region.slots.get(kptr.offset)
-            if pointer is None or depth > _SHOWN_DEPTH or not budget[0]:
-                continue
+        for path, offset, pointer in held:
+            if depth > _SHOWN_DEPTH or not budget[0]:
+                break
             budget[0] -= 1
             inner = self._state.regions[pointer.region]
             kind = inner.type
             assert kind is not None
             assert inner.allocator is not None
-            data = bytearray(inner.data.ljust(inner.size, b"\0"))
             found.append(
                 KptrValue(
-                    kptr.path,
-                    base + kptr.offset,
+                    path,
+                    base + offset,
                     inner.name,
                     kind.name,
                     inner.allocator,
                     kind.btf,
                     kind.type_id,
-                    bytes(data),
+                    self._object(inner),
                     tuple(self._kptrs(inner, 0, depth + 1, budget)),
                 )
             )
         return found
+
+    def _object(self, region: Region) -> bytes:
+        """An object's bytes; of a per-CPU object all copies, that of CPU 0 first."""
+        if region.kind is not Kind.PERCPU:
+            return bytes(region.data.ljust(region.size, b"\0"))
+        copies = [self._state.regions[copy.region] for copy in region.links[0]]
+        return b"".join([bytes(c.data).ljust(_stride(c.size), b"\0") for c in copies])
 
     def _links(self, spec: ProgramSpec, maps: Mapping[str, int], code: int) -> Links:
         pointers: dict[int, Pointer] = {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Self
 
-from bpfheap.btf import KptrField
+from bpfheap.btf import KptrField, SpecialField
 from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Life
 from bpfheap.machine.model.values import Pointer, Value
@@ -48,6 +48,8 @@ class Kind(StrEnum):
     KEY = "key"  # handed to a callback
     VALUE = "map value"
     OBJECT = "object"
+    PERCPU = "per-CPU object"  # opaque: its copies are what programs see
+    COPY = "copy"  # one CPU's, of a per-CPU object
     MAP = "map"  # opaque: what a program's map pointers point at
     CODE = "code"  # opaque: offset is a slot
 
@@ -68,6 +70,10 @@ class Region:
     map's id for maps and values, the program's for code. `address` is the number that the region
     has had since a program first saw a pointer into it as a number, else 0. `name` and `life` are
     for people.
+
+    `links`, by offset, are what no program may touch: a list head's or tree root's nodes in their
+    order; the head or root that a node is in; the copies, by CPU, of a per-CPU object. Locks and
+    counts are in `data`.
     """
 
     id: int
@@ -85,12 +91,14 @@ class Region:
     subject: int = 0
     address: int = 0
     life: Life = None
+    special: tuple[SpecialField, ...] = ()
+    links: dict[int, tuple[Pointer, ...]] = field(default_factory=dict)
 
     def clone(self, token: Token) -> Region:
         return Region(
             self.id, self.kind, self.name, bytearray(self.data), self.size, token,
             dict(self.slots), self.status, self.readonly, self.kptrs, self.type, self.allocator,
-            self.subject, self.address, self.life,
+            self.subject, self.address, self.life, self.special, dict(self.links),
         )  # fmt: skip
 
 
@@ -116,19 +124,39 @@ class ForEach(NamedTuple):
     key: int
 
 
+class Search(NamedTuple):
+    """bpf_rbtree_add in progress: `node` belongs among the nodes `low` to `high` of `root`, and is
+    compared with the one in their middle."""
+
+    callback: int
+    root: Pointer
+    node: Pointer
+    low: int
+    high: int
+
+    @property
+    def middle(self) -> int:
+        return (self.low + self.high) // 2
+
+    def narrowed(self, *, less: bool) -> Search:
+        """After a comparison with the middle."""
+        return self._replace(high=self.middle) if less else self._replace(low=self.middle + 1)
+
+
 class Frame(NamedTuple):
     """A caller: where to go on and its r6 to r10. `after` is what a callback returns to."""
 
     return_slot: int
     saved: tuple[Value, ...]
-    after: Loop | ForEach | None = None
+    after: Loop | ForEach | Search | None = None
 
 
 @dataclass(slots=True)
 class Execution:
     """A program on its way. `slot` is the next instruction; with `at_call` it is a helper or kfunc
     call that `step` performs first. `held` are the objects that it owns, in the order in which it
-    got them. `steps` are the instructions executed so far."""
+    got them, `shares` how many references more it has to those of them that are counted. `lock` is
+    the one that it holds. `steps` are the instructions executed so far."""
 
     id: int
     program: int
@@ -143,11 +171,14 @@ class Execution:
     at_call: bool = False
     done: bool = False
     steps: int = 0
+    shares: dict[int, int] = field(default_factory=dict)
+    lock: Pointer | None = None
 
     def clone(self, token: Token) -> Execution:
         return Execution(
             self.id, self.program, self.slot, list(self.registers), self.cpu, self.context,
             self.ctx, token, self.frames, dict(self.held), self.at_call, self.done, self.steps,
+            dict(self.shares), self.lock,
         )  # fmt: skip
 
 
@@ -188,11 +219,12 @@ class MapRecord:
     inner: dict[bytes, int] = field(default_factory=dict)
     records: tuple[bytes, ...] = ()
     freeing: tuple[bytes, ...] | None = None
+    special: tuple[SpecialField, ...] = ()
 
     def clone(self, token: Token) -> Self:
         return type(self)(
             self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
-            token, dict(self.entries), dict(self.inner), self.records, self.freeing,
+            token, dict(self.entries), dict(self.inner), self.records, self.freeing, self.special,
         )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bpfheap.btf import KptrField
+from bpfheap.btf import KptrField, SpecialField, SpecialKind
+from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Life, add
 from bpfheap.machine.model.records import (
     Allocator,
@@ -27,7 +28,7 @@ _FIRST_ADDRESS = 0xFFFF_8880_0000_0000
 _PAGE = 4096
 #: Looked up at every access.
 _LIVE = Status.LIVE
-_OPAQUE = frozenset({Kind.MAP, Kind.CODE})
+_OPAQUE = frozenset({Kind.MAP, Kind.CODE, Kind.PERCPU})
 
 
 class State:
@@ -98,16 +99,20 @@ class State:
         self, kind: Kind, name: str, size: int, data: bytes = b"", **fields: Any
     ) -> Region:
         """A new live region; what `data` leaves out is 0."""
-        region_id = self.new_region_id(kind, fields.get("subject", 0))
+        subject, of = fields.get("subject", 0), fields.get("type")
+        region_id = self.new_region_id(kind, subject, apart=is_apart(kind, of))
         region = Region(region_id, kind, name, bytearray(data), size, self.token, **fields)
         self.regions[region_id] = region
         return region
 
-    def new_region_id(self, kind: Kind, subject: int) -> int:
+    def new_region_id(self, kind: Kind, subject: int, *, apart: bool) -> int:
         """Never used before."""
         region_id = self.next_region
         self.next_region += 1
         return region_id
+
+    def settle(self) -> None:
+        """An execution is over."""
 
     def crowded(self) -> bool:
         """It is time to look for dead regions that can be forgotten."""
@@ -167,6 +172,8 @@ class State:
             region.data.extend(bytes(end - len(region.data)))
         if verb == "write" and region.readonly:
             raise Fault("invalid-access", f"write to {region.name}, which is read-only")
+        if region.special:
+            _guard_special(region, at.offset, size, verb)
         return region
 
     def dead(self, region: Region, what: str) -> Fault:
@@ -231,12 +238,26 @@ class State:
         size = min(limit, region.size - at.offset)
         return self.read(at, size).partition(b"\0")[0]
 
+    def whole(self, region_id: int) -> bytearray:
+        """A value's bytes as user space sees them: kptrs, locks, heads and roots are 0."""
+        region = self.regions[region_id]
+        raw = bytearray(self._flat(region, 0, region.size).ljust(region.size, b"\0"))
+        for kptr in region.kptrs:
+            raw[kptr.offset : kptr.offset + 8] = bytes(8)
+        for field in region.special:
+            raw[field.offset : field.offset + field.size] = bytes(field.size)
+        return raw
+
     def fill(self, region_id: int, data: bytes) -> None:
-        """Overwrite a value as a map update does: kptr fields keep what they are."""
+        """Overwrite a value as a map update does: kptr fields, locks, heads and roots keep what
+        they are."""
         region = self.region(region_id)
         new = bytearray(data)
         for kptr in region.kptrs:
             new[kptr.offset : kptr.offset + 8] = bytes(8)
+        for field in region.special:
+            place = slice(field.offset, field.offset + field.size)
+            new[place] = region.data[place].ljust(field.size, b"\0")
         region.data[:] = new
         kept = {k.offset for k in region.kptrs}
         region.slots = {o: p for o, p in region.slots.items() if o in kept}
@@ -249,6 +270,45 @@ class State:
             if kptr.offset == at.offset:
                 return region, kptr
         raise Fault("bad-call", f"{_place(region, at.offset)} is no kptr field", region.id)
+
+    # -- fields that no program may touch
+
+    def special_field(self, at: Value, kind: SpecialKind, what: str) -> tuple[Region, SpecialField]:
+        """The field of that kind at a pointer; `what` is the call that wants it. Raises Fault if
+        there is none."""
+        if not isinstance(at, Pointer):
+            shown = "NULL" if not at else "a number"
+            raise Fault("bad-call", f"{what} of {shown}, which is no {kind}")
+        region = self.regions.get(at.region)
+        if region is None:
+            raise Fault("use-after-free", f"{what} of memory that is gone")
+        if region.status is not _LIVE:
+            raise self.dead(region, f"{what} of {_place(region, at.offset)}")
+        for field in region.special:
+            if field.offset == at.offset and field.kind is kind:
+                return region, field
+        raise Fault(
+            "bad-call", f"{what} of {_place(region, at.offset)}, which is no {kind}", region.id
+        )
+
+    def word(self, region_id: int, field: SpecialField) -> int:
+        """What a lock or count holds."""
+        data = self.regions[region_id].data
+        return int.from_bytes(data[field.offset : field.offset + field.size], "little")
+
+    def set_word(self, region_id: int, field: SpecialField, word: int) -> None:
+        data = self.region(region_id).data
+        end = field.offset + field.size
+        data.extend(bytes(max(0, end - len(data))))
+        data[field.offset : end] = word.to_bytes(field.size, "little")
+
+    def field_name(self, at: Pointer) -> str:
+        """A special field's name, such as "m[0].lock"."""
+        region = self.regions.get(at.region)
+        if region is None:
+            return "memory that is gone"
+        paths = (f"{region.name}.{f.path}" for f in region.special if f.offset == at.offset)
+        return next(paths, _place(region, at.offset))
 
     def _guard_kptrs(self, region: Region, offset: int, size: int) -> None:
         for kptr in region.kptrs:
@@ -275,6 +335,23 @@ class State:
             pointer = region.slots.pop(at)
             if not (offset <= at and at + 8 <= offset + size):
                 region.data[at : at + 8] = self.address(pointer).to_bytes(8, "little")
+
+
+def is_apart(kind: Kind, of: ObjectType | None) -> bool:
+    """Whether a region can be reached from several places, and so is no part of any of them:
+    objects in lists and trees, counted ones, and those that exist once per CPU."""
+    return kind in (Kind.PERCPU, Kind.COPY) or (of is not None and bool(of.special))
+
+
+def _guard_special(region: Region, offset: int, size: int, verb: str) -> None:
+    for field in region.special:
+        if field.offset < offset + size and offset < field.offset + field.size:
+            raise Fault(
+                "invalid-access",
+                f"{verb} over the {field.kind} {region.name}.{field.path}, "
+                "which only the calls for it may touch",
+                region.id,
+            )
 
 
 def _bytes(size: int) -> str:

@@ -136,6 +136,7 @@ def new_element(
             f"{name}@cpu{cpu}" if record.type.per_cpu else name,
             spec.value_size,
             kptrs=record.kptrs,
+            special=record.special,
             readonly=record.readonly,
             subject=record.id,
         )
