@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     ("runtime", frozenset({"runtime"})),
     ("machine", frozenset({"machine"})),
     ("api", frozenset({"api", ""})),
-    ("explore", frozenset({"explore", "fuzz"})),
+    ("explore", frozenset({"explore", "fuzz", "bench"})),
     ("tools", frozenset({"cli", "report", "testing", "__main__"})),
 )
 

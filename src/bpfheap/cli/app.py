@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import bpfheap
-from bpfheap.cli import check, explore, fuzz, policies, replay, run
+from bpfheap.cli import bench, check, explore, fuzz, policies, replay, run
 from bpfheap.cli.output import help_of
 
 
@@ -40,6 +40,7 @@ for command, examples in (
 
 
 app.add_typer(fuzz.app, name="fuzz")
+app.add_typer(bench.app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the programs of the corpus share: a license, macros that write code many times over, and
+ * those names of the kernel that bpfheap.h does not declare.
+ */
+#ifndef __CORPUS_H__
+#define __CORPUS_H__
+
+#include <bpfheap.h>
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* A global of a data section of its own: the kernel wants locks and what they guard in one map. */
+#define private(name) SEC(".data." #name) __hidden __attribute__((aligned(8)))
+
+/* The value is used, and from here on the compiler knows nothing of it. */
+#define opaque(value) asm volatile("" : "+r"(value))
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#define bpf_htons(x) __builtin_bswap16(x)
+#define bpf_ntohs(x) __builtin_bswap16(x)
+#define bpf_htonl(x) __builtin_bswap32(x)
+#define bpf_ntohl(x) __builtin_bswap32(x)
+
+/* ------------------------------------------------------------- the same thing many times */
+
+#define TIMES_4(m, n) m(n) m(n + 1) m(n + 2) m(n + 3)
+#define TIMES_16(m, n) TIMES_4(m, n) TIMES_4(m, n + 4) TIMES_4(m, n + 8) TIMES_4(m, n + 12)
+#define TIMES_64(m, n) \
+	TIMES_16(m, n) TIMES_16(m, n + 16) TIMES_16(m, n + 32) TIMES_16(m, n + 48)
+#define TIMES_256(m, n) \
+	TIMES_64(m, n) TIMES_64(m, n + 64) TIMES_64(m, n + 128) TIMES_64(m, n + 192)
+#define TIMES_1024(m, n) \
+	TIMES_256(m, n) TIMES_256(m, n + 256) TIMES_256(m, n + 512) TIMES_256(m, n + 768)
+
+/* ------------------------------------------------------------------------- packet headers */
+
+#define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86dd
+#define ETH_P_8021Q 0x8100
+#define ETH_P_8021AD 0x88a8
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+
+struct ethhdr {
+	__u8 h_dest[6];
+	__u8 h_source[6];
+	__u16 h_proto;
+} __attribute__((packed));
+
+struct vlan_hdr {
+	__u16 tci;
+	__u16 proto;
+};
+
+struct iphdr {
+	__u8 ihl : 4, version : 4;
+	__u8 tos;
+	__u16 tot_len;
+	__u16 id;
+	__u16 frag_off;
+	__u8 ttl;
+	__u8 protocol;
+	__u16 check;
+	__u32 saddr;
+	__u32 daddr;
+};
+
+struct ipv6hdr {
+	__u32 flow;
+	__u16 payload_len;
+	__u8 nexthdr;
+	__u8 hop_limit;
+	__u32 saddr[4];
+	__u32 daddr[4];
+};
+
+struct ports {
+	__u16 source;
+	__u16 dest;
+};
+
+/* ------------------------------------------------------------------ objects in containers */
+
+#ifndef __contains
+#define __contains(type, node) __attribute__((btf_decl_tag("contains:" #type ":" #node)))
+
+struct bpf_list_head {
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_list_node {
+	__u64 : 64;
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_rb_root {
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_rb_node {
+	__u64 : 64;
+	__u64 : 64;
+	__u64 : 64;
+	__u64 : 64;
+} __attribute__((aligned(8)));
+
+struct bpf_refcount {
+	__u32 : 32;
+} __attribute__((aligned(4)));
+
+extern int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node,
+				    void *meta, __u64 off) __ksym;
+extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node,
+				   void *meta, __u64 off) __ksym;
+extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
+
+extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
+			       _Bool (*less)(struct bpf_rb_node *a, const struct bpf_rb_node *b),
+			       void *meta, __u64 off) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root,
+					     struct bpf_rb_node *node) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
+
+extern void *bpf_refcount_acquire_impl(void *object, void *meta) __ksym;
+
+#define bpf_list_push_front(head, node) bpf_list_push_front_impl(head, node, NULL, 0)
+#define bpf_list_push_back(head, node) bpf_list_push_back_impl(head, node, NULL, 0)
+#define bpf_rbtree_add(root, node, less) bpf_rbtree_add_impl(root, node, less, NULL, 0)
+#define bpf_refcount_acquire(object) \
+	((typeof(*(object)) *)bpf_refcount_acquire_impl(object, NULL))
+
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+#endif
+
+/* ---------------------------------------------------------------------------------- loops */
+
+#ifndef bpf_for
+struct bpf_iter_num {
+	__u64 __opaque[1];
+} __attribute__((aligned(8)));
+
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
+
+/* Numbers from `start` up to, without, `end`; break and continue work as in any loop. */
+#define bpf_for(i, start, end)                                                                \
+	for (struct bpf_iter_num ___it __attribute__((cleanup(bpf_iter_num_destroy))),        \
+	     *___once __attribute__((unused)) =                                               \
+		     (bpf_iter_num_new(&___it, (start), (end)), (void *)0);                   \
+	     ({                                                                               \
+		     int *___next = bpf_iter_num_next(&___it);                                \
+		     ___next ? ((i) = *___next, 1) : ((i) = 0, 0);                            \
+	     });)
+#endif
+
+/* Leaves the loop when the time that the kernel gives it is up: may_goto, opcode 0xe5. */
+#ifndef cond_break
+#define cond_break                                                                            \
+	({                                                                                    \
+		__label__ ___out, ___on;                                                      \
+		asm volatile goto("1: .byte 0xe5, 0; .long ((%l[___out] - 1b - 8) / 8) & 0xffff; .short 0" \
+				  : : : : ___out);                                            \
+		goto ___on;                                                                   \
+	___out:                                                                               \
+		break;                                                                        \
+	___on:;                                                                               \
+	})
+#endif
+
+#endif /* __CORPUS_H__ */

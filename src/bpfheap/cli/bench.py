@@ -1,0 +1,242 @@
+"""`bpfheap bench`: this machine, side by side with what else is there."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import Annotated, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from bpfheap.bench.cases import INSNS, NS, PER_INSN, Case, CaseName, Extent
+from bpfheap.bench.measure import Measured, Side
+from bpfheap.bench.verifier import ROUNDS, Bench, bench, machine_info, sources_of
+from bpfheap.cli.output import console, help_of, plain, print_json, say
+from bpfheap.machine.kernel import Kernel, available
+
+EXAMPLES = """Examples:
+
+bpfheap bench verifier
+
+bpfheap bench verifier --case throughput_large --rounds 21
+
+bpfheap bench verifier --json > verifier.json
+"""
+
+app = typer.Typer(
+    help="Measure bpfheap on this machine, side by side with what else is there.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def verifier(
+    case: Annotated[
+        list[CaseName] | None,
+        typer.Option(
+            help="Measure what this case is about, and nothing else; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="How often each program is verified, if that takes no time."
+        ),
+    ] = ROUNDS,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Compare the verifier with the kernel's: instructions processed, and time.
+
+    Over programs that come with bpfheap, and are compiled first: for each, the time of our verifier
+    alone beside that of a load into the kernel without a log, in turns. Programs are loaded and
+    never attached, nor run. That asks for bpf(2), so for root; without it there are our own figures
+    only. Programs that take long get fewer rounds.
+
+    Ratios are ours by the kernel's, from medians. A program of which the two do not say the same
+    counts as infinitely slow. A bench that is missed is not an error: the exit code is 0.
+    """
+    cases = tuple(case) if case else tuple(CaseName)
+    why = available() or ""
+    with _Bar(len(sources_of(cases))) as bar:
+        if why:
+            found = bench(None, cases, rounds=rounds, no_kernel=why, progress=bar.progress)
+        else:
+            # Allocator maps are unknown to the kernel: there, objects come from its own allocator.
+            with Kernel(rewrite=True) as kernel:
+                found = bench(kernel, cases, rounds=rounds, progress=bar.progress)
+    if json:
+        print_json(found.to_json())
+        return
+    out = console()
+    out.print(_programs(found))
+    _print_reasons(out, found)
+    say(out, plain(""))
+    out.print(_cases(found.cases))
+    _print_circumstances(out, found)
+
+
+app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
+
+
+class _Bar:
+    """How far it is, on a terminal only: the corpus is compiled first, then measured."""
+
+    def __init__(self, total: int) -> None:
+        out = console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=out,
+            transient=True,
+            disable=not out.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def progress(self, doing: str, name: str, done: int) -> None:
+        self._progress.update(self._task, description=f"{doing} {name}", completed=done)
+
+
+def _programs(found: Bench) -> Table:
+    table = _table("program")
+    for title in ("slots", "processed", "kernel", "ratio", "time", "kernel", "ratio"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    for program in found.programs:
+        ours, kernel = program.ours, program.kernel
+        table.add_row(
+            plain(program.program, "red" if program.differs else ""),
+            f"{program.slots:,}",
+            _count(ours),
+            _count(kernel),
+            _ratio(program.processed_ratio),
+            _time(ours.median),
+            _time(kernel.median if kernel is not None else math.nan),
+            _ratio(program.time_ratio),
+            _remark(program),
+        )
+    return table
+
+
+def _table(first: str) -> Table:
+    return Table(first, box=None, padding=(0, 2, 0, 0), pad_edge=False)
+
+
+def _count(side: Side | None) -> str:
+    return "" if side is None or side.processed is None else f"{side.processed:,}"
+
+
+def _ratio(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return "wrong" if math.isinf(ratio) else f"{ratio:.2f}"
+
+
+#: Up to which number of nanoseconds a unit is used, and its size in them.
+_UNITS = ((1e6, 1e3, "us"), (1e9, 1e6, "ms"), (math.inf, 1e9, "s"))
+
+
+def _time(ns: float) -> str:
+    for below, size, unit in _UNITS:
+        if ns < below:
+            return f"{ns / size:.{2 if unit == 's' else 1}f} {unit}"
+    return ""
+
+
+def _remark(program: Measured) -> Text:
+    """The verdict of both, or who says what, or what went wrong."""
+    ours, kernel = program.ours, program.kernel
+    if ours.accepted is None:
+        return plain("failed", "red")
+    if program.differs:
+        return plain(
+            "accepted by bpfheap alone" if ours.accepted else "refused by bpfheap alone", "red"
+        )
+    if kernel is not None and kernel.accepted is None:
+        return plain("the kernel was not able to say", "yellow")
+    return plain("" if ours.accepted else "refused")
+
+
+def _print_reasons(out: Console, found: Bench) -> None:
+    """Why what went wrong did."""
+    for program in found.programs:
+        kernel = program.kernel
+        unasked = kernel is not None and kernel.accepted is None
+        if not program.differs and not unasked and program.ours.accepted is not None:
+            continue
+        say(out, plain(""))
+        say(out, plain(f"{program.program} ({program.source.path.name})", "bold"))
+        if program.ours.error:
+            say(out, plain(f"    bpfheap: {program.ours.error}"))
+        if kernel is not None and kernel.error:
+            say(out, plain(f"    kernel: {kernel.error}"))
+
+
+def _cases(cases: tuple[Case, ...]) -> Table:
+    table = _table("case")
+    for title in ("ours", "kernel", "ratio", "at most", "", "programs", "wrong"):
+        table.add_column(title, justify="right")
+    for case in cases:
+        table.add_row(
+            plain(case.name),
+            _amount(case, case.ours),
+            _amount(case, case.kernel),
+            _ratio(case.ratio),
+            "" if case.ratio is None else f"{case.threshold:g}",
+            _PASSED[case.passed],
+            f"{case.programs}",
+            "" if case.ratio is None else f"{case.wrong}",
+        )
+    return table
+
+
+def _amount(case: Case, extent: Extent | None) -> str:
+    if extent is None:
+        return ""
+    return _SHOWN[case.unit](extent.median)
+
+
+def _speed(ns_each: float) -> str:
+    return f"{1e3 / ns_each:.2f} M insns/s"
+
+
+def _insns(count: float) -> str:
+    return f"{count:,.0f} insns"
+
+
+_SHOWN = {NS: _time, PER_INSN: _speed, INSNS: _insns}
+_PASSED = {True: plain("passed", "green"), False: plain("missed", "red"), None: plain("")}
+
+
+def _print_circumstances(out: Console, found: Bench) -> None:
+    info = machine_info()
+    module = info["verifier_module"]
+    how = "compiled" if info["verifier"] == "compiled" else "uncompiled, as Python"
+    say(out, plain(""))
+    say(
+        out,
+        plain(f"{info['system']}, {info['machine']}, {info['cpus']} CPUs, Python {info['python']}"),
+    )
+    say(out, plain(f"The verifier runs {how} ({module})."))
+    if found.no_kernel:
+        say(out, plain(f"The kernel was not asked: {found.no_kernel}", "yellow"))
+    if found.noise:
+        noise = " and ".join(f"{amount:.2f} ({who})" for who, amount in found.noise.items())
+        say(out, plain(f"Noise: the median round takes {noise} times as long as the fastest."))
