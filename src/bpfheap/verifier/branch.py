@@ -76,6 +76,11 @@ def jump(env: Env, st: State, step: Step) -> i64:
 
 
 def _learn(st: State, step: Step, dst: Reg, src: Reg, now: Pair) -> None:
+    if step.with_reg and step.dst == step.src:
+        # Compared with itself: what is learnt of either side holds for both.
+        met = holds(JEQ, 64, now[0], now[1])
+        _set(st, step.dst, dst, now[0] if met is None else met[0])
+        return
     if now[0] is not dst.scalar:
         _set(st, step.dst, dst, now[0])
     if step.with_reg and now[1] is not src.scalar:

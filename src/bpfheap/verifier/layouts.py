@@ -186,11 +186,10 @@ class Layouts:
                 register=register,
                 hint="write type_id_local(struct ...) and compile with -g",
             )
-        layout_id = btf.resolve(type_id)
-        if not isinstance(btf[layout_id], Struct):
+        if not isinstance(btf[type_id], Struct):
             raise Reject(
                 f"type id {type_id} ({btf.c_name(type_id)}) must be of a struct",
                 register=register,
-                hint="objects are structs: put the value into one",
+                hint="objects are structs: name the struct itself, or put the value into one",
             )
-        return self.of(btf, layout_id)
+        return self.of(btf, type_id)

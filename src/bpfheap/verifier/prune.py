@@ -204,6 +204,8 @@ class History:
             if a.callback != b.callback:
                 return False
             if how == WITHIN:
+                if stored.branches and not _same_kinds(a, b):
+                    return False
                 if not _covers_frame(a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids):
                     return False
             elif how == EXACT:
@@ -323,6 +325,18 @@ def _covers_frame(
             return False
     # Where the old state knows nothing of a slot, it took any bytes there, but no pointer is
     # read as one.
+    return True
+
+
+def _same_kinds(old: Frame, new: Frame) -> bool:
+    """Do all slots hold the same kinds of things, read or not? A loop whose first round writes
+    what later ones find written begins anew with the second (stacksafe, RANGE_WITHIN)."""
+    if len(old.stack) != len(new.stack):
+        return False
+    for at, slot in old.stack.items():
+        now = new.stack.get(at)
+        if now is None or now.kinds != slot.kinds:
+            return False
     return True
 
 

@@ -36,6 +36,7 @@ from bpfheap.verifier.state import (
     SCALAR,
     STACK,
     UNINIT,
+    UNKNOWN,
     ZERO_OFFSET,
     Reg,
     State,
@@ -94,26 +95,22 @@ def _plus_constant(step: Step, value: Scalar, dst: Reg, src: Reg) -> Reg | None:
 
 
 def _neg(env: Env, st: State, step: Step) -> i64:
-    dst = _number_in(env, st, step.dst)
+    dst = readable(env, st, step.dst)
+    if dst.kind != SCALAR:
+        # Meaningless, but a privileged program may have it.
+        st.regs[step.dst] = UNKNOWN
+        return step.next
     st.regs[step.dst] = number(negated(step.width, dst.scalar))
     return step.next
 
 
 def _end(env: Env, st: State, step: Step) -> i64:
-    dst = _number_in(env, st, step.dst)
+    dst = readable(env, st, step.dst)
+    if dst.kind != SCALAR:
+        st.regs[step.dst] = UNKNOWN
+        return step.next
     st.regs[step.dst] = number(byteswap(step.name, step.width, dst.scalar))
     return step.next
-
-
-def _number_in(env: Env, st: State, n: int) -> Reg:
-    reg = readable(env, st, n)
-    if reg.kind != SCALAR:
-        raise Reject(
-            f"R{n} pointer arithmetic prohibited",
-            register=n,
-            hint="only numbers can be added to and subtracted from a pointer",
-        )
-    return reg
 
 
 def _mov(env: Env, st: State, step: Step) -> i64:
