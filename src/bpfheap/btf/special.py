@@ -57,13 +57,14 @@ class Contains(NamedTuple):
 
 class SpecialField(NamedTuple):
     """`path` as C would write it; `offset` and `size` in bytes. `contains` is that of heads and
-    roots."""
+    roots. `tags` are the declaration tags."""
 
     path: str
     offset: int
     size: int
     kind: SpecialKind
     contains: Contains | None = None
+    tags: tuple[str, ...] = ()
 
 
 class _Raw(NamedTuple):
@@ -94,7 +95,7 @@ def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
                 )
             single[raw.kind] = raw.path
         contains = _contains(btf, raw, where) if raw.kind in NODE_OF else None
-        found.append(SpecialField(raw.path, raw.offset, raw.size, raw.kind, contains))
+        found.append(SpecialField(*raw[:4], contains, raw.tags))
     return tuple(found)
 
 

@@ -36,7 +36,7 @@ def _owning(btf: Btf, type_id: int) -> tuple[Owning, ...]:
         for k in kptr_fields(btf, type_id)
     )
     heads = (
-        Owning(s.path, getattr(btf[s.contains.type], "name", ""))
+        Owning(s.path, getattr(btf[s.contains.type], "name", ""), _allocator_in(s.tags))
         for s in special_fields(btf, type_id)
         if s.contains is not None
     )
