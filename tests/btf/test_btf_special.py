@@ -102,6 +102,11 @@ HEADED = struct_of("value", ("head", HEAD, 0))
         ([HEADED, DeclTag("contains:item:key", VALUE, 0)], "by key, which is no bpf_list_node"),
         ([HEADED, DeclTag("contains:item:node", VALUE, 0)], "by node, which is no bpf_list_node"),
         ([HEADED, DeclTag("contains:thing:link", VALUE, 0)], "struct thing:, which is not in"),
+        ([HEADED, DeclTag("contains:item:link", VALUE, 0)], "has a bpf_list_head but no lock"),
+        (
+            [struct_of("v", ("a", NODE, 0), ("b", RB_NODE, 24))],
+            "struct v has a bpf_list_node and a bpf_rb_node but no bpf_refcount",
+        ),
         (
             [HEADED, DeclTag("contains:item:link", VALUE, 0), DeclTag("contains:a:b", VALUE, 0)],
             "does not say what it contains",
