@@ -112,7 +112,7 @@ HELD = "while the lock pages[0].lock is held"
         ("write", "invalid-access", "write over the bpf_spin_lock pages[0].lock"),
         ("across", "invalid-access", "write over the bpf_spin_lock pages[0].lock"),
         ("helper", "invalid-access", "read over the bpf_spin_lock pages[0].lock"),
-        ("drop", "bad-call", "lock"),
+        ("drop", "bad-call", "free of account#1, whose lock is held"),
         ("after", "use-after-free", "bpf_spin_lock of account#1+8 after it was freed"),
     ],
 )
