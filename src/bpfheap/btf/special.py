@@ -32,6 +32,7 @@ class SpecialKind(StrEnum):
 
 #: What a head holds.
 NODE_OF = {SpecialKind.LIST_HEAD: SpecialKind.LIST_NODE, SpecialKind.RB_ROOT: SpecialKind.RB_NODE}
+_LOCKS = frozenset({SpecialKind.SPIN_LOCK, SpecialKind.RES_SPIN_LOCK})
 #: Of which a struct or value may have one.
 _SINGLE = frozenset(
     {
@@ -57,13 +58,14 @@ class Contains(NamedTuple):
 
 class SpecialField(NamedTuple):
     """`path` as C would write it; `offset` and `size` in bytes. `contains` is that of heads and
-    roots."""
+    roots. `tags` are the declaration tags."""
 
     path: str
     offset: int
     size: int
     kind: SpecialKind
     contains: Contains | None = None
+    tags: tuple[str, ...] = ()
 
 
 class _Raw(NamedTuple):
@@ -79,7 +81,8 @@ def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
 
     Raises BtfError, with the path, for a second lock (timer, count), one in a union, a head
     without a `__contains` tag or with one that names no such struct or node, nesting beyond 64
-    levels, and more than MAX_SPECIAL fields.
+    levels, and more than MAX_SPECIAL fields. Raises it, too, for a struct with a head and no lock,
+    and for one with both kinds of nodes and no count (btf_parse_fields, Linux 6.18).
     """
     found: list[SpecialField] = []
     single: dict[SpecialKind, str] = {}
@@ -94,8 +97,26 @@ def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
                 )
             single[raw.kind] = raw.path
         contains = _contains(btf, raw, where) if raw.kind in NODE_OF else None
-        found.append(SpecialField(raw.path, raw.offset, raw.size, raw.kind, contains))
+        found.append(SpecialField(*raw[:4], contains, raw.tags))
+    if isinstance(btf[btf.resolve(type_id)], Struct):
+        _check_together(btf, type_id, {field.kind for field in found})
     return tuple(found)
+
+
+def _check_together(btf: Btf, type_id: int, kinds: set[SpecialKind]) -> None:
+    heads = sorted(kinds & NODE_OF.keys())
+    if heads and not kinds & _LOCKS:
+        raise BtfError(
+            f"{btf.c_name(type_id)} has a {heads[0]} but no lock",
+            file=btf.file,
+            hint="put a struct bpf_spin_lock beside it",
+        )
+    if kinds >= set(NODE_OF.values()) and SpecialKind.REFCOUNT not in kinds:
+        raise BtfError(
+            f"{btf.c_name(type_id)} has a {' and a '.join(NODE_OF.values())} but no bpf_refcount",
+            file=btf.file,
+            hint="what is in a list and in a tree has two owners: add a struct bpf_refcount",
+        )
 
 
 def _within(btf: Btf, at: int, known: dict[int, tuple[_Raw, ...]], depth: int) -> tuple[_Raw, ...]:

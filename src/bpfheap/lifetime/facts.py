@@ -10,7 +10,8 @@ from bpfheap.verifier.flows import FlowKind, Holder
 
 
 class FieldId(NamedTuple):
-    """A kptr field. `owner` is a map's id (for INNER: the outer map's), or a type's name.
+    """A kptr field, list head or tree root. `owner` is a map's id (for INNER: the outer map's), or
+    a type's name.
 
     A TYPE field is known by its struct's name alone; two structs of one name and different
     layout count as one, which can only make a policy more careful.
@@ -30,8 +31,8 @@ class FlowFact(NamedTuple):
 
 
 class FieldFact(NamedTuple):
-    """What the definition of a field says: `type` is the name of the struct that it points at,
-    `allocator` the allocator map that its tag names (None: it has no such tag)."""
+    """What the definition of a field says: `type` is the name of the struct that it points at or
+    holds, `allocator` the allocator map that its tag names (None: it has no such tag)."""
 
     field: FieldId
     type: str
@@ -39,8 +40,9 @@ class FieldFact(NamedTuple):
 
 
 class MapFacts(NamedTuple):
-    """A map that was created, with the kptr fields of its values. `allocator` is the one that it
-    names if it is an allocator map, `kptr_allocator` the one that its definition asks for."""
+    """A map that was created, with the fields of its values that hold objects. `allocator` is the
+    one that it names if it is an allocator map, `kptr_allocator` the one that its definition asks
+    for."""
 
     map: int
     name: str

@@ -78,8 +78,9 @@ class Policy:
         return ()
 
     def walked(self, program: int, field: FieldId, allocator: int | None, view: View) -> Self:
-        """A walk read one field of one element: an object of `allocator`, or NULL (None). For an
-        element of an inner map, the field is the inner map's own."""
+        """A walk read one field of one element: an object of `allocator`, or NULL (None). A
+        list or tree is read once for each allocator of which it has objects. For an element of an
+        inner map, the field is the inner map's own."""
         return self
 
     def walk_ended(self, program: int, view: View) -> Self:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from bpfheap.btf import Btf, KptrField, Struct, kptr_fields
+from bpfheap.btf import Btf, Struct, kptr_fields, special_fields
 from bpfheap.lifetime import FieldFact, FieldId, FlowFact, LoadFacts, MapFacts
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.runtime.objects import MapObject
@@ -15,15 +16,43 @@ from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, Holder
 _TAG = "allocator:"
 
 
-def kptrs_of(spec: MapSpec) -> tuple[KptrField, ...]:
-    """The kptr fields of a map's values."""
-    return kptr_fields(spec.btf, spec.value) if spec.value else ()
+class Owning(NamedTuple):
+    """A field that holds objects of struct `type`: a kptr, a list head or a tree root. `allocator`
+    is the allocator map that its tag names, None without one."""
+
+    path: str
+    type: str
+    allocator: str | None = None
+
+
+def owning_fields(spec: MapSpec) -> tuple[Owning, ...]:
+    """The fields of a map's values that hold objects."""
+    return _owning(spec.btf, spec.value) if spec.value else ()
+
+
+def _owning(btf: Btf, type_id: int) -> tuple[Owning, ...]:
+    kptrs = (
+        Owning(k.path, getattr(btf[k.target], "name", ""), _allocator_in(k.tags))
+        for k in kptr_fields(btf, type_id)
+    )
+    heads = (
+        Owning(s.path, getattr(btf[s.contains.type], "name", ""), _allocator_in(s.tags))
+        for s in special_fields(btf, type_id)
+        if s.contains is not None
+    )
+    return (*kptrs, *heads)
+
+
+def _allocator_in(tags: tuple[str, ...]) -> str | None:
+    names = (tag.removeprefix(_TAG) for tag in tags if tag.startswith(_TAG))
+    return next(names, None)
 
 
 def map_facts(obj: MapObject, spec: MapSpec) -> MapFacts:
     """A map that was just created."""
     fields = (
-        FieldFact(FieldId(Holder.MAP, obj.id, k.path), *_said(spec.btf, k)) for k in kptrs_of(spec)
+        FieldFact(FieldId(Holder.MAP, obj.id, f.path), f.type, f.allocator)
+        for f in owning_fields(spec)
     )
     return MapFacts(obj.id, obj.name, tuple(fields), obj.allocator, obj.kptr_allocator)
 
@@ -56,20 +85,14 @@ def load_facts(
 def _field_fact(field: FieldId, btf: Btf, definition: Callable[[int], MapSpec]) -> FieldFact:
     """What the map's definition, or the program's BTF for a field of an object, says of it."""
     if isinstance(field.owner, str):
-        kptrs = kptr_fields(btf, btf.find(field.owner, Struct) or 0)
+        fields = _owning(btf, btf.find(field.owner, Struct) or 0)
     else:
         spec = definition(field.owner)
         if field.holder is Holder.INNER and spec.inner is not None:
             spec = spec.inner
-        btf, kptrs = spec.btf, kptrs_of(spec)
-    said = (_said(btf, kptr) for kptr in kptrs if kptr.path == field.path)
-    return FieldFact(field, *next(said, ("", None)))
-
-
-def _said(btf: Btf, field: KptrField) -> tuple[str, str | None]:
-    """The name of the struct that a field points at, and that of the allocator map in its tag."""
-    tags = (tag.removeprefix(_TAG) for tag in field.tags if tag.startswith(_TAG))
-    return getattr(btf[field.target], "name", ""), next(tags, None)
+        fields = owning_fields(spec)
+    found = next((f for f in fields if f.path == field.path), Owning(field.path, ""))
+    return FieldFact(field, found.type, found.allocator)
 
 
 def _bind(flow: Flow, maps: Mapping[str, MapObject]) -> FlowFact:

@@ -132,7 +132,8 @@ class Machine(Protocol):
         rounded up to 8 bytes, or one CPU's."""
 
     def map_kptrs(self, map_id: int, key: bytes) -> tuple[KptrValue, ...]:
-        """The non-NULL kptrs of one value."""
+        """The non-NULL kptrs of one value, and the objects in its lists and trees: these have the
+        head's offset, and their number behind its path."""
 
     def map_update(self, map_id: int, key: bytes, value: bytes, flags: int = 0) -> None:
         """Raises MapError (E2BIG, EEXIST, ENOENT, EINVAL). Old kptrs are freed, new ones NULL."""

@@ -15,7 +15,7 @@ from bpfheap.lifetime import FieldId, Policy
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.runtime.definitions import declared_only, why_other_map
-from bpfheap.runtime.facts import kptrs_of, load_facts, map_facts
+from bpfheap.runtime.facts import load_facts, map_facts, owning_fields
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done, Machine, Stop
 from bpfheap.runtime.objects import (
     AllocatorObject,
@@ -468,16 +468,25 @@ class System:
             self._free_program(program)
             return
         todo = tuple(
-            (m, key) for m in maps if kptrs_of(self.spec_of(m)) for key in self.machine.map_keys(m)
+            (m, key)
+            for m in maps
+            if owning_fields(self.spec_of(m))
+            for key in self.machine.map_keys(m)
         )
         self.walks = tuple(sorted((*self.walks, Walk(Handle(Type.PROGRAM, program), todo))))
 
     def _read(self, program: int, map_id: int, key: bytes) -> None:
         """What the walk for an unloaded program sees in one element."""
-        seen = {kptr.path: kptr.allocator for kptr in self.machine.map_kptrs(map_id, key)}
-        for field in kptrs_of(self.spec_of(map_id)):
-            at = FieldId(Holder.MAP, map_id, field.path)
-            self.policy = self.policy.walked(program, at, seen.get(field.path), self)
+        fields = owning_fields(self.spec_of(map_id))
+        seen: dict[str, dict[int | None, None]] = {field.path: {} for field in fields}
+        for kptr in self.machine.map_kptrs(map_id, key):
+            # An object in a list has its number behind the list's path.
+            path = kptr.path if kptr.path in seen else kptr.path.rpartition("[")[0]
+            seen[path][kptr.allocator] = None
+        for path, allocators in seen.items():
+            at = FieldId(Holder.MAP, map_id, path)
+            for allocator in allocators or (None,):
+                self.policy = self.policy.walked(program, at, allocator, self)
 
     def _free_program(self, program: int) -> None:
         obj = self.programs.pop(program)

@@ -20,11 +20,14 @@ from bpfheap.btf import (
     Union,
     Var,
 )
+from bpfheap.btf.special import NODE_OF
 from bpfheap.errors import UsageError
 from bpfheap.runtime.machine import KptrValue
 
 _BOOL = 4  # BTF_INT_BOOL
 _FLOATS = {2: "<e", 4: "<f", 8: "<d"}
+#: The structs that hold objects.
+_HEADS = frozenset(map(str, NODE_OF))
 
 
 class StructValue(Mapping[str, Any]):
@@ -84,7 +87,7 @@ def unpack(
 ) -> Any:
     """The value of a type at byte `at` of `data`. Integers and enums give int (or bool), char
     arrays bytes up to the first NUL, other arrays lists, structs StructValue, kptrs an ObjectValue
-    or None, other pointers int."""
+    or None, other pointers int, list heads and tree roots the ObjectValues in them, in order."""
     kind = btf[btf.resolve(type_id)]
     match kind:
         case Int():
@@ -107,6 +110,8 @@ def unpack(
             return [
                 unpack(btf, kind.type, data, kptrs, at=at + i * size) for i in range(kind.count)
             ]
+        case Struct(name=name) if name in _HEADS:
+            return [ObjectValue(kptr) for kptr in kptrs if kptr.offset == at]
         case Struct() | Union():
             members: dict[str, Any] = {}
             for member in kind.members:
@@ -205,6 +210,12 @@ def _pack_into(btf: Btf, type_id: int, value: Any, out: bytearray, at: int, what
             size = btf.size_of(kind.type)
             for i, item in enumerate(items):
                 _pack_into(btf, kind.type, item, out, at + i * size, f"{what}[{i}]")
+        case Struct(name=name) if name in _HEADS:
+            if value != []:
+                raise UsageError(
+                    f"{what} is a {name}, which user space cannot write",
+                    hint="leave it out; programs put objects in",
+                )
         case Struct() | Union():
             if not isinstance(value, Mapping):
                 raise UsageError(f"{what} takes a mapping of members, not {value!r}")

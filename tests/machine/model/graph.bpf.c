@@ -218,3 +218,14 @@ PROGRAM(name, NEW(leaf, i); i->key = (__u64)q; LOCK(q); \
 HOSTILE(add_removes, removes)
 HOSTILE(add_unlocks, unlocks)
 HOSTILE(add_adds, adds)
+
+/* The new node is not in the tree while its place is looked for. */
+static _Bool asks(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+    struct queue *q = (void *)LEAF(b)->key;
+    LEAF(a)->key = bpf_rbtree_left(&q->root, a) == NULL && bpf_rbtree_first(&q->root) == b;
+    return 0;
+}
+PROGRAM(add_asks, NEW(leaf, i); i->key = (__u64)q; LOCK(q);
+    bpf_rbtree_add(&q->root, &i->node, less); UNLOCK(q);
+    NEW(leaf, j); LOCK(q); bpf_rbtree_add(&q->root, &j->node, asks); found = j->key; UNLOCK(q);)

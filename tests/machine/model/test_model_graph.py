@@ -9,6 +9,7 @@ import pytest
 from c_world import CWorld, compiled, skb
 
 from bpfheap.compile import object_spec
+from bpfheap.machine.model.records import Kind
 from bpfheap.runtime.machine import AtCall
 from bpfheap.spec import ObjectSpec
 
@@ -83,6 +84,10 @@ def test_trees_can_be_searched_from_the_root(count: int, world: CWorld) -> None:
     assert set(run(world, "remove_found", *half)) == ({1} if half else {0})
     left = {key for key in range(1, 100) if world.run("search", skb(key))}
     assert left == set(keys) - set(half) or not half
+
+
+def test_a_node_is_not_in_the_tree_while_its_place_is_looked_for(world: CWorld) -> None:
+    assert run(world, "add_asks", 3) == [1]
 
 
 # -- several owners
@@ -253,6 +258,17 @@ def test_the_life_tells_of_lists(world: CWorld) -> None:
         "item#1 was allocated from the global allocator by push_back",
         "item#1 was stored into queues[0].head by push_back",
     ]
+
+
+@pytest.mark.parametrize("name", ["push_front", "pop_front", "add", "remove_first"])
+def test_neighbours_whose_allocator_is_gone_are_not_touched(name: str, world: CWorld) -> None:
+    run(world, "push_back" if "front" in name else "add", 1)
+    world.machine.allocator_create(7, "late", 0)
+    object_ = next(r for r in world.machine._state.regions.values() if r.kind is Kind.OBJECT)
+    world.machine._state.region(object_.id).allocator = 7
+    world.machine.allocator_destroy(7, "nothing waits for it")
+    kind, told = world.fails(name, skb(2))
+    assert (kind, "whose allocator late is gone" in told) == ("use-after-free", True)
 
 
 # -- states

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from c_world import CWorld, compiled
 
-from bpfheap.errors import BtfError, Violation
+from bpfheap.errors import BtfError, MapError, Violation
 from bpfheap.runtime.machine import AtCall, Done
 from bpfheap.spec import ObjectSpec
 
@@ -176,6 +176,47 @@ def test_states_differ_by_the_lock(world: CWorld) -> None:
     assert twin.key() != held
     while not isinstance(machine.step(running), Done):
         pass
+
+
+VALUE = """
+struct value {{ {value} __u64 last; }};
+struct {{
+    __uint(type, BPF_MAP_TYPE_{kind});
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct value);
+    {more}
+}} m SEC(".maps");
+SEC("tc") int p(struct __sk_buff *ctx)
+{{
+    __u32 key = 0;
+    struct value *v = bpf_map_lookup_elem(&m, &key);
+    if (v)
+        *(volatile __u64 *)v = 7;
+    return v != NULL;
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "errno"),
+    [
+        ("PERCPU_ARRAY", "", "EOPNOTSUPP"),
+        ("PERCPU_HASH", "", "EOPNOTSUPP"),
+        ("ARRAY", "__uint(map_flags, BPF_F_RDONLY_PROG);", "EACCES"),
+        ("HASH", "__uint(map_flags, BPF_F_WRONLY_PROG);", "EACCES"),
+    ],
+)
+def test_maps_without_locks(kind: str, more: str, errno: str, tmp_path: Path) -> None:
+    source = VALUE.format(value="struct bpf_spin_lock lock;", kind=kind, more=more)
+    with pytest.raises(MapError, match="its values have a bpf_spin_lock") as caught:
+        CWorld(compiled(tmp_path, source))
+    assert caught.value.errno_name == errno
+
+
+def test_a_node_in_a_value_is_bytes(tmp_path: Path) -> None:
+    source = VALUE.format(value="struct bpf_list_node node;", kind="ARRAY", more="")
+    assert CWorld(compiled(tmp_path, source)).run("p") == 1
 
 
 def test_a_map_with_two_locks_cannot_be_made(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeAlias
 
 from bpfheap.btf import KptrField, SpecialField
+from bpfheap.btf.special import NODE_OF
 from bpfheap.machine.model.interp import STACK_SIZE
 from bpfheap.machine.model.layout import ObjectType, owning, special
 from bpfheap.machine.model.records import (
@@ -175,6 +176,8 @@ def constants_of(spec: MapSpec, allocator: int | None) -> MapConstants:
     typed = row.kptrs and spec.value
     kptrs = owning(spec.btf, spec.value) if typed else ()
     others = special(spec.btf, spec.value) if typed else ()
+    # Nodes are of use in objects only; in a map's value they are bytes like others.
+    others = tuple(s for s in others if s.kind not in NODE_OF.values())
     readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
     return MapConstants(spec, row, kptrs, readonly, allocator, others)
 

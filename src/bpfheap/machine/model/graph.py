@@ -82,15 +82,16 @@ def _push(name: str, *, front: bool) -> Implementation:
         region = _give(core, node, name)
         if links.owner(state, node) is not None:
             return _refuse(core, region)
-        links.insert(state, head, 0 if front else len(links.nodes(state, head)), node)
+        links.insert(state, head, 0 if front else len(links.nodes(state, head)), node, name)
         core.note(region.id, lives.stored(region.name, state.field_name(head), core.place()))
         return 0
 
     return push
 
 
-def _take(core: Core, head: Pointer, node: Pointer) -> Pointer:
+def _take(core: Core, head: Pointer, node: Pointer, what: str) -> Pointer:
     """Take a node out; the program owns its object."""
+    links.touch(core.state, head, links.nodes(core.state, head).index(node), what)
     links.remove(core.state, head, node)
     core.own(node.region)
     name = core.state.regions[node.region].name
@@ -107,7 +108,7 @@ def _end(name: str, kind: SpecialKind, *, front: bool = True, take: bool = False
         if not nodes:
             return NULL
         node = nodes[0 if front else -1]
-        return _take(core, head, node) if take else node
+        return _take(core, head, node, name) if take else node
 
     return end
 
@@ -129,7 +130,9 @@ def _add(core: Core, args: Arguments) -> Value | str:
 def _remove(core: Core, args: Arguments) -> Value:
     root = _changed_root(core, args[0], "bpf_rbtree_remove")
     node = _node(core, root, args[1], SpecialKind.RB_NODE, "bpf_rbtree_remove")
-    return _take(core, root, node) if links.owner(core.state, node) == root else NULL
+    if node not in links.nodes(core.state, root):
+        return NULL
+    return _take(core, root, node, "bpf_rbtree_remove")
 
 
 def _root(core: Core, args: Arguments) -> Value:
@@ -142,7 +145,7 @@ def _child(name: str, *, right: bool) -> Implementation:
     def child(core: Core, args: Arguments) -> Value:
         root = _head(core, args[0], SpecialKind.RB_ROOT, name)
         node = _node(core, root, args[1], SpecialKind.RB_NODE, name)
-        if links.owner(core.state, node) != root:
+        if node not in links.nodes(core.state, root):
             return NULL
         found = links.parts(core.state, root, node)[right]
         return NULL if found is None else found

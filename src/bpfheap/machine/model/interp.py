@@ -258,7 +258,7 @@ class Core:
             other = links.nodes(self.state, search.root)[search.middle]
             self._enter(search, [search.node, other])
             return False
-        links.insert(self.state, search.root, search.low, search.node)
+        links.insert(self.state, search.root, search.low, search.node, "bpf_rbtree_add")
         self._finish_rounds(0)
         return True
 

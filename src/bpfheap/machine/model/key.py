@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable
 
+from bpfheap.machine.model.heap import counted
 from bpfheap.machine.model.records import (
     Execution,
     ForEach,
@@ -153,7 +154,11 @@ def _region(names: _Numbering, region: Region | None) -> Hashable:
     element = region.name if region.kind is Kind.VALUE else None
     head = (
         region.kind, region.status, region.address, region.allocator, region.subject, element,
+        counted(region) is not None,
     )  # fmt: skip
+    if region.kind is Kind.PERCPU:
+        # The copies of a freed one may still be there.
+        return (head, names.values(region.links.get(0, ())))
     if region.status is not Status.LIVE or region.kind in (Kind.MAP, Kind.CODE):
         return head
     return (

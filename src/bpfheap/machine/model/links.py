@@ -8,6 +8,7 @@ before it is its left part and what comes after it its right part.
 
 from __future__ import annotations
 
+from bpfheap.machine.model.records import Status
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer
 
@@ -22,13 +23,24 @@ def owner(state: State, node: Pointer) -> Pointer | None:
     return next(iter(state.regions[node.region].links.get(node.offset, ())), None)
 
 
+def touch(state: State, head: Pointer, at: int, what: str) -> None:
+    """Raise Fault if there is a dead object where one that is number `at` comes or goes, as its
+    neighbours change with it."""
+    for node in nodes(state, head)[max(at - 1, 0) : at + 2]:
+        region = state.regions[node.region]
+        if region.status is not Status.LIVE:
+            raise state.dead(region, f"{what} of {state.field_name(head)}, next to {region.name}")
+
+
 def reserve(state: State, head: Pointer, node: Pointer) -> None:
     """From now on a node, which is in none, belongs to `head`."""
     state.region(node.region).links[node.offset] = (head,)
 
 
-def insert(state: State, head: Pointer, at: int, node: Pointer) -> None:
-    """Put a node before the one that is number `at` now."""
+def insert(state: State, head: Pointer, at: int, node: Pointer, what: str) -> None:
+    """Put a node before the one that is number `at` now; `what` is the call that does it. Raises
+    Fault like `touch`."""
+    touch(state, head, at, what)
     reserve(state, head, node)
     before = nodes(state, head)
     state.region(head.region).links[head.offset] = (*before[:at], node, *before[at:])

@@ -20,7 +20,13 @@ from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.layout import Types
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import elements
-from bpfheap.machine.model.maps.common import Values, check_definition, copies, map_error
+from bpfheap.machine.model.maps.common import (
+    Values,
+    check_definition,
+    check_special,
+    copies,
+    map_error,
+)
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.records import (
     Allocator,
@@ -168,6 +174,7 @@ class ModelMachine:
         state = self._state
         region = state.add_region(Kind.MAP, f"map {spec.name}", 0, subject=map_id)
         constants = constants_of(spec, allocator)
+        check_special(spec, row, constants.special)
         record = thaw_map(state, map_id, FrozenMap(), constants, region.id)
         record.inner = {slot.to_bytes(4, "little"): of for slot, of in inner.items()}
         state.maps[map_id] = record

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bpfheap.btf import SpecialField
 from bpfheap.errors import MapError
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.records import Kind, MapRecord
 from bpfheap.machine.model.state import State
-from bpfheap.platform.maps import EXIST, NOEXIST, MapType, Shape
+from bpfheap.platform.maps import EXIST, NOEXIST, MapFlag, MapType, Shape
 from bpfheap.spec import MapSpec
 
 #: One value for each region of an element; None leaves that one (another CPU's) as it is.
@@ -107,6 +108,17 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             hint=f"keys have at most {_LARGEST_KEY} bytes, values {_LARGEST_VALUE}, "
             f"arrays {_LARGEST_ARRAY} in all",
         )
+
+
+def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]) -> None:
+    """Raise MapError for locks, heads and roots where there can be none (map_check_btf)."""
+    if not special:
+        return
+    named = f"map {spec.name} cannot be made: its values have a {special[0].kind}"
+    if row.per_cpu:
+        raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map with values per CPU")
+    if spec.flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG):
+        raise MapError(named, errno_name="EACCES", hint="programs must read and write such a map")
 
 
 def check_flags(record: MapRecord, flags: int, *, present: bool) -> None:
