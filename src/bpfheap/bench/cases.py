@@ -52,7 +52,7 @@ class Case:
     unit: str
     programs: int
     wrong: int
-    ours: Extent
+    ours: Extent | None
     kernel: Extent | None
     ratio: float | None
     threshold: float
@@ -62,37 +62,26 @@ class Case:
         """None if there is nothing to compare with."""
         return None if self.ratio is None else self.ratio <= self.threshold
 
-    @property
-    def per_second(self) -> tuple[float, float | None] | None:
-        """Instructions in a second, ours and the kernel's, where the unit is the time of one."""
-        if self.unit != PER_INSN:
-            return None
-        return 1e9 / self.ours.median, None if self.kernel is None else 1e9 / self.kernel.median
-
     def to_json(self) -> dict[str, Any]:
-        speed = self.per_second
-        return {
+        peers = {} if self.kernel is None else {"kernel": self.kernel}
+        found: dict[str, Any] = {
             "name": str(self.name),
             "about": self.about,
             "unit": self.unit,
             "programs": self.programs,
             "wrong": self.wrong,
-            "ours": self.ours.to_json(),
-            "peers": {} if self.kernel is None else {"kernel": self.kernel.to_json()},
-            "ratio": {} if self.kernel is None else {"kernel": finite(self.ratio)},
+            "ours": None if self.ours is None else self.ours.to_json(),
+            "peers": {name: extent.to_json() for name, extent in peers.items()},
+            "ratio": {} if self.ratio is None else {"kernel": finite(self.ratio)},
             "threshold": self.threshold,
             "passed": self.passed,
-            **(
-                {}
-                if speed is None
-                else {
-                    "insns_per_second": {
-                        "ours": finite(speed[0]),
-                        **({} if speed[1] is None else {"kernel": finite(speed[1])}),
-                    }
-                }
-            ),
         }
+        if self.unit == PER_INSN:
+            sides = {"ours": self.ours} | peers
+            found["insns_per_second"] = {
+                name: round(1e9 / extent.median) for name, extent in sides.items() if extent
+            }
+        return found
 
 
 class _Row(NamedTuple):
@@ -169,19 +158,17 @@ def case(name: CaseName, programs: Sequence[Measured]) -> Case | None:
     """The case, from those of the programs that belong to it; None if there are none."""
     row = ROWS[name]
     mine = [program for program in programs if program.group is row.group]
-    ratios = [ratio for ratio in map(row.ratio, mine) if ratio is not None]
-    ours = _extent(row, [program.ours for program in mine])
-    if ours is None:
+    if not mine:
         return None
-    kernel = _extent(row, [program.kernel for program in mine if program.kernel is not None])
+    ratios = [ratio for ratio in map(row.ratio, mine) if ratio is not None]
     return Case(
         name,
         row.about,
         row.unit,
         len(mine),
-        sum(program.differs for program in mine),
-        ours,
-        kernel if ratios else None,
+        sum(program.wrong for program in mine),
+        _extent(row, [program.ours for program in mine]),
+        _extent(row, [program.kernel for program in mine if program.kernel is not None]),
         row.joined(ratios) if ratios else None,
         row.threshold,
     )

@@ -77,7 +77,7 @@ class Measured:
     @property
     def time_ratio(self) -> float | None:
         """Median by median, ours by the kernel's; infinite if we are wrong about the program, None
-        if the kernel did not say."""
+        if the kernel says nothing of it."""
         return self._ratio(lambda side: side.median)
 
     @property
@@ -86,19 +86,21 @@ class Measured:
         return self._ratio(lambda side: side.processed or math.nan)
 
     def _ratio(self, of: Callable[[Side], float]) -> float | None:
+        if self.wrong:
+            return math.inf
         if self.kernel is None or self.kernel.accepted is None:
             return None
-        if self.differs:
-            return math.inf
         ratio = of(self.ours) / of(self.kernel)
         return None if math.isnan(ratio) else ratio
 
     @property
-    def differs(self) -> bool:
-        """Do the verdicts differ? A verifier that fails has none and differs from any."""
-        if self.kernel is None or self.kernel.accepted is None:
+    def wrong(self) -> bool:
+        """Does the kernel say otherwise, or do we say nothing where it could be asked?"""
+        if self.kernel is None:
             return False
-        return self.ours.accepted != self.kernel.accepted
+        if self.ours.accepted is None:
+            return True
+        return self.kernel.accepted is not None and self.ours.accepted != self.kernel.accepted
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -108,7 +110,7 @@ class Measured:
             "insns": self.slots,
             "ours": self.ours.to_json(),
             "kernel": None if self.kernel is None else self.kernel.to_json(),
-            "differs": self.differs,
+            "wrong": self.wrong,
             "ratio": {
                 "insns_processed": finite(self.processed_ratio),
                 "time": finite(self.time_ratio),
@@ -121,9 +123,10 @@ def finite(ratio: float | None) -> float | None:
     return None if ratio is None or not math.isfinite(ratio) else round(ratio, 4)
 
 
-def unreadable(found: Unreadable) -> Measured:
+def unreadable(found: Unreadable, kernel: Oracle | None) -> Measured:
     """In place of the programs of a source that nothing can be measured of."""
-    return Measured(found.source, found.source.name, 0, Side(error=str(found.error)), None)
+    theirs = None if kernel is None else Side()
+    return Measured(found.source, found.source.name, 0, Side(error=str(found.error)), theirs)
 
 
 def measured(program: Program, kernel: Oracle | None, rounds: int) -> Measured:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -38,14 +39,10 @@ class Bench:
         }
         found = {}
         for who, them in sides.items():
-            noises = sorted(side.median / side.min for side in them if side.ns)
+            noises = [side.median / side.min for side in them if side.ns]
             if noises:
-                found[who] = noises[len(noises) // 2]
+                found[who] = statistics.median(noises)
         return found
-
-    @property
-    def differing(self) -> tuple[Measured, ...]:
-        return tuple(program for program in self.programs if program.differs)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -90,7 +87,7 @@ def bench(
     kernel: Oracle | None,
     cases: Sequence[CaseName] = tuple(CaseName),
     *,
-    wanted: tuple[Source, ...] | None = None,
+    wanted: Sequence[Source] | None = None,
     rounds: int = ROUNDS,
     no_kernel: str = "",
     progress: Callable[[str, str, int], None] | None = None,
@@ -120,7 +117,7 @@ def bench(
 
 def result_of(one: Program | Unreadable, kernel: Oracle | None, rounds: int) -> Measured:
     """What there is to say of a program, or of a source without one."""
-    return unreadable(one) if isinstance(one, Unreadable) else measured(one, kernel, rounds)
+    return unreadable(one, kernel) if isinstance(one, Unreadable) else measured(one, kernel, rounds)
 
 
 def _silent(doing: str, name: str, done: int) -> None:

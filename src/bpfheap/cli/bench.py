@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from types import TracebackType
 from typing import Annotated, Self
 
@@ -62,13 +63,15 @@ def verifier(
     """
     cases = tuple(case) if case else tuple(CaseName)
     why = available() or ""
-    with _Bar(len(sources_of(cases))) as bar:
+    wanted = sources_of(cases)
+    with _Bar(len(wanted)) as bar:
+        measure = partial(bench, cases=cases, wanted=wanted, rounds=rounds, progress=bar.progress)
         if why:
-            found = bench(None, cases, rounds=rounds, no_kernel=why, progress=bar.progress)
+            found = measure(None, no_kernel=why)
         else:
             # Allocator maps are unknown to the kernel: there, objects come from its own allocator.
             with Kernel(rewrite=True) as kernel:
-                found = bench(kernel, cases, rounds=rounds, progress=bar.progress)
+                found = measure(kernel)
     if json:
         print_json(found.to_json())
         return
@@ -122,7 +125,7 @@ def _programs(found: Bench) -> Table:
     for program in found.programs:
         ours, kernel = program.ours, program.kernel
         table.add_row(
-            plain(program.program, "red" if program.differs else ""),
+            plain(program.program, "red" if program.wrong else ""),
             f"{program.slots:,}",
             _count(ours),
             _count(kernel),
@@ -165,7 +168,7 @@ def _remark(program: Measured) -> Text:
     ours, kernel = program.ours, program.kernel
     if ours.accepted is None:
         return plain("failed", "red")
-    if program.differs:
+    if program.wrong:
         return plain(
             "accepted by bpfheap alone" if ours.accepted else "refused by bpfheap alone", "red"
         )
@@ -179,7 +182,7 @@ def _print_reasons(out: Console, found: Bench) -> None:
     for program in found.programs:
         kernel = program.kernel
         unasked = kernel is not None and kernel.accepted is None
-        if not program.differs and not unasked and program.ours.accepted is not None:
+        if program.ours.accepted is not None and not program.wrong and not unasked:
             continue
         say(out, plain(""))
         say(out, plain(f"{program.program} ({program.source.path.name})", "bold"))

@@ -135,10 +135,10 @@ extern void *bpf_refcount_acquire_impl(void *object, void *meta) __ksym;
 #define bpf_rbtree_add(root, node, less) bpf_rbtree_add_impl(root, node, less, NULL, 0)
 #define bpf_refcount_acquire(object) \
 	((typeof(*(object)) *)bpf_refcount_acquire_impl(object, NULL))
+#endif
 
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
-#endif
 
 /* ---------------------------------------------------------------------------------- loops */
 

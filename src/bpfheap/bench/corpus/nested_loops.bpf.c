@@ -8,7 +8,7 @@ int nested_loops(struct __sk_buff *skb)
 	__u32 sum = skb->len, bits = skb->hash;
 
 #pragma clang loop unroll(disable)
-	for (int a = 0; a < 5; a++)
+	for (int a = 0; a < 3; a++)
 #pragma clang loop unroll(disable)
 		for (int b = 0; b < 5; b++)
 #pragma clang loop unroll(disable)

@@ -12,19 +12,31 @@ struct {
 	__array(values, int(struct __sk_buff *));
 } handlers SEC(".maps") = {.values = {handle_ip, handle_other}};
 
-__u64 handled[2];
+struct handled {
+	__u64 packets;
+	__u64 bytes;
+	__u64 marked;
+};
+
+struct handled handled[2];
 
 SEC("tc/ip")
 int handle_ip(struct __sk_buff *skb)
 {
-	handled[0] += skb->len;
+	handled[0].packets++;
+	handled[0].bytes += skb->len;
+	if (skb->mark)
+		handled[0].marked++;
 	return TC_ACT_OK;
 }
 
 SEC("tc/other")
 int handle_other(struct __sk_buff *skb)
 {
-	handled[1] += skb->len;
+	handled[1].packets++;
+	handled[1].bytes += skb->len;
+	if (skb->mark)
+		handled[1].marked++;
 	return TC_ACT_PIPE;
 }
 
