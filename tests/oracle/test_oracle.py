@@ -18,7 +18,7 @@ from oracle_cases import (
     read,
 )
 
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.machine.kernel import Kernel, available, possible_cpus
 from bpfheap.verifier import Options, verify
 
 FILES = case_files()
@@ -55,7 +55,9 @@ def test_file(file: CaseFile) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_ours(case: OracleCase) -> None:
-    verdict = verify(case.obj, case.program, Options(complexity_limit=case.limit))
+    verdict = verify(
+        case.obj, case.program, Options(complexity_limit=case.limit, cpus=possible_cpus())
+    )
     said = "accepted" if verdict.error is None else str(verdict.error)
     if case.name in PENDING:
         assert verdict.accepted != case.ours.accept, _READY

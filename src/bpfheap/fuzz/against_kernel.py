@@ -11,6 +11,7 @@ from bpfheap.fuzz.generate import program
 from bpfheap.fuzz.pieces import Program
 from bpfheap.fuzz.results import Outcome, Result
 from bpfheap.fuzz.surroundings import linked, surroundings
+from bpfheap.machine.kernel import possible_cpus
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 
@@ -52,7 +53,7 @@ class AgainstKernel:
     def examine(self, program: Program, index: int) -> Result:
         obj, spec = surroundings(self.features), linked(program)
         try:
-            verdict = verify(obj, spec, Options(complexity_limit=LIMIT))
+            verdict = verify(obj, spec, Options(complexity_limit=LIMIT, cpus=possible_cpus()))
         except Exception as error:
             return Result(Outcome.CRASH, f"{type(error).__name__}: {error}")
         try:

@@ -50,6 +50,7 @@ class Ret(StrEnum):
     """What r0 is after the call."""
 
     INTEGER = "integer"
+    CPU = "cpu"  # the number of a CPU
     VOID = "void"
     MAP_VALUE_OR_NULL = "map-value-or-null"
     KPTR_OR_NULL = "kptr-or-null"  # what was in the field; owned by the program
@@ -71,8 +72,7 @@ class Call:
     `map_ops` are the operation names (MapType.ops) that the map argument's type must offer.
     `callback`: calls a subprogram; `sleepable`: only from programs that may sleep. `types` are
     the program types that may call it, all if empty. `packet`: pointers into the packet are void
-    after it (bpf_helper_changes_pkt_data). `locked`: may be called with a bpf_spin_lock held. The
-    integer that it returns is from `least` to `most`, if they are known.
+    after it (bpf_helper_changes_pkt_data). `locked`: may be called with a bpf_spin_lock held.
     """
 
     name: str
@@ -85,8 +85,6 @@ class Call:
     types: frozenset[str] = frozenset()
     packet: bool = False
     locked: bool = False
-    least: int | None = None
-    most: int | None = None
 
 
 A, R = Arg, Ret
@@ -97,8 +95,8 @@ _XDP = frozenset({"xdp"})
 _NET = _SKB | _XDP
 _LOCKING = _TC | _XDP | frozenset({"cgroup_skb", "syscall"})
 
-#: CONFIG_NR_CPUS is this at most; Linux knows how many there can be where it runs.
-_MAX_CPUS = 8192
+#: The greatest CONFIG_NR_CPUS; Linux itself knows how many there can be where it runs.
+MAX_CPUS = 8192
 
 HELPERS: tuple[Call, ...] = (
     Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL, "lookup"),
@@ -109,7 +107,7 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
          R.INTEGER),
     Call("bpf_get_prandom_u32", 7, (), R.INTEGER),
-    Call("bpf_get_smp_processor_id", 8, (), R.INTEGER, least=0, most=_MAX_CPUS - 1),
+    Call("bpf_get_smp_processor_id", 8, (), R.CPU),
     Call("bpf_skb_store_bytes", 9,
          (A.CTX, A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), R.INTEGER, types=_TC, packet=True),
     Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER, "tail_call"),

@@ -33,7 +33,9 @@ class ProgramType:
 
     `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context may be read (and written,
     where `ctx_writable`): tracing contexts and syscall programs; else only `fields`. Those that
-    read packets may write them too with `writes_packet` (may_access_direct_pkt_data).
+    read packets may write them too with `writes_packet` (may_access_direct_pkt_data). With
+    `private_stack`, functions with large frames have them elsewhere than on the kernel's stack
+    (bpf_enable_priv_stack).
     `number` is enum bpf_prog_type's. `returns` are the least and the greatest result that a
     program may have, None for any (check_return_code).
     """
@@ -48,6 +50,7 @@ class ProgramType:
     ctx_writable: bool = False
     sleepable: bool = False
     writes_packet: bool = False
+    private_stack: bool = False
     returns: tuple[int, int] | None = None
 
 
@@ -119,20 +122,22 @@ _XDP_FIELDS = (
 PROGRAM_TYPES: tuple[ProgramType, ...] = (
     ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SOCKET_FIELDS),
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
-                "pt_regs", 168, raw_ctx=True),
+                "pt_regs", 168, raw_ctx=True, private_stack=True),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
                 "__sk_buff", 192, _SKB_FIELDS, writes_packet=True),
-    ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True),
+    ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True,
+                private_stack=True),
     ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS,
                 writes_packet=True),
-    ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, raw_ctx=True),
+    ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, raw_ctx=True,
+                private_stack=True),
     # On the way out, 2 and 3 tell of congestion.
     ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,
                 returns=(0, 3)),
     ProgramType("cgroup_skb", 8, ("cgroup_skb", "cgroup/skb"), "__sk_buff", 192, _CGROUP_FIELDS,
                 returns=(0, 1)),
     ProgramType("raw_tracepoint", 17, ("raw_tracepoint", "raw_tp"), "bpf_raw_tracepoint_args",
-                96, raw_ctx=True),
+                96, raw_ctx=True, private_stack=True),
     ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=True, ctx_writable=True,
                 sleepable=True),
 )  # fmt: skip

@@ -325,33 +325,40 @@ def cast(s: Scalar, bits: i64, signed: bool) -> Scalar:
     if bits >= 64:
         return s
     full = ones(bits)
-    sign = (full >> 1) + 1
-    if signed:
-        if -sign <= s.smin and s.smax < sign:
-            return s
-    elif not ult(full, s.umax):
-        return s
     if s.m == 0:
         return const(sext(s.v, bits) if signed else s.v & full)
-    v, m = s.v & full, s.m & full
     if signed:
-        # The low bits repeat every 2**bits: within one such block the ends stay the ends.
-        low, high = -sign, sign - 1
-        if (s.s32_min + sign) >> bits == (s.s32_max + sign) >> bits:
-            low, high = sext(s.s32_min, bits), sext(s.s32_max, bits)
-        out = tighten(
-            sext(v, bits), sext(m, bits), low, high, 0, -1,
-            max(low, S32_MIN), min(high, S32_MAX), 0, U32_MAX,
-        )  # fmt: skip
+        return _sign_extended(s.smin, s.smax, bits)
+    if not ult(full, s.umax):
+        return s
+    v, m = s.v & full, s.m & full
+    low, high = 0, full
+    if s.u32_min >> bits == s.u32_max >> bits:
+        low, high = s.u32_min & full, s.u32_max & full
+    if bits < 32:
+        out = tighten(v, m, low, high, low, high, S32_MIN, S32_MAX, low, high)
     else:
-        low, high = 0, full
-        if s.u32_min >> bits == s.u32_max >> bits:
-            low, high = s.u32_min & full, s.u32_max & full
-        if bits < 32:
-            out = tighten(v, m, low, high, low, high, S32_MIN, S32_MAX, low, high)
-        else:
-            out = tighten(v, m, low, high, low, high, s.s32_min, s.s32_max, low, high)
-    return load_bounds(bits, signed) if out is None else out
+        out = tighten(v, m, low, high, low, high, s.s32_min, s.s32_max, low, high)
+    return load_bounds(bits, False) if out is None else out
+
+
+def cast_half(s: Scalar, bits: i64) -> Scalar:
+    """The low `bits` (8, 16) bits of s, sign-extended to 32 and then zero-extended to 64
+    (coerce_subreg_to_size_sx)."""
+    if s.m & 0xFFFFFFFF == 0:
+        return const(sext(s.v, bits) & 0xFFFFFFFF)
+    return cast(_sign_extended(s.s32_min, s.s32_max, bits), 32, False)
+
+
+def _sign_extended(smin: i64, smax: i64, bits: i64) -> Scalar:
+    """Known bits are forgotten, and so are ends of different signs, or with different bits
+    above, as Linux does."""
+    low, high = sext(smin, bits), sext(smax, bits)
+    if smin >> bits != smax >> bits or (low < 0) != (high < 0):
+        return load_bounds(bits, True)
+    first, last = min(low, high), max(low, high)
+    out = tighten(0, -1, first, last, 0, -1, first, last, 0, U32_MAX)
+    return load_bounds(bits, True) if out is None else out
 
 
 def load_bounds(bits: i64, signed: bool) -> Scalar:

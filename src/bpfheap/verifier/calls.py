@@ -123,7 +123,7 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     _memory(env, st, n, reg, ref.spec.key_size, write=False)
     if reg.kind == STACK and ref.spec.key_size == 4 and reg.scalar.is_const:
         at = reg.off + reg.scalar.smin
-        meta.key = stack.known_bytes(st.frames[reg.what], at, 4)
+        meta.key = stack.constant_key(st.frames[reg.what], at)
         if meta.key is not None:
             mark_slot(env.program, st, reg.what, at >> 3)
 
@@ -274,10 +274,12 @@ ARGUMENTS: dict[Arg, Checker] = {
 
 
 def _integer(env: Env, st: State, meta: Meta) -> Reg:
-    call = meta.call
-    if call.least is None or call.most is None:
-        return UNKNOWN
-    known = between(UNKNOWN_SCALAR, call.least, call.most)
+    return UNKNOWN
+
+
+def _cpu(env: Env, st: State, meta: Meta) -> Reg:
+    """do_refine_retval_range"""
+    known = between(UNKNOWN_SCALAR, 0, env.options.cpus - 1)
     assert known is not None
     return number(known)
 
@@ -324,6 +326,7 @@ def _new_or_null(env: Env, st: State, meta: Meta) -> Reg:
 
 RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.INTEGER: _integer,
+    Ret.CPU: _cpu,
     Ret.VOID: _void,
     Ret.MAP_VALUE_OR_NULL: _value_or_null,
     Ret.KPTR_OR_NULL: _kptr_or_null,

@@ -49,6 +49,8 @@ TAGS: dict[Kind, int] = {
 
 #: round_up_stack_depth, for programs that are compiled.
 _STACK_UNIT = 16
+#: BPF_PRIV_STACK_MIN_SIZE.
+_PRIVATE_STACK = 64
 #: In check_max_stack_depth_subprog: 33 programs in a row shall have 8 KiB of stack.
 _STACK_BEFORE_TAIL_CALL = 256
 
@@ -310,12 +312,14 @@ def _check_frames(program: Program) -> None:
                     )
 
 
-def stack_chains(program: Program, spec: ProgramSpec, depth: list[int]) -> None:
+def stack_chains(program: Program, spec: ProgramSpec, depth: list[int], *, private: bool) -> None:
     """The frames that can be alive together must fit into the stack, and into half of it before a
     function that may jump to another program (check_max_stack_depth_subprog).
 
-    `depth` is by subprogram, in bytes. Raises Reject.
+    `depth` is by subprogram, in bytes. Frames that are `private` where they are large do not
+    count. Raises Reject.
     """
+    private = private and not any(_is_tail_call(spec, step) for step in program)
     # Deepest chain above and without each subprogram, and the functions in it; callers first.
     above = [(0, 1)] * len(depth)
     reached = [False] * len(depth)
@@ -334,7 +338,8 @@ def stack_chains(program: Program, spec: ProgramSpec, depth: list[int]) -> None:
                 hint=f"{_STACK_BEFORE_TAIL_CALL} bytes are too many before a function with "
                 f"bpf_tail_call; {hints.STACK}",
             )
-        total = before + -(-depth[at] // _STACK_UNIT) * _STACK_UNIT
+        own = -(-depth[at] // _STACK_UNIT) * _STACK_UNIT
+        total = before if private and own >= _PRIVATE_STACK else before + own
         if total > STACK_SIZE:
             raise Reject(
                 f"combined stack size of {frames} calls is {total}. Too large",

@@ -106,7 +106,8 @@ class History:
         # An iteration that differs: let some pass before the next one is stored.
         in_loop = not force and jumped < _MIN_LOOP_JUMPS and walked < _MIN_LOOP_INSNS
         useless = False
-        for stored in points:
+        # The newest first, as Linux has them.
+        for stored in reversed(points):
             if stored.branches:
                 if again != NEVER and self._settles(stored, st, slot, again):
                     stored.hits += 1

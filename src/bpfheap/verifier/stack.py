@@ -38,6 +38,8 @@ from bpfheap.verifier.word import shl, ult
 
 #: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
 MAX_VAR = 1 << 29
+#: Of maps whose elements a constant key finds.
+_KEY = 4
 
 
 def bounds(n: int, reg: Reg, off: int, size: int, what: str) -> tuple[int, int]:
@@ -209,9 +211,27 @@ def _zero(frame: Frame, at: int) -> bool:
     return slot is not None and slot.kinds[at & 7] == ZERO
 
 
+def constant_key(frame: Frame, low: int) -> int | None:
+    """The map key of 4 bytes at offset `low`, None if it is not known (get_constant_map_key, which
+    looks at zeros and at what was spilled, if that was as long)."""
+    slot, byte = frame.stack.get(low >> 3), low & 7
+    if slot is None:
+        return None
+    kinds = slot.kinds[byte : byte + _KEY]
+    if kinds == bytes([ZERO]) * _KEY:
+        return 0
+    reg = slot.reg
+    if reg is None or reg.kind != SCALAR or not reg.scalar.is_const:
+        return None
+    if kinds != bytes([SPILL]) * _KEY or slot.kinds[byte + _KEY : byte + _KEY + 1] == bytes(
+        [SPILL]
+    ):
+        return None
+    return reg.scalar.const_value
+
+
 def known_bytes(frame: Frame, low: int, size: int) -> int | None:
-    """The `size` bytes at offset `low` as a little-endian number, None unless all are known
-    (get_constant_map_key)."""
+    """The `size` bytes at offset `low` as a little-endian number, None unless all are known."""
     value = 0
     for i in range(size):
         at, byte = (low + i) >> 3, (low + i) & 7

@@ -12,10 +12,11 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.isa import Kind
+from bpfheap.platform.maps import BY_NUMBER, Shape
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
-from bpfheap.verifier.arith import ADD, SUB, alu, byteswap, cast, load_bounds, negated
+from bpfheap.verifier.arith import ADD, SUB, alu, byteswap, cast, cast_half, load_bounds, negated
 from bpfheap.verifier.branch import jump
 from bpfheap.verifier.callback import leave_callback
 from bpfheap.verifier.calls import call_outside
@@ -41,9 +42,10 @@ from bpfheap.verifier.state import (
     Reg,
     State,
     is_null,
+    linked,
     number,
 )
-from bpfheap.verifier.word import S32_MAX, S32_MIN, U32_MAX, sext32, ule
+from bpfheap.verifier.word import S32_MAX, S32_MIN, U32_MAX, sext32, shl, ule, ult
 
 #: The program's end.
 END: Final = -1
@@ -126,11 +128,17 @@ def _mov(env: Env, st: State, step: Step) -> i64:
         if bits == 64:
             regs[step.dst] = regs[step.src] = _linkable(env, src)
             return step.next
-        value = cast(src.scalar, bits, bool(step.op.sx))
-        if step.op.sx and step.width == 32:
-            value = cast(value, 32, False)
-        if same(value, src.scalar):
-            regs[step.dst] = regs[step.src] = _linkable(env, src)
+        if not step.op.sx:
+            value = cast(src.scalar, 32, False)
+            all_of_it = same(value, src.scalar)
+        else:
+            value = (
+                cast_half(src.scalar, bits) if step.width == 32 else cast(src.scalar, bits, True)
+            )
+            all_of_it = ult(src.scalar.umax, shl(1, bits - 1))
+        if all_of_it:
+            src = regs[step.src] = _linkable(env, src)
+            regs[step.dst] = linked(value, src)
         else:
             regs[step.dst] = number(value)
     elif bits == 64:
@@ -220,6 +228,20 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
             value = Reg(MAP, ZERO_OFFSET, what=env.map(ref.name))
         case RefKind.MAP_VALUE:
             target = env.map(ref.name)
+            row = BY_NUMBER.get(target.spec.type)
+            if row is None or row.shape is not Shape.ARRAY or row.per_cpu or row.outer:
+                raise Reject(
+                    f"no direct value access support for this map type: {ref.name}",
+                    register=step.dst,
+                    hint="look the element up: bpf_map_lookup_elem(&map, &key)",
+                )
+            if target.spec.max_entries != 1:
+                raise Reject(
+                    f"invalid access to map value pointer: {ref.name} has "
+                    f"{target.spec.max_entries} elements",
+                    register=step.dst,
+                    hint="only the value of an array of one element has an address",
+                )
             if not 0 <= ref.offset < target.spec.value_size:
                 raise Reject(
                     f"direct value offset of {ref.offset} is not allowed: a value of {ref.name} "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bpfheap.errors import VerifierError
+from bpfheap.platform.calls import MAX_CPUS
 from bpfheap.verifier.flows import Flow
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to verify. `complexity_limit` is the kernel's BPF_COMPLEXITY_LIMIT_INSNS.
+    """How to verify. `complexity_limit` is the kernel's BPF_COMPLEXITY_LIMIT_INSNS; `cpus` are as
+    many as there can be where the program will run.
 
     For tests of the verifier itself: with `all_precise`, every scalar counts where paths meet, so
     that the states seen cover whatever can happen; `observe` is called with the slot and the
@@ -24,6 +26,7 @@ class Options:
 
     complexity_limit: int = 1_000_000
     log: bool = False
+    cpus: int = MAX_CPUS
     strict_identity: bool = False
     all_precise: bool = False
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)

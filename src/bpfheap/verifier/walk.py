@@ -84,7 +84,8 @@ class _Walk:
                 done.add(waiting[0])
                 self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
             self._step = None
-            stack_chains(self._env.program, self._spec, self._env.depth)
+            env = self._env
+            stack_chains(env.program, self._spec, env.depth, private=env.type.private_stack)
         except Reject as reject:
             insn = reject.insn
             if insn is None and self._step is not None:

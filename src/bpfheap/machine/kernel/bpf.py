@@ -12,6 +12,7 @@ import struct
 import sys
 from collections.abc import Mapping
 from enum import IntEnum, IntFlag
+from pathlib import Path
 from types import TracebackType
 
 from bpfheap.errors import KernelError
@@ -28,6 +29,15 @@ _SYSCALL: Mapping[str, int] = {
 _ATTEMPTS = 5
 #: The kernel's own number for "not supported", which C libraries do not know.
 ENOTSUPP = 524
+
+
+def possible_cpus() -> int:
+    """How many CPUs there can ever be here (nr_cpu_ids)."""
+    try:
+        listed = Path("/sys/devices/system/cpu/possible").read_text()
+        return int(listed.strip().rpartition(",")[2].rpartition("-")[2]) + 1
+    except (OSError, ValueError):
+        return os.cpu_count() or 1
 
 
 class Command(IntEnum):
