@@ -361,6 +361,18 @@ def _sign_extended(smin: i64, smax: i64, bits: i64) -> Scalar:
     return load_bounds(bits, True) if out is None else out
 
 
+def with_low_half(s: Scalar, half: i64) -> Scalar:
+    """The number whose low half is `half` (-1 or 0), as far as s allows that
+    (__mark_reg32_known)."""
+    low = half & 0xFFFFFFFF
+    high_bits: i64 = -0x100000000
+    out = tighten(
+        s.v & high_bits | low, s.m & high_bits, s.smin, s.smax, s.umin, s.umax,
+        half, half, low, low,
+    )  # fmt: skip
+    return const(low) if out is None else out
+
+
 def load_bounds(bits: i64, signed: bool) -> Scalar:
     """Any value of a load of `bits` (8, 16, 32, 64) bits that is zero- or sign-extended."""
     if bits >= 64:

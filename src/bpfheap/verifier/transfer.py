@@ -16,7 +16,19 @@ from bpfheap.platform.maps import BY_NUMBER, Shape
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.access import MEMORY, memory_of, readable, type_name
-from bpfheap.verifier.arith import ADD, SUB, alu, byteswap, cast, cast_half, load_bounds, negated
+from bpfheap.verifier.arith import (
+    ADD,
+    AND,
+    OR,
+    SUB,
+    alu,
+    byteswap,
+    cast,
+    cast_half,
+    load_bounds,
+    negated,
+    with_low_half,
+)
 from bpfheap.verifier.branch import jump
 from bpfheap.verifier.callback import leave_callback
 from bpfheap.verifier.calls import call_outside
@@ -58,6 +70,8 @@ def _alu(env: Env, st: State, step: Step) -> i64:
     dst = regs[step.dst]
     src = regs[step.src] if step.with_reg else step.operand
     if dst.kind == SCALAR and src.kind == SCALAR:
+        if (step.code == AND or step.code == OR) and src.scalar.m == 0:
+            dst = _all_or_nothing(env, st, step, dst)
         value = alu(step.code, step.width, dst.scalar, src.scalar)
         if dst.id and not dst.off and (step.code == ADD or step.code == SUB):
             tied = _plus_constant(step, value, dst, src)
@@ -76,6 +90,22 @@ def _alu(env: Env, st: State, step: Step) -> i64:
         mark_register(env.program, st, step.src)
     regs[step.dst] = pointer_alu(env, step.name, step.width, step.dst, dst, src)
     return step.next
+
+
+def _all_or_nothing(env: Env, st: State, step: Step, dst: Reg) -> Reg:
+    """A mask that is -1 or 0 is walked as both, so that what it selects is known
+    (maybe_fork_scalars)."""
+    s = dst.scalar
+    if s.smin == -1 and s.smax == 0:
+        nothing, everything = ZERO_OFFSET, const(-1)
+    elif s.s32_min == -1 and s.s32_max == 0:
+        nothing, everything = with_low_half(s, 0), with_low_half(s, -1)
+    else:
+        return dst
+    other = st.copy()
+    other.regs[step.dst] = Reg(SCALAR, nothing)
+    env.fork(other, step.slot, step.slot)
+    return Reg(SCALAR, everything)
 
 
 def _plus_constant(step: Step, value: Scalar, dst: Reg, src: Reg) -> Reg | None:
