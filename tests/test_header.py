@@ -288,14 +288,29 @@ SEC("tc") int linked(struct __sk_buff *skb)
 """
 
 
-@pytest.mark.parametrize(
-    "include", ["nothing", "linux/bpf.h", "linux/bpf.h, bpf_helpers.h", "bpf_helpers.h"]
-)
+# What newer vmlinux.h have of them.
+VMLINUX_LISTS = """
+#define OPAQUE(name, words) struct name { __u64 __opaque[words]; } __attribute__((aligned(8)))
+OPAQUE(bpf_list_head, 2); OPAQUE(bpf_list_node, 3); OPAQUE(bpf_rb_root, 2); OPAQUE(bpf_rb_node, 4);
+struct bpf_refcount { __u32 __opaque[1]; } __attribute__((aligned(4)));
+extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
+    _Bool (*less)(struct bpf_rb_node *, const struct bpf_rb_node *), void *meta__ign, __u64 off)
+    __attribute__((weak, section(".ksyms")));
+#endif
+"""
+
+LISTS_BESIDE = {
+    name: COMPANIONS[name]
+    for name in ("nothing", "linux/bpf.h", "linux/bpf.h, bpf_helpers.h", "bpf_helpers.h")
+} | {"vmlinux.h": VMLINUX.replace("#endif\n", VMLINUX_LISTS)}
+
+
+@pytest.mark.parametrize("include", LISTS_BESIDE)
 def test_lists_and_trees_beside_other_headers(
     include: str, compiler: Compiler, tmp_path: Path
 ) -> None:
-    needs(COMPANIONS[include])
-    made = spec(tmp_path, f"{COMPANIONS[include]}\n#include <bpfheap.h>\n{LINKED}", compiler)
+    needs(LISTS_BESIDE[include])
+    made = spec(tmp_path, f"{LISTS_BESIDE[include]}\n#include <bpfheap.h>\n{LINKED}", compiler)
 
     section = made.maps[".data.x"]
     kinds = {f.path: f.kind for f in special_fields(section.btf, section.value)}

@@ -31,6 +31,8 @@ class MapFlag(IntFlag):
 
 
 ANY, NOEXIST, EXIST = 0, 1, 2
+#: With one of these: take the value's bpf_spin_lock meanwhile.
+F_LOCK = 4
 
 
 _NO_FLAGS = MapFlag(0)

@@ -146,6 +146,8 @@ PROGRAM(no_child, NEW(shared, s); struct shared *u = bpf_refcount_acquire(s); LO
 PROGRAM(to_map_and_list, NEW(shared, s); struct shared *u = bpf_refcount_acquire(s);
     u = bpf_kptr_xchg(&o->shared, u); if (u) bpf_obj_drop(u);
     LOCK(p); bpf_list_push_back(&p->head, &s->link); UNLOCK(p);)
+PROGRAM(relist, struct shared *u = bpf_kptr_xchg(&o->shared, NULL); if (!u) return -1;
+    LOCK(p); found = (__u32)bpf_list_push_back(&p->head, &u->link); UNLOCK(p);)
 PROGRAM(acquire_dead, NEW(shared, s); bpf_obj_drop(s);
     found = bpf_refcount_acquire(s) == NULL;)
 

@@ -160,6 +160,13 @@ def test_shared_objects_stay_with_their_other_owner(world: CWorld) -> None:
     assert world.live() == 0
 
 
+def test_what_came_out_of_a_freed_list_can_go_into_another(world: CWorld) -> None:
+    run(world, "to_map_and_list", 3)
+    world.machine.map_update(world.maps["pools"], bytes(4), bytes(40))
+    assert run(world, "relist") == [0]
+    assert (world.live(), run(world, "unlist"), world.live()) == (1, [3], 0)
+
+
 def test_objects_go_with_a_deleted_element(world: CWorld) -> None:
     hash_id = world.maps["hash"]
     world.machine.map_update(hash_id, bytes(4), bytes(world.spec.maps["hash"].value_size))

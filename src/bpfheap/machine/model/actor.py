@@ -91,7 +91,8 @@ class Actor:
         self.release_nodes(region_id, doing, suffix)
 
     def release_nodes(self, region_id: int, doing: str, suffix: str) -> None:
-        """As `release_kptrs`, of the lists and trees alone."""
+        """As `release_kptrs`, of the lists and trees alone. Objects that have other owners can be
+        put into a list again; Linux 6.18 forgets that their nodes are in none now, and refuses."""
         state = self.state
         region = state.regions[region_id]
         for field in region.special:

@@ -21,7 +21,7 @@ from bpfheap.machine.model.maps.ring import output
 from bpfheap.machine.model.printk import FormatRefused, format_line
 from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
-from bpfheap.platform.maps import Shape
+from bpfheap.platform.maps import F_LOCK, Shape
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 
 #: MAX_BPRINTF_VARARGS.
@@ -74,7 +74,7 @@ def _lookup_percpu(core: Core, args: Arguments) -> Value:
     return NULL if found is None else Pointer(found[cpu], 0)
 
 
-def _update(core: Core, args: Arguments) -> Value:
+def _update(core: Core, args: Arguments) -> Value | str:
     record = _map_of(core, args[0], "update")
     key = _key(core, record, args[1])
     value = core.state.read(args[2], record.spec.value_size)
@@ -82,6 +82,10 @@ def _update(core: Core, args: Arguments) -> Value:
     cpus = copies(core.actor, record)
     mine = core.execution.cpu if cpus > 1 else 0
     values: Values = tuple(value if cpu == mine else None for cpu in range(cpus))
+    if flags & F_LOCK:
+        found = elements(record.type).regions(core.actor, record, key)
+        if found is not None and locks.is_held(core, found[0]):
+            return AGAIN
 
     def update() -> None:
         if record.readonly:

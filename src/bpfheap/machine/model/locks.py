@@ -38,15 +38,23 @@ def require(core: Core, region_id: int, what: str) -> None:
     raise Fault("bad-call", f"{what}, but {region.name} has no bpf_spin_lock", region_id)
 
 
+def is_held(core: Core, region_id: int) -> bool:
+    """Whether somebody holds the lock that lies in a region. Then the call has to wait; raises
+    Fault if that cannot end."""
+    for field in core.state.regions[region_id].special:
+        if field.kind is SpecialKind.SPIN_LOCK and core.state.word(region_id, field):
+            _wait(core, Pointer(region_id, field.offset))
+            return True
+    return False
+
+
 def _lock(core: Core, args: Arguments) -> Value | str:
     state, execution = core.state, core.execution
     region, field = state.special_field(args[0], SpecialKind.SPIN_LOCK, "bpf_spin_lock")
-    at = Pointer(region.id, field.offset)
-    if state.word(region.id, field):
-        _wait(core, at)
+    if is_held(core, region.id):
         return AGAIN
     state.set_word(region.id, field, LOCKED)
-    execution.lock = at
+    execution.lock = Pointer(region.id, field.offset)
     return NULL
 
 
@@ -57,12 +65,11 @@ def _wait(core: Core, at: Pointer) -> None:
         if other.lock == at and other.cpu == execution.cpu:
             raise Fault(
                 "bad-call",
-                f"bpf_spin_lock of {name}, which is held by what this program interrupted: "
-                "a deadlock",
+                f"wait for {name}, which is held by what this program interrupted: a deadlock",
             )
     execution.steps += _SPIN
     if execution.steps > core.actor.options.step_limit:
-        raise Fault("bad-call", f"bpf_spin_lock of {name}, which is never released")
+        raise Fault("bad-call", f"wait for {name}, which is never released")
 
 
 def _unlock(core: Core, args: Arguments) -> Value:

@@ -10,13 +10,14 @@ from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import (
     Values,
     copies,
+    has_lock,
     map_error,
     new_element,
     overwrite,
     writable,
 )
 from bpfheap.machine.model.records import MapRecord
-from bpfheap.platform.maps import EXIST, NOEXIST
+from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
 
 
 class ArrayElements:
@@ -39,6 +40,8 @@ class ArrayElements:
     def update(
         self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
+        locked = flags & F_LOCK
+        flags &= ~F_LOCK
         if flags > EXIST or flags < 0:
             raise map_error(record, "update", "EINVAL")
         regions = self.regions(actor, record, key)
@@ -46,6 +49,8 @@ class ArrayElements:
             raise map_error(record, "update", "E2BIG")
         if flags == NOEXIST:
             raise map_error(record, "update", "EEXIST")
+        if locked and not has_lock(record):
+            raise map_error(record, "update", "EINVAL")
         overwrite(actor, regions, values)
 
     def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bpfheap.btf import SpecialField
+from bpfheap.btf import SpecialField, SpecialKind
 from bpfheap.errors import MapError
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.records import Kind, MapRecord
 from bpfheap.machine.model.state import State
-from bpfheap.platform.maps import EXIST, NOEXIST, MapFlag, MapType, Shape
+from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST, MapFlag, MapType, Shape
 from bpfheap.spec import MapSpec
 
 #: One value for each region of an element; None leaves that one (another CPU's) as it is.
@@ -121,9 +121,16 @@ def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]
         raise MapError(named, errno_name="EACCES", hint="programs must read and write such a map")
 
 
+def has_lock(record: MapRecord) -> bool:
+    return any(field.kind is SpecialKind.SPIN_LOCK for field in record.special)
+
+
 def check_flags(record: MapRecord, flags: int, *, present: bool) -> None:
-    """The rules of BPF_ANY, BPF_NOEXIST and BPF_EXIST (htab_map_update_elem, check_flags)."""
-    if flags > EXIST or flags < 0:
+    """The rules of BPF_ANY, BPF_NOEXIST, BPF_EXIST and BPF_F_LOCK (htab_map_update_elem,
+    check_flags)."""
+    locked = flags & F_LOCK
+    flags &= ~F_LOCK
+    if flags > EXIST or flags < 0 or (locked and not has_lock(record)):
         raise map_error(record, "update", "EINVAL")
     if flags == NOEXIST and present:
         raise map_error(record, "update", "EEXIST")

@@ -14,10 +14,12 @@ from bpfheap.machine.model.maps.common import (
     writable,
 )
 from bpfheap.machine.model.records import MapRecord
+from bpfheap.platform.maps import F_LOCK
 
 
 class HashElements:
-    """An update makes a new value and retires the old one; per CPU, it changes it in place."""
+    """An update makes a new value and retires the old one; per CPU, it changes it in place, and so
+    it does with BPF_F_LOCK, when objects that the value holds stay."""
 
     def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
         return record.entries.get(key)
@@ -35,6 +37,10 @@ class HashElements:
         check_flags(record, flags, present=old is not None)
         if old is not None and record.type.per_cpu:
             overwrite(actor, old, values)
+            return
+        if old is not None and flags & F_LOCK:
+            assert values[0] is not None
+            actor.state.fill(old[0], values[0])
             return
         if old is None and len(record.entries) >= record.spec.max_entries:
             raise map_error(record, "update", "E2BIG")
