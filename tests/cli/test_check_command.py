@@ -121,9 +121,15 @@ def test_a_rejection_in_words(cli: Cli, rejected: Path) -> None:
     assert lines[0].startswith(f"reject unchecked ({rejected}, tc): ")
     assert f"{rejected}:8: " in lines[1]
     assert lines[2].split("|") == ["        8 ", "     return *number;"]
+    assert lines[3].index("^") == lines[2].index("*number")
     assert "instruction" in lines[3]
     assert "register r" in lines[3]
-    assert lines[4].startswith("accept fine (")
+    assert lines[4] == "    how it came about:"
+    assert lines[5].startswith("        r0 came from bpf_map_lookup_elem (map numbers) at line 7 ")
+    assert lines[5].endswith(" and was not checked for NULL")
+    assert lines[6] == "    the path to it:"
+    assert lines[-2] == "        line 8: return *number;"
+    assert lines[-1].startswith("accept fine (")
 
 
 def test_a_rejection_in_json(cli: Cli, rejected: Path) -> None:
@@ -137,6 +143,16 @@ def test_a_rejection_in_json(cli: Cli, rejected: Path) -> None:
     assert "return *number" in error["source"]
     assert error["message"]
     assert error["hint"]
+    assert error["source"][error["column"] - 1 :].startswith("*number")
+    assert len(error["history"]) == 1
+    assert error["path"][-1] == {
+        "file": str(rejected),
+        "line": 8,
+        "insn": error["insn"],
+        "text": "return *number;",
+        "went": None,
+        "depth": 0,
+    }
 
 
 def test_verbose_adds_the_log(cli: Cli, first: Path) -> None:

@@ -16,9 +16,12 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.globals import arguments
 from bpfheap.verifier.log import Log
+from bpfheap.verifier.origin import origins
+from bpfheap.verifier.path import Path
 from bpfheap.verifier.program import Step, stack_chains
 from bpfheap.verifier.prune import History
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.route import route
 from bpfheap.verifier.state import CTX, FP, NOTHING, STACK, ZERO_OFFSET, Frame, Reg, State, Trail
 from bpfheap.verifier.transfer import transfer
 from bpfheap.verifier.verdict import Options, Verdict
@@ -44,12 +47,19 @@ def verify(obj: ObjectSpec, program: ProgramSpec, options: Options = Options()) 
 
 
 def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
-    verdict = _Walk(obj, program, options, logged=options.log).verdict()
+    walk = _Walk(obj, program, options, logged=options.log)
+    verdict = walk.verdict()
     error = verdict.error
-    if error is not None and not options.log:
+    if error is None:
+        return verdict
+    if not options.log:
         if verdict.insns_processed <= _MAX_LOGGED:
-            return _Walk(obj, program, options, logged=True).verdict()
-        error.log = f"{error.message}\n{_summary(verdict)}\n"
+            walk = _Walk(obj, program, options, logged=True)
+            verdict = walk.verdict()
+            error = verdict.error or error
+        else:
+            error.log = f"{error.message}\n{_summary(verdict)}\n"
+    walk.explain(error)
     return verdict
 
 
@@ -71,6 +81,7 @@ class _Walk:
         self._insns = 0
         self._jumps = 0
         self._step: Step | None = None
+        self._state: State | None = None
 
     def verdict(self) -> Verdict:
         error: VerifierError | None = None
@@ -83,7 +94,7 @@ class _Walk:
             while waiting := [n for n in self._env.called if n not in done]:
                 done.add(waiting[0])
                 self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
-            self._step = None
+            self._step = self._state = None
             stack_chains(self._env.program, self._env.depth)
         except Reject as reject:
             insn = reject.insn
@@ -122,10 +133,18 @@ class _Walk:
             insn=insn,
             register=None if register is None else f"r{register}",
             source=None if line is None else line.text,
+            column=None if line is None else line.column or None,
             file=self._spec.file or None if line is None else line.file,
             line=None if line is None else line.line,
             hint=why.hint,
         )
+
+    def explain(self, error: VerifierError) -> None:
+        """Add to the error how it came about. The walk is over then."""
+        if self._state is not None and self._step is not None:
+            path = Path(self._env, self._state, self._step.slot)
+            error.path = route(path)
+            error.history = origins(path, error)
 
     def _function(self, number: int, given: list[Reg]) -> None:
         """All paths of the program or of a global function; `given` are r0 to r5."""
@@ -156,6 +175,7 @@ class _Walk:
         """From a slot to the end of the program, or to where another path was before."""
         env, steps, log = self._env, self._env.program.steps, self._log
         observe = env.options.observe
+        self._state = st
         insns: i64 = self._insns
         jumps: i64 = self._jumps
         limit: i64 = self._limit
