@@ -74,5 +74,6 @@ def _path(error: VerifierError) -> list[str]:
             same = step.file == error.file
             place = f"line {step.line}" if same else f"{step.file}:{step.line}"
         went = f" -> {step.went}" if step.went else ""
-        rows.append(f"{'  ' * step.depth}{place}: {step.text}{went}")
+        text = f": {step.text}" if step.text else ""
+        rows.append(f"{'  ' * step.depth}{place}{text}{went}")
     return rows

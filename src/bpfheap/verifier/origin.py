@@ -6,6 +6,7 @@ functions and stack slots it went, and which conditions spoke of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -102,9 +103,11 @@ class _Teller:
 
     def sentences(self, error: VerifierError) -> Iterator[str]:
         path, last = self.path, self._last
-        looping = "infinite loop" in error.message
-        if looping:
+        if "infinite loop" in error.message:
             yield from self._loop()
+            return
+        if "too large" in error.message or "too complex" in error.message:
+            yield from self._long()
             return
         if error.register is None and path.step(last).kind is Kind.EXIT and path.end.refs:
             yield from self._held(path.end.refs[0])
@@ -605,6 +608,20 @@ class _Teller:
             yield text
         if not told:
             yield "the loop has no condition that could end it"
+
+    def _long(self) -> Iterator[str]:
+        """The conditions that a path which is too long came by most often."""
+        path = self.path
+        jumps = Counter(
+            path.slots[at] for at in range(self._last) if path.step(at).kind is Kind.JCOND
+        )
+        often = [(slot, n) for slot, n in jumps.most_common(_MAX_CHECKS) if n > 1]
+        if often:
+            yield f"this path alone has more than {len(path) - 1 + path.skipped} instructions"
+        for slot, n in often:
+            at = max(k for k in range(self._last) if path.slots[k] == slot)
+            text = f"{self._slot_place(slot)} was passed {n} times"
+            yield f"{text}, the last time with {condition(path, at)}"
 
     def _changes(self, n: int, start: int, end: int, depth: int) -> bool:
         maker = self._maker(_Place(n, end, depth))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 from bpfheap.errors import PathStep
 from bpfheap.isa import Kind
+from bpfheap.spec import ProgramSpec, RefKind
 from bpfheap.verifier.log import instruction
 from bpfheap.verifier.path import Path
 from bpfheap.verifier.state import SCALAR
@@ -47,6 +49,10 @@ def condition(path: Path, at: int) -> str:
     elif not step.with_reg and step.imm < 0:
         right = hex(step.imm & ((1 << step.width) - 1))
     return f"{left} {_OPERATORS[step.name][0 if taken else 1]} {right}"
+
+
+#: BPF_JMP | BPF_CALL, BPF_PSEUDO_CALL.
+_CALL, _LOCAL = 0x85, 1
 
 
 class _Row(NamedTuple):
@@ -134,14 +140,53 @@ def _shown(path: Path, row: _Row | _Again) -> PathStep:
     if isinstance(row, _Again):
         above = "the line above" if row.rows == 1 else f"the {row.rows} lines above"
         return PathStep(note=f"{above} {row.times} more time{'s' if row.times > 1 else ''}")
-    line = path.line(row.at)
     step = path.step(row.at)
-    shown = PathStep(insn=step.slot, depth=path.depths[row.at])
-    if line is None:
+    shown = _place(path.env.spec, step.slot, path.depths[row.at])
+    if shown.line is None:
         shown = replace(shown, text=instruction(path.env.spec, step))
-    else:
-        shown = replace(shown, file=line.file, line=line.line, text=line.text.strip())
     if row.jump >= 0:
         way = "jump taken" if path.taken(row.jump) else "jump not taken"
         shown = replace(shown, went=f"{condition(path, row.jump)} ({way})")
     return shown
+
+
+def calls_to(spec: ProgramSpec, insn: int) -> tuple[PathStep, ...]:
+    """The calls that lead from the program's start to an instruction, and that one: where there is
+    no path, since no instruction was walked. Empty if nothing calls its function."""
+    target = _function(spec, insn)
+    came: dict[int, tuple[int, int]] = {0: (-1, -1)}
+    todo = [0]
+    for start in todo:
+        for at, callee in _calls(spec, start):
+            if callee not in came:
+                came[callee] = (start, at)
+                todo.append(callee)
+    if target not in came:
+        return ()
+    chain = [insn]
+    while target > 0:
+        target, at = came[target]
+        chain.append(at)
+    return tuple(_place(spec, slot, depth) for depth, slot in enumerate(reversed(chain)))
+
+
+def _function(spec: ProgramSpec, insn: int) -> int:
+    return max((sub.start for sub in spec.subprogs if sub.start <= insn), default=0)
+
+
+def _calls(spec: ProgramSpec, start: int) -> Iterator[tuple[int, int]]:
+    """The functions that one calls or names: the instruction, and where they start."""
+    end = min((s.start for s in spec.subprogs if s.start > start), default=len(spec.insns))
+    for at in range(start, end):
+        ref = spec.refs.get(at)
+        if ref is not None and ref.kind is RefKind.FUNC:
+            yield at, ref.target
+        elif spec.insns[at].opcode == _CALL and spec.insns[at].src == _LOCAL:
+            yield at, at + 1 + spec.insns[at].imm
+
+
+def _place(spec: ProgramSpec, slot: int, depth: int) -> PathStep:
+    line = spec.line_of(slot)
+    if line is None:
+        return PathStep(insn=slot, depth=depth)
+    return PathStep(line.file, line.line, slot, line.text.strip(), depth=depth)

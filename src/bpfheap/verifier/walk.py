@@ -21,7 +21,7 @@ from bpfheap.verifier.path import Path
 from bpfheap.verifier.program import Step, stack_chains
 from bpfheap.verifier.prune import History
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.route import route
+from bpfheap.verifier.route import calls_to, route
 from bpfheap.verifier.state import CTX, FP, NOTHING, STACK, ZERO_OFFSET, Frame, Reg, State, Trail
 from bpfheap.verifier.transfer import transfer
 from bpfheap.verifier.verdict import Options, Verdict
@@ -58,13 +58,16 @@ def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
             verdict = walk.verdict()
             error = verdict.error or error
         else:
-            error.log = f"{error.message}\n{_summary(verdict)}\n"
+            error.log = f"{error.message}\n{_summary(verdict, options.complexity_limit)}\n"
     walk.explain(error)
     return verdict
 
 
-def _summary(verdict: Verdict) -> str:
-    return f"processed {verdict.insns_processed} insns, {verdict.states} states stored"
+def _summary(verdict: Verdict, limit: int) -> str:
+    """As print_verification_stats, without what is counted in the kernel alone."""
+    return (
+        f"processed {verdict.insns_processed} insns (limit {limit}) total_states {verdict.states}"
+    )
 
 
 class _Walk:
@@ -76,7 +79,7 @@ class _Walk:
         self._spec = spec
         self._limit = options.complexity_limit
         self._env = Env(obj, spec, options)
-        self._log = Log(spec) if logged else None
+        self._log = Log(spec, options.log_level) if logged else None
         self._states = 0
         self._insns = 0
         self._jumps = 0
@@ -93,6 +96,8 @@ class _Walk:
             done: set[int] = set()
             while waiting := [n for n in self._env.called if n not in done]:
                 done.add(waiting[0])
+                if self._log is not None:
+                    self._log.function(waiting[0], self._env.program.subprogs[waiting[0]].name)
                 self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
             self._step = self._state = None
             stack_chains(self._env.program, self._env.depth)
@@ -112,10 +117,8 @@ class _Walk:
         if self._log is None:
             return verdict
         if error is not None:
-            if self._step is not None:
-                self._log.refused(self._step)
             self._log.say(error.message)
-        self._log.say(_summary(verdict))
+        self._log.say(_summary(verdict, self._limit))
         text = self._log.text
         if error is not None:
             error.log = text
@@ -145,6 +148,20 @@ class _Walk:
             path = Path(self._env, self._state, self._step.slot)
             error.path = route(path)
             error.history = origins(path, error)
+        elif error.insn is not None:
+            error.path = calls_to(self._spec, error.insn)
+            error.history = self._stacks()
+
+    def _stacks(self) -> tuple[str, ...]:
+        """What the functions take of the stack, if all were walked: it is too much then."""
+        if not any(self._env.depth):
+            return ()
+        subprogs = self._env.program.subprogs
+        return tuple(
+            f"{sub.name}() uses {depth} bytes of stack"
+            for sub, depth in zip(subprogs, self._env.depth, strict=True)
+            if depth
+        )
 
     def _function(self, number: int, given: list[Reg]) -> None:
         """All paths of the program or of a global function; `given` are r0 to r5."""
@@ -168,6 +185,8 @@ class _Walk:
             self._path(st, slot, history)
             history.end(st)
             if not env.pending:
+                if self._log is not None:
+                    self._log.done()
                 return
             st, slot, jump = env.pending.pop()
 
@@ -192,7 +211,7 @@ class _Walk:
                     )
                 if step.join and history.visit(st, at, insns, jumps, step.calls_back):
                     if log is not None:
-                        log.say(f"{at}: safe")
+                        log.safe(at)
                     return
                 if observe is not None:
                     observe(at, st)
@@ -200,8 +219,10 @@ class _Walk:
                 if step.jumps:
                     jumps += 1
                     st.trail.jumps += 1
+                if log is not None:
+                    log.before(step, st)
                 at = transfer(env, st, step)
                 if log is not None:
-                    log.step(step, st)
+                    log.after(step, st, at, len(env.pending))
         finally:
             self._insns, self._jumps = insns, jumps
