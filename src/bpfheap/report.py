@@ -51,11 +51,12 @@ def _source(error: VerifierError) -> list[str]:
     if error.register is not None:
         where.append(f"register {error.register}")
     if where:
-        lines.append(f"      | {_caret(error)}at {', '.join(where)}")
+        lines.append(f"      | {caret(error)}at {', '.join(where)}")
     return lines
 
 
-def _caret(error: VerifierError) -> str:
+def caret(error: VerifierError) -> str:
+    """What stands below the source line up to the caret, and a space; "" if no place is known."""
     if not error.source or error.column is None or not 0 < error.column <= len(error.source):
         return ""
     # Tabs stay tabs, so that the caret is below its character however wide they are.

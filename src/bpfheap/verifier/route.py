@@ -158,7 +158,7 @@ def calls_to(spec: ProgramSpec, insn: int) -> tuple[PathStep, ...]:
     todo = [0]
     for start in todo:
         for at, callee in _calls(spec, start):
-            if callee not in came:
+            if callee not in came and 0 <= callee < len(spec.insns):
                 came[callee] = (start, at)
                 todo.append(callee)
     if target not in came:

@@ -47,14 +47,14 @@ def verify(obj: ObjectSpec, program: ProgramSpec, options: Options = Options()) 
 
 
 def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
-    walk = _Walk(obj, program, options, logged=options.log)
+    walk = Walk(obj, program, options, logged=options.log)
     verdict = walk.verdict()
     error = verdict.error
     if error is None:
         return verdict
     if not options.log:
         if verdict.insns_processed <= _MAX_LOGGED:
-            walk = _Walk(obj, program, options, logged=True)
+            walk = Walk(obj, program, options, logged=True)
             verdict = walk.verdict()
             error = verdict.error or error
         else:
@@ -70,7 +70,7 @@ def _summary(verdict: Verdict, limit: int) -> str:
     )
 
 
-class _Walk:
+class Walk:
     """One walk over one program."""
 
     def __init__(
@@ -144,13 +144,19 @@ class _Walk:
 
     def explain(self, error: VerifierError) -> None:
         """Add to the error how it came about. The walk is over then."""
-        if self._state is not None and self._step is not None:
-            path = Path(self._env, self._state, self._step.slot)
+        path = self.path()
+        if path is not None:
             error.path = route(path)
             error.history = origins(path, error)
         elif error.insn is not None:
             error.path = calls_to(self._spec, error.insn)
             error.history = self._stacks()
+
+    def path(self) -> Path | None:
+        """The way to where the walk stands, None if it stands nowhere."""
+        if self._state is None or self._step is None:
+            return None
+        return Path(self._env, self._state, self._step.slot)
 
     def _stacks(self) -> tuple[str, ...]:
         """What the functions take of the stack, if all were walked: it is too much then."""
