@@ -34,7 +34,9 @@ from bpfheap.verifier.state import (
     Reg,
 )
 from bpfheap.verifier.words import (
+    extent,
     member_at,
+    number_words,
     pointer_words,
     register_words,
     scalar_words,
@@ -51,7 +53,10 @@ _MAX_HOPS = 64
 _MAX_TOLD = 4
 _MAX_CHECKS = 2
 
+#: The arguments that a call may pass on to a callback, the most likely one first.
+_LENT = (3, 1)
 _CALLS = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL})
+_ACCESSES = frozenset({Kind.LOAD, Kind.STORE_IMM, Kind.STORE_REG, Kind.ATOMIC})
 _STORES = frozenset({Kind.STORE_IMM, Kind.STORE_REG, Kind.ATOMIC})
 _FORGOTTEN = "taken for any number since it changes from round to round of a callback"
 _SIZES = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
@@ -112,9 +117,13 @@ class _Teller:
         if error.register is None and path.step(last).kind is Kind.EXIT and path.end.refs:
             yield from self._held(path.end.refs[0])
             return
-        waiting = [
-            _Place(n, last, path.depths[last]) for n in self._subjects(error, path.step(last))
-        ]
+        depth = path.depths[last]
+        waiting = [_Place(n, last, depth) for n in self._subjects(error, path.step(last))]
+        if error.register is None and path.step(last).kind is Kind.LOAD:
+            stored = self._filled(path.step(last), last, [])
+            if stored is not None and stored.at >= 0:
+                waiting = [stored]
+                yield f"r{stored.register} was stored there at {self.place(stored.at)}"
         done: set[tuple[int, int]] = set()
         while waiting and len(done) < _MAX_SENTENCES:
             place = waiting.pop(0)
@@ -125,6 +134,8 @@ class _Teller:
             done.add(key)
             told = self._tell(place)
             yield self._sentence(place, told)
+            if place.at == last:
+                yield from self._access(path.step(last), place.register)
             waiting += told.others
 
     def _subjects(self, error: VerifierError, step: Step) -> list[int]:
@@ -166,33 +177,74 @@ class _Teller:
         return st.frames[place.depth].regs[place.register]
 
     def _sentence(self, place: _Place, told: _Told) -> str:
+        reg = self._reg(place)
+        if reg is not None and reg.kind == STACK and reg.scalar.is_const:
+            frame = f" of {self._owner(reg)}" if len(self.path.end.frames) > 1 else ""
+            passed = "".join(f", {what}" for what in told.passed)
+            return f"r{place.register} points at {pointer_words(reg)}{frame}{passed}"
         parts = [f"r{place.register} {told.how}"]
         parts += [f", {what}" for what in (*told.passed, *told.operations)]
-        reg = self._reg(place)
-        if reg is None:
-            return "".join(parts)
-        if reg.kind == UNINIT:
+        if reg is not None and reg.kind == UNINIT:
             gone: Gone | None = reg.what
             if gone is not None:
                 call, where = gone.call.removesuffix("_impl"), self._slot_place(gone.insn)
                 parts.append(f", and went to {call} at {where}")
-            return "".join(parts)
-        checks = self._checks(told, reg)
-        if reg.kind != SCALAR:
-            if reg.or_null:
-                comma = "," if len(parts) > 1 or "which" in told.how else ""
-                parts.append(f"{comma} and was not checked for NULL")
-            elif any("NULL" in check for check in checks):
-                parts.append(f", checked for NULL at {checks[-1].rpartition(' at ')[2]}")
-            if reg.kind != CTX and reg.kind != MAP and told.operations:
-                parts.append(f"; it points at {pointer_words(reg)}")
-        elif not reg.scalar.is_const or told.operations:
-            parts.append(f"; it can be {scalar_words(reg.scalar)}")
-            if checks:
-                parts.append(f", checked by {' and '.join(checks)}")
-            elif not told.bounded and not reg.scalar.is_const:
-                parts.append(", and no condition bounds it")
+        elif reg is not None and reg.kind == SCALAR:
+            parts += self._number(told, reg)
+        elif reg is not None:
+            parts += self._pointer(told, reg)
         return "".join(parts)
+
+    def _owner(self, reg: Reg) -> str:
+        """The function whose stack it is."""
+        subprogs = self.env.program.subprogs
+        return f"{subprogs[self.path.end.frames[reg.what].subprog].name}()"
+
+    def _number(self, told: _Told, reg: Reg) -> Iterator[str]:
+        checks = self._checks(told, reg)
+        if reg.scalar.is_const:
+            if told.operations:
+                yield f"; it is {scalar_words(reg.scalar)}"
+            return
+        yield f"; it can be {scalar_words(reg.scalar)}"
+        if checks:
+            yield f", checked by {' and '.join(checks)}"
+        elif not told.bounded:
+            yield ", and no condition bounds it"
+
+    def _pointer(self, told: _Told, reg: Reg) -> Iterator[str]:
+        if reg.or_null:
+            more = told.passed or told.operations or "which" in told.how
+            yield f"{',' if more else ''} and was not checked for NULL"
+        elif reg.kind not in (CTX, MAP):
+            checks = [check for check in self._checks(told, reg) if "NULL" in check]
+            if checks:
+                yield f", checked for NULL at {checks[-1].rpartition(' at ')[2]}"
+        if reg.kind not in (CTX, MAP) and told.operations:
+            yield f"; it points at {pointer_words(reg)}"
+
+    def _access(self, step: Step, n: int) -> Iterator[str]:
+        """What a load or store through register `n` accesses, where that says more."""
+        st = self.path.state(self._last)
+        base = step.src if step.kind is Kind.LOAD else step.dst
+        if st is None or step.kind not in _ACCESSES or base != n:
+            return
+        reg = st.regs[n]
+        known = extent(reg)
+        if reg.kind == CTX and not reg.off and reg.scalar.is_const:
+            for field in self.env.type.fields:
+                if field.offset <= step.off < field.offset + field.size:
+                    yield f"{field.name} of the context is at byte {step.off}"
+        if known is None or reg.or_null:
+            return
+        name, size = known
+        low, high = (reg.off + step.off + end for end in (reg.scalar.smin, reg.scalar.smax))
+        if low >= 0 and high + step.op.size <= size:
+            return
+        at = number_words(low) if low == high else f"{number_words(low)} to {number_words(high)}"
+        what = f"{step.op.size} byte{'s' if step.op.size > 1 else ''} at byte {at} of {name}"
+        last = size - step.op.size
+        yield f"the instruction accesses {what}, where only 0 to {last} would fit"
 
     def _checks(self, told: _Told, reg: Reg) -> list[str]:
         """The last conditions that spoke of the value, oldest first."""
@@ -306,10 +358,25 @@ class _Teller:
     def _argument(self, place: _Place, at: int, passed: list[str]) -> _Place | None:
         """The caller's register, of what a static function was given."""
         step = self.path.step(at)
-        if step.kind is not Kind.CALL_LOCAL or not 1 <= place.register <= 5:
+        n = place.register
+        if not 1 <= n <= 5:
             return None
+        if step.kind is not Kind.CALL_LOCAL:
+            inside = self._reg(_Place(n, at + 1, place.depth))
+            n = next((k for k in _LENT if self._alike(_Place(k, at, place.depth - 1), inside)), 0)
+            if not n:
+                return None
         passed.append(f"passed to {self._callee(at)} at {self.place(at)}")
-        return _Place(place.register, at, place.depth - 1)
+        return _Place(n, at, place.depth - 1)
+
+    def _alike(self, place: _Place, other: Reg | None) -> bool:
+        """Does a register hold what another one does, as far as that is something of its own?"""
+        reg = self._reg(place)
+        if reg is None or other is None or reg.kind != other.kind or reg.kind == UNINIT:
+            return False
+        if reg.kind == SCALAR and not reg.scalar.is_const:
+            return False
+        return reg.off == other.off and reg.what == other.what and same(reg.scalar, other.scalar)
 
     def _callee(self, at: int) -> str:
         program = self.env.program
@@ -341,7 +408,7 @@ class _Teller:
         else:
             reg = self._reg(src)
             if reg is not None and reg.kind == SCALAR and reg.scalar.is_const:
-                text = f"{_OPERATIONS[step.name]} {reg.scalar.smin}"
+                text = _operation(step, reg.scalar.smin)
             else:
                 base = self._reg(dst)
                 pointer = reg is not None and reg.kind != SCALAR
@@ -351,9 +418,11 @@ class _Teller:
                 text = f"{_OPERATIONS[step.name]} r{src.register}"
                 if src not in others:
                     others.append(src)
-            text += f" at {self.place(at)}" if step.name in ("add", "sub") else ""
-        old, times = operations.pop(step.slot, (text, 0))
-        operations[step.slot] = (old, times + 1)
+            if text and step.name in ("add", "sub"):
+                text += f" at {self.place(at)}"
+        if text:
+            old, times = operations.pop(step.slot, (text, 0))
+            operations[step.slot] = (old, times + 1)
         return dst
 
     # The stack.
@@ -621,7 +690,9 @@ class _Teller:
         for slot, n in often:
             at = max(k for k in range(self._last) if path.slots[k] == slot)
             text = f"{self._slot_place(slot)} was passed {n} times"
-            yield f"{text}, the last time with {condition(path, at)}"
+            if path.skipped:
+                text += f" in the last {len(path)} of them"
+            yield f"{text}, at last with {condition(path, at)}"
 
     def _changes(self, n: int, start: int, end: int, depth: int) -> bool:
         maker = self._maker(_Place(n, end, depth))
@@ -629,6 +700,8 @@ class _Teller:
 
 
 def _operation(step: Step, operand: int) -> str:
+    if step.name in ("add", "sub") and operand == 0:
+        return ""
     if step.name == "add" and operand < 0:
         return f"less {-operand}"
     shown = hex(operand & 0xFFFFFFFF) if step.name in ("and", "or", "xor") else str(operand)

@@ -19,6 +19,8 @@ _FIRST, _LAST = 8, 16
 _SEARCHED = 8_000
 #: A loop that takes more rows than this is not folded.
 _MAX_PERIOD = 40
+#: No more rows than this are not worth folding.
+_MIN_FOLDED = 2
 
 #: Condition -> how it is written when it holds, and when it does not.
 _OPERATORS = {
@@ -110,16 +112,17 @@ def _rows(path: Path, first: int) -> list[_Row]:
 
 
 def _folded(rows: list[_Row]) -> list[_Row | _Again]:
-    keys = [row.key for row in rows]
+    """The last row, which is the refused one, always stays."""
+    keys = [row.key for row in rows[:-1]]
     out: list[_Row | _Again] = []
     at = 0
-    while at < len(rows):
+    while at < len(keys):
         period, times = _repeated(keys, at)
         out += rows[at : at + period]
         if times > 1:
             out.append(_Again(period, times - 1))
         at += period * times
-    return out
+    return out + rows[-1:]
 
 
 def _repeated(keys: list[tuple[object, ...]], at: int) -> tuple[int, int]:
@@ -131,7 +134,7 @@ def _repeated(keys: list[tuple[object, ...]], at: int) -> tuple[int, int]:
         times = 1
         while keys[at + period * times : at + period * (times + 1)] == block:
             times += 1
-        if period * (times - 1) > 1:
+        if period * (times - 1) > _MIN_FOLDED:
             return period, times
     return 1, 1
 

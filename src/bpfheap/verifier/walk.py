@@ -145,6 +145,10 @@ class Walk:
     def explain(self, error: VerifierError) -> None:
         """Add to the error how it came about. The walk is over then."""
         path = self.path()
+        reg = None
+        if path is not None and error.register is not None:
+            reg = path.end.regs[int(error.register[1:])]
+        error.hint = hints.sharper(error.message, error.hint, reg)
         if path is not None:
             error.path = route(path)
             error.history = origins(path, error)

@@ -30,27 +30,28 @@ _MAX_NESTED = 32
 _LARGE = 1 << 20
 
 
-def _number(value: int) -> str:
+def number_words(value: int) -> str:
+    """Decimal, if that can be read at a glance."""
     return str(value) if -_LARGE < value < _LARGE else hex(value)
 
 
 def scalar_words(s: Scalar) -> str:
     """As "0 to 31", "5", "any number"."""
     if s.is_const:
-        return _number(s.smin)
+        return number_words(s.smin)
     if is_unknown(s):
         return "any number"
     low, high = unsigned(s.umin), s.top
     if s.smin < 0 and (high == (1 << 64) - 1 or s.smin > -(1 << 63) or s.smax < (1 << 63) - 1):
         low, high = s.smin, s.smax
     if (low, high) in ((0, (1 << 64) - 1), (-(1 << 63), (1 << 63) - 1)):
-        if s.u32_min > 0 or s.u32_max < U32_MAX:
-            return f"any number whose low half is {_number(s.u32_min)} to {_number(s.u32_max)}"
-        if s.s32_min > S32_MIN or s.s32_max < S32_MAX:
-            return f"any number whose low half is {_number(s.s32_min)} to {_number(s.s32_max)}"
+        for half in ((s.u32_min, s.u32_max), (s.s32_min, s.s32_max)):
+            if half not in ((0, U32_MAX), (S32_MIN, S32_MAX)):
+                ends = " to ".join(number_words(end) for end in half)
+                return f"any number whose low half is {ends}"
         words = "any number"
     else:
-        words = f"{_number(low)} to {_number(high)}"
+        words = f"{number_words(low)} to {number_words(high)}"
     step = _multiple(s)
     return f"{words}, a multiple of {step}" if step > 1 else words
 
@@ -77,8 +78,18 @@ def _moved(reg: Reg) -> str:
     s = reg.scalar
     if not reg.off:
         return scalar_words(s)
+    low, high = _ends(reg)
+    return f"{number_words(low)} to {number_words(high)}"
+
+
+def _ends(reg: Reg) -> tuple[int, int]:
+    s = reg.scalar
     low, high = (s.smin, s.smax) if s.smin < 0 else (unsigned(s.umin), s.top)
-    return f"{_number(reg.off + low)} to {_number(reg.off + high)}"
+    return reg.off + low, reg.off + high
+
+
+def _signed(value: int) -> str:
+    return number_words(value) if value < 0 else f"+{number_words(value)}"
 
 
 def pointer_words(reg: Reg) -> str:
@@ -86,7 +97,8 @@ def pointer_words(reg: Reg) -> str:
     if reg.kind == STACK:
         if reg.scalar.is_const:
             return f"the stack at fp{reg.off + reg.scalar.smin:+d}"
-        return f"the stack at fp{_moved(reg)}"
+        low, high = _ends(reg)
+        return f"the stack at fp{_signed(low)} to fp{_signed(high)}"
     if reg.kind == CTX:
         return f"the context{offset_words(reg)}"
     if reg.kind == MAP_VALUE:
@@ -99,6 +111,20 @@ def pointer_words(reg: Reg) -> str:
         owned = "an owned " if reg.ref else "a "
         return f"{owned}{reg.what.layout}{offset_words(reg)}"
     return f"{type_name(reg)}{offset_words(reg)}"
+
+
+def extent(reg: Reg) -> tuple[str, int] | None:
+    """The name and the size in bytes of the memory that a pointer points into, None for the stack
+    and for what has no size."""
+    if reg.kind == MAP_VALUE:
+        return f"a value of {reg.what}", reg.what.spec.value_size
+    if reg.kind == MAP_KEY:
+        return f"a key of {reg.what}", reg.what.spec.key_size
+    if reg.kind == MEM:
+        return "the memory", reg.what.size
+    if reg.kind == OBJECT:
+        return f"a {reg.what.layout}", reg.what.layout.size
+    return None
 
 
 def register_words(reg: Reg) -> str:
