@@ -179,6 +179,16 @@ def test_explain_annotates_the_source(cli: Cli, rejected: Path) -> None:
     assert any("check it for NULL" in line for line in shown[at:])
 
 
+def test_explain_is_as_the_docs_show(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (EXAMPLES.parent / "docs" / "errors.md").read_text()
+    monkeypatch.chdir(EXAMPLES.parent / "tests" / "verifier" / "golden")
+    result = cli("check", "--explain", "null.bpf.o", "-p", "looked_up_again")
+    lines = result.out.expandtabs().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("   88 | "))
+    last = next(i for i, line in enumerate(lines) if line.startswith("   93 | "))
+    assert all(f"\n    {line}\n" in page for line in lines[first:last])
+
+
 def test_explain_shows_lines_between(cli: Cli, tmp_path: Path) -> None:
     source = tmp_path / "gap.bpf.c"
     source.write_text(

@@ -9,6 +9,7 @@ import importlib.util
 import re
 import sys
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
 
 import pytest
@@ -77,3 +78,8 @@ def test_objects_are_those_of_the_sources(family: str, monkeypatch: pytest.Monke
         assert one is not None
         assert two is not None, name
         assert (one.line, one.hint) == (two.line, two.hint), name
+
+
+def test_the_example_of_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    assert indent((FOLDER / "bounds" / "index_one_too_high.txt").read_text(), "    ") in page

@@ -27,7 +27,8 @@ WHOLE_POINTER = "pointers take 8 bytes of stack, aligned"
 CONST_OFFSET = "use an offset that is known when the program is compiled"
 MAIN_POINTER = "pass the object's own address, not that of a member"
 IS_NULL = "it is NULL here: the check for NULL goes the other way, or nothing was ever assigned"
-NOT_NEGATIVE = "check the lower end too: if (i < 0) return 0; or make the index unsigned"
+NOT_NEGATIVE = "check the lower end too: if (i < 0) return 0; or make it unsigned"
+IN_FRONT = "that is in front of its first byte"
 SHORTER = "the variable is shorter than what is accessed: make it larger, or access less"
 
 #: An access that begins in the frame and ends beyond it.
@@ -55,8 +56,10 @@ def sharper(message: str, hint: str | None, reg: Reg | None) -> str | None:
     across = _BEYOND_FRAME.search(message)
     if across is not None and int(across[1]) >= -STACK_SIZE:
         return SHORTER
-    if message.startswith("value -") or "min value is negative, invalid access" in message:
+    if message.startswith("value -") or "min value is negative" in message:
         return NOT_NEGATIVE
+    if message.startswith("invalid access to") and " off=-" in message:
+        return IN_FRONT
     if hint is not None:
         return hint
     return next((general for part, general in _GENERAL if part in message), None)

@@ -163,8 +163,9 @@ class _Observer:
         elif step.kind in (Kind.LDDW, Kind.JA):
             used = ()
         for n in used:
-            if n != FP and st.regs[n].kind != UNINIT:
-                _add(told, f"r{n}", register_words(st.regs[n]))
+            reg = st.regs[n]
+            if n != FP and (reg.kind != UNINIT or reg.what is not None):
+                _add(told, f"r{n}", register_words(reg))
 
     def known(self) -> tuple[Known, ...]:
         found: dict[tuple[object, ...], Known] = {}

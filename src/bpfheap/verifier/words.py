@@ -102,7 +102,7 @@ def pointer_words(reg: Reg) -> str:
     if reg.kind == CTX:
         return f"the context{offset_words(reg)}"
     if reg.kind == MAP_VALUE:
-        return f"a value of {reg.what}{offset_words(reg)}"
+        return f"{_value(reg)}{offset_words(reg)}"
     if reg.kind == MAP_KEY:
         return f"a key of {reg.what}{offset_words(reg)}"
     if reg.kind == MEM:
@@ -113,11 +113,16 @@ def pointer_words(reg: Reg) -> str:
     return f"{type_name(reg)}{offset_words(reg)}"
 
 
+def _value(reg: Reg) -> str:
+    """A value of a map; a data section is one value."""
+    return f"{'' if reg.what.spec.data is not None else 'a value of '}{reg.what}"
+
+
 def extent(reg: Reg) -> tuple[str, int] | None:
     """The name and the size in bytes of the memory that a pointer points into, None for the stack
     and for what has no size."""
     if reg.kind == MAP_VALUE:
-        return f"a value of {reg.what}", reg.what.spec.value_size
+        return _value(reg), reg.what.spec.value_size
     if reg.kind == MAP_KEY:
         return f"a key of {reg.what}", reg.what.spec.key_size
     if reg.kind == MEM:
