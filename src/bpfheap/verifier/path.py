@@ -38,14 +38,14 @@ class Path:
         trail: Trail = st.trail
         length = self.skipped = 0
         while stored is not None:
-            entries = [entry & SLOT_MASK for entry in trail.entries]
-            if not self._pieces and (not entries or entries[-1] != last):
-                entries.append(last)
             if length < _REACH:
+                entries = [entry & SLOT_MASK for entry in trail.entries]
+                if not self._pieces and (not entries or entries[-1] != last):
+                    entries.append(last)
                 self._pieces.append((stored, entries))
                 length += len(entries)
             else:
-                self.skipped += len(entries)
+                self.skipped += len(trail.entries)
             trail, stored = stored.trail, stored.parent
         self._pieces.reverse()
         self.slots: list[int] = []
