@@ -15,14 +15,14 @@ from bpfheap.isa import Kind
 from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
 from bpfheap.verifier.liveness import FIRST_SLOT, live_at
 from bpfheap.verifier.log import instruction
-from bpfheap.verifier.program import Program
+from bpfheap.verifier.path import CALLS, enters, leaves
+from bpfheap.verifier.program import Program, call_row
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state import FP, SLOT_MASK, UNINIT, Reg, Slot, State
 from bpfheap.verifier.verdict import Options, Verdict
 from bpfheap.verifier.walk import verify
 from bpfheap.verifier.words import register_words, slot_words
 
-_CALLS = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL})
 #: As many alternatives of one register are told; others are counted.
 _MAX_TOLD = 3
 #: As many different ones are kept apart while they are counted.
@@ -99,7 +99,7 @@ class _Observer:
         here = self._lines[slot]
         self._last = (slot, st)
         base: _Snapshot | None = None
-        if before is None or self._enters(before, slot):
+        if before is None or enters(self._program, self._program.at(before), slot):
             self._entered(slot, st)
         else:
             source = self._returned(before, slot)
@@ -113,17 +113,12 @@ class _Observer:
         if self._program.at(slot).kind is Kind.EXIT:
             self._changed(here, base, st, 1)
 
-    def _enters(self, before: int, slot: int) -> bool:
-        step = self._program.at(before)
-        if step.kind is Kind.CALL_LOCAL:
-            return step.target == slot != step.next
-        return step.calls_back and slot not in (before, step.next)
-
     def _returned(self, before: int, slot: int) -> int:
         """The slot whose visit goes on: the call's own, if a function has returned."""
-        if self._program.at(before).kind is not Kind.EXIT:
+        if not leaves(self._program, self._program.at(before), slot):
             return before
-        return slot if self._program.at(slot).calls_back else slot - 1
+        row = call_row(self._spec, self._program.at(slot))
+        return slot if row is not None and row.callback else slot - 1
 
     def _entered(self, slot: int, st: State) -> None:
         """What a function is given."""
@@ -154,7 +149,7 @@ class _Observer:
         told = self._told(self._lines[slot])
         step = self._program.at(slot)
         used: tuple[int, ...] = (step.dst, step.src) if step.with_reg else (step.dst,)
-        if step.kind in _CALLS:
+        if step.kind in CALLS:
             used = (1, 2, 3, 4, 5)
         elif step.kind in (Kind.LOAD, Kind.MOV):
             used = (step.src,) if step.kind is Kind.LOAD or step.with_reg else ()

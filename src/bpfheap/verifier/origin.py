@@ -15,7 +15,7 @@ from bpfheap.errors import VerifierError
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.spec import RefKind
-from bpfheap.verifier.path import Path
+from bpfheap.verifier.path import CALLS, Path
 from bpfheap.verifier.program import Step, call_row
 from bpfheap.verifier.route import condition
 from bpfheap.verifier.scalar import same, subset
@@ -55,7 +55,6 @@ _MAX_CHECKS = 2
 
 #: The arguments that a call may pass on to a callback, the most likely one first.
 _LENT = (3, 1)
-_CALLS = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL})
 _ACCESSES = frozenset({Kind.LOAD, Kind.STORE_IMM, Kind.STORE_REG, Kind.ATOMIC})
 _STORES = frozenset({Kind.STORE_IMM, Kind.STORE_REG, Kind.ATOMIC})
 _FORGOTTEN = "taken for any number since it changes from round to round of a callback"
@@ -298,6 +297,9 @@ class _Teller:
                     how, made = self._given(now, at), at
                     break
             elif self.path.leaves(at):
+                if step.kind is not Kind.EXIT:
+                    how, made = f"was left by {self._function(at)} in a tail call", at
+                    break
                 before = _Place(0, at, depth)
                 passed.append(f"returned by {self._function(at)}")
             elif step.kind is Kind.MOV and step.with_reg:
@@ -342,7 +344,7 @@ class _Teller:
                 if n == 0 and depth == place.depth + 1 and path.leaves(at):
                     return at if path.depths[at + 1] == place.depth and not self._back(at) else None
                 continue
-            if step.kind in _CALLS:
+            if step.kind in CALLS:
                 if n <= 5 and not path.enters(at):
                     return at
                 if 1 <= n <= 5 and step.kind is Kind.CALL_LOCAL:
@@ -353,7 +355,8 @@ class _Teller:
 
     def _back(self, at: int) -> bool:
         """Does a callback return here, to the call that called it?"""
-        return self.path.step(at + 1).calls_back
+        row = call_row(self.env.spec, self.path.step(at + 1))
+        return row is not None and row.callback
 
     def _argument(self, place: _Place, at: int, passed: list[str]) -> _Place | None:
         """The caller's register, of what a static function was given."""
@@ -455,7 +458,7 @@ class _Teller:
                 if self._forgotten(stored, step, at):
                     passed.append(_FORGOTTEN)
                 return stored
-            if other.kind in _CALLS and self._clobbers(k, other, frame, low):
+            if other.kind in CALLS and self._clobbers(k, other, frame, low):
                 return None
         return None
 
@@ -543,7 +546,7 @@ class _Teller:
         """What the instruction at `at` gives, which is no copy."""
         step = self.path.step(at)
         where = self.place(at)
-        if step.kind in _CALLS:
+        if step.kind in CALLS:
             if place.register:
                 return (
                     f"lost its value in the call of {self._called(at, step)} at {where}: calls "

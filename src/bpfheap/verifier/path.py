@@ -12,16 +12,29 @@ from bisect import bisect_right
 from bpfheap.isa import Kind
 from bpfheap.spec import SourceLine
 from bpfheap.verifier.env import Env
-from bpfheap.verifier.program import Step
+from bpfheap.verifier.program import Program, Step
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state import SLOT_MASK, State, Stored, Trail
 from bpfheap.verifier.transfer import transfer
 
+CALLS = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL})
 #: As many instructions are looked at, from the end back.
 _REACH = 20_000
 #: A piece of the path is walked once more for at most this many instructions, wrong turns
 #: included.
 _MAX_REPLAYED = 4_000
+
+
+def enters(program: Program, step: Step, following: int) -> bool:
+    """Does the path go on in a function that the step calls, or has called?"""
+    return step.kind in CALLS and following != step.next and following in program.starts
+
+
+def leaves(program: Program, step: Step, following: int) -> bool:
+    """Does the path go on in the caller? A tail call may end a function too."""
+    if step.kind in CALLS:
+        return following != step.next and following not in program.starts
+    return step.kind is Kind.EXIT
 
 
 class Path:
@@ -70,16 +83,17 @@ class Path:
 
     def enters(self, at: int) -> bool:
         """Does the instruction go on in another function, which it calls or has called?"""
-        step = self.step(at)
-        if at + 1 >= len(self.slots):
+        following = at + 1
+        if following >= len(self.slots):
             return False
-        if step.kind is Kind.CALL_LOCAL:
-            return step.target == self.slots[at + 1] != step.next
-        return step.calls_back and self.slots[at + 1] != step.next
+        return enters(self.env.program, self.step(at), self.slots[following])
 
     def leaves(self, at: int) -> bool:
         """Does the instruction return to a caller?"""
-        return self.step(at).kind is Kind.EXIT and at + 1 < len(self.slots)
+        following = at + 1
+        if following >= len(self.slots):
+            return False
+        return leaves(self.env.program, self.step(at), self.slots[following])
 
     def _depths(self) -> list[int]:
         """Backwards, since the beginning may be left out."""
