@@ -88,7 +88,7 @@ def test_an_error_points_at_the_source(tmp_path: Path) -> None:
     lines = error.log.splitlines()
     assert any(line.startswith("; ") and "bpf_mem_alloc" in line for line in lines)
     assert lines[-1] == (
-        f"processed {verdict.insns_processed} insns (limit 1000000) total_states 0"
+        f"processed {verdict.insns_processed} insns (limit 1000000) total_states 1"
     )
     assert lines[-2] == error.message
 

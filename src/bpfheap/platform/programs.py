@@ -17,7 +17,8 @@ class CtxKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CtxField:
-    """`narrow`: may be read in smaller pieces (bpf_ctx_narrow_access_ok)."""
+    """`narrow`: may be read in smaller pieces (bpf_ctx_narrow_access_ok). Fields that are `joined`
+    may be read and written like an array of bytes."""
 
     name: str
     offset: int
@@ -25,6 +26,7 @@ class CtxField:
     kind: CtxKind = CtxKind.SCALAR
     writable: bool = False
     narrow: bool = True
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def _words(*names: str, start: int = 0, writable: frozenset[str] = frozenset()) 
         for i in range(words):
             if base:
                 label = f"{base}[{i}]" if count else base
-                fields.append(CtxField(label, at, 4, writable=base in writable))
+                fields.append(
+                    CtxField(label, at, 4, writable=base in writable, joined=base == "cb")
+                )
             at += 4
     return fields
 

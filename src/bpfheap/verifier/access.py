@@ -191,9 +191,13 @@ def _ctx_field(
         if outside or (write and not row.ctx_writable):
             raise wrong
         return None
+    joined = max((f.offset + f.size for f in row.fields if f.joined), default=0)
     for field in row.fields:
-        if field.offset <= off and off + size <= field.offset + field.size:
+        end = joined if field.joined else field.offset + field.size
+        if field.offset <= off < field.offset + field.size and off + size <= end:
             narrow = size < field.size
+            if field.joined and off & (size - 1) == 0 and (field.writable or not write):
+                return field
             if off & (size - 1) or (narrow and not field.narrow):
                 raise wrong
             if write and (narrow or not field.writable):

@@ -19,10 +19,13 @@ from bpfheap.verifier.scalar import Scalar
 from bpfheap.verifier.state import (
     CTX,
     FUNC,
+    ITERATOR,
     MAP,
     MAP_KEY,
     MAP_VALUE,
     MEM,
+    PACKET,
+    PACKET_META,
     SCALAR,
     SPILL,
     STACK,
@@ -127,6 +130,8 @@ def _pointer(reg: Reg) -> list[str]:
         parts.append(f"map={reg.what.name},ks={spec.key_size},vs={spec.value_size}")
     if reg.kind != SCALAR and reg.off:
         parts.append(f"off={_signed(reg.off)}")
+    if PACKET <= reg.kind <= PACKET_META:
+        parts.append(f"r={_signed(reg.what)}")
     if reg.kind == MEM:
         parts.append(f"sz={_unsigned(reg.what.size)}")
     if reg.kind in (FUNC, CTX) and s.is_const:
@@ -144,6 +149,9 @@ def _pointer(reg: Reg) -> list[str]:
 def show_slot(slot: Slot, frame: int = 0) -> str:
     """As "mmmm0000", or the register that was spilled there."""
     highest_first = slot.kinds[::-1]
+    if slot.reg is not None and slot.reg.kind == ITERATOR:
+        state = "active" if slot.reg.what else "drained"
+        return f"iter_num(ref_id={slot.reg.ref},state={state},depth={slot.reg.off})"
     if slot.reg is None:
         return "".join(_BYTES[kind] for kind in highest_first)
     above = highest_first[: highest_first.index(SPILL)]

@@ -57,6 +57,10 @@ _STACK_BEFORE_TAIL_CALL = 256
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
 _JUMPS = frozenset({Kind.JA, Kind.JCOND, Kind.MAY_GOTO})
+#: What Linux takes for jumps when it weighs whether to store a state.
+_COUNTED = _JUMPS | {
+    Kind.CALL_HELPER, Kind.CALL_LOCAL, Kind.CALL_KFUNC, Kind.CALL_REG, Kind.EXIT,
+}  # fmt: skip
 _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
 
 
@@ -67,7 +71,7 @@ class Step:
     is CALLS_BACK, ITERATES or GOES."""
 
     __slots__ = (
-        "again", "code", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
+        "again", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
         "off", "op", "operand", "slot", "src", "tag", "target", "width", "with_reg", "wrong",
     )  # fmt: skip
 
@@ -77,6 +81,7 @@ class Step:
         self.kind = op.kind
         self.tag: i64 = TAGS.get(op.kind, OTHER)
         self.jumps = op.kind in _JUMPS
+        self.counts = op.kind in _COUNTED
         self.name = op.name
         self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
         self.width: i64 = op.width

@@ -106,9 +106,6 @@ class History:
         # An iteration that differs: let some pass before the next one is stored.
         in_loop = not force and jumped < _MIN_LOOP_JUMPS and walked < _MIN_LOOP_INSNS
         useless = False
-        # Numbers that were widened make the rounds of a loop around an iterator's look the same,
-        # before the iterator comes to the rest: only the limit tells such loops from endless ones.
-        iterating = any(held.object is None for held in st.refs)
         # The newest first, as Linux has them.
         for stored in reversed(points):
             if stored.branches:
@@ -121,7 +118,9 @@ class History:
                     and again != ITERATES
                     and stored.state.unrolled == st.unrolled
                     and stored.state.goes == st.goes
-                    and not iterating
+                    # Numbers that were widened make rounds look the same that are not: only the
+                    # limit tells such loops from endless ones.
+                    and not st.widened
                     and self._same(stored, st, slot, EXACT)
                 ):
                     raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
@@ -269,6 +268,7 @@ def widen(stored: Stored, st: State) -> None:
                 continue
             if one.kind == SCALAR == two.kind and not same(one.scalar, two.scalar):
                 b.regs[n] = UNKNOWN
+                st.widened = True
         for at, slot in list(b.stack.items()):
             was = a.stack.get(at)
             if precise_slots >> (-1 - at) & 1:
@@ -279,6 +279,7 @@ def widen(stored: Stored, st: State) -> None:
                 continue
             if not same(was.reg.scalar, slot.reg.scalar):
                 b.stack[at] = slot.of(UNKNOWN)
+                st.widened = True
 
 
 class Ids:

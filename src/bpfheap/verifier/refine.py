@@ -10,7 +10,18 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.verifier.scalar import Scalar, tighten
-from bpfheap.verifier.word import U32_MAX, higher, lower, s64_max, s64_min, ule, ult, wrap
+from bpfheap.verifier.word import (
+    S32_MAX,
+    S32_MIN,
+    U32_MAX,
+    higher,
+    lower,
+    s64_max,
+    s64_min,
+    ule,
+    ult,
+    wrap,
+)
 
 # Conditions, as numbers that compiled code compares fast; the opposite of each is code ^ 1.
 JEQ: Final = 0
@@ -218,7 +229,11 @@ def _less(width: i64, a: Scalar, b: Scalar, gap: i64) -> Pair | None:
 
 
 def _within(s: Scalar, low: i64, high: i64) -> Scalar | None:
-    return tighten(s.v, s.m, s.smin, s.smax, low, high, s.s32_min, s.s32_max, s.u32_min, s.u32_max)
+    smin, smax = s.smin, s.smax
+    if smin < 0 <= smax and (low ^ high) >= 0:
+        # Where the sign is known for the first time, Linux 6.18.44 goes by the unsigned ends alone.
+        smin, smax = s64_min(), s64_max()
+    return tighten(s.v, s.m, smin, smax, low, high, s.s32_min, s.s32_max, s.u32_min, s.u32_max)
 
 
 def _within32(s: Scalar, low: i64, high: i64) -> Scalar | None:
@@ -269,13 +284,13 @@ def _with_bit(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
 
 
 def _without_bits(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
-    """s & other == 0, where `other` is a constant: its bits are clear in `s`."""
+    """s & other == 0, where `other` is a constant: its bits are clear in `s`, and all ranges are
+    forgotten, as in regs_refine_cond_op."""
     bits, unknown = other.v, other.m
     if width == 32:
         bits, unknown = bits & U32_MAX, unknown & U32_MAX
-    if unknown or bits & s.m == 0:
+    if unknown:
         return s
     return tighten(
-        s.v, s.m & ~bits, s.smin, s.smax, s.umin, s.umax,
-        s.s32_min, s.s32_max, s.u32_min, s.u32_max,
-    )  # fmt: skip
+        s.v & ~bits, s.m & ~bits, s64_min(), s64_max(), 0, -1, S32_MIN, S32_MAX, 0, U32_MAX
+    )

@@ -361,9 +361,12 @@ class State:
     """One path's knowledge (struct bpf_verifier_state). `regs` are those of the top frame;
     `parent` the stored state that the path went through last, `trail` what came after it;
     `unrolled` the callbacks that were entered, `goes` the may_goto that went on; `lock` the lock
-    that is held, `rcu` whether bpf_rcu_read_lock was called."""
+    that is held, `rcu` whether bpf_rcu_read_lock was called, `widened` whether some number was
+    taken for any because it differs from round to round."""
 
-    __slots__ = ("frames", "goes", "lock", "parent", "rcu", "refs", "regs", "trail", "unrolled")
+    __slots__ = (
+        "frames", "goes", "lock", "parent", "rcu", "refs", "regs", "trail", "unrolled", "widened",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -381,6 +384,7 @@ class State:
         self.goes: i64 = 0
         self.lock: Lock | None = None
         self.rcu = False
+        self.widened = False
 
     def copy(self) -> State:
         new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
@@ -393,6 +397,7 @@ class State:
         self.goes = other.goes
         self.lock = other.lock
         self.rcu = other.rcu
+        self.widened = other.widened
 
     @property
     def top(self) -> Frame:

@@ -227,9 +227,10 @@ class Walk:
                 if observe is not None:
                     observe(at, st)
                 st.trail.entries.append(at)
-                if step.jumps:
+                if step.counts:
                     jumps += 1
-                    st.trail.jumps += 1
+                    if step.jumps:
+                        st.trail.jumps += 1
                 if log is not None:
                     log.before(step, st)
                 at = transfer(env, st, step)
