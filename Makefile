@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-pure lint types docs/policies.md clean
+.PHONY: setup demo test golden test-pure lint types docs/policies.md clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,10 @@ lint: setup
 
 types: setup
 	@$(BIN)/mypy
+
+# What `bpfheap check` says of each mistake in tests/verifier/golden, written anew.
+golden: setup
+	@$(BIN)/python tools/golden_errors.py
 
 # Explores every scenario of examples/ under every policy; takes minutes.
 docs/policies.md: setup

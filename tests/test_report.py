@@ -5,6 +5,7 @@ import pytest
 from bpfheap.errors import (
     BpfheapError,
     CompileError,
+    PathStep,
     UsageError,
     VerifierError,
     Violation,
@@ -29,6 +30,33 @@ from bpfheap.report import details
         (
             VerifierError("no", insn=7, register="r2", source="  return *p;", line=12),
             ["   12 |   return *p;", "      | at instruction 7, register r2"],
+        ),
+        (
+            VerifierError("no", insn=7, source="\treturn *p;", line=12, column=9),
+            ["   12 | \treturn *p;", "      | \t       ^ at instruction 7"],
+        ),
+        (
+            VerifierError("no", source="short", line=12, column=9, history=("r0 came from f",)),
+            ["   12 | short", "how it came about:", "    r0 came from f"],
+        ),
+        (
+            VerifierError(
+                "no",
+                file="a.c",
+                path=(
+                    PathStep("a.c", 3, 0, "if (!p)", "r0 is not NULL (jump not taken)"),
+                    PathStep(note="the line above 2 more times"),
+                    PathStep("b.h", 4, 5, "return f(p);", depth=1),
+                    PathStep(insn=6, text="(95) exit"),
+                ),
+            ),
+            [
+                "the path to it:",
+                "    line 3: if (!p) -> r0 is not NULL (jump not taken)",
+                "    the line above 2 more times",
+                "      b.h:4: return f(p);",
+                "    instruction 6: (95) exit",
+            ],
         ),
         (VerifierError("no", insn=7), ["      | at instruction 7"]),
         (VerifierError("no"), []),

@@ -7,6 +7,7 @@ and exits with `exit_code`; nothing here ever reaches a user as a traceback.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -101,11 +102,43 @@ class AsmError(FormatError):
     """Assembly text that cannot be assembled."""
 
 
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """A row of the path to a rejection: a visit of a source line, or a `note` in place of rows.
+
+    `insn` is the slot that the visit begins at, `text` the line's text, or the instruction's if
+    there are no lines; `went` says which way the condition at its end went, "" if there is none.
+    `depth` counts the functions that it was called through.
+    """
+
+    file: str | None = None
+    line: int | None = None
+    insn: int | None = None
+    text: str = ""
+    went: str = ""
+    depth: int = 0
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        if self.note:
+            return {"note": self.note}
+        return {
+            "file": self.file,
+            "line": self.line,
+            "insn": self.insn,
+            "text": self.text,
+            "went": self.went or None,
+            "depth": self.depth,
+        }
+
+
 class VerifierError(BpfheapError):
     """A program was rejected.
 
     `insn` is the slot's index in the linked program, `register` the register in question
-    ("r1") or None, `source` the text of the C line, `log` the whole verifier log.
+    ("r1") or None, `source` the text of the C line, `column` (1-based, None if unknown) the place
+    in it, `log` the whole verifier log. `history` tells in sentences where the values in question
+    came from, `path` is the way that led there, oldest first; both are empty where no path does.
     """
 
     def __init__(
@@ -116,7 +149,10 @@ class VerifierError(BpfheapError):
         insn: int | None = None,
         register: str | None = None,
         source: str | None = None,
+        column: int | None = None,
         log: str = "",
+        history: tuple[str, ...] = (),
+        path: tuple[PathStep, ...] = (),
         **where: Any,
     ) -> None:
         super().__init__(message, **where)
@@ -124,7 +160,10 @@ class VerifierError(BpfheapError):
         self.insn = insn
         self.register = register
         self.source = source
+        self.column = column
         self.log = log
+        self.history = history
+        self.path = path
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -132,6 +171,9 @@ class VerifierError(BpfheapError):
             "insn": self.insn,
             "register": self.register,
             "source": self.source,
+            "column": self.column,
+            "history": list(self.history),
+            "path": [step.to_json() for step in self.path],
         }
 
 

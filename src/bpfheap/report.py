@@ -32,6 +32,16 @@ def details(error: BpfheapError) -> list[str]:
 
 
 def _rejection(error: VerifierError) -> list[str]:
+    lines = _source(error)
+    if error.history:
+        lines += ["how it came about:", *(f"    {sentence}" for sentence in error.history)]
+    if error.path:
+        lines += ["the path to it:", *(f"    {row}" for row in _path(error))]
+    return lines
+
+
+def _source(error: VerifierError) -> list[str]:
+    """The line, and below it a caret."""
     lines = []
     if error.source:
         lines.append(f"{error.line or '':>5} | {error.source}")
@@ -41,5 +51,30 @@ def _rejection(error: VerifierError) -> list[str]:
     if error.register is not None:
         where.append(f"register {error.register}")
     if where:
-        lines.append(f"      | at {', '.join(where)}")
+        lines.append(f"      | {caret(error)}at {', '.join(where)}")
     return lines
+
+
+def caret(error: VerifierError) -> str:
+    """What stands below the source line up to the caret, and a space; "" if no place is known."""
+    if not error.source or error.column is None or not 0 < error.column <= len(error.source):
+        return ""
+    # Tabs stay tabs, so that the caret is below its character however wide they are.
+    before = error.source[: error.column - 1]
+    return "".join("\t" if c == "\t" else " " for c in before) + "^ "
+
+
+def _path(error: VerifierError) -> list[str]:
+    rows = []
+    for step in error.path:
+        if step.note:
+            rows.append(step.note)
+            continue
+        place = f"instruction {step.insn}"
+        if step.line is not None:
+            same = step.file == error.file
+            place = f"line {step.line}" if same else f"{step.file}:{step.line}"
+        went = f" -> {step.went}" if step.went else ""
+        text = f": {step.text}" if step.text else ""
+        rows.append(f"{'  ' * step.depth}{place}{text}{went}")
+    return rows

@@ -121,9 +121,15 @@ def test_a_rejection_in_words(cli: Cli, rejected: Path) -> None:
     assert lines[0].startswith(f"reject unchecked ({rejected}, tc): ")
     assert f"{rejected}:8: " in lines[1]
     assert lines[2].split("|") == ["        8 ", "     return *number;"]
+    assert lines[3].index("^") == lines[2].index("*number")
     assert "instruction" in lines[3]
     assert "register r" in lines[3]
-    assert lines[4].startswith("accept fine (")
+    assert lines[4] == "    how it came about:"
+    assert lines[5].startswith("        r0 came from bpf_map_lookup_elem (map numbers) at line 7 ")
+    assert lines[5].endswith(" and was not checked for NULL")
+    assert lines[6] == "    the path to it:"
+    assert lines[-2] == "        line 8: return *number;"
+    assert lines[-1].startswith("accept fine (")
 
 
 def test_a_rejection_in_json(cli: Cli, rejected: Path) -> None:
@@ -137,6 +143,95 @@ def test_a_rejection_in_json(cli: Cli, rejected: Path) -> None:
     assert "return *number" in error["source"]
     assert error["message"]
     assert error["hint"]
+    assert error["source"][error["column"] - 1 :].startswith("*number")
+    assert len(error["history"]) == 1
+    assert error["path"][-1] == {
+        "file": str(rejected),
+        "line": 8,
+        "insn": error["insn"],
+        "text": "return *number;",
+        "went": None,
+        "depth": 0,
+    }
+
+
+def test_one_program_only(cli: Cli, rejected: Path) -> None:
+    assert [p["name"] for p in cli("check", rejected, "-p", "fine", "--json").json["programs"]] == [
+        "fine"
+    ]
+    assert cli("check", rejected, "--program", "fine").code == 0
+    missing = cli("check", rejected, "-p", "other")
+    assert missing.code == 2
+    assert "there is no program other (there are fine, unchecked)" in missing.err
+
+
+def test_explain_annotates_the_source(cli: Cli, rejected: Path) -> None:
+    result = cli("check", rejected, "--explain", "-p", "unchecked")
+    assert result.code == 1
+    lines = [line.expandtabs() for line in result.out.splitlines()]
+    start = next(i for i, line in enumerate(lines) if line.startswith("    7 | "))
+    shown = lines[start:]
+    assert "      |     r0: pointer to a value of numbers, or NULL" in shown
+    at = next(i for i, line in enumerate(shown) if line.startswith("    8 | "))
+    caret = next(line for line in shown[at:] if "^" in line)
+    assert caret.index("^") == shown[at].index("*number")
+    assert "R0 invalid mem access" in caret
+    assert any("check it for NULL" in line for line in shown[at:])
+
+
+def test_explain_is_as_the_docs_show(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (EXAMPLES.parent / "docs" / "errors.md").read_text()
+    monkeypatch.chdir(EXAMPLES.parent / "tests" / "verifier" / "golden")
+    result = cli("check", "--explain", "null.bpf.o", "-p", "looked_up_again")
+    lines = result.out.expandtabs().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("   88 | "))
+    last = next(i for i, line in enumerate(lines) if line.startswith("   93 | "))
+    assert all(f"\n    {line}\n" in page for line in lines[first:last])
+
+
+def test_explain_shows_lines_between(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "gap.bpf.c"
+    source.write_text(
+        '#include <bpfheap.h>\nSEC("tc") int gap(struct __sk_buff *skb)\n{\n'
+        "    int n = skb->len;\n    /* a comment */\n    if (n > 5)\n        n = 5;\n"
+        + "    /* many */\n" * 9
+        + "    return n;\n}\n"
+    )
+    result = cli("check", source, "--explain")
+    assert result.code == 0
+    assert "    5 |     /* a comment */" in result.out
+    assert "      ⋮" in result.out
+    assert "many" not in result.out
+    source.write_text("/* not what was compiled */\n")
+    assert cli("check", source).code == 0
+
+
+def test_explain_without_the_source_file(cli: Cli, first: Path, tmp_path: Path) -> None:
+    """The lines that matter are in the object itself."""
+    result = cli("check", first, "--explain")
+    assert result.code == 0
+    assert "bpf_mem_alloc(&ma, type_id_local(struct foo));" in result.out
+    assert "r0: pointer to an owned struct foo, or NULL" in result.out
+
+
+def test_explain_in_json(cli: Cli, rejected: Path) -> None:
+    programs = cli("check", rejected, "--explain", "--json").json["programs"]
+    assert "lines" not in cli("check", rejected, "--json").json["programs"][0]
+    lines = {line["line"]: line for line in programs[0]["lines"]}
+    assert lines[8]["text"].strip() == "return *number;"
+    assert lines[7]["knows"]["r0"] == ["pointer to a value of numbers, or NULL"]
+    assert all(line["more"] == {} for line in lines.values())
+    assert {line["line"] for line in programs[1]["lines"]} == {10}
+
+
+def test_the_log_has_two_levels(cli: Cli, rejected: Path) -> None:
+    full = cli("check", rejected, "--log", "--json").json["programs"][1]["log"].splitlines()
+    assert full[0] == "0: R1=ctx() R10=fp0"
+    assert full[-1].startswith("processed 2 insns (limit 1000000) total_states ")
+    short = cli("check", rejected, "--log", "--log-level", "1", "--json").json["programs"]
+    assert short[1]["log"].splitlines() == full[-1:]
+    assert "R0 invalid mem access" in short[0]["log"]
+    assert cli("check", rejected, "--log", "--log-level", "3").code == 2
 
 
 def test_verbose_adds_the_log(cli: Cli, first: Path) -> None:

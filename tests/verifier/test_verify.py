@@ -87,7 +87,9 @@ def test_an_error_points_at_the_source(tmp_path: Path) -> None:
     assert error.source
     lines = error.log.splitlines()
     assert any(line.startswith("; ") and "bpf_mem_alloc" in line for line in lines)
-    assert lines[-1] == f"processed {verdict.insns_processed} insns, 0 states stored"
+    assert lines[-1] == (
+        f"processed {verdict.insns_processed} insns (limit 1000000) total_states 0"
+    )
     assert lines[-2] == error.message
 
 
@@ -98,12 +100,12 @@ def test_the_log_shows_instructions_and_what_they_change() -> None:
     verdict = verify(ObjectSpec("x", Btf.EMPTY, {}, {}), spec, Options(log=True))
     assert verdict.log.splitlines() == [
         "0: R1=ctx() R10=fp0",
-        "0: (b7) r0 = 5  ; R0=5",
-        "1: (bf) r1 = r10  ; R1=fp0",
-        "2: (7b) *(u64 *)(r10 -8) = r0  ; fp-8=5",
-        "3: (15) if r0 == 0x5 goto pc+0",
+        "0: (b7) r0 = 5                        ; R0=5",
+        "1: (bf) r1 = r10                      ; R1=fp0 R10=fp0",
+        "2: (7b) *(u64 *)(r10 -8) = r0         ; R0=5 R10=fp0 fp-8=5",
+        "3: (15) if r0 == 0x5 goto pc+0        ; R0=5",
         "4: (95) exit",
-        "processed 5 insns, 0 states stored",
+        "processed 5 insns (limit 1000000) total_states 0",
     ]
     assert verify(ObjectSpec("x", Btf.EMPTY, {}, {}), spec).log == ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,46 +11,89 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-import bpfheap
+from bpfheap.cli.explain import print_explained
 from bpfheap.cli.inputs import Files, expand
 from bpfheap.cli.output import complain, console, plain, print_json, say
+from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
+from bpfheap.verifier import verify
 from bpfheap.verifier.flows import Flow
+from bpfheap.verifier.knowledge import Known, explained
 from bpfheap.verifier.verdict import Options, Verdict
 
 EXAMPLES = """Examples:
 
 bpfheap check prog.bpf.c
 
-bpfheap check -v prog.bpf.o
+bpfheap check prog.bpf.c -p filter --explain
+
+bpfheap check prog.bpf.o --log --log-level 1
 
 bpfheap check examples/three_programs --json
 """
 
-Checked = list[tuple[ProgramSpec, Verdict]]
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """One program and what was found out; `known` only if that was asked for."""
+
+    program: ProgramSpec
+    verdict: Verdict
+    known: tuple[Known, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be told."""
+
+    program: str | None
+    explain: bool
+    log: int | None
 
 
 def check(
     files: Files,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print the full verifier log.")
+    program: Annotated[
+        str | None,
+        typer.Option("--program", "-p", metavar="NAME", help="Only programs of this name."),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Print the source with what is known behind each line."),
     ] = False,
+    log: Annotated[
+        bool,
+        typer.Option("--log", "--verbose", "-v", help="Print the verifier's log, as Linux does."),
+    ] = False,
+    log_level: Annotated[
+        int,
+        typer.Option(
+            metavar="1|2",
+            min=1,
+            max=2,
+            help="What the log has: 1 only the way to the rejection, 2 all paths.",
+        ),
+    ] = 2,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Verify programs: is each one safe, and which flows of objects does it have.
 
     Flows say what a program does with objects that it owns, over all its paths: where they come
     from (alloc), which map fields they go into (store, move), where it takes them out (take) and
-    gives them back (free). Exit code 1 if a program is rejected or a file cannot be read.
+    gives them back (free). Of a rejected program you see the place, where the values in question
+    came from, the way that led there, and what to change. Exit code 1 if a program is rejected or
+    a file cannot be read.
     """
-    checked: Checked = []
+    wanted = _Wanted(program, explain, log_level if log else None)
+    checked: list[_Checked] = []
     errors: list[BpfheapError] = []
+    names: set[str] = set()
     out = console()
     for path in expand(files):
         try:
-            found = bpfheap.check(path, options=Options(log=verbose))
+            found = _check(path, wanted, names)
         except UsageError:
             raise
         except BpfheapError as error:
@@ -59,18 +103,38 @@ def check(
             continue
         checked += found
         if not json:
-            _print(out, path, found, verbose)
+            _print(out, path, found, wanted)
+    if program is not None and not checked and not errors:
+        known = ", ".join(sorted(names)) or "none"
+        raise UsageError(f"there is no program {program}", hint=f"there are {known}")
     if json:
-        document: dict[str, Any] = {"programs": [_to_json(*one, verbose) for one in checked]}
+        document: dict[str, Any] = {"programs": [_to_json(one, wanted) for one in checked]}
         if errors:
             document["errors"] = [error.to_json() for error in errors]
         print_json(document)
-    if errors or not all(verdict.accepted for _, verdict in checked):
+    if errors or not all(one.verdict.accepted for one in checked):
         raise typer.Exit(1)
 
 
-def _to_json(program: ProgramSpec, verdict: Verdict, verbose: bool) -> dict[str, Any]:
-    return {
+def _check(path: Path, wanted: _Wanted, names: set[str]) -> list[_Checked]:
+    """Verify what is wanted of a file; adds the names of all its programs."""
+    obj = object_spec(path)
+    names.update(obj.programs)
+    options = Options(log=wanted.log is not None, log_level=wanted.log or 2)
+    found = []
+    for program in obj.programs.values():
+        if wanted.program not in (None, program.name):
+            continue
+        if wanted.explain:
+            found.append(_Checked(program, *explained(obj, program, options)))
+        else:
+            found.append(_Checked(program, verify(obj, program, options)))
+    return found
+
+
+def _to_json(checked: _Checked, wanted: _Wanted) -> dict[str, Any]:
+    program, verdict = checked.program, checked.verdict
+    document = {
         "file": program.file,
         "section": program.section,
         "name": program.name,
@@ -79,18 +143,23 @@ def _to_json(program: ProgramSpec, verdict: Verdict, verbose: bool) -> dict[str,
         "states": verdict.states,
         "flows": [flow.to_json() for flow in verdict.flows],
         "error": None if verdict.error is None else verdict.error.to_json(),
-        **({"log": _log(verdict)} if verbose else {}),
     }
+    if checked.known is not None:
+        document["lines"] = [one.to_json() for one in checked.known]
+    if wanted.log is not None:
+        document["log"] = _log(verdict)
+    return document
 
 
 def _log(verdict: Verdict) -> str:
     return verdict.log or (verdict.error.log if verdict.error is not None else "")
 
 
-def _print(out: Console, path: Path, found: Checked, verbose: bool) -> None:
-    if not found:
+def _print(out: Console, path: Path, found: list[_Checked], wanted: _Wanted) -> None:
+    if not found and wanted.program is None:
         say(out, plain(f"{path}: no programs"))
-    for program, verdict in found:
+    for checked in found:
+        program, verdict = checked.program, checked.verdict
         say(
             out,
             plain("accept", "green") if verdict.accepted else plain("reject", "red"),
@@ -105,7 +174,9 @@ def _print(out: Console, path: Path, found: Checked, verbose: bool) -> None:
                 say(out, plain(f"    {line}"))
         elif verdict.flows:
             out.print(Padding(_flows(verdict.flows), (0, 0, 0, 4), expand=False))
-        if verbose:
+        if checked.known is not None:
+            print_explained(out, checked.known, verdict.error)
+        if wanted.log is not None:
             say(out, plain(_log(verdict).rstrip("\n")))
 
 

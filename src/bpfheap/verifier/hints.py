@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from bpfheap.btf import PlainPointer
 from bpfheap.verifier.layouts import Layout
-from bpfheap.verifier.state import Lapse
+from bpfheap.verifier.state import STACK_SIZE, Lapse, Reg, is_null
 
 CHECK_NULL = "check it for NULL first: if (!p) return 0;"
 CHECK_INDEX = "check the index first: if (i >= N) return 0;"
@@ -24,6 +26,44 @@ STACK = "keep large data in a map value"
 WHOLE_POINTER = "pointers take 8 bytes of stack, aligned"
 CONST_OFFSET = "use an offset that is known when the program is compiled"
 MAIN_POINTER = "pass the object's own address, not that of a member"
+IS_NULL = "it is NULL here: the check for NULL goes the other way, or nothing was ever assigned"
+NOT_NEGATIVE = "check the lower end too: if (i < 0) return 0; or make it unsigned"
+IN_FRONT = "that is in front of its first byte"
+SHORTER = "the variable is shorter than what is accessed: make it larger, or access less"
+
+#: An access that begins in the frame and ends beyond it.
+_BEYOND_FRAME = re.compile(r"(?:read from|write to) stack R\d+ off=(-\d+) size=")
+
+#: What to change where the message came without it: a part of the message, and the hint.
+_GENERAL = (
+    ("expected=fp, map_value, mem", "pass the address of a variable or of a map value"),
+    ("expected=map_ptr", "pass the address of a map: &map"),
+    ("forbidden", "choose another map, or leave out the flag that forbids it"),
+    ("invalid mem access", "only memory that the verifier knows can be read or written"),
+    ("pointer arithmetic on", "use this pointer as it is"),
+    ("subtract pointer from scalar", "subtract the number from the pointer instead"),
+    ("direct value offset", "compile the program and its variables together"),
+    ("is tagged", "leave out the tag, or make the function static"),
+    ("has no map", "pass the map as an argument before that"),
+)
+
+
+def sharper(message: str, hint: str | None, reg: Reg | None) -> str | None:
+    """The hint to give once the register in question is known: a better one where what it holds
+    tells more than the message, a general one where there is none yet."""
+    if "mem access 'scalar'" in message and reg is not None and is_null(reg):
+        return IS_NULL
+    across = _BEYOND_FRAME.search(message)
+    if across is not None and int(across[1]) >= -STACK_SIZE:
+        return SHORTER
+    if message.startswith("value -") or "min value is negative" in message:
+        return NOT_NEGATIVE
+    if message.startswith("invalid access to") and " off=-" in message:
+        return IN_FRONT
+    if hint is not None:
+        return hint
+    return next((general for part, general in _GENERAL if part in message), None)
+
 
 LAPSED = {
     Lapse.GIVEN: ONCE,

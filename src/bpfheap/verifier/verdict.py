@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to verify. `complexity_limit` is the kernel's BPF_COMPLEXITY_LIMIT_INSNS; `cpus` are as
-    many as there can be where the program will run.
+    many as there can be where the program will run. With `log`, the verdict has a log; `log_level`
+    is the kernel's: 1 for the way to a rejection, 2 for all paths.
 
     For tests of the verifier itself: with `all_precise`, every scalar counts where paths meet, so
     that the states seen cover whatever can happen; `observe` is called with the slot and the
@@ -27,6 +28,7 @@ class Options:
     complexity_limit: int = 1_000_000
     log: bool = False
     cpus: int = MAX_CPUS
+    log_level: int = 2
     strict_identity: bool = False
     all_precise: bool = False
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)

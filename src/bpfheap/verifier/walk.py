@@ -16,9 +16,12 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.globals import arguments
 from bpfheap.verifier.log import Log
+from bpfheap.verifier.origin import origins
+from bpfheap.verifier.path import Path
 from bpfheap.verifier.program import Step, stack_chains
 from bpfheap.verifier.prune import History
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.route import calls_to, route
 from bpfheap.verifier.state import CTX, FP, NOTHING, STACK, ZERO_OFFSET, Frame, Reg, State, Trail
 from bpfheap.verifier.transfer import transfer
 from bpfheap.verifier.verdict import Options, Verdict
@@ -44,20 +47,30 @@ def verify(obj: ObjectSpec, program: ProgramSpec, options: Options = Options()) 
 
 
 def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
-    verdict = _Walk(obj, program, options, logged=options.log).verdict()
+    walk = Walk(obj, program, options, logged=options.log)
+    verdict = walk.verdict()
     error = verdict.error
-    if error is not None and not options.log:
+    if error is None:
+        return verdict
+    if not options.log:
         if verdict.insns_processed <= _MAX_LOGGED:
-            return _Walk(obj, program, options, logged=True).verdict()
-        error.log = f"{error.message}\n{_summary(verdict)}\n"
+            walk = Walk(obj, program, options, logged=True)
+            verdict = walk.verdict()
+            error = verdict.error or error
+        else:
+            error.log = f"{error.message}\n{_summary(verdict, options.complexity_limit)}\n"
+    walk.explain(error)
     return verdict
 
 
-def _summary(verdict: Verdict) -> str:
-    return f"processed {verdict.insns_processed} insns, {verdict.states} states stored"
+def _summary(verdict: Verdict, limit: int) -> str:
+    """As print_verification_stats, without what is counted in the kernel alone."""
+    return (
+        f"processed {verdict.insns_processed} insns (limit {limit}) total_states {verdict.states}"
+    )
 
 
-class _Walk:
+class Walk:
     """One walk over one program."""
 
     def __init__(
@@ -66,11 +79,12 @@ class _Walk:
         self._spec = spec
         self._limit = options.complexity_limit
         self._env = Env(obj, spec, options)
-        self._log = Log(spec) if logged else None
+        self._log = Log(spec, options.log_level) if logged else None
         self._states = 0
         self._insns = 0
         self._jumps = 0
         self._step: Step | None = None
+        self._state: State | None = None
 
     def verdict(self) -> Verdict:
         error: VerifierError | None = None
@@ -82,8 +96,10 @@ class _Walk:
             done: set[int] = set()
             while waiting := [n for n in self._env.called if n not in done]:
                 done.add(waiting[0])
+                if self._log is not None:
+                    self._log.function(waiting[0], self._env.program.subprogs[waiting[0]].name)
                 self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
-            self._step = None
+            self._step = self._state = None
             env = self._env
             stack_chains(env.program, self._spec, env.depth, private=env.type.private_stack)
         except Reject as reject:
@@ -102,10 +118,8 @@ class _Walk:
         if self._log is None:
             return verdict
         if error is not None:
-            if self._step is not None:
-                self._log.refused(self._step)
             self._log.say(error.message)
-        self._log.say(_summary(verdict))
+        self._log.say(_summary(verdict, self._limit))
         text = self._log.text
         if error is not None:
             error.log = text
@@ -123,9 +137,41 @@ class _Walk:
             insn=insn,
             register=None if register is None else f"r{register}",
             source=None if line is None else line.text,
+            column=None if line is None else line.column or None,
             file=self._spec.file or None if line is None else line.file,
             line=None if line is None else line.line,
             hint=why.hint,
+        )
+
+    def explain(self, error: VerifierError) -> None:
+        """Add to the error how it came about. The walk is over then."""
+        path = self.path()
+        reg = None
+        if path is not None and error.register is not None:
+            reg = path.end.regs[int(error.register[1:])]
+        error.hint = hints.sharper(error.message, error.hint, reg)
+        if path is not None:
+            error.path = route(path)
+            error.history = origins(path, error)
+        elif error.insn is not None:
+            error.path = calls_to(self._spec, error.insn)
+            error.history = self._stacks()
+
+    def path(self) -> Path | None:
+        """The way to where the walk stands, None if it stands nowhere."""
+        if self._state is None or self._step is None:
+            return None
+        return Path(self._env, self._state, self._step.slot)
+
+    def _stacks(self) -> tuple[str, ...]:
+        """What the functions take of the stack, if all were walked: it is too much then."""
+        if not any(self._env.depth):
+            return ()
+        subprogs = self._env.program.subprogs
+        return tuple(
+            f"{sub.name}() uses {depth} bytes of stack"
+            for sub, depth in zip(subprogs, self._env.depth, strict=True)
+            if depth
         )
 
     def _function(self, number: int, given: list[Reg]) -> None:
@@ -150,6 +196,8 @@ class _Walk:
             self._path(st, slot, history)
             history.end(st)
             if not env.pending:
+                if self._log is not None:
+                    self._log.done()
                 return
             st, slot, jump = env.pending.pop()
 
@@ -157,6 +205,7 @@ class _Walk:
         """From a slot to the end of the program, or to where another path was before."""
         env, steps, log = self._env, self._env.program.steps, self._log
         observe = env.options.observe
+        self._state = st
         insns: i64 = self._insns
         jumps: i64 = self._jumps
         limit: i64 = self._limit
@@ -173,7 +222,7 @@ class _Walk:
                     )
                 if step.join and history.visit(st, at, insns, jumps, step.again):
                     if log is not None:
-                        log.say(f"{at}: safe")
+                        log.safe(at)
                     return
                 if observe is not None:
                     observe(at, st)
@@ -181,8 +230,10 @@ class _Walk:
                 if step.jumps:
                     jumps += 1
                     st.trail.jumps += 1
+                if log is not None:
+                    log.before(step, st)
                 at = transfer(env, st, step)
                 if log is not None:
-                    log.step(step, st)
+                    log.after(step, st, at, len(env.pending))
         finally:
             self._insns, self._jumps = insns, jumps
