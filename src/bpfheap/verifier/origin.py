@@ -6,6 +6,7 @@ functions and stack slots it went, and which conditions spoke of it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -34,6 +35,7 @@ from bpfheap.verifier.state import (
     Reg,
 )
 from bpfheap.verifier.words import (
+    PACKET_NAMES,
     extent,
     member_at,
     number_words,
@@ -67,6 +69,7 @@ _OPERATIONS = {
     "sdiv": "divided (signed) by", "smod": "modulo (signed)", "and": "&", "or": "|", "xor": "^",
     "lsh": "shifted left by", "rsh": "shifted right by", "arsh": "shifted right (signed) by",
 }  # fmt: skip
+_RCU_LOCK, _RCU_UNLOCK = "bpf_rcu_read_lock", "bpf_rcu_read_unlock"
 #: Operations that bound what they are applied to.
 _BOUNDING = frozenset({"and", "mod", "rsh"})
 
@@ -116,6 +119,8 @@ class _Teller:
         if error.message.startswith("Unreleased reference") and path.end.refs:
             yield from self._held(path.end.refs[0])
             return
+        if error.register is None:
+            yield from self._sections()
         depth = path.depths[last]
         waiting = [_Place(n, last, depth) for n in self._subjects(error, path.step(last))]
         if error.register is None and path.step(last).kind is Kind.LOAD:
@@ -203,7 +208,7 @@ class _Teller:
     def _number(self, told: _Told, reg: Reg) -> Iterator[str]:
         checks = self._checks(told, reg)
         if reg.scalar.is_const:
-            if told.operations:
+            if told.operations or told.how.startswith("came from"):
                 yield f"; it is {scalar_words(reg.scalar)}"
             return
         yield f"; it can be {scalar_words(reg.scalar)}"
@@ -220,7 +225,7 @@ class _Teller:
             checks = [check for check in self._checks(told, reg) if "NULL" in check]
             if checks:
                 yield f", checked for NULL at {checks[-1].rpartition(' at ')[2]}"
-        if reg.kind not in (CTX, MAP) and told.operations:
+        if reg.kind in PACKET_NAMES or (reg.kind not in (CTX, MAP) and told.operations):
             yield f"; it points at {pointer_words(reg)}"
 
     def _access(self, step: Step, n: int) -> Iterator[str]:
@@ -244,7 +249,10 @@ class _Teller:
         at = number_words(low) if low == high else f"{number_words(low)} to {number_words(high)}"
         what = f"{step.op.size} byte{'s' if step.op.size > 1 else ''} at byte {at} of {name}"
         last = size - step.op.size
-        yield f"the instruction accesses {what}, where only 0 to {last} would fit"
+        fits = "which is too short" if last < 0 else "where only byte 0 would fit"
+        yield f"the instruction accesses {what}, " + (
+            f"where only 0 to {last} would fit" if last > 0 else fits
+        )
 
     def _checks(self, told: _Told, reg: Reg) -> list[str]:
         """The last conditions that spoke of the value, oldest first."""
@@ -561,8 +569,11 @@ class _Teller:
         if step.kind is Kind.LDDW:
             return f"is {self._address(step)} of {where}"
         if step.kind is Kind.LOAD:
+            loaded = self._reg(_Place(step.dst, at + 1, self.path.depths[at]))
+            if loaded is not None and loaded.kind != SCALAR:
+                return f"is {self._source(step, at)}, loaded at {where}"
             size = f"{'s' if step.op.sx else 'u'}{step.width}"
-            article = "an" if size.startswith(("u8", "s8")) and size[0] == "s" else "a"
+            article = "an" if step.op.sx else "a"
             return f"is {article} {size} loaded from {self._source(step, at)} at {where}"
         if step.kind is Kind.ATOMIC:
             return f"is what an atomic operation at {where} found in memory"
@@ -594,7 +605,9 @@ class _Teller:
         if ref.kind is RefKind.MAP_VALUE:
             spec = self.env.obj.maps.get(ref.name)
             name = None if spec is None else member_at(spec.btf, spec.value, ref.offset)
-            return f"the address of {name or f'byte {ref.offset} of {ref.name}'}"
+            # The variable; its first member is no news.
+            variable = re.split(r"[.[]", name)[0] if name else ""
+            return f"the address of {variable or f'byte {ref.offset} of {ref.name}'}"
         return f"the address of {ref.name or 'a function'}"
 
     def _source(self, step: Step, at: int) -> str:
@@ -602,6 +615,8 @@ class _Teller:
         reg = self._reg(_Place(step.src, at, self.path.depths[at]))
         if reg is None:
             return f"r{step.src}{step.off:+d}"
+        if reg.kind in PACKET_NAMES:
+            return PACKET_NAMES[reg.kind]
         if not reg.scalar.is_const:
             return pointer_words(reg)
         offset = reg.off + step.off + reg.scalar.smin
@@ -659,6 +674,29 @@ class _Teller:
                 if slot.reg is not None and slot.reg.ref == ref
             ]
         return found
+
+    def _sections(self) -> Iterator[str]:
+        """The lock and the RCU section that the path is in, or has left."""
+        st, last = self.path.end, self._last
+        if st.lock is not None:
+            yield f"the lock was taken at {self._slot_place(st.lock.insn)}"
+        if st.rcu:
+            entered = self._last_call(_RCU_LOCK, last)
+            if entered is not None:
+                yield f"the RCU section was entered at {self.place(entered)}"
+        elif self._called(last, self.path.step(last)) == _RCU_UNLOCK:
+            left = self._last_call(_RCU_UNLOCK, last)
+            if left is None:
+                yield "no RCU section was entered on this path"
+            else:
+                yield f"the RCU section was left at {self.place(left)}"
+
+    def _last_call(self, name: str, before: int) -> int | None:
+        for at in range(before - 1, max(-1, before - 1 - _MAX_READ), -1):
+            step = self.path.step(at)
+            if step.kind in CALLS and self._called(at, step) == name:
+                return at
+        return None
 
     def _loop(self) -> Iterator[str]:
         """What the conditions of a loop without end depend on."""

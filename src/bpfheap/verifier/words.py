@@ -33,7 +33,7 @@ from bpfheap.verifier.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 
 #: By `standing`: what the program may do with an object.
 _STANDING = ("an owned", "a borrowed", "a protected", "an untrusted", "a lapsed")
-_PACKET = {
+PACKET_NAMES = {
     PACKET: "the packet", PACKET_META: "the packet's metadata", PACKET_END: "the packet's end",
 }  # fmt: skip
 #: A type is not nested deeper than this.
@@ -123,20 +123,24 @@ def pointer_words(reg: Reg) -> str:
     if reg.kind == OBJECT:
         each = "per-CPU " if reg.what.per_cpu else ""
         return f"{_STANDING[reg.what.standing]} {each}{reg.what.layout}{offset_words(reg)}"
-    if reg.kind in _PACKET:
-        return f"{_PACKET[reg.kind]}{offset_words(reg)}{_range(reg)}"
+    if reg.kind in PACKET_NAMES:
+        return f"{PACKET_NAMES[reg.kind]}{offset_words(reg)}{_range(reg)}"
     return f"{type_name(reg)}{offset_words(reg)}"
 
 
 def _range(reg: Reg) -> str:
-    """How much of the packet is known to be there, counted from its start."""
+    """How much of the packet is known to be there."""
     if reg.kind == PACKET_END:
         return ""
     if reg.what in (BEYOND_END, AT_END):
         return ", which is at or beyond its end"
-    if reg.what == 0:
-        return ", of which nothing is known to be there"
-    return f", of which {reg.what} bytes from its fixed part on are known to be there"
+    if reg.scalar.is_const:
+        known, begin = reg.what, "its first "
+    else:
+        known, begin = reg.what - reg.off, "the next "
+    if known <= 0:
+        return ", and no byte there is known to exist"
+    return f", and {begin}{known} bytes are known to exist"
 
 
 def _value(reg: Reg) -> str:
@@ -152,7 +156,7 @@ def extent(reg: Reg) -> tuple[str, int] | None:
     if reg.kind == MAP_KEY:
         return f"a key of {reg.what}", reg.what.spec.key_size
     if reg.kind == MEM:
-        return "the memory", reg.what.size
+        return f"the {reg.what}", reg.what.size
     if reg.kind == OBJECT:
         return f"a {reg.what.layout}", reg.what.layout.size
     return None
