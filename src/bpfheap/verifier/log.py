@@ -18,12 +18,14 @@ from bpfheap.verifier.program import Step
 from bpfheap.verifier.scalar import Scalar
 from bpfheap.verifier.state import (
     ALL_ITER,
+    BORROWED,
     CTX,
     FUNC,
     MAP,
     MAP_KEY,
     MAP_VALUE,
     MEM,
+    OBJECT,
     PACKET,
     PACKET_META,
     SCALAR,
@@ -112,7 +114,8 @@ def show_register(reg: Reg, frame: int = 0) -> str:
         if s.is_const:
             return f"fp{of}{_signed(reg.off + s.smin)}"
         return f"fp{of}({','.join(_pointer(reg))})"
-    return f"{type_name(reg)}({','.join(_pointer(reg))})"
+    # The kernel tells in the parentheses who is borrowed.
+    return f"{type_name(reg).removeprefix('non_own_')}({','.join(_pointer(reg))})"
 
 
 def _pointer(reg: Reg) -> list[str]:
@@ -125,6 +128,8 @@ def _pointer(reg: Reg) -> list[str]:
         parts.append(f"id={reg.id}{more}")
     if reg.ref:
         parts.append(f"ref_obj_id={reg.ref}")
+    if reg.kind == OBJECT and reg.what.standing == BORROWED:
+        parts.append("non_own_ref")
     if reg.kind in _KINDS_OF_MAPS:
         spec = reg.what.spec
         parts.append(f"map={reg.what.name},ks={spec.key_size},vs={spec.value_size}")
