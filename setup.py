@@ -10,8 +10,8 @@ from setuptools import setup
 
 #: One group: they call each other without going through Python.
 COMPILED = (
-    "access", "arith", "branch", "env", "pointer", "precision", "program", "prune", "refine",
-    "scalar", "stack", "state", "tnum", "transfer", "walk", "word",
+    "access", "arith", "branch", "env", "liveness", "pointer", "precision", "program", "prune",
+    "refine", "scalar", "stack", "state", "tnum", "transfer", "walk", "word",
 )  # fmt: skip
 
 

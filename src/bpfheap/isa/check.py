@@ -15,8 +15,10 @@ _ENDS = frozenset({Kind.EXIT, Kind.JA})
 _POINTS_TO_CODE = {Kind.CALL_LOCAL: "call", "func": "function address"}
 
 
-def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> None:
-    """Raise InsnError, with the slot, unless every slot is an instruction or the second half of
+def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> dict[int, Op]:
+    """The row of each instruction, by its first slot.
+
+    Raises InsnError, with the slot, unless every slot is an instruction or the second half of
     one; every jump stays in its function and lands on an instruction; every local call and every
     function address lands on an instruction, but for the slots in `refs`, whose immediates are
     filled in later; and no function can run past its end.
@@ -37,6 +39,7 @@ def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> None:
     bounds = [*sorted(starts), len(insns)]
     for start, end in pairwise(bounds):
         _check_function(insns, ops, start, end)
+    return ops
 
 
 def _instructions(insns: Sequence[Insn]) -> dict[int, Op]:

@@ -178,6 +178,21 @@ _BY_OPCODE: dict[int, list[Op]] = {}
 for _op in OPS:
     _BY_OPCODE.setdefault(_op.opcode, []).append(_op)
 
+#: The same, for looking up fast: a row, the places in Insn of what selects it and of what stays 0.
+_FAST: dict[
+    int, tuple[tuple[Op, tuple[tuple[int, int], ...], tuple[int, ...]], ...]
+] = {
+    opcode: tuple(
+        (
+            op,
+            tuple((Insn._fields.index(field), value) for field, value in op.select),
+            tuple(Insn._fields.index(field) for field in Uses if field not in op.uses),
+        )
+        for op in rows
+    )
+    for opcode, rows in _BY_OPCODE.items()
+}  # fmt: skip
+
 
 def _error(message: str, slot: int | None) -> InsnError:
     return InsnError(message if slot is None else f"slot {slot}: {message}", insn=slot)
@@ -190,28 +205,42 @@ def op_of(insn: Insn, slot: int | None = None) -> Op:
     Raises InsnError for an unknown opcode, for a field value that selects nothing, for a register
     above r10, and for a field that is not 0 although the operation does not use it.
     """
+    for op, select, unused in _FAST.get(insn[0], ()):
+        for at, value in select:
+            if insn[at] != value:
+                break
+        else:
+            for at in unused:
+                if insn[at]:
+                    raise _wrong(insn, slot)
+            if insn[1] > 10 or insn[2] > 10:
+                raise _wrong(insn, slot)
+            return op
+    raise _wrong(insn, slot)
+
+
+def _wrong(insn: Insn, slot: int | None) -> InsnError:
+    """What `op_of` finds wrong."""
     rows = _BY_OPCODE.get(insn.opcode)
     if rows is None:
-        raise _error(f"unknown opcode 0x{insn.opcode:02x}", slot)
+        return _error(f"unknown opcode 0x{insn.opcode:02x}", slot)
     for op in rows:
         if all(getattr(insn, f) == v for f, v in op.select):
             break
     else:
         fields = sorted({f"{f}={getattr(insn, f)}" for op in rows for f, _ in op.select})
-        raise _error(
+        return _error(
             f"opcode 0x{insn.opcode:02x} ({rows[0].name}) is not defined for {', '.join(fields)}",
             slot,
         )
     for use in Uses:
         if use not in op.uses and getattr(insn, use) != 0:
-            raise _error(
+            return _error(
                 f"{op.name} (opcode 0x{insn.opcode:02x}) does not use field {use}, "
                 f"but it is {getattr(insn, use)}",
                 slot,
             )
-    if insn.dst > 10 or insn.src > 10:
-        raise _error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot)
-    return op
+    return _error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot)
 
 
 def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:

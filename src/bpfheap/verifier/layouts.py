@@ -22,6 +22,7 @@ from bpfheap.errors import BtfError
 from bpfheap.verifier.reject import Reject
 
 KPTR_SIZE = 8
+_NODES = frozenset({SpecialKind.LIST_NODE, SpecialKind.RB_NODE})
 
 
 class Layout:
@@ -144,6 +145,9 @@ class Layouts:
                 kptrs = kptr_fields(btf, type_id) if type_id else ()
                 plain = plain_pointers(btf, type_id) if type_id else ()
                 special = special_fields(btf, type_id) if type_id else ()
+                if size is not None:
+                    # In a map value these are plain bytes (map_check_btf).
+                    special = tuple(f for f in special if f.kind not in _NODES)
                 if size is None:
                     size = btf.size_of(type_id)
             except BtfError as error:

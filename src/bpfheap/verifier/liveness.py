@@ -15,6 +15,8 @@ from bpfheap.verifier.program import CALL, CALLS_BACK, Program, Step, call_row
 
 FIRST_SLOT = 11
 _SLOTS = 64
+#: By register. Sets do not fit into 64 bits.
+_BIT: tuple[int, ...] = tuple(1 << n for n in range(FIRST_SLOT))
 ALL_STACK = ((1 << _SLOTS) - 1) << FIRST_SLOT
 _ARGS = 0b111110
 _CLOBBERED = 0b111111
@@ -76,7 +78,7 @@ class _Function:
 
     def _before(self, step: Step, live: int) -> int:
         """What is read from a step on, from what is read after it."""
-        dst, src = 1 << step.dst, 1 << step.src
+        dst, src = _BIT[step.dst], _BIT[step.src]
         match step.kind:
             case Kind.ALU | Kind.NEG | Kind.END | Kind.MOV | Kind.LDDW:
                 if step.kind in (Kind.MOV, Kind.LDDW):
@@ -108,18 +110,18 @@ class _Function:
 
     def _load(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.src, step.off, step.op.size)
-        return live & ~(1 << step.dst) | 1 << step.src | slots
+        return live & ~_BIT[step.dst] | _BIT[step.src] | slots
 
     def _store(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.dst, step.off, step.op.size)
         if step.op.size == 8 and slots and not slots & slots - 1:
             live &= ~slots
-        live |= 1 << step.dst
-        return live | 1 << step.src if step.kind is Kind.STORE_REG else live
+        live |= _BIT[step.dst]
+        return live | _BIT[step.src] if step.kind is Kind.STORE_REG else live
 
     def _atomic(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.dst, step.off, step.op.size)
-        return live | 1 << step.dst | 1 << step.src | (step.name == "cmpxchg") | slots
+        return live | _BIT[step.dst] | _BIT[step.src] | (step.name == "cmpxchg") | slots
 
     def _call(self, step: Step, live: int) -> int:
         live &= ~_CLOBBERED

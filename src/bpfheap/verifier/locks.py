@@ -7,6 +7,7 @@ check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
 from __future__ import annotations
 
 from bpfheap.platform.calls import Call
+from bpfheap.platform.maps import BY_NUMBER, MapFlag
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.layouts import Layout
 from bpfheap.verifier.meta import Meta, const_offset, expected
@@ -82,6 +83,14 @@ def lockable(reg: Reg) -> MapRef | Layout | None:
         return None
     if reg.kind == MAP_VALUE:
         ref: MapRef = reg.what
+        row = BY_NUMBER.get(ref.spec.type)
+        per_cpu = row is not None and row.per_cpu
+        if per_cpu or ref.spec.flags & MapFlag.RDONLY_PROG:
+            raise Reject(
+                f"map {ref} has to have BTF in order to use what is in it: Linux gives none to "
+                f"{'per-CPU' if per_cpu else 'read-only'} maps with locks",
+                hint="use a map of another type",
+            )
         return ref
     if reg.kind == OBJECT and reg.what.standing == OWNED and not reg.what.per_cpu:
         layout: Layout = reg.what.layout

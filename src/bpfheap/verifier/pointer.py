@@ -95,7 +95,7 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
             hint="only numbers can be added to and subtracted from a pointer",
         )
     zero = amount.scalar.m == 0 == amount.scalar.v
-    if pointer.kind in _FIXED and not (zero and name == "add"):
+    if pointer.kind in _FIXED and not (zero and name == "add" and pointer.kind != PACKET_END):
         raise Reject(f"R{n} pointer arithmetic on {what} prohibited", register=n)
     if name == "sub" and reverse:
         raise Reject(f"R{n} tried to subtract pointer from scalar", register=n)

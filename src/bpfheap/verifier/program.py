@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from bpfheap.isa import Insn, Kind, Op, check_structure, op_of
+from bpfheap.isa import Insn, Kind, Op, check_structure
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call, Ret
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
@@ -114,16 +114,14 @@ class Program:
 
     def __init__(self, spec: ProgramSpec) -> None:
         """Raises InsnError for what is no program, Reject for what can never be right."""
-        check_structure(spec.insns, frozenset(s for s, r in spec.refs.items()
+        ops = check_structure(spec.insns, frozenset(s for s, r in spec.refs.items()
                                               if r.kind is not RefKind.FUNC))  # fmt: skip
         self.steps: list[Step | None] = [None] * len(spec.insns)
-        slot = 0
-        while slot < len(spec.insns):
-            insn = spec.insns[slot]
-            step = Step(slot, insn, op_of(insn, slot))
+        for slot, op in ops.items():
+            step = Step(slot, spec.insns[slot], op)
             if step.kind is Kind.LDDW and slot not in spec.refs:
                 high = spec.insns[slot + 1].imm & 0xFFFFFFFF
-                step.operand = number(constant(high << 32 | insn.imm & 0xFFFFFFFF))
+                step.operand = number(constant(high << 32 | spec.insns[slot].imm & 0xFFFFFFFF))
             ref = spec.refs.get(slot)
             if ref is not None and ref.kind is RefKind.FUNC:
                 step.enters = ref.target
@@ -140,7 +138,6 @@ class Program:
             if step.wrong is not None:
                 step.tag = OTHER
             self.steps[slot] = step
-            slot = step.next
         self.subprogs = _subprogs(spec, self)
         self.starts = {sub.start: i for i, sub in enumerate(self.subprogs)}
         self.call_order = _call_order(self)
