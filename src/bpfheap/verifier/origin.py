@@ -48,6 +48,8 @@ from bpfheap.verifier.words import (
 _MAX_SENTENCES = 5
 #: As many instructions are read for one register, and as many conditions.
 _MAX_READ = 20_000
+#: As many for a stack slot, since the states before them have to be found again.
+_MAX_STACK_READ = 4_000
 _MAX_CONDITIONS = 48
 #: As many hops from register to register are followed.
 _MAX_HOPS = 64
@@ -206,7 +208,7 @@ class _Teller:
         return f"{subprogs[self.path.end.frames[reg.what].subprog].name}()"
 
     def _number(self, told: _Told, reg: Reg) -> Iterator[str]:
-        checks = self._checks(told, reg)
+        checks = [check for check in self._checks(told, reg) if "NULL" not in check]
         if reg.scalar.is_const:
             if told.operations or told.how.startswith("came from"):
                 yield f"; it is {scalar_words(reg.scalar)}"
@@ -448,7 +450,7 @@ class _Teller:
             return None
         low = base.off + step.off + base.scalar.smin
         frame: int = base.what
-        for k in range(at - 1, max(-1, at - 1 - _MAX_READ), -1):
+        for k in range(at - 1, max(-1, at - 1 - _MAX_STACK_READ), -1):
             if self.path.depths[k] < frame:
                 return None
             other = self.path.step(k)
@@ -549,7 +551,8 @@ class _Teller:
         name = self._parameter(self.path.slots[at + 1], place.register)
         if name is None:
             return f"was never given a value in {self._callee(at)}"
-        return f"is {name}, which {row.name} at {self.place(at)} calls"
+        call = row.name.removesuffix("_impl")
+        return f"is {name}, which {call} at {self.place(at)} calls"
 
     def _made(self, place: _Place, at: int) -> str:
         """What the instruction at `at` gives, which is no copy."""
@@ -565,9 +568,9 @@ class _Teller:
             about = "" if row is None else self._about(row, at)
             return f"came from {self._called(at, step)}{about} at {where}"
         if step.kind is Kind.MOV:
-            return f"is the constant {step.imm} of {where}"
+            return f"is the constant {step.imm} ({where})"
         if step.kind is Kind.LDDW:
-            return f"is {self._address(step)} of {where}"
+            return f"is {self._address(step)} ({where})"
         if step.kind is Kind.LOAD:
             loaded = self._reg(_Place(step.dst, at + 1, self.path.depths[at]))
             if loaded is not None and loaded.kind != SCALAR:
