@@ -182,7 +182,7 @@ def test_explain_annotates_the_source(cli: Cli, rejected: Path) -> None:
 def test_explain_is_as_the_docs_show(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (EXAMPLES.parent / "docs" / "errors.md").read_text()
     monkeypatch.chdir(EXAMPLES.parent / "tests" / "verifier" / "golden")
-    result = cli("check", "--explain", "null.bpf.o", "-p", "looked_up_again")
+    result = cli("check", "--explain", "null.bpf.c", "-p", "looked_up_again")
     lines = result.out.expandtabs().splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("   88 | "))
     last = next(i for i, line in enumerate(lines) if line.startswith("   93 | "))

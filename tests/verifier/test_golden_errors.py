@@ -14,8 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from bpfheap.compile import compile_c
-from bpfheap.elf import load_spec
+from bpfheap.compile import find_compilers
 from bpfheap.verifier import verify
 
 
@@ -32,17 +31,17 @@ def _tool() -> ModuleType:
 
 golden = _tool()
 FOLDER: Path = golden.FOLDER
-OBJECTS: list[Path] = golden.objects()
-FAMILIES = [path.name.removesuffix(".bpf.o") for path in OBJECTS]
+SOURCES: list[Path] = golden.sources()
+FAMILIES = [golden.family(source) for source in SOURCES]
 #: An author reads what to change, not what the verifier calls things.
 _PLACE = re.compile(r"^\w+\.bpf\.c:\d+: .+ \(.+\)$", re.DOTALL)
 
 
-@pytest.mark.parametrize("path", OBJECTS, ids=FAMILIES)
-def test_texts_are_as_they_were(path: Path) -> None:
-    folder = FOLDER / path.name.removesuffix(".bpf.o")
+@pytest.mark.parametrize("source", SOURCES, ids=FAMILIES)
+def test_texts_are_as_they_were(source: Path) -> None:
+    folder = FOLDER / golden.family(source)
     there = {file.stem: file.read_text() for file in folder.glob("*.txt")}
-    assert golden.texts(path) == there
+    assert golden.texts(source) == there
 
 
 def test_there_are_enough_distinct_mistakes() -> None:
@@ -61,23 +60,19 @@ def test_texts_name_the_place_and_the_remedy(file: Path) -> None:
     assert "?" not in lines[0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_objects_are_those_of_the_sources(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And any compiler makes programs of the sources that are refused at the same lines."""
-    monkeypatch.chdir(FOLDER)
-    source = (FOLDER / f"{family}.bpf.c").read_text().splitlines()
-    kept = load_spec(FOLDER / f"{family}.bpf.o")
-    made = load_spec(compile_c(f"{family}.bpf.c"), file=f"{family}.bpf.c")
-    assert list(kept.programs) == list(made.programs)
-    for name, program in kept.programs.items():
-        for line in program.lines.values():
-            if line.file == f"{family}.bpf.c":
-                assert source[line.line - 1] == line.text
-        one = verify(kept, program, golden.OPTIONS).error
-        two = verify(made, made.programs[name], golden.OPTIONS).error
-        assert one is not None
-        assert two is not None, name
-        assert (one.line, one.hint) == (two.line, two.hint), name
+@pytest.mark.parametrize("source", SOURCES, ids=FAMILIES)
+def test_any_compiler_makes_the_same_mistakes(source: Path) -> None:
+    """They are refused at the same lines, with the same remedies."""
+    kept = golden.compiled(source, golden.compiler())
+    for other in find_compilers():
+        made = golden.compiled(source, other)
+        assert list(kept.programs) == list(made.programs)
+        for name, program in kept.programs.items():
+            one = verify(kept, program, golden.OPTIONS).error
+            two = verify(made, made.programs[name], golden.OPTIONS).error
+            assert one is not None
+            assert two is not None, name
+            assert (one.line, one.hint) == (two.line, two.hint), name
 
 
 def test_the_example_of_the_docs() -> None:
