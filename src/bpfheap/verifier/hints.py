@@ -14,7 +14,10 @@ CHECK_SIZE = "check the size first: if (n > sizeof(buf)) return 0;"
 UNSIGNED = "use an unsigned index, or check that it is not negative"
 XCHG_ONLY = "kptr fields are read and written by bpf_kptr_xchg only"
 TAKE_KPTR = "take the object out first: p = bpf_kptr_xchg(&v->ptr, NULL);"
-GIVE_AWAY = "free it with unit_free, or store it with bpf_kptr_xchg, on every path to the exit"
+GIVE_AWAY = (
+    "on every path to the exit, free it with unit_free or bpf_obj_drop, store it with "
+    "bpf_kptr_xchg, or put it into a list or tree"
+)
 ONCE = "an object can be freed or stored only once: set the variable to NULL after that"
 INIT = "give it a value on every path to here"
 FIXED_FIELD = "use the field's own address: &v->ptr"
@@ -37,6 +40,7 @@ _BEYOND_FRAME = re.compile(r"(?:read from|write to) stack R\d+ off=(-\d+) size="
 #: What to change where the message came without it: a part of the message, and the hint.
 _GENERAL = (
     ("expected=fp, map_value, mem", "pass the address of a variable or of a map value"),
+    ("expected=ringbuf_mem", "pass what bpf_ringbuf_reserve returned, once"),
     ("expected=map_ptr", "pass the address of a map: &map"),
     ("forbidden", "choose another map, or leave out the flag that forbids it"),
     ("invalid mem access", "only memory that the verifier knows can be read or written"),
@@ -48,11 +52,15 @@ _GENERAL = (
 )
 
 
-def sharper(message: str, hint: str | None, reg: Reg | None) -> str | None:
-    """The hint to give once the register in question is known: a better one where what it holds
-    tells more than the message, a general one where there is none yet."""
+def sharper(
+    message: str, hint: str | None, reg: Reg | None, history: tuple[str, ...]
+) -> str | None:
+    """The hint to give once the register in question is known, and where it came from: a better
+    one where that tells more than the message, a general one where there is none yet."""
     if "mem access 'scalar'" in message and reg is not None and is_null(reg):
-        return IS_NULL
+        return CHECK_NULL if any("came from" in sentence for sentence in history) else IS_NULL
+    if "element was valid until" in message:
+        return "use it before the iterator is destroyed"
     across = _BEYOND_FRAME.search(message)
     if across is not None and int(across[1]) >= -STACK_SIZE:
         return SHORTER

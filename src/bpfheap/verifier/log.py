@@ -17,13 +17,15 @@ from bpfheap.verifier.access import type_name
 from bpfheap.verifier.program import Step
 from bpfheap.verifier.scalar import Scalar
 from bpfheap.verifier.state import (
+    ALL_ITER,
+    BORROWED,
     CTX,
     FUNC,
-    ITERATOR,
     MAP,
     MAP_KEY,
     MAP_VALUE,
     MEM,
+    OBJECT,
     PACKET,
     PACKET_META,
     SCALAR,
@@ -112,26 +114,29 @@ def show_register(reg: Reg, frame: int = 0) -> str:
         if s.is_const:
             return f"fp{of}{_signed(reg.off + s.smin)}"
         return f"fp{of}({','.join(_pointer(reg))})"
-    return f"{type_name(reg)}({','.join(_pointer(reg))})"
+    # The kernel tells in the parentheses who is borrowed.
+    return f"{type_name(reg).removeprefix('non_own_')}({','.join(_pointer(reg))})"
 
 
 def _pointer(reg: Reg) -> list[str]:
     """What stands in the parentheses, also of a scalar."""
     parts = []
     s = reg.scalar
-    tied = reg.kind == SCALAR or reg.or_null
+    tied = reg.or_null or reg.kind in (SCALAR, PACKET, PACKET_META)
     if reg.id and tied:
         more = f"{reg.off:+d}" if reg.kind == SCALAR and reg.off else ""
         parts.append(f"id={reg.id}{more}")
     if reg.ref:
         parts.append(f"ref_obj_id={reg.ref}")
+    if reg.kind == OBJECT and reg.what.standing == BORROWED:
+        parts.append("non_own_ref")
     if reg.kind in _KINDS_OF_MAPS:
         spec = reg.what.spec
         parts.append(f"map={reg.what.name},ks={spec.key_size},vs={spec.value_size}")
     if reg.kind != SCALAR and reg.off:
         parts.append(f"off={_signed(reg.off)}")
-    if PACKET <= reg.kind <= PACKET_META:
-        parts.append(f"r={_signed(reg.what)}")
+    if reg.kind in (PACKET, PACKET_META):
+        parts.append(f"r={reg.what}")
     if reg.kind == MEM:
         parts.append(f"sz={_unsigned(reg.what.size)}")
     if reg.kind in (FUNC, CTX) and s.is_const:
@@ -148,10 +153,10 @@ def _pointer(reg: Reg) -> list[str]:
 
 def show_slot(slot: Slot, frame: int = 0) -> str:
     """As "mmmm0000", or the register that was spilled there."""
+    if slot.kinds == ALL_ITER and slot.reg is not None:
+        more = "active" if slot.reg.what else "drained"
+        return f"iter_num(ref_id={slot.reg.ref},state={more},depth={slot.reg.off})"
     highest_first = slot.kinds[::-1]
-    if slot.reg is not None and slot.reg.kind == ITERATOR:
-        state = "active" if slot.reg.what else "drained"
-        return f"iter_num(ref_id={slot.reg.ref},state={state},depth={slot.reg.off})"
     if slot.reg is None:
         return "".join(_BYTES[kind] for kind in highest_first)
     above = highest_first[: highest_first.index(SPILL)]

@@ -28,6 +28,7 @@ _OPERATORS = {
     "jgt": (">", "<="), "jge": (">=", "<"), "jlt": ("<", ">="), "jle": ("<=", ">"),
     "jsgt": (">", "<="), "jsge": (">=", "<"), "jslt": ("<", ">="), "jsle": ("<=", ">"),
 }  # fmt: skip
+_CONDITIONS = frozenset({Kind.JCOND, Kind.MAY_GOTO})
 _SIGNED = frozenset({"jsgt", "jsge", "jslt", "jsle"})
 
 
@@ -35,12 +36,12 @@ def condition(path: Path, at: int) -> str:
     """What the conditional jump at `at`, which is not the last instruction, found to hold."""
     step = path.step(at)
     taken = path.taken(at)
+    if step.kind is Kind.MAY_GOTO:
+        return f"may_goto {'ends the loop' if taken else 'goes on'}"
     left = f"{'r' if step.width == 64 else 'w'}{step.dst}"
     if step.name == "jset":
         mask = f"{left[0]}{step.src}" if step.with_reg else f"{step.imm & 0xFFFFFFFF:#x}"
         return f"{left} & {mask} is {'not 0' if taken else '0'}"
-    if step.name not in _OPERATORS:
-        return f"{step.name} {'jumps' if taken else 'goes on'}"
     if not step.with_reg and step.imm == 0 and step.name in ("jeq", "jne"):
         st = path.state(at)
         if st is not None and st.regs[step.dst].kind != SCALAR:
@@ -103,7 +104,7 @@ def _rows(path: Path, first: int) -> list[_Row]:
         if here and (here != previous or back):
             found.append(_Row(at, -1, here))
         previous = here
-        if path.step(at).kind is Kind.JCOND and at + 1 < len(path) and found:
+        if path.step(at).kind in _CONDITIONS and at + 1 < len(path) and found:
             if found[-1].jump >= 0:
                 found.append(_Row(at, -1, here))
             key = (*here, path.slots[at], path.taken(at))

@@ -149,13 +149,13 @@ class Walk:
         reg = None
         if path is not None and error.register is not None:
             reg = path.end.regs[int(error.register[1:])]
-        error.hint = hints.sharper(error.message, error.hint, reg)
         if path is not None:
             error.path = route(path)
             error.history = origins(path, error)
         elif error.insn is not None:
             error.path = calls_to(self._spec, error.insn)
             error.history = self._stacks()
+        error.hint = hints.sharper(error.message, error.hint, reg, error.history)
 
     def path(self) -> Path | None:
         """The way to where the walk stands, None if it stands nowhere."""

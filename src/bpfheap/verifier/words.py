@@ -7,6 +7,9 @@ from bpfheap.errors import BtfError
 from bpfheap.verifier.access import type_name
 from bpfheap.verifier.scalar import Scalar, is_unknown
 from bpfheap.verifier.state import (
+    ALL_ITER,
+    AT_END,
+    BEYOND_END,
     CTX,
     FUNC,
     MAP,
@@ -14,16 +17,25 @@ from bpfheap.verifier.state import (
     MAP_VALUE,
     MEM,
     OBJECT,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
     SCALAR,
     SPILL,
     STACK,
     UNINIT,
     ZERO,
+    Gone,
     Reg,
     Slot,
 )
 from bpfheap.verifier.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 
+#: By `standing`: what the program may do with an object.
+_STANDING = ("an owned", "a borrowed", "a protected", "an untrusted", "a lapsed")
+PACKET_NAMES = {
+    PACKET: "the packet", PACKET_META: "the packet's metadata", PACKET_END: "the packet's end",
+}  # fmt: skip
 #: A type is not nested deeper than this.
 _MAX_NESTED = 32
 #: Whole numbers from here on are easier to read in hexadecimal.
@@ -106,11 +118,29 @@ def pointer_words(reg: Reg) -> str:
     if reg.kind == MAP_KEY:
         return f"a key of {reg.what}{offset_words(reg)}"
     if reg.kind == MEM:
-        return f"{reg.what.size} bytes of memory{offset_words(reg)}"
+        what = f"{reg.what}" if reg.what.record else f"{reg.what.size} bytes of {reg.what}"
+        return f"{'a ' if reg.what.record else ''}{what}{offset_words(reg)}"
     if reg.kind == OBJECT:
-        owned = "an owned " if reg.ref else "a "
-        return f"{owned}{reg.what.layout}{offset_words(reg)}"
+        each = "per-CPU " if reg.what.per_cpu else ""
+        return f"{_STANDING[reg.what.standing]} {each}{reg.what.layout}{offset_words(reg)}"
+    if reg.kind in PACKET_NAMES:
+        return f"{PACKET_NAMES[reg.kind]}{offset_words(reg)}{_range(reg)}"
     return f"{type_name(reg)}{offset_words(reg)}"
+
+
+def _range(reg: Reg) -> str:
+    """How much of the packet is known to be there."""
+    if reg.kind == PACKET_END:
+        return ""
+    if reg.what in (BEYOND_END, AT_END):
+        return ", which is at or beyond its end"
+    if reg.scalar.is_const:
+        known, begin = reg.what, "its first "
+    else:
+        known, begin = reg.what - reg.off, "the next "
+    if known <= 0:
+        return ", and no byte there is known to exist"
+    return f", and {begin}{known} bytes are known to exist"
 
 
 def _value(reg: Reg) -> str:
@@ -126,7 +156,7 @@ def extent(reg: Reg) -> tuple[str, int] | None:
     if reg.kind == MAP_KEY:
         return f"a key of {reg.what}", reg.what.spec.key_size
     if reg.kind == MEM:
-        return "the memory", reg.what.size
+        return f"the {reg.what}", reg.what.size
     if reg.kind == OBJECT:
         return f"a {reg.what.layout}", reg.what.layout.size
     return None
@@ -137,7 +167,9 @@ def register_words(reg: Reg) -> str:
     if reg.kind == UNINIT:
         if reg.what is None:
             return "nothing"
-        return f"nothing: the {reg.what.type_name} went to {reg.what.call}"
+        return _lapsed(reg.what)
+    if isinstance(reg.what, Gone):
+        return _lapsed(reg.what)
     if reg.kind == SCALAR:
         return scalar_words(reg.scalar)
     if reg.kind == MAP:
@@ -147,8 +179,14 @@ def register_words(reg: Reg) -> str:
     return f"pointer to {pointer_words(reg)}{', or NULL' if reg.or_null else ''}"
 
 
+def _lapsed(gone: Gone) -> str:
+    return f"nothing: its {gone.type_name} {gone.lapse.value} {gone.call.removesuffix('_impl')}"
+
+
 def slot_words(slot: Slot) -> str:
     """What eight bytes of stack hold."""
+    if slot.kinds == ALL_ITER:
+        return "an iterator"
     if slot.reg is not None:
         size = slot.kinds.count(SPILL)
         return register_words(slot.reg) + (f" ({size} bytes)" if size < 8 else "")

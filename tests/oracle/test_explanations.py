@@ -1,0 +1,24 @@
+"""What the oracle's rejections say of themselves: each has a path, and sentences that end."""
+
+from __future__ import annotations
+
+import pytest
+from oracle_cases import OracleCase, case_files
+
+from bpfheap.report import details
+from bpfheap.verifier import Options, verify
+
+#: Some of each file; tests/verifier/test_origin.py asks more of fewer programs.
+_CASES = [case for file in case_files() for case in file.cases if not case.ours.accept][::6]
+
+
+@pytest.mark.parametrize("case", _CASES, ids=lambda case: case.name)
+def test_explanation(case: OracleCase) -> None:
+    error = verify(case.obj, case.program, Options(complexity_limit=case.limit)).error
+    assert error is not None
+    assert error.hint
+    assert 0 < len(error.path) < 30
+    for sentence in error.history:
+        assert 0 < len(sentence) < 1_000
+        assert "\n" not in sentence
+    assert len(details(error)) >= 2 + len(error.path)
