@@ -74,7 +74,7 @@ def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: 
         if op is None:
             continue
         last = slot
-        if op.kind in (Kind.JA, Kind.JCOND):
+        if op.kind in (Kind.JA, Kind.JCOND, Kind.MAY_GOTO):
             far = op.kind is Kind.JA and op.width == 32
             target = slot + 1 + (insns[slot].imm if far else insns[slot].off)
             _lands(ops, slot, target, "jump", insns)

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     END = "end"  # byte order: le, be, bswap on `width` bits (16, 32, 64)
     JA = "ja"  # offset in off (width 64) or imm (width 32: gotol)
     JCOND = "jcond"
+    MAY_GOTO = "may_goto"  # BPF_JCOND: jumps once the program has taken long enough
     CALL_HELPER = "call-helper"
     CALL_LOCAL = "call-local"
     CALL_KFUNC = "call-kfunc"
@@ -60,8 +61,8 @@ class Op:
     """One operation.
 
     `name`: add sub mul div sdiv or and lsh rsh neg mod smod xor mov arsh; le be bswap; ja;
-    jeq jgt jge jset jne jsgt jsge jlt jle jslt jsle; call exit; lddw map map_value var func
-    map_idx map_idx_value; ldx st stx; xchg cmpxchg (and add or and xor) for atomics.
+    jeq jgt jge jset jne jsgt jsge jlt jle jslt jsle may_goto; call exit; lddw map map_value var
+    func map_idx map_idx_value; ldx st stx; xchg cmpxchg (and add or and xor) for atomics.
     `width`: bits that are operated on (32, 64), or the access size in bits.
     `reg`: the operand is register src, else imm. `sx`: bits to sign extend from, or 0.
     `fetch`: an atomic that returns the old value.
@@ -141,6 +142,7 @@ def _rows() -> list[Op]:
         row("bswap", Kind.END, 0xD0 | ALU64, bits, _D, imm=bits)
     row("ja", Kind.JA, 0x00 | JMP, 64, _O)
     row("ja", Kind.JA, 0x00 | JMP32, 32, _I)
+    row("may_goto", Kind.MAY_GOTO, 0xE0 | JMP, 64, _O)
     for cls, width in ((JMP, 64), (JMP32, 32)):
         for name, code in _JUMP_CODES.items():
             row(name, Kind.JCOND, code | cls, width, _D, _O, _I)

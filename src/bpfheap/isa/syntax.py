@@ -188,6 +188,7 @@ _BY_KIND: dict[Kind, Callable[[Op], tuple[Form, ...]]] = {
     Kind.END: lambda op: _one(f"{{rd}} = {op.name}{op.width} {{rd}}"),
     Kind.JA: lambda op: _one("goto {to}" if op.width == 64 else "gotol {far}"),
     Kind.JCOND: _jcond,
+    Kind.MAY_GOTO: lambda _: _one("may_goto {to}"),
     Kind.CALL_HELPER: lambda _: (
         Form("call {name}{index}"),
         Form("call {index}"),
@@ -238,7 +239,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 # After these a word is a name, whatever it looks like.
-_BEFORE_NAME = frozenset({"goto", "gotol", "call", "kfunc"})
+_BEFORE_NAME = frozenset({"goto", "gotol", "may_goto", "call", "kfunc"})
 _NAME = re.compile(r"(?!pc[+-][0-9])[A-Za-z_.$][\w.$]*", re.ASCII)
 _QUOTED = re.compile(r"[^\]\s]+")
 

@@ -62,6 +62,7 @@ WRITINGS: dict[Kind, Writing | None] = {
     Kind.END: Writing(_end, lambda _: ("dst",)),
     Kind.JA: Writing(lambda op: (_sized(op),), lambda op: ("to" if op.width == 64 else "far",)),
     Kind.JCOND: Writing(lambda op: (_sized(op),), lambda op: ("dst", _source(op), "to")),
+    Kind.MAY_GOTO: None,
     Kind.CALL_HELPER: Writing(lambda _: ("call", "call helper"), lambda _: ("imm",)),
     Kind.CALL_LOCAL: Writing(lambda _: ("call local",), lambda _: ("far",)),
     Kind.CALL_KFUNC: Writing(lambda _: ("call runtime",), lambda _: ("imm",)),

@@ -5,12 +5,15 @@ Each gets the core and r1 to r5 and gives r0. One that enters a callback gives C
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.errors import MapError
 from bpfheap.lifetime.facts import ObjectKind
 from bpfheap.machine.model import heap, lives
+from bpfheap.machine.model.control import CALLS as CONTROL
+from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation
+from bpfheap.machine.model.convention import error as _error
+from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.maps.common import Values, copies, map_error
@@ -21,28 +24,12 @@ from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed3
 from bpfheap.platform.maps import Shape
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 
-#: The call entered a function of the program: r0 comes later.
-CALLBACK = "callback"
-
-Arguments = Sequence[Value]
-Implementation = Callable[[Core, Arguments], Value | str]
-
 #: MAX_BPRINTF_VARARGS.
 _MAX_PRINTK_WORDS = 12
 #: BPF_MAX_LOOPS.
 _MAX_LOOPS = 1 << 23
 _TICK = 1000
 _GOLDEN = 0x9E3779B97F4A7C15
-
-
-def _error(name: str) -> int:
-    return -int(getattr(errno, name)) & U64
-
-
-def _number(core: Core, value: Value, place: int) -> int:
-    if value is None:
-        raise Fault("invalid-access", f"r{place} is an argument, but nothing was written to it")
-    return core.state.number(value)
 
 
 def _key(core: Core, record: MapRecord, at: Value) -> bytes:
@@ -292,6 +279,7 @@ def _free(what: str) -> Implementation:
 
 #: Row name -> implementation.
 CALLS: Mapping[str, Implementation] = {
+    **CONTROL,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

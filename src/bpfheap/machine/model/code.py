@@ -163,6 +163,16 @@ def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return register if op.reg else immediate
 
 
+def _may_goto(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    """Jumps once the function has gone on here BPF_MAX_LOOPS times (do_misc_fixups)."""
+    following, target = slot + 1, slot + 1 + insn.off
+
+    def run(core: Core, registers: Registers) -> int:
+        return following if core.goes_on() else target
+
+    return run
+
+
 def _call(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     def run(core: Core, registers: Registers) -> int:
         core.execution.at_call = True
@@ -290,6 +300,7 @@ MAKERS: Mapping[Kind, _Maker] = {
     Kind.END: _end,
     Kind.JA: _ja,
     Kind.JCOND: _jcond,
+    Kind.MAY_GOTO: _may_goto,
     Kind.CALL_HELPER: _call,
     Kind.CALL_LOCAL: _call_local,
     Kind.CALL_KFUNC: _call,

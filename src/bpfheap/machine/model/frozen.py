@@ -12,8 +12,10 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeAlias
 
 from bpfheap.btf import KptrField
+from bpfheap.machine.model import iterators, packets
 from bpfheap.machine.model.interp import STACK_SIZE
 from bpfheap.machine.model.layout import ObjectType, owning
+from bpfheap.machine.model.progress import Progress
 from bpfheap.machine.model.records import (
     Allocator,
     Execution,
@@ -26,7 +28,7 @@ from bpfheap.machine.model.records import (
     Status,
 )
 from bpfheap.machine.model.state import State
-from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.machine.model.values import Opaque, Pointer, Value, Word
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
 from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
@@ -120,6 +122,7 @@ class FrozenExecution(NamedTuple):
     frames: tuple[Hashable, ...]
     at_call: bool
     own: tuple[FrozenMemory, ...]
+    progress: Progress
     held: tuple[FrozenObject, ...]
 
 
@@ -260,7 +263,8 @@ class Freezer:
         tops = [*(f.saved[-1] for f in e.frames), e.registers[10]]
         stacks = [top.region for top in tops if isinstance(top, Pointer)]
         keys = [f.after.key for f in e.frames if isinstance(f.after, ForEach)]
-        own = {region: n for n, region in enumerate((e.ctx, *stacks, *keys))}
+        rest = [*keys, *e.progress.regions]
+        own = {region: n for n, region in enumerate((e.ctx, *stacks, *rest))}
         held = {region: n for n, region in enumerate(e.held)}
 
         def value(of: Value) -> Hashable:
@@ -273,21 +277,21 @@ class Freezer:
             if home(of.region) is not None:
                 return of
             region = state.regions.get(of.region)
-            if region is not None and region.kind is Kind.OBJECT and region.status is Status.FREED:
+            if region is not None and region.status is Status.FREED:
                 return Dangling(region.status, region.allocator, of.offset)
             # Not its own any more: whoever owns the object now may do with it what they like.
             return None
 
         live = self._live(e.program, e.slot)
         masks = [
-            _EVERYTHING if f.after is not None else self._live(e.program, f.return_slot)
+            _EVERYTHING if f.after is not None else self._live(f.program, f.return_slot)
             for f in e.frames
         ]
         frames = tuple(
             _freeze_frame(f, mask, value) for f, mask in zip(e.frames, masks, strict=True)
         )
-        # By number: the context, the callers' stacks, the one in use, keys.
-        needed = [_EVERYTHING, *masks, live, *(_EVERYTHING for _ in keys)]
+        # By number: the context, the callers' stacks, the one in use, keys and the rest.
+        needed = [_EVERYTHING, *masks, live, *(_EVERYTHING for _ in rest)]
         memory = tuple(
             _freeze_memory(state.regions[region], needed[n], value) for region, n in own.items()
         )
@@ -297,7 +301,16 @@ class Freezer:
         )
         objects = tuple(self._object(state, state.regions[r]) for r in e.held)
         return FrozenExecution(
-            e.program, e.slot, registers, e.cpu, e.context, frames, e.at_call, memory, objects
+            e.program,
+            e.slot,
+            registers,
+            e.cpu,
+            e.context,
+            frames,
+            e.at_call,
+            memory,
+            _renamed(e.progress, own.__getitem__),
+            objects,
         )
 
     def thaw_execution(self, state: State, execution: int, frozen: FrozenExecution) -> Execution:
@@ -327,10 +340,15 @@ class Freezer:
                 if isinstance(thawed, Pointer):
                     region.slots[offset] = thawed
             state.regions[at] = region
+        progress = _renamed(
+            frozen.progress, lambda number: region_id(Kind.STACK, execution, number)
+        )
+        iterators.restore(state, progress)
+        packets.restore(state, progress, region_id(Kind.STACK, execution, 0))
         return Execution(
             execution, frozen.program, frozen.slot, [value(v) for v in frozen.registers],
             frozen.cpu, frozen.context, region_id(Kind.STACK, execution, 0), state.token,
-            tuple(_thaw_frame(f, value, execution) for f in frozen.frames),
+            tuple(_thaw_frame(f, value, execution) for f in frozen.frames), progress,
             dict.fromkeys(held), frozen.at_call,
         )  # fmt: skip
 
@@ -347,12 +365,12 @@ def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -
         going_on = after._replace(ctx=None, key=0), value(after.ctx), value(Pointer(after.key, 0))
     elif isinstance(after, Loop):
         going_on = after._replace(ctx=None), value(after.ctx)
-    return frame.return_slot, saved, going_on
+    return frame.return_slot, saved, going_on, frame.goes, frame.program
 
 
 def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution: int) -> Frame:
     assert isinstance(frozen, tuple)
-    return_slot, saved, going_on = frozen
+    return_slot, saved, going_on, goes, program = frozen
     after: Loop | ForEach | None = None
     if going_on is not None and isinstance(going_on[0], ForEach):
         walk, ctx, key = going_on
@@ -360,12 +378,25 @@ def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution:
     elif going_on is not None:
         loop, ctx = going_on
         after = loop._replace(ctx=value(ctx))
-    return Frame(return_slot, tuple(value(v) for v in saved), after)
+    return Frame(return_slot, tuple(value(v) for v in saved), after, goes, program)
+
+
+def _renamed(progress: Progress, name: Callable[[int], int]) -> Progress:
+    """With other ids for the regions that belong to the execution."""
+    packet = progress.packet
+    return progress._replace(
+        iterators=tuple(
+            i._replace(stack=name(i.stack), element=name(i.element)) for i in progress.iterators
+        ),
+        records=tuple(r._replace(region=name(r.region)) for r in progress.records),
+        packet=packet and packet._replace(region=name(packet.region)),
+    )
 
 
 def _freeze_memory(region: Region, mask: int, value: Callable[[Value], Hashable]) -> FrozenMemory:
     data = region.data
-    slots = sorted(region.slots.items())
+    # Marks of iterators and packets are made again.
+    slots = sorted((at, p) for at, p in region.slots.items() if not isinstance(p, Opaque | Word))
     if region.kind is Kind.STACK and mask != _EVERYTHING:
         data = bytearray(data)
         for n in range(STACK_SIZE // _SLOT):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bpfheap.errors import BpfheapError
+from bpfheap.machine.model import iterators
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.alu import ALU, JUMPS
 from bpfheap.machine.model.layout import Types
@@ -35,6 +36,8 @@ from bpfheap.spec import ProgramSpec, SourceLine
 STACK_SIZE = 512
 #: MAX_CALL_FRAMES.
 MAX_FRAMES = 8
+#: BPF_MAX_LOOPS.
+MAX_LOOPS = 1 << 23
 #: What an instruction gives instead of the next slot: stop here.
 STOP = -1
 
@@ -166,7 +169,10 @@ class Core:
             raise Fault("bad-call", f"a call would be the {MAX_FRAMES + 1}th frame on the stack")
         registers = execution.registers
         saved = tuple(registers[6:])
-        execution.frames = (*execution.frames, Frame(execution.slot + 1, saved, after))
+        progress = execution.progress
+        frame = Frame(execution.slot + 1, saved, after, progress.goes, execution.program)
+        execution.frames = (*execution.frames, frame)
+        execution.progress = progress._replace(goes=0)
         registers[0] = None
         registers[6:] = [None, None, None, None, self.new_stack()]
         return target
@@ -180,6 +186,7 @@ class Core:
         """A frame returned: pointers to its stack that are left lead to memory that is gone."""
         region = self.state.regions.get(top.region) if isinstance(top, Pointer) else None
         if region is not None and region.kind is Kind.STACK:
+            iterators.forget(self.state, self.execution, region.id)
             del self.state.regions[region.id]
 
     def leave(self, registers: Registers) -> int:
@@ -189,8 +196,10 @@ class Core:
             self._end(registers)
             return STOP
         frame = execution.frames[-1]
-        execution.frames = execution.frames[:-1]
         stack = registers[10]
+        iterators.check_frame(execution, stack, self.program.name)
+        execution.frames = execution.frames[:-1]
+        execution.progress = execution.progress._replace(goes=frame.goes)
         self.drop_stack(stack)
         result = registers[0]
         registers[1:6] = [None] * 5
@@ -203,6 +212,14 @@ class Core:
         execution.slot = frame.return_slot - 1
         done = self.again(frame.after, stop=self.state.number(result) != 0)
         return frame.return_slot if done else execution.slot
+
+    def goes_on(self) -> bool:
+        """Whether a may_goto lets the current function go on once more."""
+        progress = self.execution.progress
+        if progress.goes >= MAX_LOOPS:
+            return False
+        self.execution.progress = progress._replace(goes=progress.goes + 1)
+        return True
 
     def again(self, after: Loop | ForEach, *, stop: bool = False) -> bool:
         """The next round of a loop over a callback. True if there is none: r0 tells the rounds."""
@@ -257,11 +274,17 @@ class Core:
         if registers[0] is None:
             raise Fault("invalid-access", "the program ends without a value in r0")
         registers[0] = self.state.number(registers[0])
+        iterators.check_frame(execution, registers[10], self.program.name)
         if execution.held:
             region = self.state.regions[next(iter(execution.held))]
             more = len(execution.held) - 1
             others = f" and {more} more object{'s' if more > 1 else ''}" if more else ""
             raise Fault("leak", f"the program ends and still owns {region.name}{others}", region.id)
+        if execution.progress.sections:
+            raise Fault("leak", "the program ends inside an RCU section")
+        for record in execution.progress.records:
+            name = self.state.regions[record.region].name
+            raise Fault("leak", f"the program ends and still owns {name}", record.region)
         execution.done = True
 
     # -- what calls need

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Hashable, Iterable
 
+from bpfheap.machine.model.progress import Progress
 from bpfheap.machine.model.records import (
     Execution,
     ForEach,
@@ -89,6 +90,23 @@ def _execution(names: _Numbering, e: Execution) -> Hashable:
         e.context,
         e.at_call,
         names.region(e.ctx),
+        _progress(names, e.progress),
+    )
+
+
+def _progress(names: _Numbering, progress: Progress) -> Hashable:
+    return (
+        progress.sections,
+        progress.tail_calls,
+        progress.goes,
+        tuple(
+            [
+                (names.region(i.stack), i.offset, names.region(i.element), i.end, i.live)
+                for i in progress.iterators
+            ]
+        ),
+        tuple([(names.region(r.region), r.map_id, r.position) for r in progress.records]),
+        progress.packet and (names.region(progress.packet.region), progress.packet[1:]),
     )
 
 
@@ -107,7 +125,7 @@ def _frame(names: _Numbering, frame: Frame) -> Hashable:
         )
     elif after is not None:
         going_on = (after.callback, names.value(after.ctx), after.rounds, after.limit)
-    return (frame.return_slot, names.values(frame.saved), going_on)
+    return (frame.return_slot, names.values(frame.saved), going_on, frame.goes, frame.program)
 
 
 def _map(names: _Numbering, m: MapRecord) -> Hashable:
@@ -167,6 +185,7 @@ def reachable(state: State) -> set[int]:
     for e in state.executions.values():
         meet(e.registers)
         pending.append(e.ctx)
+        pending.extend(e.progress.regions)
         pending.extend(e.held)
         for frame in e.frames:
             meet(frame.saved)

@@ -385,7 +385,8 @@ class ModelMachine:
         for frame in execution.frames:
             if isinstance(frame.after, ForEach):
                 state.regions.pop(frame.after.key, None)
-        state.regions.pop(execution.ctx, None)
+        for region_id in (execution.ctx, *execution.progress.regions):
+            state.regions.pop(region_id, None)
         del state.executions[execution.id]
         state.retired = tuple(
             [r._replace(readers=r.readers - {execution.id}) for r in state.retired]

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from bpfheap.btf import KptrField
 from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Life
+from bpfheap.machine.model.progress import NOTHING, Progress
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.platform.maps import MapType
 from bpfheap.runtime.machine import Context
@@ -46,6 +47,9 @@ class Kind(StrEnum):
     CTX = "context"
     MEM = "memory"  # the input of a raw program
     KEY = "key"  # handed to a callback
+    ELEMENT = "element"  # what an iterator shows
+    RECORD = "record"  # reserved in a ring buffer
+    PACKET = "packet"
     VALUE = "map value"
     OBJECT = "object"
     MAP = "map"  # opaque: what a program's map pointers point at
@@ -117,18 +121,21 @@ class ForEach(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A caller: where to go on and its r6 to r10. `after` is what a callback returns to."""
+    """A caller: where to go on and its r6 to r10. `after` is what a callback returns to; `goes` is
+    the caller's count (see Progress), `program` whose code it is."""
 
     return_slot: int
     saved: tuple[Value, ...]
     after: Loop | ForEach | None = None
+    goes: int = 0
+    program: int = 0
 
 
 @dataclass(slots=True)
 class Execution:
     """A program on its way. `slot` is the next instruction; with `at_call` it is a helper or kfunc
     call that `step` performs first. `held` are the objects that it owns, in the order in which it
-    got them. `steps` are the instructions executed so far."""
+    got them; `progress` what else it has under way. `steps` are the instructions executed."""
 
     id: int
     program: int
@@ -139,6 +146,7 @@ class Execution:
     ctx: int
     token: Token
     frames: tuple[Frame, ...] = ()
+    progress: Progress = NOTHING
     held: dict[int, None] = field(default_factory=dict)
     at_call: bool = False
     done: bool = False
@@ -147,7 +155,8 @@ class Execution:
     def clone(self, token: Token) -> Execution:
         return Execution(
             self.id, self.program, self.slot, list(self.registers), self.cpu, self.context,
-            self.ctx, token, self.frames, dict(self.held), self.at_call, self.done, self.steps,
+            self.ctx, token, self.frames, self.progress, dict(self.held), self.at_call,
+            self.done, self.steps,
         )  # fmt: skip
 
 

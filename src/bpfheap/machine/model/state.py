@@ -20,7 +20,7 @@ from bpfheap.machine.model.records import (
     Status,
     Token,
 )
-from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.machine.model.values import Pointer, Value, Word
 
 #: Where addresses start: in the kernel's half, as programs are used to.
 _FIRST_ADDRESS = 0xFFFF_8880_0000_0000
@@ -189,7 +189,11 @@ class State:
             if size == 8:
                 found = region.slots.get(offset)
                 if found is not None:
-                    return found
+                    return found if type(found) is Pointer else _unmarked(region, offset, found)
+            elif size == 4 and region.kind is Kind.CTX:
+                found = region.slots.get(offset)
+                if type(found) is Word:
+                    return Pointer(found.region, found.offset)
             return int.from_bytes(self._flat(region, offset, size), "little")
         return int.from_bytes(region.data[offset : offset + size], "little")
 
@@ -263,7 +267,9 @@ class State:
     def _flat(self, region: Region, offset: int, size: int) -> bytes:
         data = bytearray(region.data[offset : offset + size])
         for at, pointer in region.slots.items():
-            if at < offset + size and offset < at + 8:
+            if at < offset + size and offset < at + _width(pointer):
+                if type(pointer) is not Pointer:
+                    _unmarked(region, at, pointer)
                 for i, byte in enumerate(self.address(pointer).to_bytes(8, "little"), at):
                     if offset <= i < offset + size:
                         data[i - offset] = byte
@@ -271,10 +277,27 @@ class State:
 
     def _break_slots(self, region: Region, offset: int, size: int) -> None:
         """A pointer that is overwritten in part goes on as the bytes of its address."""
-        for at in [a for a in region.slots if a < offset + size and offset < a + 8]:
+        end = offset + size
+        for at in [a for a, p in region.slots.items() if a < end and offset < a + _width(p)]:
+            if type(region.slots[at]) is not Pointer:
+                _unmarked(region, at, region.slots[at])
             pointer = region.slots.pop(at)
             if not (offset <= at and at + 8 <= offset + size):
                 region.data[at : at + 8] = self.address(pointer).to_bytes(8, "little")
+
+
+def _width(slot: Pointer) -> int:
+    return 4 if type(slot) is Word else 8
+
+
+def _unmarked(region: Region, offset: int, slot: Pointer) -> Pointer:
+    """Raise the fault of an access to bytes that hold no pointer of the program's."""
+    if type(slot) is Word:
+        raise Fault(
+            "invalid-access",
+            f"access to {_place(region, offset)}, which can be read as a whole only",
+        )
+    raise Fault("invalid-access", f"access to the iterator at {_place(region, offset)}")
 
 
 def _bytes(size: int) -> str:

@@ -1,0 +1,30 @@
+"""What the functions behind calls share: how they get arguments and give results."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Sequence
+
+from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.records import Fault
+from bpfheap.machine.model.values import U64, Value
+
+#: The call entered a function of the program: r0 comes later.
+CALLBACK = "callback"
+#: The call has to wait: nothing happened yet, and it is tried again.
+AGAIN = "again"
+
+Arguments = Sequence[Value]
+Implementation = Callable[[Core, Arguments], Value | str]
+
+
+def error(name: str) -> int:
+    """A negative errno as r0 has it."""
+    return -int(getattr(errno, name)) & U64
+
+
+def number(core: Core, value: Value, place: int) -> int:
+    """Argument r`place` as a number. Raises Fault if nothing was written to it."""
+    if value is None:
+        raise Fault("invalid-access", f"r{place} is an argument, but nothing was written to it")
+    return core.state.number(value)
