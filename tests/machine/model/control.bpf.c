@@ -59,4 +59,32 @@ SEC("tc") int rcu_section_1(struct __sk_buff *skb)
 	return bpf_jiffies64() + 1 > bpf_jiffies64();
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} ring SEC(".maps");
+
+/* Digits from the left: a full ring takes nothing, what is there, what came before, the ring. */
+SEC("tc") int full_ring_14093096(struct __sk_buff *skb)
+{
+	void *first = bpf_ringbuf_reserve(&ring, 4080, 0), *second;
+	int result = 0;
+
+	if (!first)
+		return 1;
+	second = bpf_ringbuf_reserve(&ring, 0, 0);
+	if (second)
+		bpf_ringbuf_discard(second, 0);
+	else
+		result = 10000000;
+	result += bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) * 1000;
+	result += bpf_ringbuf_query(&ring, BPF_RB_CONS_POS) + bpf_ringbuf_query(&ring, 9);
+	result += bpf_ringbuf_query(&ring, BPF_RB_RING_SIZE);
+	result += (bpf_ringbuf_query(&ring, BPF_RB_PROD_POS) - 4088) * 100;
+	bpf_ringbuf_discard(first, 0);
+	result += bpf_ringbuf_output(&ring, &result, 4, 8) == -22 ? 500 : 0;
+	result += bpf_ringbuf_output(&ring, &result, 0, 0) == -11 ? 500 : 0;
+	return result;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -27,8 +27,11 @@ def expected(spec: ObjectSpec) -> dict[str, int]:
 def test_on_the_model_machine(spec: ObjectSpec) -> None:
     found = {}
     machine = ModelMachine()
+    for number, made in enumerate(spec.maps.values(), 1):
+        machine.map_create(number, made, None, {})
+    maps = {name: number for number, name in enumerate(spec.maps, 1)}
     for number, (name, program) in enumerate(spec.programs.items(), 1):
-        machine.program_load(number, program, {})
+        machine.program_load(number, program, maps)
         execution = machine.start(number, b"")
         while not isinstance(stop := machine.step(execution), Done):
             pass

@@ -26,6 +26,7 @@ from bpfheap.machine.model.records import (
     MapRecord,
     Region,
     Status,
+    Unfinished,
 )
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Opaque, Pointer, Value, Word
@@ -135,7 +136,8 @@ class FrozenValue(NamedTuple):
 class FrozenMap(NamedTuple):
     entries: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
     inner: tuple[tuple[bytes, int], ...] = ()
-    records: tuple[bytes, ...] = ()
+    records: tuple[bytes | Unfinished, ...] = ()
+    consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
 
 
@@ -164,7 +166,11 @@ def constants_of(spec: MapSpec, allocator: int | None) -> MapConstants:
 
 def freeze_map(record: MapRecord) -> FrozenMap:
     return FrozenMap(
-        tuple(record.entries.items()), tuple(record.inner.items()), record.records, record.freeing
+        tuple(record.entries.items()),
+        tuple(record.inner.items()),
+        record.records,
+        record.consumed,
+        record.freeing,
     )
 
 
@@ -175,7 +181,7 @@ def thaw_map(
     return MapRecord(
         map_id, constants.spec, constants.type, region, constants.kptrs, constants.readonly,
         constants.allocator, state.token, dict(frozen.entries), dict(frozen.inner),
-        frozen.records, frozen.freeing,
+        frozen.records, frozen.consumed, frozen.freeing,
     )  # fmt: skip
 
 

@@ -146,6 +146,7 @@ def _map(names: _Numbering, m: MapRecord) -> Hashable:
         tuple(content),
         tuple(m.inner.items()) if m.type.shape is Shape.HASH else tuple(sorted(m.inner.items())),
         m.records,
+        m.consumed,
         m.freeing,
     )
 

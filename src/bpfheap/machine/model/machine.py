@@ -9,7 +9,7 @@ from dataclasses import replace
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
 from bpfheap.isa import Insn, check_structure
 from bpfheap.lifetime.facts import ObjectEvent
-from bpfheap.machine.model import heap, lives
+from bpfheap.machine.model import heap, lives, ringbuf
 from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import perform
 from bpfheap.machine.model.code import Links, make
@@ -385,6 +385,7 @@ class ModelMachine:
         for frame in execution.frames:
             if isinstance(frame.after, ForEach):
                 state.regions.pop(frame.after.key, None)
+        ringbuf.abandon(core)
         for region_id in (execution.ctx, *execution.progress.regions):
             state.regions.pop(region_id, None)
         del state.executions[execution.id]

@@ -179,11 +179,20 @@ class Allocator(NamedTuple):
         return self.owned - self.free
 
 
+class Unfinished(NamedTuple):
+    """A ring buffer record of `size` bytes that is being filled, or was given up."""
+
+    size: int
+    discarded: bool = False
+
+
 @dataclass(slots=True)
 class MapRecord:
     """A map. `region` is what map pointers point at. `entries` are, by key, the regions of a value
     (one, or one for each CPU); `inner` the ids of inner maps by key; `records` the unread ones of
-    a ring buffer. `freeing` are the keys that map free has still to walk, None before that."""
+    a ring buffer, behind the `consumed` bytes that user space is through with. `freeing` are the
+    keys that map free has still to walk, None before that.
+    """
 
     id: int
     spec: MapSpec
@@ -195,13 +204,15 @@ class MapRecord:
     token: Token
     entries: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
     inner: dict[bytes, int] = field(default_factory=dict)
-    records: tuple[bytes, ...] = ()
+    records: tuple[bytes | Unfinished, ...] = ()
+    consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
 
     def clone(self, token: Token) -> Self:
         return type(self)(
             self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
-            token, dict(self.entries), dict(self.inner), self.records, self.freeing,
+            token, dict(self.entries), dict(self.inner), self.records, self.consumed,
+            self.freeing,
         )  # fmt: skip
 
 
