@@ -47,10 +47,12 @@ class PolicyInfo:
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """`retval` is the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it; `printk` are the
-    lines printed meanwhile."""
+    lines printed meanwhile, `data` what became of the packet, with the metadata in front, None if
+    there was none."""
 
     retval: int
     printk: list[str]
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,17 +372,20 @@ class Program:
         cpu: int = 0,
         context: Context = Context.TASK,
         repeat: int = 1,
+        data: bytes = b"",
     ) -> RunResult:
-        """Run `repeat` times; `retval` is the last one's. `ctx` is the context's first bytes, the
-        rest is 0. Raises Violation where the machine sees a memory error."""
+        """Run `repeat` times; the result is the last one's. `ctx` is the context's first bytes, the
+        rest is 0; `data` the packet, an Ethernet frame, for types that get one.
+
+        Raises Violation where the machine sees a memory error."""
         if repeat < 1:
             raise UsageError(f"a program cannot run {repeat} times")
         before = len(self._runtime.printk)
-        retval = 0
+        system = self._runtime.system
         for _ in range(repeat):
-            retval = self._runtime.system.run(self.fd, ctx, cpu=cpu, context=context)
+            done = system.run_on(self.fd, data, ctx, cpu=cpu, context=context)
         self._runtime._passed()
-        return RunResult(retval & 0xFFFFFFFF, self._runtime.printk[before:])
+        return RunResult(done.retval & 0xFFFFFFFF, self._runtime.printk[before:], done.data)
 
     def unload(self) -> None:
         """Give the descriptor back; the program goes unless it is pinned."""

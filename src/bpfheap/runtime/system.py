@@ -246,11 +246,17 @@ class System:
         return self._open(Handle(Type.PROGRAM, program))
 
     def start(
-        self, fd: int, ctx: bytes = b"", *, cpu: int = 0, context: Context = Context.TASK
+        self,
+        fd: int,
+        ctx: bytes = b"",
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        data: bytes = b"",
     ) -> int:
         """An execution's id; `step` moves it. A descriptor is needed to start, not to go on."""
         program = self.program_of(fd)
-        execution = self.machine.start(program.id, ctx, cpu=cpu, context=context)
+        execution = self.machine.start(program.id, ctx, cpu=cpu, context=context, data=data)
         self.running[execution] = program.id
         self._note(f"{program.name} runs")
         return execution
@@ -271,10 +277,22 @@ class System:
         self, fd: int, ctx: bytes = b"", *, cpu: int = 0, context: Context = Context.TASK
     ) -> int:
         """Run from start to end without a break; gives r0."""
-        execution = self.start(fd, ctx, cpu=cpu, context=context)
+        return self.run_on(fd, b"", ctx, cpu=cpu, context=context).retval
+
+    def run_on(
+        self,
+        fd: int,
+        data: bytes,
+        ctx: bytes = b"",
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+    ) -> Done:
+        """The same on a packet, with what became of it."""
+        execution = self.start(fd, ctx, cpu=cpu, context=context, data=data)
         while not isinstance(stop := self.step(execution), Done):
             pass
-        return stop.retval
+        return stop
 
     # -- descriptors and pins
 

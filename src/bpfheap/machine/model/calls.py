@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.errors import MapError
 from bpfheap.lifetime.facts import ObjectKind
-from bpfheap.machine.model import heap, lives, ringbuf
+from bpfheap.machine.model import heap, lives, packets, ringbuf
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation
 from bpfheap.machine.model.convention import error as _error
@@ -280,6 +280,7 @@ def _free(what: str) -> Implementation:
 CALLS: Mapping[str, Implementation] = {
     **CONTROL,
     **ringbuf.CALLS,
+    **packets.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

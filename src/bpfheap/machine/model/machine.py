@@ -9,7 +9,7 @@ from dataclasses import replace
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
 from bpfheap.isa import Insn, check_structure
 from bpfheap.lifetime.facts import ObjectEvent
-from bpfheap.machine.model import heap, lives, ringbuf
+from bpfheap.machine.model import heap, lives, packets, ringbuf
 from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import perform
 from bpfheap.machine.model.code import Links, make
@@ -304,13 +304,23 @@ class ModelMachine:
     # -- execution
 
     def start(
-        self, program: int, ctx: bytes, *, cpu: int = 0, context: Context = Context.TASK
+        self,
+        program: int,
+        ctx: bytes,
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        data: bytes = b"",
     ) -> int:
         loaded = self._program(program)
         row = program_type(loaded.spec.section) if loaded.spec is not None else None
+        packets.check(row, data)
         size = max(len(ctx), row.ctx_size if row is not None else 0)
         region = self._state.add_region(Kind.CTX, f"the context of {loaded.name}", size, ctx)
-        return self._begin(loaded, region, (), self._cpu(cpu), context)
+        execution = self._begin(loaded, region, (), self._cpu(cpu), context)
+        if row is not None and packets.has_packet(row):
+            packets.attach(self._state, self._state.execution(execution), row, data)
+        return execution
 
     def step(self, execution: int) -> Stop:
         if execution not in self._state.executions:
@@ -374,7 +384,8 @@ class ModelMachine:
     def _stopped(self, core: Core) -> Stop:
         execution = core.execution
         if execution.done:
-            return Done(core.state.number(execution.registers[0]))
+            data = packets.content(core.state, execution)
+            return Done(core.state.number(execution.registers[0]), data)
         return AtCall(core.call_name(), execution.slot, core.place().line)
 
     def _finish(self, core: Core) -> None:
