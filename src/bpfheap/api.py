@@ -311,6 +311,12 @@ class LoadedObject:
             verdict = verify(self.spec, program, options)
             fd = system.program_load(program, verdict, self._btf_fd, ids)
             self.programs[program.name] = Program(self._runtime, program, verdict, fd)
+        for opened in self.maps.values():
+            # As bpf_object_init_prog_arrays in libbpf.
+            if MAP_TYPE[opened.spec.type].shape is Shape.PROGS:
+                for slot, name in enumerate(opened.spec.inner_names):
+                    if name in self.programs:
+                        opened[slot] = self.programs[name]
 
     def close(self) -> None:
         """Unload the programs and close the maps; what others still hold stays."""
@@ -451,7 +457,7 @@ class Map(Mapping[Any, Any]):
 
     def update(self, key: Any, value: Any, flags: int = 0) -> None:
         """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
-        another Map."""
+        another Map, for an array of programs a Program."""
         with self._open() as fd:
             self._runtime.system.map_update(fd, self._key(key), self._raw(value), flags)
         self._runtime._passed()
@@ -514,6 +520,10 @@ class Map(Mapping[Any, Any]):
 
     def _raw(self, value: Any) -> bytes:
         spec, what = self.spec, f"the value of {self.name}"
+        if self._type.shape is Shape.PROGS:
+            if not isinstance(value, Program) or value._runtime is not self._runtime:
+                raise UsageError(f"{what} is a program of the same runtime")
+            return value.fd.to_bytes(4, "little")
         if self._type.outer:
             if not isinstance(value, Map) or value._runtime is not self._runtime:
                 raise UsageError(f"{what} is another map of the same runtime")

@@ -87,4 +87,62 @@ SEC("tc") int full_ring_14093096(struct __sk_buff *skb)
 	return result;
 }
 
+int callee(struct __sk_buff *skb);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 4);
+	__uint(key_size, sizeof(__u32));
+	__array(values, int (void *));
+} jumps SEC(".maps") = {
+	.values = { [1] = (void *)&callee },
+};
+
+SEC("tc") int callee(struct __sk_buff *skb)
+{
+	skb->cb[0]++;
+	bpf_tail_call(skb, &jumps, skb->cb[1]);
+	return skb->cb[0] * 10 + 5;
+}
+
+SEC("tc") int tail_15(struct __sk_buff *skb)
+{
+	skb->cb[0] = skb->cb[1] = 0;
+	bpf_tail_call(skb, &jumps, 1);
+	return 1;
+}
+
+SEC("tc") int tail_many_335(struct __sk_buff *skb)
+{
+	skb->cb[0] = 0;
+	skb->cb[1] = 1;
+	bpf_tail_call(skb, &jumps, 1);
+	return 1;
+}
+
+SEC("tc") int tail_nowhere_22(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &jumps, 0);
+	bpf_tail_call(skb, &jumps, 99);
+	return 22;
+}
+
+static __noinline int by_tail(struct __sk_buff *skb)
+{
+	int otherwise = 3;
+
+	bpf_tail_call(skb, &jumps, 1);
+	barrier_var(otherwise);
+	return otherwise;
+}
+
+SEC("tc") int tail_of_a_function_115(struct __sk_buff *skb)
+{
+	int mine = 100;
+
+	skb->cb[0] = skb->cb[1] = 0;
+	barrier_var(mine);
+	return mine + by_tail(skb);
+}
+
 char LICENSE[] SEC("license") = "GPL";

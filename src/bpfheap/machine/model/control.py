@@ -1,18 +1,21 @@
-"""Calls that steer a program: iterators, RCU sections, and the clock of the scheduler."""
+"""Calls that steer a program: iterators, tail calls, RCU sections, and the scheduler's clock."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from bpfheap.machine.model import iterators
-from bpfheap.machine.model.convention import Arguments, Implementation, error, number
+from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import MAX_LOOPS, Core
 from bpfheap.machine.model.records import Fault
-from bpfheap.machine.model.values import NULL, Value, signed32
+from bpfheap.machine.model.values import NULL, U32, Pointer, Value, signed32
+from bpfheap.platform.maps import Shape
 
 #: Nanoseconds of a jiffy: HZ is 1,000 here.
 _JIFFY = 1_000_000
 _TICK = 1000
+#: MAX_TAIL_CALL_CNT.
+MAX_TAIL_CALLS = 33
 
 
 def _iter_num_new(core: Core, args: Arguments) -> Value:
@@ -56,8 +59,31 @@ def _rcu_read_unlock(core: Core, args: Arguments) -> Value:
     return NULL
 
 
+def _tail_call(core: Core, args: Arguments) -> Value | str:
+    """Goes on behind the call if there is no such program, or after MAX_TAIL_CALL_CNT of them. What
+    r0 is then Linux leaves open."""
+    execution, what = core.execution, "bpf_tail_call"
+    if args[0] != Pointer(execution.ctx, 0):
+        raise Fault("bad-call", f"{what} with something else than the program's context")
+    record = core.map_at(args[1])
+    if record.type.shape is not Shape.PROGS:
+        raise Fault("bad-call", f"{what} into map {record.spec.name}, which holds no programs")
+    index = number(core, args[2], 3) & U32
+    if any(frame.after is not None for frame in execution.frames):
+        raise Fault("bad-call", f"{what} in a callback")
+    if any(iterator.live for iterator in execution.progress.iterators):
+        raise Fault("leak", f"{what} before an iterator is destroyed")
+    core.owes_nothing(f"{what} is made")
+    target = core.programs.get(record.inner.get(index.to_bytes(4, "little"), -1))
+    if target is None or execution.progress.tail_calls >= MAX_TAIL_CALLS:
+        return error("ENOENT")
+    core.enter_program(target)
+    return CALLBACK
+
+
 CALLS: Mapping[str, Implementation] = {
     "bpf_jiffies64": _jiffies,
+    "bpf_tail_call": _tail_call,
     "bpf_iter_num_new": _iter_num_new,
     "bpf_iter_num_next": _iter_num_next,
     "bpf_iter_num_destroy": _iter_num_destroy,

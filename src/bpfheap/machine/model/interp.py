@@ -6,7 +6,7 @@ one step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -40,6 +40,8 @@ MAX_FRAMES = 8
 MAX_LOOPS = 1 << 23
 #: What an instruction gives instead of the next slot: stop here.
 STOP = -1
+#: And instead of one in the same program: go on in another one, at the execution's slot.
+SWITCH = -2
 
 Registers: TypeAlias = list[Value]
 
@@ -65,7 +67,7 @@ class Program:
 class Core:
     """What moves one execution of a program: registers, memory, and who acts."""
 
-    __slots__ = ("actor", "execution", "print_line", "program", "state")
+    __slots__ = ("actor", "execution", "print_line", "program", "programs", "state")
 
     def __init__(
         self,
@@ -73,12 +75,14 @@ class Core:
         execution: Execution,
         program: Program,
         print_line: Callable[[str], None],
+        programs: Mapping[int, Program],
     ) -> None:
         self.state: State = actor.state
         self.actor = actor
         self.execution = execution
         self.program = program
         self.print_line = print_line
+        self.programs = programs
 
     def place(self) -> Place:
         return Place(self.program.name, self.program.line(self.execution.slot))
@@ -98,7 +102,9 @@ class Core:
             for count in range(1, left + 1):  # noqa: B007 -- counted for after the loop
                 following = code[slot](self, registers)
                 if following < 0:
-                    return
+                    if following == STOP:
+                        return
+                    code, following = self.program.code, execution.slot
                 slot = following
         finally:
             execution.slot = slot
@@ -177,6 +183,18 @@ class Core:
         registers[6:] = [None, None, None, None, self.new_stack()]
         return target
 
+    def enter_program(self, program: Program) -> None:
+        """A tail call: another program takes the place of the current function, on its context."""
+        execution, registers = self.execution, self.execution.registers
+        self.drop_stack(registers[10])
+        self.program = program
+        execution.program = program.id
+        execution.slot = 0
+        execution.progress = execution.progress._replace(
+            goes=0, tail_calls=execution.progress.tail_calls + 1
+        )
+        registers[:] = [None, Pointer(execution.ctx, 0), *[None] * 8, self.new_stack()]
+
     def new_stack(self) -> Pointer:
         name = f"the stack of {self.program.name}"
         region = self.state.add_region(Kind.STACK, name, STACK_SIZE, bytes(STACK_SIZE))
@@ -204,6 +222,12 @@ class Core:
         result = registers[0]
         registers[1:6] = [None] * 5
         registers[6:] = frame.saved
+        if frame.program != execution.program:
+            # A tail call had taken the place of the function that was called.
+            execution.program = frame.program
+            self.program = self.programs[frame.program]
+            execution.slot = frame.return_slot
+            return SWITCH
         if frame.after is None:
             return frame.return_slot
         if result is None:
@@ -275,17 +299,22 @@ class Core:
             raise Fault("invalid-access", "the program ends without a value in r0")
         registers[0] = self.state.number(registers[0])
         iterators.check_frame(execution, registers[10], self.program.name)
+        self.owes_nothing("the program ends")
+        execution.done = True
+
+    def owes_nothing(self, what: str) -> None:
+        """Raise Fault for all that the program should have given back before it does `what`."""
+        execution = self.execution
         if execution.held:
             region = self.state.regions[next(iter(execution.held))]
             more = len(execution.held) - 1
             others = f" and {more} more object{'s' if more > 1 else ''}" if more else ""
-            raise Fault("leak", f"the program ends and still owns {region.name}{others}", region.id)
+            raise Fault("leak", f"{what} and still owns {region.name}{others}", region.id)
         if execution.progress.sections:
-            raise Fault("leak", "the program ends inside an RCU section")
+            raise Fault("leak", f"{what} inside an RCU section")
         for record in execution.progress.records:
             name = self.state.regions[record.region].name
-            raise Fault("leak", f"the program ends and still owns {name}", record.region)
-        execution.done = True
+            raise Fault("leak", f"{what} and still owns {name}", record.region)
 
     # -- what calls need
 

@@ -180,7 +180,7 @@ class ModelMachine:
         shape = elements(record.type)
         if len(key) != record.spec.key_size:
             raise map_error(record, "lookup", "EINVAL", f"keys have {record.spec.key_size} bytes")
-        if record.type.outer:
+        if record.type.outer or record.type.shape is Shape.PROGS:
             inner = record.inner.get(key)
             return None if inner is None else inner.to_bytes(4, "little")
         if not shape.has(record, key):
@@ -241,7 +241,8 @@ class ModelMachine:
         return elements(record.type).keys(record)
 
     def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
-        return tuple(self._map(map_id).inner.values())
+        record = self._map(map_id)
+        return tuple(record.inner.values()) if record.type.outer else ()
 
     def map_drain(self, map_id: int) -> list[bytes]:
         return drain(self._state, self._map(map_id))
@@ -328,7 +329,7 @@ class ModelMachine:
         running = self._state.execution(execution)
         program = self._programs[running.program]
         actor = self._actor(Place(program.name), running.cpu)
-        core = Core(actor, running, program, self.printk.append)
+        core = Core(actor, running, program, self.printk.append, self._programs)
         try:
             actor.place = core.place()
             if running.at_call:
@@ -376,7 +377,7 @@ class ModelMachine:
             execution_id, program.id, 0, [None] * 11, cpu, context, first.id, state.token
         )
         state.executions[execution_id] = execution
-        core = Core(self._actor(), execution, program, self.printk.append)
+        core = Core(self._actor(), execution, program, self.printk.append, self._programs)
         execution.registers[1 : 2 + len(rest)] = [Pointer(first.id, 0), *rest]
         execution.registers[10] = core.new_stack()
         return execution_id
