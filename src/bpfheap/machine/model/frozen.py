@@ -29,7 +29,7 @@ from bpfheap.machine.model.records import (
     Unfinished,
 )
 from bpfheap.machine.model.state import State
-from bpfheap.machine.model.values import Opaque, Pointer, Value, Word
+from bpfheap.machine.model.values import Opaque, Pointer, Unowned, Value, Word
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
 from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
@@ -40,6 +40,8 @@ _SPAN = 16
 _SLOT = 8
 _REGISTERS = 11
 _EVERYTHING = -1
+#: A ring of objects that hold one another has no owner.
+_DEEPEST = 64
 
 #: (program, slot) -> the set of registers and stack slots that may still be read from there on.
 Live: TypeAlias = Callable[[int, int], int]
@@ -90,6 +92,16 @@ class Dangling(NamedTuple):
 
     status: Status
     allocator: int | None
+    offset: int
+
+
+class Seen(NamedTuple):
+    """An unowned pointer to the object that the kptrs of `path` lead to, from a region that has a
+    name. Once another object is there, it is that one: what is read through such a pointer is
+    anything anyway."""
+
+    root: Hashable
+    path: tuple[int, ...]
     offset: int
 
 
@@ -276,6 +288,8 @@ class Freezer:
         def value(of: Value) -> Hashable:
             if not isinstance(of, Pointer):
                 return of
+            if type(of) is Unowned:
+                return seen(of)
             if of.region in own:
                 return Own(own[of.region], of.offset)
             if of.region in held:
@@ -287,6 +301,17 @@ class Freezer:
                 return Dangling(region.status, region.allocator, of.offset)
             # Not its own any more: whoever owns the object now may do with it what they like.
             return None
+
+        def seen(of: Unowned) -> Hashable:
+            path: list[int] = []
+            at = of.region
+            while at not in own and at not in held and _has_owner(state, at):
+                above = _owner(state, at) if len(path) < _DEEPEST else None
+                if above is None:
+                    return Seen(Dangling(Status.FREED, None, 0), (), of.offset)
+                path.append(above.offset)
+                at = above.region
+            return Seen(value(Pointer(at, 0)), tuple(reversed(path)), of.offset)
 
         live = self._live(e.program, e.slot)
         masks = [
@@ -330,6 +355,14 @@ class Freezer:
                     return Pointer(held[number], offset)
                 case Dangling():
                     return self._thaw_dangling(state, of)
+                case Seen(root, path, offset):
+                    at = value(root)
+                    for step in path:
+                        region = state.regions.get(at.region) if isinstance(at, Pointer) else None
+                        at = None if region is None else region.slots.get(step)
+                    if not isinstance(at, Pointer):
+                        at = self._thaw_dangling(state, Dangling(Status.FREED, None, 0))
+                    return Unowned(at.region, offset)
             assert of is None or isinstance(of, int | Pointer)
             return of
 
@@ -357,6 +390,22 @@ class Freezer:
             tuple(_thaw_frame(f, value, execution) for f in frozen.frames), progress,
             dict.fromkeys(held), frozen.at_call,
         )  # fmt: skip
+
+
+def _has_owner(state: State, target: int) -> bool:
+    """Whether it takes a way to get to a region: it is an object, and no part by itself."""
+    region = state.regions.get(target)
+    return home(target) is None and (region is None or region.kind is Kind.OBJECT)
+
+
+def _owner(state: State, target: int) -> Pointer | None:
+    """The kptr field that an object is in."""
+    for region in state.regions.values():
+        if region.kptrs and region.status is Status.LIVE:
+            for at, pointer in region.slots.items():
+                if pointer.region == target:
+                    return Pointer(region.id, at)
+    return None
 
 
 def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -> Hashable:

@@ -29,8 +29,9 @@ from bpfheap.machine.model.records import (
     Status,
 )
 from bpfheap.machine.model.state import State
-from bpfheap.machine.model.values import U64, Pointer, Value, signed64
+from bpfheap.machine.model.values import U64, Pointer, Unowned, Value, signed64
 from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.programs import may_sleep
 from bpfheap.spec import ProgramSpec, SourceLine
 
 STACK_SIZE = 512
@@ -316,6 +317,26 @@ class Core:
             name = self.state.regions[record.region].name
             raise Fault("leak", f"{what} and still owns {name}", record.region)
 
+    # -- kptrs that a plain load read
+
+    def probe(self, at: Unowned, size: int) -> int | Pointer:
+        """Reads 0 where the object is no more, as BPF_PROBE_MEM reads what cannot be read."""
+        region = self.state.regions.get(at.region)
+        if region is None or region.status is not Status.LIVE:
+            return 0
+        return self.state.load(at, size)
+
+    def poke(self, at: Unowned, size: int, value: int | Pointer) -> None:
+        """A write through one. In an RCU section the object's memory stays, though it may be freed:
+        then nobody sees what is written. Raises Fault outside of any."""
+        spec = self.program.spec
+        sleeps = spec is None or may_sleep(spec.section)
+        if sleeps and not self.execution.progress.sections:
+            raise Fault("invalid-access", "write through a kptr that was only read", at.region)
+        region = self.state.regions.get(at.region)
+        if region is not None and region.status is Status.LIVE:
+            self.state.store(at, size, value)
+
     # -- what calls need
 
     def map_at(self, value: Value) -> MapRecord:
@@ -353,7 +374,7 @@ def helper_name(number: int) -> str:
 
 
 def moved(pointer: Pointer, by: int) -> Pointer:
-    return Pointer(pointer.region, signed64((pointer.offset + by) & U64))
+    return type(pointer)(pointer.region, signed64((pointer.offset + by) & U64))
 
 
 Step: TypeAlias = Callable[[Core, Registers], int]

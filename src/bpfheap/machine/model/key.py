@@ -21,7 +21,7 @@ from bpfheap.machine.model.records import (
     Status,
 )
 from bpfheap.machine.model.state import State
-from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.machine.model.values import Pointer, Unowned, Value
 from bpfheap.platform.maps import Shape
 
 
@@ -42,7 +42,7 @@ class _Numbering:
 
     def value(self, value: Value) -> Hashable:
         if isinstance(value, Pointer):
-            return (self.region(value.region), value.offset)
+            return (self.region(value.region), value.offset, type(value) is Unowned)
         return value
 
     def values(self, values: Iterable[Value]) -> Hashable:

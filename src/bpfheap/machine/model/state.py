@@ -20,7 +20,7 @@ from bpfheap.machine.model.records import (
     Status,
     Token,
 )
-from bpfheap.machine.model.values import Pointer, Value, Word
+from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
 
 #: Where addresses start: in the kernel's half, as programs are used to.
 _FIRST_ADDRESS = 0xFFFF_8880_0000_0000
@@ -145,7 +145,7 @@ class State:
 
         `verb` is "read" or "write" (which asks for more).
         """
-        if type(at) is not Pointer:
+        if type(at) is not Pointer and not isinstance(at, Pointer):
             what = "NULL" if not at else f"{at:#x}, which is a number and no pointer"
             raise Fault("invalid-access", f"{verb} of {size} bytes at {what}")
         region = self.regions.get(at.region)
@@ -183,13 +183,17 @@ class State:
     def load(self, at: Value, size: int) -> int | Pointer:
         """`size` bytes, little endian; 8 bytes that hold a pointer give that pointer."""
         region = self.access(at, size, "read")
-        assert type(at) is Pointer
+        assert isinstance(at, Pointer)
         offset = at.offset
         if region.slots:
             if size == 8:
                 found = region.slots.get(offset)
                 if found is not None:
-                    return found if type(found) is Pointer else _unmarked(region, offset, found)
+                    if type(found) is not Pointer:
+                        return _unmarked(region, offset, found)
+                    if region.kptrs and any(k.offset == offset for k in region.kptrs):
+                        return Unowned(found.region, found.offset)
+                    return found
             elif size == 4 and region.kind is Kind.CTX:
                 found = region.slots.get(offset)
                 if type(found) is Word:
@@ -200,7 +204,7 @@ class State:
     def store(self, at: Value, size: int, value: int | Pointer) -> None:
         """The low `size` bytes of a value. A pointer stays one only as 8 whole bytes."""
         region = self.access(at, size, "write")
-        assert type(at) is Pointer
+        assert isinstance(at, Pointer)
         offset = at.offset
         if region.kptrs:
             self._guard_kptrs(region, offset, size)
@@ -291,7 +295,9 @@ def _width(slot: Pointer) -> int:
 
 
 def _unmarked(region: Region, offset: int, slot: Pointer) -> Pointer:
-    """Raise the fault of an access to bytes that hold no pointer of the program's."""
+    """A pointer that is no plain one. Raises Fault for bytes that hold none of the program's."""
+    if type(slot) is Unowned:
+        return slot
     if type(slot) is Word:
         raise Fault(
             "invalid-access",
