@@ -327,6 +327,11 @@ def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
     bpf_obj_drop(bpf_obj_new(struct foo));
     bpf_mem_prefill(&ma, 100);
     linked(skb);
+    bpf_rcu_read_lock();
+    int i;
+    bpf_for(i, 0, 3) { cond_break; }
+    bpf_repeat(2) { if (!can_loop) break; }
+    bpf_rcu_read_unlock();
     """
     source = LINKED.replace('SEC("tc")', "static __noinline")
     source += THREAD.replace("struct foo * p =", f"{calls} struct foo * p =")

@@ -47,10 +47,12 @@ class PolicyInfo:
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """`retval` is the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it; `printk` are the
-    lines printed meanwhile."""
+    lines printed meanwhile, `data` what became of the packet, with the metadata in front, None if
+    there was none."""
 
     retval: int
     printk: list[str]
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +311,12 @@ class LoadedObject:
             verdict = verify(self.spec, program, options)
             fd = system.program_load(program, verdict, self._btf_fd, ids)
             self.programs[program.name] = Program(self._runtime, program, verdict, fd)
+        for opened in self.maps.values():
+            # As bpf_object_init_prog_arrays in libbpf.
+            if MAP_TYPE[opened.spec.type].shape is Shape.PROGS:
+                for slot, name in enumerate(opened.spec.inner_names):
+                    if name in self.programs:
+                        opened[slot] = self.programs[name]
 
     def close(self) -> None:
         """Unload the programs and close the maps; what others still hold stays."""
@@ -370,17 +378,20 @@ class Program:
         cpu: int = 0,
         context: Context = Context.TASK,
         repeat: int = 1,
+        data: bytes = b"",
     ) -> RunResult:
-        """Run `repeat` times; `retval` is the last one's. `ctx` is the context's first bytes, the
-        rest is 0. Raises Violation where the machine sees a memory error."""
+        """Run `repeat` times; the result is the last one's. `ctx` is the context's first bytes, the
+        rest is 0; `data` the packet, an Ethernet frame, for types that get one.
+
+        Raises Violation where the machine sees a memory error."""
         if repeat < 1:
             raise UsageError(f"a program cannot run {repeat} times")
         before = len(self._runtime.printk)
-        retval = 0
+        system = self._runtime.system
         for _ in range(repeat):
-            retval = self._runtime.system.run(self.fd, ctx, cpu=cpu, context=context)
+            done = system.run_on(self.fd, data, ctx, cpu=cpu, context=context)
         self._runtime._passed()
-        return RunResult(retval & 0xFFFFFFFF, self._runtime.printk[before:])
+        return RunResult(done.retval & 0xFFFFFFFF, self._runtime.printk[before:], done.data)
 
     def unload(self) -> None:
         """Give the descriptor back; the program goes unless it is pinned."""
@@ -446,7 +457,7 @@ class Map(Mapping[Any, Any]):
 
     def update(self, key: Any, value: Any, flags: int = 0) -> None:
         """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
-        another Map."""
+        another Map, for an array of programs a Program."""
         with self._open() as fd:
             self._runtime.system.map_update(fd, self._key(key), self._raw(value), flags)
         self._runtime._passed()
@@ -509,6 +520,10 @@ class Map(Mapping[Any, Any]):
 
     def _raw(self, value: Any) -> bytes:
         spec, what = self.spec, f"the value of {self.name}"
+        if self._type.shape is Shape.PROGS:
+            if not isinstance(value, Program) or value._runtime is not self._runtime:
+                raise UsageError(f"{what} is a program of the same runtime")
+            return value.fd.to_bytes(4, "little")
         if self._type.outer:
             if not isinstance(value, Map) or value._runtime is not self._runtime:
                 raise UsageError(f"{what} is another map of the same runtime")

@@ -105,7 +105,9 @@ class MapSpec:
     @property
     def needs(self) -> tuple[str, ...]:
         """The maps that have to be there before it."""
-        names = (*self.inner_names, self.names_kptr_allocator, self.elem_allocator)
+        # The names in an array of programs are those of programs.
+        inner = self.inner_names if self.inner is not None else ()
+        names = (*inner, self.names_kptr_allocator, self.elem_allocator)
         return tuple(dict.fromkeys(name for name in names if name is not None))
 
 

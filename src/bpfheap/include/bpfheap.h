@@ -298,6 +298,81 @@ extern void bpf_percpu_obj_drop_impl(void *object, void *meta) __ksym;
 #define bpf_percpu_obj_drop(object) bpf_percpu_obj_drop_impl((void *)(object), NULL)
 #endif
 
+/* ------------------------------------------------------------ loops and RCU sections */
+
+/* Numbers one after the other: begin, ask for the next one until there is none, destroy. */
+#if !defined(__VMLINUX_H__) && !defined(BPF_F_BEFORE)
+struct bpf_iter_num {
+	__u64 __opaque[1];
+} __attribute__((aligned(8)));
+#endif
+
+struct bpf_iter_num;
+
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
+
+/* bpf_for(i, 0, 10) { ... } and bpf_repeat(10) { ... }; `break` and `continue` work in them. */
+#ifndef bpf_for
+#define bpf_for(i, start, end)                                                                \
+	for (struct bpf_iter_num ___it                                                        \
+		     __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),              \
+	     *___p __attribute__((unused)) =                                                  \
+		     (bpf_iter_num_new(&___it, (start), (end)),                               \
+		      (void)bpf_iter_num_destroy, (void *)0);                                 \
+	     ({                                                                               \
+		     int *___n = bpf_iter_num_next(&___it);                                   \
+		     int ___more = !!___n;                                                    \
+		     if (___more)                                                             \
+			     (i) = *___n;                                                     \
+		     ___more && (i) >= (start) && (i) < (end);                                \
+	     });)
+#endif
+
+#ifndef bpf_repeat
+#define bpf_repeat(count)                                                                     \
+	for (struct bpf_iter_num ___it                                                        \
+		     __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),              \
+	     *___p __attribute__((unused)) =                                                  \
+		     (bpf_iter_num_new(&___it, 0, (count)),                                   \
+		      (void)bpf_iter_num_destroy, (void *)0);                                 \
+	     bpf_iter_num_next(&___it);)
+#endif
+
+/*
+ * A loop that the verifier need not understand: `while (can_loop)`, `for (...; can_loop; ...)`, or
+ * `cond_break;` in its body. The function leaves it after 8,388,608 rounds. The instruction is
+ * written as bytes, since not all assemblers know it.
+ */
+#ifndef can_loop
+#define can_loop                                                                              \
+	({                                                                                    \
+		__label__ ___leave, ___go_on;                                                 \
+		_Bool ___again = 1;                                                           \
+		asm volatile goto("1: .byte 0xe5; .byte 0; .long ((%l[___leave] - 1b - 8) / 8)" \
+				  " & 0xffff; .short 0"                                       \
+				  : : : : ___leave);                                          \
+		goto ___go_on;                                                                \
+	___leave:                                                                             \
+		___again = 0;                                                                 \
+	___go_on:;                                                                            \
+		___again;                                                                     \
+	})
+#endif
+
+#ifndef cond_break
+#define cond_break                                                                            \
+	({                                                                                    \
+		if (!can_loop)                                                                \
+			break;                                                                \
+	})
+#endif
+
+/* Objects that were seen in between stay in memory, whoever frees them. */
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
+
 /* --------------------------------------------- what <linux/bpf.h> and vmlinux.h declare */
 
 #if !defined(__VMLINUX_H__) && !defined(__LINUX_BPF_H__) && !defined(_UAPI__LINUX_BPF_H__)

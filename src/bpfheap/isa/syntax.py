@@ -239,7 +239,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.ASCII,
 )
 # After these a word is a name, whatever it looks like.
-_BEFORE_NAME = frozenset({"goto", "gotol", "call", "kfunc"})
+_BEFORE_NAME = frozenset({"goto", "gotol", "may_goto", "call", "kfunc"})
 _NAME = re.compile(r"(?!pc[+-][0-9])[A-Za-z_.$][\w.$]*", re.ASCII)
 _QUOTED = re.compile(r"[^\]\s]+")
 

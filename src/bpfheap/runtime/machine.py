@@ -79,9 +79,11 @@ class AtCall:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An execution ended with r0 = `retval` (unsigned 64 bits)."""
+    """An execution ended with r0 = `retval` (unsigned 64 bits). `data` is what it made of its
+    packet, with the metadata in front, None if it had none."""
 
     retval: int
+    data: bytes | None = field(default=None, compare=False)
 
 
 Stop = AtCall | Done
@@ -161,9 +163,16 @@ class Machine(Protocol):
 
     # -- execution
     def start(
-        self, program: int, ctx: bytes, *, cpu: int = 0, context: Context = Context.TASK
+        self,
+        program: int,
+        ctx: bytes,
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        data: bytes = b"",
     ) -> int:
-        """A new execution's id; nothing has run yet."""
+        """A new execution's id; nothing has run yet. `data` is the packet of a program that gets
+        one, as an Ethernet frame."""
 
     def step(self, execution: int) -> Stop:
         """Perform the call it stopped before, if any, and go on to the next one or the end. At the

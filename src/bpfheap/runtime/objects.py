@@ -25,7 +25,8 @@ class MapObject(NamedTuple):
     """`users` are descriptors and pins, `refs` programs and outer maps (bpf_map.usercnt and
     .refcnt, which counts the users too; here they are apart). `allocator` is the one that an
     allocator map names, `kptr_allocator` and `elem_allocator` those that the definition names.
-    A `freeing` map waits for its grace period or is being walked."""
+    A `freeing` map waits for its grace period or is being walked. `program_type` is what an array
+    of programs holds, once it is known (bpf_prog_map_compatible)."""
 
     id: int
     name: str
@@ -36,17 +37,19 @@ class MapObject(NamedTuple):
     kptr_allocator: int | None = None
     elem_allocator: int | None = None
     freeing: bool = False
+    program_type: str | None = None
 
 
 class ProgramObject(NamedTuple):
-    """`users` are descriptors and pins. A program holds `maps` and `btf` until it is freed, a
-    grace period after its last user is gone."""
+    """`users` are descriptors, pins and arrays of programs. A program holds `maps` and `btf` until
+    it is freed, a grace period after its last user is gone."""
 
     id: int
     name: str
     btf: int
     maps: tuple[int, ...]
     users: int = 0
+    type: str = ""
 
 
 class AllocatorObject(NamedTuple):

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from bpfheap.btf import Btf
 from bpfheap.errors import LoadRefused, UsageError, Violation
 from bpfheap.lifetime import FieldId, Policy
-from bpfheap.platform.maps import ALLOCATOR_NUMBER
+from bpfheap.platform.maps import ALLOCATOR_NUMBER, Shape
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
+from bpfheap.platform.programs import program_type
 from bpfheap.runtime.definitions import declared_only, why_other_map
 from bpfheap.runtime.facts import load_facts, map_facts, owning_fields
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done, Machine, Stop
@@ -119,7 +120,7 @@ class System:
         btf = self._handle(btf_fd, Type.BTF).id
         inner = {
             slot: self._named(spec, name, by_name)
-            for slot, name in enumerate(spec.inner_names)
+            for slot, name in enumerate(spec.inner_names if spec.inner is not None else ())
             if name is not None
         }
         kptr_allocator = self._named_allocator(spec, spec.names_kptr_allocator, by_name)
@@ -182,8 +183,11 @@ class System:
 
     def map_update(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
         """From user space. For a map of maps, `value` is a descriptor of the inner map, as 4
-        bytes. Raises MapError."""
+        bytes; for an array of programs, of the program. Raises MapError."""
         obj = self.map_of(fd)
+        if self._holds_programs(obj):
+            self._program_put(obj, key, value, flags)
+            return
         if not self._is_outer(obj):
             self.machine.map_update(obj.id, key, value, flags)
             self._settle(f"{obj.name} was updated")
@@ -200,6 +204,9 @@ class System:
     def map_delete(self, fd: int, key: bytes) -> None:
         """From user space. Raises MapError."""
         obj = self.map_of(fd)
+        if self._holds_programs(obj):
+            self._program_out(obj, key)
+            return
         old = self.machine.map_lookup(obj.id, key) if self._is_outer(obj) else None
         self.machine.map_delete(obj.id, key)
         self._drop_inner(obj, old)
@@ -236,8 +243,12 @@ class System:
                 file=spec.file,
                 allocator=reason.allocator,
             )
+        row = program_type(spec.section)
+        kind = row.name if row is not None else ""
+        for map_id in facts.maps:
+            self._agree(self.maps[map_id], kind, spec.name)
         self.machine.program_load(program, spec, used)
-        self.programs[program] = ProgramObject(program, spec.name, facts.btf, facts.maps)
+        self.programs[program] = ProgramObject(program, spec.name, facts.btf, facts.maps, type=kind)
         for map_id in facts.maps:
             self._map_refs(map_id, +1)
         self._btf_refs(facts.btf, +1)
@@ -246,11 +257,17 @@ class System:
         return self._open(Handle(Type.PROGRAM, program))
 
     def start(
-        self, fd: int, ctx: bytes = b"", *, cpu: int = 0, context: Context = Context.TASK
+        self,
+        fd: int,
+        ctx: bytes = b"",
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        data: bytes = b"",
     ) -> int:
         """An execution's id; `step` moves it. A descriptor is needed to start, not to go on."""
         program = self.program_of(fd)
-        execution = self.machine.start(program.id, ctx, cpu=cpu, context=context)
+        execution = self.machine.start(program.id, ctx, cpu=cpu, context=context, data=data)
         self.running[execution] = program.id
         self._note(f"{program.name} runs")
         return execution
@@ -271,10 +288,22 @@ class System:
         self, fd: int, ctx: bytes = b"", *, cpu: int = 0, context: Context = Context.TASK
     ) -> int:
         """Run from start to end without a break; gives r0."""
-        execution = self.start(fd, ctx, cpu=cpu, context=context)
+        return self.run_on(fd, b"", ctx, cpu=cpu, context=context).retval
+
+    def run_on(
+        self,
+        fd: int,
+        data: bytes,
+        ctx: bytes = b"",
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+    ) -> Done:
+        """The same on a packet, with what became of it."""
+        execution = self.start(fd, ctx, cpu=cpu, context=context, data=data)
         while not isinstance(stop := self.step(execution), Done):
             pass
-        return stop.retval
+        return stop
 
     # -- descriptors and pins
 
@@ -402,6 +431,10 @@ class System:
             case Type.MAP:
                 obj = self.maps[handle.id]
                 self.maps[handle.id] = obj._replace(users=obj.users + change)
+                if obj.users + change == 0 and self._holds_programs(obj):
+                    # Programs in it may hold the map (map_release_uref in the kernel).
+                    for key in self.machine.map_keys(obj.id):
+                        self._program_out(obj, key)
                 self._maybe_free_map(handle.id)
             case Type.PROGRAM:
                 program = self.programs[handle.id]
@@ -412,6 +445,38 @@ class System:
 
     def _is_outer(self, obj: MapObject) -> bool:
         return MAP_TYPE[self.spec_of(obj.id).type].outer
+
+    def _holds_programs(self, obj: MapObject) -> bool:
+        row = MAP_TYPE.get(self.spec_of(obj.id).type)
+        return row is not None and row.shape is Shape.PROGS
+
+    def _agree(self, obj: MapObject, kind: str, name: str) -> None:
+        """Raise LoadRefused if program `name` is of another type than an array's programs."""
+        if not self._holds_programs(obj):
+            return
+        if obj.program_type not in (None, kind):
+            raise LoadRefused(
+                f"{obj.name} is an array of {obj.program_type} programs, and {name} is a {kind}"
+            )
+        self.maps[obj.id] = obj._replace(program_type=kind)
+
+    def _program_put(self, obj: MapObject, key: bytes, value: bytes, flags: int) -> None:
+        program = self.program_of(int.from_bytes(value, "little"))
+        self._agree(obj, program.type, program.name)
+        old = self.machine.map_lookup(obj.id, key)
+        self.machine.map_update(obj.id, key, program.id.to_bytes(4, "little"), flags)
+        self._users(Handle(Type.PROGRAM, program.id), +1)
+        self._note(f"{program.name} went into {obj.name}")
+        self._drop_program(old)
+
+    def _program_out(self, obj: MapObject, key: bytes) -> None:
+        old = self.machine.map_lookup(obj.id, key)
+        self.machine.map_delete(obj.id, key)
+        self._drop_program(old)
+
+    def _drop_program(self, old: bytes | None) -> None:
+        if old is not None:
+            self._users(Handle(Type.PROGRAM, int.from_bytes(old, "little")), -1)
 
     def _btf_refs(self, btf: int, change: int) -> None:
         obj = self.btfs[btf]

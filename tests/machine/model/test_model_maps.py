@@ -349,11 +349,11 @@ OUTPUT = """
 
 def test_a_ring_buffer_keeps_order_until_it_is_full() -> None:
     w = world("ringbuf", key_size=0, value_size=0, max_entries=4096)
-    # Each takes 8 bytes more, rounded up to 8: after these there is room for none but an empty one.
+    # Each takes 8 bytes more, rounded up to 8: after these not even an empty one has room.
     fitting = ((2, 0), (3, 1), *[(512, 0)] * 7, (408, 0))
     results = [w.run_text(OUTPUT.format(size=s, flags=f)) for s, f in
-               (*fitting, (1, 0), (4097, 0), (1, 8))]  # fmt: skip
-    assert results == [*[0] * len(fitting), -11 & M64, -7 & M64, -22 & M64]
+               (*fitting, (0, 0), (4097, 0), (1, 8))]  # fmt: skip
+    assert results == [*[0] * len(fitting), -11 & M64, -11 & M64, -22 & M64]
     records = w.machine.map_drain(1)
     assert records[:2] == [b"\2\1", b"\2\1\0"]
     assert [len(r) for r in records] == [size for size, _ in fitting]

@@ -28,38 +28,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 /* ------------------------------------------------------------------------ sections, loops */
 
-extern void bpf_rcu_read_lock(void) __ksym;
-extern void bpf_rcu_read_unlock(void) __ksym;
-
-struct bpf_iter_num {
-	__u64 __opaque[1];
-} __attribute__((aligned(8)));
-
-extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
-extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
-extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
-
-/* Numbers from `start` up to, without, `end`; break and continue work as in any loop. */
-#define bpf_for(i, start, end)                                                                \
-	for (struct bpf_iter_num ___it __attribute__((cleanup(bpf_iter_num_destroy))),        \
-	     *___once __attribute__((unused)) =                                               \
-		     (bpf_iter_num_new(&___it, (start), (end)), (void *)0);                   \
-	     ({                                                                               \
-		     int *___next = bpf_iter_num_next(&___it);                                \
-		     ___next ? ((i) = *___next, 1) : ((i) = 0, 0);                            \
-	     });)
-
-/* Leaves the loop when the time that the kernel gives it is up: may_goto, opcode 0xe5. */
-#define cond_break                                                                            \
-	({                                                                                    \
-		__label__ ___out, ___on;                                                      \
-		asm volatile goto("1: .byte 0xe5, 0; .long ((%l[___out] - 1b - 8) / 8) & 0xffff; .short 0" \
-				  : : : : ___out);                                            \
-		goto ___on;                                                                   \
-	___out:                                                                               \
-		break;                                                                        \
-	___on:;                                                                               \
-	})
+/* bpf_for, bpf_repeat, can_loop and cond_break are bpfheap.h's. */
 
 /* ------------------------------------------------------- arguments of global functions */
 

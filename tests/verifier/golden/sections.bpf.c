@@ -2,9 +2,9 @@
 /* Locks, RCU sections, lists, trees, counts, copies per CPU, iterators. */
 #include "mistakes.h"
 
-struct bpf_iter_num {
-	__u64 opaque[1];
-} __attribute__((aligned(8)));
+
+
+
 
 extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from bpfheap.btf import KptrKind
 from bpfheap.errors import MapError
 from bpfheap.lifetime.facts import ObjectKind
-from bpfheap.machine.model import graph, heap, lives, locks, percpu
+from bpfheap.machine.model import graph, heap, lives, locks, packets, percpu, ringbuf
+from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
 from bpfheap.machine.model.convention import error as _error
 from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
-from bpfheap.machine.model.maps import elements
+from bpfheap.machine.model.maps import elements, ring
 from bpfheap.machine.model.maps.common import Values, copies, map_error
-from bpfheap.machine.model.maps.ring import output
 from bpfheap.machine.model.printk import FormatRefused, format_line
 from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
@@ -131,9 +131,9 @@ def _ringbuf_output(core: Core, args: Arguments) -> Value:
         raise Fault("bad-call", f"map {record.spec.name} is no ring buffer")
     size, flags = _number(core, args[2], 3), _number(core, args[3], 4)
     if size > record.spec.max_entries:
-        return _error("E2BIG")
+        return _error("EINVAL" if flags & ~ring.FLAGS else "EAGAIN")
     data = core.state.read(args[1], size)
-    return _answer(lambda: output(core.state, record, data, flags))
+    return _answer(lambda: ring.output(core.state, record, data, flags))
 
 
 # -- the world around
@@ -292,6 +292,9 @@ def _free(what: str, kind: Kind = Kind.OBJECT) -> Implementation:
 
 #: Row name -> implementation.
 CALLS: Mapping[str, Implementation] = {
+    **CONTROL,
+    **ringbuf.CALLS,
+    **packets.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

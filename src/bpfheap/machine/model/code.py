@@ -10,7 +10,7 @@ from bpfheap.isa import Insn, Kind, Op, op_of
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
 from bpfheap.machine.model.interp import STOP, Core, Registers, Step, helper_name
 from bpfheap.machine.model.records import Fault
-from bpfheap.machine.model.values import U32, U64, Pointer, Value, sign_extend
+from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,16 @@ def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return register if op.reg else immediate
 
 
+def _may_goto(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+    """Jumps once the function has gone on here BPF_MAX_LOOPS times (do_misc_fixups)."""
+    following, target = slot + 1, slot + 1 + insn.off
+
+    def run(core: Core, registers: Registers) -> int:
+        return following if core.goes_on() else target
+
+    return run
+
+
 def _call(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     def run(core: Core, registers: Registers) -> int:
         core.execution.at_call = True
@@ -212,6 +222,8 @@ def _at(base: Value, off: int, register: int) -> int | Pointer:
         return Pointer(base.region, base.offset + off)
     if base is None:
         raise Fault("invalid-access", f"r{register} is read, but nothing was written to it")
+    if type(base) is Unowned:
+        return Unowned(base.region, base.offset + off)
     assert isinstance(base, int)
     return (base + off) & U64
 
@@ -220,7 +232,8 @@ def _load(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     d, s, off, size, sx, following = insn.dst, insn.src, insn.off, op.size, op.sx, slot + 1
 
     def run(core: Core, registers: Registers) -> int:
-        value = core.state.load(_at(registers[s], off, s), size)
+        at = _at(registers[s], off, s)
+        value = core.state.load(at, size) if type(at) is not Unowned else core.probe(at, size)
         registers[d] = sign_extend(value, sx) if sx and isinstance(value, int) else value
         return following
 
@@ -231,12 +244,19 @@ def _store(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     d, s, k, off, size, following = insn.dst, insn.src, insn.imm, insn.off, op.size, slot + 1
 
     def register(core: Core, registers: Registers) -> int:
-        value = core.get(s)
-        core.state.store(_at(registers[d], off, d), size, value)
+        value, at = core.get(s), _at(registers[d], off, d)
+        if type(at) is Unowned:
+            core.poke(at, size, value)
+        else:
+            core.state.store(at, size, value)
         return following
 
     def immediate(core: Core, registers: Registers) -> int:
-        core.state.store(_at(registers[d], off, d), size, k & U64)
+        at = _at(registers[d], off, d)
+        if type(at) is Unowned:
+            core.poke(at, size, k & U64)
+        else:
+            core.state.store(at, size, k & U64)
         return following
 
     return register if op.reg else immediate
@@ -282,10 +302,6 @@ def _refused(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     )
 
 
-def _awaited(op: Op, insn: Insn, slot: int, links: Links) -> Step:
-    raise InsnError(f"{op.name} is not run by this machine yet", insn=slot)
-
-
 #: LDDW takes two slots and has its own maker.
 MAKERS: Mapping[Kind, _Maker] = {
     Kind.ALU: _alu,
@@ -294,7 +310,7 @@ MAKERS: Mapping[Kind, _Maker] = {
     Kind.END: _end,
     Kind.JA: _ja,
     Kind.JCOND: _jcond,
-    Kind.MAY_GOTO: _awaited,
+    Kind.MAY_GOTO: _may_goto,
     Kind.CALL_HELPER: _call,
     Kind.CALL_LOCAL: _call_local,
     Kind.CALL_KFUNC: _call,

@@ -14,8 +14,10 @@ from typing import NamedTuple, TypeAlias
 
 from bpfheap.btf import KptrField, SpecialField
 from bpfheap.btf.special import NODE_OF
+from bpfheap.machine.model import iterators, packets
 from bpfheap.machine.model.interp import STACK_SIZE
 from bpfheap.machine.model.layout import ObjectType, owning, special
+from bpfheap.machine.model.progress import Progress
 from bpfheap.machine.model.records import (
     Allocator,
     Execution,
@@ -27,9 +29,10 @@ from bpfheap.machine.model.records import (
     Region,
     Search,
     Status,
+    Unfinished,
 )
 from bpfheap.machine.model.state import State
-from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.machine.model.values import Opaque, Pointer, Unowned, Value, Word
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
 from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
@@ -40,6 +43,8 @@ _SPAN = 16
 _SLOT = 8
 _REGISTERS = 11
 _EVERYTHING = -1
+#: A ring of objects that hold one another has no owner.
+_DEEPEST = 64
 
 #: (program, slot) -> the set of registers and stack slots that may still be read from there on.
 Live: TypeAlias = Callable[[int, int], int]
@@ -93,6 +98,16 @@ class Dangling(NamedTuple):
     offset: int
 
 
+class Seen(NamedTuple):
+    """An unowned pointer to the object that the kptrs of `path` lead to, from a region that has a
+    name. Once another object is there, it is that one: what is read through such a pointer is
+    anything anyway."""
+
+    root: Hashable
+    path: tuple[int, ...]
+    offset: int
+
+
 class FrozenObject(NamedTuple):
     """`slots` are its pointers by offset: objects that it owns, or Dangling."""
 
@@ -123,6 +138,7 @@ class FrozenExecution(NamedTuple):
     frames: tuple[Hashable, ...]
     at_call: bool
     own: tuple[FrozenMemory, ...]
+    progress: Progress
     held: tuple[FrozenObject | Pointer, ...]
     shares: tuple[tuple[int, int], ...] = ()
     lock: Hashable = None
@@ -150,7 +166,8 @@ class FrozenApart(NamedTuple):
 class FrozenMap(NamedTuple):
     entries: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
     inner: tuple[tuple[bytes, int], ...] = ()
-    records: tuple[bytes, ...] = ()
+    records: tuple[bytes | Unfinished, ...] = ()
+    consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
 
 
@@ -184,7 +201,11 @@ def constants_of(spec: MapSpec, allocator: int | None) -> MapConstants:
 
 def freeze_map(record: MapRecord) -> FrozenMap:
     return FrozenMap(
-        tuple(record.entries.items()), tuple(record.inner.items()), record.records, record.freeing
+        tuple(record.entries.items()),
+        tuple(record.inner.items()),
+        record.records,
+        record.consumed,
+        record.freeing,
     )
 
 
@@ -195,7 +216,7 @@ def thaw_map(
     return MapRecord(
         map_id, constants.spec, constants.type, region, constants.kptrs, constants.readonly,
         constants.allocator, state.token, dict(frozen.entries), dict(frozen.inner),
-        frozen.records, frozen.freeing, constants.special,
+        frozen.records, frozen.consumed, frozen.freeing, constants.special,
     )  # fmt: skip
 
 
@@ -312,12 +333,15 @@ class Freezer:
         tops = [*(f.saved[-1] for f in e.frames), e.registers[10]]
         stacks = [top.region for top in tops if isinstance(top, Pointer)]
         keys = [f.after.key for f in e.frames if isinstance(f.after, ForEach)]
-        own = {region: n for n, region in enumerate((e.ctx, *stacks, *keys))}
+        rest = [*keys, *e.progress.regions]
+        own = {region: n for n, region in enumerate((e.ctx, *stacks, *rest))}
         held = {region: n for n, region in enumerate(e.held)}
 
         def value(of: Value) -> Hashable:
             if not isinstance(of, Pointer):
                 return of
+            if type(of) is Unowned:
+                return seen(of)
             if of.region in own:
                 return Own(own[of.region], of.offset)
             if of.region in held:
@@ -325,21 +349,32 @@ class Freezer:
             if home(of.region) is not None:
                 return of
             region = state.regions.get(of.region)
-            if region is not None and region.kind is Kind.OBJECT and region.status is Status.FREED:
+            if region is not None and region.status is Status.FREED:
                 return Dangling(region.status, region.allocator, of.offset)
             # Not its own any more: whoever owns the object now may do with it what they like.
             return None
 
+        def seen(of: Unowned) -> Hashable:
+            path: list[int] = []
+            at = of.region
+            while at not in own and at not in held and _has_owner(state, at):
+                above = _owner(state, at) if len(path) < _DEEPEST else None
+                if above is None:
+                    return Seen(Dangling(Status.FREED, None, 0), (), of.offset)
+                path.append(above.offset)
+                at = above.region
+            return Seen(value(Pointer(at, 0)), tuple(reversed(path)), of.offset)
+
         live = self._live(e.program, e.slot)
         masks = [
-            _EVERYTHING if f.after is not None else self._live(e.program, f.return_slot)
+            _EVERYTHING if f.after is not None else self._live(f.program, f.return_slot)
             for f in e.frames
         ]
         frames = tuple(
             _freeze_frame(f, mask, value) for f, mask in zip(e.frames, masks, strict=True)
         )
-        # By number: the context, the callers' stacks, the one in use, keys.
-        needed = [_EVERYTHING, *masks, live, *(_EVERYTHING for _ in keys)]
+        # By number: the context, the callers' stacks, the one in use, keys and the rest.
+        needed = [_EVERYTHING, *masks, live, *(_EVERYTHING for _ in rest)]
         memory = tuple(
             _freeze_memory(state.regions[region], needed[n], value) for region, n in own.items()
         )
@@ -353,8 +388,8 @@ class Freezer:
         )
         shares = tuple((held[region], more) for region, more in e.shares.items())
         return FrozenExecution(
-            e.program, e.slot, registers, e.cpu, e.context, frames, e.at_call, memory, objects,
-            shares, value(e.lock),
+            e.program, e.slot, registers, e.cpu, e.context, frames, e.at_call, memory,
+            _renamed(e.progress, own.__getitem__), objects, shares, value(e.lock),
         )  # fmt: skip
 
     def thaw_execution(self, state: State, execution: int, frozen: FrozenExecution) -> Execution:
@@ -371,6 +406,14 @@ class Freezer:
                     return Pointer(held[number], offset)
                 case Dangling():
                     return self._thaw_dangling(state, of)
+                case Seen(root, path, offset):
+                    at = value(root)
+                    for step in path:
+                        region = state.regions.get(at.region) if isinstance(at, Pointer) else None
+                        at = None if region is None else region.slots.get(step)
+                    if not isinstance(at, Pointer):
+                        at = self._thaw_dangling(state, Dangling(Status.FREED, None, 0))
+                    return Unowned(at.region, offset)
             assert of is None or isinstance(of, int | Pointer)
             return of
 
@@ -388,14 +431,35 @@ class Freezer:
                     region.slots[offset] = thawed
             state.regions[at] = region
         lock = value(frozen.lock)
+        progress = _renamed(
+            frozen.progress, lambda number: region_id(Kind.STACK, execution, number)
+        )
+        iterators.restore(state, progress)
+        packets.restore(state, progress, region_id(Kind.STACK, execution, 0))
         return Execution(
             execution, frozen.program, frozen.slot, [value(v) for v in frozen.registers],
             frozen.cpu, frozen.context, region_id(Kind.STACK, execution, 0), state.token,
-            tuple(_thaw_frame(f, value, execution) for f in frozen.frames),
+            tuple(_thaw_frame(f, value, execution) for f in frozen.frames), progress,
             dict.fromkeys(held), frozen.at_call,
             shares={held[n]: more for n, more in frozen.shares},
             lock=lock if isinstance(lock, Pointer) else None,
         )  # fmt: skip
+
+
+def _has_owner(state: State, target: int) -> bool:
+    """Whether it takes a way to get to a region: it is an object, and no part by itself."""
+    region = state.regions.get(target)
+    return home(target) is None and (region is None or region.kind is Kind.OBJECT)
+
+
+def _owner(state: State, target: int) -> Pointer | None:
+    """The kptr field that an object is in."""
+    for region in state.regions.values():
+        if region.kptrs and region.status is Status.LIVE:
+            for at, pointer in region.slots.items():
+                if pointer.region == target:
+                    return Pointer(region.id, at)
+    return None
 
 
 def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -> Hashable:
@@ -413,12 +477,12 @@ def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -
     elif isinstance(after, Search):
         # What it points to has its home.
         going_on = (after,)
-    return frame.return_slot, saved, going_on
+    return frame.return_slot, saved, going_on, frame.goes, frame.program
 
 
 def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution: int) -> Frame:
     assert isinstance(frozen, tuple)
-    return_slot, saved, going_on = frozen
+    return_slot, saved, going_on, goes, program = frozen
     after: Loop | ForEach | Search | None = None
     if going_on is not None and isinstance(going_on[0], Search):
         (after,) = going_on
@@ -428,12 +492,25 @@ def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution:
     elif going_on is not None:
         loop, ctx = going_on
         after = loop._replace(ctx=value(ctx))
-    return Frame(return_slot, tuple(value(v) for v in saved), after)
+    return Frame(return_slot, tuple(value(v) for v in saved), after, goes, program)
+
+
+def _renamed(progress: Progress, name: Callable[[int], int]) -> Progress:
+    """With other ids for the regions that belong to the execution."""
+    packet = progress.packet
+    return progress._replace(
+        iterators=tuple(
+            i._replace(stack=name(i.stack), element=name(i.element)) for i in progress.iterators
+        ),
+        records=tuple(r._replace(region=name(r.region)) for r in progress.records),
+        packet=packet and packet._replace(region=name(packet.region)),
+    )
 
 
 def _freeze_memory(region: Region, mask: int, value: Callable[[Value], Hashable]) -> FrozenMemory:
     data = region.data
-    slots = sorted(region.slots.items())
+    # Marks of iterators and packets are made again.
+    slots = sorted((at, p) for at, p in region.slots.items() if not isinstance(p, Opaque | Word))
     if region.kind is Kind.STACK and mask != _EVERYTHING:
         data = bytearray(data)
         for n in range(STACK_SIZE // _SLOT):

@@ -6,13 +6,13 @@ one step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bpfheap.btf import SpecialKind
 from bpfheap.errors import BpfheapError
-from bpfheap.machine.model import links
+from bpfheap.machine.model import iterators, links
 from bpfheap.machine.model.actor import EMPTYING, UNLOCKED, Actor
 from bpfheap.machine.model.alu import ALU, JUMPS
 from bpfheap.machine.model.layout import Types
@@ -31,15 +31,20 @@ from bpfheap.machine.model.records import (
     Status,
 )
 from bpfheap.machine.model.state import State
-from bpfheap.machine.model.values import U64, Pointer, Value, signed64
+from bpfheap.machine.model.values import U64, Pointer, Unowned, Value, signed64
 from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.programs import may_sleep
 from bpfheap.spec import ProgramSpec, SourceLine
 
 STACK_SIZE = 512
 #: MAX_CALL_FRAMES.
 MAX_FRAMES = 8
+#: BPF_MAX_LOOPS.
+MAX_LOOPS = 1 << 23
 #: What an instruction gives instead of the next slot: stop here.
 STOP = -1
+#: And instead of one in the same program: go on in another one, at the execution's slot.
+SWITCH = -2
 
 Registers: TypeAlias = list[Value]
 
@@ -65,7 +70,7 @@ class Program:
 class Core:
     """What moves one execution of a program: registers, memory, and who acts."""
 
-    __slots__ = ("actor", "execution", "print_line", "program", "state")
+    __slots__ = ("actor", "execution", "print_line", "program", "programs", "state")
 
     def __init__(
         self,
@@ -73,12 +78,14 @@ class Core:
         execution: Execution,
         program: Program,
         print_line: Callable[[str], None],
+        programs: Mapping[int, Program],
     ) -> None:
         self.state: State = actor.state
         self.actor = actor
         self.execution = execution
         self.program = program
         self.print_line = print_line
+        self.programs = programs
 
     def place(self) -> Place:
         return Place(self.program.name, self.program.line(self.execution.slot))
@@ -98,7 +105,9 @@ class Core:
             for count in range(1, left + 1):  # noqa: B007 -- counted for after the loop
                 following = code[slot](self, registers)
                 if following < 0:
-                    return
+                    if following == STOP:
+                        return
+                    code, following = self.program.code, execution.slot
                 slot = following
         finally:
             execution.slot = slot
@@ -169,10 +178,25 @@ class Core:
             raise Fault("bad-call", f"a call would be the {MAX_FRAMES + 1}th frame on the stack")
         registers = execution.registers
         saved = tuple(registers[6:])
-        execution.frames = (*execution.frames, Frame(execution.slot + 1, saved, after))
+        progress = execution.progress
+        frame = Frame(execution.slot + 1, saved, after, progress.goes, execution.program)
+        execution.frames = (*execution.frames, frame)
+        execution.progress = progress._replace(goes=0)
         registers[0] = None
         registers[6:] = [None, None, None, None, self.new_stack()]
         return target
+
+    def enter_program(self, program: Program) -> None:
+        """A tail call: another program takes the place of the current function, on its context."""
+        execution, registers = self.execution, self.execution.registers
+        self.drop_stack(registers[10])
+        self.program = program
+        execution.program = program.id
+        execution.slot = 0
+        execution.progress = execution.progress._replace(
+            goes=0, tail_calls=execution.progress.tail_calls + 1
+        )
+        registers[:] = [None, Pointer(execution.ctx, 0), *[None] * 8, self.new_stack()]
 
     def new_stack(self) -> Pointer:
         name = f"the stack of {self.program.name}"
@@ -183,6 +207,7 @@ class Core:
         """A frame returned: pointers to its stack that are left lead to memory that is gone."""
         region = self.state.regions.get(top.region) if isinstance(top, Pointer) else None
         if region is not None and region.kind is Kind.STACK:
+            iterators.forget(self.state, self.execution, region.id)
             del self.state.regions[region.id]
 
     def leave(self, registers: Registers) -> int:
@@ -192,12 +217,20 @@ class Core:
             self._end(registers)
             return STOP
         frame = execution.frames[-1]
-        execution.frames = execution.frames[:-1]
         stack = registers[10]
+        iterators.check_frame(execution, stack, self.program.name)
+        execution.frames = execution.frames[:-1]
+        execution.progress = execution.progress._replace(goes=frame.goes)
         self.drop_stack(stack)
         result = registers[0]
         registers[1:6] = [None] * 5
         registers[6:] = frame.saved
+        if frame.program != execution.program:
+            # A tail call had taken the place of the function that was called.
+            execution.program = frame.program
+            self.program = self.programs[frame.program]
+            execution.slot = frame.return_slot
+            return SWITCH
         if frame.after is None:
             return frame.return_slot
         if result is None:
@@ -206,6 +239,14 @@ class Core:
         execution.slot = frame.return_slot - 1
         done = self.again(frame.after, stop=self.state.number(result) != 0)
         return frame.return_slot if done else execution.slot
+
+    def goes_on(self) -> bool:
+        """Whether a may_goto lets the current function go on once more."""
+        progress = self.execution.progress
+        if progress.goes >= MAX_LOOPS:
+            return False
+        self.execution.progress = progress._replace(goes=progress.goes + 1)
+        return True
 
     def again(self, after: Loop | ForEach | Search, *, stop: bool = False) -> bool:
         """The next round of a loop over a callback. True if there is none: r0 tells the rounds."""
@@ -272,15 +313,46 @@ class Core:
         if registers[0] is None:
             raise Fault("invalid-access", "the program ends without a value in r0")
         registers[0] = self.state.number(registers[0])
+        iterators.check_frame(execution, registers[10], self.program.name)
+        self.owes_nothing("the program ends")
+        execution.done = True
+
+    def owes_nothing(self, what: str) -> None:
+        """Raise Fault for all that the program should have given back before it does `what`."""
+        execution = self.execution
         if execution.held:
             region = self.state.regions[next(iter(execution.held))]
             more = len(execution.held) - 1
             others = f" and {more} more object{'s' if more > 1 else ''}" if more else ""
-            raise Fault("leak", f"the program ends and still owns {region.name}{others}", region.id)
+            raise Fault("leak", f"{what} and still owns {region.name}{others}", region.id)
         if execution.lock is not None:
             lock = self.state.field_name(execution.lock)
-            raise Fault("leak", f"the program ends and still holds the lock {lock}")
-        execution.done = True
+            raise Fault("leak", f"{what} and still holds the lock {lock}")
+        if execution.progress.sections:
+            raise Fault("leak", f"{what} inside an RCU section")
+        for record in execution.progress.records:
+            name = self.state.regions[record.region].name
+            raise Fault("leak", f"{what} and still owns {name}", record.region)
+
+    # -- kptrs that a plain load read
+
+    def probe(self, at: Unowned, size: int) -> int | Pointer:
+        """Reads 0 where the object is no more, as BPF_PROBE_MEM reads what cannot be read."""
+        region = self.state.regions.get(at.region)
+        if region is None or region.status is not Status.LIVE:
+            return 0
+        return self.state.load(at, size)
+
+    def poke(self, at: Unowned, size: int, value: int | Pointer) -> None:
+        """A write through one. In an RCU section the object's memory stays, though it may be freed:
+        then nobody sees what is written. Raises Fault outside of any."""
+        spec = self.program.spec
+        sleeps = spec is None or may_sleep(spec.section)
+        if sleeps and not self.execution.progress.sections:
+            raise Fault("invalid-access", "write through a kptr that was only read", at.region)
+        region = self.state.regions.get(at.region)
+        if region is not None and region.status is Status.LIVE:
+            self.state.store(at, size, value)
 
     # -- what calls need
 
@@ -351,7 +423,7 @@ def helper_name(number: int) -> str:
 
 
 def moved(pointer: Pointer, by: int) -> Pointer:
-    return Pointer(pointer.region, signed64((pointer.offset + by) & U64))
+    return type(pointer)(pointer.region, signed64((pointer.offset + by) & U64))
 
 
 Step: TypeAlias = Callable[[Core, Registers], int]

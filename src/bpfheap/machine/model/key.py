@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Hashable, Iterable
 
 from bpfheap.machine.model.heap import counted
+from bpfheap.machine.model.progress import Progress
 from bpfheap.machine.model.records import (
     Execution,
     ForEach,
@@ -22,7 +23,7 @@ from bpfheap.machine.model.records import (
     Status,
 )
 from bpfheap.machine.model.state import State
-from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.machine.model.values import Pointer, Unowned, Value
 from bpfheap.platform.maps import Shape
 
 
@@ -43,7 +44,7 @@ class _Numbering:
 
     def value(self, value: Value) -> Hashable:
         if isinstance(value, Pointer):
-            return (self.region(value.region), value.offset)
+            return (self.region(value.region), value.offset, type(value) is Unowned)
         return value
 
     def values(self, values: Iterable[Value]) -> Hashable:
@@ -95,6 +96,23 @@ def _execution(names: _Numbering, e: Execution) -> Hashable:
         e.at_call,
         names.region(e.ctx),
         names.value(e.lock),
+        _progress(names, e.progress),
+    )
+
+
+def _progress(names: _Numbering, progress: Progress) -> Hashable:
+    return (
+        progress.sections,
+        progress.tail_calls,
+        progress.goes,
+        tuple(
+            [
+                (names.region(i.stack), i.offset, names.region(i.element), i.end, i.live)
+                for i in progress.iterators
+            ]
+        ),
+        tuple([(names.region(r.region), r.map_id, r.position) for r in progress.records]),
+        progress.packet and (names.region(progress.packet.region), progress.packet[1:]),
     )
 
 
@@ -117,7 +135,7 @@ def _frame(names: _Numbering, frame: Frame) -> Hashable:
         )  # fmt: skip
     elif after is not None:
         going_on = (after.callback, names.value(after.ctx), after.rounds, after.limit)
-    return (frame.return_slot, names.values(frame.saved), going_on)
+    return (frame.return_slot, names.values(frame.saved), going_on, frame.goes, frame.program)
 
 
 def _map(names: _Numbering, m: MapRecord) -> Hashable:
@@ -138,6 +156,7 @@ def _map(names: _Numbering, m: MapRecord) -> Hashable:
         tuple(content),
         tuple(m.inner.items()) if m.type.shape is Shape.HASH else tuple(sorted(m.inner.items())),
         m.records,
+        m.consumed,
         m.freeing,
     )
 
@@ -183,6 +202,7 @@ def reachable(state: State) -> set[int]:
     for e in state.executions.values():
         meet((*e.registers, e.lock))
         pending.append(e.ctx)
+        pending.extend(e.progress.regions)
         pending.extend(e.held)
         for frame in e.frames:
             meet(frame.saved)

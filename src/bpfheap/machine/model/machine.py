@@ -10,7 +10,7 @@ from dataclasses import replace
 from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
 from bpfheap.isa import Insn, check_structure
 from bpfheap.lifetime.facts import ObjectEvent
-from bpfheap.machine.model import heap, lives
+from bpfheap.machine.model import heap, lives, packets, ringbuf
 from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import perform
 from bpfheap.machine.model.code import Links, make
@@ -188,7 +188,7 @@ class ModelMachine:
         shape = elements(record.type)
         if len(key) != record.spec.key_size:
             raise map_error(record, "lookup", "EINVAL", f"keys have {record.spec.key_size} bytes")
-        if record.type.outer:
+        if record.type.outer or record.type.shape is Shape.PROGS:
             inner = record.inner.get(key)
             return None if inner is None else inner.to_bytes(4, "little")
         if not shape.has(record, key):
@@ -249,7 +249,8 @@ class ModelMachine:
         return elements(record.type).keys(record)
 
     def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
-        return tuple(self._map(map_id).inner.values())
+        record = self._map(map_id)
+        return tuple(record.inner.values()) if record.type.outer else ()
 
     def map_drain(self, map_id: int) -> list[bytes]:
         return drain(self._state, self._map(map_id))
@@ -312,13 +313,23 @@ class ModelMachine:
     # -- execution
 
     def start(
-        self, program: int, ctx: bytes, *, cpu: int = 0, context: Context = Context.TASK
+        self,
+        program: int,
+        ctx: bytes,
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        data: bytes = b"",
     ) -> int:
         loaded = self._program(program)
         row = program_type(loaded.spec.section) if loaded.spec is not None else None
+        packets.check(row, data)
         size = max(len(ctx), row.ctx_size if row is not None else 0)
         region = self._state.add_region(Kind.CTX, f"the context of {loaded.name}", size, ctx)
-        return self._begin(loaded, region, (), self._cpu(cpu), context)
+        execution = self._begin(loaded, region, (), self._cpu(cpu), context)
+        if row is not None and packets.has_packet(row):
+            packets.attach(self._state, self._state.execution(execution), row, data)
+        return execution
 
     def step(self, execution: int) -> Stop:
         if execution not in self._state.executions:
@@ -326,7 +337,7 @@ class ModelMachine:
         running = self._state.execution(execution)
         program = self._programs[running.program]
         actor = self._actor(Place(program.name), running.cpu)
-        core = Core(actor, running, program, self.printk.append)
+        core = Core(actor, running, program, self.printk.append, self._programs)
         try:
             actor.place = core.place()
             if running.at_call:
@@ -376,7 +387,7 @@ class ModelMachine:
             execution_id, program.id, 0, [None] * 11, cpu, context, first.id, state.token
         )
         state.executions[execution_id] = execution
-        core = Core(self._actor(), execution, program, self.printk.append)
+        core = Core(self._actor(), execution, program, self.printk.append, self._programs)
         execution.registers[1 : 2 + len(rest)] = [Pointer(first.id, 0), *rest]
         execution.registers[10] = core.new_stack()
         return execution_id
@@ -384,7 +395,8 @@ class ModelMachine:
     def _stopped(self, core: Core) -> Stop:
         execution = core.execution
         if execution.done:
-            return Done(core.state.number(execution.registers[0]))
+            data = packets.content(core.state, execution)
+            return Done(core.state.number(execution.registers[0]), data)
         return AtCall(core.call_name(), execution.slot, core.place().line)
 
     def _finish(self, core: Core) -> None:
@@ -395,7 +407,9 @@ class ModelMachine:
         for frame in execution.frames:
             if isinstance(frame.after, ForEach):
                 state.regions.pop(frame.after.key, None)
-        state.regions.pop(execution.ctx, None)
+        ringbuf.abandon(core)
+        for region_id in (execution.ctx, *execution.progress.regions):
+            state.regions.pop(region_id, None)
         with suppress(Fault):
             core.let_go()
         del state.executions[execution.id]

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 from bpfheap.btf import KptrField, SpecialField
 from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Life
+from bpfheap.machine.model.progress import NOTHING, Progress
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.platform.maps import MapType
 from bpfheap.runtime.machine import Context
@@ -46,6 +47,9 @@ class Kind(StrEnum):
     CTX = "context"
     MEM = "memory"  # the input of a raw program
     KEY = "key"  # handed to a callback
+    ELEMENT = "element"  # what an iterator shows
+    RECORD = "record"  # reserved in a ring buffer
+    PACKET = "packet"
     VALUE = "map value"
     OBJECT = "object"
     PERCPU = "per-CPU object"  # opaque: its copies are what programs see
@@ -144,11 +148,14 @@ class Search(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A caller: where to go on and its r6 to r10. `after` is what a callback returns to."""
+    """A caller: where to go on and its r6 to r10. `after` is what a callback returns to; `goes` is
+    the caller's count (see Progress), `program` whose code it is."""
 
     return_slot: int
     saved: tuple[Value, ...]
     after: Loop | ForEach | Search | None = None
+    goes: int = 0
+    program: int = 0
 
 
 @dataclass(slots=True)
@@ -156,7 +163,8 @@ class Execution:
     """A program on its way. `slot` is the next instruction; with `at_call` it is a helper or kfunc
     call that `step` performs first. `held` are the objects that it owns, in the order in which it
     got them, `shares` how many references more it has to those of them that are counted. `lock` is
-    the one that it holds. `steps` are the instructions executed so far."""
+    the one that it holds; `progress` what else it has under way. `steps` are the instructions
+    executed so far."""
 
     id: int
     program: int
@@ -167,6 +175,7 @@ class Execution:
     ctx: int
     token: Token
     frames: tuple[Frame, ...] = ()
+    progress: Progress = NOTHING
     held: dict[int, None] = field(default_factory=dict)
     at_call: bool = False
     done: bool = False
@@ -177,7 +186,8 @@ class Execution:
     def clone(self, token: Token) -> Execution:
         return Execution(
             self.id, self.program, self.slot, list(self.registers), self.cpu, self.context,
-            self.ctx, token, self.frames, dict(self.held), self.at_call, self.done, self.steps,
+            self.ctx, token, self.frames, self.progress, dict(self.held), self.at_call,
+            self.done, self.steps,
             dict(self.shares), self.lock,
         )  # fmt: skip
 
@@ -201,11 +211,20 @@ class Allocator(NamedTuple):
         return self.owned - self.free
 
 
+class Unfinished(NamedTuple):
+    """A ring buffer record of `size` bytes that is being filled, or was given up."""
+
+    size: int
+    discarded: bool = False
+
+
 @dataclass(slots=True)
 class MapRecord:
     """A map. `region` is what map pointers point at. `entries` are, by key, the regions of a value
     (one, or one for each CPU); `inner` the ids of inner maps by key; `records` the unread ones of
-    a ring buffer. `freeing` are the keys that map free has still to walk, None before that."""
+    a ring buffer, behind the `consumed` bytes that user space is through with. `freeing` are the
+    keys that map free has still to walk, None before that.
+    """
 
     id: int
     spec: MapSpec
@@ -217,14 +236,16 @@ class MapRecord:
     token: Token
     entries: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
     inner: dict[bytes, int] = field(default_factory=dict)
-    records: tuple[bytes, ...] = ()
+    records: tuple[bytes | Unfinished, ...] = ()
+    consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
     special: tuple[SpecialField, ...] = ()
 
     def clone(self, token: Token) -> Self:
         return type(self)(
             self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
-            token, dict(self.entries), dict(self.inner), self.records, self.freeing, self.special,
+            token, dict(self.entries), dict(self.inner), self.records, self.consumed,
+            self.freeing, self.special,
         )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from bpfheap.machine.model.records import (
     Status,
     Token,
 )
-from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
 
 #: Where addresses start: in the kernel's half, as programs are used to.
 _FIRST_ADDRESS = 0xFFFF_8880_0000_0000
@@ -150,7 +150,7 @@ class State:
 
         `verb` is "read" or "write" (which asks for more).
         """
-        if type(at) is not Pointer:
+        if type(at) is not Pointer and not isinstance(at, Pointer):
             what = "NULL" if not at else f"{at:#x}, which is a number and no pointer"
             raise Fault("invalid-access", f"{verb} of {size} bytes at {what}")
         region = self.regions.get(at.region)
@@ -190,20 +190,28 @@ class State:
     def load(self, at: Value, size: int) -> int | Pointer:
         """`size` bytes, little endian; 8 bytes that hold a pointer give that pointer."""
         region = self.access(at, size, "read")
-        assert type(at) is Pointer
+        assert isinstance(at, Pointer)
         offset = at.offset
         if region.slots:
             if size == 8:
                 found = region.slots.get(offset)
                 if found is not None:
+                    if type(found) is not Pointer:
+                        return _unmarked(region, offset, found)
+                    if region.kptrs and any(k.offset == offset for k in region.kptrs):
+                        return Unowned(found.region, found.offset)
                     return found
+            elif size == 4 and region.kind is Kind.CTX:
+                found = region.slots.get(offset)
+                if type(found) is Word:
+                    return Pointer(found.region, found.offset)
             return int.from_bytes(self._flat(region, offset, size), "little")
         return int.from_bytes(region.data[offset : offset + size], "little")
 
     def store(self, at: Value, size: int, value: int | Pointer) -> None:
         """The low `size` bytes of a value. A pointer stays one only as 8 whole bytes."""
         region = self.access(at, size, "write")
-        assert type(at) is Pointer
+        assert isinstance(at, Pointer)
         offset = at.offset
         if region.kptrs:
             self._guard_kptrs(region, offset, size)
@@ -323,7 +331,9 @@ class State:
     def _flat(self, region: Region, offset: int, size: int) -> bytes:
         data = bytearray(region.data[offset : offset + size])
         for at, pointer in region.slots.items():
-            if at < offset + size and offset < at + 8:
+            if at < offset + size and offset < at + _width(pointer):
+                if type(pointer) is not Pointer:
+                    _unmarked(region, at, pointer)
                 for i, byte in enumerate(self.address(pointer).to_bytes(8, "little"), at):
                     if offset <= i < offset + size:
                         data[i - offset] = byte
@@ -331,7 +341,10 @@ class State:
 
     def _break_slots(self, region: Region, offset: int, size: int) -> None:
         """A pointer that is overwritten in part goes on as the bytes of its address."""
-        for at in [a for a in region.slots if a < offset + size and offset < a + 8]:
+        end = offset + size
+        for at in [a for a, p in region.slots.items() if a < end and offset < a + _width(p)]:
+            if type(region.slots[at]) is not Pointer:
+                _unmarked(region, at, region.slots[at])
             pointer = region.slots.pop(at)
             if not (offset <= at and at + 8 <= offset + size):
                 region.data[at : at + 8] = self.address(pointer).to_bytes(8, "little")
@@ -352,6 +365,22 @@ def _guard_special(region: Region, offset: int, size: int, verb: str) -> None:
                 "which only the calls for it may touch",
                 region.id,
             )
+
+
+def _width(slot: Pointer) -> int:
+    return 4 if type(slot) is Word else 8
+
+
+def _unmarked(region: Region, offset: int, slot: Pointer) -> Pointer:
+    """A pointer that is no plain one. Raises Fault for bytes that hold none of the program's."""
+    if type(slot) is Unowned:
+        return slot
+    if type(slot) is Word:
+        raise Fault(
+            "invalid-access",
+            f"access to {_place(region, offset)}, which can be read as a whole only",
+        )
+    raise Fault("invalid-access", f"access to the iterator at {_place(region, offset)}")
 
 
 def _bytes(size: int) -> str:

@@ -17,6 +17,25 @@ class Pointer(NamedTuple):
     offset: int
 
 
+class Opaque(Pointer):
+    """In memory: the 8 bytes there are what a call keeps, such as an iterator, and no program may
+    touch them. Points at what belongs to it."""
+
+    __slots__ = ()
+
+
+class Word(Pointer):
+    """In a context: 4 bytes that a program reads as a pointer."""
+
+    __slots__ = ()
+
+
+class Unowned(Pointer):
+    """A kptr that a plain load read. Its object may go at any time."""
+
+    __slots__ = ()
+
+
 #: An unsigned number of 64 bits, a pointer, or None where nothing was written yet.
 Value: TypeAlias = int | Pointer | None
 

@@ -8,6 +8,7 @@ from bpfheap.machine.model.maps.array import ArrayElements
 from bpfheap.machine.model.maps.common import Elements
 from bpfheap.machine.model.maps.hash import HashElements
 from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
+from bpfheap.machine.model.maps.progs import ProgramArray
 from bpfheap.machine.model.maps.ring import NoElements
 from bpfheap.platform.maps import MapType, Shape
 
@@ -17,8 +18,8 @@ ELEMENTS: Mapping[tuple[Shape, bool], Elements] = {
     (Shape.ARRAY, False): ArrayElements(),
     (Shape.HASH, True): HashOfMaps(),
     (Shape.ARRAY, True): ArrayOfMaps(),
+    (Shape.PROGS, False): ProgramArray(),
     (Shape.RING, False): NoElements(),
-    (Shape.PROGS, False): NoElements(),
     (Shape.NONE, False): NoElements(),
 }
 

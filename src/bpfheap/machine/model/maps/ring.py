@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, map_error, writable
-from bpfheap.machine.model.records import MapRecord
+from bpfheap.machine.model.records import MapRecord, Unfinished
 from bpfheap.machine.model.state import State
 
-# BPF_RINGBUF_HDR_SZ, and the flags of bpf_ringbuf_output (BPF_RB_NO_WAKEUP, _FORCE_WAKEUP).
+#: BPF_RINGBUF_HDR_SZ.
 _HEADER = 8
-_FLAGS = 3
+#: Those of bpf_ringbuf_output: BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP.
+FLAGS = 3
 
 
 class NoElements:
@@ -37,19 +38,63 @@ def _taken(size: int) -> int:
     return _HEADER + (size + 7) // 8 * 8
 
 
+def _length(record: bytes | Unfinished) -> int:
+    return _taken(len(record) if isinstance(record, bytes) else record.size)
+
+
+def unread(record: MapRecord) -> int:
+    """The bytes between consumer and producer, headers included (ringbuf_avail_data_sz)."""
+    return sum(_length(r) for r in record.records)
+
+
+def has_room(record: MapRecord, size: int) -> bool:
+    """For one more record. The producer never comes round to where the consumer is
+    (__bpf_ringbuf_reserve), so that the last bytes stay free."""
+    return unread(record) + _taken(size) < record.spec.max_entries
+
+
 def output(state: State, record: MapRecord, data: bytes, flags: int) -> None:
     """Append a record. Raises MapError: EINVAL for unknown flags, EAGAIN if there is no room."""
-    if flags & ~_FLAGS:
+    if flags & ~FLAGS:
         raise map_error(record, "output", "EINVAL")
-    used = sum(_taken(len(r)) for r in record.records)
-    if used + _taken(len(data)) > record.spec.max_entries:
+    if not has_room(record, len(data)):
         raise map_error(record, "output", "EAGAIN")
     record = writable(state, record)
     record.records = (*record.records, data)
 
 
+def reserve(state: State, record: MapRecord, size: int) -> int:
+    """Append a record that is still to be filled; gives its position. There must be room."""
+    position = record.consumed + unread(record)
+    record = writable(state, record)
+    record.records = (*record.records, Unfinished(size))
+    return position
+
+
+def finish(state: State, record: MapRecord, position: int, data: bytes | None) -> None:
+    """Fill the record that was reserved at a position, or give it up. It takes its room until user
+    space has gone past it."""
+    record = writable(state, record)
+    at = record.consumed
+    for index, entry in enumerate(record.records):
+        if at == position:
+            assert isinstance(entry, Unfinished)
+            done = entry._replace(discarded=True) if data is None else data
+            record.records = (*record.records[:index], done, *record.records[index + 1 :])
+            return
+        at += _length(entry)
+
+
 def drain(state: State, record: MapRecord) -> list[bytes]:
-    """Take out all records, oldest first."""
-    records = list(record.records)
-    writable(state, record).records = ()
-    return records
+    """Take out all records up to the first that is still being filled, oldest first."""
+    record = writable(state, record)
+    found: list[bytes] = []
+    while record.records:
+        first = record.records[0]
+        if isinstance(first, bytes):
+            found.append(first)
+        elif not first.discarded:
+            break
+        record.consumed += _length(first)
+        record.records = record.records[1:]
+    return found

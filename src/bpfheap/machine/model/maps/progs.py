@@ -1,0 +1,41 @@
+"""Arrays of programs (prog_array_map_ops in kernel/bpf/arraymap.c): values are ids of programs,
+written by user space only; programs jump there."""
+
+from __future__ import annotations
+
+from bpfheap.machine.model.actor import Actor
+from bpfheap.machine.model.maps.common import Values, map_error, writable
+from bpfheap.machine.model.records import MapRecord
+from bpfheap.platform.maps import ANY
+
+
+class ProgramArray:
+    """An element has no region: no program can look at it."""
+
+    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+        return None
+
+    def has(self, record: MapRecord, key: bytes) -> bool:
+        return key in record.inner
+
+    def keys(self, record: MapRecord) -> tuple[bytes, ...]:
+        return tuple(sorted(record.inner, key=lambda k: int.from_bytes(k, "little")))
+
+    def update(
+        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+    ) -> None:
+        if flags != ANY:
+            raise map_error(record, "update", "EINVAL")
+        self._check_index(record, key, "update")
+        program = int.from_bytes(values[0] or b"", "little")
+        writable(actor.state, record).inner[key] = program
+
+    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+        self._check_index(record, key, "delete")
+        if key not in record.inner:
+            raise map_error(record, "delete", "ENOENT")
+        del writable(actor.state, record).inner[key]
+
+    def _check_index(self, record: MapRecord, key: bytes, doing: str) -> None:
+        if int.from_bytes(key, "little") >= record.spec.max_entries:
+            raise map_error(record, doing, "E2BIG")

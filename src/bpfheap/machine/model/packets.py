@@ -1,0 +1,216 @@
+"""Packets of xdp, tc, cgroup_skb and socket filter programs, as BPF_PROG_TEST_RUN makes them
+(net/bpf/test_run.c), and the calls that change them (net/core/filter.c).
+
+The packet and the metadata before it are one region. A call that may move the packet makes a new
+one, so that pointers from before lead to memory that is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bpfheap.errors import UsageError
+from bpfheap.machine.model.actor import drop
+from bpfheap.machine.model.convention import Arguments, Implementation, error, number
+from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.progress import Packet, Progress
+from bpfheap.machine.model.records import Execution, Fault, Kind
+from bpfheap.machine.model.state import State
+from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
+from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.programs import ProgramType, program_type
+
+_ETH_HLEN = 14
+_FIELDS = ("data", "data_end", "data_meta")
+#: XDP_PACKET_HEADROOM less struct xdp_frame, which lies at its beginning.
+_XDP_ROOM = 256 - 40
+#: A page less the headroom and struct skb_shared_info.
+_XDP_LONGEST = 4096 - 256 - 320
+#: The most metadata: skb_shared_info.meta_len has one byte.
+_LONGEST_META = 255
+#: BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH.
+_STORE_FLAGS = 3
+_INT_MAX = (1 << 31) - 1
+#: Offsets in struct __sk_buff.
+_SKB_LEN, _SKB_PROTOCOL = 0, 16
+_ETH_PROTO = 12
+
+_TYPES = {row.name: row.types for row in HELPER_BY_NUMBER.values()}
+
+
+def has_packet(row: ProgramType | None) -> bool:
+    return row is not None and row.ctx_struct in ("__sk_buff", "xdp_md")
+
+
+def check(row: ProgramType | None, frame: bytes) -> None:
+    """Raise UsageError for a frame that BPF_PROG_TEST_RUN would refuse. None at all is fine."""
+    if not frame:
+        return
+    if row is None or not has_packet(row):
+        raise UsageError("a packet for a program of a type that gets none")
+    if not _ETH_HLEN <= len(frame) <= _XDP_LONGEST:
+        raise UsageError(
+            f"a packet of {len(frame)} bytes",
+            hint=f"an Ethernet frame has {_ETH_HLEN} to {_XDP_LONGEST} bytes here",
+        )
+
+
+def attach(state: State, execution: Execution, row: ProgramType, frame: bytes) -> None:
+    """Give an execution that has not begun its packet. `frame` is an Ethernet frame, or nothing;
+    with one, the context tells its length and protocol. cgroup_skb programs and socket filters see
+    what is behind the Ethernet header.
+    """
+    xdp = row.ctx_struct == "xdp_md"
+    seen = frame if xdp or row.name == "sched_cls" else frame[_ETH_HLEN:]
+    region = state.add_region(
+        Kind.PACKET, "the packet", len(seen), seen, readonly=row.name == "cgroup_skb"
+    )
+    at = {field.name: field.offset for field in row.fields}
+    data, end, meta = (at.get(name, -1) for name in _FIELDS)
+    room, tail = (_XDP_ROOM, _XDP_LONGEST - len(seen)) if xdp else (0, 0)
+    packet = Packet(region.id, 0, room, tail, (data, end, meta))
+    execution.progress = execution.progress._replace(packet=packet)
+    if frame and not xdp:
+        ctx = state.region(execution.ctx)
+        ctx.data.extend(bytes(max(0, _SKB_PROTOCOL + 4 - len(ctx.data))))
+        ctx.data[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
+        ctx.data[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = frame[_ETH_PROTO:_ETH_HLEN] + bytes(2)
+    show(state, execution.ctx, packet)
+
+
+def show(state: State, ctx: int, packet: Packet) -> None:
+    """Let the fields of the context lead to the packet."""
+    offsets = (packet.data, state.regions[packet.region].size, 0)
+    slots = state.region(ctx).slots
+    for field, offset in zip(packet.fields, offsets, strict=True):
+        if field >= 0:
+            slots[field] = Word(packet.region, offset)
+
+
+def restore(state: State, progress: Progress, ctx: int) -> None:
+    """The same for a context that was made again."""
+    if progress.packet is not None:
+        show(state, ctx, progress.packet)
+
+
+def content(state: State, execution: Execution) -> bytes | None:
+    """The packet behind its metadata, as the program sees it; None if there is none."""
+    packet = execution.progress.packet
+    return None if packet is None else _whole(state, packet)
+
+
+def _whole(state: State, packet: Packet) -> bytes:
+    return state.read(Pointer(packet.region, 0), state.regions[packet.region].size)
+
+
+def _packet(core: Core, ctx: Value, what: str) -> Packet:
+    """The packet of the context that a call was given."""
+    packet, spec = core.execution.progress.packet, core.program.spec
+    row = None if spec is None else program_type(spec.section)
+    if packet is None or row is None or row.name not in _TYPES[what]:
+        raise Fault("bad-call", f"{what} in a program of another type")
+    if ctx != Pointer(core.execution.ctx, 0):
+        raise Fault("bad-call", f"{what} of something else than the program's context")
+    return packet
+
+
+def _change(core: Core, packet: Packet, whole: bytes) -> None:
+    """Another content and another place: pointers into the packet are void from here on."""
+    state, execution = core.state, core.execution
+    old = state.regions[packet.region]
+    region = state.add_region(Kind.PACKET, old.name, len(whole), whole, readonly=old.readonly)
+    drop(state, old.id)
+    packet = packet._replace(region=region.id)
+    execution.progress = execution.progress._replace(packet=packet)
+    show(state, execution.ctx, packet)
+
+
+def _load_bytes(core: Core, args: Arguments) -> Value:
+    """What could not be read is cleared."""
+    packet = _packet(core, args[0], "bpf_skb_load_bytes")
+    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
+    seen = _whole(core.state, packet)[packet.data :]
+    there = at <= _INT_MAX and at + size <= len(seen)
+    got = seen[at : at + size] if there else bytes(size)
+    core.state.store(args[2], size, int.from_bytes(got, "little"))
+    return 0 if there else error("EFAULT")
+
+
+def _store_bytes(core: Core, args: Arguments) -> Value:
+    packet = _packet(core, args[0], "bpf_skb_store_bytes")
+    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
+    given = core.state.read(args[2], size)
+    whole = _whole(core.state, packet)
+    result = 0
+    if number(core, args[4], 5) & ~_STORE_FLAGS:
+        result = error("EINVAL")
+    elif at > _INT_MAX or packet.data + at + size > len(whole):
+        result = error("EFAULT")
+    else:
+        start = packet.data + at
+        whole = whole[:start] + given + whole[start + size :]
+    _change(core, packet, whole)
+    return result
+
+
+def _pull_data(core: Core, args: Arguments) -> Value:
+    """All of the packet is there already."""
+    packet = _packet(core, args[0], "bpf_skb_pull_data")
+    whole = _whole(core.state, packet)
+    _change(core, packet, whole)
+    missing = number(core, args[1], 2) & U32 > len(whole) - packet.data
+    return error("ENOMEM") if missing else 0
+
+
+def _adjust_head(core: Core, args: Arguments) -> Value:
+    """The metadata moves along. What comes in front is 0; on Linux it is what was there."""
+    packet = _packet(core, args[0], "bpf_xdp_adjust_head")
+    by = signed32(number(core, args[1], 2))
+    whole = _whole(core.state, packet)
+    meta, seen = whole[: packet.data], whole[packet.data :]
+    if packet.room + by < 0 or by > len(seen) - _ETH_HLEN:
+        _change(core, packet, whole)
+        return error("EINVAL")
+    moved = packet._replace(room=packet.room + by)
+    _change(core, moved, meta + bytes(max(0, -by)) + seen[max(0, by) :])
+    return 0
+
+
+def _adjust_meta(core: Core, args: Arguments) -> Value:
+    packet = _packet(core, args[0], "bpf_xdp_adjust_meta")
+    by = signed32(number(core, args[1], 2))
+    whole = _whole(core.state, packet)
+    length = packet.data - by
+    wrong = None
+    if packet.room + by < 0 or length < 0:
+        wrong = "EINVAL"
+    elif length % 4 or length > _LONGEST_META:
+        wrong = "EACCES"
+    if wrong is not None:
+        _change(core, packet, whole)
+        return error(wrong)
+    moved = packet._replace(data=length, room=packet.room + by)
+    _change(core, moved, bytes(max(0, -by)) + whole[max(0, by) :])
+    return 0
+
+
+def _adjust_tail(core: Core, args: Arguments) -> Value:
+    packet = _packet(core, args[0], "bpf_xdp_adjust_tail")
+    by = signed32(number(core, args[1], 2))
+    whole = _whole(core.state, packet)
+    if by > packet.tail or len(whole) - packet.data + by < _ETH_HLEN:
+        _change(core, packet, whole)
+        return error("EINVAL")
+    moved = packet._replace(tail=packet.tail - by)
+    _change(core, moved, (whole + bytes(max(0, by)))[: len(whole) + by])
+    return 0
+
+
+CALLS: Mapping[str, Implementation] = {
+    "bpf_skb_load_bytes": _load_bytes,
+    "bpf_skb_store_bytes": _store_bytes,
+    "bpf_skb_pull_data": _pull_data,
+    "bpf_xdp_adjust_head": _adjust_head,
+    "bpf_xdp_adjust_meta": _adjust_meta,
+    "bpf_xdp_adjust_tail": _adjust_tail,
+}
