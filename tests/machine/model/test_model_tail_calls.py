@@ -84,7 +84,7 @@ LOOP = f"r1 = 1\nr2 = func[name:f] ll\nr3 = r6\nr4 = 0\ncall bpf_loop\n{END}\nf:
 FAULTS = {
     "an object": (alloc(), "leak", "bpf_tail_call is made and still owns foo#1"),
     "a record": (RESERVE, "leak", "still owns a record of rb"),
-    "an iterator": (ITERATOR, "leak", "before an iterator is destroyed"),
+    "an iterator": (ITERATOR, "leak", "has not destroyed its iterator"),
     "an RCU section": ("call kfunc bpf_rcu_read_lock\n", "leak", "inside an RCU section"),
     "another context": ("r6 = r10\n", "bad-call", "something else than the program's context"),
     "no map": ("r6 = r6\n", "bad-call", "which holds no programs"),
@@ -124,3 +124,15 @@ def test_user_space_puts_programs_in_and_takes_them_out() -> None:
         with pytest.raises(MapError) as refused:
             action()
         assert refused.value.errno_name == errno
+
+
+def test_callers_go_on_with_what_they_own() -> None:
+    w = world()
+    w.load("other", "r0 = 5\nexit")
+    put(w, 0, "other")
+    call = f"{alloc()}r7 = r0\nr1 = r6\ncall f\nr8 = r0\n"
+    function = f"f:\n{SAVE}{JUMP.format(index=0)}{END}"
+    free = "r1 = r7\ncall kfunc unit_free\n"
+    assert w.run_text(f"{SAVE}{call}{free}r0 = r8\nexit\n{function}") == 5
+    with pytest.raises(Violation, match="the program ends and still owns foo#2"):
+        w.run_text(f"{SAVE}{call}r0 = r8\nexit\n{function}")

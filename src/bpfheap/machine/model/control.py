@@ -71,9 +71,10 @@ def _tail_call(core: Core, args: Arguments) -> Value | str:
     index = number(core, args[2], 3) & U32
     if any(frame.after is not None for frame in execution.frames):
         raise Fault("bad-call", f"{what} in a callback")
-    if any(iterator.live for iterator in execution.progress.iterators):
-        raise Fault("leak", f"{what} before an iterator is destroyed")
-    core.owes_nothing(f"{what} is made")
+    iterators.check_frame(execution, execution.registers[10], core.program.name)
+    if not execution.frames:
+        # From a function it is that one which is replaced: its callers go on with what they own.
+        core.owes_nothing(f"{what} is made")
     target = core.programs.get(record.inner.get(index.to_bytes(4, "little"), -1))
     if target is None or execution.progress.tail_calls >= MAX_TAIL_CALLS:
         return error("ENOENT")
