@@ -11,7 +11,7 @@ from bpfheap.fuzz.known import At, Concrete, Recorded, holds, known
 from bpfheap.fuzz.pieces import Code, Function, Program
 from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.soundness import AgainstModel, run
-from bpfheap.fuzz.surroundings import KNOWN, linked, surroundings
+from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.isa import assemble
 from bpfheap.machine.model.records import Kind
 from bpfheap.spec import ProgramSpec
@@ -19,8 +19,8 @@ from bpfheap.verifier import Verdict, verify
 from bpfheap.verifier.scalar import UNKNOWN_SCALAR, constant
 from bpfheap.verifier.state import CTX, MAP_VALUE, NOTHING, SCALAR, STACK, Reg
 
-MODEL = AgainstModel(1, KNOWN)
-OBJ = surroundings(KNOWN)
+MODEL = AgainstModel(1, ALL)
+OBJ = surroundings(ALL)
 ACCEPTED = Verdict("fuzzed", 1, 1, ())
 
 

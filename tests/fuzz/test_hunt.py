@@ -15,7 +15,7 @@ from bpfheap.fuzz.differences import DIFFERENCES, section_of
 from bpfheap.fuzz.hunt import Report, hunt, listing
 from bpfheap.fuzz.pieces import Program
 from bpfheap.fuzz.results import Examiner, Outcome, Result
-from bpfheap.fuzz.surroundings import KNOWN, linked, surroundings
+from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.isa import Kind, op_of
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
@@ -56,7 +56,7 @@ def hunted(
 ) -> Report:
     @contextmanager
     def opened() -> Iterator[Examiner]:
-        yield AgainstKernel(seed, KNOWN, Kernel(wrong))
+        yield AgainstKernel(seed, ALL, Kernel(wrong))
 
     return hunt(opened, range(count), jobs=jobs)
 
@@ -89,7 +89,7 @@ def test_a_disagreement_is_made_small(
         spec = linked(finding.program)
         assert has_multiplication(spec)
         assert len(spec.insns) <= slots
-        assert verify(surroundings(KNOWN), spec).accepted == (outcome == "kernel-refuses")
+        assert verify(surroundings(ALL), spec).accepted == (outcome == "kernel-refuses")
 
 
 def test_one_cause_is_told_once() -> None:
@@ -122,7 +122,7 @@ def test_wanted_differences_are_no_bugs(message: str, section: str | None) -> No
     report = hunted(lambda accepted: Said(False, message))
     assert (report.bugs == 0) == (section is not None)
     assert list(report.sections) == ([] if section is None else [section])
-    spec = linked(AgainstKernel(1, KNOWN, Kernel(None)).program(0))
+    spec = linked(AgainstKernel(1, ALL, Kernel(None)).program(0))
     # It is never a known difference that ours alone refuses.
     assert section_of("R1 !read_ok", "", spec) is None
 
@@ -145,7 +145,7 @@ class Silent(Kernel):
 def test_no_verdict_is_no_agreement() -> None:
     @contextmanager
     def opened() -> Iterator[Examiner]:
-        yield AgainstKernel(1, KNOWN, Silent(None))
+        yield AgainstKernel(1, ALL, Silent(None))
 
     report = hunt(opened, range(30))
     assert report.finished
@@ -165,7 +165,7 @@ class Broken:
         self.error, self.at = error, at
 
     def program(self, index: int) -> Program:
-        return AgainstKernel(1, KNOWN, Kernel(None)).program(index)
+        return AgainstKernel(1, ALL, Kernel(None)).program(index)
 
     def examine(self, program: Program, index: int) -> Result:
         if index == self.at:

@@ -21,7 +21,7 @@ from bpfheap.fuzz.generate import features_of, program
 from bpfheap.fuzz.hunt import Report, hunt, listing
 from bpfheap.fuzz.results import BUGS, Examiner, Outcome
 from bpfheap.fuzz.soundness import AgainstModel
-from bpfheap.fuzz.surroundings import FEATURES, KNOWN
+from bpfheap.fuzz.surroundings import FEATURES
 from bpfheap.machine.kernel import Kernel, available
 
 EXAMPLES = """Examples:
@@ -36,7 +36,7 @@ bpfheap fuzz verifier --seed 7 --show 42
 """
 
 _OUTPUT = "Output"
-_DEFAULT_FEATURES = ",".join(f.name for f in FEATURES if f.name in KNOWN)
+_DEFAULT_FEATURES = ",".join(f.name for f in FEATURES)
 
 #: What each outcome is called in the summary.
 _WORDS = {

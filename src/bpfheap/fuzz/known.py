@@ -17,7 +17,11 @@ from bpfheap.verifier.state import (
     MAP,
     MAP_KEY,
     MAP_VALUE,
+    MEM,
     OBJECT,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
     SCALAR,
     STACK,
     UNINIT,
@@ -28,7 +32,8 @@ from bpfheap.verifier.word import pattern
 
 
 class At(NamedTuple):
-    """A pointer, without where its memory is: `offset` bytes into it, for a stack from r10."""
+    """A pointer, without where its memory is: `offset` bytes into it, for a stack from r10, for a
+    packet from its first byte."""
 
     memory: Kind
     offset: int
@@ -47,16 +52,22 @@ class Knowledge(Protocol):
         ...
 
 
-#: The memory that a register of a kind points at.
+#: The memory that a register of a kind may point at.
 _MEMORY: Final = {
-    STACK: Kind.STACK,
-    CTX: Kind.CTX,
-    MAP: Kind.MAP,
-    MAP_VALUE: Kind.VALUE,
-    OBJECT: Kind.OBJECT,
-    FUNC: Kind.CODE,
-    MAP_KEY: Kind.KEY,
+    STACK: {Kind.STACK},
+    CTX: {Kind.CTX},
+    MAP: {Kind.MAP},
+    MAP_VALUE: {Kind.VALUE},
+    OBJECT: {Kind.OBJECT, Kind.PERCPU, Kind.COPY},
+    FUNC: {Kind.CODE},
+    MAP_KEY: {Kind.KEY},
+    MEM: {Kind.RECORD, Kind.ELEMENT},
+    PACKET: {Kind.PACKET},
+    PACKET_META: {Kind.PACKET},
+    PACKET_END: {Kind.PACKET},
 }
+#: Pointers whose offset counts from somewhere else than At's.
+_ELSEWHERE: Final = frozenset({PACKET_META, PACKET_END})
 
 
 def holds(reg: Reg, value: Concrete) -> bool:
@@ -69,8 +80,10 @@ def holds(reg: Reg, value: Concrete) -> bool:
         return is_unknown(reg.scalar) if isinstance(value, At) else _among(reg, value)
     if not isinstance(value, At):
         return bool(reg.or_null) and value == 0
-    if value.memory is not _MEMORY.get(reg.kind):
+    if value.memory not in _MEMORY.get(reg.kind, ()):
         return False
+    if reg.kind in _ELSEWHERE:
+        return True
     if reg.kind == FUNC:
         return bool(value.offset == reg.what)
     return _among(reg, value.offset - reg.off)

@@ -17,6 +17,7 @@ from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.packets import has_packet
 from bpfheap.machine.model.records import Kind
 from bpfheap.machine.model.values import Pointer
 from bpfheap.platform.maps import BY_NUMBER, Shape
@@ -33,6 +34,8 @@ RUNS: Final = 4
 #: No run takes more instructions. One that would is broken off, which says nothing against it.
 _STEPS: Final = 50_000
 
+#: Of packets.
+_LENGTHS: Final = (14, 15, 34, 60, 64, 65, 100, 300)
 _BYTES: Final = (0, 0, 0, 1, 2, 7, 8, 127, 128, 255)
 
 
@@ -91,7 +94,7 @@ def run(
         _watch(machine, system.program_of(loaded).id, spec, knowledge)
     for _ in range(RUNS):
         try:
-            system.run(loaded, _context(spec, rng))
+            system.run_on(loaded, _packet(spec, rng), _context(spec, rng))
         except Violation:
             raise
         except BpfheapError:
@@ -129,6 +132,13 @@ def _context(spec: ProgramSpec, rng: Random) -> bytes:
     return _bytes(rng, min(row.ctx_size, 192))
 
 
+def _packet(spec: ProgramSpec, rng: Random) -> bytes:
+    """What comes in, for programs that see packets."""
+    if not has_packet(program_type(spec.section)):
+        return b""
+    return _bytes(rng, rng.choice(_LENGTHS))
+
+
 def _watch(machine: ModelMachine, program: int, spec: ProgramSpec, knowledge: Knowledge) -> None:
     """Compare all registers with what is known of them, before each instruction.
 
@@ -155,6 +165,9 @@ def _concrete(core: Core, value: int | Pointer | None) -> Concrete:
         # Memory that is gone: the register is dead.
         return None
     base = region.size if region.kind is Kind.STACK else 0
+    packet = core.execution.progress.packet
+    if packet is not None and packet.region == value.region:
+        base = packet.data
     return At(region.kind, value.offset - base)
 
 

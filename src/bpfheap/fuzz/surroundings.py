@@ -54,10 +54,6 @@ FEATURES: Final = (
     Feature("locks", "bpf_spin_lock in map values", frozenset({"maps"})),
 )
 ALL: Final = frozenset(feature.name for feature in FEATURES)
-#: What the verifier knows.
-KNOWN: Final = frozenset(
-    {"alu", "branches", "loops", "stack", "calls", "maps", "kptrs", "callbacks"}
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,11 @@ from bpfheap.verifier.program import Step
 from bpfheap.verifier.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
 from bpfheap.verifier.scalar import Scalar, const
 from bpfheap.verifier.state import (
+    BORROWED,
+    MAP,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
     OBJECT,
     PACKET,
     PACKET_END,
@@ -28,6 +33,7 @@ from bpfheap.verifier.state import (
 )
 from bpfheap.verifier.word import shl
 
+_NEVER_NULL = frozenset({MAP, MAP_VALUE, MAP_KEY, MEM})
 #: LINKED_REGS_MAX: as many scalars learn from one condition.
 _MAX_TIED = 6
 
@@ -151,7 +157,9 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
     pointer = src if dst.kind == SCALAR else dst
     other = dst if pointer is src else src
     if equality and is_null(other):
-        if not pointer.or_null:
+        if not pointer.or_null and not _not_null(pointer):
+            pass
+        elif not pointer.or_null:
             # A 32-bit comparison sees half of the address, which may well be 0.
             if step.width == 64:
                 if step.with_reg:
@@ -173,6 +181,13 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
         return step.next
     env.fork(st.copy(), step.target, step.slot)
     return step.next
+
+
+def _not_null(pointer: Reg) -> bool:
+    """Is it known not to be NULL (reg_not_null)? Linux walks both ways for other pointers."""
+    if pointer.kind == OBJECT:
+        return bool(pointer.what.standing <= BORROWED)
+    return pointer.kind in _NEVER_NULL
 
 
 def _tells_non_null(dst: Reg, src: Reg) -> bool:

@@ -118,9 +118,6 @@ class History:
                     and again != ITERATES
                     and stored.state.unrolled == st.unrolled
                     and stored.state.goes == st.goes
-                    # Numbers that were widened make rounds look the same that are not: only the
-                    # limit tells such loops from endless ones.
-                    and not st.widened
                     and self._same(stored, st, slot, EXACT)
                 ):
                     raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
@@ -268,7 +265,6 @@ def widen(stored: Stored, st: State) -> None:
                 continue
             if one.kind == SCALAR == two.kind and not same(one.scalar, two.scalar):
                 b.regs[n] = UNKNOWN
-                st.widened = True
         for at, slot in list(b.stack.items()):
             was = a.stack.get(at)
             if precise_slots >> (-1 - at) & 1:
@@ -279,7 +275,6 @@ def widen(stored: Stored, st: State) -> None:
                 continue
             if not same(was.reg.scalar, slot.reg.scalar):
                 b.stack[at] = slot.of(UNKNOWN)
-                st.widened = True
 
 
 class Ids:

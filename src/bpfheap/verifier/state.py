@@ -361,12 +361,9 @@ class State:
     """One path's knowledge (struct bpf_verifier_state). `regs` are those of the top frame;
     `parent` the stored state that the path went through last, `trail` what came after it;
     `unrolled` the callbacks that were entered, `goes` the may_goto that went on; `lock` the lock
-    that is held, `rcu` whether bpf_rcu_read_lock was called, `widened` whether some number was
-    taken for any because it differs from round to round."""
+    that is held, `rcu` whether bpf_rcu_read_lock was called."""
 
-    __slots__ = (
-        "frames", "goes", "lock", "parent", "rcu", "refs", "regs", "trail", "unrolled", "widened",
-    )  # fmt: skip
+    __slots__ = ("frames", "goes", "lock", "parent", "rcu", "refs", "regs", "trail", "unrolled")
 
     def __init__(
         self,
@@ -384,7 +381,6 @@ class State:
         self.goes: i64 = 0
         self.lock: Lock | None = None
         self.rcu = False
-        self.widened = False
 
     def copy(self) -> State:
         new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
@@ -397,7 +393,6 @@ class State:
         self.goes = other.goes
         self.lock = other.lock
         self.rcu = other.rcu
-        self.widened = other.widened
 
     @property
     def top(self) -> Frame:

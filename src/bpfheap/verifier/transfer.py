@@ -347,6 +347,16 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             hint="use an ordinary load and store",
         )
     size = step.op.size
+    fetched = -1
+    if step.op.fetch:
+        fetched = 0 if step.name == "cmpxchg" else step.src
+    if fetched == step.dst:
+        raise Reject(
+            f"misaligned access: the old value takes the place of the address in R{step.dst}, "
+            "which Linux still needs then",
+            register=step.dst,
+            hint="put the address into another register",
+        )
     if dst.kind == STACK and dst.scalar.m != 0:
         raise Reject(
             f"R{step.dst} variable offset stack access is not allowed for atomic operations",
@@ -362,8 +372,8 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             hint=f"align the variable to {size} bytes",
         )
     memory.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
-    if step.op.fetch:
-        st.regs[0 if step.name == "cmpxchg" else step.src] = number(load_bounds(size * 8, False))
+    if fetched >= 0:
+        st.regs[fetched] = number(load_bounds(size * 8, False))
     return step.next
 
 

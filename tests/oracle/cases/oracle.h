@@ -26,9 +26,18 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define __kptr_untrusted __attribute__((btf_type_tag("kptr_untrusted")))
 
-/* ------------------------------------------------------------------------ sections, loops */
+/* ---------------------------------------------------------------------------------- loops */
 
-/* bpf_for, bpf_repeat, can_loop and cond_break are bpfheap.h's. */
+/* As bpfheap.h has it, but for the comparison with the ends: that is the cases' own to write. */
+#undef bpf_for
+#define bpf_for(i, start, end)                                                                \
+	for (struct bpf_iter_num ___it __attribute__((cleanup(bpf_iter_num_destroy))),        \
+	     *___once __attribute__((unused)) =                                               \
+		     (bpf_iter_num_new(&___it, (start), (end)), (void *)0);                   \
+	     ({                                                                               \
+		     int *___next = bpf_iter_num_next(&___it);                                \
+		     ___next ? ((i) = *___next, 1) : ((i) = 0, 0);                            \
+	     });)
 
 /* ------------------------------------------------------- arguments of global functions */
 

@@ -348,7 +348,7 @@ class Core:
         then nobody sees what is written. Raises Fault outside of any."""
         spec = self.program.spec
         sleeps = spec is None or may_sleep(spec.section)
-        if sleeps and not self.execution.progress.sections:
+        if sleeps and not self.execution.progress.sections and self.execution.lock is None:
             raise Fault("invalid-access", "write through a kptr that was only read", at.region)
         region = self.state.regions.get(at.region)
         if region is not None and region.status is Status.LIVE:

@@ -1,3 +1,0 @@
-"""Calls that the verifier knows and the model machine does not yet."""
-
-AWAITED = frozenset({"bpf_copy_from_user"})
