@@ -8,7 +8,7 @@ from bpfheap.errors import UsageError
 from bpfheap.fuzz.generate import STATEMENTS, features_of, program
 from bpfheap.fuzz.hunt import listing
 from bpfheap.fuzz.pieces import Branch, Code, Function, Linked, Loop, Program, places, replaced
-from bpfheap.fuzz.surroundings import ALL, FEATURES, ALL, MAPS, linked, surroundings
+from bpfheap.fuzz.surroundings import ALL, FEATURES, MAPS, linked, surroundings
 from bpfheap.isa import Kind, assemble, check_structure, op_of
 from bpfheap.spec import RefKind
 from bpfheap.verifier import Options, verify

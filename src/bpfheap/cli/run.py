@@ -23,10 +23,12 @@ bpfheap run examples/first.bpf.c
 bpfheap run examples/first.bpf.c -p first --repeat 3 --json
 
 bpfheap run examples/three_programs -p p2 --policy used-allocators
+
+bpfheap run filter.bpf.c -p filter --data frame.bin
 """
 
 #: Bytes; the program types' own contexts have some hundreds.
-_LARGEST_CTX = 1 << 20
+_LARGEST = 1 << 20
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class _Report:
     policy: str
     program: str | None
     retval: int | None = None
+    data: bytes = b""
     printk: list[str] = field(default_factory=list)
     allocators: dict[str, dict[str, int]] = field(default_factory=dict)
     leftovers: list[bpfheap.Leftover] = field(default_factory=list)
@@ -52,6 +55,7 @@ class _Report:
             "policy": self.policy,
             "program": self.program,
             "retval": self.retval,
+            "data": self.data.hex(),
             "printk": self.printk,
             "allocators": self.allocators,
             "leftovers": [asdict(left) for left in self.leftovers],
@@ -99,6 +103,15 @@ def run(
             show_default=False,
         ),
     ] = "",
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="HEX|FILE",
+            help="The packet that the program sees, an Ethernet frame, in hexadecimal or from a "
+            "file.",
+            show_default=False,
+        ),
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Load files and run one of their programs.
@@ -108,13 +121,15 @@ def run(
     code 1 if a file does not load or the run does something wrong.
     """
     rt = bpfheap.Runtime(policy=policy, machine=machine)
-    ctx_bytes = _context(ctx)
+    ctx_bytes = _bytes("--ctx", ctx)
+    packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)
     try:
         loaded = [_load(rt, path) for path in expand(files)]
         chosen = _choose(loaded, program)
         report.program = chosen.name
-        report.retval = chosen.run(ctx=ctx_bytes, repeat=repeat).retval
+        result = chosen.run(ctx=ctx_bytes, data=packet, repeat=repeat)
+        report.retval, report.data = result.retval, result.data or b""
     except UsageError:
         raise
     except BpfheapError as error:
@@ -140,7 +155,7 @@ def _load(rt: bpfheap.Runtime, path: Path) -> bpfheap.LoadedObject:
         raise error.at(str(path)) from None
 
 
-def _context(text: str) -> bytes:
+def _bytes(option: str, text: str) -> bytes:
     """What reads as hexadecimal is: `./beef` is the file of that name."""
     try:
         return bytes.fromhex(text.removeprefix("0x"))
@@ -150,14 +165,14 @@ def _context(text: str) -> bytes:
     try:
         # Neither a device that never ends nor a pipe that never begins.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"--ctx {text} is neither hexadecimal nor an ordinary file")
-        if path.stat().st_size > _LARGEST_CTX:
-            raise UsageError(f"--ctx {text} is longer than any context, {_LARGEST_CTX} bytes")
+            raise UsageError(f"{option} {text} is neither hexadecimal nor an ordinary file")
+        if path.stat().st_size > _LARGEST:
+            raise UsageError(f"{option} {text} is longer than {_LARGEST} bytes")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"--ctx {text} is neither hexadecimal nor a file to be read: {reason}",
+            f"{option} {text} is neither hexadecimal nor a file to be read: {reason}",
             hint="hexadecimal has two digits a byte: 0a000000",
         ) from None
 
