@@ -362,7 +362,9 @@ def _covers(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
     if old.off != new.off or old.or_null != new.or_null:
         return False
     if PACKET <= kind <= PACKET_META:
-        # More of the packet may be known to be there (regsafe).
+        # More of the packet may be known to be there, but not that it ends before (regsafe).
+        if (old.what < 0 or new.what < 0) and old.what != new.what:
+            return False
         if old.what > new.what or not subset(new.scalar, old.scalar):
             return False
         return ids.same(old.id, new.id)

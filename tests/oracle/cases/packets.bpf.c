@@ -582,3 +582,24 @@ int vlan_tags(struct xdp_md *ctx)
 	}
 	return proto == bpf_htons(0x800) ? XDP_PASS : XDP_DROP;
 }
+
+/* Known to end before is something else than not known to go on. */
+SEC("tc") __reject("invalid mem access 'scalar'")
+int beyond_is_not_unknown(struct __sk_buff *ctx)
+{
+	int ret;
+
+	asm volatile("r2 = *(u32 *)(%[ctx] + 80)\n\t"
+		     "r3 = *(u32 *)(%[ctx] + 76)\n\t"
+		     "r5 = r3\n\t"
+		     "if r5 <= r2 goto 1f\n\t"
+		     "goto 1f\n"
+		     "1:\n\t"
+		     "if r2 < r5 goto 2f\n\t"
+		     "r3 = 0\n\t"
+		     "r0 = *(u32 *)(r3 + 8)\n"
+		     "2:\n\t"
+		     "%[ret] = 0"
+		     : [ret] "=r"(ret) : [ctx] "r"(ctx) : "r0", "r2", "r3", "r5");
+	return ret;
+}
