@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test golden test-pure lint types docs/policies.md clean
+.PHONY: setup demo test golden proofs test-pure lint types docs/policies.md clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,10 @@ test: setup
 # The verifier's tests once more, uncompiled.
 test-pure: setup
 	@BPFHEAP_PURE=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/verifier
+
+# That the verifier's arithmetic loses no value, for all 64-bit numbers; takes minutes.
+proofs: setup
+	@BPFHEAP_PROOFS=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/proofs
 
 lint: setup
 	@$(BIN)/ruff check

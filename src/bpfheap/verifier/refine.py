@@ -18,6 +18,7 @@ from bpfheap.verifier.word import (
     lower,
     s64_max,
     s64_min,
+    sext32,
     ule,
     ult,
     wrap,
@@ -188,7 +189,7 @@ def _without(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
         x = other.v
         if other.m != 0 or not (x == s.umin or x == s.umax or x == s.smin or x == s.smax):
             return s
-        if s.umin == s.umax:
+        if x == s.umin == s.umax:
             return None
         return tighten(
             s.v, s.m,
@@ -197,7 +198,8 @@ def _without(width: i64, s: Scalar, other: Scalar) -> Scalar | None:
             wrap(s.umax - 1) if x == s.umax else s.umax,
             s.s32_min, s.s32_max, s.u32_min, s.u32_max,
         )  # fmt: skip
-    x, y = other.u32_min, other.s32_min
+    x = other.u32_min
+    y = sext32(x)
     if x != other.u32_max or not (
         x == s.u32_min or x == s.u32_max or y == s.s32_min or y == s.s32_max
     ):

@@ -73,17 +73,20 @@ def tnum_mul(av: i64, am: i64, bv: i64, bm: i64) -> Bits:
     v: i64 = 0
     m: i64 = 0
     while (av | am) != 0:
-        if (av | am) & 1:
-            sv, sm = tnum_add(v, m, bv, bm)
-            if am & 1:
-                v, m = tnum_union(v, m, sv, sm)
-            else:
-                v, m = sv, sm
+        v, m = tnum_mul_step(v, m, av, am, bv, bm)
         av = lsr(av, 1)
         am = lsr(am, 1)
         bv = wrap(bv << 1)
         bm = wrap(bm << 1)
     return v, m
+
+
+def tnum_mul_step(v: i64, m: i64, av: i64, am: i64, bv: i64, bm: i64) -> Bits:
+    """The sum (v, m), and b more if the lowest bit of a is set."""
+    if (av | am) & 1 == 0:
+        return v, m
+    sv, sm = tnum_add(v, m, bv, bm)
+    return tnum_union(v, m, sv, sm) if am & 1 else (sv, sm)
 
 
 def tnum_union(av: i64, am: i64, bv: i64, bm: i64) -> Bits:
