@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from bpfheap.machine.kernel import Kernel, available
 
 # The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile
 # explore` looks for new ones.
 settings.register_profile("bpfheap", derandomize=True, database=None, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("bpfheap")
+
+#: What tests say of Linux they say of this version; older ones know less.
+_LINUX = (6, 18)
 
 _REPO = Path(__file__).resolve().parents[1]
 
@@ -44,3 +52,16 @@ def conformance_dir(pytestconfig: pytest.Config) -> Path:
     if not (folder / "tests").is_dir():
         pytest.skip(f"no conformance data in {folder}; name it by --conformance-dir")
     return folder
+
+
+@pytest.fixture(scope="session")
+def kernel() -> Iterator[Kernel]:
+    """The live kernel, where it may be used."""
+    why = available()
+    if why is not None:
+        pytest.skip(why)
+    release = platform.release()
+    if tuple(int(n) for n in re.findall(r"\d+", release)[:2]) < _LINUX:
+        pytest.skip(f"the cases are for Linux {_LINUX[0]}.{_LINUX[1]}, this is {release}")
+    with Kernel() as live:
+        yield live

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
-import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,7 @@ from oracle_cases import (
     read,
 )
 
-from bpfheap.machine.kernel import Kernel, available, possible_cpus
+from bpfheap.machine.kernel import Kernel, possible_cpus
 from bpfheap.verifier import Options, verify
 
 FILES = case_files()
@@ -27,21 +24,6 @@ CASES = [case for file in FILES for case in file.cases]
 _PENDING_FILE = Path(__file__).with_name("pending.txt")
 PENDING = frozenset(_PENDING_FILE.read_text().splitlines() if _PENDING_FILE.exists() else ())
 _READY = f"agrees now: take it out of {_PENDING_FILE.name} (python tests/oracle/pending.py)"
-
-#: The cases say what this version of Linux does; older ones know less.
-_VERSION = (6, 18)
-
-
-@pytest.fixture(scope="session")
-def kernel() -> Iterator[Kernel]:
-    why = available()
-    if why is not None:
-        pytest.skip(why)
-    release = platform.release()
-    if tuple(int(n) for n in re.findall(r"\d+", release)[:2]) < _VERSION:
-        pytest.skip(f"the cases are for Linux {_VERSION[0]}.{_VERSION[1]}, this is {release}")
-    with Kernel() as live:
-        yield live
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

@@ -521,6 +521,18 @@ struct xdp_md {
 	__u32 egress_ifindex;
 };
 
+#ifndef _UAPI__LINUX_BPF_PERF_EVENT_H__
+/* The context of perf_event programs, on x86-64. */
+struct bpf_perf_event_data {
+	struct {
+		__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax;
+		__u64 ip, cs, flags, sp, ss;
+	} regs;
+	__u64 sample_period;
+	__u64 addr;
+};
+#endif
+
 /* The context of raw_tp programs. */
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];

@@ -72,7 +72,8 @@ class Call:
     `map_ops` are the operation names (MapType.ops) that the map argument's type must offer.
     `callback`: calls a subprogram; `sleepable`: only from programs that may sleep. `types` are
     the program types that may call it, all if empty. `packet`: pointers into the packet are void
-    after it (bpf_helper_changes_pkt_data). `locked`: may be called with a bpf_spin_lock held.
+    after it (bpf_helper_changes_pkt_data). `reads_packet`: memory arguments of this helper may be
+    in the packet (pkt_access). `locked`: may be called with a bpf_spin_lock held.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Call:
     sleepable: bool = False
     types: frozenset[str] = frozenset()
     packet: bool = False
+    reads_packet: bool = False
     locked: bool = False
 
 
@@ -99,10 +101,11 @@ _LOCKING = _TC | _XDP | frozenset({"cgroup_skb", "syscall"})
 MAX_CPUS = 8192
 
 HELPERS: tuple[Call, ...] = (
-    Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL, "lookup"),
+    Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL, "lookup",
+         reads_packet=True),
     Call("bpf_map_update_elem", 2, (A.MAP, A.MAP_KEY, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
-         "update"),
-    Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER, "delete"),
+         "update", reads_packet=True),
+    Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER, "delete", reads_packet=True),
     Call("bpf_ktime_get_ns", 5, (), R.INTEGER),
     Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
          R.INTEGER),
@@ -141,7 +144,7 @@ HELPERS: tuple[Call, ...] = (
          callback=True),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL),
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.SCALAR), R.MAP_VALUE_OR_NULL,
-         "lookup"),
+         "lookup", reads_packet=True),
     Call("bpf_ktime_get_tai_ns", 208, (), R.INTEGER),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ class CtxKind(StrEnum):
     PACKET = "packet"  # a pointer to the packet's first byte
     PACKET_END = "packet-end"  # one behind its last byte
     PACKET_META = "packet-meta"  # to the metadata before it
+    KERNEL = "kernel"  # a pointer to an object of the kernel: not to be had here
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class CtxField:
 class ProgramType:
     """`sections` are the names libbpf knows, exact or followed by "/...".
 
-    `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context may be read (and written,
-    where `ctx_writable`): tracing contexts and syscall programs; else only `fields`. Those that
+    `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context from `ctx_first` on may be
+    read (and written, where `ctx_writable`): tracing contexts and syscall programs; else only
+    `fields`. Those that
     read packets may write them too with `writes_packet` (may_access_direct_pkt_data). With
     `private_stack`, functions with large frames have them elsewhere than on the kernel's stack
     (bpf_enable_priv_stack).
@@ -49,6 +51,7 @@ class ProgramType:
     ctx_size: int
     fields: tuple[CtxField, ...] = ()
     raw_ctx: bool = False
+    ctx_first: int = 0
     ctx_writable: bool = False
     sleepable: bool = False
     writes_packet: bool = False
@@ -56,39 +59,44 @@ class ProgramType:
     returns: tuple[int, int] | None = None
 
 
-def _words(*names: str, start: int = 0, writable: frozenset[str] = frozenset()) -> list[CtxField]:
-    """Consecutive __u32 fields; "" skips one, "name[5]" takes five."""
+def _words(*names: str, start: int = 0) -> list[CtxField]:
+    """Consecutive __u32 fields; "name[5]" takes five."""
     fields: list[CtxField] = []
     at = start
     for name in names:
         base, _, count = name.partition("[")
         words = int(count.rstrip("]")) if count else 1
         for i in range(words):
-            if base:
-                label = f"{base}[{i}]" if count else base
-                fields.append(
-                    CtxField(label, at, 4, writable=base in writable, joined=base == "cb")
-                )
+            label = f"{base}[{i}]" if count else base
+            fields.append(CtxField(label, at, 4, joined=base == "cb"))
             at += 4
     return fields
 
 
-_SKB_WRITABLE = frozenset({"mark", "priority", "tc_index", "cb", "tc_classid", "queue_mapping"})
+def _whole(*names: str, start: int) -> list[CtxField]:
+    """The same, to be read as a whole only."""
+    return [replace(field, narrow=False) for field in _words(*names, start=start)]
 
-# struct __sk_buff (uapi/linux/bpf.h) up to data_meta; pointers into the packet are 4 bytes wide.
+
+# struct __sk_buff (uapi/linux/bpf.h); pointers into the packet are 4 bytes wide.
 _SKB_FIELDS = (
     *_words(
         "len", "pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci",
         "vlan_proto", "priority", "ingress_ifindex", "ifindex", "tc_index", "cb[5]", "hash",
-        "tc_classid", writable=_SKB_WRITABLE,
+        "tc_classid",
     ),
     CtxField("data", 76, 4, CtxKind.PACKET, narrow=False),
     CtxField("data_end", 80, 4, CtxKind.PACKET_END, narrow=False),
-    *_words("napi_id", start=84),
+    *_words("napi_id", "family", start=84),
+    *_whole("remote_ip4", "local_ip4", "remote_ip6[4]", "local_ip6[4]", start=92),
+    *_words("remote_port", "local_port", start=132),
     CtxField("data_meta", 140, 4, CtxKind.PACKET_META, narrow=False),
-    CtxField("tstamp", 152, 8, writable=True, narrow=False),
+    CtxField("tstamp", 152, 8, narrow=False),
     *_words("wire_len", "gso_segs", start=160),
+    CtxField("sk", 168, 8, CtxKind.KERNEL, narrow=False),
     *_words("gso_size", start=176),
+    CtxField("tstamp_type", 180, 1),
+    CtxField("hwtstamp", 184, 8, narrow=False),
 )  # fmt: skip
 
 
@@ -97,18 +105,40 @@ def _skb(hidden: frozenset[str], writable: frozenset[str]) -> tuple[CtxField, ..
     return tuple(
         replace(field, writable=field.name.partition("[")[0] in writable)
         for field in _SKB_FIELDS
-        if field.name not in hidden
+        if field.name.partition("[")[0] not in hidden
     )
 
 
+# The ends of the connection.
+_ENDS = frozenset(
+    {"family", "remote_ip4", "local_ip4", "remote_ip6", "local_ip6", "remote_port", "local_port"}
+)
+
+# tc_cls_act_is_valid_access
+_TC_FIELDS = _skb(
+    _ENDS,
+    frozenset({"mark", "priority", "tc_index", "cb", "tc_classid", "queue_mapping", "tstamp"}),
+)
 # cg_skb_is_valid_access
 _CGROUP_FIELDS = _skb(
-    frozenset({"tc_classid", "data_meta", "wire_len"}),
+    frozenset({"tc_classid", "data_meta", "wire_len", "tstamp_type"}),
     frozenset({"mark", "priority", "cb", "tstamp"}),
 )
 # sk_filter_is_valid_access
 _SOCKET_FIELDS = _skb(
-    frozenset({"tc_classid", "data", "data_meta", "data_end", "tstamp", "wire_len"}),
+    frozenset(
+        {
+            "tc_classid",
+            "data",
+            "data_meta",
+            "data_end",
+            "tstamp",
+            "wire_len",
+            "tstamp_type",
+            "hwtstamp",
+        }
+    )
+    | _ENDS,
     frozenset({"cb"}),
 )
 
@@ -117,10 +147,20 @@ _XDP_FIELDS = (
     CtxField("data_end", 4, 4, CtxKind.PACKET_END, narrow=False),
     CtxField("data_meta", 8, 4, CtxKind.PACKET_META, narrow=False),
     # Whole words only; egress_ifindex is there for device maps only (xdp_is_valid_access).
-    *(
-        replace(field, narrow=False)
-        for field in _words("ingress_ifindex", "rx_queue_index", start=12)
-    ),
+    *_whole("ingress_ifindex", "rx_queue_index", start=12),
+)
+
+# struct pt_regs of x86-64.
+_REGISTERS = (
+    "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di",
+    "orig_ax", "ip", "cs", "flags", "sp", "ss",
+)  # fmt: skip
+
+# pe_prog_is_valid_access: registers as a whole, the sample in any pieces.
+_PERF_FIELDS = (
+    *(CtxField(f"regs.{name}", 8 * i, 8, narrow=False) for i, name in enumerate(_REGISTERS)),
+    CtxField("sample_period", 168, 8),
+    CtxField("addr", 176, 8),
 )
 
 PROGRAM_TYPES: tuple[ProgramType, ...] = (
@@ -128,12 +168,12 @@ PROGRAM_TYPES: tuple[ProgramType, ...] = (
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
                 "pt_regs", 168, raw_ctx=True, private_stack=True),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
-                "__sk_buff", 192, _SKB_FIELDS, writes_packet=True),
+                "__sk_buff", 192, _TC_FIELDS, writes_packet=True),
     ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True,
-                private_stack=True),
+                ctx_first=8, private_stack=True),
     ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS,
                 writes_packet=True),
-    ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, raw_ctx=True,
+    ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, _PERF_FIELDS,
                 private_stack=True),
     # On the way out, 2 and 3 tell of congestion.
     ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,

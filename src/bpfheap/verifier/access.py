@@ -187,7 +187,7 @@ def _ctx_field(
         f"{'writable ' if write else ''}field",
     )
     if row.raw_ctx:
-        outside = off < 0 or off + size > row.ctx_size or off & (size - 1)
+        outside = off < row.ctx_first or off + size > row.ctx_size or off & (size - 1)
         if outside or (write and not row.ctx_writable):
             raise wrong
         return None
@@ -196,6 +196,9 @@ def _ctx_field(
         end = joined if field.joined else field.offset + field.size
         if field.offset <= off < field.offset + field.size and off + size <= end:
             narrow = size < field.size
+            if field.kind is CtxKind.KERNEL:
+                wrong.hint = f"{field.name} is an object of the kernel: these are not supported"
+                raise wrong
             if field.joined and off & (size - 1) == 0 and (field.writable or not write):
                 return field
             if off & (size - 1) or (narrow and not field.narrow):

@@ -37,6 +37,8 @@ from bpfheap.verifier.state import (
     MAP_VALUE,
     NOTHING,
     OBJECT,
+    PACKET,
+    PACKET_META,
     SCALAR,
     STACK,
     UNINIT,
@@ -110,17 +112,34 @@ def _allocator(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
 
 
-def _memory(env: Env, st: State, n: int, reg: Reg, size: int, write: bool) -> None:
-    """check_helper_mem_access."""
+def _memory(
+    env: Env, st: State, n: int, reg: Reg, meta: Meta, size: int, write: bool = False
+) -> None:
+    """check_helper_mem_access, and what check_func_arg says of packets and references."""
     if not MEMORY[reg.kind].for_calls or reg.or_null:
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
         raise expected(n, reg, "fp, map_value", hint)
+    call = meta.call
+    if reg.kind in (PACKET, PACKET_META) and call.number is not None and not call.reads_packet:
+        raise Reject(
+            f"helper access to the packet is not allowed: R{n} of {_title(call)}",
+            register=n,
+            hint="copy what it shall read to the stack first",
+        )
+    if reg.ref and call.number is not None:
+        if meta.referenced:
+            raise Reject(
+                f"more than one arg with ref_obj_id R{n}: R{meta.referenced} is another",
+                register=n,
+                hint="copy one of them to the stack first",
+            )
+        meta.referenced = n
     memory_of(n, reg).pass_on(env, st, n, reg, size, write)
 
 
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     ref = meta.map_of(n)
-    _memory(env, st, n, reg, ref.spec.key_size, write=False)
+    _memory(env, st, n, reg, meta, ref.spec.key_size)
     if reg.kind == STACK and ref.spec.key_size == 4 and reg.scalar.is_const:
         at = reg.off + reg.scalar.smin
         meta.key = stack.constant_key(st.frames[reg.what], at)
@@ -129,7 +148,7 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    _memory(env, st, n, reg, meta.map_of(n).spec.value_size, write=False)
+    _memory(env, st, n, reg, meta, meta.map_of(n).spec.value_size)
 
 
 def _sized(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -164,7 +183,7 @@ def _size(zero_allowed: bool) -> Checker:
         if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
             mark_register(env.program, st, n - 1)
             return
-        _memory(env, st, n - 1, memory, scalar.top, arg is Arg.UNINIT_MEM)
+        _memory(env, st, n - 1, memory, meta, scalar.top, arg is Arg.UNINIT_MEM)
 
     return check
 

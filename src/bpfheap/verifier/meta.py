@@ -21,7 +21,7 @@ class Meta:
 
     __slots__ = (
         "call", "callback", "field", "given", "given_register", "iterator", "key", "kptr", "layout",
-        "map", "root", "size", "slot",
+        "map", "referenced", "root", "size", "slot",
     )  # fmt: skip
 
     def __init__(self, call: Call, slot: int) -> None:
@@ -35,6 +35,8 @@ class Meta:
         self.given_register = 0
         self.layout: Layout | None = None
         self.size = 0
+        #: The argument that points into what the program has to give away.
+        self.referenced = 0
         #: A list head or tree root, and its name in flows.
         self.root: SpecialField | None = None
         self.field: Field | None = None

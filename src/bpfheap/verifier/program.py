@@ -41,6 +41,9 @@ CALLS_BACK: Final = 1
 ITERATES: Final = 2
 GOES: Final = 3
 
+#: A pointer of which the kind does not matter to an access (Step.through).
+PLAIN: Final = 1
+
 TAGS: dict[Kind, int] = {
     Kind.ALU: ALU, Kind.MOV: MOV, Kind.JCOND: JCOND, Kind.JA: JA, Kind.LOAD: LOAD,
     Kind.STORE_REG: STORE_REG, Kind.STORE_IMM: STORE_IMM, Kind.LDDW: LDDW, Kind.ATOMIC: ATOMIC,
@@ -68,11 +71,13 @@ class Step:
     """One instruction. `operand` is its immediate as a register; `code` its operation or condition
     as a number; `target` the slot that it jumps to or calls, `enters` that of the function
     that it calls or names, -1 if none. At a `join` paths may meet; where rounds begin `again`
-    is CALLS_BACK, ITERATES or GOES."""
+    is CALLS_BACK, ITERATES or GOES. `through` is the kind of pointer that an access has
+    gone through so far (insn_aux_data.ptr_type): 0 for none, PLAIN, or what rewrites.py says."""
 
     __slots__ = (
         "again", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
-        "off", "op", "operand", "slot", "src", "tag", "target", "width", "with_reg", "wrong",
+        "off", "op", "operand", "slot", "src", "tag", "target", "through", "width", "with_reg",
+        "wrong",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
@@ -96,6 +101,7 @@ class Step:
         self.join = False
         self.again: i64 = NEVER
         self.enters: i64 = -1
+        self.through: i64 = 0
         self.wrong: Reject | None = None
         if op.kind in _JUMPS:
             far = op.kind is Kind.JA and op.width == 32

@@ -37,15 +37,19 @@ from bpfheap.verifier.globals import call_global
 from bpfheap.verifier.locks import check_left
 from bpfheap.verifier.pointer import pointer_alu
 from bpfheap.verifier.precision import mark_register
-from bpfheap.verifier.program import ALU, JA, JCOND, LOAD, MOV, STORE_REG, Step
+from bpfheap.verifier.program import ALU, JA, JCOND, LOAD, MOV, PLAIN, STORE_REG, Step
 from bpfheap.verifier.prune import widen
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.rewrites import same_kind
 from bpfheap.verifier.scalar import Scalar, const, same
 from bpfheap.verifier.stack import fits
 from bpfheap.verifier.state import (
+    CTX,
     FUNC,
     MAP,
     MAP_VALUE,
+    MEM,
+    OBJECT,
     SCALAR,
     STACK,
     UNINIT,
@@ -298,6 +302,8 @@ def _load(env: Env, st: State, step: Step) -> i64:
     memory = memory_of(step.src, src) if src.or_null else MEMORY[src.kind]
     op = step.op
     value = memory.load(env, st, step.src, src, step.off, op.size, bool(op.sx))
+    if step.through != PLAIN or src.kind == CTX or src.kind == OBJECT or src.kind == MEM:
+        same_kind(step, step.src, src, True)
     st.regs[step.dst] = value
     return step.next
 
@@ -330,6 +336,8 @@ def _store(env: Env, st: State, step: Step, value: Reg) -> i64:
         readable(env, st, step.dst)
     memory = memory_of(step.dst, dst) if dst.or_null else MEMORY[dst.kind]
     memory.store(env, st, step.dst, dst, step.off, step.op.size, value)
+    if step.through != PLAIN or dst.kind == CTX or dst.kind == OBJECT or dst.kind == MEM:
+        same_kind(step, step.dst, dst, False)
     return step.next
 
 
