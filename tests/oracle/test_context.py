@@ -43,7 +43,7 @@ def _offsets(row: ProgramType) -> list[int]:
 
 @pytest.mark.parametrize("access", _ACCESSES)
 @pytest.mark.parametrize("row", PROGRAM_TYPES, ids=lambda row: row.sections[0].replace("/", "-"))
-def test_every_access(row: ProgramType, access: str, kernel: Kernel) -> None:
+def test_every_access(row: ProgramType, access: str, oracle: Kernel) -> None:
     btf = Types({}).build()
     obj = ObjectSpec("context", btf, {}, {})
     differ = []
@@ -54,7 +54,7 @@ def test_every_access(row: ProgramType, access: str, kernel: Kernel) -> None:
             insn = _ACCESSES[access].format(bits=8 * size, off=off)
             spec = program(f"r2 = 0\n{insn}\nr0 = 0\nexit", btf, row.sections[0])
             ours = verify(obj, spec)
-            linux = kernel.verify(obj, spec, stats=False)
+            linux = oracle.verify(obj, spec, stats=False)
             if ours.accepted != linux.accepted and (
                 ours.accepted or insn not in _DIFFERENT.get(row.ctx_struct, ())
             ):

@@ -48,8 +48,8 @@ def test_ours(case: OracleCase) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_kernel(case: OracleCase, kernel: Kernel) -> None:
-    verdict = kernel.verify(case.obj, case.program, stats=not case.kernel.accept)
+def test_kernel(case: OracleCase, oracle: Kernel) -> None:
+    verdict = oracle.verify(case.obj, case.program, stats=not case.kernel.accept)
     assert verdict.accepted == case.kernel.accept, verdict.message or verdict.errno
     assert case.kernel.message in verdict.log
 

@@ -143,7 +143,7 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_loop", 181, (A.SCALAR, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          callback=True),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL),
-    Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.SCALAR), R.MAP_VALUE_OR_NULL,
+    Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.ANYTHING), R.MAP_VALUE_OR_NULL,
          "lookup", reads_packet=True),
     Call("bpf_ktime_get_tai_ns", 208, (), R.INTEGER),
 )  # fmt: skip

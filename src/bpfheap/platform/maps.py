@@ -42,8 +42,9 @@ _NO_FLAGS = MapFlag(0)
 class MapType:
     """`number` as in enum bpf_map_type. `outer`: its values are maps. `key_size` is the only one
     allowed, None if free. `ops` are the operations that programs may ask for
-    (check_map_func_compatibility). `kptrs`: values may hold kptr fields. `flags` may be given when
-    a map is created."""
+    (check_map_func_compatibility). `kptrs`: values may hold kptr fields. `sleepable`: programs that
+    may sleep can use it (check_map_prog_compatibility). `flags` may be given when a map is
+    created."""
 
     name: str
     number: int
@@ -53,6 +54,7 @@ class MapType:
     per_cpu: bool = False
     outer: bool = False
     kptrs: bool = False
+    sleepable: bool = True
     flags: MapFlag = _NO_FLAGS
 
     @property
@@ -74,7 +76,8 @@ ALLOCATOR_NUMBER = 1000
 MAP_TYPES: tuple[MapType, ...] = (
     MapType("hash", 1, Shape.HASH, _ELEMENTS, kptrs=True, flags=_HASH),
     MapType("array", 2, Shape.ARRAY, _ELEMENTS, key_size=4, kptrs=True, flags=_ONE_ARRAY),
-    MapType("prog_array", 3, Shape.PROGS, frozenset({"tail_call"}), key_size=4, flags=_ACCESS),
+    MapType("prog_array", 3, Shape.PROGS, frozenset({"tail_call"}), key_size=4,
+            sleepable=False, flags=_ACCESS),
     MapType("percpu_hash", 5, Shape.HASH, _ELEMENTS, per_cpu=True, kptrs=True,
             flags=_HASH),
     MapType("percpu_array", 6, Shape.ARRAY, _ELEMENTS, key_size=4, per_cpu=True, kptrs=True,

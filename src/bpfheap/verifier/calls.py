@@ -18,7 +18,7 @@ from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, left_out
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
 from bpfheap.spec import RefKind
 from bpfheap.verifier import graph, hints, iterators, locks, percpu, records, stack
-from bpfheap.verifier.access import MEMORY, memory_of, readable
+from bpfheap.verifier.access import MEMORY, readable
 from bpfheap.verifier.callback import enter_callback
 from bpfheap.verifier.env import Env
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
@@ -116,7 +116,8 @@ def _memory(
     env: Env, st: State, n: int, reg: Reg, meta: Meta, size: int, write: bool = False
 ) -> None:
     """check_helper_mem_access, and what check_func_arg says of packets and references."""
-    if not MEMORY[reg.kind].for_calls or reg.or_null:
+    null_allowed = meta.call.args[n - 1] is Arg.MEM_OR_NULL
+    if not MEMORY[reg.kind].for_calls or (reg.or_null and not null_allowed):
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
         raise expected(n, reg, "fp, map_value", hint)
     call = meta.call
@@ -134,7 +135,7 @@ def _memory(
                 hint="copy one of them to the stack first",
             )
         meta.referenced = n
-    memory_of(n, reg).pass_on(env, st, n, reg, size, write)
+    MEMORY[reg.kind].pass_on(env, st, n, reg, size, write)
 
 
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:

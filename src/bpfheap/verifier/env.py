@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
@@ -105,9 +106,16 @@ class Env:
             spec = self.obj.maps.get(name)
             if spec is None:
                 raise Reject(f"there is no map {name}", hint='define it in SEC(".maps")')
+            row = BY_NUMBER.get(spec.type)
+            if self.sleepable and row is not None and not row.sleepable:
+                # check_map_prog_compatibility, as below
+                raise Reject(
+                    "Sleepable programs can only use array, hash, ringbuf and local storage maps: "
+                    f"{name} is a {row.c_name}",
+                    hint="use the map from a program that does not sleep",
+                )
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
             if layout.lock >= 0 and self.type.name not in _LOCKING.types:
-                # check_map_prog_compatibility
                 raise Reject(
                     f"{self.type.name} progs cannot use bpf_spin_lock yet: map {name} has one",
                     hint=f"{', '.join(sorted(_LOCKING.types))} programs can",
