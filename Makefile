@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test golden proofs test-pure lint types docs/policies.md clean
+.PHONY: setup demo test golden proofs test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -55,6 +55,10 @@ golden: setup
 # Explores every scenario of examples/ under every policy; takes minutes.
 docs/policies.md: setup
 	@$(BIN)/python tools/policies_page.py
+
+# Compares numbers with those of the kernel that this runs on; needs bpf(2).
+docs/verifier-precision.md: setup
+	@$(BIN)/python tools/precision_page.py
 
 clean:
 	find src -name '*.so' -delete

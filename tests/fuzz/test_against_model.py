@@ -136,6 +136,8 @@ _VALUE = Reg(MAP_VALUE, constant(0), off=8)
         (Reg(SCALAR, constant(7)), 8, False),
         (Reg(SCALAR, constant(-1)), 2**64 - 1, True),
         (Reg(SCALAR, constant(7)), At(Kind.VALUE, 7), False),
+        (Reg(SCALAR, constant(7)), At(Kind.VALUE, 0, 7), True),
+        (Reg(SCALAR, constant(7)), At(Kind.VALUE, 0, 8), False),
         (Reg(SCALAR, UNKNOWN_SCALAR), At(Kind.VALUE, 7), True),
         (_VALUE, At(Kind.VALUE, 8), True),
         (_VALUE, At(Kind.VALUE, 9), False),

@@ -17,13 +17,17 @@ from symbolic import (
     Cut,
     Refuted,
     Seen,
+    Truth,
     Word,
     any_scalar,
+    bits,
+    demand,
     fresh,
     in32,
     in64,
     in_bits,
     in_scalar,
+    in_unsigned,
     known,
     natural,
     prove,
@@ -55,6 +59,15 @@ def test_tighten() -> None:
     cut = Cut(inside)
     # Each round of the loop starts from a cut, so one round stands for all.
     scalar = Sources({**MODELS, "range": lambda _: range(1)}, cut).scalar
+    single, only = z3.Bool("single"), fresh("only")
+
+    def one_member(v: Any, m: Any, first: Any, last: Any) -> Truth:
+        demand(among(v, m, first, last))
+        return Truth(single)
+
+    # What they do is test_the_only_member.
+    scalar._one_member = one_member
+    scalar.member_from = lambda *_: only
     given = [fresh(part) for part in COMPONENTS]
 
     def run() -> Any:
@@ -67,7 +80,22 @@ def test_tighten() -> None:
     def claim(result: Any) -> Any:
         return True if result is Seen else result is not None and in_scalar(X, result)
 
-    assert prove([inside(*given)], run, claim) > 20
+    assumed = [inside(*given), z3.Implies(single, only.bits == X)]
+    assert prove(assumed, run, claim) > 20
+
+
+def among(v: Any, m: Any, first: Any, last: Any) -> Any:
+    return z3.And(in_bits(X, v, m), in_unsigned(X, first, last))
+
+
+def test_the_only_member() -> None:
+    scalar = SOURCES.scalar
+    given = [fresh(part) for part in ("v", "m", "first", "last")]
+    prove(
+        [among(*given)],
+        lambda: (scalar._one_member(*given), scalar.member_from(*given[:3])),
+        lambda out: z3.Implies(truth(out[0]), bits(out[1]) == X),
+    )
 
 
 #: On 64 and on 32 bits.

@@ -32,11 +32,12 @@ from bpfheap.verifier.word import pattern
 
 
 class At(NamedTuple):
-    """A pointer, without where its memory is: `offset` bytes into it, for a stack from r10, for a
-    packet from its first byte."""
+    """A pointer: `offset` bytes into its memory, for a stack from r10, for a packet from its first
+    byte. `number` is the pointer as a number, None if the program has not used it as one."""
 
     memory: Kind
     offset: int
+    number: int | None = None
 
 
 #: What a register holds: an unsigned number of 64 bits, a pointer, or None before it is written.
@@ -76,8 +77,9 @@ def holds(reg: Reg, value: Concrete) -> bool:
     if reg.kind == UNINIT or value is None:
         return True
     if reg.kind == SCALAR:
-        # A pointer that was read as bytes is any number.
-        return is_unknown(reg.scalar) if isinstance(value, At) else _among(reg, value)
+        if not isinstance(value, At):
+            return _among(reg, value)
+        return is_unknown(reg.scalar) if value.number is None else _among(reg, value.number)
     if not isinstance(value, At):
         return bool(reg.or_null) and value == 0
     if value.memory not in _MEMORY.get(reg.kind, ()):

@@ -168,7 +168,8 @@ def _concrete(core: Core, value: int | Pointer | None) -> Concrete:
     packet = core.execution.progress.packet
     if packet is not None and packet.region == value.region:
         base = packet.data
-    return At(region.kind, value.offset - base)
+    number = core.state.address(value) if region.address else None
+    return At(region.kind, value.offset - base, number)
 
 
 def _text(value: Concrete) -> str:

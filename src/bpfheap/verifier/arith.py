@@ -26,6 +26,7 @@ from bpfheap.verifier.tnum import (
 from bpfheap.verifier.word import (
     S32_MAX,
     S32_MIN,
+    SIGN32,
     U32_MAX,
     higher,
     lower,
@@ -35,7 +36,6 @@ from bpfheap.verifier.word import (
     s64_min,
     sext,
     sext32,
-    smear,
     ult,
     unsigned,
     wrap,
@@ -122,7 +122,6 @@ def _alu64(code: i64, d: Scalar, s: Scalar) -> Scalar:
         smin, smax = s64_min(), s64_max()
         if code == AND:
             umax = lower(d.umax, s.umax)
-            smin, smax = _and_signed(d.smin, d.smax, s.smin, s.smax)
         elif code == OR:
             umin = higher(d.umin, s.umin)
     if 0 <= d.umax <= S32_MAX and 0 <= s.umax <= S32_MAX:
@@ -215,12 +214,6 @@ def _mul64(
     return smin, smax, umin, umax
 
 
-def _and_signed(dsmin: i64, dsmax: i64, ssmin: i64, ssmax: i64) -> tuple[i64, i64]:
-    """The lowest result keeps the leading ones of the lower operand (negative_bit_floor)."""
-    low = min(dsmin, ssmin)
-    return (~smear(~low) if low < 0 else 0), max(dsmax, ssmax)
-
-
 def _range32(code: i64, v: i64, m: i64, d: Scalar, s: Scalar) -> _Range:
     """The scalar32_min_max_* functions; `v`, `m` are the result's bits."""
     umin, umax = v & U32_MAX, (v | m) & U32_MAX
@@ -237,8 +230,7 @@ def _range32(code: i64, v: i64, m: i64, d: Scalar, s: Scalar) -> _Range:
     if code == MUL:
         return _mul32(d, s)
     if code == AND:
-        smin, smax = _and_signed(d.s32_min, d.s32_max, s.s32_min, s.s32_max)
-        return smin, smax, umin, min(d.u32_max, s.u32_max)
+        return S32_MIN, S32_MAX, umin, min(d.u32_max, s.u32_max)
     if code == OR:
         umin = max(d.u32_min, s.u32_min)
     return S32_MIN, S32_MAX, umin, umax
@@ -279,14 +271,17 @@ def _shift64(code: i64, d: Scalar, src: Scalar) -> Scalar:
     if code == LSH:
         v, m = tnum_lshift(d.v, d.m, n)
         smin, smax, umin, umax = s64_min(), s64_max(), v, v | m
-        if not ult(lsr(-1, n), d.umax):
+        # As Linux has it; one bit more would fit.
+        if not ult(lsr(s64_min(), n), d.umax):
             umin, umax = wrap(d.umin << n), wrap(d.umax << n)
         if n == 32:
             # The low half becomes the high half: with arsh 32 this is a sign extension.
             smin, smax = d.s32_min << 32, d.s32_max << 32
-        elif wrap(d.smin << n) >> n == d.smin and wrap(d.smax << n) >> n == d.smax:
-            smin, smax = wrap(d.smin << n), wrap(d.smax << n)
-        out = tighten(v, m, smin, smax, umin, umax, S32_MIN, S32_MAX, 0, U32_MAX)
+        u32_min: i64 = 0
+        u32_max: i64 = U32_MAX
+        if d.u32_max <= SIGN32 >> n:
+            u32_min, u32_max = d.u32_min << n, d.u32_max << n
+        out = tighten(v, m, smin, smax, umin, umax, S32_MIN, S32_MAX, u32_min, u32_max)
     elif code == RSH:
         v, m = tnum_rshift(d.v, d.m, n)
         out = tighten(
@@ -307,7 +302,7 @@ def _shift32(code: i64, d: Scalar, src: Scalar) -> Scalar:
         v, m = tnum_lshift(d.v & U32_MAX, d.m & U32_MAX, n)
         v &= U32_MAX
         m &= U32_MAX
-        if d.u32_max <= U32_MAX >> n:
+        if d.u32_max <= SIGN32 >> n:
             return _low32(v, m, S32_MIN, S32_MAX, d.u32_min << n, d.u32_max << n)
         return _low32(v, m, S32_MIN, S32_MAX, v, v | m)
     if code == RSH:

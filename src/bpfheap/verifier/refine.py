@@ -152,7 +152,8 @@ def _both(a: Scalar | None, b: Scalar | None) -> Pair | None:
 
 
 def _equal(width: i64, a: Scalar, b: Scalar) -> Pair | None:
-    """a == b: each knows what the other knows."""
+    """a == b: each knows what the other knows; of low halves only if these were compared, or one
+    side is a constant."""
     s32_min, s32_max = max(a.s32_min, b.s32_min), min(a.s32_max, b.s32_max)
     u32_min, u32_max = max(a.u32_min, b.u32_min), min(a.u32_max, b.u32_max)
     m = a.m & b.m
@@ -161,11 +162,15 @@ def _equal(width: i64, a: Scalar, b: Scalar) -> Pair | None:
     if width == 64:
         if differ:
             return None
-        both = tighten(
-            v, m, max(a.smin, b.smin), min(a.smax, b.smax), higher(a.umin, b.umin),
-            lower(a.umax, b.umax), s32_min, s32_max, u32_min, u32_max,
-        )  # fmt: skip
-        return None if both is None else (both, both)
+        smin, smax = max(a.smin, b.smin), min(a.smax, b.smax)
+        umin, umax = higher(a.umin, b.umin), lower(a.umax, b.umax)
+        if m == 0:
+            both = tighten(v, m, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
+            return None if both is None else (both, both)
+        return _both(
+            tighten(v, m, smin, smax, umin, umax, a.s32_min, a.s32_max, a.u32_min, a.u32_max),
+            tighten(v, m, smin, smax, umin, umax, b.s32_min, b.s32_max, b.u32_min, b.u32_max),
+        )
     if differ & U32_MAX:
         return None
     v &= U32_MAX
@@ -231,11 +236,7 @@ def _less(width: i64, a: Scalar, b: Scalar, gap: i64) -> Pair | None:
 
 
 def _within(s: Scalar, low: i64, high: i64) -> Scalar | None:
-    smin, smax = s.smin, s.smax
-    if smin < 0 <= smax and (low ^ high) >= 0:
-        # Where the sign is known for the first time, Linux 6.18.44 goes by the unsigned ends alone.
-        smin, smax = s64_min(), s64_max()
-    return tighten(s.v, s.m, smin, smax, low, high, s.s32_min, s.s32_max, s.u32_min, s.u32_max)
+    return tighten(s.v, s.m, s.smin, s.smax, low, high, s.s32_min, s.s32_max, s.u32_min, s.u32_max)
 
 
 def _within32(s: Scalar, low: i64, high: i64) -> Scalar | None:

@@ -25,6 +25,7 @@ from bpfheap.verifier.word import (
     ule,
     ult,
     unsigned,
+    wrap,
 )
 
 
@@ -162,6 +163,10 @@ def tighten(
     top = lower(v | m, umax)
     if 0 <= top <= S32_MAX:
         low = max(v, umin, smin, u32_min, s32_min) if v >= 0 and umin >= 0 else s64_max()
+        if smin < S32_MIN:
+            # Over the seam of several blocks, smax says nothing of the low half, whose ends
+            # replace it in the end (__reg_deduce_mixed_bounds).
+            return _tighten_small(v, m, low, min(top, u32_max, s32_max))
         return _tighten_small(v, m, low, min(top, smax, u32_max, s32_max))
     if (
         m == -1 == umax
@@ -244,10 +249,10 @@ def tighten(
         umax = lower(umax, (umax & ~U32_MAX) | u32_max)
         smin = max(smin, (smin & ~U32_MAX) | u32_min)
         smax = min(smax, (smax & ~U32_MAX) | u32_max)
-        if smin >= S32_MIN and smax <= S32_MAX:
-            # The value is its own low half, sign extended.
-            smin = max(smin, s32_min)
-            smax = min(smax, s32_max)
+        if s32_min >= 0 and smin >= S32_MIN and smax <= S32_MAX:
+            # The value is its own low half, whose ends count even where they say less.
+            smin = umin = s32_min
+            smax = umax = s32_max
     if smin > smax or ult(umax, umin) or s32_min > s32_max or u32_min > u32_max:
         return None
     if 0 <= umax <= S32_MAX:
@@ -281,6 +286,9 @@ def tighten(
     if umin == umax:
         # One value is left: that the bits agree with it has been seen.
         return const(umin) if (umin ^ v) & ~m == 0 else None
+    if m & wrap(m + 1) != 0 and _one_member(v, m, umin, umax):
+        only = member_from(v, m, umin)
+        return const(only) if smin <= only <= smax else None
     return Scalar(v, m, smin, smax, umin, umax, s32_min, s32_max, u32_min, u32_max)
 
 
@@ -297,4 +305,28 @@ def _tighten_small(v: i64, m: i64, low: i64, high: i64) -> Scalar | None:
     high = min(high, v | m)
     if low >= high:
         return const(low) if low == high and (low ^ v) & ~m == 0 else None
+    if m & (m + 1) != 0 and _one_member(v, m, low, high):
+        return const(member_from(v, m, low))
     return Scalar(v, m, low, high, low, high, low, high, low, high)
+
+
+def _one_member(v: i64, m: i64, low: i64, high: i64) -> bool:
+    """Do the bits leave a single value from `low` to `high` (unsigned), as __update_reg64_bounds
+    asks by tnum_step? `high` is at most v | m."""
+    first = member_from(v, m, low)
+    if ult(high, first):
+        return False
+    rest = first | ~m
+    return rest == -1 or ult(high, wrap(rest + 1) & m | v)
+
+
+def member_from(v: i64, m: i64, low: i64) -> i64:
+    """The least value of the bits that is at least `low` (unsigned), which is at most v | m."""
+    near = v | low & m
+    if near == low:
+        return low
+    # Below the highest bit that differs, all is open again.
+    below = smear(near ^ low)
+    if ult(low, near):
+        return near & ~below | v
+    return wrap((near | ~m | below) + 1) & m | v

@@ -52,10 +52,12 @@ class Command(IntEnum):
 
 
 class LogLevel(IntFlag):
-    """BPF_LOG_*. STATS alone gives no instructions, only the numbers at the end."""
+    """BPF_LOG_*. WALK gives the way to a rejection, PATHS all ways; STATS alone no instructions,
+    only the numbers at the end."""
 
     NONE = 0
     WALK = 1
+    PATHS = 2
     STATS = 4
 
 

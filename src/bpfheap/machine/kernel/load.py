@@ -99,8 +99,9 @@ class Kernel:
     ) -> KernelVerdict:
         """Load the program, without a log, and let go of it.
 
-        With `log`, a second load writes one; with `stats`, one that has only the error and the
-        numbers, which costs less. `message` and `insns_processed` come from either.
+        With `log`, a second load writes one, of the way to the rejection or of all ways; with
+        `stats`, one that has only the error and the numbers, which costs less. `message` and
+        `insns_processed` come from either.
 
         Raises KernelUnsupported if the program needs what the kernel does not have, KernelError if
         the kernel refuses not the program but its BTF or a map, UsageError if it names no map or
@@ -115,7 +116,9 @@ class Kernel:
             raise refused(f"program {program.name} could not be loaded", number)
         if not log and not stats:
             return KernelVerdict(result >= 0, number, ns=ns)
-        level = LogLevel.STATS | (LogLevel.WALK if log else LogLevel.NONE)
+        level = LogLevel.STATS
+        if log:
+            level |= LogLevel.PATHS if result >= 0 else LogLevel.WALK
         text = self._second_load(attr, level)
         said = "" if result >= 0 else telling_line(text) or errno_name(number)
         return KernelVerdict(result >= 0, number, text, insns_processed(text), ns, said)
