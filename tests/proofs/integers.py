@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import z3
-from paths import Paths
+from paths import Paths, told
 from sources import Sources
 
 Bool = Any  # z3.BoolRef: z3 has no types
@@ -43,10 +43,7 @@ class Truth:
         self.holds = holds
 
     def __bool__(self) -> bool:
-        simple = z3.simplify(self.holds)
-        if z3.is_true(simple) or z3.is_false(simple):
-            return bool(z3.is_true(simple))
-        return _paths.decide(simple)
+        return told(self.holds, _paths.decide)
 
 
 def whole(x: Any) -> Any:

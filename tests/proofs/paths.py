@@ -7,7 +7,9 @@ run of the same function goes the other. The function has to be deterministic.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+import z3
 
 Condition = TypeVar("Condition", contravariant=True)
 Result = TypeVar("Result")
@@ -62,3 +64,11 @@ class Paths(Generic[Condition]):
                 return
             answer, _ = self._trail[-1]
             self._trail[-1] = (not answer, False)
+
+
+def told(condition: Any, decide: Callable[[Any], bool]) -> bool:
+    """Does a condition of z3 hold? Asks only where it depends."""
+    simple = z3.simplify(condition)
+    if z3.is_true(simple) or z3.is_false(simple):
+        return bool(z3.is_true(simple))
+    return decide(simple)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from bpfheap.bench.cases import INSNS, NS, PER_INSN, Case, CaseName, Extent
 from bpfheap.bench.measure import Measured, Side
 from bpfheap.bench.verifier import ROUNDS, Bench, bench, machine_info, sources_of
+from bpfheap.cli.bar import Bar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.machine.kernel import Kernel, available
 
@@ -64,8 +63,12 @@ def verifier(
     cases = tuple(case) if case else tuple(CaseName)
     why = available() or ""
     wanted = sources_of(cases)
-    with _Bar(len(wanted)) as bar:
-        measure = partial(bench, cases=cases, wanted=wanted, rounds=rounds, progress=bar.progress)
+    with Bar(len(wanted)) as bar:
+
+        def show(doing: str, name: str, done: int) -> None:
+            bar.show(f"{doing} {name}", done)
+
+        measure = partial(bench, cases=cases, wanted=wanted, rounds=rounds, progress=show)
         if why:
             found = measure(None, no_kernel=why)
         else:
@@ -84,37 +87,6 @@ def verifier(
 
 
 app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
-
-
-class _Bar:
-    """How far it is, on a terminal only: the corpus is compiled first, then measured."""
-
-    def __init__(self, total: int) -> None:
-        out = console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=out,
-            transient=True,
-            disable=not out.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-    def progress(self, doing: str, name: str, done: int) -> None:
-        self._progress.update(self._task, description=f"{doing} {name}", completed=done)
 
 
 def _programs(found: Bench) -> Table:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
-from types import TracebackType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bpfheap.cli.bar import Bar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
@@ -137,12 +136,12 @@ def verifier(
                 f"the kernel cannot be asked: {reason}", hint="--against model needs no kernel"
             )
     opened = partial(_kernel if against is Against.KERNEL else _model, seed, chosen)
-    with _Bar(number) as bar:
+    with Bar(number) as bar:
         report = hunt(
             opened,
             range(number),
             jobs=jobs or len(os.sched_getaffinity(0)),
-            progress=bar.progress,
+            progress=partial(_show_progress, bar),
         )
     replay = f"bpfheap fuzz verifier --seed {seed} --features {','.join(sorted(chosen))} --show"
     if json:
@@ -171,41 +170,12 @@ def _model(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
     yield AgainstModel(seed, features)
 
 
-class _Bar:
-    """How far it is, on a terminal only."""
-
-    def __init__(self, total: int) -> None:
-        out = console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=out,
-            transient=True,
-            disable=not out.is_terminal,
-        )
-        self._task = self._progress.add_task("programs", total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-    def progress(self, done: int, bugs: int) -> None:
-        if done == self._progress.tasks[0].total:
-            # Findings are made small after that, which takes a while.
-            self._progress.update(self._task, description="making findings small")
-        elif bugs:
-            self._progress.update(self._task, description=f"programs ({bugs} to look at)")
-        self._progress.update(self._task, completed=done)
+def _show_progress(bar: Bar, done: int, bugs: int) -> None:
+    if done == bar.total:
+        # That takes a while.
+        bar.show("making findings small", done)
+    else:
+        bar.show(f"programs ({bugs} to look at)" if bugs else "programs", done)
 
 
 def _show(seed: int, index: int, features: frozenset[str], *, as_json: bool) -> None:
