@@ -1,0 +1,67 @@
+/*
+ * Virtual CPUs, the contexts that nest on them, and grace periods.
+ *
+ * A thread has a CPU for the time of a run. A signal that interrupts the run uses the same CPU one
+ * level further up, so what belongs to one CPU and one level is only ever touched by one context
+ * at a time, at any instruction: that is what makes caches and lists safe without locks and
+ * without guards.
+ */
+#ifndef BPFHEAP_CPU_H
+#define BPFHEAP_CPU_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BH_LIKELY(x) __builtin_expect(!!(x), 1)
+#define BH_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define BH_LINE 64
+#define BH_ALIGNED(n) __attribute__((aligned(n)))
+
+enum {
+	BH_CPUS_MAX = 256,
+	BH_LEVELS = 4, /* task, and three signals that interrupt one another */
+};
+
+struct bh_core;
+struct bh_deferred;
+
+/* Where a context runs. `slot` numbers the pair of CPU and level. */
+struct bh_here {
+	struct bh_core *core;
+	uint32_t cpu;
+	uint32_t level;
+	uint32_t slot;
+};
+
+/* NULL if memory or the worker's thread cannot be had. */
+struct bh_core *bh_core_create(unsigned cpus);
+/* No context may be running. Reclaims all that is deferred. */
+void bh_core_destroy(struct bh_core *core);
+unsigned bh_core_cpus(const struct bh_core *core);
+
+/*
+ * Begin a run, as a reader that grace periods wait for; `cpu` is a CPU's number, or -1 for any.
+ * In a thread that is in a run already (a signal, or a run that begins another), the CPU is that of
+ * the run, whatever `cpu` says, one level up; false if all levels are taken. Else waits for the
+ * CPU, but not `in_signal`: there, false if it is not free.
+ */
+bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *here);
+void bh_leave(struct bh_here *here);
+
+/*
+ * Something to do once all runs that are now going on have ended. The node is the caller's, until
+ * `reclaim` gets it back, in the worker or in bh_barrier.
+ */
+struct bh_deferred {
+	struct bh_deferred *next;
+	void (*reclaim)(struct bh_deferred *node);
+};
+void bh_call_rcu(struct bh_core *core, struct bh_deferred *node);
+/* Wait until all runs that are now going on have ended. Not within a run. */
+void bh_synchronize_rcu(struct bh_core *core);
+/* Wait until all that was deferred before has been reclaimed. Not within a run. */
+void bh_barrier(struct bh_core *core);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * bpf_mem_alloc in user space: objects of one type in slabs of their own, free ones in caches by
+ * CPU and level of context. No object has a header: its address leads to its slab, and so to its
+ * unit, type and heap.
+ *
+ * After kernel/bpf/memalloc.c of Linux 6.18, which keeps free objects in lists, guards them by
+ * a counter of nesting contexts, and refills by irq_work. Here each level of nesting has a cache of
+ * its own, so the fast path needs no guard; and a cache is an array, of which the length is the
+ * count that watermarks and statistics need.
+ */
+#ifndef BPFHEAP_HEAP_H
+#define BPFHEAP_HEAP_H
+
+#include "cpu.h"
+
+enum {
+	BH_SLAB = 1 << 16, /* bytes, and the alignment of a slab */
+	BH_SLOTS = 120,    /* objects in a cache's array */
+	BH_OBJECT_MAX = 4096,
+	BH_OBJECT_MIN = 16, /* a free object holds two words */
+};
+
+struct bh_heap;
+struct bh_unit;
+
+/* The free objects of one unit for one CPU and one level. Only that context touches the first line
+ * and the array; counts may be read by others at any time. */
+struct bh_cache {
+	uint32_t count; /* in the array */
+	uint32_t low;	/* refilled when that few are left: 0, or UINT32_MAX to ask for the slow path */
+	uint32_t high;	/* spilled when that many are there; 0 once the heap is closed */
+	uint32_t spare_count;
+	struct bh_unit *unit;
+	void *spare;	      /* batches of this cache's own, beyond the array */
+	uint32_t keep;	      /* objects that array and spare may hold together */
+	uint32_t allocated_n; /* slow paths taken, for statistics */
+	_Atomic(void *) inbox; /* batches that prefill put here */
+	_Atomic uint32_t inbox_count;
+	uint32_t slot;
+	void *objects[BH_SLOTS] BH_ALIGNED(BH_LINE);
+} BH_ALIGNED(BH_LINE);
+
+/* What is at the beginning of a slab. */
+struct bh_slab {
+	struct bh_unit *unit;
+	struct bh_slab *next;
+	_Atomic uint32_t carved; /* objects that were given out at least once */
+	_Atomic uint32_t live;	 /* once the heap is closed */
+};
+
+/* All units of one owner: an allocator map, or the allocator behind bpf_obj_new. */
+struct bh_limits {
+	uint64_t objects; /* live at a time; 0 for any number */
+	uint64_t bytes;	  /* of slabs; 0 for any number */
+};
+struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits);
+/* No allocations from here on; caches are drained and empty slabs returned after a grace period.
+ * Not within a run. Objects that live stay, and may be freed. */
+void bh_heap_close(struct bh_heap *heap);
+/* Return everything, whatever lives. Not within a run. */
+void bh_heap_destroy(struct bh_heap *heap);
+
+/*
+ * Objects of `size` bytes (at most BH_OBJECT_MAX); `type` is the caller's. NULL without memory.
+ * The unit is the heap's, and goes with it.
+ */
+struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type);
+/* The next `n` allocations succeed in each context of each CPU, and again after these are freed
+ * there. Not within a signal. False, with nothing kept, if memory does not suffice. */
+bool bh_unit_prefill(struct bh_unit *unit, uint32_t n);
+void *bh_unit_type(const struct bh_unit *unit);
+uint32_t bh_unit_size(const struct bh_unit *unit);
+struct bh_heap *bh_unit_heap(const struct bh_unit *unit);
+
+struct bh_stats {
+	uint64_t live;	 /* exact while no context allocates or frees */
+	uint64_t peak;	 /* as seen when slabs were carved and stats taken */
+	uint64_t cached; /* free, in caches, lists and waiting for a grace period */
+	uint64_t slabs;
+	uint64_t bytes; /* of slabs */
+	uint64_t failures;
+};
+struct bh_stats bh_unit_stats(const struct bh_unit *unit);
+struct bh_stats bh_heap_stats(const struct bh_heap *heap);
+
+/* The slow paths, and the offset of one context's cache. */
+void *bh_alloc_slow(struct bh_cache *cache);
+void bh_free_slow(struct bh_cache *cache, void *object);
+struct bh_cache *bh_unit_caches(const struct bh_unit *unit);
+
+static inline struct bh_cache *bh_cache_of(const struct bh_unit *unit, uint32_t slot)
+{
+	/* The first member of struct bh_unit, which only heap.c knows. */
+	return *(struct bh_cache *const *)unit + slot;
+}
+
+static inline struct bh_slab *bh_slab_of(const void *object)
+{
+	return (struct bh_slab *)((uintptr_t)object & ~(uintptr_t)(BH_SLAB - 1));
+}
+
+/* NULL if there is no memory, or the heap is closed or at its limit. */
+static inline void *bh_alloc(struct bh_cache *cache)
+{
+	uint32_t count = cache->count;
+
+	if (BH_UNLIKELY(count <= cache->low))
+		return bh_alloc_slow(cache);
+	cache->count = --count;
+	return cache->objects[count];
+}
+
+static inline void bh_free(struct bh_cache *cache, void *object)
+{
+	uint32_t count = cache->count;
+
+	if (BH_UNLIKELY(count >= cache->high)) {
+		bh_free_slow(cache, object);
+		return;
+	}
+	cache->objects[count] = object;
+	cache->count = count + 1;
+}
+
+/* Free by the pointer alone. */
+static inline void bh_free_at(uint32_t slot, void *object)
+{
+	bh_free(bh_cache_of(bh_slab_of(object)->unit, slot), object);
+}
+
+/* Free once all runs that are now going on have ended. */
+void bh_free_rcu(uint32_t slot, void *object);
+
+#endif
