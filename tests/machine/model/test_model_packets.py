@@ -69,6 +69,19 @@ def test_linux_makes_the_same_of_them(spec: ObjectSpec, size: int) -> None:
 
 XDP = "r6 = r1\nr2 = *(u32 *)(r6 +0)\nr3 = *(u32 *)(r6 +4)\n"
 OK = "r0 = 0\nexit"
+#: Puts a pointer to the packet's first byte into a map's value.
+KEEP = """
+r6 = *(u32 *)(r1 +0)
+*(u32 *)(r10 -4) = 0
+r2 = r10
+r2 += -4
+r1 = map[name:kept] ll
+call bpf_map_lookup_elem
+if r0 == 0 goto out
+*(u64 *)(r0 +{at}) = r6
+out: r0 = 0
+exit
+"""
 FAULTS = {
     "behind the end": ("xdp", f"{XDP}r0 = *(u8 *)(r3 +0)\nexit", "out-of-bounds", "has 32 bytes"),
     "before the beginning": ("xdp", f"{XDP}r0 = *(u8 *)(r2 -1)\nexit", "out-of-bounds", "packet-1"),
@@ -105,6 +118,20 @@ def test_misuse_is_seen(what: str) -> None:
     assert seen.value.kind == kind
     # Nothing of the packet stays that anybody could see.
     assert {r.kind for r in world.machine._state.regions.values() if r.status == "live"} == {"code"}
+
+
+def test_a_pointer_to_a_packet_may_outlive_it() -> None:
+    """In a map's value, as a number: each run overwrites a part of the last one's."""
+    world = World()
+    kept = world.add_map("kept", "array", value_size=16, max_entries=1)
+    for name, at in (("first", 0), ("second", 3)):
+        world.load(name, KEEP.format(at=at), "xdp")
+        world.run(name)
+    value = world.machine.map_lookup(kept, bytes(4))
+    assert value is not None
+    # The first one's low bytes, then the whole second one.
+    assert value[:3] != bytes(3)
+    assert value[11:] == bytes(5)
 
 
 def test_no_packet_has_no_bytes() -> None:

@@ -25,6 +25,8 @@ from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
 
 #: Where addresses start: in the kernel's half, as programs are used to.
 _FIRST_ADDRESS = 0xFFFF_8880_0000_0000
+#: Of memory that a run had, a stack or a packet: where it was is not known any more.
+_GONE_ADDRESS = 0xFFFF_C900_0000_0000
 _PAGE = 4096
 #: Looked up at every access.
 _LIVE = Status.LIVE
@@ -127,10 +129,11 @@ class State:
         return None if region is None else region.life
 
     def address(self, pointer: Pointer) -> int:
-        """The number that a program sees if it looks at a pointer as one."""
+        """The number that a program sees if it looks at a pointer as one. That is no access: the
+        memory may be gone."""
         region = self.regions.get(pointer.region)
         if region is None:
-            raise Fault("use-after-free", "a pointer to memory that is gone is used as a number")
+            return (_GONE_ADDRESS + pointer.region * _PAGE + pointer.offset) & 0xFFFF_FFFF_FFFF_FFFF
         if not region.address:
             region = self.region(pointer.region)
             region.address = self.next_address
