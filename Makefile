@@ -4,12 +4,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test golden proofs test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
-# The verifier is compiled, so its sources count too.
-$(STAMP): pyproject.toml setup.py $(wildcard src/bpfheap/verifier/*.py)
+# The verifier and the native machine's core are compiled, so their sources count too.
+$(STAMP): pyproject.toml setup.py $(wildcard src/bpfheap/verifier/*.py) \
+		$(wildcard src/bpfheap/machine/native/*.[ch])
 	@found=; if ! $(BIN)/python -c '$(IN_RANGE)' 2>/dev/null; then \
 		for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
 			if $$python -c '$(IN_RANGE)' 2>/dev/null; then found=$$python; break; fi; \
@@ -40,6 +41,10 @@ test-pure: setup
 # That the verifier's arithmetic loses no value, for all 64-bit numbers; takes minutes.
 proofs: setup
 	@BPFHEAP_PROOFS=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/proofs
+
+# Threads and signals on the native heap for ten minutes, under each sanitizer.
+stress: setup
+	@BPFHEAP_STRESS=600 $(BIN)/python -m pytest -n auto tests/machine/native/test_heap_stress.py
 
 lint: setup
 	@$(BIN)/ruff check

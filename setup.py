@@ -1,12 +1,15 @@
-"""Compiles the verifier's hot modules with mypyc; all else is in pyproject.toml.
+"""Compiles the verifier's hot modules with mypyc, and the native machine's core; all else is in
+pyproject.toml.
 
-Without a C compiler, or with BPFHEAP_PURE set, the same modules run as Python.
+Without a C compiler, or with BPFHEAP_PURE set, the verifier's modules run as Python; without one
+there is no native machine.
 """
 
 import os
+from glob import glob
 
 from mypyc.build import mypycify
-from setuptools import setup
+from setuptools import Extension, setup
 
 #: One group: they call each other without going through Python.
 COMPILED = (
@@ -15,9 +18,21 @@ COMPILED = (
 )  # fmt: skip
 
 
+#: One for all versions of Python: it uses the limited API alone.
+CORE = Extension(
+    "bpfheap.machine.native._core",
+    sorted(glob("src/bpfheap/machine/native/*.c")),
+    depends=sorted(glob("src/bpfheap/machine/native/*.h")),
+    extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+    libraries=["pthread"],
+    py_limited_api=True,
+    optional=True,
+)
+
+
 def extensions() -> list[object]:
     if os.environ.get("BPFHEAP_PURE"):
-        return []
+        return [CORE]
     found = mypycify(
         [f"src/bpfheap/verifier/{name}.py" for name in COMPILED],
         opt_level="3",
@@ -26,7 +41,7 @@ def extensions() -> list[object]:
     )
     for extension in found:
         extension.optional = True
-    return list(found)
+    return [*found, CORE]
 
 
 setup(ext_modules=extensions())

@@ -25,17 +25,20 @@ enum {
 };
 
 struct bh_core;
-struct bh_deferred;
 
-/* Where a context runs. `slot` numbers the pair of CPU and level. */
+/* Where a context runs. `slot` numbers the pair of CPU and level; what is outside is the run that
+ * this one interrupts, or began within. */
 struct bh_here {
 	struct bh_core *core;
 	uint32_t cpu;
 	uint32_t level;
 	uint32_t slot;
+	uint32_t outside_cpu;
+	uint32_t outside_depth;
+	struct bh_core *outside_core;
 };
 
-/* NULL if memory or the worker's thread cannot be had. */
+/* NULL, with errno set, if memory or the worker's thread cannot be had. */
 struct bh_core *bh_core_create(unsigned cpus);
 /* No context may be running. Reclaims all that is deferred. */
 void bh_core_destroy(struct bh_core *core);
@@ -51,17 +54,26 @@ bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *her
 void bh_leave(struct bh_here *here);
 
 /*
- * Something to do once all runs that are now going on have ended. The node is the caller's, until
- * `reclaim` gets it back, in the worker or in bh_barrier.
+ * Something for the worker to do: at once, or when all runs that are now going on have ended. The
+ * node is the worker's until `run` gets it back. Any context may ask for it.
  */
-struct bh_deferred {
-	struct bh_deferred *next;
-	void (*reclaim)(struct bh_deferred *node);
+struct bh_work {
+	struct bh_work *next;
+	void (*run)(struct bh_work *work);
 };
-void bh_call_rcu(struct bh_core *core, struct bh_deferred *node);
+void bh_queue(struct bh_core *core, struct bh_work *work);
+void bh_call_rcu(struct bh_core *core, struct bh_work *work);
+
 /* Wait until all runs that are now going on have ended. Not within a run. */
 void bh_synchronize_rcu(struct bh_core *core);
-/* Wait until all that was deferred before has been reclaimed. Not within a run. */
+/* Wait until the worker has done all that it was asked for before. Not within a run. */
 void bh_barrier(struct bh_core *core);
+
+/* Pages for the core and its heaps, aligned to `align`; NULL with errno set. They read as zeros. */
+void *bh_pages_map(struct bh_core *core, size_t size, size_t align);
+void bh_pages_unmap(struct bh_core *core, void *pages, size_t size);
+uint64_t bh_pages_mapped(const struct bh_core *core);
+/* For tests: let the n-th mapping from now on fail, and all after it; 0: let none fail. */
+void bh_pages_fail(struct bh_core *core, uint64_t n);
 
 #endif

@@ -16,36 +16,39 @@
 enum {
 	BH_SLAB = 1 << 16, /* bytes, and the alignment of a slab */
 	BH_SLOTS = 120,    /* objects in a cache's array */
-	BH_OBJECT_MAX = 4096,
+	BH_OBJECT_MAX = 1 << 30,
 	BH_OBJECT_MIN = 16, /* a free object holds two words */
 };
 
 struct bh_heap;
 struct bh_unit;
 
-/* The free objects of one unit for one CPU and one level. Only that context touches the first line
- * and the array; counts may be read by others at any time. */
+/*
+ * The free objects of one unit for one CPU and one level; only that context touches it, but others
+ * may read the counts and put batches into the inbox.
+ */
 struct bh_cache {
-	uint32_t count; /* in the array */
-	uint32_t low;	/* refilled when that few are left: 0, or UINT32_MAX to ask for the slow path */
-	uint32_t high;	/* spilled when that many are there; 0 once the heap is closed */
-	uint32_t spare_count;
+	_Atomic uint32_t count; /* in the array */
+	_Atomic uint32_t low;	/* with that few left, an allocation takes the slow path */
+	_Atomic uint32_t high;	/* with that many there, a free takes the slow path */
+	_Atomic uint32_t spare_count;
 	struct bh_unit *unit;
-	void *spare;	      /* batches of this cache's own, beyond the array */
-	uint32_t keep;	      /* objects that array and spare may hold together */
-	uint32_t allocated_n; /* slow paths taken, for statistics */
+	void *spare;	       /* batches of this cache's own, beyond the array */
+	_Atomic uint32_t keep; /* objects that array and spare may hold together */
+	uint32_t slot;
 	_Atomic(void *) inbox; /* batches that prefill put here */
 	_Atomic uint32_t inbox_count;
-	uint32_t slot;
 	void *objects[BH_SLOTS] BH_ALIGNED(BH_LINE);
 } BH_ALIGNED(BH_LINE);
 
-/* What is at the beginning of a slab. */
+/* What is at the beginning of a slab, of which the size is a multiple of BH_SLAB. */
 struct bh_slab {
 	struct bh_unit *unit;
-	struct bh_slab *next;
-	_Atomic uint32_t carved; /* objects that were given out at least once */
-	_Atomic uint32_t live;	 /* once the heap is closed */
+	uint64_t number;	  /* in the unit's table */
+	_Atomic uint32_t carved;  /* objects that were given out at least once; may count more */
+	_Atomic int32_t live;	  /* once the heap is closed */
+	_Atomic(struct bh_slab *) next_waiting;
+	_Atomic uint64_t waiting[]; /* bits of objects that wait for a grace period */
 };
 
 /* All units of one owner: an allocator map, or the allocator behind bpf_obj_new. */
@@ -80,13 +83,11 @@ struct bh_stats {
 	uint64_t bytes; /* of slabs */
 	uint64_t failures;
 };
-struct bh_stats bh_unit_stats(const struct bh_unit *unit);
-struct bh_stats bh_heap_stats(const struct bh_heap *heap);
+struct bh_stats bh_unit_stats(struct bh_unit *unit);
+struct bh_stats bh_heap_stats(struct bh_heap *heap);
 
-/* The slow paths, and the offset of one context's cache. */
 void *bh_alloc_slow(struct bh_cache *cache);
 void bh_free_slow(struct bh_cache *cache, void *object);
-struct bh_cache *bh_unit_caches(const struct bh_unit *unit);
 
 static inline struct bh_cache *bh_cache_of(const struct bh_unit *unit, uint32_t slot)
 {
@@ -102,24 +103,25 @@ static inline struct bh_slab *bh_slab_of(const void *object)
 /* NULL if there is no memory, or the heap is closed or at its limit. */
 static inline void *bh_alloc(struct bh_cache *cache)
 {
-	uint32_t count = cache->count;
+	/* Relaxed, for those who read the count: the instructions are those of plain accesses. */
+	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
 
-	if (BH_UNLIKELY(count <= cache->low))
+	if (BH_UNLIKELY(count <= atomic_load_explicit(&cache->low, memory_order_relaxed)))
 		return bh_alloc_slow(cache);
-	cache->count = --count;
+	atomic_store_explicit(&cache->count, --count, memory_order_relaxed);
 	return cache->objects[count];
 }
 
 static inline void bh_free(struct bh_cache *cache, void *object)
 {
-	uint32_t count = cache->count;
+	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
 
-	if (BH_UNLIKELY(count >= cache->high)) {
+	if (BH_UNLIKELY(count >= atomic_load_explicit(&cache->high, memory_order_relaxed))) {
 		bh_free_slow(cache, object);
 		return;
 	}
 	cache->objects[count] = object;
-	cache->count = count + 1;
+	atomic_store_explicit(&cache->count, count + 1, memory_order_relaxed);
 }
 
 /* Free by the pointer alone. */
@@ -128,7 +130,7 @@ static inline void bh_free_at(uint32_t slot, void *object)
 	bh_free(bh_cache_of(bh_slab_of(object)->unit, slot), object);
 }
 
-/* Free once all runs that are now going on have ended. */
-void bh_free_rcu(uint32_t slot, void *object);
+/* Free once all runs that are now going on have ended; from any context. */
+void bh_free_rcu(void *object);
 
 #endif

@@ -2,6 +2,8 @@
 #ifndef BPFHEAP_MODULE_H
 #define BPFHEAP_MODULE_H
 
+#include <Python.h>
+
 /* Add a part's types and functions. -1 with an exception set. */
 int bh_py_heap(PyObject *module);
 

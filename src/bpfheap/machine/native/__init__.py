@@ -1,0 +1,1 @@
+"""The native machine: heaps, maps and programs in C."""

@@ -1,0 +1,350 @@
+#define _GNU_SOURCE
+#include "cpu.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A virtual CPU. `taken` is a futex: 0 free, 1 taken, 2 taken and somebody waits. */
+struct cpu {
+	_Atomic uint32_t taken;
+	_Atomic uint64_t epoch[BH_LEVELS]; /* when the run of a level began, 0 if there is none */
+} BH_ALIGNED(BH_LINE);
+
+struct bh_core {
+	unsigned cpus;
+	_Atomic uint64_t epoch;
+	_Atomic(struct bh_work *) queued;   /* newest first */
+	_Atomic(struct bh_work *) deferred; /* the same, for after a grace period */
+	_Atomic uint64_t mapped;
+	_Atomic uint64_t fail_at; /* mappings until one fails, 0 for never, 1 from now on */
+	_Atomic bool stop;
+	sem_t wake;
+	pthread_t worker;
+	struct cpu cpu[];
+};
+
+/*
+ * The run that this thread is in. Signals change it and put it back, so between two instructions
+ * it stays the same; initial-exec, since handlers must not make the linker allocate it.
+ */
+static _Thread_local struct {
+	struct bh_core *core;
+	uint32_t cpu;
+	uint32_t depth;
+} running __attribute__((tls_model("initial-exec")));
+
+static void push(_Atomic(struct bh_work *) *list, struct bh_work *work)
+{
+	struct bh_work *head = atomic_load_explicit(list, memory_order_relaxed);
+
+	do
+		work->next = head;
+	while (!atomic_compare_exchange_weak_explicit(list, &head, work, memory_order_release,
+						      memory_order_relaxed));
+}
+
+/* Take all, oldest first. */
+static struct bh_work *take(_Atomic(struct bh_work *) *list)
+{
+	struct bh_work *newest = atomic_exchange_explicit(list, NULL, memory_order_acquire);
+	struct bh_work *oldest = NULL;
+
+	while (newest) {
+		struct bh_work *next = newest->next;
+
+		newest->next = oldest;
+		oldest = newest;
+		newest = next;
+	}
+	return oldest;
+}
+
+static void run_all(struct bh_work *work)
+{
+	while (work) {
+		struct bh_work *next = work->next;
+
+		work->run(work);
+		work = next;
+	}
+}
+
+static void *work_on(void *arg)
+{
+	struct bh_core *core = arg;
+
+	for (;;) {
+		struct bh_work *deferred;
+
+		while (sem_wait(&core->wake))
+			;
+		run_all(take(&core->queued));
+		deferred = take(&core->deferred);
+		if (deferred) {
+			bh_synchronize_rcu(core);
+			run_all(deferred);
+		}
+		if (atomic_load(&core->stop) && !atomic_load(&core->queued) &&
+		    !atomic_load(&core->deferred))
+			return NULL;
+	}
+}
+
+struct bh_core *bh_core_create(unsigned cpus)
+{
+	struct bh_core *core;
+	sigset_t all, before;
+	int error;
+
+	if (cpus == 0 || cpus > BH_CPUS_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	core = aligned_alloc(BH_LINE, sizeof(*core) + cpus * sizeof(struct cpu));
+	if (!core)
+		return NULL;
+	__builtin_memset(core, 0, sizeof(*core) + cpus * sizeof(struct cpu));
+	core->cpus = cpus;
+	atomic_init(&core->epoch, 1);
+	sem_init(&core->wake, 0, 0);
+	/* Signals that run programs are for the threads of the application. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(&core->worker, NULL, work_on, core);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (error) {
+		sem_destroy(&core->wake);
+		free(core);
+		errno = error;
+		return NULL;
+	}
+	return core;
+}
+
+void bh_core_destroy(struct bh_core *core)
+{
+	atomic_store(&core->stop, true);
+	sem_post(&core->wake);
+	pthread_join(core->worker, NULL);
+	sem_destroy(&core->wake);
+	free(core);
+}
+
+unsigned bh_core_cpus(const struct bh_core *core)
+{
+	return core->cpus;
+}
+
+static bool try_cpu(struct cpu *cpu)
+{
+	uint32_t free_ = 0;
+
+	return atomic_compare_exchange_strong_explicit(&cpu->taken, &free_, 1, memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static void wait_for_cpu(struct cpu *cpu)
+{
+	while (atomic_exchange_explicit(&cpu->taken, 2, memory_order_acquire) != 0)
+		syscall(SYS_futex, &cpu->taken, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+}
+
+static void release_cpu(struct cpu *cpu)
+{
+	if (atomic_exchange_explicit(&cpu->taken, 0, memory_order_release) == 2)
+		syscall(SYS_futex, &cpu->taken, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* The number of a CPU that is this thread's now, -1 for none. */
+static int claim(struct bh_core *core, int cpu, bool in_signal)
+{
+	if (cpu < 0) {
+		uint32_t last = running.cpu % core->cpus;
+
+		for (uint32_t i = 0; i < core->cpus; i++) {
+			uint32_t at = (last + i) % core->cpus;
+
+			if (try_cpu(&core->cpu[at]))
+				return (int)at;
+		}
+		cpu = (int)last;
+	} else if (try_cpu(&core->cpu[cpu])) {
+		return cpu;
+	}
+	if (in_signal)
+		return -1;
+	wait_for_cpu(&core->cpu[cpu]);
+	return cpu;
+}
+
+bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *here)
+{
+	uint32_t level = 0;
+
+	here->outside_core = running.core;
+	here->outside_cpu = running.cpu;
+	here->outside_depth = running.depth;
+	if (running.depth && running.core == core) {
+		level = running.depth;
+		if (level == BH_LEVELS)
+			return false;
+		cpu = (int)running.cpu;
+	} else {
+		cpu = claim(core, cpu, in_signal);
+		if (cpu < 0)
+			return false;
+		/* A signal between these finds no run, or a whole one. */
+		running.depth = 0;
+		atomic_signal_fence(memory_order_seq_cst);
+		running.core = core;
+		running.cpu = (uint32_t)cpu;
+		atomic_signal_fence(memory_order_seq_cst);
+	}
+	running.depth = level + 1;
+	here->core = core;
+	here->cpu = (uint32_t)cpu;
+	here->level = level;
+	here->slot = (uint32_t)cpu * BH_LEVELS + level;
+	atomic_store(&core->cpu[cpu].epoch[level],
+		     atomic_load_explicit(&core->epoch, memory_order_relaxed));
+	return true;
+}
+
+void bh_leave(struct bh_here *here)
+{
+	struct cpu *cpu = &here->core->cpu[here->cpu];
+
+	atomic_store_explicit(&cpu->epoch[here->level], 0, memory_order_release);
+	running.depth = here->level;
+	if (here->level)
+		return;
+	atomic_signal_fence(memory_order_seq_cst);
+	release_cpu(cpu);
+	running.core = here->outside_core;
+	/* Without a run outside, this is the CPU to try first next time. */
+	running.cpu = here->outside_depth ? here->outside_cpu : here->cpu;
+	atomic_signal_fence(memory_order_seq_cst);
+	running.depth = here->outside_depth;
+}
+
+void bh_queue(struct bh_core *core, struct bh_work *work)
+{
+	push(&core->queued, work);
+	sem_post(&core->wake);
+}
+
+void bh_call_rcu(struct bh_core *core, struct bh_work *work)
+{
+	push(&core->deferred, work);
+	sem_post(&core->wake);
+}
+
+void bh_synchronize_rcu(struct bh_core *core)
+{
+	uint64_t now = atomic_fetch_add(&core->epoch, 1) + 1;
+	struct timespec pause = { .tv_nsec = 20000 };
+
+	for (unsigned i = 0; i < core->cpus; i++) {
+		for (unsigned level = 0; level < BH_LEVELS; level++) {
+			for (unsigned tries = 0;; tries++) {
+				uint64_t began = atomic_load(&core->cpu[i].epoch[level]);
+
+				if (began == 0 || began >= now)
+					break;
+				if (tries < 100)
+					sched_yield();
+				else
+					nanosleep(&pause, NULL);
+			}
+		}
+	}
+}
+
+struct barrier {
+	struct bh_work work;
+	struct bh_core *core;
+	sem_t done;
+};
+
+static void passed(struct bh_work *work)
+{
+	sem_post(&((struct barrier *)work)->done);
+}
+
+static void halfway(struct bh_work *work)
+{
+	/* What was queued before may have asked for a grace period, too. */
+	work->run = passed;
+	bh_call_rcu(((struct barrier *)work)->core, work);
+}
+
+void bh_barrier(struct bh_core *core)
+{
+	struct barrier barrier = { .work.run = halfway, .core = core };
+
+	sem_init(&barrier.done, 0, 0);
+	bh_queue(core, &barrier.work);
+	while (sem_wait(&barrier.done))
+		;
+	sem_destroy(&barrier.done);
+}
+
+static bool may_map(struct bh_core *core)
+{
+	uint64_t left = atomic_load_explicit(&core->fail_at, memory_order_relaxed);
+
+	while (left > 1)
+		if (atomic_compare_exchange_weak(&core->fail_at, &left, left - 1))
+			return true;
+	return left == 0;
+}
+
+void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
+{
+	uintptr_t start, first;
+	char *pages;
+
+	size = (size + 4095) & ~(size_t)4095;
+	if (!may_map(core)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	pages = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pages == MAP_FAILED)
+		return NULL;
+	start = (uintptr_t)pages;
+	first = (start + align - 1) & ~(uintptr_t)(align - 1);
+	if (first > start)
+		munmap(pages, first - start);
+	munmap((void *)(first + size), start + align - first);
+	atomic_fetch_add_explicit(&core->mapped, size, memory_order_relaxed);
+	return (void *)first;
+}
+
+void bh_pages_unmap(struct bh_core *core, void *pages, size_t size)
+{
+	size = (size + 4095) & ~(size_t)4095;
+	munmap(pages, size);
+	atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
+}
+
+uint64_t bh_pages_mapped(const struct bh_core *core)
+{
+	return atomic_load_explicit(&core->mapped, memory_order_relaxed);
+}
+
+void bh_pages_fail(struct bh_core *core, uint64_t n)
+{
+	atomic_store(&core->fail_at, n);
+}

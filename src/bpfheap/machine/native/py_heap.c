@@ -1,0 +1,488 @@
+/* Cores, heaps, units and runs for Python. Objects are addresses; nobody checks them here. */
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "heap.h"
+#include "module.h"
+
+struct core {
+	PyObject_HEAD
+	struct bh_core *core;
+};
+
+struct heap {
+	PyObject_HEAD
+	struct core *owner;
+	struct bh_heap *heap;
+};
+
+struct unit {
+	PyObject_HEAD
+	struct heap *owner;
+	struct bh_unit *unit;
+};
+
+struct run {
+	PyObject_HEAD
+	struct core *owner;
+	struct bh_here here;
+	int cpu;
+	bool running;
+};
+
+static PyTypeObject *heap_type, *unit_type, *run_type;
+
+/* What goes away may be part of the core: a heap's type frees its memory last. */
+static void release(PyObject *self, PyObject *owner)
+{
+	PyTypeObject *type = Py_TYPE(self);
+	freefunc free_ = PyType_GetSlot(type, Py_tp_free);
+
+	free_(self);
+	Py_XDECREF(owner);
+	Py_DECREF(type);
+}
+
+static PyObject *allocate(PyTypeObject *type)
+{
+	allocfunc alloc = PyType_GetSlot(type, Py_tp_alloc);
+
+	return alloc(type, 0);
+}
+
+/* -- Core */
+
+static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "cpus", NULL };
+	unsigned int cpus = 1;
+	struct core *self;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|I", names, &cpus))
+		return NULL;
+	if (!cpus || cpus > BH_CPUS_MAX)
+		return PyErr_Format(PyExc_ValueError, "there can be 1 to %d CPUs, not %u",
+				    BH_CPUS_MAX, cpus);
+	self = (struct core *)allocate(type);
+	if (!self)
+		return NULL;
+	self->core = bh_core_create(cpus);
+	if (!self->core) {
+		PyErr_SetFromErrno(PyExc_OSError);
+		Py_DECREF(self);
+		return NULL;
+	}
+	return (PyObject *)self;
+}
+
+static void core_dealloc(struct core *self)
+{
+	if (self->core)
+		bh_core_destroy(self->core);
+	release((PyObject *)self, NULL);
+}
+
+static PyObject *core_enter(struct core *self, PyObject *args)
+{
+	struct run *run;
+	int cpu = -1;
+
+	if (!PyArg_ParseTuple(args, "|i", &cpu))
+		return NULL;
+	if (cpu >= (int)bh_core_cpus(self->core) || cpu < -1)
+		return PyErr_Format(PyExc_ValueError, "there is no CPU %d", cpu);
+	run = (struct run *)allocate(run_type);
+	if (!run)
+		return NULL;
+	Py_INCREF((PyObject *)self);
+	run->owner = self;
+	run->cpu = cpu;
+	return (PyObject *)run;
+}
+
+static PyObject *core_barrier(struct core *self, PyObject *unused)
+{
+	(void)unused;
+	Py_BEGIN_ALLOW_THREADS
+	bh_barrier(self->core);
+	Py_END_ALLOW_THREADS
+	Py_RETURN_NONE;
+}
+
+static PyObject *core_synchronize(struct core *self, PyObject *unused)
+{
+	(void)unused;
+	Py_BEGIN_ALLOW_THREADS
+	bh_synchronize_rcu(self->core);
+	Py_END_ALLOW_THREADS
+	Py_RETURN_NONE;
+}
+
+static PyObject *core_fail(struct core *self, PyObject *args)
+{
+	unsigned long long n;
+
+	if (!PyArg_ParseTuple(args, "K", &n))
+		return NULL;
+	bh_pages_fail(self->core, n);
+	Py_RETURN_NONE;
+}
+
+static PyObject *core_cpus(struct core *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(bh_core_cpus(self->core));
+}
+
+static PyObject *core_mapped(struct core *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLongLong(bh_pages_mapped(self->core));
+}
+
+static PyMethodDef core_methods[] = {
+	{ "enter", (PyCFunction)core_enter, METH_VARARGS,
+	  "enter(cpu=-1): a run on that CPU, or on any; a context manager." },
+	{ "barrier", (PyCFunction)core_barrier, METH_NOARGS,
+	  "Wait until all that waits for a grace period is free." },
+	{ "synchronize", (PyCFunction)core_synchronize, METH_NOARGS,
+	  "Wait until all runs that are going on have ended." },
+	{ "fail_at", (PyCFunction)core_fail, METH_VARARGS,
+	  "fail_at(n): let the n-th mapping from now on fail, and all after it; 0 for none." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef core_fields[] = {
+	{ "cpus", (getter)core_cpus, NULL, "How many virtual CPUs there are.", NULL },
+	{ "mapped", (getter)core_mapped, NULL, "Bytes that are mapped for heaps.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot core_slots[] = {
+	{ Py_tp_doc, "Core(cpus=1): virtual CPUs, and their grace periods." },
+	{ Py_tp_new, core_new },
+	{ Py_tp_dealloc, core_dealloc },
+	{ Py_tp_methods, core_methods },
+	{ Py_tp_getset, core_fields },
+	{ 0, NULL },
+};
+
+static PyType_Spec core_spec = {
+	.name = "bpfheap.machine.native._core.Core",
+	.basicsize = sizeof(struct core),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = core_slots,
+};
+
+/* -- Heap */
+
+static PyTypeObject *core_type;
+
+static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "core", "objects", "bytes", NULL };
+	unsigned long long objects = 0, bytes = 0;
+	struct bh_limits limits;
+	struct core *core;
+	struct heap *self;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|KK", names, core_type, &core, &objects,
+					 &bytes))
+		return NULL;
+	limits.objects = objects;
+	limits.bytes = bytes;
+	self = (struct heap *)allocate(type);
+	if (!self)
+		return NULL;
+	self->heap = bh_heap_create(core->core, limits);
+	if (!self->heap) {
+		Py_DECREF(self);
+		return PyErr_NoMemory();
+	}
+	Py_INCREF((PyObject *)core);
+	self->owner = core;
+	return (PyObject *)self;
+}
+
+static void heap_dealloc(struct heap *self)
+{
+	if (self->heap)
+		bh_heap_destroy(self->heap);
+	release((PyObject *)self, (PyObject *)self->owner);
+}
+
+static PyObject *heap_unit(struct heap *self, PyObject *args)
+{
+	struct unit *unit;
+	unsigned int size;
+
+	if (!PyArg_ParseTuple(args, "I", &size))
+		return NULL;
+	if (size > BH_OBJECT_MAX)
+		return PyErr_Format(PyExc_ValueError, "an object has at most %d bytes, not %u",
+				    BH_OBJECT_MAX, size);
+	unit = (struct unit *)allocate(unit_type);
+	if (!unit)
+		return NULL;
+	unit->unit = bh_unit_create(self->heap, size, NULL);
+	if (!unit->unit) {
+		Py_DECREF(unit);
+		return PyErr_NoMemory();
+	}
+	Py_INCREF((PyObject *)self);
+	unit->owner = self;
+	return (PyObject *)unit;
+}
+
+static PyObject *heap_close(struct heap *self, PyObject *unused)
+{
+	(void)unused;
+	Py_BEGIN_ALLOW_THREADS
+	bh_heap_close(self->heap);
+	Py_END_ALLOW_THREADS
+	Py_RETURN_NONE;
+}
+
+static PyObject *stats_of(struct bh_stats stats)
+{
+	return Py_BuildValue("{sKsKsKsKsKsK}", "live", (unsigned long long)stats.live, "peak",
+			     (unsigned long long)stats.peak, "cached",
+			     (unsigned long long)stats.cached, "slabs",
+			     (unsigned long long)stats.slabs, "bytes",
+			     (unsigned long long)stats.bytes, "failures",
+			     (unsigned long long)stats.failures);
+}
+
+static PyObject *heap_stats(struct heap *self, PyObject *unused)
+{
+	(void)unused;
+	return stats_of(bh_heap_stats(self->heap));
+}
+
+static PyMethodDef heap_methods[] = {
+	{ "unit", (PyCFunction)heap_unit, METH_VARARGS, "unit(size): objects of that size." },
+	{ "close", (PyCFunction)heap_close, METH_NOARGS,
+	  "No allocations any more; what is free goes back, what lives stays." },
+	{ "stats", (PyCFunction)heap_stats, METH_NOARGS, "Counts, of all units together." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyType_Slot heap_slots[] = {
+	{ Py_tp_doc, "Heap(core, objects=0, bytes=0): units of one owner; limits, 0 for none." },
+	{ Py_tp_new, heap_new },
+	{ Py_tp_dealloc, heap_dealloc },
+	{ Py_tp_methods, heap_methods },
+	{ 0, NULL },
+};
+
+static PyType_Spec heap_spec = {
+	.name = "bpfheap.machine.native._core.Heap",
+	.basicsize = sizeof(struct heap),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = heap_slots,
+};
+
+/* -- Unit */
+
+static void unit_dealloc(struct unit *self)
+{
+	release((PyObject *)self, (PyObject *)self->owner);
+}
+
+static PyObject *unit_prefill(struct unit *self, PyObject *args)
+{
+	unsigned int n;
+	bool enough;
+
+	if (!PyArg_ParseTuple(args, "I", &n))
+		return NULL;
+	Py_BEGIN_ALLOW_THREADS
+	enough = bh_unit_prefill(self->unit, n);
+	Py_END_ALLOW_THREADS
+	if (!enough)
+		return PyErr_NoMemory();
+	Py_RETURN_NONE;
+}
+
+static PyObject *unit_stats(struct unit *self, PyObject *unused)
+{
+	(void)unused;
+	return stats_of(bh_unit_stats(self->unit));
+}
+
+static PyObject *unit_size(struct unit *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(bh_unit_size(self->unit));
+}
+
+static PyMethodDef unit_methods[] = {
+	{ "prefill", (PyCFunction)unit_prefill, METH_VARARGS,
+	  "prefill(n): the next n allocations of each context of each CPU succeed." },
+	{ "stats", (PyCFunction)unit_stats, METH_NOARGS, "Counts." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef unit_fields[] = {
+	{ "size", (getter)unit_size, NULL, "Bytes of an object, as they are laid out.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot unit_slots[] = {
+	{ Py_tp_doc, "Objects of one size; made by Heap.unit." },
+	{ Py_tp_dealloc, unit_dealloc },
+	{ Py_tp_methods, unit_methods },
+	{ Py_tp_getset, unit_fields },
+	{ 0, NULL },
+};
+
+static PyType_Spec unit_spec = {
+	.name = "bpfheap.machine.native._core.Unit",
+	.basicsize = sizeof(struct unit),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+	.slots = unit_slots,
+};
+
+/* -- Run */
+
+static void run_dealloc(struct run *self)
+{
+	if (self->running)
+		bh_leave(&self->here);
+	release((PyObject *)self, (PyObject *)self->owner);
+}
+
+static PyObject *run_enter(struct run *self, PyObject *unused)
+{
+	bool entered;
+
+	(void)unused;
+	if (self->running) {
+		PyErr_SetString(PyExc_RuntimeError, "this run has begun already");
+		return NULL;
+	}
+	Py_BEGIN_ALLOW_THREADS
+	entered = bh_enter(self->owner->core, self->cpu, false, &self->here);
+	Py_END_ALLOW_THREADS
+	if (!entered) {
+		PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels", BH_LEVELS);
+		return NULL;
+	}
+	self->running = true;
+	Py_INCREF((PyObject *)self);
+	return (PyObject *)self;
+}
+
+static PyObject *run_exit(struct run *self, PyObject *args)
+{
+	(void)args;
+	if (self->running)
+		bh_leave(&self->here);
+	self->running = false;
+	Py_RETURN_NONE;
+}
+
+static bool is_running(struct run *self)
+{
+	if (!self->running)
+		PyErr_SetString(PyExc_RuntimeError, "this run is not going on");
+	return self->running;
+}
+
+static PyObject *run_alloc(struct run *self, PyObject *args)
+{
+	struct unit *unit;
+	void *object;
+
+	if (!PyArg_ParseTuple(args, "O!", unit_type, &unit) || !is_running(self))
+		return NULL;
+	object = bh_alloc(bh_cache_of(unit->unit, self->here.slot));
+	if (!object)
+		Py_RETURN_NONE;
+	return PyLong_FromVoidPtr(object);
+}
+
+static PyObject *run_free(struct run *self, PyObject *address)
+{
+	void *object = PyLong_AsVoidPtr(address);
+
+	if ((!object && PyErr_Occurred()) || !is_running(self))
+		return NULL;
+	bh_free_at(self->here.slot, object);
+	Py_RETURN_NONE;
+}
+
+static PyObject *run_free_rcu(struct run *self, PyObject *address)
+{
+	void *object = PyLong_AsVoidPtr(address);
+
+	if ((!object && PyErr_Occurred()) || !is_running(self))
+		return NULL;
+	bh_free_rcu(object);
+	Py_RETURN_NONE;
+}
+
+static PyObject *run_cpu(struct run *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(self->here.cpu);
+}
+
+static PyObject *run_level(struct run *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(self->here.level);
+}
+
+static PyMethodDef run_methods[] = {
+	{ "__enter__", (PyCFunction)run_enter, METH_NOARGS, "Begin." },
+	{ "__exit__", (PyCFunction)run_exit, METH_VARARGS, "End." },
+	{ "alloc", (PyCFunction)run_alloc, METH_VARARGS,
+	  "alloc(unit): the address of a new object, None if there is none." },
+	{ "free", (PyCFunction)run_free, METH_O, "free(address)" },
+	{ "free_rcu", (PyCFunction)run_free_rcu, METH_O,
+	  "free_rcu(address): free after a grace period." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef run_fields[] = {
+	{ "cpu", (getter)run_cpu, NULL, "The number of the CPU.", NULL },
+	{ "level", (getter)run_level, NULL, "How many runs this one interrupts.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot run_slots[] = {
+	{ Py_tp_doc, "A run on a CPU; made by Core.enter." },
+	{ Py_tp_dealloc, run_dealloc },
+	{ Py_tp_methods, run_methods },
+	{ Py_tp_getset, run_fields },
+	{ 0, NULL },
+};
+
+static PyType_Spec run_spec = {
+	.name = "bpfheap.machine.native._core.Run",
+	.basicsize = sizeof(struct run),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+	.slots = run_slots,
+};
+
+static PyTypeObject *add(PyObject *module, PyType_Spec *spec)
+{
+	PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+
+	if (type && PyModule_AddType(module, (PyTypeObject *)type))
+		Py_CLEAR(type);
+	return (PyTypeObject *)type;
+}
+
+int bh_py_heap(PyObject *module)
+{
+	core_type = add(module, &core_spec);
+	heap_type = core_type ? add(module, &heap_spec) : NULL;
+	unit_type = heap_type ? add(module, &unit_spec) : NULL;
+	run_type = unit_type ? add(module, &run_spec) : NULL;
+	return run_type ? 0 : -1;
+}

@@ -1,0 +1,44 @@
+"""Threads and signals on the heap, under the sanitizers of the C compiler."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import bpfheap.machine.native
+
+CORE = Path(bpfheap.machine.native.__file__).parent
+COMPILER = shutil.which(os.environ.get("CC", "cc"))
+FLAGS = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover=all"]
+#: `make stress` takes ten minutes instead.
+SECONDS = os.environ.get("BPFHEAP_STRESS", "1")
+SANITIZERS = {
+    "none": "-O2",
+    "thread": "-fsanitize=thread",
+    "address": "-fsanitize=address,undefined",
+}
+
+
+@pytest.mark.parametrize("sanitizer", SANITIZERS)
+def test_counts_balance(sanitizer: str, tmp_path: Path) -> None:
+    if COMPILER is None:
+        pytest.skip("there is no C compiler")
+    program = tmp_path / "stress"
+    sources = [Path(__file__).with_name("stress.c"), CORE / "heap.c", CORE / "cpu.c"]
+    command = [COMPILER, *FLAGS, SANITIZERS[sanitizer], f"-I{CORE}", *map(str, sources)]
+    command += ["-o", str(program), "-lpthread"]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    if built.returncode and "sanitize" in built.stderr + built.stdout and sanitizer != "none":
+        pytest.skip(f"this compiler has no {sanitizer} sanitizer")
+    assert built.returncode == 0, built.stderr
+    ran = subprocess.run(
+        [program, SECONDS, "4", "10000"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    operations, _, signals, *_ = ran.stdout.split()
+    assert int(operations) > 1000
+    assert int(signals) > 10
