@@ -33,7 +33,7 @@ from bpfheap.verifier.word import pattern
 
 class At(NamedTuple):
     """A pointer: `offset` bytes into its memory, for a stack from r10, for a packet from its first
-    byte. `number` is the pointer as a number, None if the program has not used it as one."""
+    byte. `number` is the pointer as a number, None if it may be any."""
 
     memory: Kind
     offset: int

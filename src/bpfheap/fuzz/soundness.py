@@ -168,8 +168,9 @@ def _concrete(core: Core, value: int | Pointer | None) -> Concrete:
     packet = core.execution.progress.packet
     if packet is not None and packet.region == value.region:
         base = packet.data
-    number = core.state.address(value) if region.address else None
-    return At(region.kind, value.offset - base, number)
+    # Asking for it gives the memory its place, if it had none: what the program may have found out
+    # by comparing is true of any place.
+    return At(region.kind, value.offset - base, core.state.address(value))
 
 
 def _text(value: Concrete) -> str:
