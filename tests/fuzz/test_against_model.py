@@ -82,7 +82,12 @@ def test_each_instruction_is_looked_at_once() -> None:
     run(OBJ, spec, verify(OBJ, spec), Random(0), knows)
     first = knows.asked[:6]
     assert [slot for slot, _ in first] == list(range(6))
-    context, frame = At(Kind.CTX, 0), At(Kind.STACK, 0)
+    context, frame = first[0][1][1], first[0][1][10]
+    assert isinstance(context, At)
+    assert isinstance(frame, At)
+    assert (context[:2], frame[:2]) == ((Kind.CTX, 0), (Kind.STACK, 0))
+    # Each has its place, and keeps it.
+    assert context.number != frame.number
     assert first[0][1] == (None, context, *[None] * 8, frame)
     assert first[3][1][:4] == (None, context, 5, context)
     assert first[5][1][0] == 2**64 - 1

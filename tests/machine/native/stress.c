@@ -64,7 +64,7 @@ static void drop(struct bh_here *here, void *object, bool later)
 	if (later)
 		bh_free_rcu(object);
 	else
-		bh_free_at(here->slot, object);
+		bh_free_at(here, object);
 }
 
 static void *fresh(struct bh_here *here, uint64_t random)

@@ -25,14 +25,17 @@ enum {
 };
 
 struct bh_core;
+struct bh_cache;
 
 /* Where a context runs. `slot` numbers the pair of CPU and level; what is outside is the run that
- * this one interrupts, or began within. */
+ * this one interrupts, or began within. `recent` is the cache that an object was last given back to:
+ * see bh_free_at. */
 struct bh_here {
 	struct bh_core *core;
 	uint32_t cpu;
 	uint32_t level;
 	uint32_t slot;
+	struct bh_cache *recent;
 	uint32_t outside_cpu;
 	uint32_t outside_depth;
 	struct bh_core *outside_core;

@@ -22,6 +22,8 @@ struct object {
 	uint64_t rest;
 };
 
+struct bh_cache bh_no_cache;
+
 struct bh_unit {
 	struct bh_cache *caches; /* first: see bh_cache_of */
 	struct bh_heap *heap;

@@ -124,10 +124,21 @@ static inline void bh_free(struct bh_cache *cache, void *object)
 	atomic_store_explicit(&cache->count, count + 1, memory_order_relaxed);
 }
 
-/* Free by the pointer alone. */
-static inline void bh_free_at(uint32_t slot, void *object)
+/* Of no unit. */
+extern struct bh_cache bh_no_cache;
+
+/*
+ * Free by the pointer alone. Which cache it goes to hangs on what the pointer leads to, and three
+ * loads in a row would be the longest part of it; so the last one is tried first, and the loads only
+ * have to show that it was right.
+ */
+static inline void bh_free_at(struct bh_here *here, void *object)
 {
-	bh_free(bh_cache_of(bh_slab_of(object)->unit, slot), object);
+	struct bh_unit *unit = bh_slab_of(object)->unit;
+
+	if (BH_UNLIKELY(here->recent->unit != unit))
+		here->recent = bh_cache_of(unit, here->slot);
+	bh_free(here->recent, object);
 }
 
 /* Free once all runs that are now going on have ended; from any context. */

@@ -411,7 +411,7 @@ static PyObject *run_free(struct run *self, PyObject *address)
 
 	if ((!object && PyErr_Occurred()) || !is_running(self))
 		return NULL;
-	bh_free_at(self->here.slot, object);
+	bh_free_at(&self->here, object);
 	Py_RETURN_NONE;
 }
 
