@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "heap.h"
+#include "cpu.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -215,7 +215,8 @@ bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *her
 	here->cpu = (uint32_t)cpu;
 	here->level = level;
 	here->slot = (uint32_t)cpu * BH_LEVELS + level;
-	here->recent = &bh_no_cache;
+	here->recent_unit = NULL;
+	here->recent = NULL;
 	atomic_store(&core->cpu[cpu].epoch[level],
 		     atomic_load_explicit(&core->epoch, memory_order_relaxed));
 	return true;

@@ -26,6 +26,7 @@ enum {
 
 struct bh_core;
 struct bh_cache;
+struct bh_unit;
 
 /* Where a context runs. `slot` numbers the pair of CPU and level; what is outside is the run that
  * this one interrupts, or began within. `recent` is the cache that an object was last given back to:
@@ -35,6 +36,7 @@ struct bh_here {
 	uint32_t cpu;
 	uint32_t level;
 	uint32_t slot;
+	struct bh_unit *recent_unit;
 	struct bh_cache *recent;
 	uint32_t outside_cpu;
 	uint32_t outside_depth;

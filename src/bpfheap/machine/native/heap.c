@@ -22,8 +22,6 @@ struct object {
 	uint64_t rest;
 };
 
-struct bh_cache bh_no_cache;
-
 struct bh_unit {
 	struct bh_cache *caches; /* first: see bh_cache_of */
 	struct bh_heap *heap;

@@ -124,9 +124,6 @@ static inline void bh_free(struct bh_cache *cache, void *object)
 	atomic_store_explicit(&cache->count, count + 1, memory_order_relaxed);
 }
 
-/* Of no unit. */
-extern struct bh_cache bh_no_cache;
-
 /*
  * Free by the pointer alone. Which cache it goes to hangs on what the pointer leads to, and three
  * loads in a row would be the longest part of it; so the last one is tried first, and the loads only
@@ -136,8 +133,10 @@ static inline void bh_free_at(struct bh_here *here, void *object)
 {
 	struct bh_unit *unit = bh_slab_of(object)->unit;
 
-	if (BH_UNLIKELY(here->recent->unit != unit))
+	if (BH_UNLIKELY(here->recent_unit != unit)) {
+		here->recent_unit = unit;
 		here->recent = bh_cache_of(unit, here->slot);
+	}
 	bh_free(here->recent, object);
 }
 

@@ -1,0 +1,271 @@
+#define _GNU_SOURCE
+#include "loops.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { BATCH = 10000, RING = 4096, THREADS = 64 };
+
+static uint64_t now(void)
+{
+	struct timespec at;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	return (uint64_t)at.tv_sec * 1000000000 + (uint64_t)at.tv_nsec;
+}
+
+/* As programs do, use what was allocated; the compiler is not to see through it. */
+#define USE(object) ({ __asm__ volatile("" : "+r"(object) : : "memory"); })
+
+/* What the fast path would be without counts: watermarks are pointers, too. */
+struct uncounted {
+	void **top, **low, **high;
+	void *objects[BH_SLOTS];
+};
+
+static uint64_t uncounted_pairs(const struct bh_loop *loop, struct bh_cache *cache)
+{
+	struct uncounted u;
+	uint64_t begin, took;
+
+	u.low = u.objects + 32;
+	u.high = u.objects + 96;
+	for (u.top = u.objects; u.top < u.objects + 64; u.top++)
+		*u.top = bh_alloc(cache);
+	begin = now();
+	for (uint64_t i = 0; i < loop->rounds; i++) {
+		struct uncounted *c = &u;
+		void *object;
+
+		USE(c);
+		if (BH_UNLIKELY(c->top <= c->low))
+			return 0;
+		object = *--c->top;
+		USE(object);
+		if (BH_UNLIKELY(c->top >= c->high))
+			return 0;
+		*c->top++ = object;
+	}
+	took = now() - begin;
+	while (u.top > u.objects)
+		bh_free(cache, *--u.top);
+	return took;
+}
+
+/* One pair after the other: BODY has `object`. */
+#define PAIRS(alloc, free_)                                      \
+	do {                                                     \
+		begin = now();                                   \
+		for (uint64_t i = 0; i < loop->rounds; i++) {    \
+			void *object = (alloc);                  \
+                                                                 \
+			if (BH_UNLIKELY(!object))                \
+				break;                           \
+			USE(object);                             \
+			free_;                                   \
+		}                                                \
+		took = now() - begin;                            \
+	} while (0)
+
+static uint64_t pairs(const struct bh_loop *loop, struct bh_here *here)
+{
+	struct bh_cache *cache = loop->unit ? bh_cache_of(loop->unit, here->slot) : NULL;
+	struct bh_unit *unit = loop->unit;
+	uint64_t begin, took = 0;
+
+	switch (loop->side) {
+	case BH_CACHE:
+		PAIRS(bh_alloc(cache), bh_free(cache, object));
+		break;
+	case BH_TOLD:
+		PAIRS(bh_alloc(cache), (USE(unit), bh_free(bh_cache_of(unit, here->slot), object)));
+		break;
+	case BH_BY_POINTER:
+		PAIRS(bh_alloc(cache), bh_free_at(here, object));
+		break;
+	case BH_UNCOUNTED:
+		return uncounted_pairs(loop, cache);
+	case BH_PEER:
+		PAIRS(loop->malloc(loop->size), loop->free(object));
+		break;
+	}
+	return took;
+}
+
+static void *take(const struct bh_loop *loop, const struct bh_here *here)
+{
+	if (loop->side == BH_PEER)
+		return loop->malloc(loop->size);
+	return bh_alloc(bh_cache_of(loop->unit, here->slot));
+}
+
+static void give(const struct bh_loop *loop, struct bh_here *here, void *object)
+{
+	if (loop->side == BH_PEER)
+		loop->free(object);
+	else
+		bh_free_at(here, object);
+}
+
+uint64_t bh_loop_pairs(const struct bh_loop *loop)
+{
+	struct bh_here here;
+	uint64_t took;
+
+	bh_enter(loop->core, -1, false, &here);
+	took = pairs(loop, &here);
+	bh_leave(&here);
+	return took;
+}
+
+static uint64_t xorshift(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+uint64_t bh_loop_batch(const struct bh_loop *loop)
+{
+	static void *objects[BATCH];
+	static uint32_t order[BATCH];
+	uint64_t random = 88172645463325252u, begin, took = 0;
+	struct bh_here here;
+
+	for (uint32_t i = 0; i < BATCH; i++) {
+		uint32_t at = (uint32_t)(xorshift(&random) % (i + 1));
+
+		order[i] = order[at];
+		order[at] = i;
+	}
+	bh_enter(loop->core, -1, false, &here);
+	begin = now();
+	for (uint64_t round = 0; round < loop->rounds; round++) {
+		for (uint32_t i = 0; i < BATCH; i++) {
+			objects[i] = take(loop, &here);
+			if (!objects[i])
+				goto out;
+			*(volatile uint64_t *)objects[i] = i;
+		}
+		for (uint32_t i = 0; i < BATCH; i++)
+			give(loop, &here, objects[order[i]]);
+	}
+	took = now() - begin;
+out:
+	bh_leave(&here);
+	return took;
+}
+
+/* A ring between one thread that allocates and one that frees. */
+struct ring {
+	const struct bh_loop *loop;
+	_Atomic uint64_t made BH_ALIGNED(BH_LINE);
+	_Atomic uint64_t used BH_ALIGNED(BH_LINE);
+	void *objects[RING] BH_ALIGNED(BH_LINE);
+};
+
+static void *consume(void *arg)
+{
+	struct ring *ring = arg;
+	struct bh_here here;
+	uint64_t made = 0;
+
+	bh_enter(ring->loop->core, 1, false, &here);
+	for (uint64_t i = 0; i < ring->loop->rounds; i++) {
+		while (i == made)
+			made = atomic_load_explicit(&ring->made, memory_order_acquire);
+		if (!ring->objects[i % RING])
+			break;
+		give(ring->loop, &here, ring->objects[i % RING]);
+		if (i % 64 == 63)
+			atomic_store_explicit(&ring->used, i + 1, memory_order_release);
+	}
+	bh_leave(&here);
+	return NULL;
+}
+
+uint64_t bh_loop_pass_on(const struct bh_loop *loop)
+{
+	static struct ring ring;
+	struct bh_here here;
+	pthread_t consumer;
+	uint64_t begin, used = 0;
+
+	ring.loop = loop;
+	atomic_store(&ring.made, 0);
+	atomic_store(&ring.used, 0);
+	if (pthread_create(&consumer, NULL, consume, &ring))
+		return 0;
+	bh_enter(loop->core, 0, false, &here);
+	begin = now();
+	for (uint64_t i = 0; i < loop->rounds; i++) {
+		void *object = take(loop, &here);
+
+		while (i - used == RING)
+			used = atomic_load_explicit(&ring.used, memory_order_acquire);
+		if (object)
+			*(volatile uint64_t *)object = i;
+		ring.objects[i % RING] = object;
+		if (i % 64 == 63 || i + 1 == loop->rounds || !object)
+			atomic_store_explicit(&ring.made, i + 1, memory_order_release);
+		if (!object)
+			break;
+	}
+	bh_leave(&here);
+	pthread_join(consumer, NULL);
+	return now() - begin;
+}
+
+static void *pairs_of_thread(void *arg)
+{
+	return (void *)(uintptr_t)bh_loop_pairs(arg);
+}
+
+uint64_t bh_loop_threads(const struct bh_loop *loop, unsigned threads)
+{
+	pthread_t thread[THREADS];
+	uint64_t begin = now();
+	unsigned n;
+
+	for (n = 0; n < threads && n < THREADS; n++)
+		if (pthread_create(&thread[n], NULL, pairs_of_thread, (void *)loop))
+			break;
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(thread[i], NULL);
+	return n == threads ? now() - begin : 0;
+}
+
+uint64_t bh_loop_among(const struct bh_loop *loop, uint64_t live)
+{
+	void **objects = malloc(live * sizeof(*objects));
+	uint64_t random = 88172645463325252u, begin, took = 0, n = 0;
+	struct bh_here here;
+
+	if (!objects)
+		return 0;
+	bh_enter(loop->core, -1, false, &here);
+	while (n < live && (objects[n] = take(loop, &here)))
+		n++;
+	/* Each round one of them is replaced. */
+	begin = now();
+	for (uint64_t i = 0; n == live && i < loop->rounds; i++) {
+		uint64_t at = xorshift(&random) % live;
+
+		give(loop, &here, objects[at]);
+		objects[at] = take(loop, &here);
+		if (!objects[at]) {
+			objects[at] = objects[--n];
+			break;
+		}
+		*(volatile uint64_t *)objects[at] = i;
+	}
+	if (n == live)
+		took = now() - begin;
+	while (n)
+		give(loop, &here, objects[--n]);
+	bh_leave(&here);
+	free(objects);
+	return took;
+}
