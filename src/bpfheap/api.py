@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,9 +24,23 @@ from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 
+
+def _native(cpus: int, seed: int) -> Machine:
+    try:
+        native = import_module("bpfheap.machine.native.machine")
+    except ImportError as error:
+        raise UsageError(
+            f"the native machine is not here: {error}",
+            hint="it is built when bpfheap is installed where there is a C compiler",
+        ) from None
+    machine: Machine = native.NativeMachine(cpus=cpus, seed=seed)
+    return machine
+
+
 #: Name -> a machine with that many CPUs and that seed. The first is the default.
 MACHINES: dict[str, Callable[[int, int], Machine]] = {
     "model": lambda cpus, seed: ModelMachine(cpus=cpus, seed=seed),
+    "native": _native,
 }
 
 

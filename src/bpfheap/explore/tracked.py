@@ -16,6 +16,7 @@ from bpfheap.explore.cells import Cell, Frame, Lazy, Store
 from bpfheap.explore.plan import Plan
 from bpfheap.explore.world import World
 from bpfheap.lifetime import Policy
+from bpfheap.machine.layout import ObjectType, Types
 from bpfheap.machine.model import ModelMachine, Options
 from bpfheap.machine.model.frozen import (
     Freezer,
@@ -29,7 +30,6 @@ from bpfheap.machine.model.frozen import (
     thaw_map,
 )
 from bpfheap.machine.model.interp import Program
-from bpfheap.machine.model.layout import ObjectType, Types
 from bpfheap.machine.model.records import Allocator, Kind, Region, Status, Token
 from bpfheap.machine.model.state import State
 from bpfheap.platform.maps import ALLOCATOR_NUMBER

@@ -15,9 +15,9 @@ from bpfheap.fuzz.pieces import Program
 from bpfheap.fuzz.results import Outcome, Result
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
+from bpfheap.machine.frames import has_packet
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.packets import has_packet
 from bpfheap.machine.model.records import Kind
 from bpfheap.machine.model.values import Pointer
 from bpfheap.platform.maps import BY_NUMBER, Shape

@@ -41,13 +41,17 @@ class Context(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AllocatorStats:
-    """`live` objects are owned by programs, maps or other objects; `cached` are free and kept."""
+    """`live` objects are owned by programs, maps or other objects; `cached` are free and kept.
+    `bytes` are those of live objects. Where objects lie in real memory, they are in `slabs` of
+    `memory` bytes together, and `peak` is the most that were seen live when somebody looked."""
 
     live: int
     peak: int
     cached: int
     bytes: int
     failures: int
+    slabs: int = 0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +178,10 @@ class Machine(Protocol):
         """A new execution's id; nothing has run yet. `data` is the packet of a program that gets
         one, as an Ethernet frame."""
 
-    def step(self, execution: int) -> Stop:
+    def step(self, execution: int, *, through: bool = False) -> Stop:
         """Perform the call it stopped before, if any, and go on to the next one or the end. At the
-        end, objects that the execution still holds are a leak (Violation)."""
+        end, objects that the execution still holds are a leak (Violation). With `through`, nobody
+        wants to act in between: the machine need not stop before calls."""
 
     def executions(self) -> frozenset[int]:
         """Those started and not done. One that raised Violation is done."""

@@ -272,10 +272,10 @@ class System:
         self._note(f"{program.name} runs")
         return execution
 
-    def step(self, execution: int) -> Stop:
-        """On to the next helper call or the end."""
+    def step(self, execution: int, *, through: bool = False) -> Stop:
+        """On to the next helper call or the end; with `through`, calls need not be stopped at."""
         try:
-            stop = self.machine.step(execution)
+            stop = self.machine.step(execution, through=through)
         except Exception:
             self._finished(execution)
             raise
@@ -301,7 +301,7 @@ class System:
     ) -> Done:
         """The same on a packet, with what became of it."""
         execution = self.start(fd, ctx, cpu=cpu, context=context, data=data)
-        while not isinstance(stop := self.step(execution), Done):
+        while not isinstance(stop := self.step(execution, through=True), Done):
             pass
         return stop
 

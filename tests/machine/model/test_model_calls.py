@@ -7,7 +7,7 @@ from model_world import World, calls_of, seeded
 
 from bpfheap.errors import RelocationError, UsageError, Violation
 from bpfheap.machine.model.calls import CALLS
-from bpfheap.machine.model.printk import FormatRefused, format_line
+from bpfheap.machine.printk import FormatRefused, format_line
 from bpfheap.platform.calls import HELPERS, KFUNCS
 from bpfheap.runtime.machine import AtCall
 from bpfheap.spec import SourceLine

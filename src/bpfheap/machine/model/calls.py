@@ -18,9 +18,9 @@ from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
 from bpfheap.machine.model.maps.common import Values, copies, map_error
-from bpfheap.machine.model.printk import FormatRefused, format_line
 from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
+from bpfheap.machine.printk import FormatRefused, format_line
 from bpfheap.platform.maps import F_LOCK, Shape
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 

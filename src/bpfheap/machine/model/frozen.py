@@ -13,10 +13,10 @@ from collections.abc import Callable, Hashable
 from typing import NamedTuple, TypeAlias
 
 from bpfheap.btf import KptrField, SpecialField
-from bpfheap.btf.special import NODE_OF
+from bpfheap.machine.definitions import fields_of, is_readonly
+from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model import iterators, packets
 from bpfheap.machine.model.interp import STACK_SIZE
-from bpfheap.machine.model.layout import ObjectType, owning, special
 from bpfheap.machine.model.progress import Progress
 from bpfheap.machine.model.records import (
     Allocator,
@@ -33,7 +33,7 @@ from bpfheap.machine.model.records import (
 )
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Opaque, Pointer, Unowned, Value, Word
-from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
+from bpfheap.platform.maps import BY_NUMBER, MapType
 from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.liveness import FIRST_SLOT
@@ -189,14 +189,8 @@ def freeze_allocator(a: Allocator) -> Allocator:
 def constants_of(spec: MapSpec, allocator: int | None) -> MapConstants:
     """`allocator` is the one that an allocator map names. Raises BtfError for kptr fields that
     cannot be."""
-    row = BY_NUMBER[spec.type]
-    typed = row.kptrs and spec.value
-    kptrs = owning(spec.btf, spec.value) if typed else ()
-    others = special(spec.btf, spec.value) if typed else ()
-    # Nodes are of use in objects only; in a map's value they are bytes like others.
-    others = tuple(s for s in others if s.kind not in NODE_OF.values())
-    readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
-    return MapConstants(spec, row, kptrs, readonly, allocator, others)
+    kptrs, others = fields_of(spec)
+    return MapConstants(spec, BY_NUMBER[spec.type], kptrs, is_readonly(spec), allocator, others)
 
 
 def freeze_map(record: MapRecord) -> FrozenMap:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpfheap.btf import SpecialField, SpecialKind
+from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model import lives
-from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.records import Allocator, Fault, Kind, Region, Retired, Status
 from bpfheap.machine.model.state import State

@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 from bpfheap.btf import SpecialKind
 from bpfheap.errors import BpfheapError
+from bpfheap.machine.layout import Types
 from bpfheap.machine.model import iterators, links
 from bpfheap.machine.model.actor import EMPTYING, UNLOCKED, Actor
 from bpfheap.machine.model.alu import ALU, JUMPS
-from bpfheap.machine.model.layout import Types
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.records import (

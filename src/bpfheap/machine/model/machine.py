@@ -7,9 +7,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from bpfheap.errors import BpfheapError, MapError, RelocationError, UsageError, Violation
+from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
 from bpfheap.isa import Insn, check_structure
 from bpfheap.lifetime.facts import ObjectEvent
+from bpfheap.machine import frames
+from bpfheap.machine.definitions import check_definition, check_special, row_of
+from bpfheap.machine.layout import Types
 from bpfheap.machine.model import heap, lives, packets, ringbuf
 from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import perform
@@ -17,13 +20,10 @@ from bpfheap.machine.model.code import Links, make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
 from bpfheap.machine.model.interp import Core, Program, Registers, Step
 from bpfheap.machine.model.key import key_of, reachable
-from bpfheap.machine.model.layout import Types
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.maps.common import (
     Values,
-    check_definition,
-    check_special,
     copies,
     map_error,
 )
@@ -41,7 +41,7 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.platform.calls import KFUNC_BY_NAME
-from bpfheap.platform.maps import BY_NUMBER, Shape
+from bpfheap.platform.maps import Shape
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
@@ -164,12 +164,7 @@ class ModelMachine:
     ) -> None:
         """Raises MapError for a map that could not be made, BtfError for kptr fields that cannot
         be."""
-        row = BY_NUMBER.get(spec.type)
-        if row is None:
-            raise MapError(
-                f"map {spec.name} has type {spec.type}, which no machine knows",
-                errno_name="EINVAL",
-            )
+        row = row_of(spec)
         check_definition(spec, row, self.options.cpus)
         state = self._state
         region = state.add_region(Kind.MAP, f"map {spec.name}", 0, subject=map_id)
@@ -323,15 +318,15 @@ class ModelMachine:
     ) -> int:
         loaded = self._program(program)
         row = program_type(loaded.spec.section) if loaded.spec is not None else None
-        packets.check(row, data)
+        frames.check(row, data)
         size = max(len(ctx), row.ctx_size if row is not None else 0)
         region = self._state.add_region(Kind.CTX, f"the context of {loaded.name}", size, ctx)
         execution = self._begin(loaded, region, (), self._cpu(cpu), context)
-        if row is not None and packets.has_packet(row):
+        if row is not None and frames.has_packet(row):
             packets.attach(self._state, self._state.execution(execution), row, data)
         return execution
 
-    def step(self, execution: int) -> Stop:
+    def step(self, execution: int, *, through: bool = False) -> Stop:
         if execution not in self._state.executions:
             raise UsageError(f"execution {execution} has ended or never began")
         running = self._state.execution(execution)

@@ -1,5 +1,4 @@
-"""Packets of xdp, tc, cgroup_skb and socket filter programs, as BPF_PROG_TEST_RUN makes them
-(net/bpf/test_run.c), and the calls that change them (net/core/filter.c).
+"""The packet of an execution, and the calls that change it (net/core/filter.c).
 
 The packet and the metadata before it are one region. A call that may move the packet makes a new
 one, so that pointers from before lead to memory that is gone.
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.errors import UsageError
+from bpfheap.machine.frames import ETH_HLEN, frame_for
 from bpfheap.machine.model.actor import drop
 from bpfheap.machine.model.convention import Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import Core
@@ -20,61 +19,23 @@ from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.platform.programs import ProgramType, program_type
 
-_ETH_HLEN = 14
-_FIELDS = ("data", "data_end", "data_meta")
-#: XDP_PACKET_HEADROOM less struct xdp_frame, which lies at its beginning.
-_XDP_ROOM = 256 - 40
-#: A page less the headroom and struct skb_shared_info.
-_XDP_LONGEST = 4096 - 256 - 320
 #: The most metadata: skb_shared_info.meta_len has one byte.
 _LONGEST_META = 255
 #: BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH.
 _STORE_FLAGS = 3
 _INT_MAX = (1 << 31) - 1
-#: Offsets in struct __sk_buff.
-_SKB_LEN, _SKB_PROTOCOL = 0, 16
-_ETH_PROTO = 12
 
 _TYPES = {row.name: row.types for row in HELPER_BY_NUMBER.values()}
 
 
-def has_packet(row: ProgramType | None) -> bool:
-    return row is not None and row.ctx_struct in ("__sk_buff", "xdp_md")
-
-
-def check(row: ProgramType | None, frame: bytes) -> None:
-    """Raise UsageError for a frame that BPF_PROG_TEST_RUN would refuse. None at all is fine."""
-    if not frame:
-        return
-    if row is None or not has_packet(row):
-        raise UsageError("a packet for a program of a type that gets none")
-    if not _ETH_HLEN <= len(frame) <= _XDP_LONGEST:
-        raise UsageError(
-            f"a packet of {len(frame)} bytes",
-            hint=f"an Ethernet frame has {_ETH_HLEN} to {_XDP_LONGEST} bytes here",
-        )
-
-
 def attach(state: State, execution: Execution, row: ProgramType, frame: bytes) -> None:
-    """Give an execution that has not begun its packet. `frame` is an Ethernet frame, or nothing;
-    with one, the context tells its length and protocol. cgroup_skb programs and socket filters see
-    what is behind the Ethernet header.
-    """
-    xdp = row.ctx_struct == "xdp_md"
-    seen = frame if xdp or row.name == "sched_cls" else frame[_ETH_HLEN:]
+    """Give an execution that has not begun its packet."""
+    seen = frame_for(row, state.region(execution.ctx).data, frame)
     region = state.add_region(
-        Kind.PACKET, "the packet", len(seen), seen, readonly=row.name == "cgroup_skb"
+        Kind.PACKET, "the packet", len(seen.data), seen.data, readonly=seen.readonly
     )
-    at = {field.name: field.offset for field in row.fields}
-    data, end, meta = (at.get(name, -1) for name in _FIELDS)
-    room, tail = (_XDP_ROOM, _XDP_LONGEST - len(seen)) if xdp else (0, 0)
-    packet = Packet(region.id, 0, room, tail, (data, end, meta))
+    packet = Packet(region.id, 0, seen.room, seen.tail, seen.fields)
     execution.progress = execution.progress._replace(packet=packet)
-    if frame and not xdp:
-        ctx = state.region(execution.ctx)
-        ctx.data.extend(bytes(max(0, _SKB_PROTOCOL + 4 - len(ctx.data))))
-        ctx.data[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
-        ctx.data[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = frame[_ETH_PROTO:_ETH_HLEN] + bytes(2)
     show(state, execution.ctx, packet)
 
 
@@ -168,7 +129,7 @@ def _adjust_head(core: Core, args: Arguments) -> Value:
     by = signed32(number(core, args[1], 2))
     whole = _whole(core.state, packet)
     meta, seen = whole[: packet.data], whole[packet.data :]
-    if packet.room + by < 0 or by > len(seen) - _ETH_HLEN:
+    if packet.room + by < 0 or by > len(seen) - ETH_HLEN:
         _change(core, packet, whole)
         return error("EINVAL")
     moved = packet._replace(room=packet.room + by)
@@ -198,7 +159,7 @@ def _adjust_tail(core: Core, args: Arguments) -> Value:
     packet = _packet(core, args[0], "bpf_xdp_adjust_tail")
     by = signed32(number(core, args[1], 2))
     whole = _whole(core.state, packet)
-    if by > packet.tail or len(whole) - packet.data + by < _ETH_HLEN:
+    if by > packet.tail or len(whole) - packet.data + by < ETH_HLEN:
         _change(core, packet, whole)
         return error("EINVAL")
     moved = packet._replace(tail=packet.tail - by)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.convention import Arguments, Implementation, number
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.layout import ObjectType
 from bpfheap.machine.model.records import Fault, Kind
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from bpfheap.btf import KptrField, SpecialField
-from bpfheap.machine.model.layout import ObjectType
+from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life
 from bpfheap.machine.model.progress import NOTHING, Progress
 from bpfheap.machine.model.values import Pointer, Value

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
-from bpfheap.machine.model.layout import ObjectType
+from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life, add
 from bpfheap.machine.model.records import (
     Allocator,

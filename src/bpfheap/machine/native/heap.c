@@ -482,12 +482,25 @@ void bh_free_slow(struct bh_cache *cache, void *object)
 
 /* -- grace periods */
 
+static uint32_t number_of(const struct bh_slab *slab, const void *inside)
+{
+	uint64_t offset = (uintptr_t)inside - (uintptr_t)slab - slab->unit->first;
+
+	return (uint32_t)(offset * slab->unit->reciprocal >> 32);
+}
+
+void *bh_unit_object(void *inside)
+{
+	struct bh_slab *slab = bh_slab_of(inside);
+
+	return (char *)slab + slab->unit->first + (size_t)number_of(slab, inside) * slab->unit->size;
+}
+
 void bh_free_rcu(void *object)
 {
 	struct bh_slab *slab = bh_slab_of(object), *not_queued = NULL;
 	struct bh_unit *unit = slab->unit;
-	uint64_t offset = (uintptr_t)object - (uintptr_t)slab - unit->first;
-	uint32_t n = (uint32_t)(offset * unit->reciprocal >> 32);
+	uint32_t n = number_of(slab, object);
 
 	atomic_fetch_add_explicit(&unit->waiting_count, 1, memory_order_relaxed);
 	atomic_fetch_or_explicit(&slab->waiting[n / 64], (uint64_t)1 << n % 64,
@@ -696,6 +709,35 @@ bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
 		first = rest;
 	}
 	return have == wanted;
+}
+
+bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
+{
+	/* Each context may keep so many from the others. */
+	uint64_t left = n + (uint64_t)slots_of(unit) * (unit->high + unit->batch);
+	void *objects[BH_SLOTS];
+
+	while (left) {
+		uint32_t got = carve_or_map(unit, objects,
+					    left < unit->batch ? (uint32_t)left : unit->batch);
+
+		if (!got)
+			return false;
+		to_depot(unit, chain(objects, got));
+		left -= got;
+	}
+	return true;
+}
+
+void bh_unit_each(struct bh_unit *unit, void (*see)(void *object, void *arg), void *arg)
+{
+	for (uint64_t n = 0; n < unit->numbers; n++) {
+		struct bh_slab *slab = *entry(unit, n);
+		uint32_t count = slab ? carved(unit, slab) : 0;
+
+		for (uint32_t i = 0; i < count; i++)
+			see((char *)slab + unit->first + (size_t)i * unit->size, arg);
+	}
 }
 
 void *bh_unit_type(const struct bh_unit *unit)

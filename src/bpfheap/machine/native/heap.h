@@ -71,6 +71,13 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type);
 /* The next `n` allocations succeed in each context of each CPU, and again after these are freed
  * there. Not within a signal. False, with nothing kept, if memory does not suffice. */
 bool bh_unit_prefill(struct bh_unit *unit, uint32_t n);
+/* As many objects more, for whoever comes first: while no more than `n` live at a time, no allocation
+ * finds the unit empty. False without memory. */
+bool bh_unit_reserve(struct bh_unit *unit, uint32_t n);
+/* Every object that was ever given out, live or free. Nothing may be allocated meanwhile. */
+void bh_unit_each(struct bh_unit *unit, void (*see)(void *object, void *arg), void *arg);
+/* The object of which a byte is at `inside`. */
+void *bh_unit_object(void *inside);
 void *bh_unit_type(const struct bh_unit *unit);
 uint32_t bh_unit_size(const struct bh_unit *unit);
 struct bh_heap *bh_unit_heap(const struct bh_unit *unit);

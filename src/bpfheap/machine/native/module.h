@@ -4,7 +4,39 @@
 
 #include <Python.h>
 
+#include "object.h"
+
+struct core {
+	PyObject_HEAD
+	struct bh_core *core;
+	uint64_t *random; /* of bpf_get_prandom_u32, by slot */
+};
+
+struct heap {
+	PyObject_HEAD
+	struct core *owner;
+	struct bh_heap *heap;
+	PyObject *types; /* of units, which live as long as the heap */
+};
+
+struct unit {
+	PyObject_HEAD
+	struct heap *owner;
+	struct bh_unit *unit;
+};
+
+extern PyTypeObject *bh_py_core, *bh_py_heap_type, *bh_py_unit;
+
+/* For types of this module: allocate one; let go of one and of what it holds; add one. */
+PyObject *bh_py_new(PyTypeObject *type);
+void bh_py_free(PyObject *self, PyObject *held);
+PyTypeObject *bh_py_add(PyObject *module, PyType_Spec *spec);
+
+/* The type that a Type is; NULL with an exception set if it is none. */
+struct bh_type *bh_py_type(PyObject *type);
+
 /* Add a part's types and functions. -1 with an exception set. */
 int bh_py_heap(PyObject *module);
+int bh_py_machine(PyObject *module);
 
 #endif

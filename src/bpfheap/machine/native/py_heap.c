@@ -8,23 +8,6 @@
 #include "heap.h"
 #include "module.h"
 
-struct core {
-	PyObject_HEAD
-	struct bh_core *core;
-};
-
-struct heap {
-	PyObject_HEAD
-	struct core *owner;
-	struct bh_heap *heap;
-};
-
-struct unit {
-	PyObject_HEAD
-	struct heap *owner;
-	struct bh_unit *unit;
-};
-
 struct run {
 	PyObject_HEAD
 	struct core *owner;
@@ -33,20 +16,21 @@ struct run {
 	bool running;
 };
 
-static PyTypeObject *heap_type, *unit_type, *run_type;
+PyTypeObject *bh_py_core, *bh_py_heap_type, *bh_py_unit;
+static PyTypeObject *run_type;
 
 /* What goes away may be part of the core: a heap's type frees its memory last. */
-static void release(PyObject *self, PyObject *owner)
+void bh_py_free(PyObject *self, PyObject *held)
 {
 	PyTypeObject *type = Py_TYPE(self);
 	freefunc free_ = PyType_GetSlot(type, Py_tp_free);
 
 	free_(self);
-	Py_XDECREF(owner);
+	Py_XDECREF(held);
 	Py_DECREF(type);
 }
 
-static PyObject *allocate(PyTypeObject *type)
+PyObject *bh_py_new(PyTypeObject *type)
 {
 	allocfunc alloc = PyType_GetSlot(type, Py_tp_alloc);
 
@@ -57,24 +41,29 @@ static PyObject *allocate(PyTypeObject *type)
 
 static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = { "cpus", NULL };
-	unsigned int cpus = 1;
+	static char *names[] = { "cpus", "seed", NULL };
+	unsigned int cpus = 1, slots;
+	unsigned long long seed = 0;
 	struct core *self;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|I", names, &cpus))
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IK", names, &cpus, &seed))
 		return NULL;
 	if (!cpus || cpus > BH_CPUS_MAX)
 		return PyErr_Format(PyExc_ValueError, "there can be 1 to %d CPUs, not %u",
 				    BH_CPUS_MAX, cpus);
-	self = (struct core *)allocate(type);
+	self = (struct core *)bh_py_new(type);
 	if (!self)
 		return NULL;
-	self->core = bh_core_create(cpus);
+	slots = cpus * BH_LEVELS;
+	self->random = calloc(slots, sizeof(*self->random));
+	self->core = self->random ? bh_core_create(cpus) : NULL;
 	if (!self->core) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		Py_DECREF(self);
 		return NULL;
 	}
+	for (unsigned int i = 0; i < slots; i++)
+		self->random[i] = seed + i * 0xd1342543de82ef95u;
 	return (PyObject *)self;
 }
 
@@ -82,7 +71,8 @@ static void core_dealloc(struct core *self)
 {
 	if (self->core)
 		bh_core_destroy(self->core);
-	release((PyObject *)self, NULL);
+	free(self->random);
+	bh_py_free((PyObject *)self, NULL);
 }
 
 static PyObject *core_enter(struct core *self, PyObject *args)
@@ -94,7 +84,7 @@ static PyObject *core_enter(struct core *self, PyObject *args)
 		return NULL;
 	if (cpu >= (int)bh_core_cpus(self->core) || cpu < -1)
 		return PyErr_Format(PyExc_ValueError, "there is no CPU %d", cpu);
-	run = (struct run *)allocate(run_type);
+	run = (struct run *)bh_py_new(run_type);
 	if (!run)
 		return NULL;
 	Py_INCREF((PyObject *)self);
@@ -162,7 +152,7 @@ static PyGetSetDef core_fields[] = {
 };
 
 static PyType_Slot core_slots[] = {
-	{ Py_tp_doc, "Core(cpus=1): virtual CPUs, and their grace periods." },
+	{ Py_tp_doc, "Core(cpus=1, seed=0): virtual CPUs, and their grace periods." },
 	{ Py_tp_new, core_new },
 	{ Py_tp_dealloc, core_dealloc },
 	{ Py_tp_methods, core_methods },
@@ -179,8 +169,6 @@ static PyType_Spec core_spec = {
 
 /* -- Heap */
 
-static PyTypeObject *core_type;
-
 static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = { "core", "objects", "bytes", NULL };
@@ -189,15 +177,16 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	struct core *core;
 	struct heap *self;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|KK", names, core_type, &core, &objects,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|KK", names, bh_py_core, &core, &objects,
 					 &bytes))
 		return NULL;
 	limits.objects = objects;
 	limits.bytes = bytes;
-	self = (struct heap *)allocate(type);
+	self = (struct heap *)bh_py_new(type);
 	if (!self)
 		return NULL;
-	self->heap = bh_heap_create(core->core, limits);
+	self->types = PyList_New(0);
+	self->heap = self->types ? bh_heap_create(core->core, limits) : NULL;
 	if (!self->heap) {
 		Py_DECREF(self);
 		return PyErr_NoMemory();
@@ -211,23 +200,31 @@ static void heap_dealloc(struct heap *self)
 {
 	if (self->heap)
 		bh_heap_destroy(self->heap);
-	release((PyObject *)self, (PyObject *)self->owner);
+	Py_XDECREF(self->types);
+	bh_py_free((PyObject *)self, (PyObject *)self->owner);
 }
 
 static PyObject *heap_unit(struct heap *self, PyObject *args)
 {
+	struct bh_type *layout = NULL;
+	PyObject *type = Py_None;
 	struct unit *unit;
 	unsigned int size;
 
-	if (!PyArg_ParseTuple(args, "I", &size))
+	if (!PyArg_ParseTuple(args, "I|O", &size, &type))
 		return NULL;
+	if (type != Py_None) {
+		layout = bh_py_type(type);
+		if (!layout || PyList_Append(self->types, type))
+			return NULL;
+	}
 	if (size > BH_OBJECT_MAX)
 		return PyErr_Format(PyExc_ValueError, "an object has at most %d bytes, not %u",
 				    BH_OBJECT_MAX, size);
-	unit = (struct unit *)allocate(unit_type);
+	unit = (struct unit *)bh_py_new(bh_py_unit);
 	if (!unit)
 		return NULL;
-	unit->unit = bh_unit_create(self->heap, size, NULL);
+	unit->unit = bh_unit_create(self->heap, size, layout);
 	if (!unit->unit) {
 		Py_DECREF(unit);
 		return PyErr_NoMemory();
@@ -263,7 +260,7 @@ static PyObject *heap_stats(struct heap *self, PyObject *unused)
 }
 
 static PyMethodDef heap_methods[] = {
-	{ "unit", (PyCFunction)heap_unit, METH_VARARGS, "unit(size): objects of that size." },
+	{ "unit", (PyCFunction)heap_unit, METH_VARARGS, "unit(size, type=None): objects of that size, and of a Type." },
 	{ "close", (PyCFunction)heap_close, METH_NOARGS,
 	  "No allocations any more; what is free goes back, what lives stays." },
 	{ "stats", (PyCFunction)heap_stats, METH_NOARGS, "Counts, of all units together." },
@@ -289,7 +286,7 @@ static PyType_Spec heap_spec = {
 
 static void unit_dealloc(struct unit *self)
 {
-	release((PyObject *)self, (PyObject *)self->owner);
+	bh_py_free((PyObject *)self, (PyObject *)self->owner);
 }
 
 static PyObject *unit_prefill(struct unit *self, PyObject *args)
@@ -352,7 +349,7 @@ static void run_dealloc(struct run *self)
 {
 	if (self->running)
 		bh_leave(&self->here);
-	release((PyObject *)self, (PyObject *)self->owner);
+	bh_py_free((PyObject *)self, (PyObject *)self->owner);
 }
 
 static PyObject *run_enter(struct run *self, PyObject *unused)
@@ -397,7 +394,7 @@ static PyObject *run_alloc(struct run *self, PyObject *args)
 	struct unit *unit;
 	void *object;
 
-	if (!PyArg_ParseTuple(args, "O!", unit_type, &unit) || !is_running(self))
+	if (!PyArg_ParseTuple(args, "O!", bh_py_unit, &unit) || !is_running(self))
 		return NULL;
 	object = bh_alloc(bh_cache_of(unit->unit, self->here.slot));
 	if (!object)
@@ -469,7 +466,7 @@ static PyType_Spec run_spec = {
 	.slots = run_slots,
 };
 
-static PyTypeObject *add(PyObject *module, PyType_Spec *spec)
+PyTypeObject *bh_py_add(PyObject *module, PyType_Spec *spec)
 {
 	PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
 
@@ -480,9 +477,9 @@ static PyTypeObject *add(PyObject *module, PyType_Spec *spec)
 
 int bh_py_heap(PyObject *module)
 {
-	core_type = add(module, &core_spec);
-	heap_type = core_type ? add(module, &heap_spec) : NULL;
-	unit_type = heap_type ? add(module, &unit_spec) : NULL;
-	run_type = unit_type ? add(module, &run_spec) : NULL;
+	bh_py_core = bh_py_add(module, &core_spec);
+	bh_py_heap_type = bh_py_core ? bh_py_add(module, &heap_spec) : NULL;
+	bh_py_unit = bh_py_heap_type ? bh_py_add(module, &unit_spec) : NULL;
+	run_type = bh_py_unit ? bh_py_add(module, &run_spec) : NULL;
 	return run_type ? 0 : -1;
 }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from bpfheap.machine.model.values import Value, sign_extend
+#: What a machine keeps in a register.
+Value = TypeVar("Value")
 
 _CONVERSION = re.compile(rb"%(?:%|([-+ #0]*)([0-9]{0,3})(ll|l|hh|h|)([diuxXpcs]))")
 _BITS = {b"": 32, b"h": 16, b"hh": 8, b"l": 64, b"ll": 64}
@@ -69,8 +71,7 @@ def _string(value: Value, string: Callable[[Value], bytes]) -> str:
 def _integer(number: int, bits: int, kind: str, flags: str) -> str:
     number &= (1 << bits) - 1
     if kind in "di":
-        number = sign_extend(number, bits)
-        number -= (number >> 63) << 64
+        number -= (number >> bits - 1) << bits
         sign = "+" if "+" in flags else " " if " " in flags else ""
         return f"{sign}{number}" if number >= 0 else str(number)
     if kind == "u":

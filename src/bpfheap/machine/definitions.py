@@ -1,0 +1,129 @@
+"""Which maps can be made, what their values own, and what their operations fail with."""
+
+from __future__ import annotations
+
+from bpfheap.btf import KptrField, SpecialField
+from bpfheap.btf.special import NODE_OF
+from bpfheap.errors import MapError
+from bpfheap.machine.layout import owning, special
+from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
+from bpfheap.spec import MapSpec
+
+#: What MapError's message says.
+_MEANING = {
+    "E2BIG": "it is full, or the index is too large",
+    "EEXIST": "there is an element with that key already",
+    "ENOENT": "there is no element with that key",
+    "EINVAL": "the operation, its flags or a size do not fit the map",
+    "EPERM": "the map is read-only",
+    "EAGAIN": "there is no room",
+    "ENOMEM": "there is no memory",
+    "EBUSY": "a program that was stopped holds a lock that this needs",
+}
+
+
+def error_of(name: str, doing: str, errno_name: str, hint: str | None = None) -> MapError:
+    """The error of an operation ("update") of the map `name`."""
+    return MapError(
+        f"{doing} of map {name} failed with {errno_name}: {_MEANING[errno_name]}",
+        errno_name=errno_name,
+        hint=hint,
+    )
+
+
+_PAGE = 4096
+#: MAX_BPF_STACK, and what one value may have here.
+_LARGEST_KEY = 512
+_LARGEST_VALUE = 1 << 28
+_LARGEST_ARRAY = 1 << 32
+
+
+def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
+    """Raise MapError for a map that could not be made: EINVAL for flags and sizes that its type
+    does not have, E2BIG for more memory than there could be (htab_map_alloc_check,
+    array_map_alloc_check, ringbuf_map_alloc).
+    """
+    unknown = spec.flags & ~row.flags
+    if unknown:
+        allowed = ", ".join(f"BPF_F_{flag.name}" for flag in row.flags)
+        raise MapError(
+            f"map {spec.name} cannot be made: map_flags 0x{unknown:x} are not for type {row.name}",
+            errno_name="EINVAL",
+            hint=f"allowed: {allowed}" if allowed else "leave map_flags out",
+        )
+    size = spec.max_entries
+    if row.shape is Shape.RING and (size < _PAGE or size & (size - 1)):
+        raise MapError(
+            f"map {spec.name} cannot be made: a ring buffer of {size} bytes",
+            errno_name="EINVAL",
+            hint=f"max_entries is its size: a power of two, at least {_PAGE}",
+        )
+    if row.shape is Shape.PROGS and (spec.value_size != 4 or spec.key_size != 4 or size < 1):
+        raise MapError(
+            f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
+            f"{spec.value_size}, {size} elements",
+            errno_name="EINVAL",
+            hint="a prog_array has 4-byte keys and values, and max_entries",
+        )
+    if row.shape not in (Shape.HASH, Shape.ARRAY):
+        return
+    keys = row.key_size if row.key_size is not None else spec.key_size
+    if spec.key_size != keys or min(spec.key_size, spec.value_size, spec.max_entries) < 1:
+        raise MapError(
+            f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
+            f"{spec.value_size}, {spec.max_entries} elements",
+            errno_name="EINVAL",
+            hint=f"a map of type {row.name} needs "
+            + (f"keys of {row.key_size} bytes" if row.key_size else "a key size")
+            + ", a value size and max_entries",
+        )
+    whole = spec.value_size * spec.max_entries * (cpus if row.per_cpu else 1)
+    if (
+        spec.key_size > _LARGEST_KEY
+        or spec.value_size > _LARGEST_VALUE
+        or (row.shape is Shape.ARRAY and whole >= _LARGEST_ARRAY)
+    ):
+        raise MapError(
+            f"map {spec.name} is too large: keys of {spec.key_size} bytes, values of "
+            f"{spec.value_size}, {spec.max_entries} elements",
+            errno_name="E2BIG",
+            hint=f"keys have at most {_LARGEST_KEY} bytes, values {_LARGEST_VALUE}, "
+            f"arrays {_LARGEST_ARRAY} in all",
+        )
+
+
+def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]) -> None:
+    """Raise MapError for locks, heads and roots where there can be none (map_check_btf)."""
+    if not special:
+        return
+    named = f"map {spec.name} cannot be made: its values have a {special[0].kind}"
+    if row.per_cpu:
+        raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map with values per CPU")
+    if spec.flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG):
+        raise MapError(named, errno_name="EACCES", hint="programs must read and write such a map")
+
+
+def row_of(spec: MapSpec) -> MapType:
+    """Raises MapError for a type that no machine knows."""
+    row = BY_NUMBER.get(spec.type)
+    if row is None:
+        raise MapError(
+            f"map {spec.name} has type {spec.type}, which no machine knows", errno_name="EINVAL"
+        )
+    return row
+
+
+def fields_of(spec: MapSpec) -> tuple[tuple[KptrField, ...], tuple[SpecialField, ...]]:
+    """The kptrs that own objects, and the locks, heads and roots, of a map's values. Raises
+    BtfError for those that cannot be."""
+    if not (BY_NUMBER[spec.type].kptrs and spec.value):
+        return (), ()
+    others = special(spec.btf, spec.value)
+    # Nodes are of use in objects only; in a map's value they are bytes like others.
+    others = tuple(s for s in others if s.kind not in NODE_OF.values())
+    return owning(spec.btf, spec.value), others
+
+
+def is_readonly(spec: MapSpec) -> bool:
+    """For programs."""
+    return spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)

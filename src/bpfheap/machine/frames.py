@@ -1,0 +1,63 @@
+"""The packets that xdp, tc, cgroup_skb and socket filter programs get, as BPF_PROG_TEST_RUN makes
+them (net/bpf/test_run.c)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bpfheap.errors import UsageError
+from bpfheap.platform.programs import ProgramType
+
+ETH_HLEN = 14
+_FIELDS = ("data", "data_end", "data_meta")
+#: XDP_PACKET_HEADROOM less struct xdp_frame, which lies at its beginning.
+_XDP_ROOM = 256 - 40
+#: A page less the headroom and struct skb_shared_info.
+_XDP_LONGEST = 4096 - 256 - 320
+#: Offsets in struct __sk_buff.
+_SKB_LEN, _SKB_PROTOCOL = 0, 16
+_ETH_PROTO = 12
+
+
+class Frame(NamedTuple):
+    """What a program sees of its packet: `data`, bytes to go in front (`room`) and behind (`tail`),
+    and where the context leads to its beginning, its end and the metadata (-1: nowhere)."""
+
+    data: bytes
+    room: int
+    tail: int
+    fields: tuple[int, int, int]
+    readonly: bool
+
+
+def has_packet(row: ProgramType | None) -> bool:
+    return row is not None and row.ctx_struct in ("__sk_buff", "xdp_md")
+
+
+def check(row: ProgramType | None, frame: bytes) -> None:
+    """Raise UsageError for a frame that BPF_PROG_TEST_RUN would refuse. None at all is fine."""
+    if not frame:
+        return
+    if row is None or not has_packet(row):
+        raise UsageError("a packet for a program of a type that gets none")
+    if not ETH_HLEN <= len(frame) <= _XDP_LONGEST:
+        raise UsageError(
+            f"a packet of {len(frame)} bytes",
+            hint=f"an Ethernet frame has {ETH_HLEN} to {_XDP_LONGEST} bytes here",
+        )
+
+
+def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> Frame:
+    """`frame` is an Ethernet frame, or nothing; with one, the context tells its length and
+    protocol. cgroup_skb programs and socket filters see what is behind the Ethernet header.
+    """
+    xdp = row.ctx_struct == "xdp_md"
+    seen = frame if xdp or row.name == "sched_cls" else frame[ETH_HLEN:]
+    at = {field.name: field.offset for field in row.fields}
+    data, end, meta = (at.get(name, -1) for name in _FIELDS)
+    room, tail = (_XDP_ROOM, _XDP_LONGEST - len(seen)) if xdp else (0, 0)
+    if frame and not xdp:
+        ctx.extend(bytes(max(0, _SKB_PROTOCOL + 4 - len(ctx))))
+        ctx[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
+        ctx[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = frame[_ETH_PROTO:ETH_HLEN] + bytes(2)
+    return Frame(seen, room, tail, (data, end, meta), row.name == "cgroup_skb")

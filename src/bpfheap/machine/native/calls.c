@@ -1,0 +1,552 @@
+#define _GNU_SOURCE
+#include "run.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#define CALL(name) static uint64_t name(struct bh_run *run, const uint64_t *r)
+#define UNUSED (void)run, (void)r
+
+static uint64_t error(int number)
+{
+	return (uint64_t)(int64_t)number;
+}
+
+/* -- maps */
+
+static uint64_t mine(const struct bh_run *run, const struct bh_map *map, char *value, uint32_t cpu)
+{
+	if (value && map->spec.per_cpu)
+		value += (size_t)cpu * map->stride;
+	(void)run;
+	return (uintptr_t)value;
+}
+
+CALL(bpf_map_lookup_elem)
+{
+	struct bh_map *map = (void *)r[1];
+
+	return mine(run, map, bh_map_lookup(map, (void *)r[2]), run->here.cpu);
+}
+
+CALL(bpf_map_lookup_percpu_elem)
+{
+	struct bh_map *map = (void *)r[1];
+	uint32_t cpu = (uint32_t)r[3];
+
+	if (!map->spec.per_cpu || cpu >= bh_core_cpus(map->core))
+		return 0;
+	return mine(run, map, bh_map_lookup(map, (void *)r[2]), cpu);
+}
+
+/* Where others may hold a value's lock while they are stopped, nobody can wait for it here. */
+static bool must_wait(struct bh_run *run, struct bh_map *map, const void *key)
+{
+	const struct bh_type *type = map->spec.type;
+	char *value;
+
+	if (!run->stepping || !type || type->lock < 0)
+		return false;
+	value = bh_map_peek(map, key);
+	if (!value || !*(uint32_t *)(value + type->lock))
+		return false;
+	run->stop = BH_AGAIN;
+	return true;
+}
+
+CALL(bpf_map_update_elem)
+{
+	struct bh_map *map = (void *)r[1];
+
+	if (map->spec.readonly)
+		return error(-EPERM);
+	if (must_wait(run, map, (void *)r[2]))
+		return 0;
+	return error(bh_map_update(map, &run->here, (void *)r[2], (void *)r[3], r[4],
+				   (int)run->here.cpu));
+}
+
+CALL(bpf_map_delete_elem)
+{
+	struct bh_map *map = (void *)r[1];
+
+	if (must_wait(run, map, (void *)r[2]))
+		return 0;
+	return error(bh_map_delete(map, &run->here, (void *)r[2]));
+}
+
+CALL(bpf_for_each_map_elem)
+{
+	struct bh_frame frame = { .after = BH_EACH,
+				  .slot = run->slot,
+				  .map = (void *)r[1],
+				  .callback = (uint32_t)r[2],
+				  .ctx = r[3] };
+
+	if (r[4])
+		return error(-EINVAL);
+	bh_run_again(run, &frame, false);
+	return 0;
+}
+
+CALL(bpf_loop)
+{
+	struct bh_frame frame = { .after = BH_LOOP,
+				  .slot = run->slot,
+				  .limit = (uint32_t)r[1],
+				  .callback = (uint32_t)r[2],
+				  .ctx = r[3] };
+
+	if (r[4])
+		return error(-EINVAL);
+	if (frame.limit > BH_LOOPS)
+		return error(-E2BIG);
+	bh_run_again(run, &frame, false);
+	return 0;
+}
+
+CALL(bpf_tail_call)
+{
+	uint32_t index = (uint32_t)r[3];
+	struct bh_prog *prog = bh_map_lookup((void *)r[2], &index);
+
+	if (!prog || run->tail_calls == BH_TAIL_CALLS)
+		return error(-ENOENT);
+	run->tail_calls++;
+	run->prog = prog;
+	run->slot = 0;
+	run->goes = 0;
+	run->callback = true;
+	run->r[1] = (uintptr_t)run->ctx;
+	memset(run->stack[run->depth], 0, BH_STACK);
+	return 0;
+}
+
+/* -- the world around */
+
+static uint64_t clock_of(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+CALL(bpf_ktime_get_ns)
+{
+	UNUSED;
+	return clock_of(CLOCK_MONOTONIC);
+}
+
+CALL(bpf_ktime_get_boot_ns)
+{
+	UNUSED;
+	return clock_of(CLOCK_BOOTTIME);
+}
+
+CALL(bpf_ktime_get_tai_ns)
+{
+	UNUSED;
+	return clock_of(CLOCK_TAI);
+}
+
+CALL(bpf_ktime_get_coarse_ns)
+{
+	UNUSED;
+	return clock_of(CLOCK_MONOTONIC_COARSE);
+}
+
+CALL(bpf_jiffies64)
+{
+	UNUSED;
+	return clock_of(CLOCK_MONOTONIC_COARSE) / 1000000;
+}
+
+CALL(bpf_get_prandom_u32)
+{
+	/* splitmix64: every seed is a good one. */
+	uint64_t z = run->random[run->here.slot] += 0x9e3779b97f4a7c15u;
+
+	(void)r;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return (uint32_t)(z ^ z >> 31);
+}
+
+CALL(bpf_get_smp_processor_id)
+{
+	(void)r;
+	return run->here.cpu;
+}
+
+/* Formats are for Python; nobody can be asked in a signal, as when all of Linux's buffers are used. */
+CALL(outside)
+{
+	(void)r;
+	if (run->in_signal)
+		return error(-EBUSY);
+	run->stop = BH_OUTSIDE;
+	return 0;
+}
+
+CALL(bpf_copy_from_user)
+{
+	(void)run;
+	/* There is no user memory. */
+	memset((void *)r[1], 0, (uint32_t)r[2]);
+	return error(-EFAULT);
+}
+
+/* -- ring buffers */
+
+enum { RB_FLAGS = 3 }; /* BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP */
+
+CALL(bpf_ringbuf_output)
+{
+	void *record;
+
+	(void)run;
+	if (r[4] & ~(uint64_t)RB_FLAGS)
+		return error(-EINVAL);
+	record = bh_ring_reserve((void *)r[1], r[3]);
+	if (!record)
+		return error(-EAGAIN);
+	memcpy(record, (void *)r[2], r[3]);
+	bh_ring_finish(record, true);
+	return 0;
+}
+
+CALL(bpf_ringbuf_reserve)
+{
+	(void)run;
+	return r[3] ? 0 : (uintptr_t)bh_ring_reserve((void *)r[1], r[2]);
+}
+
+CALL(bpf_ringbuf_submit)
+{
+	(void)run;
+	bh_ring_finish((void *)r[1], true);
+	return 0;
+}
+
+CALL(bpf_ringbuf_discard)
+{
+	(void)run;
+	bh_ring_finish((void *)r[1], false);
+	return 0;
+}
+
+CALL(bpf_ringbuf_query)
+{
+	struct bh_map *map = (void *)r[1];
+	uint64_t consumed = atomic_load(&map->consumed), unread = bh_ring_unread(map);
+
+	(void)run;
+	switch (r[2]) {
+	case 0: return unread;
+	case 1: return map->spec.max_entries;
+	case 2: return consumed;
+	case 3: return consumed + unread;
+	default: return 0;
+	}
+}
+
+/* -- objects */
+
+static struct bh_unit *unit_for(const struct bh_run *run, const struct bh_heap *heap, uint32_t type)
+{
+	for (uint32_t i = 0; i < run->prog->sites; i++)
+		if (run->prog->site[i].type == type && run->prog->site[i].heap == heap)
+			return run->prog->site[i].unit;
+	return NULL;
+}
+
+static uint64_t new_of(struct bh_run *run, const struct bh_heap *heap, uint64_t type)
+{
+	struct bh_unit *unit = unit_for(run, heap, (uint32_t)type);
+
+	return unit ? (uintptr_t)bh_object_new(&run->here, unit, (int32_t)run->prog->id) : 0;
+}
+
+CALL(bpf_mem_alloc)
+{
+	return new_of(run, ((struct bh_map *)r[1])->spec.allocates, r[2]);
+}
+
+CALL(bpf_obj_new_impl)
+{
+	return new_of(run, run->prog->global, r[1]);
+}
+
+/* Types with a copy for each CPU are sites of their own. */
+CALL(bpf_percpu_obj_new_impl)
+{
+	return new_of(run, run->prog->global, r[1] | BH_PERCPU_TYPE);
+}
+
+CALL(unit_free)
+{
+	bh_object_drop(&run->here, (void *)r[1], (int32_t)run->prog->id);
+	return 0;
+}
+
+/* Only in programs that may sleep: these run in no signal. */
+CALL(bpf_mem_prefill)
+{
+	struct bh_map *map = (void *)r[1];
+	int32_t count = (int32_t)r[2];
+
+	if (count < 0)
+		return error(-EINVAL);
+	for (uint32_t i = 0; i < run->prog->sites; i++)
+		if (run->prog->site[i].heap == map->spec.allocates &&
+		    !bh_unit_prefill(run->prog->site[i].unit, (uint32_t)count))
+			return error(-ENOMEM);
+	return 0;
+}
+
+CALL(bpf_kptr_xchg)
+{
+	(void)run;
+	return (uintptr_t)atomic_exchange((_Atomic(void *) *)r[1], (void *)r[2]);
+}
+
+CALL(bpf_refcount_acquire_impl)
+{
+	(void)run;
+	return bh_object_acquire((void *)r[1], bh_type_of((void *)r[1])) ? r[1] : 0;
+}
+
+CALL(bpf_this_cpu_ptr)
+{
+	return r[1] + (uint64_t)run->here.cpu * bh_stride(bh_type_of((void *)r[1]));
+}
+
+CALL(bpf_per_cpu_ptr)
+{
+	uint32_t cpu = (uint32_t)r[2];
+
+	if (cpu >= bh_core_cpus(run->here.core))
+		return 0;
+	return r[1] + (uint64_t)cpu * bh_stride(bh_type_of((void *)r[1]));
+}
+
+/* -- locks, lists, trees */
+
+CALL(bpf_spin_lock)
+{
+	if (run->stepping && !bh_try_lock((void *)r[1]))
+		run->stop = BH_AGAIN;
+	else if (!run->stepping)
+		bh_lock((void *)r[1]);
+	return 0;
+}
+
+CALL(bpf_spin_unlock)
+{
+	(void)run;
+	bh_unlock((void *)r[1]);
+	return 0;
+}
+
+/* The object is in a list or tree already, so it has other owners (__bpf_list_add). */
+static uint64_t refuse(struct bh_run *run, uint64_t node)
+{
+	/* An int: the upper half of r0 is 0. */
+	bh_object_drop(&run->here, bh_unit_object((void *)node), (int32_t)run->prog->id);
+	return (uint32_t)-EINVAL;
+}
+
+static uint64_t list_push(struct bh_run *run, const uint64_t *r, bool front)
+{
+	return bh_list_push((void *)r[1], (void *)r[2], front) ? 0 : refuse(run, r[2]);
+}
+
+CALL(bpf_list_push_front_impl)
+{
+	return list_push(run, r, true);
+}
+
+CALL(bpf_list_push_back_impl)
+{
+	return list_push(run, r, false);
+}
+
+CALL(bpf_list_pop_front)
+{
+	(void)run;
+	return (uintptr_t)bh_list_pop((void *)r[1], true);
+}
+
+CALL(bpf_list_pop_back)
+{
+	(void)run;
+	return (uintptr_t)bh_list_pop((void *)r[1], false);
+}
+
+CALL(bpf_list_front)
+{
+	(void)run;
+	return (uintptr_t)((struct bh_list_head *)r[1])->first;
+}
+
+CALL(bpf_list_back)
+{
+	(void)run;
+	return (uintptr_t)((struct bh_list_head *)r[1])->last;
+}
+
+CALL(bpf_rbtree_add_impl)
+{
+	struct bh_frame frame = { .after = BH_LESS,
+				  .slot = run->slot,
+				  .root = (void *)r[1],
+				  .node = (void *)r[2],
+				  .callback = (uint32_t)r[3] };
+
+	if (!bh_rb_reserve(frame.root, frame.node))
+		return refuse(run, r[2]);
+	frame.at = frame.root->node;
+	if (!frame.at) {
+		bh_rb_insert(frame.root, frame.node, NULL, false);
+		return 0;
+	}
+	bh_run_again(run, &frame, false);
+	return 0;
+}
+
+static bool is_in(struct bh_rb_root *root, struct bh_rb_node *node)
+{
+	return atomic_load(&node->owner) == root;
+}
+
+CALL(bpf_rbtree_remove)
+{
+	(void)run;
+	if (!is_in((void *)r[1], (void *)r[2]))
+		return 0;
+	bh_rb_remove((void *)r[1], (void *)r[2]);
+	return r[2];
+}
+
+CALL(bpf_rbtree_first)
+{
+	(void)run;
+	return (uintptr_t)bh_rb_first((void *)r[1]);
+}
+
+CALL(bpf_rbtree_root)
+{
+	(void)run;
+	return (uintptr_t)((struct bh_rb_root *)r[1])->node;
+}
+
+CALL(bpf_rbtree_left)
+{
+	(void)run;
+	return is_in((void *)r[1], (void *)r[2]) ?
+		       (uintptr_t)((struct bh_rb_node *)r[2])->left : 0;
+}
+
+CALL(bpf_rbtree_right)
+{
+	(void)run;
+	return is_in((void *)r[1], (void *)r[2]) ?
+		       (uintptr_t)((struct bh_rb_node *)r[2])->right : 0;
+}
+
+/* Whoever runs is a reader already. */
+CALL(nothing)
+{
+	UNUSED;
+	return 0;
+}
+
+/* -- iterators: struct bpf_iter_num_kern */
+
+struct iter_num {
+	int32_t at, end;
+};
+
+CALL(bpf_iter_num_new)
+{
+	struct iter_num *iter = (void *)r[1];
+	int32_t start = (int32_t)r[2], end = (int32_t)r[3];
+
+	(void)run;
+	iter->at = iter->end = 0;
+	if (start > end)
+		return error(-EINVAL);
+	if ((int64_t)end - start > BH_LOOPS)
+		return error(-E2BIG);
+	iter->at = (int32_t)((uint32_t)start - 1);
+	iter->end = end;
+	return 0;
+}
+
+CALL(bpf_iter_num_next)
+{
+	struct iter_num *iter = (void *)r[1];
+	int32_t next = (int32_t)((uint32_t)iter->at + 1);
+
+	(void)run;
+	if (next >= iter->end) {
+		iter->at = iter->end = 0;
+		return 0;
+	}
+	iter->at = next;
+	return r[1];
+}
+
+CALL(bpf_iter_num_destroy)
+{
+	(void)run;
+	memset((void *)r[1], 0, sizeof(struct iter_num));
+	return 0;
+}
+
+CALL(unknown)
+{
+	(void)r;
+	run->stop = BH_NO_CALL;
+	return 0;
+}
+
+#define SAME(X, name) X(name, name)
+#define CALLS(X)                                                                             \
+	SAME(X, bpf_map_lookup_elem) SAME(X, bpf_map_update_elem) SAME(X, bpf_map_delete_elem) \
+	SAME(X, bpf_ktime_get_ns) X(bpf_trace_printk, outside) SAME(X, bpf_get_prandom_u32)    \
+	SAME(X, bpf_get_smp_processor_id) SAME(X, bpf_skb_store_bytes) SAME(X, bpf_tail_call)  \
+	SAME(X, bpf_skb_load_bytes) SAME(X, bpf_skb_pull_data) SAME(X, bpf_xdp_adjust_head)    \
+	SAME(X, bpf_xdp_adjust_meta) SAME(X, bpf_xdp_adjust_tail) SAME(X, bpf_spin_lock)       \
+	SAME(X, bpf_spin_unlock) SAME(X, bpf_jiffies64) SAME(X, bpf_ktime_get_boot_ns)         \
+	SAME(X, bpf_ringbuf_output) SAME(X, bpf_ringbuf_reserve) SAME(X, bpf_ringbuf_submit)   \
+	SAME(X, bpf_ringbuf_discard) SAME(X, bpf_ringbuf_query) SAME(X, bpf_copy_from_user)    \
+	SAME(X, bpf_per_cpu_ptr) SAME(X, bpf_this_cpu_ptr) SAME(X, bpf_ktime_get_coarse_ns)    \
+	SAME(X, bpf_for_each_map_elem) X(bpf_trace_vprintk, outside) SAME(X, bpf_loop)         \
+	SAME(X, bpf_kptr_xchg) SAME(X, bpf_map_lookup_percpu_elem)                             \
+	SAME(X, bpf_ktime_get_tai_ns) SAME(X, bpf_mem_alloc) SAME(X, unit_free)                \
+	SAME(X, bpf_mem_prefill) SAME(X, bpf_obj_new_impl) X(bpf_obj_drop_impl, unit_free)     \
+	SAME(X, bpf_percpu_obj_new_impl) X(bpf_percpu_obj_drop_impl, unit_free)                \
+	SAME(X, bpf_refcount_acquire_impl) SAME(X, bpf_list_push_front_impl)                   \
+	SAME(X, bpf_list_push_back_impl) SAME(X, bpf_list_pop_front)                           \
+	SAME(X, bpf_list_pop_back) SAME(X, bpf_list_front) SAME(X, bpf_list_back)              \
+	SAME(X, bpf_rbtree_add_impl) SAME(X, bpf_rbtree_remove) SAME(X, bpf_rbtree_first)      \
+	SAME(X, bpf_rbtree_root) SAME(X, bpf_rbtree_left) SAME(X, bpf_rbtree_right)            \
+	X(bpf_rcu_read_lock, nothing) X(bpf_rcu_read_unlock, nothing)                          \
+	SAME(X, bpf_iter_num_new) SAME(X, bpf_iter_num_next) SAME(X, bpf_iter_num_destroy)
+
+const char *const bh_call_names[] = {
+#define X(name, function) #name,
+	CALLS(X) NULL
+#undef X
+};
+
+const bh_call bh_calls[] = {
+#define X(name, function) function,
+	CALLS(X) unknown
+#undef X
+};
+
+const uint16_t bh_call_unknown = sizeof(bh_calls) / sizeof(bh_calls[0]) - 1;

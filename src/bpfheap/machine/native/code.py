@@ -1,0 +1,117 @@
+"""Programs as the C core runs them: slot by slot, with operations numbered as it numbers them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+
+from bpfheap.errors import InsnError
+from bpfheap.isa import Insn, Kind, Op, op_of
+from bpfheap.machine.native._core import CALLS, OPS
+from bpfheap.platform.calls import HELPER_BY_NUMBER
+
+#: struct bh_insn.
+_INSN = struct.Struct("<HBBiq")
+_NUMBER_OF_OP = {name: number for number, name in enumerate(OPS)}
+_NUMBER_OF_CALL = {name: number for number, name in enumerate(CALLS)}
+#: What the core takes for a call that it does not know.
+_UNKNOWN = len(CALLS)
+_U32 = 0xFFFF_FFFF
+
+
+def op_name(op: Op) -> str:
+    """The core's name of an operation. Raises InsnError for packet access of classic BPF."""
+    match op.kind:
+        case Kind.ALU | Kind.JCOND:
+            return f"{op.name}{op.width}_{'reg' if op.reg else 'imm'}"
+        case Kind.MOV if op.sx:
+            return f"movsx{op.width}_{op.sx}"
+        case Kind.MOV:
+            return f"mov{op.width}_{'reg' if op.reg else 'imm'}"
+        case Kind.NEG | Kind.END:
+            return f"{op.name}{op.width}"
+        case Kind.JA | Kind.MAY_GOTO | Kind.EXIT:
+            return op.name
+        case Kind.CALL_HELPER | Kind.CALL_KFUNC:
+            return "call"
+        case Kind.CALL_REG:
+            return "callx"
+        case Kind.CALL_LOCAL:
+            return "call_local"
+        case Kind.LDDW:
+            return "lddw"
+        case Kind.LOAD:
+            return f"{'ldsx' if op.sx else 'ldx'}{op.width}"
+        case Kind.STORE_IMM | Kind.STORE_REG:
+            return f"{op.name}{op.width}"
+        case Kind.ATOMIC:
+            return f"{op.name}{op.width}{'_fetch' if op.fetch else ''}"
+        case Kind.LEGACY:
+            raise InsnError(f"{op.name} is packet access of classic BPF, which no machine here has")
+
+
+def _call(name: str, slot: int) -> int:
+    number = _NUMBER_OF_CALL.get(name)
+    if number is None:
+        raise InsnError(f"call of {name}, which the native machine does not know", insn=slot)
+    return number
+
+
+def helper_name(number: int) -> str:
+    """A helper's name, or what to call one that nobody knows."""
+    row = HELPER_BY_NUMBER.get(number)
+    return row.name if row is not None else f"helper {number}"
+
+
+def make(
+    insns: Sequence[Insn], addresses: Mapping[int, int], kfuncs: Mapping[int, str]
+) -> tuple[bytes, dict[int, str | int]]:
+    """The code of a well-formed program (see isa.check_structure), and what it calls, by slot: a
+    name, or the register that holds a helper's number. `addresses` are the 64 bits that the lddw of
+    a slot loads instead of its immediates.
+
+    Raises InsnError for an instruction that no program may use here.
+    """
+    code: list[bytes] = []
+    calls: dict[int, str | int] = {}
+    slot = 0
+    while slot < len(insns):
+        insn = insns[slot]
+        op = op_of(insn, slot)
+        off, imm = insn.off, insn.imm
+        match op.kind:
+            case Kind.JA if op.width == 32:
+                off = imm
+            case Kind.CALL_LOCAL:
+                off = imm
+            case Kind.ALU | Kind.MOV | Kind.JCOND if op.width == 32:
+                imm &= _U32
+            case Kind.CALL_HELPER:
+                calls[slot] = helper_name(imm)
+                imm = _NUMBER_OF_CALL.get(helper_name(imm), _UNKNOWN)
+            case Kind.CALL_KFUNC:
+                if slot not in kfuncs:
+                    raise InsnError("a kfunc call that refers to no kfunc", insn=slot)
+                calls[slot] = kfuncs[slot]
+                imm = _call(kfuncs[slot], slot)
+            case Kind.CALL_REG:
+                calls[slot] = insn.dst
+            case Kind.LDDW:
+                if slot not in addresses and op.name != "lddw":
+                    raise InsnError(f"lddw of kind {op.name} refers to nothing", insn=slot)
+                bits = imm & _U32 | (insns[slot + 1].imm & _U32) << 32
+                imm = addresses.get(slot, bits)
+                imm -= imm >> 63 << 64
+        code.append(_INSN.pack(_NUMBER_OF_OP[op_name(op)], insn.dst, insn.src, off, imm))
+        if op.kind is Kind.LDDW:
+            code.append(bytes(_INSN.size))
+        slot += op.slots
+    return b"".join(code), calls
+
+
+def helper_numbers() -> bytes:
+    """The core's numbers of helpers, by theirs: u16 each."""
+    numbers = [_UNKNOWN] * (max(HELPER_BY_NUMBER) + 1)
+    for number, row in HELPER_BY_NUMBER.items():
+        numbers[number] = _call(row.name, 0)
+    return struct.pack(f"<{len(numbers)}H", *numbers)

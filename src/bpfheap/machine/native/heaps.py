@@ -1,0 +1,114 @@
+"""Allocators of the native machine: a heap each, with a unit for each type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bpfheap.btf import KptrField, SpecialField, SpecialKind
+from bpfheap.machine.layout import ObjectType
+from bpfheap.machine.native._core import KINDS, Core, Events, Heap, Type, Unit
+from bpfheap.runtime.machine import AllocatorStats
+
+_KIND = {name: number for number, name in enumerate(KINDS)}
+
+
+def fields(
+    kptrs: tuple[KptrField, ...], special: tuple[SpecialField, ...]
+) -> tuple[tuple[int, int, int, int], ...]:
+    """What the core has to know of a type: (kind, offset, size, offset of the node), by offset."""
+    rows = [(_KIND["kptr"], k.offset, 8, 0) for k in kptrs]
+    rows += [
+        (_KIND[s.kind], s.offset, s.size, 0 if s.contains is None else s.contains.offset)
+        for s in special
+    ]
+    return tuple(sorted(rows, key=lambda row: row[1]))
+
+
+@dataclass(slots=True)
+class Kind:
+    """Objects of one type and one allocator."""
+
+    type: ObjectType
+    unit: Unit
+    #: Bytes of an object, with the copies for all CPUs.
+    size: int
+
+
+#: What tells the types of an allocator apart: as ObjectType.key, what heads hold, and the copies.
+KindKey = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class Allocator:
+    """`promised` objects of each type can be had at any time."""
+
+    id: int
+    name: str
+    heap: Heap
+    promised: int = 0
+    closed: bool = False
+    kinds: dict[KindKey, Kind] = field(default_factory=dict)
+
+    def stats(self) -> AllocatorStats:
+        """`bytes` are those of live objects, `memory` those of slabs."""
+        of = [(kind, kind.unit.stats()) for kind in self.kinds.values()]
+        return AllocatorStats(
+            live=sum(s["live"] for _, s in of),
+            peak=sum(s["peak"] for _, s in of),
+            cached=sum(s["cached"] for _, s in of),
+            bytes=sum(s["live"] * kind.size for kind, s in of),
+            failures=sum(s["failures"] for _, s in of),
+            slabs=sum(s["slabs"] for _, s in of),
+            memory=sum(s["bytes"] for _, s in of),
+        )
+
+    def promise(self, count: int) -> None:
+        """The next `count` allocations of each type succeed in any context of any CPU. Raises
+        MemoryError."""
+        self.promised += count
+        for kind in self.kinds.values():
+            kind.unit.prefill(count)
+
+
+class Heaps:
+    """All allocators of a machine, and the types of their objects."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.allocators: dict[int, Allocator] = {}
+        #: By the number that the core knows them by.
+        self.types: list[ObjectType] = []
+        self.events: Events | None = None
+
+    def create(self, allocator: int, name: str, capacity: int, limit: int) -> None:
+        made = Allocator(allocator, name, Heap(self._core, objects=limit), promised=capacity)
+        self.allocators[allocator] = made
+
+    def unit(self, allocator: Allocator, kind: ObjectType, cpus: int = 0) -> Unit:
+        """Where objects of a type come from; with `cpus`, such with a copy for each of them.
+
+        Raises MemoryError if there is none for what was promised."""
+        heads = tuple(s.contains for s in kind.special)
+        key = (*kind.key, heads, cpus)
+        found = allocator.kinds.get(key)
+        if found is None:
+            size = -(-kind.size // 8) * 8 * (cpus or 1)
+            layout = Type(
+                kind.size,
+                fields(kind.kptrs, kind.special),
+                copies=cpus or 1,
+                owner=allocator.id,
+                id=len(self.types),
+                events=self.events,
+            )
+            unit = allocator.heap.unit(size, layout)
+            self.types.append(kind)
+            if allocator.promised:
+                unit.prefill(allocator.promised)
+            found = allocator.kinds[key] = Kind(kind, unit, kind.size * (cpus or 1))
+        return found.unit
+
+
+def has_lock(special: tuple[SpecialField, ...]) -> int | None:
+    """Where the lock of a value is, if it has one."""
+    return next((s.offset for s in special if s.kind is SpecialKind.SPIN_LOCK), None)

@@ -1,0 +1,681 @@
+"""The native machine: real memory, the C core's maps and allocator, and its interpreter.
+
+It trusts the verifier: where the model machine sees a memory error, this one has one.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bpfheap.btf import KptrField, SpecialField, SpecialKind
+from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
+from bpfheap.isa import Kind as InsnKind
+from bpfheap.isa import check_structure, op_of
+from bpfheap.lifetime.facts import ObjectEvent, ObjectKind
+from bpfheap.machine import frames
+from bpfheap.machine.definitions import (
+    check_definition,
+    check_special,
+    error_of,
+    fields_of,
+    is_readonly,
+    row_of,
+)
+from bpfheap.machine.layout import ObjectType, Types
+from bpfheap.machine.native import _core
+from bpfheap.machine.native.code import helper_name, helper_numbers, make
+from bpfheap.machine.native.heaps import Allocator, Heaps, fields, has_lock
+from bpfheap.machine.printk import FormatRefused, format_line
+from bpfheap.platform.calls import KFUNC_BY_NAME
+from bpfheap.platform.maps import ANY, MapFlag, MapType, Shape
+from bpfheap.platform.programs import program_type
+from bpfheap.runtime.machine import (
+    GLOBAL_ALLOCATOR_ID,
+    AllocatorStats,
+    AtCall,
+    Context,
+    Done,
+    KptrValue,
+    Stop,
+)
+from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SourceLine
+
+#: In a site's type, as BH_PERCPU_TYPE: objects with a copy for each CPU.
+_PERCPU_TYPE = 1 << 30
+#: MAX_BPRINTF_VARARGS.
+_MAX_PRINTK_WORDS = 12
+_U32, _U64 = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
+_SHAPE = {name: number for number, name in enumerate(_core.SHAPES)}
+_SHAPES = {
+    Shape.HASH: "hash",
+    Shape.ARRAY: "array",
+    Shape.PROGS: "array",
+    Shape.RING: "ring",
+    Shape.NONE: "none",
+}
+# How many objects a KptrValue shows inside one another, and in all.
+_SHOWN_DEPTH = 64
+_SHOWN_OBJECTS = 1024
+
+
+@dataclass(slots=True)
+class _Map:
+    spec: MapSpec
+    row: MapType
+    map: _core.Map
+    kptrs: tuple[KptrField, ...]
+    special: tuple[SpecialField, ...]
+    #: That an allocator map names.
+    allocator: int | None
+
+    @property
+    def holds_pointers(self) -> bool:
+        return self.row.outer or self.row.shape is Shape.PROGS
+
+
+@dataclass(slots=True)
+class _Program:
+    name: str
+    spec: ProgramSpec
+    program: _core.Program
+    calls: dict[int, str | int]
+
+
+@dataclass(slots=True)
+class _Execution:
+    run: _core.Execution
+    cpu: int
+    waits: int = field(default=0)
+
+
+class NativeMachine:
+    """What the runtime asks of a machine, on real memory.
+
+    `cpus` is the number of virtual CPUs, `seed` starts bpf_get_prandom_u32, `step_limit` bounds the
+    jumps back and calls of one execution, `allocator_limit` the objects of one type of one
+    allocator (0: no limit). Raises OSError if the core's thread cannot be had.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        cpus: int = 2,
+        seed: int = 0,
+        step_limit: int = 1 << 40,
+        allocator_limit: int = 0,
+        history_limit: int = 100_000,
+    ) -> None:
+        if cpus < 1:
+            raise UsageError(f"a machine cannot have {cpus} CPUs")
+        self.printk: list[str] = []
+        self.history: list[str] = []
+        self._events: list[ObjectEvent] | None = None
+        self._cpus = cpus
+        self._step_limit = step_limit
+        self._allocator_limit = allocator_limit
+        self._history_limit = history_limit
+        self._core = _core.Core(cpus=cpus, seed=seed)
+        self._heaps = Heaps(self._core)
+        self._maps: dict[int, _Map] = {}
+        self._programs: dict[int, _Program] = {}
+        self._executions: dict[int, _Execution] = {}
+        self._heaps.create(GLOBAL_ALLOCATOR_ID, "the global allocator", 0, limit=allocator_limit)
+
+    @property
+    def object_events(self) -> list[ObjectEvent] | None:
+        """Only objects of allocators and types that come later are watched."""
+        return self._events
+
+    @object_events.setter
+    def object_events(self, events: list[ObjectEvent] | None) -> None:
+        self._events = events
+        self._heaps.events = None if events is None else _core.Events()
+
+    def note(self, sentence: str) -> None:
+        limit = self._history_limit
+        if not limit:
+            return
+        if len(self.history) >= limit:
+            del self.history[: limit // 2 + 1]
+        self.history.append(sentence)
+
+    # -- allocators
+
+    def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
+        self._heaps.create(allocator, name, capacity, self._allocator_limit)
+        self.note(f"allocator {name} was created")
+
+    def allocator_close(self, allocator: int) -> None:
+        a = self._allocator(allocator)
+        a.closed = True
+        a.heap.close()
+        self.note(f"the map of allocator {a.name} is gone: nothing more comes from it")
+
+    def allocator_destroy(self, allocator: int, why: str) -> None:
+        a = self._allocator(allocator)
+        self.note(f"allocator {a.name} was destroyed: {why}")
+        del self._heaps.allocators[allocator]
+
+    def allocator_stats(self, allocator: int) -> AllocatorStats:
+        return self._allocator(allocator).stats()
+
+    def allocator_objects(self, allocator: int) -> tuple[tuple[str, ...], ...]:
+        """What there are: this machine keeps nobody's life."""
+        a = self._allocator(allocator)
+        return tuple(
+            (f"a struct {kind.type.name} was allocated from {a.name}",)
+            for kind in a.kinds.values()
+            for _ in range(kind.unit.stats()["live"])
+        )
+
+    def prefill(self, allocator: int, count: int) -> None:
+        """Raises UsageError, or MemoryError with nothing done."""
+        a = self._allocator(allocator)
+        if a.closed or count < 0:
+            raise UsageError(f"allocator {a.name} cannot prefill {count} objects")
+        a.promise(count)
+
+    # -- maps
+
+    def map_create(
+        self, map_id: int, spec: MapSpec, allocator: int | None, inner: Mapping[int, int]
+    ) -> None:
+        """Raises MapError for a map that could not be made, BtfError for kptr fields that cannot
+        be."""
+        row = row_of(spec)
+        check_definition(spec, row, self._cpus)
+        kptrs, special = fields_of(spec)
+        check_special(spec, row, special)
+        holds_pointers = row.outer or row.shape is Shape.PROGS
+        layout = None
+        if kptrs or special:
+            layout = _core.Type(spec.value_size, fields(kptrs, special))
+        try:
+            made = _core.Map(
+                self._core,
+                map_id,
+                _SHAPE[_SHAPES[row.shape]],
+                spec.key_size,
+                8 if holds_pointers else spec.value_size,
+                spec.max_entries,
+                per_cpu=row.per_cpu,
+                pointers=holds_pointers,
+                preallocated=not spec.flags & MapFlag.NO_PREALLOC and not row.outer,
+                readonly=is_readonly(spec),
+                type=layout,
+                allocates=None if allocator is None else self._allocator(allocator).heap,
+            )
+        except MemoryError:
+            raise error_of(spec.name, "creation", "ENOMEM") from None
+        self._maps[map_id] = record = _Map(spec, row, made, kptrs, special, allocator)
+        for slot, of in inner.items():
+            self._put(record, slot.to_bytes(4, "little"), of, ANY)
+        if spec.data is not None and row.shape is Shape.ARRAY:
+            data = spec.data[: spec.value_size].ljust(spec.value_size, b"\0")
+            made.update(bytes(4), data)
+
+    def map_lookup(self, map_id: int, key: bytes, cpu: int | None = None) -> bytes | None:
+        record = self._map(map_id)
+        self._check_key(record, key, "lookup")
+        found = record.map.lookup(key)
+        if found is None or cpu is None or not record.row.per_cpu:
+            return found if found is None or record.row.per_cpu else self._cut(record, found)
+        at = self._cpu(cpu) * record.map.stride
+        return found[at : at + record.spec.value_size]
+
+    def map_kptrs(self, map_id: int, key: bytes) -> tuple[KptrValue, ...]:
+        record = self._map(map_id)
+        address = record.map.address(key) if record.kptrs or record.special else None
+        if address is None:
+            return ()
+        copies = self._cpus if record.row.per_cpu else 1
+        budget = [_SHOWN_OBJECTS]
+        found: list[KptrValue] = []
+        for base in range(0, copies * record.map.stride, record.map.stride):
+            found += self._kptrs(address + base, record.kptrs, record.special, base, 0, budget)
+        return tuple(found)
+
+    def map_update(self, map_id: int, key: bytes, value: bytes, flags: int = 0) -> None:
+        record = self._map(map_id)
+        spec = record.spec
+        size = 4 if record.row.outer else spec.value_size
+        whole = record.map.stride * self._cpus if record.row.per_cpu else size
+        if len(key) != spec.key_size or len(value) != whole:
+            hint = f"keys have {spec.key_size} bytes, values {whole}"
+            raise error_of(spec.name, "update", "EINVAL", hint)
+        if spec.readonly:
+            raise error_of(spec.name, "update", "EPERM")
+        if record.holds_pointers:
+            self._put(record, key, int.from_bytes(value, "little"), flags)
+            return
+        self._check_lock(record, key, "update")
+        self._answer(record, "update", record.map.update(key, value, flags))
+
+    def map_delete(self, map_id: int, key: bytes) -> None:
+        record = self._map(map_id)
+        self._check_key(record, key, "delete")
+        self._check_lock(record, key, "delete")
+        hint = None
+        if record.row.shape is Shape.ARRAY and not record.row.outer:
+            hint = "elements of an array cannot be deleted"
+        self._answer(record, "delete", record.map.delete(key), hint)
+
+    def map_keys(self, map_id: int) -> tuple[bytes, ...]:
+        return tuple(self._map(map_id).map.keys())
+
+    def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
+        record = self._map(map_id)
+        if not record.row.outer:
+            return ()
+        found = (record.map.lookup(key) for key in record.map.keys())  # noqa: SIM118
+        return tuple(int.from_bytes(inner, "little") for inner in found if inner is not None)
+
+    def map_drain(self, map_id: int) -> list[bytes]:
+        return self._map(map_id).map.records()
+
+    def map_free_step(self, map_id: int) -> bool:
+        """All of it in one step."""
+        record = self._map(map_id)
+        self._core.synchronize()
+        record.map.free()
+        del self._maps[map_id]
+        self._drain()
+        return True
+
+    # -- programs
+
+    def program_load(self, program: int, spec: ProgramSpec, maps: Mapping[str, int]) -> None:
+        """Raises InsnError for what is no program, RelocationError for a reference to nothing."""
+        check_structure(spec.insns, spec.refs)
+        addresses: dict[int, int] = {}
+        kfuncs: dict[int, str] = {}
+        used: dict[int, _Map] = {}
+        for slot, ref in spec.refs.items():
+            where = spec.line_of(slot)
+            file, line = (spec.file or None, None) if where is None else (where.file, where.line)
+            match ref.kind:
+                case RefKind.KFUNC:
+                    if ref.name not in KFUNC_BY_NAME:
+                        raise RelocationError(f"there is no kfunc {ref.name}", file=file, line=line)
+                    kfuncs[slot] = ref.name
+                case RefKind.FUNC:
+                    addresses[slot] = ref.target
+                case RefKind.MAP | RefKind.MAP_VALUE:
+                    map_id = maps.get(ref.name, -1)
+                    if map_id not in self._maps:
+                        raise RelocationError(f"there is no map {ref.name}", file=file, line=line)
+                    record = used[map_id] = self._maps[map_id]
+                    if ref.kind is RefKind.MAP:
+                        addresses[slot] = record.map.pointer
+                        continue
+                    value = None
+                    if record.row.shape is Shape.ARRAY:
+                        value = record.map.address(bytes(4))
+                    if value is None:
+                        raise RelocationError(
+                            f"map {ref.name} has no value to point into", file=file, line=line
+                        )
+                    addresses[slot] = value + ref.offset
+                case RefKind.KSYM:
+                    raise RelocationError(
+                        f"{ref.name} is a variable of the kernel, and there is none here",
+                        file=file,
+                        line=line,
+                    )
+        code, calls = make(spec.insns, addresses, kfuncs)
+        sites = self._sites(spec, set(kfuncs.values()), maps)
+        made = _core.Program(
+            program,
+            code,
+            self._heaps.allocators[GLOBAL_ALLOCATOR_ID].heap,
+            sites,
+            helper_numbers(),
+            tuple(record.map for record in used.values()),
+        )
+        self._programs[program] = _Program(spec.name, spec, made, calls)
+
+    def program_free(self, program: int) -> None:
+        self._program(program)
+        self._core.synchronize()
+        del self._programs[program]
+
+    def _sites(
+        self, spec: ProgramSpec, kfuncs: set[str], maps: Mapping[str, int]
+    ) -> tuple[tuple[int, _core.Unit], ...]:
+        """Where the program may allocate from. Types are named by constants, which reach the call
+        through registers: each constant that is a type's number counts, since a unit that nobody
+        uses costs nothing."""
+        allocators = self._heaps.allocators
+        sources: list[tuple[Allocator, int]] = []
+        if "bpf_mem_alloc" in kfuncs:
+            named = {maps[r.name] for r in spec.refs.values() if r.name in maps}
+            ids = sorted({a for m in named if (a := self._maps[m].allocator) is not None})
+            sources += [(allocators[a], 0) for a in ids]
+        if "bpf_obj_new_impl" in kfuncs:
+            sources.append((allocators[GLOBAL_ALLOCATOR_ID], 0))
+        if "bpf_percpu_obj_new_impl" in kfuncs:
+            sources.append((allocators[GLOBAL_ALLOCATOR_ID], self._cpus))
+        if not sources:
+            return ()
+        types = Types(spec.btf)
+        sites: list[tuple[int, _core.Unit]] = []
+        for number in sorted(_constants(spec)):
+            kind = types.object(number)
+            if kind is None:
+                continue
+            for allocator, cpus in sources:
+                unit = self._heaps.unit(allocator, kind, cpus)
+                sites.append((number | (_PERCPU_TYPE if cpus else 0), unit))
+        return tuple(sites)
+
+    # -- execution
+
+    def start(
+        self,
+        program: int,
+        ctx: bytes,
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        data: bytes = b"",
+    ) -> int:
+        loaded = self._program(program)
+        row = program_type(loaded.spec.section)
+        frames.check(row, data)
+        memory = bytearray(ctx)
+        memory.extend(bytes(max(0, (row.ctx_size if row is not None else 0) - len(ctx))))
+        frame = None
+        if row is not None and frames.has_packet(row):
+            frame = frames.frame_for(row, memory, data)
+        run = _core.Execution(
+            self._core, loaded.program, bytes(memory), self._cpu(cpu), self._step_limit
+        )
+        if frame is not None:
+            run.packet(frame.data, frame.room, len(frame.data) + frame.tail, *frame.fields)
+        execution = next(i for i in itertools.count(1) if i not in self._executions)
+        self._executions[execution] = _Execution(run, cpu)
+        return execution
+
+    def step(self, execution: int, *, through: bool = False) -> Stop:
+        if execution not in self._executions:
+            raise UsageError(f"execution {execution} has ended or never began")
+        running = self._executions[execution]
+        # Whoever watches objects hears of each call's before the next one.
+        stepping = not through or self._events is not None
+        try:
+            stop = self._go(running, stepping=stepping)
+        except BaseException:
+            del self._executions[execution]
+            raise
+        if isinstance(stop, Done):
+            del self._executions[execution]
+        self._drain()
+        return stop
+
+    def _go(self, running: _Execution, *, stepping: bool) -> Stop:
+        run = running.run
+        while True:
+            stop = _core.STOPS[run.go(stepping)]
+            program = self._programs[run.program]
+            match stop:
+                case "done":
+                    return Done(run.register(0), run.data())
+                case "at-call":
+                    return AtCall(self._call_name(run, program), run.slot, _line(program, run))
+                case "again":
+                    running.waits += 1
+                    if running.waits > self._step_limit // 1000:
+                        raise _error(program, run, "waits for a lock that is never released")
+                    return AtCall(self._call_name(run, program), run.slot, _line(program, run))
+                case "outside":
+                    run.answer(self._printk(run, self._call_name(run, program)))
+                case "pause":
+                    raise _error(
+                        program,
+                        run,
+                        f"made {self._step_limit} calls and jumps back without coming to an end",
+                        hint="its loops must end; raise step_limit if it needs more",
+                    )
+                case "no-call":
+                    name = self._call_name(run, program)
+                    raise _violation(program, run, f"call of {name}, which no machine knows")
+                case _:
+                    raise _violation(program, run, "a call would be the 9th frame on the stack")
+
+    def _call_name(self, run: _core.Execution, program: _Program) -> str:
+        called = program.calls[run.slot]
+        return called if isinstance(called, str) else helper_name(run.register(called))
+
+    def _printk(self, run: _core.Execution, name: str) -> int:
+        """bpf_trace_printk and bpf_trace_vprintk: the result."""
+        refused = -errno.EINVAL & _U64
+        form = _core.read(run.register(1), run.register(2) & _U32)
+        if name == "bpf_trace_vprintk":
+            size = run.register(4) & _U32
+            data = run.register(3)
+            if size % 8 or size > _MAX_PRINTK_WORDS * 8 or (size and not data):
+                return refused
+            raw = _core.read(data, size) if size else b""
+            words = [int.from_bytes(raw[at : at + 8], "little") for at in range(0, size, 8)]
+        else:
+            words = [run.register(n) for n in (3, 4, 5)]
+        if not form.endswith(b"\0"):
+            return refused
+        try:
+            line = format_line(form.partition(b"\0")[0], words, int, _core.read_string)
+        except FormatRefused:
+            return refused
+        self.printk.append(line.removesuffix("\n"))
+        return len(line.encode())
+
+    def executions(self) -> frozenset[int]:
+        return frozenset(self._executions)
+
+    def reclaimable(self) -> bool:
+        return False
+
+    def grace_period(self) -> None:
+        self._core.barrier()
+        self._drain()
+
+    # -- inside
+
+    def _drain(self) -> None:
+        if self._events is None or self._heaps.events is None:
+            return
+        for freed, owner, kind, cpu, program in self._heaps.events.drain():
+            self._events.append(
+                ObjectEvent(
+                    ObjectKind.FREE if freed else ObjectKind.ALLOC,
+                    owner,
+                    cpu,
+                    None if program < 0 else program,
+                    self._heaps.types[kind].name,
+                )
+            )
+
+    def _allocator(self, allocator: int) -> Allocator:
+        found = self._heaps.allocators.get(allocator)
+        if found is None:
+            raise UsageError(f"there is no allocator with id {allocator}")
+        return found
+
+    def _map(self, map_id: int) -> _Map:
+        if map_id not in self._maps:
+            raise UsageError(f"there is no map with id {map_id}")
+        return self._maps[map_id]
+
+    def _program(self, program: int) -> _Program:
+        if program not in self._programs:
+            raise UsageError(f"there is no program with id {program}")
+        return self._programs[program]
+
+    def _cpu(self, cpu: int) -> int:
+        if not 0 <= cpu < self._cpus:
+            raise UsageError(f"there is no CPU {cpu}", hint=f"0 to {self._cpus - 1}")
+        return cpu
+
+    def _check_key(self, record: _Map, key: bytes, doing: str) -> None:
+        size = record.spec.key_size
+        if len(key) != size:
+            raise error_of(record.spec.name, doing, "EINVAL", f"keys have {size} bytes")
+
+    def _check_lock(self, record: _Map, key: bytes, doing: str) -> None:
+        """Nobody can wait for an execution that is stopped while it holds the value's lock."""
+        lock = has_lock(record.special)
+        if lock is None or not self._executions:
+            return
+        address = record.map.address(key)
+        if address is not None and any(_core.read(address + lock, 4)):
+            raise error_of(record.spec.name, doing, "EBUSY")
+
+    def _put(self, record: _Map, key: bytes, what: int, flags: int) -> None:
+        """Let an element be a map, or a program."""
+        shape = record.row.shape
+        if record.row.outer:
+            found = self._maps.get(what)
+            pointer = None if found is None else found.map.pointer
+        else:
+            program = self._programs.get(what)
+            pointer = None if program is None else program.program.pointer
+        if shape is not Shape.HASH and flags != ANY:
+            raise error_of(record.spec.name, "update", "EINVAL")
+        if pointer is None:
+            kind = "map" if record.row.outer else "program"
+            raise error_of(
+                record.spec.name, "update", "EINVAL", f"there is no {kind} with id {what}"
+            )
+        self._answer(record, "update", record.map.update(key, pointer.to_bytes(8, "little"), flags))
+
+    def _answer(self, record: _Map, doing: str, answer: int, hint: str | None = None) -> None:
+        self._drain()
+        if answer:
+            raise error_of(record.spec.name, doing, errno.errorcode[-answer], hint)
+
+    def _cut(self, record: _Map, found: bytes) -> bytes:
+        return found if record.holds_pointers else found[: record.spec.value_size]
+
+    def _kptrs(
+        self,
+        base: int,
+        kptrs: tuple[KptrField, ...],
+        special: tuple[SpecialField, ...],
+        shift: int,
+        depth: int,
+        budget: list[int],
+    ) -> list[KptrValue]:
+        """What the kptrs, lists and trees of the value or object at `base` hold. `shift` is added
+        to offsets; `budget`: how many objects may still be shown."""
+        held = [(k.path, k.offset, _word(base + k.offset)) for k in kptrs]
+        for head in special:
+            if head.contains is not None:
+                nodes = _nodes(base + head.offset, head.kind, budget[0])
+                held += [
+                    (f"{head.path}[{n}]", head.offset, node - head.contains.offset)
+                    for n, node in enumerate(nodes)
+                ]
+        found: list[KptrValue] = []
+        for path, offset, address in held:
+            if not address:
+                continue
+            if depth > _SHOWN_DEPTH or not budget[0]:
+                break
+            budget[0] -= 1
+            owner, number = _core.type_at(address)
+            kind = self._heaps.types[number]
+            found.append(
+                KptrValue(
+                    path,
+                    shift + offset,
+                    f"{kind.name}@{address:x}",
+                    kind.name,
+                    owner,
+                    kind.btf,
+                    kind.type_id,
+                    self._object(address, kind, owner),
+                    tuple(self._kptrs(address, kind.kptrs, kind.special, 0, depth + 1, budget)),
+                )
+            )
+        return found
+
+    def _object(self, address: int, kind: ObjectType, owner: int) -> bytes:
+        """An object's bytes, its kptrs and nodes as 0; of a per-CPU object all copies."""
+        size = next(k.size for k in self._allocator(owner).kinds.values() if k.type is kind)
+        if size != kind.size:
+            stride = -(-kind.size // 8) * 8
+            return _core.read(address, stride * (size // kind.size))
+        data = bytearray(_core.read(address, size))
+        for offset, length in (
+            *((k.offset, 8) for k in kind.kptrs),
+            *((s.offset, s.size) for s in kind.special),
+        ):
+            data[offset : offset + length] = bytes(length)
+        return bytes(data)
+
+
+def _constants(spec: ProgramSpec) -> set[int]:
+    """What a program moves into registers as it stands in the code."""
+    found: set[int] = set()
+    slot = 0
+    while slot < len(spec.insns):
+        op = op_of(spec.insns[slot])
+        if op.kind is InsnKind.LDDW or (op.kind is InsnKind.MOV and not op.reg):
+            found.add(spec.insns[slot].imm)
+        slot += op.slots
+    return found
+
+
+def _line(program: _Program, run: _core.Execution) -> SourceLine | None:
+    return program.spec.line_of(run.slot)
+
+
+def _error(
+    program: _Program, run: _core.Execution, text: str, hint: str | None = None
+) -> BpfheapError:
+    line = _line(program, run)
+    error = BpfheapError(f"program {program.name} {text}", hint=hint)
+    return error if line is None else error.at(line.file, line.line)
+
+
+def _violation(program: _Program, run: _core.Execution, text: str) -> Violation:
+    line = _line(program, run)
+    return Violation(
+        text,
+        kind="bad-call",
+        file=None if line is None else line.file,
+        line=None if line is None else line.line,
+    )
+
+
+def _word(address: int) -> int:
+    return int.from_bytes(_core.read(address, 8), "little")
+
+
+def _nodes(head: int, kind: SpecialKind, most: int) -> list[int]:
+    """The nodes of a list or tree, in order."""
+    if kind is SpecialKind.LIST_HEAD:
+        nodes: list[int] = []
+        node = _word(head)
+        while node and len(nodes) < most:
+            nodes.append(node)
+            node = _word(node)
+        return nodes
+    return _in_order(_word(head), most)
+
+
+def _in_order(root: int, most: int) -> list[int]:
+    nodes: list[int] = []
+    above: list[int] = []
+    node = root
+    while (node or above) and len(nodes) < most:
+        while node:
+            above.append(node)
+            node = _word(node)
+        node = above.pop()
+        nodes.append(node)
+        node = _word(node + 8)
+    return nodes

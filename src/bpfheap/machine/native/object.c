@@ -1,0 +1,323 @@
+#define _GNU_SOURCE
+#include "object.h"
+
+#include <sched.h>
+#include <string.h>
+
+/* -- locks */
+
+bool bh_try_lock(void *word)
+{
+	uint32_t none = 0;
+
+	return atomic_compare_exchange_strong_explicit((_Atomic uint32_t *)word, &none, 1,
+						       memory_order_acquire, memory_order_relaxed);
+}
+
+void bh_lock(void *word)
+{
+	for (unsigned tries = 1; !bh_try_lock(word); tries++)
+		if (tries % 64 == 0)
+			sched_yield();
+}
+
+void bh_unlock(void *word)
+{
+	atomic_store_explicit((_Atomic uint32_t *)word, 0, memory_order_release);
+}
+
+/* -- lists */
+
+/* An object may have several owners, so it may be in a list that another context has the lock of. */
+static bool claim(_Atomic(void *) *owner, void *head)
+{
+	void *none = NULL;
+
+	return atomic_compare_exchange_strong(owner, &none, head);
+}
+
+bool bh_list_push(struct bh_list_head *head, struct bh_list_node *node, bool front)
+{
+	struct bh_list_node *next = front ? head->first : NULL;
+	struct bh_list_node *prev = front ? NULL : head->last;
+
+	if (!claim(&node->owner, head))
+		return false;
+	node->next = next;
+	node->prev = prev;
+	*(next ? &next->prev : &head->last) = node;
+	*(prev ? &prev->next : &head->first) = node;
+	return true;
+}
+
+struct bh_list_node *bh_list_pop(struct bh_list_head *head, bool front)
+{
+	struct bh_list_node *node = front ? head->first : head->last;
+
+	if (!node)
+		return NULL;
+	*(node->next ? &node->next->prev : &head->last) = node->prev;
+	*(node->prev ? &node->prev->next : &head->first) = node->next;
+	atomic_store(&node->owner, NULL);
+	return node;
+}
+
+/* -- trees: treaps, of which a node's priority is a hash of its address */
+
+static uint64_t priority(const struct bh_rb_node *node)
+{
+	return ((uintptr_t)node >> 4) * 0x9e3779b97f4a7c15u;
+}
+
+static struct bh_rb_node **link_to(struct bh_rb_root *root, struct bh_rb_node *node)
+{
+	struct bh_rb_node *parent = node->parent;
+
+	return !parent ? &root->node : parent->left == node ? &parent->left : &parent->right;
+}
+
+/* Let a node take its parent's place. */
+static void rotate_up(struct bh_rb_root *root, struct bh_rb_node *node)
+{
+	struct bh_rb_node *parent = node->parent, *middle;
+
+	*link_to(root, parent) = node;
+	if (parent->left == node) {
+		middle = parent->left = node->right;
+		node->right = parent;
+	} else {
+		middle = parent->right = node->left;
+		node->left = parent;
+	}
+	if (middle)
+		middle->parent = parent;
+	node->parent = parent->parent;
+	parent->parent = node;
+}
+
+bool bh_rb_reserve(struct bh_rb_root *root, struct bh_rb_node *node)
+{
+	return claim(&node->owner, root);
+}
+
+void bh_rb_insert(struct bh_rb_root *root, struct bh_rb_node *node, struct bh_rb_node *parent,
+		  bool left)
+{
+	node->left = node->right = NULL;
+	node->parent = parent;
+	*(!parent ? &root->node : left ? &parent->left : &parent->right) = node;
+	while (node->parent && priority(node->parent) < priority(node))
+		rotate_up(root, node);
+}
+
+void bh_rb_remove(struct bh_rb_root *root, struct bh_rb_node *node)
+{
+	struct bh_rb_node *child;
+
+	while (node->left && node->right)
+		rotate_up(root, priority(node->left) > priority(node->right) ? node->left :
+									       node->right);
+	child = node->left ? node->left : node->right;
+	*link_to(root, node) = child;
+	if (child)
+		child->parent = node->parent;
+	atomic_store(&node->owner, NULL);
+}
+
+struct bh_rb_node *bh_rb_first(const struct bh_rb_root *root)
+{
+	struct bh_rb_node *node = root->node;
+
+	while (node && node->left)
+		node = node->left;
+	return node;
+}
+
+/* Take out any node of a tree that nobody else sees, for the last time. */
+static struct bh_rb_node *fell(struct bh_rb_root *root)
+{
+	struct bh_rb_node *node = root->node, *left;
+
+	if (!node)
+		return NULL;
+	while ((left = node->left)) {
+		node->left = left->right;
+		left->right = node;
+		node = left;
+	}
+	root->node = node->right;
+	atomic_store(&node->owner, NULL);
+	return node;
+}
+
+/* -- objects */
+
+static void tell(const struct bh_type *type, const struct bh_here *here, int32_t program,
+		 bool freed)
+{
+	uint32_t at = atomic_fetch_add(&type->events->count, 1);
+
+	if (at < BH_EVENTS)
+		type->events->event[at] = (struct bh_event){ .owner = type->owner,
+							     .type = type->id,
+							     .cpu = here->cpu,
+							     .program = program,
+							     .freed = freed };
+}
+
+void *bh_object_new(struct bh_here *here, struct bh_unit *unit, int32_t program)
+{
+	const struct bh_type *type = bh_unit_type(unit);
+	char *object = bh_alloc(bh_cache_of(unit, here->slot));
+
+	if (!object)
+		return NULL;
+	memset(object, 0, (size_t)bh_stride(type) * type->copies);
+	if (type->refcount >= 0)
+		*(uint32_t *)(object + type->refcount) = 1;
+	if (BH_UNLIKELY(type->events))
+		tell(type, here, program, false);
+	return object;
+}
+
+bool bh_object_acquire(void *object, const struct bh_type *type)
+{
+	_Atomic uint32_t *owners = (void *)((char *)object + type->refcount);
+	uint32_t seen = atomic_load(owners);
+
+	while (seen)
+		if (atomic_compare_exchange_weak(owners, &seen, seen + 1))
+			return true;
+	return false;
+}
+
+static bool was_last(char *object, const struct bh_type *type)
+{
+	return type->refcount < 0 ||
+	       atomic_fetch_sub((_Atomic uint32_t *)(object + type->refcount), 1) == 1;
+}
+
+static void *pop(const struct bh_field *field, void **at)
+{
+	char *node = field->kind == BH_LIST_HEAD ? (char *)bh_list_pop((void *)at, true) :
+						   (char *)fell((void *)at);
+
+	return node ? node - field->node : NULL;
+}
+
+/*
+ * Take something that an object holds, which nobody else sees any more. `way` is a word of the
+ * object for the way back: the field itself, or a head's second word.
+ */
+static char *take_one(const struct bh_type *type, char *object, void ***way)
+{
+	for (uint32_t i = 0; i < type->fields; i++) {
+		const struct bh_field *field = &type->field[i];
+		void **at = (void **)(object + field->offset);
+		void *held = NULL;
+
+		switch (field->kind) {
+		case BH_KPTR:
+			held = *at;
+			*at = NULL;
+			*way = at;
+			break;
+		case BH_LIST_HEAD:
+		case BH_RB_ROOT:
+			held = pop(field, at);
+			*way = at + 1;
+			break;
+		}
+		if (held)
+			return held;
+	}
+	return NULL;
+}
+
+static void **way_back(const struct bh_type *type, char *object)
+{
+	for (uint32_t i = 0;; i++) {
+		const struct bh_field *field = &type->field[i];
+		void **at = (void **)(object + field->offset);
+
+		if (field->kind == BH_LIST_HEAD || field->kind == BH_RB_ROOT)
+			at++;
+		else if (field->kind != BH_KPTR)
+			continue;
+		if ((uintptr_t)*at & 1)
+			return at;
+	}
+}
+
+static void give_back(struct bh_here *here, void *object, const struct bh_type *type,
+		      int32_t program)
+{
+	if (BH_UNLIKELY(type->events))
+		tell(type, here, program, true);
+	/* Programs that run may still look at these (bpf_mem_free_rcu). */
+	if (type->refcount >= 0 || type->copies > 1)
+		bh_free_rcu(object);
+	else
+		bh_free_at(here, object);
+}
+
+/*
+ * Down to what holds nothing, and back: objects may hold one another to any depth, and no context
+ * has the stack for that. The way back is kept, with bit 0 set, in the object that one came from. A
+ * list's second word is free for it, since there `first` and `next` are all that is used.
+ */
+void bh_object_drop(struct bh_here *here, void *object, int32_t program)
+{
+	char *at = object, *up = NULL;
+
+	if (!was_last(at, bh_type_of(at)))
+		return;
+	for (;;) {
+		const struct bh_type *type = bh_type_of(at);
+		void **way;
+		char *held = take_one(type, at, &way);
+
+		if (held) {
+			if (!was_last(held, bh_type_of(held)))
+				continue;
+			*way = (void *)((uintptr_t)up | 1);
+			up = at;
+			at = held;
+			continue;
+		}
+		give_back(here, at, type, at == object ? program : -1);
+		if (!up)
+			return;
+		at = up;
+		way = way_back(bh_type_of(at), at);
+		up = (char *)((uintptr_t)*way & ~(uintptr_t)1);
+		*way = NULL;
+	}
+}
+
+void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *value)
+{
+	for (uint32_t i = 0; i < type->fields; i++) {
+		const struct bh_field *field = &type->field[i];
+		void *at = (char *)value + field->offset, *held;
+		void *head[2];
+
+		switch (field->kind) {
+		case BH_KPTR:
+			held = atomic_exchange((_Atomic(void *) *)at, NULL);
+			if (held)
+				bh_object_drop(here, held, -1);
+			break;
+		case BH_LIST_HEAD:
+		case BH_RB_ROOT:
+			/* With the lock for no longer than it takes (bpf_list_head_free). */
+			bh_lock((char *)value + type->lock);
+			memcpy(head, at, sizeof(head));
+			memset(at, 0, sizeof(head));
+			bh_unlock((char *)value + type->lock);
+			while ((held = pop(field, head)))
+				bh_object_drop(here, held, -1);
+			break;
+		}
+	}
+}

@@ -1,0 +1,107 @@
+/*
+ * Objects of types that own others: kptrs, lists, trees, counts of owners (kernel/bpf/helpers.c).
+ * Their memory is a unit's; a unit's type tells what is where.
+ */
+#ifndef BPFHEAP_OBJECT_H
+#define BPFHEAP_OBJECT_H
+
+#include "heap.h"
+
+enum bh_kind {
+	BH_KPTR,
+	BH_LOCK,
+	BH_LIST_HEAD,
+	BH_LIST_NODE,
+	BH_RB_ROOT,
+	BH_RB_NODE,
+	BH_REFCOUNT,
+	BH_KINDS,
+};
+
+struct bh_field {
+	uint32_t kind;
+	uint32_t offset;
+	uint32_t size;
+	uint32_t node; /* of a head or root: where the node is in what it holds */
+};
+
+struct bh_events;
+
+/* Of objects, or of a map's values. */
+struct bh_type {
+	uint32_t size;	 /* of one copy */
+	uint32_t copies; /* 1, or one for each CPU; each begins at a multiple of 8 */
+	uint32_t owner;	 /* for events and for people: the id of the allocator */
+	uint32_t id;
+	int32_t lock;	  /* offsets, -1 for none */
+	int32_t refcount;
+	struct bh_events *events; /* NULL: nobody watches */
+	uint32_t fields;
+	struct bh_field field[];
+};
+
+/* What became of objects, for those who watch. */
+struct bh_event {
+	uint32_t owner, type, cpu;
+	int32_t program; /* whose call it was; -1 for what went along with others */
+	bool freed;
+};
+
+enum { BH_EVENTS = 1 << 14 };
+
+struct bh_events {
+	_Atomic uint32_t count; /* may count more than there is room for */
+	struct bh_event event[BH_EVENTS];
+};
+
+static inline struct bh_type *bh_type_of(const void *object)
+{
+	return bh_unit_type(bh_slab_of(object)->unit);
+}
+
+static inline uint32_t bh_stride(const struct bh_type *type)
+{
+	return (type->size + 7) & ~7u;
+}
+
+/* Zeros, with one owner; NULL if there is no memory. */
+void *bh_object_new(struct bh_here *here, struct bh_unit *unit, int32_t program);
+/* One owner less. The last one takes along all that the object holds. */
+void bh_object_drop(struct bh_here *here, void *object, int32_t program);
+/* One owner more, unless there is none. */
+bool bh_object_acquire(void *object, const struct bh_type *type);
+/* Drop what a value, of which the type is given, holds. */
+void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *value);
+
+/* Locks of values: a word, 0 if it is free. */
+bool bh_try_lock(void *word);
+void bh_lock(void *word);
+void bh_unlock(void *word);
+
+/* Nodes in lists: false if the node is in one already. Whoever calls has the lock. */
+struct bh_list_node {
+	struct bh_list_node *next, *prev;
+	_Atomic(void *) owner;
+};
+struct bh_list_head {
+	struct bh_list_node *first, *last;
+};
+bool bh_list_push(struct bh_list_head *head, struct bh_list_node *node, bool front);
+struct bh_list_node *bh_list_pop(struct bh_list_head *head, bool front);
+
+/* The same in trees; whoever adds has found the place below `parent`. */
+struct bh_rb_node {
+	struct bh_rb_node *left, *right, *parent;
+	_Atomic(void *) owner;
+};
+struct bh_rb_root {
+	struct bh_rb_node *node;
+	void *reserved;
+};
+bool bh_rb_reserve(struct bh_rb_root *root, struct bh_rb_node *node);
+void bh_rb_insert(struct bh_rb_root *root, struct bh_rb_node *node, struct bh_rb_node *parent,
+		  bool left);
+void bh_rb_remove(struct bh_rb_root *root, struct bh_rb_node *node);
+struct bh_rb_node *bh_rb_first(const struct bh_rb_root *root);
+
+#endif

@@ -1,0 +1,1003 @@
+/* Types, maps, programs and executions for Python. Sizes of keys and values are checked there. */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "module.h"
+#include "run.h"
+
+struct events {
+	PyObject_HEAD
+	struct bh_events *events;
+};
+
+struct type {
+	PyObject_HEAD
+	struct bh_type *type;
+	PyObject *events;
+};
+
+struct map {
+	PyObject_HEAD
+	struct core *owner;
+	struct bh_map *map;
+	PyObject *held; /* what else it needs */
+};
+
+struct prog {
+	PyObject_HEAD
+	struct bh_prog *prog;
+	PyObject *held;
+};
+
+struct execution {
+	PyObject_HEAD
+	struct core *owner;
+	struct prog *program;
+	struct bh_run *run;
+	Py_ssize_t ctx_size;
+	int cpu;
+	long long left; /* of the budget; -1 for no end */
+};
+
+static PyTypeObject *events_type, *type_type, *map_type, *prog_type, *execution_type;
+
+/* A run on a CPU, for which it may have to wait. */
+static bool enter(struct core *core, int cpu, struct bh_here *here)
+{
+	bool entered;
+
+	Py_BEGIN_ALLOW_THREADS
+	entered = bh_enter(core->core, cpu, false, here);
+	Py_END_ALLOW_THREADS
+	if (!entered)
+		PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels", BH_LEVELS);
+	return entered;
+}
+
+/* -- Events */
+
+static PyObject *events_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	struct events *self = (struct events *)bh_py_new(type);
+
+	(void)args;
+	(void)kwargs;
+	if (!self)
+		return NULL;
+	self->events = calloc(1, sizeof(*self->events));
+	if (!self->events) {
+		Py_DECREF(self);
+		return PyErr_NoMemory();
+	}
+	return (PyObject *)self;
+}
+
+static void events_dealloc(struct events *self)
+{
+	free(self->events);
+	bh_py_free((PyObject *)self, NULL);
+}
+
+static PyObject *events_drain(struct events *self, PyObject *unused)
+{
+	uint32_t count = atomic_exchange(&self->events->count, 0);
+	PyObject *list = PyList_New(0);
+
+	(void)unused;
+	for (uint32_t i = 0; list && i < count && i < BH_EVENTS; i++) {
+		const struct bh_event *e = &self->events->event[i];
+		PyObject *one = Py_BuildValue("(OIIIi)", e->freed ? Py_True : Py_False, e->owner,
+					      e->type, e->cpu, e->program);
+
+		if (!one || PyList_Append(list, one))
+			Py_CLEAR(list);
+		Py_XDECREF(one);
+	}
+	return list;
+}
+
+static PyMethodDef events_methods[] = {
+	{ "drain", (PyCFunction)events_drain, METH_NOARGS,
+	  "Those since the last time: (freed, owner, type, cpu, program) each." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyType_Slot events_slots[] = {
+	{ Py_tp_doc, "What became of objects, for those who watch." },
+	{ Py_tp_new, events_new },
+	{ Py_tp_dealloc, events_dealloc },
+	{ Py_tp_methods, events_methods },
+	{ 0, NULL },
+};
+
+static PyType_Spec events_spec = {
+	.name = "bpfheap.machine.native._core.Events",
+	.basicsize = sizeof(struct events),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = events_slots,
+};
+
+/* -- Type */
+
+static PyObject *type_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "size", "fields", "copies", "owner", "id", "events", NULL };
+	unsigned int size, copies = 1, owner = 0, id = 0;
+	PyObject *fields, *events = Py_None;
+	struct type *self;
+	Py_ssize_t count;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "IO!|IIIO", names, &size, &PyTuple_Type,
+					 &fields, &copies, &owner, &id, &events))
+		return NULL;
+	if (events != Py_None && !PyObject_TypeCheck(events, events_type)) {
+		PyErr_SetString(PyExc_TypeError, "events must be an Events");
+		return NULL;
+	}
+	count = PyTuple_Size(fields);
+	self = (struct type *)bh_py_new(type);
+	if (!self)
+		return NULL;
+	self->type = calloc(1, sizeof(*self->type) + (size_t)count * sizeof(struct bh_field));
+	if (!self->type) {
+		Py_DECREF(self);
+		return PyErr_NoMemory();
+	}
+	self->type->size = size;
+	self->type->copies = copies;
+	self->type->owner = owner;
+	self->type->id = id;
+	self->type->lock = self->type->refcount = -1;
+	self->type->fields = (uint32_t)count;
+	for (Py_ssize_t i = 0; i < count; i++) {
+		struct bh_field *f = &self->type->field[i];
+
+		if (!PyArg_ParseTuple(PyTuple_GetItem(fields, i), "IIII", &f->kind, &f->offset,
+				      &f->size, &f->node)) {
+			Py_DECREF(self);
+			return NULL;
+		}
+		if (f->kind == BH_LOCK)
+			self->type->lock = (int32_t)f->offset;
+		if (f->kind == BH_REFCOUNT)
+			self->type->refcount = (int32_t)f->offset;
+	}
+	if (events != Py_None) {
+		Py_INCREF(events);
+		self->events = events;
+		self->type->events = ((struct events *)events)->events;
+	}
+	return (PyObject *)self;
+}
+
+static void type_dealloc(struct type *self)
+{
+	free(self->type);
+	bh_py_free((PyObject *)self, self->events);
+}
+
+struct bh_type *bh_py_type(PyObject *type)
+{
+	if (!PyObject_TypeCheck(type, type_type)) {
+		PyErr_SetString(PyExc_TypeError, "not a Type");
+		return NULL;
+	}
+	return ((struct type *)type)->type;
+}
+
+static PyType_Slot type_slots[] = {
+	{ Py_tp_doc, "Type(size, fields, copies=1, owner=0, id=0, events=None): what values or objects "
+		     "are; a field is (kind, offset, size, offset of the node in what a head holds)." },
+	{ Py_tp_new, type_new },
+	{ Py_tp_dealloc, type_dealloc },
+	{ 0, NULL },
+};
+
+static PyType_Spec type_spec = {
+	.name = "bpfheap.machine.native._core.Type",
+	.basicsize = sizeof(struct type),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = type_slots,
+};
+
+/* -- Map */
+
+static PyObject *map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "core",      "id",	      "shape",	  "key_size", "value_size",
+				 "max_entries", "per_cpu",    "pointers", "preallocated", "readonly",
+				 "type",      "heap",	      "allocates", NULL };
+	PyObject *layout = Py_None, *heap = Py_None, *allocates = Py_None;
+	int shape, per_cpu = 0, pointers = 0, preallocated = 0, readonly = 0;
+	struct bh_map_spec spec = { 0 };
+	struct core *core;
+	struct map *self;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!IiIII|$ppppOOO", names, bh_py_core, &core,
+					 &spec.id, &shape, &spec.key_size, &spec.value_size,
+					 &spec.max_entries, &per_cpu, &pointers, &preallocated,
+					 &readonly, &layout, &heap, &allocates))
+		return NULL;
+	if ((layout != Py_None && !bh_py_type(layout)) ||
+	    (heap != Py_None && !PyObject_TypeCheck(heap, bh_py_heap_type)) ||
+	    (allocates != Py_None && !PyObject_TypeCheck(allocates, bh_py_heap_type))) {
+		PyErr_SetString(PyExc_TypeError, "type must be a Type, heap and allocates Heaps");
+		return NULL;
+	}
+	spec.shape = (enum bh_shape)shape;
+	spec.per_cpu = per_cpu;
+	spec.pointers = pointers;
+	spec.preallocated = preallocated;
+	spec.readonly = readonly;
+	spec.type = layout == Py_None ? NULL : bh_py_type(layout);
+	spec.heap = heap == Py_None ? NULL : ((struct heap *)heap)->heap;
+	spec.allocates = allocates == Py_None ? NULL : ((struct heap *)allocates)->heap;
+	self = (struct map *)bh_py_new(type);
+	if (!self)
+		return NULL;
+	self->held = Py_BuildValue("(OOO)", layout, heap, allocates);
+	Py_INCREF((PyObject *)core);
+	self->owner = core;
+	Py_BEGIN_ALLOW_THREADS
+	self->map = bh_map_create(core->core, &spec);
+	Py_END_ALLOW_THREADS
+	if (!self->map || !self->held) {
+		Py_DECREF(self);
+		return PyErr_NoMemory();
+	}
+	return (PyObject *)self;
+}
+
+static bool map_release(struct map *self)
+{
+	struct bh_here here;
+
+	if (!self->map)
+		return true;
+	if (!enter(self->owner, -1, &here))
+		return false;
+	/* What it holds is dropped in a run; its memory goes when it is over, since the end of a heap
+	 * waits for runs. */
+	bh_map_empty(self->map, &here);
+	bh_leave(&here);
+	Py_BEGIN_ALLOW_THREADS
+	bh_map_destroy(self->map);
+	Py_END_ALLOW_THREADS
+	self->map = NULL;
+	return true;
+}
+
+static void map_dealloc(struct map *self)
+{
+	if (!map_release(self))
+		PyErr_WriteUnraisable((PyObject *)self);
+	Py_XDECREF((PyObject *)self->owner);
+	bh_py_free((PyObject *)self, self->held);
+}
+
+static bool is_there(const struct map *self)
+{
+	if (!self->map)
+		PyErr_SetString(PyExc_RuntimeError, "the map is gone");
+	return self->map != NULL;
+}
+
+static PyObject *map_free(struct map *self, PyObject *unused)
+{
+	(void)unused;
+	if (!map_release(self))
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static size_t value_bytes(const struct bh_map *map)
+{
+	if (!map->spec.per_cpu)
+		return map->spec.value_size;
+	return (size_t)map->stride * bh_core_cpus(map->core);
+}
+
+/* Kptrs, locks and nodes read as 0 (check_and_init_map_value). */
+static void blank(const struct bh_map *map, char *value)
+{
+	const struct bh_type *type = map->spec.type;
+
+	if (!type)
+		return;
+	for (uint32_t cpu = 0; cpu < (map->spec.per_cpu ? bh_core_cpus(map->core) : 1); cpu++)
+		for (uint32_t i = 0; i < type->fields; i++)
+			memset(value + (size_t)cpu * map->stride + type->field[i].offset, 0,
+			       type->field[i].size);
+}
+
+static PyObject *map_lookup(struct map *self, PyObject *args)
+{
+	PyObject *found = NULL;
+	struct bh_here here;
+	const char *key;
+	Py_ssize_t size;
+	char *value;
+
+	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
+	    !enter(self->owner, -1, &here))
+		return NULL;
+	value = bh_map_peek(self->map, key);
+	if (value && self->map->spec.pointers) {
+		/* A map or a program begins with its id. */
+		found = PyBytes_FromStringAndSize(value, 4);
+	} else if (value) {
+		found = PyBytes_FromStringAndSize(value, (Py_ssize_t)value_bytes(self->map));
+		if (found)
+			blank(self->map, PyBytes_AsString(found));
+	}
+	bh_leave(&here);
+	if (found || PyErr_Occurred())
+		return found;
+	Py_RETURN_NONE;
+}
+
+static PyObject *map_address(struct map *self, PyObject *args)
+{
+	struct bh_here here;
+	const char *key;
+	Py_ssize_t size;
+	void *value;
+
+	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
+	    !enter(self->owner, -1, &here))
+		return NULL;
+	value = bh_map_peek(self->map, key);
+	bh_leave(&here);
+	if (!value)
+		Py_RETURN_NONE;
+	return PyLong_FromVoidPtr(value);
+}
+
+static PyObject *map_update(struct map *self, PyObject *args)
+{
+	unsigned long long flags = 0;
+	const char *key, *value;
+	struct bh_here here;
+	Py_ssize_t sizes[2];
+	int answer;
+
+	if (!PyArg_ParseTuple(args, "y#y#|K", &key, &sizes[0], &value, &sizes[1], &flags) ||
+	    !is_there(self) || !enter(self->owner, -1, &here))
+		return NULL;
+	answer = bh_map_update(self->map, &here, key, value, flags, -1);
+	bh_leave(&here);
+	return PyLong_FromLong(answer);
+}
+
+static PyObject *map_delete(struct map *self, PyObject *args)
+{
+	struct bh_here here;
+	const char *key;
+	Py_ssize_t size;
+	int answer;
+
+	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
+	    !enter(self->owner, -1, &here))
+		return NULL;
+	answer = bh_map_delete(self->map, &here, key);
+	bh_leave(&here);
+	return PyLong_FromLong(answer);
+}
+
+static PyObject *map_keys(struct map *self, PyObject *unused)
+{
+	struct bh_walk walk = { 0 };
+	struct bh_here here;
+	PyObject *list;
+
+	(void)unused;
+	if (!is_there(self) || !enter(self->owner, -1, &here))
+		return NULL;
+	list = PyList_New(0);
+	while (list && bh_map_walk(self->map, &walk)) {
+		PyObject *key;
+
+		if (self->map->spec.pointers && self->map->spec.shape == BH_ARRAY &&
+		    !*(void **)walk.value)
+			continue;
+		key = PyBytes_FromStringAndSize(walk.key, (Py_ssize_t)self->map->spec.key_size);
+		if (!key || PyList_Append(list, key))
+			Py_CLEAR(list);
+		Py_XDECREF(key);
+	}
+	bh_leave(&here);
+	return list;
+}
+
+static PyObject *map_records(struct map *self, PyObject *unused)
+{
+	PyObject *list = PyList_New(0);
+	const void *data;
+	int64_t size;
+
+	(void)unused;
+	if (!list || !is_there(self) || self->map->spec.shape != BH_RING)
+		return list;
+	while (list && (size = bh_ring_peek(self->map, &data)) >= 0) {
+		PyObject *record = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+
+		if (!record || PyList_Append(list, record))
+			Py_CLEAR(list);
+		else
+			bh_ring_consume(self->map);
+		Py_XDECREF(record);
+	}
+	return list;
+}
+
+/* -- many elements at once, as BPF_MAP_LOOKUP_BATCH and the like do it */
+
+enum batch { LOOKUP, UPDATE, DELETE };
+
+static int one(struct map *self, struct bh_here *here, enum batch doing, char *key, char *value,
+	       unsigned long long flags)
+{
+	char *found;
+
+	switch (doing) {
+	case UPDATE:
+		return bh_map_update(self->map, here, key, value, flags, -1);
+	case DELETE:
+		return bh_map_delete(self->map, here, key);
+	default:
+		found = bh_map_peek(self->map, key);
+		if (!found)
+			return -ENOENT;
+		memcpy(value, found, value_bytes(self->map));
+		blank(self->map, value);
+		return 0;
+	}
+}
+
+/* How many were done, and the error of the one that was not. */
+static PyObject *batch(struct map *self, enum batch doing, PyObject *keys, PyObject *values,
+		       unsigned long long flags)
+{
+	Py_buffer k = { 0 }, v = { 0 };
+	PyObject *result = NULL;
+	struct bh_here here;
+	size_t value_size, count, done;
+	int error = 0;
+
+	if (!is_there(self) || PyObject_GetBuffer(keys, &k, PyBUF_C_CONTIGUOUS))
+		return NULL;
+	if (values && PyObject_GetBuffer(values, &v, doing == LOOKUP ?
+							     PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE :
+							     PyBUF_C_CONTIGUOUS))
+		goto out;
+	value_size = value_bytes(self->map);
+	count = self->map->spec.key_size ? (size_t)k.len / self->map->spec.key_size : 0;
+	if (count * self->map->spec.key_size != (size_t)k.len ||
+	    (values && count * value_size != (size_t)v.len)) {
+		PyErr_Format(PyExc_ValueError,
+			     "keys have %u bytes each, values %zu; there must be as many of each",
+			     self->map->spec.key_size, value_size);
+		goto out;
+	}
+	if (!enter(self->owner, -1, &here))
+		goto out;
+	Py_BEGIN_ALLOW_THREADS
+	for (done = 0; done < count && !error; done++)
+		error = one(self, &here, doing, (char *)k.buf + done * self->map->spec.key_size,
+			    values ? (char *)v.buf + done * value_size : NULL, flags);
+	bh_leave(&here);
+	Py_END_ALLOW_THREADS
+	result = Py_BuildValue("(ni)", (Py_ssize_t)(error ? done - 1 : done), error);
+out:
+	PyBuffer_Release(&k);
+	if (v.obj)
+		PyBuffer_Release(&v);
+	return result;
+}
+
+static PyObject *map_lookup_batch(struct map *self, PyObject *args)
+{
+	PyObject *keys, *values;
+
+	if (!PyArg_ParseTuple(args, "OO", &keys, &values))
+		return NULL;
+	return batch(self, LOOKUP, keys, values, 0);
+}
+
+static PyObject *map_update_batch(struct map *self, PyObject *args)
+{
+	unsigned long long flags = 0;
+	PyObject *keys, *values;
+
+	if (!PyArg_ParseTuple(args, "OO|K", &keys, &values, &flags))
+		return NULL;
+	return batch(self, UPDATE, keys, values, flags);
+}
+
+static PyObject *map_delete_batch(struct map *self, PyObject *keys)
+{
+	return batch(self, DELETE, keys, NULL, 0);
+}
+
+/* An array's values, one after the other: no copy. */
+static int map_getbuffer(struct map *self, Py_buffer *view, int flags)
+{
+	if (!is_there(self))
+		return -1;
+	if (self->map->spec.shape != BH_ARRAY || self->map->spec.pointers || self->map->spec.type) {
+		PyErr_SetString(PyExc_BufferError,
+				"only arrays of plain values can be looked at in place");
+		return -1;
+	}
+	return PyBuffer_FillInfo(view, (PyObject *)self, self->map->memory,
+				 (Py_ssize_t)self->map->bytes, 0, flags);
+}
+
+static PyObject *map_pointer(struct map *self, void *unused)
+{
+	(void)unused;
+	return is_there(self) ? PyLong_FromVoidPtr(self->map) : NULL;
+}
+
+static PyObject *map_count(struct map *self, void *unused)
+{
+	(void)unused;
+	return is_there(self) ? PyLong_FromUnsignedLong(bh_map_count(self->map)) : NULL;
+}
+
+static PyObject *map_stride(struct map *self, void *unused)
+{
+	(void)unused;
+	return is_there(self) ? PyLong_FromUnsignedLong(self->map->stride) : NULL;
+}
+
+static PyMethodDef map_methods[] = {
+	{ "lookup", (PyCFunction)map_lookup, METH_VARARGS,
+	  "lookup(key): the value's bytes, of all CPUs, or the id of what it points to; or None." },
+	{ "address", (PyCFunction)map_address, METH_VARARGS, "address(key): where the value is." },
+	{ "update", (PyCFunction)map_update, METH_VARARGS,
+	  "update(key, value, flags=0): 0 or a negative errno." },
+	{ "delete", (PyCFunction)map_delete, METH_VARARGS, "delete(key): 0 or a negative errno." },
+	{ "keys", (PyCFunction)map_keys, METH_NOARGS, "All keys." },
+	{ "records", (PyCFunction)map_records, METH_NOARGS,
+	  "A ring's records that were not read yet." },
+	{ "lookup_batch", (PyCFunction)map_lookup_batch, METH_VARARGS,
+	  "lookup_batch(keys, values): fill values; how many, and the errno of the first failure." },
+	{ "update_batch", (PyCFunction)map_update_batch, METH_VARARGS,
+	  "update_batch(keys, values, flags=0): how many, and the errno of the first failure." },
+	{ "delete_batch", (PyCFunction)map_delete_batch, METH_O,
+	  "delete_batch(keys): how many, and the errno of the first failure." },
+	{ "free", (PyCFunction)map_free, METH_NOARGS, "Free what it holds, and the map." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef map_fields[] = {
+	{ "pointer", (getter)map_pointer, NULL, "What programs know the map by.", NULL },
+	{ "count", (getter)map_count, NULL, "How many elements a hash map has.", NULL },
+	{ "stride", (getter)map_stride, NULL, "Bytes from one CPU's value to the next.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot map_slots[] = {
+	{ Py_tp_doc, "A map of one of the SHAPES." },
+	{ Py_tp_new, map_new },
+	{ Py_tp_dealloc, map_dealloc },
+	{ Py_tp_methods, map_methods },
+	{ Py_tp_getset, map_fields },
+	{ Py_bf_getbuffer, map_getbuffer },
+	{ 0, NULL },
+};
+
+static PyType_Spec map_spec = {
+	.name = "bpfheap.machine.native._core.Map",
+	.basicsize = sizeof(struct map),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = map_slots,
+};
+
+/* -- Program */
+
+static PyObject *prog_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "id", "code", "heap", "sites", "numbers", "held", NULL };
+	PyObject *sites, *held, *result = NULL;
+	struct heap *global;
+	struct prog *self;
+	const char *code, *numbers;
+	Py_ssize_t size, count, n;
+	unsigned int id;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Iy#O!O!y#O", names, &id, &code, &size,
+					 bh_py_heap_type, &global, &PyTuple_Type, &sites, &numbers, &n,
+					 &held))
+		return NULL;
+	self = (struct prog *)bh_py_new(type);
+	if (!self)
+		return NULL;
+	count = PyTuple_Size(sites);
+	self->prog = calloc(1, sizeof(*self->prog) + (size_t)size);
+	if (!self->prog)
+		goto memory;
+	self->prog->site = calloc((size_t)count + 1, sizeof(struct bh_site));
+	self->prog->number = malloc((size_t)n + 1);
+	if (!self->prog->site || !self->prog->number)
+		goto memory;
+	self->prog->id = id;
+	self->prog->length = (uint32_t)((size_t)size / sizeof(struct bh_insn));
+	memcpy(self->prog->insn, code, (size_t)size);
+	self->prog->numbers = (uint32_t)n / 2;
+	memcpy(self->prog->number, numbers, (size_t)n);
+	self->prog->global = global->heap;
+	for (Py_ssize_t i = 0; i < count; i++) {
+		struct bh_site *site = &self->prog->site[i];
+		struct unit *unit;
+
+		if (!PyArg_ParseTuple(PyTuple_GetItem(sites, i), "IO!", &site->type, bh_py_unit,
+				      &unit))
+			goto out;
+		site->unit = unit->unit;
+		site->heap = bh_unit_heap(unit->unit);
+		self->prog->sites++;
+	}
+	self->held = Py_BuildValue("(OOO)", global, sites, held);
+	if (!self->held)
+		goto out;
+	return (PyObject *)self;
+memory:
+	PyErr_NoMemory();
+out:
+	Py_DECREF(self);
+	return result;
+}
+
+static void prog_dealloc(struct prog *self)
+{
+	if (self->prog) {
+		free(self->prog->site);
+		free(self->prog->number);
+	}
+	free(self->prog);
+	bh_py_free((PyObject *)self, self->held);
+}
+
+static PyObject *prog_pointer(struct prog *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromVoidPtr(self->prog);
+}
+
+static PyGetSetDef prog_fields[] = {
+	{ "pointer", (getter)prog_pointer, NULL, "What an array of programs knows it by.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot prog_slots[] = {
+	{ Py_tp_doc, "Program(id, code, heap, sites, numbers, held): ready to run." },
+	{ Py_tp_new, prog_new },
+	{ Py_tp_dealloc, prog_dealloc },
+	{ Py_tp_getset, prog_fields },
+	{ 0, NULL },
+};
+
+static PyType_Spec prog_spec = {
+	.name = "bpfheap.machine.native._core.Program",
+	.basicsize = sizeof(struct prog),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = prog_slots,
+};
+
+/* -- Execution */
+
+/* A page below 4 GiB, since contexts have 32 bits for a pointer into it. */
+static char *low_page(void)
+{
+#ifdef MAP_32BIT
+	char *page = mmap(NULL, BH_PACKET, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+
+	return page == MAP_FAILED ? NULL : page;
+#else
+	for (uintptr_t at = 1u << 28; at < UINT32_MAX - BH_PACKET; at += 1u << 20) {
+		char *page = mmap((void *)at, BH_PACKET, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (page == MAP_FAILED)
+			return NULL;
+		if ((uintptr_t)page < UINT32_MAX - BH_PACKET)
+			return page;
+		munmap(page, BH_PACKET);
+	}
+	return NULL;
+#endif
+}
+
+static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "core", "program", "ctx", "cpu", "limit", NULL };
+	struct execution *self;
+	struct core *core;
+	struct prog *prog;
+	const char *ctx;
+	Py_ssize_t size;
+	long long limit = 0;
+	int cpu = -1;
+	char *copy;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!y#|iL", names, bh_py_core, &core,
+					 prog_type, &prog, &ctx, &size, &cpu, &limit))
+		return NULL;
+	if (cpu >= (int)bh_core_cpus(core->core))
+		return PyErr_Format(PyExc_ValueError, "there is no CPU %d", cpu);
+	self = (struct execution *)bh_py_new(type);
+	if (!self)
+		return NULL;
+	Py_INCREF((PyObject *)core);
+	self->owner = core;
+	Py_INCREF((PyObject *)prog);
+	self->program = prog;
+	self->cpu = cpu;
+	self->left = limit > 0 ? limit : -1;
+	self->ctx_size = size;
+	self->run = aligned_alloc(BH_LINE, (sizeof(*self->run) + BH_LINE - 1) / BH_LINE * BH_LINE);
+	copy = malloc((size_t)size + 8);
+	if (!self->run || !copy) {
+		free(copy);
+		free(self->run);
+		self->run = NULL;
+		Py_DECREF(self);
+		return PyErr_NoMemory();
+	}
+	memcpy(copy, ctx, (size_t)size);
+	memset(self->run, 0, offsetof(struct bh_run, frame));
+	self->run->random = core->random;
+	bh_run_begin(self->run, prog->prog, copy);
+	self->run->r[1] = (uintptr_t)copy;
+	self->run->r[2] = (uint64_t)size;
+	return (PyObject *)self;
+}
+
+static void execution_dealloc(struct execution *self)
+{
+	if (self->run) {
+		if (self->run->packet.page)
+			munmap(self->run->packet.page, BH_PACKET);
+		free(self->run->ctx);
+	}
+	free(self->run);
+	Py_XDECREF((PyObject *)self->program);
+	bh_py_free((PyObject *)self, (PyObject *)self->owner);
+}
+
+/* packet(frame, room, most, data, data_end, data_meta) */
+static PyObject *execution_packet(struct execution *self, PyObject *args)
+{
+	struct bh_packet *p = &self->run->packet;
+	const char *frame;
+	Py_ssize_t size;
+	unsigned int room, most;
+
+	if (!PyArg_ParseTuple(args, "y#IIiii", &frame, &size, &room, &most, &p->fields[0],
+			      &p->fields[1], &p->fields[2]))
+		return NULL;
+	if (p->page || room + most > BH_PACKET || size > (Py_ssize_t)most)
+		return PyErr_Format(PyExc_ValueError, "no room for a packet of %zd bytes", size);
+	p->page = low_page();
+	if (!p->page)
+		return PyErr_NoMemory();
+	p->start = p->data = room;
+	p->end = room + (uint32_t)size;
+	p->highest = room + most;
+	memcpy(p->page + p->data, frame, (size_t)size);
+	bh_packet_show(self->run);
+	Py_RETURN_NONE;
+}
+
+enum { SLICE = 1 << 22 }; /* of the budget, between two looks for signals */
+
+static PyObject *execution_go(struct execution *self, PyObject *args)
+{
+	struct bh_run *run = self->run;
+	enum bh_stop stop;
+	int stepping = 0;
+
+	if (!PyArg_ParseTuple(args, "|p", &stepping))
+		return NULL;
+	run->stepping = stepping;
+	do {
+		bool entered;
+
+		run->budget = self->left < 0 || self->left > SLICE ? SLICE : self->left;
+		if (self->left >= 0)
+			self->left -= run->budget;
+		Py_BEGIN_ALLOW_THREADS
+		entered = bh_enter(self->owner->core, self->cpu, false, &run->here);
+		if (entered) {
+			stop = bh_run_go(run);
+			bh_leave(&run->here);
+		}
+		Py_END_ALLOW_THREADS
+		if (!entered)
+			return PyErr_Format(PyExc_RuntimeError,
+					    "runs nest no deeper than %d levels", BH_LEVELS);
+		if (self->left >= 0 && run->budget > 0)
+			self->left += run->budget;
+		if (stop == BH_PAUSE && PyErr_CheckSignals())
+			return NULL;
+	} while (stop == BH_PAUSE && self->left);
+	return PyLong_FromLong(stop);
+}
+
+static PyObject *execution_answer(struct execution *self, PyObject *r0)
+{
+	unsigned long long value = PyLong_AsUnsignedLongLongMask(r0);
+
+	if (PyErr_Occurred())
+		return NULL;
+	bh_run_answer(self->run, value);
+	Py_RETURN_NONE;
+}
+
+static PyObject *execution_register(struct execution *self, PyObject *args)
+{
+	unsigned int n;
+
+	if (!PyArg_ParseTuple(args, "I", &n))
+		return NULL;
+	if (n > 10)
+		return PyErr_Format(PyExc_ValueError, "there is no r%u", n);
+	return PyLong_FromUnsignedLongLong(self->run->r[n]);
+}
+
+static PyObject *execution_data(struct execution *self, PyObject *unused)
+{
+	const struct bh_packet *p = &self->run->packet;
+
+	(void)unused;
+	if (!p->page)
+		Py_RETURN_NONE;
+	return PyBytes_FromStringAndSize(p->page + p->start, (Py_ssize_t)(p->end - p->start));
+}
+
+static PyObject *execution_ctx(struct execution *self, void *unused)
+{
+	(void)unused;
+	return PyBytes_FromStringAndSize(self->run->ctx, self->ctx_size);
+}
+
+static PyObject *execution_slot(struct execution *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(self->run->slot);
+}
+
+static PyObject *execution_program(struct execution *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(self->run->prog->id);
+}
+
+static PyMethodDef execution_methods[] = {
+	{ "packet", (PyCFunction)execution_packet, METH_VARARGS,
+	  "packet(frame, room, most, data, data_end, data_meta): give it one; the last three are "
+	  "where the context leads to it, -1 for nowhere." },
+	{ "go", (PyCFunction)execution_go, METH_VARARGS,
+	  "go(stepping=False): on to the next stop, the name of which STOPS has." },
+	{ "answer", (PyCFunction)execution_answer, METH_O, "answer(r0): what a call outside gives." },
+	{ "register", (PyCFunction)execution_register, METH_VARARGS, "register(n): its 64 bits." },
+	{ "data", (PyCFunction)execution_data, METH_NOARGS, "The packet behind its metadata." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef execution_fields[] = {
+	{ "ctx", (getter)execution_ctx, NULL, "The context's bytes.", NULL },
+	{ "slot", (getter)execution_slot, NULL, "Where it stopped.", NULL },
+	{ "program", (getter)execution_program, NULL, "The id of the program it is in.", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot execution_slots[] = {
+	{ Py_tp_doc, "Execution(core, program, ctx, cpu=-1, limit=0): r1 is the context, r2 its size; "
+		     "at most `limit` jumps back and calls, 0 for any number." },
+	{ Py_tp_new, execution_new },
+	{ Py_tp_dealloc, execution_dealloc },
+	{ Py_tp_methods, execution_methods },
+	{ Py_tp_getset, execution_fields },
+	{ 0, NULL },
+};
+
+static PyType_Spec execution_spec = {
+	.name = "bpfheap.machine.native._core.Execution",
+	.basicsize = sizeof(struct execution),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = execution_slots,
+};
+
+/* -- memory, for those who know what is there */
+
+static PyObject *read_memory(PyObject *module, PyObject *args)
+{
+	unsigned long long address;
+	Py_ssize_t size;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "Kn", &address, &size))
+		return NULL;
+	return PyBytes_FromStringAndSize((const char *)(uintptr_t)address, size);
+}
+
+static PyObject *read_string(PyObject *module, PyObject *args)
+{
+	unsigned long long address;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "K", &address))
+		return NULL;
+	return PyBytes_FromString((const char *)(uintptr_t)address);
+}
+
+static PyObject *type_at(PyObject *module, PyObject *args)
+{
+	unsigned long long address;
+	const struct bh_type *type;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "K", &address))
+		return NULL;
+	type = bh_type_of((void *)(uintptr_t)address);
+	return Py_BuildValue("(II)", type->owner, type->id);
+}
+
+static PyMethodDef functions[] = {
+	{ "read", read_memory, METH_VARARGS, "read(address, size): the bytes there." },
+	{ "read_string", read_string, METH_VARARGS, "read_string(address): up to a NUL." },
+	{ "type_at", type_at, METH_VARARGS, "type_at(object): its type's owner and id." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static int add_names(PyObject *module, const char *name, const char *const *names)
+{
+	PyObject *list = PyList_New(0), *tuple;
+	int error;
+
+	for (; list && *names; names++) {
+		PyObject *one = PyUnicode_FromString(*names);
+
+		if (!one || PyList_Append(list, one))
+			Py_CLEAR(list);
+		Py_XDECREF(one);
+	}
+	tuple = list ? PyList_AsTuple(list) : NULL;
+	Py_XDECREF(list);
+	error = tuple ? PyModule_AddObjectRef(module, name, tuple) : -1;
+	Py_XDECREF(tuple);
+	return error;
+}
+
+int bh_py_machine(PyObject *module)
+{
+	/* In the order of the enums. */
+	static const char *const kinds[] = { "kptr",	"bpf_spin_lock", "bpf_list_head",
+					     "bpf_list_node", "bpf_rb_root", "bpf_rb_node",
+					     "bpf_refcount", NULL };
+	static const char *const shapes[] = { "hash", "lru", "array", "ring", "none", NULL };
+	static const char *const stops[] = { "going", "done",	 "at-call",  "again",
+					     "outside", "pause", "too-deep", "no-call", NULL };
+
+	events_type = bh_py_add(module, &events_spec);
+	type_type = events_type ? bh_py_add(module, &type_spec) : NULL;
+	map_type = type_type ? bh_py_add(module, &map_spec) : NULL;
+	prog_type = map_type ? bh_py_add(module, &prog_spec) : NULL;
+	execution_type = prog_type ? bh_py_add(module, &execution_spec) : NULL;
+	if (!execution_type || PyModule_AddFunctions(module, functions) ||
+	    add_names(module, "OPS", bh_op_names) || add_names(module, "CALLS", bh_call_names) ||
+	    add_names(module, "KINDS", kinds) || add_names(module, "SHAPES", shapes) ||
+	    add_names(module, "STOPS", stops))
+		return -1;
+	return 0;
+}

@@ -1,0 +1,432 @@
+#include "run.h"
+
+#include <string.h>
+
+/* Operations, named as isa/ops.py has them: name, width, operand. */
+#define ALU(X, n) X(n##64_imm) X(n##64_reg) X(n##32_imm) X(n##32_reg)
+#define JCC(X, n) ALU(X, n)
+#define ATOMIC(X, n) X(n##32) X(n##64) X(n##32_fetch) X(n##64_fetch)
+#define OPS(X)                                                                               \
+	ALU(X, add) ALU(X, sub) ALU(X, mul) ALU(X, div) ALU(X, sdiv) ALU(X, or)              \
+	ALU(X, and) ALU(X, lsh) ALU(X, rsh) ALU(X, mod) ALU(X, smod) ALU(X, xor)             \
+	ALU(X, arsh) ALU(X, mov) X(movsx64_8) X(movsx64_16) X(movsx64_32) X(movsx32_8)       \
+	X(movsx32_16) X(neg64) X(neg32) X(le16) X(le32) X(le64) X(be16) X(be32) X(be64)      \
+	X(bswap16) X(bswap32) X(bswap64) X(ja) X(may_goto) JCC(X, jeq) JCC(X, jgt)           \
+	JCC(X, jge) JCC(X, jset) JCC(X, jne) JCC(X, jsgt) JCC(X, jsge) JCC(X, jlt)           \
+	JCC(X, jle) JCC(X, jslt) JCC(X, jsle) X(call) X(callx) X(call_local) X(exit)         \
+	X(lddw) X(ldx8) X(ldx16) X(ldx32) X(ldx64) X(ldsx8) X(ldsx16) X(ldsx32) X(st8)       \
+	X(st16) X(st32) X(st64) X(stx8) X(stx16) X(stx32) X(stx64) ATOMIC(X, add)            \
+	ATOMIC(X, or) ATOMIC(X, and) ATOMIC(X, xor) X(xchg32_fetch) X(xchg64_fetch)          \
+	X(cmpxchg32_fetch) X(cmpxchg64_fetch)
+
+enum op {
+#define X(name) OP_##name,
+	OPS(X)
+#undef X
+};
+
+const char *const bh_op_names[] = {
+#define X(name) #name,
+	OPS(X) NULL
+#undef X
+};
+
+/* -- arithmetic (RFC 9669, section 4.1) */
+
+static uint64_t div64(uint64_t a, uint64_t b)
+{
+	return b ? a / b : 0;
+}
+
+static uint64_t mod64(uint64_t a, uint64_t b)
+{
+	return b ? a % b : a;
+}
+
+static uint64_t sdiv64(int64_t a, int64_t b)
+{
+	return b == -1 ? -(uint64_t)a : b ? (uint64_t)(a / b) : 0;
+}
+
+static uint64_t smod64(int64_t a, int64_t b)
+{
+	return b == -1 ? 0 : b ? (uint64_t)(a % b) : (uint64_t)a;
+}
+
+static uint32_t sdiv32(int32_t a, int32_t b)
+{
+	return b == -1 ? -(uint32_t)a : b ? (uint32_t)(a / b) : 0;
+}
+
+static uint32_t smod32(int32_t a, int32_t b)
+{
+	return b == -1 ? 0 : b ? (uint32_t)(a % b) : (uint32_t)a;
+}
+
+/* -- frames */
+
+static char *top(struct bh_run *run)
+{
+	memset(run->stack[run->depth], 0, BH_STACK);
+	return run->stack[run->depth] + BH_STACK;
+}
+
+void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
+{
+	run->prog = prog;
+	run->slot = 0;
+	run->depth = 0;
+	run->goes = 0;
+	run->tail_calls = 0;
+	run->stop = BH_GOING;
+	run->at_call = false;
+	run->callback = false;
+	run->ctx = ctx;
+	run->r[10] = (uintptr_t)top(run);
+}
+
+static bool push(struct bh_run *run, const struct bh_frame *frame)
+{
+	struct bh_frame *pushed = &run->frame[run->depth];
+
+	if (run->depth + 1 == BH_FRAMES) {
+		run->stop = BH_TOO_DEEP;
+		return false;
+	}
+	*pushed = *frame;
+	memcpy(pushed->saved, run->r + 6, sizeof(pushed->saved));
+	pushed->prog = run->prog;
+	pushed->goes = run->goes;
+	run->goes = 0;
+	run->depth++;
+	run->r[10] = (uintptr_t)top(run);
+	return true;
+}
+
+bool bh_run_enter(struct bh_run *run, const struct bh_frame *frame)
+{
+	if (!push(run, frame))
+		return false;
+	run->callback = true;
+	run->slot = frame->callback;
+	return true;
+}
+
+static void finish(struct bh_run *run, const struct bh_frame *frame, uint64_t r0)
+{
+	run->callback = true;
+	run->r[0] = r0;
+	run->slot = frame->slot + 1;
+}
+
+bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop)
+{
+	uint64_t *r = run->r;
+
+	run->budget--;
+	switch (frame->after) {
+	case BH_LOOP:
+		if (stop || frame->round == frame->limit)
+			break;
+		r[1] = frame->round++;
+		r[2] = frame->ctx;
+		return bh_run_enter(run, frame);
+	case BH_EACH:
+		if (stop || !bh_map_walk(frame->map, &frame->walk))
+			break;
+		frame->round++;
+		if (!bh_run_enter(run, frame))
+			return false;
+		/* The key of an array's element lies in the walk, so in the frame that was pushed. */
+		if (frame->walk.key == &frame->walk.index)
+			run->frame[run->depth - 1].walk.key =
+				&run->frame[run->depth - 1].walk.index;
+		r[1] = (uintptr_t)frame->map;
+		r[2] = (uintptr_t)run->frame[run->depth - 1].walk.key;
+		r[3] = (uintptr_t)frame->walk.value +
+		       (frame->map->spec.per_cpu ? (uint64_t)run->here.cpu * frame->map->stride : 0);
+		r[4] = frame->ctx;
+		return true;
+	case BH_LESS:
+		if (frame->round) {
+			struct bh_rb_node *next = stop ? frame->at->left : frame->at->right;
+
+			if (!next) {
+				bh_rb_insert(frame->root, frame->node, frame->at, stop);
+				break;
+			}
+			frame->at = next;
+		}
+		frame->round = 1;
+		r[1] = (uintptr_t)frame->node;
+		r[2] = (uintptr_t)frame->at;
+		return bh_run_enter(run, frame);
+	default:
+		break;
+	}
+	finish(run, frame, frame->after == BH_LESS ? 0 : frame->round);
+	return false;
+}
+
+/* Back to the caller. False if there is none. */
+static bool leave(struct bh_run *run)
+{
+	struct bh_frame frame;
+
+	if (!run->depth)
+		return false;
+	frame = run->frame[--run->depth];
+	memcpy(run->r + 6, frame.saved, sizeof(frame.saved));
+	run->r[10] = (uintptr_t)(run->stack[run->depth] + BH_STACK);
+	run->prog = frame.prog;
+	run->goes = frame.goes;
+	run->slot = frame.slot + 1;
+	if (frame.after != BH_RETURN) {
+		bh_run_again(run, &frame, run->r[0] != 0);
+		run->callback = false;
+	}
+	return true;
+}
+
+void bh_run_answer(struct bh_run *run, uint64_t r0)
+{
+	run->r[0] = r0;
+	run->slot++;
+	run->at_call = false;
+}
+
+/* The last one refuses. */
+static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
+{
+	return number < prog->numbers ? prog->number[number] : bh_call_unknown;
+}
+
+/* -- instructions */
+
+#define LOAD(type)                                                                           \
+	({                                                                                   \
+		uint64_t at_ = r[in->src] + (int64_t)in->off;                                \
+		type value_ = 0;                                                             \
+		/* A kptr that was only read may be NULL; Linux has a table of such loads. */ \
+		if (BH_LIKELY(at_ >= 4096))                                                  \
+			memcpy(&value_, (void *)at_, sizeof(value_));                        \
+		value_;                                                                      \
+	})
+#define STORE(type, value)                                                                   \
+	do {                                                                                 \
+		type value_ = (type)(value);                                                 \
+		memcpy((void *)(r[in->dst] + (int64_t)in->off), &value_, sizeof(value_));    \
+	} while (0)
+
+#define ALU_OP(name, e64, e32)                                                               \
+	case OP_##name##64_imm: {                                                            \
+		uint64_t a = r[in->dst], b = (uint64_t)in->imm;                              \
+		r[in->dst] = (e64);                                                          \
+		break;                                                                       \
+	}                                                                                    \
+	case OP_##name##64_reg: {                                                            \
+		uint64_t a = r[in->dst], b = r[in->src];                                     \
+		r[in->dst] = (e64);                                                          \
+		break;                                                                       \
+	}                                                                                    \
+	case OP_##name##32_imm: {                                                            \
+		uint32_t a = (uint32_t)r[in->dst], b = (uint32_t)in->imm;                    \
+		r[in->dst] = (uint32_t)(e32);                                                \
+		break;                                                                       \
+	}                                                                                    \
+	case OP_##name##32_reg: {                                                            \
+		uint32_t a = (uint32_t)r[in->dst], b = (uint32_t)r[in->src];                 \
+		r[in->dst] = (uint32_t)(e32);                                                \
+		break;                                                                       \
+	}
+#define ALU_SAME(name, e) ALU_OP(name, e, e)
+
+#define JCC_ONE(op, type, b_, cond)                                                          \
+	case OP_##op: {                                                                      \
+		type a = (type)r[in->dst], b = (type)(b_);                                   \
+		if (cond)                                                                    \
+			goto jump;                                                           \
+		break;                                                                       \
+	}
+#define JCC_OP(name, t64, t32, cond)                                                         \
+	JCC_ONE(name##64_imm, t64, in->imm, cond)                                            \
+	JCC_ONE(name##64_reg, t64, r[in->src], cond)                                         \
+	JCC_ONE(name##32_imm, t32, in->imm, cond)                                            \
+	JCC_ONE(name##32_reg, t32, r[in->src], cond)
+
+/* Those that fetch are ordered, the others are not (RFC 9669 says nothing, Linux's memory model does). */
+#define ATOMIC_ONE(name, bits, fetch_)                                                       \
+	case OP_##name##bits:                                                                \
+		atomic_fetch_##fetch_##_explicit((_Atomic uint##bits##_t *)(r[in->dst] +     \
+									    (int64_t)in->off), \
+						 (uint##bits##_t)r[in->src],                 \
+						 memory_order_relaxed);                      \
+		break;                                                                       \
+	case OP_##name##bits##_fetch:                                                        \
+		r[in->src] = atomic_fetch_##fetch_(                                          \
+			(_Atomic uint##bits##_t *)(r[in->dst] + (int64_t)in->off),           \
+			(uint##bits##_t)r[in->src]);                                         \
+		break;
+#define ATOMIC_OP(name) ATOMIC_ONE(name, 32, name) ATOMIC_ONE(name, 64, name)
+#define EXCHANGE(bits)                                                                       \
+	case OP_xchg##bits##_fetch:                                                          \
+		r[in->src] = atomic_exchange(                                                \
+			(_Atomic uint##bits##_t *)(r[in->dst] + (int64_t)in->off),           \
+			(uint##bits##_t)r[in->src]);                                         \
+		break;                                                                       \
+	case OP_cmpxchg##bits##_fetch: {                                                     \
+		uint##bits##_t expected = (uint##bits##_t)r[0];                              \
+		atomic_compare_exchange_strong(                                              \
+			(_Atomic uint##bits##_t *)(r[in->dst] + (int64_t)in->off),           \
+			&expected, (uint##bits##_t)r[in->src]);                              \
+		r[0] = expected;                                                             \
+		break;                                                                       \
+	}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define LE(bits, x) ((uint##bits##_t)(x))
+#define BE(bits, x) __builtin_bswap##bits((uint##bits##_t)(x))
+#else
+#define LE(bits, x) __builtin_bswap##bits((uint##bits##_t)(x))
+#define BE(bits, x) ((uint##bits##_t)(x))
+#endif
+#define ORDER(bits)                                                                          \
+	case OP_le##bits: r[in->dst] = LE(bits, r[in->dst]); break;                          \
+	case OP_be##bits: r[in->dst] = BE(bits, r[in->dst]); break;                          \
+	case OP_bswap##bits: r[in->dst] = __builtin_bswap##bits((uint##bits##_t)r[in->dst]); break;
+#define MEMORY(bits)                                                                         \
+	case OP_ldx##bits: r[in->dst] = LOAD(uint##bits##_t); break;                         \
+	case OP_st##bits: STORE(uint##bits##_t, in->imm); break;                             \
+	case OP_stx##bits: STORE(uint##bits##_t, r[in->src]); break;
+
+/* Values may be shared with other runs; what is read then is the program's own affair. */
+__attribute__((no_sanitize("thread"))) enum bh_stop bh_run_go(struct bh_run *run)
+{
+	uint64_t *r = run->r;
+	const struct bh_insn *code = run->prog->insn, *in = code + run->slot;
+
+	run->stop = BH_GOING;
+	for (;; in++) {
+		switch ((enum op)in->op) {
+		ALU_SAME(add, a + b)
+		ALU_SAME(sub, a - b)
+		ALU_SAME(mul, a * b)
+		ALU_OP(div, div64(a, b), div64(a, b))
+		ALU_OP(sdiv, sdiv64((int64_t)a, (int64_t)b), sdiv32((int32_t)a, (int32_t)b))
+		ALU_SAME(or, a | b)
+		ALU_SAME(and, a & b)
+		ALU_OP(lsh, a << (b & 63), a << (b & 31))
+		ALU_OP(rsh, a >> (b & 63), a >> (b & 31))
+		ALU_OP(mod, mod64(a, b), mod64(a, b))
+		ALU_OP(smod, smod64((int64_t)a, (int64_t)b), smod32((int32_t)a, (int32_t)b))
+		ALU_SAME(xor, a ^ b)
+		ALU_OP(arsh, (uint64_t)((int64_t)a >> (b & 63)), (uint32_t)((int32_t)a >> (b & 31)))
+		case OP_mov64_imm: r[in->dst] = (uint64_t)in->imm; break;
+		case OP_mov64_reg: r[in->dst] = r[in->src]; break;
+		case OP_mov32_imm: r[in->dst] = (uint32_t)in->imm; break;
+		case OP_mov32_reg: r[in->dst] = (uint32_t)r[in->src]; break;
+		case OP_movsx64_8: r[in->dst] = (uint64_t)(int8_t)r[in->src]; break;
+		case OP_movsx64_16: r[in->dst] = (uint64_t)(int16_t)r[in->src]; break;
+		case OP_movsx64_32: r[in->dst] = (uint64_t)(int32_t)r[in->src]; break;
+		case OP_movsx32_8: r[in->dst] = (uint32_t)(int8_t)r[in->src]; break;
+		case OP_movsx32_16: r[in->dst] = (uint32_t)(int16_t)r[in->src]; break;
+		case OP_neg64: r[in->dst] = -r[in->dst]; break;
+		case OP_neg32: r[in->dst] = -(uint32_t)r[in->dst]; break;
+		ORDER(16)
+		ORDER(32)
+		ORDER(64)
+		case OP_ja: goto jump;
+		case OP_may_goto:
+			if (run->goes == BH_LOOPS)
+				goto jump;
+			run->goes++;
+			break;
+		JCC_OP(jeq, uint64_t, uint32_t, a == b)
+		JCC_OP(jgt, uint64_t, uint32_t, a > b)
+		JCC_OP(jge, uint64_t, uint32_t, a >= b)
+		JCC_OP(jset, uint64_t, uint32_t, a & b)
+		JCC_OP(jne, uint64_t, uint32_t, a != b)
+		JCC_OP(jsgt, int64_t, int32_t, a > b)
+		JCC_OP(jsge, int64_t, int32_t, a >= b)
+		JCC_OP(jlt, uint64_t, uint32_t, a < b)
+		JCC_OP(jle, uint64_t, uint32_t, a <= b)
+		JCC_OP(jslt, int64_t, int32_t, a < b)
+		JCC_OP(jsle, int64_t, int32_t, a <= b)
+		jump:
+			if (in->off < 0 && BH_UNLIKELY(--run->budget < 0)) {
+				run->slot = (uint32_t)(in - code) + 1 + (uint32_t)in->off;
+				return run->stop = BH_PAUSE;
+			}
+			in += in->off;
+			break;
+		case OP_lddw:
+			r[in->dst] = (uint64_t)in->imm;
+			in++;
+			break;
+		MEMORY(8)
+		MEMORY(16)
+		MEMORY(32)
+		MEMORY(64)
+		case OP_ldsx8: r[in->dst] = (uint64_t)(int64_t)(int8_t)LOAD(uint8_t); break;
+		case OP_ldsx16: r[in->dst] = (uint64_t)(int64_t)(int16_t)LOAD(uint16_t); break;
+		case OP_ldsx32: r[in->dst] = (uint64_t)(int64_t)(int32_t)LOAD(uint32_t); break;
+		ATOMIC_OP(add)
+		ATOMIC_OP(or)
+		ATOMIC_OP(and)
+		ATOMIC_OP(xor)
+		EXCHANGE(32)
+		EXCHANGE(64)
+		case OP_call_local: {
+			struct bh_frame frame = { .slot = (uint32_t)(in - code) };
+
+			if (!push(run, &frame)) {
+				run->slot = frame.slot;
+				return run->stop;
+			}
+			in += in->off;
+			break;
+		}
+		case OP_callx:
+		case OP_call: {
+			uint64_t number = (uint64_t)in->imm, r0;
+
+			run->slot = (uint32_t)(in - code);
+			if (in->op == OP_callx)
+				number = call_numbered(run->prog, r[in->dst]);
+			if (run->stepping && !run->at_call) {
+				run->at_call = true;
+				return run->stop = BH_AT_CALL;
+			}
+			if (BH_UNLIKELY(--run->budget < 0)) {
+				run->at_call = true;
+				return run->stop = BH_PAUSE;
+			}
+			run->callback = false;
+			r0 = bh_calls[number](run, r);
+			if (BH_UNLIKELY(run->stop != BH_GOING)) {
+				run->at_call = true;
+				return run->stop;
+			}
+			run->at_call = false;
+			if (run->callback) {
+				run->callback = false;
+				code = run->prog->insn;
+				in = code + run->slot - 1;
+			} else {
+				r[0] = r0;
+			}
+			break;
+		}
+		case OP_exit:
+			if (!leave(run)) {
+				run->slot = (uint32_t)(in - code);
+				return run->stop = BH_DONE;
+			}
+			if (BH_UNLIKELY(run->stop != BH_GOING))
+				return run->stop;
+			code = run->prog->insn;
+			in = code + run->slot - 1;
+			break;
+		}
+	}
+}

@@ -1,0 +1,140 @@
+/*
+ * Programs, and what runs them: a plain interpreter. All of an execution's state is in a struct
+ * bh_run, frames and callbacks included, so it can stop before any call and go on later.
+ *
+ * Programs are verified: what they do to memory is not checked again. An exception is a load through
+ * a kptr that was only read, which may be NULL.
+ */
+#ifndef BPFHEAP_RUN_H
+#define BPFHEAP_RUN_H
+
+#include "map.h"
+
+enum {
+	BH_STACK = 512,
+	BH_FRAMES = 8,	      /* MAX_CALL_FRAMES */
+	BH_TAIL_CALLS = 33,   /* MAX_TAIL_CALL_CNT */
+	BH_LOOPS = 1 << 23,   /* BPF_MAX_LOOPS */
+	BH_PACKET = 1 << 12,  /* a page: headroom, frame, tail */
+};
+
+/* Slots of a program are those of its BPF code; `op` is what bh_op_names says. */
+struct bh_insn {
+	uint16_t op;
+	uint8_t dst, src;
+	int32_t off;
+	int64_t imm;
+};
+
+enum { BH_PERCPU_TYPE = 1 << 30 }; /* in a site's type: objects with a copy for each CPU */
+
+/* What bpf_mem_alloc of an allocator and a type of the program comes from. */
+struct bh_site {
+	const struct bh_heap *heap;
+	uint32_t type;
+	struct bh_unit *unit;
+};
+
+struct bh_prog {
+	uint32_t id;
+	uint32_t length;
+	uint32_t sites;
+	struct bh_site *site;
+	struct bh_heap *global; /* behind bpf_obj_new */
+	uint32_t numbers;	/* helpers by number, for callx */
+	uint16_t *number;
+	struct bh_insn insn[];
+};
+
+enum bh_after {
+	BH_RETURN,
+	BH_LOOP,     /* bpf_loop */
+	BH_EACH,     /* bpf_for_each_map_elem */
+	BH_LESS,     /* bpf_rbtree_add */
+};
+
+/* What a function comes back to. */
+struct bh_frame {
+	uint64_t saved[4]; /* r6 to r9 */
+	const struct bh_prog *prog;
+	uint32_t slot; /* of the call */
+	uint32_t goes; /* of may_goto */
+	enum bh_after after;
+	uint32_t callback;
+	uint64_t ctx;
+	uint32_t round, limit;
+	struct bh_map *map;
+	struct bh_walk walk;
+	struct bh_rb_root *root;
+	struct bh_rb_node *node, *at;
+};
+
+enum bh_stop {
+	BH_GOING,
+	BH_DONE,
+	BH_AT_CALL, /* before a call, which is made when it goes on */
+	BH_AGAIN,   /* the call has to wait for another execution */
+	BH_OUTSIDE, /* the call is made by somebody else, who sets r0 and calls bh_run_answer */
+	BH_PAUSE,   /* `budget` is used up */
+	BH_TOO_DEEP, /* more frames than there may be */
+	BH_NO_CALL,  /* a helper by a number that there is not */
+};
+
+/* The packet of a program that has one, in memory that a 32-bit field of a context can point to. */
+struct bh_packet {
+	char *page;
+	uint32_t start, data, end; /* offsets: metadata, packet, behind it */
+	uint32_t lowest, highest;  /* where start and end may be moved to */
+	int32_t fields[3];	   /* of the context: data, data_end, data_meta; -1 for none */
+};
+
+struct bh_run {
+	uint64_t r[11];
+	const struct bh_prog *prog;
+	uint32_t slot;
+	uint32_t depth;
+	uint32_t goes;
+	uint32_t tail_calls;
+	int64_t budget; /* jumps back, calls and rounds before it pauses */
+	enum bh_stop stop;
+	bool stepping;	/* stop before each call */
+	bool at_call;	/* it did */
+	bool in_signal; /* nobody outside can be asked */
+	bool callback;	/* the call has entered one: r0 and slot are set */
+	void *ctx;
+	struct bh_here here;
+	uint64_t *random; /* by slot */
+	struct bh_packet packet;
+	struct bh_frame frame[BH_FRAMES];
+	char stack[BH_FRAMES][BH_STACK] BH_ALIGNED(16);
+};
+
+extern const char *const bh_op_names[];
+extern const char *const bh_call_names[];
+
+/* r1 to r5 are set by whoever begins. */
+void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx);
+/* On to the next stop, in a context that bh_enter gave `here`. */
+enum bh_stop bh_run_go(struct bh_run *run);
+/* What the call before which it stopped with BH_OUTSIDE gives. */
+void bh_run_answer(struct bh_run *run, uint64_t r0);
+
+/* For calls, in calls.c. */
+typedef uint64_t (*bh_call)(struct bh_run *run, const uint64_t *r);
+extern const bh_call bh_calls[];
+extern const uint16_t bh_call_unknown;
+/* Call a function of the program: its result decides with `frame` what comes next. */
+bool bh_run_enter(struct bh_run *run, const struct bh_frame *frame);
+/* After a round of a callback, and before the first: true if another one was entered. */
+bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop);
+
+/* Let the context lead to the packet. */
+void bh_packet_show(struct bh_run *run);
+uint64_t bpf_skb_load_bytes(struct bh_run *run, const uint64_t *r);
+uint64_t bpf_skb_store_bytes(struct bh_run *run, const uint64_t *r);
+uint64_t bpf_skb_pull_data(struct bh_run *run, const uint64_t *r);
+uint64_t bpf_xdp_adjust_head(struct bh_run *run, const uint64_t *r);
+uint64_t bpf_xdp_adjust_meta(struct bh_run *run, const uint64_t *r);
+uint64_t bpf_xdp_adjust_tail(struct bh_run *run, const uint64_t *r);
+
+#endif
