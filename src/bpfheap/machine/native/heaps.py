@@ -77,12 +77,22 @@ class Heaps:
         self._core = core
         self.allocators: dict[int, Allocator] = {}
         #: By the number that the core knows them by.
-        self.types: list[ObjectType] = []
+        self.kinds: list[Kind] = []
         self.events: Events | None = None
+        self._orphaned: list[Allocator] = []
 
     def create(self, allocator: int, name: str, capacity: int, limit: int) -> None:
         made = Allocator(allocator, name, Heap(self._core, objects=limit), promised=capacity)
         self.allocators[allocator] = made
+
+    def destroy(self, allocator: int) -> None:
+        """The memory goes with the last object."""
+        self._orphaned.append(self.allocators.pop(allocator))
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Let go of destroyed allocators of which nothing lives any more."""
+        self._orphaned = [a for a in self._orphaned if a.stats().live]
 
     def unit(self, allocator: Allocator, kind: ObjectType, cpus: int = 0) -> Unit:
         """Where objects of a type come from; with `cpus`, such with a copy for each of them.
@@ -98,14 +108,14 @@ class Heaps:
                 fields(kind.kptrs, kind.special),
                 copies=cpus or 1,
                 owner=allocator.id,
-                id=len(self.types),
+                id=len(self.kinds),
                 events=self.events,
             )
             unit = allocator.heap.unit(size, layout)
-            self.types.append(kind)
             if allocator.promised:
                 unit.prefill(allocator.promised)
             found = allocator.kinds[key] = Kind(kind, unit, kind.size * (cpus or 1))
+            self.kinds.append(found)
         return found.unit
 
 

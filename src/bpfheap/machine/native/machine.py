@@ -24,10 +24,10 @@ from bpfheap.machine.definitions import (
     is_readonly,
     row_of,
 )
-from bpfheap.machine.layout import ObjectType, Types
+from bpfheap.machine.layout import Types
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_name, helper_numbers, make
-from bpfheap.machine.native.heaps import Allocator, Heaps, fields, has_lock
+from bpfheap.machine.native.heaps import Allocator, Heaps, Kind, fields, has_lock
 from bpfheap.machine.printk import FormatRefused, format_line
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.maps import ANY, MapFlag, MapType, Shape
@@ -156,9 +156,11 @@ class NativeMachine:
         self.note(f"the map of allocator {a.name} is gone: nothing more comes from it")
 
     def allocator_destroy(self, allocator: int, why: str) -> None:
+        """Objects that are still live keep their memory: a policy may let go too early, and this
+        machine cannot see who still looks at them."""
         a = self._allocator(allocator)
         self.note(f"allocator {a.name} was destroyed: {why}")
-        del self._heaps.allocators[allocator]
+        self._heaps.destroy(allocator)
 
     def allocator_stats(self, allocator: int) -> AllocatorStats:
         return self._allocator(allocator).stats()
@@ -480,6 +482,7 @@ class NativeMachine:
 
     def grace_period(self) -> None:
         self._core.barrier()
+        self._heaps.sweep()
         self._drain()
 
     # -- inside
@@ -494,7 +497,7 @@ class NativeMachine:
                     owner,
                     cpu,
                     None if program < 0 else program,
-                    self._heaps.types[kind].name,
+                    self._heaps.kinds[kind].type.name,
                 )
             )
 
@@ -586,7 +589,8 @@ class NativeMachine:
                 break
             budget[0] -= 1
             owner, number = _core.type_at(address)
-            kind = self._heaps.types[number]
+            found_kind = self._heaps.kinds[number]
+            kind = found_kind.type
             found.append(
                 KptrValue(
                     path,
@@ -596,25 +600,11 @@ class NativeMachine:
                     owner,
                     kind.btf,
                     kind.type_id,
-                    self._object(address, kind, owner),
+                    _object(address, found_kind),
                     tuple(self._kptrs(address, kind.kptrs, kind.special, 0, depth + 1, budget)),
                 )
             )
         return found
-
-    def _object(self, address: int, kind: ObjectType, owner: int) -> bytes:
-        """An object's bytes, its kptrs and nodes as 0; of a per-CPU object all copies."""
-        size = next(k.size for k in self._allocator(owner).kinds.values() if k.type is kind)
-        if size != kind.size:
-            stride = -(-kind.size // 8) * 8
-            return _core.read(address, stride * (size // kind.size))
-        data = bytearray(_core.read(address, size))
-        for offset, length in (
-            *((k.offset, 8) for k in kind.kptrs),
-            *((s.offset, s.size) for s in kind.special),
-        ):
-            data[offset : offset + length] = bytes(length)
-        return bytes(data)
 
 
 def _constants(spec: ProgramSpec) -> set[int]:
@@ -649,6 +639,21 @@ def _violation(program: _Program, run: _core.Execution, text: str) -> Violation:
         file=None if line is None else line.file,
         line=None if line is None else line.line,
     )
+
+
+def _object(address: int, kind: Kind) -> bytes:
+    """An object's bytes, its kptrs and nodes as 0; of a per-CPU object all copies."""
+    of = kind.type
+    if kind.size != of.size:
+        stride = -(-of.size // 8) * 8
+        return _core.read(address, stride * (kind.size // of.size))
+    data = bytearray(_core.read(address, of.size))
+    for offset, length in (
+        *((k.offset, 8) for k in of.kptrs),
+        *((s.offset, s.size) for s in of.special),
+    ):
+        data[offset : offset + length] = bytes(length)
+    return bytes(data)
 
 
 def _word(address: int) -> int:

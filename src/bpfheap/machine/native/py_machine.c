@@ -254,29 +254,11 @@ static PyObject *map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	return (PyObject *)self;
 }
 
-static bool map_release(struct map *self)
-{
-	struct bh_here here;
-
-	if (!self->map)
-		return true;
-	if (!enter(self->owner, -1, &here))
-		return false;
-	/* What it holds is dropped in a run; its memory goes when it is over, since the end of a heap
-	 * waits for runs. */
-	bh_map_empty(self->map, &here);
-	bh_leave(&here);
-	Py_BEGIN_ALLOW_THREADS
-	bh_map_destroy(self->map);
-	Py_END_ALLOW_THREADS
-	self->map = NULL;
-	return true;
-}
-
 static void map_dealloc(struct map *self)
 {
-	if (!map_release(self))
-		PyErr_WriteUnraisable((PyObject *)self);
+	/* When all of a machine goes, what the values hold may have gone before. */
+	if (self->map)
+		bh_map_destroy(self->map);
 	Py_XDECREF((PyObject *)self->owner);
 	bh_py_free((PyObject *)self, self->held);
 }
@@ -290,9 +272,19 @@ static bool is_there(const struct map *self)
 
 static PyObject *map_free(struct map *self, PyObject *unused)
 {
+	struct bh_map *map = self->map;
+	struct bh_here here;
+
 	(void)unused;
-	if (!map_release(self))
+	if (!is_there(self) || !enter(self->owner, -1, &here))
 		return NULL;
+	/* Its memory goes when the run is over, since the end of a heap waits for runs. */
+	self->map = NULL;
+	bh_map_empty(map, &here);
+	bh_leave(&here);
+	Py_BEGIN_ALLOW_THREADS
+	bh_map_destroy(map);
+	Py_END_ALLOW_THREADS
 	Py_RETURN_NONE;
 }
 
