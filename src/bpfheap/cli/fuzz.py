@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -49,8 +50,10 @@ _WORDS = {
     Outcome.OURS_REFUSES: "refused by bpfheap alone",
     Outcome.VIOLATION: "accepted, then made a memory error",
     Outcome.OUTSIDE: "accepted, then held values that were ruled out",
+    Outcome.INCOMPARABLE: "accepted, and looked at clocks or addresses",
+    Outcome.DIFFERENT: "accepted, then did not do the same",
 }
-#: The same where the other side is the model machine.
+#: The same where the other side is a machine.
 _MODEL_WORDS = {Outcome.ACCEPTED: "accepted, and ran well", Outcome.REFUSED: "refused"}
 
 
@@ -59,6 +62,7 @@ class Against(StrEnum):
 
     KERNEL = "kernel"
     MODEL = "model"
+    NATIVE = "native"
 
 
 app = typer.Typer(
@@ -75,7 +79,8 @@ def verifier(
         typer.Option(
             help="kernel: the live kernel's verifier has to give the same verdicts (asks for "
             "bpf(2), so for root). model: accepted programs run on the model machine, which must "
-            "see no error and no value that the verifier had ruled out."
+            "see no error and no value that the verifier had ruled out. native: accepted programs "
+            "run on the model and on the native machine, which must do the same."
         ),
     ] = Against.KERNEL,
     number: Annotated[
@@ -135,7 +140,7 @@ def verifier(
             raise UsageError(
                 f"the kernel cannot be asked: {reason}", hint="--against model needs no kernel"
             )
-    opened = partial(_kernel if against is Against.KERNEL else _model, seed, chosen)
+    opened = partial(_OPENED[against], seed, chosen)
     with Bar(number) as bar:
         report = hunt(
             opened,
@@ -168,6 +173,18 @@ def _kernel(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
 @contextmanager
 def _model(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
     yield AgainstModel(seed, features)
+
+
+@contextmanager
+def _native(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
+    try:
+        machines = import_module("bpfheap.fuzz.machines")
+    except ImportError as error:
+        raise UsageError(f"the native machine is not here: {error}") from None
+    yield machines.AgainstNative(seed, features)
+
+
+_OPENED = {Against.KERNEL: _kernel, Against.MODEL: _model, Against.NATIVE: _native}
 
 
 def _show_progress(bar: Bar, done: int, bugs: int) -> None:

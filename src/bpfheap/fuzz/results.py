@@ -17,11 +17,13 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # by both; with the model machine: and so it never ran
     TOO_LONG = "too-long"  # the walk was given up, and the kernel's would be about as long
     UNASKED = "unasked"  # the kernel gave no verdict, for want of memory say
+    INCOMPARABLE = "incomparable"  # it asks the time, or looks at addresses
     EXPLAINED = "explained"  # they differ, and the table of differences says why
     CRASH = "crash"  # an exception of ours
     KERNEL_REFUSES = "kernel-refuses"  # and ours accepts
     OURS_REFUSES = "ours-refuses"  # and the kernel accepts
     VIOLATION = "violation"  # accepted, and then the model machine saw an error
+    DIFFERENT = "different"  # accepted, and then machines did not do the same
     OUTSIDE = "outside"  # a register held what the verifier had ruled out
 
 
@@ -29,6 +31,7 @@ class Outcome(StrEnum):
 BUGS: Final = (
     Outcome.KERNEL_REFUSES,
     Outcome.VIOLATION,
+    Outcome.DIFFERENT,
     Outcome.OUTSIDE,
     Outcome.CRASH,
     Outcome.OURS_REFUSES,

@@ -32,7 +32,7 @@ LIMIT: Final = 50_000
 #: So often each program runs; what a run leaves in the maps is there for the next.
 RUNS: Final = 4
 #: No run takes more instructions. One that would is broken off, which says nothing against it.
-_STEPS: Final = 50_000
+STEPS: Final = 50_000
 
 #: Of packets.
 _LENGTHS: Final = (14, 15, 34, 60, 64, 65, 100, 300)
@@ -81,20 +81,20 @@ def run(
 
     Raises Violation for what the model machine sees, and for objects that are left.
     """
-    machine = ModelMachine(step_limit=_STEPS, seed=rng.randrange(1 << 32), history_limit=0)
+    machine = ModelMachine(step_limit=STEPS, seed=rng.randrange(1 << 32), history_limit=0)
     system = System(LiveCount(), machine)
     btf = system.btf_load(obj.btf)
     ids: dict[str, int] = {}
     for map_ in obj.maps.values():
         fd = system.map_create(map_, btf, ids)
         ids[map_.name] = system.map_of(fd).id
-        _fill(system, fd, map_, rng)
+        fill(system, fd, map_, rng)
     loaded = system.program_load(spec, verdict, btf, ids)
     if knowledge is not None:
         _watch(machine, system.program_of(loaded).id, spec, knowledge)
     for _ in range(RUNS):
         try:
-            system.run_on(loaded, _packet(spec, rng), _context(spec, rng))
+            system.run_on(loaded, packet(spec, rng), context(spec, rng))
         except Violation:
             raise
         except BpfheapError:
@@ -116,7 +116,8 @@ def _bytes(rng: Random, size: int) -> bytes:
     )
 
 
-def _fill(system: System, fd: int, map_: MapSpec, rng: Random) -> None:
+def fill(system: System, fd: int, map_: MapSpec, rng: Random) -> None:
+    """Give a map all elements that it can have, or about half of them."""
     row = BY_NUMBER[map_.type]
     if row.shape not in (Shape.ARRAY, Shape.HASH):
         return
@@ -126,13 +127,14 @@ def _fill(system: System, fd: int, map_: MapSpec, rng: Random) -> None:
             system.map_update(fd, key, _bytes(rng, map_.value_size))
 
 
-def _context(spec: ProgramSpec, rng: Random) -> bytes:
+def context(spec: ProgramSpec, rng: Random) -> bytes:
+    """Some context for a program."""
     row = program_type(spec.section)
     assert row is not None
     return _bytes(rng, min(row.ctx_size, 192))
 
 
-def _packet(spec: ProgramSpec, rng: Random) -> bytes:
+def packet(spec: ProgramSpec, rng: Random) -> bytes:
     """What comes in, for programs that see packets."""
     if not has_packet(program_type(spec.section)):
         return b""

@@ -24,7 +24,7 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
 
 #: Where addresses start: in the kernel's half, as programs are used to.
-_FIRST_ADDRESS = 0xFFFF_8880_0000_0000
+FIRST_ADDRESS = 0xFFFF_8880_0000_0000
 #: Of memory that a run had, a stack or a packet: where it was is not known any more.
 _GONE_ADDRESS = 0xFFFF_C900_0000_0000
 _PAGE = 4096
@@ -57,7 +57,7 @@ class State:
         self.random = seed
         self.growths = 0
         self.next_region = 1
-        self.next_address = _FIRST_ADDRESS
+        self.next_address = FIRST_ADDRESS
         self.sweep_at = 4096
 
     def copy(self) -> State:

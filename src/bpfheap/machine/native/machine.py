@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import errno
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
 from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
+from bpfheap.isa import Insn, check_structure, op_of
 from bpfheap.isa import Kind as InsnKind
-from bpfheap.isa import check_structure, op_of
 from bpfheap.lifetime.facts import ObjectEvent, ObjectKind
 from bpfheap.machine import frames
 from bpfheap.machine.definitions import (
@@ -684,3 +684,20 @@ def _in_order(root: int, most: int) -> list[int]:
         nodes.append(node)
         node = _word(node + 8)
     return nodes
+
+
+def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000_000) -> int:
+    """Run a bare program from start to end: r1 points at `mem`, r2 is its length. Gives r0. Nobody
+    has verified it: it must be one that does no harm.
+
+    Raises InsnError for what is no program, BpfheapError for a call that there is not.
+    """
+    check_structure(insns)
+    core = _core.Core()
+    code, _ = make(insns, {}, {})
+    program = _core.Program(0, code, _core.Heap(core), (), helper_numbers(), ())
+    run = _core.Execution(core, program, mem, limit=step_limit)
+    stop = _core.STOPS[run.go()]
+    if stop != "done":
+        raise BpfheapError(f"the program stopped at slot {run.slot}: {stop}")
+    return run.register(0)

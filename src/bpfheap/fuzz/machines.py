@@ -1,0 +1,151 @@
+"""Do both machines do the same? Programs that the verifier accepts run on the model machine, which
+is the specification, and on the native one, under the same contexts and with the same maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from bpfheap.errors import BpfheapError, Violation
+from bpfheap.fuzz.generate import program
+from bpfheap.fuzz.pieces import Program
+from bpfheap.fuzz.results import Outcome, Result
+from bpfheap.fuzz.soundness import LIMIT, RUNS, STEPS, context, fill, packet
+from bpfheap.fuzz.surroundings import linked, surroundings
+from bpfheap.isa import Kind, op_of
+from bpfheap.lifetime import LiveCount
+from bpfheap.machine.model import ModelMachine
+from bpfheap.machine.native.machine import NativeMachine
+from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
+from bpfheap.runtime.system import System
+from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier import Options, Verdict, verify
+
+#: What these give differs from run to run.
+_CLOCKS: Final = ("bpf_ktime_", "bpf_jiffies64")
+
+
+class _Seen(NamedTuple):
+    """What there is to see of a run."""
+
+    retval: int
+    data: bytes | None
+    printk: tuple[str, ...]
+    maps: dict[str, object]
+    live: int
+
+
+class _World:
+    """A program and its maps on one machine."""
+
+    def __init__(
+        self, machine: Machine, obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, rng: Random
+    ) -> None:
+        self.spec = spec
+        self.machine = machine
+        self.system = System(LiveCount(), machine)
+        btf = self.system.btf_load(obj.btf)
+        self.ids: dict[str, int] = {}
+        for map_ in obj.maps.values():
+            fd = self.system.map_create(map_, btf, self.ids)
+            self.ids[map_.name] = self.system.map_of(fd).id
+            fill(self.system, fd, map_, rng)
+        self.program = self.system.program_load(spec, verdict, btf, self.ids)
+
+    def run(self, rng: Random) -> _Seen:
+        done = self.system.run_on(self.program, packet(self.spec, rng), context(self.spec, rng))
+        maps = {name: self._content(map_id) for name, map_id in self.ids.items()}
+        live = self.machine.allocator_stats(GLOBAL_ALLOCATOR_ID).live
+        return _Seen(done.retval, done.data, tuple(self.machine.printk), maps, live)
+
+    def _content(self, map_id: int) -> object:
+        machine = self.machine
+        records = machine.map_drain(map_id)
+        values = {key: machine.map_lookup(map_id, key) for key in machine.map_keys(map_id)}
+        objects = {key: _shown(machine.map_kptrs(map_id, key)) for key in values}
+        return records, values, objects
+
+    def end(self) -> int:
+        """Let go of everything: the objects that are left."""
+        for fd in tuple(self.system.fds):
+            self.system.close(fd)
+        while self.system.grace_period():
+            pass
+        return self.machine.allocator_stats(GLOBAL_ALLOCATOR_ID).live
+
+
+def _shown(kptrs: tuple[Any, ...]) -> object:
+    """Kptrs without the names of objects."""
+    return [(k.path, k.offset, k.type_name, k.data, _shown(k.nested)) for k in kptrs]
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstNative:
+    """An Examiner."""
+
+    seed: int
+    features: frozenset[str]
+
+    def program(self, index: int) -> Program:
+        return program(self.seed, index, self.features)
+
+    def examine(self, program: Program, index: int) -> Result:
+        obj, spec = surroundings(self.features), linked(program)
+        try:
+            verdict = verify(obj, spec, Options(complexity_limit=LIMIT))
+            if not verdict.accepted:
+                return Result(Outcome.REFUSED)
+            if _asks_the_time(spec):
+                return Result(Outcome.INCOMPARABLE)
+            return _compared(obj, spec, verdict, f"{self.seed}:{index}")
+        except Violation as seen:
+            return Result(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
+        except Exception as error:
+            return Result(Outcome.CRASH, f"{type(error).__name__}: {error}")
+
+
+def _asks_the_time(spec: ProgramSpec) -> bool:
+    called = (
+        HELPER_BY_NUMBER.get(insn.imm)
+        for insn in spec.insns
+        if insn.opcode and op_of(insn).kind is Kind.CALL_HELPER
+    )
+    return any(row is not None and row.name.startswith(_CLOCKS) for row in called)
+
+
+def _compared(obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str) -> Result:
+    model = ModelMachine(step_limit=STEPS, seed=1, history_limit=0)
+    ours = _World(model, obj, spec, verdict, Random(f"{seed}:maps"))
+    theirs = _World(
+        NativeMachine(seed=1, history_limit=0), obj, spec, verdict, Random(f"{seed}:maps")
+    )
+    for number in range(RUNS):
+        try:
+            wanted = ours.run(Random(f"{seed}:{number}"))
+        except Violation:
+            raise
+        except BpfheapError:
+            return Result(Outcome.ACCEPTED)  # It runs too long.
+        if model.shows_addresses():
+            return Result(Outcome.INCOMPARABLE)
+        found = theirs.run(Random(f"{seed}:{number}"))
+        if found != wanted:
+            return Result(Outcome.DIFFERENT, theirs=_difference(wanted, found, number))
+    left = ours.end(), theirs.end()
+    if left != (0, 0):
+        return Result(
+            Outcome.DIFFERENT, theirs=f"{left[0]} objects are left on the model, {left[1]} here"
+        )
+    return Result(Outcome.ACCEPTED)
+
+
+def _difference(wanted: _Seen, found: _Seen, number: int) -> str:
+    for name, a, b in zip(_Seen._fields, wanted, found, strict=True):
+        if a == b:
+            continue
+        if isinstance(a, dict) and isinstance(b, dict):
+            name, a, b = next((n, a[n], b[n]) for n in a if a[n] != b[n])
+        return f"run {number}: {name} is {a!r} on the model, {b!r} here"
+    return ""
