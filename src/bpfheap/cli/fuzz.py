@@ -50,7 +50,7 @@ _WORDS = {
     Outcome.OURS_REFUSES: "refused by bpfheap alone",
     Outcome.VIOLATION: "accepted, then made a memory error",
     Outcome.OUTSIDE: "accepted, then held values that were ruled out",
-    Outcome.INCOMPARABLE: "accepted, and looked at clocks or addresses",
+    Outcome.INCOMPARABLE: "accepted, and hang on clocks, addresses or the order of keys",
     Outcome.DIFFERENT: "accepted, then did not do the same",
 }
 #: The same where the other side is a machine.

@@ -17,7 +17,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"  # by both; with the model machine: and so it never ran
     TOO_LONG = "too-long"  # the walk was given up, and the kernel's would be about as long
     UNASKED = "unasked"  # the kernel gave no verdict, for want of memory say
-    INCOMPARABLE = "incomparable"  # it asks the time, or looks at addresses
+    INCOMPARABLE = "incomparable"  # what it does hangs on clocks, addresses or the order of keys
     EXPLAINED = "explained"  # they differ, and the table of differences says why
     CRASH = "crash"  # an exception of ours
     KERNEL_REFUSES = "kernel-refuses"  # and ours accepts

@@ -27,6 +27,9 @@ struct bh_core {
 	_Atomic(struct bh_work *) deferred; /* the same, for after a grace period */
 	_Atomic uint64_t mapped;
 	_Atomic uint64_t fail_at; /* mappings until one fails, 0 for never, 1 from now on */
+	_Atomic uint32_t held;	  /* runs that were interrupted by their own wish: see bh_hold */
+	_Atomic uint32_t asked;	  /* barriers so far */
+	_Atomic uint32_t finished; /* those that are over; a futex */
 	_Atomic bool stop;
 	sem_t wake;
 	pthread_t worker;
@@ -79,24 +82,49 @@ static void run_all(struct bh_work *work)
 	}
 }
 
+static bool is_held(struct bh_core *core)
+{
+	return atomic_load(&core->held) != 0;
+}
+
+/* Run what waits for a grace period, unless somebody is held; what is left. */
+static struct bh_work *run_deferred(struct bh_core *core, struct bh_work *waiting)
+{
+	struct bh_work **last = &waiting;
+
+	while (*last)
+		last = &(*last)->next;
+	*last = take(&core->deferred);
+	if (!waiting || is_held(core))
+		return waiting;
+	bh_synchronize_rcu(core);
+	/* One that ran until now may be held instead. */
+	if (is_held(core))
+		return waiting;
+	run_all(waiting);
+	return NULL;
+}
+
 static void *work_on(void *arg)
 {
 	struct bh_core *core = arg;
+	struct bh_work *waiting = NULL;
 
 	for (;;) {
-		struct bh_work *deferred;
+		uint32_t asked;
 
 		while (sem_wait(&core->wake))
 			;
+		asked = atomic_load(&core->asked);
 		run_all(take(&core->queued));
-		deferred = take(&core->deferred);
-		if (deferred) {
-			bh_synchronize_rcu(core);
-			run_all(deferred);
-		}
-		if (atomic_load(&core->stop) && !atomic_load(&core->queued) &&
-		    !atomic_load(&core->deferred))
+		waiting = run_deferred(core, waiting);
+		atomic_store(&core->finished, asked);
+		syscall(SYS_futex, &core->finished, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+		if (!atomic_load(&core->stop) || atomic_load(&core->queued))
+			continue;
+		if (!waiting && !atomic_load(&core->deferred))
 			return NULL;
+		sem_post(&core->wake);
 	}
 }
 
@@ -272,33 +300,24 @@ void bh_synchronize_rcu(struct bh_core *core)
 	}
 }
 
-struct barrier {
-	struct bh_work work;
-	struct bh_core *core;
-	sem_t done;
-};
-
-static void passed(struct bh_work *work)
-{
-	sem_post(&((struct barrier *)work)->done);
-}
-
-static void halfway(struct bh_work *work)
-{
-	/* What was queued before may have asked for a grace period, too. */
-	work->run = passed;
-	bh_call_rcu(((struct barrier *)work)->core, work);
-}
-
 void bh_barrier(struct bh_core *core)
 {
-	struct barrier barrier = { .work.run = halfway, .core = core };
+	uint32_t mine = atomic_fetch_add(&core->asked, 1) + 1, done;
 
-	sem_init(&barrier.done, 0, 0);
-	bh_queue(core, &barrier.work);
-	while (sem_wait(&barrier.done))
-		;
-	sem_destroy(&barrier.done);
+	sem_post(&core->wake);
+	while ((int32_t)((done = atomic_load(&core->finished)) - mine) < 0)
+		syscall(SYS_futex, &core->finished, FUTEX_WAIT_PRIVATE, done, NULL, NULL, 0);
+}
+
+void bh_hold(struct bh_core *core)
+{
+	atomic_fetch_add(&core->held, 1);
+}
+
+void bh_unhold(struct bh_core *core)
+{
+	if (atomic_fetch_sub(&core->held, 1) == 1)
+		sem_post(&core->wake);
 }
 
 static bool may_map(struct bh_core *core)

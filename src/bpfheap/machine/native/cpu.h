@@ -71,8 +71,12 @@ void bh_call_rcu(struct bh_core *core, struct bh_work *work);
 
 /* Wait until all runs that are now going on have ended. Not within a run. */
 void bh_synchronize_rcu(struct bh_core *core);
-/* Wait until the worker has done all that it was asked for before. Not within a run. */
+/* Wait until the worker has done all that it was asked for before, and could. Not within a run. */
 void bh_barrier(struct bh_core *core);
+/* A run that is left in the middle, to be gone on with later, is held meanwhile: what it may still see
+ * is not reclaimed. */
+void bh_hold(struct bh_core *core);
+void bh_unhold(struct bh_core *core);
 
 /* Pages for the core and its heaps, aligned to `align`; NULL with errno set. They read as zeros. */
 void *bh_pages_map(struct bh_core *core, size_t size, size_t align);

@@ -44,8 +44,9 @@ struct bh_unit {
 	_Atomic uint64_t failures;
 	_Atomic(struct bh_slab *) waiting; /* with objects that wait for a grace period */
 	_Atomic uint64_t waiting_count;
-	_Atomic bool collecting, replenishing;
-	struct bh_work collect, reclaim, replenish;
+	_Atomic(struct bh_slab *) condemned; /* empty ones of a closed heap */
+	_Atomic bool collecting, reclaiming, burying, replenishing;
+	struct bh_work collect, reclaim, bury, replenish;
 	struct bh_slab *in_grace; /* chained by next_waiting */
 	_Atomic(struct bh_slab *) *table[PAGES];
 };
@@ -55,6 +56,7 @@ struct bh_heap {
 	struct bh_limits limits;
 	_Atomic bool closed;
 	_Atomic uint64_t bytes;
+	struct bh_work end;
 	pthread_mutex_t lock; /* of units, chunks and tables; never taken above level 0 */
 	struct bh_unit *units;
 	char *chunk, *chunk_end;
@@ -255,6 +257,31 @@ static void remove_slab(struct bh_unit *unit, struct bh_slab *slab)
 	bh_pages_unmap(heap->core, slab, unit->slab_bytes);
 }
 
+/* Programs that run may still look into a slab when its last object is freed. */
+static void condemn(struct bh_unit *unit, struct bh_slab *slab)
+{
+	struct bh_slab *head = atomic_load(&unit->condemned);
+
+	do
+		atomic_store(&slab->next_waiting, head);
+	while (!atomic_compare_exchange_weak(&unit->condemned, &head, slab));
+	if (!atomic_exchange(&unit->burying, true))
+		bh_call_rcu(unit->heap->core, &unit->bury);
+}
+
+static void bury(struct bh_work *work)
+{
+	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, bury));
+	struct bh_slab *slab, *next;
+
+	atomic_store(&unit->burying, false);
+	slab = atomic_exchange(&unit->condemned, NULL);
+	for (; slab; slab = next) {
+		next = atomic_load(&slab->next_waiting);
+		remove_slab(unit, slab);
+	}
+}
+
 /*
  * Of a closed heap: nothing in the slab lives. Where frees wait for a grace period the slab may be in
  * the list of those; then collect, which takes it out, comes here again.
@@ -265,7 +292,7 @@ static void remove_if_empty(struct bh_unit *unit, struct bh_slab *slab)
 
 	if (!atomic_load(&slab->next_waiting) &&
 	    atomic_compare_exchange_strong(&slab->live, &none, REMOVED))
-		remove_slab(unit, slab);
+		condemn(unit, slab);
 }
 
 static uint32_t carved(const struct bh_unit *unit, const struct bh_slab *slab)
@@ -542,6 +569,7 @@ static void collect(struct bh_work *work)
 			remove_if_empty(unit, slab);
 		}
 	}
+	atomic_store(&unit->reclaiming, true);
 	bh_call_rcu(unit->heap->core, &unit->reclaim);
 }
 
@@ -587,6 +615,7 @@ static void reclaim(struct bh_work *work)
 	}
 	if (count)
 		give_back(unit, objects, count);
+	atomic_store(&unit->reclaiming, false);
 }
 
 /* -- units */
@@ -636,6 +665,7 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 		unit->high = unit->batch;
 	unit->collect.run = collect;
 	unit->reclaim.run = reclaim;
+	unit->bury.run = bury;
 	unit->replenish.run = replenish;
 	unit->caches = bh_pages_map(heap->core, caches_bytes(heap), 4096);
 	if (!unit->caches) {
@@ -835,9 +865,11 @@ void bh_heap_close(struct bh_heap *heap)
 			atomic_store(&unit->caches[slot].high, 0);
 		}
 	}
-	/* From then on caches stay as they are, and what waited for a grace period is in the depot,
-	 * or was freed as of a closed heap. */
+	/* From then on caches stay as they are, and what waits for a grace period is freed as of a
+	 * closed heap: whoever saw it open had its lock. */
 	bh_synchronize_rcu(heap->core);
+	pthread_mutex_lock(&heap->lock);
+	pthread_mutex_unlock(&heap->lock);
 	bh_barrier(heap->core);
 	for (unit = heap->units; unit; unit = unit->next)
 		unit_drain(unit);
@@ -846,12 +878,22 @@ void bh_heap_close(struct bh_heap *heap)
 		bh_pages_unmap(heap->core, heap->chunk, (size_t)(heap->chunk_end - heap->chunk));
 	heap->chunk = heap->chunk_end = NULL;
 	pthread_mutex_unlock(&heap->lock);
+	/* Empty slabs are returned when nobody can look into them any more. */
+	bh_barrier(heap->core);
 }
 
-void bh_heap_destroy(struct bh_heap *heap)
+static void end(struct bh_work *work)
 {
-	bh_heap_close(heap);
-	bh_barrier(heap->core);
+	struct bh_heap *heap = (void *)((char *)work - offsetof(struct bh_heap, end));
+
+	for (struct bh_unit *unit = heap->units; unit; unit = unit->next) {
+		/* What is still to be done for a unit comes first. */
+		if (atomic_load(&unit->collecting) || atomic_load(&unit->reclaiming) ||
+		    atomic_load(&unit->burying) || atomic_load(&unit->replenishing)) {
+			bh_call_rcu(heap->core, work);
+			return;
+		}
+	}
 	while (heap->units) {
 		struct bh_unit *unit = heap->units;
 
@@ -860,6 +902,16 @@ void bh_heap_destroy(struct bh_heap *heap)
 	}
 	pthread_mutex_destroy(&heap->lock);
 	free(heap);
+}
+
+void bh_heap_destroy(struct bh_heap *heap)
+{
+	struct bh_core *core = heap->core;
+
+	bh_heap_close(heap);
+	heap->end.run = end;
+	bh_call_rcu(core, &heap->end);
+	bh_barrier(core);
 }
 
 /* -- statistics */

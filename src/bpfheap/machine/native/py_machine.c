@@ -42,6 +42,7 @@ struct execution {
 	struct bh_run *run;
 	Py_ssize_t ctx_size;
 	int cpu;
+	bool held; /* it stopped in the middle */
 	long long left; /* of the budget; -1 for no end */
 };
 
@@ -734,6 +735,8 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 	Py_INCREF((PyObject *)prog);
 	self->program = prog;
 	self->cpu = cpu;
+	self->held = true;
+	bh_hold(core->core);
 	self->left = limit > 0 ? limit : -1;
 	self->ctx_size = size;
 	self->run = aligned_alloc(BH_LINE, (sizeof(*self->run) + BH_LINE - 1) / BH_LINE * BH_LINE);
@@ -756,6 +759,8 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 
 static void execution_dealloc(struct execution *self)
 {
+	if (self->held)
+		bh_unhold(self->owner->core);
 	if (self->run) {
 		if (self->run->packet.page)
 			munmap(self->run->packet.page, BH_PACKET);
@@ -812,6 +817,10 @@ static PyObject *execution_go(struct execution *self, PyObject *args)
 		if (entered) {
 			stop = bh_run_go(run);
 			bh_leave(&run->here);
+			if (stop == BH_DONE) {
+				self->held = false;
+				bh_unhold(self->owner->core);
+			}
 		}
 		Py_END_ALLOW_THREADS
 		if (!entered)
