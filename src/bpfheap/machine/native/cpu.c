@@ -300,13 +300,20 @@ void bh_synchronize_rcu(struct bh_core *core)
 	}
 }
 
-void bh_barrier(struct bh_core *core)
+static void await_pass(struct bh_core *core)
 {
 	uint32_t mine = atomic_fetch_add(&core->asked, 1) + 1, done;
 
 	sem_post(&core->wake);
 	while ((int32_t)((done = atomic_load(&core->finished)) - mine) < 0)
 		syscall(SYS_futex, &core->finished, FUTEX_WAIT_PRIVATE, done, NULL, NULL, 0);
+}
+
+void bh_barrier(struct bh_core *core)
+{
+	/* What was deferred may have deferred more: objects, then their slabs, then their heap. */
+	for (unsigned pass = 0; pass < 3; pass++)
+		await_pass(core);
 }
 
 void bh_hold(struct bh_core *core)
