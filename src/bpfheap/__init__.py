@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bpfheap.api import (
         Allocator,
+        Attachment,
         Leftover,
         LoadedObject,
         Map,
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Allocator",
+    "Attachment",
     "Leftover",
     "LoadedObject",
     "Map",

@@ -18,7 +18,15 @@ from bpfheap.lifetime import POLICIES, Policy
 from bpfheap.machine.model import ModelMachine
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Shape
-from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats, Context, KptrValue, Machine
+from bpfheap.runtime.machine import (
+    GLOBAL_ALLOCATOR_ID,
+    AllocatorStats,
+    Bulk,
+    Context,
+    KptrValue,
+    Machine,
+    Memory,
+)
 from bpfheap.runtime.system import System
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
@@ -146,6 +154,7 @@ class Runtime:
         self.system = System(
             _policy(policy), _machine(machine, cpus, seed), strict_identity=strict_identity
         )
+        self._attached: list[Attachment] = []
 
     @property
     def history(self) -> list[str]:
@@ -187,10 +196,23 @@ class Runtime:
         while self.system.grace_period():
             pass
 
+    def attach(self, program: Program, *, signal: int, hz: int = 0) -> Attachment:
+        """Let a signal run a program of type perf_event, with the registers that it finds as
+        context: whatever they belong to may be interrupted, other runs and allocations too. `hz`
+        times a second (of the process' time for SIGPROF, else of the clock's), or whenever somebody
+        sends the signal (0).
+
+        Raises UsageError if the machine, the program or the signal is none for that."""
+        made = Attachment(self, program, signal, hz)
+        self._attached.append(made)
+        return made
+
     def close(self) -> list[Leftover]:
         """Close all descriptors and pins and say what is left although nothing reaches it."""
         found: list[Leftover] = []
         system = self.system
+        for attachment in tuple(self._attached):
+            attachment.detach()
         steps: list[Callable[[], None]] = [
             *(lambda p=path: system.unpin(p) for path in tuple(system.pins)),
             *(lambda f=fd: system.close(f) for fd in tuple(system.fds)),
@@ -419,6 +441,54 @@ class Program:
             self._runtime._give_back(fd)
 
 
+class Attachment:
+    """A program that a signal runs; a context manager, which ends it."""
+
+    def __init__(self, runtime: Runtime, program: Program, signal: int, hz: int) -> None:
+        self.signal = signal
+        self._runtime = runtime
+        system = runtime.system
+        # It goes on when the program is unloaded, as a bpf_link does.
+        self._fd: int | None = system.program_open(system.program_of(program.fd).id)
+        try:
+            self._probe = system.attach(self._fd, signal, hz)
+        except BaseException:
+            runtime._give_back(self._fd)
+            raise
+
+    @property
+    def runs(self) -> int:
+        """How often the program ran."""
+        return self._probe.stats()[0]
+
+    @property
+    def missed(self) -> int:
+        """How many signals came when no CPU was free for it, or all its levels were taken."""
+        return self._probe.stats()[1]
+
+    @property
+    def retval(self) -> int:
+        """What the last run returned."""
+        return self._probe.stats()[2] & 0xFFFFFFFF
+
+    def detach(self) -> None:
+        """The signal does again what it did before."""
+        if self._fd is None:
+            return
+        fd, self._fd = self._fd, None
+        self._probe.detach()
+        self._runtime.system.detached(self.signal)
+        self._runtime._attached.remove(self)
+        self._runtime._give_back(fd)
+        self._runtime._passed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.detach()
+
+
 class Map(Mapping[Any, Any]):
     """A map's content by BTF: `m[7]`, `m[7] = {"var": 1}`, `del m[7]`, iteration over keys.
 
@@ -446,6 +516,32 @@ class Map(Mapping[Any, Any]):
     def close(self) -> None:
         """Give the descriptor back; the map goes when no program and nobody else holds it."""
         self._close()
+        self._runtime._passed()
+
+    def view(self) -> memoryview:
+        """The values of an array, in place: no copy, and no lock (`numpy.frombuffer` takes it).
+        Each begins at a multiple of 8 bytes. Use it no longer than the map.
+
+        Raises UsageError on a machine without real memory, and for maps that hold more than plain
+        values."""
+        return self._bulk.map_view(self.id)
+
+    def lookup_batch(self, keys: Memory) -> bytearray:
+        """The values of keys, which are one after the other (BPF_MAP_LOOKUP_BATCH), of per-CPU maps
+        those of all CPUs. On a machine with real memory. Raises MapError (ENOENT) for the first key
+        that is not there."""
+        return self._bulk.map_lookup_batch(self.id, keys)
+
+    def update_batch(self, keys: Memory, values: Memory, flags: int = 0) -> None:
+        """Set as many elements as there are keys. On a machine with real memory. Raises MapError
+        for the first that fails; those before it are set."""
+        self._bulk.map_update_batch(self.id, keys, values, flags)
+        self._runtime._passed()
+
+    def delete_batch(self, keys: Memory) -> None:
+        """On a machine with real memory. Raises MapError for the first that fails; those before it
+        are gone."""
+        self._bulk.map_delete_batch(self.id, keys)
         self._runtime._passed()
 
     def drain(self) -> list[bytes]:
@@ -518,6 +614,16 @@ class Map(Mapping[Any, Any]):
         if self.id not in self._runtime.system.maps:
             raise UsageError(f"map {self.name} was freed")
         return self._runtime.system.machine
+
+    @property
+    def _bulk(self) -> Bulk:
+        machine = self._machine
+        if not isinstance(machine, Bulk):
+            raise UsageError(
+                f"map {self.name} has no memory on the {machine.name} machine",
+                hint="the native machine has it",
+            )
+        return machine
 
     def _key(self, key: Any) -> bytes:
         spec = self.spec

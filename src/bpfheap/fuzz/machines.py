@@ -149,10 +149,9 @@ def _compared(obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str) -
 
 
 def _difference(wanted: _Seen, found: _Seen, number: int) -> str:
-    for name, a, b in zip(_Seen._fields, wanted, found, strict=True):
-        if a == b:
-            continue
-        if isinstance(a, dict) and isinstance(b, dict):
-            name, a, b = next((n, a[n], b[n]) for n in a if a[n] != b[n])
-        return f"run {number}: {name} is {a!r} on the model, {b!r} here"
-    return ""
+    pairs: list[tuple[str, object, object]] = [
+        *zip(_Seen._fields, wanted, found, strict=True),
+        *((name, wanted.maps[name], found.maps[name]) for name in wanted.maps),
+    ]
+    name, a, b = next((n, a, b) for n, a, b in pairs if n != "maps" and a != b)
+    return f"run {number}: {name} is {a!r} on the model, {b!r} here"

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from bpfheap.btf import Btf
 from bpfheap.lifetime.facts import ObjectEvent
 from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
+
+#: bytes, a memoryview, a numpy array: what offers its bytes (PEP 688 is newer than Python 3.11).
+Memory: TypeAlias = Any
 
 #: The allocator behind bpf_obj_new; every machine has it from the start.
 GLOBAL_ALLOCATOR_ID = 0
@@ -191,3 +194,42 @@ class Machine(Protocol):
 
     def grace_period(self) -> None:
         """Reclaim what no execution running since before it was retired can still see."""
+
+
+class Probe(Protocol):
+    """A program that a signal runs."""
+
+    def detach(self) -> None:
+        """Put back what the signal did before."""
+
+    def stats(self) -> tuple[int, int, int]:
+        """How often it ran, how many signals came when there was no CPU for it, and what the last
+        run returned."""
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """A machine on which signals can run programs, in the middle of anything."""
+
+    def attach(self, program: int, signal: int, hz: int) -> Probe:
+        """`hz` times a second, or whenever somebody sends it (0). Raises UsageError if the program
+        or the signal is none for that."""
+
+
+@runtime_checkable
+class Bulk(Protocol):
+    """A machine whose maps lie in real memory, and take many elements at once. Keys and values are
+    one after the other; per-CPU values as in `map_lookup`."""
+
+    def map_view(self, map_id: int) -> memoryview:
+        """An array's values, in place, each at a multiple of 8 bytes. Raises UsageError for maps
+        that hold more than plain values."""
+
+    def map_lookup_batch(self, map_id: int, keys: Memory) -> bytearray:
+        """Raises MapError (ENOENT) for the first key that is not there."""
+
+    def map_update_batch(self, map_id: int, keys: Memory, values: Memory, flags: int) -> None:
+        """Raises MapError for the first that fails; those before it are done."""
+
+    def map_delete_batch(self, map_id: int, keys: Memory) -> None:
+        """Raises MapError for the first that fails; those before it are done."""

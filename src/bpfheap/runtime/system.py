@@ -17,7 +17,15 @@ from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.definitions import declared_only, why_other_map
 from bpfheap.runtime.facts import load_facts, map_facts, owning_fields
-from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Context, Done, Machine, Stop
+from bpfheap.runtime.machine import (
+    GLOBAL_ALLOCATOR_ID,
+    Context,
+    Done,
+    Machine,
+    Probe,
+    Sampling,
+    Stop,
+)
 from bpfheap.runtime.objects import (
     AllocatorObject,
     BtfObject,
@@ -255,6 +263,33 @@ class System:
         self.policy = self.policy.loaded(facts, self)
         self._note(f"{spec.name} was loaded")
         return self._open(Handle(Type.PROGRAM, program))
+
+    def program_open(self, program: int) -> int:
+        """A descriptor of a program by its id (BPF_PROG_GET_FD_BY_ID). Raises UsageError if it is
+        gone or about to go."""
+        obj = self.programs.get(program)
+        if obj is None or not obj.users:
+            raise UsageError(f"there is no program with id {program}")
+        return self._open(Handle(Type.PROGRAM, program))
+
+    def attach(self, fd: int, signal: int, hz: int) -> Probe:
+        """Let a signal run a program. Whoever asks keeps a descriptor until it is detached.
+
+        Raises UsageError if the machine has no signals, or the program is none for that."""
+        if not isinstance(self.machine, Sampling):
+            raise UsageError(
+                f"signals run no programs on the {self.machine.name} machine",
+                hint="the native machine has them",
+            )
+        program = self.program_of(fd)
+        probe = self.machine.attach(program.id, signal, hz)
+        self._note(f"{program.name} runs on signal {signal}")
+        return probe
+
+    def detached(self, signal: int) -> None:
+        """After a signal has ceased to run a program: what its runs left to be done."""
+        self._note(f"signal {signal} runs nothing any more")
+        self._settle("the last object was freed")
 
     def start(
         self,

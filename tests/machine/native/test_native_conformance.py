@@ -76,6 +76,7 @@ def program(op: Op, a: int, b: int | None, imm: int) -> list[Insn]:
     ids=shown,
 )
 def test_arithmetic_as_the_model_machine(op: Op) -> None:
+    operands: list[tuple[int, int | None, int]]
     if op.kind in (Kind.NEG, Kind.END):
         operands = [(a, None, 0) for a in EDGES]
     elif op.reg:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
@@ -39,6 +39,7 @@ from bpfheap.runtime.machine import (
     Context,
     Done,
     KptrValue,
+    Memory,
     Stop,
 )
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SourceLine
@@ -279,6 +280,53 @@ class NativeMachine:
     def map_drain(self, map_id: int) -> list[bytes]:
         return self._map(map_id).map.records()
 
+    def map_view(self, map_id: int) -> memoryview:
+        """Raises UsageError for a map that is no array of plain values."""
+        record = self._map(map_id)
+        try:
+            return memoryview(record.map)
+        except BufferError as error:
+            raise UsageError(f"map {record.spec.name} has no view: {error}") from None
+
+    def map_lookup_batch(self, map_id: int, keys: Memory) -> bytearray:
+        """Raises MapError (ENOENT) for the first key that is not there."""
+        record = self._bulk(map_id)
+        count = memoryview(keys).nbytes // record.spec.key_size
+        values = bytearray(count * self._value_bytes(record))
+        self._batch(record, "lookup", record.map.lookup_batch, keys, values)
+        return values
+
+    def map_update_batch(self, map_id: int, keys: Memory, values: Memory, flags: int) -> None:
+        """Raises MapError for the first that fails; those before it are done."""
+        record = self._bulk(map_id)
+        if record.spec.readonly:
+            raise error_of(record.spec.name, "update", "EPERM")
+        self._batch(record, "update", record.map.update_batch, keys, values, flags)
+
+    def map_delete_batch(self, map_id: int, keys: Memory) -> None:
+        """Raises MapError for the first that fails; those before it are done."""
+        record = self._bulk(map_id)
+        self._batch(record, "delete", record.map.delete_batch, keys)
+
+    def _bulk(self, map_id: int) -> _Map:
+        record = self._map(map_id)
+        if record.holds_pointers or record.row.shape not in (Shape.ARRAY, Shape.HASH):
+            raise UsageError(f"map {record.spec.name} has no values to take many of")
+        return record
+
+    def _value_bytes(self, record: _Map) -> int:
+        return record.map.stride * self._cpus if record.row.per_cpu else record.spec.value_size
+
+    def _batch(
+        self, record: _Map, doing: str, do: Callable[..., tuple[int, int]], *arguments: object
+    ) -> None:
+        try:
+            done, answer = do(*arguments)
+        except ValueError as error:
+            raise UsageError(f"{doing} of map {record.spec.name}: {error}") from None
+        hint = f"it is number {done + 1} of these; those before it are done"
+        self._answer(record, doing, answer, hint)
+
     def map_free_step(self, map_id: int) -> bool:
         """All of it in one step."""
         record = self._map(map_id)
@@ -473,6 +521,27 @@ class NativeMachine:
             return refused
         self.printk.append(line.removesuffix("\n"))
         return len(line.encode())
+
+    def attach(self, program: int, signal: int, hz: int) -> _core.Probe:
+        """Let a signal run a program, `hz` times a second, or when somebody sends it (0).
+
+        Raises UsageError if that cannot be."""
+        loaded = self._program(program)
+        row = program_type(loaded.spec.section)
+        if row is None or row.name != "perf_event":
+            raise UsageError(
+                f"program {loaded.name} cannot run in a signal", hint='its section is "perf_event"'
+            )
+        if self._events is not None:
+            raise UsageError(
+                f"program {loaded.name} cannot run in a signal: the policy watches every object"
+            )
+        try:
+            return _core.Probe(self._core, loaded.program, signal, hz)
+        except OSError as error:
+            raise UsageError(
+                f"signal {signal} cannot run program {loaded.name}: {error.strerror}"
+            ) from None
 
     def executions(self) -> frozenset[int]:
         return frozenset(self._executions)

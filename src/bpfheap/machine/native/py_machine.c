@@ -10,6 +10,7 @@
 
 #include "module.h"
 #include "run.h"
+#include "sample.h"
 
 struct events {
 	PyObject_HEAD
@@ -46,7 +47,15 @@ struct execution {
 	long long left; /* of the budget; -1 for no end */
 };
 
-static PyTypeObject *events_type, *type_type, *map_type, *prog_type, *execution_type;
+struct probe {
+	PyObject_HEAD
+	struct core *owner;
+	struct bh_probe *probe;
+	struct bh_probe_stats stats; /* in the end */
+	PyObject *program;
+};
+
+static PyTypeObject *probe_type, *events_type, *type_type, *map_type, *prog_type, *execution_type;
 
 /* A run on a CPU, for which it may have to wait. */
 static bool enter(struct core *core, int cpu, struct bh_here *here)
@@ -919,6 +928,91 @@ static PyType_Spec execution_spec = {
 	.slots = execution_slots,
 };
 
+/* -- Probe */
+
+static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+	static char *names[] = { "core", "program", "signal", "hz", NULL };
+	struct core *core;
+	struct prog *prog;
+	struct probe *self;
+	unsigned int hz;
+	int number;
+
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!iI", names, bh_py_core, &core, prog_type,
+					 &prog, &number, &hz))
+		return NULL;
+	self = (struct probe *)bh_py_new(type);
+	if (!self)
+		return NULL;
+	Py_INCREF((PyObject *)core);
+	self->owner = core;
+	Py_INCREF((PyObject *)prog);
+	self->program = (PyObject *)prog;
+	self->probe = bh_probe_attach(core->core, prog->prog, core->random, number, hz);
+	if (!self->probe) {
+		PyErr_SetFromErrno(PyExc_OSError);
+		Py_DECREF(self);
+		return NULL;
+	}
+	return (PyObject *)self;
+}
+
+static PyObject *probe_detach(struct probe *self, PyObject *unused)
+{
+	struct bh_probe *probe = self->probe;
+
+	(void)unused;
+	self->probe = NULL;
+	if (probe) {
+		self->stats = bh_probe_stats(probe);
+		Py_BEGIN_ALLOW_THREADS
+		bh_probe_detach(probe);
+		Py_END_ALLOW_THREADS
+	}
+	Py_RETURN_NONE;
+}
+
+static void probe_dealloc(struct probe *self)
+{
+	if (self->probe)
+		bh_probe_detach(self->probe);
+	Py_XDECREF((PyObject *)self->owner);
+	bh_py_free((PyObject *)self, self->program);
+}
+
+static PyObject *probe_stats(struct probe *self, PyObject *unused)
+{
+	(void)unused;
+	if (self->probe)
+		self->stats = bh_probe_stats(self->probe);
+	return Py_BuildValue("(KKK)", (unsigned long long)self->stats.runs,
+			     (unsigned long long)self->stats.missed,
+			     (unsigned long long)self->stats.last);
+}
+
+static PyMethodDef probe_methods[] = {
+	{ "detach", (PyCFunction)probe_detach, METH_NOARGS, "Put back what the signal did before." },
+	{ "stats", (PyCFunction)probe_stats, METH_NOARGS,
+	  "Runs, signals that were missed, and what the last run returned." },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyType_Slot probe_slots[] = {
+	{ Py_tp_doc, "Probe(core, program, signal, hz): let the signal run the program." },
+	{ Py_tp_new, probe_new },
+	{ Py_tp_dealloc, probe_dealloc },
+	{ Py_tp_methods, probe_methods },
+	{ 0, NULL },
+};
+
+static PyType_Spec probe_spec = {
+	.name = "bpfheap.machine.native._core.Probe",
+	.basicsize = sizeof(struct probe),
+	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+	.slots = probe_slots,
+};
+
 /* -- memory, for those who know what is there */
 
 static PyObject *read_memory(PyObject *module, PyObject *args)
@@ -995,7 +1089,8 @@ int bh_py_machine(PyObject *module)
 	map_type = type_type ? bh_py_add(module, &map_spec) : NULL;
 	prog_type = map_type ? bh_py_add(module, &prog_spec) : NULL;
 	execution_type = prog_type ? bh_py_add(module, &execution_spec) : NULL;
-	if (!execution_type || PyModule_AddFunctions(module, functions) ||
+	probe_type = execution_type ? bh_py_add(module, &probe_spec) : NULL;
+	if (!probe_type || PyModule_AddFunctions(module, functions) ||
 	    add_names(module, "OPS", bh_op_names) || add_names(module, "CALLS", bh_call_names) ||
 	    add_names(module, "KINDS", kinds) || add_names(module, "SHAPES", shapes) ||
 	    add_names(module, "STOPS", stops))

@@ -1,0 +1,27 @@
+/* Programs that signals run: what an nmi is to the kernel, a signal is to a process. */
+#ifndef BPFHEAP_SAMPLE_H
+#define BPFHEAP_SAMPLE_H
+
+#include "run.h"
+
+struct bh_probe;
+
+/*
+ * Run a program of type perf_event, on the registers that the signal found, whenever the signal comes;
+ * `hz` times a second of the process' time for SIGPROF, else of the clock's (0: when somebody sends
+ * it). NULL with errno set: EBUSY if the signal runs a program already, ENOTSUP where registers are
+ * not known.
+ */
+struct bh_probe *bh_probe_attach(struct bh_core *core, const struct bh_prog *prog, uint64_t *random,
+				 int signal, uint32_t hz);
+/* Put back what the signal did before. Not within a run. */
+void bh_probe_detach(struct bh_probe *probe);
+
+struct bh_probe_stats {
+	uint64_t runs;
+	uint64_t missed; /* no CPU was free, or all levels of it were taken */
+	uint64_t last;	 /* what the last run returned */
+};
+struct bh_probe_stats bh_probe_stats(const struct bh_probe *probe);
+
+#endif

@@ -1,0 +1,150 @@
+"""What the native machine has beyond others: signals, memory to look at, many elements at once."""
+
+from __future__ import annotations
+
+import signal
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bpfheap
+from bpfheap.compile import object_spec
+from bpfheap.errors import MapError, UsageError
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
+from bpfheap.spec import ObjectSpec
+
+pytest.importorskip("bpfheap.machine.native._core")
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def sample() -> ObjectSpec:
+    return object_spec(HERE / "sample.bpf.c")
+
+
+@pytest.fixture
+def rt() -> Iterator[bpfheap.Runtime]:
+    with bpfheap.Runtime(machine="native") as rt:
+        yield rt
+
+
+def live(rt: bpfheap.Runtime) -> int:
+    return rt.system.machine.allocator_stats(GLOBAL_ALLOCATOR_ID).live
+
+
+def test_a_signal_runs_a_program(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
+    obj = rt.load(sample)
+    with rt.attach(obj.programs["sample"], signal=signal.SIGUSR1) as attached:
+        for _ in range(100):
+            signal.raise_signal(signal.SIGUSR1)
+        assert (attached.runs, attached.missed) == (100, 0)
+        assert attached.retval in range(3)
+        # What was interrupted is code of this process.
+        assert obj.maps["seen"][1] > 4096
+    assert obj.maps["seen"][0] == 100
+    assert live(rt) == sum(slot.item is not None for slot in obj.maps["slots"].values())
+
+
+def test_a_program_stays_while_it_is_attached(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
+    obj = rt.load(sample)
+    attached = rt.attach(obj.programs["sample"], signal=signal.SIGUSR1)
+    obj.close()
+    signal.raise_signal(signal.SIGUSR1)
+    assert attached.runs == 1
+    attached.detach()
+    attached.detach()
+    assert attached.runs == 1
+    assert rt.system.programs == {}
+    assert live(rt) == 0
+
+
+def test_a_signal_does_again_what_it_did(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        with rt.attach(rt.load(sample).programs["sample"], signal=signal.SIGUSR1):
+            signal.raise_signal(signal.SIGUSR1)
+        assert heard == []
+        signal.raise_signal(signal.SIGUSR1)
+        assert heard == [signal.SIGUSR1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_what_cannot_be_attached(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
+    obj = rt.load(sample)
+    with pytest.raises(UsageError, match="cannot run in a signal"):
+        rt.attach(obj.programs["work"], signal=signal.SIGUSR1)
+    with pytest.raises(UsageError, match="signal 9 cannot run program sample"):
+        rt.attach(obj.programs["sample"], signal=signal.SIGKILL)
+    with pytest.raises(UsageError, match="signal 1000 cannot run program sample"):
+        rt.attach(obj.programs["sample"], signal=1000)
+    with (
+        rt.attach(obj.programs["sample"], signal=signal.SIGUSR1),
+        pytest.raises(UsageError, match="busy"),
+    ):
+        rt.attach(obj.programs["sample"], signal=signal.SIGUSR1)
+    with bpfheap.Runtime() as model, pytest.raises(UsageError, match="on the model machine"):
+        model.attach(model.load(sample).programs["sample"], signal=signal.SIGUSR1)
+
+
+def test_signals_interrupt_runs(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
+    """The timer's signals come wherever they come: counts balance in the end."""
+    obj = rt.load(sample)
+    with rt.attach(obj.programs["sample"], signal=signal.SIGALRM, hz=5000) as attached:
+        threads = [
+            threading.Thread(target=lambda: obj.programs["work"].run(repeat=2000)) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        while not attached.runs:
+            obj.programs["work"].run()
+    held = sum(slot.item is not None for slot in obj.maps["slots"].values())
+    assert live(rt) == held
+    for key in tuple(obj.maps["slots"]):
+        del obj.maps["slots"][key]
+    assert live(rt) == 0
+
+
+def test_an_array_in_place(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
+    obj = rt.load(sample)
+    values = np.frombuffer(obj.maps["seen"].view(), dtype=np.int64)
+    assert values.tolist() == [0, 0, 0, 0]
+    obj.maps["seen"][2] = 7
+    values[3] = 8
+    assert values.tolist() == [0, 0, 7, 8]
+    assert obj.maps["seen"][3] == 8
+    with pytest.raises(UsageError, match="only arrays of plain values"):
+        obj.maps["slots"].view()
+    with bpfheap.Runtime() as model, pytest.raises(UsageError, match="on the model machine"):
+        model.load(sample).maps["seen"].view()
+
+
+def test_many_elements_at_once(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
+    slots = rt.load(sample).maps["slots"]
+    keys = np.arange(10, dtype=np.uint32)
+    values = np.zeros((10, 2), dtype=np.int64)
+    values[:, 1] = np.arange(10) * 3
+    slots.update_batch(keys, values)
+    assert len(slots) == 10
+    assert [slots[int(k)].count for k in keys] == [3 * int(k) for k in keys]
+    found = np.frombuffer(slots.lookup_batch(keys[::-1].copy()), dtype=np.int64)
+    assert found.reshape(10, 2)[:, 1].tolist() == [27 - 3 * n for n in range(10)]
+    slots.delete_batch(keys[:4])
+    assert sorted(slots) == [4, 5, 6, 7, 8, 9]
+    with pytest.raises(MapError, match="ENOENT") as seen:
+        slots.lookup_batch(struct.pack("<3I", 5, 0, 6))
+    assert seen.value.hint is not None
+    assert "number 2" in seen.value.hint
+    with pytest.raises(MapError, match="EEXIST"):
+        slots.update_batch(keys, values, flags=1)
+    assert sorted(slots) == list(range(10))
+    with pytest.raises(UsageError, match="there must be as many of each"):
+        slots.update_batch(keys, values[:3])
