@@ -12,6 +12,10 @@ CALLS: tuple[str, ...]
 KINDS: tuple[str, ...]
 SHAPES: tuple[str, ...]
 STOPS: tuple[str, ...]
+#: The loops that benches time.
+LOOPS: tuple[str, ...]
+SIDES: tuple[str, ...]
+MAP_LOOPS: tuple[str, ...]
 
 @final
 class Core:
@@ -159,3 +163,8 @@ class Probe:
 def read(address: int, size: int, /) -> bytes: ...
 def read_string(address: int, /) -> bytes: ...
 def type_at(address: int, /) -> tuple[int, int]: ...
+def loop(
+    what: int, side: int, core: Core, unit: Unit | None, size: int, rounds: int, more: int, /
+) -> int: ...
+def footprint(core: Core, size: int, live: int, /) -> tuple[int, int, int, int]: ...
+def map_loop(core: Core, map: Map, what: int, rounds: int, /) -> int: ...  # noqa: A002

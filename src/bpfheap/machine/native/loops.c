@@ -1,9 +1,13 @@
 #define _GNU_SOURCE
 #include "loops.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { BATCH = 10000, RING = 4096, THREADS = 64 };
 
@@ -268,4 +272,93 @@ uint64_t bh_loop_among(const struct bh_loop *loop, uint64_t live)
 	bh_leave(&here);
 	free(objects);
 	return took;
+}
+
+static int64_t resident(void)
+{
+	char text[128] = "";
+	long pages = 0;
+	int fd = open("/proc/self/statm", O_RDONLY);
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, text, sizeof(text) - 1) > 0)
+		sscanf(text, "%*s %ld", &pages);
+	close(fd);
+	return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+bool bh_loop_footprint(struct bh_core *core, uint32_t size, uint64_t live,
+		       struct bh_footprint *found)
+{
+	void **objects = malloc(live * sizeof(*objects));
+	struct bh_heap *heap;
+	struct bh_unit *unit;
+	struct bh_here here;
+	uint64_t n = 0, mapped;
+
+	if (!objects)
+		return false;
+	memset(objects, 1, live * sizeof(*objects));
+	found->before = resident();
+	mapped = bh_pages_mapped(core);
+	heap = bh_heap_create(core, (struct bh_limits){ 0, 0 });
+	unit = heap ? bh_unit_create(heap, size, NULL) : NULL;
+	if (unit) {
+		bh_enter(core, 0, false, &here);
+		while (n < live && (objects[n] = bh_alloc(bh_cache_of(unit, here.slot))))
+			memset(objects[n++], 1, size);
+		bh_leave(&here);
+		found->with = resident();
+		found->mapped = (int64_t)(bh_pages_mapped(core) - mapped);
+		bh_enter(core, 0, false, &here);
+		for (uint64_t i = 0; i < n; i++)
+			bh_free_at(&here, objects[i]);
+		bh_leave(&here);
+	}
+	if (heap)
+		bh_heap_destroy(heap);
+	found->after = resident();
+	free(objects);
+	return n == live;
+}
+
+enum { KEYS = 1024, FILL = 1000 };
+
+uint64_t bh_loop_map(struct bh_core *core, struct bh_map *map, enum bh_map_loop what,
+		     uint64_t rounds)
+{
+	uint64_t begin, took, value[8] = { 0 }, sum = 0;
+	struct bh_here here;
+	int failed = 0;
+	uint32_t key;
+
+	bh_enter(core, 0, false, &here);
+	if (what == BH_LOOKUP)
+		for (key = 0; key < KEYS; key++)
+			failed |= bh_map_update(map, &here, &key, value, BH_ANY, -1);
+	begin = now();
+	for (uint64_t i = 0; i < rounds && !failed; i++) {
+		switch (what) {
+		case BH_UPDATE_DELETE:
+			key = (uint32_t)i % KEYS;
+			failed |= bh_map_update(map, &here, &key, value, BH_ANY, -1);
+			failed |= bh_map_delete(map, &here, &key);
+			break;
+		case BH_LOOKUP:
+			key = (uint32_t)i % KEYS;
+			sum += *(uint64_t *)bh_map_lookup(map, &key);
+			break;
+		case BH_FILL_DELETE:
+			for (key = 0; key < FILL; key++)
+				failed |= bh_map_update(map, &here, &key, value, BH_ANY, -1);
+			for (key = 0; key < FILL; key++)
+				failed |= bh_map_delete(map, &here, &key);
+			break;
+		}
+	}
+	took = now() - begin;
+	USE(sum);
+	bh_leave(&here);
+	return failed ? 0 : took;
 }

@@ -2,7 +2,7 @@
 #ifndef BPFHEAP_LOOPS_H
 #define BPFHEAP_LOOPS_H
 
-#include "heap.h"
+#include "map.h"
 
 /* Who allocates. */
 enum bh_side {
@@ -33,5 +33,23 @@ uint64_t bh_loop_pass_on(const struct bh_loop *loop);
 uint64_t bh_loop_threads(const struct bh_loop *loop, unsigned threads);
 /* Pairs while `live` other objects live. */
 uint64_t bh_loop_among(const struct bh_loop *loop, uint64_t live);
+
+
+/* Bytes of this process that are resident, and that heaps have mapped: before, with `live` objects, and
+ * after these are freed and the heap is gone. False without memory. */
+struct bh_footprint {
+	int64_t before, with, after;
+	int64_t mapped;
+};
+bool bh_loop_footprint(struct bh_core *core, uint32_t size, uint64_t live,
+		       struct bh_footprint *found);
+
+enum bh_map_loop {
+	BH_UPDATE_DELETE, /* a round updates and deletes one key of 1,024 */
+	BH_LOOKUP,	  /* a round looks up one of 1,024 keys that are there */
+	BH_FILL_DELETE,	  /* a round updates 1,000 keys, then deletes them */
+};
+uint64_t bh_loop_map(struct bh_core *core, struct bh_map *map, enum bh_map_loop what,
+		     uint64_t rounds);
 
 #endif

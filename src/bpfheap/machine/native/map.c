@@ -127,6 +127,12 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Of 4 bytes, as most keys are. */
+static uint32_t hash_of_word(const struct bh_map *map, uint32_t key)
+{
+	return (uint32_t)(((map->seed ^ key) * 0x9e3779b97f4a7c15u) >> 32);
+}
+
 static uint32_t hash_of(const struct bh_map *map, const void *key)
 {
 	uint32_t size = map->spec.key_size;
@@ -135,14 +141,14 @@ static uint32_t hash_of(const struct bh_map *map, const void *key)
 
 	if (size == 4) {
 		memcpy(&word, key, 4);
-	} else {
-		for (; size > 8; size -= 8, at += 8) {
-			memcpy(&word, at, 8);
-			h = mix(h ^ word, 0x9e3779b97f4a7c15u);
-		}
-		word = 0;
-		memcpy(&word, at, size);
+		return hash_of_word(map, (uint32_t)word);
 	}
+	for (; size > 8; size -= 8, at += 8) {
+		memcpy(&word, at, 8);
+		h = mix(h ^ word, 0x9e3779b97f4a7c15u);
+	}
+	word = 0;
+	memcpy(&word, at, size);
 	return (uint32_t)mix(h ^ word, 0xd6e8feb86659fd93u);
 }
 
@@ -152,8 +158,6 @@ RACY static bool same_key(const struct bh_map *map, const struct bh_elem *elem, 
 	const char *a = elem->key, *b = key;
 	uint64_t x = 0, y = 0;
 
-	if (size == 4)
-		return *(const uint32_t *)a == *(const __attribute__((aligned(1))) uint32_t *)b;
 	for (; size >= 8; size -= 8, a += 8, b += 8) {
 		memcpy(&x, a, 8);
 		memcpy(&y, b, 8);
@@ -164,6 +168,23 @@ RACY static bool same_key(const struct bh_map *map, const struct bh_elem *elem, 
 		if (*a++ != *b++)
 			return false;
 	return true;
+}
+
+RACY static struct bh_elem *find_word(const struct bh_map *map, uint32_t hash, uint32_t key)
+{
+	struct bh_bucket *bucket = bucket_of(map, hash);
+	struct bh_elem *elem;
+
+	for (;;) {
+		elem = atomic_load_explicit(&bucket->first, memory_order_acquire);
+		while (!is_marker(elem)) {
+			if (*(uint32_t *)elem->key == key)
+				return elem;
+			elem = atomic_load_explicit(&elem->next, memory_order_acquire);
+		}
+		if (BH_LIKELY(elem == marker(hash & map->mask)))
+			return NULL;
+	}
 }
 
 RACY static struct bh_elem *find(const struct bh_map *map, uint32_t hash, const void *key)
@@ -476,6 +497,8 @@ static int create_hash(struct bh_map *map)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < buckets; i++)
 		atomic_init(&((struct bh_bucket *)map->memory)[i].first, marker((uint32_t)i));
+	map->plain_words = map->spec.shape == BH_HASH && map->spec.key_size == 4 &&
+			   !map->spec.pointers;
 	map->seed = mix((uintptr_t)map, 0xa0761d6478bd642fu);
 	map->value_at = (uint32_t)sizeof(struct bh_elem) + ((map->spec.key_size + 7) & ~7u);
 	size = map->value_at + (size_t)map->stride * cpus_of(map);
@@ -586,6 +609,14 @@ static void *look(struct bh_map *map, const void *key, bool use)
 
 void *bh_map_lookup(struct bh_map *map, const void *key)
 {
+	if (BH_LIKELY(map->plain_words)) {
+		uint32_t word;
+		struct bh_elem *elem;
+
+		memcpy(&word, key, sizeof(word));
+		elem = find_word(map, hash_of_word(map, word), word);
+		return elem ? value_of(map, elem) : NULL;
+	}
 	return look(map, key, true);
 }
 

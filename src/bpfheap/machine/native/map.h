@@ -56,6 +56,7 @@ struct bh_map {
 	/* hash */
 	struct bh_heap *heap;
 	struct bh_unit *unit;
+	bool plain_words; /* keys have 4 bytes, and lookups give values: the shortest way */
 	uint64_t seed;
 	uint32_t mask;
 	uint32_t value_at; /* offset in an element */

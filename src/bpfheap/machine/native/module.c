@@ -6,7 +6,7 @@
 
 static int exec(PyObject *module)
 {
-	return bh_py_heap(module) || bh_py_machine(module) ? -1 : 0;
+	return bh_py_heap(module) || bh_py_machine(module) || bh_py_loops(module) ? -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -4,7 +4,7 @@
 
 #include <Python.h>
 
-#include "object.h"
+#include "map.h"
 
 struct core {
 	PyObject_HEAD
@@ -35,8 +35,14 @@ PyTypeObject *bh_py_add(PyObject *module, PyType_Spec *spec);
 /* The type that a Type is; NULL with an exception set if it is none. */
 struct bh_type *bh_py_type(PyObject *type);
 
+/* The map that a Map is; NULL with an exception set if it is none, or gone. */
+struct bh_map *bh_py_map(PyObject *map);
+/* A tuple of names, as a constant of the module. */
+int bh_py_names(PyObject *module, const char *name, const char *const *names);
+
 /* Add a part's types and functions. -1 with an exception set. */
 int bh_py_heap(PyObject *module);
 int bh_py_machine(PyObject *module);
+int bh_py_loops(PyObject *module);
 
 #endif

@@ -280,6 +280,15 @@ static bool is_there(const struct map *self)
 	return self->map != NULL;
 }
 
+struct bh_map *bh_py_map(PyObject *map)
+{
+	if (!PyObject_TypeCheck(map, map_type)) {
+		PyErr_SetString(PyExc_TypeError, "not a Map");
+		return NULL;
+	}
+	return is_there((struct map *)map) ? ((struct map *)map)->map : NULL;
+}
+
 static PyObject *map_free(struct map *self, PyObject *unused)
 {
 	struct bh_map *map = self->map;
@@ -1055,7 +1064,7 @@ static PyMethodDef functions[] = {
 	{ NULL, NULL, 0, NULL },
 };
 
-static int add_names(PyObject *module, const char *name, const char *const *names)
+int bh_py_names(PyObject *module, const char *name, const char *const *names)
 {
 	PyObject *list = PyList_New(0), *tuple;
 	int error;
@@ -1091,9 +1100,9 @@ int bh_py_machine(PyObject *module)
 	execution_type = prog_type ? bh_py_add(module, &execution_spec) : NULL;
 	probe_type = execution_type ? bh_py_add(module, &probe_spec) : NULL;
 	if (!probe_type || PyModule_AddFunctions(module, functions) ||
-	    add_names(module, "OPS", bh_op_names) || add_names(module, "CALLS", bh_call_names) ||
-	    add_names(module, "KINDS", kinds) || add_names(module, "SHAPES", shapes) ||
-	    add_names(module, "STOPS", stops))
+	    bh_py_names(module, "OPS", bh_op_names) || bh_py_names(module, "CALLS", bh_call_names) ||
+	    bh_py_names(module, "KINDS", kinds) || bh_py_names(module, "SHAPES", shapes) ||
+	    bh_py_names(module, "STOPS", stops))
 		return -1;
 	return 0;
 }
