@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 from functools import partial
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,9 +15,15 @@ from rich.text import Text
 
 from bpfheap.bench.cases import INSNS, NS, PER_INSN, Case, CaseName, Extent
 from bpfheap.bench.measure import Measured, Side
+from bpfheap.bench.names import ROUNDS as SIDE_ROUNDS
+from bpfheap.bench.names import HeapCase, MapCase
+from bpfheap.bench.sides import FASTEST
+from bpfheap.bench.sides import Bench as Sides
+from bpfheap.bench.sides import Case as SideCase
 from bpfheap.bench.verifier import ROUNDS, Bench, bench, machine_info, sources_of
 from bpfheap.cli.bar import Bar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
+from bpfheap.errors import UsageError
 from bpfheap.machine.kernel import Kernel, available
 
 EXAMPLES = """Examples:
@@ -87,6 +95,142 @@ def verifier(
 
 
 app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
+
+
+HEAP_EXAMPLES = """Examples:
+
+bpfheap bench heap
+
+bpfheap bench heap --case alloc_free_32 --rounds 51 --json
+"""
+
+
+_Rounds = Annotated[int, typer.Option(min=1, metavar="N", help="How often each side is timed.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def heap(
+    case: Annotated[
+        list[HeapCase] | None,
+        typer.Option(
+            help="Measure this case, and nothing else; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: _Rounds = SIDE_ROUNDS,
+    json: _Json = False,
+) -> None:
+    """Compare the native heap with malloc and with the kernel's allocator.
+
+    The loops are compiled code, the same for all sides; each side is timed in turns with the
+    others. Peers are glibc's malloc and, where they are installed, jemalloc, mimalloc and tcmalloc,
+    each in a process of its own; and bpf_obj_new and bpf_obj_drop of the live kernel, where bpf(2)
+    is allowed. What is missed is not an error: the exit code is 0.
+    """
+    native = _native("bpfheap.bench.heap")
+    _side_by_side(native, tuple(case) if case else tuple(HeapCase), rounds, as_json=json)
+
+
+app.command("heap", help=help_of(heap), epilog=HEAP_EXAMPLES)(heap)
+
+MAPS_EXAMPLES = """Examples:
+
+bpfheap bench maps
+
+bpfheap bench maps --case hash_lookup_hit --json
+"""
+
+
+def maps(
+    case: Annotated[
+        list[MapCase] | None,
+        typer.Option(
+            help="Measure this case, and nothing else; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: _Rounds = SIDE_ROUNDS,
+    json: _Json = False,
+) -> None:
+    """Compare the native machine's hash maps with the live kernel's.
+
+    The loops are compiled code: here they call the maps, there they are programs that the kernel
+    runs (BPF_PROG_TEST_RUN; asks for bpf(2), so for root). What is missed is not an error: the exit
+    code is 0.
+    """
+    native = _native("bpfheap.bench.maps")
+    _side_by_side(native, tuple(case) if case else tuple(MapCase), rounds, as_json=json)
+
+
+app.command("maps", help=help_of(maps), epilog=MAPS_EXAMPLES)(maps)
+
+
+def _native(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise UsageError(
+            f"the native machine is not here: {error}",
+            hint="it is built when bpfheap is installed where there is a C compiler",
+        ) from None
+
+
+def _side_by_side(
+    module: Any, cases: tuple[HeapCase | MapCase, ...], rounds: int, *, as_json: bool
+) -> None:
+    with Bar(len(cases)) as bar:
+        found: Sides = module.bench(cases, rounds=rounds, progress=bar.show)
+    if as_json:
+        print_json(found.to_json())
+        return
+    out = console()
+    for one in found.cases:
+        out.print(_sides(one))
+        say(out, plain(""))
+    info = found.info
+    say(
+        out,
+        plain(f"{info['system']}, {info['machine']}, {info['cpus']} CPUs, {rounds} rounds."),
+    )
+    for name, reason in found.missing.items():
+        say(out, plain(f"{name} was left out: {reason}", "yellow"))
+
+
+def _sides(case: SideCase) -> Table:
+    """A case: who takes how long, and how that compares."""
+    passed = _PASSED[case.passed]
+    table = Table(title=plain(f"{case.name} ", "bold") + passed, title_justify="left", box=None,
+                  padding=(0, 2, 0, 0), pad_edge=False, caption=plain(case.about),
+                  caption_justify="left")  # fmt: skip
+    for title in ("", "min", "median", "ours/theirs", "aim"):
+        table.add_column(title, justify="right" if title else "left")
+    aims = dict(case.thresholds)
+    table.add_row("bpfheap", *_extent(case.ours, case.unit), "", _aim(aims.pop("", None)))
+    ratios = case.ratios()
+    for name, times in case.peers.items():
+        most = aims.get(name, aims.get(FASTEST) if name != "kernel" else None)
+        table.add_row(name, *_extent(times, case.unit), f"{ratios[name]:.3f}", _aim(most))
+    for name, value in case.more.items():
+        if not isinstance(value, dict | list):
+            table.add_row(name, "", f"{value:,}" if isinstance(value, int) else f"{value}", "", "")
+    curve = case.more.get("ns_among_live", {})
+    for number, live in enumerate(case.more.get("live", ())):
+        shown = ", ".join(f"{who} {times[number]:.1f}" for who, times in curve.items())
+        table.add_row(f"{live:,} live", "", "", shown, "")
+    return table
+
+
+def _extent(times: list[float], unit: str) -> tuple[str, str]:
+    if not times:
+        return "", ""
+    suffix = " ns" if unit == NS else ""
+    return f"{min(times):.2f}{suffix}", f"{statistics.median(times):.2f}{suffix}"
+
+
+def _aim(most: float | None) -> str:
+    if most is None:
+        return ""
+    return f"at most {most:g}" if most > 0 else f"at least {-most:g}"
 
 
 def _programs(found: Bench) -> Table:

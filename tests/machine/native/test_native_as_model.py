@@ -10,6 +10,3 @@ import pytest
 
 pytest.importorskip("bpfheap.machine.native._core")
 sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
-
-import c_world
-import model_world

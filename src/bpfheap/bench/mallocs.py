@@ -1,0 +1,155 @@
+"""The loops of the heap beside somebody's malloc, in a process of its own into which that was put.
+
+Run as a program: the name of a case and the number of rounds, on stdin a line each; on stdout the
+samples of both sides, as JSON.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from bpfheap.machine.native import _core
+
+#: Those of the C library, and others by the names of their libraries.
+LIBRARIES: Final = {
+    "glibc": None,
+    "jemalloc": "jemalloc",
+    "mimalloc": "mimalloc",
+    "tcmalloc": "tcmalloc_minimal",
+}
+#: Objects of a batch, as in loops.c.
+BATCH: Final = 10_000
+LIVE: Final = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+
+Sample = Callable[[], float]
+
+
+def library(name: str) -> str | None:
+    """The file that is to be put in front of libc's malloc; None if it is not installed."""
+    wanted = LIBRARIES[name]
+    return None if wanted is None else ctypes.util.find_library(wanted)
+
+
+class _Loops:
+    """The loops of one process: ours, and those of the malloc that it has."""
+
+    def __init__(self) -> None:
+        self._core = _core.Core(cpus=2)
+        self._heap = _core.Heap(self._core)
+        self._units: dict[int, _core.Unit] = {}
+
+    def sample(self, loop: str, side: str, size: int, rounds: int, more: int = 0) -> float:
+        """Nanoseconds of a round."""
+        unit = None
+        if side != "peer":
+            unit = self._units.setdefault(size, self._heap.unit(size))
+        took = _core.loop(
+            _core.LOOPS.index(loop), _core.SIDES.index(side), self._core, unit, size, rounds, more
+        )
+        if not took:
+            raise MemoryError
+        return took / rounds
+
+
+def _sides(loops: _Loops, case: str) -> tuple[Sample, Sample]:
+    """A sample of ours and one of the other side, in the case's unit."""
+
+    def both(loop: str, size: int, rounds: int, each: int, more: int = 0) -> tuple[Sample, Sample]:
+        return (
+            lambda: loops.sample(loop, "by_pointer", size, rounds, more) / each,
+            lambda: loops.sample(loop, "peer", size, rounds, more) / each,
+        )
+
+    def ours(a: str, b: str) -> tuple[Sample, Sample]:
+        return (
+            lambda: loops.sample("pairs", a, 32, 500_000),
+            lambda: loops.sample("pairs", b, 32, 500_000),
+        )
+
+    if case == "alloc_free_32":
+        return both("pairs", 32, 500_000, 1)
+    if case == "tracked_over_untracked":
+        return ours("cache", "uncounted")
+    if case == "free_by_pointer_over_told":
+        return ours("by_pointer", "told")
+    if case == "batch_10k_random":
+        return both("batch", 32, 20, BATCH)
+    if case == "producer_consumer":
+        return both("pass_on", 64, 500_000, 1)
+    if case.startswith("among_"):
+        return both("among", 32, 500_000, 1, int(case.removeprefix("among_")))
+    if case == "scaling":
+        return (
+            lambda: loops.sample("threads", "by_pointer", 32, 5_000_000, 1),
+            lambda: loops.sample("threads", "by_pointer", 32, 5_000_000, 2) / 2,
+        )
+    raise ValueError(case)
+
+
+def samples(case: str, rounds: int) -> tuple[list[float], list[float]]:
+    """What the rounds took, in turns, after one that does not count."""
+    a, b = _sides(_Loops(), case)
+    a(), b()
+    found = [(a(), b()) for _ in range(rounds)]
+    return [x for x, _ in found], [y for _, y in found]
+
+
+def footprint(size: int, live: int) -> tuple[int, int, int, int]:
+    """Bytes: resident before, with so many objects, and after; and mapped for them."""
+    return _core.footprint(_core.Core(cpus=2), size, live)
+
+
+class Child:
+    """A process with a peer's malloc in it."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def samples(self, case: str, rounds: int) -> tuple[list[float], list[float]]:
+        """As the function of that name. Raises MemoryError if the process is gone."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{case} {rounds}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise MemoryError
+        ours, theirs = json.loads(line)
+        return ours, theirs
+
+
+@contextmanager
+def child(name: str) -> Iterator[Child]:
+    """A process in which malloc is that of the peer `name`, which must be installed."""
+    env = dict(os.environ)
+    found = library(name)
+    if found is not None:
+        env["LD_PRELOAD"] = found
+    with subprocess.Popen(
+        [sys.executable, "-m", "bpfheap.bench.mallocs"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=env,
+        text=True,
+    ) as process:
+        try:
+            yield Child(process)
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        case, rounds = line.split()
+        print(json.dumps(samples(case, int(rounds))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The names of the cases about the native core, known also where that was not built."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+#: Rounds of each case, unless told otherwise.
+ROUNDS: Final = 15
+
+
+class HeapCase(StrEnum):
+    """The names of the cases."""
+
+    ALLOC_FREE_32 = "alloc_free_32"
+    TRACKED_OVER_UNTRACKED = "tracked_over_untracked"
+    FREE_BY_POINTER_OVER_TOLD = "free_by_pointer_over_told"
+    BATCH_10K_RANDOM = "batch_10k_random"
+    PRODUCER_CONSUMER = "producer_consumer"
+    LIVE_64B_MILLION = "live_64b_million"
+    SCALING = "scaling"
+
+
+class MapCase(StrEnum):
+    """The names of the cases."""
+
+    HASH_DYNAMIC_OVER_PREALLOC = "hash_dynamic_over_prealloc"
+    HASH_UPDATE_DELETE = "hash_update_delete"
+    HASH_LOOKUP_HIT = "hash_lookup_hit"
+    FILL_DELETE_1000 = "fill_delete_1000"
