@@ -14,11 +14,12 @@ enum {
 };
 
 /*
- * A batch is a chain of free objects. The first word of each is the next one; the second word of
- * the first one leads to the next batch and has, in its upper 16 bits, how many there are.
+ * A batch is some free objects, numbered from 0. The words of object n > 0 lead to those numbered 2n
+ * and 2n + 1, so that whoever collects them need not wait for one cache miss after the other. Those of
+ * number 0 lead to number 1, and to the next batch, with how many there are in the upper 16 bits.
  */
 struct object {
-	struct object *next;
+	struct object *child;
 	uint64_t rest;
 };
 
@@ -94,12 +95,33 @@ static void link_batch(struct object *batch, struct object *next, uint32_t count
 	batch->rest = (uint64_t)(uintptr_t)next | (uint64_t)count << 48;
 }
 
-static struct object *chain(void *const *objects, uint32_t count)
+static struct object *pack(void *const *objects, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
-		((struct object *)objects[i])->next = i + 1 < count ? objects[i + 1] : NULL;
+	for (uint32_t n = 1; n < count; n++) {
+		struct object *object = objects[n];
+
+		object->child = 2 * n < count ? objects[2 * n] : NULL;
+		object->rest = 2 * n + 1 < count ? (uintptr_t)objects[2 * n + 1] : 0;
+	}
+	((struct object *)objects[0])->child = count > 1 ? objects[1] : NULL;
 	link_batch(objects[0], NULL, count);
 	return objects[0];
+}
+
+static uint32_t unpack(struct object *batch, void **objects)
+{
+	uint32_t count = length(batch);
+
+	objects[0] = batch;
+	objects[1] = batch->child;
+	for (uint32_t n = 1; 2 * n < count; n++) {
+		struct object *object = objects[n];
+
+		objects[2 * n] = object->child;
+		/* One more than there is, if their number is even; there is room. */
+		objects[2 * n + 1] = (void *)(uintptr_t)object->rest;
+	}
+	return count;
 }
 
 static void push_batches(_Atomic(void *) *list, struct object *first, struct object *last)
@@ -163,7 +185,7 @@ static uint64_t free_in_caches(const struct bh_unit *unit)
 	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
 
-		count += atomic_load_explicit(&cache->count, memory_order_relaxed) +
+		count += bh_cached(cache) +
 			 atomic_load_explicit(&cache->spare_count, memory_order_relaxed) +
 			 atomic_load_explicit(&cache->inbox_count, memory_order_relaxed);
 	}
@@ -380,7 +402,7 @@ static void replenish(struct bh_work *work)
 
 		if (!got)
 			break;
-		to_depot(unit, chain(objects, got));
+		to_depot(unit, pack(objects, got));
 	}
 	pthread_mutex_unlock(&unit->heap->lock);
 }
@@ -404,6 +426,11 @@ static void free_closed(struct bh_unit *unit, void *object)
 }
 
 /* -- caches */
+
+static void set_cached(struct bh_cache *cache, uint32_t count)
+{
+	atomic_store_explicit(&cache->top, cache->objects + count, memory_order_relaxed);
+}
 
 static void count_in(_Atomic uint32_t *count, int32_t change)
 {
@@ -431,15 +458,6 @@ static void take_inbox(struct bh_cache *cache)
 	atomic_fetch_sub_explicit(&cache->inbox_count, total, memory_order_relaxed);
 }
 
-static uint32_t unpack(struct object *batch, void **objects)
-{
-	uint32_t count = 0;
-
-	for (; batch; batch = batch->next)
-		objects[count++] = batch;
-	return count;
-}
-
 static uint32_t more(struct bh_cache *cache, void **out)
 {
 	struct bh_unit *unit = cache->unit;
@@ -462,7 +480,7 @@ static uint32_t more(struct bh_cache *cache, void **out)
 void *bh_alloc_slow(struct bh_cache *cache)
 {
 	struct bh_unit *unit = cache->unit;
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	uint32_t count = bh_cached(cache);
 
 	if (closed(unit)) {
 		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
@@ -476,14 +494,14 @@ void *bh_alloc_slow(struct bh_cache *cache)
 		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
 		return NULL;
 	}
-	atomic_store_explicit(&cache->count, --count, memory_order_relaxed);
+	set_cached(cache, --count);
 	return cache->objects[count];
 }
 
 void bh_free_slow(struct bh_cache *cache, void *object)
 {
 	struct bh_unit *unit = cache->unit;
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	uint32_t count = bh_cached(cache);
 	struct object *batch;
 	uint32_t kept;
 
@@ -492,7 +510,7 @@ void bh_free_slow(struct bh_cache *cache, void *object)
 		return;
 	}
 	/* Spill those that were freed longest ago. */
-	batch = chain(cache->objects, unit->batch);
+	batch = pack(cache->objects, unit->batch);
 	count -= unit->batch;
 	memmove(cache->objects, cache->objects + unit->batch, count * sizeof(void *));
 	kept = count + atomic_load_explicit(&cache->spare_count, memory_order_relaxed);
@@ -504,7 +522,7 @@ void bh_free_slow(struct bh_cache *cache, void *object)
 		to_depot(unit, batch);
 	}
 	cache->objects[count] = object;
-	atomic_store_explicit(&cache->count, count + 1, memory_order_relaxed);
+	set_cached(cache, count + 1);
 }
 
 /* -- grace periods */
@@ -581,7 +599,7 @@ static void give_back(struct bh_unit *unit, void **objects, uint32_t count)
 		for (uint32_t i = 0; i < count; i++)
 			free_closed(unit, objects[i]);
 	} else {
-		to_depot(unit, chain(objects, count));
+		to_depot(unit, pack(objects, count));
 	}
 	pthread_mutex_unlock(&unit->heap->lock);
 }
@@ -677,8 +695,9 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 
 		cache->unit = unit;
 		cache->slot = slot;
-		atomic_init(&cache->low, unit->low);
-		atomic_init(&cache->high, unit->high);
+		atomic_init(&cache->top, cache->objects);
+		atomic_init(&cache->low, cache->objects + unit->low);
+		atomic_init(&cache->high, cache->objects + unit->high);
 		atomic_init(&cache->keep, unit->high);
 	}
 	pthread_mutex_lock(&heap->lock);
@@ -712,13 +731,13 @@ bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
 			continue;
 		}
 		count -= most;
-		batch = chain(objects + count, most);
+		batch = pack(objects + count, most);
 		link_batch(batch, first, most);
 		first = batch;
 		have += most;
 	}
 	if (count)
-		to_depot(unit, chain(objects, count));
+		to_depot(unit, pack(objects, count));
 	for (uint32_t slot = 0; first; slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
 		struct object *last = first, *rest;
@@ -753,7 +772,7 @@ bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
 
 		if (!got)
 			return false;
-		to_depot(unit, chain(objects, got));
+		to_depot(unit, pack(objects, got));
 		left -= got;
 	}
 	return true;
@@ -816,12 +835,12 @@ struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits)
 static void drop(struct bh_unit *unit, struct object *batches)
 {
 	while (batches) {
-		struct object *rest = next_batch(batches), *object, *next;
+		void *objects[BH_SLOTS];
+		struct object *rest = next_batch(batches);
+		uint32_t count = unpack(batches, objects);
 
-		for (object = batches; object; object = next) {
-			next = object->next;
-			free_closed(unit, object);
-		}
+		for (uint32_t i = 0; i < count; i++)
+			free_closed(unit, objects[i]);
 		batches = rest;
 	}
 }
@@ -830,14 +849,14 @@ static void unit_drain(struct bh_unit *unit)
 {
 	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
-		uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+		uint32_t count = bh_cached(cache);
 
 		for (uint32_t i = 0; i < count; i++)
 			free_closed(unit, cache->objects[i]);
 		drop(unit, atomic_exchange(&cache->inbox, NULL));
 		drop(unit, cache->spare);
 		cache->spare = NULL;
-		atomic_store(&cache->count, 0);
+		set_cached(cache, 0);
 		atomic_store(&cache->spare_count, 0);
 		atomic_store(&cache->inbox_count, 0);
 	}
@@ -861,8 +880,8 @@ void bh_heap_close(struct bh_heap *heap)
 		return;
 	for (unit = heap->units; unit; unit = unit->next) {
 		for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
-			atomic_store(&unit->caches[slot].low, UINT32_MAX);
-			atomic_store(&unit->caches[slot].high, 0);
+			atomic_store(&unit->caches[slot].low, (void **)UINTPTR_MAX);
+			atomic_store(&unit->caches[slot].high, NULL);
 		}
 	}
 	/* From then on caches stay as they are, and what waits for a grace period is freed as of a

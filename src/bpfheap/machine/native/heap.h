@@ -5,8 +5,8 @@
  *
  * After kernel/bpf/memalloc.c of Linux 6.18, which keeps free objects in lists, guards them by
  * a counter of nesting contexts, and refills by irq_work. Here each level of nesting has a cache of
- * its own, so the fast path needs no guard; and a cache is an array, of which the length is the
- * count that watermarks and statistics need.
+ * its own, so the fast path needs no guard; and a cache is an array, of which the top is compared with
+ * the watermarks, and is the count that statistics need.
  */
 #ifndef BPFHEAP_HEAP_H
 #define BPFHEAP_HEAP_H
@@ -28,12 +28,12 @@ struct bh_unit;
  * may read the counts and put batches into the inbox.
  */
 struct bh_cache {
-	_Atomic uint32_t count; /* in the array */
-	_Atomic uint32_t low;	/* with that few left, an allocation takes the slow path */
-	_Atomic uint32_t high;	/* with that many there, a free takes the slow path */
-	_Atomic uint32_t spare_count;
+	_Atomic(void **) top;  /* of the array: how many there are, too */
+	_Atomic(void **) low;  /* there, an allocation takes the slow path */
+	_Atomic(void **) high; /* there, a free does */
 	struct bh_unit *unit;
 	void *spare;	       /* batches of this cache's own, beyond the array */
+	_Atomic uint32_t spare_count;
 	_Atomic uint32_t keep; /* objects that array and spare may hold together */
 	uint32_t slot;
 	_Atomic(void *) inbox; /* batches that prefill put here */
@@ -107,28 +107,33 @@ static inline struct bh_slab *bh_slab_of(const void *object)
 	return (struct bh_slab *)((uintptr_t)object & ~(uintptr_t)(BH_SLAB - 1));
 }
 
+static inline uint32_t bh_cached(const struct bh_cache *cache)
+{
+	return (uint32_t)(atomic_load_explicit(&cache->top, memory_order_relaxed) - cache->objects);
+}
+
 /* NULL if there is no memory, or the heap is closed or at its limit. */
 static inline void *bh_alloc(struct bh_cache *cache)
 {
 	/* Relaxed, for those who read the count: the instructions are those of plain accesses. */
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	void **top = atomic_load_explicit(&cache->top, memory_order_relaxed);
 
-	if (BH_UNLIKELY(count <= atomic_load_explicit(&cache->low, memory_order_relaxed)))
+	if (BH_UNLIKELY(top <= atomic_load_explicit(&cache->low, memory_order_relaxed)))
 		return bh_alloc_slow(cache);
-	atomic_store_explicit(&cache->count, --count, memory_order_relaxed);
-	return cache->objects[count];
+	atomic_store_explicit(&cache->top, top - 1, memory_order_relaxed);
+	return top[-1];
 }
 
 static inline void bh_free(struct bh_cache *cache, void *object)
 {
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	void **top = atomic_load_explicit(&cache->top, memory_order_relaxed);
 
-	if (BH_UNLIKELY(count >= atomic_load_explicit(&cache->high, memory_order_relaxed))) {
+	if (BH_UNLIKELY(top >= atomic_load_explicit(&cache->high, memory_order_relaxed))) {
 		bh_free_slow(cache, object);
 		return;
 	}
-	cache->objects[count] = object;
-	atomic_store_explicit(&cache->count, count + 1, memory_order_relaxed);
+	*top = object;
+	atomic_store_explicit(&cache->top, top + 1, memory_order_relaxed);
 }
 
 /*
