@@ -1,0 +1,439 @@
+/*
+ * Every operation of the heap, interrupted at every instruction boundary by every other one.
+ *
+ *     interrupt
+ *
+ * The trap flag lets the processor stop after each instruction. There the process forks: in the child
+ * another context runs, one level further up, as if a signal had come just there, and the operation goes
+ * on to its end; then each object has to be in exactly one place. The parent goes on to the next
+ * instruction. Prints a line for each operation: how many places there are in it, and how many runs that
+ * made.
+ *
+ * With -DONE_CACHE all levels share a cache: then it has to find something.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+
+/* All of it, to look inside; and without a worker, whom a fork would leave behind. */
+#define pthread_create(thread, attributes, run, arg) ((void)(run), (void)(arg), 0)
+#define pthread_join(thread, result) ((void)(thread))
+#define bh_barrier bh_barrier_of_worker
+#include "cpu.c"
+#undef bh_barrier
+void bh_barrier(struct bh_core *core);
+#define push push_batch_of_heap
+#define take take_of_heap
+#include "heap.c"
+#undef push
+#undef take
+
+void bh_barrier(struct bh_core *core)
+{
+	static struct bh_work *waiting;
+
+	for (unsigned pass = 0; pass < 3; pass++) {
+		run_all(take(&core->queued));
+		waiting = run_deferred(core, waiting);
+	}
+}
+
+enum { TRAP_FLAG = 0x100, HELD = 1024, MANY = 70 };
+
+static struct bh_core *core;
+static struct bh_heap *heap;
+static struct bh_unit *unit, *other;
+static struct bh_here here; /* of the operation that is interrupted */
+static void *held[HELD];    /* what contexts own */
+static unsigned held_count;
+static void *given, *nested_given[MANY]; /* what is to be freed */
+static unsigned long steps;
+static bool interrupted;
+static void (*nested)(struct bh_here *at);
+
+static struct bh_cache *cache_at(const struct bh_unit *of, const struct bh_here *at)
+{
+#ifdef ONE_CACHE
+	return bh_cache_of(of, at->slot & ~(BH_LEVELS - 1u));
+#else
+	return bh_cache_of(of, at->slot);
+#endif
+}
+
+static void keep(void *object)
+{
+	if (object)
+		held[held_count++] = object;
+}
+
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+	ucontext_t *found = context;
+	struct bh_here at;
+
+	int status;
+	pid_t child;
+
+	(void)number;
+	(void)info;
+	steps++;
+	child = fork();
+	if (child > 0) {
+		if (waitpid(child, &status, 0) != child || status) {
+			fprintf(stderr, "after %lu instructions\n", steps);
+			exit(1);
+		}
+		return;
+	}
+	interrupted = true;
+	if (bh_enter(core, -1, true, &at)) {
+		nested(&at);
+		bh_leave(&at);
+	}
+	found->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+}
+
+/* -- what interrupts */
+
+static void nested_alloc(struct bh_here *at)
+{
+	keep(bh_alloc(cache_at(unit, at)));
+}
+
+static void nested_free(struct bh_here *at)
+{
+	bh_free(cache_at(unit, at), nested_given[0]);
+	nested_given[0] = NULL;
+}
+
+static void nested_both(struct bh_here *at)
+{
+	void *object = bh_alloc(cache_at(unit, at));
+
+	nested_free(at);
+	keep(object);
+}
+
+static void nested_many(struct bh_here *at)
+{
+	for (unsigned i = 0; i < MANY; i++)
+		keep(bh_alloc(cache_at(unit, at)));
+	for (unsigned i = 0; i < MANY; i++) {
+		bh_free(cache_at(unit, at), nested_given[i]);
+		nested_given[i] = NULL;
+	}
+}
+
+static void nested_rcu(struct bh_here *at)
+{
+	(void)at;
+	bh_free_rcu(nested_given[0]);
+	nested_given[0] = NULL;
+}
+
+/* -- what is interrupted: a state that leads to the path, and the operation */
+
+static void *result;
+
+static void do_alloc(void)
+{
+	result = bh_alloc(cache_at(unit, &here));
+}
+
+static void do_free(void)
+{
+	bh_free(cache_at(unit, &here), given);
+}
+
+static void do_free_at(void)
+{
+	bh_free_at(&here, given);
+}
+
+static void do_free_rcu(void)
+{
+	bh_free_rcu(given);
+}
+
+static void do_enter_leave(void)
+{
+	struct bh_here inner;
+
+	if (bh_enter(core, -1, true, &inner))
+		bh_leave(&inner);
+}
+
+static void cached(uint32_t count)
+{
+	struct bh_cache *cache = cache_at(unit, &here);
+	void *object;
+
+	while (bh_cached(cache) > count) {
+		void *one = *(cache->top - 1);
+
+		set_cached(cache, bh_cached(cache) - 1);
+		to_depot(unit, pack(&one, 1));
+	}
+	while (bh_cached(cache) < count && carve_or_map(unit, &object, 1)) {
+		cache->objects[bh_cached(cache)] = object;
+		set_cached(cache, bh_cached(cache) + 1);
+	}
+}
+
+static void no_depot(void)
+{
+	struct object *batch;
+	void *objects[BH_SLOTS];
+
+	while ((batch = from_depot(unit)))
+		for (uint32_t i = unpack(batch, objects); i--;)
+			keep(objects[i]);
+}
+
+static void full(void)
+{
+	cached(64);
+}
+
+static void low(void)
+{
+	cached(unit->low);
+}
+
+static void low_with_depot(void)
+{
+	void *objects[32];
+
+	low();
+	for (unsigned i = 0; i < 32; i++)
+		carve_or_map(unit, &objects[i], 1);
+	to_depot(unit, pack(objects, 20));
+	to_depot(unit, pack(objects + 20, 12));
+}
+
+static void low_with_spare(void)
+{
+	void *objects[8];
+
+	low();
+	no_depot();
+	for (unsigned i = 0; i < 8; i++)
+		carve_or_map(unit, &objects[i], 1);
+	cache_at(unit, &here)->spare = pack(objects, 8);
+	count_in(&cache_at(unit, &here)->spare_count, 8);
+}
+
+static void low_with_inbox(void)
+{
+	low();
+	no_depot();
+	bh_unit_prefill(unit, 8);
+}
+
+static void low_without_depot(void)
+{
+	low();
+	no_depot();
+}
+
+/* Nothing is left to carve, so a slab has to be mapped. */
+static void nothing_at_all(void)
+{
+	void *object;
+
+	low();
+	no_depot();
+	while (carve(unit, &object, 1))
+		to_depot(unit, pack(&object, 1));
+	held_count = 0;
+	while ((object = from_depot(unit)))
+		bh_free_rcu(object);
+}
+
+static void high(void)
+{
+	cached(unit->high);
+}
+
+static void high_and_kept(void)
+{
+	high();
+	atomic_store(&cache_at(unit, &here)->keep, 1000);
+}
+
+static void predicted(void)
+{
+	void *object = bh_alloc(cache_at(unit, &here));
+
+	full();
+	bh_free_at(&here, object);
+}
+
+static void mispredicted(void)
+{
+	void *object = bh_alloc(cache_at(other, &here));
+
+	full();
+	bh_free_at(&here, object);
+}
+
+static void waiting_already(void)
+{
+	void *object = bh_alloc(cache_at(unit, &here));
+
+	bh_free_rcu(object);
+}
+
+static const struct {
+	const char *name;
+	void (*prepare)(void);
+	void (*run)(void);
+	bool frees;
+} operations[] = {
+	{ "alloc", full, do_alloc, false },
+	{ "alloc from spares", low_with_spare, do_alloc, false },
+	{ "alloc from the inbox", low_with_inbox, do_alloc, false },
+	{ "alloc from the depot", low_with_depot, do_alloc, false },
+	{ "alloc that carves", low_without_depot, do_alloc, false },
+	{ "alloc that maps", nothing_at_all, do_alloc, false },
+	{ "free", full, do_free, true },
+	{ "free to the depot", high, do_free, true },
+	{ "free to spares", high_and_kept, do_free, true },
+	{ "free by pointer", predicted, do_free_at, true },
+	{ "free by pointer of another unit", mispredicted, do_free_at, true },
+	{ "free_rcu", full, do_free_rcu, true },
+	{ "free_rcu again", waiting_already, do_free_rcu, true },
+	{ "enter and leave", full, do_enter_leave, false },
+};
+
+static void (*const interruptions[])(struct bh_here *at) = { nested_alloc, nested_free, nested_both,
+							     nested_many, nested_rcu };
+
+/* -- where everything is */
+
+static uint8_t *places(const struct bh_slab *slab)
+{
+	static uint8_t seen[64][BH_SLAB / BH_OBJECT_MIN];
+
+	return seen[slab->number];
+}
+
+static void see(void *object)
+{
+	struct bh_slab *slab = bh_slab_of(object);
+
+	if (slab->unit == unit)
+		places(slab)[number_of(slab, object)]++;
+}
+
+static void see_batches(void *first)
+{
+	void *objects[BH_SLOTS];
+
+	for (struct object *batch = first; batch; batch = next_batch(batch))
+		for (uint32_t i = unpack(batch, objects); i--;)
+			see(objects[i]);
+}
+
+/* How many objects are in no place, or in two. */
+static unsigned audit(void)
+{
+	unsigned wrong = 0;
+
+	for (uint64_t n = 0; n < unit->numbers; n++)
+		memset(places(*entry(unit, n)), 0, BH_SLAB / BH_OBJECT_MIN);
+	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
+		struct bh_cache *cache = &unit->caches[slot];
+
+		for (uint32_t i = bh_cached(cache); i--;)
+			see(cache->objects[i]);
+		see_batches(cache->spare);
+		see_batches(atomic_load(&cache->inbox));
+	}
+	see_batches(atomic_load(&unit->depot));
+	for (unsigned i = 0; i < held_count; i++)
+		see(held[i]);
+	for (unsigned i = 0; i < MANY; i++)
+		if (nested_given[i])
+			see(nested_given[i]);
+	for (uint64_t n = 0; n < unit->numbers; n++) {
+		struct bh_slab *slab = *entry(unit, n);
+
+		for (uint32_t i = 0; i < carved(unit, slab); i++)
+			wrong += places(slab)[i] != 1;
+	}
+	return wrong;
+}
+
+/* The end of a run: of the parent's, which nothing interrupted, or of a child's. */
+static unsigned long check(unsigned operation)
+{
+	uint64_t live;
+	unsigned wrong;
+
+	keep(result);
+	bh_leave(&here);
+	bh_barrier(core);
+	wrong = audit();
+	live = held_count;
+	for (unsigned i = 0; i < MANY; i++)
+		live += nested_given[i] != NULL;
+	if (wrong || bh_unit_stats(unit).live != live) {
+		fprintf(stderr, "%s: %u objects in no place or two, %llu live, not %llu\n",
+			operations[operation].name, wrong,
+			(unsigned long long)bh_unit_stats(unit).live, (unsigned long long)live);
+		_exit(1);
+	}
+	if (interrupted)
+		_exit(0);
+	return steps;
+}
+
+/* In how many places the operation was interrupted. */
+static unsigned long sweep(unsigned operation, unsigned interruption)
+{
+	unsigned long count;
+
+	heap = bh_heap_create(core, (struct bh_limits){ 0, 0 });
+	unit = bh_unit_create(heap, 96, NULL);
+	other = bh_unit_create(heap, 96, NULL);
+	held_count = 0;
+	result = NULL;
+	nested = interruptions[interruption];
+	bh_enter(core, 0, false, &here);
+	for (unsigned i = 0; i < MANY; i++)
+		carve_or_map(unit, &nested_given[i], 1);
+	given = NULL;
+	if (operations[operation].frees)
+		carve_or_map(unit, &given, 1);
+	operations[operation].prepare();
+	steps = 0;
+	__asm__ volatile("pushfq; orq %0, (%%rsp); popfq" : : "i"(TRAP_FLAG) : "memory", "cc");
+	operations[operation].run();
+	__asm__ volatile("pushfq; andq %0, (%%rsp); popfq" : : "i"(~TRAP_FLAG) : "memory", "cc");
+	count = check(operation);
+	bh_heap_destroy(heap);
+	return count;
+}
+
+int main(void)
+{
+	struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_NODEFER };
+
+	core = bh_core_create(1);
+	sigaction(SIGTRAP, &action, NULL);
+	for (unsigned i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+		unsigned long runs = 0, places_ = 0;
+
+		for (unsigned j = 0; j < sizeof(interruptions) / sizeof(interruptions[0]); j++) {
+			places_ = sweep(i, j);
+			runs += places_;
+		}
+		printf("%lu %lu %s\n", places_, runs, operations[i].name);
+		fflush(stdout);
+	}
+	return 0;
+}

@@ -1,0 +1,50 @@
+"""Interruptions at every instruction of the heap's operations (interrupt.c)."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import bpfheap.machine.native
+
+CORE = Path(bpfheap.machine.native.__file__).parent
+COMPILER = shutil.which(os.environ.get("CC", "cc"))
+FLAGS = ["-std=c11", "-O2", "-mno-red-zone", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
+
+
+def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Build the program and run it."""
+    if COMPILER is None:
+        pytest.skip("there is no C compiler")
+    if platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("only x86-64 is known to stop after each instruction")
+    program = folder / "interrupt"
+    source = Path(__file__).with_name("interrupt.c")
+    command = [COMPILER, *FLAGS, *more, f"-I{CORE}", str(source), "-o", str(program), "-lpthread"]
+    subprocess.run(command, check=True)
+    return subprocess.run([program], capture_output=True, text=True, check=False)
+
+
+def test_nothing_is_lost_wherever_one_is_interrupted(tmp_path: Path) -> None:
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert len(rows) == 14
+    # Each operation is as long as its path, and was interrupted by each of five others.
+    for places, runs, name in rows:
+        assert int(places) >= 15, name
+        assert int(runs) >= 5 * 15, name
+    places_of = {name: int(places) for places, _, name in rows}
+    assert places_of["alloc from the depot"] > 3 * places_of["alloc"]
+    assert places_of["alloc that maps"] > places_of["alloc that carves"]
+
+
+def test_it_finds_that_levels_must_not_share_a_cache(tmp_path: Path) -> None:
+    done = run(tmp_path, "-DONE_CACHE")
+    assert done.returncode == 1
+    assert "objects in no place or two" in done.stderr
