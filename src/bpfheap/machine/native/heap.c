@@ -14,12 +14,16 @@ enum {
 };
 
 /*
- * A batch is a chain of free objects. The first word of each is the next one; the second word of
- * the first one leads to the next batch and has, in its upper 16 bits, how many there are.
+ * A batch of free objects: the first one leads to the second, each of the others to two more, so that
+ * who unpacks it does not wait for one miss of the cache after the other. The second word of the
+ * first one leads to the next batch and has, in its upper 16 bits, how many there are.
  */
 struct object {
 	struct object *next;
-	uint64_t rest;
+	union {
+		struct object *next_too;
+		uint64_t rest;
+	};
 };
 
 struct bh_unit {
@@ -96,10 +100,34 @@ static void link_batch(struct object *batch, struct object *next, uint32_t count
 
 static struct object *chain(void *const *objects, uint32_t count)
 {
-	for (uint32_t i = 0; i < count; i++)
-		((struct object *)objects[i])->next = i + 1 < count ? objects[i + 1] : NULL;
-	link_batch(objects[0], NULL, count);
-	return objects[0];
+	struct object *first = objects[0];
+
+	first->next = count > 1 ? objects[1] : NULL;
+	for (uint32_t i = 1; 2 * i < count; i++) {
+		struct object *object = objects[i];
+
+		object->next = objects[2 * i];
+		object->next_too = 2 * i + 1 < count ? objects[2 * i + 1] : NULL;
+	}
+	link_batch(first, NULL, count);
+	return first;
+}
+
+static uint32_t unpack(struct object *batch, void **objects)
+{
+	uint32_t count = length(batch);
+
+	objects[0] = batch;
+	if (count > 1)
+		objects[1] = batch->next;
+	for (uint32_t i = 1; 2 * i < count; i++) {
+		struct object *object = objects[i];
+
+		objects[2 * i] = object->next;
+		if (2 * i + 1 < count)
+			objects[2 * i + 1] = object->next_too;
+	}
+	return count;
 }
 
 static void push_batches(_Atomic(void *) *list, struct object *first, struct object *last)
@@ -429,15 +457,6 @@ static void take_inbox(struct bh_cache *cache)
 	cache->spare = first;
 	count_in(&cache->spare_count, (int32_t)total);
 	atomic_fetch_sub_explicit(&cache->inbox_count, total, memory_order_relaxed);
-}
-
-static uint32_t unpack(struct object *batch, void **objects)
-{
-	uint32_t count = 0;
-
-	for (; batch; batch = batch->next)
-		objects[count++] = batch;
-	return count;
 }
 
 static uint32_t more(struct bh_cache *cache, void **out)
@@ -816,12 +835,12 @@ struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits)
 static void drop(struct bh_unit *unit, struct object *batches)
 {
 	while (batches) {
-		struct object *rest = next_batch(batches), *object, *next;
+		struct object *rest = next_batch(batches);
+		void *objects[BH_SLOTS];
+		uint32_t count = unpack(batches, objects);
 
-		for (object = batches; object; object = next) {
-			next = object->next;
-			free_closed(unit, object);
-		}
+		while (count)
+			free_closed(unit, objects[--count]);
 		batches = rest;
 	}
 }

@@ -46,6 +46,9 @@ static uint64_t uncounted_pairs(const struct bh_loop *loop, struct bh_cache *cac
 		if (BH_UNLIKELY(c->top <= c->low))
 			return 0;
 		object = *--c->top;
+		/* A program has to look, whoever counts. */
+		if (BH_UNLIKELY(!object))
+			return 0;
 		USE(object);
 		if (BH_UNLIKELY(c->top >= c->high))
 			return 0;
