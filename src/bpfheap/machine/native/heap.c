@@ -191,7 +191,7 @@ static uint64_t free_in_caches(const struct bh_unit *unit)
 	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
 
-		count += atomic_load_explicit(&cache->count, memory_order_relaxed) +
+		count += bh_cache_count(cache) +
 			 atomic_load_explicit(&cache->spare_count, memory_order_relaxed) +
 			 atomic_load_explicit(&cache->inbox_count, memory_order_relaxed);
 	}
@@ -433,6 +433,11 @@ static void free_closed(struct bh_unit *unit, void *object)
 
 /* -- caches */
 
+static void set_count(struct bh_cache *cache, uint32_t count)
+{
+	atomic_store_explicit(&cache->top, cache->objects + count, memory_order_relaxed);
+}
+
 static void count_in(_Atomic uint32_t *count, int32_t change)
 {
 	/* Only this context writes it. */
@@ -481,7 +486,7 @@ static uint32_t more(struct bh_cache *cache, void **out)
 void *bh_alloc_slow(struct bh_cache *cache)
 {
 	struct bh_unit *unit = cache->unit;
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	uint32_t count = bh_cache_count(cache);
 
 	if (closed(unit)) {
 		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
@@ -495,14 +500,14 @@ void *bh_alloc_slow(struct bh_cache *cache)
 		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
 		return NULL;
 	}
-	atomic_store_explicit(&cache->count, --count, memory_order_relaxed);
+	set_count(cache, --count);
 	return cache->objects[count];
 }
 
 void bh_free_slow(struct bh_cache *cache, void *object)
 {
 	struct bh_unit *unit = cache->unit;
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	uint32_t count = bh_cache_count(cache);
 	struct object *batch;
 	uint32_t kept;
 
@@ -523,7 +528,7 @@ void bh_free_slow(struct bh_cache *cache, void *object)
 		to_depot(unit, batch);
 	}
 	cache->objects[count] = object;
-	atomic_store_explicit(&cache->count, count + 1, memory_order_relaxed);
+	set_count(cache, count + 1);
 }
 
 /* -- grace periods */
@@ -696,8 +701,9 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 
 		cache->unit = unit;
 		cache->slot = slot;
-		atomic_init(&cache->low, unit->low);
-		atomic_init(&cache->high, unit->high);
+		atomic_init(&cache->top, cache->objects);
+		atomic_init(&cache->low, cache->objects + unit->low);
+		atomic_init(&cache->high, cache->objects + unit->high);
 		atomic_init(&cache->keep, unit->high);
 	}
 	pthread_mutex_lock(&heap->lock);
@@ -849,14 +855,14 @@ static void unit_drain(struct bh_unit *unit)
 {
 	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
-		uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+		uint32_t count = bh_cache_count(cache);
 
 		for (uint32_t i = 0; i < count; i++)
 			free_closed(unit, cache->objects[i]);
 		drop(unit, atomic_exchange(&cache->inbox, NULL));
 		drop(unit, cache->spare);
 		cache->spare = NULL;
-		atomic_store(&cache->count, 0);
+		set_count(cache, 0);
 		atomic_store(&cache->spare_count, 0);
 		atomic_store(&cache->inbox_count, 0);
 	}
@@ -880,8 +886,8 @@ void bh_heap_close(struct bh_heap *heap)
 		return;
 	for (unit = heap->units; unit; unit = unit->next) {
 		for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
-			atomic_store(&unit->caches[slot].low, UINT32_MAX);
-			atomic_store(&unit->caches[slot].high, 0);
+			atomic_store(&unit->caches[slot].low, (void **)UINTPTR_MAX);
+			atomic_store(&unit->caches[slot].high, NULL);
 		}
 	}
 	/* From then on caches stay as they are, and what waits for a grace period is freed as of a

@@ -5,7 +5,7 @@
  *
  * After kernel/bpf/memalloc.c of Linux 6.18, which keeps free objects in lists, guards them by
  * a counter of nesting contexts, and refills by irq_work. Here each level of nesting has a cache of
- * its own, so the fast path needs no guard; and a cache is an array, of which the length is the
+ * its own, so the fast path needs no guard; and a cache is an array, of which the end is the
  * count that watermarks and statistics need.
  */
 #ifndef BPFHEAP_HEAP_H
@@ -15,7 +15,7 @@
 
 enum {
 	BH_SLAB = 1 << 16, /* bytes, and the alignment of a slab */
-	BH_SLOTS = 118,    /* objects in a cache's array; a cache is 1 KiB then */
+	BH_SLOTS = 117,    /* objects in a cache's array; a cache is 1 KiB then */
 	BH_OBJECT_MAX = 1 << 30,
 	BH_OBJECT_MIN = 16, /* a free object holds two words */
 };
@@ -37,9 +37,9 @@ struct bh_cache {
 	_Atomic(void *) inbox; /* batches that prefill put here */
 	/* Not at the beginning of a page, where slabs and units have what a free reads: CPUs take a store
 	 * and a load at equal places of two pages for the same at first. */
-	_Atomic uint32_t count BH_ALIGNED(BH_LINE); /* in the array */
-	_Atomic uint32_t low;  /* with that few left, an allocation takes the slow path */
-	_Atomic uint32_t high; /* with that many there, a free takes the slow path */
+	_Atomic(void **) top BH_ALIGNED(BH_LINE); /* end of those in the array */
+	_Atomic(void **) low;  /* with no more than up to here, an allocation takes the slow path */
+	_Atomic(void **) high; /* with those up to here, a free takes the slow path */
 	void *objects[BH_SLOTS];
 } BH_ALIGNED(BH_LINE);
 
@@ -104,6 +104,12 @@ static inline struct bh_cache *bh_cache_of(const struct bh_unit *unit, uint32_t 
 	return *(struct bh_cache *const *)unit + slot;
 }
 
+/* How many are in the array. */
+static inline uint32_t bh_cache_count(const struct bh_cache *cache)
+{
+	return (uint32_t)(atomic_load_explicit(&cache->top, memory_order_relaxed) - cache->objects);
+}
+
 static inline struct bh_slab *bh_slab_of(const void *object)
 {
 	return (struct bh_slab *)((uintptr_t)object & ~(uintptr_t)(BH_SLAB - 1));
@@ -113,24 +119,24 @@ static inline struct bh_slab *bh_slab_of(const void *object)
 static inline void *bh_alloc(struct bh_cache *cache)
 {
 	/* Relaxed, for those who read the count: the instructions are those of plain accesses. */
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	void **top = atomic_load_explicit(&cache->top, memory_order_relaxed);
 
-	if (BH_UNLIKELY(count <= atomic_load_explicit(&cache->low, memory_order_relaxed)))
+	if (BH_UNLIKELY(top <= atomic_load_explicit(&cache->low, memory_order_relaxed)))
 		return bh_alloc_slow(cache);
-	atomic_store_explicit(&cache->count, --count, memory_order_relaxed);
-	return cache->objects[count];
+	atomic_store_explicit(&cache->top, --top, memory_order_relaxed);
+	return *top;
 }
 
 static inline void bh_free(struct bh_cache *cache, void *object)
 {
-	uint32_t count = atomic_load_explicit(&cache->count, memory_order_relaxed);
+	void **top = atomic_load_explicit(&cache->top, memory_order_relaxed);
 
-	if (BH_UNLIKELY(count >= atomic_load_explicit(&cache->high, memory_order_relaxed))) {
+	if (BH_UNLIKELY(top >= atomic_load_explicit(&cache->high, memory_order_relaxed))) {
 		bh_free_slow(cache, object);
 		return;
 	}
-	cache->objects[count] = object;
-	atomic_store_explicit(&cache->count, count + 1, memory_order_relaxed);
+	*top = object;
+	atomic_store_explicit(&cache->top, top + 1, memory_order_relaxed);
 }
 
 /*
