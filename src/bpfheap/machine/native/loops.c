@@ -22,19 +22,23 @@ static uint64_t now(void)
 /* As programs do, use what was allocated; the compiler is not to see through it. */
 #define USE(object) ({ __asm__ volatile("" : "+r"(object) : : "memory"); })
 
-/* What the fast path would be without counts: watermarks are pointers, too. */
+/*
+ * What the fast path would be if nobody read how many are free: only `top` changes. Whoever closes a
+ * heap sets watermarks while it is in use, with or without counts.
+ */
 struct uncounted {
-	void **top, **low, **high;
+	void **top;
+	_Atomic(void **) low, high;
 	void *objects[BH_SLOTS];
-};
+} BH_ALIGNED(BH_LINE);
 
 static uint64_t uncounted_pairs(const struct bh_loop *loop, struct bh_cache *cache)
 {
 	struct uncounted u;
 	uint64_t begin, took;
 
-	u.low = u.objects + 32;
-	u.high = u.objects + 96;
+	atomic_init(&u.low, u.objects + 32);
+	atomic_init(&u.high, u.objects + 96);
 	for (u.top = u.objects; u.top < u.objects + 64; u.top++)
 		*u.top = bh_alloc(cache);
 	begin = now();
@@ -43,14 +47,14 @@ static uint64_t uncounted_pairs(const struct bh_loop *loop, struct bh_cache *cac
 		void *object;
 
 		USE(c);
-		if (BH_UNLIKELY(c->top <= c->low))
+		if (BH_UNLIKELY(c->top <= atomic_load_explicit(&c->low, memory_order_relaxed)))
 			return 0;
 		object = *--c->top;
 		/* A program has to look, whoever counts. */
 		if (BH_UNLIKELY(!object))
 			return 0;
 		USE(object);
-		if (BH_UNLIKELY(c->top >= c->high))
+		if (BH_UNLIKELY(c->top >= atomic_load_explicit(&c->high, memory_order_relaxed)))
 			return 0;
 		*c->top++ = object;
 	}
