@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from bpfheap.machine.kernel import Kernel, available
+from on_machines import is_shared
 
 # The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile
 # explore` looks for new ones.
@@ -41,6 +43,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         help="public conformance data (default: $BPF_CONFORMANCE_DIR or ../shared/conformance)",
     )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if is_shared(metafunc.module.__name__, metafunc.function.__name__):
+        metafunc.fixturenames.insert(0, "on_machine")
+        metafunc.parametrize("on_machine", ["model", "native"], indirect=True)
+
+
+@pytest.fixture
+def on_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the worlds of the model machine's tests be on another machine."""
+    if request.param == "native":
+        native = pytest.importorskip("bpfheap.machine.native.machine")
+        for world in ("model_world", "c_world"):
+            if world in sys.modules:
+                monkeypatch.setattr(sys.modules[world], "ModelMachine", native.NativeMachine)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,9 +92,14 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
     return object_spec(path)
 
 
-@pytest.fixture
-def rt() -> bpfheap.Runtime:
-    return bpfheap.Runtime()
+@pytest.fixture(params=bpfheap.machines())
+def rt(request: pytest.FixtureRequest) -> bpfheap.Runtime:
+    return bpfheap.Runtime(machine=request.param)
+
+
+def named(shown: Any, name: str) -> bool:
+    """The native machine names objects by their addresses."""
+    return bool(shown.object == name or shown.object.startswith(f"{name.partition('#')[0]}@"))
 
 
 def test_a_program_fills_maps_that_python_reads(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
@@ -106,7 +112,7 @@ def test_a_program_fills_maps_that_python_reads(rt: bpfheap.Runtime, maps: Objec
     assert result.printk == ["counter 15"]
     assert rt.printk == result.printk
     assert table[0] == {"count": 7, "ptr": {"var": 15}}
-    assert table[0].ptr.object == "foo#1"
+    assert named(table[0].ptr, "foo#1")
     assert list(table) == [0]
     assert len(table) == 1
     assert obj.maps["percpu"][0] == [64, 0]
@@ -114,8 +120,8 @@ def test_a_program_fills_maps_that_python_reads(rt: bpfheap.Runtime, maps: Objec
     assert obj.maps["events"].drain() == []
     assert obj.maps[".data"][0] == {"counter": 15}
     assert obj.maps[".rodata"][0].limit == 10
-    assert obj.maps[".bss"][0]["global"].object == "foo#3"
-    assert obj.maps["outer"][0][0].ptr.object == "foo#2"
+    assert named(obj.maps[".bss"][0]["global"], "foo#3")
+    assert named(obj.maps["outer"][0][0].ptr, "foo#2")
     stats = rt.allocators["ma"].stats()
     assert (stats.live, stats.peak, stats.failures) == (2, 2, 0)
     assert len(rt.allocators["ma"].objects()) == 2
@@ -165,9 +171,11 @@ def test_writing_from_python(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
 def test_prefill_from_user_space(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
     obj = rt.load(maps)
     allocator = rt.allocators["ma"]
-    assert allocator.stats().cached == 2
+    assert allocator.stats().cached >= 2
     allocator.prefill(5)
-    assert allocator.stats().cached == 5
+    assert allocator.stats().cached >= 5
+    if rt.system.machine.name == "model":
+        assert allocator.stats().cached == 5
     with pytest.raises(UsageError, match="cannot prefill -1"):
         allocator.prefill(-1)
     obj.close()
@@ -199,7 +207,7 @@ def test_an_inner_map_lives_on_in_its_outer_map(rt: bpfheap.Runtime, maps: Objec
     obj.maps["hash"][0] = {}
     obj.programs["fill"].run()
     obj.maps["inner"].close()
-    assert obj.maps["outer"][0][0].ptr.object == "foo#2"
+    assert named(obj.maps["outer"][0][0].ptr, "foo#2")
     del obj.maps["outer"][0]
     assert rt.allocators["ma"].stats().live == 1
 
@@ -454,7 +462,8 @@ def test_check_loads_nothing() -> None:
     assert ("move", "m1.ptr", "m2.ptr") in flows
 
 
-def test_the_life_of_an_object(rt: bpfheap.Runtime) -> None:
+def test_the_life_of_an_object() -> None:
+    rt = bpfheap.Runtime()
     rt.load(THREE / "p2.bpf.c").programs["p2"].run()
     (life,) = rt.allocators["ma"].objects()
     assert len(life) == 2

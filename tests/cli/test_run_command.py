@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 pytest_plugins = ["cli_harness"]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-STATS = {"live", "peak", "cached", "bytes", "failures"}
+FIELDS = ["live", "peak", "cached", "bytes", "failures", "slabs", "memory"]
+STATS = set(FIELDS)
 
 PROGRAMS = """
 #include <bpfheap.h>
@@ -72,7 +73,7 @@ def test_in_words(cli: Cli, programs: Path) -> None:
     assert result.code == 0
     lines = result.out.splitlines()
     assert lines[:3] == ["sum returned 5", "printed:", "    first byte 2"]
-    assert lines[3].split() == ["allocator", "live", "peak", "cached", "bytes", "failures"]
+    assert lines[3].split() == ["allocator", *FIELDS]
     assert lines[4].split()[:2] == ["ma", "0"]
 
 

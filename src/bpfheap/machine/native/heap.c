@@ -14,16 +14,13 @@ enum {
 };
 
 /*
- * A batch of free objects: the first one leads to the second, each of the others to two more, so that
- * who unpacks it does not wait for one miss of the cache after the other. The second word of the
- * first one leads to the next batch and has, in its upper 16 bits, how many there are.
+ * A batch is some free objects, numbered from 0. The words of object n > 0 lead to those numbered 2n
+ * and 2n + 1, so that whoever collects them need not wait for one cache miss after the other. Those of
+ * number 0 lead to number 1, and to the next batch, with how many there are in the upper 16 bits.
  */
 struct object {
-	struct object *next;
-	union {
-		struct object *next_too;
-		uint64_t rest;
-	};
+	struct object *child;
+	uint64_t rest;
 };
 
 struct bh_unit {
@@ -98,19 +95,17 @@ static void link_batch(struct object *batch, struct object *next, uint32_t count
 	batch->rest = (uint64_t)(uintptr_t)next | (uint64_t)count << 48;
 }
 
-static struct object *chain(void *const *objects, uint32_t count)
+static struct object *pack(void *const *objects, uint32_t count)
 {
-	struct object *first = objects[0];
+	for (uint32_t n = 1; n < count; n++) {
+		struct object *object = objects[n];
 
-	first->next = count > 1 ? objects[1] : NULL;
-	for (uint32_t i = 1; 2 * i < count; i++) {
-		struct object *object = objects[i];
-
-		object->next = objects[2 * i];
-		object->next_too = 2 * i + 1 < count ? objects[2 * i + 1] : NULL;
+		object->child = 2 * n < count ? objects[2 * n] : NULL;
+		object->rest = 2 * n + 1 < count ? (uintptr_t)objects[2 * n + 1] : 0;
 	}
-	link_batch(first, NULL, count);
-	return first;
+	((struct object *)objects[0])->child = count > 1 ? objects[1] : NULL;
+	link_batch(objects[0], NULL, count);
+	return objects[0];
 }
 
 static uint32_t unpack(struct object *batch, void **objects)
@@ -118,14 +113,13 @@ static uint32_t unpack(struct object *batch, void **objects)
 	uint32_t count = length(batch);
 
 	objects[0] = batch;
-	if (count > 1)
-		objects[1] = batch->next;
-	for (uint32_t i = 1; 2 * i < count; i++) {
-		struct object *object = objects[i];
+	objects[1] = batch->child;
+	for (uint32_t n = 1; 2 * n < count; n++) {
+		struct object *object = objects[n];
 
-		objects[2 * i] = object->next;
-		if (2 * i + 1 < count)
-			objects[2 * i + 1] = object->next_too;
+		objects[2 * n] = object->child;
+		/* One more than there is, if their number is even; there is room. */
+		objects[2 * n + 1] = (void *)(uintptr_t)object->rest;
 	}
 	return count;
 }
@@ -191,7 +185,7 @@ static uint64_t free_in_caches(const struct bh_unit *unit)
 	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
 
-		count += bh_cache_count(cache) +
+		count += bh_cached(cache) +
 			 atomic_load_explicit(&cache->spare_count, memory_order_relaxed) +
 			 atomic_load_explicit(&cache->inbox_count, memory_order_relaxed);
 	}
@@ -408,7 +402,7 @@ static void replenish(struct bh_work *work)
 
 		if (!got)
 			break;
-		to_depot(unit, chain(objects, got));
+		to_depot(unit, pack(objects, got));
 	}
 	pthread_mutex_unlock(&unit->heap->lock);
 }
@@ -433,7 +427,7 @@ static void free_closed(struct bh_unit *unit, void *object)
 
 /* -- caches */
 
-static void set_count(struct bh_cache *cache, uint32_t count)
+static void set_cached(struct bh_cache *cache, uint32_t count)
 {
 	atomic_store_explicit(&cache->top, cache->objects + count, memory_order_relaxed);
 }
@@ -486,7 +480,7 @@ static uint32_t more(struct bh_cache *cache, void **out)
 void *bh_alloc_slow(struct bh_cache *cache)
 {
 	struct bh_unit *unit = cache->unit;
-	uint32_t count = bh_cache_count(cache);
+	uint32_t count = bh_cached(cache);
 
 	if (closed(unit)) {
 		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
@@ -500,14 +494,14 @@ void *bh_alloc_slow(struct bh_cache *cache)
 		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
 		return NULL;
 	}
-	set_count(cache, --count);
+	set_cached(cache, --count);
 	return cache->objects[count];
 }
 
 void bh_free_slow(struct bh_cache *cache, void *object)
 {
 	struct bh_unit *unit = cache->unit;
-	uint32_t count = bh_cache_count(cache);
+	uint32_t count = bh_cached(cache);
 	struct object *batch;
 	uint32_t kept;
 
@@ -516,7 +510,7 @@ void bh_free_slow(struct bh_cache *cache, void *object)
 		return;
 	}
 	/* Spill those that were freed longest ago. */
-	batch = chain(cache->objects, unit->batch);
+	batch = pack(cache->objects, unit->batch);
 	count -= unit->batch;
 	memmove(cache->objects, cache->objects + unit->batch, count * sizeof(void *));
 	kept = count + atomic_load_explicit(&cache->spare_count, memory_order_relaxed);
@@ -528,7 +522,7 @@ void bh_free_slow(struct bh_cache *cache, void *object)
 		to_depot(unit, batch);
 	}
 	cache->objects[count] = object;
-	set_count(cache, count + 1);
+	set_cached(cache, count + 1);
 }
 
 /* -- grace periods */
@@ -605,7 +599,7 @@ static void give_back(struct bh_unit *unit, void **objects, uint32_t count)
 		for (uint32_t i = 0; i < count; i++)
 			free_closed(unit, objects[i]);
 	} else {
-		to_depot(unit, chain(objects, count));
+		to_depot(unit, pack(objects, count));
 	}
 	pthread_mutex_unlock(&unit->heap->lock);
 }
@@ -737,13 +731,13 @@ bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
 			continue;
 		}
 		count -= most;
-		batch = chain(objects + count, most);
+		batch = pack(objects + count, most);
 		link_batch(batch, first, most);
 		first = batch;
 		have += most;
 	}
 	if (count)
-		to_depot(unit, chain(objects, count));
+		to_depot(unit, pack(objects, count));
 	for (uint32_t slot = 0; first; slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
 		struct object *last = first, *rest;
@@ -778,7 +772,7 @@ bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
 
 		if (!got)
 			return false;
-		to_depot(unit, chain(objects, got));
+		to_depot(unit, pack(objects, got));
 		left -= got;
 	}
 	return true;
@@ -841,12 +835,12 @@ struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits)
 static void drop(struct bh_unit *unit, struct object *batches)
 {
 	while (batches) {
-		struct object *rest = next_batch(batches);
 		void *objects[BH_SLOTS];
+		struct object *rest = next_batch(batches);
 		uint32_t count = unpack(batches, objects);
 
-		while (count)
-			free_closed(unit, objects[--count]);
+		for (uint32_t i = 0; i < count; i++)
+			free_closed(unit, objects[i]);
 		batches = rest;
 	}
 }
@@ -855,14 +849,14 @@ static void unit_drain(struct bh_unit *unit)
 {
 	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
-		uint32_t count = bh_cache_count(cache);
+		uint32_t count = bh_cached(cache);
 
 		for (uint32_t i = 0; i < count; i++)
 			free_closed(unit, cache->objects[i]);
 		drop(unit, atomic_exchange(&cache->inbox, NULL));
 		drop(unit, cache->spare);
 		cache->spare = NULL;
-		set_count(cache, 0);
+		set_cached(cache, 0);
 		atomic_store(&cache->spare_count, 0);
 		atomic_store(&cache->inbox_count, 0);
 	}

@@ -5,8 +5,8 @@
  *
  * After kernel/bpf/memalloc.c of Linux 6.18, which keeps free objects in lists, guards them by
  * a counter of nesting contexts, and refills by irq_work. Here each level of nesting has a cache of
- * its own, so the fast path needs no guard; and a cache is an array, of which the end is the
- * count that watermarks and statistics need.
+ * its own, so the fast path needs no guard; and a cache is an array, of which the top is compared with
+ * the watermarks, and is the count that statistics need.
  */
 #ifndef BPFHEAP_HEAP_H
 #define BPFHEAP_HEAP_H
@@ -15,7 +15,7 @@
 
 enum {
 	BH_SLAB = 1 << 16, /* bytes, and the alignment of a slab */
-	BH_SLOTS = 117,    /* objects in a cache's array; a cache is 1 KiB then */
+	BH_SLOTS = 120,    /* objects in a cache's array */
 	BH_OBJECT_MAX = 1 << 30,
 	BH_OBJECT_MIN = 16, /* a free object holds two words */
 };
@@ -28,19 +28,17 @@ struct bh_unit;
  * may read the counts and put batches into the inbox.
  */
 struct bh_cache {
+	_Atomic(void **) top;  /* of the array: how many there are, too */
+	_Atomic(void **) low;  /* there, an allocation takes the slow path */
+	_Atomic(void **) high; /* there, a free does */
 	struct bh_unit *unit;
-	void *spare; /* batches of this cache's own, beyond the array */
+	void *spare;	       /* batches of this cache's own, beyond the array */
 	_Atomic uint32_t spare_count;
 	_Atomic uint32_t keep; /* objects that array and spare may hold together */
 	uint32_t slot;
-	_Atomic uint32_t inbox_count;
 	_Atomic(void *) inbox; /* batches that prefill put here */
-	/* Not at the beginning of a page, where slabs and units have what a free reads: CPUs take a store
-	 * and a load at equal places of two pages for the same at first. */
-	_Atomic(void **) top BH_ALIGNED(BH_LINE); /* end of those in the array */
-	_Atomic(void **) low;  /* with no more than up to here, an allocation takes the slow path */
-	_Atomic(void **) high; /* with those up to here, a free takes the slow path */
-	void *objects[BH_SLOTS];
+	_Atomic uint32_t inbox_count;
+	void *objects[BH_SLOTS] BH_ALIGNED(BH_LINE);
 } BH_ALIGNED(BH_LINE);
 
 /* What is at the beginning of a slab, of which the size is a multiple of BH_SLAB. */
@@ -104,15 +102,14 @@ static inline struct bh_cache *bh_cache_of(const struct bh_unit *unit, uint32_t 
 	return *(struct bh_cache *const *)unit + slot;
 }
 
-/* How many are in the array. */
-static inline uint32_t bh_cache_count(const struct bh_cache *cache)
-{
-	return (uint32_t)(atomic_load_explicit(&cache->top, memory_order_relaxed) - cache->objects);
-}
-
 static inline struct bh_slab *bh_slab_of(const void *object)
 {
 	return (struct bh_slab *)((uintptr_t)object & ~(uintptr_t)(BH_SLAB - 1));
+}
+
+static inline uint32_t bh_cached(const struct bh_cache *cache)
+{
+	return (uint32_t)(atomic_load_explicit(&cache->top, memory_order_relaxed) - cache->objects);
 }
 
 /* NULL if there is no memory, or the heap is closed or at its limit. */
@@ -123,8 +120,8 @@ static inline void *bh_alloc(struct bh_cache *cache)
 
 	if (BH_UNLIKELY(top <= atomic_load_explicit(&cache->low, memory_order_relaxed)))
 		return bh_alloc_slow(cache);
-	atomic_store_explicit(&cache->top, --top, memory_order_relaxed);
-	return *top;
+	atomic_store_explicit(&cache->top, top - 1, memory_order_relaxed);
+	return top[-1];
 }
 
 static inline void bh_free(struct bh_cache *cache, void *object)

@@ -48,6 +48,8 @@ from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SourceLine
 _PERCPU_TYPE = 1 << 30
 #: MAX_BPRINTF_VARARGS.
 _MAX_PRINTK_WORDS = 12
+#: Of one call, for a lock.
+_MAX_WAITS = 100_000
 _U32, _U64 = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 _SHAPE = {name: number for number, name in enumerate(_core.SHAPES)}
 _SHAPES = {
@@ -478,7 +480,7 @@ class NativeMachine:
                     return AtCall(self._call_name(run, program), run.slot, _line(program, run))
                 case "again":
                     running.waits += 1
-                    if running.waits > self._step_limit // 1000:
+                    if running.waits > _MAX_WAITS:
                         raise _error(program, run, "waits for a lock that is never released")
                     return AtCall(self._call_name(run, program), run.slot, _line(program, run))
                 case "outside":
