@@ -21,9 +21,8 @@ _MIB: Final = 1 << 20
 
 ABOUT: Final = {
     HeapCase.ALLOC_FREE_32: "one object of 32 bytes: allocate, free by its pointer alone",
-    HeapCase.TRACKED_OVER_UNTRACKED: "the same pair where statistics read how many are free (from "
-    "the end of a cache's array), over one where nobody can; both with two watermarks that another "
-    "thread may set, to close the heap",
+    HeapCase.TRACKED_OVER_UNTRACKED: "the same pair with the count that watermarks and statistics "
+    "read, over one that moves a pointer between two watermarks and counts nothing",
     HeapCase.FREE_BY_POINTER_OVER_TOLD: "a free that has the pointer alone, over one that is told "
     "the unit and has to find the cache",
     HeapCase.BATCH_10K_RANDOM: "10,000 objects of 32 bytes, written to, then freed in random "
