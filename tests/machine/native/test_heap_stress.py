@@ -1,4 +1,4 @@
-"""Threads and signals on the heap, under the sanitizers of the C compiler."""
+"""Threads and signals on the heap and on maps, under the sanitizers of the C compiler."""
 
 from __future__ import annotations
 
@@ -23,12 +23,20 @@ SANITIZERS = {
 }
 
 
+#: What is put under stress: the parts of the core that it takes.
+PROGRAMS = {
+    "stress": ("heap.c", "cpu.c"),
+    "stress_maps": ("heap.c", "cpu.c", "object.c", "map.c", "ring.c"),
+}
+
+
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
-def test_counts_balance(sanitizer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_counts_balance(name: str, sanitizer: str, tmp_path: Path) -> None:
     if COMPILER is None:
         pytest.skip("there is no C compiler")
-    program = tmp_path / "stress"
-    sources = [Path(__file__).with_name("stress.c"), CORE / "heap.c", CORE / "cpu.c"]
+    program = tmp_path / name
+    sources = [Path(__file__).with_name(f"{name}.c"), *(CORE / part for part in PROGRAMS[name])]
     command = [COMPILER, *FLAGS, SANITIZERS[sanitizer], f"-I{CORE}", *map(str, sources)]
     command += ["-o", str(program), "-lpthread"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
