@@ -149,3 +149,26 @@ def test_without_bpf(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_usage(cli: Cli, args: list[str]) -> None:
     result = cli("bench", "verifier", *args)
     assert (result.code, result.out) == (2, "")
+
+
+def test_heap(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    native = pytest.importorskip("bpfheap.bench.heap", exc_type=ImportError)
+    monkeypatch.setattr(native, "available", lambda: "bpf(2) is not allowed")
+    monkeypatch.setattr(native, "library", lambda name: None)
+    args = ("bench", "heap", "--case", "alloc_free_32", "--rounds", 1)
+    result = cli(*args)
+    assert result.code == 0
+    assert "glibc" in result.out
+    assert "kernel was left out: bpf(2) is not allowed" in result.out
+    said = cli(*args, "--json").json
+    assert said["bench"] == "heap"
+    (case,) = said["cases"]
+    assert (case["name"], case["unit"], list(case["peers"])) == ("alloc_free_32", "ns", ["glibc"])
+    assert set(case["ours"]) == set(case["peers"]["glibc"]) == {"min", "median"}
+    assert set(said["missing"]) == {"jemalloc", "mimalloc", "tcmalloc", "kernel"}
+
+
+@pytest.mark.parametrize("args", [["--case", "no_such_case"], ["--rounds", "0"], ["extra"]])
+def test_wrong_usage_of_heap(cli: Cli, args: list[str]) -> None:
+    result = cli("bench", "heap", *args)
+    assert (result.code, result.out) == (2, "")

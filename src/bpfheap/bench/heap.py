@@ -55,8 +55,12 @@ def bench(
         for name, wanted in LIBRARIES.items():
             if wanted is not None and library(name) is None:
                 missing[name] = f"there is no lib{wanted}"
+                continue
+            process = stack.enter_context(child(name))
+            if process.ready:
+                children[name] = process
             else:
-                children[name] = stack.enter_context(child(name))
+                missing[name] = "it could not be put into a process"
         why = available()
         if why:
             missing["kernel"] = why

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 from bpfheap.machine.native import _core
@@ -27,6 +28,9 @@ LIBRARIES: Final = {
 #: Objects of a batch, as in loops.c.
 BATCH: Final = 10_000
 LIVE: Final = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+
+#: What a child says first.
+_READY: Final = "ready\n"
 
 Sample = Callable[[], float]
 
@@ -107,10 +111,12 @@ def footprint(size: int, live: int) -> tuple[int, int, int, int]:
 
 
 class Child:
-    """A process with a peer's malloc in it."""
+    """A process with a peer's malloc in it; `ready` is false if that could not be put there."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        assert process.stdout is not None
+        self.ready = process.stdout.readline() == _READY
 
     def samples(self, case: str, rounds: int) -> tuple[list[float], list[float]]:
         """As the function of that name. Raises MemoryError if the process is gone."""
@@ -129,6 +135,7 @@ class Child:
 def child(name: str) -> Iterator[Child]:
     """A process in which malloc is that of the peer `name`, which must be installed."""
     env = dict(os.environ)
+    env.pop("LD_PRELOAD", None)
     found = library(name)
     if found is not None:
         env["LD_PRELOAD"] = found
@@ -145,7 +152,16 @@ def child(name: str) -> Iterator[Child]:
             process.kill()
 
 
+def _preloaded() -> bool:
+    """The loader goes on without what it cannot load, with libc's malloc then."""
+    wanted = os.environ.get("LD_PRELOAD", "")
+    return Path(wanted).name in Path("/proc/self/maps").read_text()
+
+
 def main() -> None:
+    if not _preloaded():
+        return
+    print(_READY, end="", flush=True)
     for line in sys.stdin:
         case, rounds = line.split()
         print(json.dumps(samples(case, int(rounds))), flush=True)

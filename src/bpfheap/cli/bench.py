@@ -17,6 +17,7 @@ from bpfheap.bench.cases import INSNS, NS, PER_INSN, Case, CaseName, Extent
 from bpfheap.bench.measure import Measured, Side
 from bpfheap.bench.names import ROUNDS as SIDE_ROUNDS
 from bpfheap.bench.names import HeapCase, MapCase
+from bpfheap.bench.plot import plot
 from bpfheap.bench.sides import FASTEST
 from bpfheap.bench.sides import Bench as Sides
 from bpfheap.bench.sides import Case as SideCase
@@ -187,6 +188,11 @@ def _side_by_side(
     for one in found.cases:
         out.print(_sides(one))
         say(out, plain(""))
+        if "live" in one.more:
+            say(out, plain("one of so many live objects replaced:"))
+            for line in plot(one.more["live"], one.more["ns_among_live"], NS):
+                say(out, plain(line))
+            say(out, plain(""))
     info = found.info
     say(
         out,
@@ -213,10 +219,6 @@ def _sides(case: SideCase) -> Table:
     for name, value in case.more.items():
         if not isinstance(value, dict | list):
             table.add_row(name, "", f"{value:,}" if isinstance(value, int) else f"{value}", "", "")
-    curve = case.more.get("ns_among_live", {})
-    for number, live in enumerate(case.more.get("live", ())):
-        shown = ", ".join(f"{who} {times[number]:.1f}" for who, times in curve.items())
-        table.add_row(f"{live:,} live", "", "", shown, "")
     return table
 
 

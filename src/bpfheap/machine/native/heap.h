@@ -15,7 +15,7 @@
 
 enum {
 	BH_SLAB = 1 << 16, /* bytes, and the alignment of a slab */
-	BH_SLOTS = 120,    /* objects in a cache's array */
+	BH_SLOTS = 117,    /* objects in a cache's array; a cache is 1 KiB then */
 	BH_OBJECT_MAX = 1 << 30,
 	BH_OBJECT_MIN = 16, /* a free object holds two words */
 };
@@ -28,17 +28,19 @@ struct bh_unit;
  * may read the counts and put batches into the inbox.
  */
 struct bh_cache {
-	_Atomic(void **) top;  /* of the array: how many there are, too */
-	_Atomic(void **) low;  /* there, an allocation takes the slow path */
-	_Atomic(void **) high; /* there, a free does */
 	struct bh_unit *unit;
-	void *spare;	       /* batches of this cache's own, beyond the array */
+	void *spare; /* batches of this cache's own, beyond the array */
 	_Atomic uint32_t spare_count;
 	_Atomic uint32_t keep; /* objects that array and spare may hold together */
 	uint32_t slot;
-	_Atomic(void *) inbox; /* batches that prefill put here */
 	_Atomic uint32_t inbox_count;
-	void *objects[BH_SLOTS] BH_ALIGNED(BH_LINE);
+	_Atomic(void *) inbox; /* batches that prefill put here */
+	/* Not at the beginning of a page, where slabs and units have what a free reads: a CPU takes a store
+	 * and a load at equal places of two pages for the same at first. */
+	_Atomic(void **) top BH_ALIGNED(BH_LINE); /* of the array: how many there are, too */
+	_Atomic(void **) low;			  /* there, an allocation takes the slow path */
+	_Atomic(void **) high;			  /* there, a free does */
+	void *objects[BH_SLOTS];
 } BH_ALIGNED(BH_LINE);
 
 /* What is at the beginning of a slab, of which the size is a multiple of BH_SLAB. */
