@@ -216,6 +216,9 @@ def _print(report: _Report) -> None:
 
 def _allocators(allocators: dict[str, dict[str, int]]) -> Table:
     columns = list(next(iter(allocators.values())))
+    # Machines without real memory have no slabs.
+    if not any(stats["slabs"] for stats in allocators.values()):
+        columns = [c for c in columns if c not in ("slabs", "memory")]
     table = Table("allocator", *columns, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name, stats in allocators.items():
         table.add_row(plain(name), *(str(stats[column]) for column in columns))
