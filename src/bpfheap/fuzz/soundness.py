@@ -119,7 +119,7 @@ def _bytes(rng: Random, size: int) -> bytes:
 def fill(system: System, fd: int, map_: MapSpec, rng: Random) -> None:
     """Give a map all elements that it can have, or about half of them."""
     row = BY_NUMBER[map_.type]
-    if row.shape not in (Shape.ARRAY, Shape.HASH):
+    if row.shape not in (Shape.ARRAY, Shape.HASH, Shape.LRU):
         return
     for number in range(map_.max_entries):
         if row.shape is Shape.ARRAY or rng.random() < 0.5:

@@ -65,7 +65,7 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint="a prog_array has 4-byte keys and values, and max_entries",
         )
-    if row.shape not in (Shape.HASH, Shape.ARRAY):
+    if row.shape not in (Shape.HASH, Shape.LRU, Shape.ARRAY):
         return
     keys = row.key_size if row.key_size is not None else spec.key_size
     if spec.key_size != keys or min(spec.key_size, spec.value_size, spec.max_entries) < 1:
@@ -99,6 +99,8 @@ def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]
     named = f"map {spec.name} cannot be made: its values have a {special[0].kind}"
     if row.per_cpu:
         raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map with values per CPU")
+    if row.shape is Shape.LRU:
+        raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map whose elements may go")
     if spec.flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG):
         raise MapError(named, errno_name="EACCES", hint="programs must read and write such a map")
 

@@ -12,6 +12,7 @@ class Shape(StrEnum):
 
     ARRAY = "array"
     HASH = "hash"
+    LRU = "lru"  # a hash map that is never full: what is not used goes
     RING = "ring"
     PROGS = "progs"  # programs by index; programs can only jump there
     NONE = "none"  # an allocator has no elements
@@ -67,6 +68,8 @@ _ELEMENTS = frozenset({"lookup", "update", "delete", "iterate"})
 _LOOKUP = frozenset({"lookup"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _HASH = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
+#: Elements are there from the start.
+_LRU = _ACCESS | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
 _ARRAY = _ACCESS | MapFlag.NUMA_NODE
 _ONE_ARRAY = _ARRAY | MapFlag.MMAPABLE | MapFlag.INNER_MAP
 
@@ -82,6 +85,8 @@ MAP_TYPES: tuple[MapType, ...] = (
             flags=_HASH),
     MapType("percpu_array", 6, Shape.ARRAY, _ELEMENTS, key_size=4, per_cpu=True, kptrs=True,
             flags=_ARRAY),
+    MapType("lru_hash", 9, Shape.LRU, _ELEMENTS, kptrs=True, flags=_LRU),
+    MapType("lru_percpu_hash", 10, Shape.LRU, _ELEMENTS, per_cpu=True, kptrs=True, flags=_LRU),
     MapType("array_of_maps", 12, Shape.ARRAY, _LOOKUP, key_size=4, outer=True, flags=_ARRAY),
     MapType("hash_of_maps", 13, Shape.HASH, _LOOKUP, outer=True, flags=_HASH),
     MapType("ringbuf", 27, Shape.RING, frozenset({"output"}), key_size=0,

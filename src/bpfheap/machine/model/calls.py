@@ -18,6 +18,7 @@ from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
 from bpfheap.machine.model.maps.common import Values, copies, map_error
+from bpfheap.machine.model.maps.lru import looked_up
 from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.machine.printk import FormatRefused, format_line
@@ -59,9 +60,11 @@ def _answer(action: Callable[[], None]) -> int:
 
 def _lookup(core: Core, args: Arguments) -> Value:
     record = _map_of(core, args[0], "lookup")
-    found = elements(record.type).regions(core.actor, record, _key(core, record, args[1]))
+    key = _key(core, record, args[1])
+    found = elements(record.type).regions(core.actor, record, key)
     if found is None:
         return NULL
+    looked_up(core.actor, record, key)
     return Pointer(found[core.execution.cpu if len(found) > 1 else 0], 0)
 
 
@@ -71,6 +74,7 @@ def _lookup_percpu(core: Core, args: Arguments) -> Value:
     if not record.type.per_cpu or cpu >= core.actor.options.cpus:
         return NULL
     found = elements(record.type).regions(core.actor, record, key)
+    looked_up(core.actor, record, key)
     return NULL if found is None else Pointer(found[cpu], 0)
 
 

@@ -169,6 +169,7 @@ class FrozenMap(NamedTuple):
     records: tuple[bytes | Unfinished, ...] = ()
     consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
+    used: frozenset[bytes] = frozenset()
 
 
 class MapConstants(NamedTuple):
@@ -200,6 +201,7 @@ def freeze_map(record: MapRecord) -> FrozenMap:
         record.records,
         record.consumed,
         record.freeing,
+        record.used,
     )
 
 
@@ -211,6 +213,7 @@ def thaw_map(
         map_id, constants.spec, constants.type, region, constants.kptrs, constants.readonly,
         constants.allocator, state.token, dict(frozen.entries), dict(frozen.inner),
         frozen.records, frozen.consumed, frozen.freeing, constants.special,
+        frozen.used,
     )  # fmt: skip
 
 

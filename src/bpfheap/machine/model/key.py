@@ -158,6 +158,7 @@ def _map(names: _Numbering, m: MapRecord) -> Hashable:
         m.records,
         m.consumed,
         m.freeing,
+        m.used,
     )
 
 

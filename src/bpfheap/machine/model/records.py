@@ -223,7 +223,8 @@ class MapRecord:
     """A map. `region` is what map pointers point at. `entries` are, by key, the regions of a value
     (one, or one for each CPU); `inner` the ids of inner maps by key; `records` the unread ones of
     a ring buffer, behind the `consumed` bytes that user space is through with. `freeing` are the
-    keys that map free has still to walk, None before that.
+    keys that map free has still to walk, None before that; `used` the elements of an LRU map that
+    were looked up since they came to the end of its queue.
     """
 
     id: int
@@ -240,12 +241,13 @@ class MapRecord:
     consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
     special: tuple[SpecialField, ...] = ()
+    used: frozenset[bytes] = frozenset()
 
     def clone(self, token: Token) -> Self:
         return type(self)(
             self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
             token, dict(self.entries), dict(self.inner), self.records, self.consumed,
-            self.freeing, self.special,
+            self.freeing, self.special, self.used,
         )  # fmt: skip
 
 

@@ -54,11 +54,14 @@ _U32, _U64 = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 _SHAPE = {name: number for number, name in enumerate(_core.SHAPES)}
 _SHAPES = {
     Shape.HASH: "hash",
+    Shape.LRU: "lru",
     Shape.ARRAY: "array",
     Shape.PROGS: "array",
     Shape.RING: "ring",
     Shape.NONE: "none",
 }
+#: Shapes of maps with values that user space gives.
+_VALUED = (Shape.HASH, Shape.LRU, Shape.ARRAY)
 # How many objects a KptrValue shows inside one another, and in all.
 _SHOWN_DEPTH = 64
 _SHOWN_OBJECTS = 1024
@@ -312,7 +315,7 @@ class NativeMachine:
 
     def _bulk(self, map_id: int) -> _Map:
         record = self._map(map_id)
-        if record.holds_pointers or record.row.shape not in (Shape.ARRAY, Shape.HASH):
+        if record.holds_pointers or record.row.shape not in _VALUED:
             raise UsageError(f"map {record.spec.name} has no values to take many of")
         return record
 

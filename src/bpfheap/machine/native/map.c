@@ -18,8 +18,8 @@ enum {
  * needs `next`, and what it compares is the key. */
 struct bh_elem {
 	uint32_t hash;
-	uint32_t place;	     /* in the clock of an LRU map */
-	_Atomic uint32_t seen; /* there: since the hand went by */
+	uint32_t place;	     /* in the queue of an LRU map */
+	_Atomic uint32_t seen; /* there: looked up meanwhile */
 	uint32_t unused;
 	_Atomic(struct bh_elem *) next;
 	char key[];
@@ -286,56 +286,108 @@ static bool count_one(struct bh_map *map)
 }
 
 /*
- * Least recently used, by the clock: a hand goes round over the places of elements, spares those that
- * were looked up since it last came by, and takes the first other one. Linux keeps lists by CPU, of
- * which each approximates the same (kernel/bpf/bpf_lru_list.c).
+ * Least recently used: elements queue up as they come. When room is needed, those at the head of the
+ * queue that were looked up meanwhile go to its end once more, and the first other one goes. Linux keeps
+ * lists by CPU, of which each approximates the same (kernel/bpf/bpf_lru_list.c).
  *
- * All changes of an LRU map have the clock's lock, and take that of a bucket within it.
+ * All changes of an LRU map have the queue's lock, and take that of a bucket within it.
  */
-static bool lock_clock(struct bh_map *map, const struct bh_here *here)
+struct bh_queue {
+	uint32_t lock;
+	uint32_t first, last; /* places */
+	uint32_t vacant;      /* the first of those, which are chained by `newer` */
+	struct {
+		struct bh_elem *elem;
+		uint32_t older, newer;
+	} place[];
+};
+
+enum { NOWHERE = UINT32_MAX };
+
+static struct bh_queue *create_queue(uint32_t entries)
 {
-	if (bh_try_lock(&map->clock_lock))
+	struct bh_queue *queue = calloc(1, sizeof(*queue) + entries * sizeof(queue->place[0]));
+
+	if (!queue)
+		return NULL;
+	queue->first = queue->last = NOWHERE;
+	for (uint32_t i = 0; i < entries; i++)
+		queue->place[i].newer = i + 1 < entries ? i + 1 : NOWHERE;
+	return queue;
+}
+
+static bool lock_queue(struct bh_map *map, const struct bh_here *here)
+{
+	if (bh_try_lock(&map->queue->lock))
 		return true;
 	if (here->level)
 		return false;
-	bh_lock(&map->clock_lock);
+	bh_lock(&map->queue->lock);
 	return true;
 }
 
-static void move_hand(struct bh_map *map)
+static void leave_queue(struct bh_queue *queue, uint32_t at)
 {
-	map->hand = map->hand + 1 == map->spec.max_entries ? 0 : map->hand + 1;
+	uint32_t older = queue->place[at].older, newer = queue->place[at].newer;
+
+	*(older == NOWHERE ? &queue->first : &queue->place[older].newer) = newer;
+	*(newer == NOWHERE ? &queue->last : &queue->place[newer].older) = older;
+}
+
+static void join_queue(struct bh_queue *queue, uint32_t at)
+{
+	queue->place[at].older = queue->last;
+	queue->place[at].newer = NOWHERE;
+	*(queue->last == NOWHERE ? &queue->first : &queue->place[queue->last].newer) = at;
+	queue->last = at;
+}
+
+static void vacate(struct bh_queue *queue, uint32_t at)
+{
+	leave_queue(queue, at);
+	queue->place[at].newer = queue->vacant;
+	queue->vacant = at;
 }
 
 /* Make room for one element more. */
 static int evict(struct bh_map *map, struct bh_here *here)
 {
-	struct bh_elem *elem;
+	struct bh_queue *queue = map->queue;
 	struct bh_bucket *bucket;
+	struct bh_elem *elem;
 
-	while (atomic_exchange_explicit(&map->clock[map->hand]->seen, 0, memory_order_relaxed))
-		move_hand(map);
-	elem = map->clock[map->hand];
+	for (;;) {
+		elem = queue->place[queue->first].elem;
+		if (!atomic_exchange_explicit(&elem->seen, 0, memory_order_relaxed))
+			break;
+		leave_queue(queue, elem->place);
+		join_queue(queue, elem->place);
+	}
 	bucket = bucket_of(map, elem->hash);
 	if (!lock_bucket(bucket, here))
 		return -EBUSY;
 	unlink_elem(bucket, elem);
 	bh_unlock(&bucket->lock);
-	map->vacant[map->vacancies++] = elem->place;
-	move_hand(map);
+	vacate(queue, elem->place);
 	free_elem(map, here, elem);
 	atomic_fetch_sub_explicit(&map->count, 1, memory_order_relaxed);
 	return 0;
 }
 
 /* What is replaced was used: its successor has its place. */
-static void seat(struct bh_map *map, struct bh_elem *elem, const struct bh_elem *old)
+static void queue_up(struct bh_map *map, struct bh_elem *elem, const struct bh_elem *old)
 {
-	if (map->spec.shape != BH_LRU)
+	struct bh_queue *queue = map->queue;
+
+	if (!queue)
 		return;
-	elem->place = old ? old->place : map->vacant[--map->vacancies];
+	elem->place = old ? old->place : queue->vacant;
+	if (!old) {
+		queue->vacant = queue->place[elem->place].newer;
+		join_queue(queue, elem->place);
+	}
+	queue->place[elem->place].elem = elem;
 	atomic_store_explicit(&elem->seen, old != NULL, memory_order_relaxed);
-	map->clock[elem->place] = elem;
 }
 
 static int update_hash(struct bh_map *map, struct bh_here *here, const void *key,
@@ -355,6 +407,7 @@ static int update_hash(struct bh_map *map, struct bh_here *here, const void *key
 		copy_locked(map, value_of(map, old), value);
 	} else if (old && map->spec.per_cpu) {
 		overwrite(map, here, value_of(map, old), value, cpu);
+		atomic_store_explicit(&old->seen, 1, memory_order_relaxed);
 	} else if (!old && !count_one(map)) {
 		error = -E2BIG;
 	} else {
@@ -365,7 +418,7 @@ static int update_hash(struct bh_map *map, struct bh_here *here, const void *key
 			error = -ENOMEM;
 		} else {
 			fill_elem(map, here, elem, hash, key, value, cpu);
-			seat(map, elem, old);
+			queue_up(map, elem, old);
 			push_elem(bucket, elem);
 			if (old) {
 				unlink_elem(bucket, old);
@@ -393,8 +446,8 @@ static int delete_hash(struct bh_map *map, struct bh_here *here, const void *key
 	bh_unlock(&bucket->lock);
 	if (!old)
 		return -ENOENT;
-	if (map->spec.shape == BH_LRU)
-		map->vacant[map->vacancies++] = old->place;
+	if (map->queue)
+		vacate(map->queue, old->place);
 	free_elem(map, here, old);
 	atomic_fetch_sub_explicit(&map->count, 1, memory_order_relaxed);
 	return 0;
@@ -405,13 +458,13 @@ static int update_lru(struct bh_map *map, struct bh_here *here, const void *key,
 {
 	int error = 0;
 
-	if (!lock_clock(map, here))
+	if (!lock_queue(map, here))
 		return -EBUSY;
-	if (flags != BH_EXIST && !map->vacancies && !find(map, hash_of(map, key), key))
+	if (flags != BH_EXIST && map->queue->vacant == NOWHERE && !find(map, hash_of(map, key), key))
 		error = evict(map, here);
 	if (!error)
 		error = update_hash(map, here, key, value, flags, cpu);
-	bh_unlock(&map->clock_lock);
+	bh_unlock(&map->queue->lock);
 	return error;
 }
 
@@ -419,10 +472,10 @@ static int delete_lru(struct bh_map *map, struct bh_here *here, const void *key)
 {
 	int error;
 
-	if (!lock_clock(map, here))
+	if (!lock_queue(map, here))
 		return -EBUSY;
 	error = delete_hash(map, here, key);
-	bh_unlock(&map->clock_lock);
+	bh_unlock(&map->queue->lock);
 	return error;
 }
 
@@ -511,15 +564,9 @@ static int create_hash(struct bh_map *map)
 	if (!map->unit)
 		return -ENOMEM;
 	if (map->spec.shape == BH_LRU) {
-		map->clock = calloc(map->spec.max_entries, sizeof(*map->clock));
-		map->vacant = calloc(map->spec.max_entries, sizeof(*map->vacant));
-		if (!map->clock || !map->vacant)
+		map->queue = create_queue(map->spec.max_entries);
+		if (!map->queue)
 			return -ENOMEM;
-		/* The lowest place first. */
-		while (map->vacancies < map->spec.max_entries) {
-			map->vacant[map->vacancies] = map->spec.max_entries - 1 - map->vacancies;
-			map->vacancies++;
-		}
 	}
 	if (map->spec.preallocated && !bh_unit_reserve(map->unit, map->spec.max_entries))
 		return -ENOMEM;
@@ -688,8 +735,7 @@ static int create_ring(struct bh_map *map)
 
 static void release(struct bh_map *map)
 {
-	free(map->clock);
-	free(map->vacant);
+	free(map->queue);
 	free(map->span);
 	free(map);
 }

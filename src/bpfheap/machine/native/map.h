@@ -34,6 +34,7 @@ struct bh_map_spec {
 };
 
 struct bh_elem;
+struct bh_queue;
 
 struct bh_bucket {
 	_Atomic(struct bh_elem *) first;
@@ -61,10 +62,7 @@ struct bh_map {
 	uint32_t mask;
 	uint32_t value_at; /* offset in an element */
 	_Atomic uint32_t count BH_ALIGNED(BH_LINE);
-	/* LRU: elements by place, and places that are free */
-	uint32_t clock_lock, hand, vacancies;
-	struct bh_elem **clock;
-	uint32_t *vacant;
+	struct bh_queue *queue; /* of elements, if they go when they are not used: see map.c */
 	/* ring: positions only grow */
 	_Atomic uint64_t produced BH_ALIGNED(BH_LINE);
 	_Atomic uint64_t consumed;

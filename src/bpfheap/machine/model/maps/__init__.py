@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bpfheap.machine.model.maps.array import ArrayElements
 from bpfheap.machine.model.maps.common import Elements
 from bpfheap.machine.model.maps.hash import HashElements
+from bpfheap.machine.model.maps.lru import LruElements
 from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
 from bpfheap.machine.model.maps.progs import ProgramArray
 from bpfheap.machine.model.maps.ring import NoElements
@@ -15,6 +16,7 @@ from bpfheap.platform.maps import MapType, Shape
 #: (shape, its values are maps) -> implementation.
 ELEMENTS: Mapping[tuple[Shape, bool], Elements] = {
     (Shape.HASH, False): HashElements(),
+    (Shape.LRU, False): LruElements(),
     (Shape.ARRAY, False): ArrayElements(),
     (Shape.HASH, True): HashOfMaps(),
     (Shape.ARRAY, True): ArrayOfMaps(),
