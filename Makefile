@@ -42,9 +42,10 @@ test-pure: setup
 proofs: setup
 	@BPFHEAP_PROOFS=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/proofs
 
-# Threads and signals on the native heap for ten minutes, under each sanitizer.
+# Threads and signals on the native heap and its maps, ten minutes under each sanitizer.
+STRESS_SECONDS ?= 600
 stress: setup
-	@BPFHEAP_STRESS=600 $(BIN)/python -m pytest -n auto tests/machine/native/test_heap_stress.py
+	@BPFHEAP_STRESS=$(STRESS_SECONDS) $(BIN)/python -m pytest -n auto tests/machine/native/test_heap_stress.py
 
 lint: setup
 	@$(BIN)/ruff check
