@@ -315,6 +315,10 @@ class Allocator:
             raise UsageError(f"allocator {self.name} is gone")
         self.runtime.system.machine.prefill(self.id, count)
 
+    def types(self) -> dict[str, int]:
+        """How many objects live, by the names of their types."""
+        return self.runtime.system.machine.allocator_types(self.id)
+
     def objects(self) -> tuple[tuple[str, ...], ...]:
         """The lives of its live objects, oldest object first."""
         if not self.alive:

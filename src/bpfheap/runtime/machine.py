@@ -122,6 +122,9 @@ class Machine(Protocol):
 
     def allocator_stats(self, allocator: int) -> AllocatorStats: ...
 
+    def allocator_types(self, allocator: int) -> dict[str, int]:
+        """How many objects live, by the names of their types."""
+
     def allocator_objects(self, allocator: int) -> tuple[tuple[str, ...], ...]:
         """The lives of all live objects, oldest object first, each a tuple of sentences."""
 
@@ -130,10 +133,16 @@ class Machine(Protocol):
 
     # -- maps
     def map_create(
-        self, map_id: int, spec: MapSpec, allocator: int | None, inner: Mapping[int, int]
+        self,
+        map_id: int,
+        spec: MapSpec,
+        allocator: int | None,
+        inner: Mapping[int, int],
+        elem_allocator: int | None = None,
     ) -> None:
         """`allocator` is the id of the allocator that an allocator map names, else None; `inner`
-        is the initial content of a map of maps: slot to map id."""
+        is the initial content of a map of maps: slot to map id. The memory of elements is
+        `elem_allocator`'s, if one is named, and is not given back before the map goes."""
 
     def map_lookup(self, map_id: int, key: bytes, cpu: int | None = None) -> bytes | None:
         """The value's bytes (kptr fields read as 0), None if absent. A map of maps gives the

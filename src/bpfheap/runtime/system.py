@@ -141,7 +141,7 @@ class System:
             allocator = self._new_id(None, spec.name)
             self.machine.allocator_create(allocator, spec.name, spec.max_entries)
             self.allocators[allocator] = AllocatorObject(allocator, spec.name)
-        self.machine.map_create(map_id, spec, allocator, inner)
+        self.machine.map_create(map_id, spec, allocator, inner, elem_allocator)
         self.maps[map_id] = MapObject(
             map_id,
             spec.name,

@@ -148,3 +148,28 @@ def test_many_elements_at_once(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
     assert sorted(slots) == list(range(10))
     with pytest.raises(UsageError, match="there must be as many of each"):
         slots.update_batch(keys, values[:3])
+
+
+def test_elements_are_an_allocators_memory() -> None:
+    with bpfheap.Runtime(machine="native") as rt:
+        obj = rt.load(HERE / "elements.bpf.c")
+        allocator = rt.allocators["ma"]
+        empty = allocator.stats()
+        for key in range(500):
+            obj.maps["one"][key] = {}
+            obj.maps["two"][key] = key
+        assert allocator.stats().memory > empty.memory
+        # Elements are memory, and no objects.
+        assert allocator.stats().live == 0
+        assert obj.programs["fill"].run().retval == 0
+        assert allocator.types() == {"foo": 1, "bar": 1}
+        assert allocator.stats().live == 2
+        obj.programs["fill"].unload()
+        obj.maps["ma"].close()
+        # Its map is gone, and elements come and go as before.
+        obj.maps["one"][1000] = {}
+        assert len(obj.maps["one"]) == 501
+        del obj.maps["one"][1]
+        # Nothing of it lives any more but the memory of elements.
+        assert len(obj.maps["two"]) == 500
+        assert rt.close() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -152,6 +153,11 @@ class ModelMachine:
         a = self._allocator(allocator)
         return AllocatorStats(a.live, a.peak, a.free, a.live_bytes, a.failures)
 
+    def allocator_types(self, allocator: int) -> dict[str, int]:
+        self._allocator(allocator)
+        live = heap.live_objects(self._state, allocator)
+        return dict(Counter(r.type.name for r in live if r.type is not None))
+
     def allocator_objects(self, allocator: int) -> tuple[tuple[str, ...], ...]:
         self._allocator(allocator)
         return tuple(lives.tell(r.life) for r in heap.live_objects(self._state, allocator))
@@ -165,10 +171,15 @@ class ModelMachine:
     # -- maps
 
     def map_create(
-        self, map_id: int, spec: MapSpec, allocator: int | None, inner: Mapping[int, int]
+        self,
+        map_id: int,
+        spec: MapSpec,
+        allocator: int | None,
+        inner: Mapping[int, int],
+        elem_allocator: int | None = None,
     ) -> None:
-        """Raises MapError for a map that could not be made, BtfError for kptr fields that cannot
-        be."""
+        """Elements have no memory here, so it is nobody's. Raises MapError for a map that could not
+        be made, BtfError for kptr fields that cannot be."""
         row = row_of(spec)
         check_definition(spec, row, self.options.cpus)
         state = self._state

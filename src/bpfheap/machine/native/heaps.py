@@ -47,20 +47,36 @@ class Allocator:
     heap: Heap
     promised: int = 0
     closed: bool = False
+    #: Those whose elements are this allocator's memory.
+    maps: int = 0
     kinds: dict[KindKey, Kind] = field(default_factory=dict)
 
     def stats(self) -> AllocatorStats:
-        """`bytes` are those of live objects, `memory` those of slabs."""
+        """`bytes` are those of live objects, `memory` those of slabs, with the elements of maps."""
         of = [(kind, kind.unit.stats()) for kind in self.kinds.values()]
+        whole = self.heap.stats()
         return AllocatorStats(
             live=sum(s["live"] for _, s in of),
             peak=sum(s["peak"] for _, s in of),
             cached=sum(s["cached"] for _, s in of),
             bytes=sum(s["live"] * kind.size for kind, s in of),
             failures=sum(s["failures"] for _, s in of),
-            slabs=sum(s["slabs"] for _, s in of),
-            memory=sum(s["bytes"] for _, s in of),
+            slabs=whole["slabs"],
+            memory=whole["bytes"],
         )
+
+    def live_by_type(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for kind in self.kinds.values():
+            live = kind.unit.stats()["live"]
+            if live:
+                found[kind.type.name] = found.get(kind.type.name, 0) + live
+        return found
+
+    def settle(self) -> None:
+        """Once it is closed, and no map needs its memory: give back what is free."""
+        if self.closed and not self.maps:
+            self.heap.close()
 
     def promise(self, count: int) -> None:
         """The next `count` allocations of each type succeed in any context of any CPU. Raises
@@ -92,7 +108,7 @@ class Heaps:
 
     def sweep(self) -> None:
         """Let go of destroyed allocators of which nothing lives any more."""
-        self._orphaned = [a for a in self._orphaned if a.stats().live]
+        self._orphaned = [a for a in self._orphaned if a.stats().live or a.maps]
 
     def unit(self, allocator: Allocator, kind: ObjectType, cpus: int = 0) -> Unit:
         """Where objects of a type come from; with `cpus`, such with a copy for each of them.

@@ -76,6 +76,8 @@ class _Map:
     special: tuple[SpecialField, ...]
     #: That an allocator map names.
     allocator: int | None
+    #: Whose memory elements are.
+    elements: Allocator | None
 
     @property
     def holds_pointers(self) -> bool:
@@ -158,7 +160,7 @@ class NativeMachine:
     def allocator_close(self, allocator: int) -> None:
         a = self._allocator(allocator)
         a.closed = True
-        a.heap.close()
+        a.settle()
         self.note(f"the map of allocator {a.name} is gone: nothing more comes from it")
 
     def allocator_destroy(self, allocator: int, why: str) -> None:
@@ -170,6 +172,9 @@ class NativeMachine:
 
     def allocator_stats(self, allocator: int) -> AllocatorStats:
         return self._allocator(allocator).stats()
+
+    def allocator_types(self, allocator: int) -> dict[str, int]:
+        return self._allocator(allocator).live_by_type()
 
     def allocator_objects(self, allocator: int) -> tuple[tuple[str, ...], ...]:
         """What there are: this machine keeps nobody's life."""
@@ -190,7 +195,12 @@ class NativeMachine:
     # -- maps
 
     def map_create(
-        self, map_id: int, spec: MapSpec, allocator: int | None, inner: Mapping[int, int]
+        self,
+        map_id: int,
+        spec: MapSpec,
+        allocator: int | None,
+        inner: Mapping[int, int],
+        elem_allocator: int | None = None,
     ) -> None:
         """Raises MapError for a map that could not be made, BtfError for kptr fields that cannot
         be."""
@@ -202,6 +212,7 @@ class NativeMachine:
         layout = None
         if kptrs or special:
             layout = _core.Type(spec.value_size, fields(kptrs, special))
+        elements = None if elem_allocator is None else self._allocator(elem_allocator)
         try:
             made = _core.Map(
                 self._core,
@@ -215,11 +226,14 @@ class NativeMachine:
                 preallocated=not spec.flags & MapFlag.NO_PREALLOC and not row.outer,
                 readonly=is_readonly(spec),
                 type=layout,
+                heap=None if elements is None else elements.heap,
                 allocates=None if allocator is None else self._allocator(allocator).heap,
             )
         except MemoryError:
             raise error_of(spec.name, "creation", "ENOMEM") from None
-        self._maps[map_id] = record = _Map(spec, row, made, kptrs, special, allocator)
+        self._maps[map_id] = record = _Map(spec, row, made, kptrs, special, allocator, elements)
+        if elements is not None:
+            elements.maps += 1
         for slot, of in inner.items():
             self._put(record, slot.to_bytes(4, "little"), of, ANY)
         if spec.data is not None and row.shape is Shape.ARRAY:
@@ -338,6 +352,9 @@ class NativeMachine:
         self._core.synchronize()
         record.map.free()
         del self._maps[map_id]
+        if record.elements is not None:
+            record.elements.maps -= 1
+            record.elements.settle()
         self._drain()
         return True
 
