@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self
+from threading import RLock
+from typing import Any, Literal, ParamSpec, Self, TypeVar, cast
 
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, LoadRefused, UsageError, Violation
@@ -53,6 +55,23 @@ MACHINES: dict[str, Callable[[int, int], Machine]] = {
 
 
 _IMMORTAL = "immortal-allocator"
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _alone(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Nobody else changes what the runtime knows meanwhile: threads may share one. Programs run
+    without."""
+
+    @wraps(method)
+    def inner(*args: _P.args, **options: _P.kwargs) -> _R:
+        runtime = cast("Runtime", getattr(args[0], "_runtime", args[0]))
+        with runtime._lock:
+            return method(*args, **options)
+
+    return inner
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +174,7 @@ class Runtime:
             _policy(policy), _machine(machine, cpus, seed), strict_identity=strict_identity
         )
         self._attached: list[Attachment] = []
+        self._lock = self.system.guard = RLock()
 
     @property
     def history(self) -> list[str]:
@@ -171,6 +191,7 @@ class Runtime:
         """The allocators that are alive, by name; of several of one name, the newest."""
         return {a.name: Allocator(self, a.id, a.name) for a in self.system.allocators.values()}
 
+    @_alone
     def load(
         self, source: str | Path | ObjectSpec, *, programs: Iterable[str] | None = None
     ) -> LoadedObject:
@@ -191,11 +212,13 @@ class Runtime:
         self._passed()
         return loaded
 
+    @_alone
     def grace_period(self) -> None:
         """Let grace periods pass until nothing more waits for one that can end."""
         while self.system.grace_period():
             pass
 
+    @_alone
     def attach(self, program: Program, *, signal: int, hz: int = 0) -> Attachment:
         """Let a signal run a program of type perf_event, with the registers that it finds as
         context: whatever they belong to may be interrupted, other runs and allocations too. `hz`
@@ -207,6 +230,7 @@ class Runtime:
         self._attached.append(made)
         return made
 
+    @_alone
     def close(self) -> list[Leftover]:
         """Close all descriptors and pins and say what is left although nothing reaches it."""
         found: list[Leftover] = []
@@ -276,11 +300,13 @@ class Runtime:
                 )
         return [spec.programs[name] for name in names]
 
+    @_alone
     def _give_back(self, fd: int) -> None:
         """Close a descriptor, unless `close` did so already: they are never used again."""
         if fd in self.system.fds:
             self.system.close(fd)
 
+    @_alone
     def _passed(self) -> None:
         if self._grace == "auto":
             self.grace_period()
@@ -359,6 +385,7 @@ class LoadedObject:
                     if name in self.programs:
                         opened[slot] = self.programs[name]
 
+    @_alone
     def close(self) -> None:
         """Unload the programs and close the maps; what others still hold stays."""
         for program in self.programs.values():
@@ -434,6 +461,7 @@ class Program:
         self._runtime._passed()
         return RunResult(done.retval & 0xFFFFFFFF, self._runtime.printk[before:], done.data)
 
+    @_alone
     def unload(self) -> None:
         """Give the descriptor back; the program goes unless it is pinned."""
         self._close()
@@ -475,6 +503,7 @@ class Attachment:
         """What the last run returned."""
         return self._probe.stats()[2] & 0xFFFFFFFF
 
+    @_alone
     def detach(self) -> None:
         """The signal does again what it did before."""
         if self._fd is None:
@@ -517,6 +546,7 @@ class Map(Mapping[Any, Any]):
             raise UsageError(f"map {self.name} has no descriptor here")
         return self._fd
 
+    @_alone
     def close(self) -> None:
         """Give the descriptor back; the map goes when no program and nobody else holds it."""
         self._close()
@@ -536,24 +566,28 @@ class Map(Mapping[Any, Any]):
         that is not there."""
         return self._bulk.map_lookup_batch(self.id, keys)
 
+    @_alone
     def update_batch(self, keys: Memory, values: Memory, flags: int = 0) -> None:
         """Set as many elements as there are keys. On a machine with real memory. Raises MapError
         for the first that fails; those before it are set."""
         self._bulk.map_update_batch(self.id, keys, values, flags)
         self._runtime._passed()
 
+    @_alone
     def delete_batch(self, keys: Memory) -> None:
         """On a machine with real memory. Raises MapError for the first that fails; those before it
         are gone."""
         self._bulk.map_delete_batch(self.id, keys)
         self._runtime._passed()
 
+    @_alone
     def drain(self) -> list[bytes]:
         """The unread records of a ring buffer, oldest first."""
         if self._type.shape is not Shape.RING:
             raise UsageError(f"map {self.name} is no ring buffer")
         return self._machine.map_drain(self.id)
 
+    @_alone
     def __getitem__(self, key: Any) -> Any:
         raw_key = self._key(key)
         raw = self._machine.map_lookup(self.id, raw_key)
@@ -570,6 +604,7 @@ class Map(Mapping[Any, Any]):
     def __setitem__(self, key: Any, value: Any) -> None:
         self.update(key, value)
 
+    @_alone
     def update(self, key: Any, value: Any, flags: int = 0) -> None:
         """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
         another Map, for an array of programs a Program."""
@@ -577,6 +612,7 @@ class Map(Mapping[Any, Any]):
             self._runtime.system.map_update(fd, self._key(key), self._raw(value), flags)
         self._runtime._passed()
 
+    @_alone
     def __delitem__(self, key: Any) -> None:
         if key not in self:
             raise KeyError(key)

@@ -8,6 +8,7 @@ explorer decide when it happens.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from bpfheap.btf import Btf
 from bpfheap.errors import LoadRefused, UsageError, Violation
@@ -44,9 +45,14 @@ from bpfheap.verifier.verdict import Verdict
 class System:
     """All objects of one runtime, on one machine, under one policy.
 
+    `guard` is entered for what starts and ends an execution, so that threads whose executions go
+    on at the same time can share a system; whoever does so calls nothing else without it.
+
     Descriptors are small integers. Methods that take one raise UsageError for a descriptor that
     is closed or of another type; all may raise Violation, when the machine sees a memory error.
     """
+
+    guard: AbstractContextManager[object] = nullcontext()
 
     def __init__(self, policy: Policy, machine: Machine, *, strict_identity: bool = False) -> None:
         self.policy = policy
@@ -301,10 +307,11 @@ class System:
         data: bytes = b"",
     ) -> int:
         """An execution's id; `step` moves it. A descriptor is needed to start, not to go on."""
-        program = self.program_of(fd)
-        execution = self.machine.start(program.id, ctx, cpu=cpu, context=context, data=data)
-        self.running[execution] = program.id
-        self._note(f"{program.name} runs")
+        with self.guard:
+            program = self.program_of(fd)
+            execution = self.machine.start(program.id, ctx, cpu=cpu, context=context, data=data)
+            self.running[execution] = program.id
+            self._note(f"{program.name} runs")
         return execution
 
     def step(self, execution: int, *, through: bool = False) -> Stop:
@@ -312,11 +319,13 @@ class System:
         try:
             stop = self.machine.step(execution, through=through)
         except Exception:
-            self._finished(execution)
+            with self.guard:
+                self._finished(execution)
             raise
-        if isinstance(stop, Done):
-            self._finished(execution)
-        self._settle("the last object was freed")
+        with self.guard:
+            if isinstance(stop, Done):
+                self._finished(execution)
+            self._settle("the last object was freed")
         return stop
 
     def run(

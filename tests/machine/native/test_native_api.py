@@ -113,6 +113,35 @@ def test_signals_interrupt_runs(rt: bpfheap.Runtime, sample: ObjectSpec) -> None
     assert live(rt) == 0
 
 
+def test_threads_share_a_runtime(sample: ObjectSpec) -> None:
+    """Programs run at the same time; loads, updates and grace periods come in between."""
+    with bpfheap.Runtime(machine="native", cpus=2) as rt:
+        obj = rt.load(sample)
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                for _ in range(300):
+                    assert obj.programs["work"].run().retval == 0
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            obj.maps["slots"][40] = {}
+            rt.grace_period()
+            del obj.maps["slots"][40]
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        assert rt.system.running == {}
+        assert rt.system.machine.executions() == frozenset()
+        assert rt.close() == []
+        assert live(rt) == 0
+
+
 def test_an_array_in_place(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
     obj = rt.load(sample)
     values = np.frombuffer(obj.maps["seen"].view(), dtype=np.int64)

@@ -131,6 +131,7 @@ class NativeMachine:
         self._maps: dict[int, _Map] = {}
         self._programs: dict[int, _Program] = {}
         self._executions: dict[int, _Execution] = {}
+        self._ids = itertools.count(1)
         self._heaps.create(GLOBAL_ALLOCATOR_ID, "the global allocator", 0, limit=allocator_limit)
 
     @property
@@ -468,7 +469,7 @@ class NativeMachine:
         )
         if frame is not None:
             run.packet(frame.data, frame.room, len(frame.data) + frame.tail, *frame.fields)
-        execution = next(i for i in itertools.count(1) if i not in self._executions)
+        execution = next(self._ids)
         self._executions[execution] = _Execution(run, cpu)
         return execution
 
