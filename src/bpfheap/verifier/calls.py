@@ -21,6 +21,7 @@ from bpfheap.verifier import graph, hints, iterators, locks, percpu, records, st
 from bpfheap.verifier.access import MEMORY, readable
 from bpfheap.verifier.callback import enter_callback
 from bpfheap.verifier.env import Env
+from bpfheap.verifier.facts import note_call
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.meta import Checker, Meta, expected
 from bpfheap.verifier.ownership import acquire, check_owned, exchange, free, kptr_at
@@ -405,6 +406,7 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     for n, arg in enumerate(call.args, 1):
         if arg not in UNREAD:
             ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
+    note_call(step, meta)
     if call.callback:
         enter_callback(env, st, meta)
     effect = EFFECTS.get(call.name)

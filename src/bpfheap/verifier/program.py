@@ -6,7 +6,7 @@ Sources: check_subprogs, check_cfg and the checks of check_alu_op that need no s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mypy_extensions import i64
 
@@ -19,6 +19,9 @@ from bpfheap.verifier.refine import JUMP_CODE
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import const, constant
 from bpfheap.verifier.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
+
+if TYPE_CHECKING:
+    from bpfheap.verifier.facts import CallFacts
 
 # Kinds of instructions, as numbers that compiled code compares fast.
 OTHER: Final = 0
@@ -72,12 +75,13 @@ class Step:
     as a number; `target` the slot that it jumps to or calls, `enters` that of the function
     that it calls or names, -1 if none. At a `join` paths may meet; where rounds begin `again`
     is CALLS_BACK, ITERATES or GOES. `through` is the kind of pointer that an access has
-    gone through so far (insn_aux_data.ptr_type): 0 for none, PLAIN, or what rewrites.py says."""
+    gone through so far (insn_aux_data.ptr_type): 0 for none, PLAIN, or what rewrites.py says.
+    `seen`, `pointers` and `called` are what facts.py tells of."""
 
     __slots__ = (
-        "again", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind", "name", "next",
-        "off", "op", "operand", "slot", "src", "tag", "target", "through", "width", "with_reg",
-        "wrong",
+        "again", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind",
+        "name", "next", "off", "op", "operand", "pointers", "seen", "slot", "src", "tag", "target",
+        "through", "width", "with_reg", "wrong",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
@@ -102,6 +106,9 @@ class Step:
         self.again: i64 = NEVER
         self.enters: i64 = -1
         self.through: i64 = 0
+        self.seen = False
+        self.pointers: i64 = 0
+        self.called: CallFacts | None = None
         self.wrong: Reject | None = None
         if op.kind in _JUMPS:
             far = op.kind is Kind.JA and op.width == 32

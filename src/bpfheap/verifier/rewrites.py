@@ -12,7 +12,7 @@ from bpfheap.btf import SpecialKind
 from bpfheap.verifier.access import type_name
 from bpfheap.verifier.program import PLAIN, Step
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.state import CTX, MEM, OBJECT, READ, Object, Reg
+from bpfheap.verifier.state import CTX, LAPSED, MEM, OBJECT, READ, UNTRUSTED, Object, Reg
 
 # What `Step.through` says, beside PLAIN: memory that is not rewritten.
 _SIZED: Final = 2  # PTR_TO_MEM: not rewritten either, but may be merged with objects
@@ -40,6 +40,11 @@ def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
             hint=f"R{n} is {type_name(reg)} here and {_words(before)} on another path: access "
             "each in its own branch, and keep the compiler from joining them with barrier_var",
         )
+
+
+def may_be_null(through: int) -> bool:
+    """Whether a load through such a pointer may find none (BPF_PROBE_MEM)."""
+    return through == _MERGED or (through - _OBJECT) // 2 in (READ, UNTRUSTED, LAPSED)
 
 
 def _kind(reg: Reg) -> int:

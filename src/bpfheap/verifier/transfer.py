@@ -88,6 +88,7 @@ def _alu(env: Env, st: State, step: Step) -> i64:
         readable(env, st, step.dst)
     if src.kind == UNINIT:
         readable(env, st, step.src)
+    step.pointers |= (0 if dst.kind == SCALAR else 1) | (0 if src.kind == SCALAR else 2)
     if dst.kind == SCALAR:
         mark_register(env.program, st, step.dst)
     elif src.kind == SCALAR and step.with_reg:

@@ -11,6 +11,7 @@ from bpfheap.platform.calls import MAX_CPUS
 from bpfheap.verifier.flows import Flow
 
 if TYPE_CHECKING:
+    from bpfheap.verifier.facts import Facts
     from bpfheap.verifier.state import State
 
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class Options:
     """How to verify. `complexity_limit` is the kernel's BPF_COMPLEXITY_LIMIT_INSNS; `cpus` are as
     many as there can be where the program will run. With `log`, the verdict has a log; `log_level`
-    is the kernel's: 1 for the way to a rejection, 2 for all paths.
+    is the kernel's: 1 for the way to a rejection, 2 for all paths. With `facts`, the verdict on an
+    accepted program has what a compiler wants to know.
 
     For tests of the verifier itself: with `all_precise`, every scalar counts where paths meet, so
     that the states seen cover whatever can happen; `observe` is called with the slot and the
@@ -30,6 +32,7 @@ class Options:
     cpus: int = MAX_CPUS
     log_level: int = 2
     strict_identity: bool = False
+    facts: bool = False
     all_precise: bool = False
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)
 
@@ -47,6 +50,7 @@ class Verdict:
     flows: tuple[Flow, ...]
     error: VerifierError | None = None
     log: str = field(default="", repr=False)
+    facts: Facts | None = field(default=None, repr=False, compare=False)
 
     @property
     def accepted(self) -> bool:

@@ -14,6 +14,7 @@ from bpfheap.errors import BpfheapError, InsnError, VerifierError
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
+from bpfheap.verifier.facts import facts_of
 from bpfheap.verifier.globals import arguments
 from bpfheap.verifier.log import Log
 from bpfheap.verifier.origin import origins
@@ -114,7 +115,10 @@ class Walk:
     def _finish(self, error: VerifierError | None) -> Verdict:
         states = self._states
         flows = () if error is not None else tuple(self._env.flows.values())
-        verdict = Verdict(self._spec.name, self._insns, states, flows, error)
+        facts = None
+        if error is None and self._env.options.facts:
+            facts = facts_of(self._env.program)
+        verdict = Verdict(self._spec.name, self._insns, states, flows, error, facts=facts)
         if self._log is None:
             return verdict
         if error is not None:
@@ -123,7 +127,7 @@ class Walk:
         text = self._log.text
         if error is not None:
             error.log = text
-        return Verdict(self._spec.name, self._insns, states, flows, error, text)
+        return Verdict(self._spec.name, self._insns, states, flows, error, text, facts)
 
     def _error(
         self, why: Reject | BpfheapError, insn: int | None, register: int | None
@@ -224,6 +228,7 @@ class Walk:
                     if log is not None:
                         log.safe(at)
                     return
+                step.seen = True
                 if observe is not None:
                     observe(at, st)
                 st.trail.entries.append(at)

@@ -1,7 +1,8 @@
 """The C core, of which objects are addresses."""
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self, final
+from typing import Never, Self, TypeAlias, final
 
 from typing_extensions import Buffer
 
@@ -12,6 +13,13 @@ CALLS: tuple[str, ...]
 KINDS: tuple[str, ...]
 SHAPES: tuple[str, ...]
 STOPS: tuple[str, ...]
+#: What compiled programs need: offsets of fields and constants; addresses of functions.
+LAYOUT: dict[str, int]
+FUNCTIONS: dict[str, int]
+
+#: Program, slot, r1 to r5; gives r0.
+Ask: TypeAlias = Callable[..., int]
+
 #: The loops that benches time.
 LOOPS: tuple[str, ...]
 SIDES: tuple[str, ...]
@@ -125,6 +133,7 @@ class Program:
         numbers: bytes,
         held: object,
     ) -> Self: ...
+    def compiled(self, address: int, holder: object, /) -> None: ...
     @property
     def pointer(self) -> int: ...
 
@@ -149,10 +158,26 @@ class Execution:
         data_meta: int,
         /,
     ) -> None: ...
-    def go(self, stepping: bool = False, /) -> int: ...
+    def go(self, stepping: bool = False, ask: Ask | None = None, /) -> int: ...
     def answer(self, r0: int, /) -> None: ...
     def register(self, n: int, /) -> int: ...
     def data(self) -> bytes | None: ...
+
+@final
+class Entry:
+    def __new__(
+        cls,
+        core: Core,
+        program: Program,
+        ctx_size: int,
+        cpu: int,
+        limit: int,
+        brief: bool,
+        ask: Ask,
+        fail: Callable[[int, int, int], Never],
+    ) -> Self: ...
+    def run(self, ctx: Buffer = b"", /) -> int: ...
+    def batch(self, inputs: Buffer, size: int, results: Buffer, /) -> int: ...
 
 @final
 class Probe:

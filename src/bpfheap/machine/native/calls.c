@@ -106,14 +106,23 @@ CALL(bpf_loop)
 	return 0;
 }
 
-CALL(bpf_tail_call)
+struct bh_prog *bh_tail(struct bh_run *run, struct bh_map *map, uint64_t index)
 {
-	uint32_t index = (uint32_t)r[3];
-	struct bh_prog *prog = bh_map_lookup((void *)r[2], &index);
+	uint32_t at = (uint32_t)index;
+	struct bh_prog *prog = bh_map_lookup(map, &at);
 
 	if (!prog || run->tail_calls == BH_TAIL_CALLS)
-		return error(-ENOENT);
+		return NULL;
 	run->tail_calls++;
+	return prog;
+}
+
+CALL(bpf_tail_call)
+{
+	struct bh_prog *prog = bh_tail(run, (void *)r[2], r[3]);
+
+	if (!prog)
+		return error(-ENOENT);
 	run->prog = prog;
 	run->slot = 0;
 	run->goes = 0;
@@ -186,6 +195,8 @@ CALL(outside)
 	(void)r;
 	if (run->in_signal)
 		return error(-EBUSY);
+	if (run->ask && !run->stepping)
+		return run->ask(run);
 	run->stop = BH_OUTSIDE;
 	return 0;
 }

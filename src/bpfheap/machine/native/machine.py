@@ -492,7 +492,7 @@ class NativeMachine:
     def _go(self, running: _Execution, *, stepping: bool) -> Stop:
         run = running.run
         while True:
-            stop = _core.STOPS[run.go(stepping)]
+            stop = _core.STOPS[run.go(stepping, self._ask)]
             program = self._programs[run.program]
             match stop:
                 case "done":
@@ -505,7 +505,8 @@ class NativeMachine:
                         raise _error(program, run, "waits for a lock that is never released")
                     return AtCall(self._call_name(run, program), run.slot, _line(program, run))
                 case "outside":
-                    run.answer(self._printk(run, self._call_name(run, program)))
+                    words = [run.register(n) for n in range(1, 6)]
+                    run.answer(self._printk(self._call_name(run, program), words))
                 case "pause":
                     raise _error(
                         program,
@@ -523,19 +524,24 @@ class NativeMachine:
         called = program.calls[run.slot]
         return called if isinstance(called, str) else helper_name(run.register(called))
 
-    def _printk(self, run: _core.Execution, name: str) -> int:
+    def _ask(self, program: int, slot: int, *registers: int) -> int:
+        """A call that the core cannot make, in the middle of a run: r1 to r5."""
+        called = self._programs[program].calls[slot]
+        return self._printk(str(called), registers)
+
+    def _printk(self, name: str, r: Sequence[int]) -> int:
         """bpf_trace_printk and bpf_trace_vprintk: the result."""
         refused = -errno.EINVAL & _U64
-        form = _core.read(run.register(1), run.register(2) & _U32)
+        form = _core.read(r[0], r[1] & _U32)
         if name == "bpf_trace_vprintk":
-            size = run.register(4) & _U32
-            data = run.register(3)
+            size = r[3] & _U32
+            data = r[2]
             if size % 8 or size > _MAX_PRINTK_WORDS * 8 or (size and not data):
                 return refused
             raw = _core.read(data, size) if size else b""
             words = [int.from_bytes(raw[at : at + 8], "little") for at in range(0, size, 8)]
         else:
-            words = [run.register(n) for n in (3, 4, 5)]
+            words = list(r[2:5])
         if not form.endswith(b"\0"):
             return refused
         try:

@@ -14,17 +14,6 @@ enum {
 	MAX_ENTRIES = 1u << 30,
 };
 
-/* The first two words are the allocator's while the element is free: a lookup that is still there
- * needs `next`, and what it compares is the key. */
-struct bh_elem {
-	uint32_t hash;
-	uint32_t place;	     /* in the queue of an LRU map */
-	_Atomic uint32_t seen; /* there: looked up meanwhile */
-	uint32_t unused;
-	_Atomic(struct bh_elem *) next;
-	char key[];
-};
-
 static uint32_t cpus_of(const struct bh_map *map)
 {
 	return map->spec.per_cpu ? bh_core_cpus(map->core) : 1;
@@ -130,7 +119,7 @@ static uint64_t mix(uint64_t a, uint64_t b)
 /* Of 4 bytes, as most keys are. */
 static uint32_t hash_of_word(const struct bh_map *map, uint32_t key)
 {
-	return (uint32_t)(((map->seed ^ key) * 0x9e3779b97f4a7c15u) >> 32);
+	return (uint32_t)(((map->seed ^ key) * BH_HASH_WORD) >> 32);
 }
 
 static uint32_t hash_of(const struct bh_map *map, const void *key)
@@ -145,11 +134,11 @@ static uint32_t hash_of(const struct bh_map *map, const void *key)
 	}
 	for (; size > 8; size -= 8, at += 8) {
 		memcpy(&word, at, 8);
-		h = mix(h ^ word, 0x9e3779b97f4a7c15u);
+		h = mix(h ^ word, BH_HASH_WORD);
 	}
 	word = 0;
 	memcpy(&word, at, size);
-	return (uint32_t)mix(h ^ word, 0xd6e8feb86659fd93u);
+	return (uint32_t)mix(h ^ word, BH_HASH_LAST);
 }
 
 RACY static bool same_key(const struct bh_map *map, const struct bh_elem *elem, const void *key)

@@ -33,7 +33,29 @@ struct bh_map_spec {
 	struct bh_heap *allocates; /* an allocator's */
 };
 
-struct bh_elem;
+/* The first two words are the allocator's while the element is free: a lookup that is still there
+ * needs `next`, and what it compares is the key. */
+struct bh_elem {
+	uint32_t hash;
+	uint32_t place;	       /* in the queue of an LRU map */
+	_Atomic uint32_t seen; /* there: looked up meanwhile */
+	uint32_t unused;
+	_Atomic(struct bh_elem *) next;
+	char key[];
+};
+
+/* Of hashes: see map.c. */
+#define BH_HASH_WORD 0x9e3779b97f4a7c15u
+#define BH_HASH_LAST 0xd6e8feb86659fd93u
+
+/* Of a record's header: its length, and these. */
+enum {
+	BH_RING_HEADER = 8,
+	BH_RING_BUSY = 1u << 31,    /* BPF_RINGBUF_BUSY_BIT */
+	BH_RING_DISCARD = 1u << 30, /* BPF_RINGBUF_DISCARD_BIT */
+	BH_RING_DONE = 1u << 29,    /* a length may be 0 */
+};
+
 struct bh_queue;
 
 struct bh_bucket {

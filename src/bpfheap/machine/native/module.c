@@ -6,7 +6,9 @@
 
 static int exec(PyObject *module)
 {
-	return bh_py_heap(module) || bh_py_machine(module) || bh_py_loops(module) ? -1 : 0;
+	return bh_py_heap(module) || bh_py_machine(module) || bh_py_run(module) ||
+			       bh_py_compiled(module) || bh_py_loops(module) ?
+		       -1 : 0;
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -43,6 +43,8 @@ int bh_py_names(PyObject *module, const char *name, const char *const *names);
 /* Add a part's types and functions. -1 with an exception set. */
 int bh_py_heap(PyObject *module);
 int bh_py_machine(PyObject *module);
+int bh_py_run(PyObject *module);
+int bh_py_compiled(PyObject *module);
 int bh_py_loops(PyObject *module);
 
 #endif

@@ -8,10 +8,10 @@
 #include <string.h>
 
 enum {
-	HEADER = 8,
-	BUSY = 1u << 31,    /* BPF_RINGBUF_BUSY_BIT */
-	DISCARD = 1u << 30, /* BPF_RINGBUF_DISCARD_BIT */
-	DONE = 1u << 29,    /* a length may be 0 */
+	HEADER = BH_RING_HEADER,
+	BUSY = BH_RING_BUSY,
+	DISCARD = BH_RING_DISCARD,
+	DONE = BH_RING_DONE,
 	LONGEST = DONE - 1 - HEADER,
 };
 

@@ -81,8 +81,8 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 	run->stop = BH_GOING;
 	run->at_call = false;
 	run->callback = false;
+	run->begun = false;
 	run->ctx = ctx;
-	run->r[10] = (uintptr_t)top(run);
 }
 
 static bool push(struct bh_run *run, const struct bh_frame *frame)
@@ -299,8 +299,66 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 	case OP_st##bits: STORE(uint##bits##_t, in->imm); break;                             \
 	case OP_stx##bits: STORE(uint##bits##_t, r[in->src]); break;
 
+static bool count(struct bh_run *run)
+{
+	return BH_LIKELY(--run->budget >= 0) || (run->more && run->more(run));
+}
+
+bool bh_run_count(struct bh_run *run, uint64_t rounds)
+{
+	run->budget -= (int64_t)rounds;
+	while (BH_UNLIKELY(run->budget < 0)) {
+		int64_t debt = run->budget;
+
+		if (!run->more || !run->more(run)) {
+			run->stop = BH_PAUSE;
+			return false;
+		}
+		run->budget += debt;
+	}
+	return true;
+}
+
+uint64_t bh_call_by_number(struct bh_run *run, uint64_t number)
+{
+	return bh_calls[call_numbered(run->prog, number)](run, run->r);
+}
+
+static enum bh_stop interpret(struct bh_run *run);
+
+uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog)
+{
+	run->prog = prog;
+	if (prog->code)
+		return prog->code(run, (uintptr_t)run->ctx, 0);
+	run->slot = 0;
+	run->depth = 0;
+	run->goes = 0;
+	run->r[1] = (uintptr_t)run->ctx;
+	run->r[10] = (uintptr_t)top(run);
+	if (interpret(run) == BH_DONE)
+		run->stop = BH_GOING;
+	return run->r[0];
+}
+
+enum bh_stop bh_run_go(struct bh_run *run)
+{
+	if (run->begun)
+		return interpret(run);
+	run->begun = true;
+	if (run->stepping || !run->prog->code) {
+		run->r[10] = (uintptr_t)top(run);
+		return interpret(run);
+	}
+	run->stop = BH_GOING;
+	run->r[0] = run->prog->code(run, run->r[1], run->r[2]);
+	if (run->stop == BH_GOING)
+		run->stop = BH_DONE;
+	return run->stop;
+}
+
 /* Values may be shared with other runs; what is read then is the program's own affair. */
-__attribute__((no_sanitize("thread"))) enum bh_stop bh_run_go(struct bh_run *run)
+__attribute__((no_sanitize("thread"))) static enum bh_stop interpret(struct bh_run *run)
 {
 	uint64_t *r = run->r;
 	const struct bh_insn *code = run->prog->insn, *in = code + run->slot;
@@ -353,7 +411,7 @@ __attribute__((no_sanitize("thread"))) enum bh_stop bh_run_go(struct bh_run *run
 		JCC_OP(jslt, int64_t, int32_t, a < b)
 		JCC_OP(jsle, int64_t, int32_t, a <= b)
 		jump:
-			if (in->off < 0 && BH_UNLIKELY(--run->budget < 0)) {
+			if (in->off < 0 && BH_UNLIKELY(!count(run))) {
 				run->slot = (uint32_t)(in - code) + 1 + (uint32_t)in->off;
 				return run->stop = BH_PAUSE;
 			}
@@ -397,7 +455,7 @@ __attribute__((no_sanitize("thread"))) enum bh_stop bh_run_go(struct bh_run *run
 				run->at_call = true;
 				return run->stop = BH_AT_CALL;
 			}
-			if (BH_UNLIKELY(--run->budget < 0)) {
+			if (BH_UNLIKELY(!count(run))) {
 				run->at_call = true;
 				return run->stop = BH_PAUSE;
 			}

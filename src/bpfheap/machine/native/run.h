@@ -35,7 +35,13 @@ struct bh_site {
 	struct bh_unit *unit;
 };
 
+struct bh_run;
+typedef uint64_t (*bh_code)(struct bh_run *run, uint64_t r1, uint64_t r2);
+
 struct bh_prog {
+	/* The program as machine code, NULL if it is interpreted: r0 comes back, or the run's `stop` says
+	 * why it was left in the middle. */
+	bh_code code;
 	uint32_t id;
 	uint32_t length;
 	uint32_t sites;
@@ -101,6 +107,12 @@ struct bh_run {
 	bool at_call;	/* it did */
 	bool in_signal; /* nobody outside can be asked */
 	bool callback;	/* the call has entered one: r0 and slot are set */
+	bool begun;
+	/* Who makes calls outside (r0 comes back), and who adds to a budget that is used up, while it
+	 * does not stop for that; NULL, or for the latter true for ever, in a signal. */
+	void *driver;
+	uint64_t (*ask)(struct bh_run *run);
+	bool (*more)(struct bh_run *run);
 	void *ctx;
 	struct bh_here here;
 	uint64_t *random; /* by slot */
@@ -118,6 +130,14 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx);
 enum bh_stop bh_run_go(struct bh_run *run);
 /* What the call before which it stopped with BH_OUTSIDE gives. */
 void bh_run_answer(struct bh_run *run, uint64_t r0);
+
+/* For compiled programs. Count `rounds` of loops that nobody knows the end of; false: go no further. */
+bool bh_run_count(struct bh_run *run, uint64_t rounds);
+/* The program that a tail call goes to, NULL if there is none; and run it to its end. */
+struct bh_prog *bh_tail(struct bh_run *run, struct bh_map *map, uint64_t index);
+uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog);
+/* A helper by its number, with arguments in run->r. */
+uint64_t bh_call_by_number(struct bh_run *run, uint64_t number);
 
 /* For calls, in calls.c. */
 typedef uint64_t (*bh_call)(struct bh_run *run, const uint64_t *r);
