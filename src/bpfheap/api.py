@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -375,7 +375,7 @@ class LoadedObject:
             ids[spec.name] = system.map_of(fd).id
             self.maps[spec.name] = Map(self._runtime, spec, ids[spec.name], fd)
         for program in programs:
-            verdict = verify(self.spec, program, options)
+            verdict = verify(self.spec, program, replace(options, facts=True))
             fd = system.program_load(program, verdict, self._btf_fd, ids)
             self.programs[program.name] = Program(self._runtime, program, verdict, fd)
         for opened in self.maps.values():

@@ -80,7 +80,8 @@ def verifier(
             help="kernel: the live kernel's verifier has to give the same verdicts (asks for "
             "bpf(2), so for root). model: accepted programs run on the model machine, which must "
             "see no error and no value that the verifier had ruled out. native: accepted programs "
-            "run on the model and on the native machine, which must do the same."
+            "run on the model machine and on the native one, interpreted and compiled; all must do "
+            "the same."
         ),
     ] = Against.KERNEL,
     number: Annotated[

@@ -1,5 +1,6 @@
-"""Do both machines do the same? Programs that the verifier accepts run on the model machine, which
-is the specification, and on the native one, under the same contexts and with the same maps."""
+"""Do all machines do the same? Programs that the verifier accepts run on the model machine, which
+is the specification, and on the native one, interpreted and compiled, under the same contexts and
+with the same maps."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.isa import Kind, op_of
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.model import ModelMachine
-from bpfheap.machine.native.machine import NativeMachine
+from bpfheap.machine.native.machine import NativeMachine, has_compiler
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
 from bpfheap.runtime.system import System
@@ -25,6 +26,8 @@ from bpfheap.verifier import Options, Verdict, verify
 
 #: What these give differs from run to run.
 _CLOCKS: Final = ("bpf_ktime_", "bpf_jiffies64")
+#: Ways to run a program on the native machine.
+_WAYS: Final = {"interpreted": False, "compiled": True}
 
 
 class _Seen(NamedTuple):
@@ -94,7 +97,7 @@ class AgainstNative:
     def examine(self, program: Program, index: int) -> Result:
         obj, spec = surroundings(self.features), linked(program)
         try:
-            verdict = verify(obj, spec, Options(complexity_limit=LIMIT))
+            verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True))
             if not verdict.accepted:
                 return Result(Outcome.REFUSED)
             if _asks_the_time(spec):
@@ -122,9 +125,17 @@ def _walks(spec: ProgramSpec) -> bool:
 def _compared(obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str) -> Result:
     model = ModelMachine(step_limit=STEPS, seed=1, history_limit=0)
     ours = _World(model, obj, spec, verdict, Random(f"{seed}:maps"))
-    theirs = _World(
-        NativeMachine(seed=1, history_limit=0), obj, spec, verdict, Random(f"{seed}:maps")
-    )
+    theirs = {
+        how: _World(
+            NativeMachine(seed=1, history_limit=0, compiles=compiles, cached=False),
+            obj,
+            spec,
+            verdict,
+            Random(f"{seed}:maps"),
+        )
+        for how, compiles in _WAYS.items()
+        if not compiles or has_compiler()
+    }
     for number in range(RUNS):
         try:
             wanted = ours.run(Random(f"{seed}:{number}"))
@@ -134,24 +145,24 @@ def _compared(obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str) -
             return Result(Outcome.ACCEPTED)  # It runs too long.
         if model.shows_addresses():
             return Result(Outcome.INCOMPARABLE)
-        found = theirs.run(Random(f"{seed}:{number}"))
-        if found != wanted and _walks(spec):
-            # In which order, is up to a machine.
-            return Result(Outcome.INCOMPARABLE)
-        if found != wanted:
-            return Result(Outcome.DIFFERENT, theirs=_difference(wanted, found, number))
-    left = ours.end(), theirs.end()
-    if left != (0, 0):
-        return Result(
-            Outcome.DIFFERENT, theirs=f"{left[0]} objects are left on the model, {left[1]} here"
-        )
+        for how, world in theirs.items():
+            found = world.run(Random(f"{seed}:{number}"))
+            if found != wanted and _walks(spec):
+                # In which order, is up to a machine.
+                return Result(Outcome.INCOMPARABLE)
+            if found != wanted:
+                return Result(Outcome.DIFFERENT, theirs=_difference(wanted, found, number, how))
+    left = {"on the model": ours.end(), **{how: world.end() for how, world in theirs.items()}}
+    if any(left.values()):
+        told = ", ".join(f"{count} {how}" for how, count in left.items())
+        return Result(Outcome.DIFFERENT, theirs=f"objects are left: {told}")
     return Result(Outcome.ACCEPTED)
 
 
-def _difference(wanted: _Seen, found: _Seen, number: int) -> str:
+def _difference(wanted: _Seen, found: _Seen, number: int, how: str) -> str:
     pairs: list[tuple[str, object, object]] = [
         *zip(_Seen._fields, wanted, found, strict=True),
         *((name, wanted.maps[name], found.maps[name]) for name in wanted.maps),
     ]
     name, a, b = next((n, a, b) for n, a, b in pairs if n != "maps" and a != b)
-    return f"run {number}: {name} is {a!r} on the model, {b!r} here"
+    return f"run {number}: {name} is {a!r} on the model, {b!r} {how}"

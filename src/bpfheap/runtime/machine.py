@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from bpfheap.btf import Btf
 from bpfheap.lifetime.facts import ObjectEvent
 from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
+from bpfheap.verifier.facts import Facts
 
 #: bytes, a memoryview, a numpy array: what offers its bytes (PEP 688 is newer than Python 3.11).
 Memory: TypeAlias = Any
@@ -172,8 +173,15 @@ class Machine(Protocol):
         were walked, the map's memory. True when the map is gone. Others may act in between."""
 
     # -- programs
-    def program_load(self, program: int, spec: ProgramSpec, maps: Mapping[str, int]) -> None:
-        """`maps` gives the ids of all maps that the program's references name."""
+    def program_load(
+        self,
+        program: int,
+        spec: ProgramSpec,
+        maps: Mapping[str, int],
+        facts: Facts | None = None,
+    ) -> None:
+        """`maps` gives the ids of all maps that the program's references name; `facts` are the
+        verifier's, for machines that compile."""
 
     def program_free(self, program: int) -> None: ...
 

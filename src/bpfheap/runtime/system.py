@@ -261,7 +261,7 @@ class System:
         kind = row.name if row is not None else ""
         for map_id in facts.maps:
             self._agree(self.maps[map_id], kind, spec.name)
-        self.machine.program_load(program, spec, used)
+        self.machine.program_load(program, spec, used, verdict.facts)
         self.programs[program] = ProgramObject(program, spec.name, facts.btf, facts.maps, type=kind)
         for map_id in facts.maps:
             self._map_refs(map_id, +1)

@@ -24,11 +24,13 @@ DST_POINTER, SRC_POINTER = 1, 2
 class CallFacts(NamedTuple):
     """`map` is the name of the map that the call is about, None for none, for an inner map and
     where that depends on the path. `type_id`: of what is allocated, 0 likewise. `plain`: the object
-    that is given away holds no kptrs, nodes, or counts of owners."""
+    that is given away holds no kptrs, nodes, or counts of owners. `callback` is the slot of the
+    function that is called back, -1 for none, or if it depends on the path."""
 
     map: str | None = None
     type_id: int = 0
     plain: bool = False
+    callback: int = -1
 
 
 _NOTHING = CallFacts()
@@ -59,6 +61,7 @@ def note_call(step: Step, meta: Meta) -> None:
             found.map if found.map == before.map else None,
             found.type_id if found.type_id == before.type_id else 0,
             found.plain and before.plain,
+            found.callback if found.callback == before.callback else -1,
         )
 
 
@@ -69,6 +72,7 @@ def _of_call(meta: Meta) -> CallFacts:
         ref.name if ref is not None and ref.holder is Holder.MAP else None,
         0 if meta.layout is None else meta.layout.type_id,
         layout is not None and not layout.kptrs and not layout.special,
+        meta.callback,
     )
 
 

@@ -55,6 +55,7 @@ from bpfheap.runtime.machine import (
     Stop,
 )
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind
+from bpfheap.verifier.facts import Facts
 
 # How many objects a KptrValue shows inside one another; a ring of objects has no end.
 _SHOWN_DEPTH = 64
@@ -293,7 +294,13 @@ class ModelMachine:
 
     # -- programs
 
-    def program_load(self, program: int, spec: ProgramSpec, maps: Mapping[str, int]) -> None:
+    def program_load(
+        self,
+        program: int,
+        spec: ProgramSpec,
+        maps: Mapping[str, int],
+        facts: Facts | None = None,
+    ) -> None:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing."""
         check_structure(spec.insns, spec.refs)
         code_region = self._state.add_region(

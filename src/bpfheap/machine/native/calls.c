@@ -362,7 +362,7 @@ CALL(bpf_spin_unlock)
 }
 
 /* The object is in a list or tree already, so it has other owners (__bpf_list_add). */
-static uint64_t refuse(struct bh_run *run, uint64_t node)
+uint64_t bh_call_refuse(struct bh_run *run, uint64_t node)
 {
 	/* An int: the upper half of r0 is 0. */
 	bh_object_drop(&run->here, bh_unit_object((void *)node), (int32_t)run->prog->id);
@@ -371,7 +371,7 @@ static uint64_t refuse(struct bh_run *run, uint64_t node)
 
 static uint64_t list_push(struct bh_run *run, const uint64_t *r, bool front)
 {
-	return bh_list_push((void *)r[1], (void *)r[2], front) ? 0 : refuse(run, r[2]);
+	return bh_list_push((void *)r[1], (void *)r[2], front) ? 0 : bh_call_refuse(run, r[2]);
 }
 
 CALL(bpf_list_push_front_impl)
@@ -417,7 +417,7 @@ CALL(bpf_rbtree_add_impl)
 				  .callback = (uint32_t)r[3] };
 
 	if (!bh_rb_reserve(frame.root, frame.node))
-		return refuse(run, r[2]);
+		return bh_call_refuse(run, r[2]);
 	frame.at = frame.root->node;
 	if (!frame.at) {
 		bh_rb_insert(frame.root, frame.node, NULL, false);

@@ -110,7 +110,7 @@ class Heaps:
         """Let go of destroyed allocators of which nothing lives any more."""
         self._orphaned = [a for a in self._orphaned if a.stats().live or a.maps]
 
-    def unit(self, allocator: Allocator, kind: ObjectType, cpus: int = 0) -> Unit:
+    def unit(self, allocator: Allocator, kind: ObjectType, cpus: int = 0) -> Kind:
         """Where objects of a type come from; with `cpus`, such with a copy for each of them.
 
         Raises MemoryError if there is none for what was promised."""
@@ -132,7 +132,7 @@ class Heaps:
                 unit.prefill(allocator.promised)
             found = allocator.kinds[key] = Kind(kind, unit, kind.size * (cpus or 1))
             self.kinds.append(found)
-        return found.unit
+        return found
 
 
 def has_lock(special: tuple[SpecialField, ...]) -> int | None:

@@ -9,6 +9,8 @@ import errno
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Never
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
 from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
@@ -27,6 +29,7 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.layout import Types
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_name, helper_numbers, make
+from bpfheap.machine.native.compiling import NamedMap, Origin, is_brief, source_of
 from bpfheap.machine.native.heaps import Allocator, Heaps, Kind, fields, has_lock
 from bpfheap.machine.printk import FormatRefused, format_line
 from bpfheap.platform.calls import KFUNC_BY_NAME
@@ -43,6 +46,11 @@ from bpfheap.runtime.machine import (
     Stop,
 )
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SourceLine
+from bpfheap.verifier.facts import Facts
+
+if TYPE_CHECKING:
+    from bpfheap.machine.native.jit import Compilation
+    from bpfheap.machine.native.jit.source import Source
 
 #: In a site's type, as BH_PERCPU_TYPE: objects with a copy for each CPU.
 _PERCPU_TYPE = 1 << 30
@@ -65,6 +73,11 @@ _VALUED = (Shape.HASH, Shape.LRU, Shape.ARRAY)
 # How many objects a KptrValue shows inside one another, and in all.
 _SHOWN_DEPTH = 64
 _SHOWN_OBJECTS = 1024
+
+
+def has_compiler() -> bool:
+    """Whether programs can become machine code."""
+    return find_spec("llvmlite") is not None
 
 
 @dataclass(slots=True)
@@ -90,6 +103,12 @@ class _Program:
     spec: ProgramSpec
     program: _core.Program
     calls: dict[int, str | int]
+    #: What it takes to compile it; None once that was tried, or if nothing is known of it.
+    facts: Facts | None
+    maps: dict[str, NamedMap]
+    origins: tuple[Origin, ...]
+    entries: list[_core.Entry] = field(default_factory=list)
+    compilation: Compilation | None = None
 
 
 @dataclass(slots=True)
@@ -104,7 +123,11 @@ class NativeMachine:
 
     `cpus` is the number of virtual CPUs, `seed` starts bpf_get_prandom_u32, `step_limit` bounds the
     jumps back and calls of one execution, `allocator_limit` the objects of one type of one
-    allocator (0: no limit). Raises OSError if the core's thread cannot be had.
+    allocator (0: no limit). `budget` bounds the instructions of a run in loops, in steps of their
+    length, also where the verifier has seen their end (0: no limit). `compiles`: programs become
+    machine code before their first run; by default where llvmlite is installed; the code is
+    `cached` on disk. Raises OSError if the core's thread cannot be had, UsageError for compilation
+    without llvmlite.
     """
 
     name = "native"
@@ -116,6 +139,10 @@ class NativeMachine:
         step_limit: int = 1 << 40,
         allocator_limit: int = 0,
         history_limit: int = 100_000,
+        *,
+        compiles: bool | None = None,
+        cached: bool = True,
+        budget: int = 0,
     ) -> None:
         if cpus < 1:
             raise UsageError(f"a machine cannot have {cpus} CPUs")
@@ -123,7 +150,12 @@ class NativeMachine:
         self.history: list[str] = []
         self._events: list[ObjectEvent] | None = None
         self._cpus = cpus
-        self._step_limit = step_limit
+        self._step_limit = budget or step_limit
+        self._counted = bool(budget)
+        self._cached = cached
+        self._compiles = has_compiler() if compiles is None else compiles
+        if self._compiles and not has_compiler():
+            raise UsageError("programs cannot be compiled", hint="install llvmlite")
         self._allocator_limit = allocator_limit
         self._history_limit = history_limit
         self._core = _core.Core(cpus=cpus, seed=seed)
@@ -361,7 +393,13 @@ class NativeMachine:
 
     # -- programs
 
-    def program_load(self, program: int, spec: ProgramSpec, maps: Mapping[str, int]) -> None:
+    def program_load(
+        self,
+        program: int,
+        spec: ProgramSpec,
+        maps: Mapping[str, int],
+        facts: Facts | None = None,
+    ) -> None:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing."""
         check_structure(spec.insns, spec.refs)
         addresses: dict[int, int] = {}
@@ -400,7 +438,7 @@ class NativeMachine:
                         line=line,
                     )
         code, calls = make(spec.insns, addresses, kfuncs)
-        sites = self._sites(spec, set(kfuncs.values()), maps)
+        origins, sites = self._sites(spec, set(kfuncs.values()), maps)
         made = _core.Program(
             program,
             code,
@@ -409,41 +447,102 @@ class NativeMachine:
             helper_numbers(),
             tuple(record.map for record in used.values()),
         )
-        self._programs[program] = _Program(spec.name, spec, made, calls)
+        named = {
+            ref.name: self._named(self._maps[maps[ref.name]])
+            for ref in spec.refs.values()
+            if ref.name in maps
+        }
+        self._programs[program] = _Program(spec.name, spec, made, calls, facts, named, origins)
+
+    def _named(self, record: _Map) -> NamedMap:
+        spec, row = record.spec, record.row
+        return NamedMap(
+            record.map,
+            spec.key_size,
+            spec.value_size,
+            spec.max_entries,
+            row.per_cpu,
+            record.holds_pointers,
+            _SHAPE[_SHAPES[row.shape]],
+        )
+
+    def compilation(self, program: int) -> Compilation | None:
+        """How a program became machine code, which it does now if it has not yet; None if it is
+        interpreted."""
+        loaded = self._program(program)
+        self._compile(loaded)
+        return loaded.compilation
+
+    def source(self, program: int) -> Source:
+        """What the compiler is told of a program. Raises UsageError if nothing is known of it, or
+        it was freed of that."""
+        loaded = self._program(program)
+        facts = loaded.facts
+        if facts is None:
+            raise UsageError(f"the verifier said nothing of program {loaded.name}")
+        return self._source(loaded, facts)[0]
+
+    def _source(self, loaded: _Program, facts: Facts) -> tuple[Source, dict[str, int]]:
+        return source_of(
+            loaded.spec,
+            facts,
+            loaded.maps,
+            loaded.origins,
+            loaded.calls,
+            counted=self._counted,
+            watched=self._events is not None,
+            cpus=self._cpus,
+        )
+
+    def _compile(self, loaded: _Program) -> None:
+        if not self._compiles or loaded.facts is None or loaded.compilation is not None:
+            return
+        from bpfheap.machine.native import jit
+
+        source, addresses = self._source(loaded, loaded.facts)
+        loaded.compilation = compilation = jit.compile_for(source, cached=self._cached)
+        if compilation.made is not None:
+            code = jit.load(compilation.made, addresses)
+            loaded.program.compiled(code.address, code)
 
     def program_free(self, program: int) -> None:
-        self._program(program)
+        for entry in self._program(program).entries:
+            entry.close()
         self._core.synchronize()
         del self._programs[program]
 
     def _sites(
         self, spec: ProgramSpec, kfuncs: set[str], maps: Mapping[str, int]
-    ) -> tuple[tuple[int, _core.Unit], ...]:
+    ) -> tuple[tuple[Origin, ...], tuple[tuple[int, _core.Unit], ...]]:
         """Where the program may allocate from. Types are named by constants, which reach the call
         through registers: each constant that is a type's number counts, since a unit that nobody
         uses costs nothing."""
         allocators = self._heaps.allocators
-        sources: list[tuple[Allocator, int]] = []
+        sources: list[tuple[Allocator, int, str]] = []
         if "bpf_mem_alloc" in kfuncs:
-            named = {maps[r.name] for r in spec.refs.values() if r.name in maps}
-            ids = sorted({a for m in named if (a := self._maps[m].allocator) is not None})
-            sources += [(allocators[a], 0) for a in ids]
+            for name in sorted({r.name for r in spec.refs.values() if r.name in maps}):
+                found = self._maps[maps[name]].allocator
+                if found is not None:
+                    sources.append((allocators[found], 0, name))
         if "bpf_obj_new_impl" in kfuncs:
-            sources.append((allocators[GLOBAL_ALLOCATOR_ID], 0))
+            sources.append((allocators[GLOBAL_ALLOCATOR_ID], 0, ""))
         if "bpf_percpu_obj_new_impl" in kfuncs:
-            sources.append((allocators[GLOBAL_ALLOCATOR_ID], self._cpus))
+            sources.append((allocators[GLOBAL_ALLOCATOR_ID], self._cpus, ""))
         if not sources:
-            return ()
+            return (), ()
         types = Types(spec.btf)
+        origins: list[Origin] = []
         sites: list[tuple[int, _core.Unit]] = []
         for number in sorted(_constants(spec)):
             kind = types.object(number)
             if kind is None:
                 continue
-            for allocator, cpus in sources:
-                unit = self._heaps.unit(allocator, kind, cpus)
-                sites.append((number | (_PERCPU_TYPE if cpus else 0), unit))
-        return tuple(sites)
+            for allocator, cpus, name in sources:
+                made = self._heaps.unit(allocator, kind, cpus)
+                if not cpus:
+                    origins.append(Origin(name, number, made.unit, made))
+                sites.append((number | (_PERCPU_TYPE if cpus else 0), made.unit))
+        return tuple(origins), tuple(sites)
 
     # -- execution
 
@@ -479,6 +578,8 @@ class NativeMachine:
         running = self._executions[execution]
         # Whoever watches objects hears of each call's before the next one.
         stepping = not through or self._events is not None
+        if not stepping:
+            self._compile(self._programs[running.run.program])
         try:
             stop = self._go(running, stepping=stepping)
         except BaseException:
@@ -502,23 +603,31 @@ class NativeMachine:
                 case "again":
                     running.waits += 1
                     if running.waits > _MAX_WAITS:
-                        raise _error(program, run, "waits for a lock that is never released")
+                        text = "waits for a lock that is never released"
+                        raise _error(program, _line(program, run), text)
                     return AtCall(self._call_name(run, program), run.slot, _line(program, run))
                 case "outside":
                     words = [run.register(n) for n in range(1, 6)]
                     run.answer(self._printk(self._call_name(run, program), words))
                 case "pause":
-                    raise _error(
-                        program,
-                        run,
-                        f"made {self._step_limit} calls and jumps back without coming to an end",
-                        hint="its loops must end; raise step_limit if it needs more",
-                    )
+                    raise self._out_of_budget(program, _line(program, run))
                 case "no-call":
                     name = self._call_name(run, program)
-                    raise _violation(program, run, f"call of {name}, which no machine knows")
+                    text = f"call of {name}, which no machine knows"
+                    raise _violation(_line(program, run), text)
                 case _:
-                    raise _violation(program, run, "a call would be the 9th frame on the stack")
+                    text = "a call would be the 9th frame on the stack"
+                    raise _violation(_line(program, run), text)
+
+    def _out_of_budget(self, program: _Program, line: SourceLine | None) -> BpfheapError:
+        made = "ran for" if self._counted else "made"
+        what = "instructions in loops" if self._counted else "calls and jumps back"
+        return _error(
+            program,
+            line,
+            f"{made} {self._step_limit} {what} without coming to an end",
+            hint="its loops must end; raise the budget if it needs more",
+        )
 
     def _call_name(self, run: _core.Execution, program: _Program) -> str:
         called = program.calls[run.slot]
@@ -565,12 +674,53 @@ class NativeMachine:
             raise UsageError(
                 f"program {loaded.name} cannot run in a signal: the policy watches every object"
             )
+        self._compile(loaded)
         try:
             return _core.Probe(self._core, loaded.program, signal, hz)
         except OSError as error:
             raise UsageError(
                 f"signal {signal} cannot run program {loaded.name}: {error.strerror}"
             ) from None
+
+    def entry(self, program: int, cpu: int | None) -> _core.Entry:
+        """The short way in. Raises UsageError for a program that gets a packet, and where every
+        object is watched."""
+        loaded = self._program(program)
+        row = program_type(loaded.spec.section)
+        if row is not None and frames.has_packet(row):
+            raise UsageError(
+                f"program {loaded.name} gets a packet, and there is none", hint="use run(data=...)"
+            )
+        if self._events is not None:
+            raise UsageError(f"program {loaded.name} has no entry: the policy watches every object")
+        self._compile(loaded)
+        made = _core.Entry(
+            self._core,
+            loaded.program,
+            8 if row is None else row.ctx_size,
+            -1 if cpu is None else self._cpu(cpu),
+            self._step_limit,
+            not self._counted and is_brief(loaded.spec, loaded.calls),
+            self._ask,
+            self._fail,
+        )
+        loaded.entries.append(made)
+        return made
+
+    def _fail(self, stop: int, program: int, slot: int) -> Never:
+        """Raise what a run that did not end is about."""
+        if stop < 0:
+            raise UsageError("the program was unloaded")
+        loaded = self._programs[program]
+        where = loaded.spec.line_of(slot)
+        match _core.STOPS[stop]:
+            case "pause":
+                raise self._out_of_budget(loaded, where)
+            case "no-call":
+                called = loaded.calls.get(slot, "nothing")
+                raise _violation(where, f"call of {called}, which no machine knows")
+            case _:
+                raise _violation(where, "a call would be the 9th frame on the stack")
 
     def executions(self) -> frozenset[int]:
         return frozenset(self._executions)
@@ -642,6 +792,8 @@ class NativeMachine:
             pointer = None if found is None else found.map.pointer
         else:
             program = self._programs.get(what)
+            if program is not None:
+                self._compile(program)
             pointer = None if program is None else program.program.pointer
         if shape is not Shape.HASH and flags != ANY:
             raise error_of(record.spec.name, "update", "EINVAL")
@@ -722,15 +874,13 @@ def _line(program: _Program, run: _core.Execution) -> SourceLine | None:
 
 
 def _error(
-    program: _Program, run: _core.Execution, text: str, hint: str | None = None
+    program: _Program, line: SourceLine | None, text: str, hint: str | None = None
 ) -> BpfheapError:
-    line = _line(program, run)
     error = BpfheapError(f"program {program.name} {text}", hint=hint)
     return error if line is None else error.at(line.file, line.line)
 
 
-def _violation(program: _Program, run: _core.Execution, text: str) -> Violation:
-    line = _line(program, run)
+def _violation(line: SourceLine | None, text: str) -> Violation:
     return Violation(
         text,
         kind="bad-call",
@@ -784,16 +934,30 @@ def _in_order(root: int, most: int) -> list[int]:
     return nodes
 
 
-def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000_000) -> int:
+def run_raw(
+    insns: Sequence[Insn],
+    mem: bytes = b"",
+    *,
+    step_limit: int = 10_000_000,
+    compiles: bool = False,
+) -> int:
     """Run a bare program from start to end: r1 points at `mem`, r2 is its length. Gives r0. Nobody
-    has verified it: it must be one that does no harm.
+    has verified it: it must be one that does no harm. With `compiles` it becomes machine code
+    first.
 
     Raises InsnError for what is no program, BpfheapError for a call that there is not.
     """
     check_structure(insns)
     core = _core.Core()
-    code, _ = make(insns, {}, {})
+    code, calls = make(insns, {}, {})
     program = _core.Program(0, code, _core.Heap(core), (), helper_numbers(), ())
+    if compiles:
+        from bpfheap.machine.native import jit
+
+        named = {slot: name if isinstance(name, str) else None for slot, name in calls.items()}
+        made = jit.compiled(jit.Source("raw", tuple(insns), calls=named, counted=True), check=True)
+        loaded = jit.load(made, {})
+        program.compiled(loaded.address, loaded)
     run = _core.Execution(core, program, mem, limit=step_limit)
     stop = _core.STOPS[run.go()]
     if stop != "done":

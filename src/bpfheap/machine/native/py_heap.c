@@ -323,7 +323,14 @@ static PyMethodDef unit_methods[] = {
 	{ NULL, NULL, 0, NULL },
 };
 
+static PyObject *unit_pointer(struct unit *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromVoidPtr(self->unit);
+}
+
 static PyGetSetDef unit_fields[] = {
+	{ "pointer", (getter)unit_pointer, NULL, "What compiled programs know it by.", NULL },
 	{ "size", (getter)unit_size, NULL, "Bytes of an object, as they are laid out.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -560,7 +560,22 @@ static PyMethodDef map_methods[] = {
 	{ NULL, NULL, 0, NULL },
 };
 
+/* Where its memory is, how many bytes; of a hash map, the mask of hashes, and where in an element its
+ * value is. */
+static PyObject *map_layout(struct map *self, void *unused)
+{
+	const struct bh_map *map;
+
+	(void)unused;
+	if (!is_there(self))
+		return NULL;
+	map = self->map;
+	return Py_BuildValue("(KKII)", (unsigned long long)(uintptr_t)map->memory,
+			     (unsigned long long)map->bytes, map->mask, map->value_at);
+}
+
 static PyGetSetDef map_fields[] = {
+	{ "layout", (getter)map_layout, NULL, "What compiled programs know it by.", NULL },
 	{ "pointer", (getter)map_pointer, NULL, "What programs know the map by.", NULL },
 	{ "count", (getter)map_count, NULL, "How many elements a hash map has.", NULL },
 	{ "stride", (getter)map_stride, NULL, "Bytes from one CPU's value to the next.", NULL },

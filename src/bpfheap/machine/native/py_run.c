@@ -46,6 +46,7 @@ struct entry {
 	long long limit;
 	int cpu;
 	bool brief; /* it ends soon, and waits for nobody: other threads of Python may wait */
+	_Atomic bool closed;
 };
 
 struct probe {
@@ -545,6 +546,18 @@ static void give_run_back(struct entry *self, struct bh_run *run)
 		self->run = run;
 }
 
+/* False, with nothing entered, if runs nest too deep or the entry is closed: whoever closed it waits
+ * for those who were in before. */
+static bool go_in(struct entry *self, struct bh_run *run, bool at_once)
+{
+	if (!bh_enter(self->owner->core, self->cpu, at_once, &run->here))
+		return false;
+	if (BH_LIKELY(!atomic_load(&self->closed)))
+		return true;
+	bh_leave(&run->here);
+	return false;
+}
+
 static enum bh_stop run_once(struct entry *self, struct bh_run *run, void *ctx)
 {
 	bh_run_begin(run, self->program->prog, ctx);
@@ -558,10 +571,11 @@ static PyObject *why(struct entry *self, const struct bh_run *run, struct driver
 {
 	if (failed(driver))
 		return NULL;
-	if (!entered)
+	if (!entered && !atomic_load(&self->closed))
 		return PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels",
 				    BH_LEVELS);
-	return PyObject_CallFunction(self->fail, "iII", (int)stop, run->prog->id, run->slot);
+	return PyObject_CallFunction(self->fail, "iII", entered ? (int)stop : -1,
+				     self->program->prog->id, run->slot);
 }
 
 static PyObject *run_with(struct entry *self, void *ctx)
@@ -575,14 +589,15 @@ static PyObject *run_with(struct entry *self, void *ctx)
 	if (!run)
 		return PyErr_NoMemory();
 	drive(&driver, run);
+	bh_run_begin(run, self->program->prog, ctx);
 	/* To let other threads go on costs more than most programs take. */
-	entered = self->brief && bh_enter(self->owner->core, self->cpu, true, &run->here);
+	entered = self->brief && go_in(self, run, true);
 	if (entered) {
 		stop = run_once(self, run, ctx);
 		bh_leave(&run->here);
 	} else {
 		Py_BEGIN_ALLOW_THREADS
-		entered = bh_enter(self->owner->core, self->cpu, false, &run->here);
+		entered = go_in(self, run, false);
 		if (entered) {
 			stop = run_once(self, run, ctx);
 			bh_leave(&run->here);
@@ -647,7 +662,7 @@ static Py_ssize_t run_all(struct entry *self, struct bh_run *run, char *ctx, con
 	while (done < count && *stop == BH_DONE && !driver->error[0]) {
 		Py_ssize_t end = count - done < TOGETHER ? count : done + TOGETHER;
 
-		if (!bh_enter(self->owner->core, self->cpu, false, &run->here)) {
+		if (!go_in(self, run, false)) {
 			*stop = BH_GOING;
 			break;
 		}
@@ -714,7 +729,16 @@ out:
 	return result;
 }
 
+static PyObject *entry_close(struct entry *self, PyObject *unused)
+{
+	(void)unused;
+	atomic_store(&self->closed, true);
+	Py_RETURN_NONE;
+}
+
 static PyMethodDef entry_methods[] = {
+	{ "close", (PyCFunction)entry_close, METH_NOARGS,
+	  "No runs from here on; those that go on end first where somebody synchronizes." },
 	{ "run", (PyCFunction)(void (*)(void))entry_run, METH_FASTCALL,
 	  "run(ctx=b\"\"): the lower half of r0." },
 	{ "batch", (PyCFunction)entry_batch, METH_VARARGS,

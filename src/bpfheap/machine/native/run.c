@@ -328,16 +328,24 @@ static enum bh_stop interpret(struct bh_run *run);
 
 uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog)
 {
+	const struct bh_prog *before = run->prog;
+
 	run->prog = prog;
-	if (prog->code)
-		return prog->code(run, (uintptr_t)run->ctx, 0);
+	if (prog->code) {
+		uint64_t r0 = prog->code(run, (uintptr_t)run->ctx, 0);
+
+		run->prog = before;
+		return r0;
+	}
 	run->slot = 0;
 	run->depth = 0;
 	run->goes = 0;
 	run->r[1] = (uintptr_t)run->ctx;
 	run->r[10] = (uintptr_t)top(run);
-	if (interpret(run) == BH_DONE)
-		run->stop = BH_GOING;
+	if (interpret(run) != BH_DONE)
+		return 0;
+	run->stop = BH_GOING;
+	run->prog = before;
 	return run->r[0];
 }
 

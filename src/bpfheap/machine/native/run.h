@@ -138,6 +138,8 @@ struct bh_prog *bh_tail(struct bh_run *run, struct bh_map *map, uint64_t index);
 uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog);
 /* A helper by its number, with arguments in run->r. */
 uint64_t bh_call_by_number(struct bh_run *run, uint64_t number);
+/* A node that is in a list or tree already cannot go into one: what the call gives. */
+uint64_t bh_call_refuse(struct bh_run *run, uint64_t node);
 
 /* For calls, in calls.c. */
 typedef uint64_t (*bh_call)(struct bh_run *run, const uint64_t *r);

@@ -1,0 +1,122 @@
+"""What the compiler is told of a program that was loaded, and where to find what it refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bpfheap.btf import SpecialKind
+from bpfheap.isa import Kind, op_of
+from bpfheap.machine.native._core import SHAPES, Map, Unit
+from bpfheap.spec import ProgramSpec, RefKind
+from bpfheap.verifier.facts import Facts
+
+if TYPE_CHECKING:
+    from bpfheap.machine.native.heaps import Kind as ObjectKind
+    from bpfheap.machine.native.jit.source import Source
+
+#: Nobody knows beforehand how long these take, or they need Python.
+_LONG: Final = frozenset({
+    "bpf_loop", "bpf_for_each_map_elem", "bpf_iter_num_new", "bpf_rbtree_add_impl",
+    "bpf_spin_lock", "bpf_trace_printk", "bpf_trace_vprintk", "bpf_tail_call",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where objects may come from: the map of their allocator, "" for bpf_obj_new."""
+
+    heap: str
+    type_id: int
+    unit: Unit
+    kind: ObjectKind
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMap:
+    """A map as the program names it."""
+
+    map: Map
+    key_size: int
+    value_size: int
+    max_entries: int
+    per_cpu: bool
+    pointers: bool
+    shape: int
+
+
+def is_brief(spec: ProgramSpec, calls: Mapping[int, str | int]) -> bool:
+    """Does a run end soon, and wait for nobody? The verifier has walked all of it then."""
+    if _LONG & {name for name in calls.values() if isinstance(name, str)}:
+        return False
+    slot = 0
+    while slot < len(spec.insns):
+        op = op_of(spec.insns[slot])
+        if op.kind is Kind.MAY_GOTO:
+            return False
+        slot += op.slots
+    return True
+
+
+def source_of(
+    spec: ProgramSpec,
+    facts: Facts,
+    maps: Mapping[str, NamedMap],
+    origins: tuple[Origin, ...],
+    calls: Mapping[int, str | int],
+    *,
+    counted: bool,
+    watched: bool,
+    cpus: int,
+) -> tuple[Source, dict[str, int]]:
+    """And the addresses that its symbols stand for."""
+    from bpfheap.machine.native.jit.source import MapShape, Site, Source
+
+    addresses: dict[str, int] = {}
+    shapes: dict[str, MapShape] = {}
+    for number, (name, named) in enumerate(sorted(maps.items())):
+        memory, size, mask, value_at = named.map.layout
+        symbol = f"map.{number}"
+        addresses[symbol] = named.map.pointer
+        addresses[f"{symbol}.memory"] = memory
+        shapes[name] = MapShape(
+            symbol,
+            SHAPES[named.shape],
+            named.key_size,
+            named.value_size,
+            named.max_entries,
+            named.map.stride,
+            named.per_cpu,
+            named.pointers,
+            size,
+            mask,
+            value_at,
+        )
+    sites: list[Site] = []
+    for number, origin in enumerate(origins):
+        addresses[f"unit.{number}"] = origin.unit.pointer
+        counts = any(s.kind is SpecialKind.REFCOUNT for s in origin.kind.type.special)
+        size = -(-origin.kind.type.size // 8) * 8
+        plain = not counts and not watched
+        sites.append(Site(f"unit.{number}", origin.heap, origin.type_id, size, plain))
+    refs = spec.refs.items()
+    source = Source(
+        spec.name,
+        spec.insns,
+        facts,
+        maps={slot: ref.name for slot, ref in refs if ref.kind is RefKind.MAP},
+        values={
+            slot: (ref.name, ref.offset) for slot, ref in refs if ref.kind is RefKind.MAP_VALUE
+        },
+        functions={slot: ref.target for slot, ref in refs if ref.kind is RefKind.FUNC},
+        calls={slot: name if isinstance(name, str) else None for slot, name in calls.items()},
+        shapes=shapes,
+        sites=tuple(sites),
+        counted=counted,
+        watched=watched,
+        cpus=cpus,
+        lines=spec.lines,
+        file=spec.file,
+    )
+    return source, addresses

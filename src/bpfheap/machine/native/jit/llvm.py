@@ -1,0 +1,114 @@
+"""Fourth pass: LLVM's own. From text to machine code, and into memory.
+
+Code is position independent; what it refers to is resolved when it is loaded, so the same object
+file serves other processes. LLVM's linker writes pages first and makes them executable then.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from bpfheap.machine.native.jit.emit import ENTRY
+
+#: Above so many instructions of the program, LLVM does less: its time grows faster than the code.
+FULL: Final = 1_500
+SOME: Final = 6_000
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """`speed` is the level of LLVM's own pipeline, 0 for a short one of ours; `code` that of its
+    code generator."""
+
+    speed: int
+    code: int
+
+
+def effort_for(length: int) -> Effort:
+    """What a program of so many slots is worth."""
+    if length <= FULL:
+        return Effort(2, 2)
+    return Effort(1, 1) if length <= SOME else Effort(0, 0)
+
+
+@cache
+def _setup() -> None:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+
+
+@cache
+def identity() -> str:
+    """What compiled code depends on, besides the program."""
+    _setup()
+    features = llvm.get_host_cpu_features().flatten()
+    version = ".".join(map(str, llvm.llvm_version_info))
+    return f"{llvmlite.__version__} {version} {llvm.get_host_cpu_name()} {features}"
+
+
+@cache
+def _target(code: int) -> Any:
+    _setup()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=code,
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+def optimised(text: str, effort: Effort, *, verify: bool = False) -> Any:
+    """The module, after LLVM's passes."""
+    _setup()
+    module = llvm.parse_assembly(text)
+    if verify:
+        module.verify()
+    tuning = llvm.create_pipeline_tuning_options(speed_level=effort.speed or 1)
+    tuning.loop_vectorization = tuning.loop_interleaving = tuning.loop_unrolling = effort.speed > 1
+    tuning.slp_vectorization = False
+    builder = llvm.create_pass_builder(_target(effort.code), tuning)
+    if effort.speed:
+        passes = builder.getModulePassManager()
+    else:
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_always_inliner_pass()
+        passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+    passes.run(module, builder)
+    return module
+
+
+def object_of(module: Any, effort: Effort) -> bytes:
+    return bytes(_target(effort.code).emit_object(module))
+
+
+def assembly_of(module: Any, effort: Effort) -> str:
+    return str(_target(effort.code).emit_assembly(module))
+
+
+@cache
+def _linker() -> Any:
+    _setup()
+    return llvm.create_lljit_compiler()
+
+
+class Loaded:
+    """Machine code in memory, as long as this lives. `address` is the program's."""
+
+    def __init__(self, image: bytes, symbols: Mapping[str, int]) -> None:
+        library = llvm.JITLibraryBuilder().add_object_img(image).export_symbol(ENTRY)
+        for name, address in symbols.items():
+            library = library.import_symbol(name, address)
+        self._tracker = library.link(_linker(), f"program.{next(_numbers)}")
+        self.address = int(self._tracker[ENTRY])
