@@ -250,3 +250,23 @@ class Bulk(Protocol):
 
     def map_delete_batch(self, map_id: int, keys: Memory) -> None:
         """Raises MapError for the first that fails; those before it are done."""
+
+
+class Entry(Protocol):
+    """The short way into a program: no more than it takes to run it. Raises UsageError once the
+    program is gone, ValueError for a context that is too long."""
+
+    def run(self, ctx: Memory = b"", /) -> int:
+        """r0's lower half. `ctx` is the context's first bytes, the rest is 0."""
+
+    def batch(self, inputs: Memory, size: int, results: Memory, /) -> int:
+        """Run once for each `size` bytes of `inputs`, which are contexts' first bytes; `results` is
+        filled with 4 bytes of each run. Other threads go on meanwhile. Gives the number of runs."""
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A machine with short ways in."""
+
+    def entry(self, program: int, cpu: int | None) -> Entry:
+        """On that CPU, or on any. Raises UsageError for a program that cannot have one."""

@@ -21,7 +21,9 @@ from bpfheap.runtime.facts import load_facts, map_facts, owning_fields
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
     Context,
+    Direct,
     Done,
+    Entry,
     Machine,
     Probe,
     Sampling,
@@ -348,6 +350,18 @@ class System:
         while not isinstance(stop := self.step(execution, through=True), Done):
             pass
         return stop
+
+    def entry(self, fd: int, cpu: int | None) -> Entry:
+        """The short way into a program, until it goes; the history does not tell of such runs, and
+        what policies do after a run is done after the next one that is told of.
+
+        Raises UsageError if the machine or the program has none."""
+        if not isinstance(self.machine, Direct):
+            raise UsageError(
+                f"programs of the {self.machine.name} machine have no entry",
+                hint="the native machine's have",
+            )
+        return self.machine.entry(self.program_of(fd).id, cpu)
 
     # -- descriptors and pins
 

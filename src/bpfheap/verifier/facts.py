@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bpfheap.verifier.flows import Holder
 from bpfheap.verifier.meta import Meta
 from bpfheap.verifier.program import Program, Step
-from bpfheap.verifier.rewrites import may_be_null
+from bpfheap.verifier.rewrites import is_context, may_be_null
 from bpfheap.verifier.state import OBJECT
 
 # Step.pointers: which operand of an addition or subtraction was a pointer.
@@ -39,11 +39,13 @@ _NOTHING = CallFacts()
 @dataclass(frozen=True, slots=True)
 class Facts:
     """By slot. `seen`: whether any path gets there. `pointers`: DST_POINTER and SRC_POINTER.
-    `guarded`: loads through a pointer that may be NULL."""
+    `guarded`: loads through a pointer that may be NULL. `ctx`: so many bytes of the context are
+    accessed by instructions."""
 
     seen: bytes
     pointers: bytes
     guarded: bytes
+    ctx: int
     calls: Mapping[int, CallFacts]
 
     def call(self, slot: int) -> CallFacts:
@@ -83,5 +85,6 @@ def facts_of(program: Program) -> Facts:
         bytes(step is not None and step.seen for step in steps),
         bytes(0 if step is None else step.pointers for step in steps),
         bytes(step is not None and may_be_null(step.through) for step in steps),
+        max((step.off + step.op.size for step in program if is_context(step.through)), default=0),
         {step.slot: step.called for step in program if step.called is not None},
     )

@@ -47,6 +47,10 @@ def may_be_null(through: int) -> bool:
     return through == _MERGED or (through - _OBJECT) // 2 in (READ, UNTRUSTED, LAPSED)
 
 
+def is_context(through: int) -> bool:
+    return through == _CTX
+
+
 def _kind(reg: Reg) -> int:
     if reg.kind == CTX:
         return _CTX

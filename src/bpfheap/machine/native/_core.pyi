@@ -174,6 +174,7 @@ class Entry:
         core: Core,
         program: Program,
         ctx_size: int,
+        ctx_used: int,
         cpu: int,
         limit: int,
         brief: bool,

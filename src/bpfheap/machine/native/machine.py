@@ -34,7 +34,7 @@ from bpfheap.machine.native.heaps import Allocator, Heaps, Kind, fields, has_loc
 from bpfheap.machine.printk import FormatRefused, format_line
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.maps import ANY, MapFlag, MapType, Shape
-from bpfheap.platform.programs import program_type
+from bpfheap.platform.programs import ProgramType, program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
     AllocatorStats,
@@ -559,7 +559,7 @@ class NativeMachine:
         row = program_type(loaded.spec.section)
         frames.check(row, data)
         memory = bytearray(ctx)
-        memory.extend(bytes(max(0, (row.ctx_size if row is not None else 0) - len(ctx))))
+        memory.extend(bytes(max(0, _ctx_used(loaded, row) - len(ctx))))
         frame = None
         if row is not None and frames.has_packet(row):
             frame = frames.frame_for(row, memory, data)
@@ -697,7 +697,8 @@ class NativeMachine:
         made = _core.Entry(
             self._core,
             loaded.program,
-            8 if row is None else row.ctx_size,
+            0 if row is None else row.ctx_size,
+            _ctx_used(loaded, row),
             -1 if cpu is None else self._cpu(cpu),
             self._step_limit,
             not self._counted and is_brief(loaded.spec, loaded.calls),
@@ -871,6 +872,14 @@ def _constants(spec: ProgramSpec) -> set[int]:
 
 def _line(program: _Program, run: _core.Execution) -> SourceLine | None:
     return program.spec.line_of(run.slot)
+
+
+def _ctx_used(program: _Program, row: ProgramType | None) -> int:
+    """The bytes of its context that a run may look at."""
+    if row is None:
+        return 0
+    passed_on = "bpf_tail_call" in program.calls.values() or frames.has_packet(row)
+    return row.ctx_size if program.facts is None or passed_on else program.facts.ctx
 
 
 def _error(

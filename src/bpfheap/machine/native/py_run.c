@@ -42,7 +42,8 @@ struct entry {
 	struct prog *program;
 	PyObject *ask, *fail;
 	struct bh_run *run; /* nobody else's while it is here */
-	Py_ssize_t ctx_size;
+	Py_ssize_t ctx_size; /* at most */
+	Py_ssize_t ctx_used; /* what programs look at */
 	long long limit;
 	int cpu;
 	bool brief; /* it ends soon, and waits for nobody: other threads of Python may wait */
@@ -480,18 +481,18 @@ enum { CTX_SIZE = 256 }; /* larger contexts are allocated */
 
 static PyObject *entry_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = { "core", "program", "ctx_size", "cpu", "limit", "brief",
-				 "ask",	 "fail",    NULL };
+	static char *names[] = { "core",  "program", "ctx_size", "ctx_used", "cpu",
+				 "limit", "brief",   "ask",	 "fail",     NULL };
 	struct entry *self;
 	struct core *core;
 	struct prog *prog;
 	PyObject *ask_, *fail;
 	long long limit;
-	Py_ssize_t size;
+	Py_ssize_t size, used;
 	int cpu, brief;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!niLpOO", names, bh_py_core, &core,
-					 prog_type, &prog, &size, &cpu, &limit, &brief, &ask_, &fail))
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!nniLpOO", names, bh_py_core, &core,
+					 prog_type, &prog, &size, &used, &cpu, &limit, &brief, &ask_, &fail))
 		return NULL;
 	if (cpu >= (int)bh_core_cpus(core->core))
 		return PyErr_Format(PyExc_ValueError, "there is no CPU %d", cpu);
@@ -507,6 +508,7 @@ static PyObject *entry_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	self->ask = ask_;
 	self->fail = fail;
 	self->ctx_size = size;
+	self->ctx_used = used;
 	self->cpu = cpu;
 	self->limit = limit > 0 ? limit : -1;
 	self->brief = brief;
@@ -560,10 +562,7 @@ static bool go_in(struct entry *self, struct bh_run *run, bool at_once)
 
 static enum bh_stop run_once(struct entry *self, struct bh_run *run, void *ctx)
 {
-	bh_run_begin(run, self->program->prog, ctx);
-	run->r[1] = (uintptr_t)ctx;
-	run->r[2] = (uint64_t)self->ctx_size;
-	return bh_run_go(run);
+	return bh_run_whole(run, self->program->prog, ctx, (uint64_t)self->ctx_size);
 }
 
 static PyObject *why(struct entry *self, const struct bh_run *run, struct driver *driver,
@@ -589,7 +588,6 @@ static PyObject *run_with(struct entry *self, void *ctx)
 	if (!run)
 		return PyErr_NoMemory();
 	drive(&driver, run);
-	bh_run_begin(run, self->program->prog, ctx);
 	/* To let other threads go on costs more than most programs take. */
 	entered = self->brief && go_in(self, run, true);
 	if (entered) {
@@ -610,6 +608,22 @@ static PyObject *run_with(struct entry *self, void *ctx)
 		result = why(self, run, &driver, stop, entered);
 	give_run_back(self, run);
 	return result;
+}
+
+/* The bytes that somebody may look at: those that were given, and zeros. Mostly these are a word or
+ * two. */
+static void fill_ctx(const struct entry *self, char *ctx, const char *from, Py_ssize_t size)
+{
+	Py_ssize_t used = self->ctx_used, at = 0;
+
+	if (size > used)
+		size = used;
+	for (; at + 8 <= size && at < 32; at += 8)
+		memcpy(ctx + at, from + at, 8);
+	if (at < size)
+		memcpy(ctx + at, from + at, (size_t)(size - at));
+	if (size < used)
+		memset(ctx + size, 0, (size_t)(used - size));
 }
 
 static PyObject *too_long(const struct entry *self, Py_ssize_t size)
@@ -634,12 +648,10 @@ static PyObject *entry_run(struct entry *self, PyObject *const *args, Py_ssize_t
 		size = view.len;
 	if (size > self->ctx_size) {
 		result = too_long(self, size);
-	} else if (self->ctx_size > CTX_SIZE && !(ctx = malloc((size_t)self->ctx_size))) {
+	} else if (self->ctx_used > CTX_SIZE && !(ctx = malloc((size_t)self->ctx_used))) {
 		result = PyErr_NoMemory();
 	} else {
-		if (size)
-			memcpy(ctx, view.buf, (size_t)size);
-		memset(ctx + size, 0, (size_t)(self->ctx_size - size));
+		fill_ctx(self, ctx, count ? (const char *)view.buf : "", size);
 		result = run_with(self, ctx);
 	}
 	if (ctx != small)
@@ -667,8 +679,7 @@ static Py_ssize_t run_all(struct entry *self, struct bh_run *run, char *ctx, con
 			break;
 		}
 		for (; done < end; done++) {
-			memcpy(ctx, inputs + done * size, (size_t)size);
-			memset(ctx + size, 0, (size_t)(self->ctx_size - size));
+			fill_ctx(self, ctx, inputs + done * size, size);
 			*stop = run_once(self, run, ctx);
 			if (BH_UNLIKELY(*stop != BH_DONE))
 				break;
@@ -707,7 +718,7 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 		goto out;
 	}
 	run = take_run(self);
-	ctx = malloc((size_t)self->ctx_size);
+	ctx = malloc((size_t)self->ctx_used + 8);
 	if (!run || !ctx) {
 		PyErr_NoMemory();
 		goto out;
@@ -747,8 +758,8 @@ static PyMethodDef entry_methods[] = {
 };
 
 static PyType_Slot entry_slots[] = {
-	{ Py_tp_doc, "Entry(core, program, ctx_size, cpu, limit, brief, ask, fail): the short way into "
-		     "a program. It calls ask as Execution.go does, and fail(stop, program, slot), which "
+	{ Py_tp_doc, "Entry(core, program, ctx_size, ctx_used, cpu, limit, brief, ask, fail): the short "
+		     "way into a program. It calls ask as Execution.go does, and fail(stop, program, slot), which "
 		     "raises, for a run that does not end." },
 	{ Py_tp_new, entry_new },
 	{ Py_tp_dealloc, entry_dealloc },

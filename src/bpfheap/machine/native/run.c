@@ -79,6 +79,7 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 	run->goes = 0;
 	run->tail_calls = 0;
 	run->stop = BH_GOING;
+	run->stepping = false;
 	run->at_call = false;
 	run->callback = false;
 	run->begun = false;
@@ -361,6 +362,25 @@ enum bh_stop bh_run_go(struct bh_run *run)
 	run->stop = BH_GOING;
 	run->r[0] = run->prog->code(run, run->r[1], run->r[2]);
 	if (run->stop == BH_GOING)
+		run->stop = BH_DONE;
+	return run->stop;
+}
+
+enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *ctx, uint64_t size)
+{
+	if (BH_UNLIKELY(!prog->code)) {
+		bh_run_begin(run, prog, ctx);
+		run->r[1] = (uintptr_t)ctx;
+		run->r[2] = size;
+		return bh_run_go(run);
+	}
+	run->prog = prog;
+	run->ctx = ctx;
+	run->tail_calls = 0;
+	run->stepping = false;
+	run->stop = BH_GOING;
+	run->r[0] = prog->code(run, (uintptr_t)ctx, size);
+	if (BH_LIKELY(run->stop == BH_GOING))
 		run->stop = BH_DONE;
 	return run->stop;
 }

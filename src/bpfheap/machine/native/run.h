@@ -128,6 +128,8 @@ extern const char *const bh_call_names[];
 void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx);
 /* On to the next stop, in a context that bh_enter gave `here`. */
 enum bh_stop bh_run_go(struct bh_run *run);
+/* From the beginning to the end, without a stop before calls. */
+enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *ctx, uint64_t size);
 /* What the call before which it stopped with BH_OUTSIDE gives. */
 void bh_run_answer(struct bh_run *run, uint64_t r0);
 
