@@ -39,16 +39,16 @@ struct bh_run;
 typedef uint64_t (*bh_code)(struct bh_run *run, uint64_t r1, uint64_t r2);
 
 struct bh_prog {
-	/* The program as machine code, NULL if it is interpreted: r0 comes back, or the run's `stop` says
-	 * why it was left in the middle. */
-	bh_code code;
-	uint32_t id;
+	uint32_t id; /* first, as in struct bh_map: what a map of pointers shows */
 	uint32_t length;
 	uint32_t sites;
 	struct bh_site *site;
 	struct bh_heap *global; /* behind bpf_obj_new */
 	uint32_t numbers;	/* helpers by number, for callx */
 	uint16_t *number;
+	/* The program as machine code, NULL if it is interpreted: r0 comes back, or the run's `stop` says
+	 * why it was left in the middle. */
+	bh_code code;
 	struct bh_insn insn[];
 };
 
