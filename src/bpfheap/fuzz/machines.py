@@ -44,7 +44,12 @@ class _World:
     """A program and its maps on one machine."""
 
     def __init__(
-        self, machine: Machine, obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, rng: Random
+        self,
+        machine: Machine,
+        obj: ObjectSpec,
+        spec: ProgramSpec,
+        verdict: Verdict,
+        rng: Random | None,
     ) -> None:
         self.spec = spec
         self.machine = machine
@@ -54,7 +59,8 @@ class _World:
         for map_ in obj.maps.values():
             fd = self.system.map_create(map_, btf, self.ids)
             self.ids[map_.name] = self.system.map_of(fd).id
-            fill(self.system, fd, map_, rng)
+            if rng is not None:
+                fill(self.system, fd, map_, rng)
         self.program = self.system.program_load(spec, verdict, btf, self.ids)
 
     def run(self, rng: Random) -> _Seen:
@@ -100,9 +106,7 @@ class AgainstNative:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True))
             if not verdict.accepted:
                 return Result(Outcome.REFUSED)
-            if _asks_the_time(spec):
-                return Result(Outcome.INCOMPARABLE)
-            return _compared(obj, spec, verdict, f"{self.seed}:{index}")
+            return compared(obj, spec, verdict, f"{self.seed}:{index}")
         except Violation as seen:
             return Result(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
         except Exception as error:
@@ -122,17 +126,21 @@ def _walks(spec: ProgramSpec) -> bool:
     return "bpf_for_each_map_elem" in _helpers(spec)
 
 
-def _compared(obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str) -> Result:
+def compared(
+    obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str, *, filled: bool = True
+) -> Result:
+    """Run an accepted program RUNS times on each machine, then let go of everything. The verdict
+    has facts; maps are `filled` first. Raises Violation where the model sees one."""
+    if _asks_the_time(spec):
+        return Result(Outcome.INCOMPARABLE)
+
+    def world(machine: Machine) -> _World:
+        return _World(machine, obj, spec, verdict, Random(f"{seed}:maps") if filled else None)
+
     model = ModelMachine(step_limit=STEPS, seed=1, history_limit=0)
-    ours = _World(model, obj, spec, verdict, Random(f"{seed}:maps"))
+    ours = world(model)
     theirs = {
-        how: _World(
-            NativeMachine(seed=1, history_limit=0, compiles=compiles, cached=False),
-            obj,
-            spec,
-            verdict,
-            Random(f"{seed}:maps"),
-        )
+        how: world(NativeMachine(seed=1, history_limit=0, compiles=compiles, cached=False))
         for how, compiles in _WAYS.items()
         if not compiles or has_compiler()
     }

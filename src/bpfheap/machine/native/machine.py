@@ -899,7 +899,8 @@ def _violation(line: SourceLine | None, text: str) -> Violation:
 
 
 def _object(address: int, kind: Kind) -> bytes:
-    """An object's bytes, its kptrs and nodes as 0; of a per-CPU object all copies."""
+    """An object's bytes, with the count of its owners, but kptrs and nodes as 0; of a per-CPU
+    object all copies."""
     of = kind.type
     if kind.size != of.size:
         stride = -(-of.size // 8) * 8
@@ -907,7 +908,7 @@ def _object(address: int, kind: Kind) -> bytes:
     data = bytearray(_core.read(address, of.size))
     for offset, length in (
         *((k.offset, 8) for k in of.kptrs),
-        *((s.offset, s.size) for s in of.special),
+        *((s.offset, s.size) for s in of.special if s.kind is not SpecialKind.REFCOUNT),
     ):
         data[offset : offset + length] = bytes(length)
     return bytes(data)

@@ -161,7 +161,8 @@ class Body:
 
     def stack(self, offset: int) -> str:
         """The address fp+offset."""
-        number = self.frame.region(offset)
+        # One address behind the frame may be taken, and led back into it.
+        number = 0 if self.frame.whole else self.frame.region(offset)
         start = self.frame.regions[number][0]
         return self.let(f"getelementptr inbounds i8, ptr %stack{number}, i64 {offset - start}")
 

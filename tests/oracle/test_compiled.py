@@ -1,0 +1,35 @@
+"""What the oracle's cases accept does the same on the model machine, interpreted and compiled."""
+
+from __future__ import annotations
+
+import pytest
+from oracle_cases import CaseFile, OracleCase, case_files
+
+from bpfheap.fuzz.results import Outcome
+from bpfheap.verifier import Options, verify
+
+machines = pytest.importorskip("bpfheap.fuzz.machines")
+pytest.importorskip("llvmlite")
+
+#: What the verifier lets pass as Linux does, and what only the model machine notices, is left out.
+FILES = [file for file in case_files() if file.name != "holes.bpf.c"]
+#: How a tree looks inside is up to the machine: these tell by what it compares.
+OF_TREES = {"rbtree: callback_counts", "rbtree: callback_writes"}
+#: As many of a file are run: they are alike.
+MOST = 60
+
+
+def outcome(case: OracleCase) -> str | None:
+    """What differs, None for nothing."""
+    verdict = verify(case.obj, case.program, Options(complexity_limit=case.limit, facts=True))
+    if not verdict.accepted:
+        return None
+    result = machines.compared(case.obj, case.program, verdict, case.name, filled=False)
+    return result.theirs if result.outcome is Outcome.DIFFERENT else None
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_all_machines_do_the_same(file: CaseFile) -> None:
+    accepted = [case for case in file.cases if case.ours.accept and case.name not in OF_TREES]
+    step = -(-len(accepted) // MOST) or 1
+    assert {c.name: told for c in accepted[::step] if (told := outcome(c)) is not None} == {}
