@@ -153,8 +153,8 @@ def compared(
             return Result(Outcome.ACCEPTED)  # It runs too long.
         if model.shows_addresses():
             return Result(Outcome.INCOMPARABLE)
-        for how, world in theirs.items():
-            found = world.run(Random(f"{seed}:{number}"))
+        for how, native in theirs.items():
+            found = native.run(Random(f"{seed}:{number}"))
             if found != wanted and _walks(spec):
                 # In which order, is up to a machine.
                 return Result(Outcome.INCOMPARABLE)
