@@ -159,7 +159,19 @@ RACY static bool same_key(const struct bh_map *map, const struct bh_elem *elem, 
 	return true;
 }
 
-RACY static struct bh_elem *find_word(const struct bh_map *map, uint32_t hash, uint32_t key)
+/* The key of an element that somebody may free, and fill again, meanwhile. */
+RACY static bool has_word(const struct bh_elem *elem, uint32_t key)
+{
+	return *(const uint32_t *)elem->key == key;
+}
+
+RACY static bool has_key(const struct bh_map *map, const struct bh_elem *elem, uint32_t hash,
+			 const void *key)
+{
+	return elem->hash == hash && same_key(map, elem, key);
+}
+
+static struct bh_elem *find_word(const struct bh_map *map, uint32_t hash, uint32_t key)
 {
 	struct bh_bucket *bucket = bucket_of(map, hash);
 	struct bh_elem *elem;
@@ -167,7 +179,7 @@ RACY static struct bh_elem *find_word(const struct bh_map *map, uint32_t hash, u
 	for (;;) {
 		elem = atomic_load_explicit(&bucket->first, memory_order_acquire);
 		while (!is_marker(elem)) {
-			if (*(uint32_t *)elem->key == key)
+			if (has_word(elem, key))
 				return elem;
 			elem = atomic_load_explicit(&elem->next, memory_order_acquire);
 		}
@@ -176,7 +188,7 @@ RACY static struct bh_elem *find_word(const struct bh_map *map, uint32_t hash, u
 	}
 }
 
-RACY static struct bh_elem *find(const struct bh_map *map, uint32_t hash, const void *key)
+static struct bh_elem *find(const struct bh_map *map, uint32_t hash, const void *key)
 {
 	struct bh_bucket *bucket = bucket_of(map, hash);
 	struct bh_elem *elem;
@@ -184,7 +196,7 @@ RACY static struct bh_elem *find(const struct bh_map *map, uint32_t hash, const 
 	for (;;) {
 		elem = atomic_load_explicit(&bucket->first, memory_order_acquire);
 		while (!is_marker(elem)) {
-			if (elem->hash == hash && same_key(map, elem, key))
+			if (has_key(map, elem, hash, key))
 				return elem;
 			elem = atomic_load_explicit(&elem->next, memory_order_acquire);
 		}
@@ -616,8 +628,7 @@ static int create_array(struct bh_map *map)
 
 /* -- all of them */
 
-/* As `find`, of which the checker does not see in which order it reads. */
-RACY static void *look(struct bh_map *map, const void *key, bool use)
+static void *look(struct bh_map *map, const void *key, bool use)
 {
 	struct bh_elem *elem;
 	char *value;
