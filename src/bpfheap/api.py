@@ -24,6 +24,8 @@ from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
     AllocatorStats,
     Bulk,
+    Compilation,
+    Compiling,
     Context,
     Entry,
     KptrValue,
@@ -36,7 +38,25 @@ from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 
 
-def _native(cpus: int, seed: int) -> Machine:
+@dataclass(frozen=True, slots=True)
+class _MachineOptions:
+    """As Runtime's."""
+
+    cpus: int
+    seed: int
+    jit: bool | None
+    budget: int
+
+
+def _model(options: _MachineOptions) -> Machine:
+    if options.jit:
+        raise UsageError("the model machine compiles nothing", hint='use machine="native"')
+    if not options.budget:
+        return ModelMachine(cpus=options.cpus, seed=options.seed)
+    return ModelMachine(cpus=options.cpus, seed=options.seed, step_limit=options.budget)
+
+
+def _native(options: _MachineOptions) -> Machine:
     try:
         native = import_module("bpfheap.machine.native.machine")
     except ImportError as error:
@@ -44,15 +64,14 @@ def _native(cpus: int, seed: int) -> Machine:
             f"the native machine is not here: {error}",
             hint="it is built when bpfheap is installed where there is a C compiler",
         ) from None
-    machine: Machine = native.NativeMachine(cpus=cpus, seed=seed)
+    machine: Machine = native.NativeMachine(
+        cpus=options.cpus, seed=options.seed, compiles=options.jit, budget=options.budget
+    )
     return machine
 
 
-#: Name -> a machine with that many CPUs and that seed. The first is the default.
-MACHINES: dict[str, Callable[[int, int], Machine]] = {
-    "model": lambda cpus, seed: ModelMachine(cpus=cpus, seed=seed),
-    "native": _native,
-}
+#: By name. The first is the default.
+MACHINES: dict[str, Callable[[_MachineOptions], Machine]] = {"model": _model, "native": _native}
 
 
 _IMMORTAL = "immortal-allocator"
@@ -143,10 +162,12 @@ def _policy(name: str) -> Policy:
     raise UsageError(f"there is no policy {name}", hint=f"one of {known}")
 
 
-def _machine(name: str, cpus: int, seed: int) -> Machine:
+def _machine(name: str, options: _MachineOptions) -> Machine:
     if name not in MACHINES:
         raise UsageError(f"there is no machine {name}", hint=f"one of {', '.join(MACHINES)}")
-    return MACHINES[name](cpus, seed)
+    if options.budget < 0:
+        raise UsageError(f"a run cannot have a budget of {options.budget} instructions")
+    return MACHINES[name](options)
 
 
 class Runtime:
@@ -156,7 +177,11 @@ class Runtime:
     waits long enough; with "manual" only `grace_period` lets one pass. Use as a context manager,
     which raises Violation for what `close` would report as a leak or a memory error.
 
-    Raises UsageError for an unknown policy or machine.
+    On the native machine programs become machine code before their first run, unless `jit` is
+    False or llvmlite is not installed. A run that takes more than `budget` instructions is broken
+    off (0: no limit; loops are counted in steps of their length).
+
+    Raises UsageError for an unknown policy or machine, and for what it does not have.
     """
 
     def __init__(
@@ -168,11 +193,15 @@ class Runtime:
         seed: int = 0,
         strict_identity: bool = False,
         grace: Literal["auto", "manual"] = "auto",
+        jit: bool | None = None,
+        budget: int = 0,
     ) -> None:
         self._options = Options(strict_identity=strict_identity)
         self._grace = grace
         self.system = System(
-            _policy(policy), _machine(machine, cpus, seed), strict_identity=strict_identity
+            _policy(policy),
+            _machine(machine, _MachineOptions(cpus, seed, jit, budget)),
+            strict_identity=strict_identity,
         )
         self._attached: list[Attachment] = []
         self._lock = self.system.guard = RLock()
@@ -462,6 +491,24 @@ class Program:
             done = system.run_on(self.fd, data, ctx, cpu=cpu, context=context)
         self._runtime._passed()
         return RunResult(done.retval & 0xFFFFFFFF, self._runtime.printk[before:], done.data)
+
+    def compilation(self) -> Compilation | None:
+        """How the program became machine code, which it does now if it has not yet; None if it is
+        interpreted, as on the model machine."""
+        machine = self._runtime.system.machine
+        if not isinstance(machine, Compiling):
+            return None
+        return machine.compilation(self._runtime.system.program_of(self.fd).id)
+
+    def dump(self, form: Literal["ir", "asm"] = "asm") -> str:
+        """The program as LLVM's text or machine code, beside its C source. Raises UsageError on a
+        machine that does not compile, BpfheapError for a program that cannot be compiled."""
+        machine = self._runtime.system.machine
+        if not isinstance(machine, Compiling):
+            raise UsageError(
+                f"the {machine.name} machine compiles nothing", hint='use machine="native"'
+            )
+        return machine.dump(self._runtime.system.program_of(self.fd).id, form)
 
     def entry(self, *, cpu: int | None = None) -> Callable[..., int]:
         """The short way in, for programs that run often: `entry(ctx)` gives r0's lower half, and

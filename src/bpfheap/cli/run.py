@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -25,8 +25,11 @@ bpfheap run examples/first.bpf.c -p first --repeat 3 --json
 bpfheap run examples/three_programs -p p2 --policy used-allocators
 
 bpfheap run filter.bpf.c -p filter --data frame.bin
+
+bpfheap run examples/first.bpf.c --machine native --dump-asm
 """
 
+_DEFAULT_MACHINE = "model"
 #: Bytes; the program types' own contexts have some hundreds.
 _LARGEST = 1 << 20
 
@@ -44,6 +47,20 @@ class _Report:
     allocators: dict[str, dict[str, int]] = field(default_factory=dict)
     leftovers: list[bpfheap.Leftover] = field(default_factory=list)
     error: BpfheapError | None = None
+    #: By form: "ir", "asm".
+    code: dict[Literal["ir", "asm"], str] = field(default_factory=dict)
+    compilation: dict[str, Any] | None = None
+
+    def compiled(self, program: bpfheap.Program) -> None:
+        """Note how the program became machine code."""
+        found = program.compilation()
+        if found is not None:
+            self.compilation = {
+                "why_not": found.why or None,
+                "ms": round(found.ns / 1e6, 3),
+                "cached": found.cached,
+                "bytes": found.size,
+            }
 
     @property
     def clean(self) -> bool:
@@ -60,6 +77,8 @@ class _Report:
             "allocators": self.allocators,
             "leftovers": [asdict(left) for left in self.leftovers],
             "error": None if self.error is None else self.error.to_json(),
+            "compilation": self.compilation,
+            "code": dict(self.code),
         }
 
 
@@ -86,7 +105,7 @@ def run(
     repeat: Annotated[int, typer.Option(min=1, help="How often to run it.")] = 1,
     machine: Annotated[
         str, typer.Option(help="Machine to run on.", autocompletion=_machine_names)
-    ] = "model",
+    ] = _DEFAULT_MACHINE,
     policy: Annotated[
         str,
         typer.Option(
@@ -112,6 +131,28 @@ def run(
             show_default=False,
         ),
     ] = "",
+    jit: Annotated[
+        bool | None,
+        typer.Option(
+            "--jit/--no-jit",
+            help="Compile programs of the native machine, or interpret them.",
+            show_default="if llvmlite is there",
+        ),
+    ] = None,
+    budget: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Break a run off after so many instructions, counted in loops; 0: never.",
+        ),
+    ] = 0,
+    dump_ir: Annotated[
+        bool, typer.Option("--dump-ir", help="Show the program's LLVM IR beside its source.")
+    ] = False,
+    dump_asm: Annotated[
+        bool, typer.Option("--dump-asm", help="Show its machine code beside its source.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Load files and run one of their programs.
@@ -120,7 +161,9 @@ def run(
     everything is unloaded and freed, so that a use-after-free at the very end is seen too. Exit
     code 1 if a file does not load or the run does something wrong.
     """
-    rt = bpfheap.Runtime(policy=policy, machine=machine)
+    if (dump_ir or dump_asm) and machine == _DEFAULT_MACHINE:
+        machine = "native"
+    rt = bpfheap.Runtime(policy=policy, machine=machine, jit=jit, budget=budget)
     ctx_bytes = _bytes("--ctx", ctx)
     packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)
@@ -128,7 +171,10 @@ def run(
         loaded = [_load(rt, path) for path in expand(files)]
         chosen = _choose(loaded, program)
         report.program = chosen.name
+        forms: dict[Literal["ir", "asm"], bool] = {"ir": dump_ir, "asm": dump_asm}
+        report.code = {form: chosen.dump(form) for form, wanted in forms.items() if wanted}
         result = chosen.run(ctx=ctx_bytes, data=packet, repeat=repeat)
+        report.compiled(chosen)
         report.retval, report.data = result.retval, result.data or b""
     except UsageError:
         raise
@@ -200,6 +246,12 @@ def _choose(loaded: list[bpfheap.LoadedObject], name: str | None) -> bpfheap.Pro
 
 def _print(report: _Report) -> None:
     out = console()
+    for text in report.code.values():
+        for line in text.splitlines():
+            say(out, plain(line))
+        say(out, plain(""))
+    if report.compilation is not None:
+        say(out, plain(_how(report.compilation)))
     if report.retval is not None:
         say(out, plain(f"{report.program} returned {report.retval}"))
     if report.printk:
@@ -212,6 +264,13 @@ def _print(report: _Report) -> None:
         say(out, plain(f"{left.kind}: {left.message}", "red" if left.is_error else "yellow"))
         for line in numbered(left.life):
             say(out, plain(line))
+
+
+def _how(compilation: dict[str, Any]) -> str:
+    if compilation["why_not"]:
+        return f"interpreted: {compilation['why_not']}"
+    how = "taken from the cache" if compilation["cached"] else "compiled"
+    return f"{how} in {compilation['ms']:.1f} ms"
 
 
 def _allocators(allocators: dict[str, dict[str, int]]) -> Table:

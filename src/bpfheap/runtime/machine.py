@@ -270,3 +270,29 @@ class Direct(Protocol):
 
     def entry(self, program: int, cpu: int | None) -> Entry:
         """On that CPU, or on any. Raises UsageError for a program that cannot have one."""
+
+
+class Compilation(Protocol):
+    """How a program became machine code, or `why` it did not: it is interpreted then. `ns` is how
+    long that took, `cached` whether the code was there already, `size` the object file's bytes."""
+
+    @property
+    def why(self) -> str: ...
+    @property
+    def ns(self) -> int: ...
+    @property
+    def cached(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
+
+
+@runtime_checkable
+class Compiling(Protocol):
+    """A machine that can turn programs into machine code."""
+
+    def compilation(self, program: int) -> Compilation | None:
+        """That of a program, which is compiled now if it has not been; None if it is not to be."""
+
+    def dump(self, program: int, form: str) -> str:
+        """Its code as "ir" or "asm", beside its source. Raises UsageError, or BpfheapError for a
+        program that cannot be compiled."""

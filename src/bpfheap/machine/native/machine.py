@@ -103,7 +103,7 @@ class _Program:
     spec: ProgramSpec
     program: _core.Program
     calls: dict[int, str | int]
-    #: What it takes to compile it; None once that was tried, or if nothing is known of it.
+    #: What it takes to compile it; without facts it cannot be.
     facts: Facts | None
     maps: dict[str, NamedMap]
     origins: tuple[Origin, ...]
@@ -473,14 +473,15 @@ class NativeMachine:
         self._compile(loaded)
         return loaded.compilation
 
-    def source(self, program: int) -> Source:
-        """What the compiler is told of a program. Raises UsageError if nothing is known of it, or
-        it was freed of that."""
+    def dump(self, program: int, form: str) -> str:
+        """Raises UsageError without a compiler, or where nothing is known of the program;
+        CannotCompile."""
         loaded = self._program(program)
-        facts = loaded.facts
-        if facts is None:
-            raise UsageError(f"the verifier said nothing of program {loaded.name}")
-        return self._source(loaded, facts)[0]
+        if not has_compiler() or loaded.facts is None:
+            raise UsageError(f"program {loaded.name} cannot be compiled", hint="install llvmlite")
+        from bpfheap.machine.native.jit import dump
+
+        return dump.dump(self._source(loaded, loaded.facts)[0], dump.Form(form))
 
     def _source(self, loaded: _Program, facts: Facts) -> tuple[Source, dict[str, int]]:
         return source_of(
@@ -944,18 +945,14 @@ def _in_order(root: int, most: int) -> list[int]:
     return nodes
 
 
-def run_raw(
-    insns: Sequence[Insn],
-    mem: bytes = b"",
-    *,
-    step_limit: int = 10_000_000,
-    compiles: bool = False,
-) -> int:
-    """Run a bare program from start to end: r1 points at `mem`, r2 is its length. Gives r0. Nobody
-    has verified it: it must be one that does no harm. With `compiles` it becomes machine code
-    first.
+def prepared(
+    insns: Sequence[Insn], *, step_limit: int = 10_000_000, compiles: bool = False
+) -> Callable[[bytes], int]:
+    """A bare program, ready to run from start to end as often as one likes: r1 points at the bytes
+    that it is given, r2 is their number; r0 comes back. Nobody has verified it: it must be one
+    that does no harm. With `compiles` it becomes machine code.
 
-    Raises InsnError for what is no program, BpfheapError for a call that there is not.
+    Raises InsnError for what is no program; a run, BpfheapError if it does not end.
     """
     check_structure(insns)
     core = _core.Core()
@@ -968,8 +965,23 @@ def run_raw(
         made = jit.compiled(jit.Source("raw", tuple(insns), calls=named, counted=True), check=True)
         loaded = jit.load(made, {})
         program.compiled(loaded.address, loaded)
-    run = _core.Execution(core, program, mem, limit=step_limit)
-    stop = _core.STOPS[run.go()]
-    if stop != "done":
-        raise BpfheapError(f"the program stopped at slot {run.slot}: {stop}")
-    return run.register(0)
+
+    def run(mem: bytes) -> int:
+        execution = _core.Execution(core, program, mem, limit=step_limit)
+        stop = _core.STOPS[execution.go()]
+        if stop != "done":
+            raise BpfheapError(f"the program stopped at slot {execution.slot}: {stop}")
+        return execution.register(0)
+
+    return run
+
+
+def run_raw(
+    insns: Sequence[Insn],
+    mem: bytes = b"",
+    *,
+    step_limit: int = 10_000_000,
+    compiles: bool = False,
+) -> int:
+    """Run a program once: see `prepared`."""
+    return prepared(insns, step_limit=step_limit, compiles=compiles)(mem)

@@ -70,6 +70,18 @@ class Compilation:
     made: Compiled | None
     why: str = ""
 
+    @property
+    def ns(self) -> int:
+        return 0 if self.made is None else self.made.ns
+
+    @property
+    def cached(self) -> bool:
+        return self.made is not None and self.made.cached
+
+    @property
+    def size(self) -> int:
+        return 0 if self.made is None else len(self.made.image)
+
 
 def compile_for(source: Source, *, cached: bool = True) -> Compilation:
     """New, or `cached` on disk."""

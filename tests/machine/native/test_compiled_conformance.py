@@ -1,0 +1,114 @@
+"""The compiler on the public conformance data, and beside the model machine's arithmetic."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from bpfheap.errors import BpfheapError
+from bpfheap.isa import OPS, Insn, Kind, Op
+from bpfheap.machine import model
+from bpfheap.testing.conformance import read_case, read_dir
+
+native = pytest.importorskip("bpfheap.machine.native.machine")
+pytest.importorskip("llvmlite")
+
+U64 = (1 << 64) - 1
+#: Pairs of operands: at the edges of 8, 16, 32 and 64 bits, and shifts by as much.
+OPERANDS = (
+    (0, 0), (1, 0), (0, 1), (7, 3), (U64, 1), (1, U64), (U64, U64), (0x7F, 0x80), (0xFF80, 33),
+    (0x8000_0000, 31), (0x8000_0000, U64), (0xFFFF_FFFF, 32), (0x1_0000_0000, 0x1_0000_0000),
+    (0x7FFF_FFFF_FFFF_FFFF, 63), (1 << 63, U64), (1 << 63, 64), (0x0123_4567_89AB_CDEF, 7),
+)  # fmt: skip
+IMMEDIATES = (-1, 33)
+KINDS = (Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.JCOND)
+OPERATIONS = [op for op in OPS if op.kind in KINDS]
+
+
+def failure(path: Path) -> str | None:
+    try:
+        case = read_case(path)
+        got = native.run_raw(case.insns, case.mem or b"", compiles=True)
+        return None if got == case.result else f"{got:#x}"
+    except BpfheapError as error:
+        return str(error)
+
+
+def test_every_program_gives_its_result(conformance_dir: Path) -> None:
+    cases = read_dir(conformance_dir / "tests")
+    assert len(cases) == 313
+    assert {c.stem: f for c in cases if (f := failure(c)) is not None} == {}
+
+
+def shown(op: Op) -> str:
+    return f"{op.name}{op.width}-{'reg' if op.reg else 'imm'}-{op.sx}"
+
+
+def applied(op: Op, imm: int) -> list[Insn]:
+    """r3 = r3 `op` r4, or, for a jump, 1 if it is taken, else 0."""
+    chosen = {str(field): value for field, value in op.select}
+    if op.kind is Kind.JCOND:
+        src, imm = (4, 0) if op.reg else (0, imm)
+        return [
+            Insn(op.opcode, 3, src, 2, imm),
+            Insn(0xB7, 3, 0, 0, 0),
+            Insn(0x05, 0, 0, 1),
+            Insn(0xB7, 3, 0, 0, 1),
+        ]
+    if op.kind in (Kind.NEG, Kind.END):
+        return [Insn(op.opcode, 3, 0, 0, chosen.get("imm", 0))]
+    return [Insn(op.opcode, 3, 4 if op.reg else 0, chosen.get("off", 0), 0 if op.reg else imm)]
+
+
+def all_after(first: Op) -> list[Insn]:
+    """For each operation: it after `first`, on the two words at r1. r0 hangs on all results."""
+    code = [Insn(0xB7, 0)]
+    for second, imm in itertools.product(OPERATIONS, IMMEDIATES):
+        if second.reg and imm != IMMEDIATES[0]:
+            continue
+        code += [Insn(0x79, 3, 1, 0), Insn(0x79, 4, 1, 8)]
+        code += [*applied(first, imm), *applied(second, IMMEDIATES[0])]
+        # r0 = r0 * 31 + r3
+        code += [Insn(0x27, 0, 0, 0, 31), Insn(0x0F, 0, 3)]
+    return [*code, Insn(0x95)]
+
+
+@pytest.mark.parametrize("first", OPERATIONS, ids=shown)
+def test_pairs_of_instructions_as_the_model_machine(first: Op) -> None:
+    code = all_after(first)
+    run = native.prepared(code, compiles=True)
+    for a, b in OPERANDS:
+        mem = a.to_bytes(8, "little") + b.to_bytes(8, "little")
+        assert run(mem) == model.run_raw(code, mem), (hex(a), hex(b))
+
+
+ATOMICS = [op for op in OPS if op.kind is Kind.ATOMIC]
+
+
+@pytest.mark.parametrize("op", ATOMICS, ids=lambda op: f"{op.name}{op.width}-{op.fetch}")
+def test_atomics_as_the_model_machine(op: Op) -> None:
+    """r0 hangs on what was in memory, what is, and what came back."""
+    chosen = {str(field): value for field, value in op.select}
+    code = [
+        Insn(0x79, 0, 1, 0), Insn(0x79, 4, 1, 8), Insn(0xBF, 5, 0), Insn(0x67, 5, 0, 0, 1),
+        Insn(0x7B, 10, 5, -8), Insn(op.opcode, 10, 4, -8, chosen["imm"]),
+        Insn(0x27, 0, 0, 0, 31), Insn(0x0F, 0, 4), Insn(0x79, 4, 10, -8), Insn(0x27, 0, 0, 0, 31),
+        Insn(0x0F, 0, 4), Insn(0x95),
+    ]  # fmt: skip
+    run = native.prepared(code, compiles=True)
+    for a, b in OPERANDS:
+        mem = a.to_bytes(8, "little") + b.to_bytes(8, "little")
+        assert run(mem) == model.run_raw(code, mem), (hex(a), hex(b))
+
+
+def test_a_loop_without_end_is_broken_off() -> None:
+    with pytest.raises(BpfheapError, match="pause"):
+        native.run_raw([Insn(0x05, 0, 0, -1, 0), Insn(0x95)], step_limit=1000, compiles=True)
+
+
+def test_a_call_of_nothing() -> None:
+    call = [Insn(0xB7, 1, 0, 0, 4242), Insn(0x8D, 1), Insn(0x95)]
+    with pytest.raises(BpfheapError, match="no-call"):
+        native.run_raw(call, compiles=True)
