@@ -14,7 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A virtual CPU. `taken` is a futex: 0 free, 1 taken, 2 taken and somebody waits. */
+/* A virtual CPU. `taken` is a futex: 0 free, 1 taken, 2 taken and somebody waits, 3 free for one of
+ * those that wait: whoever comes back for it at once would be faster than they are. */
+enum { FREE, TAKEN, WANTED, OFFERED };
+
 struct cpu {
 	_Atomic uint32_t taken;
 	_Atomic uint64_t epoch[BH_LEVELS]; /* when the run of a level began, 0 if there is none */
@@ -173,24 +176,32 @@ unsigned bh_core_cpus(const struct bh_core *core)
 	return core->cpus;
 }
 
+static bool change(struct cpu *cpu, uint32_t from, uint32_t to)
+{
+	return atomic_compare_exchange_strong_explicit(&cpu->taken, &from, to, memory_order_acq_rel,
+						       memory_order_relaxed);
+}
+
 static bool try_cpu(struct cpu *cpu)
 {
-	uint32_t free_ = 0;
-
-	return atomic_compare_exchange_strong_explicit(&cpu->taken, &free_, 1, memory_order_acquire,
-						       memory_order_relaxed);
+	return change(cpu, FREE, TAKEN);
 }
 
 static void wait_for_cpu(struct cpu *cpu)
 {
-	while (atomic_exchange_explicit(&cpu->taken, 2, memory_order_acquire) != 0)
-		syscall(SYS_futex, &cpu->taken, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0);
+	while (!change(cpu, FREE, WANTED) && !change(cpu, OFFERED, WANTED))
+		if (change(cpu, TAKEN, WANTED) || atomic_load(&cpu->taken) == WANTED)
+			syscall(SYS_futex, &cpu->taken, FUTEX_WAIT_PRIVATE, WANTED, NULL, NULL, 0);
 }
 
 static void release_cpu(struct cpu *cpu)
 {
-	if (atomic_exchange_explicit(&cpu->taken, 0, memory_order_release) == 2)
-		syscall(SYS_futex, &cpu->taken, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	if (change(cpu, TAKEN, FREE))
+		return;
+	atomic_store_explicit(&cpu->taken, OFFERED, memory_order_release);
+	/* Who waited may have been the last one. */
+	if (syscall(SYS_futex, &cpu->taken, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 0)
+		change(cpu, OFFERED, FREE);
 }
 
 /* The number of a CPU that is this thread's now, -1 for none. */

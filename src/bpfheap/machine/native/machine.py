@@ -476,12 +476,18 @@ class NativeMachine:
     def dump(self, program: int, form: str) -> str:
         """Raises UsageError without a compiler, or where nothing is known of the program;
         CannotCompile."""
-        loaded = self._program(program)
-        if not has_compiler() or loaded.facts is None:
-            raise UsageError(f"program {loaded.name} cannot be compiled", hint="install llvmlite")
+        if not has_compiler():
+            raise UsageError("programs cannot be compiled", hint="install llvmlite")
         from bpfheap.machine.native.jit import dump
 
-        return dump.dump(self._source(loaded, loaded.facts)[0], dump.Form(form))
+        return dump.dump(self.source(program), dump.Form(form))
+
+    def source(self, program: int) -> Source:
+        """What the compiler is told of a program. Raises UsageError if nothing is known of it."""
+        loaded = self._program(program)
+        if loaded.facts is None:
+            raise UsageError(f"the verifier said nothing of program {loaded.name}")
+        return self._source(loaded, loaded.facts)[0]
 
     def _source(self, loaded: _Program, facts: Facts) -> tuple[Source, dict[str, int]]:
         return source_of(

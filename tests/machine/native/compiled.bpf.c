@@ -1,0 +1,156 @@
+/* What compiled programs have in them: maps, objects, callbacks, iterators, records. */
+#include <bpfheap.h>
+
+struct item {
+	long word[4];
+};
+
+struct slot {
+	struct item *item __kptr;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, struct slot);
+} slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u64);
+} runs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} programs SEC(".maps");
+
+/* ctx[0] + ctx[1] */
+SEC("syscall") int add(long *ctx)
+{
+	return ctx[0] + ctx[1];
+}
+
+/* Object in, object out; a count of runs, and a record of each. */
+SEC("syscall") int work(long *ctx)
+{
+	__u32 key = ctx[0] & 3, one = 1;
+	struct slot *slot = bpf_map_lookup_elem(&slots, &key);
+	__u64 *run = bpf_map_lookup_elem(&runs, &one), *count, none = 0;
+	struct item *item;
+	long *record;
+
+	if (!slot || !run)
+		return 1;
+	*run += 1;
+	item = bpf_obj_new(typeof(*item));
+	if (!item)
+		return 2;
+	item->word[3] = ctx[0];
+	item = bpf_kptr_xchg(&slot->item, item);
+	if (item)
+		bpf_obj_drop(item);
+	count = bpf_map_lookup_elem(&counts, &key);
+	if (!count) {
+		bpf_map_update_elem(&counts, &key, &none, BPF_ANY);
+		count = bpf_map_lookup_elem(&counts, &key);
+	}
+	if (!count)
+		return 3;
+	__sync_fetch_and_add(count, 1);
+	record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
+	if (record) {
+		*record = ctx[0];
+		bpf_ringbuf_submit(record, 0);
+	}
+	return 0;
+}
+
+static long add_round(__u32 i, __u64 *sum)
+{
+	*sum += i;
+	return 0;
+}
+
+static long add_element(void *map, __u32 *key, __u64 *value, __u64 *sum)
+{
+	*sum += *key + *value;
+	return 0;
+}
+
+/* 0 to 99, in three ways. */
+SEC("syscall") int loops(long *ctx)
+{
+	__u64 sum = 0, all = 0;
+	int i;
+
+	bpf_loop(100, add_round, &sum, 0);
+	all = sum;
+	bpf_for(i, 0, 100)
+		all += i;
+	sum = 0;
+	bpf_for_each_map_elem(&counts, add_element, &sum, 0);
+	return all * 1000 + sum;
+}
+
+/* Longer than anybody waits. */
+SEC("syscall") int long_loops(long *ctx)
+{
+	__u64 sum = 0;
+	int i, j;
+
+	bpf_for(i, 0, 8000000) {
+		bpf_for(j, 0, 8000000)
+			sum += bpf_get_prandom_u32();
+	}
+	return sum;
+}
+
+/* The verifier walks all of it. */
+SEC("syscall") int short_loop(long *ctx)
+{
+	__u64 x = ctx[0];
+
+	for (int i = 0; i < 1000; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		asm volatile("" : "+r"(x));
+	}
+	return x;
+}
+
+SEC("syscall") int say(long *ctx)
+{
+	bpf_printk("%d and %d", (int)ctx[0], (int)ctx[1]);
+	return 5;
+}
+
+SEC("raw_tp") int second(long *ctx)
+{
+	return 1000 + ctx[1];
+}
+
+SEC("raw_tp") int first(long *ctx)
+{
+	bpf_tail_call(ctx, &programs, 1);
+	return 7;
+}
+
+char LICENSE[] SEC("license") = "GPL";
