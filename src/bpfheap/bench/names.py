@@ -28,3 +28,17 @@ class MapCase(StrEnum):
     HASH_UPDATE_DELETE = "hash_update_delete"
     HASH_LOOKUP_HIT = "hash_lookup_hit"
     FILL_DELETE_1000 = "fill_delete_1000"
+
+
+class JitCase(StrEnum):
+    """The names of the cases."""
+
+    ALU_LOOP = "alu_loop"
+    MEM_LOOP = "mem_loop"
+    HASH_LOOKUP_LOOP = "hash_lookup_loop"
+    ALLOC_XCHG_FREE_LOOP = "alloc_xchg_free_loop"
+    CALL_OVERHEAD = "call_overhead"
+    BATCH_OVERHEAD = "batch_overhead"
+    COMPILE_200 = "compile_200"
+    COMPILE_20000 = "compile_20000"
+    CACHE_HIT = "cache_hit"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 NS: Final = "ns"
+MS: Final = "ms"
 RATIO: Final = "ratio"
 #: A peer that stands for the best of those there are.
 FASTEST: Final = "fastest"
@@ -23,7 +24,8 @@ class Case:
     """`ours` are what the rounds took, in `unit` for each operation; `peers` the same of others,
     and `beside` what ours took in the run of that peer. A case that compares ours with ours has the
     unit "ratio" and no peers. `thresholds`: the greatest ratio to a peer, to each malloc (FASTEST),
-    or of the case itself (""); a negative one is the least (-1.8: at least 1.8).
+    or, of the case itself, the greatest number (""); a negative one is the least (-1.8: at least
+    1.8).
     """
 
     name: str
@@ -36,8 +38,8 @@ class Case:
     more: dict[str, Any] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
-        """Of medians; of a case without peers, its own."""
-        if self.unit == RATIO:
+        """Of medians; of a case that stands for itself, its own."""
+        if self.unit == RATIO or "" in self.thresholds:
             return {"": statistics.median(self.ours)} if self.ours else {}
         return {
             name: statistics.median(self.beside.get(name) or self.ours) / statistics.median(times)
@@ -72,7 +74,10 @@ class Case:
             "ours": _extent(self.ours) if self.ours else None,
             "peers": {name: _extent(times) for name, times in self.peers.items()},
             "ratio": {name: round(r, 4) for name, r in self.ratios().items() if name},
-            "threshold": {name or "ratio": most for name, most in self.thresholds.items()},
+            "threshold": {
+                name or ("ratio" if self.unit == RATIO else self.unit): most
+                for name, most in self.thresholds.items()
+            },
             "passed": self.passed,
         } | self.more
 

@@ -16,9 +16,9 @@ from rich.text import Text
 from bpfheap.bench.cases import INSNS, NS, PER_INSN, Case, CaseName, Extent
 from bpfheap.bench.measure import Measured, Side
 from bpfheap.bench.names import ROUNDS as SIDE_ROUNDS
-from bpfheap.bench.names import HeapCase, MapCase
+from bpfheap.bench.names import HeapCase, JitCase, MapCase
 from bpfheap.bench.plot import plot
-from bpfheap.bench.sides import FASTEST
+from bpfheap.bench.sides import FASTEST, RATIO
 from bpfheap.bench.sides import Bench as Sides
 from bpfheap.bench.sides import Case as SideCase
 from bpfheap.bench.verifier import ROUNDS, Bench, bench, machine_info, sources_of
@@ -166,6 +166,38 @@ def maps(
 app.command("maps", help=help_of(maps), epilog=MAPS_EXAMPLES)(maps)
 
 
+JIT_EXAMPLES = """Examples:
+
+bpfheap bench jit
+
+bpfheap bench jit --case mem_loop --case compile_200 --json
+"""
+
+
+def jit(
+    case: Annotated[
+        list[JitCase] | None,
+        typer.Option(
+            help="Measure this case, and nothing else; may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    rounds: _Rounds = SIDE_ROUNDS,
+    json: _Json = False,
+) -> None:
+    """Compare compiled programs with the live kernel's, and time calls and the compiler.
+
+    Loops are the same C, as programs of the native machine and as programs that the kernel runs
+    (BPF_PROG_TEST_RUN; asks for bpf(2), so for root), in turns. Calls are those from Python. What
+    is missed is not an error: the exit code is 0.
+    """
+    native = _native("bpfheap.bench.jit")
+    _side_by_side(native, tuple(case) if case else tuple(JitCase), rounds, as_json=json)
+
+
+app.command("jit", help=help_of(jit), epilog=JIT_EXAMPLES)(jit)
+
+
 def _native(module: str) -> Any:
     try:
         return import_module(module)
@@ -177,7 +209,7 @@ def _native(module: str) -> Any:
 
 
 def _side_by_side(
-    module: Any, cases: tuple[HeapCase | MapCase, ...], rounds: int, *, as_json: bool
+    module: Any, cases: tuple[HeapCase | MapCase | JitCase, ...], rounds: int, *, as_json: bool
 ) -> None:
     with Bar(len(cases)) as bar:
         found: Sides = module.bench(cases, rounds=rounds, progress=bar.show)
@@ -225,7 +257,7 @@ def _sides(case: SideCase) -> Table:
 def _extent(times: list[float], unit: str) -> tuple[str, str]:
     if not times:
         return "", ""
-    suffix = " ns" if unit == NS else ""
+    suffix = "" if unit == RATIO else f" {unit}"
     return f"{min(times):.2f}{suffix}", f"{statistics.median(times):.2f}{suffix}"
 
 

@@ -1,0 +1,267 @@
+"""Compiled programs beside the live kernel's, and what it takes to call one, and to make one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from timeit import Timer
+from typing import Final
+
+import bpfheap
+from bpfheap.bench.names import ROUNDS, JitCase
+from bpfheap.bench.sides import MS, NS, Bench, Case
+from bpfheap.bench.verifier import machine_info
+from bpfheap.compile import object_spec
+from bpfheap.machine.kernel import Kernel, available
+from bpfheap.machine.native import _core, jit
+from bpfheap.machine.native.machine import NativeMachine
+from bpfheap.spec import ObjectSpec
+
+_SOURCE: Final = Path(__file__).with_name("jit.bpf.c")
+#: Runs in a sample, of which each has so many rounds.
+_RUNS: Final = 500
+_KERNEL_RUNS: Final = 200
+#: Calls in a sample.
+_CALLS: Final = 50_000
+#: Programs are made of so many functions like this one.
+_FUNCTION: Final = """
+static __noinline long part_{n}(long x, long y)
+{{
+	__u32 key = (x ^ {n}) & 1023;
+	__u64 *value = bpf_map_lookup_elem(&table, &key);
+	long z = x * {odd} + (y >> {shift});
+
+	if (value) {{
+		if (*value > {n})
+			z ^= *value * {odd};
+		else
+			*value = z + {n};
+	}}
+	if (z & 4)
+		z = (z << 7 | (unsigned long)z >> 57) + (unsigned long)y / {odd};
+	switch (z & 7) {{
+	case 0: z += 11 * x; break;
+	case 1: z ^= x + {n}; break;
+	case 2: z -= y; break;
+	default: z = ~z;
+	}}
+	return z;
+}}
+"""
+_PROGRAM: Final = """#include <bpfheap.h>
+struct {{
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u64);
+}} table SEC(".maps");
+{functions}
+SEC("syscall") int made(long *ctx)
+{{
+	long x = ctx[0], y = ctx[1];
+{calls}
+	return x;
+}}
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+#: Loops: the name in jit.bpf.c, the rounds in a run, and what there may be of the kernel's time.
+_LOOPS: Final = {
+    JitCase.ALU_LOOP: ("alu", 1000, 1.0, "a round of xorshift, which waits for the last one"),
+    JitCase.MEM_LOOP: ("mem", 4096, 0.2, "a byte of a map's value, added to a sum"),
+    JitCase.HASH_LOOKUP_LOOP: ("lookup", 1000, 0.4, "a lookup of one of 1,024 keys, in bpf_loop"),
+    JitCase.ALLOC_XCHG_FREE_LOOP: (
+        "cycle",
+        1000,
+        0.02,
+        "an object of 32 bytes: made, exchanged for that in a map, which is freed",
+    ),
+}
+
+Progress = Callable[[str, int], None]
+
+
+def _quiet(doing: str, done: int) -> None:
+    pass
+
+
+def bench(
+    cases: Sequence[JitCase] = tuple(JitCase),
+    *,
+    rounds: int = ROUNDS,
+    progress: Progress = _quiet,
+) -> Bench:
+    """Measure; without bpf(2) there are our own figures only. `progress` is told what is being done
+    and how many cases are."""
+    why = available()
+    if why:
+        found = _bench(cases, rounds, progress, None)
+        return Bench("jit", machine_info(), rounds, found, {"kernel": why})
+    with Kernel(rewrite=True) as kernel:
+        found = _bench(cases, rounds, progress, kernel)
+    return Bench("jit", machine_info(), rounds, found, {})
+
+
+def _bench(
+    cases: Sequence[JitCase], rounds: int, progress: Progress, kernel: Kernel | None
+) -> tuple[Case, ...]:
+    spec = object_spec(_SOURCE)
+    found: list[Case] = []
+    with bpfheap.Runtime(machine="native", jit=True, grace="manual") as rt:
+        programs = rt.load(spec, programs=_native_names(spec)).programs
+        for done, name in enumerate(cases):
+            progress(name, done)
+            match name:
+                case JitCase.CALL_OVERHEAD:
+                    found.append(_call_overhead(programs["empty"], rounds))
+                case JitCase.BATCH_OVERHEAD:
+                    found.append(_batch_overhead(programs["empty"], rounds))
+                case JitCase.COMPILE_200:
+                    found.append(_compile(name, 200, 30.0, rounds))
+                case JitCase.COMPILE_20000:
+                    found.append(_compile(name, 20_000, 1500.0, min(rounds, 5)))
+                case JitCase.CACHE_HIT:
+                    found.append(_cache_hit(rounds))
+                case _:
+                    found.append(_loop(name, programs, spec, rounds, kernel))
+    progress("", len(cases))
+    return tuple(found)
+
+
+def _native_names(spec: ObjectSpec) -> list[str]:
+    return [name for name in spec.programs if not name.startswith("kernel_")]
+
+
+def _loop(
+    name: JitCase,
+    programs: dict[str, bpfheap.Program],
+    spec: ObjectSpec,
+    rounds: int,
+    kernel: Kernel | None,
+) -> Case:
+    """Both sides in turns, after one sample of each that does not count."""
+    program, inside, most, about = _LOOPS[name]
+    made = Case(name, about, NS, {"kernel": most})
+    ours = programs[f"native_{program}"]
+    inputs = memoryview(bytes(8 * _RUNS)).cast("Q")
+    theirs = spec.programs[f"kernel_{program}"]
+    for number in range(rounds + 1):
+        began = time.perf_counter_ns()
+        results = ours.run_batch(inputs)
+        took = time.perf_counter_ns() - began
+        if any(results):
+            raise RuntimeError(f"program {program} failed here")
+        if number:
+            made.ours.append(took / _RUNS / inside)
+        if kernel is not None:
+            run = kernel.test_run(spec, theirs, repeat=_KERNEL_RUNS)
+            if number:
+                made.peers.setdefault("kernel", []).append(run.ns / inside)
+    return made
+
+
+def _call_overhead(program: bpfheap.Program, rounds: int) -> Case:
+    """What the loop around it takes is in both."""
+    made = Case(
+        JitCase.CALL_OVERHEAD,
+        "a call of an empty program with 8 bytes of context, less a call of an empty C function "
+        "with the same",
+        NS,
+        {"": 150.0},
+    )
+    names = {"entry": program.entry(), "empty": _core.empty, "ctx": bytes(8)}
+    whole, nothing = Timer("entry(ctx)", globals=names), Timer("empty(ctx)", globals=names)
+    run = Timer("run(ctx)", globals={"run": program.run, "ctx": bytes(8)})
+    wholes, nothings = [], []
+    for _ in range(rounds):
+        wholes.append(whole.timeit(_CALLS) / _CALLS * 1e9)
+        nothings.append(nothing.timeit(_CALLS) / _CALLS * 1e9)
+        made.ours.append(wholes[-1] - nothings[-1])
+    made.more["entry_ns"] = round(min(wholes), 1)
+    made.more["empty_ns"] = round(min(nothings), 1)
+    # With what policies, histories and results are about.
+    made.more["program_run_ns"] = round(min(run.repeat(3, 500)) / 500 * 1e9)
+    return made
+
+
+def _batch_overhead(program: bpfheap.Program, rounds: int) -> Case:
+    made = Case(
+        JitCase.BATCH_OVERHEAD,
+        "a run of an empty program among 100,000, each with 8 bytes of context of its own",
+        NS,
+        {"": 10.0},
+    )
+    count = 100_000
+    inputs = memoryview(bytes(8 * count)).cast("Q")
+    for number in range(rounds + 1):
+        began = time.perf_counter_ns()
+        program.run_batch(inputs)
+        if number:
+            made.ours.append((time.perf_counter_ns() - began) / count)
+    return made
+
+
+@contextmanager
+def _sized(length: int) -> Iterator[tuple[jit.Source, int]]:
+    """A program of about so many instructions, as the compiler is told of it, and its length."""
+    functions = 1
+    while True:
+        spec = _generated(functions)
+        slots = len(spec.programs["made"].insns)
+        if slots >= length:
+            break
+        functions = max(functions + 1, functions * length // slots)
+    with bpfheap.Runtime(machine="native", jit=True, grace="manual") as rt:
+        program = rt.load(spec).programs["made"]
+        machine = rt.system.machine
+        assert isinstance(machine, NativeMachine)
+        yield machine.source(rt.system.program_of(program.fd).id), slots
+
+
+def _generated(count: int) -> ObjectSpec:
+    functions = "".join(
+        _FUNCTION.format(n=n, odd=2 * n + 3, shift=n % 60 + 1) for n in range(count)
+    )
+    calls = "\n".join(f"\tx = part_{n}(x, y);" for n in range(count))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made.bpf.c"
+        path.write_text(_PROGRAM.format(functions=functions, calls=calls))
+        return object_spec(path)
+
+
+def _compile(name: JitCase, length: int, most: float, rounds: int) -> Case:
+    with _sized(length) as (source, slots):
+        made = Case(name, f"from {slots:,} slots to an object file", MS, {"": most})
+        for number in range(rounds + 1):
+            found = jit.compiled(source)
+            if number:
+                made.ours.append(found.ns / 1e6)
+        made.more["slots"] = slots
+        made.more["bytes"] = len(found.image)
+    return made
+
+
+def _cache_hit(rounds: int) -> Case:
+    made = Case(JitCase.CACHE_HIT, "the same program's code, taken from the cache", MS, {"": 2.0})
+    before = os.environ.get("BPFHEAP_CACHE")
+    with tempfile.TemporaryDirectory() as folder, _sized(200) as (source, slots):
+        os.environ["BPFHEAP_CACHE"] = folder
+        try:
+            jit.compile_for(source)
+            for number in range(rounds + 1):
+                began = time.perf_counter_ns()
+                found = jit.compile_for(source)
+                if not found.cached:
+                    raise RuntimeError("the cache has lost what it was given")
+                if number:
+                    made.ours.append((time.perf_counter_ns() - began) / 1e6)
+        finally:
+            del os.environ["BPFHEAP_CACHE"]
+            if before is not None:
+                os.environ["BPFHEAP_CACHE"] = before
+        made.more["slots"] = slots
+    return made
