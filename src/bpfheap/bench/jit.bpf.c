@@ -1,7 +1,7 @@
 /* What compiled programs are timed on: each loop twice, for the live kernel and for this one. */
 #include <bpfheap.h>
 
-#define ROUNDS 1000
+#define ROUNDS 4000
 #define KEYS 1023
 #define BYTES 4096
 

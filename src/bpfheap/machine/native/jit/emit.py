@@ -27,8 +27,10 @@ _FP: Final = 10
 _M64: Final = (1 << 64) - 1
 #: A page that no pointer leads into, but NULL and what is added to it.
 _FIRST_PAGE: Final = 4096
-#: Functions of so many instructions are inlined wherever they are called.
+#: Functions of so many instructions are inlined wherever they are called, and, in a program of so
+#: many, those that are called once: LLVM's time grows faster than a function.
 _SMALL: Final = 40
+_WHOLE: Final = 1_500
 
 _BINARY: Final = {
     "add": "add", "sub": "sub", "mul": "mul", "or": "or", "and": "and", "xor": "xor",
@@ -230,7 +232,8 @@ def emit(
         body = Body(source, code, frames[start], symbols, stops)
         function = code.functions[start]
         small = sum(len(block.body) for block in function.blocks.values()) <= _SMALL
-        inlined = start != 0 and (small or references[start] == 1)
+        once = references[start] == 1 and len(source.insns) <= _WHOLE
+        inlined = start != 0 and (small or once)
         texts.append(_function(body, function, calls, metadata, inlined=inlined))
         stops[start] = body.may_stop
     head = [

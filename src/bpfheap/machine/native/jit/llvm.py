@@ -19,7 +19,7 @@ from bpfheap.machine.native.jit.emit import ENTRY
 
 #: Above so many instructions of the program, LLVM does less: its time grows faster than the code.
 FULL: Final = 1_500
-SOME: Final = 6_000
+SOME: Final = 8_000
 
 _numbers = itertools.count()
 
