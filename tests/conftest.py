@@ -28,7 +28,9 @@ _REPO = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
-    """Compiled modules older than their sources would pass or fail for nothing."""
+    """Compiled modules older than their sources would pass or fail for nothing. Nothing is left in
+    the user's cache."""
+    os.environ["BPFHEAP_CACHE"] = ""
     for source in (_REPO / "src/bpfheap/verifier").glob("*.py"):
         for compiled in source.parent.glob(f"{source.stem}.*.so"):
             if compiled.stat().st_mtime < source.stat().st_mtime and not os.environ.get(

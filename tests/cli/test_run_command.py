@@ -206,3 +206,49 @@ def test_a_rejected_program_does_not_run(cli: Cli, tmp_path: Path) -> None:
     assert result.json["retval"] is None
     assert result.json["error"]["type"] == "VerifierError"
     assert str(source) in result.err
+
+
+@pytest.fixture
+def compiler() -> None:
+    pytest.importorskip("bpfheap.machine.native._core", exc_type=ImportError)
+    pytest.importorskip("llvmlite")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_program_is_compiled(cli: Cli, programs: Path) -> None:
+    run = ["run", str(programs), "-p", "sum", "--ctx", "0203", "--machine", "native"]
+    compiled = cli(*run, "--json").json
+    assert compiled["retval"] == 5
+    assert compiled["compilation"]["why_not"] is None
+    assert compiled["compilation"]["bytes"] > 0
+    assert "compiled in" in cli(*run, "--jit").out
+    interpreted = cli(*run, "--no-jit", "--json").json
+    assert (interpreted["retval"], interpreted["compilation"]) == (5, None)
+
+
+@pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("form", ["ir", "asm"])
+def test_code_is_shown(cli: Cli, programs: Path, form: str) -> None:
+    run = ["run", str(programs), "-p", "count", f"--dump-{form}"]
+    shown = cli(*run).out
+    assert "return n ? ++*n : 0;" in shown
+    assert "count returned 1" in shown
+    said = cli(*run, "--json").json
+    assert list(said["code"]) == [form]
+    assert said["code"][form] in shown
+    assert said["machine"] == "native"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_budget(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "long.bpf.c"
+    path.write_text(
+        '#include <bpfheap.h>\nSEC("syscall") int f(long *ctx)\n'
+        "{ long i, sum = 0; bpf_for(i, 0, 100000) sum += ctx[0]; return sum; }\n"
+        'char LICENSE[] SEC("license") = "GPL";\n'
+    )
+    for machine in ("model", "native"):
+        ran = cli("run", str(path), "--machine", machine, "--budget", "1000")
+        assert ran.code == 1
+        assert "without coming to an end" in ran.err
+    assert cli("run", str(path), "--machine", "native").code == 0

@@ -80,5 +80,6 @@ def _asm(text: str, texts: dict[int, str]) -> Iterator[str]:
             continue
         label = row.endswith(":") or ": " in row.split("#")[0]
         directive = row.lstrip().startswith(".") and not label
-        if code and row.strip() and not directive and not _LABEL.match(row):
-            yield row.split("#")[0].rstrip() if not row.lstrip().startswith("#") else row
+        comment = row.lstrip().startswith("#")
+        if code and row.strip() and not (directive or comment or _LABEL.match(row)):
+            yield row.split("#")[0].rstrip().expandtabs()

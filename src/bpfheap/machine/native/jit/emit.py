@@ -82,6 +82,7 @@ class Body:
         #: At the function's beginning.
         self.variables: list[str] = []
         self.may_stop = False
+        self.goes = ""
         self._names = 0
         self._stop = False
         self.at = ""
@@ -563,13 +564,13 @@ _MAY_GOTO_SLICE: Final = 1 << 12
 
 def _may_goto(body: Body, ins: Ins, after: _After) -> None:
     on, out = after
-    if "%goes" not in "".join(body.variables[:2]):
-        body.variables[:0] = ["  %goes = alloca i32", "  store i32 0, ptr %goes"]
-    goes = body.let("load i32, ptr %goes")
+    # One counter for all of a function.
+    body.goes = body.goes or body.variable("i32", "0")
+    goes = body.let(f"load i32, ptr {body.goes}")
     more, look, enough = body.name("more"), body.name("look"), body.name("enough")
     body.branch(body.let(f"icmp eq i32 {goes}, {LAYOUT['BH_LOOPS']}"), enough, more)
     body.label(more)
-    body.do(f"store i32 {body.let(f'add i32 {goes}, 1')}, ptr %goes")
+    body.do(f"store i32 {body.let(f'add i32 {goes}, 1')}, ptr {body.goes}")
     low = body.let(f"and i32 {goes}, {_MAY_GOTO_SLICE - 1}")
     body.branch(body.let(f"icmp eq i32 {low}, {_MAY_GOTO_SLICE - 1}"), look, f"b{on}")
     body.label(look)
