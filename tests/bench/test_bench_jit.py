@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("bpfheap.machine.native._core", exc_type=ImportError)
 pytest.importorskip("llvmlite")
 
-from bpfheap.bench import jit
+from bpfheap.bench import jit, kernel_loops
 from bpfheap.bench.names import JitCase
 from bpfheap.machine.kernel import Kernel
 
@@ -20,7 +20,7 @@ LOOPS = [
 
 
 def test_without_a_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jit, "available", lambda: "bpf(2) is not allowed")
+    monkeypatch.setattr(kernel_loops, "available", lambda: "bpf(2) is not allowed")
     heard: list[tuple[str, int]] = []
     found = jit.bench(LOOPS, rounds=1, progress=lambda *news: heard.append(news))
     assert heard == [(name, n) for n, name in enumerate(LOOPS)] + [("", 4)]

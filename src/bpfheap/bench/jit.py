@@ -12,11 +12,11 @@ from timeit import Timer
 from typing import Final
 
 import bpfheap
+from bpfheap.bench.kernel_loops import beside
 from bpfheap.bench.names import ROUNDS, JitCase
 from bpfheap.bench.sides import MS, NS, Bench, Case
-from bpfheap.bench.verifier import machine_info
 from bpfheap.compile import object_spec
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.machine.kernel import Kernel
 from bpfheap.machine.native import _core, jit
 from bpfheap.machine.native.machine import NativeMachine
 from bpfheap.runtime.machine import Entry
@@ -99,13 +99,7 @@ def bench(
 ) -> Bench:
     """Measure; without bpf(2) there are our own figures only. `progress` is told what is being done
     and how many cases are."""
-    why = available()
-    if why:
-        found = _bench(cases, rounds, progress, None)
-        return Bench("jit", machine_info(), rounds, found, {"kernel": why})
-    with Kernel(rewrite=True) as kernel:
-        found = _bench(cases, rounds, progress, kernel)
-    return Bench("jit", machine_info(), rounds, found, {})
+    return beside("jit", rounds, lambda kernel: _bench(cases, rounds, progress, kernel))
 
 
 def _bench(

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from bpfheap.bench import kernel_loops
+from bpfheap.bench.kernel_loops import beside
 from bpfheap.bench.names import ROUNDS, MapCase
 from bpfheap.bench.sides import NS, RATIO, Bench, Case
-from bpfheap.bench.verifier import machine_info
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.machine.kernel import Kernel
 from bpfheap.machine.native import _core
 
 _KEYS, _VALUE, _ENTRIES = 4, 8, 4096
@@ -81,13 +81,7 @@ def bench(
 ) -> Bench:
     """Measure; without bpf(2) there are our own figures only. `progress` is told what is being done
     and how many cases are."""
-    why = available()
-    if why:
-        found = _bench(cases, rounds, progress, None)
-        return Bench("maps", machine_info(), rounds, found, {"kernel": why})
-    with Kernel(rewrite=True) as kernel:
-        found = _bench(cases, rounds, progress, kernel)
-    return Bench("maps", machine_info(), rounds, found, {})
+    return beside("maps", rounds, lambda kernel: _bench(cases, rounds, progress, kernel))
 
 
 def _bench(

@@ -21,9 +21,9 @@ from bpfheap.verifier import graph, hints, iterators, locks, percpu, records, st
 from bpfheap.verifier.access import MEMORY, readable
 from bpfheap.verifier.callback import enter_callback
 from bpfheap.verifier.env import Env
-from bpfheap.verifier.facts import note_call
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.meta import Checker, Meta, expected
+from bpfheap.verifier.noting import note_call
 from bpfheap.verifier.ownership import acquire, check_owned, exchange, free, kptr_at
 from bpfheap.verifier.packet import forget_packet
 from bpfheap.verifier.precision import mark_register, mark_slot

@@ -6,7 +6,7 @@ Sources: check_subprogs, check_cfg and the checks of check_alu_op that need no s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import i64
 
@@ -15,13 +15,11 @@ from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call, Ret
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.arith import ALU_CODE
+from bpfheap.verifier.facts import CallFacts
 from bpfheap.verifier.refine import JUMP_CODE
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.scalar import const, constant
 from bpfheap.verifier.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
-
-if TYPE_CHECKING:
-    from bpfheap.verifier.facts import CallFacts
 
 # Kinds of instructions, as numbers that compiled code compares fast.
 OTHER: Final = 0

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from bpfheap.errors import VerifierError
 from bpfheap.platform.calls import MAX_CPUS
+from bpfheap.verifier.facts import Facts
 from bpfheap.verifier.flows import Flow
 
 if TYPE_CHECKING:
-    from bpfheap.verifier.facts import Facts
     from bpfheap.verifier.state import State
 
 

@@ -14,9 +14,9 @@ from bpfheap.errors import BpfheapError, InsnError, VerifierError
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.env import Env
-from bpfheap.verifier.facts import facts_of
 from bpfheap.verifier.globals import arguments
 from bpfheap.verifier.log import Log
+from bpfheap.verifier.noting import facts_of
 from bpfheap.verifier.origin import origins
 from bpfheap.verifier.path import Path
 from bpfheap.verifier.program import Step, stack_chains

@@ -13,7 +13,7 @@ from typing import Final
 from bpfheap.isa import Kind
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.blocks import Ins
-from bpfheap.machine.native.jit.emit import Body, function_name, memory_of
+from bpfheap.machine.native.jit.body import Body, function_name
 from bpfheap.machine.native.jit.source import CannotCompile, MapShape, Site
 from bpfheap.platform.calls import HELPERS, KFUNCS, Arg
 from bpfheap.verifier.facts import CallFacts
@@ -162,7 +162,7 @@ def _array(call: _Call, shape: MapShape, cpu: str | None) -> str:
     if cpu is not None:
         own = body.let(f"mul i64 {cpu}, {shape.stride}")
         distance = body.let(f"add i64 {distance}, {own}")
-    base = memory_of(body, shape)
+    base = body.memory_of(shape)
     value = body.let(f"getelementptr inbounds i8, ptr {base}, i64 {distance}")
     if shape.pointers:
         # Nobody looks where there is none.
@@ -194,7 +194,7 @@ def _hash(call: _Call, shape: MapShape) -> str:
         hash_ = body.let(f"xor i64 {low}, {high}")
     bucket = body.let(f"and i64 {hash_}, {shape.mask}")
     distance = body.let(f"mul i64 {bucket}, {LAYOUT['bh_bucket']}")
-    at = body.let(f"getelementptr i8, ptr {memory_of(body, shape)}, i64 {distance}")
+    at = body.let(f"getelementptr i8, ptr {body.memory_of(shape)}, i64 {distance}")
     elem = body.let(f"load atomic ptr, ptr {body.field(at, 'bh_bucket.first')} acquire, align 8")
     number = body.let(f"ptrtoint ptr {elem} to i64")
     marker = body.let(f"trunc i64 {number} to i1")
@@ -525,7 +525,7 @@ def _reserve(call: _Call) -> bool:
     body.branch(body.let(f"extractvalue {{ i64, i1 }} {pair}, 1"), made, again)
     body.label(made)
     place = body.let(f"and i64 {at}, {shape.max_entries - 1}")
-    head = body.let(f"getelementptr i8, ptr {memory_of(body, shape)}, i64 {place}")
+    head = body.let(f"getelementptr i8, ptr {body.memory_of(shape)}, i64 {place}")
     length = body.let(f"trunc i64 {size} to i32")
     busy = body.let(f"or i32 {length}, {LAYOUT['BH_RING_BUSY']}")
     body.do(f"store atomic i32 {busy}, ptr {head} monotonic, align 8")

@@ -15,7 +15,7 @@ from typing import Any, Final
 import llvmlite
 import llvmlite.binding as llvm
 
-from bpfheap.machine.native.jit.emit import ENTRY
+from bpfheap.machine.native.jit.body import ENTRY
 
 #: Above so many instructions of the program, LLVM does less: its time grows faster than the code.
 FULL: Final = 1_500

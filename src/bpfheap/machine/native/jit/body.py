@@ -1,0 +1,191 @@
+"""A function while it is written: LLVM's text, registers, the stack, and how a run is left.
+
+Registers are variables (alloca) that LLVM turns into values. Each is there twice, as a number and
+as a pointer, and whoever writes one writes both where it may be an address: LLVM sees which memory
+a pointer leads into, and what nobody reads costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bpfheap.machine.native._core import LAYOUT
+from bpfheap.machine.native.jit.frames import Frame
+from bpfheap.machine.native.jit.source import MapShape, Source
+from bpfheap.verifier.facts import Facts
+
+#: What the entry is called in the object file.
+ENTRY: Final = "bpf_program"
+
+
+def function_name(start: int) -> str:
+    return ENTRY if start == 0 else f"f{start}"
+
+
+class Symbols:
+    """What the code refers to and does not define, and how LLVM declares it."""
+
+    def __init__(self) -> None:
+        self.declared: dict[str, str] = {}
+
+    def function(self, name: str, result: str, *arguments: str) -> str:
+        text = f"declare {result} @{name}({', '.join(arguments)})"
+        self.declared.setdefault(name, text)
+        return f"@{name}"
+
+    def memory(self, name: str, size: int) -> str:
+        """Something with an address, of so many bytes."""
+        quoted = f'@"{name}"'
+        self.declared.setdefault(name, f"{quoted} = external global [{size} x i8], align 8")
+        return quoted
+
+
+class Body:
+    """One function as it is written."""
+
+    def __init__(
+        self,
+        source: Source,
+        frame: Frame,
+        symbols: Symbols,
+        stops: Mapping[int, bool],
+    ) -> None:
+        self.source = source
+        #: Whether functions that were written before may leave the run in the middle.
+        self.stops = stops
+        self.frame = frame
+        self.symbols = symbols
+        self.facts: Facts | None = source.facts
+        self.lines: list[str] = []
+        #: At the function's beginning.
+        self.variables: list[str] = []
+        self.may_stop = False
+        self.goes = ""
+        self._names = 0
+        self._stop = False
+        self.at = ""
+
+    # -- text
+
+    def name(self, stem: str = "t") -> str:
+        self._names += 1
+        return f"{stem}.{self._names}"
+
+    def let(self, text: str) -> str:
+        found = f"%{self.name()}"
+        self.lines.append(f"  {found} = {text}{self.at}")
+        return found
+
+    def do(self, text: str) -> None:
+        self.lines.append(f"  {text}{self.at}")
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+
+    def branch(self, condition: str, yes: str, no: str, *, likely: bool = False) -> None:
+        often = ", !prof !1" if likely else ""
+        self.do(f"br i1 {condition}, label %{yes}, label %{no}{often}")
+
+    def goto(self, label: str) -> None:
+        self.do(f"br label %{label}")
+
+    def variable(self, type_: str, begins: str | None = None) -> str:
+        """Memory of the function's own."""
+        found = f"%{self.name('v')}"
+        self.variables.append(f"  {found} = alloca {type_}, align 16")
+        if begins is not None:
+            self.variables.append(f"  store {type_} {begins}, ptr {found}")
+        return found
+
+    def call(self, name: str, result: str, *arguments: str) -> str:
+        """Of a function of the core; each argument with its type."""
+        types = [argument.split(" ", 1)[0] for argument in arguments]
+        function = self.symbols.function(name, result, *types)
+        text = f"call {result} {function}({', '.join(arguments)})"
+        if result == "void":
+            self.do(text)
+            return ""
+        return self.let(text)
+
+    def field(self, base: str, field: str) -> str:
+        return self.let(f"getelementptr i8, ptr {base}, i64 {LAYOUT[field]}")
+
+    def known(self, type_: str, address: str, align: int = 8) -> str:
+        """A load of what stays the same as long as the program runs."""
+        return self.let(f"load {type_}, ptr {address}, align {align}, !invariant.load !0")
+
+    # -- registers
+
+    def get(self, n: int) -> str:
+        return self.let(f"load i64, ptr %r{n}")
+
+    def pointer(self, n: int) -> str:
+        if self.facts is None:
+            return self.let(f"inttoptr i64 {self.get(n)} to ptr")
+        return self.let(f"load ptr, ptr %p{n}")
+
+    def set(self, n: int, value: str, pointer: str | None = None) -> None:
+        """A number, which is an address, too, if `pointer` is given."""
+        self.do(f"store i64 {value}, ptr %r{n}")
+        if pointer is not None and self.facts is not None:
+            self.do(f"store ptr {pointer}, ptr %p{n}")
+
+    def set_pointer(self, n: int, pointer: str) -> None:
+        self.set(n, self.let(f"ptrtoint ptr {pointer} to i64"), pointer)
+
+    def set_any(self, n: int, value: str) -> None:
+        """A number from elsewhere, which may be an address."""
+        pointer = None
+        if self.facts is not None:
+            pointer = self.let(f"inttoptr i64 {value} to ptr")
+        self.set(n, value, pointer)
+
+    def stack(self, offset: int) -> str:
+        """The address fp+offset."""
+        # One address behind the frame may be taken, and led back into it.
+        number = 0 if self.frame.whole else self.frame.region(offset)
+        start = self.frame.regions[number][0]
+        return self.let(f"getelementptr inbounds i8, ptr %stack{number}, i64 {offset - start}")
+
+    def address(self, slot: int, n: int, off: int) -> str:
+        """Of an access through a register."""
+        known = self.frame.offsets.get((slot, n))
+        if known is not None:
+            return self.stack(known + off)
+        base = self.pointer(n)
+        return base if not off else self.let(f"getelementptr i8, ptr {base}, i64 {off}")
+
+    def argument(self, slot: int, n: int) -> str:
+        known = self.frame.offsets.get((slot, n))
+        if known is None:
+            return self.get(n)
+        return self.let(f"ptrtoint ptr {self.stack(known)} to i64")
+
+    def memory_of(self, shape: MapShape) -> str:
+        """A map's values or buckets."""
+        return self.symbols.memory(f"{shape.symbol}.memory", shape.memory)
+
+    # -- runs that are left in the middle
+
+    def stop_unless(self, condition: str) -> None:
+        """The run's `stop` says why."""
+        on = self.name("on")
+        self.branch(condition, on, "stopped", likely=True)
+        self.label(on)
+        self.may_stop = self._stop = True
+
+    def stop_if_stopped(self) -> None:
+        stop = self.let(f"load i32, ptr {self.field('%run', 'bh_run.stop')}")
+        self.stop_unless(self.let(f"icmp eq i32 {stop}, 0"))
+
+    def count(self, rounds: str) -> None:
+        """Ask the budget for rounds of a loop."""
+        left = self.call("bh_run_count", "zeroext i1", "ptr %run", f"i64 {rounds}")
+        self.stop_unless(left)
+
+    def finish(self) -> list[str]:
+        if self._stop:
+            self.label("stopped")
+            self.do("ret i64 0")
+        return self.lines
