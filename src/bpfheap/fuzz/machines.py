@@ -4,11 +4,11 @@ with the same maps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
-from bpfheap.errors import BpfheapError, Violation
+from bpfheap.errors import BpfheapError, KernelError, Violation
 from bpfheap.fuzz.generate import program
 from bpfheap.fuzz.pieces import Program
 from bpfheap.fuzz.results import Outcome, Result
@@ -16,9 +16,12 @@ from bpfheap.fuzz.soundness import LIMIT, RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.isa import Kind, op_of
 from bpfheap.lifetime import LiveCount
+from bpfheap.machine.frames import has_packet
+from bpfheap.machine.kernel.load import TestRun
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.native.machine import NativeMachine, has_compiler
 from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -26,6 +29,18 @@ from bpfheap.verifier import Options, Verdict, verify
 
 #: What these give differs from run to run.
 _CLOCKS: Final = ("bpf_ktime_", "bpf_jiffies64")
+#: And what these give, from machine to machine.
+_OF_THE_MACHINE: Final = frozenset({
+    "bpf_get_prandom_u32", "bpf_get_smp_processor_id", "bpf_map_lookup_percpu_elem",
+    "bpf_per_cpu_ptr",
+})  # fmt: skip
+#: Types that BPF_PROG_TEST_RUN takes, and how far into a context there is only what one gives it.
+_LINUX_RUNS: Final = {
+    "socket_filter": 0, "sched_cls": 0, "xdp": 8, "cgroup_skb": 0, "raw_tracepoint": 96,
+    "syscall": 1 << 16,
+}  # fmt: skip
+#: Features with memory that Linux does not clear first.
+UNCLEARED: Final = frozenset({"stack", "ringbuf"})
 #: Ways to run a program on the native machine.
 _WAYS: Final = {"interpreted": False, "compiled": True}
 
@@ -90,12 +105,21 @@ def _shown(kptrs: tuple[Any, ...]) -> object:
     return [(k.path, k.offset, k.type_name, k.data, _shown(k.nested)) for k in kptrs]
 
 
+class Runner(Protocol):
+    """The live kernel."""
+
+    def test_run(
+        self, obj: ObjectSpec, program: ProgramSpec, data: bytes = b"", ctx: bytes = b""
+    ) -> TestRun: ...
+
+
 @dataclass(frozen=True, slots=True)
 class AgainstNative:
-    """An Examiner."""
+    """An Examiner. Where there is a `kernel`, it runs programs, too."""
 
     seed: int
     features: frozenset[str]
+    kernel: Runner | None = None
 
     def program(self, index: int) -> Program:
         return program(self.seed, index, self.features)
@@ -106,7 +130,10 @@ class AgainstNative:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True))
             if not verdict.accepted:
                 return Result(Outcome.REFUSED)
-            return compared(obj, spec, verdict, f"{self.seed}:{index}")
+            found = compared(obj, spec, verdict, f"{self.seed}:{index}")
+            if found.outcome is Outcome.ACCEPTED and self.kernel is not None:
+                return beside_linux(obj, spec, verdict, f"{self.seed}:{index}", self.kernel)
+            return found
         except Violation as seen:
             return Result(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
         except Exception as error:
@@ -174,3 +201,43 @@ def _difference(wanted: _Seen, found: _Seen, number: int, how: str) -> str:
     ]
     name, a, b = next((n, a, b) for n, a, b in pairs if n != "maps" and a != b)
     return f"run {number}: {name} is {a!r} on the model, {b!r} {how}"
+
+
+def beside_linux(
+    obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str, kernel: Runner
+) -> Result:
+    """Run an accepted program once, compiled and on the live kernel, with empty maps: what it
+    returns and makes of its packet is the same. ACCEPTED also for what Linux does not run."""
+    row = program_type(spec.section)
+    assert verdict.facts is not None
+    if row is None or _helpers(spec) & _OF_THE_MACHINE:
+        return Result(Outcome.ACCEPTED)
+    if verdict.facts.ctx > _LINUX_RUNS.get(row.name, -1):
+        return Result(Outcome.ACCEPTED)
+    rng = Random(f"{seed}:linux")
+    # Linux refuses contexts with fields that it fills itself.
+    ctx = b"" if has_packet(row) else context(spec, rng)
+    data = packet(spec, rng)
+    seen = []
+    model = ModelMachine(step_limit=STEPS, seed=1, history_limit=0)
+    for machine in (model, NativeMachine(seed=1, history_limit=0, cached=False)):
+        world = _World(machine, obj, spec, verdict, None)
+        try:
+            seen.append(world.system.run_on(world.program, data, ctx))
+        except Violation:
+            raise
+        except BpfheapError:
+            return Result(Outcome.ACCEPTED)  # It runs too long.
+        world.end()
+    if model.shows_addresses():
+        return Result(Outcome.INCOMPARABLE)
+    try:
+        # Maps of its own: they keep what runs put into them.
+        theirs = kernel.test_run(replace(obj, file=seed), spec, data, ctx)
+    except KernelError as error:
+        return Result(Outcome.UNASKED, theirs=str(error))
+    for how, done in zip(("on the model", "compiled"), seen, strict=True):
+        if done.retval & 0xFFFF_FFFF != theirs.retval:
+            told = f"{done.retval & 0xFFFF_FFFF:#x} {how}, {theirs.retval:#x} on Linux"
+            return Result(Outcome.DIFFERENT, theirs=f"returns {told}")
+    return Result(Outcome.ACCEPTED)

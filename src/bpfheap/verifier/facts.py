@@ -19,12 +19,14 @@ class CallFacts(NamedTuple):
     """`map` is the name of the map that the call is about, None for none, for an inner map and
     where that depends on the path. `type_id`: of what is allocated, 0 likewise. `plain`: the object
     that is given away holds no kptrs, nodes, or counts of owners. `callback` is the slot of the
-    function that is called back, -1 for none, or if it depends on the path."""
+    function that is called back, -1 for none, or if it depends on the path. `size` is that of the
+    object that the call is about, of a per-CPU object one copy's; 0 likewise."""
 
     map: str | None = None
     type_id: int = 0
     plain: bool = False
     callback: int = -1
+    size: int = 0
 
 
 _NOTHING = CallFacts()

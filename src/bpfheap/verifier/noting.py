@@ -22,6 +22,7 @@ def note_call(step: Step, meta: Meta) -> None:
             found.type_id if found.type_id == before.type_id else 0,
             found.plain and before.plain,
             found.callback if found.callback == before.callback else -1,
+            found.size if found.size == before.size else 0,
         )
 
 
@@ -33,6 +34,7 @@ def _of_call(meta: Meta) -> CallFacts:
         0 if meta.layout is None else meta.layout.type_id,
         layout is not None and not layout.kptrs and not layout.special,
         meta.callback,
+        0 if layout is None else layout.size,
     )
 
 

@@ -42,6 +42,21 @@ struct {
 	__type(value, __u32);
 } programs SEC(".maps");
 
+struct copies {
+	__u64 before, count;
+};
+
+struct shelf {
+	struct copies __percpu_kptr *own;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shelf);
+} shelves SEC(".maps");
+
 /* ctx[0] + ctx[1] */
 SEC("syscall") int add(long *ctx)
 {
@@ -151,6 +166,42 @@ SEC("raw_tp") int first(long *ctx)
 {
 	bpf_tail_call(ctx, &programs, 1);
 	return 7;
+}
+
+/* Time goes on, and each CPU has a copy of its own. */
+SEC("tc") int where(void *ctx)
+{
+	__u64 then = bpf_ktime_get_ns(), now = bpf_ktime_get_ns(), *copy;
+	struct copies *own;
+	__u32 key = 0;
+	struct shelf *shelf = bpf_map_lookup_elem(&shelves, &key);
+
+	if (!shelf || now < then || now - then > 1000000000)
+		return -1;
+	if (!shelf->own) {
+		own = bpf_percpu_obj_new(typeof(*own));
+		if (!own)
+			return -2;
+		own = bpf_kptr_xchg(&shelf->own, own);
+		if (own)
+			bpf_percpu_obj_drop(own);
+	}
+	bpf_rcu_read_lock();
+	own = shelf->own;
+	if (!own) {
+		bpf_rcu_read_unlock();
+		return -3;
+	}
+	copy = &((struct copies *)bpf_this_cpu_ptr(own))->count;
+	*copy += 1 + bpf_get_smp_processor_id() * 10;
+	now = *copy;
+	if (bpf_per_cpu_ptr(own, 9))
+		now = 0;
+	own = bpf_per_cpu_ptr(own, 1);
+	if (own)
+		now += own->count * 1000;
+	bpf_rcu_read_unlock();
+	return now;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -94,6 +94,13 @@ def test_every_way_in_does_the_same(spec: ObjectSpec, way: str) -> None:
         assert run("first", 0, 1) == 1001
 
 
+@pytest.mark.parametrize("jit_", [False, True])
+def test_each_cpu_has_its_own(spec: ObjectSpec, jit_: bool) -> None:
+    with bpfheap.Runtime(machine="native", jit=jit_, cpus=2) as rt:
+        where = rt.load(spec, programs=["where"]).programs["where"]
+        assert [where.run(cpu=cpu).retval for cpu in (0, 1, 0, 1)] == [1, 11_011, 11_002, 22_022]
+
+
 def test_interpreted_and_compiled_programs_call_each_other(spec: ObjectSpec) -> None:
     with bpfheap.Runtime(machine="native", jit=True) as rt:
         obj = rt.load(spec)

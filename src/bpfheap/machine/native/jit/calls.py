@@ -484,6 +484,33 @@ def _free(call: _Call) -> bool:
     return True
 
 
+def _this_cpu(call: _Call) -> bool:
+    """Copies begin at multiples of 8."""
+    size = call.facts.size
+    return size > 0 and _copy(call, call.cpu(), size)
+
+
+def _any_cpu(call: _Call) -> bool:
+    body, size = call.body, call.facts.size
+    if not size:
+        return False
+    cpu = call.word(2)
+    there = body.let(f"icmp ult i32 {cpu}, {body.source.cpus}")
+    safe = body.let(f"select i1 {there}, i32 {cpu}, i32 0")
+    return _copy(call, body.let(f"zext i32 {safe} to i64"), size, there)
+
+
+def _copy(call: _Call, cpu: str, size: int, there: str | None = None) -> bool:
+    """Of a per-CPU object, that of a CPU; NULL unless `there`."""
+    body = call.body
+    distance = body.let(f"mul i64 {cpu}, {-(-size // 8) * 8}")
+    found = body.let(f"getelementptr i8, ptr {call.pointer(1)}, i64 {distance}")
+    if there is not None:
+        found = body.let(f"select i1 {there}, ptr {found}, ptr null")
+    body.set_pointer(0, found)
+    return True
+
+
 def _exchange(call: _Call) -> bool:
     body = call.body
     new = body.let(f"inttoptr i64 {call.number(2)} to ptr")
@@ -612,6 +639,22 @@ def _iter_destroy(call: _Call) -> bool:
 # -- others
 
 
+def _clock(number: str) -> Callable[[_Call], bool]:
+    """A clock of libc's, so of the vDSO's."""
+
+    def read(call: _Call) -> bool:
+        body = call.body
+        now = body.variable("[2 x i64]")
+        body.call("clock_gettime", "i32", f"i32 {LAYOUT[number]}", f"ptr {now}")
+        seconds = body.let(f"load i64, ptr {now}")
+        rest = body.let(f"load i64, ptr {body.let(f'getelementptr i8, ptr {now}, i64 8')}")
+        whole = body.let(f"mul i64 {seconds}, 1000000000")
+        call.result(body.let(f"add i64 {whole}, {rest}"))
+        return True
+
+    return read
+
+
 def _cpu(call: _Call) -> bool:
     call.result(call.cpu())
     return True
@@ -642,6 +685,10 @@ INLINE: Final[dict[str, Callable[[_Call], bool]]] = {
     "bpf_iter_num_next": _iter_next,
     "bpf_iter_num_destroy": _iter_destroy,
     "bpf_get_smp_processor_id": _cpu,
+    "bpf_this_cpu_ptr": _this_cpu,
+    "bpf_per_cpu_ptr": _any_cpu,
+    "bpf_ktime_get_ns": _clock("CLOCK_MONOTONIC"),
+    "bpf_ktime_get_boot_ns": _clock("CLOCK_BOOTTIME"),
     "bpf_rcu_read_lock": _nothing,
     "bpf_rcu_read_unlock": _nothing,
 }
