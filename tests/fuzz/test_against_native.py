@@ -1,0 +1,76 @@
+"""Random programs on all machines: they agree, and who does not is found out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import pytest
+
+from bpfheap.errors import KernelError
+from bpfheap.fuzz.results import Outcome
+from bpfheap.fuzz.surroundings import ALL
+from bpfheap.machine.kernel import Kernel
+from bpfheap.runtime.machine import Done, Stop
+
+machines = pytest.importorskip("bpfheap.fuzz.machines", exc_type=ImportError)
+pytest.importorskip("llvmlite")
+
+CLEARED = ALL - machines.UNCLEARED
+
+
+def outcomes(examiner: Any, number: int) -> Counter[Outcome]:
+    return Counter(examiner.examine(examiner.program(n), n).outcome for n in range(number))
+
+
+def test_all_machines_agree() -> None:
+    found = outcomes(machines.AgainstNative(97, ALL), 60)
+    assert found.keys() <= {Outcome.ACCEPTED, Outcome.REFUSED, Outcome.INCOMPARABLE}
+    assert found[Outcome.ACCEPTED] >= 20
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+def test_who_does_not_agree_is_found_out(compiles: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = machines.NativeMachine.step
+
+    def one_more(self: Any, execution: int, *, through: bool = False) -> Stop:
+        stop: Stop = step(self, execution, through=through)
+        if isinstance(stop, Done) and self._compiles == compiles:
+            return Done(stop.retval + 1, stop.data)
+        return stop
+
+    monkeypatch.setattr(machines.NativeMachine, "step", one_more)
+    examiner = machines.AgainstNative(97, frozenset({"alu"}))
+    results = [examiner.examine(examiner.program(n), n) for n in range(10)]
+    different = [r for r in results if r.outcome is Outcome.DIFFERENT]
+    assert len(different) >= 5
+    assert all(r.theirs.endswith("compiled" if compiles else "interpreted") for r in different)
+
+
+def test_linux_agrees(kernel: Kernel) -> None:
+    found = outcomes(machines.AgainstNative(98, CLEARED, kernel), 60)
+    wanted = {Outcome.ACCEPTED, Outcome.REFUSED, Outcome.INCOMPARABLE, Outcome.UNASKED}
+    assert found.keys() <= wanted
+    assert found[Outcome.ACCEPTED] >= 20
+
+
+class _Ran(NamedTuple):
+    retval: int
+
+
+class _Other:
+    """Another Linux, where all programs return what none returns here."""
+
+    def test_run(self, *args: object) -> _Ran:
+        return _Ran(0x1234_5678)
+
+
+class _Refusing:
+    def test_run(self, *args: object) -> _Ran:
+        raise KernelError("there is no memory", errno_name="ENOMEM")
+
+
+def test_another_linux_is_found_out() -> None:
+    found = outcomes(machines.AgainstNative(98, CLEARED, _Other()), 40)
+    assert found[Outcome.DIFFERENT] >= 5
+    assert outcomes(machines.AgainstNative(98, CLEARED, _Refusing()), 40)[Outcome.UNASKED] >= 5
