@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Step.pointers: which operand of an addition or subtraction was a pointer.
-DST_POINTER, SRC_POINTER = 1, 2
+# Step.pointers: which operand of an operation was a pointer, on any path, and whether there was one
+# on which none was.
+DST_POINTER, SRC_POINTER, NO_POINTER = 1, 2, 4
 
 
 class CallFacts(NamedTuple):
@@ -34,7 +35,7 @@ _NOTHING = CallFacts()
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """By slot. `seen`: whether any path gets there. `pointers`: DST_POINTER and SRC_POINTER.
+    """By slot. `seen`: whether any path gets there. `pointers`: which operands were any; see above.
     `guarded`: loads through a pointer that may be NULL. `ctx`: so many bytes of the context are
     accessed by instructions."""
 

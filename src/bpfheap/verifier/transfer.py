@@ -74,6 +74,7 @@ def _alu(env: Env, st: State, step: Step) -> i64:
     dst = regs[step.dst]
     src = regs[step.src] if step.with_reg else step.operand
     if dst.kind == SCALAR and src.kind == SCALAR:
+        step.pointers |= 4
         if (step.code == AND or step.code == OR) and src.scalar.m == 0:
             dst = _all_or_nothing(env, st, step, dst)
         value = alu(step.code, step.width, dst.scalar, src.scalar)

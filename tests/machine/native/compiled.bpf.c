@@ -168,6 +168,43 @@ SEC("raw_tp") int first(long *ctx)
 	return 7;
 }
 
+/* Instructions that have a pointer on one path, and a number, or another operand that is one, on
+ * another. */
+SEC("tc") int mixed(struct __sk_buff *ctx)
+{
+	__u32 key = 1;
+	__u64 *at = bpf_map_lookup_elem(&counts, &key), way = ctx->len & 1, first, second;
+
+	if (!at)
+		return -1;
+	asm volatile("if %[way] == 0 goto 1f\n"
+		     "r1 = %[at]\n"
+		     "r2 = 4\n"
+		     "goto 2f\n"
+		     "1: r1 = 4\n"
+		     "r2 = %[at]\n"
+		     "2: r1 += r2\n"
+		     "%[out] = *(u32 *)(r1 + 0)\n"
+		     : [out] "=r"(first)
+		     : [at] "r"(at), [way] "r"(way)
+		     : "r1", "r2");
+	asm volatile("r1 = 5\n"
+		     "r2 = 7\n"
+		     "if %[way] == 0 goto 1f\n"
+		     "r1 = %[at]\n"
+		     "r2 = 0\n"
+		     "1: r1 += r2\n"
+		     "if %[way] == 0 goto 2f\n"
+		     "%[out] = *(u32 *)(r1 + 0)\n"
+		     "goto 3f\n"
+		     "2: %[out] = r1\n"
+		     "3:\n"
+		     : [out] "=r"(second)
+		     : [at] "r"(at), [way] "r"(way)
+		     : "r1", "r2");
+	return first * 1000 + second;
+}
+
 /* Time goes on, and each CPU has a copy of its own. */
 SEC("tc") int where(void *ctx)
 {

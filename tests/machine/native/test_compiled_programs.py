@@ -101,6 +101,15 @@ def test_each_cpu_has_its_own(spec: ObjectSpec, jit_: bool) -> None:
         assert [where.run(cpu=cpu).retval for cpu in (0, 1, 0, 1)] == [1, 11_011, 11_002, 22_022]
 
 
+@pytest.mark.parametrize("jit_", [False, True])
+def test_what_is_a_pointer_on_some_paths(spec: ObjectSpec, jit_: bool) -> None:
+    with bpfheap.Runtime(machine="native", jit=jit_) as rt:
+        obj = rt.load(spec, programs=["mixed"])
+        obj.maps["counts"][1] = 3 << 32 | 9
+        mixed = obj.programs["mixed"]
+        assert [mixed.run(data=bytes(size)).retval for size in (64, 65)] == [3012, 3009]
+
+
 def test_interpreted_and_compiled_programs_call_each_other(spec: ObjectSpec) -> None:
     with bpfheap.Runtime(machine="native", jit=True) as rt:
         obj = rt.load(spec)

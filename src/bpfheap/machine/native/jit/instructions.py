@@ -58,11 +58,12 @@ def _alu(body: Body, ins: Ins, after: After) -> None:
         # The address is worked out where it is used.
         if known is not None and not op.reg and not body.frame.whole:
             return
+    which = 0
     if body.facts is not None and op.width == 64 and op.name in ("add", "sub"):
         which = body.facts.pointers[ins.slot]
-        if which == DST_POINTER or (which == SRC_POINTER and op.name == "add"):
-            _move(body, ins, which)
-            return
+    if which == DST_POINTER or (which == SRC_POINTER and op.name == "add"):
+        _move(body, ins, which)
+        return
     a, b = _first(body, ins), _operand(body, ins)
     if op.name in ("lsh", "rsh", "arsh") and op.reg:
         b = body.let(f"and i{op.width} {b}, {op.width - 1}")
@@ -72,7 +73,11 @@ def _alu(body: Body, ins: Ins, after: After) -> None:
         value = body.let(f"{_BINARY[op.name]} i{op.width} {a}, {b}")
     else:
         value = _divide(body, op, a, b)
-    _result(body, ins, value)
+    if which & (DST_POINTER | SRC_POINTER):
+        # An address on some paths, or made of either operand.
+        body.set_any(insn.dst, value)
+    else:
+        _result(body, ins, value)
 
 
 def _move(body: Body, ins: Ins, which: int) -> None:
