@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -71,14 +72,20 @@ SEC("syscall") int made(long *ctx)
 char LICENSE[] SEC("license") = "GPL";
 """
 
-#: Loops: the name in jit.bpf.c, the rounds in a run, and what there may be of the kernel's time.
+#: Loops: the name in jit.bpf.c, what that calls the rounds of a run, and what there may be of the
+#: kernel's time.
 _LOOPS: Final = {
-    JitCase.ALU_LOOP: ("alu", 4000, 1.0, "a round of xorshift, which waits for the last one"),
-    JitCase.MEM_LOOP: ("mem", 4096, 0.2, "a byte of a map's value, added to a sum"),
-    JitCase.HASH_LOOKUP_LOOP: ("lookup", 1000, 0.4, "a lookup of one of 1,024 keys, in bpf_loop"),
+    JitCase.ALU_LOOP: ("alu", "ROUNDS", 1.0, "a round of xorshift, which waits for the last one"),
+    JitCase.MEM_LOOP: ("mem", "BYTES", 0.2, "a byte of a map's value, added to a sum"),
+    JitCase.HASH_LOOKUP_LOOP: (
+        "lookup",
+        "ROUNDS",
+        0.4,
+        "a lookup of one of 1,024 keys, in bpf_loop",
+    ),
     JitCase.ALLOC_XCHG_FREE_LOOP: (
         "cycle",
-        1000,
+        "ROUNDS",
         0.02,
         "an object of 32 bytes: made, exchanged for that in a map, which is freed",
     ),
@@ -130,6 +137,13 @@ def _bench(
     return tuple(found)
 
 
+def _defined(name: str) -> int:
+    """A number of jit.bpf.c."""
+    found = re.search(rf"^#define {name} (\d+)$", _SOURCE.read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
 def _native_names(spec: ObjectSpec) -> list[str]:
     return [name for name in spec.programs if not name.startswith("kernel_")]
 
@@ -142,7 +156,8 @@ def _loop(
     kernel: Kernel | None,
 ) -> Case:
     """Both sides in turns, after one sample of each that does not count."""
-    program, inside, most, about = _LOOPS[name]
+    program, defined, most, about = _LOOPS[name]
+    inside = _defined(defined)
     made = Case(name, about, NS, {"kernel": most})
     inputs, results = bytes(8 * _RUNS), bytearray(4 * _RUNS)
     theirs = spec.programs[f"kernel_{program}"]
