@@ -136,8 +136,8 @@ class Beginnings:
             loaded = self._reg(Place(step.dst, at + 1, self.path.depths[at]))
             if loaded is not None and loaded.kind != SCALAR:
                 return f"is {self._source(step, at)}, loaded at {where}"
-            size = f"{'s' if step.op.sx else 'u'}{step.width}"
-            article = "an" if step.op.sx else "a"
+            size = f"{'s' if step.sx else 'u'}{step.width}"
+            article = "an" if step.sx else "a"
             return f"is {article} {size} loaded from {self._source(step, at)} at {where}"
         if step.kind is Kind.ATOMIC:
             return f"is what an atomic operation at {where} found in memory"

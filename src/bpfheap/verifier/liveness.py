@@ -85,10 +85,10 @@ class _Function:
                     live &= ~dst
                 else:
                     live |= dst
-                if step.op.reg:
+                if step.with_reg:
                     live |= src
             case Kind.JCOND:
-                live |= dst | (src if step.op.reg else 0)
+                live |= dst | (src if step.with_reg else 0)
             case Kind.EXIT:
                 # What the caller does with a result is not known here.
                 live = 1
@@ -109,18 +109,18 @@ class _Function:
         return live
 
     def _load(self, step: Step, live: int) -> int:
-        slots = self._slots(step.slot, step.src, step.off, step.op.size)
+        slots = self._slots(step.slot, step.src, step.off, step.size)
         return live & ~_BIT[step.dst] | _BIT[step.src] | slots
 
     def _store(self, step: Step, live: int) -> int:
-        slots = self._slots(step.slot, step.dst, step.off, step.op.size)
-        if step.op.size == 8 and slots and not slots & slots - 1:
+        slots = self._slots(step.slot, step.dst, step.off, step.size)
+        if step.size == 8 and slots and not slots & slots - 1:
             live &= ~slots
         live |= _BIT[step.dst]
         return live | _BIT[step.src] if step.kind is Kind.STORE_REG else live
 
     def _atomic(self, step: Step, live: int) -> int:
-        slots = self._slots(step.slot, step.dst, step.off, step.op.size)
+        slots = self._slots(step.slot, step.dst, step.off, step.size)
         return live | _BIT[step.dst] | _BIT[step.src] | (step.name == "cmpxchg") | slots
 
     def _call(self, step: Step, live: int) -> int:
@@ -173,12 +173,12 @@ class _Function:
     ) -> dict[int, tuple[int, ...]]:
         after = dict(before)
         match step.kind:
-            case Kind.MOV if step.op.reg and step.src in before:
-                after[step.dst] = before[step.src] if step.width == 64 and not step.op.sx else ()
+            case Kind.MOV if step.with_reg and step.src in before:
+                after[step.dst] = before[step.src] if step.width == 64 and not step.sx else ()
             case Kind.ALU:
-                if step.dst in before or (step.op.reg and step.src in before):
+                if step.dst in before or (step.with_reg and step.src in before):
                     base = before.get(step.dst)
-                    known = base and not step.op.reg and step.name == "add" and step.width == 64
+                    known = base and not step.with_reg and step.name == "add" and step.width == 64
                     after[step.dst] = (base[0] + step.imm,) if base and known else ()
             case Kind.NEG | Kind.END:
                 if step.dst in before:

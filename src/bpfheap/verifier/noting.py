@@ -45,6 +45,6 @@ def facts_of(program: Program) -> Facts:
         bytes(step is not None and step.seen for step in steps),
         bytes(0 if step is None else step.pointers for step in steps),
         bytes(step is not None and may_be_null(step.through) for step in steps),
-        max((step.off + step.op.size for step in program if is_context(step.through)), default=0),
+        max((step.off + step.size for step in program if is_context(step.through)), default=0),
         {step.slot: step.called for step in program if step.called is not None},
     )

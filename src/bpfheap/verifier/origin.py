@@ -181,11 +181,11 @@ class _Teller(Tracer):
             return
         name, size = known
         low, high = (reg.off + step.off + end for end in (reg.scalar.smin, reg.scalar.smax))
-        if low >= 0 and high + step.op.size <= size:
+        if low >= 0 and high + step.size <= size:
             return
         at = number_words(low) if low == high else f"{number_words(low)} to {number_words(high)}"
-        what = f"{step.op.size} byte{'s' if step.op.size > 1 else ''} at byte {at} of {name}"
-        last = size - step.op.size
+        what = f"{step.size} byte{'s' if step.size > 1 else ''} at byte {at} of {name}"
+        last = size - step.size
         fits = "which is too short" if last < 0 else "where only byte 0 would fit"
         yield f"the instruction accesses {what}, " + (
             f"where only 0 to {last} would fit" if last > 0 else fits

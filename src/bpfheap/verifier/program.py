@@ -78,8 +78,8 @@ class Step:
 
     __slots__ = (
         "again", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind",
-        "name", "next", "off", "op", "operand", "pointers", "seen", "slot", "src", "tag", "target",
-        "through", "width", "with_reg", "wrong",
+        "name", "next", "off", "op", "operand", "pointers", "seen", "size", "slot", "src", "sx",
+        "tag", "target", "through", "width", "with_reg", "wrong",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
@@ -92,6 +92,8 @@ class Step:
         self.name = op.name
         self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
         self.width: i64 = op.width
+        self.size: i64 = op.size
+        self.sx: i64 = op.sx
         self.with_reg = op.reg
         self.dst: i64 = insn.dst
         self.src: i64 = insn.src
@@ -233,7 +235,7 @@ def _wrong(step: Step) -> Reject | None:
         return Reject(
             "frame pointer is read only", register=FP, insn=step.slot, hint="copy r10 first"
         )
-    if step.kind is Kind.ALU and not step.op.reg:
+    if step.kind is Kind.ALU and not step.with_reg:
         if step.name in _DIVISIONS and step.imm == 0:
             return Reject(
                 "div by zero", register=step.dst, insn=step.slot, hint="divide by another"

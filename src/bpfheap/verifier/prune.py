@@ -43,15 +43,15 @@ from bpfheap.verifier.word import pattern, shl
 
 # A state is stored only after this much has happened since the last one; storing costs time at
 # every later visit. Within a loop the next iterations rarely meet it.
-_MIN_JUMPS = 2
-_MIN_INSNS = 8
-_MIN_LOOP_JUMPS = 20
-_MIN_LOOP_INSNS = 100
+_MIN_JUMPS: Final = 2
+_MIN_INSNS: Final = 8
+_MIN_LOOP_JUMPS: Final = 20
+_MIN_LOOP_INSNS: Final = 100
 #: A trail with more jumps ends in a stored state, so that walking back stays short.
-_MAX_TRAIL = 40
+_MAX_TRAIL: Final = 40
 #: A state that was compared more often than this without use is forgotten.
-_MISSES_PER_HIT = 3
-_MISSES_PER_ROUND = 64
+_MISSES_PER_HIT: Final = 3
+_MISSES_PER_ROUND: Final = 64
 
 # How states may be compared (enum exact_level): does the old one cover the new one in what matters,
 # in all scalars, or are they the same?

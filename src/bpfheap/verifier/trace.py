@@ -90,7 +90,7 @@ class Tracer(Beginnings):
             elif step.kind is Kind.MOV and step.with_reg:
                 before = Place(step.src, at, depth)
                 if self._changed(before, Place(step.dst, at + 1, depth)):
-                    bits = step.op.sx or step.width
+                    bits = step.sx or step.width
                     operations.setdefault(step.slot, (f"cut to {bits} bits", 1))
                     bounded = bounded or bits < 32
             elif step.kind in (Kind.ALU, Kind.NEG, Kind.END):
@@ -220,9 +220,9 @@ class Tracer(Beginnings):
                 if where is None:
                     continue
                 start, end = where
-                if end <= low or low + step.op.size <= start:
+                if end <= low or low + step.size <= start:
                     continue
-                if start != low or other.kind is Kind.ATOMIC or end - start < step.op.size:
+                if start != low or other.kind is Kind.ATOMIC or end - start < step.size:
                     return None
                 if other.kind is Kind.STORE_IMM:
                     return Place(other.imm, -1, depth)
@@ -240,7 +240,7 @@ class Tracer(Beginnings):
         new = self._reg(Place(step.dst, at + 1, self.path.depths[at]))
         if old is None or new is None or not old.kind == SCALAR == new.kind:
             return False
-        fits = step.op.size == SLOT or old.scalar.top < 1 << step.width
+        fits = step.size == SLOT or old.scalar.top < 1 << step.width
         return fits and not subset(new.scalar, old.scalar)
 
     def _written(self, at: int, step: Step, frame: int) -> tuple[int, int] | None:
@@ -249,7 +249,7 @@ class Tracer(Beginnings):
         if base is None or base.kind != STACK or base.what != frame:
             return None
         low = base.off + step.off + base.scalar.smin
-        return low, base.off + step.off + base.scalar.smax + step.op.size
+        return low, base.off + step.off + base.scalar.smax + step.size
 
     def _clobbers(self, at: int, step: Step, frame: int, low: int) -> bool:
         """May a call write the byte at `low` of a frame's stack?"""

@@ -159,12 +159,12 @@ def _mov(env: Env, st: State, step: Step) -> i64:
     src = regs[step.src]
     if src.kind == UNINIT:
         readable(env, st, step.src)
-    bits = step.op.sx or step.width
+    bits = step.sx or step.width
     if src.kind == SCALAR:
         if bits == 64:
             regs[step.dst] = regs[step.src] = _linkable(env, src)
             return step.next
-        if not step.op.sx:
+        if not step.sx:
             value = cast(src.scalar, 32, False)
             all_of_it = same(value, src.scalar)
         else:
@@ -181,7 +181,7 @@ def _mov(env: Env, st: State, step: Step) -> i64:
         regs[step.dst] = src
     else:
         # Half an address: a privileged program may have it, as a number.
-        regs[step.dst] = number(load_bounds(step.width if step.op.sx else bits, False))
+        regs[step.dst] = number(load_bounds(step.width if step.sx else bits, False))
     return step.next
 
 
@@ -302,8 +302,7 @@ def _load(env: Env, st: State, step: Step) -> i64:
     if src.kind == UNINIT:
         readable(env, st, step.src)
     memory = memory_of(step.src, src) if src.or_null else MEMORY[src.kind]
-    op = step.op
-    value = memory.load(env, st, step.src, src, step.off, op.size, bool(op.sx))
+    value = memory.load(env, st, step.src, src, step.off, step.size, step.sx != 0)
     if step.through != PLAIN or src.kind == CTX or src.kind == OBJECT or src.kind == MEM:
         same_kind(step, step.src, src, True)
     st.regs[step.dst] = value
@@ -319,14 +318,14 @@ def _store_reg(env: Env, st: State, step: Step) -> i64:
     if value.kind == UNINIT:
         readable(env, st, step.src)
     dst = st.regs[step.dst]
-    size: i64 = step.op.size
+    size = step.size
     if (
         value.kind == SCALAR
         and (not value.id or value.off)
         and (size == 8 or (dst.kind == STACK and fits(value.scalar, size)))
     ):
         value = st.regs[step.src] = _linkable(env, value)
-    if dst.kind == STACK and is_null(value) and (step.op.size < 8 or dst.scalar.m != 0):
+    if dst.kind == STACK and is_null(value) and (size < 8 or dst.scalar.m != 0):
         # The bytes will be known as zeros, not as this scalar.
         mark_register(env.program, st, step.src)
     return _store(env, st, step, value)
@@ -337,7 +336,7 @@ def _store(env: Env, st: State, step: Step, value: Reg) -> i64:
     if dst.kind == UNINIT:
         readable(env, st, step.dst)
     memory = memory_of(step.dst, dst) if dst.or_null else MEMORY[dst.kind]
-    memory.store(env, st, step.dst, dst, step.off, step.op.size, value)
+    memory.store(env, st, step.dst, dst, step.off, step.size, value)
     if step.through != PLAIN or dst.kind == CTX or dst.kind == OBJECT or dst.kind == MEM:
         same_kind(step, step.dst, dst, False)
     return step.next
@@ -356,7 +355,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             register=step.dst,
             hint="use an ordinary load and store",
         )
-    size = step.op.size
+    size = step.size
     fetched = -1
     if step.op.fetch:
         fetched = 0 if step.name == "cmpxchg" else step.src
