@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 
 class CtxKind(StrEnum):
@@ -189,6 +190,7 @@ PROGRAM_TYPES: tuple[ProgramType, ...] = (
 BY_NAME: dict[str, ProgramType] = {t.name: t for t in PROGRAM_TYPES}
 
 
+@lru_cache  # Every run of a program asks.
 def program_type(section: str) -> ProgramType | None:
     """The type that a section's name selects, None if none does. A leading "?" (not loaded by
     default) and a suffix ".s" (sleepable) are libbpf's."""

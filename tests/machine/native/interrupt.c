@@ -36,7 +36,7 @@ void bh_barrier(struct bh_core *core)
 	static struct bh_work *waiting;
 
 	for (unsigned pass = 0; pass < 3; pass++) {
-		run_all(take(&core->queued));
+		run_all(core, take(&core->queued));
 		waiting = run_deferred(core, waiting);
 	}
 }
