@@ -27,7 +27,7 @@ _SOURCE: Final = Path(__file__).with_name("jit.bpf.c")
 #: Runs in a sample of either side, and samples of which a round takes the fastest: what else the
 #: machine does in between is not what is compared.
 _RUNS: Final = 200
-_SAMPLES: Final = 5
+_SAMPLES: Final = 9
 #: Calls in a sample.
 _CALLS: Final = 50_000
 #: Programs are made of so many functions like this one.
@@ -170,17 +170,22 @@ def _loop(
             raise RuntimeError(f"program {program} failed here")
         return took / _RUNS / inside
 
+    def there(kernel: Kernel) -> float:
+        run = kernel.test_run(spec, theirs, repeat=_RUNS)
+        if run.retval:
+            raise RuntimeError(f"program {program} failed in the kernel")
+        return run.ns / inside
+
     for number in range(rounds + 1):
-        found = min(here() for _ in range(_SAMPLES))
+        ours, kernels = [], []
+        for _ in range(_SAMPLES):
+            ours.append(here())
+            if kernel is not None:
+                kernels.append(there(kernel))
         if number:
-            made.ours.append(found)
-        if kernel is not None:
-            runs = [kernel.test_run(spec, theirs, repeat=_RUNS) for _ in range(_SAMPLES)]
-            if any(run.retval for run in runs):
-                raise RuntimeError(f"program {program} failed in the kernel")
-            found = min(run.ns for run in runs) / inside
-            if number:
-                made.peers.setdefault("kernel", []).append(found)
+            made.ours.append(min(ours))
+            if kernels:
+                made.peers.setdefault("kernel", []).append(min(kernels))
     return made
 
 
