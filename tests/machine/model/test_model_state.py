@@ -166,6 +166,19 @@ def test_every_part_of_a_state_counts(change: Callable[[World], object]) -> None
     assert world.machine.key() != same.machine.key()
 
 
+def test_addresses_are_shown_to_who_looks_at_them() -> None:
+    world = World()
+    world.add_map("m", "array")
+    world.run_text(lookup("m") + "*(u64 *)(r0 +0) = r10\nr0 = 0\nexit")
+    assert not world.machine.shows_addresses()
+    # The stack is gone by now.
+    assert world.machine.map_lookup(world.maps["m"], bytes(4)) != bytes(8)
+    assert world.machine.shows_addresses()
+    world = World()
+    world.run_text("w0 = w10\nexit")
+    assert world.machine.shows_addresses()
+
+
 def test_two_elements_of_zeros_are_not_one() -> None:
     def spilled(index: int) -> Hashable:
         world = World()

@@ -39,7 +39,7 @@ from bpfheap.machine.model.records import (
     Region,
     Status,
 )
-from bpfheap.machine.model.state import FIRST_ADDRESS, State
+from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.maps import Shape
@@ -125,7 +125,7 @@ class ModelMachine:
     def shows_addresses(self) -> bool:
         """Whether anybody has looked at a pointer as a number yet: what these are is up to a
         machine."""
-        return self._state.next_address != FIRST_ADDRESS
+        return self._state.showed
 
     def snapshot(self) -> tuple[Hashable, ModelMachine]:
         """The key, and a copy to go back to."""

@@ -24,7 +24,7 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
 
 #: Where addresses start: in the kernel's half, as programs are used to.
-FIRST_ADDRESS = 0xFFFF_8880_0000_0000
+_FIRST_ADDRESS = 0xFFFF_8880_0000_0000
 #: Of memory that a run had, a stack or a packet: where it was is not known any more.
 _GONE_ADDRESS = 0xFFFF_C900_0000_0000
 _PAGE = 4096
@@ -37,12 +37,12 @@ class State:
     """Plain data; `copy` is independent of the original.
 
     `clock` is in nanoseconds. `names` counts objects by type for their names, `growths` the
-    allocations that nothing guaranteed.
+    allocations that nothing guaranteed. `showed`: an address was looked at.
     """
 
     __slots__ = (
         "allocators", "clock", "executions", "growths", "maps", "names", "next_address",
-        "next_region", "random", "regions", "retired", "sweep_at", "token",
+        "next_region", "random", "regions", "retired", "showed", "sweep_at", "token",
     )  # fmt: skip
 
     def __init__(self, seed: int = 0) -> None:
@@ -57,7 +57,8 @@ class State:
         self.random = seed
         self.growths = 0
         self.next_region = 1
-        self.next_address = FIRST_ADDRESS
+        self.next_address = _FIRST_ADDRESS
+        self.showed = False
         self.sweep_at = 4096
 
     def copy(self) -> State:
@@ -131,6 +132,7 @@ class State:
     def address(self, pointer: Pointer) -> int:
         """The number that a program sees if it looks at a pointer as one. That is no access: the
         memory may be gone."""
+        self.showed = True
         region = self.regions.get(pointer.region)
         if region is None:
             return (_GONE_ADDRESS + pointer.region * _PAGE + pointer.offset) & 0xFFFF_FFFF_FFFF_FFFF
