@@ -56,6 +56,7 @@ def test_linux_agrees(kernel: Kernel) -> None:
 
 class _Ran(NamedTuple):
     retval: int
+    data_out: bytes = b""
 
 
 class _Other:
@@ -63,6 +64,17 @@ class _Other:
 
     def test_run(self, *args: object) -> _Ran:
         return _Ran(0x1234_5678)
+
+
+class _Tampering:
+    """One that leaves other packets."""
+
+    def __init__(self, linux: Kernel) -> None:
+        self._linux = linux
+
+    def test_run(self, *args: Any) -> _Ran:
+        ran = self._linux.test_run(*args)
+        return _Ran(ran.retval, ran.data_out[:-1] + bytes([ran.data_out[-1] ^ 1]))
 
 
 class _Refusing:
@@ -74,3 +86,9 @@ def test_another_linux_is_found_out() -> None:
     found = outcomes(machines.AgainstNative(98, CLEARED, _Other()), 40)
     assert found[Outcome.DIFFERENT] >= 5
     assert outcomes(machines.AgainstNative(98, CLEARED, _Refusing()), 40)[Outcome.UNASKED] >= 5
+
+
+def test_another_packet_is_found_out(kernel: Kernel) -> None:
+    examiner = machines.AgainstNative(98, frozenset({"alu"}), _Tampering(kernel))
+    results = [examiner.examine(examiner.program(n), n) for n in range(40)]
+    assert sum(r.theirs.startswith("leaves the packet") for r in results) >= 3

@@ -16,7 +16,7 @@ from bpfheap.fuzz.soundness import LIMIT, RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.isa import Kind, op_of
 from bpfheap.lifetime import LiveCount
-from bpfheap.machine.frames import has_packet
+from bpfheap.machine.frames import has_packet, unseen
 from bpfheap.machine.kernel.load import TestRun
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.native.machine import NativeMachine, has_compiler
@@ -24,7 +24,7 @@ from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
 from bpfheap.runtime.system import System
-from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.spec import ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import Options, Verdict, verify
 
 #: What these give differs from run to run.
@@ -149,6 +149,14 @@ def _asks_the_time(spec: ProgramSpec) -> bool:
     return any(name.startswith(_CLOCKS) for name in _helpers(spec))
 
 
+def _has_new_objects(spec: ProgramSpec) -> bool:
+    """Linux does not clear them first."""
+    return any(
+        ref.kind is RefKind.KFUNC and ref.name in ("bpf_obj_new_impl", "bpf_percpu_obj_new_impl")
+        for ref in spec.refs.values()
+    )
+
+
 def _walks(spec: ProgramSpec) -> bool:
     return "bpf_for_each_map_elem" in _helpers(spec)
 
@@ -237,7 +245,14 @@ def beside_linux(
     except KernelError as error:
         return Result(Outcome.UNASKED, theirs=str(error))
     for how, done in zip(("on the model", "compiled"), seen, strict=True):
+        left = theirs.data_out[unseen(row) :]
+        told = ""
         if done.retval & 0xFFFF_FFFF != theirs.retval:
-            told = f"{done.retval & 0xFFFF_FFFF:#x} {how}, {theirs.retval:#x} on Linux"
-            return Result(Outcome.DIFFERENT, theirs=f"returns {told}")
+            told = f"returns {done.retval & 0xFFFF_FFFF:#x} {how}, {theirs.retval:#x} on Linux"
+        elif data and done.data != left:
+            told = f"leaves the packet {(done.data or b'').hex()} {how}, {left.hex()} on Linux"
+        if told and _has_new_objects(spec):
+            return Result(Outcome.INCOMPARABLE)
+        if told:
+            return Result(Outcome.DIFFERENT, theirs=told)
     return Result(Outcome.ACCEPTED)

@@ -47,12 +47,17 @@ def check(row: ProgramType | None, frame: bytes) -> None:
         )
 
 
+def unseen(row: ProgramType) -> int:
+    """The bytes at a frame's beginning that programs of a type do not see: its Ethernet header."""
+    return 0 if row.name in ("xdp", "sched_cls") else ETH_HLEN
+
+
 def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> Frame:
     """`frame` is an Ethernet frame, or nothing; with one, the context tells its length and
     protocol. cgroup_skb programs and socket filters see what is behind the Ethernet header.
     """
     xdp = row.ctx_struct == "xdp_md"
-    seen = frame if xdp or row.name == "sched_cls" else frame[ETH_HLEN:]
+    seen = frame[unseen(row) :]
     at = {field.name: field.offset for field in row.fields}
     data, end, meta = (at.get(name, -1) for name in _FIELDS)
     room, tail = (_XDP_ROOM, _XDP_LONGEST - len(seen)) if xdp else (0, 0)
