@@ -24,6 +24,7 @@ from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
     AllocatorStats,
     Bulk,
+    CodeForm,
     Compilation,
     Compiling,
     Context,
@@ -500,7 +501,7 @@ class Program:
             return None
         return machine.compilation(self._runtime.system.program_of(self.fd).id)
 
-    def dump(self, form: Literal["ir", "asm"] = "asm") -> str:
+    def dump(self, form: CodeForm = "asm") -> str:
         """The program as LLVM's text or machine code, beside its C source. Raises UsageError on a
         machine that does not compile, BpfheapError for a program that cannot be compiled."""
         machine = self._runtime.system.machine

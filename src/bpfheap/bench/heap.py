@@ -11,7 +11,7 @@ from typing import Final
 from bpfheap.bench import kernel_loops
 from bpfheap.bench.mallocs import LIBRARIES, LIVE, Child, child, footprint, library
 from bpfheap.bench.names import ROUNDS, HeapCase
-from bpfheap.bench.sides import FASTEST, NS, RATIO, Bench, Case
+from bpfheap.bench.sides import FASTEST, NS, RATIO, Bench, Case, Progress, quiet
 from bpfheap.bench.verifier import machine_info
 from bpfheap.machine.kernel import Kernel, available
 
@@ -33,18 +33,12 @@ ABOUT: Final = {
     HeapCase.SCALING: "pairs per second of two threads, over those of one",
 }
 
-Progress = Callable[[str, int], None]
-
-
-def _quiet(doing: str, done: int) -> None:
-    pass
-
 
 def bench(
     cases: Sequence[HeapCase] = tuple(HeapCase),
     *,
     rounds: int = ROUNDS,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> Bench:
     """Measure. Peers that are not installed are left out; `progress` is told what is being done and
     how many cases are."""

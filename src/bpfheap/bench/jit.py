@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from timeit import Timer
@@ -15,7 +15,7 @@ from typing import Final
 import bpfheap
 from bpfheap.bench.kernel_loops import beside
 from bpfheap.bench.names import ROUNDS, JitCase
-from bpfheap.bench.sides import MS, NS, Bench, Case
+from bpfheap.bench.sides import MS, NS, Bench, Case, Progress, quiet
 from bpfheap.compile import object_spec
 from bpfheap.machine.kernel import Kernel
 from bpfheap.machine.native import _core, jit
@@ -91,18 +91,12 @@ _LOOPS: Final = {
     ),
 }
 
-Progress = Callable[[str, int], None]
-
-
-def _quiet(doing: str, done: int) -> None:
-    pass
-
 
 def bench(
     cases: Sequence[JitCase] = tuple(JitCase),
     *,
     rounds: int = ROUNDS,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> Bench:
     """Measure; without bpf(2) there are our own figures only. `progress` is told what is being done
     and how many cases are."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from bpfheap.bench import kernel_loops
 from bpfheap.bench.kernel_loops import beside
 from bpfheap.bench.names import ROUNDS, MapCase
-from bpfheap.bench.sides import NS, RATIO, Bench, Case
+from bpfheap.bench.sides import NS, RATIO, Bench, Case, Progress, quiet
 from bpfheap.machine.kernel import Kernel
 from bpfheap.machine.native import _core
 
@@ -28,12 +28,6 @@ ABOUT: Final = {
     MapCase.FILL_DELETE_1000: "update of 1,000 keys, then delete of all; for each key, the worse "
     "of both kinds of maps",
 }
-
-Progress = Callable[[str, int], None]
-
-
-def _quiet(doing: str, done: int) -> None:
-    pass
 
 
 class _Maps:
@@ -77,7 +71,7 @@ def bench(
     cases: Sequence[MapCase] = tuple(MapCase),
     *,
     rounds: int = ROUNDS,
-    progress: Progress = _quiet,
+    progress: Progress = quiet,
 ) -> Bench:
     """Measure; without bpf(2) there are our own figures only. `progress` is told what is being done
     and how many cases are."""

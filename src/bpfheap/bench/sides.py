@@ -4,7 +4,7 @@ they compare."""
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,6 +13,13 @@ MS: Final = "ms"
 RATIO: Final = "ratio"
 #: A peer that stands for the best of those there are.
 FASTEST: Final = "fastest"
+
+#: Is told what is being done, and how many cases are.
+Progress = Callable[[str, int], None]
+
+
+def quiet(doing: str, done: int) -> None:
+    """Nobody wants to know."""
 
 
 def _extent(numbers: Sequence[float]) -> dict[str, float]:

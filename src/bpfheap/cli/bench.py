@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -106,18 +107,15 @@ bpfheap bench heap --case alloc_free_32 --rounds 51 --json
 """
 
 
+_CASE = typer.Option(
+    help="Measure this case, and nothing else; may be given several times.", show_default=False
+)
 _Rounds = Annotated[int, typer.Option(min=1, metavar="N", help="How often each side is timed.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def heap(
-    case: Annotated[
-        list[HeapCase] | None,
-        typer.Option(
-            help="Measure this case, and nothing else; may be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    case: Annotated[list[HeapCase] | None, _CASE] = None,
     rounds: _Rounds = SIDE_ROUNDS,
     json: _Json = False,
 ) -> None:
@@ -128,8 +126,7 @@ def heap(
     each in a process of its own; and bpf_obj_new and bpf_obj_drop of the live kernel, where bpf(2)
     is allowed. What is missed is not an error: the exit code is 0.
     """
-    native = _native("bpfheap.bench.heap")
-    _side_by_side(native, tuple(case) if case else tuple(HeapCase), rounds, as_json=json)
+    _side_by_side("heap", case or tuple(HeapCase), rounds, as_json=json)
 
 
 app.command("heap", help=help_of(heap), epilog=HEAP_EXAMPLES)(heap)
@@ -143,13 +140,7 @@ bpfheap bench maps --case hash_lookup_hit --json
 
 
 def maps(
-    case: Annotated[
-        list[MapCase] | None,
-        typer.Option(
-            help="Measure this case, and nothing else; may be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    case: Annotated[list[MapCase] | None, _CASE] = None,
     rounds: _Rounds = SIDE_ROUNDS,
     json: _Json = False,
 ) -> None:
@@ -159,8 +150,7 @@ def maps(
     runs (BPF_PROG_TEST_RUN; asks for bpf(2), so for root). What is missed is not an error: the exit
     code is 0.
     """
-    native = _native("bpfheap.bench.maps")
-    _side_by_side(native, tuple(case) if case else tuple(MapCase), rounds, as_json=json)
+    _side_by_side("maps", case or tuple(MapCase), rounds, as_json=json)
 
 
 app.command("maps", help=help_of(maps), epilog=MAPS_EXAMPLES)(maps)
@@ -175,13 +165,7 @@ bpfheap bench jit --case mem_loop --case compile_200 --json
 
 
 def jit(
-    case: Annotated[
-        list[JitCase] | None,
-        typer.Option(
-            help="Measure this case, and nothing else; may be given several times.",
-            show_default=False,
-        ),
-    ] = None,
+    case: Annotated[list[JitCase] | None, _CASE] = None,
     rounds: _Rounds = SIDE_ROUNDS,
     json: _Json = False,
 ) -> None:
@@ -191,26 +175,22 @@ def jit(
     (BPF_PROG_TEST_RUN; asks for bpf(2), so for root), in turns. Calls are those from Python. What
     is missed is not an error: the exit code is 0.
     """
-    native = _native("bpfheap.bench.jit")
-    _side_by_side(native, tuple(case) if case else tuple(JitCase), rounds, as_json=json)
+    _side_by_side("jit", case or tuple(JitCase), rounds, as_json=json)
 
 
 app.command("jit", help=help_of(jit), epilog=JIT_EXAMPLES)(jit)
 
 
-def _native(module: str) -> Any:
+def _side_by_side(
+    name: str, cases: Sequence[HeapCase | MapCase | JitCase], rounds: int, *, as_json: bool
+) -> None:
     try:
-        return import_module(module)
+        module = import_module(f"bpfheap.bench.{name}")
     except ImportError as error:
         raise UsageError(
             f"the native machine is not here: {error}",
             hint="it is built when bpfheap is installed where there is a C compiler",
         ) from None
-
-
-def _side_by_side(
-    module: Any, cases: tuple[HeapCase | MapCase | JitCase, ...], rounds: int, *, as_json: bool
-) -> None:
     with Bar(len(cases)) as bar:
         found: Sides = module.bench(cases, rounds=rounds, progress=bar.show)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,6 +15,7 @@ from bpfheap.cli.inputs import Files, expand
 from bpfheap.cli.output import complain, console, plain, print_json, say
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.report import numbered
+from bpfheap.runtime.machine import CodeForm
 
 EXAMPLES = """Examples:
 
@@ -47,8 +48,7 @@ class _Report:
     allocators: dict[str, dict[str, int]] = field(default_factory=dict)
     leftovers: list[bpfheap.Leftover] = field(default_factory=list)
     error: BpfheapError | None = None
-    #: By form: "ir", "asm".
-    code: dict[Literal["ir", "asm"], str] = field(default_factory=dict)
+    code: dict[CodeForm, str] = field(default_factory=dict)
     compilation: dict[str, Any] | None = None
 
     def compiled(self, program: bpfheap.Program) -> None:
@@ -171,7 +171,7 @@ def run(
         loaded = [_load(rt, path) for path in expand(files)]
         chosen = _choose(loaded, program)
         report.program = chosen.name
-        forms: dict[Literal["ir", "asm"], bool] = {"ir": dump_ir, "asm": dump_asm}
+        forms: dict[CodeForm, bool] = {"ir": dump_ir, "asm": dump_asm}
         report.code = {form: chosen.dump(form) for form, wanted in forms.items() if wanted}
         result = chosen.run(ctx=ctx_bytes, data=packet, repeat=repeat)
         report.compiled(chosen)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from bpfheap.btf import Btf
 from bpfheap.lifetime.facts import ObjectEvent
@@ -286,6 +286,10 @@ class Compilation(Protocol):
     def size(self) -> int: ...
 
 
+#: How compiled code is shown: LLVM's text as its passes leave it, or the machine's instructions.
+CodeForm = Literal["ir", "asm"]
+
+
 @runtime_checkable
 class Compiling(Protocol):
     """A machine that can turn programs into machine code."""
@@ -293,6 +297,6 @@ class Compiling(Protocol):
     def compilation(self, program: int) -> Compilation | None:
         """That of a program, which is compiled now if it has not been; None if it is not to be."""
 
-    def dump(self, program: int, form: str) -> str:
-        """Its code as "ir" or "asm", beside its source. Raises UsageError, or BpfheapError for a
+    def dump(self, program: int, form: CodeForm) -> str:
+        """Its code, beside its source. Raises UsageError, or BpfheapError for a
         program that cannot be compiled."""

@@ -12,10 +12,11 @@ must return, in a text file.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpfheap.errors import AsmError, FormatError, InsnError, UsageError
+from bpfheap.errors import AsmError, BpfheapError, FormatError, InsnError, UsageError
 from bpfheap.isa import Insn, check_structure, decode
 from bpfheap.testing.dialect import assemble_dialect
 
@@ -79,6 +80,16 @@ def read_case(path: Path) -> Case:
         return parse_case(text, path.stem)
     except FormatError as error:
         raise error.at(str(path)) from None
+
+
+def failure(path: Path, run: Callable[[Sequence[Insn], bytes], int]) -> str | None:
+    """What is wrong when `run`, which gives r0 of a program on its memory, is given a file's
+    program: "wrong result", or why it was refused or broken off. None if nothing is."""
+    try:
+        case = read_case(path)
+        return None if run(case.insns, case.mem or b"") == case.result else "wrong result"
+    except BpfheapError as error:
+        return str(error)
 
 
 def parse_case(text: str, name: str) -> Case:

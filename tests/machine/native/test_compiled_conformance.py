@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from bpfheap.errors import BpfheapError
 from bpfheap.isa import OPS, Insn, Kind, Op
 from bpfheap.machine import model
-from bpfheap.testing.conformance import read_case, read_dir
+from bpfheap.testing.conformance import failure, read_dir
 
 native = pytest.importorskip("bpfheap.machine.native.machine")
 pytest.importorskip("llvmlite")
@@ -27,19 +28,11 @@ KINDS = (Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.JCOND)
 OPERATIONS = [op for op in OPS if op.kind in KINDS]
 
 
-def failure(path: Path) -> str | None:
-    try:
-        case = read_case(path)
-        got = native.run_raw(case.insns, case.mem or b"", compiles=True)
-        return None if got == case.result else f"{got:#x}"
-    except BpfheapError as error:
-        return str(error)
-
-
 def test_every_program_gives_its_result(conformance_dir: Path) -> None:
     cases = read_dir(conformance_dir / "tests")
     assert len(cases) == 313
-    assert {c.stem: f for c in cases if (f := failure(c)) is not None} == {}
+    run = partial(native.run_raw, compiles=True)
+    assert {c.stem: f for c in cases if (f := failure(c, run)) is not None} == {}
 
 
 def shown(op: Op) -> str:

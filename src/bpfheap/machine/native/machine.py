@@ -39,6 +39,7 @@ from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
     AllocatorStats,
     AtCall,
+    CodeForm,
     Context,
     Done,
     KptrValue,
@@ -473,14 +474,14 @@ class NativeMachine:
         self._compile(loaded)
         return loaded.compilation
 
-    def dump(self, program: int, form: str) -> str:
+    def dump(self, program: int, form: CodeForm) -> str:
         """Raises UsageError without a compiler, or where nothing is known of the program;
         CannotCompile."""
         if not has_compiler():
             raise UsageError("programs cannot be compiled", hint="install llvmlite")
         from bpfheap.machine.native.jit import dump
 
-        return dump.dump(self.source(program), dump.Form(form))
+        return dump.dump(self.source(program), form)
 
     def source(self, program: int) -> Source:
         """What the compiler is told of a program. Raises UsageError if nothing is known of it."""

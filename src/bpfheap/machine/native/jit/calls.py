@@ -121,13 +121,19 @@ def _lookup(call: _Call) -> bool:
 
 
 def _lookup_percpu(call: _Call) -> bool:
-    shape, body = call.map, call.body
+    shape = call.map
     if shape is None or not shape.per_cpu:
         return False
-    cpu = call.word(3)
+    return _look(call, shape, *_cpu_given(call, 3))
+
+
+def _cpu_given(call: _Call, n: int) -> tuple[str, str]:
+    """The CPU whose number a program gives, and whether there is one; CPU 0 if not."""
+    body = call.body
+    cpu = call.word(n)
     there = body.let(f"icmp ult i32 {cpu}, {body.source.cpus}")
     safe = body.let(f"select i1 {there}, i32 {cpu}, i32 0")
-    return _look(call, shape, body.let(f"zext i32 {safe} to i64"), there)
+    return body.let(f"zext i32 {safe} to i64"), there
 
 
 def _look(call: _Call, shape: MapShape, cpu: str | None, there: str | None = None) -> bool:
@@ -491,13 +497,11 @@ def _this_cpu(call: _Call) -> bool:
 
 
 def _any_cpu(call: _Call) -> bool:
-    body, size = call.body, call.facts.size
+    size = call.facts.size
     if not size:
         return False
-    cpu = call.word(2)
-    there = body.let(f"icmp ult i32 {cpu}, {body.source.cpus}")
-    safe = body.let(f"select i1 {there}, i32 {cpu}, i32 0")
-    return _copy(call, body.let(f"zext i32 {safe} to i64"), size, there)
+    cpu, there = _cpu_given(call, 2)
+    return _copy(call, cpu, size, there)
 
 
 def _copy(call: _Call, cpu: str, size: int, there: str | None = None) -> bool:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import Final
 
 from bpfheap.machine.native.jit import ir, llvm
 from bpfheap.machine.native.jit.source import Source
-
-
-class Form(StrEnum):
-    """What is shown: LLVM's text as the passes leave it, or the machine's instructions."""
-
-    IR = "ir"
-    ASM = "asm"
-
+from bpfheap.runtime.machine import CodeForm
 
 _LOCATION: Final = re.compile(r"^!(\d+) = !DILocation\(line: (\d+)")
 _ATTACHED: Final = re.compile(r", !dbg !(\d+)|,? !(?:prof|invariant\.load|tbaa) !\d+")
@@ -26,13 +18,13 @@ _SECTION: Final = re.compile(r"^\s*\.(?:section|text)\b(.*)")
 _LABEL: Final = re.compile(r"^\.L(?:func_|tmp|debug_|line_|cfi|info_|str|sec|addr|ranges)")
 
 
-def dump(source: Source, form: Form) -> str:
+def dump(source: Source, form: CodeForm) -> str:
     """Lines of the C source come before the code that was made of them. Raises CannotCompile."""
     text, _ = ir(source, debug=True)
     effort = llvm.effort_for(len(source.insns))
     module = llvm.optimised(text, effort)
     texts = {where.line: where.text.strip() for where in source.lines.values()}
-    if form is Form.IR:
+    if form == "ir":
         lines = _ir(str(module), texts)
     else:
         lines = _asm(llvm.assembly_of(module, effort), texts)
