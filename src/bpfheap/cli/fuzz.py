@@ -81,8 +81,7 @@ def verifier(
             "bpf(2), so for root). model: accepted programs run on the model machine, which must "
             "see no error and no value that the verifier had ruled out. native: accepted programs "
             "run on the model machine and on the native one, interpreted and compiled; all must do "
-            "the same; with --features that leave out stack and ringbuf, whose memory Linux does "
-            "not clear, programs run on the live kernel, too, where bpf(2) is allowed."
+            "the same; and return the same on the live kernel, where bpf(2) is allowed."
         ),
     ] = Against.KERNEL,
     number: Annotated[
@@ -183,7 +182,7 @@ def _native(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
         machines = import_module("bpfheap.fuzz.machines")
     except ImportError as error:
         raise UsageError(f"the native machine is not here: {error}") from None
-    if available() is not None or features & machines.UNCLEARED:
+    if available() is not None:
         yield machines.AgainstNative(seed, features)
         return
     with Kernel() as kernel:

@@ -24,7 +24,7 @@ from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
 from bpfheap.runtime.system import System
-from bpfheap.spec import ObjectSpec, ProgramSpec, RefKind
+from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 
 #: What these give differs from run to run.
@@ -39,8 +39,8 @@ _LINUX_RUNS: Final = {
     "socket_filter": 0, "sched_cls": 0, "xdp": 8, "cgroup_skb": 0, "raw_tracepoint": 96,
     "syscall": 1 << 16,
 }  # fmt: skip
-#: Features with memory that Linux does not clear first.
-UNCLEARED: Final = frozenset({"stack", "ringbuf"})
+#: What memory that Linux does not clear may be full of.
+_GARBAGE: Final = (0xFF, 0x01, 0x80)
 #: Ways to run a program on the native machine.
 _WAYS: Final = {"interpreted": False, "compiled": True}
 
@@ -149,14 +149,6 @@ def _asks_the_time(spec: ProgramSpec) -> bool:
     return any(name.startswith(_CLOCKS) for name in _helpers(spec))
 
 
-def _has_new_objects(spec: ProgramSpec) -> bool:
-    """Linux does not clear them first."""
-    return any(
-        ref.kind is RefKind.KFUNC and ref.name in ("bpf_obj_new_impl", "bpf_percpu_obj_new_impl")
-        for ref in spec.refs.values()
-    )
-
-
 def _walks(spec: ProgramSpec) -> bool:
     return "bpf_for_each_map_elem" in _helpers(spec)
 
@@ -226,17 +218,21 @@ def beside_linux(
     # Linux refuses contexts with fields that it fills itself.
     ctx = b"" if has_packet(row) else context(spec, rng)
     data = packet(spec, rng)
-    seen = []
-    model = ModelMachine(step_limit=STEPS, seed=1, history_limit=0)
-    for machine in (model, NativeMachine(seed=1, history_limit=0, cached=False)):
+
+    def run(machine: Machine) -> tuple[int, bytes]:
         world = _World(machine, obj, spec, verdict, None)
-        try:
-            seen.append(world.system.run_on(world.program, data, ctx))
-        except Violation:
-            raise
-        except BpfheapError:
-            return Result(Outcome.ACCEPTED)  # It runs too long.
+        done = world.system.run_on(world.program, data, ctx)
         world.end()
+        return done.retval & 0xFFFF_FFFF, (data and done.data) or b""
+
+    model = ModelMachine(step_limit=STEPS, seed=1, history_limit=0)
+    try:
+        ours = run(model)
+        compiled = run(NativeMachine(seed=1, history_limit=0, cached=False))
+    except Violation:
+        raise
+    except BpfheapError:
+        return Result(Outcome.ACCEPTED)  # It runs too long.
     if model.shows_addresses():
         return Result(Outcome.INCOMPARABLE)
     try:
@@ -244,15 +240,21 @@ def beside_linux(
         theirs = kernel.test_run(replace(obj, file=seed), spec, data, ctx)
     except KernelError as error:
         return Result(Outcome.UNASKED, theirs=str(error))
-    for how, done in zip(("on the model", "compiled"), seen, strict=True):
-        left = theirs.data_out[unseen(row) :]
-        told = ""
-        if done.retval & 0xFFFF_FFFF != theirs.retval:
-            told = f"returns {done.retval & 0xFFFF_FFFF:#x} {how}, {theirs.retval:#x} on Linux"
-        elif data and done.data != left:
-            told = f"leaves the packet {(done.data or b'').hex()} {how}, {left.hex()} on Linux"
-        if told and _has_new_objects(spec):
+    wanted = theirs.retval, theirs.data_out[unseen(row) :] if ours[1] else b""
+    if ours == compiled == wanted:
+        return Result(Outcome.ACCEPTED)
+    for garbage in _GARBAGE:
+        try:
+            other = run(ModelMachine(step_limit=STEPS, seed=1, history_limit=0, garbage=garbage))
+        except Violation:
+            raise
+        except BpfheapError:
+            return Result(Outcome.INCOMPARABLE)  # It runs too long then.
+        if other != ours:
             return Result(Outcome.INCOMPARABLE)
-        if told:
-            return Result(Outcome.DIFFERENT, theirs=told)
-    return Result(Outcome.ACCEPTED)
+    how, found = ("on the model", ours) if ours != wanted else ("compiled", compiled)
+    if found[0] != wanted[0]:
+        told = f"returns {found[0]:#x} {how}, {wanted[0]:#x} on Linux"
+    else:
+        told = f"leaves the packet {found[1].hex()} {how}, {wanted[1].hex()} on Linux"
+    return Result(Outcome.DIFFERENT, theirs=told)

@@ -179,6 +179,24 @@ def test_addresses_are_shown_to_who_looks_at_them() -> None:
     assert world.machine.shows_addresses()
 
 
+@pytest.mark.parametrize("garbage", [0, 0xA5])
+def test_memory_may_be_full_of_garbage(garbage: int) -> None:
+    """Where nothing special is: a new object's kptr is NULL."""
+
+    def read(offset: int) -> int:
+        return world.run_text(
+            f"{alloc('node')}r6 = r0\nr7 = *(u64 *)(r0 +{offset})\nr1 = r6\n"
+            "call kfunc unit_free\nr0 = r7\nexit"
+        )
+
+    world = World(garbage=garbage)
+    world.add_allocator()
+    full = int.from_bytes(bytes([garbage]) * 8, "little")
+    assert world.run_text("r0 = *(u64 *)(r10 -8)\nexit") == full
+    assert read(0) == full
+    assert read(8) == 0
+
+
 def test_two_elements_of_zeros_are_not_one() -> None:
     def spilled(index: int) -> Hashable:
         world = World()

@@ -24,7 +24,8 @@ class Options:
     instructions of one execution. `allocator_limit` is the most objects that an allocator may own
     beyond which only guaranteed allocations succeed (None: no limit); `failing_allocations` are
     the numbers, from 1, of those allocations that fail among all that nothing guarantees.
-    `history_limit` is the number of sentences kept; 0 keeps none.
+    `history_limit` is the number of sentences kept; 0 keeps none. `garbage` is the byte that
+    stacks, new objects and records are full of at first: Linux leaves there what was there before.
     """
 
     cpus: int = 2
@@ -33,6 +34,7 @@ class Options:
     allocator_limit: int | None = None
     failing_allocations: frozenset[int] = frozenset()
     history_limit: int = 100_000
+    garbage: int = 0
 
 
 @dataclass(slots=True)

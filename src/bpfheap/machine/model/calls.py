@@ -236,6 +236,7 @@ def _new(core: Core, allocator: int, type_id: Value, what: str, cpus: int = 0) -
         core.place(),
         limit=options.allocator_limit,
         failing=options.failing_allocations,
+        garbage=options.garbage,
         cpus=cpus,
     )
     if isinstance(new, Pointer) and sentence is not None:

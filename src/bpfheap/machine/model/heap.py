@@ -69,8 +69,10 @@ def allocate(
     limit: int | None = None,
     failing: frozenset[int] = frozenset(),
     cpus: int = 0,
+    garbage: int = 0,
 ) -> tuple[Value, str | None]:
-    """A zeroed object and the sentence its life begins with; NULL and None if there is none.
+    """An object, full of `garbage` where nothing special is, and the sentence its life begins with;
+    NULL and None if there is none.
 
     An allocation that is not guaranteed fails if the allocator owns `limit` objects already, or
     if its number among all such allocations (from 1) is in `failing`. With `cpus`, the object is a
@@ -94,11 +96,12 @@ def allocate(
     number = state.names[kind.name] = state.names.get(kind.name, 0) + 1
     name = f"{kind.name}#{number}"
     sentence = lives.allocated(name, a.name, place)
+    data = _full_of(garbage, kind) if garbage else bytes(kind.size)
     region = state.add_region(
         Kind.PERCPU if cpus else Kind.OBJECT,
         name,
         0 if cpus else kind.size,
-        bytes(0 if cpus else kind.size),
+        b"" if cpus else data,
         kptrs=kind.kptrs,
         type=kind,
         allocator=allocator_id,
@@ -109,11 +112,22 @@ def allocate(
         state.set_word(region.id, kind.count, 1)
     if cpus:
         copies = [
-            state.add_region(Kind.COPY, f"{name}@cpu{n}", kind.size, bytes(kind.size), type=kind)
+            state.add_region(Kind.COPY, f"{name}@cpu{n}", kind.size, data, type=kind)
             for n in range(cpus)
         ]
         region.links[0] = tuple([Pointer(copy.id, 0) for copy in copies])
     return Pointer(region.id, 0), sentence
+
+
+def _full_of(garbage: int, kind: ObjectType) -> bytes:
+    """As bpf_obj_init leaves new memory."""
+    data = bytearray([garbage]) * kind.size
+    for offset, size in (
+        *((k.offset, 8) for k in kind.kptrs),
+        *((s.offset, s.size) for s in kind.special),
+    ):
+        data[offset : offset + size] = bytes(size)
+    return bytes(data)
 
 
 def counted(region: Region) -> SpecialField | None:

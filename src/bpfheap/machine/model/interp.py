@@ -200,7 +200,9 @@ class Core:
 
     def new_stack(self) -> Pointer:
         name = f"the stack of {self.program.name}"
-        region = self.state.add_region(Kind.STACK, name, STACK_SIZE, bytes(STACK_SIZE))
+        region = self.state.add_region(
+            Kind.STACK, name, STACK_SIZE, bytes([self.actor.options.garbage]) * STACK_SIZE
+        )
         return Pointer(region.id, STACK_SIZE)
 
     def drop_stack(self, top: Value) -> None:

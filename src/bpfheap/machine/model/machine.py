@@ -81,11 +81,18 @@ class ModelMachine:
         allocator_limit: int | None = None,
         failing_allocations: Iterable[int] = (),
         history_limit: int = 100_000,
+        garbage: int = 0,
     ) -> None:
         if cpus < 1:
             raise UsageError(f"a machine cannot have {cpus} CPUs")
         self.options = Options(
-            cpus, seed, step_limit, allocator_limit, frozenset(failing_allocations), history_limit
+            cpus,
+            seed,
+            step_limit,
+            allocator_limit,
+            frozenset(failing_allocations),
+            history_limit,
+            garbage,
         )
         self.printk: list[str] = []
         self.history: list[str] = []

@@ -29,14 +29,18 @@ def _ring(core: Core, value: Value) -> MapRecord:
 
 
 def _reserve(core: Core, args: Arguments) -> Value:
-    """Zeros; on Linux they are what the ring had there before."""
     record = _ring(core, args[0])
     size, flags = number(core, args[1], 2), number(core, args[2], 3)
     if flags or not ring.has_room(record, size):
         return NULL
     state, execution = core.state, core.execution
     position = ring.reserve(state, record, size)
-    region = state.add_region(Kind.RECORD, f"a record of {record.spec.name}", size)
+    region = state.add_region(
+        Kind.RECORD,
+        f"a record of {record.spec.name}",
+        size,
+        bytes([core.actor.options.garbage]) * size,
+    )
     progress = execution.progress
     reserved = (*progress.records, Reservation(region.id, record.id, position))
     execution.progress = progress._replace(records=reserved)
