@@ -153,9 +153,14 @@ def _look(call: _Call, shape: MapShape, cpu: str | None, there: str | None = Non
         moved = body.let(f"getelementptr i8, ptr {found}, i64 {distance}")
         none = body.let(f"icmp eq ptr {found}, null")
         found = body.let(f"select i1 {none}, ptr null, ptr {moved}")
+    return _give(call, found, there)
+
+
+def _give(call: _Call, found: str, there: str | None) -> bool:
+    """That pointer is the call's result; NULL unless `there`."""
     if there is not None:
-        found = body.let(f"select i1 {there}, ptr {found}, ptr null")
-    body.set_pointer(0, found)
+        found = call.body.let(f"select i1 {there}, ptr {found}, ptr null")
+    call.body.set_pointer(0, found)
     return True
 
 
@@ -509,10 +514,7 @@ def _copy(call: _Call, cpu: str, size: int, there: str | None = None) -> bool:
     body = call.body
     distance = body.let(f"mul i64 {cpu}, {-(-size // 8) * 8}")
     found = body.let(f"getelementptr i8, ptr {call.pointer(1)}, i64 {distance}")
-    if there is not None:
-        found = body.let(f"select i1 {there}, ptr {found}, ptr null")
-    body.set_pointer(0, found)
-    return True
+    return _give(call, found, there)
 
 
 def _exchange(call: _Call) -> bool:
