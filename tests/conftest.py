@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 from on_machines import is_shared
 
 # The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from bpfheap.btf import Btf, Func, FuncProto, Int, Param, Ptr, Void
 from bpfheap.isa import assemble
-from bpfheap.machine.kernel import Kernel
+from bpfheap.kernel import Kernel
 from bpfheap.spec import ObjectSpec, ProgramSpec, SubprogSpec
 from bpfheap.verifier import Options, verify
 

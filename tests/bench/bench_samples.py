@@ -9,7 +9,7 @@ from typing import Self
 from bpfheap.bench.measure import Measured, Side
 from bpfheap.bench.programs import Group, Source
 from bpfheap.errors import KernelUnsupported
-from bpfheap.machine.kernel import KernelVerdict
+from bpfheap.kernel import KernelVerdict
 from bpfheap.spec import ObjectSpec, ProgramSpec
 
 

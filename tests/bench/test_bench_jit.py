@@ -9,7 +9,7 @@ pytest.importorskip("llvmlite")
 
 from bpfheap.bench import jit, kernel_loops
 from bpfheap.bench.names import JitCase
-from bpfheap.machine.kernel import Kernel
+from bpfheap.kernel import Kernel
 
 LOOPS = [
     JitCase.ALU_LOOP,

@@ -10,7 +10,7 @@ from bpfheap.fuzz.hunt import Finding, Report
 from bpfheap.fuzz.pieces import Code, Function, Program
 from bpfheap.fuzz.results import Outcome, Result
 from bpfheap.isa import assemble
-from bpfheap.machine.kernel import available
+from bpfheap.kernel import available
 
 if TYPE_CHECKING:
     from cli_harness import Cli

@@ -12,7 +12,7 @@ from bpfheap.compile import object_spec
 from bpfheap.errors import KernelError
 from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.surroundings import ALL
-from bpfheap.machine.kernel import Kernel
+from bpfheap.kernel import Kernel
 from bpfheap.runtime.machine import Done, Stop
 from bpfheap.verifier import Options, verify
 

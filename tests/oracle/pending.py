@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oracle_cases import OracleCase, case_files
 
-from bpfheap.machine.kernel import possible_cpus
+from bpfheap.kernel import possible_cpus
 from bpfheap.verifier import Options, verify
 
 

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
 from verifier_cases import Types, program
 
-from bpfheap.machine.kernel import Kernel
+from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import HELPERS, KFUNCS, Arg, Call, Ret
 from bpfheap.platform.maps import BY_NAME
 from bpfheap.spec import MapSpec, ObjectSpec

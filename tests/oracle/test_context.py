@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
 from verifier_cases import Types, program
 
-from bpfheap.machine.kernel import Kernel
+from bpfheap.kernel import Kernel
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType
 from bpfheap.spec import ObjectSpec
 from bpfheap.verifier import verify

@@ -15,7 +15,7 @@ from oracle_cases import (
     read,
 )
 
-from bpfheap.machine.kernel import Kernel, possible_cpus
+from bpfheap.kernel import Kernel, possible_cpus
 from bpfheap.verifier import Options, verify
 
 FILES = case_files()

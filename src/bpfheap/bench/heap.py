@@ -13,7 +13,7 @@ from bpfheap.bench.mallocs import LIBRARIES, LIVE, Child, child, footprint, libr
 from bpfheap.bench.names import ROUNDS, HeapCase
 from bpfheap.bench.sides import FASTEST, NS, RATIO, Bench, Case, Progress, quiet
 from bpfheap.bench.verifier import machine_info
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 
 _MILLION: Final = 1_000_000
 _MIB: Final = 1 << 20

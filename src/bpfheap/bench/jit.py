@@ -17,7 +17,7 @@ from bpfheap.bench.kernel_loops import beside
 from bpfheap.bench.names import ROUNDS, JitCase
 from bpfheap.bench.sides import MS, NS, Bench, Case, Progress, quiet
 from bpfheap.compile import object_spec
-from bpfheap.machine.kernel import Kernel
+from bpfheap.kernel import Kernel
 from bpfheap.machine.native import _core, jit
 from bpfheap.machine.native.machine import NativeMachine
 from bpfheap.runtime.machine import Entry

@@ -9,7 +9,7 @@ from typing import Final
 from bpfheap.bench.sides import Bench, Case
 from bpfheap.bench.verifier import machine_info
 from bpfheap.compile import object_spec
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 
 _SOURCE: Final = Path(__file__).with_name("native.bpf.c")
 #: Rounds of the loop in one run of a program, and runs in a sample.

@@ -10,7 +10,7 @@ from bpfheap.bench import kernel_loops
 from bpfheap.bench.kernel_loops import beside
 from bpfheap.bench.names import ROUNDS, MapCase
 from bpfheap.bench.sides import NS, RATIO, Bench, Case, Progress, quiet
-from bpfheap.machine.kernel import Kernel
+from bpfheap.kernel import Kernel
 from bpfheap.machine.native import _core
 
 _KEYS, _VALUE, _ENTRIES = 4, 8, 4096

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from bpfheap.bench.programs import Group, Program, Source, Unreadable
 from bpfheap.errors import BpfheapError
-from bpfheap.machine.kernel import KernelVerdict
+from bpfheap.kernel import KernelVerdict
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Verdict, verify
 

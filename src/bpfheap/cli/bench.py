@@ -26,7 +26,7 @@ from bpfheap.bench.verifier import ROUNDS, Bench, bench, machine_info, sources_o
 from bpfheap.cli.bar import Bar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 
 EXAMPLES = """Examples:
 

@@ -22,7 +22,7 @@ from bpfheap.fuzz.hunt import Report, hunt, listing
 from bpfheap.fuzz.results import BUGS, Examiner, Outcome
 from bpfheap.fuzz.soundness import AgainstModel
 from bpfheap.fuzz.surroundings import FEATURES
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 
 EXAMPLES = """Examples:
 

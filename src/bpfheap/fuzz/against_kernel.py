@@ -11,7 +11,7 @@ from bpfheap.fuzz.generate import program
 from bpfheap.fuzz.pieces import Program
 from bpfheap.fuzz.results import Outcome, Result
 from bpfheap.fuzz.surroundings import linked, surroundings
-from bpfheap.machine.kernel import possible_cpus
+from bpfheap.kernel import possible_cpus
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 

@@ -15,9 +15,9 @@ from bpfheap.fuzz.results import Outcome, Result
 from bpfheap.fuzz.soundness import LIMIT, RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.isa import Kind, op_of
+from bpfheap.kernel.load import TestRun
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.frames import has_packet, unseen
-from bpfheap.machine.kernel.load import TestRun
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.native.machine import NativeMachine, has_compiler
 from bpfheap.platform.calls import HELPER_BY_NUMBER

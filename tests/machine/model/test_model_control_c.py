@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bpfheap.compile import object_spec
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 from bpfheap.machine.model import ModelMachine
 from bpfheap.runtime.machine import Done
 from bpfheap.spec import ObjectSpec

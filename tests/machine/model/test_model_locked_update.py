@@ -9,7 +9,7 @@ import pytest
 from c_world import CWorld, skb
 
 from bpfheap.compile import object_spec
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 from bpfheap.runtime.machine import AtCall
 from bpfheap.spec import ObjectSpec
 

@@ -9,7 +9,7 @@ from model_world import World
 
 from bpfheap.compile import object_spec
 from bpfheap.errors import UsageError, Violation
-from bpfheap.machine.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available
 from bpfheap.machine.model import ModelMachine
 from bpfheap.runtime.machine import AtCall, Done
 from bpfheap.spec import ObjectSpec, ProgramSpec

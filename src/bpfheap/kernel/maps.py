@@ -6,7 +6,7 @@ import ctypes
 import mmap
 
 from bpfheap.errors import KernelUnsupported
-from bpfheap.machine.kernel.bpf import (
+from bpfheap.kernel.bpf import (
     F_RDONLY_PROG,
     REWRITE,
     Attr,

@@ -3,8 +3,8 @@
 Programs are loaded and run by BPF_PROG_TEST_RUN; nothing is ever attached.
 """
 
-from bpfheap.machine.kernel.bpf import available, possible_cpus
-from bpfheap.machine.kernel.load import Kernel
-from bpfheap.machine.kernel.log import KernelVerdict
+from bpfheap.kernel.bpf import available, possible_cpus
+from bpfheap.kernel.load import Kernel
+from bpfheap.kernel.log import KernelVerdict
 
 __all__ = ["Kernel", "KernelVerdict", "available", "possible_cpus"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import Insn, encode
-from bpfheap.machine.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
-from bpfheap.machine.kernel.types import OURS, function_id, variable_id
+from bpfheap.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
+from bpfheap.kernel.types import OURS, function_id, variable_id
 from bpfheap.platform.programs import PROGRAM_TYPES, may_sleep, program_type
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 

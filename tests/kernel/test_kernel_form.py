@@ -26,7 +26,7 @@ from bpfheap.btf import (
 )
 from bpfheap.errors import InsnError, KernelError, KernelUnsupported, UsageError
 from bpfheap.isa import assemble, decode
-from bpfheap.machine.kernel.bpf import (
+from bpfheap.kernel.bpf import (
     LAYOUTS,
     Attr,
     Command,
@@ -34,9 +34,9 @@ from bpfheap.machine.kernel.bpf import (
     errno_name,
     object_name,
 )
-from bpfheap.machine.kernel.log import insns_processed, telling_line
-from bpfheap.machine.kernel.program import func_info, line_info, linked, section_of
-from bpfheap.machine.kernel.types import kernel_btf
+from bpfheap.kernel.log import insns_processed, telling_line
+from bpfheap.kernel.program import func_info, line_info, linked, section_of
+from bpfheap.kernel.types import kernel_btf
 from bpfheap.spec import ProgramSpec, Ref, RefKind, SourceLine, SubprogSpec
 
 INT = Int("int", 4, 1, 0, 32)

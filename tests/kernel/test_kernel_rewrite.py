@@ -9,11 +9,11 @@ import pytest
 from bpfheap.btf import Func, KptrKind, Ptr, kptr_fields
 from bpfheap.compile import object_spec
 from bpfheap.errors import KernelUnsupported
-from bpfheap.machine.kernel import Kernel
-from bpfheap.machine.kernel.rewrite import without_allocators
+from bpfheap.kernel import Kernel
+from bpfheap.kernel.rewrite import without_allocators
 from bpfheap.spec import ObjectSpec, RefKind
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = ("three_programs/p1", "inner_map/fill", "nested/build", "churn/tick")
 
 SOURCE = """

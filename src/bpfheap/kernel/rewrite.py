@@ -24,7 +24,7 @@ from bpfheap.btf import (
     Union,
 )
 from bpfheap.isa import Insn, assemble
-from bpfheap.machine.kernel.bpf import Pseudo
+from bpfheap.kernel.bpf import Pseudo
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.spec import (
     MapSpec,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bpfheap.errors import KernelError, UsageError
 from bpfheap.isa import SLOT_SIZE
-from bpfheap.machine.kernel.bpf import (
+from bpfheap.kernel.bpf import (
     Attr,
     Command,
     Descriptor,
@@ -23,10 +23,10 @@ from bpfheap.machine.kernel.bpf import (
     object_name,
     refused,
 )
-from bpfheap.machine.kernel.log import KernelVerdict, insns_processed, telling_line
-from bpfheap.machine.kernel.maps import PROG_ARRAY, update
-from bpfheap.machine.kernel.objects import LoadedObject
-from bpfheap.machine.kernel.program import (
+from bpfheap.kernel.log import KernelVerdict, insns_processed, telling_line
+from bpfheap.kernel.maps import PROG_ARRAY, update
+from bpfheap.kernel.objects import LoadedObject
+from bpfheap.kernel.program import (
     FUNC_INFO,
     LINE_INFO,
     func_info,
@@ -34,7 +34,7 @@ from bpfheap.machine.kernel.program import (
     linked,
     section_of,
 )
-from bpfheap.machine.kernel.rewrite import without_allocators
+from bpfheap.kernel.rewrite import without_allocators
 from bpfheap.spec import ObjectSpec, ProgramSpec
 
 #: The largest log that the kernel takes is 1 GiB; a longer one than this keeps its end.

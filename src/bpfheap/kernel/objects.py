@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from bpfheap.btf import Btf
 from bpfheap.errors import KernelError, UsageError
-from bpfheap.machine.kernel.bpf import Attr, Command, Descriptor, bytes_of, call, errno_name
-from bpfheap.machine.kernel.log import telling_line
-from bpfheap.machine.kernel.maps import PROG_ARRAY, create_map, update
-from bpfheap.machine.kernel.program import Section
-from bpfheap.machine.kernel.types import kernel_btf
+from bpfheap.kernel.bpf import Attr, Command, Descriptor, bytes_of, call, errno_name
+from bpfheap.kernel.log import telling_line
+from bpfheap.kernel.maps import PROG_ARRAY, create_map, update
+from bpfheap.kernel.program import Section
+from bpfheap.kernel.types import kernel_btf
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 
 _LOG_SIZE = 1 << 20
