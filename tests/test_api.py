@@ -332,7 +332,7 @@ class KeepsNothing(Policy):
 def test_nothing_is_stuck_behind_a_violation(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bpfheap.api.POLICIES", (KeepsNothing,))
+    monkeypatch.setattr("bpfheap.api.names.POLICIES", (KeepsNothing,))
     (tmp_path / "two.bpf.c").write_text(TWO_FIELDS_C)
     rt = bpfheap.Runtime(policy="keeps-nothing")
     obj = rt.load(tmp_path / "two.bpf.c")

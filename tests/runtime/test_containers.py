@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import bpfheap
-from bpfheap import api
 from bpfheap.compile import object_spec
 from bpfheap.errors import UsageError
 from bpfheap.lifetime import FieldId, UnloadWalk, View
@@ -22,7 +21,8 @@ LISTS = Path(__file__).parents[1] / "explore" / "containers" / "lists.bpf.c"
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine and the policies do is asked for here, whatever the verifier thinks."""
     monkeypatch.setattr(
-        api, "verify", lambda obj, program, options: Verdict(program.name, 0, 0, ())
+        "bpfheap.api.runtime.verify",
+        lambda obj, program, options: Verdict(program.name, 0, 0, ()),
     )
 
 

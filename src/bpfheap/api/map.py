@@ -1,0 +1,201 @@
+"""A map's content as Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from bpfheap.api.lock import locked
+from bpfheap.api.program import Program
+from bpfheap.errors import UsageError
+from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
+from bpfheap.platform.maps import Shape
+from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory
+from bpfheap.runtime.values import pack, unpack
+from bpfheap.spec import MapSpec
+
+if TYPE_CHECKING:
+    from bpfheap.api.runtime import Runtime
+
+
+class Map(Mapping[Any, Any]):
+    """A map's content by BTF: `m[7]`, `m[7] = {"var": 1}`, `del m[7]`, iteration over keys.
+
+    Keys and values are ints, sequences, mappings of members, or bytes. Values of per-CPU maps are
+    lists with one value for each CPU. A kptr shows the object it points at. Reading a missing key
+    raises KeyError; writing raises MapError where bpf(2) would fail.
+    """
+
+    def __init__(self, runtime: Runtime, spec: MapSpec, map_id: int, fd: int | None) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self.id = map_id
+        self._runtime = runtime
+        self._fd = fd
+        self._borrowed = fd is None
+        self._type = MAP_TYPE[spec.type]
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for `Runtime.system`. Raises UsageError once closed."""
+        if self._fd is None:
+            raise UsageError(f"map {self.name} has no descriptor here")
+        return self._fd
+
+    @locked
+    def close(self) -> None:
+        """Give the descriptor back; the map goes when no program and nobody else holds it."""
+        self._close()
+        self._runtime._passed()
+
+    def view(self) -> memoryview:
+        """The values of an array, in place: no copy, and no lock (`numpy.frombuffer` takes it).
+        Each begins at a multiple of 8 bytes. Use it no longer than the map.
+
+        Raises UsageError on a machine without real memory, and for maps that hold more than plain
+        values."""
+        return self._bulk.map_view(self.id)
+
+    def lookup_batch(self, keys: Memory) -> bytearray:
+        """The values of keys, which are one after the other (BPF_MAP_LOOKUP_BATCH), of per-CPU maps
+        those of all CPUs. On a machine with real memory. Raises MapError (ENOENT) for the first key
+        that is not there."""
+        return self._bulk.map_lookup_batch(self.id, keys)
+
+    @locked
+    def update_batch(self, keys: Memory, values: Memory, flags: int = 0) -> None:
+        """Set as many elements as there are keys. On a machine with real memory. Raises MapError
+        for the first that fails; those before it are set."""
+        self._bulk.map_update_batch(self.id, keys, values, flags)
+        self._runtime._passed()
+
+    @locked
+    def delete_batch(self, keys: Memory) -> None:
+        """On a machine with real memory. Raises MapError for the first that fails; those before it
+        are gone."""
+        self._bulk.map_delete_batch(self.id, keys)
+        self._runtime._passed()
+
+    @locked
+    def drain(self) -> list[bytes]:
+        """The unread records of a ring buffer, oldest first."""
+        if self._type.shape is not Shape.RING:
+            raise UsageError(f"map {self.name} is no ring buffer")
+        return self._machine.map_drain(self.id)
+
+    @locked
+    def __getitem__(self, key: Any) -> Any:
+        raw_key = self._key(key)
+        raw = self._machine.map_lookup(self.id, raw_key)
+        if raw is None:
+            raise KeyError(key)
+        if self._type.outer:
+            inner = int.from_bytes(raw, "little")
+            return Map(self._runtime, self._runtime.system.spec_of(inner), inner, None)
+        kptrs = self._machine.map_kptrs(self.id, raw_key)
+        if not self._type.per_cpu:
+            return self._value(raw, kptrs, 0)
+        return [self._value(raw, kptrs, at) for at in range(0, len(raw), self._stride)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.update(key, value)
+
+    @locked
+    def update(self, key: Any, value: Any, flags: int = 0) -> None:
+        """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
+        another Map, for an array of programs a Program."""
+        with self._open() as fd:
+            self._runtime.system.map_update(fd, self._key(key), self._raw(value), flags)
+        self._runtime._passed()
+
+    @locked
+    def __delitem__(self, key: Any) -> None:
+        if key not in self:
+            raise KeyError(key)
+        with self._open() as fd:
+            self._runtime.system.map_delete(fd, self._key(key))
+        self._runtime._passed()
+
+    def __contains__(self, key: object) -> bool:
+        return self._machine.map_lookup(self.id, self._key(key)) is not None
+
+    def __iter__(self) -> Iterator[Any]:
+        for raw in self._machine.map_keys(self.id):
+            if self.spec.key:
+                yield unpack(self.spec.btf, self.spec.key, raw)
+            else:
+                yield int.from_bytes(raw, "little")
+
+    def __len__(self) -> int:
+        return len(self._machine.map_keys(self.id))
+
+    def __repr__(self) -> str:
+        return f"<{self._type.name} map {self.name}, {len(self)} elements>"
+
+    @contextmanager
+    def _open(self) -> Iterator[int]:
+        """This map's descriptor; for an inner map that was looked up, one for the moment."""
+        if self._fd is not None or not self._borrowed:
+            yield self.fd
+            return
+        system = self._runtime.system
+        fd = system.map_open(self.id)
+        try:
+            yield fd
+        finally:
+            system.close(fd)
+
+    @property
+    def _machine(self) -> Machine:
+        if self.id not in self._runtime.system.maps:
+            raise UsageError(f"map {self.name} was freed")
+        return self._runtime.system.machine
+
+    @property
+    def _bulk(self) -> Bulk:
+        machine = self._machine
+        if not isinstance(machine, Bulk):
+            raise UsageError(
+                f"map {self.name} has no memory on the {machine.name} machine",
+                hint="the native machine has it",
+            )
+        return machine
+
+    def _key(self, key: Any) -> bytes:
+        spec = self.spec
+        return pack(spec.btf, spec.key, key, spec.key_size, what=f"the key of {self.name}")
+
+    @property
+    def _stride(self) -> int:
+        """From one CPU's value to the next one's."""
+        return -(-self.spec.value_size // 8) * 8
+
+    def _value(self, raw: bytes, kptrs: tuple[KptrValue, ...], at: int) -> Any:
+        if self.spec.value:
+            return unpack(self.spec.btf, self.spec.value, raw, kptrs, at=at)
+        return raw[at : at + self.spec.value_size]
+
+    def _raw(self, value: Any) -> bytes:
+        spec, what = self.spec, f"the value of {self.name}"
+        if self._type.shape is Shape.PROGS:
+            if not isinstance(value, Program) or value._runtime is not self._runtime:
+                raise UsageError(f"{what} is a program of the same runtime")
+            return value.fd.to_bytes(4, "little")
+        if self._type.outer:
+            if not isinstance(value, Map) or value._runtime is not self._runtime:
+                raise UsageError(f"{what} is another map of the same runtime")
+            return value.fd.to_bytes(4, "little")
+        if not self._type.per_cpu:
+            return pack(spec.btf, spec.value, value, spec.value_size, what=what)
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{what} is a list with one value for each CPU, not {value!r}")
+        return b"".join(
+            pack(spec.btf, spec.value, one, spec.value_size, what=what).ljust(self._stride, b"\0")
+            for one in value
+        )
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self._runtime._give_back(fd)

@@ -1,0 +1,88 @@
+"""The names of policies and machines, resolved here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from bpfheap.errors import UsageError
+from bpfheap.lifetime import POLICIES, Policy
+from bpfheap.machine.model import ModelMachine
+from bpfheap.runtime.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class MachineOptions:
+    """What a Runtime was asked for; the fields are parameters of Runtime."""
+
+    cpus: int
+    seed: int
+    jit: bool | None
+    budget: int
+
+
+def _model(options: MachineOptions) -> Machine:
+    if options.jit:
+        raise UsageError("the model machine compiles nothing", hint='use machine="native"')
+    if not options.budget:
+        return ModelMachine(cpus=options.cpus, seed=options.seed)
+    return ModelMachine(cpus=options.cpus, seed=options.seed, step_limit=options.budget)
+
+
+def _native(options: MachineOptions) -> Machine:
+    try:
+        native = import_module("bpfheap.machine.native.machine")
+    except ImportError as error:
+        raise UsageError(
+            f"the native machine is not here: {error}",
+            hint="it is built when bpfheap is installed where there is a C compiler",
+        ) from None
+    machine: Machine = native.NativeMachine(
+        cpus=options.cpus, seed=options.seed, compiles=options.jit, budget=options.budget
+    )
+    return machine
+
+
+#: By name. The first is the default.
+MACHINES: dict[str, Callable[[MachineOptions], Machine]] = {"model": _model, "native": _native}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyInfo:
+    """One row of `bpfheap policies`. `asks` is what programs have to say for it, beyond what they
+    do; None: nothing."""
+
+    name: str
+    rule: str
+    thread: str
+    default: bool
+    asks: str | None = None
+
+
+def policies() -> tuple[PolicyInfo, ...]:
+    """Every policy that a Runtime takes, the default first."""
+    return tuple(PolicyInfo(p.name, p.rule, p.thread, p is POLICIES[0], p.asks) for p in POLICIES)
+
+
+def machines() -> tuple[str, ...]:
+    """The names of the machines that a Runtime takes, the default first."""
+    return tuple(MACHINES)
+
+
+def policy_named(name: str) -> Policy:
+    """A new policy. Raises UsageError for an unknown name."""
+    for policy in POLICIES:
+        if policy.name == name:
+            return policy()
+    known = ", ".join(p.name for p in POLICIES)
+    raise UsageError(f"there is no policy {name}", hint=f"one of {known}")
+
+
+def machine_named(name: str, options: MachineOptions) -> Machine:
+    """A new machine. Raises UsageError for an unknown name, and for what it does not have."""
+    if name not in MACHINES:
+        raise UsageError(f"there is no machine {name}", hint=f"one of {', '.join(MACHINES)}")
+    if options.budget < 0:
+        raise UsageError(f"a run cannot have a budget of {options.budget} instructions")
+    return MACHINES[name](options)

@@ -1,0 +1,180 @@
+"""A loaded program: runs, compiled code, attachment to signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from bpfheap.api.lock import locked
+from bpfheap.errors import UsageError
+from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
+from bpfheap.spec import ProgramSpec
+from bpfheap.verifier import Verdict
+
+if TYPE_CHECKING:
+    from bpfheap.api.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """`retval` is the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it; `printk` are the
+    lines printed meanwhile, `data` what became of the packet, with the metadata in front, None if
+    there was none."""
+
+    retval: int
+    printk: list[str]
+    data: bytes | None = None
+
+
+class Program:
+    """A loaded program. `verdict` has its flows and what verification took."""
+
+    def __init__(self, runtime: Runtime, spec: ProgramSpec, verdict: Verdict, fd: int) -> None:
+        self.name = spec.name
+        self.spec = spec
+        self.verdict = verdict
+        self._runtime = runtime
+        self._fd: int | None = fd
+        self._entries: dict[int | None, Entry] = {}
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, for `Runtime.system`. Raises UsageError once unloaded."""
+        if self._fd is None:
+            raise UsageError(f"program {self.name} was unloaded")
+        return self._fd
+
+    def run(
+        self,
+        ctx: bytes = b"",
+        *,
+        cpu: int = 0,
+        context: Context = Context.TASK,
+        repeat: int = 1,
+        data: bytes = b"",
+    ) -> RunResult:
+        """Run `repeat` times; the result is the last one's. `ctx` is the context's first bytes, the
+        rest is 0; `data` the packet, an Ethernet frame, for types that get one.
+
+        Raises Violation where the machine sees a memory error."""
+        if repeat < 1:
+            raise UsageError(f"a program cannot run {repeat} times")
+        before = len(self._runtime.printk)
+        system = self._runtime.system
+        for _ in range(repeat):
+            done = system.run_on(self.fd, data, ctx, cpu=cpu, context=context)
+        self._runtime._passed()
+        return RunResult(done.retval & 0xFFFFFFFF, self._runtime.printk[before:], done.data)
+
+    def compilation(self) -> Compilation | None:
+        """How the program became machine code, which it does now if it has not yet; None if it is
+        interpreted, as on the model machine."""
+        machine = self._runtime.system.machine
+        if not isinstance(machine, Compiling):
+            return None
+        return machine.compilation(self._runtime.system.program_of(self.fd).id)
+
+    def dump(self, form: CodeForm = "asm") -> str:
+        """The program as LLVM's text or machine code, beside its C source. Raises UsageError on a
+        machine that does not compile, BpfheapError for a program that cannot be compiled."""
+        machine = self._runtime.system.machine
+        if not isinstance(machine, Compiling):
+            raise UsageError(
+                f"the {machine.name} machine compiles nothing", hint='use machine="native"'
+            )
+        return machine.dump(self._runtime.system.program_of(self.fd).id, form)
+
+    def entry(self, *, cpu: int | None = None) -> Callable[..., int]:
+        """The short way in, for programs that run often: `entry(ctx)` gives r0's lower half, and
+        does nothing but run the program, on that CPU or on any. No grace period passes and the
+        history does not tell of it. It ends with the program.
+
+        Raises UsageError where there is none: on a machine without real memory, for a program that
+        gets a packet, and under a policy that watches each object."""
+        return self._entry(cpu).run
+
+    @locked
+    def _entry(self, cpu: int | None) -> Entry:
+        if cpu not in self._entries:
+            self._entries[cpu] = self._runtime.system.entry(self.fd, cpu)
+        return self._entries[cpu]
+
+    def run_batch(self, inputs: Memory, *, cpu: int | None = None) -> memoryview:
+        """Run once for each row of `inputs`, which are the first bytes of contexts: a numpy array,
+        of rows or of records, or another buffer of items. Gives r0's lower halves, one u32 each.
+        Other threads of Python go on meanwhile.
+
+        Raises UsageError where `entry` does, and for inputs that are no rows of a context."""
+        rows = memoryview(inputs)
+        if not rows.c_contiguous or not rows.ndim:
+            raise UsageError("the inputs of a batch must lie in memory one after the other")
+        count = rows.shape[0] if rows.shape else 0
+        results = memoryview(bytearray(4 * count)).cast("I")
+        if count:
+            try:
+                self._entry(cpu).batch(rows, rows.nbytes // count, results)
+            except ValueError as error:
+                raise UsageError(f"inputs of program {self.name}: {error}") from None
+            self._runtime._passed()
+        return results
+
+    @locked
+    def unload(self) -> None:
+        """Give the descriptor back; the program goes unless it is pinned."""
+        self._close()
+        self._runtime._passed()
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            self._runtime._give_back(fd)
+
+
+class Attachment:
+    """A program that a signal runs; a context manager, which ends it."""
+
+    def __init__(self, runtime: Runtime, program: Program, signal: int, hz: int) -> None:
+        self.signal = signal
+        self._runtime = runtime
+        system = runtime.system
+        # It goes on when the program is unloaded, as a bpf_link does.
+        self._fd: int | None = system.program_open(system.program_of(program.fd).id)
+        try:
+            self._probe = system.attach(self._fd, signal, hz)
+        except BaseException:
+            runtime._give_back(self._fd)
+            raise
+
+    @property
+    def runs(self) -> int:
+        """How often the program ran."""
+        return self._probe.stats()[0]
+
+    @property
+    def missed(self) -> int:
+        """How many signals came when no CPU was free for it, or all its levels were taken."""
+        return self._probe.stats()[1]
+
+    @property
+    def retval(self) -> int:
+        """What the last run returned."""
+        return self._probe.stats()[2] & 0xFFFFFFFF
+
+    @locked
+    def detach(self) -> None:
+        """The signal does again what it did before."""
+        if self._fd is None:
+            return
+        fd, self._fd = self._fd, None
+        self._probe.detach()
+        self._runtime.system.detached(self.signal)
+        self._runtime._attached.remove(self)
+        self._runtime._give_back(fd)
+        self._runtime._passed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.detach()

@@ -1,0 +1,334 @@
+"""A runtime, what it loads, its allocators, and what it finds left over when it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import Literal, Self
+
+from bpfheap.api.lock import locked
+from bpfheap.api.map import Map
+from bpfheap.api.names import MachineOptions, machine_named, policy_named
+from bpfheap.api.program import Attachment, Program
+from bpfheap.compile import object_spec
+from bpfheap.errors import BpfheapError, LoadRefused, UsageError, Violation
+from bpfheap.lifetime import POLICIES
+from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
+from bpfheap.platform.maps import Shape
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
+from bpfheap.runtime.system import System
+from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
+from bpfheap.verifier import Options, Verdict, verify
+
+_IMMORTAL = "immortal-allocator"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that outlived everything that could reach it. `kind` is "leak",
+    "immortal-allocator" or a violation's kind; `life` are sentences, oldest first."""
+
+    kind: str
+    message: str
+    life: tuple[str, ...]
+
+    @property
+    def is_error(self) -> bool:
+        """A leak or memory error; an allocator that outlives its use is a finding about the
+        policy's design."""
+        return self.kind != _IMMORTAL
+
+
+def check(
+    source: str | Path | ObjectSpec, *, options: Options = Options()
+) -> list[tuple[ProgramSpec, Verdict]]:
+    """Verify every program of one file (`.bpf.c` or object) and load nothing.
+
+    Raises CompileError or FormatError if there is no object to verify.
+    """
+    spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+    return [(program, verify(spec, program, options)) for program in spec.programs.values()]
+
+
+class Runtime:
+    """BPF programs, maps and allocators in user space, under one policy on one machine.
+
+    With `grace="auto"` a grace period passes after every call, as it would for somebody who
+    waits long enough; with "manual" only `grace_period` lets one pass. Use as a context manager,
+    which raises Violation for what `close` would report as a leak or a memory error.
+
+    On the native machine programs become machine code before their first run, unless `jit` is
+    False or llvmlite is not installed. A run that takes more than `budget` instructions is broken
+    off (0: no limit; loops are counted in steps of their length).
+
+    Raises UsageError for an unknown policy or machine, and for what it does not have.
+    """
+
+    def __init__(
+        self,
+        policy: str = POLICIES[0].name,
+        machine: str = "model",
+        *,
+        cpus: int = 2,
+        seed: int = 0,
+        strict_identity: bool = False,
+        grace: Literal["auto", "manual"] = "auto",
+        jit: bool | None = None,
+        budget: int = 0,
+    ) -> None:
+        self._options = Options(strict_identity=strict_identity)
+        self._grace = grace
+        self.system = System(
+            policy_named(policy),
+            machine_named(machine, MachineOptions(cpus, seed, jit, budget)),
+            strict_identity=strict_identity,
+        )
+        self._attached: list[Attachment] = []
+        self._lock = self.system.guard = RLock()
+
+    @property
+    def history(self) -> list[str]:
+        """What happened so far, a sentence each."""
+        return self.system.machine.history
+
+    @property
+    def printk(self) -> list[str]:
+        """All lines that programs printed so far."""
+        return self.system.machine.printk
+
+    @property
+    def allocators(self) -> dict[str, Allocator]:
+        """The allocators that are alive, by name; of several of one name, the newest."""
+        return {a.name: Allocator(self, a.id, a.name) for a in self.system.allocators.values()}
+
+    @locked
+    def load(
+        self, source: str | Path | ObjectSpec, *, programs: Iterable[str] | None = None
+    ) -> LoadedObject:
+        """Compile if need be, verify and load one file. A map whose name and type another loaded
+        file has is that file's map. Programs in sections "?..." load only if named in `programs`.
+
+        Raises CompileError, FormatError, VerifierError, LoadRefused, or UsageError for an unknown
+        name in `programs`. Then nothing of the file stays.
+        """
+        spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+        chosen = self._chosen(spec, programs)
+        loaded = LoadedObject(self, spec)
+        try:
+            loaded._load(chosen, self._options)
+        except BpfheapError:
+            loaded.close()
+            raise
+        self._passed()
+        return loaded
+
+    @locked
+    def grace_period(self) -> None:
+        """Let grace periods pass until nothing more waits for one that can end."""
+        while self.system.grace_period():
+            pass
+
+    @locked
+    def attach(self, program: Program, *, signal: int, hz: int = 0) -> Attachment:
+        """Let a signal run a program of type perf_event, with the registers that it finds as
+        context: whatever they belong to may be interrupted, other runs and allocations too. `hz`
+        times a second (of the process' time for SIGPROF, else of the clock's), or whenever somebody
+        sends the signal (0).
+
+        Raises UsageError if the machine, the program or the signal is none for that."""
+        made = Attachment(self, program, signal, hz)
+        self._attached.append(made)
+        return made
+
+    @locked
+    def close(self) -> list[Leftover]:
+        """Close all descriptors and pins and say what is left although nothing reaches it."""
+        found: list[Leftover] = []
+        system = self.system
+        for attachment in tuple(self._attached):
+            attachment.detach()
+        steps: list[Callable[[], None]] = [
+            *(lambda p=path: system.unpin(p) for path in tuple(system.pins)),
+            *(lambda f=fd: system.close(f) for fd in tuple(system.fds)),
+        ]
+        for step in steps:
+            self._collect(found, step)
+        # Each violation has one kptr less to free after it.
+        known = -1
+        while known != len(found):
+            known = len(found)
+            self._collect(found, self.grace_period)
+        # An execution that was never finished may still own objects and reach maps.
+        running = sorted({system.programs[p].name for p in system.running.values()})
+        held = [f"program {name} is still running" for name in running]
+        if not held:
+            found += map(_leak, system.machine.allocator_objects(GLOBAL_ALLOCATOR_ID))
+        if not system.policy.immortal:
+            for allocator in self.allocators.values():
+                lives = () if held else allocator.objects()
+                found += map(_leak, lives)
+                if not lives:
+                    reasons = ", ".join(held or system.policy.waits_for(allocator.id, system))
+                    found.append(
+                        Leftover(
+                            _IMMORTAL,
+                            f"allocator {allocator.name} is still alive: {reasons}",
+                            (),
+                        )
+                    )
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *rest: object) -> None:
+        """Close; raises Violation for the first leak or memory error that shows only then, unless
+        the body failed by itself."""
+        found = self.close()
+        for left in found:
+            if error is None and left.is_error:
+                raise Violation(left.message, kind=left.kind, life=left.life)
+
+    @staticmethod
+    def _collect(found: list[Leftover], step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Violation as seen:
+            found.append(Leftover(seen.kind, seen.message, seen.life))
+
+    @staticmethod
+    def _chosen(spec: ObjectSpec, programs: Iterable[str] | None) -> list[ProgramSpec]:
+        if programs is None:
+            return [p for p in spec.programs.values() if not p.section.startswith("?")]
+        names = list(programs)
+        for name in names:
+            if name not in spec.programs:
+                raise UsageError(
+                    f"there is no program {name}",
+                    file=spec.file,
+                    hint=f"it has {', '.join(spec.programs) or 'none'}",
+                )
+        return [spec.programs[name] for name in names]
+
+    @locked
+    def _give_back(self, fd: int) -> None:
+        """Close a descriptor, unless `close` did so already: they are never used again."""
+        if fd in self.system.fds:
+            self.system.close(fd)
+
+    @locked
+    def _passed(self) -> None:
+        if self._grace == "auto":
+            self.grace_period()
+
+
+def _leak(life: tuple[str, ...]) -> Leftover:
+    return Leftover("leak", "an object is left that nothing can reach any more", life)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocator:
+    """An allocator, named after the allocator map that made it; it may outlive the map."""
+
+    runtime: Runtime
+    id: int
+    name: str
+
+    @property
+    def alive(self) -> bool:
+        return self.id in self.runtime.system.allocators
+
+    def stats(self) -> AllocatorStats:
+        """Raises UsageError once the allocator is gone."""
+        if not self.alive:
+            raise UsageError(f"allocator {self.name} is gone")
+        return self.runtime.system.machine.allocator_stats(self.id)
+
+    def prefill(self, count: int) -> None:
+        """The next `count` allocations succeed, in any context: bpf_mem_prefill from user space.
+        Raises UsageError for a negative count and once the allocator map is gone."""
+        if not self.alive:
+            raise UsageError(f"allocator {self.name} is gone")
+        self.runtime.system.machine.prefill(self.id, count)
+
+    def types(self) -> dict[str, int]:
+        """How many objects live, by the names of their types."""
+        return self.runtime.system.machine.allocator_types(self.id)
+
+    def objects(self) -> tuple[tuple[str, ...], ...]:
+        """The lives of its live objects, oldest object first."""
+        if not self.alive:
+            return ()
+        return self.runtime.system.machine.allocator_objects(self.id)
+
+
+class LoadedObject:
+    """One file in a runtime: its maps and programs, each behind a descriptor of its own."""
+
+    def __init__(self, runtime: Runtime, spec: ObjectSpec) -> None:
+        self.spec = spec
+        self.maps: dict[str, Map] = {}
+        self.programs: dict[str, Program] = {}
+        self._runtime = runtime
+        self._btf_fd: int | None = runtime.system.btf_load(spec.btf)
+
+    def _load(self, programs: list[ProgramSpec], options: Options) -> None:
+        assert self._btf_fd is not None
+        system = self._runtime.system
+        ids: dict[str, int] = {}
+        for spec in _in_order(self.spec.maps):
+            existing = None if spec.data is not None else system.find_map(spec.name)
+            if existing is None:
+                fd = system.map_create(spec, self._btf_fd, ids)
+            else:
+                fd = system.map_share(existing, spec)
+            ids[spec.name] = system.map_of(fd).id
+            self.maps[spec.name] = Map(self._runtime, spec, ids[spec.name], fd)
+        for program in programs:
+            verdict = verify(self.spec, program, replace(options, facts=True))
+            fd = system.program_load(program, verdict, self._btf_fd, ids)
+            self.programs[program.name] = Program(self._runtime, program, verdict, fd)
+        for opened in self.maps.values():
+            # As bpf_object_init_prog_arrays in libbpf.
+            if MAP_TYPE[opened.spec.type].shape is Shape.PROGS:
+                for slot, name in enumerate(opened.spec.inner_names):
+                    if name in self.programs:
+                        opened[slot] = self.programs[name]
+
+    @locked
+    def close(self) -> None:
+        """Unload the programs and close the maps; what others still hold stays."""
+        for program in self.programs.values():
+            program._close()
+        for opened in self.maps.values():
+            opened._close()
+        if self._btf_fd is not None:
+            self._runtime._give_back(self._btf_fd)
+            self._btf_fd = None
+        self._runtime._passed()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _in_order(maps: Mapping[str, MapSpec]) -> list[MapSpec]:
+    """Maps that others name come before those, so that they exist by then."""
+    ordered: dict[str, MapSpec] = {}
+
+    def visit(spec: MapSpec, above: frozenset[str]) -> None:
+        for name in spec.needs:
+            if name in above:
+                raise LoadRefused(f"map {spec.name} names itself by way of {name}")
+            if name in maps and name not in ordered:
+                visit(maps[name], above | {name})
+        ordered[spec.name] = spec
+
+    for spec in maps.values():
+        if spec.name not in ordered:
+            visit(spec, frozenset({spec.name}))
+    return list(ordered.values())
