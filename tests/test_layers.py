@@ -18,7 +18,9 @@ PACKAGE = Path(__file__).parents[1] / "src" / "bpfheap"
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "formats",
-        frozenset({"errors", "isa", "btf", "spec", "elf", "compile", "platform", "sources"}),
+        frozenset(
+            {"errors", "events", "isa", "btf", "spec", "elf", "compile", "platform", "sources"}
+        ),
     ),
     ("kernel", frozenset({"kernel"})),
     ("verifier", frozenset({"verifier"})),
@@ -33,6 +35,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
 #: What a module of the formats row may import of that row, besides itself.
 FORMATS: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
+    "events": frozenset(),
     "isa": frozenset({"errors"}),
     "btf": frozenset({"errors"}),
     "spec": frozenset({"btf", "isa"}),
@@ -43,11 +46,13 @@ FORMATS: Mapping[str, frozenset[str]] = {
 }
 
 #: Layers above its own that a module must not import all the same: the live kernel is what the
-#: verifier and the runtime are compared with, so they cannot be made of it.
+#: verifier and the runtime are compared with, so they cannot be made of it; a machine knows no
+#: policy, so that one machine can judge them all.
 FORBIDDEN: Mapping[str, frozenset[str]] = {
     "verifier": frozenset({"kernel"}),
     "lifetime": frozenset({"kernel"}),
     "runtime": frozenset({"kernel"}),
+    "machine": frozenset({"lifetime"}),
 }
 
 
@@ -145,6 +150,7 @@ def test_every_placed_module_exists() -> None:
         ("runtime/x.py", "from bpfheap.machine.model import M", "runtime.x imports machine.model"),
         ("kernel/x.py", "import bpfheap.verifier", "kernel.x imports verifier"),
         ("verifier/x.py", "import bpfheap.kernel", "verifier.x imports kernel, which"),
+        ("machine/x.py", "from bpfheap.lifetime.facts import V", "machine.x imports lifetime"),
         ("machine/x.py", "from bpfheap import Runtime", "machine.x imports "),
         ("machine/x.py", "i.import_module('bpfheap.api')", "machine.x imports api"),
         ("api/x.py", "from bpfheap.cli import main", "api.x imports cli"),

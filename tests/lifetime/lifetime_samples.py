@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bpfheap.lifetime import (
-    FieldFact,
-    FieldId,
-    FlowFact,
-    LoadFacts,
-    MapFacts,
-    ObjectEvent,
-    ObjectKind,
-    Policy,
-)
+from bpfheap.events import ObjectEvent, ObjectKind
+from bpfheap.lifetime import FieldFact, FieldId, FlowFact, LoadFacts, MapFacts, Policy
 from bpfheap.verifier.flows import FlowKind, Holder
 
 #: Allocators; MA and MB are the maps that name them.

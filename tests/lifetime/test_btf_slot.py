@@ -29,7 +29,8 @@ from lifetime_samples import (
     take,
 )
 
-from bpfheap.lifetime import BtfSlot, LoadFacts, ObjectKind, Policy
+from bpfheap.events import ObjectKind
+from bpfheap.lifetime import BtfSlot, LoadFacts, Policy
 
 #: Three files, with M1, M2 and M3 from one each.
 FILES = Situation(btfs={M1: 61, M2: 62, M3: 63, OUTER: 61, X1: 64}, inner={})

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lifetime_samples import VIEW, A, B, event
 
-from bpfheap.lifetime import ObjectKind, PercpuRef, Policy
+from bpfheap.events import ObjectKind
+from bpfheap.lifetime import PercpuRef, Policy
 
 ALLOC, FREE = ObjectKind.ALLOC, ObjectKind.FREE
 

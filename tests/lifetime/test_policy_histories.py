@@ -37,6 +37,7 @@ from lifetime_samples import (
     unloaded,
 )
 
+from bpfheap.events import ObjectKind
 from bpfheap.lifetime import (
     POLICIES,
     BtfSlot,
@@ -48,7 +49,6 @@ from bpfheap.lifetime import (
     FlowFact,
     Global,
     LoadFacts,
-    ObjectKind,
     Policy,
     Static,
 )

@@ -10,8 +10,6 @@ from bpfheap.lifetime.facts import (
     FlowFact,
     LoadFacts,
     MapFacts,
-    ObjectEvent,
-    ObjectKind,
     Refusal,
     View,
 )
@@ -57,8 +55,6 @@ __all__ = [
     "LiveCount",
     "LoadFacts",
     "MapFacts",
-    "ObjectEvent",
-    "ObjectKind",
     "PercpuRef",
     "Policy",
     "ProgAllocators",

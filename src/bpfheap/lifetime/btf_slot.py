@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
-from bpfheap.lifetime.facts import LoadFacts, ObjectEvent, ObjectKind, Refusal, View
+from bpfheap.events import ObjectEvent, ObjectKind
+from bpfheap.lifetime.facts import LoadFacts, Refusal, View
 from bpfheap.lifetime.policy import Policy
 from bpfheap.verifier.flows import FlowKind
 

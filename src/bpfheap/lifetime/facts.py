@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from bpfheap.verifier.flows import FlowKind, Holder
@@ -71,25 +70,6 @@ class LoadFacts:
             if fact.field == field:
                 return fact
         raise KeyError(field)
-
-
-class ObjectKind(StrEnum):
-    """What happened to an object."""
-
-    ALLOC = "alloc"
-    FREE = "free"
-
-
-class ObjectEvent(NamedTuple):
-    """An object of struct `type` came from `allocator`, or went back to it, on `cpu`. `program` is
-    the one that did it with a call of its own; None for what map free, updates and the free of
-    another object bring with them."""
-
-    kind: ObjectKind
-    allocator: int
-    cpu: int
-    program: int | None
-    type: str
 
 
 class Refusal(str):

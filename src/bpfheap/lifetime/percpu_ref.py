@@ -3,7 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, Self
 
-from bpfheap.lifetime.facts import ObjectEvent, ObjectKind, View
+from bpfheap.events import ObjectEvent, ObjectKind
+from bpfheap.lifetime.facts import View
 from bpfheap.lifetime.policy import Policy
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, ClassVar, Self
 
-from bpfheap.lifetime.facts import FieldId, LoadFacts, MapFacts, ObjectEvent, Refusal, View
+from bpfheap.events import ObjectEvent
+from bpfheap.lifetime.facts import FieldId, LoadFacts, MapFacts, Refusal, View
 
 
 def references_of(maps: Iterable[int], view: View) -> tuple[str, ...]:

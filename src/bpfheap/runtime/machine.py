@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from bpfheap.btf import Btf
-from bpfheap.lifetime.facts import ObjectEvent
+from bpfheap.events import ObjectEvent
 from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
 from bpfheap.verifier.facts import Facts
 

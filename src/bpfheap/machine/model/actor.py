@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bpfheap.btf import SpecialKind
-from bpfheap.lifetime.facts import ObjectEvent, ObjectKind
+from bpfheap.events import ObjectEvent, ObjectKind
 from bpfheap.machine.model import heap, links
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.records import Region, Retired, Status

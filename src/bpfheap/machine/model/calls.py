@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.btf import KptrKind
 from bpfheap.errors import MapError
-from bpfheap.lifetime.facts import ObjectKind
+from bpfheap.events import ObjectKind
 from bpfheap.machine.model import graph, heap, lives, locks, packets, percpu, ringbuf
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation

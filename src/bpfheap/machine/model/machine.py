@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
+from bpfheap.events import ObjectEvent
 from bpfheap.isa import Insn, check_structure
-from bpfheap.lifetime.facts import ObjectEvent
 from bpfheap.machine import frames
 from bpfheap.machine.definitions import check_definition, check_special, row_of
 from bpfheap.machine.layout import Types

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Never
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
 from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
+from bpfheap.events import ObjectEvent, ObjectKind
 from bpfheap.isa import Insn, check_structure, op_of
 from bpfheap.isa import Kind as InsnKind
-from bpfheap.lifetime.facts import ObjectEvent, ObjectKind
 from bpfheap.machine import frames
 from bpfheap.machine.definitions import (
     check_definition,
