@@ -9,7 +9,7 @@ IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 setup: $(STAMP)
 
 # The verifier and the native machine's core are compiled, so their sources count too.
-$(STAMP): pyproject.toml setup.py $(wildcard src/bpfheap/verifier/*.py) \
+$(STAMP): pyproject.toml setup.py $(wildcard src/bpfheap/verifier/*.py src/bpfheap/verifier/*/*.py) \
 		$(wildcard src/bpfheap/machine/native/*.[ch])
 	@found=; if ! $(BIN)/python -c '$(IN_RANGE)' 2>/dev/null; then \
 		for python in $(PYTHON) python3.13 python3.12 python3.11 python3; do \

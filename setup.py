@@ -13,8 +13,11 @@ from setuptools import Extension, setup
 
 #: One group: they call each other without going through Python.
 COMPILED = (
-    "access", "arith", "branch", "env", "liveness", "pointer", "precision", "program", "prune",
-    "refine", "scalar", "stack", "state", "tnum", "transfer", "walk", "word",
+    "domain/word", "domain/tnum", "domain/scalar", "domain/arith", "domain/refine",
+    "state/state", "analysis/program", "analysis/liveness",
+    "paths/env", "paths/precision", "paths/prune",
+    "memory/access", "memory/stack",
+    "instructions/branch", "instructions/pointer", "instructions/transfer", "walk",
 )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def pytest_configure() -> None:
     """Compiled modules older than their sources would pass or fail for nothing. Nothing is left in
     the user's cache."""
     os.environ["BPFHEAP_CACHE"] = ""
-    for source in (_REPO / "src/bpfheap/verifier").glob("*.py"):
+    for source in (_REPO / "src/bpfheap/verifier").rglob("*.py"):
         for compiled in source.parent.glob(f"{source.stem}.*.so"):
             if compiled.stat().st_mtime < source.stat().st_mtime and not os.environ.get(
                 "BPFHEAP_PURE"

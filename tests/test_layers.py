@@ -1,7 +1,8 @@
 """The layer order, read from the imports of the source itself.
 
 Every top-level module of the package has a row in LAYERS; a row imports rows above it and itself,
-never those below. The formats know each other even less: FORMATS says who may import whom.
+never those below. The formats know each other even less: FORMATS says who may import whom. Inside
+the verifier, ROOMS has the order.
 """
 
 from __future__ import annotations
@@ -55,6 +56,23 @@ FORBIDDEN: Mapping[str, frozenset[str]] = {
     "machine": frozenset({"lifetime"}),
 }
 
+#: The folders and modules of the verifier, top to bottom as in LAYERS.
+ROOMS: tuple[frozenset[str], ...] = (
+    frozenset({"facts", "flows", "reject"}),
+    frozenset({"domain"}),
+    frozenset({"state"}),
+    frozenset({"hints", "verdict"}),
+    frozenset({"analysis"}),
+    frozenset({"paths"}),
+    frozenset({"memory"}),
+    frozenset({"calls"}),
+    frozenset({"instructions"}),
+    frozenset({"explain"}),
+    frozenset({"walk"}),
+    frozenset({"knowledge"}),
+    frozenset({""}),
+)
+
 
 def modules(package: Path) -> dict[str, Path]:
     """Module name ("" and "isa.insn") -> file."""
@@ -106,19 +124,40 @@ def wrong(module: str, imported: str) -> str | None:
     not_allowed = own in FORMATS and other not in FORMATS[own]
     if own != other and (not_allowed or other in FORBIDDEN.get(own, ())):
         return f"{module} imports {imported}, which it must not know"
+    if own == other == "verifier":
+        return wrong_room(module, imported)
     return None
+
+
+def wrong_room(module: str, imported: str) -> str | None:
+    """The same for two modules of the verifier."""
+    rank = {name: i for i, names in enumerate(ROOMS) for name in names}
+    own, other = (f"{name}..".split(".")[1] for name in (module, imported))
+    for name in (own, other):
+        if name not in rank:
+            return f"verifier.{name} has no room yet: place it in ROOMS"
+    if rank[other] > rank[own]:
+        return f"{module} imports {imported}, of a room below its own"
+    return None
+
+
+def graph(package: Path) -> dict[str, list[str]]:
+    """Module -> what it imports of the package, wherever the import stands."""
+    found = modules(package)
+    known = frozenset(f"bpfheap.{name}" for name in found)
+    return {
+        module: list(
+            imports(path.read_text(), module, is_package=path.name == "__init__.py", known=known)
+        )
+        for module, path in found.items()
+    }
 
 
 def broken(package: Path) -> list[str]:
     """All sentences about imports that break the order."""
-    found = modules(package)
-    known = frozenset(f"bpfheap.{name}" for name in found)
     problems = []
-    for module, path in found.items():
-        own = module.partition(".")[0]
-        targets = imports(
-            path.read_text(), module, is_package=path.name == "__init__.py", known=known
-        )
+    for module, targets in graph(package).items():
+        own = ".".join(module.split(".")[: 2 if module.startswith("verifier.") else 1])
         for target in [own, *targets]:
             why = wrong(module, target)
             if why is not None and why not in problems:
@@ -135,6 +174,8 @@ def test_every_placed_module_exists() -> None:
     placed = frozenset().union(*(names for _, names in LAYERS))
     assert placed - there == set()
     assert set(FORMATS) == LAYERS[0][1]
+    rooms = {f"{name}..".split(".")[1] for name in modules(PACKAGE) if name.startswith("verifier")}
+    assert frozenset().union(*ROOMS) == rooms
 
 
 @pytest.mark.parametrize(
@@ -146,10 +187,15 @@ def test_every_placed_module_exists() -> None:
         ("errors.py", "from . import isa", "errors imports isa, which"),
         ("verifier/walk.py", "from ..lifetime.facts import View", "verifier.walk imports lifetime"),
         ("verifier/__init__.py", "from .. import lifetime", "verifier imports lifetime"),
+        ("verifier/domain/x.py", "from ..state import S", "verifier.domain.x imports verifier.st"),
+        ("verifier/walk.py", "from bpfheap import verifier", "verifier.walk imports verifier, of"),
+        ("verifier/domain/x.py", "from bpfheap.verifier import walk", "imports verifier.walk, of"),
+        ("verifier/newcomer.py", "", "verifier.newcomer has no room yet"),
+        ("verifier/newroom/x.py", "", "verifier.newroom has no room yet"),
         ("lifetime/x.py", "def f():\n    import bpfheap.runtime", "lifetime.x imports runtime"),
         ("runtime/x.py", "from bpfheap.machine.model import M", "runtime.x imports machine.model"),
         ("kernel/x.py", "import bpfheap.verifier", "kernel.x imports verifier"),
-        ("verifier/x.py", "import bpfheap.kernel", "verifier.x imports kernel, which"),
+        ("verifier/walk.py", "import bpfheap.kernel", "verifier.walk imports kernel, which"),
         ("machine/x.py", "from bpfheap.lifetime.facts import V", "machine.x imports lifetime"),
         ("machine/x.py", "from bpfheap import Runtime", "machine.x imports "),
         ("machine/x.py", "i.import_module('bpfheap.api')", "machine.x imports api"),
@@ -159,10 +205,10 @@ def test_every_placed_module_exists() -> None:
     ],
 )
 def test_a_wrong_import_is_caught(tmp_path: Path, file: str, source: str, message: str) -> None:
-    for name in ("", "isa", "lifetime", "runtime", "machine", "machine/model"):
+    for name in ("", "isa", "verifier", "verifier/domain", "lifetime", "runtime", "machine/model"):
         (tmp_path / name).mkdir(exist_ok=True, parents=True)
         (tmp_path / name / "__init__.py").touch()
-    for name in ("spec", "api", "errors"):
+    for name in ("spec", "api", "errors", "verifier/walk"):
         (tmp_path / f"{name}.py").touch()
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)

@@ -16,8 +16,8 @@ from bpfheap.isa import assemble
 from bpfheap.machine.model.records import Kind
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict, verify
-from bpfheap.verifier.scalar import UNKNOWN_SCALAR, constant
-from bpfheap.verifier.state import CTX, MAP_VALUE, NOTHING, SCALAR, STACK, Reg
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
+from bpfheap.verifier.state.state import CTX, MAP_VALUE, NOTHING, SCALAR, STACK, Reg
 
 MODEL = AgainstModel(1, ALL)
 OBJ = surroundings(ALL)

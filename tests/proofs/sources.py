@@ -17,15 +17,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import bpfheap.verifier
+import bpfheap.verifier.domain
 
 #: What `tighten` computes with; its parameters.
 COMPONENTS = (
     "v", "m", "smin", "smax", "umin", "umax", "s32_min", "s32_max", "u32_min", "u32_max",
 )  # fmt: skip
 _CUT = "{0} = cut({0})".format(", ".join(COMPONENTS))
-_FOLDER = Path(bpfheap.verifier.__file__).parent
-_PACKAGE = "bpfheap.verifier."
+_FOLDER = Path(bpfheap.verifier.domain.__file__).parent
+_PACKAGE = "bpfheap.verifier.domain."
 MODULES = ("word", "tnum", "scalar", "arith", "refine")
 
 

@@ -14,7 +14,7 @@ import pytest
 from lanes import SOURCES, lanes, run
 from sources import COMPONENTS
 
-from bpfheap.verifier.word import pattern
+from bpfheap.verifier.domain.word import pattern
 
 BITS = 6
 COUNT = 1 << BITS

@@ -12,9 +12,9 @@ from typing import NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from bpfheap.verifier import arith, refine, scalar, tnum
-from bpfheap.verifier.scalar import Scalar
-from bpfheap.verifier.word import pattern, unsigned
+from bpfheap.verifier.domain import arith, refine, scalar, tnum
+from bpfheap.verifier.domain.scalar import Scalar
+from bpfheap.verifier.domain.word import pattern, unsigned
 
 U64 = (1 << 64) - 1
 U32 = (1 << 32) - 1

@@ -28,7 +28,7 @@ from scalar_sets import (
 )
 
 from bpfheap.isa.ops import OPS, Kind
-from bpfheap.verifier import arith, scalar
+from bpfheap.verifier.domain import arith, scalar
 
 NAMES = sorted({op.name for op in OPS if op.kind in (Kind.ALU, Kind.MOV, Kind.NEG)})
 #: Linux computes no quotient, not even of constants (is_safe_to_compute_dst_reg_range).

@@ -10,10 +10,10 @@ from bpfheap.btf import Btf
 from bpfheap.isa import assemble
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, SubprogSpec
 from bpfheap.verifier import Options, verify
-from bpfheap.verifier.arith import load_bounds
-from bpfheap.verifier.log import scalar_ranges, show_register, show_slot
-from bpfheap.verifier.scalar import Scalar, constant
-from bpfheap.verifier.state import (
+from bpfheap.verifier.domain.arith import load_bounds
+from bpfheap.verifier.domain.scalar import Scalar, constant
+from bpfheap.verifier.explain.log import scalar_ranges, show_register, show_slot
+from bpfheap.verifier.state.state import (
     CTX,
     MEM,
     MISC,

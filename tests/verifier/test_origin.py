@@ -12,7 +12,7 @@ from bpfheap.errors import PathStep, VerifierError
 from bpfheap.report import details
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
-from bpfheap.verifier.origin import origins
+from bpfheap.verifier.explain.origin import origins
 from bpfheap.verifier.walk import Walk
 
 #: Rejections before the first instruction is walked.

@@ -10,8 +10,8 @@ from itertools import product
 import pytest
 from scalar_sets import U64, Tnum, tnum_union
 
-from bpfheap.verifier import tnum as t
-from bpfheap.verifier.word import pattern, unsigned
+from bpfheap.verifier.domain import tnum as t
+from bpfheap.verifier.domain.word import pattern, unsigned
 
 BITS = 4
 TOP = 64 - BITS

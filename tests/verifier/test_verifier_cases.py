@@ -21,8 +21,8 @@ def test_case(case: Case) -> None:
     """Both as it is and with a state stored at every join, where more can be pruned."""
     verdict = _check(case)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bpfheap.verifier.prune._MIN_JUMPS", 0)
-        patch.setattr("bpfheap.verifier.prune._MIN_INSNS", 0)
+        patch.setattr("bpfheap.verifier.paths.prune._MIN_JUMPS", 0)
+        patch.setattr("bpfheap.verifier.paths.prune._MIN_INSNS", 0)
         assert set(_check(case).flows) == set(verdict.flows)
 
 

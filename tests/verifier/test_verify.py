@@ -19,11 +19,11 @@ from bpfheap.isa import OPS, Insn, Kind, check_structure
 from bpfheap.platform.calls import Arg, Ret
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind
 from bpfheap.verifier import Options, Verdict, verify
-from bpfheap.verifier.access import MEMORY
-from bpfheap.verifier.calls import ARGUMENTS, RESULTS
-from bpfheap.verifier.prune import History
-from bpfheap.verifier.state import ITERATOR, KIND_NAMES, UNINIT
-from bpfheap.verifier.transfer import TRANSFER
+from bpfheap.verifier.calls.calls import ARGUMENTS, RESULTS
+from bpfheap.verifier.instructions.transfer import TRANSFER
+from bpfheap.verifier.memory.access import MEMORY
+from bpfheap.verifier.paths.prune import History
+from bpfheap.verifier.state.state import ITERATOR, KIND_NAMES, UNINIT
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -303,8 +303,8 @@ def _compare(spec: ProgramSpec) -> Any:
     whole = _unpruned(spec, options)
     with pytest.MonkeyPatch.context() as patch:
         # Store at every join, so that there is something to prune.
-        patch.setattr("bpfheap.verifier.prune._MIN_JUMPS", 0)
-        patch.setattr("bpfheap.verifier.prune._MIN_INSNS", 0)
+        patch.setattr("bpfheap.verifier.paths.prune._MIN_JUMPS", 0)
+        patch.setattr("bpfheap.verifier.paths.prune._MIN_INSNS", 0)
         pruned = verify(KPTRS.obj, spec, options)
     if whole.error is not None and "too large" in whole.error.message:
         return None

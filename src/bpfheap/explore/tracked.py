@@ -37,8 +37,8 @@ from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.runtime.objects import Handle, Type
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ProgramSpec
-from bpfheap.verifier.liveness import live_at
-from bpfheap.verifier.program import Program as Steps
+from bpfheap.verifier.analysis.liveness import live_at
+from bpfheap.verifier.analysis.program import Program as Steps
 
 #: Descriptors of one object at one time.
 _FDS = 4

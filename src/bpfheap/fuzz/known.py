@@ -8,10 +8,11 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from bpfheap.machine.model.records import Kind
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
-from bpfheap.verifier.liveness import live_at
-from bpfheap.verifier.program import Program
-from bpfheap.verifier.scalar import is_unknown
-from bpfheap.verifier.state import (
+from bpfheap.verifier.analysis.liveness import live_at
+from bpfheap.verifier.analysis.program import Program
+from bpfheap.verifier.domain.scalar import is_unknown
+from bpfheap.verifier.domain.word import pattern
+from bpfheap.verifier.state.state import (
     CTX,
     FUNC,
     MAP,
@@ -28,7 +29,6 @@ from bpfheap.verifier.state import (
     Reg,
     State,
 )
-from bpfheap.verifier.word import pattern
 
 
 class At(NamedTuple):

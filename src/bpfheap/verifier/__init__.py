@@ -9,9 +9,12 @@ import sys
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 
 if os.environ.get("BPFHEAP_PURE"):
-    # Imports of this folder see sources only.
-    for _folder in __path__:
-        sys.path_importer_cache[_folder] = FileFinder(_folder, (SourceFileLoader, SOURCE_SUFFIXES))
+    # Imports of this folder and those in it see sources only.
+    for _root in __path__:
+        for _folder in (_root, *(entry.path for entry in os.scandir(_root) if entry.is_dir())):
+            sys.path_importer_cache[_folder] = FileFinder(
+                _folder, (SourceFileLoader, SOURCE_SUFFIXES)
+            )
 
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, FlowKind, Holder
 from bpfheap.verifier.verdict import Options, Verdict

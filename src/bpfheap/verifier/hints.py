@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from bpfheap.btf import PlainPointer
-from bpfheap.verifier.layouts import Layout
-from bpfheap.verifier.state import STACK_SIZE, Lapse, Reg, is_null
+from bpfheap.verifier.state.layouts import Layout
+from bpfheap.verifier.state.state import STACK_SIZE, Lapse, Reg, is_null
 
 CHECK_NULL = "check it for NULL first: if (!p) return 0;"
 CHECK_INDEX = "check the index first: if (i >= N) return 0;"

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 from bpfheap.errors import InsnError
 from bpfheap.isa import Kind
 from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
-from bpfheap.verifier.liveness import FIRST_SLOT, live_at
-from bpfheap.verifier.log import instruction
-from bpfheap.verifier.path import CALLS, enters, leaves
-from bpfheap.verifier.program import Program, call_row
+from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
+from bpfheap.verifier.analysis.program import Program, call_row
+from bpfheap.verifier.explain.log import instruction
+from bpfheap.verifier.explain.path import CALLS, enters, leaves
+from bpfheap.verifier.explain.words import register_words, slot_words
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.state import FP, SLOT_MASK, UNINIT, Reg, Slot, State
+from bpfheap.verifier.state.state import FP, SLOT_MASK, UNINIT, Reg, Slot, State
 from bpfheap.verifier.verdict import Options, Verdict
 from bpfheap.verifier.walk import verify
-from bpfheap.verifier.words import register_words, slot_words
 
 #: As many alternatives of one register are told; others are counted.
 _MAX_TOLD = 3

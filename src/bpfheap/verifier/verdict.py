@@ -12,7 +12,7 @@ from bpfheap.verifier.facts import Facts
 from bpfheap.verifier.flows import Flow
 
 if TYPE_CHECKING:
-    from bpfheap.verifier.state import State
+    from bpfheap.verifier.state.state import State
 
 
 @dataclass(frozen=True, slots=True)

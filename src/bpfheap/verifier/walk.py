@@ -13,18 +13,28 @@ from mypy_extensions import i64
 from bpfheap.errors import BpfheapError, InsnError, VerifierError
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
-from bpfheap.verifier.env import Env
-from bpfheap.verifier.globals import arguments
-from bpfheap.verifier.log import Log
-from bpfheap.verifier.noting import facts_of
-from bpfheap.verifier.origin import origins
-from bpfheap.verifier.path import Path
-from bpfheap.verifier.program import Step, stack_chains
-from bpfheap.verifier.prune import History
+from bpfheap.verifier.analysis.program import Step, stack_chains
+from bpfheap.verifier.calls.globals import arguments
+from bpfheap.verifier.calls.noting import facts_of
+from bpfheap.verifier.explain.log import Log
+from bpfheap.verifier.explain.origin import origins
+from bpfheap.verifier.explain.path import Path
+from bpfheap.verifier.explain.route import calls_to, route
+from bpfheap.verifier.instructions.transfer import transfer
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.prune import History
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.route import calls_to, route
-from bpfheap.verifier.state import CTX, FP, NOTHING, STACK, ZERO_OFFSET, Frame, Reg, State, Trail
-from bpfheap.verifier.transfer import transfer
+from bpfheap.verifier.state.state import (
+    CTX,
+    FP,
+    NOTHING,
+    STACK,
+    ZERO_OFFSET,
+    Frame,
+    Reg,
+    State,
+    Trail,
+)
 from bpfheap.verifier.verdict import Options, Verdict
 
 #: A rejected program is walked once more to write its log, unless that would be longer than

@@ -36,7 +36,7 @@ from bpfheap.machine.model.values import Opaque, Pointer, Unowned, Value, Word
 from bpfheap.platform.maps import BY_NUMBER, MapType
 from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
-from bpfheap.verifier.liveness import FIRST_SLOT
+from bpfheap.verifier.analysis.liveness import FIRST_SLOT
 
 _SHIFT = 48
 _SPAN = 16

@@ -1,0 +1,1 @@
+"""What is known before the walk: control flow, liveness, and the signatures of functions."""

@@ -1,0 +1,220 @@
+"""What the rest of a function reads, computed backwards once before the walk
+(compute_live_registers and bpf_live_stack, Linux 6.18).
+
+Two states at one slot need to be compared only in that.
+
+A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at offset -8 * (i + 1).
+"""
+
+from __future__ import annotations
+
+from bpfheap.isa import Kind
+from bpfheap.platform.calls import Arg
+from bpfheap.spec import ProgramSpec, SubprogSpec
+from bpfheap.verifier.analysis.program import CALL, CALLS_BACK, Program, Step, call_row
+
+FIRST_SLOT = 11
+_SLOTS = 64
+#: By register. Sets do not fit into 64 bits.
+_BIT: tuple[int, ...] = tuple(1 << n for n in range(FIRST_SLOT))
+ALL_STACK = ((1 << _SLOTS) - 1) << FIRST_SLOT
+_ARGS = 0b111110
+_CLOBBERED = 0b111111
+_FP = 10
+_UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
+
+
+def slot_bit(offset: int) -> int:
+    """The bit of the stack slot that the byte at `offset` (-512 to -1) is in."""
+    return 1 << (FIRST_SLOT + (-offset - 1) // 8)
+
+
+def live_at(program: Program, spec: ProgramSpec) -> list[int]:
+    """For each slot, before it runs. The second half of a wide instruction reads nothing."""
+    found = [0] * len(program.steps)
+    for index in program.call_order:
+        _Function(program, spec, index, found).solve()
+    return found
+
+
+class _Function:
+    """One function; those it calls are done already."""
+
+    def __init__(self, program: Program, spec: ProgramSpec, index: int, found: list[int]) -> None:
+        self.program = program
+        self.spec = spec
+        self.sub: SubprogSpec = program.subprogs[index]
+        self.found = found
+        self.is_main = index == 0
+        self.steps = list(program.within(self.sub))
+        self.escapes = False
+        self.bases = self._stack_pointers()
+
+    def solve(self) -> None:
+        before: dict[int, list[int]] = {}
+        for step in self.steps:
+            for after in self.program.successors(step):
+                before.setdefault(after, []).append(step.slot)
+        todo = [step.slot for step in self.steps]
+        waiting = set(todo)
+        done: set[int] = set()
+        while todo:
+            slot = todo.pop()
+            waiting.discard(slot)
+            step = self.program.at(slot)
+            live = 0
+            for after in self.program.successors(step):
+                live |= self.found[after]
+            if self.escapes:
+                live |= ALL_STACK
+            new = self._before(step, live)
+            if new != self.found[slot] or slot not in done:
+                done.add(slot)
+                self.found[slot] = new
+                for at in before.get(slot, ()):
+                    if at not in waiting:
+                        waiting.add(at)
+                        todo.append(at)
+
+    def _before(self, step: Step, live: int) -> int:
+        """What is read from a step on, from what is read after it."""
+        dst, src = _BIT[step.dst], _BIT[step.src]
+        match step.kind:
+            case Kind.ALU | Kind.NEG | Kind.END | Kind.MOV | Kind.LDDW:
+                if step.kind in (Kind.MOV, Kind.LDDW):
+                    live &= ~dst
+                else:
+                    live |= dst
+                if step.with_reg:
+                    live |= src
+            case Kind.JCOND:
+                live |= dst | (src if step.with_reg else 0)
+            case Kind.EXIT:
+                # What the caller does with a result is not known here.
+                live = 1
+            case Kind.LOAD:
+                live = self._load(step, live)
+            case Kind.STORE_IMM | Kind.STORE_REG:
+                live = self._store(step, live)
+            case Kind.ATOMIC:
+                live = self._atomic(step, live)
+            case Kind.CALL_HELPER | Kind.CALL_KFUNC:
+                live = self._call(step, live)
+            case Kind.CALL_LOCAL:
+                # A global function's declared arguments are looked at, whatever it does.
+                callee = _ARGS if step.tag == CALL else self.found[step.target]
+                live = live & ~_CLOBBERED | callee & _ARGS
+            case Kind.CALL_REG | Kind.LEGACY:
+                live = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK
+        return live
+
+    def _load(self, step: Step, live: int) -> int:
+        slots = self._slots(step.slot, step.src, step.off, step.size)
+        return live & ~_BIT[step.dst] | _BIT[step.src] | slots
+
+    def _store(self, step: Step, live: int) -> int:
+        slots = self._slots(step.slot, step.dst, step.off, step.size)
+        if step.size == 8 and slots and not slots & slots - 1:
+            live &= ~slots
+        live |= _BIT[step.dst]
+        return live | _BIT[step.src] if step.kind is Kind.STORE_REG else live
+
+    def _atomic(self, step: Step, live: int) -> int:
+        slots = self._slots(step.slot, step.dst, step.off, step.size)
+        return live | _BIT[step.dst] | _BIT[step.src] | (step.name == "cmpxchg") | slots
+
+    def _call(self, step: Step, live: int) -> int:
+        live &= ~_CLOBBERED
+        row = call_row(self.spec, step)
+        if row is None:
+            return live | _ARGS | ALL_STACK
+        for n, arg in enumerate(row.args, 1):
+            if arg in _UNREAD:
+                continue
+            live |= 1 << n
+            base = self.bases[step.slot].get(n)
+            if base is not None:
+                # How much of it the call reads depends on other arguments: all that is above.
+                live |= _range(base[0], -1) if base else ALL_STACK
+        return live
+
+    # -- which registers point into the stack
+
+    def _slots(self, slot: int, register: int, off: int, size: int) -> int:
+        """The stack slots that an access through `register` may touch; 0 if it is elsewhere."""
+        base = self.bases[slot].get(register)
+        if base is None:
+            return 0
+        if not base:
+            return ALL_STACK
+        return _range(base[0] + off, base[0] + off + size - 1)
+
+    def _stack_pointers(self) -> dict[int, dict[int, tuple[int, ...]]]:
+        """Per slot, the registers that hold an address of this function's stack: (offset,), or ()
+        where it is not known. Notes in `escapes` whether such an address gets out of sight."""
+        at: dict[int, dict[int, tuple[int, ...]]] = {self.sub.start: {_FP: (0,)}}
+        todo = [self.sub.start]
+        while todo:
+            slot = todo.pop()
+            step = self.program.at(slot)
+            after = self._pointers_after(step, at[slot])
+            for target in self.program.successors(step):
+                old = at.get(target)
+                new = after if old is None else _join(old, after)
+                if new != old:
+                    at[target] = new
+                    todo.append(target)
+        for step in self.steps:
+            at.setdefault(step.slot, {_FP: (0,)})
+        return at
+
+    def _pointers_after(
+        self, step: Step, before: dict[int, tuple[int, ...]]
+    ) -> dict[int, tuple[int, ...]]:
+        after = dict(before)
+        match step.kind:
+            case Kind.MOV if step.with_reg and step.src in before:
+                after[step.dst] = before[step.src] if step.width == 64 and not step.sx else ()
+            case Kind.ALU:
+                if step.dst in before or (step.with_reg and step.src in before):
+                    base = before.get(step.dst)
+                    known = base and not step.with_reg and step.name == "add" and step.width == 64
+                    after[step.dst] = (base[0] + step.imm,) if base and known else ()
+            case Kind.NEG | Kind.END:
+                if step.dst in before:
+                    after[step.dst] = ()
+            case Kind.MOV | Kind.LDDW | Kind.LOAD:
+                after.pop(step.dst, None)
+            case Kind.STORE_REG:
+                if step.src in before:
+                    self.escapes = True
+            case Kind.ATOMIC:
+                if step.src in before:
+                    self.escapes = True
+                if step.op.fetch:
+                    after.pop(0 if step.name == "cmpxchg" else step.src, None)
+            case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
+                enters = step.kind is Kind.CALL_LOCAL or step.again == CALLS_BACK
+                if enters and any(n in before for n in range(1, 6)):
+                    self.escapes = True
+                for n in range(6):
+                    after.pop(n, None)
+        return after
+
+
+def _join(
+    a: dict[int, tuple[int, ...]], b: dict[int, tuple[int, ...]]
+) -> dict[int, tuple[int, ...]]:
+    """Either may be the case: what one alone knows to be a stack address may be anything."""
+    if a == b:
+        return a
+    return {n: a[n] if a.get(n) == b.get(n) else () for n in a.keys() | b.keys()}
+
+
+def _range(low: int, high: int) -> int:
+    """The slots with a byte from offset `low` to `high`, as far as they are in the stack."""
+    low, high = max(low, -8 * _SLOTS), min(high, -1)
+    slots = 0
+    for offset in range(low & ~7, high + 1, 8):
+        slots |= slot_bit(offset)
+    return slots

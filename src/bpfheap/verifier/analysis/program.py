@@ -1,0 +1,373 @@
+"""A program made ready for the walk: one Step per instruction, and what holds on every path.
+
+Sources: check_subprogs, check_cfg and the checks of check_alu_op that need no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from mypy_extensions import i64
+
+from bpfheap.isa import Insn, Kind, Op, check_structure
+from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call, Ret
+from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
+from bpfheap.verifier import hints
+from bpfheap.verifier.domain.arith import ALU_CODE
+from bpfheap.verifier.domain.refine import JUMP_CODE
+from bpfheap.verifier.domain.scalar import const, constant
+from bpfheap.verifier.facts import CallFacts
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
+
+# Kinds of instructions, as numbers that compiled code compares fast.
+OTHER: Final = 0
+ALU: Final = 1
+MOV: Final = 2
+JCOND: Final = 3
+JA: Final = 4
+LOAD: Final = 5
+STORE_REG: Final = 6
+STORE_IMM: Final = 7
+LDDW: Final = 8
+ATOMIC: Final = 9
+EXIT: Final = 10
+CALL_LOCAL: Final = 11
+CALL: Final = 12
+
+# Where rounds of a loop that the kernel drives begin: every state is stored there.
+NEVER: Final = 0
+CALLS_BACK: Final = 1
+ITERATES: Final = 2
+GOES: Final = 3
+
+#: A pointer of which the kind does not matter to an access (Step.through).
+PLAIN: Final = 1
+
+TAGS: dict[Kind, int] = {
+    Kind.ALU: ALU, Kind.MOV: MOV, Kind.JCOND: JCOND, Kind.JA: JA, Kind.LOAD: LOAD,
+    Kind.STORE_REG: STORE_REG, Kind.STORE_IMM: STORE_IMM, Kind.LDDW: LDDW, Kind.ATOMIC: ATOMIC,
+    Kind.EXIT: EXIT, Kind.CALL_LOCAL: CALL_LOCAL, Kind.CALL_HELPER: CALL, Kind.CALL_KFUNC: CALL,
+}  # fmt: skip
+
+#: round_up_stack_depth, for programs that are compiled.
+_STACK_UNIT = 16
+#: BPF_PRIV_STACK_MIN_SIZE.
+_PRIVATE_STACK = 64
+#: In check_max_stack_depth_subprog: 33 programs in a row shall have 8 KiB of stack.
+_STACK_BEFORE_TAIL_CALL = 256
+
+_SHIFTS = frozenset({"lsh", "rsh", "arsh"})
+_DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
+_JUMPS = frozenset({Kind.JA, Kind.JCOND, Kind.MAY_GOTO})
+#: What Linux takes for jumps when it weighs whether to store a state.
+_COUNTED = _JUMPS | {
+    Kind.CALL_HELPER, Kind.CALL_LOCAL, Kind.CALL_KFUNC, Kind.CALL_REG, Kind.EXIT,
+}  # fmt: skip
+_WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
+
+
+class Step:
+    """One instruction. `operand` is its immediate as a register; `code` its operation or condition
+    as a number; `target` the slot that it jumps to or calls, `enters` that of the function
+    that it calls or names, -1 if none. At a `join` paths may meet; where rounds begin `again`
+    is CALLS_BACK, ITERATES or GOES. `through` is the kind of pointer that an access has
+    gone through so far (insn_aux_data.ptr_type): 0 for none, PLAIN, or what rewrites.py says.
+    `seen`, `pointers` and `called` are what facts.py tells of."""
+
+    __slots__ = (
+        "again", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind",
+        "name", "next", "off", "op", "operand", "pointers", "seen", "size", "slot", "src", "sx",
+        "tag", "target", "through", "width", "with_reg", "wrong",
+    )  # fmt: skip
+
+    def __init__(self, slot: int, insn: Insn, op: Op) -> None:
+        self.slot: i64 = slot
+        self.op = op
+        self.kind = op.kind
+        self.tag: i64 = TAGS.get(op.kind, OTHER)
+        self.jumps = op.kind in _JUMPS
+        self.counts = op.kind in _COUNTED
+        self.name = op.name
+        self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
+        self.width: i64 = op.width
+        self.size: i64 = op.size
+        self.sx: i64 = op.sx
+        self.with_reg = op.reg
+        self.dst: i64 = insn.dst
+        self.src: i64 = insn.src
+        self.off: i64 = insn.off
+        self.imm = insn.imm
+        self.operand: Reg = number(const(insn.imm))
+        self.next: i64 = slot + op.slots
+        self.target: i64 = -1
+        self.join = False
+        self.again: i64 = NEVER
+        self.enters: i64 = -1
+        self.through: i64 = 0
+        self.seen = False
+        self.pointers: i64 = 0
+        self.called: CallFacts | None = None
+        self.wrong: Reject | None = None
+        if op.kind in _JUMPS:
+            far = op.kind is Kind.JA and op.width == 32
+            self.target = slot + 1 + (insn.imm if far else insn.off)
+        elif op.kind is Kind.CALL_LOCAL:
+            self.target = self.enters = slot + 1 + insn.imm
+
+    @property
+    def writes(self) -> int | None:
+        """The register that it writes, besides those of a call."""
+        if self.kind in _WRITES_DST:
+            return self.dst
+        if self.kind is Kind.ATOMIC and self.op.fetch:
+            return 0 if self.name == "cmpxchg" else self.src
+        return None
+
+
+class Program:
+    """`steps` is by slot, None at the second half of a wide instruction; `subprogs` by number,
+    0 the entry."""
+
+    def __init__(self, spec: ProgramSpec) -> None:
+        """Raises InsnError for what is no program, Reject for what can never be right."""
+        ops = check_structure(spec.insns, frozenset(s for s, r in spec.refs.items()
+                                              if r.kind is not RefKind.FUNC))  # fmt: skip
+        self.steps: list[Step | None] = [None] * len(spec.insns)
+        for slot, op in ops.items():
+            step = Step(slot, spec.insns[slot], op)
+            if step.kind is Kind.LDDW and slot not in spec.refs:
+                high = spec.insns[slot + 1].imm & 0xFFFFFFFF
+                step.operand = number(constant(high << 32 | spec.insns[slot].imm & 0xFFFFFFFF))
+            ref = spec.refs.get(slot)
+            if ref is not None and ref.kind is RefKind.FUNC:
+                step.enters = ref.target
+            row = call_row(spec, step)
+            # Rounds come back to the call.
+            if row is not None and row.callback:
+                step.again = CALLS_BACK
+            elif row is not None and row.ret is Ret.ELEMENT_OR_NULL:
+                step.again = ITERATES
+            elif step.kind is Kind.MAY_GOTO:
+                step.again = GOES
+            step.join = step.again != NEVER
+            step.wrong = _wrong(step)
+            if step.wrong is not None:
+                step.tag = OTHER
+            self.steps[slot] = step
+        self.subprogs = _subprogs(spec, self)
+        self.starts = {sub.start: i for i, sub in enumerate(self.subprogs)}
+        self.call_order = _call_order(self)
+        _check_frames(self)
+        self._check_reachable()
+        for step in self:
+            if step.kind in _JUMPS:
+                self.at(step.target).join = True
+                # visit_insn: conditions are prune points themselves.
+                step.join = step.join or step.kind is Kind.JCOND
+            elif step.kind is Kind.CALL_LOCAL:
+                self.at(step.next).join = True
+                if self.is_global(self.starts[step.target]):
+                    step.tag = CALL
+
+    def __iter__(self) -> Iterator[Step]:
+        return (step for step in self.steps if step is not None)
+
+    def at(self, slot: int) -> Step:
+        step = self.steps[slot]
+        assert step is not None, f"slot {slot} is the second half of a wide instruction"
+        return step
+
+    def within(self, sub: SubprogSpec) -> Iterator[Step]:
+        """The instructions of one subprogram."""
+        return (step for step in self.steps[sub.start : sub.end] if step is not None)
+
+    def is_global(self, number: int) -> bool:
+        """Is the subprogram walked apart from its callers?"""
+        sub = self.subprogs[number]
+        return number > 0 and sub.is_global and sub.func_id > 0
+
+    def successors(self, step: Step) -> tuple[int, ...]:
+        """The slots that may run next in the same function."""
+        match step.kind:
+            case Kind.EXIT:
+                return ()
+            case Kind.JA:
+                return (step.target,)
+            case Kind.JCOND | Kind.MAY_GOTO:
+                return (step.next, step.target)
+        return (step.next,)
+
+    def _check_reachable(self) -> None:
+        """check_cfg: each instruction can be reached."""
+        seen: set[int] = set()
+        todo = [0]
+        while todo:
+            slot = todo.pop()
+            if slot in seen:
+                continue
+            seen.add(slot)
+            step = self.at(slot)
+            todo += self.successors(step)
+            if step.enters in self.starts:
+                todo.append(step.enters)
+        for step in self:
+            if step.slot not in seen:
+                raise Reject(
+                    f"unreachable insn {step.slot}",
+                    insn=step.slot,
+                    hint="no path leads here: remove it",
+                )
+
+
+def call_row(spec: ProgramSpec, step: Step) -> Call | None:
+    """The helper or kfunc that a step calls, None if it is unknown or no such call."""
+    if step.kind is Kind.CALL_HELPER:
+        return HELPER_BY_NUMBER.get(step.imm)
+    ref = spec.refs.get(step.slot)
+    return None if ref is None or ref.kind is not RefKind.KFUNC else KFUNC_BY_NAME.get(ref.name)
+
+
+def _wrong(step: Step) -> Reject | None:
+    """What is wrong whatever the state, once the step is walked."""
+    if step.writes == FP:
+        return Reject(
+            "frame pointer is read only", register=FP, insn=step.slot, hint="copy r10 first"
+        )
+    if step.kind is Kind.ALU and not step.with_reg:
+        if step.name in _DIVISIONS and step.imm == 0:
+            return Reject(
+                "div by zero", register=step.dst, insn=step.slot, hint="divide by another"
+            )
+        if step.name in _SHIFTS and not 0 <= step.imm < step.width:
+            return Reject(
+                f"invalid shift {step.imm}",
+                register=step.dst,
+                insn=step.slot,
+                hint=f"shift by 0 to {step.width - 1}",
+            )
+    return None
+
+
+def _subprogs(spec: ProgramSpec, program: Program) -> tuple[SubprogSpec, ...]:
+    """Those of the spec, or, where it names not all that are called, by the calls."""
+    named = {sub.start: sub for sub in spec.subprogs}
+    starts = {0, *named}
+    starts |= {step.target for step in program if step.kind is Kind.CALL_LOCAL}
+    starts |= {
+        r.target
+        for r in spec.refs.values()
+        if r.kind is RefKind.FUNC and 0 <= r.target < len(spec.insns)
+        and program.steps[r.target] is not None
+    }  # fmt: skip
+    ordered = sorted(starts)
+    bounds = [*ordered, len(spec.insns)]
+    return tuple(
+        SubprogSpec(
+            named[start].name if start in named else f"func#{i}",
+            start,
+            bounds[i + 1],
+            named[start].func_id if start in named else 0,
+            named[start].is_global if start in named else False,
+        )
+        for i, start in enumerate(ordered)
+    )
+
+
+def _call_order(program: Program) -> list[int]:
+    """Subprograms, callees before callers. Raises Reject for recursion (check_max_stack_depth)."""
+    calls: list[list[Step]] = [
+        [step for step in program.within(sub) if step.enters in program.starts]
+        for sub in program.subprogs
+    ]
+    order: list[int] = []
+    done: set[int] = set()
+    for root in range(len(program.subprogs)):
+        if root in done:
+            continue
+        # (subprogram, its calls yet to be followed); the path is what is on the stack.
+        path = [(root, iter(calls[root]))]
+        on_path = {root}
+        while path:
+            at, rest = path[-1]
+            call = next(rest, None)
+            if call is None:
+                path.pop()
+                on_path.discard(at)
+                done.add(at)
+                order.append(at)
+                continue
+            callee = program.starts[call.enters]
+            if callee in on_path:
+                raise Reject(
+                    f"recursive call from {program.subprogs[at].name}() to "
+                    f"{program.subprogs[callee].name}()",
+                    insn=call.slot,
+                    hint="use a bounded loop",
+                )
+            if callee not in done:
+                path.append((callee, iter(calls[callee])))
+                on_path.add(callee)
+    return order
+
+
+def _check_frames(program: Program) -> None:
+    """No chain of calls is longer than the kernel allows (check_max_stack_depth)."""
+    frames = [1] * len(program.subprogs)
+    for at in program.call_order:
+        for step in program.within(program.subprogs[at]):
+            if step.enters in program.starts:
+                frames[at] = max(frames[at], 1 + frames[program.starts[step.enters]])
+                if frames[at] > MAX_FRAMES:
+                    raise Reject(
+                        f"the call stack of {frames[at]} frames is too deep",
+                        insn=step.slot,
+                        hint=f"at most {MAX_FRAMES} functions may call each other",
+                    )
+
+
+def stack_chains(program: Program, spec: ProgramSpec, depth: list[int], *, private: bool) -> None:
+    """The frames that can be alive together must fit into the stack, and into half of it before a
+    function that may jump to another program (check_max_stack_depth_subprog).
+
+    `depth` is by subprogram, in bytes. Frames that are `private` where they are large do not
+    count. Raises Reject.
+    """
+    private = private and not any(_is_tail_call(spec, step) for step in program)
+    # Deepest chain above and without each subprogram, and the functions in it; callers first.
+    above = [(0, 1)] * len(depth)
+    reached = [False] * len(depth)
+    reached[0] = True
+    for at in reversed(program.call_order):
+        if not reached[at]:
+            continue
+        before, frames = above[at]
+        steps = list(program.within(program.subprogs[at]))
+        jumps = any(_is_tail_call(spec, step) for step in steps)
+        if at and jumps and before >= _STACK_BEFORE_TAIL_CALL:
+            raise Reject(
+                f"tail_calls are not allowed when call stack of previous frames is {before} bytes. "
+                "Too large",
+                insn=program.subprogs[at].start,
+                hint=f"{_STACK_BEFORE_TAIL_CALL} bytes are too many before a function with "
+                f"bpf_tail_call; {hints.STACK}",
+            )
+        own = -(-depth[at] // _STACK_UNIT) * _STACK_UNIT
+        total = before if private and own >= _PRIVATE_STACK else before + own
+        if total > STACK_SIZE:
+            raise Reject(
+                f"combined stack size of {frames} calls is {total}. Too large",
+                insn=0,
+                hint=f"the stack has {STACK_SIZE} bytes for all functions together; {hints.STACK}",
+            )
+        for step in steps:
+            callee = program.starts.get(step.enters)
+            if callee is not None:
+                reached[callee] = True
+                above[callee] = max(above[callee], (total, frames + 1))
+
+
+def _is_tail_call(spec: ProgramSpec, step: Step) -> bool:
+    row = call_row(spec, step)
+    return row is not None and row.map_op == "tail_call"

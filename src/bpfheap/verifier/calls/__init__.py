@@ -1,0 +1,1 @@
+"""Calls: helpers, kfuncs, global functions and callbacks."""

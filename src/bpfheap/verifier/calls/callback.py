@@ -1,0 +1,95 @@
+"""Functions that a helper calls: each round is walked like the first one, from the call and back to
+it, until a round ends as one before it began.
+
+Sources: push_callback_call, set_loop_callback_state, set_map_elem_callback_state and
+prepare_func_exit in kernel/bpf/verifier.c of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bpfheap.verifier.calls.graph import compared
+from bpfheap.verifier.calls.meta import Meta
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.precision import mark_register
+from bpfheap.verifier.paths.prune import widen
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    MAP_KEY,
+    MAP_VALUE,
+    SCALAR,
+    UNKNOWN,
+    ZERO_OFFSET,
+    Reg,
+    State,
+)
+
+#: What a callback may return: 0 to go on, 1 to stop.
+_LAST_RESULT = 1
+
+
+def _loop(env: Env, st: State, meta: Meta) -> list[Reg]:
+    """(u32 index, void *ctx)"""
+    return [UNKNOWN, st.regs[3]]
+
+
+def _for_each(env: Env, st: State, meta: Meta) -> list[Reg]:
+    """(struct bpf_map *map, const void *key, void *value, void *ctx)"""
+    ref = st.regs[1].what
+    key = Reg(MAP_KEY, ZERO_OFFSET, what=ref)
+    value = Reg(MAP_VALUE, ZERO_OFFSET, what=ref)
+    return [st.regs[1], key, value, st.regs[3]]
+
+
+#: By the caller's name, the callback's arguments from those of the call.
+ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
+    "bpf_loop": _loop,
+    "bpf_for_each_map_elem": _for_each,
+    "bpf_rbtree_add_impl": compared,
+}
+
+
+def enter_callback(env: Env, st: State, meta: Meta) -> None:
+    """Leave one more round to be walked; `st` goes on as if there was none. Raises Reject."""
+    top, name = st.top, meta.call.name
+    if name == "bpf_loop":
+        # No more rounds than there can be.
+        mark_register(env.program, st, 1)
+        count = st.regs[1].scalar.top
+        if top.rounds >= count:
+            top.rounds = 0
+            return
+    round_ = st.copy()
+    given = ARGUMENTS[name](env, st, meta)
+    round_.push_callback(env.program.starts[meta.callback], meta.slot, given)
+    round_.trail.crossed()
+    top.rounds = 0
+    env.fork(round_, meta.callback, meta.slot)
+
+
+def leave_callback(env: Env, st: State) -> int:
+    """The callback at the top of the stack returns; gives the slot to go on with, that of the
+    call. Raises Reject for a result that no callback may have."""
+    result = st.regs[0]
+    if result.kind != SCALAR:
+        raise Reject(
+            "At callback return the register R0 is not a scalar value",
+            register=0,
+            hint="return 0 to go on, 1 to stop",
+        )
+    mark_register(env.program, st, 0)
+    low, high = result.scalar.smin, result.scalar.smax
+    if low < 0 or high > _LAST_RESULT:
+        raise Reject(
+            f"At callback return the register R0 has smin={low} smax={high} should have been in "
+            f"[0, {_LAST_RESULT}]",
+            register=0,
+            hint="return 0 to go on, 1 to stop",
+        )
+    st.trail.crossed()
+    left = st.pop()
+    begun = env.history.begun(st, left.callsite)
+    if begun is not None:
+        widen(begun, st)
+    return left.callsite

@@ -1,0 +1,465 @@
+"""Calls of helpers and kfuncs: one checker for each kind of argument, one builder for each kind
+of result; the rows of platform/calls.py say which.
+
+Sources: check_helper_call, check_func_arg, check_reg_type, check_mem_size_reg,
+check_map_func_compatibility and check_kfunc_call in kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+from mypy_extensions import i64
+
+from bpfheap.btf import SpecialKind
+from bpfheap.isa import Kind
+from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, left_out
+from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
+from bpfheap.spec import RefKind
+from bpfheap.verifier import hints
+from bpfheap.verifier.analysis.program import Step, call_row
+from bpfheap.verifier.calls import graph, iterators, locks, percpu, records
+from bpfheap.verifier.calls.callback import enter_callback
+from bpfheap.verifier.calls.meta import Checker, Meta, expected
+from bpfheap.verifier.calls.noting import note_call
+from bpfheap.verifier.domain.refine import between
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
+from bpfheap.verifier.domain.word import unsigned
+from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
+from bpfheap.verifier.memory import stack
+from bpfheap.verifier.memory.access import MEMORY, readable
+from bpfheap.verifier.memory.ownership import acquire, check_owned, exchange, free, kptr_at
+from bpfheap.verifier.memory.packet import forget_packet
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.precision import mark_register, mark_slot
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    CTX,
+    FUNC,
+    MAP,
+    MAP_VALUE,
+    NOTHING,
+    OBJECT,
+    PACKET,
+    PACKET_META,
+    SCALAR,
+    STACK,
+    UNINIT,
+    UNKNOWN,
+    ZERO_OFFSET,
+    Gone,
+    MapRef,
+    Object,
+    Reg,
+    State,
+    is_null,
+    number,
+)
+
+#: A helper that only per-CPU maps have, and the argument that tells it from a plain lookup.
+_PER_CPU_LOOKUP = "bpf_map_lookup_percpu_elem"
+
+
+def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    pass
+
+
+def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind != SCALAR:
+        raise expected(n, reg, "scalar", "pass a number")
+
+
+def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind != MAP or reg.or_null:
+        raise expected(n, reg, "map_ptr")
+    ref: MapRef = reg.what
+    row = _map_type(ref, n)
+    call = meta.call
+    op = call.map_op
+    wrong_cpu = call.name == _PER_CPU_LOOKUP and not row.per_cpu
+    if (op is not None and op not in row.ops) or wrong_cpu:
+        raise Reject(
+            f"cannot pass map_type {row.number} ({row.name}) into func {_title(call)}",
+            register=n,
+            hint=f"{ref} is a map of type {row.c_name}",
+        )
+    if op in ("update", "delete") and ref.spec.flags & MapFlag.RDONLY_PROG:
+        raise Reject(f"write into map forbidden: {ref} is read-only for programs", register=n)
+    if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
+        raise Reject(f"read from map forbidden: {ref} is write-only for programs", register=n)
+    meta.map = ref
+
+
+def _map_type(ref: MapRef, n: int) -> MapType:
+    row = BY_NUMBER.get(ref.spec.type)
+    if row is None:
+        known = ", ".join(t.name for t in BY_NUMBER.values())
+        raise Reject(
+            f"map {ref.name} has unknown type {ref.spec.type}", register=n, hint=f"known: {known}"
+        )
+    return row
+
+
+def _title(call: Call) -> str:
+    return call.name if call.number is None else f"{call.name}#{call.number}"
+
+
+def _allocator(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    _map(env, st, n, reg, meta)
+    if reg.what.holder is Holder.INNER:
+        raise Reject(
+            f"R{n} is an allocator looked up in {reg.what.name}: which one is not known",
+            register=n,
+            hint="name the allocator itself: bpf_mem_alloc(&ma, ...)",
+        )
+
+
+def _memory(
+    env: Env, st: State, n: int, reg: Reg, meta: Meta, size: int, write: bool = False
+) -> None:
+    """check_helper_mem_access, and what check_func_arg says of packets and references."""
+    null_allowed = meta.call.args[n - 1] is Arg.MEM_OR_NULL
+    if not MEMORY[reg.kind].for_calls or (reg.or_null and not null_allowed):
+        hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
+        raise expected(n, reg, "fp, map_value", hint)
+    call = meta.call
+    if reg.kind in (PACKET, PACKET_META) and call.number is not None and not call.reads_packet:
+        raise Reject(
+            f"helper access to the packet is not allowed: R{n} of {_title(call)}",
+            register=n,
+            hint="copy what it shall read to the stack first",
+        )
+    if reg.ref and call.number is not None:
+        if meta.referenced:
+            raise Reject(
+                f"more than one arg with ref_obj_id R{n}: R{meta.referenced} is another",
+                register=n,
+                hint="copy one of them to the stack first",
+            )
+        meta.referenced = n
+    MEMORY[reg.kind].pass_on(env, st, n, reg, size, write)
+
+
+def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    ref = meta.map_of(n)
+    _memory(env, st, n, reg, meta, ref.spec.key_size)
+    if reg.kind == STACK and ref.spec.key_size == 4 and reg.scalar.is_const:
+        at = reg.off + reg.scalar.smin
+        meta.key = stack.constant_key(st.frames[reg.what], at)
+        if meta.key is not None:
+            mark_slot(env.program, st, reg.what, at >> 3)
+
+
+def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    _memory(env, st, n, reg, meta, meta.map_of(n).spec.value_size)
+
+
+def _sized(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """Memory whose length is the next argument; checked there."""
+
+
+def _size(zero_allowed: bool) -> Checker:
+    def check(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+        _scalar(env, st, n, reg, meta)
+        scalar = reg.scalar
+        if scalar.smin < 0:
+            raise Reject(
+                f"R{n} min value is negative, either use unsigned or 'var &= const'",
+                register=n,
+                hint=hints.CHECK_SIZE,
+            )
+        if scalar.top >= stack.MAX_VAR:
+            raise Reject(
+                f"R{n} unbounded memory access, use 'var &= const' or 'if (var < const)'",
+                register=n,
+                hint=hints.CHECK_SIZE,
+            )
+        if scalar.umin == 0 and not zero_allowed:
+            raise Reject(
+                f"R{n} invalid zero-sized read: u64=[{unsigned(scalar.umin)},{scalar.top}]",
+                register=n,
+                hint="check that the size is not 0",
+            )
+        mark_register(env.program, st, n)
+        memory = st.regs[n - 1]
+        arg = meta.call.args[n - 2]
+        if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
+            mark_register(env.program, st, n - 1)
+            return
+        _memory(env, st, n - 1, memory, meta, scalar.top, arg is Arg.UNINIT_MEM)
+
+    return check
+
+
+def _ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind != CTX or reg.off or not reg.scalar.is_const:
+        raise expected(n, reg, "ctx", "pass the program's own context, unchanged")
+
+
+def _kptr_field(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    meta.kptr = kptr_at(n, reg)
+
+
+def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    check_owned(env, n, reg, call=meta.call.name, or_null=False)
+    meta.given, meta.given_register = reg, n
+
+
+def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if is_null(reg):
+        mark_register(env.program, st, n)
+    else:
+        check_owned(env, n, reg, call=meta.call.name, or_null=True, per_cpu=None)
+    meta.given, meta.given_register = reg, n
+
+
+def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind != SCALAR or not reg.scalar.is_const:
+        raise Reject(
+            f"R{n} must be a known constant: the id of a type",
+            register=n,
+            hint="write type_id_local(struct ...) in the call",
+        )
+    mark_register(env.program, st, n)
+    btf = env.spec.btf
+    layout = env.layouts.of_struct(btf, reg.scalar.const_value, register=n)
+    ref = meta.map
+    if ref is not None and ref.spec.value:
+        why = env.layouts.why_other(
+            ref.spec.btf,
+            ref.spec.value,
+            btf,
+            layout.type_id,
+            strict=env.options.strict_identity,
+        )
+        if why is not None:
+            raise Reject(
+                f"allocator {ref.name} makes {ref.spec.btf.c_name(ref.spec.value)} only, "
+                f"not {layout}: {why}",
+                register=n,
+                hint=f"ask for {ref.spec.btf.c_name(ref.spec.value)}, or leave out the "
+                "allocator's value type",
+            )
+    meta.layout = layout
+
+
+def _callback(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind != FUNC:
+        raise expected(n, reg, "func", "pass the name of a static function")
+    meta.callback = reg.what
+
+
+def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind != STACK and not is_null(reg):
+        raise expected(n, reg, "fp or NULL", "pass the address of a local variable")
+
+
+#: Arguments that are not looked at, and so need not be initialised.
+UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
+
+ARGUMENTS: dict[Arg, Checker] = {
+    Arg.ANYTHING: _anything,
+    Arg.SCALAR: _scalar,
+    Arg.CONST_SIZE: _size(zero_allowed=False),
+    Arg.CONST_SIZE_OR_ZERO: _size(zero_allowed=True),
+    Arg.MAP: _map,
+    Arg.MAP_KEY: _map_key,
+    Arg.MAP_VALUE: _map_value,
+    Arg.MEM: _sized,
+    Arg.MEM_OR_NULL: _sized,
+    Arg.UNINIT_MEM: _sized,
+    Arg.CTX: _ctx,
+    Arg.KPTR_FIELD: _kptr_field,
+    Arg.OWNED_OR_NULL: _owned_or_null,
+    Arg.OWNED: _owned,
+    Arg.ALLOCATOR: _allocator,
+    Arg.TYPE_ID: _type_id,
+    Arg.CALLBACK: _callback,
+    Arg.CALLBACK_CTX: _callback_ctx,
+    Arg.UNCHECKED: _anything,
+    Arg.UNUSED: _anything,
+    Arg.ALLOC_SIZE: records.size,
+    Arg.RECORD: records.record,
+    Arg.OWNED_PERCPU: percpu.owned,
+    Arg.PERCPU: percpu.seen,
+    Arg.COUNTED: graph.counted,
+    Arg.SPIN_LOCK: locks.spin_lock,
+    Arg.LIST_HEAD: graph.root_of(SpecialKind.LIST_HEAD),
+    Arg.LIST_NODE: graph.new_node,
+    Arg.RB_ROOT: graph.root_of(SpecialKind.RB_ROOT),
+    Arg.RB_NODE: graph.new_node,
+    Arg.RB_MEMBER: graph.member,
+    Arg.LESS: graph.less,
+    Arg.ITER_NEW: iterators.fresh,
+    Arg.ITER: iterators.begun,
+}
+
+
+def _integer(env: Env, st: State, meta: Meta) -> Reg:
+    return UNKNOWN
+
+
+def _cpu(env: Env, st: State, meta: Meta) -> Reg:
+    """do_refine_retval_range"""
+    known = between(UNKNOWN_SCALAR, 0, env.options.cpus - 1)
+    assert known is not None
+    return number(known)
+
+
+def _void(env: Env, st: State, meta: Meta) -> Reg:
+    """Nothing comes back; an object that was given is freed."""
+    if meta.given is not None and meta.given.kind == OBJECT:
+        free(env, st, meta.given, meta.slot, meta.call.name)
+    return NOTHING
+
+
+def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
+    ref = meta.map_of(0)
+    row = _map_type(ref, 1)
+    if row.outer:
+        return Reg(MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)
+    # A constant key of an array is there or not: no check for NULL is needed
+    # (can_elide_value_nullness).
+    present = (
+        meta.call.map_op == "lookup"
+        and meta.call.name != _PER_CPU_LOOKUP
+        and row.shape is Shape.ARRAY
+        and meta.key is not None
+        and meta.key < ref.spec.max_entries
+    )
+    if present:
+        return Reg(MAP_VALUE, ZERO_OFFSET, what=ref)
+    return Reg(MAP_VALUE, ZERO_OFFSET, id=env.new_id(), what=ref, or_null=True)
+
+
+def _kptr_or_null(env: Env, st: State, meta: Meta) -> Reg:
+    kptr, given = meta.kptr, meta.given
+    assert kptr is not None
+    assert given is not None
+    return exchange(env, st, kptr, meta.given_register, given, meta.slot, meta.call.name)
+
+
+def _new_or_null(env: Env, st: State, meta: Meta) -> Reg:
+    assert meta.layout is not None
+    origin = GLOBAL_ALLOCATOR if meta.map is None else meta.map.name
+    env.flow(FlowKind.ALLOC, origin, None, meta.slot)
+    return acquire(env, st, Object(meta.layout, origin), meta.slot)
+
+
+RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
+    Ret.INTEGER: _integer,
+    Ret.CPU: _cpu,
+    Ret.VOID: _void,
+    Ret.MAP_VALUE_OR_NULL: _value_or_null,
+    Ret.KPTR_OR_NULL: _kptr_or_null,
+    Ret.NEW_OR_NULL: _new_or_null,
+    Ret.PERCPU_NEW_OR_NULL: percpu.made,
+    Ret.PERCPU_MEMBER: percpu.this_cpu,
+    Ret.PERCPU_MEMBER_OR_NULL: percpu.any_cpu,
+    Ret.SHARED_OR_NULL: graph.shared,
+    Ret.RECORD_OR_NULL: records.reserved,
+    Ret.NODE_OR_NULL: graph.taken_out,
+    Ret.PEEK_OR_NULL: graph.peeked,
+    Ret.ELEMENT_OR_NULL: iterators.step,
+}
+
+
+def _tail_call(env: Env, st: State, meta: Meta) -> None:
+    """The program may end here, and another one begin."""
+    if st.top.callback:
+        raise Reject(
+            "tail_call from a callback is not possible",
+            hint="the callback cannot return to the helper: note what to do, and do it after it",
+        )
+    locks.check_left(env, st, "tail_call")
+
+
+#: What a call does that no argument and no result tells of.
+EFFECTS: dict[str, Callable[[Env, State, Meta], None]] = {
+    "bpf_tail_call": _tail_call,
+    "bpf_rcu_read_lock": locks.rcu_lock,
+    "bpf_rcu_read_unlock": locks.rcu_unlock,
+    "bpf_ringbuf_submit": records.let_go,
+    "bpf_ringbuf_discard": records.let_go,
+    "bpf_list_push_front_impl": graph.link,
+    "bpf_list_push_back_impl": graph.link,
+    "bpf_rbtree_add_impl": graph.link,
+    "bpf_iter_num_new": iterators.new,
+    "bpf_iter_num_destroy": iterators.destroy,
+}
+
+
+def call_outside(env: Env, st: State, step: Step) -> i64:
+    """A helper or kfunc. Raises Reject."""
+    call = _row(env, step)
+    if call.sleepable and not env.sleepable:
+        raise Reject(
+            f"program must be sleepable to call sleepable {call.name}",
+            hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
+        )
+    if call.types and env.type.name not in call.types:
+        raise Reject(
+            f"program of this type cannot use helper {_title(call)}",
+            hint=f"{env.type.name} programs cannot, but {', '.join(sorted(call.types))} can",
+        )
+    locks.check_call(env, st, call)
+    meta = Meta(call, step.slot)
+    for n, arg in enumerate(call.args, 1):
+        if arg not in UNREAD:
+            ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
+    note_call(step, meta)
+    if call.callback:
+        enter_callback(env, st, meta)
+    effect = EFFECTS.get(call.name)
+    if effect is not None:
+        effect(env, st, meta)
+    if call.packet:
+        forget_packet(st, step.slot, call.name)
+    result = RESULTS[call.ret](env, st, meta)
+    regs = st.regs
+    regs[0] = result
+    for n in range(1, 6):
+        regs[n] = _clobbered(regs[n])
+    if call.map_op == "tail_call" and len(st.frames) > 1:
+        return _return_for(env, st, step)
+    return step.next
+
+
+def _return_for(env: Env, st: State, step: Step) -> i64:
+    """The program that was jumped to returns to the caller of the function that called
+    bpf_tail_call, and may have changed the packet; without such a program, the function goes on."""
+    env.fork(st.copy(), step.next, step.slot)
+    st.trail.returned()
+    left = st.pop()
+    forget_packet(st, step.slot, "bpf_tail_call")
+    return env.program.at(left.callsite).next
+
+
+def _clobbered(reg: Reg) -> Reg:
+    """r1 to r5 after a call; where an object went stays known, for the error's sake."""
+    if reg.kind == SCALAR and isinstance(reg.what, Gone):
+        return Reg(UNINIT, UNKNOWN_SCALAR, what=reg.what)
+    return reg if reg.kind == UNINIT else NOTHING
+
+
+def _row(env: Env, step: Step) -> Call:
+    row = call_row(env.spec, step)
+    if row is not None:
+        return row
+    if step.kind is Kind.CALL_HELPER:
+        family = left_out(step.imm, None)
+        message, hint = f"unknown helper #{step.imm}", "bpfheap.h declares those that there are"
+    else:
+        ref = env.spec.refs.get(step.slot)
+        name = ref.name if ref is not None and ref.kind is RefKind.KFUNC else f"#{step.imm}"
+        family = left_out(None, name)
+        message = f"unknown kfunc {name}: no machine offers it"
+        close = get_close_matches(name, KFUNC_BY_NAME, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else (
+            "bpfheap.h declares those that there are"
+        )  # fmt: skip
+    if family is not None:
+        message = f"{message}: {family.name} are not supported"
+        hint = f"only Linux has {family.name}; do without them here"
+    raise Reject(message, hint=hint)

@@ -1,0 +1,94 @@
+"""Global functions: each is walked once, for any arguments of its declared types, and its callers
+rely on no more than that.
+
+Sources: btf_check_func_arg_match, check_func_call and do_check_subprogs in kernel/bpf/verifier.c of
+Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from bpfheap.verifier import hints
+from bpfheap.verifier.analysis.signature import Parameter, Passing
+from bpfheap.verifier.calls.locks import check_global
+from bpfheap.verifier.memory.access import MEMORY, type_name
+from bpfheap.verifier.memory.packet import forget_packet
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.precision import mark_register
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    CTX,
+    MEM,
+    NOTHING,
+    OBJECT,
+    SCALAR,
+    UNINIT,
+    UNKNOWN,
+    ZERO_OFFSET,
+    Reg,
+    Region,
+    State,
+    is_null,
+)
+
+
+def arguments(env: Env, declared: tuple[Parameter, ...]) -> list[Reg]:
+    """r0 to r5 when a global function begins: anything of the declared types."""
+    regs = [NOTHING]
+    for parameter in declared:
+        match parameter.passing:
+            case Passing.NUMBER:
+                regs.append(UNKNOWN)
+            case Passing.CTX:
+                regs.append(Reg(CTX, ZERO_OFFSET))
+            case Passing.MEMORY:
+                or_null = parameter.or_null
+                id_ = env.new_id() if or_null else 0
+                what = Region(parameter.size)
+                regs.append(Reg(MEM, ZERO_OFFSET, id=id_, what=what, or_null=or_null))
+    return regs + [NOTHING] * (6 - len(regs))
+
+
+def call_global(env: Env, st: State, number: int, slot: int) -> None:
+    """A call of subprogram `number`, which is global. Raises Reject for arguments that it does
+    not declare."""
+    sub = env.program.subprogs[number]
+    check_global(st, sub.name)
+    try:
+        for n, parameter in enumerate(env.parameters(number), 1):
+            _check(env, st, n, parameter)
+    except Reject as wrong:
+        raise Reject(
+            f"Caller passes invalid args into func#{number} ({sub.name}): {wrong.message}",
+            register=wrong.register,
+            hint=wrong.hint,
+        ) from None
+    env.called.setdefault(number)
+    if env.changes_packet(number):
+        forget_packet(st, slot, f"{sub.name}()")
+    st.regs[0:6] = [UNKNOWN, *[NOTHING] * 5]
+
+
+def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
+    reg = st.regs[n]
+    if reg.kind == UNINIT:
+        raise Reject(f"R{n} !read_ok: nothing was written to it", register=n, hint=hints.INIT)
+    match parameter.passing:
+        case Passing.NUMBER:
+            if reg.kind != SCALAR:
+                raise Reject(f"R{n} is not a scalar", register=n, hint="pass a number")
+        case Passing.CTX:
+            if reg.kind != CTX or reg.off:
+                raise Reject(
+                    f"R{n} expected pointer to ctx", register=n, hint="pass the program's context"
+                )
+        case Passing.MEMORY:
+            if is_null(reg):
+                mark_register(env.program, st, n)
+                return
+            memory = MEMORY[reg.kind]
+            if not memory.for_calls and reg.kind != OBJECT:
+                raise Reject(f"R{n} type={type_name(reg)} expected=fp, map_value, mem", register=n)
+            for write in (False, True):
+                memory.pass_on(env, st, n, reg, parameter.size, write)
+            if reg.or_null and not parameter.or_null:
+                raise Reject(f"R{n} is expected to be non-NULL", register=n, hint=hints.CHECK_NULL)

@@ -1,0 +1,122 @@
+"""Open-coded iterators: bpf_iter_num on the stack, and the loops that it drives.
+
+Sources: process_iter_arg, mark_stack_slots_iter, process_iter_next_call and
+widen_imprecise_scalars in kernel/bpf/verifier.c of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from mypy_extensions import i64
+
+from bpfheap.verifier.calls.meta import Meta
+from bpfheap.verifier.memory import stack
+from bpfheap.verifier.memory.access import deepen
+from bpfheap.verifier.memory.ownership import hold, release
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.precision import mark_register
+from bpfheap.verifier.paths.prune import widen
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    ALL_ITER,
+    ITERATOR,
+    MEM,
+    NOTHING,
+    NULL,
+    SLOT,
+    STACK,
+    ZERO_OFFSET,
+    Frame,
+    Gone,
+    Lapse,
+    Reg,
+    Region,
+    Slot,
+    State,
+)
+
+#: bpf_iter_num_next gives a pointer to an int that the program may only read.
+_ELEMENT = Region(4, readonly=True)
+
+
+def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[Frame, i64]:
+    """The frame and the offset in its stack that a register points at. Raises Reject."""
+    if reg.kind != STACK:
+        raise Reject(
+            f"arg#{n - 1} expected pointer to an iterator on stack",
+            register=n,
+            hint="make the iterator a local variable",
+        )
+    if reg.scalar.m != 0:
+        mark_register(env.program, st, n)
+        raise Reject(f"R{n} has to point at one place on the stack", register=n)
+    low, _ = stack.bounds(n, reg, 0, SLOT, "write to")
+    return st.frames[reg.what], low
+
+
+def fresh(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """Stack for an iterator, where none is yet."""
+    frame, low = _place(env, st, n, reg)
+    slot = frame.stack.get(low >> 3)
+    if low & 7 or (slot is not None and slot.reg is not None and slot.reg.kind == ITERATOR):
+        raise Reject(
+            f"expected uninitialized iter_num as arg #{n - 1}",
+            register=n,
+            hint="destroy the iterator before it is used anew, and align it to 8 bytes",
+        )
+    deepen(env, frame.subprog, low)
+    meta.iterator = (frame, low >> 3)
+
+
+def begun(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """An iterator that bpf_iter_num_new has set up."""
+    frame, low = _place(env, st, n, reg)
+    slot = frame.stack.get(low >> 3)
+    if low & 7 or slot is None or slot.reg is None or slot.reg.kind != ITERATOR:
+        raise Reject(
+            f"expected an initialized iter_num as arg #{n - 1}",
+            register=n,
+            hint="call bpf_iter_num_new before, on every path, and write nothing over it",
+        )
+    meta.iterator = (frame, low >> 3)
+
+
+def _at(meta: Meta) -> tuple[Frame, Reg, int]:
+    assert meta.iterator is not None
+    frame, at = meta.iterator
+    reg = frame.stack[at].reg
+    assert reg is not None
+    return frame, reg, at
+
+
+def new(env: Env, st: State, meta: Meta) -> None:
+    """bpf_iter_num_new(it, start, end)"""
+    assert meta.iterator is not None
+    frame, at = meta.iterator
+    ref = hold(env, st, None, meta.slot)
+    frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, ref=ref, what=True), ALL_ITER)
+
+
+def destroy(env: Env, st: State, meta: Meta) -> None:
+    """bpf_iter_num_destroy(it)"""
+    frame, reg, at = _at(meta)
+    del frame.stack[at]
+    release(st, reg.ref, Gone(meta.slot, meta.call.name, "element", Lapse.MOVED))
+
+
+def step(env: Env, st: State, meta: Meta) -> Reg:
+    """bpf_iter_num_next(it): one path finds the end, another one more element, as long as that
+    can make a difference."""
+    frame, reg, at = _at(meta)
+    if reg.what:
+        more = st.copy()
+        found = Reg(ITERATOR, ZERO_OFFSET, reg.off + 1, 0, reg.ref, True)
+        more.frames[frame.number].stack[at] = Slot(found, ALL_ITER)
+        before = env.history.begun(st, meta.slot, st.parent)
+        if before is not None:
+            widen(before, more)
+        more.regs[0] = Reg(MEM, ZERO_OFFSET, ref=reg.ref, what=_ELEMENT)
+        for n in range(1, 6):
+            more.regs[n] = NOTHING
+        env.fork(more, env.program.at(meta.slot).next, meta.slot)
+    frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, reg.off, 0, reg.ref, False), ALL_ITER)
+    return NULL

@@ -1,0 +1,181 @@
+"""Locks and RCU sections: what they allow, and what ends with them.
+
+Sources: process_spin_lock, acquire_lock_state, invalidate_non_owning_refs and the RCU part of
+check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from bpfheap.platform.calls import Call
+from bpfheap.platform.maps import BY_NUMBER, MapFlag
+from bpfheap.verifier.calls.meta import Meta, const_offset, expected
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
+from bpfheap.verifier.memory.ownership import check_none_held
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.layouts import Layout
+from bpfheap.verifier.state.state import (
+    BORROWED,
+    LAPSED,
+    MAP_VALUE,
+    OBJECT,
+    OWNED,
+    READ,
+    SCALAR,
+    Gone,
+    Lapse,
+    Lock,
+    MapRef,
+    Reg,
+    State,
+)
+
+_LOCK = "bpf_spin_lock"
+
+
+def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """The argument of bpf_spin_lock and bpf_spin_unlock, which do no more than that."""
+    holder = lockable(reg)
+    if holder is None:
+        raise expected(n, reg, "map_value, ptr_", "pass the lock's address: &v->lock")
+    offset = const_offset(n, reg, _LOCK)
+    layout = holder.layout if isinstance(holder, MapRef) else holder
+    if layout.lock < 0:
+        raise Reject(
+            f"{holder} has no valid bpf_spin_lock",
+            register=n,
+            hint="give it a member of type struct bpf_spin_lock",
+        )
+    if offset != layout.lock:
+        raise Reject(
+            f"off {offset} doesn't point to 'struct bpf_spin_lock' that is at {layout.lock}",
+            register=n,
+            hint="pass the lock's address: &v->lock",
+        )
+    if meta.call.name == _LOCK:
+        if st.lock is not None:
+            raise Reject(
+                f"Locking two bpf_spin_locks are not allowed: one is held since "
+                f"{env.place(st.lock.insn)}",
+                register=n,
+                hint="unlock the first one before",
+            )
+        st.lock = Lock(holder, reg.id, meta.slot)
+        return
+    if st.lock is None:
+        raise Reject(
+            "bpf_spin_unlock without taking a lock", register=n, hint="lock it on every path"
+        )
+    if not st.lock.same(holder, reg.id):
+        raise Reject(
+            f"bpf_spin_unlock of different lock than the one taken at {env.place(st.lock.insn)}",
+            register=n,
+            hint="unlock through the pointer that was used to lock: another lookup may have found "
+            "another element",
+        )
+    st.lock = None
+    _end_loans(st, Gone(meta.slot, meta.call.name, "", Lapse.UNLOCKED))
+
+
+def lockable(reg: Reg) -> MapRef | Layout | None:
+    """What a register points into, if that may have a lock."""
+    if reg.or_null:
+        return None
+    if reg.kind == MAP_VALUE:
+        ref: MapRef = reg.what
+        row = BY_NUMBER.get(ref.spec.type)
+        per_cpu = row is not None and row.per_cpu
+        if per_cpu or ref.spec.flags & MapFlag.RDONLY_PROG:
+            raise Reject(
+                f"map {ref} has to have BTF in order to use what is in it: Linux gives none to "
+                f"{'per-CPU' if per_cpu else 'read-only'} maps with locks",
+                hint="use a map of another type",
+            )
+        return ref
+    if reg.kind == OBJECT and reg.what.standing == OWNED and not reg.what.per_cpu:
+        layout: Layout = reg.what.layout
+        return layout
+    return None
+
+
+def _end_loans(st: State, gone: Gone) -> None:
+    """Others may take objects out of lists and trees now."""
+
+    def lapse(reg: Reg) -> Reg:
+        if reg.kind == OBJECT and reg.what.standing == BORROWED:
+            what = gone._replace(type_name=str(reg.what.layout))
+            return Reg(SCALAR, UNKNOWN_SCALAR, what=what)
+        return reg
+
+    st.rewrite(lapse)
+
+
+def rcu_lock(env: Env, st: State, meta: Meta) -> None:
+    """bpf_rcu_read_lock()"""
+    if st.rcu:
+        raise Reject(
+            f"nested rcu read lock (kernel function {meta.call.name})",
+            hint="unlock the section that is open first",
+        )
+    st.rcu = True
+
+
+def rcu_unlock(env: Env, st: State, meta: Meta) -> None:
+    """bpf_rcu_read_unlock(): what was seen in map values may go now."""
+    if not st.rcu:
+        raise Reject(
+            f"unmatched rcu read unlock (kernel function {meta.call.name})",
+            hint="lock it on every path",
+        )
+    st.rcu = False
+
+    def lapse(reg: Reg) -> Reg:
+        if reg.kind == OBJECT and reg.what.standing == READ:
+            what = reg.what._replace(standing=LAPSED, per_cpu=False)
+            return Reg(OBJECT, reg.scalar, reg.off, reg.id, 0, what, False)
+        return reg
+
+    st.rewrite(lapse)
+
+
+def check_call(env: Env, st: State, call: Call) -> None:
+    """May it be called here? Raises Reject."""
+    if st.lock is not None and not call.locked:
+        raise Reject(
+            f"function calls are not allowed while holding a lock: {call.name}, with the lock "
+            f"taken at {env.place(st.lock.insn)}",
+            hint="call it before bpf_spin_lock or after bpf_spin_unlock",
+        )
+    if st.rcu and call.sleepable:
+        raise Reject(
+            f"kernel func {call.name} is sleepable within rcu_read_lock region",
+            hint="call it outside of the section",
+        )
+
+
+def check_left(env: Env, st: State, where: str) -> None:
+    """Nothing is held and no section is open (check_resource_leak). Raises Reject."""
+    if len(st.frames) == 1:
+        # What a function leaves behind is its caller's to give away.
+        check_none_held(env, st, "at exit" if where.startswith("BPF_EXIT") else f"at the {where}")
+    if st.lock is not None:
+        raise Reject(
+            f"{where} cannot be used inside bpf_spin_lock-ed region: the lock was taken at "
+            f"{env.place(st.lock.insn)}",
+            hint="unlock it on every path",
+        )
+    if st.rcu:
+        raise Reject(
+            f"{where} cannot be used inside bpf_rcu_read_lock-ed region",
+            hint="call bpf_rcu_read_unlock() on every path",
+        )
+
+
+def check_global(st: State, name: str) -> None:
+    """May a global function be called here? Raises Reject."""
+    if st.lock is not None:
+        raise Reject(
+            f"global function calls are not allowed while holding a lock, use static function "
+            f"instead: {name}()",
+            hint=f"make {name}() static, or call it after bpf_spin_unlock",
+        )

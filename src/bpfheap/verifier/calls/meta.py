@@ -1,0 +1,69 @@
+"""What the arguments of a call say: of its result, and of what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bpfheap.btf import SpecialField
+from bpfheap.platform.calls import Call
+from bpfheap.verifier import hints
+from bpfheap.verifier.flows import Field
+from bpfheap.verifier.memory.access import type_name
+from bpfheap.verifier.memory.ownership import Kptr
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.layouts import Layout
+from bpfheap.verifier.state.state import Frame, MapRef, Reg, State
+
+
+class Meta:
+    """What the arguments checked so far say (struct bpf_call_arg_meta)."""
+
+    __slots__ = (
+        "call", "callback", "field", "given", "given_register", "iterator", "key", "kptr", "layout",
+        "map", "referenced", "root", "size", "slot",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, slot: int) -> None:
+        self.call = call
+        self.slot = slot
+        self.map: MapRef | None = None
+        self.callback = -1
+        self.key: int | None = None
+        self.kptr: Kptr | None = None
+        self.given: Reg | None = None
+        self.given_register = 0
+        self.layout: Layout | None = None
+        self.size = 0
+        #: The argument that points into what the program has to give away.
+        self.referenced = 0
+        #: A list head or tree root, and its name in flows.
+        self.root: SpecialField | None = None
+        self.field: Field | None = None
+        #: The stack slot of an iterator.
+        self.iterator: tuple[Frame, int] | None = None
+
+    def map_of(self, n: int) -> MapRef:
+        if self.map is None:
+            raise Reject(f"{self.call.name} has no map to tell the size of R{n}", register=n)
+        return self.map
+
+
+Checker = Callable[[Env, State, int, Reg, Meta], None]
+
+
+def expected(n: int, reg: Reg, what: str, hint: str | None = None) -> Reject:
+    if hint is None and reg.or_null:
+        hint = hints.CHECK_NULL
+    return Reject(f"R{n} type={type_name(reg)} expected={what}", register=n, hint=hint)
+
+
+def const_offset(n: int, reg: Reg, what: str) -> int:
+    """Where in its memory a pointer points. Raises Reject if that is not known."""
+    if not reg.scalar.is_const:
+        raise Reject(
+            f"R{n} doesn't have constant offset. {what} has to be at the constant offset",
+            register=n,
+            hint=hints.CONST_OFFSET,
+        )
+    return int(reg.off + reg.scalar.smin)

@@ -1,0 +1,1 @@
+"""Logs and explanations for people: where values came from, and which way a path took."""

@@ -1,0 +1,211 @@
+"""Conditional jumps: which way, and what each way says (check_cond_jmp_op)."""
+
+from __future__ import annotations
+
+from mypy_extensions import i64
+
+from bpfheap.verifier.analysis.program import Step
+from bpfheap.verifier.domain.arith import ADD, alu
+from bpfheap.verifier.domain.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
+from bpfheap.verifier.domain.scalar import Scalar, const
+from bpfheap.verifier.domain.word import shl
+from bpfheap.verifier.memory.access import readable
+from bpfheap.verifier.memory.ownership import settle_null
+from bpfheap.verifier.memory.packet import packet_end, packet_start
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.precision import mark_register
+from bpfheap.verifier.state.state import (
+    BORROWED,
+    MAP,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
+    OBJECT,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    SCALAR,
+    UNINIT,
+    Reg,
+    State,
+    Tied,
+    is_null,
+    linked,
+)
+
+_NEVER_NULL = frozenset({MAP, MAP_VALUE, MAP_KEY, MEM})
+#: LINKED_REGS_MAX: as many scalars learn from one condition.
+_MAX_TIED = 6
+
+
+def jump(env: Env, st: State, step: Step) -> i64:
+    """The slot to go on with; the other way, if it is possible too, is left for later.
+    Raises Reject for an operand without a value."""
+    regs = st.regs
+    dst = regs[step.dst]
+    if dst.kind == UNINIT:
+        readable(env, st, step.dst)
+    with_reg = step.with_reg
+    src = regs[step.src] if with_reg else step.operand
+    if src.kind == UNINIT:
+        readable(env, st, step.src)
+    if dst.kind != SCALAR or src.kind != SCALAR:
+        return _pointers(env, st, step, dst, src)
+    code = step.code
+    width = step.width
+    taken = branch_taken(code, width, dst.scalar, src.scalar)
+    if taken != DEPENDS:
+        mark_register(env.program, st, step.dst)
+        if with_reg:
+            mark_register(env.program, st, step.src)
+        return step.target if taken == ALWAYS else step.next
+    when = holds(code, width, dst.scalar, src.scalar)
+    otherwise = holds(code ^ 1, width, dst.scalar, src.scalar)
+    if when is None or otherwise is None:
+        # No value is left on one side: that, too, rests on what is known of the operands.
+        mark_register(env.program, st, step.dst)
+        if with_reg:
+            mark_register(env.program, st, step.src)
+        if otherwise is not None:
+            _learn(st, step, dst, src, otherwise)
+            return step.next
+        if when is not None:
+            _learn(st, step, dst, src, when)
+        return step.target
+    if dst.id or (with_reg and src.id):
+        _note_tied(st, dst.id, src.id if with_reg else 0)
+    other = st.copy()
+    _learn(other, step, dst, src, when)
+    env.fork(other, step.target, step.slot)
+    _learn(st, step, dst, src, otherwise)
+    return step.next
+
+
+def _learn(st: State, step: Step, dst: Reg, src: Reg, now: Pair) -> None:
+    if step.with_reg and step.dst == step.src:
+        # Compared with itself: what is learnt of either side holds for both.
+        met = holds(JEQ, 64, now[0], now[1])
+        _set(st, step.dst, dst, now[0] if met is None else met[0])
+        return
+    if now[0] is not dst.scalar:
+        _set(st, step.dst, dst, now[0])
+    if step.with_reg and now[1] is not src.scalar:
+        _set(st, step.src, src, now[1])
+
+
+def _note_tied(st: State, one: i64, two: i64) -> None:
+    """All scalars that learn from this condition (collect_linked_regs)."""
+    tied: list[Tied] = []
+    for frame in st.frames:
+        bit: i64 = 1
+        for reg in frame.regs:
+            if reg.id and reg.kind == SCALAR and (reg.id == one or reg.id == two):
+                tied.append((frame.number, bit, 0))
+            bit <<= 1
+        for at, slot in frame.stack.items():
+            spilled = slot.reg
+            if spilled is None or spilled.kind != SCALAR or not spilled.id:
+                continue
+            if spilled.id == one or spilled.id == two:
+                tied.append((frame.number, 0, shl(1, -1 - at)))
+    if len(tied) > 1:
+        # Those beyond the limit are not told; see _set.
+        st.trail.linked(tuple(tied[:_MAX_TIED]))
+
+
+def _set(st: State, n: int, reg: Reg, scalar: Scalar) -> None:
+    """What holds for a scalar holds for all its copies (sync_linked_regs)."""
+    if not reg.id:
+        st.regs[n] = linked(scalar, reg)
+        return
+    id_ = reg.id
+    told = 0
+    for frame in st.frames:
+        regs = frame.regs
+        for i in range(10):
+            other = regs[i]
+            if other.id == id_ and other.kind == SCALAR:
+                told += 1
+                if told <= _MAX_TIED:
+                    regs[i] = _told(other, reg, scalar)
+                elif regs is st.regs and i == n:
+                    regs[i] = linked(scalar, reg)
+        for at, slot in frame.stack.items():
+            spilled = slot.reg
+            if spilled is not None and spilled.id == id_ and spilled.kind == SCALAR:
+                told += 1
+                if told <= _MAX_TIED:
+                    frame.stack[at] = slot.of(_told(spilled, reg, scalar))
+
+
+def _told(other: Reg, reg: Reg, scalar: Scalar) -> Reg:
+    """`other`, which is `reg` plus a constant, now that `reg` is known to be `scalar`."""
+    if other.off and reg.off and other.narrow != reg.narrow:
+        return other
+    if other.off == reg.off:
+        return linked(scalar, other)
+    width = 32 if other.narrow or reg.narrow else 64
+    return linked(alu(ADD, width, scalar, const(other.off - reg.off)), other)
+
+
+def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
+    if step.width == 64 and (dst.kind == PACKET_END or src.kind == PACKET_END):
+        return packet_end(env, st, step, dst, src)
+    if step.width == 64 and dst.kind + src.kind == PACKET + PACKET_META:
+        return packet_start(env, st, step, dst, src)
+    equality = step.code == JEQ or step.code == JNE
+    pointer = src if dst.kind == SCALAR else dst
+    other = dst if pointer is src else src
+    if equality and is_null(other):
+        if not pointer.or_null and not _not_null(pointer):
+            pass
+        elif not pointer.or_null:
+            # A 32-bit comparison sees half of the address, which may well be 0.
+            if step.width == 64:
+                if step.with_reg:
+                    mark_register(env.program, st, step.dst if other is dst else step.src)
+                return step.target if step.code == JNE else step.next
+        elif step.width == 64:
+            if step.with_reg:
+                mark_register(env.program, st, step.dst if other is dst else step.src)
+            return _null_check(env, st, step, pointer)
+    elif equality and step.width == 64 and _tells_non_null(dst, src):
+        unsure = dst if dst.or_null else src
+        equal = st.copy()
+        settle_null(equal, unsure, null=False)
+        if step.code == JEQ:
+            env.fork(equal, step.target, step.slot)
+            return step.next
+        env.fork(st.copy(), step.target, step.slot)
+        st.frames, st.regs, st.refs = equal.frames, equal.regs, equal.refs
+        return step.next
+    env.fork(st.copy(), step.target, step.slot)
+    return step.next
+
+
+def _not_null(pointer: Reg) -> bool:
+    """Is it known not to be NULL (reg_not_null)? Linux walks both ways for other pointers."""
+    if pointer.kind == OBJECT:
+        return bool(pointer.what.standing <= BORROWED)
+    return pointer.kind in _NEVER_NULL
+
+
+def _tells_non_null(dst: Reg, src: Reg) -> bool:
+    """Does it follow from their equality that the one that may be NULL is not?"""
+    return (
+        dst.kind != SCALAR
+        and src.kind != SCALAR
+        and dst.or_null != src.or_null
+        and dst.kind != OBJECT
+        and src.kind != OBJECT
+    )
+
+
+def _null_check(env: Env, st: State, step: Step, pointer: Reg) -> i64:
+    """Both ways of a comparison with 0 (mark_ptr_or_null_regs)."""
+    other = st.copy()
+    null, sure = (other, st) if step.code == JEQ else (st, other)
+    settle_null(null, pointer, null=True)
+    settle_null(sure, pointer, null=False)
+    env.fork(other, step.target, step.slot)
+    return step.next

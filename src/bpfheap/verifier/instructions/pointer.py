@@ -1,0 +1,132 @@
+"""Arithmetic with pointers (adjust_ptr_min_max_vals, check_reg_sane_offset)."""
+
+from __future__ import annotations
+
+from bpfheap.verifier import hints
+from bpfheap.verifier.domain.arith import ADD, SUB, alu
+from bpfheap.verifier.domain.scalar import Scalar
+from bpfheap.verifier.memory.access import type_name
+from bpfheap.verifier.memory.stack import MAX_VAR
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    FUNC,
+    MAP,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    SCALAR,
+    STACK,
+    UNKNOWN,
+    Reg,
+)
+
+_S32_MAX = (1 << 31) - 1
+#: Kinds that only ever point at the start of what they point at.
+_FIXED = frozenset({MAP, FUNC, PACKET_END})
+_BITWISE = frozenset({"and", "or", "xor"})
+
+
+def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
+    """dst `name` src, of which at least one is a pointer; `n` is dst's register.
+
+    Raises Reject for all but adding or subtracting a bounded number, and the difference of two.
+    """
+    if name == "sub" and (width == 32 or (dst.kind != SCALAR and src.kind != SCALAR)):
+        # Meaningless, but a privileged program may have it.
+        return UNKNOWN
+    if dst.kind != SCALAR and src.kind != SCALAR:
+        raise Reject(
+            f"R{n} pointer {name} pointer prohibited",
+            register=n,
+            hint="only the difference of two pointers can be computed",
+        )
+    pointer, amount = (src, dst) if dst.kind == SCALAR else (dst, src)
+    _check(name, width, n, pointer, amount, reverse=dst.kind == SCALAR)
+    scalar = amount.scalar
+    if name == "add":
+        if scalar.is_const and -_S32_MAX <= pointer.off + scalar.smin <= _S32_MAX:
+            moved = pointer.moved(pointer.off + scalar.smin, pointer.scalar)
+        else:
+            moved = _packet(env, pointer.moved(pointer.off, alu(ADD, 64, pointer.scalar, scalar)))
+    elif scalar.is_const and -_S32_MAX <= pointer.off - scalar.smin <= _S32_MAX:
+        moved = pointer.moved(pointer.off - scalar.smin, pointer.scalar)
+    else:
+        moved = pointer.moved(pointer.off, alu(SUB, 64, pointer.scalar, scalar))
+        moved = _packet(env, moved, keep=scalar.smin >= 0)
+    _sane(n, moved.scalar, pointer)
+    if not -MAX_VAR < moved.off < MAX_VAR:
+        raise Reject(
+            f"value {moved.off} makes {type_name(pointer)} pointer be out of bounds",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    return moved
+
+
+def _packet(env: Env, moved: Reg, keep: bool = False) -> Reg:
+    """A pointer into the packet that moved by what is not known says nothing of others, and what
+    was known to be behind it is not known any more, unless it went back."""
+    if moved.kind != PACKET and moved.kind != PACKET_META:
+        return moved
+    return moved.tied(env.new_id()) if keep else moved.of(0, 0).tied(env.new_id())
+
+
+def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse: bool) -> None:
+    what = type_name(pointer)
+    if width == 32:
+        raise Reject(
+            f"R{n} 32-bit pointer arithmetic prohibited",
+            register=n,
+            hint="pointers are 64 bits wide: do not cast them to int",
+        )
+    if pointer.or_null:
+        raise Reject(
+            f"R{n} pointer arithmetic on {what} prohibited, null-check it first",
+            register=n,
+            hint=hints.CHECK_NULL,
+        )
+    if name not in ("add", "sub"):
+        operation = "bitwise operator" if name in _BITWISE else "pointer arithmetic with"
+        tail = f"{name} on pointer" if name in _BITWISE else f"{name} operator"
+        raise Reject(
+            f"R{n} {operation} {tail} prohibited",
+            register=n,
+            hint="only numbers can be added to and subtracted from a pointer",
+        )
+    zero = amount.scalar.m == 0 == amount.scalar.v
+    if pointer.kind in _FIXED and not (zero and name == "add" and pointer.kind != PACKET_END):
+        raise Reject(f"R{n} pointer arithmetic on {what} prohibited", register=n)
+    if name == "sub" and reverse:
+        raise Reject(f"R{n} tried to subtract pointer from scalar", register=n)
+    if name == "sub" and pointer.kind == STACK:
+        raise Reject(
+            f"R{n} subtraction from stack pointer prohibited",
+            register=n,
+            hint="add a negative number instead",
+        )
+    _sane(n, amount.scalar, pointer)
+
+
+def _sane(n: int, scalar: Scalar, pointer: Reg) -> None:
+    """A number that is far out, or not bounded below, gives no pointer worth following."""
+    if scalar.is_const:
+        if not -MAX_VAR < scalar.smin < MAX_VAR:
+            raise Reject(
+                f"math between {type_name(pointer)} pointer and {scalar.smin} is not allowed",
+                register=n,
+                hint=hints.CHECK_INDEX,
+            )
+    elif scalar.smin <= -(1 << 63):
+        raise Reject(
+            f"math between {type_name(pointer)} pointer and register with unbounded min value is "
+            "not allowed",
+            register=n,
+            hint=hints.UNSIGNED,
+        )
+    elif scalar.smin <= -MAX_VAR or scalar.smin >= MAX_VAR:
+        raise Reject(
+            f"value {scalar.smin} makes {type_name(pointer)} pointer be out of bounds",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )

@@ -1,0 +1,452 @@
+"""What each kind of instruction does to a state: one function per Kind of isa/ops.py.
+
+A function gives the slot to go on with, or END. Sources: do_check,
+check_alu_op and its callees in kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mypy_extensions import i64
+
+from bpfheap.isa import Kind
+from bpfheap.platform.maps import BY_NUMBER, Shape
+from bpfheap.spec import RefKind
+from bpfheap.verifier import hints
+from bpfheap.verifier.analysis.program import ALU, JA, JCOND, LOAD, MOV, PLAIN, STORE_REG, Step
+from bpfheap.verifier.calls.callback import leave_callback
+from bpfheap.verifier.calls.calls import call_outside
+from bpfheap.verifier.calls.globals import call_global
+from bpfheap.verifier.calls.locks import check_left
+from bpfheap.verifier.domain.arith import (
+    ADD,
+    AND,
+    OR,
+    SUB,
+    alu,
+    byteswap,
+    cast,
+    cast_half,
+    load_bounds,
+    negated,
+    with_low_half,
+)
+from bpfheap.verifier.domain.scalar import Scalar, const, same
+from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, sext32, shl, ule, ult
+from bpfheap.verifier.instructions.branch import jump
+from bpfheap.verifier.instructions.pointer import pointer_alu
+from bpfheap.verifier.memory.access import MEMORY, memory_of, readable, type_name
+from bpfheap.verifier.memory.rewrites import same_kind
+from bpfheap.verifier.memory.stack import fits
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.precision import mark_register
+from bpfheap.verifier.paths.prune import widen
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    CTX,
+    FUNC,
+    MAP,
+    MAP_VALUE,
+    MEM,
+    OBJECT,
+    SCALAR,
+    STACK,
+    UNINIT,
+    UNKNOWN,
+    ZERO_OFFSET,
+    Reg,
+    State,
+    is_null,
+    linked,
+    number,
+)
+
+#: The program's end.
+END: Final = -1
+
+Transfer = Callable[[Env, State, Step], i64]
+
+
+def _alu(env: Env, st: State, step: Step) -> i64:
+    regs = st.regs
+    dst = regs[step.dst]
+    src = regs[step.src] if step.with_reg else step.operand
+    if dst.kind == SCALAR and src.kind == SCALAR:
+        step.pointers |= 4
+        if (step.code == AND or step.code == OR) and src.scalar.m == 0:
+            dst = _all_or_nothing(env, st, step, dst)
+        value = alu(step.code, step.width, dst.scalar, src.scalar)
+        if dst.id and not dst.off and (step.code == ADD or step.code == SUB):
+            tied = _plus_constant(step, value, dst, src)
+            if tied is not None:
+                regs[step.dst] = tied
+                return step.next
+        regs[step.dst] = Reg(SCALAR, value)
+        return step.next
+    if dst.kind == UNINIT:
+        readable(env, st, step.dst)
+    if src.kind == UNINIT:
+        readable(env, st, step.src)
+    step.pointers |= (0 if dst.kind == SCALAR else 1) | (0 if src.kind == SCALAR else 2)
+    if dst.kind == SCALAR:
+        mark_register(env.program, st, step.dst)
+    elif src.kind == SCALAR and step.with_reg:
+        mark_register(env.program, st, step.src)
+    regs[step.dst] = pointer_alu(env, step.name, step.width, step.dst, dst, src)
+    return step.next
+
+
+def _all_or_nothing(env: Env, st: State, step: Step, dst: Reg) -> Reg:
+    """A mask that is -1 or 0 is walked as both, so that what it selects is known
+    (maybe_fork_scalars)."""
+    s = dst.scalar
+    if s.smin == -1 and s.smax == 0:
+        nothing, everything = ZERO_OFFSET, const(-1)
+    elif s.s32_min == -1 and s.s32_max == 0:
+        nothing, everything = with_low_half(s, 0), with_low_half(s, -1)
+    else:
+        return dst
+    other = st.copy()
+    other.regs[step.dst] = Reg(SCALAR, nothing)
+    env.fork(other, step.slot, step.slot)
+    return Reg(SCALAR, everything)
+
+
+def _plus_constant(step: Step, value: Scalar, dst: Reg, src: Reg) -> Reg | None:
+    """Still tied to what it was copied from, if a constant was added (BPF_ADD_CONST64 and 32)."""
+    narrow = step.width == 32
+    if narrow:
+        if src.scalar.m & U32_MAX or not ule(dst.scalar.umax, U32_MAX):
+            return None
+        added = sext32(src.scalar.v)
+    else:
+        if src.scalar.m:
+            return None
+        added = src.scalar.v
+    if step.code == SUB:
+        added = -added
+    if not S32_MIN <= added <= S32_MAX:
+        return None
+    return Reg(SCALAR, value, added, dst.id, 0, None, False, narrow)
+
+
+def _neg(env: Env, st: State, step: Step) -> i64:
+    dst = readable(env, st, step.dst)
+    if dst.kind != SCALAR:
+        # Meaningless, but a privileged program may have it.
+        st.regs[step.dst] = UNKNOWN
+        return step.next
+    st.regs[step.dst] = number(negated(step.width, dst.scalar))
+    return step.next
+
+
+def _end(env: Env, st: State, step: Step) -> i64:
+    dst = readable(env, st, step.dst)
+    if dst.kind != SCALAR:
+        st.regs[step.dst] = UNKNOWN
+        return step.next
+    st.regs[step.dst] = number(byteswap(step.name, step.width, dst.scalar))
+    return step.next
+
+
+def _mov(env: Env, st: State, step: Step) -> i64:
+    regs = st.regs
+    if not step.with_reg:
+        regs[step.dst] = step.operand if step.width == 64 else number(const(step.imm & 0xFFFFFFFF))
+        return step.next
+    src = regs[step.src]
+    if src.kind == UNINIT:
+        readable(env, st, step.src)
+    bits = step.sx or step.width
+    if src.kind == SCALAR:
+        if bits == 64:
+            regs[step.dst] = regs[step.src] = _linkable(env, src)
+            return step.next
+        if not step.sx:
+            value = cast(src.scalar, 32, False)
+            all_of_it = same(value, src.scalar)
+        else:
+            value = (
+                cast_half(src.scalar, bits) if step.width == 32 else cast(src.scalar, bits, True)
+            )
+            all_of_it = ult(src.scalar.umax, shl(1, bits - 1))
+        if all_of_it:
+            src = regs[step.src] = _linkable(env, src)
+            regs[step.dst] = linked(value, src)
+        else:
+            regs[step.dst] = number(value)
+    elif bits == 64:
+        regs[step.dst] = src
+    else:
+        # Half an address: a privileged program may have it, as a number.
+        regs[step.dst] = number(load_bounds(step.width if step.sx else bits, False))
+    return step.next
+
+
+def _linkable(env: Env, reg: Reg) -> Reg:
+    """A scalar whose copies will be known to be equal (assign_scalar_id_before_mov)."""
+    if (reg.id and not reg.off) or reg.scalar.m == 0:
+        return reg
+    return Reg(SCALAR, reg.scalar, 0, env.new_id(), 0, reg.what)
+
+
+def _ja(env: Env, st: State, step: Step) -> i64:
+    return step.target
+
+
+def _may_goto(env: Env, st: State, step: Step) -> i64:
+    """Jumps when time is up, and goes on as long as that can make a difference."""
+    more = st.copy()
+    more.goes += 1
+    before = env.history.begun(st, step.slot, st.parent)
+    if before is not None:
+        widen(before, more)
+    env.fork(more, step.next, step.slot)
+    return step.target
+
+
+def _exit(env: Env, st: State, step: Step) -> i64:
+    if len(st.frames) > 1:
+        if st.top.callback:
+            return leave_callback(env, st)
+        result = st.regs[0]
+        if result.kind == STACK:
+            raise Reject(
+                "cannot return stack pointer to the caller",
+                register=0,
+                hint="the function's variables are gone when it returns",
+            )
+        left = st.pop()
+        return env.program.at(left.callsite).next
+    result = readable(env, st, 0)
+    check_left(env, st, "BPF_EXIT instruction in main prog")
+    allowed = env.type.returns
+    if st.top.subprog != 0 or allowed is not None:
+        _check_result(env, st, result, allowed if st.top.subprog == 0 else None)
+    return END
+
+
+def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | None) -> None:
+    """check_return_code: of a global function, or of a program whose type allows some only."""
+    if result.kind != SCALAR:
+        raise Reject(
+            f"At exit the register R0 is not a scalar value: it is {type_name(result)}",
+            register=0,
+            hint="return a number",
+        )
+    if allowed is None:
+        return
+    mark_register(env.program, st, 0)
+    if result.scalar.smin < allowed[0] or result.scalar.smax > allowed[1]:
+        raise Reject(
+            f"At program exit the register R0 has smin={result.scalar.smin} "
+            f"smax={result.scalar.smax} should have been in [{allowed[0]}, {allowed[1]}]",
+            register=0,
+            hint=f"{env.type.name} programs return {allowed[0]} to {allowed[1]}",
+        )
+
+
+def _lddw(env: Env, st: State, step: Step) -> i64:
+    ref = env.spec.refs.get(step.slot)
+    if ref is None:
+        if step.name != "lddw":
+            raise Reject(
+                f"{step.name} {step.imm} refers to nothing",
+                register=step.dst,
+                hint="load programs from an object file, with relocations",
+            )
+        st.regs[step.dst] = step.operand
+        return step.next
+    match ref.kind:
+        case RefKind.MAP:
+            value = Reg(MAP, ZERO_OFFSET, what=env.map(ref.name))
+        case RefKind.MAP_VALUE:
+            target = env.map(ref.name)
+            row = BY_NUMBER.get(target.spec.type)
+            if row is None or row.shape is not Shape.ARRAY or row.per_cpu or row.outer:
+                raise Reject(
+                    f"no direct value access support for this map type: {ref.name}",
+                    register=step.dst,
+                    hint="look the element up: bpf_map_lookup_elem(&map, &key)",
+                )
+            if target.spec.max_entries != 1:
+                raise Reject(
+                    f"invalid access to map value pointer: {ref.name} has "
+                    f"{target.spec.max_entries} elements",
+                    register=step.dst,
+                    hint="only the value of an array of one element has an address",
+                )
+            if not 0 <= ref.offset < target.spec.value_size:
+                raise Reject(
+                    f"direct value offset of {ref.offset} is not allowed: a value of {ref.name} "
+                    f"has {target.spec.value_size} bytes",
+                    register=step.dst,
+                )
+            value = Reg(MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
+        case RefKind.FUNC:
+            value = Reg(FUNC, ZERO_OFFSET, what=ref.target)
+        case _:
+            raise Reject(
+                f"{ref.name} is a variable of the kernel: there is none in user space",
+                register=step.dst,
+                hint="use a global variable of the program",
+            )
+    st.regs[step.dst] = value
+    return step.next
+
+
+def _load(env: Env, st: State, step: Step) -> i64:
+    src = st.regs[step.src]
+    if src.kind == UNINIT:
+        readable(env, st, step.src)
+    memory = memory_of(step.src, src) if src.or_null else MEMORY[src.kind]
+    value = memory.load(env, st, step.src, src, step.off, step.size, step.sx != 0)
+    if step.through != PLAIN or src.kind == CTX or src.kind == OBJECT or src.kind == MEM:
+        same_kind(step, step.src, src, True)
+    st.regs[step.dst] = value
+    return step.next
+
+
+def _store_imm(env: Env, st: State, step: Step) -> i64:
+    return _store(env, st, step, step.operand)
+
+
+def _store_reg(env: Env, st: State, step: Step) -> i64:
+    value = st.regs[step.src]
+    if value.kind == UNINIT:
+        readable(env, st, step.src)
+    dst = st.regs[step.dst]
+    size = step.size
+    if (
+        value.kind == SCALAR
+        and (not value.id or value.off)
+        and (size == 8 or (dst.kind == STACK and fits(value.scalar, size)))
+    ):
+        value = st.regs[step.src] = _linkable(env, value)
+    if dst.kind == STACK and is_null(value) and (size < 8 or dst.scalar.m != 0):
+        # The bytes will be known as zeros, not as this scalar.
+        mark_register(env.program, st, step.src)
+    return _store(env, st, step, value)
+
+
+def _store(env: Env, st: State, step: Step, value: Reg) -> i64:
+    dst = st.regs[step.dst]
+    if dst.kind == UNINIT:
+        readable(env, st, step.dst)
+    memory = memory_of(step.dst, dst) if dst.or_null else MEMORY[dst.kind]
+    memory.store(env, st, step.dst, dst, step.off, step.size, value)
+    if step.through != PLAIN or dst.kind == CTX or dst.kind == OBJECT or dst.kind == MEM:
+        same_kind(step, step.dst, dst, False)
+    return step.next
+
+
+def _atomic(env: Env, st: State, step: Step) -> i64:
+    """check_atomic_rmw: a load and a store at one address, which is aligned."""
+    dst = readable(env, st, step.dst)
+    readable(env, st, step.src)
+    if step.name == "cmpxchg":
+        readable(env, st, 0)
+    memory = memory_of(step.dst, dst)
+    if not memory.atomic:
+        raise Reject(
+            f"BPF_ATOMIC stores into R{step.dst} {type_name(dst)} is not allowed",
+            register=step.dst,
+            hint="use an ordinary load and store",
+        )
+    size = step.size
+    fetched = -1
+    if step.op.fetch:
+        fetched = 0 if step.name == "cmpxchg" else step.src
+    if fetched == step.dst:
+        raise Reject(
+            f"misaligned access: the old value takes the place of the address in R{step.dst}, "
+            "which Linux still needs then",
+            register=step.dst,
+            hint="put the address into another register",
+        )
+    if dst.kind == STACK and dst.scalar.m != 0:
+        raise Reject(
+            f"R{step.dst} variable offset stack access is not allowed for atomic operations",
+            register=step.dst,
+            hint=hints.CONST_OFFSET,
+        )
+    memory.load(env, st, step.dst, dst, step.off, size, False)
+    at = dst.off + step.off
+    if (at | dst.scalar.v | dst.scalar.m) & (size - 1):
+        raise Reject(
+            f"misaligned value access off {at}+{dst.scalar.smin} size {size}",
+            register=step.dst,
+            hint=f"align the variable to {size} bytes",
+        )
+    memory.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
+    if fetched >= 0:
+        st.regs[fetched] = number(load_bounds(size * 8, False))
+    return step.next
+
+
+def _call_local(env: Env, st: State, step: Step) -> i64:
+    number_ = env.program.starts[step.target]
+    if env.program.is_global(number_):
+        call_global(env, st, number_, step.slot)
+        return step.next
+    st.push(number_, step.slot)
+    return step.target
+
+
+def _call_register(env: Env, st: State, step: Step) -> i64:
+    raise Reject(
+        f"callx r{step.dst}: calls through a register are not supported",
+        register=step.dst,
+        hint="call the function by its name, and compile with -O2",
+    )
+
+
+def _legacy(env: Env, st: State, step: Step) -> i64:
+    raise Reject(
+        f"{step.name}: packet access of classic BPF is not supported",
+        hint="it has been obsolete since Linux 4.7",
+    )
+
+
+def transfer(env: Env, st: State, step: Step) -> i64:
+    """Walk one instruction; the most frequent kinds without a look into the table."""
+    tag = step.tag
+    if tag == ALU:
+        return _alu(env, st, step)
+    if tag == MOV:
+        return _mov(env, st, step)
+    if tag == JCOND:
+        return jump(env, st, step)
+    if tag == LOAD:
+        return _load(env, st, step)
+    if tag == STORE_REG:
+        return _store_reg(env, st, step)
+    if tag == JA:
+        return step.target
+    if step.wrong is not None:
+        raise step.wrong
+    return TRANSFER[step.kind](env, st, step)
+
+
+TRANSFER: dict[Kind, Transfer] = {
+    Kind.ALU: _alu,
+    Kind.MOV: _mov,
+    Kind.NEG: _neg,
+    Kind.END: _end,
+    Kind.JA: _ja,
+    Kind.JCOND: jump,
+    Kind.MAY_GOTO: _may_goto,
+    Kind.CALL_HELPER: call_outside,
+    Kind.CALL_LOCAL: _call_local,
+    Kind.CALL_KFUNC: call_outside,
+    Kind.CALL_REG: _call_register,
+    Kind.EXIT: _exit,
+    Kind.LDDW: _lddw,
+    Kind.LOAD: _load,
+    Kind.STORE_IMM: _store_imm,
+    Kind.STORE_REG: _store_reg,
+    Kind.ATOMIC: _atomic,
+    Kind.LEGACY: _legacy,
+}

@@ -1,0 +1,1 @@
+"""Memory by kind of pointer, and who owns the objects in it."""

@@ -1,0 +1,283 @@
+"""Objects that the program owns: where they come from, where they go, and the flows of that.
+
+Sources: acquire_reference, release_reference, mark_ptr_or_null_regs, map_kptr_match_type and
+process_kptr_func in kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from bpfheap.btf import KptrField, KptrKind
+from bpfheap.verifier import hints
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
+from bpfheap.verifier.flows import Field, FlowKind
+from bpfheap.verifier.memory.access import no_pointer, type_name
+from bpfheap.verifier.paths.env import Env, field_of
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.layouts import Layout
+from bpfheap.verifier.state.state import (
+    BORROWED,
+    LAPSED,
+    MAP_VALUE,
+    NULL,
+    OBJECT,
+    OWNED,
+    READ,
+    SCALAR,
+    UNTRUSTED,
+    ZERO_OFFSET,
+    Gone,
+    Held,
+    Object,
+    Reg,
+    Region,
+    State,
+)
+
+
+def hold(env: Env, st: State, what: Object | Region | None, slot: int) -> int:
+    """A reference that the program has to give away; gives its id (acquire_reference)."""
+    new = env.new_id()
+    st.refs = (*st.refs, Held(new, slot, what))
+    return new
+
+
+def let_go(st: State, ref: int) -> None:
+    """The program has not to give it away any more (release_reference_nomark)."""
+    st.refs = tuple(held for held in st.refs if held.id != ref)
+
+
+def acquire(env: Env, st: State, object_: Object, slot: int) -> Reg:
+    """An owned object, or NULL."""
+    new = hold(env, st, object_, slot)
+    return Reg(OBJECT, ZERO_OFFSET, 0, new, new, object_, True)
+
+
+def release(st: State, ref: int, gone: Gone) -> None:
+    """The object is not the program's any more, whatever still points at it: that is a mere number
+    now (mark_reg_invalid)."""
+    after = Reg(SCALAR, UNKNOWN_SCALAR, what=gone)
+    let_go(st, ref)
+    st.rewrite(lambda reg: after if reg.ref == ref else reg)
+
+
+def lend(st: State, ref: int) -> None:
+    """The object belongs to a list or tree now, but may be used until the lock is released
+    (ref_convert_owning_non_owning)."""
+    let_go(st, ref)
+    st.rewrite(lambda reg: borrowed(reg) if reg.ref == ref else reg)
+
+
+def borrowed(reg: Reg) -> Reg:
+    """The same object, known to be in a list or tree."""
+    object_: Object = reg.what
+    return reg.of(object_._replace(standing=BORROWED), 0)
+
+
+def settle_null(st: State, checked: Reg, null: bool) -> None:
+    """What a check for NULL says of all registers that came from the same call."""
+    id_ = checked.id
+    if null:
+        if checked.ref:
+            let_go(st, checked.ref)
+        st.rewrite(lambda reg: NULL if reg.or_null and reg.id == id_ else reg)
+    else:
+        st.rewrite(lambda reg: reg.sure() if reg.or_null and reg.id == id_ else reg)
+
+
+class Kptr:
+    """A kptr field that a register points at, in a map value or in an object."""
+
+    __slots__ = ("field", "layout", "name", "ref")
+
+    def __init__(self, name: Field, field: KptrField, layout: Layout, ref: int) -> None:
+        self.name = name
+        self.field = field
+        self.layout = layout
+        self.ref = ref
+
+
+def kptr_at(n: int, reg: Reg) -> Kptr:
+    """The kptr field at the address in a register. Raises Reject."""
+    if reg.or_null:
+        raise Reject(
+            f"R{n} type={type_name(reg)} expected=map_value or ptr_",
+            register=n,
+            hint=hints.CHECK_NULL,
+        )
+    if reg.kind == MAP_VALUE:
+        layout: Layout = reg.what.layout
+    elif reg.kind == OBJECT and reg.what.standing == OWNED and not reg.what.per_cpu:
+        layout = reg.what.layout
+    else:
+        raise Reject(
+            f"R{n} type={type_name(reg)} expected=map_value or ptr_",
+            register=n,
+            hint=hints.FIXED_FIELD,
+        )
+    if not reg.scalar.is_const:
+        raise Reject(
+            f"R{n} doesn't have constant offset. kptr has to be at the constant offset",
+            register=n,
+            hint=hints.CONST_OFFSET,
+        )
+    offset = reg.off + reg.scalar.smin
+    field = layout.kptrs.get(offset)
+    if field is None:
+        plain = layout.plain.get(offset)
+        where = f"off={offset} in {_holder(reg)} is no kptr"
+        if plain is not None:
+            raise Reject(
+                f"R{n} {where}: {plain.path} is an ordinary pointer",
+                register=n,
+                hint=hints.untagged(plain, layout),
+            )
+        known = ", ".join(f"{f.path} at {o}" for o, f in layout.kptrs.items())
+        raise Reject(
+            f"R{n} {where}",
+            register=n,
+            hint=f"its kptr fields: {known}" if known else "it has no kptr fields",
+        )
+    if field.kind is KptrKind.UNTRUSTED:
+        raise Reject(
+            f"R{n} off={offset} {field.path} is tagged {field.kind}, which owns no object",
+            register=n,
+            hint=f"tag it __kptr to exchange objects through it, not __{field.kind}",
+        )
+    return Kptr(field_of(reg.what, field.path), field, layout, reg.ref)
+
+
+def _holder(reg: Reg) -> str:
+    if reg.kind == MAP_VALUE:
+        return f"a value of {reg.what}"
+    return str(reg.what.layout)
+
+
+def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, call: str) -> Reg:
+    """bpf_kptr_xchg: `given`, in register `n`, is NULL or an owned object. Gives r0.
+
+    Raises Reject if the object's type is not the field's.
+    """
+    layout, target = kptr.layout, kptr.field.target
+    declared = env.layouts.incomplete(layout.btf, target)
+    if declared is not None:
+        raise Reject(
+            f"R1 {kptr.name} holds {declared}, which this object only declares",
+            register=1,
+            hint=f"define it, and write __kptr_type({declared}); behind the definition: the "
+            "compiler leaves out what is behind pointers",
+        )
+    if given.kind == OBJECT:
+        if given.ref == kptr.ref:
+            raise Reject(
+                f"R{n} would be stored in a field of itself: nobody could ever free it",
+                register=n,
+                hint="store it in a map value or in another object",
+            )
+        object_: Object = given.what
+        own = object_.layout
+        per_cpu = kptr.field.kind is KptrKind.PERCPU
+        if object_.per_cpu != per_cpu:
+            raise Reject(
+                f"invalid kptr access, R{n} type={type_name(given)} "
+                f"expected={'percpu_' if per_cpu else ''}ptr_{_target_name(kptr)}",
+                register=n,
+                hint=f"{kptr.name} takes what "
+                f"{'bpf_percpu_obj_new' if per_cpu else 'an allocator'} gives",
+            )
+        strict = env.options.strict_identity
+        why = env.layouts.why_other(own.btf, own.type_id, layout.btf, target, strict=strict)
+        if why is not None:
+            raise Reject(
+                f"invalid kptr access, R{n} type={type_name(given)} "
+                f"expected=ptr_{_target_name(kptr)}: {why}",
+                register=n,
+                hint=f"{kptr.name} takes struct {_target_name(kptr)} only",
+            )
+        kind = FlowKind.MOVE if isinstance(object_.origin, Field) else FlowKind.STORE
+        env.flow(kind, object_.origin, kptr.name, slot)
+        release(st, given.ref, Gone(slot, call, str(own)))
+    env.flow(FlowKind.TAKE, None, kptr.name, slot)
+    per_cpu = kptr.field.kind is KptrKind.PERCPU
+    taken = Object(env.layouts.of(layout.btf, target), kptr.name, per_cpu=per_cpu)
+    return acquire(env, st, taken, slot)
+
+
+def _target_name(kptr: Kptr) -> str:
+    return getattr(kptr.layout.btf[kptr.field.target], "name", "") or "(anonymous)"
+
+
+def free(env: Env, st: State, given: Reg, slot: int, call: str) -> None:
+    """The object goes back to its allocator."""
+    object_: Object = given.what
+    origin = object_.origin
+    if isinstance(origin, Field):
+        env.flow(FlowKind.FREE, None, origin, slot)
+    else:
+        env.flow(FlowKind.FREE, origin, None, slot)
+    release(st, given.ref, Gone(slot, call, str(object_.layout)))
+
+
+def check_owned(
+    env: Env, n: int, reg: Reg, *, call: str, or_null: bool, per_cpu: bool | None = False
+) -> None:
+    """The register holds an object of the program's own, at its start; `per_cpu` None: of either
+    kind. Raises Reject."""
+    if reg.kind != OBJECT or reg.what.standing != OWNED:
+        hint = f"{call} takes what an allocator or bpf_kptr_xchg returned"
+        if reg.kind == SCALAR and reg.what is not None:
+            why, hint = no_pointer(env, reg)
+            raise Reject(f"R{n} type={type_name(reg)} expected=ptr_{why}", register=n, hint=hint)
+        if reg.kind == OBJECT:
+            hint = _NOT_OWNED[reg.what.standing]
+        raise Reject(
+            f"R{n} type={type_name(reg)} expected=ptr_: it must be referenced or trusted",
+            register=n,
+            hint=hint,
+        )
+    if per_cpu is not None and reg.what.per_cpu != per_cpu:
+        raise Reject(
+            f"R{n} type={type_name(reg)} is not expected for {call}",
+            register=n,
+            hint="what bpf_percpu_obj_new gave is for bpf_percpu_obj_drop, other objects are not",
+        )
+    if reg.or_null and not or_null:
+        raise Reject(
+            f"possibly NULL pointer passed to {call}: R{n} is {type_name(reg)}",
+            register=n,
+            hint=hints.CHECK_NULL,
+        )
+    if reg.off or not reg.scalar.is_const or reg.scalar.v:
+        raise Reject(
+            f"R{n} must have zero offset when passed to {call}, but has off={reg.off}",
+            register=n,
+            hint=hints.MAIN_POINTER,
+        )
+
+
+#: Why an object that is not the program's own is not, and what to do.
+_NOT_OWNED = {
+    BORROWED: "it is in a list or tree: take it out first (pop, or bpf_rbtree_remove)",
+    READ: hints.TAKE_KPTR,
+    UNTRUSTED: hints.TAKE_KPTR,
+    LAPSED: "use it before bpf_rcu_read_unlock()",
+}
+
+
+def check_none_held(env: Env, st: State, where: str = "at exit") -> None:
+    """Nothing is owned any more (check_reference_leak). Raises Reject."""
+    if st.refs:
+        held = st.refs[0]
+        more = f" (and {len(st.refs) - 1} more)" if len(st.refs) > 1 else ""
+        raise Reject(
+            f"Unreleased reference id={held.id} alloc_insn={held.insn}: the "
+            f"{held} from {env.place(held.insn)} is still owned {where}{more}",
+            hint=_give_back(held),
+        )
+
+
+def _give_back(held: Held) -> str:
+    if isinstance(held.object, Object):
+        return hints.GIVE_AWAY
+    if held.object is None:
+        return "call bpf_iter_num_destroy on every path that follows bpf_iter_num_new"
+    return "give it to bpf_ringbuf_submit or bpf_ringbuf_discard on every path to the exit"

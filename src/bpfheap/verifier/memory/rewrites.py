@@ -1,0 +1,77 @@
+"""Accesses that Linux rewrites for the kind of pointer they go through: one instruction, one kind.
+
+Sources: save_aux_ptr_type, reg_type_mismatch and btf_ld_kptr_type in kernel/bpf/verifier.c, Linux
+6.18.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bpfheap.btf import SpecialKind
+from bpfheap.verifier.analysis.program import PLAIN, Step
+from bpfheap.verifier.memory.access import type_name
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import CTX, LAPSED, MEM, OBJECT, READ, UNTRUSTED, Object, Reg
+
+# What `Step.through` says, beside PLAIN: memory that is not rewritten.
+_SIZED: Final = 2  # PTR_TO_MEM: not rewritten either, but may be merged with objects
+_CTX: Final = 3
+_MERGED: Final = 4  # objects of different standing; they are read as if they might be gone
+_OBJECT: Final = 8  # and above: by standing
+
+_NODES = (SpecialKind.LIST_NODE, SpecialKind.RB_NODE)
+
+
+def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
+    """Note what the access goes through. Raises Reject if another path goes through what it
+    cannot be merged with."""
+    kind, before = _kind(reg), step.through
+    if before == 0:
+        step.through = kind
+    elif kind == before or (_as_it_is(kind) and _as_it_is(before)):
+        return
+    elif load and _mergeable(kind) and _mergeable(before):
+        step.through = _SIZED if _SIZED in (kind, before) else _MERGED
+    else:
+        raise Reject(
+            "same insn cannot be used with different pointers",
+            register=n,
+            hint=f"R{n} is {type_name(reg)} here and {_words(before)} on another path: access "
+            "each in its own branch, and keep the compiler from joining them with barrier_var",
+        )
+
+
+def may_be_null(through: int) -> bool:
+    """Whether a load through such a pointer may find none (BPF_PROBE_MEM)."""
+    return through == _MERGED or (through - _OBJECT) // 2 in (READ, UNTRUSTED, LAPSED)
+
+
+def is_context(through: int) -> bool:
+    return through == _CTX
+
+
+def _kind(reg: Reg) -> int:
+    if reg.kind == CTX:
+        return _CTX
+    if reg.kind == MEM:
+        return _SIZED
+    if reg.kind != OBJECT:
+        return PLAIN
+    object_: Object = reg.what
+    node = object_.standing == READ and any(object_.layout.one(kind) for kind in _NODES)
+    return _OBJECT + 2 * object_.standing + node
+
+
+def _as_it_is(kind: int) -> bool:
+    return kind <= _SIZED
+
+
+def _mergeable(kind: int) -> bool:
+    return kind == _SIZED or kind >= _MERGED
+
+
+def _words(kind: int) -> str:
+    if kind == _CTX:
+        return "ctx"
+    return "memory" if _as_it_is(kind) else "an object of another standing"

@@ -1,0 +1,247 @@
+"""The stack: spills, fills, and what is left of them after narrower accesses.
+
+Sources: check_stack_write_fixed_off, check_stack_write_var_off, check_stack_read_fixed_off,
+check_stack_range_initialized and check_stack_access_within_bounds in kernel/bpf/verifier.c.
+Bytes never written may be read, as by any privileged program; they are unknown.
+"""
+
+from __future__ import annotations
+
+from mypy_extensions import i64
+
+from bpfheap.verifier import hints
+from bpfheap.verifier.domain.arith import cast, load_bounds
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, constant
+from bpfheap.verifier.domain.word import shl, ult
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    ALL_MISC,
+    ALL_SPILL,
+    ITER,
+    ITERATOR,
+    MISC,
+    NULL,
+    SCALAR,
+    SLOT,
+    SPILL,
+    STACK,
+    STACK_SIZE,
+    ZERO,
+    Frame,
+    Reg,
+    Slot,
+    State,
+    is_null,
+    linked,
+    number,
+)
+
+#: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
+MAX_VAR = 1 << 29
+#: Of maps whose elements a constant key finds.
+_KEY = 4
+
+
+def bounds(n: int, reg: Reg, off: int, size: int, what: str) -> tuple[int, int]:
+    """The first and the last offset (from the frame pointer) at which an access may start.
+
+    `what` is "read from" or "write to". Raises Reject outside the stack.
+    """
+    scalar = reg.scalar
+    if scalar.is_const:
+        low = high = reg.off + off + scalar.smin
+        where = f"R{n} off={low} size={size}"
+        if not -STACK_SIZE <= low <= -size:
+            hint = hints.STACK if low < -STACK_SIZE else "it is outside the function's own stack"
+            raise Reject(f"invalid {what} stack {where}", register=n, hint=hint)
+        return low, high
+    if scalar.smin <= -MAX_VAR or scalar.smax >= MAX_VAR:
+        raise Reject(
+            f"invalid unbounded variable-offset {what} stack R{n}",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    low, high = reg.off + off + scalar.smin, reg.off + off + scalar.smax
+    if low < -STACK_SIZE or high + size > 0:
+        raise Reject(
+            f"invalid variable-offset {what} stack R{n} off={low}..{high} size={size}",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    return low, high
+
+
+def check_aligned(n: int, reg: Reg, off: int, size: int) -> None:
+    """Stack accesses are aligned, or spills could not be tracked (check_ptr_alignment)."""
+    at = reg.off + off
+    scalar = reg.scalar
+    if (at & (size - 1)) or ((scalar.v | scalar.m) & (size - 1)):
+        raise Reject(
+            f"misaligned stack access off {at}+{reg.scalar.smin} size {size}",
+            register=n,
+            hint=f"align the variable to {size} bytes",
+        )
+
+
+def write(st: State, frame: Frame, low: int, high: int, size: int, value: Reg) -> None:
+    """Store `size` bytes of `value` at an offset from `low` to `high`. Raises Reject for a part
+    of a pointer, and for a pointer to this function's stack that would outlive it."""
+    if value.kind == STACK and frame is not st.top:
+        raise Reject(
+            "cannot spill pointers to stack into stack frame of the caller",
+            hint="return a value instead",
+        )
+    if value.kind != SCALAR and size != SLOT:
+        raise Reject("invalid size of register spill", hint=hints.WHOLE_POINTER)
+    if low != high:
+        _write_somewhere(frame, low, high + size, value)
+        return
+    at, byte = low >> 3, low & 7
+    if size == SLOT:
+        if value.kind == SCALAR and value.scalar is UNKNOWN_SCALAR and not value.id:
+            frame.stack.pop(at, None)
+        else:
+            frame.stack[at] = Slot(value, ALL_SPILL)
+        return
+    old = frame.stack.get(at)
+    kinds = bytearray(ALL_MISC if old is None else _settled(old))
+    if byte == 0:
+        kinds[:size] = bytes([SPILL]) * size
+        frame.stack[at] = Slot(_part(value, size), bytes(kinds))
+        return
+    scalar = cast(value.scalar, size * 8, False)
+    zero = scalar.m == 0 == scalar.v
+    kinds[byte : byte + size] = bytes([ZERO if zero else MISC]) * size
+    _set(frame, at, Slot(None, bytes(kinds)))
+
+
+def fits(scalar: Scalar, size: i64) -> bool:
+    """Are so many bytes all that there is of it?"""
+    return ult(scalar.umax, shl(1, size * 8))
+
+
+def _part(reg: Reg, size: i64) -> Reg:
+    """The low bytes of a number, which is what it was if they were all."""
+    if fits(reg.scalar, size):
+        return linked(reg.scalar, reg)
+    return number(cast(reg.scalar, size * 8, False))
+
+
+def _settled(slot: Slot) -> bytes:
+    """The slot's bytes once what was spilled there is no longer whole."""
+    if slot.reg is None:
+        return slot.kinds
+    if slot.reg.kind == ITERATOR:
+        return ALL_MISC
+    return slot.kinds.replace(bytes([SPILL]), bytes([MISC]))
+
+
+def check_readable(frame: Frame, n: int, start: int, end: int) -> None:
+    """No iterator is there: what it holds is the kernel's. Raises Reject."""
+    for at in range(start >> 3, ((end - 1) >> 3) + 1):
+        slot = frame.stack.get(at)
+        if slot is not None and slot.kinds[0] == ITER:
+            raise Reject(
+                f"invalid read from stack off {at * 8}: an iterator is there",
+                register=n,
+                hint="only the functions for iterators may look into it",
+            )
+
+
+def _set(frame: Frame, at: int, slot: Slot) -> None:
+    if slot.reg is None and slot.kinds == ALL_MISC:
+        frame.stack.pop(at, None)
+    else:
+        frame.stack[at] = slot
+
+
+def _write_somewhere(frame: Frame, start: int, end: int, value: Reg) -> None:
+    zero = value.kind == SCALAR and value.scalar.umax == 0
+    for at in range(start >> 3, ((end - 1) >> 3) + 1):
+        old = frame.stack.get(at)
+        if old is None or (zero and old.reg is not None and is_null(old.reg)):
+            continue
+        kinds = bytearray(_settled(old))
+        if not zero:
+            low, high = max(start - at * 8, 0), min(end - at * 8, 8)
+            kinds[low:high] = bytes(high - low)
+        _set(frame, at, Slot(None, bytes(kinds)))
+
+
+def clobber(frame: Frame, start: int, end: int) -> None:
+    """Somebody else writes there: nothing is known of the bytes any more."""
+    for at in range(start >> 3, ((end - 1) >> 3) + 1):
+        old = frame.stack.get(at)
+        if old is None:
+            continue
+        kinds = bytearray(_settled(old))
+        low, high = max(start - at * 8, 0), min(end - at * 8, 8)
+        kinds[low:high] = bytes(high - low)
+        _set(frame, at, Slot(None, bytes(kinds)))
+
+
+def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
+    """What a load of `size` bytes from an offset from `low` to `high` gives. Raises Reject for a
+    part of a pointer."""
+    if low != high:
+        if all(_zero(frame, at) for at in range(low, high + size)):
+            return NULL
+        return number(load_bounds(size * 8, sx))
+    slot = frame.stack.get(low >> 3)
+    if slot is None:
+        return number(load_bounds(size * 8, sx))
+    reg = slot.reg
+    if reg is not None:
+        if size == SLOT and slot.kinds == ALL_SPILL:
+            return reg
+        if reg.kind != SCALAR:
+            raise Reject("invalid size of register fill", hint=hints.WHOLE_POINTER)
+        if low & 7 == 0 and slot.kinds[size - 1] == SPILL:
+            if not sx:
+                return _part(reg, size)
+            return number(cast(reg.scalar, size * 8, sx))
+    value = known_bytes(frame, low, size)
+    if value is None:
+        return number(load_bounds(size * 8, sx))
+    return number(cast(constant(value), size * 8, sx))
+
+
+def _zero(frame: Frame, at: int) -> bool:
+    slot = frame.stack.get(at >> 3)
+    return slot is not None and slot.kinds[at & 7] == ZERO
+
+
+def constant_key(frame: Frame, low: int) -> int | None:
+    """The map key of 4 bytes at offset `low`, None if it is not known (get_constant_map_key, which
+    looks at zeros and at what was spilled, if that was as long)."""
+    slot, byte = frame.stack.get(low >> 3), low & 7
+    if slot is None:
+        return None
+    kinds = slot.kinds[byte : byte + _KEY]
+    if kinds == bytes([ZERO]) * _KEY:
+        return 0
+    reg = slot.reg
+    if reg is None or reg.kind != SCALAR or not reg.scalar.is_const:
+        return None
+    if kinds != bytes([SPILL]) * _KEY or slot.kinds[byte + _KEY : byte + _KEY + 1] == bytes(
+        [SPILL]
+    ):
+        return None
+    return reg.scalar.const_value
+
+
+def known_bytes(frame: Frame, low: int, size: int) -> int | None:
+    """The `size` bytes at offset `low` as a little-endian number, None unless all are known."""
+    value = 0
+    for i in range(size):
+        at, byte = (low + i) >> 3, (low + i) & 7
+        slot = frame.stack.get(at)
+        kind = MISC if slot is None else slot.kinds[byte]
+        if slot is None or kind in (MISC, ITER):
+            return None
+        if kind == SPILL:
+            reg = slot.reg
+            if reg is None or reg.kind != SCALAR or not reg.scalar.is_const:
+                return None
+            value |= (reg.scalar.const_value >> (8 * byte) & 0xFF) << (8 * i)
+    return value

@@ -1,0 +1,173 @@
+"""What all paths of one verification share (struct bpf_verifier_env)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
+from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier.analysis.liveness import live_at
+from bpfheap.verifier.analysis.program import Program, call_row
+from bpfheap.verifier.analysis.signature import Parameter, parameters
+from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.layouts import Layouts
+from bpfheap.verifier.state.state import MapRef, Object, State
+from bpfheap.verifier.verdict import Options
+
+if TYPE_CHECKING:
+    from bpfheap.verifier.paths.prune import History
+
+_LOCKING = next(row for row in HELPERS if row.name == "bpf_spin_lock")
+
+#: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
+MAX_PENDING = 8192
+
+
+class Env:
+    """`depth` is, for each subprogram, how many bytes of stack it used on any path so far;
+    `pending` holds the paths yet to be walked: state,
+    slot, and the jump that led there."""
+
+    def __init__(self, obj: ObjectSpec, spec: ProgramSpec, options: Options) -> None:
+        self.obj = obj
+        self.spec = spec
+        self.options = options
+        self.layouts = Layouts()
+        self.program: Program
+        self.type: ProgramType
+        self.history: History
+        self.sleepable = may_sleep(spec.section)
+        self.flows: dict[tuple[FlowKind, str | Field | None, Field | None], Flow] = {}
+        self.pending: list[tuple[State, int, int]] = []
+        self.depth: list[int] = []
+        self._live: list[int] | None = None
+        #: The global functions that were called, in that order.
+        self.called: dict[int, None] = {}
+        self._parameters: dict[int, tuple[Parameter, ...]] = {}
+        self._maps: dict[str, MapRef] = {}
+        self._ids = 0
+        self._changes: list[bool] = []
+
+    def prepare(self) -> None:
+        """All that is known before the walk. Raises Reject and InsnError."""
+        found = program_type(self.spec.section)
+        if found is None:
+            known = ", ".join(t.sections[0] for t in PROGRAM_TYPES)
+            raise Reject(
+                f'section "{self.spec.section}" selects no program type',
+                insn=0,
+                hint=f"known are {known}",
+            )
+        self.type = found
+        self.program = Program(self.spec)
+        self.depth = [0] * len(self.program.subprogs)
+
+    def parameters(self, number: int) -> tuple[Parameter, ...]:
+        """What a global function declares. Raises Reject for what none can have."""
+        found = self._parameters.get(number)
+        if found is None:
+            sub = self.program.subprogs[number]
+            found = parameters(self.spec, sub, self.type.ctx_struct)
+            self._parameters[number] = found
+        return found
+
+    def changes_packet(self, number: int) -> bool:
+        """May a subprogram, or one that it calls, make packet pointers void
+        (subprog_info.changes_pkt_data)?"""
+        if not self._changes:
+            self._changes = [False] * len(self.program.subprogs)
+            for at in self.program.call_order:
+                for step in self.program.within(self.program.subprogs[at]):
+                    row = call_row(self.spec, step)
+                    if row is not None and (row.packet or row.map_op == "tail_call"):
+                        self._changes[at] = True
+                    callee = self.program.starts.get(step.enters)
+                    if callee is not None and self._changes[callee]:
+                        self._changes[at] = True
+        return self._changes[number]
+
+    def live(self) -> list[int]:
+        """See liveness.live_at."""
+        if self._live is None:
+            self._live = live_at(self.program, self.spec)
+        return self._live
+
+    def new_id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def map(self, name: str) -> MapRef:
+        """The map that a reference names. Raises Reject if the object has none."""
+        ref = self._maps.get(name)
+        if ref is None:
+            spec = self.obj.maps.get(name)
+            if spec is None:
+                raise Reject(f"there is no map {name}", hint='define it in SEC(".maps")')
+            row = BY_NUMBER.get(spec.type)
+            if self.sleepable and row is not None and not row.sleepable:
+                # check_map_prog_compatibility, as below
+                raise Reject(
+                    "Sleepable programs can only use array, hash, ringbuf and local storage maps: "
+                    f"{name} is a {row.c_name}",
+                    hint="use the map from a program that does not sleep",
+                )
+            layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
+            if layout.lock >= 0 and self.type.name not in _LOCKING.types:
+                raise Reject(
+                    f"{self.type.name} progs cannot use bpf_spin_lock yet: map {name} has one",
+                    hint=f"{', '.join(sorted(_LOCKING.types))} programs can",
+                )
+            ref = self._maps[name] = MapRef(Holder.MAP, name, spec, layout)
+        return ref
+
+    def inner(self, outer: MapRef) -> MapRef:
+        """What a lookup in a map of maps finds: any map like the template. Raises Reject."""
+        if outer.inner is None:
+            spec = outer.spec.inner
+            if spec is None:
+                raise Reject(
+                    f"map {outer.name} has no template for its inner maps",
+                    hint="give it one: __array(values, struct { ... });",
+                )
+            layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
+            outer.inner = MapRef(Holder.INNER, outer.name, spec, layout)
+        return outer.inner
+
+    def in_section(self, st: State) -> bool:
+        """Do objects that are seen now stay alive (in_rcu_cs)?"""
+        return st.rcu or st.lock is not None or not self.sleepable
+
+    def flow(
+        self, kind: FlowKind, source: str | Field | None, field: Field | None, slot: int
+    ) -> None:
+        """Report what the program does here, once."""
+        key = (kind, source, field)
+        if key not in self.flows:
+            self.flows[key] = Flow(kind, source, field, self.spec.line_of(slot))
+
+    def fork(self, state: State, slot: int, jump: int) -> None:
+        """Walk on later, from `slot`, to which the instruction at `jump` leads. Raises Reject
+        beyond the kernel's limit."""
+        if len(self.pending) >= MAX_PENDING:
+            raise Reject(
+                f"the sequence of {MAX_PENDING} jumps is too complex",
+                hint="split the function, or make it branch less",
+            )
+        if state.parent is not None:
+            state.parent.branches += 1
+        self.pending.append((state, slot, jump))
+
+    def place(self, slot: int) -> str:
+        """Where a slot is, for people."""
+        line = self.spec.line_of(slot)
+        return f"insn {slot}" if line is None else f"{line}, insn {slot}"
+
+
+def field_of(holder: MapRef | Object, path: str) -> Field:
+    """A kptr field by the name that flows give it."""
+    if isinstance(holder, MapRef):
+        return Field(holder.holder, holder.name, path)
+    return Field(Holder.TYPE, holder.layout.name, path)

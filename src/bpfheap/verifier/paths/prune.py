@@ -1,0 +1,449 @@
+"""Where paths meet: is what is known here covered by what was walked already? Does a path run in
+circles?
+
+Sources: is_state_visited, states_equal, regsafe, stacksafe, refsafe and check_ids in
+kernel/bpf/verifier.c of Linux 6.18. Scalars that no verdict rests on are not compared (see
+precision), nor is what nobody reads any more (see liveness).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from bpfheap.verifier import hints
+from bpfheap.verifier.analysis.liveness import FIRST_SLOT
+from bpfheap.verifier.analysis.program import CALLS_BACK, GOES, ITERATES, NEVER
+from bpfheap.verifier.domain.scalar import is_unknown, same, subset
+from bpfheap.verifier.domain.word import pattern, shl
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.precision import inherit
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.state import (
+    ITERATOR,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
+    PACKET,
+    PACKET_META,
+    SCALAR,
+    SPILL,
+    UNINIT,
+    UNKNOWN,
+    ZERO,
+    Frame,
+    Reg,
+    Slot,
+    State,
+    Stored,
+    Trail,
+    iterator_at,
+)
+
+# A state is stored only after this much has happened since the last one; storing costs time at
+# every later visit. Within a loop the next iterations rarely meet it.
+_MIN_JUMPS: Final = 2
+_MIN_INSNS: Final = 8
+_MIN_LOOP_JUMPS: Final = 20
+_MIN_LOOP_INSNS: Final = 100
+#: A trail with more jumps ends in a stored state, so that walking back stays short.
+_MAX_TRAIL: Final = 40
+#: A state that was compared more often than this without use is forgotten.
+_MISSES_PER_HIT: Final = 3
+_MISSES_PER_ROUND: Final = 64
+
+# How states may be compared (enum exact_level): does the old one cover the new one in what matters,
+# in all scalars, or are they the same?
+COVERED: Final = 0
+WITHIN: Final = 1
+EXACT: Final = 2
+
+
+#: Pointers whose range of offsets may shrink.
+_RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
+
+
+class History:
+    """All states stored, by slot."""
+
+    def __init__(self, env: Env) -> None:
+        self._program = env.program
+        #: For each slot, the registers and stack slots that the rest of its function reads.
+        live = env.live()
+        self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
+        self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
+        self._points: dict[int, list[Stored]] = {}
+        self._last_jumps: i64 = 0
+        self._last_insns: i64 = 0
+        self._all_precise = env.options.all_precise
+        self._looping = False
+        self.count = 0
+
+    def start(self, st: State) -> None:
+        """The first path begins."""
+        self._store(st)
+
+    def _store(self, st: State) -> Stored:
+        frames = [frame.copy() for frame in st.frames]
+        stored = Stored(State(frames, st.refs, None, st.trail), st.parent, st.trail)
+        stored.state.like(st)
+        st.parent = stored
+        st.trail = Trail()
+        return stored
+
+    def visit(self, st: State, slot: i64, insns: i64, jumps: i64, again: i64) -> bool:
+        """May the path end here, because another one covered it? Stores the state otherwise, if
+        that is worth it. Where rounds begin `again`, one that ends as one before it began
+        is the last one. Raises Reject for a loop without end."""
+        points = self._points.get(slot)
+        if points is None:
+            points = self._points[slot] = []
+        force = again != NEVER or st.trail.jumps > _MAX_TRAIL
+        jumped = jumps - self._last_jumps
+        walked = insns - self._last_insns
+        store = force or (jumped >= _MIN_JUMPS and walked >= _MIN_INSNS)
+        # An iteration that differs: let some pass before the next one is stored.
+        in_loop = not force and jumped < _MIN_LOOP_JUMPS and walked < _MIN_LOOP_INSNS
+        useless = False
+        # The newest first, as Linux has them.
+        for stored in reversed(points):
+            if stored.branches:
+                if again != NEVER and self._settles(stored, st, slot, again):
+                    stored.hits += 1
+                    self._round(stored, st)
+                    return True
+                if (
+                    again != CALLS_BACK
+                    and again != ITERATES
+                    and stored.state.unrolled == st.unrolled
+                    and stored.state.goes == st.goes
+                    and self._same(stored, st, slot, EXACT)
+                ):
+                    raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
+                if in_loop:
+                    store = False
+            elif self._same(stored, st, slot, self._how(stored)):
+                stored.hits += 1
+                inherit(self._program, st, stored)
+                return True
+            if store:
+                stored.misses += 1
+                useless = useless or _useless(stored, again)
+        if useless:
+            points = [stored for stored in points if not _useless(stored, again)]
+            self._points[slot] = points
+        if store:
+            self._last_jumps, self._last_insns = jumps, insns
+            self.count += 1
+            points.append(self._store(st))
+        return False
+
+    def _settles(self, stored: Stored, st: State, slot: i64, again: i64) -> bool:
+        """Does the round that ends here leave all as one before it began?"""
+        if again == GOES and stored.state.goes == st.goes:
+            return False
+        if not self._same(stored, st, slot, WITHIN):
+            return False
+        # An iterator that has come to its end has no further rounds.
+        return again != ITERATES or going_on(st)
+
+    def _round(self, stored: Stored, st: State) -> None:
+        """A round ends as one before it began. What turns out to matter there has
+        to matter here too (propagate_backedges)."""
+        if stored.rounds is None:
+            stored.rounds = []
+            self._looping = True
+        stored.rounds.append(st)
+        inherit(self._program, st, stored)
+
+    def _how(self, stored: Stored) -> i64:
+        return WITHIN if self._all_precise or self._unsettled(stored) else COVERED
+
+    def _unsettled(self, stored: Stored) -> bool:
+        """Is it part of a loop that is still walked, so that more may turn out to matter
+        (incomplete_read_marks)?"""
+        if self._looping:
+            at: Stored | None = stored
+            while at is not None:
+                if at.branches and at.rounds is not None:
+                    return True
+                at = at.parent
+        return False
+
+    def begun(self, st: State, slot: i64, but: Stored | None = None) -> Stored | None:
+        """The state in which `slot` began the last round, or the last but that one
+        (find_prev_entry)."""
+        for stored in reversed(self._points.get(slot, [])):
+            old = stored.state
+            if not stored.branches or stored is but or len(old.frames) != len(st.frames):
+                continue
+            if all(a.callsite == b.callsite for a, b in zip(old.frames, st.frames, strict=True)):
+                return stored
+        return None
+
+    def _same(self, stored: Stored, st: State, slot: i64, how: i64) -> bool:
+        old = stored.state
+        if len(old.frames) != len(st.frames) or len(old.refs) != len(st.refs):
+            return False
+        if old.rcu != st.rcu or (old.lock is None) != (st.lock is None):
+            return False
+        last = len(st.frames) - 1
+        ids = Ids()
+        # The top frame differs most often.
+        i: i64 = last
+        while i >= 0:
+            a, b = old.frames[i], st.frames[i]
+            if a.callsite != b.callsite:
+                return False
+            at = slot
+            if i != last:
+                callee = st.frames[i + 1]
+                at = callee.callsite
+                if not callee.callback:
+                    at = self._program.at(at).next
+            if a.callback != b.callback:
+                return False
+            if how == WITHIN:
+                if stored.branches and not _same_kinds(a, b):
+                    return False
+                if not _covers_frame(a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids):
+                    return False
+            elif how == EXACT:
+                if not _same_frame(a, b, self._live_regs[at], ids):
+                    return False
+            elif not _covers_frame(
+                a,
+                b,
+                self._live_regs[at],
+                self._live_slots[at],
+                stored.precise_regs[i],
+                stored.precise_slots[i],
+                ids,
+            ):
+                return False
+            i -= 1
+        for held, held_now in zip(old.refs, st.refs, strict=True):
+            if not ids.same(held.id, held_now.id) or held.object != held_now.object:
+                return False
+        if old.lock is not None and st.lock is not None:
+            return old.lock.holder is st.lock.holder and ids.same(old.lock.id, st.lock.id)
+        return True
+
+    @staticmethod
+    def end(st: State) -> None:
+        """The path is walked to its end (update_branch_counts)."""
+        stored: Stored | None = st.parent
+        while stored is not None:
+            stored.branches -= 1
+            if stored.branches:
+                break
+            stored = stored.parent
+
+
+def _useless(stored: Stored, again: i64) -> bool:
+    """Compared often and of no use: every later visit would pay for it."""
+    often = _MISSES_PER_ROUND if again != NEVER and stored.branches else _MISSES_PER_HIT
+    return stored.misses > often * (stored.hits + 1)
+
+
+def going_on(st: State) -> bool:
+    """Has the iterator that r1 points at more elements, as far as is known?"""
+    found = iterator_at(st, st.regs[1])
+    return found is not None and bool(found.what)
+
+
+def widen(stored: Stored, st: State) -> None:
+    """Numbers that differ from round to round, and that nothing rested on so far, may be any:
+    so rounds come to an end (widen_imprecise_scalars)."""
+    for i in range(len(st.frames)):
+        a, b = stored.state.frames[i], st.frames[i]
+        precise, precise_slots = stored.precise_regs[i], stored.precise_slots[i]
+        for n in range(10):
+            one, two = a.regs[n], b.regs[n]
+            if precise >> n & 1:
+                continue
+            if one.kind == SCALAR == two.kind and not same(one.scalar, two.scalar):
+                b.regs[n] = UNKNOWN
+        for at, slot in list(b.stack.items()):
+            was = a.stack.get(at)
+            if precise_slots >> (-1 - at) & 1:
+                continue
+            if was is None or was.reg is None or slot.reg is None:
+                continue
+            if not was.reg.kind == SCALAR == slot.reg.kind:
+                continue
+            if not same(was.reg.scalar, slot.reg.scalar):
+                b.stack[at] = slot.of(UNKNOWN)
+
+
+class Ids:
+    """Which id of the old state stands for which of the new one (struct bpf_idmap)."""
+
+    __slots__ = ("_back", "_forth", "_links")
+
+    def __init__(self) -> None:
+        self._forth: dict[int, int] | None = None
+        self._back: dict[int, int] | None = None
+        self._links: dict[int, int] | None = None
+
+    def same(self, old: i64, new: i64) -> bool:
+        """Each id of one side stands for one of the other (check_ids)."""
+        if old == 0 or new == 0:
+            return old == new
+        if self._forth is None or self._back is None:
+            self._forth, self._back = {old: new}, {new: old}
+            return True
+        return self._forth.setdefault(old, new) == new and self._back.setdefault(new, old) == old
+
+    def linked(self, old: i64, new: i64) -> bool:
+        """What was tied to one another must be so again; more may be tied (check_scalar_ids)."""
+        if old == 0:
+            return True
+        if self._links is None:
+            self._links = {}
+        if new == 0:
+            # Tied to nothing: a name of its own, which no other register will have.
+            new = -1 - len(self._links)
+        return self._links.setdefault(old, new) == new
+
+
+def _covers_frame(
+    old: Frame, new: Frame, live: i64, live_slots: i64, precise: i64, precise_slots: i64, ids: Ids
+) -> bool:
+    """Does the old state allow all that the new one allows (func_states_equal, NOT_EXACT)?"""
+    a, b = old.regs, new.regs
+    i: i64 = 0
+    while i < 10:
+        if live >> i & 1 and not _covers(a[i], b[i], precise >> i & 1 != 0, ids):
+            return False
+        i += 1
+    stack = new.stack
+    for at, slot in old.stack.items():
+        if live_slots & shl(1, -1 - at) and not _covers_slot(
+            slot, stack.get(at), precise_slots & shl(1, -1 - at) != 0, ids
+        ):
+            return False
+    # Where the old state knows nothing of a slot, it took any bytes there, but no pointer is
+    # read as one.
+    return True
+
+
+def _same_kinds(old: Frame, new: Frame) -> bool:
+    """Do all slots hold the same kinds of things, read or not? A loop whose first round writes
+    what later ones find written begins anew with the second (stacksafe, RANGE_WITHIN)."""
+    if len(old.stack) != len(new.stack):
+        return False
+    for at, slot in old.stack.items():
+        now = new.stack.get(at)
+        if now is None or now.kinds != slot.kinds:
+            return False
+    return True
+
+
+def _covers(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
+    """regsafe."""
+    kind = old.kind
+    if kind == UNINIT:
+        return True
+    if kind != new.kind:
+        return False
+    if kind == SCALAR:
+        if not precise:
+            return True
+        return (
+            subset(new.scalar, old.scalar)
+            and (old.id == 0 or (old.off == new.off and old.narrow == new.narrow))
+            and ids.linked(old.id, new.id)
+        )
+    if kind == ITERATOR:
+        # Which round it is in does not matter.
+        return bool(old.what == new.what) and ids.same(old.ref, new.ref)
+    if old.off != new.off or old.or_null != new.or_null:
+        return False
+    if PACKET <= kind <= PACKET_META:
+        # More of the packet may be known to be there, but not that it ends before (regsafe).
+        if (old.what < 0 or new.what < 0) and old.what != new.what:
+            return False
+        if old.what > new.what or not subset(new.scalar, old.scalar):
+            return False
+        return ids.same(old.id, new.id)
+    if old.what is not new.what and old.what != new.what:
+        return False
+    if kind in _RANGED:
+        if not subset(new.scalar, old.scalar):
+            return False
+    elif not same(new.scalar, old.scalar):
+        return False
+    return ids.same(old.id, new.id) and ids.same(old.ref, new.ref)
+
+
+def _covers_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
+    """stacksafe, for one slot of which the old state knows something."""
+    reg = old.reg
+    if reg is not None:
+        if reg.kind != SCALAR:
+            return (
+                new is not None
+                and new.reg is not None
+                and new.kinds == old.kinds
+                and _covers(reg, new.reg, precise, ids)
+            )
+        if not precise:
+            # A number, whatever it is. A pointer can be read as a number too, but not in parts.
+            if new is not None and new.reg is not None and new.reg.kind != SCALAR:
+                return False
+            return _covers_bytes(old.kinds, None if new is None else new.kinds, True)
+        if new is None or new.reg is None:
+            return is_unknown(reg.scalar) and reg.id == 0
+        return new.kinds == old.kinds and _covers(reg, new.reg, precise, ids)
+    return _covers_bytes(old.kinds, None if new is None else new.kinds, False) or (
+        new is not None
+        and new.reg is not None
+        and new.reg.kind == SCALAR
+        and new.reg.scalar.v == 0 == new.reg.scalar.m
+    )
+
+
+def _covers_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
+    """What is known to be 0 must be so again; spilled bytes were looked at by the caller."""
+    i: i64 = 0
+    while i < 8:
+        was = old[i]
+        if was == ZERO and (new is None or new[i] != ZERO):
+            return False
+        if was == SPILL and not spilled:
+            return False
+        i += 1
+    return True
+
+
+def _same_frame(old: Frame, new: Frame, live: i64, ids: Ids) -> bool:
+    """Are all registers that are read from here on the same, and the whole stack
+    (func_states_equal, EXACT)?"""
+    a, b = old.regs, new.regs
+    i: i64 = 9
+    while i >= 0:
+        if live >> i & 1 and not _same_reg(a[i], b[i], ids):
+            return False
+        i -= 1
+    if not _same_kinds(old, new):
+        return False
+    for at, slot in old.stack.items():
+        now = new.stack[at].reg
+        if slot.reg is not None and now is not None and not _same_reg(slot.reg, now, ids):
+            return False
+    return True
+
+
+def _same_reg(old: Reg, new: Reg, ids: Ids) -> bool:
+    """regs_exact."""
+    return (
+        old.kind == new.kind
+        and old.off == new.off
+        and old.or_null == new.or_null
+        and (old.what is new.what or old.what == new.what)
+        and same(old.scalar, new.scalar)
+        and ids.same(old.id, new.id)
+        and ids.same(old.ref, new.ref)
+    )

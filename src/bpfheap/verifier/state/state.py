@@ -1,0 +1,454 @@
+"""What the verifier knows at one point of one path: registers, stack slots, frames, references.
+
+Registers, slots and references are immutable and shared between states; a state itself is
+changed in place by the path that owns it and copied where paths part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from mypy_extensions import i64
+
+from bpfheap.spec import MapSpec
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, const
+from bpfheap.verifier.flows import Field, Holder
+from bpfheap.verifier.state.layouts import Layout
+
+#: BPF_REG_FP, MAX_BPF_STACK, MAX_CALL_FRAMES.
+FP = 10
+STACK_SIZE = 512
+MAX_FRAMES = 8
+SLOT = 8
+
+
+# What a register holds (enum bpf_reg_type).
+UNINIT: Final = 0
+SCALAR: Final = 1
+STACK: Final = 2
+CTX: Final = 3
+MAP: Final = 4
+MAP_VALUE: Final = 5
+OBJECT: Final = 6
+FUNC: Final = 7
+MAP_KEY: Final = 8
+MEM: Final = 9
+PACKET: Final = 10
+PACKET_META: Final = 11
+PACKET_END: Final = 12
+ITERATOR: Final = 13
+
+#: By kind: the verifier log's word.
+KIND_NAMES = (
+    "?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem", "pkt",
+    "pkt_meta", "pkt_end", "iter_num",
+)  # fmt: skip
+
+# What the program may do with an object (MEM_ALLOC, NON_OWN_REF, MEM_RCU, PTR_UNTRUSTED).
+OWNED: Final = 0  # anything; it has to give it away
+BORROWED: Final = 1  # in a list or tree, until the lock is released
+READ: Final = 2  # in a kptr field, until the RCU section ends
+UNTRUSTED: Final = 3  # read where the pointer was loaded outside of any section: it may be gone
+LAPSED: Final = 4  # nothing: its RCU section has ended
+
+#: Where a packet pointer that was compared with the packet's end is known to be beyond it, or at
+#: it or beyond (BEYOND_PKT_END, AT_PKT_END).
+BEYOND_END: Final = -1
+AT_END: Final = -2
+
+
+class Reg:
+    """One register (struct bpf_reg_state). Immutable, shared between states.
+
+    `scalar` is the value, or the variable part of a pointer's offset; `off` the fixed part.
+    `id` ties registers that are known to be equal: scalars that were copied, pointers that are
+    NULL together. A scalar that is tied to others is their value plus `off`, added in 32 bits if
+    `narrow` (BPF_ADD_CONST32). `ref` is the reference that an owned object stands for, 0 if none.
+
+    | kind            | what                                              |
+    |-----------------|---------------------------------------------------|
+    | UNINIT          | Gone, if an owned object was here; else None      |
+    | SCALAR          | Gone; PlainPointer and Layout of the member it was loaded from; or None |
+    | STACK           | number of the frame                               |
+    | CTX, PACKET_END | None                                              |
+    | MAP, MAP_VALUE, MAP_KEY | MapRef                                    |
+    | MEM             | Region                                            |
+    | OBJECT          | Object                                            |
+    | FUNC            | slot at which the subprogram starts               |
+    | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
+    | ITERATOR        | is there a next element? in a stack slot only; `off` counts its rounds |
+    """
+
+    __slots__ = ("id", "kind", "narrow", "off", "or_null", "ref", "scalar", "what")
+
+    def __init__(
+        self, kind: i64, scalar: Scalar, off: i64 = 0, id: i64 = 0, ref: i64 = 0,  # noqa: A002
+        what: Any = None, or_null: bool = False, narrow: bool = False,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.scalar = scalar
+        self.off = off
+        self.id = id
+        self.ref = ref
+        self.what = what
+        self.or_null = or_null
+        self.narrow = narrow
+
+    def tied(self, id_: i64) -> Reg:
+        """The same, by that id."""
+        return Reg(self.kind, self.scalar, self.off, id_, self.ref, self.what, self.or_null)
+
+    def moved(self, off: i64, scalar: Scalar) -> Reg:
+        """The same pointer, to elsewhere."""
+        return Reg(self.kind, scalar, off, self.id, self.ref, self.what, self.or_null)
+
+    def sure(self) -> Reg:
+        """The same pointer, known not to be NULL. Which value or object it is matters for its
+        lock only (reg_may_point_to_spin_lock)."""
+        id_ = self.id
+        if (self.kind != MAP_VALUE and self.kind != OBJECT) or self.what.layout.lock < 0:
+            id_ = 0
+        return Reg(self.kind, self.scalar, self.off, id_, self.ref, self.what, False)
+
+    def of(self, what: Any, ref: i64) -> Reg:
+        """The same address, of another standing."""
+        return Reg(self.kind, self.scalar, self.off, self.id, ref, what, self.or_null)
+
+
+class MapRef:
+    """A map as a pointer's target; one instance per map, compared by identity.
+
+    `holder` and `name` are those of flows: an inner map goes by the name of its outer map.
+    """
+
+    __slots__ = ("holder", "inner", "layout", "name", "spec")
+
+    def __init__(self, holder: Holder, name: str, spec: MapSpec, layout: Layout) -> None:
+        self.holder = holder
+        self.name = name
+        self.spec = spec
+        self.layout = layout
+        self.inner: MapRef | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.holder is Holder.MAP else f"an inner map of {self.name}"
+
+
+class Region(NamedTuple):
+    """Memory of `size` bytes, somewhere; a `record` is the ring buffer's."""
+
+    size: int
+    readonly: bool = False
+    record: bool = False
+
+    def __str__(self) -> str:
+        return "ring buffer record" if self.record else "memory"
+
+
+class Object(NamedTuple):
+    """An object. `origin`, the allocator or field it came from, is part of the state: two
+    paths that differ in it have different flows. `standing` is OWNED to LAPSED; `per_cpu`: one
+    for each CPU, which no instruction can access."""
+
+    layout: Layout
+    origin: str | Field
+    standing: int = OWNED
+    per_cpu: bool = False
+
+    def __str__(self) -> str:
+        return str(self.layout)
+
+
+class Lapse(Enum):
+    """Why a pointer is one no more, in words that the name of a call follows."""
+
+    GIVEN = "was given away to"
+    UNLOCKED = "was borrowed until"
+    MOVED = "was valid until"
+
+
+class Gone(NamedTuple):
+    """What a register held until some call: the slot of the call, and its name."""
+
+    insn: int
+    call: str
+    type_name: str
+    lapse: Lapse = Lapse.GIVEN
+
+
+class Held(NamedTuple):
+    """A reference that the program must give away (struct bpf_reference_state); None stands for
+    an iterator."""
+
+    id: int
+    insn: int
+    object: Object | Region | None
+
+    def __str__(self) -> str:
+        return "iterator" if self.object is None else str(self.object)
+
+
+class Lock(NamedTuple):
+    """The bpf_spin_lock that is held: that of which map's values or of which type's objects, and
+    the id of the register through which it was taken (active_lock_ptr, active_lock_id)."""
+
+    holder: MapRef | Layout
+    id: int
+    insn: int
+
+    def same(self, holder: MapRef | Layout, id_: int) -> bool:
+        return self.holder is holder and self.id == id_
+
+
+# What a byte of a stack slot holds (enum bpf_stack_slot_type). There is no word for bytes never
+# written: a privileged program may read them, so they are MISC.
+MISC, ZERO, SPILL, ITER = 0, 1, 2, 3
+
+ALL_MISC = bytes(8)
+ALL_SPILL = bytes([SPILL]) * 8
+ALL_ITER = bytes([ITER]) * 8
+
+
+class Slot:
+    """Eight bytes of stack, lowest address first. `reg` is what was spilled into the bytes
+    marked SPILL, which then are the first ones. Immutable."""
+
+    __slots__ = ("kinds", "reg")
+
+    def __init__(self, reg: Reg | None, kinds: bytes) -> None:
+        self.reg = reg
+        self.kinds = kinds
+
+    def of(self, reg: Reg) -> Slot:
+        """The same bytes, known to be of that register."""
+        return Slot(reg, self.kinds)
+
+
+ZERO_OFFSET = const(0)
+NOTHING = Reg(UNINIT, UNKNOWN_SCALAR)
+UNKNOWN = Reg(SCALAR, UNKNOWN_SCALAR)
+NULL = Reg(SCALAR, ZERO_OFFSET)
+
+
+def number(value: Scalar) -> Reg:
+    """A scalar that is tied to no other."""
+    return Reg(SCALAR, value)
+
+
+def linked(value: Scalar, like: Reg) -> Reg:
+    """The scalar register `like`, known to have `value`."""
+    return Reg(SCALAR, value, like.off, like.id, 0, like.what, False, like.narrow)
+
+
+def is_null(reg: Reg) -> bool:
+    """Is it the constant 0?"""
+    return reg.kind == SCALAR and reg.scalar.m == 0 and reg.scalar.v == 0
+
+
+class Frame:
+    """One function's registers and stack (struct bpf_func_state). `stack` has an entry for each
+    slot that is not all MISC, by offset // 8 (-1 to -64); `callsite` is the slot of the call.
+    A `callback` returns to the call itself, which may then begin the next round; `rounds` are
+    those that a call in this frame has begun."""
+
+    __slots__ = ("callback", "callsite", "number", "regs", "rounds", "stack", "subprog")
+
+    def __init__(
+        self, number: i64, subprog: i64, callsite: i64, regs: list[Reg], stack: dict[int, Slot]
+    ) -> None:
+        self.number = number
+        self.subprog = subprog
+        self.callsite = callsite
+        self.regs = regs
+        self.stack = stack
+        self.callback = False
+        self.rounds: i64 = 0
+
+    def copy(self) -> Frame:
+        new = Frame(self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy())
+        new.callback = self.callback
+        new.rounds = self.rounds
+        return new
+
+
+#: A scalar that is tied to others: its frame, and its bit among registers or among stack slots
+#: (see precision.Wanted).
+Tied = tuple[i64, i64, i64]
+
+#: Where an entry of a trail has its parts.
+SLOT_MASK: Final = (1 << 24) - 1
+ACCESS_SHIFT: Final = 24
+#: In an entry of a call, where others have the slot that was accessed.
+CROSSED: Final = 1
+RETURNED: Final = 2
+
+
+class Trail:
+    """The instructions since the last stored state (bpf_jmp_history_entry).
+
+    An entry is the slot; if a fixed slot of the stack was accessed, also the frame << 32 and
+    its number (see precision.Wanted) + 1 << 24. `links` has, by place in `entries`, all scalars
+    that a condition told of because they are tied; None for none.
+    """
+
+    __slots__ = ("entries", "jumps", "links")
+
+    def __init__(self) -> None:
+        self.entries: list[int] = []
+        self.links: dict[int, tuple[Tied, ...]] | None = None
+        self.jumps: i64 = 0
+
+    def copy(self) -> Trail:
+        new = Trail()
+        new.entries = self.entries.copy()
+        new.links = None if self.links is None else self.links.copy()
+        new.jumps = self.jumps
+        return new
+
+    def accessed(self, frame: int, at: int) -> None:
+        """The last instruction accessed stack slot `at` of a frame."""
+        if not self.entries[-1] >> ACCESS_SHIFT:
+            self.entries[-1] |= (frame << 8 | -at) << ACCESS_SHIFT
+
+    def crossed(self) -> None:
+        """The last instruction left a callback, or is the call that entered it."""
+        self.entries[-1] |= CROSSED << ACCESS_SHIFT
+
+    def returned(self) -> None:
+        """The last instruction is a call that left the function."""
+        self.entries[-1] |= RETURNED << ACCESS_SHIFT
+
+    def linked(self, scalars: tuple[Tied, ...]) -> None:
+        """The last instruction told of all these."""
+        if self.links is None:
+            self.links = {}
+        self.links[len(self.entries) - 1] = scalars
+
+
+class Stored:
+    """A state at a slot. `branches` counts the paths from it that are not walked to their ends
+    yet: as long as there are any, it says nothing of safety, but can show a loop. `trail` leads
+    there from `parent`. `precise_regs` and `precise_slots` are bit masks by frame. `rounds` are
+    the ends of paths that came back here, None for none."""
+
+    __slots__ = (
+        "branches",
+        "hits",
+        "misses",
+        "parent",
+        "precise_regs",
+        "precise_slots",
+        "rounds",
+        "state",
+        "trail",
+    )  # fmt: skip
+
+    def __init__(self, state: State, parent: Stored | None, trail: Trail) -> None:
+        self.state = state
+        self.parent = parent
+        self.trail = trail
+        self.branches: i64 = 1
+        self.hits: i64 = 0
+        self.misses: i64 = 0
+        self.rounds: list[State] | None = None
+        self.precise_regs: list[int] = [0] * len(state.frames)
+        self.precise_slots: list[int] = [0] * len(state.frames)
+
+
+class State:
+    """One path's knowledge (struct bpf_verifier_state). `regs` are those of the top frame;
+    `parent` the stored state that the path went through last, `trail` what came after it;
+    `unrolled` the callbacks that were entered, `goes` the may_goto that went on; `lock` the lock
+    that is held, `rcu` whether bpf_rcu_read_lock was called."""
+
+    __slots__ = ("frames", "goes", "lock", "parent", "rcu", "refs", "regs", "trail", "unrolled")
+
+    def __init__(
+        self,
+        frames: list[Frame],
+        refs: tuple[Held, ...],
+        parent: Stored | None,
+        trail: Trail,
+    ) -> None:
+        self.frames = frames
+        self.regs = frames[-1].regs
+        self.refs = refs
+        self.parent = parent
+        self.trail = trail
+        self.unrolled: i64 = 0
+        self.goes: i64 = 0
+        self.lock: Lock | None = None
+        self.rcu = False
+
+    def copy(self) -> State:
+        new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
+        new.like(self)
+        return new
+
+    def like(self, other: State) -> None:
+        """Take over what is neither in frames nor in references."""
+        self.unrolled = other.unrolled
+        self.goes = other.goes
+        self.lock = other.lock
+        self.rcu = other.rcu
+
+    @property
+    def top(self) -> Frame:
+        return self.frames[-1]
+
+    def push(self, subprog: int, callsite: int) -> None:
+        """Enter a function; its arguments are the caller's."""
+        number_ = len(self.frames)
+        regs = [NOTHING] * 11
+        regs[1:6] = self.regs[1:6]
+        regs[FP] = Reg(STACK, ZERO_OFFSET, what=number_)
+        self.regs[0:6] = [NOTHING] * 6
+        self.frames.append(Frame(number_, subprog, callsite, regs, {}))
+        self.regs = regs
+
+    def push_callback(self, subprog: int, callsite: int, arguments: list[Reg]) -> None:
+        """Enter a function that a call in this one calls; the call keeps its own arguments."""
+        number_ = len(self.frames)
+        regs = [NOTHING] * 11
+        regs[1 : len(arguments) + 1] = arguments
+        regs[FP] = Reg(STACK, ZERO_OFFSET, what=number_)
+        frame = Frame(number_, subprog, callsite, regs, {})
+        frame.callback = True
+        self.frames[-1].rounds += 1
+        self.frames.append(frame)
+        self.regs = regs
+        self.unrolled += 1
+
+    def pop(self) -> Frame:
+        """Leave the top function; gives its frame. A caller gets the result in r0."""
+        left = self.frames.pop()
+        self.regs = self.frames[-1].regs
+        if not left.callback:
+            self.regs[0] = left.regs[0]
+        return left
+
+    def rewrite(self, change: Callable[[Reg], Reg]) -> None:
+        """Put `change(reg)` in place of each register and each spilled one, in all frames."""
+        for frame in self.frames:
+            regs = frame.regs
+            for i in range(10):
+                reg = regs[i]
+                if reg.kind != UNINIT:
+                    regs[i] = change(reg)
+            for at, slot in frame.stack.items():
+                if slot.reg is not None:
+                    new = change(slot.reg)
+                    if new is not slot.reg:
+                        frame.stack[at] = Slot(new, slot.kinds)
+
+
+def iterator_at(st: State, reg: Reg) -> Reg | None:
+    """The iterator that a register points at, None if there is none."""
+    if reg.kind != STACK or reg.scalar.m != 0:
+        return None
+    at = reg.off + reg.scalar.smin
+    slot = st.frames[reg.what].stack.get(at >> 3)
+    found: Reg | None = None if at & 7 or slot is None else slot.reg
+    return None if found is None or found.kind != ITERATOR else found
