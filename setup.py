@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 COMPILED = (
     "domain/word", "domain/tnum", "domain/scalar", "domain/arith", "domain/refine",
     "state/state", "analysis/program", "analysis/liveness",
-    "paths/env", "paths/precision", "paths/prune",
+    "paths/history", "paths/env", "paths/precision", "paths/prune",
     "memory/access", "memory/stack",
     "instructions/branch", "instructions/pointer", "instructions/transfer", "walk",
 )  # fmt: skip

@@ -22,7 +22,7 @@ from bpfheap.verifier import Options, Verdict, verify
 from bpfheap.verifier.calls.calls import ARGUMENTS, RESULTS
 from bpfheap.verifier.instructions.transfer import TRANSFER
 from bpfheap.verifier.memory.access import MEMORY
-from bpfheap.verifier.paths.prune import History
+from bpfheap.verifier.paths.prune import StoredStates
 from bpfheap.verifier.state.state import ITERATOR, KIND_NAMES, UNINIT
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -294,7 +294,7 @@ _FOO = KPTRS.obj.btf.find("foo") or 0
 
 def _unpruned(spec: ProgramSpec, options: Options) -> Verdict:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(History, "visit", lambda *_: False)
+        patch.setattr(StoredStates, "visit", lambda *_: False)
         return verify(KPTRS.obj, spec, options)
 
 

@@ -22,7 +22,7 @@ from bpfheap.verifier.explain.path import Path
 from bpfheap.verifier.explain.route import calls_to, route
 from bpfheap.verifier.instructions.transfer import transfer
 from bpfheap.verifier.paths.env import Env
-from bpfheap.verifier.paths.prune import History
+from bpfheap.verifier.paths.prune import StoredStates
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,
@@ -194,7 +194,9 @@ class Walk:
         regs = [*given, *[NOTHING] * 5]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
         st = State([Frame(0, number, -1, regs, {})], (), None, Trail())
-        history = env.history = History(env)
+        history = env.history = StoredStates(
+            env.program, env.live(), all_precise=env.options.all_precise
+        )
         history.start(st)
         slot, jump = env.program.subprogs[number].start, -1
         try:
@@ -202,7 +204,7 @@ class Walk:
         finally:
             self._states += history.count
 
-    def _all_paths(self, st: State, slot: int, jump: int, history: History) -> None:
+    def _all_paths(self, st: State, slot: int, jump: int, history: StoredStates) -> None:
         env = self._env
         while True:
             if self._log is not None:
@@ -215,7 +217,7 @@ class Walk:
                 return
             st, slot, jump = env.pending.pop()
 
-    def _path(self, st: State, slot: int, history: History) -> None:
+    def _path(self, st: State, slot: int, history: StoredStates) -> None:
         """From a slot to the end of the program, or to where another path was before."""
         env, steps, log = self._env, self._env.program.steps, self._log
         observe = env.options.observe

@@ -13,7 +13,6 @@ from bpfheap.verifier.calls.graph import compared
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
-from bpfheap.verifier.paths.prune import widen
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     MAP_KEY,
@@ -89,7 +88,5 @@ def leave_callback(env: Env, st: State) -> int:
         )
     st.trail.crossed()
     left = st.pop()
-    begun = env.history.begun(st, left.callsite)
-    if begun is not None:
-        widen(begun, st)
+    env.history.widen(st, left.callsite, None)
     return left.callsite

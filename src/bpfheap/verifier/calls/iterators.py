@@ -14,7 +14,6 @@ from bpfheap.verifier.memory.access import deepen
 from bpfheap.verifier.memory.ownership import hold, release
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
-from bpfheap.verifier.paths.prune import widen
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ALL_ITER,
@@ -111,9 +110,7 @@ def step(env: Env, st: State, meta: Meta) -> Reg:
         more = st.copy()
         found = Reg(ITERATOR, ZERO_OFFSET, reg.off + 1, 0, reg.ref, True)
         more.frames[frame.number].stack[at] = Slot(found, ALL_ITER)
-        before = env.history.begun(st, meta.slot, st.parent)
-        if before is not None:
-            widen(before, more)
+        env.history.widen(more, meta.slot, st.parent)
         more.regs[0] = Reg(MEM, ZERO_OFFSET, ref=reg.ref, what=_ELEMENT)
         for n in range(1, 6):
             more.regs[n] = NOTHING

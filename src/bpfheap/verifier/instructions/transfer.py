@@ -42,7 +42,6 @@ from bpfheap.verifier.memory.rewrites import same_kind
 from bpfheap.verifier.memory.stack import fits
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
-from bpfheap.verifier.paths.prune import widen
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,
@@ -200,9 +199,7 @@ def _may_goto(env: Env, st: State, step: Step) -> i64:
     """Jumps when time is up, and goes on as long as that can make a difference."""
     more = st.copy()
     more.goes += 1
-    before = env.history.begun(st, step.slot, st.parent)
-    if before is not None:
-        widen(before, more)
+    env.history.widen(more, step.slot, st.parent)
     env.fork(more, step.next, step.slot)
     return step.target
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
@@ -12,13 +10,11 @@ from bpfheap.verifier.analysis.liveness import live_at
 from bpfheap.verifier.analysis.program import Program, call_row
 from bpfheap.verifier.analysis.signature import Parameter, parameters
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
+from bpfheap.verifier.paths.history import History
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MapRef, Object, State
 from bpfheap.verifier.verdict import Options
-
-if TYPE_CHECKING:
-    from bpfheap.verifier.paths.prune import History
 
 _LOCKING = next(row for row in HELPERS if row.name == "bpf_spin_lock")
 

@@ -14,10 +14,10 @@ from mypy_extensions import i64
 
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT
-from bpfheap.verifier.analysis.program import CALLS_BACK, GOES, ITERATES, NEVER
+from bpfheap.verifier.analysis.program import CALLS_BACK, GOES, ITERATES, NEVER, Program
 from bpfheap.verifier.domain.scalar import is_unknown, same, subset
 from bpfheap.verifier.domain.word import pattern, shl
-from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.history import History
 from bpfheap.verifier.paths.precision import inherit
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
@@ -64,19 +64,19 @@ EXACT: Final = 2
 _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 
 
-class History:
-    """All states stored, by slot."""
+class StoredStates(History):
+    """All states that a walk has stored, by slot."""
 
-    def __init__(self, env: Env) -> None:
-        self._program = env.program
-        #: For each slot, the registers and stack slots that the rest of its function reads.
-        live = env.live()
+    def __init__(self, program: Program, live: list[int], *, all_precise: bool) -> None:
+        """`live` has for each slot what the rest of its function reads (see liveness); with
+        `all_precise`, every scalar counts."""
+        self._program = program
         self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
         self._points: dict[int, list[Stored]] = {}
         self._last_jumps: i64 = 0
         self._last_insns: i64 = 0
-        self._all_precise = env.options.all_precise
+        self._all_precise = all_precise
         self._looping = False
         self.count = 0
 
@@ -171,9 +171,13 @@ class History:
                 at = at.parent
         return False
 
-    def begun(self, st: State, slot: i64, but: Stored | None = None) -> Stored | None:
-        """The state in which `slot` began the last round, or the last but that one
-        (find_prev_entry)."""
+    def widen(self, st: State, slot: i64, but: Stored | None) -> None:
+        before = self._previous_iteration(st, slot, but)
+        if before is not None:
+            _widen(before, st)
+
+    def _previous_iteration(self, st: State, slot: i64, but: Stored | None) -> Stored | None:
+        """The state in which the last iteration began at `slot` (find_prev_entry)."""
         for stored in reversed(self._points.get(slot, [])):
             old = stored.state
             if not stored.branches or stored is but or len(old.frames) != len(st.frames):
@@ -253,9 +257,9 @@ def going_on(st: State) -> bool:
     return found is not None and bool(found.what)
 
 
-def widen(stored: Stored, st: State) -> None:
-    """Numbers that differ from round to round, and that nothing rested on so far, may be any:
-    so rounds come to an end (widen_imprecise_scalars)."""
+def _widen(stored: Stored, st: State) -> None:
+    """Numbers that differ from iteration to iteration, and that nothing rested on so far, may be
+    any (widen_imprecise_scalars)."""
     for i in range(len(st.frames)):
         a, b = stored.state.frames[i], st.frames[i]
         precise, precise_slots = stored.precise_regs[i], stored.precise_slots[i]
