@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
@@ -13,13 +13,12 @@ from bpfheap.api.map import Map
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
 from bpfheap.compile import object_spec
-from bpfheap.errors import BpfheapError, LoadRefused, UsageError, Violation
+from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
-from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
-from bpfheap.platform.maps import Shape
+from bpfheap.runtime.loader import Loader, creation_order, loaded_programs
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
 from bpfheap.runtime.system import System
-from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
+from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 
 _IMMORTAL = "immortal-allocator"
@@ -201,7 +200,7 @@ class Runtime:
     @staticmethod
     def _chosen(spec: ObjectSpec, programs: Iterable[str] | None) -> list[ProgramSpec]:
         if programs is None:
-            return [p for p in spec.programs.values() if not p.section.startswith("?")]
+            return loaded_programs(spec)
         names = list(programs)
         for name in names:
             if name not in spec.programs:
@@ -277,25 +276,17 @@ class LoadedObject:
     def _load(self, programs: list[ProgramSpec], options: Options) -> None:
         assert self._btf_fd is not None
         system = self._runtime.system
-        ids: dict[str, int] = {}
-        for spec in _in_order(self.spec.maps):
+        loader = Loader(system, self._btf_fd)
+        for spec in creation_order(self.spec):
+            # Maps of one name are one map, but every file has data sections of its own.
             existing = None if spec.data is not None else system.find_map(spec.name)
-            if existing is None:
-                fd = system.map_create(spec, self._btf_fd, ids)
-            else:
-                fd = system.map_share(existing, spec)
-            ids[spec.name] = system.map_of(fd).id
-            self.maps[spec.name] = Map(self._runtime, spec, ids[spec.name], fd)
+            fd = loader.open_map(spec, existing)
+            self.maps[spec.name] = Map(self._runtime, spec, loader.map_ids[spec.name], fd)
         for program in programs:
             verdict = verify(self.spec, program, replace(options, facts=True))
-            fd = system.program_load(program, verdict, self._btf_fd, ids)
+            fd = loader.load_program(program, verdict)
             self.programs[program.name] = Program(self._runtime, program, verdict, fd)
-        for opened in self.maps.values():
-            # As bpf_object_init_prog_arrays in libbpf.
-            if MAP_TYPE[opened.spec.type].shape is Shape.PROGS:
-                for slot, name in enumerate(opened.spec.inner_names):
-                    if name in self.programs:
-                        opened[slot] = self.programs[name]
+        loader.fill_program_arrays({p.name: p.fd for p in self.programs.values()})
 
     @locked
     def close(self) -> None:
@@ -314,21 +305,3 @@ class LoadedObject:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _in_order(maps: Mapping[str, MapSpec]) -> list[MapSpec]:
-    """Maps that others name come before those, so that they exist by then."""
-    ordered: dict[str, MapSpec] = {}
-
-    def visit(spec: MapSpec, above: frozenset[str]) -> None:
-        for name in spec.needs:
-            if name in above:
-                raise LoadRefused(f"map {spec.name} names itself by way of {name}")
-            if name in maps and name not in ordered:
-                visit(maps[name], above | {name})
-        ordered[spec.name] = spec
-
-    for spec in maps.values():
-        if spec.name not in ordered:
-            visit(spec, frozenset({spec.name}))
-    return list(ordered.values())

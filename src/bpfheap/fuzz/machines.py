@@ -22,6 +22,7 @@ from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.native.machine import NativeMachine, has_compiler
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.platform.programs import program_type
+from bpfheap.runtime.loader import Loader, creation_order
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -69,14 +70,13 @@ class _World:
         self.spec = spec
         self.machine = machine
         self.system = System(LiveCount(), machine)
-        btf = self.system.btf_load(obj.btf)
-        self.ids: dict[str, int] = {}
-        for map_ in obj.maps.values():
-            fd = self.system.map_create(map_, btf, self.ids)
-            self.ids[map_.name] = self.system.map_of(fd).id
+        loader = Loader(self.system, self.system.btf_load(obj.btf))
+        for map_ in creation_order(obj):
+            fd = loader.open_map(map_, None)
             if rng is not None:
                 fill(self.system, fd, map_, rng)
-        self.program = self.system.program_load(spec, verdict, btf, self.ids)
+        self.ids = loader.map_ids
+        self.program = loader.load_program(spec, verdict)
 
     def run(self, rng: Random) -> _Seen:
         done = self.system.run_on(self.program, packet(self.spec, rng), context(self.spec, rng))

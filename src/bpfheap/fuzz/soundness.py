@@ -22,6 +22,7 @@ from bpfheap.machine.model.records import Kind
 from bpfheap.machine.model.values import Pointer
 from bpfheap.platform.maps import BY_NUMBER, Shape
 from bpfheap.platform.programs import program_type
+from bpfheap.runtime.loader import Loader, creation_order
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
@@ -83,13 +84,10 @@ def run(
     """
     machine = ModelMachine(step_limit=STEPS, seed=rng.randrange(1 << 32), history_limit=0)
     system = System(LiveCount(), machine)
-    btf = system.btf_load(obj.btf)
-    ids: dict[str, int] = {}
-    for map_ in obj.maps.values():
-        fd = system.map_create(map_, btf, ids)
-        ids[map_.name] = system.map_of(fd).id
-        fill(system, fd, map_, rng)
-    loaded = system.program_load(spec, verdict, btf, ids)
+    loader = Loader(system, system.btf_load(obj.btf))
+    for map_ in creation_order(obj):
+        fill(system, loader.open_map(map_, None), map_, rng)
+    loaded = loader.load_program(spec, verdict)
     if knowledge is not None:
         _watch(machine, system.program_of(loaded).id, spec, knowledge)
     for _ in range(RUNS):
