@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bpfheap.errors import UsageError
 from bpfheap.explore.scenario import Bounds, Scenario
+from bpfheap.runtime.loader import creation_order, loaded_programs, program_slots
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier import Verdict, verify
 from bpfheap.verifier.flows import FlowKind
@@ -21,15 +22,20 @@ class MapPlan(NamedTuple):
 
 
 class ProgramPlan(NamedTuple):
-    """`maps` are the definitions, in the program's own file, of the maps that its code names;
-    `private` those of them that are data sections."""
+    """A program that user space loads.
+
+    `file`: the number of its file.
+    `maps`: the file's definitions of the maps that its code names, and of the arrays of programs
+        that the file puts it into.
+    `sections`: the data sections that its code names.
+    """
 
     label: str
     spec: ProgramSpec
     verdict: Verdict
     file: int
     maps: Mapping[str, MapSpec]
-    private: Mapping[str, MapSpec]
+    sections: Mapping[str, MapSpec]
 
 
 class InsertPlan(NamedTuple):
@@ -80,22 +86,27 @@ def plan_of(scenario: Scenario, macro: str | None = None) -> Plan:
     """Verify all programs and sort out the maps. `macro` is defined in the sources, for schemes
     that ask for more than programs say without.
 
-    Raises VerifierError for a program that is rejected, UsageError for a scenario without one.
+    Raises VerifierError for a program that is rejected, LoadRefused for maps that cannot be there
+    together, UsageError for a scenario without a program.
     """
     files = scenario.compiled(macro)
     maps: dict[str, MapPlan] = {}
     programs: dict[str, ProgramPlan] = {}
-    names = [p.name for f in files for p in f.programs.values()]
+    names = [p.name for f in files for p in loaded_programs(f)]
     for number, obj in enumerate(files):
-        for spec in obj.maps.values():
+        for spec in creation_order(obj):
             if spec.data is None:
                 maps.setdefault(spec.name, MapPlan(spec, number))
-        for program in obj.programs.values():
+        for program in loaded_programs(obj):
             verdict = verify(obj, program)
             if verdict.error is not None:
                 raise verdict.error
-            used = dict.fromkeys(r.name for r in program.refs.values() if r.name in obj.maps)
-            own = {name: obj.maps[name] for name in used}
+            named = {ref.name for ref in program.refs.values()}
+            needed = [
+                spec
+                for spec in obj.maps.values()
+                if spec.name in named or program.name in program_slots(spec).values()
+            ]
             label = program.name
             if names.count(label) > 1:
                 label = f"{scenario.files[number].name}:{label}"
@@ -104,8 +115,8 @@ def plan_of(scenario: Scenario, macro: str | None = None) -> Plan:
                 program,
                 verdict,
                 number,
-                {n: m for n, m in own.items() if m.data is None},
-                {n: m for n, m in own.items() if m.data is not None},
+                {m.name: m for m in needed if m.data is None},
+                {m.name: m for m in needed if m.data is not None},
             )
     if not programs:
         raise UsageError(f"scenario {scenario.name} has no program")

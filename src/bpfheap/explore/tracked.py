@@ -60,11 +60,11 @@ class Ids:
             self.maps += self._reserve(Type.MAP, name, times)
             if planned.spec.type == ALLOCATOR_NUMBER:
                 self._reserve(None, name, times)
-        # Each load of a program makes data sections of its own.
-        private = [spec for p in plan.programs.values() for spec in p.private.values()]
-        names = [spec.identity for spec in private]
+        # Each load of a program may make the data sections of its file.
+        sections = [spec for p in plan.programs.values() for spec in p.sections.values()]
+        names = [spec.identity for spec in sections]
         self._sections: dict[int, MapSpec] = {}
-        for spec in private:
+        for spec in sections:
             times = names.count(spec.identity) * bounds.loads
             reserved = self._reserve(Type.MAP, spec.identity, times)
             self._sections.update(dict.fromkeys(reserved, spec))

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 from bpfheap.errors import LoadRefused, MapError, UsageError, Violation
 from bpfheap.explore.plan import Plan, ProgramPlan
+from bpfheap.runtime.loader import Loader
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AtCall, Context
 from bpfheap.runtime.objects import Handle, Type
 from bpfheap.runtime.system import System
+from bpfheap.spec import MapSpec
 
 
 class Action(NamedTuple):
@@ -219,9 +221,10 @@ class World:
         actor = Actor("map", action.subject)
         user: MapUser = self.users.get(actor, _NO_MAP)
         plan = self.plan.maps[action.subject]
-        by_name = {name: self._known(name) for name in plan.spec.needs}
-        fd = self.system.map_create(plan.spec, self._open_file(plan.file), by_name)
-        map_id = self.system.map_of(fd).id
+        there = {name: self._known(name) for name in plan.spec.needs}
+        loader = Loader(self.system, self._open_file(plan.file), there)
+        fd = loader.open_map(plan.spec, None)
+        map_id = loader.map_ids[action.subject]
         self.users[actor] = user._replace(fd=fd, id=map_id, creates=user.creates + 1)
 
     def _close(self, action: Action) -> None:
@@ -252,31 +255,37 @@ class World:
         actor = Actor("program", action.subject)
         user: ProgramUser = self.users.get(actor, _NO_PROGRAM)
         plan = self.plan.programs[action.subject]
-        btf_fd = self._open_file(plan.file)
-        opened: list[int] = []
+        loader = Loader(self.system, self._open_file(plan.file))
+        fd = None
         refused = None
         try:
-            fd = self._load_program(plan, btf_fd, opened)
+            for name, spec in plan.maps.items():
+                loader.open_map(spec, self._known(name))
+            for spec in plan.sections.values():
+                loader.open_map(spec, self._section(plan, spec))
+            fd = loader.load_program(plan.spec, plan.verdict)
+            loader.fill_program_arrays({plan.spec.name: fd})
         except LoadRefused as refusal:
             refused = refusal
-        # Only now: the program holds its maps by itself.
-        for map_fd in opened:
-            self.system.close(map_fd)
+        loader.close_maps()
         if refused is not None:
+            if fd is not None:
+                self.system.close(fd)
             self._close_file(plan.file)
             return refused
         self.users[actor] = ProgramUser(fd, user.loads + 1)
         return None
 
-    def _load_program(self, plan: ProgramPlan, btf_fd: int, opened: list[int]) -> int:
-        ids: dict[str, int] = {}
-        for name, spec in plan.maps.items():
-            ids[name] = self._known(name)
-            opened.append(self.system.map_share(ids[name], spec))
-        for name, spec in plan.private.items():
-            opened.append(self.system.map_create(spec, btf_fd, {}))
-            ids[name] = self.system.map_of(opened[-1]).id
-        return self.system.program_load(plan.spec, plan.verdict, btf_fd, ids)
+    def _section(self, plan: ProgramPlan, spec: MapSpec) -> int | None:
+        """The data section, if programs of the file are loaded that use it: they share it."""
+        for other in self.plan.programs.values():
+            if other.file != plan.file or spec.name not in other.sections:
+                continue
+            user: ProgramUser = self.users.get(Actor("program", other.label), _NO_PROGRAM)
+            if user.fd is not None:
+                maps = self.system.program_of(user.fd).maps
+                return next(m for m in maps if self.system.maps[m].name == spec.name)
+        return None
 
     def _unload(self, action: Action) -> None:
         actor = Actor("program", action.subject)
