@@ -74,6 +74,7 @@ class Call:
     the program types that may call it, all if empty. `packet`: pointers into the packet are void
     after it (bpf_helper_changes_pkt_data). `reads_packet`: memory arguments of this helper may be
     in the packet (pkt_access). `locked`: may be called with a bpf_spin_lock held.
+    `waits`: for another context, however long that takes; a run may be broken off there.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Call:
     packet: bool = False
     reads_packet: bool = False
     locked: bool = False
+    waits: bool = False
 
 
 A, R = Arg, Ret
@@ -120,7 +122,7 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_xdp_adjust_head", 44, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
     Call("bpf_xdp_adjust_meta", 54, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
     Call("bpf_xdp_adjust_tail", 65, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
-    Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID, types=_LOCKING),
+    Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID, types=_LOCKING, waits=True),
     Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID, types=_LOCKING, locked=True),
     Call("bpf_jiffies64", 118, (), R.INTEGER),
     Call("bpf_ktime_get_boot_ns", 125, (), R.INTEGER),

@@ -24,21 +24,20 @@
 #define bh_barrier bh_barrier_of_worker
 #include "cpu.c"
 #undef bh_barrier
-void bh_barrier(struct bh_core *core);
-#define push push_batch_of_heap
-#define take take_of_heap
+bool bh_barrier(struct bh_core *core, bh_patience patience);
 #include "heap.c"
-#undef push
-#undef take
 
-void bh_barrier(struct bh_core *core)
+bool bh_barrier(struct bh_core *core, bh_patience patience)
 {
 	static struct bh_work *waiting;
 
-	for (unsigned pass = 0; pass < 3; pass++) {
+	(void)patience;
+
+	for (unsigned pass = 0; pass < PASSES; pass++) {
 		run_all(core, take(&core->queued));
 		waiting = run_deferred(core, waiting);
 	}
+	return true;
 }
 
 enum { TRAP_FLAG = 0x100, HELD = 1024, MANY = 70 };
@@ -89,7 +88,7 @@ static void on_trap(int number, siginfo_t *info, void *context)
 		return;
 	}
 	interrupted = true;
-	if (bh_enter(core, -1, true, &at)) {
+	if (bh_enter(core, -1, bh_at_once, &at)) {
 		nested(&at);
 		bh_leave(&at);
 	}
@@ -162,7 +161,7 @@ static void do_enter_leave(void)
 {
 	struct bh_here inner;
 
-	if (bh_enter(core, -1, true, &inner))
+	if (bh_enter(core, -1, bh_at_once, &inner))
 		bh_leave(&inner);
 }
 
@@ -376,7 +375,7 @@ static unsigned long check(unsigned operation)
 
 	keep(result);
 	bh_leave(&here);
-	bh_barrier(core);
+	bh_barrier(core, NULL);
 	wrong = audit();
 	live = held_count;
 	for (unsigned i = 0; i < MANY; i++)
@@ -403,7 +402,7 @@ static unsigned long sweep(unsigned operation, unsigned interruption)
 	held_count = 0;
 	result = NULL;
 	nested = interruptions[interruption];
-	bh_enter(core, 0, false, &here);
+	bh_enter(core, 0, NULL, &here);
 	for (unsigned i = 0; i < MANY; i++)
 		carve_or_map(unit, &nested_given[i], 1);
 	given = NULL;

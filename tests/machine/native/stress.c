@@ -98,7 +98,7 @@ static void on_signal(int number)
 	(void)number;
 	if (!random)
 		random = (uintptr_t)&random | 1;
-	if (bh_enter(core, -1, true, &here)) {
+	if (bh_enter(core, -1, bh_at_once, &here)) {
 		for (int i = 0; i < 16; i++)
 			exchange(&here, next_random(&random));
 		bh_leave(&here);
@@ -115,7 +115,7 @@ static void *work(void *arg)
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
 		struct bh_here here;
 
-		bh_enter(core, -1, false, &here);
+		bh_enter(core, -1, NULL, &here);
 		for (int i = 0; i < 200; i++) {
 			uint64_t r = next_random(&random);
 			void **place = &mine[r >> 20 & (MINE - 1)];
@@ -134,7 +134,7 @@ static void *work(void *arg)
 	}
 	struct bh_here here;
 
-	bh_enter(core, -1, false, &here);
+	bh_enter(core, -1, NULL, &here);
 	for (int i = 0; i < MINE; i++)
 		if (mine[i])
 			drop(&here, mine[i], i & 1);
@@ -183,26 +183,28 @@ int main(int argc, char **argv)
 
 	for (int i = 0; i < SHARED; i++)
 		kept += atomic_load(&shared[i]) != NULL;
-	bh_barrier(core);
+	bh_barrier(core, NULL);
 	if (bh_heap_stats(heap).live != kept)
 		return fail("live", bh_heap_stats(heap).live, kept);
 	/* The shared objects outlive the heap's end. */
 	bh_heap_close(heap);
+	bh_barrier(core, NULL);
 	if (bh_heap_stats(heap).live != kept)
 		return fail("live after the end", bh_heap_stats(heap).live, kept);
 	if (bh_heap_stats(heap).slabs > kept)
 		return fail("slabs after the end", bh_heap_stats(heap).slabs, kept);
 	struct bh_here here;
 
-	bh_enter(core, -1, false, &here);
+	bh_enter(core, -1, NULL, &here);
 	for (int i = 0; i < SHARED; i++)
 		if (atomic_load(&shared[i]))
 			drop(&here, atomic_load(&shared[i]), i & 1);
 	bh_leave(&here);
-	bh_barrier(core);
+	bh_barrier(core, NULL);
 	if (bh_heap_stats(heap).live || bh_heap_stats(heap).slabs)
 		return fail("slabs after the last object", bh_heap_stats(heap).slabs, 0);
 	bh_heap_destroy(heap);
+	bh_barrier(core, NULL);
 	if (bh_pages_mapped(core))
 		return fail("bytes mapped in the end", bh_pages_mapped(core), 0);
 	bh_core_destroy(core);

@@ -113,7 +113,7 @@ static void on_signal(int number)
 	struct bh_here here;
 
 	(void)number;
-	if (bh_enter(core, -1, true, &here)) {
+	if (bh_enter(core, -1, bh_at_once, &here)) {
 		for (unsigned i = 0; i < 4; i++)
 			change(&here, &random);
 		bh_leave(&here);
@@ -129,7 +129,7 @@ static void *work(void *arg)
 	while (!atomic_load(&stop)) {
 		struct bh_here here;
 
-		bh_enter(core, -1, false, &here);
+		bh_enter(core, -1, NULL, &here);
 		for (unsigned i = 0; i < 64; i++, done++)
 			change(&here, &random);
 		bh_leave(&here);
@@ -212,16 +212,17 @@ int main(int argc, char **argv)
 			count++;
 		if (i != 3 && count != bh_map_count(maps[i]))
 			return fail("elements", count, bh_map_count(maps[i]));
-		bh_enter(core, -1, false, &here);
+		bh_enter(core, -1, NULL, &here);
 		bh_map_empty(maps[i], &here);
 		bh_leave(&here);
 		bh_map_destroy(maps[i]);
 	}
 	bh_map_destroy(ring);
-	bh_barrier(core);
+	bh_barrier(core, NULL);
 	if (bh_heap_stats(heap).live)
 		return fail("objects that are left", bh_heap_stats(heap).live, 0);
 	bh_heap_destroy(heap);
+	bh_barrier(core, NULL);
 	if (bh_pages_mapped(core))
 		return fail("bytes mapped in the end", bh_pages_mapped(core), 0);
 	bh_core_destroy(core);

@@ -99,6 +99,7 @@ def heaps(n: int) -> bool:
     core.barrier()
     assert heap.stats()["live"] == live
     heap.close()
+    core.barrier()
     assert heap.stats()["live"] == live
     del heap
     gc.collect()

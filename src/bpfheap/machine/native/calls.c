@@ -349,8 +349,8 @@ CALL(bpf_spin_lock)
 {
 	if (run->stepping && !bh_try_lock((void *)r[1]))
 		run->stop = BH_AGAIN;
-	else if (!run->stepping)
-		bh_lock((void *)r[1]);
+	else if (!run->stepping && !bh_lock(&run->here, (void *)r[1]))
+		run->stop = BH_PAUSE;
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cpu.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -18,6 +19,12 @@
  * those that wait: whoever comes back for it at once would be faster than they are. */
 enum { FREE, TAKEN, WANTED, OFFERED };
 
+enum {
+	PASSES = 6,		/* of the worker, for a barrier */
+	LOOK_NS = 50000000,	/* between two looks whether somebody still waits; a signal may have come */
+	LOOK_EVERY = 1000,	/* the same, in pauses of a grace period */
+};
+
 struct cpu {
 	_Atomic uint32_t taken;
 	_Atomic uint64_t epoch[BH_LEVELS]; /* when the run of a level began, 0 if there is none */
@@ -28,7 +35,7 @@ struct bh_core {
 	_Atomic uint64_t epoch;
 	_Atomic(struct bh_work *) queued;   /* newest first */
 	_Atomic(struct bh_work *) deferred; /* the same, for after a grace period */
-	_Atomic uint32_t unfinished; /* work in both, or being done */
+	_Atomic uint32_t unfinished; /* work in both, put off, or being done */
 	_Atomic uint64_t mapped;
 	_Atomic uint64_t fail_at; /* mappings until one fails, 0 for never, 1 from now on */
 	_Atomic uint32_t held;	  /* runs that were interrupted by their own wish: see bh_hold */
@@ -50,14 +57,21 @@ static _Thread_local struct {
 	uint32_t depth;
 } running __attribute__((tls_model("initial-exec")));
 
-static void push(_Atomic(struct bh_work *) *list, struct bh_work *work)
+/* Put a work item into a list, unless it is in one: its node has one place only. */
+static void enlist(struct bh_core *core, _Atomic(struct bh_work *) *list, struct bh_work *work)
 {
-	struct bh_work *head = atomic_load_explicit(list, memory_order_relaxed);
+	struct bh_work *head;
 
+	/* Whoever finds it queued is seen by the run to come, which takes this back first. */
+	if (atomic_exchange(&work->queued, true))
+		return;
+	atomic_fetch_add(&core->unfinished, 1);
+	head = atomic_load_explicit(list, memory_order_relaxed);
 	do
 		work->next = head;
 	while (!atomic_compare_exchange_weak_explicit(list, &head, work, memory_order_release,
 						      memory_order_relaxed));
+	sem_post(&core->wake);
 }
 
 /* Take all, oldest first. */
@@ -80,7 +94,11 @@ static void run_all(struct bh_core *core, struct bh_work *work)
 {
 	while (work) {
 		struct bh_work *next = work->next;
+		bool queued = atomic_exchange(&work->queued, false);
 
+		assert(queued);
+		(void)queued;
+		/* It may be queued again from here on, and may free itself. */
 		work->run(work);
 		atomic_fetch_sub(&core->unfinished, 1);
 		work = next;
@@ -102,7 +120,7 @@ static struct bh_work *run_deferred(struct bh_core *core, struct bh_work *waitin
 	*last = take(&core->deferred);
 	if (!waiting || is_held(core))
 		return waiting;
-	bh_synchronize_rcu(core);
+	bh_synchronize_rcu(core, NULL);
 	/* One that ran until now may be held instead. */
 	if (is_held(core))
 		return waiting;
@@ -166,6 +184,7 @@ struct bh_core *bh_core_create(unsigned cpus)
 
 void bh_core_destroy(struct bh_core *core)
 {
+	assert(!is_held(core));
 	atomic_store(&core->stop, true);
 	sem_post(&core->wake);
 	pthread_join(core->worker, NULL);
@@ -176,6 +195,21 @@ void bh_core_destroy(struct bh_core *core)
 unsigned bh_core_cpus(const struct bh_core *core)
 {
 	return core->cpus;
+}
+
+/* False if it is time to ask the patience of whoever waits: a signal came, or some time went by. */
+static bool futex_wait(_Atomic uint32_t *word, uint32_t value, bh_patience patience)
+{
+	struct timespec look = { .tv_nsec = LOOK_NS };
+
+	return !syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, patience ? &look : NULL, NULL, 0) ||
+	       errno == EAGAIN || !patience;
+}
+
+bool bh_at_once(struct bh_here *here)
+{
+	(void)here;
+	return false;
 }
 
 static bool change(struct cpu *cpu, uint32_t from, uint32_t to)
@@ -189,11 +223,17 @@ static bool try_cpu(struct cpu *cpu)
 	return change(cpu, FREE, TAKEN);
 }
 
-static void wait_for_cpu(struct cpu *cpu)
+/* False if the patience of whoever waits came to an end. */
+static bool wait_for_cpu(struct cpu *cpu, bh_patience patience, struct bh_here *here)
 {
-	while (!change(cpu, FREE, WANTED) && !change(cpu, OFFERED, WANTED))
-		if (change(cpu, TAKEN, WANTED) || atomic_load(&cpu->taken) == WANTED)
-			syscall(SYS_futex, &cpu->taken, FUTEX_WAIT_PRIVATE, WANTED, NULL, NULL, 0);
+	while (!change(cpu, FREE, WANTED) && !change(cpu, OFFERED, WANTED)) {
+		if (!change(cpu, TAKEN, WANTED) && atomic_load(&cpu->taken) != WANTED)
+			continue;
+		/* Who is not woken up was not offered the CPU either, and may go. */
+		if (!futex_wait(&cpu->taken, WANTED, patience) && !patience(here))
+			return false;
+	}
+	return true;
 }
 
 static void release_cpu(struct cpu *cpu)
@@ -207,7 +247,7 @@ static void release_cpu(struct cpu *cpu)
 }
 
 /* The number of a CPU that is this thread's now, -1 for none. */
-static int claim(struct bh_core *core, int cpu, bool in_signal)
+static int claim(struct bh_core *core, int cpu, bh_patience patience, struct bh_here *here)
 {
 	if (cpu < 0) {
 		uint32_t last = running.cpu % core->cpus;
@@ -222,13 +262,12 @@ static int claim(struct bh_core *core, int cpu, bool in_signal)
 	} else if (try_cpu(&core->cpu[cpu])) {
 		return cpu;
 	}
-	if (in_signal)
+	if (patience == bh_at_once)
 		return -1;
-	wait_for_cpu(&core->cpu[cpu]);
-	return cpu;
+	return wait_for_cpu(&core->cpu[cpu], patience, here) ? cpu : -1;
 }
 
-bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *here)
+bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_here *here)
 {
 	uint32_t level = 0;
 
@@ -241,7 +280,7 @@ bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *her
 			return false;
 		cpu = (int)running.cpu;
 	} else {
-		cpu = claim(core, cpu, in_signal);
+		cpu = claim(core, cpu, patience, here);
 		if (cpu < 0)
 			return false;
 		/* A signal between these finds no run, or a whole one. */
@@ -256,6 +295,7 @@ bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *her
 	here->cpu = (uint32_t)cpu;
 	here->level = level;
 	here->slot = (uint32_t)cpu * BH_LEVELS + level;
+	here->patience = patience;
 	here->recent_unit = NULL;
 	here->recent = NULL;
 	atomic_store(&core->cpu[cpu].epoch[level],
@@ -282,19 +322,15 @@ void bh_leave(struct bh_here *here)
 
 void bh_queue(struct bh_core *core, struct bh_work *work)
 {
-	atomic_fetch_add(&core->unfinished, 1);
-	push(&core->queued, work);
-	sem_post(&core->wake);
+	enlist(core, &core->queued, work);
 }
 
 void bh_call_rcu(struct bh_core *core, struct bh_work *work)
 {
-	atomic_fetch_add(&core->unfinished, 1);
-	push(&core->deferred, work);
-	sem_post(&core->wake);
+	enlist(core, &core->deferred, work);
 }
 
-void bh_synchronize_rcu(struct bh_core *core)
+bool bh_synchronize_rcu(struct bh_core *core, bh_patience patience)
 {
 	uint64_t now = atomic_fetch_add(&core->epoch, 1) + 1;
 	struct timespec pause = { .tv_nsec = 20000 };
@@ -308,28 +344,42 @@ void bh_synchronize_rcu(struct bh_core *core)
 					break;
 				if (tries < 100)
 					sched_yield();
-				else
-					nanosleep(&pause, NULL);
+				else if (nanosleep(&pause, NULL) || tries % LOOK_EVERY == 0)
+					if (patience && !patience(NULL))
+						return false;
 			}
 		}
 	}
+	return true;
 }
 
-static void await_pass(struct bh_core *core)
+static bool await_pass(struct bh_core *core, bh_patience patience)
 {
 	uint32_t mine = atomic_fetch_add(&core->asked, 1) + 1, done;
 
 	sem_post(&core->wake);
 	while ((int32_t)((done = atomic_load(&core->finished)) - mine) < 0)
-		syscall(SYS_futex, &core->finished, FUTEX_WAIT_PRIVATE, done, NULL, NULL, 0);
+		if (!futex_wait(&core->finished, done, patience) && !patience(NULL))
+			return false;
+	return true;
 }
 
-void bh_barrier(struct bh_core *core)
+bool bh_barrier(struct bh_core *core, bh_patience patience)
 {
-	/* What was deferred may have deferred more: objects, then their slabs, then their heap. To wake
-	 * the worker for nothing costs more than most runs of programs. */
-	for (unsigned pass = 0; pass < 3 && atomic_load(&core->unfinished); pass++)
-		await_pass(core);
+	/*
+	 * What was done may have asked for more. The longest way: objects that were freed while others
+	 * were in a grace period are collected after it, and reclaimed after the next; their slabs are
+	 * unmapped after one more, and then their heap may go. More passes would never end where programs
+	 * run and free on and on. To wake the worker for nothing costs more than most runs of programs.
+	 */
+	for (unsigned pass = 0; pass < PASSES && atomic_load(&core->unfinished); pass++) {
+		if (!await_pass(core, patience))
+			return false;
+		/* What is left waits for those that are held. */
+		if (is_held(core) && !atomic_load(&core->queued))
+			break;
+	}
+	return true;
 }
 
 void bh_hold(struct bh_core *core)

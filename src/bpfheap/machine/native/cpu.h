@@ -28,6 +28,16 @@ struct bh_core;
 struct bh_cache;
 struct bh_unit;
 
+struct bh_here;
+/*
+ * Asked several times a second by whoever waits, and after each signal: false ends the wait. NULL
+ * stands for the patience that never ends. `here` is that of the context which waits, if it is in a
+ * run.
+ */
+typedef bool (*bh_patience)(struct bh_here *here);
+/* That of signals: they interrupt what they would wait for. */
+bool bh_at_once(struct bh_here *here);
+
 /* Where a context runs. `slot` numbers the pair of CPU and level; what is outside is the run that
  * this one interrupts, or began within. `recent` is the cache that an object was last given back to:
  * see bh_free_at. */
@@ -36,6 +46,7 @@ struct bh_here {
 	uint32_t cpu;
 	uint32_t level;
 	uint32_t slot;
+	bh_patience patience;
 	struct bh_unit *recent_unit;
 	struct bh_cache *recent;
 	uint32_t outside_cpu;
@@ -45,7 +56,7 @@ struct bh_here {
 
 /* NULL, with errno set, if memory or the worker's thread cannot be had. */
 struct bh_core *bh_core_create(unsigned cpus);
-/* No context may be running. Reclaims all that is deferred. */
+/* No context may be running or held. Reclaims all that is deferred. */
 void bh_core_destroy(struct bh_core *core);
 unsigned bh_core_cpus(const struct bh_core *core);
 
@@ -53,26 +64,30 @@ unsigned bh_core_cpus(const struct bh_core *core);
  * Begin a run, as a reader that grace periods wait for; `cpu` is a CPU's number, or -1 for any.
  * In a thread that is in a run already (a signal, or a run that begins another), the CPU is that of
  * the run, whatever `cpu` says, one level up; false if all levels are taken. Else waits for the
- * CPU, but not `in_signal`: there, false if it is not free.
+ * CPU; false if the patience for that comes to an end. The same patience is for locks in the run.
  */
-bool bh_enter(struct bh_core *core, int cpu, bool in_signal, struct bh_here *here);
+bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_here *here);
 void bh_leave(struct bh_here *here);
 
 /*
- * Something for the worker to do: at once, or when all runs that are now going on have ended. The
- * node is the worker's until `run` gets it back. Any context may ask for it.
+ * Something for the worker to do: at once, or when all runs that are now going on have ended. Any
+ * context may ask for it. One that is queued is not queued again: it is done once for all who asked
+ * before it began. So what is to wait for a grace period must be set apart before it is deferred:
+ * what comes later needs the next one.
  */
 struct bh_work {
 	struct bh_work *next;
 	void (*run)(struct bh_work *work);
+	_Atomic bool queued;
 };
 void bh_queue(struct bh_core *core, struct bh_work *work);
 void bh_call_rcu(struct bh_core *core, struct bh_work *work);
 
-/* Wait until all runs that are now going on have ended. Not within a run. */
-void bh_synchronize_rcu(struct bh_core *core);
-/* Wait until the worker has done all that it was asked for before, and could. Not within a run. */
-void bh_barrier(struct bh_core *core);
+/* Wait until all runs that are now going on have ended. Not within a run. False without patience. */
+bool bh_synchronize_rcu(struct bh_core *core, bh_patience patience);
+/* Wait until the worker has done all that it was asked for before, and could. Not within a run. False
+ * without patience. */
+bool bh_barrier(struct bh_core *core, bh_patience patience);
 /* A run that is left in the middle, to be gone on with later, is held meanwhile: what it may still see
  * is not reclaimed. */
 void bh_hold(struct bh_core *core);

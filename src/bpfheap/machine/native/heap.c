@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "heap.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,9 +47,10 @@ struct bh_unit {
 	_Atomic(struct bh_slab *) waiting; /* with objects that wait for a grace period */
 	_Atomic uint64_t waiting_count;
 	_Atomic(struct bh_slab *) condemned; /* empty ones of a closed heap */
-	_Atomic bool collecting, reclaiming, burying, replenishing;
-	struct bh_work collect, reclaim, bury, replenish;
-	struct bh_slab *in_grace; /* chained by next_waiting */
+	struct bh_work collect, reclaim, replenish;
+	/* The worker's, while `reclaim` is queued: what was waiting and condemned when it collected. */
+	struct bh_slab *in_grace;	 /* chained behind their bitmaps */
+	struct bh_slab *condemned_in_grace; /* chained by next_waiting */
 	_Atomic(struct bh_slab *) *table[PAGES];
 };
 
@@ -57,7 +59,7 @@ struct bh_heap {
 	struct bh_limits limits;
 	_Atomic bool closed;
 	_Atomic uint64_t bytes;
-	struct bh_work end;
+	struct bh_work drain, end;
 	pthread_mutex_t lock; /* of units, chunks and tables; never taken above level 0 */
 	struct bh_unit *units;
 	char *chunk, *chunk_end;
@@ -279,6 +281,13 @@ static void remove_slab(struct bh_unit *unit, struct bh_slab *slab)
 	bh_pages_unmap(heap->core, slab, unit->slab_bytes);
 }
 
+/* After something was put into a list. A reclaim that is yet to begin looks at the lists itself. */
+static void ask_to_collect(struct bh_unit *unit)
+{
+	if (!atomic_load(&unit->reclaim.queued))
+		bh_queue(unit->heap->core, &unit->collect);
+}
+
 /* Programs that run may still look into a slab when its last object is freed. */
 static void condemn(struct bh_unit *unit, struct bh_slab *slab)
 {
@@ -287,21 +296,7 @@ static void condemn(struct bh_unit *unit, struct bh_slab *slab)
 	do
 		atomic_store(&slab->next_waiting, head);
 	while (!atomic_compare_exchange_weak(&unit->condemned, &head, slab));
-	if (!atomic_exchange(&unit->burying, true))
-		bh_call_rcu(unit->heap->core, &unit->bury);
-}
-
-static void bury(struct bh_work *work)
-{
-	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, bury));
-	struct bh_slab *slab, *next;
-
-	atomic_store(&unit->burying, false);
-	slab = atomic_exchange(&unit->condemned, NULL);
-	for (; slab; slab = next) {
-		next = atomic_load(&slab->next_waiting);
-		remove_slab(unit, slab);
-	}
+	ask_to_collect(unit);
 }
 
 /*
@@ -395,7 +390,6 @@ static void replenish(struct bh_work *work)
 	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, replenish));
 	void *objects[BH_SLOTS];
 
-	atomic_store(&unit->replenishing, false);
 	pthread_mutex_lock(&unit->heap->lock);
 	while (!closed(unit) && atomic_load(&unit->depot_count) < 2 * unit->batch) {
 		uint32_t got = carve_locked(unit, objects, unit->batch);
@@ -409,8 +403,7 @@ static void replenish(struct bh_work *work)
 
 static void ask_to_replenish(struct bh_unit *unit)
 {
-	if (!atomic_exchange(&unit->replenishing, true))
-		bh_queue(unit->heap->core, &unit->replenish);
+	bh_queue(unit->heap->core, &unit->replenish);
 }
 
 /* -- after the end */
@@ -558,17 +551,21 @@ void bh_free_rcu(void *object)
 			atomic_store(&slab->next_waiting, head ? head : slab);
 		while (!atomic_compare_exchange_weak(&unit->waiting, &head, slab));
 	}
-	if (!atomic_exchange(&unit->collecting, true))
-		bh_queue(unit->heap->core, &unit->collect);
+	ask_to_collect(unit);
 }
 
-/* Before a grace period: what is freed from here on waits for the next one. */
+/*
+ * Before a grace period: what is freed from here on waits for the next one. While one is going on,
+ * or runs are held, what was collected before must stay as it is: then reclaim asks for this again.
+ */
 static void collect(struct bh_work *work)
 {
 	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, collect));
 	struct bh_slab *slab, *next;
 
-	atomic_store(&unit->collecting, false);
+	if (atomic_load(&unit->reclaim.queued))
+		return;
+	assert(!unit->in_grace && !unit->condemned_in_grace);
 	slab = atomic_exchange(&unit->waiting, NULL);
 	for (; slab; slab = next) {
 		uint64_t *in_grace = (uint64_t *)slab->waiting + unit->words, any = 0;
@@ -587,8 +584,9 @@ static void collect(struct bh_work *work)
 			remove_if_empty(unit, slab);
 		}
 	}
-	atomic_store(&unit->reclaiming, true);
-	bh_call_rcu(unit->heap->core, &unit->reclaim);
+	unit->condemned_in_grace = atomic_exchange(&unit->condemned, NULL);
+	if (unit->in_grace || unit->condemned_in_grace)
+		bh_call_rcu(unit->heap->core, &unit->reclaim);
 }
 
 static void give_back(struct bh_unit *unit, void **objects, uint32_t count)
@@ -607,13 +605,20 @@ static void give_back(struct bh_unit *unit, void **objects, uint32_t count)
 static void reclaim(struct bh_work *work)
 {
 	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, reclaim));
+	struct bh_slab *slab, *next;
 	void *objects[BH_SLOTS];
 	uint32_t count = 0;
 
+	for (slab = unit->condemned_in_grace; slab; slab = next) {
+		next = atomic_load(&slab->next_waiting);
+		remove_slab(unit, slab);
+	}
+	unit->condemned_in_grace = NULL;
 	while (unit->in_grace) {
-		struct bh_slab *slab = unit->in_grace;
-		uint64_t *in_grace = (uint64_t *)slab->waiting + unit->words;
+		uint64_t *in_grace;
 
+		slab = unit->in_grace;
+		in_grace = (uint64_t *)slab->waiting + unit->words;
 		unit->in_grace = *(struct bh_slab **)(in_grace + unit->words);
 		for (uint32_t i = 0; i < unit->words; i++) {
 			uint64_t bits = in_grace[i];
@@ -633,10 +638,21 @@ static void reclaim(struct bh_work *work)
 	}
 	if (count)
 		give_back(unit, objects, count);
-	atomic_store(&unit->reclaiming, false);
+	/* Those that came meanwhile may have found nobody to collect them. */
+	if (atomic_load(&unit->waiting) || atomic_load(&unit->condemned))
+		bh_queue(unit->heap->core, &unit->collect);
 }
 
 /* -- units */
+
+/* Let all that allocates or frees take the slow path, where it finds the heap closed. */
+static void shut_caches(struct bh_unit *unit)
+{
+	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
+		atomic_store(&unit->caches[slot].low, (void **)UINTPTR_MAX);
+		atomic_store(&unit->caches[slot].high, NULL);
+	}
+}
 
 struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 {
@@ -683,7 +699,6 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 		unit->high = unit->batch;
 	unit->collect.run = collect;
 	unit->reclaim.run = reclaim;
-	unit->bury.run = bury;
 	unit->replenish.run = replenish;
 	unit->caches = bh_pages_map(heap->core, caches_bytes(heap), 4096);
 	if (!unit->caches) {
@@ -701,6 +716,9 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 		atomic_init(&cache->keep, unit->high);
 	}
 	pthread_mutex_lock(&heap->lock);
+	/* bh_heap_close may be on its way. */
+	if (closed(unit))
+		shut_caches(unit);
 	unit->next = heap->units;
 	heap->units = unit;
 	pthread_mutex_unlock(&heap->lock);
@@ -819,18 +837,6 @@ static void unit_destroy(struct bh_unit *unit)
 
 /* -- heaps */
 
-struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits)
-{
-	struct bh_heap *heap = calloc(1, sizeof(*heap));
-
-	if (!heap)
-		return NULL;
-	heap->core = core;
-	heap->limits = limits;
-	pthread_mutex_init(&heap->lock, NULL);
-	return heap;
-}
-
 /* All of these are free: owned by the heap, and live no more. */
 static void drop(struct bh_unit *unit, struct object *batches)
 {
@@ -845,7 +851,7 @@ static void drop(struct bh_unit *unit, struct object *batches)
 	}
 }
 
-static void unit_drain(struct bh_unit *unit)
+static void drain_unit(struct bh_unit *unit)
 {
 	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
@@ -872,46 +878,44 @@ static void unit_drain(struct bh_unit *unit)
 	}
 }
 
-void bh_heap_close(struct bh_heap *heap)
+/*
+ * When runs that saw the heap open have ended: from then on caches stay as they are. With the lock, as
+ * whoever gives objects back looks under it whether the heap is closed, and so that statistics are of
+ * before or after.
+ */
+static void drain_heap(struct bh_work *work)
 {
-	struct bh_unit *unit;
+	struct bh_heap *heap = (void *)((char *)work - offsetof(struct bh_heap, drain));
 
-	if (atomic_exchange(&heap->closed, true))
-		return;
-	for (unit = heap->units; unit; unit = unit->next) {
-		for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
-			atomic_store(&unit->caches[slot].low, (void **)UINTPTR_MAX);
-			atomic_store(&unit->caches[slot].high, NULL);
-		}
-	}
-	/* From then on caches stay as they are, and what waits for a grace period is freed as of a
-	 * closed heap: whoever saw it open had its lock. */
-	bh_synchronize_rcu(heap->core);
+	bh_synchronize_rcu(heap->core, NULL);
 	pthread_mutex_lock(&heap->lock);
-	pthread_mutex_unlock(&heap->lock);
-	bh_barrier(heap->core);
-	for (unit = heap->units; unit; unit = unit->next)
-		unit_drain(unit);
-	pthread_mutex_lock(&heap->lock);
+	for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
+		drain_unit(unit);
 	if (heap->chunk != heap->chunk_end)
 		bh_pages_unmap(heap->core, heap->chunk, (size_t)(heap->chunk_end - heap->chunk));
 	heap->chunk = heap->chunk_end = NULL;
 	pthread_mutex_unlock(&heap->lock);
-	/* Empty slabs are returned when nobody can look into them any more. */
-	bh_barrier(heap->core);
 }
 
-static void end(struct bh_work *work)
+static bool is_awaited(struct bh_heap *heap)
+{
+	if (atomic_load(&heap->drain.queued))
+		return true;
+	for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
+		if (atomic_load(&unit->collect.queued) || atomic_load(&unit->reclaim.queued) ||
+		    atomic_load(&unit->replenish.queued))
+			return true;
+	return false;
+}
+
+static void end_heap(struct bh_work *work)
 {
 	struct bh_heap *heap = (void *)((char *)work - offsetof(struct bh_heap, end));
 
-	for (struct bh_unit *unit = heap->units; unit; unit = unit->next) {
-		/* What is still to be done for a unit comes first. */
-		if (atomic_load(&unit->collecting) || atomic_load(&unit->reclaiming) ||
-		    atomic_load(&unit->burying) || atomic_load(&unit->replenishing)) {
-			bh_call_rcu(heap->core, work);
-			return;
-		}
+	/* What is still to be done for it comes first. */
+	if (is_awaited(heap)) {
+		bh_call_rcu(heap->core, work);
+		return;
 	}
 	while (heap->units) {
 		struct bh_unit *unit = heap->units;
@@ -923,14 +927,35 @@ static void end(struct bh_work *work)
 	free(heap);
 }
 
+struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits)
+{
+	struct bh_heap *heap = calloc(1, sizeof(*heap));
+
+	if (!heap)
+		return NULL;
+	heap->core = core;
+	heap->limits = limits;
+	heap->drain.run = drain_heap;
+	heap->end.run = end_heap;
+	pthread_mutex_init(&heap->lock, NULL);
+	return heap;
+}
+
+void bh_heap_close(struct bh_heap *heap)
+{
+	if (atomic_exchange(&heap->closed, true))
+		return;
+	pthread_mutex_lock(&heap->lock);
+	for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
+		shut_caches(unit);
+	pthread_mutex_unlock(&heap->lock);
+	bh_queue(heap->core, &heap->drain);
+}
+
 void bh_heap_destroy(struct bh_heap *heap)
 {
-	struct bh_core *core = heap->core;
-
 	bh_heap_close(heap);
-	heap->end.run = end;
-	bh_call_rcu(core, &heap->end);
-	bh_barrier(core);
+	bh_call_rcu(heap->core, &heap->end);
 }
 
 /* -- statistics */

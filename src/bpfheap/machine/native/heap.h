@@ -59,10 +59,10 @@ struct bh_limits {
 	uint64_t bytes;	  /* of slabs; 0 for any number */
 };
 struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits);
-/* No allocations from here on; caches are drained and empty slabs returned after a grace period.
- * Not within a run. Objects that live stay, and may be freed. */
+/* No allocations from here on. The worker drains caches and returns empty slabs, after grace periods:
+ * nobody waits here, bh_barrier does. Objects that live stay, and may be freed. */
 void bh_heap_close(struct bh_heap *heap);
-/* Return everything, whatever lives. Not within a run. */
+/* Let the worker return everything, whatever lives. Nobody may free its objects any more. */
 void bh_heap_destroy(struct bh_heap *heap);
 
 /*

@@ -141,7 +141,7 @@ uint64_t bh_loop_pairs(const struct bh_loop *loop)
 	struct bh_here here;
 	uint64_t took;
 
-	bh_enter(loop->core, -1, false, &here);
+	bh_enter(loop->core, -1, NULL, &here);
 	took = pairs(loop, &here);
 	bh_leave(&here);
 	return took;
@@ -168,7 +168,7 @@ uint64_t bh_loop_batch(const struct bh_loop *loop)
 		order[i] = order[at];
 		order[at] = i;
 	}
-	bh_enter(loop->core, -1, false, &here);
+	bh_enter(loop->core, -1, NULL, &here);
 	begin = now();
 	for (uint64_t round = 0; round < loop->rounds; round++) {
 		for (uint32_t i = 0; i < BATCH; i++) {
@@ -200,7 +200,7 @@ static void *consume(void *arg)
 	struct bh_here here;
 	uint64_t made = 0;
 
-	bh_enter(ring->loop->core, 1, false, &here);
+	bh_enter(ring->loop->core, 1, NULL, &here);
 	for (uint64_t i = 0; i < ring->loop->rounds; i++) {
 		while (i == made)
 			made = atomic_load_explicit(&ring->made, memory_order_acquire);
@@ -226,7 +226,7 @@ uint64_t bh_loop_pass_on(const struct bh_loop *loop)
 	atomic_store(&ring.used, 0);
 	if (pthread_create(&consumer, NULL, consume, &ring))
 		return 0;
-	bh_enter(loop->core, 0, false, &here);
+	bh_enter(loop->core, 0, NULL, &here);
 	begin = now();
 	for (uint64_t i = 0; i < loop->rounds; i++) {
 		void *object = take(loop, &here);
@@ -273,7 +273,7 @@ uint64_t bh_loop_among(const struct bh_loop *loop, uint64_t live)
 
 	if (!objects)
 		return 0;
-	bh_enter(loop->core, -1, false, &here);
+	bh_enter(loop->core, -1, NULL, &here);
 	while (n < live && (objects[n] = take(loop, &here)))
 		n++;
 	/* Each round one of them is replaced. */
@@ -329,13 +329,13 @@ bool bh_loop_footprint(struct bh_core *core, uint32_t size, uint64_t live,
 	heap = bh_heap_create(core, (struct bh_limits){ 0, 0 });
 	unit = heap ? bh_unit_create(heap, size, NULL) : NULL;
 	if (unit) {
-		bh_enter(core, 0, false, &here);
+		bh_enter(core, 0, NULL, &here);
 		while (n < live && (objects[n] = bh_alloc(bh_cache_of(unit, here.slot))))
 			memset(objects[n++], 1, size);
 		bh_leave(&here);
 		found->with = resident();
 		found->mapped = (int64_t)(bh_pages_mapped(core) - mapped);
-		bh_enter(core, 0, false, &here);
+		bh_enter(core, 0, NULL, &here);
 		for (uint64_t i = 0; i < n; i++)
 			bh_free_at(&here, objects[i]);
 		bh_leave(&here);
@@ -357,7 +357,7 @@ uint64_t bh_loop_map(struct bh_core *core, struct bh_map *map, enum bh_map_loop 
 	int failed = 0;
 	uint32_t key;
 
-	bh_enter(core, 0, false, &here);
+	bh_enter(core, 0, NULL, &here);
 	if (what == BH_LOOKUP)
 		for (key = 0; key < KEYS; key++)
 			failed |= bh_map_update(map, &here, &key, value, BH_ANY, -1);

@@ -59,13 +59,16 @@ static char *lock_of(const struct bh_map *map, char *value)
 	return map->spec.type && map->spec.type->lock >= 0 ? value + map->spec.type->lock : NULL;
 }
 
-static void copy_locked(const struct bh_map *map, char *to, const char *from)
+/* 0, or -EBUSY if the lock could not be had. */
+static int copy_locked(const struct bh_map *map, struct bh_here *here, char *to, const char *from)
 {
 	char *lock = lock_of(map, to);
 
-	bh_lock(lock);
+	if (!bh_lock(here, lock))
+		return -EBUSY;
 	copy_value(map, to, from);
 	bh_unlock(lock);
+	return 0;
 }
 
 static void drop_fields(struct bh_map *map, struct bh_here *here, char *value)
@@ -211,14 +214,12 @@ static char *value_of(const struct bh_map *map, struct bh_elem *elem)
 }
 
 /* A context that interrupted the owner would wait forever (htab_lock_bucket). */
-static bool lock_bucket(struct bh_bucket *bucket, const struct bh_here *here)
+static bool lock_bucket(struct bh_bucket *bucket, struct bh_here *here)
 {
 	if (BH_LIKELY(bh_try_lock(&bucket->lock)))
 		return true;
-	if (!here->level) {
-		bh_lock(&bucket->lock);
-		return true;
-	}
+	if (!here->level)
+		return bh_lock(here, &bucket->lock);
 	for (unsigned tries = 0; tries < TRIES; tries++)
 		if (bh_try_lock(&bucket->lock))
 			return true;
@@ -317,14 +318,11 @@ static struct bh_queue *create_queue(uint32_t entries)
 	return queue;
 }
 
-static bool lock_queue(struct bh_map *map, const struct bh_here *here)
+static bool lock_queue(struct bh_map *map, struct bh_here *here)
 {
 	if (bh_try_lock(&map->queue->lock))
 		return true;
-	if (here->level)
-		return false;
-	bh_lock(&map->queue->lock);
-	return true;
+	return !here->level && bh_lock(here, &map->queue->lock);
 }
 
 static void leave_queue(struct bh_queue *queue, uint32_t at)
@@ -405,7 +403,7 @@ static int update_hash(struct bh_map *map, struct bh_here *here, const void *key
 	if (old ? flags == BH_NOEXIST : flags == BH_EXIST) {
 		error = old ? -EEXIST : -ENOENT;
 	} else if (old && flags & BH_F_LOCK) {
-		copy_locked(map, value_of(map, old), value);
+		error = copy_locked(map, here, value_of(map, old), value);
 	} else if (old && map->spec.per_cpu) {
 		overwrite(map, here, value_of(map, old), value, cpu);
 		atomic_store_explicit(&old->seen, 1, memory_order_relaxed);
@@ -598,11 +596,13 @@ static int update_array(struct bh_map *map, struct bh_here *here, const void *ke
 	if (flags & BH_F_LOCK && !lock_of(map, to))
 		return -EINVAL;
 	if (flags & BH_F_LOCK) {
-		copy_locked(map, to, value);
-		drop_fields(map, here, to);
-	} else {
-		overwrite(map, here, to, value, cpu);
+		int error = copy_locked(map, here, to, value);
+
+		if (!error)
+			drop_fields(map, here, to);
+		return error;
 	}
+	overwrite(map, here, to, value, cpu);
 	return 0;
 }
 

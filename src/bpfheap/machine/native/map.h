@@ -94,7 +94,7 @@ struct bh_map {
 struct bh_map *bh_map_create(struct bh_core *core, const struct bh_map_spec *spec);
 /* No program sees it any more: drop what its values hold, and give elements of another's heap back. */
 void bh_map_empty(struct bh_map *map, struct bh_here *here);
-/* And its memory. Not within a run. */
+/* And its memory; that of elements goes when the worker comes to it. */
 void bh_map_destroy(struct bh_map *map);
 
 /* The value; of a per-CPU map, that of the first CPU. NULL if there is none. */

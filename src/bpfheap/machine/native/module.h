@@ -25,6 +25,14 @@ struct unit {
 	struct bh_unit *unit;
 };
 
+/*
+ * The patience of a thread of Python: it lasts until a signal handler raises (Ctrl-C), which is then the
+ * thread's exception. Lets other threads of Python go on, in case one of them is who it waits for.
+ */
+bool bh_py_patience(struct bh_here *here);
+/* Begin a run on a CPU, or on any for -1, and wait for it. False with an exception set. */
+bool bh_py_enter(struct core *core, int cpu, struct bh_here *here);
+
 extern PyTypeObject *bh_py_core, *bh_py_heap_type, *bh_py_unit;
 
 /* For types of this module: allocate one; let go of one and of what it holds; add one. */

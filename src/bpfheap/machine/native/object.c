@@ -14,11 +14,17 @@ bool bh_try_lock(void *word)
 						       memory_order_acquire, memory_order_relaxed);
 }
 
-void bh_lock(void *word)
+enum { YIELD_EVERY = 64, LOOK_EVERY = 4096 }; /* tries for a lock */
+
+bool bh_lock(struct bh_here *here, void *word)
 {
-	for (unsigned tries = 1; !bh_try_lock(word); tries++)
-		if (tries % 64 == 0)
+	for (unsigned tries = 1; !bh_try_lock(word); tries++) {
+		if (tries % YIELD_EVERY == 0)
 			sched_yield();
+		if (tries % LOOK_EVERY == 0 && here->patience && !here->patience(here))
+			return false;
+	}
+	return true;
 }
 
 void bh_unlock(void *word)
@@ -310,8 +316,12 @@ void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *valu
 			break;
 		case BH_LIST_HEAD:
 		case BH_RB_ROOT:
-			/* With the lock for no longer than it takes (bpf_list_head_free). */
-			bh_lock((char *)value + type->lock);
+			/*
+			 * With the lock for no longer than it takes (bpf_list_head_free). Without it, what
+			 * the value holds stays there, for whoever drops or fills it next.
+			 */
+			if (!bh_lock(here, (char *)value + type->lock))
+				break;
 			memcpy(head, at, sizeof(head));
 			memset(at, 0, sizeof(head));
 			bh_unlock((char *)value + type->lock);

@@ -73,9 +73,10 @@ bool bh_object_acquire(void *object, const struct bh_type *type);
 /* Drop what a value, of which the type is given, holds. */
 void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *value);
 
-/* Locks of values: a word, 0 if it is free. */
+/* Locks of values: a word, 0 if it is free. bh_lock waits, as patiently as the run at `here`: false if
+ * that came to an end first. */
 bool bh_try_lock(void *word);
-void bh_lock(void *word);
+bool bh_lock(struct bh_here *here, void *word);
 void bh_unlock(void *word);
 
 /* Nodes in lists: false if the node is in one already. Whoever calls has the lock. */

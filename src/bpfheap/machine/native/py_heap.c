@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "heap.h"
@@ -35,6 +36,34 @@ PyObject *bh_py_new(PyTypeObject *type)
 	allocfunc alloc = PyType_GetSlot(type, Py_tp_alloc);
 
 	return alloc(type, 0);
+}
+
+/* -- waiting */
+
+bool bh_py_patience(struct bh_here *here)
+{
+	PyGILState_STATE state = PyGILState_Ensure();
+	bool lasts;
+
+	(void)here;
+	Py_BEGIN_ALLOW_THREADS
+	sched_yield();
+	Py_END_ALLOW_THREADS
+	lasts = PyErr_CheckSignals() == 0;
+	PyGILState_Release(state);
+	return lasts;
+}
+
+bool bh_py_enter(struct core *core, int cpu, struct bh_here *here)
+{
+	bool entered;
+
+	Py_BEGIN_ALLOW_THREADS
+	entered = bh_enter(core->core, cpu, bh_py_patience, here);
+	Py_END_ALLOW_THREADS
+	if (!entered && !PyErr_Occurred())
+		PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels", BH_LEVELS);
+	return entered;
 }
 
 /* -- Core */
@@ -95,19 +124,27 @@ static PyObject *core_enter(struct core *self, PyObject *args)
 
 static PyObject *core_barrier(struct core *self, PyObject *unused)
 {
+	bool done;
+
 	(void)unused;
 	Py_BEGIN_ALLOW_THREADS
-	bh_barrier(self->core);
+	done = bh_barrier(self->core, bh_py_patience);
 	Py_END_ALLOW_THREADS
+	if (!done)
+		return NULL;
 	Py_RETURN_NONE;
 }
 
 static PyObject *core_synchronize(struct core *self, PyObject *unused)
 {
+	bool done;
+
 	(void)unused;
 	Py_BEGIN_ALLOW_THREADS
-	bh_synchronize_rcu(self->core);
+	done = bh_synchronize_rcu(self->core, bh_py_patience);
 	Py_END_ALLOW_THREADS
+	if (!done)
+		return NULL;
 	Py_RETURN_NONE;
 }
 
@@ -237,9 +274,7 @@ static PyObject *heap_unit(struct heap *self, PyObject *args)
 static PyObject *heap_close(struct heap *self, PyObject *unused)
 {
 	(void)unused;
-	Py_BEGIN_ALLOW_THREADS
 	bh_heap_close(self->heap);
-	Py_END_ALLOW_THREADS
 	Py_RETURN_NONE;
 }
 
@@ -262,7 +297,7 @@ static PyObject *heap_stats(struct heap *self, PyObject *unused)
 static PyMethodDef heap_methods[] = {
 	{ "unit", (PyCFunction)heap_unit, METH_VARARGS, "unit(size, type=None): objects of that size, and of a Type." },
 	{ "close", (PyCFunction)heap_close, METH_NOARGS,
-	  "No allocations any more; what is free goes back, what lives stays." },
+	  "No allocations any more; what is free goes back by and by, what lives stays." },
 	{ "stats", (PyCFunction)heap_stats, METH_NOARGS, "Counts, of all units together." },
 	{ NULL, NULL, 0, NULL },
 };
@@ -361,20 +396,13 @@ static void run_dealloc(struct run *self)
 
 static PyObject *run_enter(struct run *self, PyObject *unused)
 {
-	bool entered;
-
 	(void)unused;
 	if (self->running) {
 		PyErr_SetString(PyExc_RuntimeError, "this run has begun already");
 		return NULL;
 	}
-	Py_BEGIN_ALLOW_THREADS
-	entered = bh_enter(self->owner->core, self->cpu, false, &self->here);
-	Py_END_ALLOW_THREADS
-	if (!entered) {
-		PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels", BH_LEVELS);
+	if (!bh_py_enter(self->owner, self->cpu, &self->here))
 		return NULL;
-	}
 	self->running = true;
 	Py_INCREF((PyObject *)self);
 	return (PyObject *)self;

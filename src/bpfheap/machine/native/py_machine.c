@@ -29,19 +29,6 @@ struct map {
 
 static PyTypeObject *events_type, *type_type, *map_type;
 
-/* A run on a CPU, for which it may have to wait. */
-static bool enter(struct core *core, int cpu, struct bh_here *here)
-{
-	bool entered;
-
-	Py_BEGIN_ALLOW_THREADS
-	entered = bh_enter(core->core, cpu, false, here);
-	Py_END_ALLOW_THREADS
-	if (!entered)
-		PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels", BH_LEVELS);
-	return entered;
-}
-
 /* -- Events */
 
 static PyObject *events_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -267,15 +254,15 @@ static PyObject *map_free(struct map *self, PyObject *unused)
 	struct bh_here here;
 
 	(void)unused;
-	if (!is_there(self) || !enter(self->owner, -1, &here))
+	if (!is_there(self) || !bh_py_enter(self->owner, -1, &here))
 		return NULL;
-	/* Its memory goes when the run is over, since the end of a heap waits for runs. */
-	self->map = NULL;
 	bh_map_empty(map, &here);
 	bh_leave(&here);
-	Py_BEGIN_ALLOW_THREADS
+	/* Somebody kept a value's lock until a signal handler raised: what is left can be freed later. */
+	if (PyErr_Occurred())
+		return NULL;
+	self->map = NULL;
 	bh_map_destroy(map);
-	Py_END_ALLOW_THREADS
 	Py_RETURN_NONE;
 }
 
@@ -308,7 +295,7 @@ static PyObject *map_lookup(struct map *self, PyObject *args)
 	char *value;
 
 	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
-	    !enter(self->owner, -1, &here))
+	    !bh_py_enter(self->owner, -1, &here))
 		return NULL;
 	value = bh_map_peek(self->map, key);
 	if (value && self->map->spec.pointers) {
@@ -333,7 +320,7 @@ static PyObject *map_address(struct map *self, PyObject *args)
 	void *value;
 
 	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
-	    !enter(self->owner, -1, &here))
+	    !bh_py_enter(self->owner, -1, &here))
 		return NULL;
 	value = bh_map_peek(self->map, key);
 	bh_leave(&here);
@@ -351,11 +338,11 @@ static PyObject *map_update(struct map *self, PyObject *args)
 	int answer;
 
 	if (!PyArg_ParseTuple(args, "y#y#|K", &key, &sizes[0], &value, &sizes[1], &flags) ||
-	    !is_there(self) || !enter(self->owner, -1, &here))
+	    !is_there(self) || !bh_py_enter(self->owner, -1, &here))
 		return NULL;
 	answer = bh_map_update(self->map, &here, key, value, flags, -1);
 	bh_leave(&here);
-	return PyLong_FromLong(answer);
+	return PyErr_Occurred() ? NULL : PyLong_FromLong(answer);
 }
 
 static PyObject *map_delete(struct map *self, PyObject *args)
@@ -366,11 +353,11 @@ static PyObject *map_delete(struct map *self, PyObject *args)
 	int answer;
 
 	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
-	    !enter(self->owner, -1, &here))
+	    !bh_py_enter(self->owner, -1, &here))
 		return NULL;
 	answer = bh_map_delete(self->map, &here, key);
 	bh_leave(&here);
-	return PyLong_FromLong(answer);
+	return PyErr_Occurred() ? NULL : PyLong_FromLong(answer);
 }
 
 static PyObject *map_keys(struct map *self, PyObject *unused)
@@ -380,7 +367,7 @@ static PyObject *map_keys(struct map *self, PyObject *unused)
 	PyObject *list;
 
 	(void)unused;
-	if (!is_there(self) || !enter(self->owner, -1, &here))
+	if (!is_there(self) || !bh_py_enter(self->owner, -1, &here))
 		return NULL;
 	list = PyList_New(0);
 	while (list && bh_map_walk(self->map, &walk)) {
@@ -468,7 +455,7 @@ static PyObject *batch(struct map *self, enum batch doing, PyObject *keys, PyObj
 			     self->map->spec.key_size, value_size);
 		goto out;
 	}
-	if (!enter(self->owner, -1, &here))
+	if (!bh_py_enter(self->owner, -1, &here))
 		goto out;
 	Py_BEGIN_ALLOW_THREADS
 	for (done = 0; done < count && !error; done++)
@@ -476,7 +463,8 @@ static PyObject *batch(struct map *self, enum batch doing, PyObject *keys, PyObj
 			    values ? (char *)v.buf + done * value_size : NULL, flags);
 	bh_leave(&here);
 	Py_END_ALLOW_THREADS
-	result = Py_BuildValue("(ni)", (Py_ssize_t)(error ? done - 1 : done), error);
+	if (!PyErr_Occurred())
+		result = Py_BuildValue("(ni)", (Py_ssize_t)(error ? done - 1 : done), error);
 out:
 	PyBuffer_Release(&k);
 	if (v.obj)

@@ -231,6 +231,27 @@ static uint64_t ask(struct bh_run *run)
 	return r0;
 }
 
+/*
+ * While a run waits for a CPU or a lock. What a signal handler raises is kept, as calls outside must not
+ * begin with it, and the budget ends: the run goes no further than to where it is counted next.
+ */
+static bool run_patience(struct bh_here *here)
+{
+	struct bh_run *run = (void *)((char *)here - offsetof(struct bh_run, here));
+	struct driver *driver = run->driver;
+	PyGILState_STATE state;
+
+	if (driver->error[0])
+		return false;
+	if (bh_py_patience(here))
+		return true;
+	state = PyGILState_Ensure();
+	PyErr_Fetch(&driver->error[0], &driver->error[1], &driver->error[2]);
+	PyGILState_Release(state);
+	run->budget = 0;
+	return false;
+}
+
 static void drive(struct driver *driver, struct bh_run *run)
 {
 	run->driver = driver;
@@ -370,7 +391,7 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 	self->driver.ask = count > 1 ? args[1] : NULL;
 	drive(&self->driver, run);
 	Py_BEGIN_ALLOW_THREADS
-	entered = bh_enter(self->owner->core, self->cpu, false, &run->here);
+	entered = bh_enter(self->owner->core, self->cpu, run_patience, &run->here);
 	if (entered) {
 		stop = bh_run_go(run);
 		bh_leave(&run->here);
@@ -550,10 +571,11 @@ static void give_run_back(struct entry *self, struct bh_run *run)
 
 /* False, with nothing entered, if runs nest too deep or the entry is closed: whoever closed it waits
  * for those who were in before. */
-static bool go_in(struct entry *self, struct bh_run *run, bool at_once)
+static bool go_in(struct entry *self, struct bh_run *run, bh_patience patience)
 {
-	if (!bh_enter(self->owner->core, self->cpu, at_once, &run->here))
+	if (!bh_enter(self->owner->core, self->cpu, patience, &run->here))
 		return false;
+	run->here.patience = run_patience;
 	if (BH_LIKELY(!atomic_load(&self->closed)))
 		return true;
 	bh_leave(&run->here);
@@ -589,13 +611,13 @@ static PyObject *run_with(struct entry *self, void *ctx)
 		return PyErr_NoMemory();
 	drive(&driver, run);
 	/* To let other threads go on costs more than most programs take. */
-	entered = self->brief && go_in(self, run, true);
+	entered = self->brief && go_in(self, run, bh_at_once);
 	if (entered) {
 		stop = run_once(self, run, ctx);
 		bh_leave(&run->here);
 	} else {
 		Py_BEGIN_ALLOW_THREADS
-		entered = go_in(self, run, false);
+		entered = go_in(self, run, run_patience);
 		if (entered) {
 			stop = run_once(self, run, ctx);
 			bh_leave(&run->here);
@@ -674,7 +696,7 @@ static Py_ssize_t run_all(struct entry *self, struct bh_run *run, char *ctx, con
 	while (done < count && *stop == BH_DONE && !driver->error[0]) {
 		Py_ssize_t end = count - done < TOGETHER ? count : done + TOGETHER;
 
-		if (!go_in(self, run, false)) {
+		if (!go_in(self, run, run_patience)) {
 			*stop = BH_GOING;
 			break;
 		}
@@ -807,22 +829,25 @@ static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyObject *probe_detach(struct probe *self, PyObject *unused)
 {
 	struct bh_probe *probe = self->probe;
+	bool detached;
 
 	(void)unused;
+	if (!probe)
+		Py_RETURN_NONE;
+	self->stats = bh_probe_stats(probe);
+	Py_BEGIN_ALLOW_THREADS
+	detached = bh_probe_detach(probe, bh_py_patience);
+	Py_END_ALLOW_THREADS
+	if (!detached)
+		return NULL;
 	self->probe = NULL;
-	if (probe) {
-		self->stats = bh_probe_stats(probe);
-		Py_BEGIN_ALLOW_THREADS
-		bh_probe_detach(probe);
-		Py_END_ALLOW_THREADS
-	}
 	Py_RETURN_NONE;
 }
 
 static void probe_dealloc(struct probe *self)
 {
 	if (self->probe)
-		bh_probe_detach(self->probe);
+		bh_probe_detach(self->probe, NULL);
 	Py_XDECREF((PyObject *)self->owner);
 	bh_py_free((PyObject *)self, self->program);
 }

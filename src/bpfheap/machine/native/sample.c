@@ -27,6 +27,8 @@ struct bh_probe {
 	struct bh_run run[]; /* one for each CPU and level */
 };
 
+enum { LOOK_EVERY = 4096 }; /* yields of whoever detaches a probe */
+
 /* By signal. A handler counts itself in before it looks, so that nothing goes while it is there. */
 static _Atomic(struct bh_probe *) probes[NSIG];
 static _Atomic uint32_t inside[NSIG];
@@ -60,7 +62,7 @@ static void sample_now(struct bh_probe *probe, const ucontext_t *found)
 	struct bh_here here;
 	struct bh_run *run;
 
-	if (!bh_enter(probe->core, -1, true, &here)) {
+	if (!bh_enter(probe->core, -1, bh_at_once, &here)) {
 		atomic_fetch_add(&probe->missed, 1);
 		return;
 	}
@@ -149,23 +151,30 @@ struct bh_probe *bh_probe_attach(struct bh_core *core, const struct bh_prog *pro
 	}
 	if (sigaction(signal, &action, &probe->before) || start_ticking(probe)) {
 		error = errno;
-		bh_probe_detach(probe);
+		bh_probe_detach(probe, NULL);
 		errno = error;
 		return NULL;
 	}
 	return probe;
 }
 
-void bh_probe_detach(struct bh_probe *probe)
+bool bh_probe_detach(struct bh_probe *probe, bh_patience patience)
 {
+	struct bh_probe *here = probe;
+
 	if (probe->ticking)
 		timer_delete(probe->timer);
+	probe->ticking = false;
 	/* One that is on its way must not meet what was there before, which may end the process. */
-	atomic_store(&probes[probe->signal], NULL);
-	while (atomic_load(&inside[probe->signal]))
+	atomic_compare_exchange_strong(&probes[probe->signal], &here, NULL);
+	for (unsigned tries = 1; atomic_load(&inside[probe->signal]); tries++) {
 		sched_yield();
+		if (tries % LOOK_EVERY == 0 && patience && !patience(NULL))
+			return false;
+	}
 	sigaction(probe->signal, &probe->before, NULL);
 	free(probe);
+	return true;
 }
 
 struct bh_probe_stats bh_probe_stats(const struct bh_probe *probe)

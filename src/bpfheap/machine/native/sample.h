@@ -14,8 +14,9 @@ struct bh_probe;
  */
 struct bh_probe *bh_probe_attach(struct bh_core *core, const struct bh_prog *prog, uint64_t *random,
 				 int signal, uint32_t hz);
-/* Put back what the signal did before. Not within a run. */
-void bh_probe_detach(struct bh_probe *probe);
+/* Put back what the signal did before, once no handler runs the program. Not within a run. False without
+ * patience for that: it does not run any more, and is yet to be detached. */
+bool bh_probe_detach(struct bh_probe *probe, bh_patience patience);
 
 struct bh_probe_stats {
 	uint64_t runs;

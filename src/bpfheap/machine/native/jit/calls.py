@@ -92,9 +92,11 @@ def _plain(call: _Call, name: str) -> None:
         value = "0" if arg is Arg.UNUSED else call.number(n)
         at = body.let(f"getelementptr i8, ptr {registers}, i64 {8 * n}")
         body.do(f"store i64 {value}, ptr {at}")
-    if name in _OUTSIDE:
+    if name in _OUTSIDE or _ROWS[name].waits:
         body.do(f"store i32 {call.ins.slot}, ptr {body.field('%run', 'bh_run.slot')}")
     body.set_any(0, body.call(name, "i64", "ptr %run", f"ptr {registers}"))
+    if _ROWS[name].waits:
+        body.stop_if_stopped()
 
 
 def _by_number(body: Body, ins: Ins) -> None:
