@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from explore_samples import EVERYTHING, bounded, model_of, scenario, searched
 
-from bpfheap.explore import Progress, Reductions, VerdictKind, explore
+from bpfheap.explore import Progress, Reductions, VerdictKind, explore, read_scenario
+from bpfheap.explore.model import Model
+from bpfheap.explore.plan import plan_of
 from bpfheap.explore.search import Search
+from bpfheap.lifetime import Policy
 
 ONLY_ORDER = Reductions(symmetry=False)
 ONLY_SYMMETRY = Reductions(partial_order=False)
@@ -108,3 +112,60 @@ def test_progress_is_told_and_an_interrupt_keeps_what_is_known() -> None:
     assert 0 < told[0].states < told[1].states <= search.states
     assert told[1].frontier > 0
     assert 100 * search.states < search.memory() < 200 * search.states
+
+
+#: `keep` stores an object if `flag` is 0 before it allocates and 1 afterwards. The step that reads
+#: the 1 changes nothing but the program's own registers.
+READS_TWICE = """
+#include <bpfheap.h>
+struct foo { int var; };
+struct map_val { struct foo *ptr __kptr __local; };
+struct {
+	__uint(type, BPF_MAP_TYPE_ALLOCATOR);
+	__type(value, struct foo);
+} ma SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct map_val);
+} m SEC(".maps");
+volatile int flag;
+SEC("tc") int arm(struct __sk_buff *skb) { flag = 1; return 0; }
+SEC("tc") int keep(struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	int before = flag, after;
+	struct foo *p = bpf_mem_alloc(&ma, type_id_local(struct foo));
+	struct map_val *v;
+
+	after = flag;
+	v = bpf_map_lookup_elem(&m, &key);
+	if (!p)
+		return 0;
+	if (v && !before && after)
+		p = bpf_kptr_xchg(&v->ptr, p);
+	if (p)
+		unit_free(p);
+	return 0;
+}
+char _license[] SEC("license") = "GPL";
+"""
+
+
+class KeepsNothing(Policy):
+    """An object that is left in a map is a violation once the allocator map goes first."""
+
+    name = "keeps-nothing"
+    rule = thread = ""
+
+
+@pytest.mark.parametrize("reductions", [EVERYTHING, BOTH], ids=["all", "reduced"])
+def test_a_step_that_reads_what_others_write_has_its_time(
+    reductions: Reductions, tmp_path: Path
+) -> None:
+    (tmp_path / "a.bpf.c").write_text(READS_TWICE)
+    plan = plan_of(bounded(read_scenario([tmp_path]), cpus=2, one_process=True))
+    search = Search(Model(plan, KeepsNothing(), reductions))
+    search.run()
+    assert len(search.ledger.violations) == 1

@@ -13,7 +13,13 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from bpfheap.errors import LoadRefused, Violation
 from bpfheap.explore.cells import Cell, Store
 from bpfheap.explore.plan import Plan
-from bpfheap.explore.reduce import Reductions, Symmetry, is_private, unstable_maps
+from bpfheap.explore.reduce import (
+    Reductions,
+    Symmetry,
+    is_private,
+    reads_what_others_write,
+    unstable_maps,
+)
 from bpfheap.explore.tracked import Lasting, Look, first_state
 from bpfheap.explore.world import Action, Actor, ProgramUser, World
 from bpfheap.lifetime import Policy
@@ -290,7 +296,12 @@ class Model:
                 for digit in self.store.digits(cell, number)
             )
             names = [self.store.names[cell] for cell in changes]
-            effect.private = reduce and before is not None and before(names)
+            effect.private = (
+                reduce
+                and before is not None
+                and before(names)
+                and not reads_what_others_write(look)
+            )
             effect.moves_cpus = any(n.kind in ("execution", "running") for n in names)
         self._learn(self._effects, number, look, effect)
         return effect

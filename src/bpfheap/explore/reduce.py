@@ -91,6 +91,21 @@ def is_private(look: Look, action: Action, changing: set[int]) -> Judge | None:
     return None
 
 
+def reads_what_others_write(look: Look) -> bool:
+    """Whether a step read memory that programs and user space may write: then it matters when it
+    happens, even if it changes nothing."""
+    store = look.frame.store
+    for cell in look.frame.reads:
+        name = store.names[cell]
+        if name.kind == "object":
+            return True
+        if name.kind == "value":
+            assert isinstance(name.id, tuple)
+            if not look.lasting.constants[name.id[0]].readonly:
+                return True
+    return False
+
+
 def unstable_maps(look: Look, store: Store, changes: dict[int, int]) -> set[int]:
     """The maps of which an element went or became another one, other than by the map's free."""
     found = set()
