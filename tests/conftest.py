@@ -39,14 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.issue_config_time_warning(pytest.PytestWarning(_FELL_BACK), stacklevel=2)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--conformance-dir",
-        type=Path,
-        help="public conformance data (default: $BPF_CONFORMANCE_DIR or ../shared/conformance)",
-    )
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if is_shared(metafunc.module.__name__, metafunc.function.__name__):
         metafunc.fixturenames.insert(0, "on_machine")
@@ -64,14 +56,9 @@ def on_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture(scope="session")
-def conformance_dir(pytestconfig: pytest.Config) -> Path:
+def conformance_dir() -> Path:
     """The folder of the public conformance data, with `tests` and `negative` in it."""
-    option: Path | None = pytestconfig.getoption("--conformance-dir")
-    named = os.environ.get("BPF_CONFORMANCE_DIR")
-    folder = option or (Path(named) if named else _REPO / ".." / "shared" / "conformance")
-    if not (folder / "tests").is_dir():
-        pytest.skip(f"no conformance data in {folder}; name it by --conformance-dir")
-    return folder
+    return Path(__file__).with_name("conformance")
 
 
 @pytest.fixture(scope="session")
