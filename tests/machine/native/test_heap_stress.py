@@ -33,6 +33,7 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(120 + float(SECONDS))
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_counts_balance(name: str, sanitizer: str, tmp_path: Path) -> None:
