@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -31,16 +31,23 @@ $(STAMP): pyproject.toml setup.py $(wildcard src/bpfheap/verifier/*.py src/bpfhe
 demo: setup
 	@$(BIN)/python examples/three_programs/story.py
 
+PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal
+
+# With the slowest tests at the end.
 test: setup
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+	@$(PYTEST) -m "not long" --durations 15 --durations-min 1
+
+# The rest of the tests: those that take long.
+test-long: setup
+	@$(PYTEST) -m long --durations 15 --durations-min 1
 
 # The verifier's tests once more, uncompiled.
 test-pure: setup
-	@BPFHEAP_PURE=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/verifier
+	@BPFHEAP_PURE=1 $(PYTEST) tests/verifier
 
 # That the verifier's arithmetic loses no value, for all 64-bit numbers; takes minutes.
 proofs: setup
-	@BPFHEAP_PROOFS=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/proofs
+	@$(PYTEST) tests/proofs
 
 # Threads and signals on the native heap and its maps, ten minutes under each sanitizer.
 STRESS_SECONDS ?= 600

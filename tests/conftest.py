@@ -26,6 +26,9 @@ settings.load_profile("bpfheap")
 #: What tests say of Linux they say of this version; older ones know less.
 _LINUX = (6, 18)
 
+#: Seconds for a test marked `long`; the others have the limit that pyproject.toml gives.
+_LONG_LIMIT = 1800
+
 _REPO = Path(__file__).resolve().parents[1]
 
 
@@ -38,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["BPFHEAP_CACHE"] = ""
     if _FELL_BACK is not None:
         config.issue_config_time_warning(pytest.PytestWarning(_FELL_BACK), stacklevel=2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_LONG_LIMIT))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

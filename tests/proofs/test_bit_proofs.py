@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import z3
-from long_proofs import long
 from symbolic import MEANING, PLAIN, SOURCES, Truth, Word, bits, fresh, in_bits, prove, show
 
 X, Y = z3.BitVecs("x y", 64)
@@ -101,7 +100,7 @@ def test_tnum_ends() -> None:
     )
 
 
-@long
+@pytest.mark.long
 def test_a_step_of_tnum_mul() -> None:
     """What is summed up so far, what is left of a, and b's multiple stay what they are: with the
     sum 0 at first, a at last 0, and sum + a * b the same after each step, it is the product."""

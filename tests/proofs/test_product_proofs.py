@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import z3
 from integers import MODULUS, SOURCES, Number, in_word, prove, unsigned, whole
-from long_proofs import long
 
-pytestmark = long
+pytestmark = pytest.mark.long
 
 X, Y = z3.Ints("x y")
 NAMES = ("smin", "smax", "umin", "umax")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import z3
-from long_proofs import long
 from sources import COMPONENTS, Sources
 from symbolic import (
     LOW,
@@ -34,7 +33,7 @@ from symbolic import (
     truth,
 )
 
-pytestmark = long
+pytestmark = pytest.mark.long
 
 X, Y = z3.BitVecs("x y", 64)
 
