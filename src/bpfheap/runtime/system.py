@@ -11,20 +11,17 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 from bpfheap.btf import Btf
-from bpfheap.errors import LoadRefused, UsageError, Violation
-from bpfheap.lifetime import FieldId, Policy
-from bpfheap.platform.maps import ALLOCATOR_NUMBER, Shape
-from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
+from bpfheap.errors import LoadRefused, UsageError
+from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.definitions import declared_only, why_other_map
-from bpfheap.runtime.facts import load_facts, map_facts, owning_fields
+from bpfheap.runtime.facts import load_facts, map_facts
+from bpfheap.runtime.grace import GracePeriods
 from bpfheap.runtime.machine import (
-    GLOBAL_ALLOCATOR_ID,
     Context,
     Direct,
     Done,
     Entry,
-    Machine,
     Probe,
     Sampling,
     Stop,
@@ -32,19 +29,16 @@ from bpfheap.runtime.machine import (
 from bpfheap.runtime.objects import (
     AllocatorObject,
     BtfObject,
-    Deferred,
     Handle,
     MapObject,
     ProgramObject,
     Type,
-    Walk,
 )
 from bpfheap.spec import MapSpec, ProgramSpec
-from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Holder
 from bpfheap.verifier.verdict import Verdict
 
 
-class System:
+class System(GracePeriods):
     """All objects of one runtime, on one machine, under one policy.
 
     `guard` is entered for what starts and ends an execution, so that threads whose executions go
@@ -56,48 +50,16 @@ class System:
 
     guard: AbstractContextManager[object] = nullcontext()
 
-    def __init__(self, policy: Policy, machine: Machine, *, strict_identity: bool = False) -> None:
-        self.policy = policy
-        self.machine = machine
-        self.strict_identity = strict_identity
-        self.maps: dict[int, MapObject] = {}
-        self.programs: dict[int, ProgramObject] = {}
-        self.allocators: dict[int, AllocatorObject] = {}
-        self.btfs: dict[int, BtfObject] = {}
-        self.fds: dict[int, Handle] = {}
-        self.pins: dict[str, Handle] = {}
-        self.deferred: tuple[Deferred, ...] = ()
-        self.walks: tuple[Walk, ...] = ()
-        self.running: dict[int, int] = {}
-        #: What is known of each map's types: one complete definition, or, until there is one, all
-        #: different ones, since each may define a struct that the others only declare.
-        self.definitions: dict[int, tuple[MapSpec, ...]] = {}
-        self._next_id = GLOBAL_ALLOCATOR_ID
-        self._next_fd = 2
-        if policy.watches_objects:
-            machine.object_events = []
+    # -- BTF
 
-    # -- what policies and tools look at
+    def btf_load(self, btf: Btf) -> int:
+        """A descriptor of a new BTF object. The runtime keeps no types: maps and programs bring
+        their own; what counts here is how long the object lives."""
+        btf_id = self._new_id(Type.BTF, btf.file or "")
+        self.btfs[btf_id] = BtfObject(btf_id)
+        return self._new_descriptor(Handle(Type.BTF, btf_id))
 
-    def live(self, allocator: int) -> int:
-        return self.machine.allocator_stats(allocator).live
-
-    def inner_maps(self, map_id: int) -> tuple[int, ...]:
-        return self.machine.map_inner_ids(map_id)
-
-    def btf_of(self, map_id: int) -> int:
-        return self.maps[map_id].btf
-
-    def kptr_allocator(self, map_id: int) -> int | None:
-        return self.maps[map_id].kptr_allocator
-
-    def map_name(self, map_id: int) -> str:
-        return self.maps[map_id].name
-
-    def allocator_name(self, allocator: int) -> str:
-        if allocator == GLOBAL_ALLOCATOR_ID:
-            return GLOBAL_ALLOCATOR
-        return self.allocators[allocator].name
+    # -- maps
 
     def find_map(self, name: str) -> int | None:
         """The map that a program naming `name` would get: as if all were pinned by name."""
@@ -109,24 +71,6 @@ class System:
     def map_of(self, fd: int) -> MapObject:
         return self.maps[self._handle(fd, Type.MAP).id]
 
-    def spec_of(self, map_id: int) -> MapSpec:
-        """A definition of the map: the complete one, if there is one."""
-        return self.definitions[map_id][0]
-
-    def program_of(self, fd: int) -> ProgramObject:
-        return self.programs[self._handle(fd, Type.PROGRAM).id]
-
-    # -- BTF
-
-    def btf_load(self, btf: Btf) -> int:
-        """A descriptor of a new BTF object. The runtime keeps no types: maps and programs bring
-        their own; what counts here is how long the object lives."""
-        btf_id = self._new_id(Type.BTF, btf.file or "")
-        self.btfs[btf_id] = BtfObject(btf_id)
-        return self._open(Handle(Type.BTF, btf_id))
-
-    # -- maps
-
     def map_create(self, spec: MapSpec, btf_fd: int, by_name: Mapping[str, int]) -> int:
         """Create a map and give a descriptor. `by_name` are ids of maps that the definition may
         name: initial inner maps and allocators.
@@ -135,14 +79,14 @@ class System:
         """
         btf = self._handle(btf_fd, Type.BTF).id
         inner = {
-            slot: self._named(spec, name, by_name)
+            slot: self._map_named(spec, name, by_name)
             for slot, name in enumerate(spec.inner_names if spec.inner is not None else ())
             if name is not None
         }
-        kptr_allocator = self._named_allocator(spec, spec.names_kptr_allocator, by_name)
+        kptr_allocator = self._allocator_named(spec, spec.names_kptr_allocator, by_name)
         for inner_id in inner.values():
             self._check_inner(spec, kptr_allocator, inner_id)
-        elem_allocator = self._named_allocator(spec, spec.elem_allocator, by_name)
+        elem_allocator = self._allocator_named(spec, spec.elem_allocator, by_name)
         map_id = self._new_id(Type.MAP, spec.identity)
         allocator = None
         if spec.type == ALLOCATOR_NUMBER:
@@ -159,13 +103,13 @@ class System:
             elem_allocator=elem_allocator,
         )
         self.definitions[map_id] = (spec,)
-        self._btf_refs(btf, +1)
+        self._count_btf_refs(btf, +1)
         for inner_id in inner.values():
-            self._map_refs(inner_id, +1)
+            self._count_map_refs(inner_id, +1)
         self._note(f"{spec.name} was created")
         facts = map_facts(self.maps[map_id], spec)
         self.policy = self.policy.map_created(facts, self)
-        return self._open(Handle(Type.MAP, map_id))
+        return self._new_descriptor(Handle(Type.MAP, map_id))
 
     def map_open(self, map_id: int) -> int:
         """A descriptor of a map by its id (BPF_MAP_GET_FD_BY_ID). Raises UsageError if the map is
@@ -173,7 +117,7 @@ class System:
         obj = self.maps.get(map_id)
         if obj is None or obj.freeing:
             raise UsageError(f"there is no map with id {map_id}")
-        return self._open(Handle(Type.MAP, map_id))
+        return self._new_descriptor(Handle(Type.MAP, map_id))
 
     def map_share(self, map_id: int, spec: MapSpec) -> int:
         """One more descriptor of a map, for somebody who defines it too.
@@ -195,40 +139,43 @@ class System:
                 self.definitions[map_id] = (spec,)
             elif all(other.btf != spec.btf for other in known):
                 self.definitions[map_id] = (*known, spec)
-        return self._open(Handle(Type.MAP, map_id))
+        return self._new_descriptor(Handle(Type.MAP, map_id))
 
     def map_update(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
         """From user space. For a map of maps, `value` is a descriptor of the inner map, as 4
         bytes; for an array of programs, of the program. Raises MapError."""
         obj = self.map_of(fd)
         if self._holds_programs(obj):
-            self._program_put(obj, key, value, flags)
+            self._put_program(obj, key, value, flags)
             return
         if not self._is_outer(obj):
             self.machine.map_update(obj.id, key, value, flags)
-            self._settle(f"{obj.name} was updated")
+            self._destroy_released_allocators(f"{obj.name} was updated")
             return
         inner = self.map_of(int.from_bytes(value, "little"))
         self._check_inner(self.spec_of(obj.id), obj.kptr_allocator, inner.id)
         old = self.machine.map_lookup(obj.id, key)
         self.machine.map_update(obj.id, key, inner.id.to_bytes(4, "little"), flags)
-        self._map_refs(inner.id, +1)
+        self._count_map_refs(inner.id, +1)
         self._note(f"{inner.name} went into {obj.name}")
         self.policy = self.policy.inner_inserted(obj.id, inner.id, self)
-        self._drop_inner(obj, old)
+        self._drop_inner_map(obj, old)
 
     def map_delete(self, fd: int, key: bytes) -> None:
         """From user space. Raises MapError."""
         obj = self.map_of(fd)
         if self._holds_programs(obj):
-            self._program_out(obj, key)
+            self._take_program_out(obj, key)
             return
         old = self.machine.map_lookup(obj.id, key) if self._is_outer(obj) else None
         self.machine.map_delete(obj.id, key)
-        self._drop_inner(obj, old)
-        self._settle(f"an element of {obj.name} was deleted")
+        self._drop_inner_map(obj, old)
+        self._destroy_released_allocators(f"an element of {obj.name} was deleted")
 
     # -- programs
+
+    def program_of(self, fd: int) -> ProgramObject:
+        return self.programs[self._handle(fd, Type.PROGRAM).id]
 
     def program_load(
         self, spec: ProgramSpec, verdict: Verdict, btf_fd: int, by_name: Mapping[str, int]
@@ -262,15 +209,15 @@ class System:
         row = program_type(spec.section)
         kind = row.name if row is not None else ""
         for map_id in facts.maps:
-            self._agree(self.maps[map_id], kind, spec.name)
+            self._check_program_type(self.maps[map_id], kind, spec.name)
         self.machine.program_load(program, spec, used, verdict.facts)
         self.programs[program] = ProgramObject(program, spec.name, facts.btf, facts.maps, type=kind)
         for map_id in facts.maps:
-            self._map_refs(map_id, +1)
-        self._btf_refs(facts.btf, +1)
+            self._count_map_refs(map_id, +1)
+        self._count_btf_refs(facts.btf, +1)
         self.policy = self.policy.loaded(facts, self)
         self._note(f"{spec.name} was loaded")
-        return self._open(Handle(Type.PROGRAM, program))
+        return self._new_descriptor(Handle(Type.PROGRAM, program))
 
     def program_open(self, program: int) -> int:
         """A descriptor of a program by its id (BPF_PROG_GET_FD_BY_ID). Raises UsageError if it is
@@ -278,7 +225,7 @@ class System:
         obj = self.programs.get(program)
         if obj is None or not obj.users:
             raise UsageError(f"there is no program with id {program}")
-        return self._open(Handle(Type.PROGRAM, program))
+        return self._new_descriptor(Handle(Type.PROGRAM, program))
 
     def attach(self, fd: int, signal: int, hz: int) -> Probe:
         """Let a signal run a program. Whoever asks keeps a descriptor until it is detached.
@@ -297,7 +244,9 @@ class System:
     def detached(self, signal: int) -> None:
         """After a signal has ceased to run a program: what its runs left to be done."""
         self._note(f"signal {signal} runs nothing any more")
-        self._settle("the last object was freed")
+        self._destroy_released_allocators("the last object was freed")
+
+    # -- executions
 
     def start(
         self,
@@ -322,12 +271,12 @@ class System:
             stop = self.machine.step(execution, through=through)
         except Exception:
             with self.guard:
-                self._finished(execution)
+                self._execution_ended(execution)
             raise
         with self.guard:
             if isinstance(stop, Done):
-                self._finished(execution)
-            self._settle("the last object was freed")
+                self._execution_ended(execution)
+            self._destroy_released_allocators("the last object was freed")
         return stop
 
     def run(
@@ -369,7 +318,7 @@ class System:
         """Give a descriptor back; the object goes when nothing else holds it."""
         handle = self._handle(fd)
         del self.fds[fd]
-        self._users(handle, -1)
+        self._count_users(handle, -1)
 
     def pin(self, fd: int, path: str) -> None:
         """Keep an object under a name. Raises UsageError if the name is taken."""
@@ -377,138 +326,23 @@ class System:
             raise UsageError(f"{path} is pinned already", hint="unpin it first")
         handle = self._handle(fd)
         self.pins[path] = handle
-        self._users(handle, +1)
+        self._count_users(handle, +1)
 
     def open_pin(self, path: str) -> int:
         """A descriptor of a pinned object."""
         if path not in self.pins:
             raise UsageError(f"nothing is pinned as {path}")
-        return self._open(self.pins[path])
+        return self._new_descriptor(self.pins[path])
 
     def unpin(self, path: str) -> None:
         """Raises UsageError if nothing is pinned there."""
         if path not in self.pins:
             raise UsageError(f"nothing is pinned as {path}")
-        self._users(self.pins.pop(path), -1)
-
-    # -- grace periods
-
-    def grace_period(self) -> bool:
-        """One grace period passes: free what waited for executions that are over. Whether
-        anything was freed. What this frees may leave more to free, after another one; so does a
-        Violation, and then each further one gets past one kptr at least."""
-        freed = bool(self.walks)
-        self._walk_all()
-        freed |= self.grace_period_begin()
-        self._walk_all()
-        return freed
-
-    def grace_period_begin(self) -> bool:
-        """As `grace_period`, but walks over the values of maps only begin: `walk_step` moves them,
-        and others may act in between."""
-        self.machine.grace_period()
-        self.policy = self.policy.grace_period(self)
-        ready = [d for d in self.deferred if not d.readers]
-        for done in ready:
-            self.deferred = tuple(d for d in self.deferred if d is not done)
-            if done.handle.type is Type.PROGRAM:
-                self._unload(done.handle.id)
-            else:
-                self._note(f"{self.maps[done.handle.id].name} is freed")
-                self.walks = tuple(sorted((*self.walks, Walk(done.handle))))
-        self._settle("a grace period passed")
-        return bool(ready)
-
-    def grace_period_due(self) -> bool:
-        """Something would change if a grace period passed."""
-        return (
-            any(not d.readers for d in self.deferred)
-            or self.machine.reclaimable()
-            or self.policy.grace_period(self) != self.policy
-        )
-
-    def walk_step(self, handle: Handle) -> bool:
-        """One element of the walk of a freed map or an unloaded program; whether that was the
-        last. After a Violation the walk goes on behind the kptr that was to blame."""
-        at = next(w for w in self.walks if w.handle == handle)
-        if handle.type is Type.MAP:
-            inner = self.machine.map_inner_ids(handle.id)
-            done = self.machine.map_free_step(handle.id)
-            if done:
-                self._end_walk(at)
-                self._map_freed(handle.id, inner)
-            else:
-                self._settle("an element was freed")
-            return done
-        if at.todo:
-            (map_id, key), *rest = at.todo
-            # Nobody but the program's own maps waits for the walk.
-            if map_id in self.maps:
-                self._read(handle.id, map_id, key)
-            after = at._replace(todo=tuple(rest))
-            self.walks = tuple(after if w is at else w for w in self.walks)
-            return False
-        self._end_walk(at)
-        self.policy = self.policy.walk_ended(handle.id, self)
-        self._free_program(handle.id)
-        return True
+        self._count_users(self.pins.pop(path), -1)
 
     # -- inside
 
-    def _new_id(self, kind: Type | None, name: str) -> int:
-        """An id that was never used before, for an object of that kind (None: an allocator)."""
-        self._next_id += 1
-        return self._next_id
-
-    def _new_fd(self, handle: Handle) -> int:
-        self._next_fd += 1
-        return self._next_fd
-
-    def _note(self, sentence: str) -> None:
-        self.machine.note(sentence)
-
-    def _open(self, handle: Handle) -> int:
-        fd = self._new_fd(handle)
-        self.fds[fd] = handle
-        self._users(handle, +1)
-        return fd
-
-    def _handle(self, fd: int, expected: Type | None = None) -> Handle:
-        handle = self.fds.get(fd)
-        if handle is None:
-            raise UsageError(f"descriptor {fd} is not open")
-        if expected is not None and handle.type is not expected:
-            raise UsageError(f"descriptor {fd} is a {handle.type}, not a {expected}")
-        return handle
-
-    def _users(self, handle: Handle, change: int) -> None:
-        """Count a descriptor or a pin; the last one gone lets the object go."""
-        match handle.type:
-            case Type.BTF:
-                self._btf_refs(handle.id, change)
-            case Type.MAP:
-                obj = self.maps[handle.id]
-                self.maps[handle.id] = obj._replace(users=obj.users + change)
-                if obj.users + change == 0 and self._holds_programs(obj):
-                    # Programs in it may hold the map (map_release_uref in the kernel).
-                    for key in self.machine.map_keys(obj.id):
-                        self._program_out(obj, key)
-                self._maybe_free_map(handle.id)
-            case Type.PROGRAM:
-                program = self.programs[handle.id]
-                self.programs[handle.id] = program._replace(users=program.users + change)
-                if program.users + change == 0:
-                    self._note(f"{program.name} was unloaded")
-                    self._defer(handle)
-
-    def _is_outer(self, obj: MapObject) -> bool:
-        return MAP_TYPE[self.spec_of(obj.id).type].outer
-
-    def _holds_programs(self, obj: MapObject) -> bool:
-        row = MAP_TYPE.get(self.spec_of(obj.id).type)
-        return row is not None and row.shape is Shape.PROGS
-
-    def _agree(self, obj: MapObject, kind: str, name: str) -> None:
+    def _check_program_type(self, obj: MapObject, kind: str, name: str) -> None:
         """Raise LoadRefused if program `name` is of another type than an array's programs."""
         if not self._holds_programs(obj):
             return
@@ -518,152 +352,32 @@ class System:
             )
         self.maps[obj.id] = obj._replace(program_type=kind)
 
-    def _program_put(self, obj: MapObject, key: bytes, value: bytes, flags: int) -> None:
+    def _put_program(self, obj: MapObject, key: bytes, value: bytes, flags: int) -> None:
         program = self.program_of(int.from_bytes(value, "little"))
-        self._agree(obj, program.type, program.name)
+        self._check_program_type(obj, program.type, program.name)
         old = self.machine.map_lookup(obj.id, key)
         self.machine.map_update(obj.id, key, program.id.to_bytes(4, "little"), flags)
-        self._users(Handle(Type.PROGRAM, program.id), +1)
+        self._count_users(Handle(Type.PROGRAM, program.id), +1)
         self._note(f"{program.name} went into {obj.name}")
         self._drop_program(old)
 
-    def _program_out(self, obj: MapObject, key: bytes) -> None:
-        old = self.machine.map_lookup(obj.id, key)
-        self.machine.map_delete(obj.id, key)
-        self._drop_program(old)
-
-    def _drop_program(self, old: bytes | None) -> None:
-        if old is not None:
-            self._users(Handle(Type.PROGRAM, int.from_bytes(old, "little")), -1)
-
-    def _btf_refs(self, btf: int, change: int) -> None:
-        obj = self.btfs[btf]
-        self.btfs[btf] = obj._replace(refs=obj.refs + change)
-        if obj.refs + change == 0:
-            del self.btfs[btf]
-            self.policy = self.policy.btf_freed(btf, self)
-            self._settle("the BTF was freed")
-
-    def _map_refs(self, map_id: int, change: int) -> None:
-        obj = self.maps[map_id]
-        self.maps[map_id] = obj._replace(refs=obj.refs + change)
-        self._maybe_free_map(map_id)
-
-    def _maybe_free_map(self, map_id: int) -> None:
-        obj = self.maps[map_id]
-        if obj.users == 0 and obj.refs == 0 and not obj.freeing:
-            self.maps[map_id] = obj._replace(freeing=True)
-            self._defer(Handle(Type.MAP, map_id))
-
-    def _defer(self, handle: Handle) -> None:
-        # Grace periods promise no order; one that does not depend on that of events is the best.
-        added = (*self.deferred, Deferred(handle, frozenset(self.running)))
-        self.deferred = tuple(sorted(added, key=lambda d: d.handle))
-
-    def _finished(self, execution: int) -> None:
-        self.running.pop(execution, None)
-        self.deferred = tuple(d._replace(readers=d.readers - {execution}) for d in self.deferred)
-
-    def _watch(self) -> None:
-        """Tell the policy what became of objects. Raises Violation for a free that goes to
-        another allocator than the object's."""
-        events = self.machine.object_events
-        while events:
-            event = events.pop(0)
-            why = self.policy.misdirected(event, self)
-            if why is not None:
-                events.clear()
-                raise Violation(why, kind="use-after-free")
-            self.policy = self.policy.object_event(event, self)
-
-    def _walk_all(self) -> None:
-        while self.walks:
-            self.walk_step(self.walks[0].handle)
-
-    def _end_walk(self, walk: Walk) -> None:
-        self.walks = tuple(w for w in self.walks if w is not walk)
-
-    def _unload(self, program: int) -> None:
-        """Nothing runs it any more: tell the policy, which may want to look at its maps."""
-        self.policy = self.policy.unloaded(program, self)
-        maps = self.policy.walks(program, self)
-        if not maps:
-            self._free_program(program)
-            return
-        todo = tuple(
-            (m, key)
-            for m in maps
-            if owning_fields(self.spec_of(m))
-            for key in self.machine.map_keys(m)
-        )
-        self.walks = tuple(sorted((*self.walks, Walk(Handle(Type.PROGRAM, program), todo))))
-
-    def _read(self, program: int, map_id: int, key: bytes) -> None:
-        """What the walk for an unloaded program sees in one element."""
-        fields = owning_fields(self.spec_of(map_id))
-        seen: dict[str, dict[int | None, None]] = {field.path: {} for field in fields}
-        for kptr in self.machine.map_kptrs(map_id, key):
-            # An object in a list has its number behind the list's path.
-            path = kptr.path if kptr.path in seen else kptr.path.rpartition("[")[0]
-            seen[path][kptr.allocator] = None
-        for path, allocators in seen.items():
-            at = FieldId(Holder.MAP, map_id, path)
-            for allocator in allocators or (None,):
-                self.policy = self.policy.walked(program, at, allocator, self)
-
-    def _free_program(self, program: int) -> None:
-        obj = self.programs.pop(program)
-        self.machine.program_free(program)
-        for map_id in obj.maps:
-            self._map_refs(map_id, -1)
-        self._btf_refs(obj.btf, -1)
-        self._settle(f"{obj.name} was freed")
-
-    def _map_freed(self, map_id: int, inner: tuple[int, ...]) -> None:
-        """After the values: the policy, then the references, then the BTF."""
-        obj = self.maps[map_id]
-        self.policy = self.policy.map_freed(map_id, self)
-        del self.maps[map_id], self.definitions[map_id]
-        if obj.allocator is not None:
-            owned = self.allocators[obj.allocator]
-            self.allocators[obj.allocator] = owned._replace(closed=True)
-            self.machine.allocator_close(obj.allocator)
-            self.policy = self.policy.allocator_closed(obj.allocator, self)
-        for inner_id in inner:
-            self._map_refs(inner_id, -1)
-        self._settle(f"{obj.name} was freed")
-        self._btf_refs(obj.btf, -1)
-
-    def _drop_inner(self, outer: MapObject, old: bytes | None) -> None:
+    def _drop_inner_map(self, outer: MapObject, old: bytes | None) -> None:
         if old is not None:
             inner = int.from_bytes(old, "little")
             self._note(f"{self.maps[inner].name} left {outer.name}")
-            self._map_refs(inner, -1)
+            self._count_map_refs(inner, -1)
 
-    def _settle(self, event: str) -> None:
-        """Destroy the allocators that nothing keeps any more."""
-        self._watch()
-        for allocator in [a for a in self.allocators.values() if a.closed]:
-            if not self.policy.waits_for(allocator.id, self):
-                self.machine.allocator_destroy(
-                    allocator.id,
-                    f"its map was gone, and policy {self.policy.name} had no reason left to keep "
-                    f"it once {event}",
-                )
-                del self.allocators[allocator.id]
-                self.policy = self.policy.allocator_destroyed(allocator.id)
-
-    def _named(self, spec: MapSpec, name: str, by_name: Mapping[str, int]) -> int:
+    def _map_named(self, spec: MapSpec, name: str, by_name: Mapping[str, int]) -> int:
         if name not in by_name:
             raise LoadRefused(f"map {spec.name} names map {name}, which is not there")
         return by_name[name]
 
-    def _named_allocator(
+    def _allocator_named(
         self, spec: MapSpec, name: str | None, by_name: Mapping[str, int]
     ) -> int | None:
         if name is None:
             return None
-        allocator = self.maps[self._named(spec, name, by_name)].allocator
+        allocator = self.maps[self._map_named(spec, name, by_name)].allocator
         if allocator is None:
             raise LoadRefused(f"map {spec.name} names {name} as its allocator, which is none")
         return allocator
