@@ -2,7 +2,8 @@
 
 Regions have no names that a program could see: in a key they are numbered in the order in which
 a walk from the roots (executions, maps, retired values) first meets them, so that two ways to the
-same situation give the same key. Sentences, names of objects and statistics are left out.
+same situation give the same key. Sentences, names of objects and statistics are left out. The
+explorer freezes states in another way (frozen.py); a test compares the two.
 """
 
 from __future__ import annotations

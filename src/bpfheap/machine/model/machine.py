@@ -127,7 +127,7 @@ class ModelMachine:
 
     def key(self) -> Hashable:
         """Equal for two machines exactly if nothing but sentences and statistics differs."""
-        return key_of(self._state)
+        return key_of(self._state), frozenset(self._programs)
 
     def shows_addresses(self) -> bool:
         """Whether anybody has looked at a pointer as a number yet: what these are is up to a
