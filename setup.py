@@ -16,7 +16,7 @@ COMPILED = (
     "domain/word", "domain/tnum", "domain/scalar", "domain/arith", "domain/refine",
     "state/state", "analysis/program", "analysis/liveness",
     "paths/history", "paths/env", "paths/precision", "paths/prune",
-    "memory/access", "memory/stack",
+    "memory/obligations", "memory/kinds", "memory/stack", "memory/access",
     "instructions/branch", "instructions/pointer", "instructions/transfer", "walk",
 )  # fmt: skip
 

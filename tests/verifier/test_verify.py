@@ -21,7 +21,7 @@ from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind
 from bpfheap.verifier import Options, Verdict, verify
 from bpfheap.verifier.calls.calls import ARGUMENTS, RESULTS
 from bpfheap.verifier.instructions.transfer import TRANSFER
-from bpfheap.verifier.memory.access import MEMORY
+from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.paths.prune import StoredStates
 from bpfheap.verifier.state.state import ITERATOR, KIND_NAMES, UNINIT
 
@@ -113,7 +113,7 @@ def test_the_log_shows_instructions_and_what_they_change() -> None:
 def test_every_row_is_known() -> None:
     """A new kind of instruction, pointer, argument or result has its one place."""
     assert set(TRANSFER) == set(Kind) >= {op.kind for op in OPS}
-    assert set(MEMORY) == set(range(len(KIND_NAMES))) - {UNINIT, ITERATOR}
+    assert set(OBLIGATIONS) == set(range(len(KIND_NAMES))) - {UNINIT, ITERATOR}
     assert set(ARGUMENTS) == set(Arg)
     assert set(RESULTS) == set(Ret)
 

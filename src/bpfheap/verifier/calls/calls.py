@@ -28,7 +28,9 @@ from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.domain.word import unsigned
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.memory import stack
-from bpfheap.verifier.memory.access import MEMORY, readable
+from bpfheap.verifier.memory.access import helper_access
+from bpfheap.verifier.memory.kinds import OBLIGATIONS
+from bpfheap.verifier.memory.obligations import MAX_VAR, readable
 from bpfheap.verifier.memory.ownership import acquire, check_owned, exchange, free, kptr_at
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env
@@ -120,7 +122,7 @@ def _memory(
 ) -> None:
     """check_helper_mem_access, and what check_func_arg says of packets and references."""
     null_allowed = meta.call.args[n - 1] is Arg.MEM_OR_NULL
-    if not MEMORY[reg.kind].for_calls or (reg.or_null and not null_allowed):
+    if not OBLIGATIONS[reg.kind].for_helpers or (reg.or_null and not null_allowed):
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
         raise expected(n, reg, "fp, map_value", hint)
     call = meta.call
@@ -138,7 +140,7 @@ def _memory(
                 hint="copy one of them to the stack first",
             )
         meta.referenced = n
-    MEMORY[reg.kind].pass_on(env, st, n, reg, size, write)
+    helper_access(env, st, n, reg, size, write)
 
 
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -169,7 +171,7 @@ def _size(zero_allowed: bool) -> Checker:
                 register=n,
                 hint=hints.CHECK_SIZE,
             )
-        if scalar.top >= stack.MAX_VAR:
+        if scalar.top >= MAX_VAR:
             raise Reject(
                 f"R{n} unbounded memory access, use 'var &= const' or 'if (var < const)'",
                 register=n,

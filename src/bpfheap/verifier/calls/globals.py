@@ -10,7 +10,8 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.signature import Parameter, Passing
 from bpfheap.verifier.calls.locks import check_global
-from bpfheap.verifier.memory.access import MEMORY, type_name
+from bpfheap.verifier.memory.access import helper_access
+from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -28,6 +29,7 @@ from bpfheap.verifier.state.state import (
     Region,
     State,
     is_null,
+    type_name,
 )
 
 
@@ -85,10 +87,9 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
             if is_null(reg):
                 mark_register(env.program, st, n)
                 return
-            memory = MEMORY[reg.kind]
-            if not memory.for_calls and reg.kind != OBJECT:
+            if not OBLIGATIONS[reg.kind].for_helpers and reg.kind != OBJECT:
                 raise Reject(f"R{n} type={type_name(reg)} expected=fp, map_value, mem", register=n)
             for write in (False, True):
-                memory.pass_on(env, st, n, reg, parameter.size, write)
+                helper_access(env, st, n, reg, parameter.size, write)
             if reg.or_null and not parameter.or_null:
                 raise Reject(f"R{n} is expected to be non-NULL", register=n, hint=hints.CHECK_NULL)

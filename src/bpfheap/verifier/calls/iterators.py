@@ -9,8 +9,8 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.verifier.calls.meta import Meta
-from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.access import deepen
+from bpfheap.verifier.memory.kinds import within_stack
 from bpfheap.verifier.memory.ownership import hold, release
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -48,7 +48,7 @@ def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[Frame, i64]:
     if reg.scalar.m != 0:
         mark_register(env.program, st, n)
         raise Reject(f"R{n} has to point at one place on the stack", register=n)
-    low, _ = stack.bounds(n, reg, 0, SLOT, "write to")
+    low, _ = within_stack(n, reg, 0, SLOT, "write to")
     return st.frames[reg.what], low
 
 

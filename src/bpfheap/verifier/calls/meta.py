@@ -8,12 +8,11 @@ from bpfheap.btf import SpecialField
 from bpfheap.platform.calls import Call
 from bpfheap.verifier import hints
 from bpfheap.verifier.flows import Field
-from bpfheap.verifier.memory.access import type_name
 from bpfheap.verifier.memory.ownership import Kptr
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
-from bpfheap.verifier.state.state import Frame, MapRef, Reg, State
+from bpfheap.verifier.state.state import Frame, MapRef, Reg, State, type_name
 
 
 class Meta:

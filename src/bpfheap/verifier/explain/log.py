@@ -16,7 +16,6 @@ from bpfheap.spec import ProgramSpec
 from bpfheap.verifier.analysis.program import Step
 from bpfheap.verifier.domain.scalar import Scalar
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
-from bpfheap.verifier.memory.access import type_name
 from bpfheap.verifier.state.state import (
     ALL_ITER,
     BORROWED,
@@ -38,6 +37,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     Slot,
     State,
+    type_name,
 )
 
 #: Numbers in these ranges are written in decimal (UNUM_MAX_DECIMAL, SNUM_MIN_DECIMAL).

@@ -6,7 +6,6 @@ from bpfheap.btf import Array, Btf, Datasec, Struct, Union
 from bpfheap.errors import BtfError
 from bpfheap.verifier.domain.scalar import Scalar, is_unknown
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
-from bpfheap.verifier.memory.access import type_name
 from bpfheap.verifier.state.state import (
     ALL_ITER,
     AT_END,
@@ -29,6 +28,7 @@ from bpfheap.verifier.state.state import (
     Gone,
     Reg,
     Slot,
+    type_name,
 )
 
 #: By `standing`: what the program may do with an object.

@@ -9,7 +9,7 @@ from bpfheap.verifier.domain.arith import ADD, alu
 from bpfheap.verifier.domain.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
 from bpfheap.verifier.domain.scalar import Scalar, const
 from bpfheap.verifier.domain.word import shl
-from bpfheap.verifier.memory.access import readable
+from bpfheap.verifier.memory.obligations import readable
 from bpfheap.verifier.memory.ownership import settle_null
 from bpfheap.verifier.memory.packet import packet_end, packet_start
 from bpfheap.verifier.paths.env import Env

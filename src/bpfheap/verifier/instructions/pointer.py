@@ -5,8 +5,7 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.arith import ADD, SUB, alu
 from bpfheap.verifier.domain.scalar import Scalar
-from bpfheap.verifier.memory.access import type_name
-from bpfheap.verifier.memory.stack import MAX_VAR
+from bpfheap.verifier.memory.obligations import MAX_VAR
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
@@ -19,6 +18,7 @@ from bpfheap.verifier.state.state import (
     STACK,
     UNKNOWN,
     Reg,
+    type_name,
 )
 
 _S32_MAX = (1 << 31) - 1

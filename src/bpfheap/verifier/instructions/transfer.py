@@ -37,7 +37,9 @@ from bpfheap.verifier.domain.scalar import Scalar, const, same
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, sext32, shl, ule, ult
 from bpfheap.verifier.instructions.branch import jump
 from bpfheap.verifier.instructions.pointer import pointer_alu
-from bpfheap.verifier.memory.access import MEMORY, memory_of, readable, type_name
+from bpfheap.verifier.memory import access
+from bpfheap.verifier.memory.kinds import obligations_of
+from bpfheap.verifier.memory.obligations import readable
 from bpfheap.verifier.memory.rewrites import same_kind
 from bpfheap.verifier.memory.stack import fits
 from bpfheap.verifier.paths.env import Env
@@ -60,6 +62,7 @@ from bpfheap.verifier.state.state import (
     is_null,
     linked,
     number,
+    type_name,
 )
 
 #: The program's end.
@@ -298,8 +301,7 @@ def _load(env: Env, st: State, step: Step) -> i64:
     src = st.regs[step.src]
     if src.kind == UNINIT:
         readable(env, st, step.src)
-    memory = memory_of(step.src, src) if src.or_null else MEMORY[src.kind]
-    value = memory.load(env, st, step.src, src, step.off, step.size, step.sx != 0)
+    value = access.load(env, st, step.src, src, step.off, step.size, step.sx != 0)
     if step.through != PLAIN or src.kind == CTX or src.kind == OBJECT or src.kind == MEM:
         same_kind(step, step.src, src, True)
     st.regs[step.dst] = value
@@ -332,8 +334,7 @@ def _store(env: Env, st: State, step: Step, value: Reg) -> i64:
     dst = st.regs[step.dst]
     if dst.kind == UNINIT:
         readable(env, st, step.dst)
-    memory = memory_of(step.dst, dst) if dst.or_null else MEMORY[dst.kind]
-    memory.store(env, st, step.dst, dst, step.off, step.size, value)
+    access.store(env, st, step.dst, dst, step.off, step.size, value)
     if step.through != PLAIN or dst.kind == CTX or dst.kind == OBJECT or dst.kind == MEM:
         same_kind(step, step.dst, dst, False)
     return step.next
@@ -345,8 +346,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
     readable(env, st, step.src)
     if step.name == "cmpxchg":
         readable(env, st, 0)
-    memory = memory_of(step.dst, dst)
-    if not memory.atomic:
+    if not obligations_of(step.dst, dst).atomic:
         raise Reject(
             f"BPF_ATOMIC stores into R{step.dst} {type_name(dst)} is not allowed",
             register=step.dst,
@@ -369,7 +369,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             register=step.dst,
             hint=hints.CONST_OFFSET,
         )
-    memory.load(env, st, step.dst, dst, step.off, size, False)
+    access.load(env, st, step.dst, dst, step.off, size, False)
     at = dst.off + step.off
     if (at | dst.scalar.v | dst.scalar.m) & (size - 1):
         raise Reject(
@@ -377,7 +377,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             register=step.dst,
             hint=f"align the variable to {size} bytes",
         )
-    memory.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
+    access.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
     if fetched >= 0:
         st.regs[fetched] = number(load_bounds(size * 8, False))
     return step.next

@@ -10,7 +10,7 @@ from bpfheap.btf import KptrField, KptrKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.flows import Field, FlowKind
-from bpfheap.verifier.memory.access import no_pointer, type_name
+from bpfheap.verifier.memory.obligations import no_pointer
 from bpfheap.verifier.paths.env import Env, field_of
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
@@ -31,6 +31,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     Region,
     State,
+    type_name,
 )
 
 

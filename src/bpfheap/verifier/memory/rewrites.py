@@ -10,9 +10,18 @@ from typing import Final
 
 from bpfheap.btf import SpecialKind
 from bpfheap.verifier.analysis.program import PLAIN, Step
-from bpfheap.verifier.memory.access import type_name
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.state.state import CTX, LAPSED, MEM, OBJECT, READ, UNTRUSTED, Object, Reg
+from bpfheap.verifier.state.state import (
+    CTX,
+    LAPSED,
+    MEM,
+    OBJECT,
+    READ,
+    UNTRUSTED,
+    Object,
+    Reg,
+    type_name,
+)
 
 # What `Step.through` says, beside PLAIN: memory that is not rewritten.
 _SIZED: Final = 2  # PTR_TO_MEM: not rewritten either, but may be merged with objects

@@ -1,7 +1,7 @@
 """The stack: spills, fills, and what is left of them after narrower accesses.
 
-Sources: check_stack_write_fixed_off, check_stack_write_var_off, check_stack_read_fixed_off,
-check_stack_range_initialized and check_stack_access_within_bounds in kernel/bpf/verifier.c.
+Sources: check_stack_write_fixed_off, check_stack_write_var_off and check_stack_read_fixed_off in
+kernel/bpf/verifier.c of Linux 6.18. What must hold of these accesses is in obligations.py.
 Bytes never written may be read, as by any privileged program; they are unknown.
 """
 
@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from bpfheap.verifier import hints
 from bpfheap.verifier.domain.arith import cast, load_bounds
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, constant
 from bpfheap.verifier.domain.word import shl, ult
-from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ALL_MISC,
     ALL_SPILL,
@@ -24,75 +22,21 @@ from bpfheap.verifier.state.state import (
     SCALAR,
     SLOT,
     SPILL,
-    STACK,
-    STACK_SIZE,
     ZERO,
     Frame,
     Reg,
     Slot,
-    State,
     is_null,
     linked,
     number,
 )
 
-#: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
-MAX_VAR = 1 << 29
 #: Of maps whose elements a constant key finds.
 _KEY = 4
 
 
-def bounds(n: int, reg: Reg, off: int, size: int, what: str) -> tuple[int, int]:
-    """The first and the last offset (from the frame pointer) at which an access may start.
-
-    `what` is "read from" or "write to". Raises Reject outside the stack.
-    """
-    scalar = reg.scalar
-    if scalar.is_const:
-        low = high = reg.off + off + scalar.smin
-        where = f"R{n} off={low} size={size}"
-        if not -STACK_SIZE <= low <= -size:
-            hint = hints.STACK if low < -STACK_SIZE else "it is outside the function's own stack"
-            raise Reject(f"invalid {what} stack {where}", register=n, hint=hint)
-        return low, high
-    if scalar.smin <= -MAX_VAR or scalar.smax >= MAX_VAR:
-        raise Reject(
-            f"invalid unbounded variable-offset {what} stack R{n}",
-            register=n,
-            hint=hints.CHECK_INDEX,
-        )
-    low, high = reg.off + off + scalar.smin, reg.off + off + scalar.smax
-    if low < -STACK_SIZE or high + size > 0:
-        raise Reject(
-            f"invalid variable-offset {what} stack R{n} off={low}..{high} size={size}",
-            register=n,
-            hint=hints.CHECK_INDEX,
-        )
-    return low, high
-
-
-def check_aligned(n: int, reg: Reg, off: int, size: int) -> None:
-    """Stack accesses are aligned, or spills could not be tracked (check_ptr_alignment)."""
-    at = reg.off + off
-    scalar = reg.scalar
-    if (at & (size - 1)) or ((scalar.v | scalar.m) & (size - 1)):
-        raise Reject(
-            f"misaligned stack access off {at}+{reg.scalar.smin} size {size}",
-            register=n,
-            hint=f"align the variable to {size} bytes",
-        )
-
-
-def write(st: State, frame: Frame, low: int, high: int, size: int, value: Reg) -> None:
-    """Store `size` bytes of `value` at an offset from `low` to `high`. Raises Reject for a part
-    of a pointer, and for a pointer to this function's stack that would outlive it."""
-    if value.kind == STACK and frame is not st.top:
-        raise Reject(
-            "cannot spill pointers to stack into stack frame of the caller",
-            hint="return a value instead",
-        )
-    if value.kind != SCALAR and size != SLOT:
-        raise Reject("invalid size of register spill", hint=hints.WHOLE_POINTER)
+def write(frame: Frame, low: int, high: int, size: int, value: Reg) -> None:
+    """Store `size` bytes of `value` at an offset from `low` to `high`."""
     if low != high:
         _write_somewhere(frame, low, high + size, value)
         return
@@ -136,18 +80,6 @@ def _settled(slot: Slot) -> bytes:
     return slot.kinds.replace(bytes([SPILL]), bytes([MISC]))
 
 
-def check_readable(frame: Frame, n: int, start: int, end: int) -> None:
-    """No iterator is there: what it holds is the kernel's. Raises Reject."""
-    for at in range(start >> 3, ((end - 1) >> 3) + 1):
-        slot = frame.stack.get(at)
-        if slot is not None and slot.kinds[0] == ITER:
-            raise Reject(
-                f"invalid read from stack off {at * 8}: an iterator is there",
-                register=n,
-                hint="only the functions for iterators may look into it",
-            )
-
-
 def _set(frame: Frame, at: int, slot: Slot) -> None:
     if slot.reg is None and slot.kinds == ALL_MISC:
         frame.stack.pop(at, None)
@@ -181,8 +113,7 @@ def clobber(frame: Frame, start: int, end: int) -> None:
 
 
 def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
-    """What a load of `size` bytes from an offset from `low` to `high` gives. Raises Reject for a
-    part of a pointer."""
+    """What a load of `size` bytes from an offset from `low` to `high` gives."""
     if low != high:
         if all(_zero(frame, at) for at in range(low, high + size)):
             return NULL
@@ -194,8 +125,6 @@ def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
     if reg is not None:
         if size == SLOT and slot.kinds == ALL_SPILL:
             return reg
-        if reg.kind != SCALAR:
-            raise Reject("invalid size of register fill", hint=hints.WHOLE_POINTER)
         if low & 7 == 0 and slot.kinds[size - 1] == SPILL:
             if not sx:
                 return _part(reg, size)

@@ -452,3 +452,22 @@ def iterator_at(st: State, reg: Reg) -> Reg | None:
     slot = st.frames[reg.what].stack.get(at >> 3)
     found: Reg | None = None if at & 7 or slot is None else slot.reg
     return None if found is None or found.kind != ITERATOR else found
+
+
+#: By standing: what the log says before "ptr_".
+_STANDING = ("", "non_own_", "rcu_", "untrusted_", "untrusted_")
+
+
+def type_name(reg: Reg) -> str:
+    """The log's word for a register's type (reg_type_str)."""
+    if reg.kind == OBJECT:
+        object_: Object = reg.what
+        return (
+            f"{'percpu_' if object_.per_cpu else ''}{_STANDING[object_.standing]}ptr_"
+            f"{'or_null_' if reg.or_null else ''}{object_.layout.name}"
+        )
+    if reg.kind == MEM:
+        region: Region = reg.what
+        name = "ringbuf_mem" if region.record else "rdonly_mem" if region.readonly else "mem"
+        return f"{name}{'_or_null' if reg.or_null else ''}"
+    return f"{KIND_NAMES[reg.kind]}{'_or_null' if reg.or_null else ''}"

@@ -1,0 +1,561 @@
+"""What must hold of an access to memory, for each kind of pointer.
+
+Sources: check_stack_access_within_bounds, check_stack_range_initialized, check_ptr_alignment,
+check_map_access, check_map_kptr_access, check_ctx_access, check_packet_access and
+check_ptr_to_btf_access in kernel/bpf/verifier.c of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from mypy_extensions import i64
+
+from bpfheap.btf import KptrField, KptrKind
+from bpfheap.platform.maps import MapFlag
+from bpfheap.platform.programs import CtxField, CtxKind, ProgramType
+from bpfheap.verifier import hints
+from bpfheap.verifier.memory.obligations import (
+    MAX_VAR,
+    Obligations,
+    Start,
+    invalid_access,
+    no_pointer,
+    within,
+)
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.layouts import Layout
+from bpfheap.verifier.state.state import (
+    ALL_SPILL,
+    CTX,
+    FUNC,
+    ITER,
+    LAPSED,
+    MAP,
+    MAP_KEY,
+    MAP_VALUE,
+    MEM,
+    OBJECT,
+    PACKET,
+    PACKET_END,
+    PACKET_META,
+    SCALAR,
+    SLOT,
+    STACK,
+    STACK_SIZE,
+    UNTRUSTED,
+    Frame,
+    MapRef,
+    Object,
+    Reg,
+    State,
+    is_null,
+    type_name,
+)
+
+_POINTER = 8
+
+
+class NoMemory(Obligations):
+    """A scalar, or what must not be looked into."""
+
+    def __init__(self, hint: str) -> None:
+        self._hint = hint
+
+    def _reject(self, env: Env, n: i64, reg: Reg) -> Reject:
+        error = invalid_access(n, reg)
+        if reg.kind == SCALAR and reg.what is not None:
+            why, error.hint = no_pointer(env, reg)
+            error.message += why
+        else:
+            error.hint = self._hint
+        return error
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        raise self._reject(env, n, reg)
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        raise self._reject(env, n, reg)
+
+
+class StackMemory(Obligations):
+    """`reg.what` is the number of the frame. Bytes never written may be read, as by any privileged
+    program."""
+
+    for_helpers = True
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        _check_aligned(n, reg, off, size)
+        low, high = within_stack(n, reg, off, size, "read from")
+        frame = st.frames[reg.what]
+        if low != high:
+            _check_no_iterator(frame, n, low, high + size)
+            return low, high
+        slot = frame.stack.get(low >> 3)
+        if slot is not None:
+            if slot.kinds[0] == ITER:
+                raise _iterator_there(n, low >> 3)
+            spilled = slot.reg
+            if (
+                spilled is not None
+                and spilled.kind != SCALAR
+                and (size != SLOT or slot.kinds != ALL_SPILL)
+            ):
+                raise Reject("invalid size of register fill", hint=hints.WHOLE_POINTER)
+        return low, high
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        _check_aligned(n, reg, off, size)
+        low, high = within_stack(n, reg, off, size, "write to")
+        if value.kind != SCALAR:
+            if value.kind == STACK and reg.what != st.top.number:
+                raise Reject(
+                    "cannot spill pointers to stack into stack frame of the caller",
+                    hint="return a value instead",
+                )
+            if size != SLOT:
+                raise Reject("invalid size of register spill", hint=hints.WHOLE_POINTER)
+        return low, high
+
+    def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        low, high = within_stack(n, reg, 0, size, "write to" if write else "read from")
+        if not write:
+            _check_no_iterator(st.frames[reg.what], n, low, high + size)
+        return low, high
+
+
+def within_stack(n: i64, reg: Reg, off: i64, size: i64, what: str) -> Start:
+    """An access to the function's own stack; `what` is "read from" or "write to". Raises Reject."""
+    scalar = reg.scalar
+    if scalar.is_const:
+        low = reg.off + off + scalar.smin
+        if low < -STACK_SIZE or low > -size:
+            hint = hints.STACK if low < -STACK_SIZE else "it is outside the function's own stack"
+            raise Reject(f"invalid {what} stack R{n} off={low} size={size}", register=n, hint=hint)
+        return low, low
+    if scalar.smin <= -MAX_VAR or scalar.smax >= MAX_VAR:
+        raise Reject(
+            f"invalid unbounded variable-offset {what} stack R{n}",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    low = reg.off + off + scalar.smin
+    high = reg.off + off + scalar.smax
+    if low < -STACK_SIZE or high + size > 0:
+        raise Reject(
+            f"invalid variable-offset {what} stack R{n} off={low}..{high} size={size}",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    return low, high
+
+
+def _check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
+    """Stack accesses are aligned, or spills could not be tracked (check_ptr_alignment). Raises
+    Reject."""
+    at = reg.off + off
+    scalar = reg.scalar
+    if (at & (size - 1)) or ((scalar.v | scalar.m) & (size - 1)):
+        raise Reject(
+            f"misaligned stack access off {at}+{reg.scalar.smin} size {size}",
+            register=n,
+            hint=f"align the variable to {size} bytes",
+        )
+
+
+def _check_no_iterator(frame: Frame, n: i64, start: i64, end: i64) -> None:
+    """What an iterator holds is the kernel's. Raises Reject."""
+    at: i64 = start >> 3
+    while at <= (end - 1) >> 3:
+        slot = frame.stack.get(at)
+        if slot is not None and slot.kinds[0] == ITER:
+            raise _iterator_there(n, at)
+        at += 1
+
+
+def _iterator_there(n: i64, at: i64) -> Reject:
+    return Reject(
+        f"invalid read from stack off {at * 8}: an iterator is there",
+        register=n,
+        hint="only the functions for iterators may look into it",
+    )
+
+
+class CtxMemory(Obligations):
+    """What a context holds is the program type's to say."""
+
+    atomic = False
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        field = _ctx_field(env.type, n, reg, off, size, write=False)
+        if signed and field is not None and field.kind is not CtxKind.SCALAR:
+            raise Reject(
+                f"invalid bpf_context access off={off} size={size}",
+                register=n,
+                hint=f"{field.name} is a pointer: read it as an unsigned number",
+            )
+        return off, off
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        _ctx_field(env.type, n, reg, off, size, write=True)
+        return off, off
+
+
+def _ctx_field(
+    row: ProgramType, n: i64, reg: Reg, off: i64, size: i64, *, write: bool
+) -> CtxField | None:
+    """The field that is accessed, None where any bytes may be."""
+    if reg.off or not reg.scalar.is_const or reg.scalar.v:
+        raise Reject(
+            f"dereference of modified ctx ptr R{n} off={reg.off} disallowed",
+            register=n,
+            hint="access the context's fields directly: ctx->field",
+        )
+    wrong = Reject(
+        f"invalid bpf_context access off={off} size={size}",
+        register=n,
+        hint=f"struct {row.ctx_struct} of {row.name} programs has no such "
+        f"{'writable ' if write else ''}field",
+    )
+    if row.raw_ctx:
+        outside = off < row.ctx_first or off + size > row.ctx_size or off & (size - 1)
+        if outside or (write and not row.ctx_writable):
+            raise wrong
+        return None
+    joined = max((f.offset + f.size for f in row.fields if f.joined), default=0)
+    for field in row.fields:
+        end = joined if field.joined else field.offset + field.size
+        if field.offset <= off < field.offset + field.size and off + size <= end:
+            narrow = size < field.size
+            if field.kind is CtxKind.KERNEL:
+                wrong.hint = f"{field.name} is an object of the kernel: these are not supported"
+                raise wrong
+            if field.joined and off & (size - 1) == 0 and (field.writable or not write):
+                return field
+            if off & (size - 1) or (narrow and not field.narrow):
+                raise wrong
+            if write and (narrow or not field.writable):
+                raise wrong
+            return field
+    raise wrong
+
+
+class MapValueMemory(Obligations):
+    """`reg.what` is the MapRef."""
+
+    for_helpers = True
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        ref: MapRef = reg.what
+        low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
+        _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
+        field = ref.layout.kptr_in(low, high + size)
+        if field is not None:
+            _whole_kptr(field, n, reg, low, size)
+            if signed:
+                raise _xchg_only(field, n, "read")
+        else:
+            _no_special(ref.layout, n, low, high + size)
+        return low, high
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        ref: MapRef = reg.what
+        low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
+        _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
+        field = ref.layout.kptr_in(low, high + size)
+        if field is not None:
+            _whole_kptr(field, n, reg, low, size)
+            if field.kind is not KptrKind.UNTRUSTED:
+                raise _xchg_only(field, n, "written")
+            if not is_null(value):
+                raise Reject(
+                    f"R{n}: store to {field.path} of anything but NULL",
+                    register=n,
+                    hint=f"{field.path} is tagged __kptr_untrusted: it can only be set to NULL",
+                )
+        _no_special(ref.layout, n, low, high + size)
+        return low, high
+
+    def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        ref: MapRef = reg.what
+        low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, 0, size)
+        if write:
+            _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
+        else:
+            _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
+        field = ref.layout.kptr_in(low, high + size)
+        if field is not None:
+            raise Reject(
+                f"R{n}: kptr {field.path} cannot be accessed indirectly by helper",
+                register=n,
+                hint="pass a copy without the pointer, from the stack",
+            )
+        _no_special(ref.layout, n, low, high + size)
+        return low, high
+
+
+def _may_access(ref: MapRef, n: i64, low: i64, size: i64, forbidden: MapFlag, what: str) -> None:
+    write = forbidden is MapFlag.RDONLY_PROG
+    if ref.spec.flags & forbidden or (write and ref.spec.readonly):
+        raise Reject(
+            f"{what} map forbidden, value_size={ref.spec.value_size} off={low} size={size}",
+            register=n,
+            hint=f"{ref} is {'read' if write else 'write'}-only for programs",
+        )
+
+
+def _no_field(layout: Layout, n: i64, start: i64, end: i64, done: str) -> None:
+    field = layout.kptr_in(start, end)
+    if field is not None:
+        raise _xchg_only(field, n, done)
+    _no_special(layout, n, start, end)
+
+
+def _xchg_only(field: KptrField, n: i64, done: str) -> Reject:
+    return Reject(
+        f"R{n}: kptr {field.path} is {done} by a plain instruction",
+        register=n,
+        hint=f"{hints.XCHG_ONLY}; {hints.TAKE_KPTR}" if done == "read" else hints.XCHG_ONLY,
+    )
+
+
+def _whole_kptr(field: KptrField, n: i64, reg: Reg, low: i64, size: i64) -> None:
+    """check_mem_access of a map value: a kptr is accessed as a whole, or not at all."""
+    if not reg.scalar.is_const:
+        raise Reject(
+            f"R{n}: kptr access cannot have variable offset: {field.path} may be hit",
+            register=n,
+            hint=hints.CONST_OFFSET,
+        )
+    if low != field.offset or size != _POINTER:
+        raise Reject(
+            f"R{n}: kptr access misaligned expected={field.offset} off={low} size={size}",
+            register=n,
+            hint=f"{field.path} is a pointer: access all of its 8 bytes",
+        )
+
+
+def _no_special(layout: Layout, n: i64, start: i64, end: i64) -> None:
+    special = layout.special_in(start, end)
+    if special is not None:
+        raise Reject(
+            f"R{n}: {special.kind} {special.path} cannot be accessed directly by load/store",
+            register=n,
+            hint=f"only the functions for a {special.kind} may touch it",
+        )
+
+
+class MapKeyMemory(Obligations):
+    """`reg.what` is the MapRef; the key belongs to the map, so it is read-only."""
+
+    for_helpers = True
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        return within(reg.what.spec.key_size, "map key", "key_size", n, reg, off, size)
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        raise Reject(
+            f"write to change key R{n} not allowed", register=n, hint="copy the key to the stack"
+        )
+
+    def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        if write:
+            raise Reject(
+                f"write to change key R{n} not allowed",
+                register=n,
+                hint="copy the key to the stack",
+            )
+        return within(reg.what.spec.key_size, "map key", "key_size", n, reg, 0, size)
+
+
+class RegionMemory(Obligations):
+    """`reg.what` is the Region (PTR_TO_MEM)."""
+
+    for_helpers = True
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        return within(reg.what.size, "memory", "mem_size", n, reg, off, size)
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        self._writable(n, reg)
+        return within(reg.what.size, "memory", "mem_size", n, reg, off, size)
+
+    def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        if write:
+            self._writable(n, reg)
+        return within(reg.what.size, "memory", "mem_size", n, reg, 0, size)
+
+    @staticmethod
+    def _writable(n: i64, reg: Reg) -> None:
+        if reg.what.readonly:
+            raise Reject(
+                f"R{n} cannot write into {type_name(reg)}",
+                register=n,
+                hint="copy what it points at into a variable",
+            )
+
+
+class PacketMemory(Obligations):
+    """`reg.what` is how many bytes of the packet are known to be there (check_packet_access)."""
+
+    for_helpers = True
+    atomic = False
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        return self._known(n, reg, off, size)
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        if not env.type.writes_packet:
+            raise Reject(
+                "cannot write into packet",
+                register=n,
+                hint=f"{env.type.name} programs can only read it",
+            )
+        return self._known(n, reg, off, size)
+
+    def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        return self._known(n, reg, 0, size)
+
+    @staticmethod
+    def _known(n: i64, reg: Reg, off: i64, size: i64) -> Start:
+        if reg.scalar.smin < 0:
+            raise Reject(
+                f"R{n} min value is negative, either use unsigned index or do a if (index >=0) "
+                "check.",
+                register=n,
+                hint=hints.UNSIGNED,
+            )
+        at = reg.off + off
+        known = max(reg.what, 0)
+        if at < 0 or at + size > known:
+            raise Reject(
+                f"invalid access to packet, off={at} size={size}, R{n}(id={reg.id},off={at},"
+                f"r={known}): R{n} offset is outside of the packet",
+                register=n,
+                hint="compare the pointer with data_end first: if (p + size > data_end) return 0;",
+            )
+        return at, at
+
+
+class ObjectMemory(Obligations):
+    """`reg.what` is the Object. Its pointers are numbers to the program, its kptrs untouchable
+    (check_ptr_to_btf_access)."""
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        if reg.what.standing == UNTRUSTED:
+            return self._inside(n, reg, off, size)
+        return self._check(n, reg, off, size, "read")
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        if reg.what.standing >= UNTRUSTED:
+            raise Reject(
+                f"only read is supported: R{n} is {type_name(reg)}",
+                register=n,
+                hint=_DISTRUSTED,
+            )
+        return self._check(n, reg, off, size, "written")
+
+    def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        if reg.what.standing >= UNTRUSTED:
+            raise invalid_access(n, reg)
+        return self._check(n, reg, 0, size, "written" if write else "read")
+
+    @staticmethod
+    def _inside(n: i64, reg: Reg, off: i64, size: i64) -> Start:
+        object_: Object = reg.what
+        layout = object_.layout
+        if not reg.scalar.is_const:
+            raise Reject(
+                f"R{n} is ptr_{layout.name} invalid variable offset: off={reg.off}",
+                register=n,
+                hint=hints.CONST_OFFSET,
+            )
+        if object_.per_cpu:
+            raise Reject(
+                f"R{n} is ptr_{layout.name} access percpu memory: off={reg.off + off}",
+                register=n,
+                hint="there is one for each CPU: get this one's with bpf_this_cpu_ptr",
+            )
+        low, _ = within(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
+        crossed = layout.crossed(low, size)
+        if crossed is not None:
+            raise Reject(crossed, register=n, hint="access one member at a time")
+        return low, low
+
+    @classmethod
+    def _check(cls, n: i64, reg: Reg, off: i64, size: i64, done: str) -> Start:
+        layout = reg.what.layout
+        if reg.what.standing == LAPSED:
+            raise Reject(
+                f"R{n} is {type_name(reg)}: its time ended with bpf_rcu_read_unlock",
+                register=n,
+                hint="use it before bpf_rcu_read_unlock()",
+            )
+        if reg.scalar.is_const and not reg.what.per_cpu:
+            low, _ = within(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
+            _no_field(layout, n, low, low + size, done)
+        return cls._inside(n, reg, off, size)
+
+
+_DISTRUSTED = (
+    "this pointer was only looked at, outside of bpf_rcu_read_lock: the object may be gone. "
+    + hints.TAKE_KPTR
+)
+
+
+#: By kind of pointer; UNINIT never gets here.
+OBLIGATIONS: dict[int, Obligations] = {
+    SCALAR: NoMemory("this is a number, not a pointer that the verifier knows"),
+    STACK: StackMemory(),
+    CTX: CtxMemory(),
+    MAP: NoMemory("look the element up: bpf_map_lookup_elem(&map, &key)"),
+    MAP_VALUE: MapValueMemory(),
+    OBJECT: ObjectMemory(),
+    MAP_KEY: MapKeyMemory(),
+    MEM: RegionMemory(),
+    FUNC: NoMemory("a function can only be called"),
+    PACKET: PacketMemory(),
+    PACKET_META: PacketMemory(),
+    PACKET_END: NoMemory("this is where the packet ends: it can only be compared with"),
+}
+
+
+def obligations_of(n: i64, reg: Reg) -> Obligations:
+    """What must hold of a load or a store; a pointer that may be NULL allows none. Raises
+    Reject."""
+    if reg.or_null:
+        raise Reject(
+            f"R{n} invalid mem access '{type_name(reg)}'", register=n, hint=hints.CHECK_NULL
+        )
+    return OBLIGATIONS[reg.kind]
