@@ -82,8 +82,8 @@ def test_all_fall_back_with_one_warning(tmp_path: Path, workers: str) -> None:
     compiled(package / "verifier" / "domain" / "word.py", 1)
     tests = tmp_path / "tests"
     tests.mkdir()
-    for name in ("conftest.py", "compiled_modules.py", "on_machines.py"):
-        shutil.copy(TESTS / name, tests)
+    for helper in set(TESTS.glob("*.py")) - set(TESTS.glob("test_*.py")):
+        shutil.copy(helper, tests)
     (tests / "test_modules.py").write_text(MODULES)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env |= {"BPFHEAP_PURE": "", "PYTHONPATH": str(package.parent)}
