@@ -28,7 +28,7 @@ from bpfheap.machine.model.interp import STACK_SIZE
 from bpfheap.machine.model.records import Kind
 from bpfheap.machine.model.values import Pointer
 from bpfheap.platform.maps import Shape
-from bpfheap.runtime.objects import Type
+from bpfheap.runtime.objects import HandleType
 from bpfheap.runtime.system import System
 from bpfheap.verifier import Verdict
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT
@@ -73,9 +73,9 @@ class PlannedSystem(System):
     def __init__(self, policy: Policy, machine: ModelMachine, ids: Ids) -> None:
         super().__init__(policy, machine)
         self._ids = ids
-        self._times: Counter[tuple[Type | None, str]] = Counter()
+        self._times: Counter[tuple[HandleType | None, str]] = Counter()
 
-    def _new_id(self, kind: Type | None, name: str) -> int:
+    def _new_id(self, kind: HandleType | None, name: str) -> int:
         self._times[kind, name] += 1
         return self._ids.of(kind, name, self._times[kind, name] - 1)
 

@@ -10,7 +10,7 @@ import bpfheap
 from bpfheap.compile import object_spec
 from bpfheap.errors import UsageError
 from bpfheap.lifetime import FieldId, UnloadWalk, View
-from bpfheap.runtime.facts import Owning, owning_fields
+from bpfheap.runtime.facts import OwningField, owning_fields
 from bpfheap.verifier import Verdict
 from bpfheap.verifier.flows import Holder
 
@@ -122,5 +122,7 @@ def test_heads_are_fields_with_a_type_and_a_tag(tmp_path: Path) -> None:
     """)
     fields = owning_fields(object_spec(path).maps["m"])
     assert fields == (
-        Owning("ptr", "item"), Owning("plain", "item"), Owning("tagged", "item", "ma"),
-    )  # fmt: skip
+        OwningField("ptr", "item"),
+        OwningField("plain", "item"),
+        OwningField("tagged", "item", "ma"),
+    )

@@ -34,7 +34,7 @@ from bpfheap.machine.model.records import Allocator, Kind, Region, Status, Token
 from bpfheap.machine.model.state import State
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
-from bpfheap.runtime.objects import Handle, Type
+from bpfheap.runtime.objects import Handle, HandleType
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.analysis.liveness import live_at
@@ -49,7 +49,7 @@ class Ids:
     it does not depend on the order of events."""
 
     def __init__(self, plan: Plan) -> None:
-        self._first: dict[tuple[Type | None, str], int] = {}
+        self._first: dict[tuple[HandleType | None, str], int] = {}
         self._next = GLOBAL_ALLOCATOR_ID + 1
         bounds = plan.bounds
         self.maps: tuple[int, ...] = ()
@@ -57,7 +57,7 @@ class Ids:
         for name, planned in plan.maps.items():
             times = plan.creates(name)
             opens += times
-            self.maps += self._reserve(Type.MAP, name, times)
+            self.maps += self._reserve(HandleType.MAP, name, times)
             if planned.spec.type == ALLOCATOR_NUMBER:
                 self._reserve(None, name, times)
         # Each load of a program may make the data sections of its file.
@@ -66,21 +66,21 @@ class Ids:
         self._sections: dict[int, MapSpec] = {}
         for spec in sections:
             times = names.count(spec.identity) * bounds.loads
-            reserved = self._reserve(Type.MAP, spec.identity, times)
+            reserved = self._reserve(HandleType.MAP, spec.identity, times)
             self._sections.update(dict.fromkeys(reserved, spec))
         self.maps += tuple(self._sections)
         self.programs: tuple[int, ...] = ()
         self._program_specs: dict[int, ProgramSpec] = {}
         for p in plan.programs.values():
             key = f"{p.spec.file}:{p.spec.name}"
-            reserved = self._reserve(Type.PROGRAM, key, bounds.loads)
+            reserved = self._reserve(HandleType.PROGRAM, key, bounds.loads)
             self.programs += reserved
             self._program_specs.update(dict.fromkeys(reserved, p.spec))
         for obj in plan.files:
-            self._reserve(Type.BTF, obj.btf.file or "", opens)
+            self._reserve(HandleType.BTF, obj.btf.file or "", opens)
         self.executions = tuple(range(1, bounds.cpus * (2 if bounds.nmi else 1) + 1))
 
-    def _reserve(self, kind: Type | None, name: str, times: int) -> tuple[int, ...]:
+    def _reserve(self, kind: HandleType | None, name: str, times: int) -> tuple[int, ...]:
         first = self._first.setdefault((kind, name), self._next)
         if first == self._next:
             self._next += times
@@ -102,13 +102,13 @@ class Ids:
             for number in range(plan.creates(name)):
                 is_allocator = planned.spec.type == ALLOCATOR_NUMBER
                 allocator = self.of(None, name, number) if is_allocator else None
-                found[self.of(Type.MAP, name, number)] = constants_of(planned.spec, allocator)
+                found[self.of(HandleType.MAP, name, number)] = constants_of(planned.spec, allocator)
         return found
 
     def program_spec(self, program: int) -> ProgramSpec:
         return self._program_specs[program]
 
-    def of(self, kind: Type | None, name: str, number: int) -> int:
+    def of(self, kind: HandleType | None, name: str, number: int) -> int:
         return self._first[kind, name] + number
 
 
@@ -383,7 +383,7 @@ class TrackedSystem(System):
         self.definitions = Lazy(
             frame, "definition", None, lambda _, specs: tuple(lasting.spec(n) for n in specs)
         )
-        self.created: Lazy[tuple[Type | None, str], int] = Lazy(frame, "created")
+        self.created: Lazy[tuple[HandleType | None, str], int] = Lazy(frame, "created")
 
     def __getattr__(self, name: str) -> Any:
         if name not in _SYSTEM_DEFAULTS:
@@ -394,7 +394,7 @@ class TrackedSystem(System):
         setattr(self, name, value)
         return value
 
-    def _new_id(self, kind: Type | None, name: str) -> int:
+    def _new_id(self, kind: HandleType | None, name: str) -> int:
         number = self.created.get((kind, name), 0)
         self.created[kind, name] = number + 1
         return self.lasting.ids.of(kind, name, number)

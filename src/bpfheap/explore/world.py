@@ -14,7 +14,7 @@ from bpfheap.errors import LoadRefused, MapError, UsageError, Violation
 from bpfheap.explore.plan import Plan, ProgramPlan
 from bpfheap.runtime.loader import Loader
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AtCall, Context
-from bpfheap.runtime.objects import Handle, Type
+from bpfheap.runtime.objects import Handle, HandleType
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec
 
@@ -425,7 +425,7 @@ class World:
         return action.cpu
 
     def _handle_name(self, handle: Handle) -> str:
-        if handle.type is Type.MAP:
+        if handle.type is HandleType.MAP:
             return self.system.maps[handle.id].name
         return f"maps of {self.system.programs[handle.id].name}"
 

@@ -25,7 +25,7 @@ from bpfheap.kernel.bpf import (
 )
 from bpfheap.kernel.log import KernelVerdict, insns_processed, telling_line
 from bpfheap.kernel.maps import PROG_ARRAY, update
-from bpfheap.kernel.objects import LoadedObject
+from bpfheap.kernel.objects import KernelObject
 from bpfheap.kernel.program import (
     FUNC_INFO,
     LINE_INFO,
@@ -73,7 +73,7 @@ class Kernel:
         if why is not None:
             raise KernelError(why, errno_name="EPERM", hint="run it as root, on Linux")
         self.rewrite = rewrite
-        self._loaded: OrderedDict[int, tuple[ObjectSpec, LoadedObject]] = OrderedDict()
+        self._loaded: OrderedDict[int, tuple[ObjectSpec, KernelObject]] = OrderedDict()
         self._log: ctypes.Array[ctypes.c_char] | None = None
 
     def __enter__(self) -> Kernel:
@@ -131,12 +131,12 @@ class Kernel:
         Descriptor(result).close()
         return self._log.value.decode(errors="replace")
 
-    def _object(self, obj: ObjectSpec, program: ProgramSpec) -> tuple[LoadedObject, ProgramSpec]:
+    def _object(self, obj: ObjectSpec, program: ProgramSpec) -> tuple[KernelObject, ProgramSpec]:
         """What is loaded of the object, or will be; and the program in that object."""
         key = id(obj)
         if key not in self._loaded:
             form = without_allocators(obj) if self.rewrite else obj
-            self._loaded[key] = (obj, LoadedObject(form))
+            self._loaded[key] = (obj, KernelObject(form))
             while len(self._loaded) > _KEPT:
                 self._loaded.popitem(last=False)[1][1].close()
         self._loaded.move_to_end(key)
@@ -175,7 +175,7 @@ class Kernel:
             return TestRun(retval, b"", (time.perf_counter_ns() - started) // max(repeat, 1))
         return TestRun(*_test_run(program, run, data or _EMPTY_PACKET, ctx, max(repeat, 1)))
 
-    def _running(self, loaded: LoadedObject, program: ProgramSpec) -> Descriptor:
+    def _running(self, loaded: KernelObject, program: ProgramSpec) -> Descriptor:
         found = loaded.program(program)
         if found is not None:
             return found
@@ -191,7 +191,7 @@ class Kernel:
         self._fill_program_arrays(loaded, program)
         return made
 
-    def _fill_program_arrays(self, loaded: LoadedObject, program: ProgramSpec) -> None:
+    def _fill_program_arrays(self, loaded: KernelObject, program: ProgramSpec) -> None:
         """What the program may call through arrays of programs has to be there."""
         for name in {ref.name for ref in program.refs.values()}:
             spec = loaded.obj.maps.get(name)
@@ -212,7 +212,7 @@ _WITH_PACKET = frozenset({1, 3, 6, 8})
 class _Load:
     """The attributes of one program's load; all memory that they point to stays as long as this."""
 
-    def __init__(self, loaded: LoadedObject, program: ProgramSpec) -> None:
+    def __init__(self, loaded: KernelObject, program: ProgramSpec) -> None:
         section = section_of(program)
         code = linked(program, lambda name: loaded.map(name, section))
         btf = loaded.btf(program.btf)

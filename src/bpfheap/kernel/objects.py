@@ -19,14 +19,14 @@ _LOG_SIZE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class LoadedBtf:
-    """`of` is kept so that its identity is not given to another."""
+    """`btf` is kept so that its id() is not given to another object."""
 
-    of: Btf
+    btf: Btf
     descriptor: Descriptor
     strings: dict[str, int]
 
 
-class LoadedObject:
+class KernelObject:
     """Loads lazily: a program that uses no map needs none. Close it."""
 
     def __init__(self, obj: ObjectSpec) -> None:
@@ -36,7 +36,7 @@ class LoadedObject:
         self._programs: dict[int, tuple[ProgramSpec, Descriptor]] = {}
 
     def close(self) -> None:
-        """Everything, as often as one likes."""
+        """Close all descriptors; closing twice does nothing."""
         for _, program in self._programs.values():
             program.close()
         for made in self._maps.values():
@@ -117,7 +117,7 @@ class LoadedObject:
             return create_map(spec, btf=btf, inner=template)
 
     def program(self, program: ProgramSpec) -> Descriptor | None:
-        """One that was kept."""
+        """The descriptor that `keep` was given; None without one."""
         found = self._programs.get(id(program))
         return found[1] if found is not None else None
 

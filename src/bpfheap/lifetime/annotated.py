@@ -5,18 +5,18 @@ from typing import ClassVar, NamedTuple, Self
 
 from bpfheap.lifetime.facts import FieldId, LoadFacts, MapFacts, Refusal, View
 from bpfheap.lifetime.policy import Policy, references_of
-from bpfheap.lifetime.prog_allocators import Held
+from bpfheap.lifetime.prog_allocators import MapReference
 from bpfheap.verifier.flows import FlowKind, Holder
 
 
-class Named(NamedTuple):
+class TaggedMap(NamedTuple):
     """A field of `map` has a tag that names allocator maps called `allocator`."""
 
     map: int
     allocator: str
 
 
-class Open(NamedTuple):
+class OpenAllocator(NamedTuple):
     """The allocator that an allocator map of that name stands for now."""
 
     name: str
@@ -34,9 +34,9 @@ class Annotated(Policy):
     refused.
     """
 
-    held: frozenset[Held] = frozenset()
-    named: frozenset[Named] = frozenset()
-    open: frozenset[Open] = frozenset()
+    held: frozenset[MapReference] = frozenset()
+    named: frozenset[TaggedMap] = frozenset()
+    open: frozenset[OpenAllocator] = frozenset()
 
     name: ClassVar[str] = "annotated"
     rule: ClassVar[str] = "the field's tag names the allocator map"
@@ -45,11 +45,11 @@ class Annotated(Policy):
     macro: ClassVar[str | None] = "BPFHEAP_TAGS"
 
     def map_created(self, facts: MapFacts, view: View) -> Self:
-        named = {Named(facts.map, f.allocator) for f in facts.fields if f.allocator is not None}
-        opened = set() if facts.allocator is None else {Open(facts.name, facts.allocator)}
+        named = {TaggedMap(facts.map, f.allocator) for f in facts.fields if f.allocator is not None}
+        opened = set() if facts.allocator is None else {OpenAllocator(facts.name, facts.allocator)}
         after = replace(self, named=self.named | named, open=self.open | opened)
         held = {
-            Held(n.map, o.allocator)
+            MapReference(n.map, o.allocator)
             for n in after.named
             for o in after.open
             if n.allocator == o.name

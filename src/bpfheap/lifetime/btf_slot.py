@@ -9,22 +9,22 @@ from bpfheap.lifetime.policy import Policy
 from bpfheap.verifier.flows import FlowKind
 
 
-class Key(NamedTuple):
+class StructKey(NamedTuple):
     """A struct of a BTF object."""
 
     btf: int
     type: str
 
 
-class Slot(NamedTuple):
+class TypeSlot(NamedTuple):
     """`allocator` None is the placeholder. Where a program brings several BTF objects together that
     define one struct, they have one slot for it: `keys`."""
 
-    keys: frozenset[Key]
+    keys: frozenset[StructKey]
     allocator: int | None
 
 
-class Frees(NamedTuple):
+class FreeingProgram(NamedTuple):
     """A loaded program that frees: its BTF, and the allocators of what it frees without having had
     it from a field."""
 
@@ -48,8 +48,8 @@ class BtfSlot(Policy):
     the objects inside is not tied for those.
     """
 
-    slots: frozenset[Slot] = frozenset()
-    frees: frozenset[Frees] = frozenset()
+    slots: frozenset[TypeSlot] = frozenset()
+    frees: frozenset[FreeingProgram] = frozenset()
 
     name: ClassVar[str] = "btf-slot"
     rule: ClassVar[str] = (
@@ -59,20 +59,20 @@ class BtfSlot(Policy):
     thread: ClassVar[str] = "a claimed slot is never unclaimed: maps stay with useless fields"
     watches_objects: ClassVar[bool] = True
 
-    def _with(self, facts: LoadFacts, view: View) -> list[tuple[str, set[int], Slot]]:
+    def _with(self, facts: LoadFacts, view: View) -> list[tuple[str, set[int], TypeSlot]]:
         """For each struct that the program handles, all allocators that claim its slot then, and
         the slot with one of them."""
         maps = [*facts.maps, *(inner for m in facts.maps for inner in view.inner_maps(m))]
         btfs = {facts.btf, *(view.btf_of(m) for m in maps)}
         found = []
         for struct in sorted({f.type for f in facts.fields}):
-            keys = {Key(btf, struct) for btf in btfs}
+            keys = {StructKey(btf, struct) for btf in btfs}
             claims = _stored(facts, struct)
             for slot in self.slots:
                 if slot.keys & keys:
                     keys |= slot.keys
                     claims |= set() if slot.allocator is None else {slot.allocator}
-            found.append((struct, claims, Slot(frozenset(keys), min(claims, default=None))))
+            found.append((struct, claims, TypeSlot(frozenset(keys), min(claims, default=None))))
         return found
 
     def refuse(self, facts: LoadFacts, view: View) -> Refusal | None:
@@ -93,7 +93,7 @@ class BtfSlot(Policy):
             slots = {s for s in slots if not s.keys & slot.keys} | {slot}
         frees = [flow for flow in facts.flows if flow.kind is FlowKind.FREE]
         fresh = {flow.source for flow in frees if isinstance(flow.source, int)}
-        mine = {Frees(facts.program, facts.btf, tuple(sorted(fresh)))} if frees else set()
+        mine = {FreeingProgram(facts.program, facts.btf, tuple(sorted(fresh)))} if frees else set()
         return replace(self, slots=frozenset(slots), frees=self.frees | mine)
 
     def inner_inserted(self, outer: int, inner: int, view: View) -> Self:
@@ -102,7 +102,7 @@ class BtfSlot(Policy):
         for slot in self.slots:
             for key in slot.keys:
                 if key.btf == there:
-                    slots = _tied(slots, key, Key(new, key.type))
+                    slots = _tied(slots, key, StructKey(new, key.type))
         return replace(self, slots=frozenset(slots))
 
     def unloaded(self, program: int, view: View) -> Self:
@@ -122,7 +122,7 @@ class BtfSlot(Policy):
         if event.allocator in known.allocators:
             # The verifier saw the allocation itself.
             return None
-        key = Key(known.btf, event.type)
+        key = StructKey(known.btf, event.type)
         slot = next((s for s in self.slots if key in s.keys), None)
         if slot is None or slot.allocator == event.allocator:
             return None
@@ -137,14 +137,14 @@ class BtfSlot(Policy):
         return tuple(f"the slot of struct {name}, until its BTF goes" for name in sorted(names))
 
 
-def _tied(slots: set[Slot], one: Key, other: Key) -> set[Slot]:
+def _tied(slots: set[TypeSlot], one: StructKey, other: StructKey) -> set[TypeSlot]:
     """The slots, with one for both keys, unless two allocators claim them."""
     mine = {s for s in slots if s.keys & {one, other}}
     claims = {s.allocator for s in mine if s.allocator is not None}
     if len(claims) > 1:
         return slots
     keys = frozenset({one, other}).union(*(s.keys for s in mine))
-    return (slots - mine) | {Slot(keys, min(claims, default=None))}
+    return (slots - mine) | {TypeSlot(keys, min(claims, default=None))}
 
 
 def _stored(facts: LoadFacts, struct: str) -> set[int]:

@@ -9,11 +9,11 @@ from bpfheap.lifetime.facts import FieldId, LoadFacts, Refusal, View
 from bpfheap.lifetime.policy import Policy
 from bpfheap.verifier.flows import FlowKind, Holder
 
-#: Stands for programs that are gone: what they needed may be discarded.
+#: In place of a program that was unloaded: its rows may be discarded.
 _NOBODY = 0
 
 
-class Kind(StrEnum):
+class DependencyKind(StrEnum):
     """The three kinds of the message that proposes the table of dependency."""
 
     STORE = "store"  # the program stores objects of `allocator` into `field`
@@ -24,7 +24,7 @@ class Kind(StrEnum):
 class Dependency(NamedTuple):
     """A row of the table. `program` is 0 once it may be discarded."""
 
-    kind: Kind
+    kind: DependencyKind
     program: int
     field: FieldId
     other: FieldId | None = None
@@ -36,7 +36,7 @@ class Dependency(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """Rows that hang together by their fields."""
+    """A connected component of the table: rows that share fields."""
 
     fields: frozenset[FieldId]
     rows: frozenset[Dependency]
@@ -50,9 +50,9 @@ class Chain(NamedTuple):
         return all(r.program == _NOBODY for r in self.rows)
 
 
-class Walk(NamedTuple):
-    """The walk at a program's unload through the fields of a chain. `vain`: a value was there, or
-    somebody came meanwhile who may have put one."""
+class ChainWalk(NamedTuple):
+    """The walk at a program's unload through the fields of a chain. `vain`: it does not dissolve
+    the chain, since it found a value, or a program was loaded meanwhile that may have put one."""
 
     program: int
     fields: frozenset[FieldId]
@@ -78,7 +78,7 @@ class DependencyTable(Policy):
     """
 
     table: frozenset[Dependency] = frozenset()
-    walking: frozenset[Walk] = frozenset()
+    walking: frozenset[ChainWalk] = frozenset()
 
     name: ClassVar[str] = "dependency-table"
     rule: ClassVar[str] = (
@@ -129,14 +129,14 @@ class DependencyTable(Policy):
         table = frozenset(
             row._replace(program=_NOBODY) if row.program == program else row
             for row in self.table
-            # A use ends with the program, and says nothing of what is left behind.
-            if row.kind is not Kind.USE or row.program != program
+            # What a program had on its stack is gone with it.
+            if row.kind is not DependencyKind.USE or row.program != program
         )
         walking = set(self.walking)
         for chain in _chains(table):
             if chain.discardable and chain.fields & mine:
                 if chain.allocators and _maps(chain.fields, view):
-                    walking.add(Walk(program, chain.fields))
+                    walking.add(ChainWalk(program, chain.fields))
                 else:
                     # Without an allocator or a map there is no value.
                     table -= chain.rows
@@ -159,7 +159,7 @@ class DependencyTable(Policy):
         table = self.table
         ended = {w for w in self.walking if w.program == program}
         for chain in _chains(self.table):
-            # A walk that nobody disturbed: so all rows are still to be discarded.
+            # No load came in between, so all rows of the chain are still discardable.
             if any(not w.vain and w.fields >= chain.fields for w in ended):
                 table -= chain.rows
         return replace(self, table=table, walking=self.walking - ended)
@@ -216,11 +216,11 @@ def _rows(facts: LoadFacts, view: View) -> frozenset[Dependency]:
         if flow.field is None:
             continue
         if flow.kind is FlowKind.STORE and isinstance(flow.source, int):
-            rows.add(Dependency(Kind.STORE, program, flow.field, allocator=flow.source))
+            rows.add(Dependency(DependencyKind.STORE, program, flow.field, allocator=flow.source))
         elif flow.kind is FlowKind.MOVE and isinstance(flow.source, FieldId):
             rows.add(_equal(program, flow.source, flow.field))
         elif flow.kind is FlowKind.TAKE:
-            rows.add(Dependency(Kind.USE, program, flow.field))
+            rows.add(Dependency(DependencyKind.USE, program, flow.field))
     for field in {f.field for f in facts.fields if f.field.holder is Holder.INNER}:
         assert isinstance(field.owner, int)
         for inner in view.inner_maps(field.owner):
@@ -230,9 +230,9 @@ def _rows(facts: LoadFacts, view: View) -> frozenset[Dependency]:
 
 def _equal(program: int, one: FieldId, other: FieldId) -> Dependency:
     if one == other:
-        return Dependency(Kind.USE, program, one)
+        return Dependency(DependencyKind.USE, program, one)
     first, second = sorted((one, other), key=repr)
-    return Dependency(Kind.EQUAL, program, first, second)
+    return Dependency(DependencyKind.EQUAL, program, first, second)
 
 
 def _chains(rows: Iterable[Dependency]) -> Iterator[Chain]:

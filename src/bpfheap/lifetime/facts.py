@@ -9,8 +9,10 @@ from bpfheap.verifier.flows import FlowKind, Holder
 
 
 class FieldId(NamedTuple):
-    """A kptr field, list head or tree root. `owner` is a map's id (for INNER: the outer map's), or
-    a type's name.
+    """A kptr field, list head or tree root.
+
+    `owner`: a map's id (for INNER: the outer map's), or a type's name.
+    `path`: where it is in the map's value or the type.
 
     A TYPE field is known by its struct's name alone; two structs of one name and different
     layout count as one, which can only make a policy more careful.
@@ -30,8 +32,11 @@ class FlowFact(NamedTuple):
 
 
 class FieldFact(NamedTuple):
-    """What the definition of a field says: `type` is the name of the struct that it points at or
-    holds, `allocator` the allocator map that its tag names (None: it has no such tag)."""
+    """What the definition of a field says.
+
+    `type`: the name of the struct that it points at or holds.
+    `allocator`: the name of the allocator map in its tag; None without such a tag.
+    """
 
     field: FieldId
     type: str
@@ -39,9 +44,13 @@ class FieldFact(NamedTuple):
 
 
 class MapFacts(NamedTuple):
-    """A map that was created, with the fields of its values that hold objects. `allocator` is the
-    one that it names if it is an allocator map, `kptr_allocator` the one that its definition asks
-    for."""
+    """A map that was created.
+
+    `map`: its id.
+    `fields`: the fields of its values that hold objects.
+    `allocator`: the id of the allocator that it names, if it is an allocator map.
+    `kptr_allocator`: the id of the allocator that its definition asks for.
+    """
 
     map: int
     name: str
@@ -52,9 +61,15 @@ class MapFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoadFacts:
-    """A program about to be loaded. `maps` are all maps its code refers to, `allocators` those
-    that it may allocate from, `btf` the object that its types live in, `fields` the definitions of
-    all fields that its flows name."""
+    """A program about to be loaded.
+
+    `program`: its id.
+    `btf`: the id of the BTF object with its types.
+    `maps`: the ids of all maps that its code names.
+    `allocators`: the ids of the allocators that it may allocate from.
+    `flows`: what it does with objects.
+    `fields`: the definitions of all fields that its flows name.
+    """
 
     program: int
     name: str
@@ -73,8 +88,11 @@ class LoadFacts:
 
 
 class Refusal(str):
-    """Why a program must not be loaded. `allocator` is the one that stands in the way, None if
-    none does: once it has neither a map nor objects, the field that it keeps is stuck."""
+    """Why a program must not be loaded.
+
+    `allocator`: the id of the allocator that stands in the way, None if none does. Once it has
+        neither a map nor objects, the field that it keeps is stuck.
+    """
 
     __slots__ = ("allocator",)
     allocator: int | None

@@ -8,7 +8,7 @@ from bpfheap.lifetime.facts import View
 from bpfheap.lifetime.policy import Policy
 
 
-class Count(NamedTuple):
+class ReferenceCount(NamedTuple):
     """The references of an allocator's objects, summed over all CPUs."""
 
     allocator: int
@@ -26,7 +26,7 @@ class PercpuRef(Policy):
     slow after the switch.
     """
 
-    counts: frozenset[Count] = frozenset()
+    counts: frozenset[ReferenceCount] = frozenset()
     switching: frozenset[int] = frozenset()
 
     name: ClassVar[str] = "percpu-ref"
@@ -44,7 +44,7 @@ class PercpuRef(Policy):
         references = self._references(event.allocator) + change
         counts = {c for c in self.counts if c.allocator != event.allocator}
         if references:
-            counts.add(Count(event.allocator, references))
+            counts.add(ReferenceCount(event.allocator, references))
         return replace(self, counts=frozenset(counts))
 
     def allocator_closed(self, allocator: int, view: View) -> Self:

@@ -7,7 +7,7 @@ from bpfheap.lifetime.facts import LoadFacts, View
 from bpfheap.lifetime.policy import Policy, references_of
 
 
-class Held(NamedTuple):
+class MapReference(NamedTuple):
     """`map` holds a reference to `allocator`."""
 
     map: int
@@ -23,7 +23,7 @@ class ProgAllocators(Policy):
     that stays gets one more reference with each reload of a program and its allocator.
     """
 
-    held: frozenset[Held] = frozenset()
+    held: frozenset[MapReference] = frozenset()
 
     name: ClassVar[str] = "prog-allocators"
     rule: ClassVar[str] = (
@@ -34,7 +34,7 @@ class ProgAllocators(Policy):
 
     def loaded(self, facts: LoadFacts, view: View) -> Self:
         seen = [*facts.maps, *(inner for m in facts.maps for inner in view.inner_maps(m))]
-        new = (Held(m, allocator) for m in seen for allocator in facts.allocators)
+        new = (MapReference(m, allocator) for m in seen for allocator in facts.allocators)
         return replace(self, held=self.held.union(new))
 
     def map_freed(self, map_id: int, view: View) -> Self:

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from bpfheap.lifetime.facts import FieldId, LoadFacts, MapFacts, Refusal, View
 from bpfheap.lifetime.policy import Policy, references_of
-from bpfheap.lifetime.prog_allocators import Held
+from bpfheap.lifetime.prog_allocators import MapReference
 from bpfheap.verifier.flows import FlowKind, Holder
 
 
@@ -18,7 +18,7 @@ class Static(Policy):
     has one for all its fields and for good. Fields of objects belong to no map and are refused.
     """
 
-    held: frozenset[Held] = frozenset()
+    held: frozenset[MapReference] = frozenset()
 
     name: ClassVar[str] = "static"
     rule: ClassVar[str] = "kptr_allocator in the map definition; the verifier accepts only that one"
@@ -29,7 +29,7 @@ class Static(Policy):
     def map_created(self, facts: MapFacts, view: View) -> Self:
         if facts.kptr_allocator is None:
             return self
-        return replace(self, held=self.held | {Held(facts.map, facts.kptr_allocator)})
+        return replace(self, held=self.held | {MapReference(facts.map, facts.kptr_allocator)})
 
     def refuse(self, facts: LoadFacts, view: View) -> Refusal | None:
         for flow in facts.flows:

@@ -5,10 +5,10 @@ from typing import ClassVar, NamedTuple, Self
 
 from bpfheap.lifetime.facts import FieldId, LoadFacts, View
 from bpfheap.lifetime.policy import Policy, references_of
-from bpfheap.lifetime.prog_allocators import Held
+from bpfheap.lifetime.prog_allocators import MapReference
 
 
-class Knows(NamedTuple):
+class KnownMaps(NamedTuple):
     """A loaded program and the maps that its code names."""
 
     program: int
@@ -27,8 +27,8 @@ class UnloadWalk(Policy):
     Maps inside maps are none of the program's.
     """
 
-    held: frozenset[Held] = frozenset()
-    knows: frozenset[Knows] = frozenset()
+    held: frozenset[MapReference] = frozenset()
+    knows: frozenset[KnownMaps] = frozenset()
 
     name: ClassVar[str] = "unload-walk"
     rule: ClassVar[str] = (
@@ -44,7 +44,7 @@ class UnloadWalk(Policy):
         if not facts.maps:
             # Nothing is walked for it, so nobody would tell of the end of the walk.
             return self
-        return replace(self, knows=self.knows | {Knows(facts.program, facts.maps)})
+        return replace(self, knows=self.knows | {KnownMaps(facts.program, facts.maps)})
 
     def walks(self, program: int, view: View) -> tuple[int, ...]:
         return next((k.maps for k in self.knows if k.program == program), ())
@@ -53,7 +53,7 @@ class UnloadWalk(Policy):
         if not allocator:
             return self
         assert isinstance(field.owner, int)
-        return replace(self, held=self.held | {Held(field.owner, allocator)})
+        return replace(self, held=self.held | {MapReference(field.owner, allocator)})
 
     def walk_ended(self, program: int, view: View) -> Self:
         return replace(self, knows=frozenset(k for k in self.knows if k.program != program))

@@ -16,7 +16,7 @@ from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, Holder
 _TAG = "allocator:"
 
 
-class Owning(NamedTuple):
+class OwningField(NamedTuple):
     """A field that holds objects of struct `type`: a kptr, a list head or a tree root. `allocator`
     is the allocator map that its tag names, None without one."""
 
@@ -25,18 +25,18 @@ class Owning(NamedTuple):
     allocator: str | None = None
 
 
-def owning_fields(spec: MapSpec) -> tuple[Owning, ...]:
+def owning_fields(spec: MapSpec) -> tuple[OwningField, ...]:
     """The fields of a map's values that hold objects."""
     return _owning(spec.btf, spec.value) if spec.value else ()
 
 
-def _owning(btf: Btf, type_id: int) -> tuple[Owning, ...]:
+def _owning(btf: Btf, type_id: int) -> tuple[OwningField, ...]:
     kptrs = (
-        Owning(k.path, getattr(btf[k.target], "name", ""), _allocator_in(k.tags))
+        OwningField(k.path, getattr(btf[k.target], "name", ""), _allocator_in(k.tags))
         for k in kptr_fields(btf, type_id)
     )
     heads = (
-        Owning(s.path, getattr(btf[s.contains.type], "name", ""), _allocator_in(s.tags))
+        OwningField(s.path, getattr(btf[s.contains.type], "name", ""), _allocator_in(s.tags))
         for s in special_fields(btf, type_id)
         if s.contains is not None
     )
@@ -91,7 +91,7 @@ def _field_fact(field: FieldId, btf: Btf, definition: Callable[[int], MapSpec]) 
         if field.holder is Holder.INNER and spec.inner is not None:
             spec = spec.inner
         fields = owning_fields(spec)
-    found = next((f for f in fields if f.path == field.path), Owning(field.path, ""))
+    found = next((f for f in fields if f.path == field.path), OwningField(field.path, ""))
     return FieldFact(field, found.type, found.allocator)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from bpfheap.lifetime import FieldId
 from bpfheap.runtime.facts import owning_fields
 from bpfheap.runtime.object_table import ObjectTable
-from bpfheap.runtime.objects import Handle, Type, Walk
+from bpfheap.runtime.objects import Handle, HandleType, ValueWalk
 from bpfheap.verifier.flows import Holder
 
 
@@ -31,11 +31,11 @@ class GracePeriods(ObjectTable):
         ready = [d for d in self.deferred if not d.readers]
         for done in ready:
             self.deferred = tuple(d for d in self.deferred if d is not done)
-            if done.handle.type is Type.PROGRAM:
+            if done.handle.type is HandleType.PROGRAM:
                 self._unload(done.handle.id)
             else:
                 self._note(f"{self.maps[done.handle.id].name} is freed")
-                self.walks = tuple(sorted((*self.walks, Walk(done.handle))))
+                self.walks = tuple(sorted((*self.walks, ValueWalk(done.handle))))
         self._destroy_released_allocators("a grace period passed")
         return bool(ready)
 
@@ -51,7 +51,7 @@ class GracePeriods(ObjectTable):
         """One element of the walk of a freed map or an unloaded program; whether that was the
         last. After a Violation the walk goes on behind the kptr that was to blame."""
         walk = next(w for w in self.walks if w.handle == handle)
-        if handle.type is Type.MAP:
+        if handle.type is HandleType.MAP:
             inner = self.machine.map_inner_ids(handle.id)
             done = self.machine.map_free_step(handle.id)
             if done:
@@ -83,11 +83,11 @@ class GracePeriods(ObjectTable):
         while self.walks:
             self.walk_step(self.walks[0].handle)
 
-    def _end_walk(self, walk: Walk) -> None:
+    def _end_walk(self, walk: ValueWalk) -> None:
         self.walks = tuple(w for w in self.walks if w is not walk)
 
     def _unload(self, program: int) -> None:
-        """Nothing runs it any more: tell the policy, which may want to look at its maps."""
+        """No execution of it is left: tell the policy, which may ask for a walk of its maps."""
         self.policy = self.policy.unloaded(program, self)
         maps = self.policy.walks(program, self)
         if not maps:
@@ -99,7 +99,9 @@ class GracePeriods(ObjectTable):
             if owning_fields(self.spec_of(m))
             for key in self.machine.map_keys(m)
         )
-        self.walks = tuple(sorted((*self.walks, Walk(Handle(Type.PROGRAM, program), todo))))
+        self.walks = tuple(
+            sorted((*self.walks, ValueWalk(Handle(HandleType.PROGRAM, program), todo)))
+        )
 
     def _walk_element(self, program: int, map_id: int, key: bytes) -> None:
         """What the walk for an unloaded program sees in one element."""

@@ -45,9 +45,16 @@ class Context(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AllocatorStats:
-    """`live` objects are owned by programs, maps or other objects; `cached` are free and kept.
-    `bytes` are those of live objects. Where objects lie in real memory, they are in `slabs` of
-    `memory` bytes together, and `peak` is the most that were seen live when somebody looked."""
+    """An allocator's counts.
+
+    `live`: objects that programs, maps or other objects own.
+    `peak`: the most that were live; in real memory, the most that a sample found.
+    `cached`: free objects that are kept.
+    `bytes`: the bytes of live objects.
+    `failures`: allocations that gave NULL.
+    `slabs`, `memory`: where objects lie in real memory, how many slabs they are in, and the bytes
+        of these.
+    """
 
     live: int
     peak: int
@@ -60,10 +67,15 @@ class AllocatorStats:
 
 @dataclass(frozen=True, slots=True)
 class KptrValue:
-    """A non-NULL kptr found in a map value: at `path` (byte `offset`), an object of `allocator`.
+    """A non-NULL kptr found in a map value.
 
-    `object` names the object for people, such as "foo#1"; its type is the struct `type_id` of
-    `btf`; `data` are its bytes, and `nested` the kptrs in it."""
+    `path`, `offset`: the field, and its first byte in the value.
+    `object`: the object's name for people, such as "foo#1".
+    `type_name`, `btf`, `type_id`: its struct.
+    `allocator`: the id of the allocator that it came from.
+    `data`: its bytes.
+    `nested`: the kptrs in it.
+    """
 
     path: str
     offset: int
@@ -273,8 +285,13 @@ class Direct(Protocol):
 
 
 class Compilation(Protocol):
-    """How a program became machine code, or `why` it did not: it is interpreted then. `ns` is how
-    long that took, `cached` whether the code was there already, `size` the object file's bytes."""
+    """How a program became machine code.
+
+    `why`: why it did not, so that it is interpreted; "" if it did.
+    `ns`: how long that took.
+    `cached`: whether the code was there already.
+    `size`: the bytes of the object file.
+    """
 
     @property
     def why(self) -> str: ...

@@ -12,10 +12,10 @@ from bpfheap.runtime.objects import (
     BtfObject,
     Deferred,
     Handle,
+    HandleType,
     MapObject,
     ProgramObject,
-    Type,
-    Walk,
+    ValueWalk,
 )
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR
@@ -36,7 +36,7 @@ class ObjectTable:
         self.fds: dict[int, Handle] = {}
         self.pins: dict[str, Handle] = {}
         self.deferred: tuple[Deferred, ...] = ()
-        self.walks: tuple[Walk, ...] = ()
+        self.walks: tuple[ValueWalk, ...] = ()
         self.running: dict[int, int] = {}
         #: What is known of each map's types: one complete definition, or, until there is one, all
         #: different ones, since each may define a struct that the others only declare.
@@ -74,7 +74,7 @@ class ObjectTable:
 
     # -- descriptors
 
-    def _new_id(self, kind: Type | None, name: str) -> int:
+    def _new_id(self, kind: HandleType | None, name: str) -> int:
         """An id that was never used before, for an object of that kind (None: an allocator)."""
         self._next_id += 1
         return self._next_id
@@ -89,7 +89,7 @@ class ObjectTable:
         self._count_users(handle, +1)
         return fd
 
-    def _handle(self, fd: int, expected: Type | None = None) -> Handle:
+    def _handle(self, fd: int, expected: HandleType | None = None) -> Handle:
         handle = self.fds.get(fd)
         if handle is None:
             raise UsageError(f"descriptor {fd} is not open")
@@ -105,9 +105,9 @@ class ObjectTable:
     def _count_users(self, handle: Handle, change: int) -> None:
         """Count a descriptor or a pin; the last one gone lets the object go."""
         match handle.type:
-            case Type.BTF:
+            case HandleType.BTF:
                 self._count_btf_refs(handle.id, change)
-            case Type.MAP:
+            case HandleType.MAP:
                 obj = self.maps[handle.id]
                 self.maps[handle.id] = obj._replace(users=obj.users + change)
                 if obj.users + change == 0 and self._holds_programs(obj):
@@ -115,7 +115,7 @@ class ObjectTable:
                     for key in self.machine.map_keys(obj.id):
                         self._take_program_out(obj, key)
                 self._maybe_free_map(handle.id)
-            case Type.PROGRAM:
+            case HandleType.PROGRAM:
                 program = self.programs[handle.id]
                 self.programs[handle.id] = program._replace(users=program.users + change)
                 if program.users + change == 0:
@@ -139,7 +139,7 @@ class ObjectTable:
         obj = self.maps[map_id]
         if obj.users == 0 and obj.refs == 0 and not obj.freeing:
             self.maps[map_id] = obj._replace(freeing=True)
-            self._defer(Handle(Type.MAP, map_id))
+            self._defer(Handle(HandleType.MAP, map_id))
 
     def _defer(self, handle: Handle) -> None:
         # Grace periods promise no order. Sorted, it does not depend on the order of events, and the
@@ -163,7 +163,7 @@ class ObjectTable:
 
     def _drop_program(self, old: bytes | None) -> None:
         if old is not None:
-            self._count_users(Handle(Type.PROGRAM, int.from_bytes(old, "little")), -1)
+            self._count_users(Handle(HandleType.PROGRAM, int.from_bytes(old, "little")), -1)
 
     # -- allocators
 

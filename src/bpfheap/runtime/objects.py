@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 
-class Type(StrEnum):
+class HandleType(StrEnum):
     """What a descriptor or a pin can refer to."""
 
     MAP = "map"
@@ -17,16 +17,23 @@ class Type(StrEnum):
 class Handle(NamedTuple):
     """An object by type and id."""
 
-    type: Type
+    type: HandleType
     id: int
 
 
 class MapObject(NamedTuple):
-    """`users` are descriptors and pins, `refs` programs and outer maps (bpf_map.usercnt and
-    .refcnt, which counts the users too; here they are apart). `allocator` is the one that an
-    allocator map names, `kptr_allocator` and `elem_allocator` those that the definition names.
-    A `freeing` map waits for its grace period or is being walked. `program_type` is what an array
-    of programs holds, once it is known (bpf_prog_map_compatible)."""
+    """A map. The kernel counts users among the references (bpf_map.usercnt, .refcnt); here they
+    are apart.
+
+    `btf`: the id of the BTF object with its types.
+    `users`: descriptors and pins.
+    `refs`: programs and outer maps.
+    `allocator`: the allocator that an allocator map names.
+    `kptr_allocator`, `elem_allocator`: the allocators that the definition names.
+    `freeing`: it waits for its grace period or is being walked.
+    `program_type`: what an array of programs holds, once that is known
+        (bpf_prog_map_compatible).
+    """
 
     id: int
     name: str
@@ -41,8 +48,14 @@ class MapObject(NamedTuple):
 
 
 class ProgramObject(NamedTuple):
-    """`users` are descriptors, pins and arrays of programs. A program holds `maps` and `btf` until
-    it is freed, a grace period after its last user is gone."""
+    """A program, which holds its maps and BTF until it is freed, a grace period after its last
+    user is gone.
+
+    `btf`: the id of the BTF object with its types.
+    `maps`: the ids of the maps that its code names.
+    `users`: descriptors, pins and arrays of programs.
+    `type`: the name of its program type, "" if unknown.
+    """
 
     id: int
     name: str
@@ -61,16 +74,19 @@ class AllocatorObject(NamedTuple):
 
 
 class BtfObject(NamedTuple):
-    """Held by descriptors, maps and programs."""
+    """Types of a file. `refs`: descriptors, maps and programs that hold it."""
 
     id: int
     refs: int = 0
 
 
-class Walk(NamedTuple):
-    """Somebody reads, one element after the other, what maps hold: a map that is being freed its
-    own values, or a policy those of the maps of an unloaded program. For a program, `todo` are
-    the maps and keys still to read; for a map, the machine knows."""
+class ValueWalk(NamedTuple):
+    """A walk over values of maps, one element at a time: of a map that is being freed, or, for a
+    policy, of the maps of an unloaded program.
+
+    `handle`: the map, or the program.
+    `todo`: for a program, the maps and keys still to read; for a map, the machine knows.
+    """
 
     handle: Handle
     todo: tuple[tuple[int, bytes], ...] = ()

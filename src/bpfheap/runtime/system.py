@@ -30,9 +30,9 @@ from bpfheap.runtime.objects import (
     AllocatorObject,
     BtfObject,
     Handle,
+    HandleType,
     MapObject,
     ProgramObject,
-    Type,
 )
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.verdict import Verdict
@@ -55,9 +55,9 @@ class System(GracePeriods):
     def btf_load(self, btf: Btf) -> int:
         """A descriptor of a new BTF object. The runtime keeps no types: maps and programs bring
         their own; what counts here is how long the object lives."""
-        btf_id = self._new_id(Type.BTF, btf.file or "")
+        btf_id = self._new_id(HandleType.BTF, btf.file or "")
         self.btfs[btf_id] = BtfObject(btf_id)
-        return self._new_descriptor(Handle(Type.BTF, btf_id))
+        return self._new_descriptor(Handle(HandleType.BTF, btf_id))
 
     # -- maps
 
@@ -69,7 +69,7 @@ class System(GracePeriods):
         return None
 
     def map_of(self, fd: int) -> MapObject:
-        return self.maps[self._handle(fd, Type.MAP).id]
+        return self.maps[self._handle(fd, HandleType.MAP).id]
 
     def map_create(self, spec: MapSpec, btf_fd: int, by_name: Mapping[str, int]) -> int:
         """Create a map and give a descriptor. `by_name` are ids of maps that the definition may
@@ -77,7 +77,7 @@ class System(GracePeriods):
 
         Raises LoadRefused if the definition names a map that is not there or not an allocator.
         """
-        btf = self._handle(btf_fd, Type.BTF).id
+        btf = self._handle(btf_fd, HandleType.BTF).id
         inner = {
             slot: self._map_named(spec, name, by_name)
             for slot, name in enumerate(spec.inner_names if spec.inner is not None else ())
@@ -87,7 +87,7 @@ class System(GracePeriods):
         for inner_id in inner.values():
             self._check_inner(spec, kptr_allocator, inner_id)
         elem_allocator = self._allocator_named(spec, spec.elem_allocator, by_name)
-        map_id = self._new_id(Type.MAP, spec.identity)
+        map_id = self._new_id(HandleType.MAP, spec.identity)
         allocator = None
         if spec.type == ALLOCATOR_NUMBER:
             allocator = self._new_id(None, spec.name)
@@ -109,7 +109,7 @@ class System(GracePeriods):
         self._note(f"{spec.name} was created")
         facts = map_facts(self.maps[map_id], spec)
         self.policy = self.policy.map_created(facts, self)
-        return self._new_descriptor(Handle(Type.MAP, map_id))
+        return self._new_descriptor(Handle(HandleType.MAP, map_id))
 
     def map_open(self, map_id: int) -> int:
         """A descriptor of a map by its id (BPF_MAP_GET_FD_BY_ID). Raises UsageError if the map is
@@ -117,7 +117,7 @@ class System(GracePeriods):
         obj = self.maps.get(map_id)
         if obj is None or obj.freeing:
             raise UsageError(f"there is no map with id {map_id}")
-        return self._new_descriptor(Handle(Type.MAP, map_id))
+        return self._new_descriptor(Handle(HandleType.MAP, map_id))
 
     def map_share(self, map_id: int, spec: MapSpec) -> int:
         """One more descriptor of a map, for somebody who defines it too.
@@ -139,7 +139,7 @@ class System(GracePeriods):
                 self.definitions[map_id] = (spec,)
             elif all(other.btf != spec.btf for other in known):
                 self.definitions[map_id] = (*known, spec)
-        return self._new_descriptor(Handle(Type.MAP, map_id))
+        return self._new_descriptor(Handle(HandleType.MAP, map_id))
 
     def map_update(self, fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
         """From user space. For a map of maps, `value` is a descriptor of the inner map, as 4
@@ -175,7 +175,7 @@ class System(GracePeriods):
     # -- programs
 
     def program_of(self, fd: int) -> ProgramObject:
-        return self.programs[self._handle(fd, Type.PROGRAM).id]
+        return self.programs[self._handle(fd, HandleType.PROGRAM).id]
 
     def program_load(
         self, spec: ProgramSpec, verdict: Verdict, btf_fd: int, by_name: Mapping[str, int]
@@ -189,11 +189,11 @@ class System(GracePeriods):
             raise verdict.error
         names = dict.fromkeys(ref.name for ref in spec.refs.values() if ref.name in by_name)
         used = {name: by_name[name] for name in names}
-        program = self._new_id(Type.PROGRAM, f"{spec.file}:{spec.name}")
+        program = self._new_id(HandleType.PROGRAM, f"{spec.file}:{spec.name}")
         facts = load_facts(
             program,
             spec,
-            self._handle(btf_fd, Type.BTF).id,
+            self._handle(btf_fd, HandleType.BTF).id,
             verdict.flows,
             {name: self.maps[map_id] for name, map_id in used.items()},
             self.spec_of,
@@ -217,7 +217,7 @@ class System(GracePeriods):
         self._count_btf_refs(facts.btf, +1)
         self.policy = self.policy.loaded(facts, self)
         self._note(f"{spec.name} was loaded")
-        return self._new_descriptor(Handle(Type.PROGRAM, program))
+        return self._new_descriptor(Handle(HandleType.PROGRAM, program))
 
     def program_open(self, program: int) -> int:
         """A descriptor of a program by its id (BPF_PROG_GET_FD_BY_ID). Raises UsageError if it is
@@ -225,7 +225,7 @@ class System(GracePeriods):
         obj = self.programs.get(program)
         if obj is None or not obj.users:
             raise UsageError(f"there is no program with id {program}")
-        return self._new_descriptor(Handle(Type.PROGRAM, program))
+        return self._new_descriptor(Handle(HandleType.PROGRAM, program))
 
     def attach(self, fd: int, signal: int, hz: int) -> Probe:
         """Let a signal run a program. Whoever asks keeps a descriptor until it is detached.
@@ -357,7 +357,7 @@ class System(GracePeriods):
         self._check_program_type(obj, program.type, program.name)
         old = self.machine.map_lookup(obj.id, key)
         self.machine.map_update(obj.id, key, program.id.to_bytes(4, "little"), flags)
-        self._count_users(Handle(Type.PROGRAM, program.id), +1)
+        self._count_users(Handle(HandleType.PROGRAM, program.id), +1)
         self._note(f"{program.name} went into {obj.name}")
         self._drop_program(old)
 
