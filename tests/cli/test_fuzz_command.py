@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bpfheap.fuzz.hunt import Finding, Report
-from bpfheap.fuzz.pieces import Code, Function, Program
-from bpfheap.fuzz.results import Outcome, Result
+from bpfheap.fuzz.hunt import Bug, HuntReport
+from bpfheap.fuzz.pieces import CodePiece, RandomFunction, RandomProgram
+from bpfheap.fuzz.results import FuzzResult, Outcome
 from bpfheap.isa import assemble
 from bpfheap.kernel import available
 
@@ -47,11 +47,13 @@ def test_show_prints_one_program(cli: Cli) -> None:
 
 
 def test_a_finding_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Program("xdp", (Function("fuzzed", (Code(assemble("r0 = 1\nexit").insns[:-1]),)),))
-    finding = Finding((4, 9), Result(Outcome.VIOLATION, theirs="leak: of 1 object"), small)
+    small = RandomProgram(
+        "xdp", (RandomFunction("fuzzed", (CodePiece(assemble("r0 = 1\nexit").insns[:-1]),)),)
+    )
+    finding = Bug((4, 9), FuzzResult(Outcome.VIOLATION, theirs="leak: of 1 object"), small)
 
-    def hunted(*args: object, **kwargs: object) -> Report:
-        report = Report(findings=[finding], untold=2, finished=False)
+    def hunted(*args: object, **kwargs: object) -> HuntReport:
+        report = HuntReport(findings=[finding], untold=2, finished=False)
         report.counts.update({Outcome.VIOLATION: 2, Outcome.EXPLAINED: 1})
         report.sections.update(["Bugs of Linux"])
         return report

@@ -7,8 +7,14 @@ from random import Random
 
 import pytest
 
-from bpfheap.fuzz.known import At, Concrete, Recorded, holds, known
-from bpfheap.fuzz.pieces import Code, Function, Program
+from bpfheap.fuzz.known import (
+    ConcretePointer,
+    ConcreteValue,
+    RecordedStates,
+    holds,
+    verifier_knowledge,
+)
+from bpfheap.fuzz.pieces import CodePiece, RandomFunction, RandomProgram
 from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.soundness import AgainstModel, run
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
@@ -24,8 +30,8 @@ OBJ = surroundings(ALL)
 ACCEPTED = Verdict("fuzzed", 1, 1, ())
 
 
-def program(text: str) -> Program:
-    return Program("tc", (Function("fuzzed", (Code(assemble(text).insns[:-1]),)),))
+def program(text: str) -> RandomProgram:
+    return RandomProgram("tc", (RandomFunction("fuzzed", (CodePiece(assemble(text).insns[:-1]),)),))
 
 
 def test_accepted_programs_run_well() -> None:
@@ -44,7 +50,7 @@ def test_a_memory_error_is_noticed(
     monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
     monkeypatch.setattr("bpfheap.fuzz.soundness.verify", lambda *args: ACCEPTED)
-    monkeypatch.setattr("bpfheap.fuzz.soundness.known", lambda *args: None)
+    monkeypatch.setattr("bpfheap.fuzz.soundness.verifier_knowledge", lambda *args: None)
     result = MODEL.examine(program(code), 0)
     assert result.outcome is Outcome.VIOLATION
     assert message in result.theirs
@@ -55,9 +61,9 @@ class Knows:
 
     def __init__(self, forbidden: int) -> None:
         self.forbidden = forbidden
-        self.asked: list[tuple[int, tuple[Concrete, ...]]] = []
+        self.asked: list[tuple[int, tuple[ConcreteValue, ...]]] = []
 
-    def allows(self, slot: int, registers: Sequence[Concrete]) -> bool:
+    def allows(self, slot: int, registers: Sequence[ConcreteValue]) -> bool:
         self.asked.append((slot, tuple(registers)))
         return slot != self.forbidden
 
@@ -74,7 +80,7 @@ _STEPS = """
 
 def steps() -> ProgramSpec:
     done = assemble(_STEPS, helper_number={"bpf_get_prandom_u32": 7}.get)
-    return linked(Program("tc", (Function("fuzzed", (Code(done.insns[:-1]),)),)))
+    return linked(RandomProgram("tc", (RandomFunction("fuzzed", (CodePiece(done.insns[:-1]),)),)))
 
 
 def test_each_instruction_is_looked_at_once() -> None:
@@ -83,8 +89,8 @@ def test_each_instruction_is_looked_at_once() -> None:
     first = knows.asked[:6]
     assert [slot for slot, _ in first] == list(range(6))
     context, frame = first[0][1][1], first[0][1][10]
-    assert isinstance(context, At)
-    assert isinstance(frame, At)
+    assert isinstance(context, ConcretePointer)
+    assert isinstance(frame, ConcretePointer)
     assert (context[:2], frame[:2]) == ((Kind.CTX, 0), (Kind.STACK, 0))
     # Each has its place, and keeps it.
     assert context.number != frame.number
@@ -97,7 +103,9 @@ def test_each_instruction_is_looked_at_once() -> None:
 
 def test_a_value_that_was_ruled_out_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     made = program("r0 = 3\nr0 += 1\nexit")
-    monkeypatch.setattr("bpfheap.fuzz.soundness.known", lambda *args: Knows(forbidden=1))
+    monkeypatch.setattr(
+        "bpfheap.fuzz.soundness.verifier_knowledge", lambda *args: Knows(forbidden=1)
+    )
     result = MODEL.examine(made, 0)
     assert result.outcome is Outcome.OUTSIDE
     assert result.theirs == "before instruction 1 of 3: r0=0x3, r1=context+0, r10=stack+0"
@@ -105,16 +113,20 @@ def test_a_value_that_was_ruled_out_is_noticed(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_verifier_knows_its_programs() -> None:
     spec = linked(program("r0 = *(u32 *)(r1 +0)\nr0 &= 7\nr0 += 1\nexit"))
-    found = known(OBJ, spec, 1000)
+    found = verifier_knowledge(OBJ, spec, 1000)
     assert found is not None
-    rest: list[Concrete] = [At(Kind.CTX, 0), *[None] * 8, At(Kind.STACK, 0)]
+    rest: list[ConcreteValue] = [
+        ConcretePointer(Kind.CTX, 0),
+        *[None] * 8,
+        ConcretePointer(Kind.STACK, 0),
+    ]
     assert found.allows(3, [8, *rest])
     assert not found.allows(3, [9, *rest])
     assert not found.allows(3, [0, *rest])
     # Nothing reads r1 after the load, so nothing is said about it.
     assert found.allows(3, [8, 5, *rest[1:]])
     assert not found.allows(0, [0, 5, *rest[1:]])
-    assert known(OBJ, spec, 2) is None
+    assert verifier_knowledge(OBJ, spec, 2) is None
 
 
 def test_any_state_will_do() -> None:
@@ -122,7 +134,7 @@ def test_any_state_will_do() -> None:
         def __init__(self, value: int) -> None:
             self.regs = [Reg(SCALAR, constant(value)), Reg(SCALAR, constant(-value))]
 
-    found = Recorded([0b11])
+    found = RecordedStates([0b11])
     for value in (1, 5):
         found.record(0, Came(value))  # type: ignore[arg-type]
     assert found.allows(0, [5, 2**64 - 5])
@@ -140,20 +152,20 @@ _VALUE = Reg(MAP_VALUE, constant(0), off=8)
         (Reg(SCALAR, constant(7)), 7, True),
         (Reg(SCALAR, constant(7)), 8, False),
         (Reg(SCALAR, constant(-1)), 2**64 - 1, True),
-        (Reg(SCALAR, constant(7)), At(Kind.VALUE, 7), False),
-        (Reg(SCALAR, constant(7)), At(Kind.VALUE, 0, 7), True),
-        (Reg(SCALAR, constant(7)), At(Kind.VALUE, 0, 8), False),
-        (Reg(SCALAR, UNKNOWN_SCALAR), At(Kind.VALUE, 7), True),
-        (_VALUE, At(Kind.VALUE, 8), True),
-        (_VALUE, At(Kind.VALUE, 9), False),
-        (_VALUE, At(Kind.OBJECT, 8), False),
+        (Reg(SCALAR, constant(7)), ConcretePointer(Kind.VALUE, 7), False),
+        (Reg(SCALAR, constant(7)), ConcretePointer(Kind.VALUE, 0, 7), True),
+        (Reg(SCALAR, constant(7)), ConcretePointer(Kind.VALUE, 0, 8), False),
+        (Reg(SCALAR, UNKNOWN_SCALAR), ConcretePointer(Kind.VALUE, 7), True),
+        (_VALUE, ConcretePointer(Kind.VALUE, 8), True),
+        (_VALUE, ConcretePointer(Kind.VALUE, 9), False),
+        (_VALUE, ConcretePointer(Kind.OBJECT, 8), False),
         (_VALUE, 0, False),
         (_VALUE, 8, False),
         (Reg(MAP_VALUE, constant(0), or_null=True), 0, True),
         (Reg(MAP_VALUE, constant(0), or_null=True), 1, False),
-        (Reg(STACK, constant(0), off=-8, what=0), At(Kind.STACK, -8), True),
-        (Reg(CTX, constant(0)), At(Kind.STACK, 0), False),
+        (Reg(STACK, constant(0), off=-8, what=0), ConcretePointer(Kind.STACK, -8), True),
+        (Reg(CTX, constant(0)), ConcretePointer(Kind.STACK, 0), False),
     ],
 )
-def test_what_a_register_holds(reg: Reg, value: Concrete, expected: bool) -> None:
+def test_what_a_register_holds(reg: Reg, value: ConcreteValue, expected: bool) -> None:
     assert holds(reg, value) is expected

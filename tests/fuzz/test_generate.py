@@ -5,9 +5,18 @@ from __future__ import annotations
 import pytest
 
 from bpfheap.errors import UsageError
-from bpfheap.fuzz.generate import STATEMENTS, features_of, program
+from bpfheap.fuzz.generate import STATEMENTS, features_of, random_program
 from bpfheap.fuzz.hunt import listing
-from bpfheap.fuzz.pieces import Branch, Code, Function, Linked, Loop, Program, places, replaced
+from bpfheap.fuzz.pieces import (
+    BranchPiece,
+    CodePiece,
+    LinkedCode,
+    LoopPiece,
+    RandomFunction,
+    RandomProgram,
+    walk_pieces,
+    with_replaced,
+)
 from bpfheap.fuzz.surroundings import ALL, FEATURES, MAPS, linked, surroundings
 from bpfheap.isa import Kind, assemble, check_structure, op_of
 from bpfheap.spec import RefKind
@@ -15,16 +24,16 @@ from bpfheap.verifier import Options, verify
 
 
 def test_seed_and_index_make_the_program() -> None:
-    first = [listing(program(3, index, ALL)) for index in range(20)]
-    again = [listing(program(3, index, ALL)) for index in reversed(range(20))]
+    first = [listing(random_program(3, index, ALL)) for index in range(20)]
+    again = [listing(random_program(3, index, ALL)) for index in reversed(range(20))]
     assert first == again[::-1]
     assert len({tuple(lines) for lines in first}) == 20
-    assert listing(program(4, 0, ALL)) != first[0]
+    assert listing(random_program(4, 0, ALL)) != first[0]
 
 
 def test_programs_are_programs() -> None:
     for index in range(150):
-        spec = linked(program(5, index, ALL))
+        spec = linked(random_program(5, index, ALL))
         functions = [s for s, ref in spec.refs.items() if ref.kind is RefKind.FUNC]
         check_structure(spec.insns, [s for s in spec.refs if s not in functions])
         for slot in functions:
@@ -38,7 +47,7 @@ def test_programs_are_programs() -> None:
 
 def test_about_half_are_valid() -> None:
     accepted = sum(
-        verify(surroundings(ALL), linked(program(1, i, ALL)), Options(20_000)).accepted
+        verify(surroundings(ALL), linked(random_program(1, i, ALL)), Options(20_000)).accepted
         for i in range(200)
     )
     assert 80 < accepted < 160
@@ -59,7 +68,7 @@ _MARKS: dict[str, set[object]] = {
 def _marks(features: frozenset[str]) -> set[object]:
     found: set[object] = set()
     for index in range(60):
-        made = program(2, index, features)
+        made = random_program(2, index, features)
         spec = linked(made)
         slot = 0
         while slot < len(spec.insns):
@@ -78,7 +87,7 @@ def test_a_feature_can_be_left_out(feature: str) -> None:
 
 
 def test_every_feature_is_of_use() -> None:
-    used = {row.feature for row in STATEMENTS} | {place.feature for place in MAPS} | {"alu"}
+    used = {row.feature for row in STATEMENTS} | {path.feature for path in MAPS} | {"alu"}
     assert {feature.name for feature in FEATURES} == used - {None}
     assert ALL <= ALL
 
@@ -92,20 +101,20 @@ def test_features_by_name() -> None:
         features_of("kptrs")
 
 
-def _code(text: str) -> Code:
-    return Code(assemble(text).insns)
+def _code(text: str) -> CodePiece:
+    return CodePiece(assemble(text).insns)
 
 
 _SKIP = assemble("if r1 == 0 goto pc+0\nexit").insns[0]
 
 
-def _function(*pieces: Branch | Code | Loop) -> Program:
-    return Program("tc", (Function("f", pieces),))
+def _function(*pieces: BranchPiece | CodePiece | LoopPiece) -> RandomProgram:
+    return RandomProgram("tc", (RandomFunction("f", pieces),))
 
 
 def test_distances_come_with_linking() -> None:
-    inner = Branch(_SKIP, (_code("r2 = 1"),), (_code("r2 = 2"), _code("r3 = 3")))
-    made = _function(_code("r0 = 0"), Loop((), _SKIP, (inner,), _SKIP))
+    inner = BranchPiece(_SKIP, (_code("r2 = 1"),), (_code("r2 = 2"), _code("r3 = 3")))
+    made = _function(_code("r0 = 0"), LoopPiece((), _SKIP, (inner,), _SKIP))
     expected = assemble(
         """
         r0 = 0
@@ -119,16 +128,16 @@ def test_distances_come_with_linking() -> None:
         out: exit
         """
     )
-    assert Linked(made).insns == expected.insns
+    assert LinkedCode(made).insns == expected.insns
 
 
 def test_pieces_are_replaced_where_they_are() -> None:
     one, two = _code("r2 = 1"), _code("r2 = 2")
-    made = _function(one, Branch(_SKIP, (one, two), (one,)))
-    found = [(place, piece) for place, piece in places(made) if piece == one]
-    assert [place for place, _ in found] == [(0, 0), (0, 1, 0, 0), (0, 1, 1, 0)]
-    without = replaced(made, (0, 1, 0, 0), ())
-    assert without == _function(one, Branch(_SKIP, (two,), (one,)))
-    assert replaced(made, (0, 1, 1, 0), (two, two)) == _function(
-        one, Branch(_SKIP, (one, two), (two, two))
+    made = _function(one, BranchPiece(_SKIP, (one, two), (one,)))
+    found = [(path, piece) for path, piece in walk_pieces(made) if piece == one]
+    assert [path for path, _ in found] == [(0, 0), (0, 1, 0, 0), (0, 1, 1, 0)]
+    without = with_replaced(made, (0, 1, 0, 0), ())
+    assert without == _function(one, BranchPiece(_SKIP, (two,), (one,)))
+    assert with_replaced(made, (0, 1, 1, 0), (two, two)) == _function(
+        one, BranchPiece(_SKIP, (one, two), (two, two))
     )

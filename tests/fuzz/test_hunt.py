@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bpfheap.errors import BpfheapError, KernelError
-from bpfheap.fuzz.against_kernel import LIMIT, AgainstKernel
+from bpfheap.fuzz.against_kernel import AgainstKernel
 from bpfheap.fuzz.differences import DIFFERENCES, section_of
-from bpfheap.fuzz.hunt import Report, hunt, listing
-from bpfheap.fuzz.pieces import Program
-from bpfheap.fuzz.results import Examiner, Outcome, Result
+from bpfheap.fuzz.hunt import HuntReport, hunt, listing
+from bpfheap.fuzz.pieces import RandomProgram
+from bpfheap.fuzz.results import LIMIT, Examiner, FuzzResult, Outcome
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.isa import Kind, op_of
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -53,7 +53,7 @@ def has_multiplication(program: ProgramSpec) -> bool:
 
 def hunted(
     wrong: Callable[[bool], Said] | None, *, count: int = 30, jobs: int = 1, seed: int = 1
-) -> Report:
+) -> HuntReport:
     @contextmanager
     def opened() -> Iterator[Examiner]:
         yield AgainstKernel(seed, ALL, Kernel(wrong))
@@ -164,16 +164,16 @@ class Broken:
     def __init__(self, error: type[BaseException], at: int) -> None:
         self.error, self.at = error, at
 
-    def program(self, index: int) -> Program:
+    def program(self, index: int) -> RandomProgram:
         return AgainstKernel(1, ALL, Kernel(None)).program(index)
 
-    def examine(self, program: Program, index: int) -> Result:
+    def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         if index == self.at:
             raise self.error("so it is")
-        return Result(Outcome.ACCEPTED)
+        return FuzzResult(Outcome.ACCEPTED)
 
 
-def broken(error: type[BaseException], *, jobs: int) -> Report:
+def broken(error: type[BaseException], *, jobs: int) -> HuntReport:
     @contextmanager
     def opened() -> Iterator[Examiner]:
         yield Broken(error, 7)

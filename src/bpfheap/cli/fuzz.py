@@ -1,4 +1,4 @@
-"""`bpfheap fuzz`: random programs, to find where bpfheap is wrong."""
+"""`bpfheap fuzz`: random programs, to find bugs of bpfheap itself."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bpfheap.cli.bar import Bar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
-from bpfheap.fuzz.generate import features_of, program
-from bpfheap.fuzz.hunt import Report, hunt, listing
+from bpfheap.fuzz.generate import features_of, random_program
+from bpfheap.fuzz.hunt import HuntReport, hunt, listing
 from bpfheap.fuzz.results import BUGS, Examiner, Outcome
 from bpfheap.fuzz.soundness import AgainstModel
 from bpfheap.fuzz.surroundings import FEATURES
@@ -53,12 +53,12 @@ _WORDS = {
     Outcome.INCOMPARABLE: "accepted, and hang on clocks, addresses or the order of keys",
     Outcome.DIFFERENT: "accepted, then did not do the same",
 }
-#: The same where the other side is a machine.
+#: Other words where programs run on a machine instead of being judged by the kernel.
 _MODEL_WORDS = {Outcome.ACCEPTED: "accepted, and ran well", Outcome.REFUSED: "refused"}
 
 
 class Against(StrEnum):
-    """Who else looks at the programs."""
+    """What the verifier is compared with."""
 
     KERNEL = "kernel"
     MODEL = "model"
@@ -194,14 +194,14 @@ _OPENED = {Against.KERNEL: _kernel, Against.MODEL: _model, Against.NATIVE: _nati
 
 def _show_progress(bar: Bar, done: int, bugs: int) -> None:
     if done == bar.total:
-        # That takes a while.
+        # Reducing the programs that show bugs takes a while.
         bar.show("making findings small", done)
     else:
         bar.show(f"programs ({bugs} to look at)" if bugs else "programs", done)
 
 
 def _show(seed: int, index: int, features: frozenset[str], *, as_json: bool) -> None:
-    made = program(seed, index, features)
+    made = random_program(seed, index, features)
     if as_json:
         document: dict[str, Any] = {"seed": seed, "index": index, "features": sorted(features)}
         print_json(document | {"section": made.section, "program": listing(made)})
@@ -212,7 +212,7 @@ def _show(seed: int, index: int, features: frozenset[str], *, as_json: bool) -> 
         say(out, plain(line))
 
 
-def _print(out: Console, report: Report, against: Against, replay: str) -> None:
+def _print(out: Console, report: HuntReport, against: Against, replay: str) -> None:
     words = _WORDS if against is Against.KERNEL else _WORDS | _MODEL_WORDS
     say(out, plain(f"{report.counts.total():,} programs", "bold"))
     for outcome in Outcome:

@@ -1,4 +1,4 @@
-"""Does the kernel say of a random program what the verifier says?"""
+"""Compares verdicts: does the live kernel's verifier accept what bpfheap's accepts?"""
 
 from __future__ import annotations
 
@@ -7,68 +7,70 @@ from typing import Final, Protocol
 
 from bpfheap.errors import KernelError
 from bpfheap.fuzz.differences import section_of
-from bpfheap.fuzz.generate import program
-from bpfheap.fuzz.pieces import Program
-from bpfheap.fuzz.results import Outcome, Result
+from bpfheap.fuzz.generate import random_program
+from bpfheap.fuzz.pieces import RandomProgram
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.kernel import possible_cpus
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 
-#: Walks longer than this are not worth their time here.
-LIMIT: Final = 50_000
-#: If the kernel's walk comes to that share of the limit, ours may well reach it.
+#: If the kernel processes more than this share of LIMIT, it counts as having reached the limit too.
 _NEAR: Final = 0.5
 
 
 class Answer(Protocol):
-    """What a judge says. `message` is why a program was refused, "" without the log;
-    `insns_processed` comes with the log alone."""
+    """A verdict of the other verifier."""
 
     @property
     def accepted(self) -> bool: ...
     @property
-    def message(self) -> str: ...
+    def message(self) -> str:
+        """Why the program was refused; "" without the log."""
+        ...
+
     @property
-    def insns_processed(self) -> int | None: ...
+    def insns_processed(self) -> int | None:
+        """None without the log."""
+        ...
 
 
 class Judge(Protocol):
-    """Another verifier: the kernel."""
+    """The other verifier: the kernel's, or a test's substitute."""
 
     def verify(self, obj: ObjectSpec, program: ProgramSpec, *, log: bool = False) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
 class AgainstKernel:
-    """An Examiner. `judge` is asked for its log only where it disagrees."""
+    """An Examiner. `judge` writes its log only for programs on which the verdicts differ."""
 
     seed: int
     features: frozenset[str]
     judge: Judge
 
-    def program(self, index: int) -> Program:
-        return program(self.seed, index, self.features)
+    def program(self, index: int) -> RandomProgram:
+        return random_program(self.seed, index, self.features)
 
-    def examine(self, program: Program, index: int) -> Result:
+    def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)
         try:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT, cpus=possible_cpus()))
         except Exception as error:
-            return Result(Outcome.CRASH, f"{type(error).__name__}: {error}")
+            return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}")
         try:
             answer = self.judge.verify(obj, spec)
             if verdict.accepted == answer.accepted:
-                return Result(Outcome.ACCEPTED if answer.accepted else Outcome.REFUSED)
+                return FuzzResult(Outcome.ACCEPTED if answer.accepted else Outcome.REFUSED)
             answer = self.judge.verify(obj, spec, log=True)
         except KernelError as error:
-            return Result(Outcome.UNASKED, theirs=str(error))
+            return FuzzResult(Outcome.UNASKED, theirs=str(error))
         if verdict.insns_processed > LIMIT and (answer.insns_processed or 0) > LIMIT * _NEAR:
-            return Result(Outcome.TOO_LONG)
+            return FuzzResult(Outcome.TOO_LONG)
         ours = "" if verdict.error is None else verdict.error.message
         theirs = "" if answer.accepted else answer.message or "(it does not say why)"
         section = section_of(ours, theirs, spec)
         if section is not None:
-            return Result(Outcome.EXPLAINED, ours, theirs, section)
+            return FuzzResult(Outcome.EXPLAINED, ours, theirs, section)
         outcome = Outcome.KERNEL_REFUSES if verdict.accepted else Outcome.OURS_REFUSES
-        return Result(outcome, ours, theirs)
+        return FuzzResult(outcome, ours, theirs)

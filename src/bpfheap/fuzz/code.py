@@ -1,4 +1,7 @@
-"""Instructions by what they do, for those who put programs together."""
+"""Constructors for instructions: `mov`, `load`, `jump`, `helper` and the like, each one slot.
+
+Register arguments are numbers (0 to 10), sizes are bytes, widths are bits.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from bpfheap.platform.calls import HELPERS
 
 _Key = tuple[str, Kind, int, bool, int]
 
-#: The rows that no two operations share this of; of atomics those that return the old value.
+#: Rows of the instruction table by what tells them apart here. An atomic operation that returns
+#: the old value has the same key as the one that does not, and wins.
 _OPS: Final[dict[_Key, Op]] = {(op.name, op.kind, op.width, op.reg, op.sx): op for op in OPS}
 
 
@@ -17,7 +21,7 @@ def _of(*kinds: Kind) -> tuple[Op, ...]:
     return tuple(op for op in OPS if op.kind in kinds)
 
 
-#: Operations to choose from.
+# Rows of one kind, for random choices.
 ALU: Final = _of(Kind.ALU)
 MOVES: Final = tuple(op for op in _of(Kind.MOV) if op.reg)
 UNARY: Final = _of(Kind.NEG, Kind.END)
@@ -29,11 +33,11 @@ ATOMICS: Final = _of(Kind.ATOMIC)
 #: BPF_REG_FP.
 FP: Final = 10
 EXIT: Final = Insn(_OPS["exit", Kind.EXIT, 64, False, 0].opcode)
-#: The second half of what takes two slots.
+#: The second slot of a wide instruction.
 SECOND: Final = Insn(0)
 
 _NUMBERS = {call.name: call.number for call in HELPERS}
-#: Those of the kernel that the tables may not have yet (enum bpf_func_id).
+#: Helpers that `platform/calls.py` may not have a row for yet (enum bpf_func_id).
 _KERNEL_NUMBERS = {
     "bpf_spin_lock": 93,
     "bpf_spin_unlock": 94,
@@ -44,16 +48,18 @@ _KERNEL_NUMBERS = {
 
 
 def insn(op: Op, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Insn:
-    """A slot of that row, with the fields that tell it from others."""
+    """One slot of the operation `op`; fields that select the row override the arguments."""
     fields = {"dst": dst, "src": src, "off": off, "imm": imm} | dict(op.select)
     return Insn(op.opcode, fields["dst"], fields["src"], fields["off"], fields["imm"])
 
 
 def operation(name: str, kind: Kind, width: int = 64, *, reg: bool = False, sx: int = 0) -> Op:
+    """The row of the instruction table with these properties."""
     return _OPS[name, kind, width, reg, sx]
 
 
 def mov(dst: int, src: int) -> Insn:
+    """dst = src"""
     return insn(_OPS["mov", Kind.MOV, 64, True, 0], dst, src)
 
 
@@ -83,38 +89,42 @@ def store(size: int, dst: int, off: int, src: int) -> Insn:
 
 
 def store_imm(size: int, dst: int, off: int, imm: int) -> Insn:
+    """`size` bytes at dst + off = imm"""
     return insn(_OPS["st", Kind.STORE_IMM, 8 * size, False, 0], dst, 0, off, imm)
 
 
 def jump(name: str, dst: int, imm: int, width: int = 64) -> Insn:
-    """To where a piece will lead it, if dst `name` imm."""
+    """if dst `name` imm goto ...; the piece that holds the jump sets the distance."""
     return insn(_OPS[name, Kind.JCOND, width, False, 0], dst, imm=imm)
 
 
 def jump_reg(name: str, dst: int, src: int, width: int = 64) -> Insn:
+    """if dst `name` src goto ..., like `jump`."""
     return insn(_OPS[name, Kind.JCOND, width, True, 0], dst, src)
 
 
 def ja(off: int) -> Insn:
+    """goto, `off` slots from the next one"""
     return insn(_OPS["ja", Kind.JA, 64, False, 0], off=off)
 
 
 def helper(name: str) -> Insn:
+    """A call of the helper of that name."""
     number = _NUMBERS.get(name, _KERNEL_NUMBERS.get(name))
     assert number is not None, f"there is no helper {name}"
     return insn(_OPS["call", Kind.CALL_HELPER, 64, False, 0], imm=number)
 
 
 def kfunc() -> Insn:
-    """A call whose reference says which."""
+    """A call of a kfunc; the slot's reference names it."""
     return insn(_OPS["call", Kind.CALL_KFUNC, 64, False, 0])
 
 
 def local() -> Insn:
-    """A call of a function of the program, wherever it will be."""
+    """A call of one of the program's functions; linking sets the distance."""
     return insn(_OPS["call", Kind.CALL_LOCAL, 64, False, 0])
 
 
 def wide(name: str, dst: int) -> Insn:
-    """The first slot of a wide instruction whose reference says what it gives."""
+    """The first slot of a wide instruction (a map, a function); the slot's reference names it."""
     return insn(_OPS[name, Kind.LDDW, 64, False, 0], dst)

@@ -1,5 +1,8 @@
-"""Differences between the verifier and the kernel's that are known and wanted: one row each, with
-the section of docs/verifier-differences.md that gives the reason. What no row explains is a bug."""
+"""Known and wanted differences between bpfheap's verifier and the kernel's, one row each.
+
+A row names the section of docs/verifier-differences.md that gives the reason. A difference that no
+row explains is a bug.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,11 @@ from bpfheap.spec import ProgramSpec, RefKind
 
 
 class Difference(NamedTuple):
-    """`explains` is given our message and the kernel's, "" from the one that accepted, and the
-    program."""
+    """One known difference."""
 
+    #: The title of its section in docs/verifier-differences.md.
     section: str
+    #: Given our message and the kernel's ("" from the one that accepts) and the program.
     explains: Callable[[str, str, ProgramSpec], bool]
 
 
@@ -22,17 +26,17 @@ _TOO_LARGE = re.compile(r"BPF program is too large|The sequence of \d+ jumps is 
 
 
 def _complexity(ours: str, kernel: str, program: ProgramSpec) -> bool:
-    """Nothing is wrong with the program; one of the two gave up earlier than the other."""
+    """The kernel reached its complexity limit, bpfheap did not."""
     return not ours and _TOO_LARGE.search(kernel) is not None
 
 
 def _kernel_bug(ours: str, kernel: str, program: ProgramSpec) -> bool:
-    """The kernel's verifier found a state of its own that it takes for impossible."""
+    """The kernel's verifier failed an internal consistency check."""
     return not ours and kernel.startswith("verifier bug:")
 
 
-def _around(ours: str, kernel: str, program: ProgramSpec) -> bool:
-    """A loop around one that an iterator or callback drives, whose numbers were widened."""
+def _widened_inner_loop(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """An ordinary loop around an iterator or callback loop, whose scalars were widened."""
     driven = any(
         ref.name == "bpf_iter_num_next" or ref.kind is RefKind.FUNC for ref in program.refs.values()
     )
@@ -41,7 +45,7 @@ def _around(ours: str, kernel: str, program: ProgramSpec) -> bool:
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("How long a program may take", _complexity),
-    Difference("Loops around loops that the kernel drives", _around),
+    Difference("Loops around loops that the kernel drives", _widened_inner_loop),
     Difference("Bugs of Linux", _kernel_bug),
 )
 

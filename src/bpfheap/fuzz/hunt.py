@@ -1,4 +1,4 @@
-"""Examine programs, and tell of each bug once, by the smallest program that shows it."""
+"""Examine many programs; report each bug once, with the smallest program found that shows it."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bpfheap.fuzz.minimise import minimised
-from bpfheap.fuzz.pieces import Program
-from bpfheap.fuzz.results import BUGS, Examiner, Outcome, Result
-from bpfheap.fuzz.share import Opened, examined
+from bpfheap.fuzz.pieces import RandomProgram
+from bpfheap.fuzz.results import BUGS, Examiner, FuzzResult, Outcome
+from bpfheap.fuzz.share import OpenExaminer, examined
 from bpfheap.fuzz.surroundings import linked
 from bpfheap.isa import disassemble
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 
-#: So many bugs are told with a program of their own.
-_TOLD: Final = 40
+#: The most bugs that are reported with a program; further ones are only counted.
+_MAX_REPORTED: Final = 40
 
-#: The share of programs without a verdict that may be put down to bad luck.
-_FEW: Final = 0.001
+#: The share of programs that may stay without a verdict of the kernel.
+_MAX_UNASKED: Final = 0.001
 
-#: How many programs have been examined, and how many of them show a bug.
+#: Called with the number of programs examined so far, and of those among them that show a bug.
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A bug. `indices` are all programs that seem to show it, in order; `program` is the first of
-    them made small, and `result` is about that one."""
+class Bug:
+    """A bug, with a program that shows it."""
 
+    #: All programs that seem to show it, in order.
     indices: tuple[int, ...]
-    result: Result
-    program: Program
+    #: The result for `program`.
+    result: FuzzResult
+    #: The first of those programs, reduced.
+    program: RandomProgram
 
     @property
     def outcome(self) -> Outcome:
@@ -51,27 +53,29 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Report:
-    """`counts` of all outcomes; `unasked` has by its message what the kernel said instead of a
-    verdict; `sections` of those differences that are explained; `untold` is the number of bugs
-    beyond the ones in `findings`. `finished`: nothing was left out."""
+class HuntReport:
+    """What was found over all programs."""
 
     counts: Counter[Outcome] = field(default_factory=Counter)
+    #: The kernel's errors where it gave no verdict, by message.
     unasked: Counter[str] = field(default_factory=Counter)
+    #: Known differences, by section of docs/verifier-differences.md.
     sections: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Bug] = field(default_factory=list)
+    #: How many more bugs there are than `findings` has.
     untold: int = 0
+    #: False if an interrupt ended the search.
     finished: bool = False
 
     @property
     def bugs(self) -> int:
-        """How many programs show one."""
+        """How many programs show a bug."""
         return sum(self.counts[outcome] for outcome in BUGS)
 
     @property
     def passed(self) -> bool:
-        """No bug, and hardly a program was left without a verdict."""
-        return not self.bugs and self.counts[Outcome.UNASKED] <= self.counts.total() * _FEW
+        """No bug, and at most one program in a thousand without a verdict of the kernel."""
+        return not self.bugs and self.counts[Outcome.UNASKED] <= self.counts.total() * _MAX_UNASKED
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -86,12 +90,16 @@ class Report:
 
 
 def hunt(
-    opened: Opened, indices: range, *, jobs: int = 1, progress: Progress = lambda done, bugs: None
-) -> Report:
-    """Examine the programs of all indices. An interrupt (KeyboardInterrupt) ends that early; then
-    nothing is made small any more."""
-    report = Report()
-    bugs: dict[int, Result] = {}
+    opened: OpenExaminer,
+    indices: range,
+    *,
+    jobs: int = 1,
+    progress: Progress = lambda done, bugs: None,
+) -> HuntReport:
+    """Examine the programs of all indices. KeyboardInterrupt ends the search early; programs are
+    then reported as they are, without reducing them."""
+    report = HuntReport()
+    bugs: dict[int, FuzzResult] = {}
     try:
         for index, result in examined(opened, indices, jobs):
             report.counts[result.outcome] += 1
@@ -109,32 +117,33 @@ def hunt(
     for index in sorted(bugs):
         groups.setdefault(bugs[index].cause, []).append(index)
     ordered = sorted(groups.values(), key=lambda found: BUGS.index(bugs[found[0]].outcome))
-    report.untold = len(ordered[_TOLD:])
+    report.untold = len(ordered[_MAX_REPORTED:])
     if ordered:
         with opened() as examiner:
-            for found in ordered[:_TOLD]:
+            for found in ordered[:_MAX_REPORTED]:
                 finding = _finding(examiner, tuple(found), bugs[found[0]], small=report.finished)
                 report.findings.append(finding)
     return report
 
 
 def _finding(
-    examiner: Examiner, indices: tuple[int, ...], result: Result, *, small: bool
-) -> Finding:
+    examiner: Examiner, indices: tuple[int, ...], result: FuzzResult, *, small: bool
+) -> Bug:
     index = indices[0]
     program = examiner.program(index)
     if small:
 
-        def shows_it(smaller: Program) -> bool:
+        def shows_it(smaller: RandomProgram) -> bool:
             return examiner.examine(smaller, index).cause == result.cause
 
         program = minimised(program, shows_it)
         result = examiner.examine(program, index)
-    return Finding(indices, result, program)
+    return Bug(indices, result, program)
 
 
-def listing(program: Program) -> list[str]:
-    """The program as assembly, a line for each instruction; names of functions in between."""
+def listing(program: RandomProgram) -> list[str]:
+    """The program as assembly, a line for each instruction, with a line `name:` before each
+    function but the first."""
     spec = linked(program)
     lines = disassemble(spec.insns, spec.refs, helper_name=_helper_name)
     names = {sub.start: sub.name for sub in spec.subprogs[1:]}

@@ -1,4 +1,4 @@
-"""What the verifier finds out about registers, kept by instruction, to compare runs with."""
+"""The verifier's register states, recorded at each instruction, to be compared with real runs."""
 
 from __future__ import annotations
 
@@ -31,29 +31,32 @@ from bpfheap.verifier.state.state import (
 )
 
 
-class At(NamedTuple):
-    """A pointer: `offset` bytes into its memory, for a stack from r10, for a packet from its first
-    byte. `number` is the pointer as a number, None if it may be any."""
+class ConcretePointer(NamedTuple):
+    """A pointer that a register holds during a run."""
 
+    #: What it points into.
     memory: Kind
+    #: Bytes from the start of that memory; from r10 for a stack, from the first byte for a packet.
     offset: int
+    #: The address as a number, None if it has none yet.
     number: int | None = None
 
 
-#: What a register holds: an unsigned number of 64 bits, a pointer, or None before it is written.
-Concrete: TypeAlias = int | At | None
+#: What a register holds during a run: an unsigned 64-bit number, a pointer, or None if nothing was
+#: written to it yet.
+ConcreteValue: TypeAlias = int | ConcretePointer | None
 
 
 class Knowledge(Protocol):
-    """What the verifier found out about a program."""
+    """What the verifier knows about a program's registers."""
 
-    def allows(self, slot: int, registers: Sequence[Concrete]) -> bool:
-        """May r0 to r10 be these just before the instruction at `slot`? They may if it was so in
-        one of the states in which the verifier came there."""
+    def allows(self, slot: int, registers: Sequence[ConcreteValue]) -> bool:
+        """Are these values of r0 to r10, before the instruction at `slot`, contained in one of the
+        states that the verifier had there?"""
         ...
 
 
-#: The memory that a register of a kind may point at.
+#: Kind of an abstract register -> the model machine's memory that it may point at.
 _MEMORY: Final = {
     STACK: {Kind.STACK},
     CTX: {Kind.CTX},
@@ -67,24 +70,24 @@ _MEMORY: Final = {
     PACKET_META: {Kind.PACKET},
     PACKET_END: {Kind.PACKET},
 }
-#: Pointers whose offset counts from somewhere else than At's.
-_ELSEWHERE: Final = frozenset({PACKET_META, PACKET_END})
+#: Pointers whose offset the verifier does not count from the packet's first byte.
+_OTHER_BASE: Final = frozenset({PACKET_META, PACKET_END})
 
 
-def holds(reg: Reg, value: Concrete) -> bool:
-    """Is the value among those of the abstract register? Of a pointer the kind of memory and the
-    offset count; a register to which nothing was written may hold anything."""
+def holds(reg: Reg, value: ConcreteValue) -> bool:
+    """Is the value among those that the abstract register stands for? Pointers are compared by
+    kind of memory and offset. A register that was never written may hold anything."""
     if reg.kind == UNINIT or value is None:
         return True
     if reg.kind == SCALAR:
-        if not isinstance(value, At):
+        if not isinstance(value, ConcretePointer):
             return _among(reg, value)
         return is_unknown(reg.scalar) if value.number is None else _among(reg, value.number)
-    if not isinstance(value, At):
+    if not isinstance(value, ConcretePointer):
         return bool(reg.or_null) and value == 0
     if value.memory not in _MEMORY.get(reg.kind, ()):
         return False
-    if reg.kind in _ELSEWHERE:
+    if reg.kind in _OTHER_BASE:
         return True
     if reg.kind == FUNC:
         return bool(value.offset == reg.what)
@@ -95,21 +98,24 @@ def _among(reg: Reg, number: int) -> bool:
     return reg.scalar.contains(pattern(number))
 
 
-class Recorded:
-    """A Knowledge: all states of a walk. `live` are the registers that may still be read, a bit
-    each, by slot: the verifier does not compare others where paths meet, so it may come to a slot
-    with others in them than it has seen."""
+class RecordedStates:
+    """A Knowledge: the register states of one verification, by slot.
+
+    Only live registers are compared: pruning ignores dead ones, so a run may reach a slot with
+    values in dead registers that no recorded state has.
+    """
 
     def __init__(self, live: Sequence[int]) -> None:
+        """`live` has, for each slot, a bit for each register that may still be read."""
         self._live = live
         self._states: dict[int, list[tuple[Reg, ...]]] = {}
 
     def record(self, slot: int, state: State) -> None:
-        """The verifier came to the instruction at `slot`."""
-        # Registers are immutable: to keep them is to keep what was known.
+        """Called by the verifier before each instruction that it processes."""
+        # Registers are immutable, so no copy is needed.
         self._states.setdefault(slot, []).append(tuple(state.regs))
 
-    def allows(self, slot: int, registers: Sequence[Concrete]) -> bool:
+    def allows(self, slot: int, registers: Sequence[ConcreteValue]) -> bool:
         live = self._live[slot]
         read = [(n, value) for n, value in enumerate(registers) if live >> n & 1]
         return any(
@@ -117,9 +123,9 @@ class Recorded:
         )
 
 
-def known(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> Knowledge | None:
-    """What the verifier finds out about a program that it accepts. None if it takes more than
-    `limit` instructions to do so while every scalar counts."""
-    found = Recorded(live_at(Program(spec), spec))
+def verifier_knowledge(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> Knowledge | None:
+    """The states of a verification with all scalars precise. None if it does not accept the program
+    within `limit` instructions."""
+    found = RecordedStates(live_at(Program(spec), spec))
     options = Options(complexity_limit=limit, all_precise=True, observe=found.record)
     return found if verify(obj, spec, options).accepted else None

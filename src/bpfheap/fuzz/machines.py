@@ -9,10 +9,10 @@ from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
 from bpfheap.errors import BpfheapError, KernelError, Violation
-from bpfheap.fuzz.generate import program
-from bpfheap.fuzz.pieces import Program
-from bpfheap.fuzz.results import Outcome, Result
-from bpfheap.fuzz.soundness import LIMIT, RUNS, STEPS, context, fill, packet
+from bpfheap.fuzz.generate import random_program
+from bpfheap.fuzz.pieces import RandomProgram
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
+from bpfheap.fuzz.soundness import RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.isa import Kind, op_of
 from bpfheap.kernel.load import TestRun
@@ -121,23 +121,23 @@ class AgainstNative:
     features: frozenset[str]
     kernel: Runner | None = None
 
-    def program(self, index: int) -> Program:
-        return program(self.seed, index, self.features)
+    def program(self, index: int) -> RandomProgram:
+        return random_program(self.seed, index, self.features)
 
-    def examine(self, program: Program, index: int) -> Result:
+    def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)
         try:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True))
             if not verdict.accepted:
-                return Result(Outcome.REFUSED)
+                return FuzzResult(Outcome.REFUSED)
             found = compared(obj, spec, verdict, f"{self.seed}:{index}")
             if found.outcome is Outcome.ACCEPTED and self.kernel is not None:
                 return beside_linux(obj, spec, verdict, f"{self.seed}:{index}", self.kernel)
             return found
         except Violation as seen:
-            return Result(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
+            return FuzzResult(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
         except Exception as error:
-            return Result(Outcome.CRASH, f"{type(error).__name__}: {error}")
+            return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}")
 
 
 def _helpers(spec: ProgramSpec) -> set[str]:
@@ -155,11 +155,11 @@ def _walks(spec: ProgramSpec) -> bool:
 
 def compared(
     obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str, *, filled: bool = True
-) -> Result:
+) -> FuzzResult:
     """Run an accepted program RUNS times on each machine, then let go of everything. The verdict
     has facts; maps are `filled` first. Raises Violation where the model sees one."""
     if _asks_the_time(spec):
-        return Result(Outcome.INCOMPARABLE)
+        return FuzzResult(Outcome.INCOMPARABLE)
 
     def world(machine: Machine) -> _World:
         return _World(machine, obj, spec, verdict, Random(f"{seed}:maps") if filled else None)
@@ -177,21 +177,21 @@ def compared(
         except Violation:
             raise
         except BpfheapError:
-            return Result(Outcome.ACCEPTED)  # It runs too long.
+            return FuzzResult(Outcome.ACCEPTED)  # It runs too long.
         if model.shows_addresses():
-            return Result(Outcome.INCOMPARABLE)
+            return FuzzResult(Outcome.INCOMPARABLE)
         for how, native in theirs.items():
             found = native.run(Random(f"{seed}:{number}"))
             if found != wanted and _walks(spec):
                 # In which order, is up to a machine.
-                return Result(Outcome.INCOMPARABLE)
+                return FuzzResult(Outcome.INCOMPARABLE)
             if found != wanted:
-                return Result(Outcome.DIFFERENT, theirs=_difference(wanted, found, number, how))
+                return FuzzResult(Outcome.DIFFERENT, theirs=_difference(wanted, found, number, how))
     left = {"on the model": ours.end(), **{how: world.end() for how, world in theirs.items()}}
     if any(left.values()):
         told = ", ".join(f"{count} {how}" for how, count in left.items())
-        return Result(Outcome.DIFFERENT, theirs=f"objects are left: {told}")
-    return Result(Outcome.ACCEPTED)
+        return FuzzResult(Outcome.DIFFERENT, theirs=f"objects are left: {told}")
+    return FuzzResult(Outcome.ACCEPTED)
 
 
 def _difference(wanted: _Seen, found: _Seen, number: int, how: str) -> str:
@@ -205,15 +205,15 @@ def _difference(wanted: _Seen, found: _Seen, number: int, how: str) -> str:
 
 def beside_linux(
     obj: ObjectSpec, spec: ProgramSpec, verdict: Verdict, seed: str, kernel: Runner
-) -> Result:
+) -> FuzzResult:
     """Run an accepted program once, compiled and on the live kernel, with empty maps: what it
     returns and makes of its packet is the same. ACCEPTED also for what Linux does not run."""
     row = program_type(spec.section)
     assert verdict.facts is not None
     if row is None or _helpers(spec) & _OF_THE_MACHINE:
-        return Result(Outcome.ACCEPTED)
+        return FuzzResult(Outcome.ACCEPTED)
     if verdict.facts.ctx > _LINUX_RUNS.get(row.name, -1):
-        return Result(Outcome.ACCEPTED)
+        return FuzzResult(Outcome.ACCEPTED)
     rng = Random(f"{seed}:linux")
     # Linux refuses contexts with fields that it fills itself.
     ctx = b"" if has_packet(row) else context(spec, rng)
@@ -232,29 +232,29 @@ def beside_linux(
     except Violation:
         raise
     except BpfheapError:
-        return Result(Outcome.ACCEPTED)  # It runs too long.
+        return FuzzResult(Outcome.ACCEPTED)  # It runs too long.
     if model.shows_addresses():
-        return Result(Outcome.INCOMPARABLE)
+        return FuzzResult(Outcome.INCOMPARABLE)
     try:
         # Maps of its own: they keep what runs put into them.
         theirs = kernel.test_run(replace(obj, file=seed), spec, data, ctx)
     except KernelError as error:
-        return Result(Outcome.UNASKED, theirs=str(error))
+        return FuzzResult(Outcome.UNASKED, theirs=str(error))
     wanted = theirs.retval, theirs.data_out[unseen(row) :] if ours[1] else b""
     if ours == compiled == wanted:
-        return Result(Outcome.ACCEPTED)
+        return FuzzResult(Outcome.ACCEPTED)
     for garbage in _GARBAGE:
         try:
             other = run(ModelMachine(step_limit=STEPS, seed=1, history_limit=0, garbage=garbage))
         except Violation:
             raise
         except BpfheapError:
-            return Result(Outcome.INCOMPARABLE)  # It runs too long then.
+            return FuzzResult(Outcome.INCOMPARABLE)  # It runs too long then.
         if other != ours:
-            return Result(Outcome.INCOMPARABLE)
+            return FuzzResult(Outcome.INCOMPARABLE)
     how, found = ("on the model", ours) if ours != wanted else ("compiled", compiled)
     if found[0] != wanted[0]:
         told = f"returns {found[0]:#x} {how}, {wanted[0]:#x} on Linux"
     else:
         told = f"leaves the packet {found[1].hex()} {how}, {wanted[1].hex()} on Linux"
-    return Result(Outcome.DIFFERENT, theirs=told)
+    return FuzzResult(Outcome.DIFFERENT, theirs=told)

@@ -1,4 +1,4 @@
-"""Make a program smaller as long as something stays true of it."""
+"""Reduce a program to a smaller one for which a predicate still holds (delta debugging)."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Final
 
 from bpfheap.fuzz import code
 from bpfheap.fuzz.pieces import (
-    Branch,
-    Code,
-    Function,
-    Loop,
+    BranchPiece,
+    CodePiece,
+    LoopPiece,
     Piece,
     Pieces,
-    Program,
-    places,
-    replaced,
+    RandomFunction,
+    RandomProgram,
+    walk_pieces,
+    with_replaced,
 )
 from bpfheap.isa import Insn, Kind, op_of
 
-#: So many programs are tried at most.
+#: The most programs that the predicate is asked about.
 _TRIES: Final = 3000
 
 
-def minimised(program: Program, keeps: Callable[[Program], bool]) -> Program:
-    """A smaller program of which `keeps` is still true, by taking out pieces, then instructions,
-    then by making what is left simpler. `keeps` has to be true of `program`."""
+def minimised(program: RandomProgram, keeps: Callable[[RandomProgram], bool]) -> RandomProgram:
+    """A smaller program for which `keeps` still holds: pieces are taken out, then instructions,
+    then what is left is made simpler, until nothing changes. `keeps` must hold for `program`."""
     left = _TRIES
     size = None
     while size != (size := _size(program)) and left > 0:
@@ -44,60 +44,66 @@ def minimised(program: Program, keeps: Callable[[Program], bool]) -> Program:
     return program
 
 
-def _size(program: Program) -> int:
-    return sum(1 + (len(p.insns) if isinstance(p, Code) else 1) for _, p in places(program))
+def _size(program: RandomProgram) -> int:
+    return sum(
+        1 + (len(p.insns) if isinstance(p, CodePiece) else 1) for _, p in walk_pieces(program)
+    )
 
 
-def _without_pieces(program: Program) -> Iterator[Program]:
-    """Large pieces go first, neighbours together. Of a branch or loop, what is inside may stay."""
-    found = list(places(program))
-    found.sort(key=lambda at: -_weight(at[1]))
-    for place, piece in found:
-        yield replaced(program, place, ())
+def _without_pieces(program: RandomProgram) -> Iterator[RandomProgram]:
+    """Candidates without one piece, the largest first; without a branch or loop whose body stays;
+    then without two neighbours."""
+    found = list(walk_pieces(program))
+    found.sort(key=lambda entry: -_weight(entry[1]))
+    for path, piece in found:
+        yield with_replaced(program, path, ())
         if piece.parts:
             for part in piece.parts:
                 if part:
-                    yield replaced(program, place, part)
-            yield replaced(program, place, tuple(inner for part in piece.parts for inner in part))
-    for place, _ in found:
-        yield replaced(program, place, (), count=2)
+                    yield with_replaced(program, path, part)
+            yield with_replaced(
+                program, path, tuple(inner for part in piece.parts for inner in part)
+            )
+    for path, _ in found:
+        yield with_replaced(program, path, (), count=2)
 
 
 def _weight(piece: Piece) -> int:
-    own = len(piece.insns) if isinstance(piece, Code) else 1
-    return own + sum(_weight(inner) for part in piece.parts for inner in part)
+    """About how many instructions a piece has, with those inside it."""
+    outside = len(piece.insns) if isinstance(piece, CodePiece) else 1
+    return outside + sum(_weight(inner) for part in piece.parts for inner in part)
 
 
-def _without_insns(program: Program) -> Iterator[Program]:
-    """One instruction, or some that follow one another."""
+def _without_insns(program: RandomProgram) -> Iterator[RandomProgram]:
+    """Candidates without one instruction, or without two to four in a row."""
     joined = _joined(program)
     for count in (1, 2, 3, 4):
-        for place, piece in places(joined):
-            if isinstance(piece, Code):
+        for path, piece in walk_pieces(joined):
+            if isinstance(piece, CodePiece):
                 for fewer in _shorter(piece, count):
-                    yield replaced(joined, place, (fewer,))
+                    yield with_replaced(joined, path, (fewer,))
 
 
-def _joined(program: Program) -> Program:
-    """The same program with no two pieces of plain code side by side."""
-    functions = tuple(Function(f.name, _join(f.body)) for f in program.functions)
-    return Program(program.section, functions)
+def _joined(program: RandomProgram) -> RandomProgram:
+    """The same program, with neighbouring pieces of straight-line code made one."""
+    functions = tuple(RandomFunction(f.name, _join(f.body)) for f in program.functions)
+    return RandomProgram(program.section, functions)
 
 
 def _join(pieces: Pieces) -> Pieces:
     done: list[Piece] = []
     for piece in pieces:
         last = done[-1] if done else None
-        if isinstance(piece, Code) and isinstance(last, Code):
+        if isinstance(piece, CodePiece) and isinstance(last, CodePiece):
             moved = tuple((at + len(last.insns), ref) for at, ref in piece.refs)
-            done[-1] = Code(last.insns + piece.insns, last.refs + moved)
+            done[-1] = CodePiece(last.insns + piece.insns, last.refs + moved)
         else:
             done.append(piece.with_parts(tuple(_join(part) for part in piece.parts)))
     return tuple(done)
 
 
-def _shorter(piece: Code, count: int) -> Iterator[Code]:
-    """Without `count` instructions one after the other."""
+def _shorter(piece: CodePiece, count: int) -> Iterator[CodePiece]:
+    """The code without `count` instructions in a row, for each place where they may start."""
     starts = []
     at = 0
     while at < len(piece.insns):
@@ -108,29 +114,29 @@ def _shorter(piece: Code, count: int) -> Iterator[Code]:
         slots = end - first
         rest = piece.insns[:first] + piece.insns[end:]
         refs = ((at, ref) for at, ref in piece.refs if not first <= at < end)
-        yield Code(rest, tuple((at - slots if at >= end else at, ref) for at, ref in refs))
+        yield CodePiece(rest, tuple((at - slots if at >= end else at, ref) for at, ref in refs))
 
 
-def _simpler(program: Program) -> Iterator[Program]:
-    """Plain numbers instead of what computes them, and numbers that are easy to read."""
-    for place, piece in places(program):
+def _simpler(program: RandomProgram) -> Iterator[RandomProgram]:
+    """Candidates with a constant in place of a computation, or with a smaller constant."""
+    for path, piece in walk_pieces(program):
         for new in _simpler_piece(piece):
-            yield replaced(program, place, new)
+            yield with_replaced(program, path, new)
 
 
 def _simpler_piece(piece: Piece) -> Iterator[Pieces]:
     match piece:
-        case Code(insns=insns, refs=refs):
+        case CodePiece(insns=insns, refs=refs):
             taken = {at for at, _ in refs} | {at + 1 for at, _ in refs}
             for at, insn in enumerate(insns):
                 if at not in taken:
                     for simple in _simpler_insn(insn):
-                        yield (Code((*insns[:at], simple, *insns[at + 1 :]), refs),)
-        case Branch(skip=skip):
-            for simple in _rounder(skip):
+                        yield (CodePiece((*insns[:at], simple, *insns[at + 1 :]), refs),)
+        case BranchPiece(skip=skip):
+            for simple in _smaller_immediates(skip):
                 yield (replace(piece, skip=simple),)
-        case Loop(back=back) if op_of(back).kind is Kind.JCOND:
-            for simple in _rounder(back):
+        case LoopPiece(back=back) if op_of(back).kind is Kind.JCOND:
+            for simple in _smaller_immediates(back):
                 yield (replace(piece, back=simple),)
 
 
@@ -144,11 +150,11 @@ def _simpler_insn(insn: Insn) -> Iterator[Insn]:
         return
     if op.kind in _COMPUTES and insn.dst != code.FP:
         yield from (code.put(insn.dst, number) for number in _NUMBERS)
-    yield from _rounder(insn)
+    yield from _smaller_immediates(insn)
 
 
-def _rounder(insn: Insn) -> Iterator[Insn]:
-    """The same with a smaller number in it."""
+def _smaller_immediates(insn: Insn) -> Iterator[Insn]:
+    """The same instruction with a smaller immediate."""
     op = op_of(insn)
     if "imm" not in op.uses or "imm" in {str(field) for field, _ in op.select}:
         return

@@ -1,4 +1,4 @@
-"""One change to a program: what a hurried author would do."""
+"""Mutations: one small change to a random program, like a mistake of its author."""
 
 from __future__ import annotations
 
@@ -8,25 +8,44 @@ from random import Random
 from typing import Final
 
 from bpfheap.fuzz import code
-from bpfheap.fuzz.pieces import Branch, Code, Loop, Piece, Pieces, Program, places, replaced
+from bpfheap.fuzz.pieces import (
+    BranchPiece,
+    CodePiece,
+    LoopPiece,
+    Piece,
+    Pieces,
+    RandomProgram,
+    walk_pieces,
+    with_replaced,
+)
 from bpfheap.isa import OPS, Insn, Kind, Op, op_of
 
 _Change = Callable[[Random, Piece], Pieces | None]
 
-#: Rows that differ only in their operation, their width or whether they extend the sign.
-_ALIKE: Final = (Kind.ALU, Kind.MOV, Kind.JCOND, Kind.LOAD, Kind.STORE_REG, Kind.STORE_IMM)
+#: Kinds whose rows differ only in operation, width or sign extension, so that one can replace
+#: another.
+_INTERCHANGEABLE: Final = (
+    Kind.ALU,
+    Kind.MOV,
+    Kind.JCOND,
+    Kind.LOAD,
+    Kind.STORE_REG,
+    Kind.STORE_IMM,
+)
+#: What is added to the offset of a load or store.
 _OFFSETS: Final = (-8, -4, -1, 1, 4, 8, 64)
+#: Attempts to find a mutation that fits the chosen piece.
 _TRIES: Final = 20
 
 
-def mutated(rng: Random, program: Program) -> Program:
-    """The program with one change somewhere; itself if nothing was found that fits."""
-    at = list(places(program))
+def mutated(rng: Random, program: RandomProgram) -> RandomProgram:
+    """The program with one mutation; the program itself if no mutation was found that fits."""
+    found = list(walk_pieces(program))
     for _ in range(_TRIES):
-        place, piece = rng.choice(at)
+        path, piece = rng.choice(found)
         new = rng.choice(_CHANGES)(rng, piece)
         if new is not None and new != (piece,):
-            return replaced(program, place, new)
+            return with_replaced(program, path, new)
     return program
 
 
@@ -35,28 +54,28 @@ def _left_out(rng: Random, piece: Piece) -> Pieces | None:
 
 
 def _twice(rng: Random, piece: Piece) -> Pieces | None:
-    return (piece, piece) if isinstance(piece, Code) else None
+    return (piece, piece) if isinstance(piece, CodePiece) else None
 
 
 def _unconditional(rng: Random, piece: Piece) -> Pieces | None:
-    """A branch's body without its condition."""
-    return (*piece.otherwise, *piece.body) if isinstance(piece, Branch) else None
+    """Both sides of a branch, without the condition."""
+    return (*piece.otherwise, *piece.body) if isinstance(piece, BranchPiece) else None
 
 
 def _other_condition(rng: Random, piece: Piece) -> Pieces | None:
     match piece:
-        case Branch():
+        case BranchPiece():
             return (replace(piece, skip=_tweaked(rng, piece.skip)),)
-        case Loop(leave=Insn() as leave) if rng.random() < 0.5:
+        case LoopPiece(leave=Insn() as leave) if rng.random() < 0.5:
             return (replace(piece, leave=_tweaked(rng, leave)),)
-        case Loop() if op_of(piece.back).kind is Kind.JCOND:
+        case LoopPiece() if op_of(piece.back).kind is Kind.JCOND:
             return (replace(piece, back=_tweaked(rng, piece.back)),)
     return None
 
 
 def _other_insn(rng: Random, piece: Piece) -> Pieces | None:
-    """One instruction a bit different, or left out."""
-    if not isinstance(piece, Code):
+    """One instruction changed or left out."""
+    if not isinstance(piece, CodePiece):
         return None
     taken = {at for at, _ in piece.refs} | {at + 1 for at, _ in piece.refs}
     free = [at for at in range(len(piece.insns)) if at not in taken]
@@ -68,14 +87,14 @@ def _other_insn(rng: Random, piece: Piece) -> Pieces | None:
         del insns[at]
     else:
         insns[at] = _tweaked(rng, insns[at])
-    return (Code(tuple(insns), piece.refs),)
+    return (CodePiece(tuple(insns), piece.refs),)
 
 
 def _tweaked(rng: Random, insn: Insn) -> Insn:
-    """Another offset, number, register, width or operation, as far as it has one."""
+    """The instruction with another register, offset, immediate, width or operation."""
     op = op_of(insn)
     fields = [field for field in ("dst", "src", "off", "imm") if _is_free(op, field)]
-    if not fields or (op.kind in _ALIKE and rng.random() < 0.35):
+    if not fields or (op.kind in _INTERCHANGEABLE and rng.random() < 0.35):
         return _other_operation(rng, op, insn)
     match rng.choice(fields):
         case "dst":
@@ -90,6 +109,8 @@ def _tweaked(rng: Random, insn: Insn) -> Insn:
 
 
 def _is_free(op: Op, field: str) -> bool:
+    """May any value stand in that field? Not in those that select the row, in jump distances, and
+    in the numbers of helpers."""
     chosen = {str(name) for name, _ in op.select}
     jump = op.kind is Kind.JCOND and field == "off"
     called = op.kind is Kind.CALL_HELPER
@@ -97,7 +118,7 @@ def _is_free(op: Op, field: str) -> bool:
 
 
 def _other_operation(rng: Random, op: Op, insn: Insn) -> Insn:
-    if op.kind not in _ALIKE:
+    if op.kind not in _INTERCHANGEABLE:
         return insn
     alike = [other for other in OPS if other.kind is op.kind and other.reg == op.reg]
     other = rng.choice(alike)

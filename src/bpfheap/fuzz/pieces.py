@@ -1,5 +1,8 @@
-"""A random program as a tree of small pieces, which can be taken out and put elsewhere without a
-thought of jumps: distances exist only once a program is linked."""
+"""A random program as a tree of pieces: straight-line code, branches, loops, calls.
+
+Pieces hold no jump distances; these are computed when a program is linked (`LinkedCode`). So a
+piece can be removed, copied or moved without fixing any jump.
+"""
 
 from __future__ import annotations
 
@@ -12,52 +15,56 @@ from bpfheap.isa import Insn
 from bpfheap.spec import Ref, RefKind
 
 
-class Out:
-    """Slots as they are written. `calls` are the slots that lead to functions, by number."""
+class SlotWriter:
+    """The instruction slots of a program while its pieces are written one after the other."""
 
     def __init__(self) -> None:
         self.insns: list[Insn] = []
+        #: What an immediate refers to, by slot.
         self.refs: dict[int, Ref] = {}
+        #: (slot, number of the function that it calls or takes the address of).
         self.calls: list[tuple[int, int]] = []
 
     def write(self, pieces: Pieces) -> None:
         for piece in pieces:
             piece.write(self)
 
-    def leave_room(self, insn: Insn) -> int:
-        """A jump whose distance is not known yet; gives its slot."""
+    def reserve_jump(self, insn: Insn) -> int:
+        """Append a jump whose distance is not known yet; returns its slot."""
         self.insns.append(insn)
         return len(self.insns) - 1
 
-    def lands_here(self, slot: int) -> None:
-        """The jump at `slot` leads to what is written next."""
+    def patch_jump(self, slot: int) -> None:
+        """Make the jump at `slot` lead to the slot that is written next."""
         self.insns[slot] = self.insns[slot]._replace(off=len(self.insns) - slot - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """Instructions one after the other. `refs` is by place in `insns`."""
+class CodePiece:
+    """Straight-line code."""
 
     insns: tuple[Insn, ...]
+    #: (index in `insns`, what that instruction's immediate refers to).
     refs: tuple[tuple[int, Ref], ...] = ()
 
     @property
     def parts(self) -> tuple[Pieces, ...]:
         return ()
 
-    def with_parts(self, parts: tuple[Pieces, ...]) -> Code:
+    def with_parts(self, parts: tuple[Pieces, ...]) -> CodePiece:
         return self
 
-    def write(self, out: Out) -> None:
+    def write(self, out: SlotWriter) -> None:
         base = len(out.insns)
         out.insns += self.insns
         out.refs.update((base + at, ref) for at, ref in self.refs)
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """`body` unless `skip`, a conditional jump, is taken; `otherwise` if it is."""
+class BranchPiece:
+    """`if (!skip) body; else otherwise;`"""
 
+    #: A conditional jump around `body`.
     skip: Insn
     body: Pieces
     otherwise: Pieces = ()
@@ -66,51 +73,52 @@ class Branch:
     def parts(self) -> tuple[Pieces, ...]:
         return (self.body, self.otherwise)
 
-    def with_parts(self, parts: tuple[Pieces, ...]) -> Branch:
-        return Branch(self.skip, *parts)
+    def with_parts(self, parts: tuple[Pieces, ...]) -> BranchPiece:
+        return BranchPiece(self.skip, *parts)
 
-    def write(self, out: Out) -> None:
-        skip = out.leave_room(self.skip)
+    def write(self, out: SlotWriter) -> None:
+        skip = out.reserve_jump(self.skip)
         out.write(self.body)
         if self.otherwise:
-            over = out.leave_room(code.ja(0))
-            out.lands_here(skip)
+            over = out.reserve_jump(code.ja(0))
+            out.patch_jump(skip)
             out.write(self.otherwise)
-            out.lands_here(over)
+            out.patch_jump(over)
         else:
-            out.lands_here(skip)
+            out.patch_jump(skip)
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
-    """`test`, then, unless `leave` is taken, `body`, and again if `back` is taken. Both jumps may
-    be missing, `back` may be one without a condition."""
+class LoopPiece:
+    """`do { test; if (leave) break; body; } while (back);`"""
 
     test: Pieces
+    #: A conditional jump out of the loop; None if the loop is left at `back` only.
     leave: Insn | None
     body: Pieces
+    #: The jump back to `test`, conditional or not.
     back: Insn
 
     @property
     def parts(self) -> tuple[Pieces, ...]:
         return (self.test, self.body)
 
-    def with_parts(self, parts: tuple[Pieces, ...]) -> Loop:
+    def with_parts(self, parts: tuple[Pieces, ...]) -> LoopPiece:
         return replace(self, test=parts[0], body=parts[1])
 
-    def write(self, out: Out) -> None:
+    def write(self, out: SlotWriter) -> None:
         top = len(out.insns)
         out.write(self.test)
-        leave = None if self.leave is None else out.leave_room(self.leave)
+        leave = None if self.leave is None else out.reserve_jump(self.leave)
         out.write(self.body)
         out.insns.append(self.back._replace(off=top - len(out.insns) - 1))
         if leave is not None:
-            out.lands_here(leave)
+            out.patch_jump(leave)
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call of the program's own function of that number."""
+class CallPiece:
+    """A call of one of the program's own functions, by its number."""
 
     function: int
 
@@ -118,17 +126,17 @@ class Call:
     def parts(self) -> tuple[Pieces, ...]:
         return ()
 
-    def with_parts(self, parts: tuple[Pieces, ...]) -> Call:
+    def with_parts(self, parts: tuple[Pieces, ...]) -> CallPiece:
         return self
 
-    def write(self, out: Out) -> None:
+    def write(self, out: SlotWriter) -> None:
         out.calls.append((len(out.insns), self.function))
         out.insns.append(code.local())
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Register `dst` = the address of the function of that number, for a callback."""
+class AddressPiece:
+    """Register `dst` = the address of one of the program's functions, for a callback."""
 
     dst: int
     function: int
@@ -137,43 +145,45 @@ class Address:
     def parts(self) -> tuple[Pieces, ...]:
         return ()
 
-    def with_parts(self, parts: tuple[Pieces, ...]) -> Address:
+    def with_parts(self, parts: tuple[Pieces, ...]) -> AddressPiece:
         return self
 
-    def write(self, out: Out) -> None:
+    def write(self, out: SlotWriter) -> None:
         at = len(out.insns)
         out.calls.append((at, self.function))
         out.refs[at] = Ref(RefKind.FUNC, "")
         out.insns += [code.wide("func", self.dst), code.SECOND]
 
 
-Piece: TypeAlias = Code | Branch | Loop | Call | Address
+Piece: TypeAlias = CodePiece | BranchPiece | LoopPiece | CallPiece | AddressPiece
 Pieces: TypeAlias = tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
-    """`exit` follows its body."""
+class RandomFunction:
+    """A function of a random program. `body` has no final `exit`: linking adds it."""
 
     name: str
     body: Pieces
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
-    """`functions[0]` is the entry. The others are linked as far as they are called."""
+class RandomProgram:
+    """A program as a tree. `functions[0]` is the entry; linking leaves out functions that nothing
+    calls."""
 
     section: str
-    functions: tuple[Function, ...] = field(repr=False)
+    functions: tuple[RandomFunction, ...] = field(repr=False)
 
 
-class Linked:
-    """`starts` has the number of the function and its first slot, in the order of slots."""
+class LinkedCode:
+    """A random program with its jump distances, as one sequence of slots."""
 
     __slots__ = ("insns", "refs", "starts")
 
-    def __init__(self, program: Program) -> None:
-        out = Out()
+    def __init__(self, program: RandomProgram) -> None:
+        out = SlotWriter()
+        #: Number of a function -> its first slot, in the order of slots.
         self.starts: dict[int, int] = {}
         todo = [0]
         done = 0
@@ -197,34 +207,37 @@ class Linked:
         self.refs = out.refs
 
 
-#: The number of a function, then alternately a place among pieces and a part of the piece there.
-Place: TypeAlias = tuple[int, ...]
+#: Where a piece is in the tree: the function's number, the index in its body, then, for each level
+#: below, the index of the part (as in `parts`) and the index of the piece in that part.
+PiecePath: TypeAlias = tuple[int, ...]
 
 
-def places(program: Program) -> Iterator[tuple[Place, Piece]]:
-    """Every piece, each before those inside it."""
+def walk_pieces(program: RandomProgram) -> Iterator[tuple[PiecePath, Piece]]:
+    """Every piece of the program with its path, each before those inside it."""
     for number, function in enumerate(program.functions):
         yield from _within((number,), function.body)
 
 
-def _within(at: Place, pieces: Pieces) -> Iterator[tuple[Place, Piece]]:
+def _within(at: PiecePath, pieces: Pieces) -> Iterator[tuple[PiecePath, Piece]]:
     for i, piece in enumerate(pieces):
         yield (*at, i), piece
         for part, inner in enumerate(piece.parts):
             yield from _within((*at, i, part), inner)
 
 
-def replaced(program: Program, place: Place, new: Pieces, count: int = 1) -> Program:
-    """The same program with other pieces instead of the `count` ones that begin at `place`."""
-    number, *rest = place
+def with_replaced(
+    program: RandomProgram, path: PiecePath, new: Pieces, count: int = 1
+) -> RandomProgram:
+    """A copy of the program with `new` instead of the `count` pieces that begin at `path`."""
+    number, *rest = path
     functions = list(program.functions)
     old = functions[number]
-    functions[number] = Function(old.name, _replaced(old.body, tuple(rest), new, count))
-    return Program(program.section, tuple(functions))
+    functions[number] = RandomFunction(old.name, _replaced(old.body, tuple(rest), new, count))
+    return RandomProgram(program.section, tuple(functions))
 
 
-def _replaced(pieces: Pieces, place: Place, new: Pieces, count: int) -> Pieces:
-    i, *rest = place
+def _replaced(pieces: Pieces, path: PiecePath, new: Pieces, count: int) -> Pieces:
+    i, *rest = path
     if rest:
         part, *deeper = rest
         piece = pieces[i]

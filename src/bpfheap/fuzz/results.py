@@ -1,4 +1,4 @@
-"""What became of random programs."""
+"""The outcome of one random program, and the protocol of those who examine programs."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from bpfheap.fuzz.pieces import Program
+from bpfheap.fuzz.pieces import RandomProgram
+
+#: Instructions processed after which bpfheap's verifier gives a random program up: a longer
+#: verification costs more time than it finds bugs.
+LIMIT: Final = 50_000
 
 
 class Outcome(StrEnum):
-    """What became of one program."""
+    """What came of one program; `BUGS` are those that are a bug of bpfheap."""
 
-    ACCEPTED = "accepted"  # by both; with the model machine: and it ran without a complaint
-    REFUSED = "refused"  # by both; with the model machine: and so it never ran
-    TOO_LONG = "too-long"  # the walk was given up, and the kernel's would be about as long
-    UNASKED = "unasked"  # the kernel gave no verdict, for want of memory say
-    INCOMPARABLE = "incomparable"  # what it does hangs on clocks, addresses or the order of keys
-    EXPLAINED = "explained"  # they differ, and the table of differences says why
-    CRASH = "crash"  # an exception of ours
-    KERNEL_REFUSES = "kernel-refuses"  # and ours accepts
-    OURS_REFUSES = "ours-refuses"  # and the kernel accepts
-    VIOLATION = "violation"  # accepted, and then the model machine saw an error
-    DIFFERENT = "different"  # accepted, and then machines did not do the same
-    OUTSIDE = "outside"  # a register held what the verifier had ruled out
+    ACCEPTED = "accepted"  # by both; with a machine: and every run was fine
+    REFUSED = "refused"  # by both; with a machine: so it never ran
+    TOO_LONG = "too-long"  # ours gave up, and the kernel came close to the limit too
+    UNASKED = "unasked"  # the kernel gave no verdict, e.g. for lack of memory
+    INCOMPARABLE = "incomparable"  # results depend on clocks, addresses or the order of keys
+    EXPLAINED = "explained"  # a known difference, see `differences.py`
+    CRASH = "crash"  # an exception inside bpfheap
+    KERNEL_REFUSES = "kernel-refuses"  # bpfheap accepts, the kernel does not
+    OURS_REFUSES = "ours-refuses"  # the kernel accepts, bpfheap does not
+    VIOLATION = "violation"  # accepted, then the model machine saw a memory error
+    DIFFERENT = "different"  # accepted, then machines did different things
+    OUTSIDE = "outside"  # accepted, then a register held a value that was ruled out
 
 
 #: What is a bug, worst first.
@@ -39,32 +43,35 @@ BUGS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """`ours` is what the verifier says against the program, `theirs` what the other side says,
-    both "" where there is nothing to tell; `section` is that of docs/verifier-differences.md which
-    explains why they differ."""
+class FuzzResult:
+    """What an Examiner says of one program."""
 
     outcome: Outcome
+    #: Why bpfheap's verifier rejects the program, "" if it does not.
     ours: str = ""
+    #: What the other side (kernel or machine) says against it, "" if nothing.
     theirs: str = ""
+    #: The section of docs/verifier-differences.md that explains a known difference.
     section: str | None = None
 
     @property
     def cause(self) -> tuple[Outcome, str]:
-        """Equal for bugs that are likely to be one."""
+        """Programs with the same cause probably show the same bug."""
         return self.outcome, _gist(self.ours or self.theirs)
 
 
 def _gist(message: str) -> str:
-    """A message without what differs from program to program."""
+    """The beginning of a message, with all numbers replaced."""
     return re.sub(r"-?(0x[0-9a-f]+|\d+)", "N", message)[:60]
 
 
 class Examiner(Protocol):
-    """Makes programs and says what becomes of them, the same each time."""
+    """Generates programs and judges them; deterministic."""
 
-    def program(self, index: int) -> Program: ...
+    def program(self, index: int) -> RandomProgram:
+        """The program with that index."""
+        ...
 
-    def examine(self, program: Program, index: int) -> Result:
-        """`index` is where the program came from; it may have been made smaller since."""
+    def examine(self, program: RandomProgram, index: int) -> FuzzResult:
+        """Judge a program: the one with that index, or a reduced form of it."""
         ...

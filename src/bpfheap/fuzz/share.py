@@ -1,4 +1,4 @@
-"""Examine many programs in several processes."""
+"""Examine programs in several processes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from multiprocessing.connection import Connection, wait
 from typing import Final, TypeAlias
 
 from bpfheap.errors import BpfheapError
-from bpfheap.fuzz.results import Examiner, Result
+from bpfheap.fuzz.results import Examiner, FuzzResult
 
-#: Each process opens its own.
-Opened: TypeAlias = Callable[[], AbstractContextManager[Examiner]]
-Found: TypeAlias = list[tuple[int, Result]]
+#: Makes an Examiner; called once in each process.
+OpenExaminer: TypeAlias = Callable[[], AbstractContextManager[Examiner]]
+#: (index of a program, its result).
+IndexedResults: TypeAlias = list[tuple[int, FuzzResult]]
 
-#: Results are sent in groups of so many.
+#: Results that a process sends in one message.
 _GROUP: Final = 32
 
 
-def examined(opened: Opened, indices: range, jobs: int) -> Iterator[tuple[int, Result]]:
-    """What became of the program of each index, with several jobs in no particular order.
+def examined(opened: OpenExaminer, indices: range, jobs: int) -> Iterator[tuple[int, FuzzResult]]:
+    """(index, result) for the program of each index; with several jobs in no particular order.
 
-    Raises BpfheapError for what a process came upon.
+    Raises BpfheapError for an exception in one of the processes.
     """
     if jobs == 1:
         with opened() as examiner:
@@ -61,8 +62,8 @@ def examined(opened: Opened, indices: range, jobs: int) -> Iterator[tuple[int, R
             child.join()
 
 
-def _receive(pipe: Connection) -> Found | None:
-    """None at the end."""
+def _receive(pipe: Connection) -> IndexedResults | None:
+    """The next group of results; None if the process is done."""
     try:
         error, found = pipe.recv()
     except EOFError:
@@ -71,12 +72,13 @@ def _receive(pipe: Connection) -> Found | None:
         ) from None
     if error is not None:
         raise BpfheapError(error)
-    group: Found | None = found
+    group: IndexedResults | None = found
     return group
 
 
-def _serve(opened: Opened, indices: range, pipe: Connection) -> None:
-    # The parent ends its children.
+def _serve(opened: OpenExaminer, indices: range, pipe: Connection) -> None:
+    """The main function of a child process."""
+    # Ctrl-C reaches the parent too, which ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with opened() as examiner:

@@ -1,6 +1,7 @@
-"""Is it true what the verifier says? Programs that it accepts run on the model machine, which sees
-every memory error, under random contexts and with random map contents; before each instruction its
-registers are compared with what the verifier knew there."""
+"""Tests the verifier's soundness: accepted programs run on the model machine, which sees every
+memory error, with random contexts and map contents. Before each instruction the registers are
+compared with the verifier's states at that instruction.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +10,10 @@ from random import Random
 from typing import Final
 
 from bpfheap.errors import BpfheapError, Violation
-from bpfheap.fuzz.generate import program
-from bpfheap.fuzz.known import At, Concrete, Knowledge, known
-from bpfheap.fuzz.pieces import Program
-from bpfheap.fuzz.results import Outcome, Result
+from bpfheap.fuzz.generate import random_program
+from bpfheap.fuzz.known import ConcretePointer, ConcreteValue, Knowledge, verifier_knowledge
+from bpfheap.fuzz.pieces import RandomProgram
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.frames import has_packet
@@ -28,20 +29,19 @@ from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 
-#: Walks longer than this are not worth their time here.
-LIMIT: Final = 50_000
-#: So often each program runs; what a run leaves in the maps is there for the next.
+#: Runs of each program; maps keep their contents from one to the next.
 RUNS: Final = 4
-#: No run takes more instructions. One that would is broken off, which says nothing against it.
+#: Instructions after which a run is broken off; that is no bug.
 STEPS: Final = 50_000
 
-#: Of packets.
+#: Lengths of packets.
 _LENGTHS: Final = (14, 15, 34, 60, 64, 65, 100, 300)
+#: Bytes that are chosen more often than others.
 _BYTES: Final = (0, 0, 0, 1, 2, 7, 8, 127, 128, 255)
 
 
-class _Outside(Exception):
-    """A register holds what the verifier had ruled out."""
+class _RuledOutValue(Exception):
+    """During a run a register held a value that the verifier had ruled out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +51,24 @@ class AgainstModel:
     seed: int
     features: frozenset[str]
 
-    def program(self, index: int) -> Program:
-        return program(self.seed, index, self.features)
+    def program(self, index: int) -> RandomProgram:
+        return random_program(self.seed, index, self.features)
 
-    def examine(self, program: Program, index: int) -> Result:
+    def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)
         rng = Random(f"{self.seed}:{index}:runs")
         try:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT))
             if not verdict.accepted:
-                return Result(Outcome.REFUSED)
-            run(obj, spec, verdict, rng, known(obj, spec, LIMIT))
+                return FuzzResult(Outcome.REFUSED)
+            run(obj, spec, verdict, rng, verifier_knowledge(obj, spec, LIMIT))
         except Violation as seen:
-            return Result(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
-        except _Outside as found:
-            return Result(Outcome.OUTSIDE, theirs=str(found))
+            return FuzzResult(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
+        except _RuledOutValue as found:
+            return FuzzResult(Outcome.OUTSIDE, theirs=str(found))
         except Exception as error:
-            return Result(Outcome.CRASH, f"{type(error).__name__}: {error}")
-        return Result(Outcome.ACCEPTED)
+            return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}")
+        return FuzzResult(Outcome.ACCEPTED)
 
 
 def run(
@@ -78,9 +78,9 @@ def run(
     rng: Random,
     knowledge: Knowledge | None = None,
 ) -> None:
-    """Run an accepted program RUNS times, then let go of everything.
+    """Run an accepted program RUNS times, then close everything.
 
-    Raises Violation for what the model machine sees, and for objects that are left.
+    Raises Violation for a memory error, and for objects that are left at the end (a leak).
     """
     machine = ModelMachine(step_limit=STEPS, seed=rng.randrange(1 << 32), history_limit=0)
     system = System(LiveCount(), machine)
@@ -96,7 +96,7 @@ def run(
         except Violation:
             raise
         except BpfheapError:
-            # It runs too long: the program is all right, but its objects are still its own.
+            # It took too many steps. Objects that it still owns are no leak.
             return
     for fd in tuple(system.fds):
         system.close(fd)
@@ -108,14 +108,14 @@ def run(
 
 
 def _bytes(rng: Random, size: int) -> bytes:
-    """Numbers that are often at the edge of something."""
+    """Random bytes, most of them from _BYTES."""
     return bytes(
         rng.choice(_BYTES) if rng.random() < 0.7 else rng.randrange(256) for _ in range(size)
     )
 
 
 def fill(system: System, fd: int, map_: MapSpec, rng: Random) -> None:
-    """Give a map all elements that it can have, or about half of them."""
+    """Fill all elements of an array, or about half of a hash map, with random values."""
     row = BY_NUMBER[map_.type]
     if row.shape not in (Shape.ARRAY, Shape.HASH, Shape.LRU):
         return
@@ -126,24 +126,22 @@ def fill(system: System, fd: int, map_: MapSpec, rng: Random) -> None:
 
 
 def context(spec: ProgramSpec, rng: Random) -> bytes:
-    """Some context for a program."""
+    """A random context for a program."""
     row = program_type(spec.section)
     assert row is not None
     return _bytes(rng, min(row.ctx_size, 192))
 
 
 def packet(spec: ProgramSpec, rng: Random) -> bytes:
-    """What comes in, for programs that see packets."""
+    """A random packet; empty for programs that get none."""
     if not has_packet(program_type(spec.section)):
         return b""
     return _bytes(rng, rng.choice(_LENGTHS))
 
 
 def _watch(machine: ModelMachine, program: int, spec: ProgramSpec, knowledge: Knowledge) -> None:
-    """Compare all registers with what is known of them, before each instruction.
-
-    Raises _Outside out of the run.
-    """
+    """Have the machine compare all registers with `knowledge` before each instruction; the run
+    then raises _RuledOutValue at the first one that does not fit."""
 
     def see(core: Core) -> None:
         slot = core.execution.slot
@@ -152,26 +150,28 @@ def _watch(machine: ModelMachine, program: int, spec: ProgramSpec, knowledge: Kn
             shown = ", ".join(
                 f"r{n}={_text(value)}" for n, value in enumerate(registers) if value is not None
             )
-            raise _Outside(f"before instruction {slot} of {len(spec.insns)}: {shown}")
+            raise _RuledOutValue(f"before instruction {slot} of {len(spec.insns)}: {shown}")
 
     machine.watch(program, see)
 
 
-def _concrete(core: Core, value: int | Pointer | None) -> Concrete:
+def _concrete(core: Core, value: int | Pointer | None) -> ConcreteValue:
     if not isinstance(value, Pointer):
         return value
     region = core.state.regions.get(value.region)
     if region is None:
-        # Memory that is gone: the register is dead.
+        # A pointer into freed memory: the register is dead.
         return None
     base = region.size if region.kind is Kind.STACK else 0
     packet = core.execution.progress.packet
     if packet is not None and packet.region == value.region:
         base = packet.data
-    # Asking for it gives the memory its place, if it had none: what the program may have found out
-    # by comparing is true of any place.
-    return At(region.kind, value.offset - base, core.state.address(value))
+    # This assigns the memory an address if it had none. Any address is as good as another: the
+    # program has not seen it yet.
+    return ConcretePointer(region.kind, value.offset - base, core.state.address(value))
 
 
-def _text(value: Concrete) -> str:
-    return f"{value.memory}{value.offset:+d}" if isinstance(value, At) else f"{value:#x}"
+def _text(value: ConcreteValue) -> str:
+    return (
+        f"{value.memory}{value.offset:+d}" if isinstance(value, ConcretePointer) else f"{value:#x}"
+    )

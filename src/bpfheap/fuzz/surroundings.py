@@ -1,4 +1,4 @@
-"""What random programs find around them: types, maps, and functions' names, the same for all.
+"""The object file that all random programs share: its types, maps and names of functions.
 
 Sizes and offsets are in bytes.
 """
@@ -22,20 +22,22 @@ from bpfheap.btf import (
     Struct,
     TypeTag,
 )
-from bpfheap.fuzz.pieces import Linked, Program
+from bpfheap.fuzz.pieces import LinkedCode, RandomProgram
 from bpfheap.platform.maps import BY_NAME
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, SubprogSpec
 
-#: Functions that a program has at most, with the entry.
+#: The most functions that a program has, the entry included.
 MAX_FUNCTIONS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """Something that programs may use. `needs` are other features that it is nothing without."""
+    """Something that programs may use, as `--features` names it."""
 
     name: str
+    #: What it is, for the help text.
     about: str
+    #: Features that it cannot be used without.
     needs: frozenset[str] = frozenset()
 
 
@@ -57,49 +59,54 @@ ALL: Final = frozenset(feature.name for feature in FEATURES)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A struct as memory that a program reads and writes: `plain` is the range of bytes that
-    hold numbers, `kptrs` the offsets of the kptr fields, with the struct that each holds."""
+class FuzzStruct:
+    """A struct that programs read and write: a map's value, or an object."""
 
     name: str
     size: int
-    plain: tuple[int, int]
+    #: Start and end (exclusive) of the bytes that hold numbers.
+    scalars: tuple[int, int]
+    #: (offset of a kptr field, name of the struct that it points at).
     kptrs: tuple[tuple[int, str], ...] = ()
+    #: Offset of a bpf_spin_lock, None if there is none.
     lock: int | None = None
 
 
-LEAF: Final = Target("fuzz_leaf", 16, (0, 16))
-NODE: Final = Target("fuzz_node", 32, (0, 24), ((24, "fuzz_leaf"),))
-VALUE: Final = Target("fuzz_value", 56, (16, 56), ((0, "fuzz_node"), (8, "fuzz_leaf")))
-NUMBERS: Final = Target("fuzz_numbers", 40, (0, 40))
-GUARDED: Final = Target("fuzz_guarded", 40, (4, 40), lock=0)
+LEAF: Final = FuzzStruct("fuzz_leaf", 16, (0, 16))
+NODE: Final = FuzzStruct("fuzz_node", 32, (0, 24), ((24, "fuzz_leaf"),))
+VALUE: Final = FuzzStruct("fuzz_value", 56, (16, 56), ((0, "fuzz_node"), (8, "fuzz_leaf")))
+NUMBERS: Final = FuzzStruct("fuzz_numbers", 40, (0, 40))
+GUARDED: Final = FuzzStruct("fuzz_guarded", 40, (4, 40), lock=0)
 #: The structs that a program may allocate.
 OBJECTS: Final = {target.name: target for target in (LEAF, NODE)}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A map: keys are 4 bytes."""
+class FuzzMap:
+    """A map that programs may use; keys have 4 bytes."""
 
     name: str
+    #: As in `platform/maps.py`, e.g. "hash".
     type: str
     max_entries: int
-    value: Target | None
+    #: None for a ring buffer.
+    value: FuzzStruct | None
+    #: The feature without which an object does not have this map.
     feature: str
 
 
 MAPS: Final = (
-    Place("values", "array", 2, VALUE, "kptrs"),
-    Place("table", "hash", 4, VALUE, "kptrs"),
-    Place("numbers", "array", 3, NUMBERS, "maps"),
-    Place("counts", "hash", 4, NUMBERS, "maps"),
-    Place("guarded", "array", 2, GUARDED, "locks"),
-    Place("ring", "ringbuf", 4096, None, "ringbuf"),
+    FuzzMap("values", "array", 2, VALUE, "kptrs"),
+    FuzzMap("table", "hash", 4, VALUE, "kptrs"),
+    FuzzMap("numbers", "array", 3, NUMBERS, "maps"),
+    FuzzMap("counts", "hash", 4, NUMBERS, "maps"),
+    FuzzMap("guarded", "array", 2, GUARDED, "locks"),
+    FuzzMap("ring", "ringbuf", 4096, None, "ringbuf"),
 )
 
 
 class _Types:
-    """BTF, and the ids of what is in it by name."""
+    """Builds the BTF; `ids` are its type ids by name."""
 
     def __init__(self) -> None:
         self._builder = BtfBuilder()
@@ -163,32 +170,32 @@ def function_name(number: int) -> str:
 
 @cache
 def surroundings(features: frozenset[str]) -> ObjectSpec:
-    """An object without a program. It has the maps that the features need."""
+    """The object file without a program, with the maps that the features need."""
     btf, ids = types()
-    maps = {place.name: _map(place, btf, ids) for place in MAPS if place.feature in features}
+    maps = {map_.name: _map(map_, btf, ids) for map_ in MAPS if map_.feature in features}
     return ObjectSpec("random", btf, maps, {}, "GPL")
 
 
-def _map(place: Place, btf: Btf, ids: dict[str, int]) -> MapSpec:
-    row = BY_NAME[place.type]
-    if place.value is None:
-        return MapSpec(place.name, row.number, 0, 0, place.max_entries, btf)
+def _map(map_: FuzzMap, btf: Btf, ids: dict[str, int]) -> MapSpec:
+    row = BY_NAME[map_.type]
+    if map_.value is None:
+        return MapSpec(map_.name, row.number, 0, 0, map_.max_entries, btf)
     return MapSpec(
-        place.name,
+        map_.name,
         row.number,
         4,
-        place.value.size,
-        place.max_entries,
+        map_.value.size,
+        map_.max_entries,
         btf,
         key=ids["__u32"],
-        value=ids[place.value.name],
+        value=ids[map_.value.name],
     )
 
 
-def linked(program: Program) -> ProgramSpec:
-    """The program as the verifier and machines take it."""
+def linked(program: RandomProgram) -> ProgramSpec:
+    """The program in the form that the verifier and machines take."""
     btf, ids = types()
-    code = Linked(program)
+    code = LinkedCode(program)
     ends = [*list(code.starts.values())[1:], len(code.insns)]
     subprogs = tuple(
         SubprogSpec(program.functions[number].name, start, end, ids[function_name(number)], False)
