@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from bpfheap.bench.measure import Measured, Side
-from bpfheap.bench.programs import Group, Source
+from bpfheap.bench.programs import CorpusSource, Group
 from bpfheap.errors import KernelUnsupported
 from bpfheap.kernel import KernelVerdict
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -18,7 +18,7 @@ def side(processed: int | None = 100, *ns: int, accepted: bool | None = True) ->
 
 
 def measurement(ours: Side, kernel: Side | None, group: Group = Group.CORPUS) -> Measured:
-    return Measured(Source(Path("sample.bpf.c"), group), "sample", 20, ours, kernel)
+    return Measured(CorpusSource(Path("sample.bpf.c"), group), "sample", 20, ours, kernel)
 
 
 class FakeKernel:

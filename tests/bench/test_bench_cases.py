@@ -9,7 +9,7 @@ from bench_samples import measurement, side
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpfheap.bench.cases import ROWS, CaseName, case, p90
+from bpfheap.bench.cases import ROWS, CaseName, p90, verifier_case
 from bpfheap.bench.measure import Measured
 from bpfheap.bench.programs import Group
 
@@ -61,7 +61,7 @@ def test_ratios(
 def test_cases(
     name: CaseName, programs: list[Measured], ratio: float | None, passed: bool | None
 ) -> None:
-    found = case(name, programs)
+    found = verifier_case(name, programs)
     assert found is not None
     assert found.ratio == ratio
     assert found.passed is passed
@@ -72,13 +72,13 @@ def test_cases(
 def test_a_case_asks_its_own_group() -> None:
     for name, row in ROWS.items():
         others = [group for group in Group if group is not row.group]
-        assert case(name, [measurement(side(), side(), group) for group in others]) is None
-        assert case(name, [measurement(side(), side(), row.group)]) is not None
+        assert verifier_case(name, [measurement(side(), side(), group) for group in others]) is None
+        assert verifier_case(name, [measurement(side(), side(), row.group)]) is not None
 
 
 def test_refused_by_both_is_right() -> None:
     refused = measurement(side(accepted=False), side(accepted=False), Group.MILLION)
-    found = case(CaseName.MILLION_LIMIT, [refused])
+    found = verifier_case(CaseName.MILLION_LIMIT, [refused])
     assert found is not None
     assert (found.ratio, found.passed) == (1.0, True)
 
@@ -86,7 +86,7 @@ def test_refused_by_both_is_right() -> None:
 def test_speed_is_told() -> None:
     # 2 ns and 10 ns for an instruction.
     program = measurement(side(1000, 2000), side(100, 1000), Group.LARGE)
-    found = case(CaseName.THROUGHPUT_LARGE, [program])
+    found = verifier_case(CaseName.THROUGHPUT_LARGE, [program])
     assert found is not None
     said = found.to_json()
     assert said["insns_per_second"] == {"ours": 500_000_000, "kernel": 100_000_000}

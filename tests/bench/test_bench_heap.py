@@ -30,9 +30,9 @@ def test_beside_libc(name: HeapCase) -> None:
     assert heard == [(name, 0), ("", 1)]
     assert set(found.missing) == {"jemalloc", "mimalloc", "tcmalloc", "kernel"}
     assert {who: len(times) for who, times in case.peers.items()} == {"glibc": 2}
-    assert len(case.beside["glibc"]) == 2
+    assert len(case.ours_by_peer["glibc"]) == 2
     assert case.to_json()["ratio"] == {
-        "glibc": pytest.approx(sum(case.beside["glibc"]) / sum(case.peers["glibc"]), abs=1e-3)
+        "glibc": pytest.approx(sum(case.ours_by_peer["glibc"]) / sum(case.peers["glibc"]), abs=1e-3)
     }
 
 
@@ -50,9 +50,9 @@ def test_ours_by_ours(name: HeapCase) -> None:
 @pytest.mark.usefixtures("alone")
 def test_a_million_go_away_again() -> None:
     (case,) = heap.bench([HeapCase.LIVE_64B_MILLION], rounds=1).cases
-    assert case.more["mapped_bytes"] >= 64_000_000
+    assert case.extra["mapped_bytes"] >= 64_000_000
     assert case.passed
-    assert case.more["left_passed"]
+    assert case.extra["left_passed"]
 
 
 def test_a_peer_that_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:

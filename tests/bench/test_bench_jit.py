@@ -48,6 +48,6 @@ def test_calls_stand_for_themselves() -> None:
 def test_programs_are_as_long_as_they_are_called() -> None:
     cases = jit.bench([JitCase.COMPILE_200, JitCase.CACHE_HIT], rounds=1).cases
     for case in cases:
-        assert 200 <= case.more["slots"] < 260
+        assert 200 <= case.extra["slots"] < 260
         assert case.ours[0] > 0
     assert cases[1].ours[0] < cases[0].ours[0]

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bpfheap.bench.programs import FOLDER, Group, Program, Source, Unreadable, programs, sources
+from bpfheap.bench.programs import (
+    FOLDER,
+    BenchProgram,
+    CorpusSource,
+    Group,
+    UncompiledSource,
+    programs,
+    sources,
+)
 
 REPO = Path(__file__).parents[2]
 SOURCES = sources()
@@ -29,7 +37,7 @@ def test_names_say_the_group() -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_a_source_says_what_it_is(source: Source) -> None:
+def test_a_source_says_what_it_is(source: CorpusSource) -> None:
     text = source.path.read_text()
     license_, about, include = text.splitlines()[:3]
     assert license_ == "/* SPDX-License-Identifier: Apache-2.0 */"
@@ -69,7 +77,7 @@ def test_a_wheel_has_all_of_it() -> None:
 def test_programs_are_compiled(name: str, found: set[str]) -> None:
     source = next(source for source in SOURCES if source.name == name)
     made = list(programs(source))
-    assert {one.spec.name for one in made if isinstance(one, Program)} == found
+    assert {one.spec.name for one in made if isinstance(one, BenchProgram)} == found
     assert all(one.source is source for one in made)
 
 
@@ -77,7 +85,7 @@ def test_what_cannot_be_compiled_is_told(tmp_path: Path) -> None:
     path = tmp_path / "x.bpf.c"
     path.write_text("#include <bpfheap.h>\nint broken(;\n")
     (source,) = sources(tmp_path)
-    assert source == Source(path, Group.CORPUS)
+    assert source == CorpusSource(path, Group.CORPUS)
     (made,) = programs(source)
-    assert isinstance(made, Unreadable)
+    assert isinstance(made, UncompiledSource)
     assert made.error.line == 2

@@ -11,7 +11,7 @@ from bench_samples import FakeKernel
 
 from bpfheap.bench import measure
 from bpfheap.bench.cases import CaseName
-from bpfheap.bench.programs import Group, Program, Source, programs, sources
+from bpfheap.bench.programs import BenchProgram, CorpusSource, Group, programs, sources
 from bpfheap.bench.verifier import bench, is_compiled, sources_of
 from bpfheap.errors import CompileError, UsageError
 
@@ -19,13 +19,13 @@ SMALL = next(source for source in sources() if source.name == "count_packets")
 
 
 @pytest.fixture(scope="module")
-def program() -> Program:
+def program() -> BenchProgram:
     (found,) = programs(SMALL)
-    assert isinstance(found, Program)
+    assert isinstance(found, BenchProgram)
     return found
 
 
-def test_both_sides_take_turns(program: Program) -> None:
+def test_both_sides_take_turns(program: BenchProgram) -> None:
     kernel = FakeKernel()
     found = measure.measured(program, kernel, 3)
     assert kernel.loads == [("count_packets", True), *[("count_packets", False)] * 2]
@@ -38,14 +38,14 @@ def test_both_sides_take_turns(program: Program) -> None:
     assert not found.wrong
 
 
-def test_a_difference_is_wrong(program: Program) -> None:
+def test_a_difference_is_wrong(program: BenchProgram) -> None:
     found = measure.measured(program, FakeKernel(refused=frozenset({"count_packets"})), 2)
     assert found.wrong
     assert found.kernel is not None
     assert found.kernel.error == "R0 !read_ok"
 
 
-def test_a_silent_kernel_is_asked_once(program: Program) -> None:
+def test_a_silent_kernel_is_asked_once(program: BenchProgram) -> None:
     kernel = FakeKernel(unsupported=frozenset({"count_packets"}))
     found = measure.measured(program, kernel, 3)
     assert len(kernel.loads) == 1
@@ -56,7 +56,7 @@ def test_a_silent_kernel_is_asked_once(program: Program) -> None:
     assert found.to_json()["kernel"]["verdict"] is None
 
 
-def test_a_crash_is_told(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_is_told(program: BenchProgram, monkeypatch: pytest.MonkeyPatch) -> None:
     def crash(*args: object) -> None:
         raise KeyError("r11")
 
@@ -68,13 +68,15 @@ def test_a_crash_is_told(program: Program, monkeypatch: pytest.MonkeyPatch) -> N
     assert found.to_json()["ours"]["ns"] is None
 
 
-def test_long_programs_get_fewer_rounds(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "_ENOUGH", -1.0)
+def test_long_programs_get_fewer_rounds(
+    program: BenchProgram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_MAX_SECONDS", -1.0)
     assert len(measure.measured(program, None, 5).ours.ns) == 1
 
 
 def test_one_bad_source_is_no_obstacle(tmp_path: Path) -> None:
-    bad = Source(tmp_path / "bad.bpf.c", Group.CORPUS)
+    bad = CorpusSource(tmp_path / "bad.bpf.c", Group.CORPUS)
     bad.path.write_text("int broken(;")
     heard: list[tuple[str, str, int]] = []
     found = bench(

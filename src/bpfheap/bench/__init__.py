@@ -1,1 +1,1 @@
-"""Benches: how fast a part of bpfheap is on this machine, beside what else does the same."""
+"""Benches: how fast a part of bpfheap is on this machine, beside others that do the same."""

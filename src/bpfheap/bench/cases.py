@@ -1,7 +1,7 @@
-"""What the measured programs say together: a number for each case, and whether it is good enough.
+"""The cases of `bpfheap bench verifier`: one number over many programs, and its threshold.
 
-Verdicts that differ from the kernel's, and failures, are not left out: such a program counts as
-infinitely slow and as infinitely many instructions.
+A program on which bpfheap fails, or says something else than the kernel, is not left out: it counts
+as infinitely slow, and as infinitely many instructions.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INSNS: Final = "insns"
 
 
 class CaseName(StrEnum):
-    """The names of the cases."""
+    """Cases of `bpfheap bench verifier`."""
 
     THROUGHPUT_LARGE = "throughput_large"
     MILLION_LIMIT = "million_limit"
@@ -31,9 +31,9 @@ class CaseName(StrEnum):
     INSNS_PROCESSED_P90 = "insns_processed_p90"
 
 
-class Extent(NamedTuple):
-    """Of one side, in the case's unit: from each program's fastest round, and from its median
-    round. (Instructions are the same in every round.)"""
+class MinMedian(NamedTuple):
+    """A case's number for one side, in the case's unit: computed from each program's fastest round,
+    and from its median round. (Instructions are the same in every round.)"""
 
     min: float
     median: float
@@ -43,18 +43,23 @@ class Extent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """`ratio` is ours by the kernel's and is to be at most `threshold`; without a kernel it is
-    None, as is `kernel`. `wrong` of the `programs` are those that count as infinite."""
+class VerifierCase:
+    """The result of one case."""
 
     name: CaseName
     about: str
+    #: NS, PER_INSN or INSNS.
     unit: str
+    #: How many programs it is computed from.
     programs: int
+    #: How many of them count as infinite.
     wrong: int
-    ours: Extent | None
-    kernel: Extent | None
+    ours: MinMedian | None
+    #: None if there is no kernel to ask.
+    kernel: MinMedian | None
+    #: Ours divided by the kernel's; None if there is no kernel to ask.
     ratio: float | None
+    #: The greatest ratio that passes.
     threshold: float
 
     @property
@@ -85,16 +90,19 @@ class Case:
 
 
 class _Row(NamedTuple):
-    """`of` is a program's number on one side, from one of its times (ns); `ratio` a program's
-    ratio; `joined` makes one number of those of all programs."""
+    """How a case is computed."""
 
+    #: The programs that it is about.
     group: Group
     about: str
     unit: str
     threshold: float
-    of: Callable[[Side, float], float]
-    ratio: Callable[[Measured], float | None]
-    joined: Callable[[Sequence[float]], float]
+    #: A program's number on one side, from one of its times (ns).
+    number_of: Callable[[Side, float], float]
+    #: A program's ratio, ours by the kernel's.
+    ratio_of: Callable[[Measured], float | None]
+    #: One number from those of all programs.
+    aggregate: Callable[[Sequence[float]], float]
 
 
 def _time(side: Side, ns: float) -> float:
@@ -110,7 +118,7 @@ def _processed(side: Side, ns: float) -> float:
 
 
 def p90(numbers: Sequence[float]) -> float:
-    """The least number that nine in ten do not exceed."""
+    """The 90th percentile: the least of the numbers that nine in ten do not exceed."""
     return sorted(numbers)[math.ceil(len(numbers) * 0.9) - 1]
 
 
@@ -154,30 +162,32 @@ ROWS: Final[dict[CaseName, _Row]] = {
 }
 
 
-def case(name: CaseName, programs: Sequence[Measured]) -> Case | None:
-    """The case, from those of the programs that belong to it; None if there are none."""
+def verifier_case(name: CaseName, programs: Sequence[Measured]) -> VerifierCase | None:
+    """The result of a case over the programs of its group; None if there are none."""
     row = ROWS[name]
     mine = [program for program in programs if program.group is row.group]
     if not mine:
         return None
-    ratios = [ratio for ratio in map(row.ratio, mine) if ratio is not None]
-    return Case(
+    ratios = [ratio for ratio in map(row.ratio_of, mine) if ratio is not None]
+    return VerifierCase(
         name,
         row.about,
         row.unit,
         len(mine),
         sum(program.wrong for program in mine),
-        _extent(row, [program.ours for program in mine]),
-        _extent(row, [program.kernel for program in mine if program.kernel is not None]),
-        row.joined(ratios) if ratios else None,
+        _min_median(row, [program.ours for program in mine]),
+        _min_median(row, [program.kernel for program in mine if program.kernel is not None]),
+        row.aggregate(ratios) if ratios else None,
         row.threshold,
     )
 
 
-def _extent(row: _Row, sides: Sequence[Side]) -> Extent | None:
-    """Of all programs that a side has times and numbers of."""
-    both = [(row.of(side, side.min), row.of(side, side.median)) for side in sides]
+def _min_median(row: _Row, sides: Sequence[Side]) -> MinMedian | None:
+    """A side's number over all programs that it has times for; None if there are none."""
+    both = [(row.number_of(side, side.min), row.number_of(side, side.median)) for side in sides]
     known = [pair for pair in both if not any(map(math.isnan, pair))]
     if not known:
         return None
-    return Extent(row.joined([low for low, _ in known]), row.joined([mid for _, mid in known]))
+    return MinMedian(
+        row.aggregate([low for low, _ in known]), row.aggregate([mid for _, mid in known])
+    )

@@ -1,4 +1,4 @@
-"""The native heap beside the mallocs that are installed and the live kernel's allocator."""
+"""`bpfheap bench heap`: the native heap, the mallocs that are installed, the kernel's allocator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from bpfheap.bench import kernel_loops
 from bpfheap.bench.mallocs import LIBRARIES, LIVE, Child, child, footprint, library
 from bpfheap.bench.names import ROUNDS, HeapCase
-from bpfheap.bench.sides import FASTEST, NS, RATIO, Bench, Case, Progress, quiet
+from bpfheap.bench.sides import FASTEST, NS, RATIO, Progress, SideBench, SideCase, no_progress
 from bpfheap.bench.verifier import machine_info
 from bpfheap.kernel import Kernel, available
 
@@ -38,12 +38,11 @@ def bench(
     cases: Sequence[HeapCase] = tuple(HeapCase),
     *,
     rounds: int = ROUNDS,
-    progress: Progress = quiet,
-) -> Bench:
-    """Measure. Peers that are not installed are left out; `progress` is told what is being done and
-    how many cases are."""
+    progress: Progress = no_progress,
+) -> SideBench:
+    """Measure the cases. Peers that are not installed are left out."""
     missing: dict[str, str] = {}
-    found: list[Case] = []
+    found: list[SideCase] = []
     with ExitStack() as stack:
         children: dict[str, Child] = {}
         for name, wanted in LIBRARIES.items():
@@ -66,49 +65,49 @@ def bench(
                     times = kernel_loops.samples(kernel, "new_drop", rounds)
                 found[-1].peers["kernel"] = times
         progress("", len(cases))
-    return Bench("heap", machine_info(), rounds, tuple(found), missing)
+    return SideBench("heap", machine_info(), rounds, tuple(found), missing)
 
 
 def _beside_mallocs(
     name: HeapCase, thresholds: dict[str, float], children: dict[str, Child], rounds: int
-) -> Case:
-    case = Case(name, ABOUT[name], NS, thresholds)
+) -> SideCase:
+    case = SideCase(name, ABOUT[name], NS, thresholds)
     for peer, process in children.items():
-        case.beside[peer], case.peers[peer] = process.samples(name, rounds)
-        case.ours = case.ours or case.beside[peer]
+        case.ours_by_peer[peer], case.peers[peer] = process.samples(name, rounds)
+        case.ours = case.ours or case.ours_by_peer[peer]
     return case
 
 
 def _ours_by_ours(
     name: HeapCase, thresholds: dict[str, float], children: dict[str, Child], rounds: int
-) -> Case:
-    # Short rounds in turns, many of them: what differs is less than a tenth of a nanosecond.
+) -> SideCase:
+    # Many short rounds in turns: the difference is less than a tenth of a nanosecond.
     ours, theirs = children["glibc"].samples(name, 6 * rounds)
     pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return Case(
+    return SideCase(
         name,
         ABOUT[name],
         RATIO,
         thresholds,
         ours=pairs,
-        more={"sides": {"this": statistics.median(ours), "that": statistics.median(theirs)}},
+        extra={"sides": {"this": statistics.median(ours), "that": statistics.median(theirs)}},
     )
 
 
-def _live(children: dict[str, Child], rounds: int) -> Case:
+def _live(children: dict[str, Child], rounds: int) -> SideCase:
     name = HeapCase.LIVE_64B_MILLION
     before, during, after, mapped = footprint(64, _MILLION)
-    more = {
+    extra = {
         "mapped_bytes": mapped,
         "resident_bytes": during - before,
         "left_bytes": after - before,
         "left_passed": after - before <= _MIB,
     }
     ours = [max(during - before, mapped) / (64 * _MILLION)]
-    return Case(name, ABOUT[name], RATIO, {"": 1.05}, ours=ours, more=more)
+    return SideCase(name, ABOUT[name], RATIO, {"": 1.05}, ours=ours, extra=extra)
 
 
-def _scaling(children: dict[str, Child], rounds: int) -> Case:
+def _scaling(children: dict[str, Child], rounds: int) -> SideCase:
     name = HeapCase.SCALING
     one, two = children["glibc"].samples(name, rounds)
     curve: dict[str, list[float]] = {}
@@ -118,12 +117,12 @@ def _scaling(children: dict[str, Child], rounds: int) -> Case:
             curve.setdefault(peer, []).append(statistics.median(theirs))
             if peer == "glibc":
                 curve.setdefault("bpfheap", []).append(statistics.median(ours))
-    more = {"live": list(LIVE), "ns_among_live": curve}
+    extra = {"live": list(LIVE), "ns_among_live": curve}
     gained = [a / b for a, b in zip(one, two, strict=True)]
-    return Case(name, ABOUT[name], RATIO, {"": -1.8}, ours=gained, more=more)
+    return SideCase(name, ABOUT[name], RATIO, {"": -1.8}, ours=gained, extra=extra)
 
 
-_MEASURES: Final[dict[HeapCase, Callable[[dict[str, Child], int], Case]]] = {
+_MEASURES: Final[dict[HeapCase, Callable[[dict[str, Child], int], SideCase]]] = {
     HeapCase.ALLOC_FREE_32: partial(
         _beside_mallocs, HeapCase.ALLOC_FREE_32, {FASTEST: 0.45, "kernel": 0.02}
     ),

@@ -1,4 +1,4 @@
-"""Compiled programs beside the live kernel's, and what it takes to call one, and to make one."""
+"""`bpfheap bench jit`: compiled programs beside the kernel's, calls from Python, compile times."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from timeit import Timer
 from typing import Final
 
 import bpfheap
-from bpfheap.bench.kernel_loops import beside
+from bpfheap.bench.kernel_loops import bench_beside_kernel
 from bpfheap.bench.names import ROUNDS, JitCase
-from bpfheap.bench.sides import MS, NS, Bench, Case, Progress, quiet
+from bpfheap.bench.sides import MS, NS, Progress, SideBench, SideCase, no_progress
 from bpfheap.compile import object_spec
 from bpfheap.kernel import Kernel
 from bpfheap.machine.native import _core, jit
@@ -24,13 +24,13 @@ from bpfheap.runtime.machine import Entry
 from bpfheap.spec import ObjectSpec
 
 _SOURCE: Final = Path(__file__).with_name("jit.bpf.c")
-#: Runs in a sample of either side, and samples of which a round takes the fastest: what else the
-#: machine does in between is not what is compared.
+#: Runs of the program in one sample.
 _RUNS: Final = 200
+#: Samples in a round, of which the fastest counts: the others were disturbed.
 _SAMPLES: Final = 9
-#: Calls in a sample.
+#: Calls from Python in one sample.
 _CALLS: Final = 50_000
-#: Programs are made of so many functions like this one.
+#: A function of the programs whose compile time is measured.
 _FUNCTION: Final = """
 static __noinline long part_{n}(long x, long y)
 {{
@@ -72,10 +72,15 @@ SEC("syscall") int made(long *ctx)
 char LICENSE[] SEC("license") = "GPL";
 """
 
-#: Loops: the name in jit.bpf.c, what that calls the rounds of a run, and what there may be of the
-#: kernel's time.
+#: Loops: the name in jit.bpf.c, the macro there with the iterations of a run, the threshold for our
+#: time by the kernel's, and what an iteration does.
 _LOOPS: Final = {
-    JitCase.ALU_LOOP: ("alu", "ROUNDS", 1.0, "a round of xorshift, which waits for the last one"),
+    JitCase.ALU_LOOP: (
+        "alu",
+        "ROUNDS",
+        1.0,
+        "an iteration of xorshift, which depends on the one before",
+    ),
     JitCase.MEM_LOOP: ("mem", "BYTES", 0.2, "a byte of a map's value, added to a sum"),
     JitCase.HASH_LOOKUP_LOOP: (
         "lookup",
@@ -96,18 +101,19 @@ def bench(
     cases: Sequence[JitCase] = tuple(JitCase),
     *,
     rounds: int = ROUNDS,
-    progress: Progress = quiet,
-) -> Bench:
-    """Measure; without bpf(2) there are our own figures only. `progress` is told what is being done
-    and how many cases are."""
-    return beside("jit", rounds, lambda kernel: _bench(cases, rounds, progress, kernel))
+    progress: Progress = no_progress,
+) -> SideBench:
+    """Measure the cases; without bpf(2) the kernel is left out."""
+    return bench_beside_kernel(
+        "jit", rounds, lambda kernel: _bench(cases, rounds, progress, kernel)
+    )
 
 
 def _bench(
     cases: Sequence[JitCase], rounds: int, progress: Progress, kernel: Kernel | None
-) -> tuple[Case, ...]:
+) -> tuple[SideCase, ...]:
     spec = object_spec(_SOURCE)
-    found: list[Case] = []
+    found: list[SideCase] = []
     with bpfheap.Runtime(machine="native", jit=True, grace="manual") as rt:
         programs = rt.load(spec, programs=_native_names(spec)).programs
         for done, name in enumerate(cases):
@@ -132,7 +138,7 @@ def _bench(
 
 
 def _defined(name: str) -> int:
-    """A number of jit.bpf.c."""
+    """The value of a macro in jit.bpf.c."""
     found = re.search(rf"^#define {name} (\d+)$", _SOURCE.read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1])
@@ -148,11 +154,11 @@ def _loop(
     spec: ObjectSpec,
     rounds: int,
     kernel: Kernel | None,
-) -> Case:
-    """Both sides in turns, after one sample of each that does not count."""
-    program, defined, most, about = _LOOPS[name]
-    inside = _defined(defined)
-    made = Case(name, about, NS, {"kernel": most})
+) -> SideCase:
+    """Nanoseconds for an iteration, both sides in turns, after one round as warm-up."""
+    program, macro, most, about = _LOOPS[name]
+    iterations = _defined(macro)
+    made = SideCase(name, about, NS, {"kernel": most})
     inputs, results = bytes(8 * _RUNS), bytearray(4 * _RUNS)
     theirs = spec.programs[f"kernel_{program}"]
 
@@ -162,13 +168,13 @@ def _loop(
         took = time.perf_counter_ns() - began
         if any(results):
             raise RuntimeError(f"program {program} failed here")
-        return took / _RUNS / inside
+        return took / _RUNS / iterations
 
     def there(kernel: Kernel) -> float:
         run = kernel.test_run(spec, theirs, repeat=_RUNS)
         if run.retval:
             raise RuntimeError(f"program {program} failed in the kernel")
-        return run.ns / inside
+        return run.ns / iterations
 
     for number in range(rounds + 1):
         ours, kernels = [], []
@@ -183,9 +189,9 @@ def _loop(
     return made
 
 
-def _call_overhead(program: bpfheap.Program, rounds: int) -> Case:
-    """What the loop around it takes is in both."""
-    made = Case(
+def _call_overhead(program: bpfheap.Program, rounds: int) -> SideCase:
+    """The timing loop itself is in both measurements, so the difference is free of it."""
+    made = SideCase(
         JitCase.CALL_OVERHEAD,
         "a call of an empty program with 8 bytes of context, less a call of an empty C function "
         "with the same",
@@ -200,15 +206,15 @@ def _call_overhead(program: bpfheap.Program, rounds: int) -> Case:
         wholes.append(whole.timeit(_CALLS) / _CALLS * 1e9)
         nothings.append(nothing.timeit(_CALLS) / _CALLS * 1e9)
         made.ours.append(wholes[-1] - nothings[-1])
-    made.more["entry_ns"] = round(min(wholes), 1)
-    made.more["empty_ns"] = round(min(nothings), 1)
-    # With what policies, histories and results are about.
-    made.more["program_run_ns"] = round(min(run.repeat(3, 500)) / 500 * 1e9)
+    made.extra["entry_ns"] = round(min(wholes), 1)
+    made.extra["empty_ns"] = round(min(nothings), 1)
+    # `Program.run` also tells the policy, keeps the history and makes a result object.
+    made.extra["program_run_ns"] = round(min(run.repeat(3, 500)) / 500 * 1e9)
     return made
 
 
-def _batch_overhead(program: bpfheap.Program, rounds: int) -> Case:
-    made = Case(
+def _batch_overhead(program: bpfheap.Program, rounds: int) -> SideCase:
+    made = SideCase(
         JitCase.BATCH_OVERHEAD,
         "a run of an empty program among 100,000, each with 8 bytes of context of its own",
         NS,
@@ -226,7 +232,8 @@ def _batch_overhead(program: bpfheap.Program, rounds: int) -> Case:
 
 @contextmanager
 def _sized(length: int) -> Iterator[tuple[jit.Source, int]]:
-    """A program of about so many instructions, as the compiler is told of it, and its length."""
+    """A program of at least `length` slots, in the form that the compiler takes, and its exact
+    number of slots."""
     functions = 1
     while True:
         spec = _generated(functions)
@@ -252,20 +259,22 @@ def _generated(count: int) -> ObjectSpec:
         return object_spec(path)
 
 
-def _compile(name: JitCase, length: int, most: float, rounds: int) -> Case:
+def _compile(name: JitCase, length: int, most: float, rounds: int) -> SideCase:
     with _sized(length) as (source, slots):
-        made = Case(name, f"from {slots:,} slots to an object file", MS, {"": most})
+        made = SideCase(name, f"from {slots:,} slots to an object file", MS, {"": most})
         for number in range(rounds + 1):
             found = jit.compiled(source)
             if number:
                 made.ours.append(found.ns / 1e6)
-        made.more["slots"] = slots
-        made.more["bytes"] = len(found.image)
+        made.extra["slots"] = slots
+        made.extra["bytes"] = len(found.image)
     return made
 
 
-def _cache_hit(rounds: int) -> Case:
-    made = Case(JitCase.CACHE_HIT, "the same program's code, taken from the cache", MS, {"": 2.0})
+def _cache_hit(rounds: int) -> SideCase:
+    made = SideCase(
+        JitCase.CACHE_HIT, "the same program's code, taken from the cache", MS, {"": 2.0}
+    )
     before = os.environ.get("BPFHEAP_CACHE")
     with tempfile.TemporaryDirectory() as folder, _sized(200) as (source, slots):
         os.environ["BPFHEAP_CACHE"] = folder
@@ -282,5 +291,5 @@ def _cache_hit(rounds: int) -> Case:
             del os.environ["BPFHEAP_CACHE"]
             if before is not None:
                 os.environ["BPFHEAP_CACHE"] = before
-        made.more["slots"] = slots
+        made.extra["slots"] = slots
     return made

@@ -1,4 +1,4 @@
-"""What the live kernel takes for the same: loops in programs that it runs (BPF_PROG_TEST_RUN)."""
+"""Times the same loops in the live kernel, as programs that it runs (BPF_PROG_TEST_RUN)."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bpfheap.bench.sides import Bench, Case
+from bpfheap.bench.sides import SideBench, SideCase
 from bpfheap.bench.verifier import machine_info
 from bpfheap.compile import object_spec
 from bpfheap.kernel import Kernel, available
 
 _SOURCE: Final = Path(__file__).with_name("native.bpf.c")
-#: Rounds of the loop in one run of a program, and runs in a sample.
-_ROUNDS, _REPEAT = 1000, 200
+#: Iterations of the loop in one run of a program (ROUNDS in native.bpf.c), and runs in a sample.
+_ITERATIONS, _REPEAT = 1000, 200
 
 
 def samples(kernel: Kernel, program: str, rounds: int) -> list[float]:
-    """Nanoseconds for each round of the loop in a program of native.bpf.c, after one sample that
-    does not count. Raises KernelError if it does not run."""
+    """`rounds` samples of the nanoseconds for one iteration of a program of native.bpf.c, after one
+    sample as warm-up. Raises KernelError if it does not run."""
     obj = object_spec(_SOURCE)
     spec = obj.programs[program]
     kernel.test_run(obj, spec, repeat=_REPEAT)
-    return [kernel.test_run(obj, spec, repeat=_REPEAT).ns / _ROUNDS for _ in range(rounds)]
+    return [kernel.test_run(obj, spec, repeat=_REPEAT).ns / _ITERATIONS for _ in range(rounds)]
 
 
-def beside(name: str, rounds: int, measure: Callable[[Kernel | None], tuple[Case, ...]]) -> Bench:
-    """A bench with the live kernel, or, where bpf(2) is not allowed, without."""
+def bench_beside_kernel(
+    name: str, rounds: int, measure: Callable[[Kernel | None], tuple[SideCase, ...]]
+) -> SideBench:
+    """Run `measure` with the live kernel, or with None where bpf(2) is not allowed."""
     why = available()
     if why:
-        return Bench(name, machine_info(), rounds, measure(None), {"kernel": why})
+        return SideBench(name, machine_info(), rounds, measure(None), {"kernel": why})
     with Kernel(rewrite=True) as kernel:
-        return Bench(name, machine_info(), rounds, measure(kernel), {})
+        return SideBench(name, machine_info(), rounds, measure(kernel), {})

@@ -1,7 +1,8 @@
-"""The loops of the heap beside somebody's malloc, in a process of its own into which that was put.
+"""Times the native heap and another malloc in the same loops, in a process of their own into which
+that malloc was preloaded (LD_PRELOAD).
 
-Run as a program: the name of a case and the number of rounds, on stdin a line each; on stdout the
-samples of both sides, as JSON.
+Run as a program, it reads lines "CASE ROUNDS" from stdin and answers each with a line of JSON: the
+samples of both sides.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 
 from bpfheap.machine.native import _core
 
-#: Those of the C library, and others by the names of their libraries.
+#: Name of a malloc -> its shared library; None for the C library's own.
 LIBRARIES: Final = {
     "glibc": None,
     "jemalloc": "jemalloc",
@@ -27,48 +28,57 @@ LIBRARIES: Final = {
 }
 #: Objects of a batch, as in loops.c.
 BATCH: Final = 10_000
+#: Numbers of live objects among which one is replaced at a time.
 LIVE: Final = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
-#: What a child says first.
+#: The first line that a child prints.
 _READY: Final = "ready\n"
 
 Sample = Callable[[], float]
 
 
 def library(name: str) -> str | None:
-    """The file that is to be put in front of libc's malloc; None if it is not installed."""
+    """The file to preload for a malloc; None if it is not installed, or libc's own."""
     wanted = LIBRARIES[name]
     return None if wanted is None else ctypes.util.find_library(wanted)
 
 
 class _Loops:
-    """The loops of one process: ours, and those of the malloc that it has."""
+    """Runs the loops of loops.c in this process, on our heap or on the process's malloc."""
 
     def __init__(self) -> None:
         self._core = _core.Core(cpus=2)
         self._heap = _core.Heap(self._core)
         self._units: dict[int, _core.Unit] = {}
 
-    def sample(self, loop: str, side: str, size: int, rounds: int, more: int = 0) -> float:
-        """Nanoseconds of a round."""
+    def sample(self, loop: str, side: str, size: int, iterations: int, parameter: int = 0) -> float:
+        """Nanoseconds for one iteration; `parameter` is what the loop makes of it."""
         unit = None
         if side != "peer":
             unit = self._units.setdefault(size, self._heap.unit(size))
         took = _core.loop(
-            _core.LOOPS.index(loop), _core.SIDES.index(side), self._core, unit, size, rounds, more
+            _core.LOOPS.index(loop),
+            _core.SIDES.index(side),
+            self._core,
+            unit,
+            size,
+            iterations,
+            parameter,
         )
         if not took:
             raise MemoryError
-        return took / rounds
+        return took / iterations
 
 
 def _sides(loops: _Loops, case: str) -> tuple[Sample, Sample]:
-    """A sample of ours and one of the other side, in the case's unit."""
+    """Functions that take a sample of ours, and of the other side, in the case's unit."""
 
-    def both(loop: str, size: int, rounds: int, each: int, more: int = 0) -> tuple[Sample, Sample]:
+    def both(
+        loop: str, size: int, iterations: int, each: int, parameter: int = 0
+    ) -> tuple[Sample, Sample]:
         return (
-            lambda: loops.sample(loop, "by_pointer", size, rounds, more) / each,
-            lambda: loops.sample(loop, "peer", size, rounds, more) / each,
+            lambda: loops.sample(loop, "by_pointer", size, iterations, parameter) / each,
+            lambda: loops.sample(loop, "peer", size, iterations, parameter) / each,
         )
 
     def ours(a: str, b: str) -> tuple[Sample, Sample]:
@@ -98,7 +108,7 @@ def _sides(loops: _Loops, case: str) -> tuple[Sample, Sample]:
 
 
 def samples(case: str, rounds: int) -> tuple[list[float], list[float]]:
-    """What the rounds took, in turns, after one that does not count."""
+    """The samples of both sides, taken in turns, after one of each as warm-up."""
     a, b = _sides(_Loops(), case)
     a(), b()
     found = [(a(), b()) for _ in range(rounds)]
@@ -106,12 +116,13 @@ def samples(case: str, rounds: int) -> tuple[list[float], list[float]]:
 
 
 def footprint(size: int, live: int) -> tuple[int, int, int, int]:
-    """Bytes: resident before, with so many objects, and after; and mapped for them."""
+    """Bytes resident before, with `live` objects of `size` bytes, and after; and bytes mapped for
+    them."""
     return _core.footprint(_core.Core(cpus=2), size, live)
 
 
 class Child:
-    """A process with a peer's malloc in it; `ready` is false if that could not be put there."""
+    """A process with a peer's malloc; `ready` is false if that could not be preloaded."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -119,7 +130,7 @@ class Child:
         self.ready = process.stdout.readline() == _READY
 
     def samples(self, case: str, rounds: int) -> tuple[list[float], list[float]]:
-        """As the function of that name. Raises MemoryError if the process is gone."""
+        """`samples`, in the child. Raises MemoryError if the process is gone."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{case} {rounds}\n")
@@ -133,7 +144,7 @@ class Child:
 
 @contextmanager
 def child(name: str) -> Iterator[Child]:
-    """A process in which malloc is that of the peer `name`, which must be installed."""
+    """A process whose malloc is the peer `name`, which must be installed."""
     env = dict(os.environ)
     env.pop("LD_PRELOAD", None)
     found = library(name)
@@ -153,7 +164,7 @@ def child(name: str) -> Iterator[Child]:
 
 
 def _preloaded() -> bool:
-    """The loader goes on without what it cannot load, with libc's malloc then."""
+    """Was LD_PRELOAD loaded? (The dynamic loader goes on with libc's malloc if it cannot.)"""
     wanted = os.environ.get("LD_PRELOAD", "")
     return Path(wanted).name in Path("/proc/self/maps").read_text()
 

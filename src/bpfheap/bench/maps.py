@@ -1,4 +1,4 @@
-"""The native machine's hash maps beside the live kernel's."""
+"""`bpfheap bench maps`: the native machine's hash maps beside the live kernel's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from bpfheap.bench import kernel_loops
-from bpfheap.bench.kernel_loops import beside
+from bpfheap.bench.kernel_loops import bench_beside_kernel
 from bpfheap.bench.names import ROUNDS, MapCase
-from bpfheap.bench.sides import NS, RATIO, Bench, Case, Progress, quiet
+from bpfheap.bench.sides import NS, RATIO, Progress, SideBench, SideCase, no_progress
 from bpfheap.kernel import Kernel
 from bpfheap.machine.native import _core
 
@@ -31,7 +31,7 @@ ABOUT: Final = {
 
 
 class _Maps:
-    """One of each kind: the elements of `dynamic` come when they are needed."""
+    """A preallocated hash map, and one that allocates its elements when they are inserted."""
 
     def __init__(self) -> None:
         self._core = _core.Core(cpus=2)
@@ -44,7 +44,7 @@ class _Maps:
         }
 
     def sample(self, kind: str, loop: str) -> float:
-        """Nanoseconds of an operation, or of a pair."""
+        """Nanoseconds for one iteration of the loop (one operation, or an update and a delete)."""
         each = _FILL if loop == "fill_delete" else 1
         rounds = _OPERATIONS // each
         number = _core.MAP_LOOPS.index(loop)
@@ -54,7 +54,7 @@ class _Maps:
         return took / rounds / each
 
     def samples(self, loop: str, rounds: int) -> dict[str, list[float]]:
-        """Of each kind, in turns, after one that does not count."""
+        """Samples of each kind of map, in turns, after one of each as warm-up."""
         found: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for number in range(rounds + 1):
             for kind, times in found.items():
@@ -71,31 +71,32 @@ def bench(
     cases: Sequence[MapCase] = tuple(MapCase),
     *,
     rounds: int = ROUNDS,
-    progress: Progress = quiet,
-) -> Bench:
-    """Measure; without bpf(2) there are our own figures only. `progress` is told what is being done
-    and how many cases are."""
-    return beside("maps", rounds, lambda kernel: _bench(cases, rounds, progress, kernel))
+    progress: Progress = no_progress,
+) -> SideBench:
+    """Measure the cases; without bpf(2) the kernel is left out."""
+    return bench_beside_kernel(
+        "maps", rounds, lambda kernel: _bench(cases, rounds, progress, kernel)
+    )
 
 
 def _bench(
     cases: Sequence[MapCase], rounds: int, progress: Progress, kernel: Kernel | None
-) -> tuple[Case, ...]:
+) -> tuple[SideCase, ...]:
     maps = _Maps()
-    found: list[Case] = []
+    found: list[SideCase] = []
     for done, name in enumerate(cases):
         progress(name, done)
         match name:
             case MapCase.HASH_DYNAMIC_OVER_PREALLOC:
                 times = maps.samples("update_delete", 4 * rounds)
                 pairs = [a / b for a, b in zip(times["dynamic"], times["prealloc"], strict=True)]
-                found.append(Case(name, ABOUT[name], RATIO, {"": 1.05}, ours=pairs))
+                found.append(SideCase(name, ABOUT[name], RATIO, {"": 1.05}, ours=pairs))
             case MapCase.HASH_UPDATE_DELETE:
                 found.append(_worse(name, maps, "update_delete", rounds, kernel, 0.5))
             case MapCase.FILL_DELETE_1000:
                 found.append(_worse(name, maps, "fill_delete", rounds, kernel, 1.0))
             case MapCase.HASH_LOOKUP_HIT:
-                made = Case(name, ABOUT[name], NS, {"kernel": 0.5})
+                made = SideCase(name, ABOUT[name], NS, {"kernel": 0.5})
                 made.ours = maps.samples("lookup", rounds)["prealloc"]
                 if kernel is not None:
                     made.peers["kernel"] = kernel_loops.samples(kernel, "lookup", rounds)
@@ -106,13 +107,13 @@ def _bench(
 
 def _worse(
     name: MapCase, maps: _Maps, loop: str, rounds: int, kernel: Kernel | None, most: float
-) -> Case:
-    """Both kinds; the case is that in which ours is less far ahead."""
+) -> SideCase:
+    """Measure both kinds of maps; report the kind with the worse ratio to the kernel."""
     ours = maps.samples(loop, rounds)
     median = {kind: statistics.median(times) for kind, times in ours.items()}
     more: dict[str, object] = {"ours_by_kind": median}
     worse = max(median, key=lambda kind: median[kind])
-    made = Case(name, ABOUT[name], NS, {"kernel": most}, more=more)
+    made = SideCase(name, ABOUT[name], NS, {"kernel": most}, extra=more)
     if kernel is not None:
         theirs = {k: kernel_loops.samples(kernel, f"{loop}_{k}", rounds) for k in KINDS}
         medians = {kind: statistics.median(times) for kind, times in theirs.items()}

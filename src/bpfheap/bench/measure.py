@@ -1,4 +1,4 @@
-"""One program through our verifier and the kernel's, in turns, and how long each took."""
+"""Times one program in bpfheap's verifier and in the kernel's, in turns."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from bpfheap.bench.programs import Group, Program, Source, Unreadable
+from bpfheap.bench.programs import BenchProgram, CorpusSource, Group, UncompiledSource
 from bpfheap.errors import BpfheapError
 from bpfheap.kernel import KernelVerdict
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Verdict, verify
 
 #: Seconds after which a program gets no further round.
-_ENOUGH: Final = 5.0
+_MAX_SECONDS: Final = 5.0
 
 
 class Oracle(Protocol):
@@ -31,13 +31,15 @@ class Oracle(Protocol):
 
 @dataclass(slots=True)
 class Side:
-    """What one of the two says of a program, and the nanoseconds of each round. `accepted` is None
-    if it says nothing; `error` is then why, else the reason of a rejection. `processed` counts
-    instructions on all paths."""
+    """What one of the two verifiers says of a program, and how long it took."""
 
+    #: None if there is no verdict.
     accepted: bool | None = None
+    #: Instructions processed, over all paths.
     processed: int | None = None
+    #: Why the program is rejected, or why there is no verdict.
     error: str = ""
+    #: Nanoseconds of each round.
     ns: list[int] = field(default_factory=list)
 
     @property
@@ -62,12 +64,14 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`slots` is the program's length; `kernel` is None where the kernel cannot be asked."""
+    """One program with the measurements of both verifiers."""
 
-    source: Source
+    source: CorpusSource
     program: str
+    #: The program's length in instruction slots.
     slots: int
     ours: Side
+    #: None where there is no kernel to ask.
     kernel: Side | None
 
     @property
@@ -76,13 +80,13 @@ class Measured:
 
     @property
     def time_ratio(self) -> float | None:
-        """Median by median, ours by the kernel's; infinite if we are wrong about the program, None
-        if the kernel says nothing of it."""
+        """Our median time divided by the kernel's; infinite if `wrong`, None if the kernel gave no
+        verdict."""
         return self._ratio(lambda side: side.median)
 
     @property
     def processed_ratio(self) -> float | None:
-        """As `time_ratio`, of instructions processed."""
+        """The same for instructions processed."""
         return self._ratio(lambda side: side.processed or math.nan)
 
     def _ratio(self, of: Callable[[Side], float]) -> float | None:
@@ -95,7 +99,7 @@ class Measured:
 
     @property
     def wrong(self) -> bool:
-        """Does the kernel say otherwise, or do we say nothing where it could be asked?"""
+        """Does the kernel give another verdict, or bpfheap none although there is a kernel?"""
         if self.kernel is None:
             return False
         if self.ours.accepted is None:
@@ -119,22 +123,22 @@ class Measured:
 
 
 def finite(ratio: float | None) -> float | None:
-    """For JSON, which has no infinity: null."""
+    """The ratio, rounded; None for infinity, which JSON does not have."""
     return None if ratio is None or not math.isfinite(ratio) else round(ratio, 4)
 
 
-def unreadable(found: Unreadable, kernel: Oracle | None) -> Measured:
-    """In place of the programs of a source that nothing can be measured of."""
+def unmeasured(found: UncompiledSource, kernel: Oracle | None) -> Measured:
+    """An entry without times for a source that could not be compiled."""
     theirs = None if kernel is None else Side()
     return Measured(found.source, found.source.name, 0, Side(error=str(found.error)), theirs)
 
 
-def measured(program: Program, kernel: Oracle | None, rounds: int) -> Measured:
-    """Both sides in turns, `rounds` times or until it has been enough, but once at least."""
+def measured(program: BenchProgram, kernel: Oracle | None, rounds: int) -> Measured:
+    """Measure both sides in turns: `rounds` times, or fewer if that takes over _MAX_SECONDS."""
     ours, theirs = Side(), Side()
     began = time.perf_counter()
     for number in range(rounds):
-        if number and time.perf_counter() - began > _ENOUGH:
+        if number and time.perf_counter() - began > _MAX_SECONDS:
             break
         _verify(program, ours)
         if kernel is not None and not (number and theirs.accepted is None):
@@ -148,12 +152,12 @@ def measured(program: Program, kernel: Oracle | None, rounds: int) -> Measured:
     )
 
 
-def _verify(program: Program, side: Side) -> None:
+def _verify(program: BenchProgram, side: Side) -> None:
     started = time.perf_counter_ns()
     try:
         verdict = verify(program.obj, program.spec)
     except Exception as error:
-        # A verifier must not fail at anything: that it does is what there is to tell.
+        # A verifier must not raise, whatever the program: a crash is a result of the bench.
         side.error = " ".join(f"{type(error).__name__}: {error}".split())
         return
     side.ns.append(time.perf_counter_ns() - started)
@@ -166,8 +170,8 @@ def _note(side: Side, verdict: Verdict) -> None:
     side.error = "" if verdict.error is None else str(verdict.error)
 
 
-def _load(program: Program, kernel: Oracle, side: Side, *, stats: bool) -> None:
-    """With `stats`, a second load, which does not count, tells the number of instructions."""
+def _load(program: BenchProgram, kernel: Oracle, side: Side, *, stats: bool) -> None:
+    """Load into the kernel. `stats` adds a second load, not timed, that counts instructions."""
     try:
         verdict = kernel.verify(program.obj, program.spec, stats=stats)
     except BpfheapError as error:
@@ -182,8 +186,8 @@ def _load(program: Program, kernel: Oracle, side: Side, *, stats: bool) -> None:
 
 @contextmanager
 def without_old_garbage() -> Iterator[None]:
-    """What is alive now, the corpus above all, is not walked by collections: a verifier that has
-    one program to look at does not pay for ninety others."""
+    """Within it, garbage collections skip all objects that exist now, e.g. the compiled corpus,
+    so that one program's time does not include walking ninety others."""
     gc.collect()
     gc.freeze()
     try:

@@ -1,4 +1,4 @@
-"""The names of the cases about the native core, known also where that was not built."""
+"""Names of the cases about the native core. Needs no native core, so `--help` can list them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ROUNDS: Final = 15
 
 
 class HeapCase(StrEnum):
-    """The names of the cases."""
+    """Cases of `bpfheap bench heap`."""
 
     ALLOC_FREE_32 = "alloc_free_32"
     TRACKED_OVER_UNTRACKED = "tracked_over_untracked"
@@ -22,7 +22,7 @@ class HeapCase(StrEnum):
 
 
 class MapCase(StrEnum):
-    """The names of the cases."""
+    """Cases of `bpfheap bench maps`."""
 
     HASH_DYNAMIC_OVER_PREALLOC = "hash_dynamic_over_prealloc"
     HASH_UPDATE_DELETE = "hash_update_delete"
@@ -31,7 +31,7 @@ class MapCase(StrEnum):
 
 
 class JitCase(StrEnum):
-    """The names of the cases."""
+    """Cases of `bpfheap bench jit`."""
 
     ALU_LOOP = "alu_loop"
     MEM_LOOP = "mem_loop"

@@ -1,4 +1,4 @@
-"""Curves as text: both axes logarithmic, a letter for each side."""
+"""Curves as text: logarithmic axes, a letter for each curve."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _WIDTH: Final = 14
 
 
 def plot(x: Sequence[int], curves: Mapping[str, Sequence[float]], unit: str) -> list[str]:
-    """Lines of text. A point that several sides share has the letter of the first of them; sides
-    whose names begin alike get the next letter that is free."""
+    """Lines of text. A point that several curves share shows the letter of the first of them.
+    Curves whose names begin alike get different letters."""
     heights = [y for curve in curves.values() for y in curve if y > 0]
     if not x or not heights:
         return []

@@ -16,10 +16,10 @@ _SUFFIX: Final = ".bpf.c"
 
 
 class Group(StrEnum):
-    """What a source is there for; all but those of CORPUS say so in front of their names.
+    """What a source is there for. The names of LARGE and MILLION sources begin with that word.
 
-    Verifiers look at 10 to 20,000 instructions of a program of CORPUS, at 20,000 to 150,000 of one
-    of LARGE, most of them in loops, and MILLION has more than they are willing to look at.
+    A verifier processes 10 to 20,000 instructions of a CORPUS program, 20,000 to 150,000 of a LARGE
+    one, mostly in loops. A MILLION program exceeds the limit of 1,000,000 instructions.
     """
 
     CORPUS = "corpus"
@@ -27,8 +27,8 @@ class Group(StrEnum):
     MILLION = "million"
 
 
-class Source(NamedTuple):
-    """`name` is the file's without what all of them end in."""
+class CorpusSource(NamedTuple):
+    """A C file of the corpus; `name` is the file's name without ".bpf.c"."""
 
     path: Path
     group: Group
@@ -38,35 +38,37 @@ class Source(NamedTuple):
         return self.path.name.removesuffix(_SUFFIX)
 
 
-class Program(NamedTuple):
-    """A program, and the object that has it."""
+class BenchProgram(NamedTuple):
+    """A program of the corpus, and the object file that it is in."""
 
-    source: Source
+    source: CorpusSource
     obj: ObjectSpec
     spec: ProgramSpec
 
 
-class Unreadable(NamedTuple):
-    """A source of which there is no object, and why."""
+class UncompiledSource(NamedTuple):
+    """A source that did not compile, and the error."""
 
-    source: Source
+    source: CorpusSource
     error: BpfheapError
 
 
-def sources(folder: Path = FOLDER) -> tuple[Source, ...]:
+def sources(folder: Path = FOLDER) -> tuple[CorpusSource, ...]:
     """All sources, by name."""
-    return tuple(Source(path, _group(path.name)) for path in sorted(folder.glob(f"*{_SUFFIX}")))
+    return tuple(
+        CorpusSource(path, _group(path.name)) for path in sorted(folder.glob(f"*{_SUFFIX}"))
+    )
 
 
-def programs(source: Source) -> Iterator[Program | Unreadable]:
-    """The programs of a source, compiled here and now."""
+def programs(source: CorpusSource) -> Iterator[BenchProgram | UncompiledSource]:
+    """Compile a source and give its programs."""
     try:
         obj = object_spec(source.path)
     except BpfheapError as error:
-        yield Unreadable(source, error)
+        yield UncompiledSource(source, error)
         return
     for spec in obj.programs.values():
-        yield Program(source, obj, spec)
+        yield BenchProgram(source, obj, spec)
 
 
 def _group(name: str) -> Group:

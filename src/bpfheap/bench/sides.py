@@ -1,5 +1,4 @@
-"""Cases in which the native core is timed beside others, in one run: numbers of both sides, and how
-they compare."""
+"""Results of benches that time the native core side by side with others (malloc, the kernel)."""
 
 from __future__ import annotations
 
@@ -11,60 +10,63 @@ from typing import Any, Final
 NS: Final = "ns"
 MS: Final = "ms"
 RATIO: Final = "ratio"
-#: A peer that stands for the best of those there are.
+#: In `thresholds`: the fastest of the mallocs that were measured.
 FASTEST: Final = "fastest"
 
-#: Is told what is being done, and how many cases are.
+#: Called with the case that is being measured, and how many are done.
 Progress = Callable[[str, int], None]
 
 
-def quiet(doing: str, done: int) -> None:
-    """Nobody wants to know."""
+def no_progress(doing: str, done: int) -> None:
+    """A Progress that shows nothing."""
 
 
-def _extent(numbers: Sequence[float]) -> dict[str, float]:
+def _min_median(numbers: Sequence[float]) -> dict[str, float]:
     return {"min": round(min(numbers), 4), "median": round(statistics.median(numbers), 4)}
 
 
 @dataclass(slots=True)
-class Case:
-    """`ours` are what the rounds took, in `unit` for each operation; `peers` the same of others,
-    and `beside` what ours took in the run of that peer. A case that compares ours with ours has the
-    unit "ratio" and no peers. `thresholds`: the greatest ratio to a peer, to each malloc (FASTEST),
-    or, of the case itself, the greatest number (""); a negative one is the least (-1.8: at least
-    1.8).
-    """
+class SideCase:
+    """The result of one case. One that compares ours with ours has the unit RATIO and no peers."""
 
     name: str
     about: str
+    #: NS, MS or RATIO; numbers are for one operation.
     unit: str
+    #: By peer, or FASTEST: the greatest ratio of ours to theirs that passes. By "": the greatest
+    #: value of `ours` itself. A negative number is a minimum instead (-1.8: at least 1.8).
     thresholds: Mapping[str, float]
+    #: One number for each round.
     ours: list[float] = field(default_factory=list)
+    #: The same for each peer.
     peers: dict[str, list[float]] = field(default_factory=dict)
-    beside: dict[str, list[float]] = field(default_factory=dict)
-    more: dict[str, Any] = field(default_factory=dict)
+    #: Ours, measured in turns with that peer; `ours` where there is none.
+    ours_by_peer: dict[str, list[float]] = field(default_factory=dict)
+    #: Further figures, for JSON and below the table.
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
-        """Of medians; of a case that stands for itself, its own."""
+        """Our median divided by each peer's; for a case without peers, its median, by ""."""
         if self.unit == RATIO or "" in self.thresholds:
             return {"": statistics.median(self.ours)} if self.ours else {}
         return {
-            name: statistics.median(self.beside.get(name) or self.ours) / statistics.median(times)
+            name: statistics.median(self.ours_by_peer.get(name) or self.ours)
+            / statistics.median(times)
             for name, times in self.peers.items()
         }
 
     def verdicts(self) -> dict[str, bool]:
-        """Whether each threshold is kept; those of peers that are not there are left out."""
+        """Whether each threshold is met; peers that were not measured are left out."""
         ratios = self.ratios()
         found: dict[str, bool] = {}
         for who, most in self.thresholds.items():
             if who == FASTEST:
                 mallocs = {n: r for n, r in ratios.items() if n != "kernel"}
-                of = max(mallocs.values(), default=None)
+                ratio = max(mallocs.values(), default=None)
             else:
-                of = ratios.get(who)
-            if of is not None:
-                found[who] = of <= most if most > 0 else of >= -most
+                ratio = ratios.get(who)
+            if ratio is not None:
+                found[who] = ratio <= most if most > 0 else ratio >= -most
         return found
 
     @property
@@ -78,25 +80,27 @@ class Case:
             "name": self.name,
             "about": self.about,
             "unit": self.unit,
-            "ours": _extent(self.ours) if self.ours else None,
-            "peers": {name: _extent(times) for name, times in self.peers.items()},
+            "ours": _min_median(self.ours) if self.ours else None,
+            "peers": {name: _min_median(times) for name, times in self.peers.items()},
             "ratio": {name: round(r, 4) for name, r in self.ratios().items() if name},
             "threshold": {
                 name or ("ratio" if self.unit == RATIO else self.unit): most
                 for name, most in self.thresholds.items()
             },
             "passed": self.passed,
-        } | self.more
+        } | self.extra
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """`missing` says of peers that are not there why they are not."""
+class SideBench:
+    """The results of one bench."""
 
     name: str
+    #: As `machine_info` gives it.
     info: dict[str, Any]
     rounds: int
-    cases: tuple[Case, ...]
+    cases: tuple[SideCase, ...]
+    #: Why a peer was not measured, by its name.
     missing: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:

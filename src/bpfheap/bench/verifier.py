@@ -1,4 +1,5 @@
-"""The verifier beside the live kernel's, over the corpus: time, and instructions processed."""
+"""`bpfheap bench verifier`: our verifier and the live kernel's over the corpus, in time and in
+instructions processed."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from types import ModuleType
 from typing import Any, Final
 
-from bpfheap.bench.cases import ROWS, Case, CaseName, case
-from bpfheap.bench.measure import Measured, Oracle, measured, unreadable, without_old_garbage
-from bpfheap.bench.programs import Program, Source, Unreadable, programs, sources
+from bpfheap.bench.cases import ROWS, CaseName, VerifierCase, verifier_case
+from bpfheap.bench.measure import Measured, Oracle, measured, unmeasured, without_old_garbage
+from bpfheap.bench.programs import BenchProgram, CorpusSource, UncompiledSource, programs, sources
 from bpfheap.verifier import walk
 
 #: Rounds of each program, unless told otherwise.
@@ -21,18 +22,19 @@ ROUNDS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """`no_kernel` is why the kernel was not asked, "" if it was."""
+class VerifierBench:
+    """The results."""
 
     rounds: int
     programs: tuple[Measured, ...]
-    cases: tuple[Case, ...]
+    cases: tuple[VerifierCase, ...]
+    #: Why the kernel was not asked, "" if it was.
     no_kernel: str = ""
 
     @property
     def noise(self) -> dict[str, float]:
-        """How far the median round of all rounds is above the fastest, ours and the kernel's: the
-        median of that over programs. 1.0 is a quiet machine."""
+        """For "ours" and "kernel": a program's median round divided by its fastest, the median of
+        that over all programs. 1.0 means that nothing disturbed the measurement."""
         sides = {
             "ours": [program.ours for program in self.programs],
             "kernel": [program.kernel for program in self.programs if program.kernel is not None],
@@ -51,13 +53,13 @@ class Bench:
             "rounds": self.rounds,
             "kernel_missing": self.no_kernel or None,
             "noise": {who: round(noise, 3) for who, noise in self.noise.items()},
-            "cases": [one.to_json() for one in self.cases],
+            "cases": [case.to_json() for case in self.cases],
             "programs": [program.to_json() for program in self.programs],
         }
 
 
 def machine_info() -> dict[str, Any]:
-    """The machine, and what the verifier is there: `verifier` is "compiled" or "python"."""
+    """What the figures depend on. `verifier` is "compiled" (mypyc) or "python"."""
     return {
         "cpus": os.cpu_count(),
         "machine": platform.machine(),
@@ -77,7 +79,7 @@ def is_compiled(module: ModuleType) -> bool:
     return module_file(module).endswith(tuple(EXTENSION_SUFFIXES))
 
 
-def sources_of(cases: Iterable[CaseName]) -> tuple[Source, ...]:
+def sources_of(cases: Iterable[CaseName]) -> tuple[CorpusSource, ...]:
     """The sources that those cases are about."""
     groups = {ROWS[name].group for name in cases}
     return tuple(source for source in sources() if source.group in groups)
@@ -87,38 +89,46 @@ def bench(
     kernel: Oracle | None,
     cases: Sequence[CaseName] = tuple(CaseName),
     *,
-    wanted: Sequence[Source] | None = None,
+    wanted: Sequence[CorpusSource] | None = None,
     rounds: int = ROUNDS,
     no_kernel: str = "",
     progress: Callable[[str, str, int], None] | None = None,
-) -> Bench:
-    """Measure the programs of `wanted`, those of the cases by default. `progress` hears what is
-    done ("compiling", "measuring"), to which source, and to how many it has been done.
+) -> VerifierBench:
+    """Measure the programs of `wanted`, by default those that the cases are about. `progress` is
+    called with "compiling" or "measuring", the source's name, and how many sources are done.
 
     Raises CompileError if no source can be compiled.
     """
     chosen = sources_of(cases) if wanted is None else wanted
-    tell = progress or _silent
-    compiled: list[list[Program | Unreadable]] = []
+    tell = progress or _no_progress
+    compiled: list[list[BenchProgram | UncompiledSource]] = []
     for number, source in enumerate(chosen):
         tell("compiling", source.name, number)
         compiled.append(list(programs(source)))
-    errors = [one.error for found in compiled for one in found if isinstance(one, Unreadable)]
+    errors = [
+        item.error for found in compiled for item in found if isinstance(item, UncompiledSource)
+    ]
     if errors and len(errors) == len(chosen):
         raise errors[0]
     results = []
     with without_old_garbage():
         for number, found in enumerate(compiled):
             tell("measuring", chosen[number].name, number)
-            results += [result_of(one, kernel, rounds) for one in found]
-    told = (case(name, results) for name in cases)
-    return Bench(rounds, tuple(results), tuple(one for one in told if one is not None), no_kernel)
+            results += [result_of(item, kernel, rounds) for item in found]
+    told = (verifier_case(name, results) for name in cases)
+    return VerifierBench(
+        rounds, tuple(results), tuple(one for one in told if one is not None), no_kernel
+    )
 
 
-def result_of(one: Program | Unreadable, kernel: Oracle | None, rounds: int) -> Measured:
-    """What there is to say of a program, or of a source without one."""
-    return unreadable(one, kernel) if isinstance(one, Unreadable) else measured(one, kernel, rounds)
+def result_of(one: BenchProgram | UncompiledSource, kernel: Oracle | None, rounds: int) -> Measured:
+    """The measurements of a program, or the entry for a source that did not compile."""
+    return (
+        unmeasured(one, kernel)
+        if isinstance(one, UncompiledSource)
+        else measured(one, kernel, rounds)
+    )
 
 
-def _silent(doing: str, name: str, done: int) -> None:
-    """Progress that nobody wants to hear of."""
+def _no_progress(doing: str, name: str, done: int) -> None:
+    """A progress function that shows nothing."""

@@ -14,15 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bpfheap.bench.cases import INSNS, NS, PER_INSN, Case, CaseName, Extent
+from bpfheap.bench.cases import INSNS, NS, PER_INSN, CaseName, MinMedian, VerifierCase
 from bpfheap.bench.measure import Measured, Side
 from bpfheap.bench.names import ROUNDS as SIDE_ROUNDS
 from bpfheap.bench.names import HeapCase, JitCase, MapCase
 from bpfheap.bench.plot import plot
-from bpfheap.bench.sides import FASTEST, RATIO
-from bpfheap.bench.sides import Bench as Sides
-from bpfheap.bench.sides import Case as SideCase
-from bpfheap.bench.verifier import ROUNDS, Bench, bench, machine_info, sources_of
+from bpfheap.bench.sides import FASTEST, RATIO, SideBench, SideCase
+from bpfheap.bench.verifier import ROUNDS, VerifierBench, bench, machine_info, sources_of
 from bpfheap.cli.bar import Bar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
@@ -192,7 +190,7 @@ def _side_by_side(
             hint="it is built when bpfheap is installed where there is a C compiler",
         ) from None
     with Bar(len(cases)) as bar:
-        found: Sides = module.bench(cases, rounds=rounds, progress=bar.show)
+        found: SideBench = module.bench(cases, rounds=rounds, progress=bar.show)
     if as_json:
         print_json(found.to_json())
         return
@@ -200,9 +198,9 @@ def _side_by_side(
     for one in found.cases:
         out.print(_sides(one))
         say(out, plain(""))
-        if "live" in one.more:
+        if "live" in one.extra:
             say(out, plain("one of so many live objects replaced:"))
-            for line in plot(one.more["live"], one.more["ns_among_live"], NS):
+            for line in plot(one.extra["live"], one.extra["ns_among_live"], NS):
                 say(out, plain(line))
             say(out, plain(""))
     info = found.info
@@ -223,18 +221,18 @@ def _sides(case: SideCase) -> Table:
     for title in ("", "min", "median", "ours/theirs", "aim"):
         table.add_column(title, justify="right" if title else "left")
     aims = dict(case.thresholds)
-    table.add_row("bpfheap", *_extent(case.ours, case.unit), "", _aim(aims.pop("", None)))
+    table.add_row("bpfheap", *_min_median(case.ours, case.unit), "", _aim(aims.pop("", None)))
     ratios = case.ratios()
     for name, times in case.peers.items():
         most = aims.get(name, aims.get(FASTEST) if name != "kernel" else None)
-        table.add_row(name, *_extent(times, case.unit), f"{ratios[name]:.3f}", _aim(most))
-    for name, value in case.more.items():
+        table.add_row(name, *_min_median(times, case.unit), f"{ratios[name]:.3f}", _aim(most))
+    for name, value in case.extra.items():
         if not isinstance(value, dict | list):
             table.add_row(name, "", f"{value:,}" if isinstance(value, int) else f"{value}", "", "")
     return table
 
 
-def _extent(times: list[float], unit: str) -> tuple[str, str]:
+def _min_median(times: list[float], unit: str) -> tuple[str, str]:
     if not times:
         return "", ""
     suffix = "" if unit == RATIO else f" {unit}"
@@ -247,7 +245,7 @@ def _aim(most: float | None) -> str:
     return f"at most {most:g}" if most > 0 else f"at least {-most:g}"
 
 
-def _programs(found: Bench) -> Table:
+def _programs(found: VerifierBench) -> Table:
     table = _table("program")
     for title in ("slots", "processed", "kernel", "ratio", "time", "kernel", "ratio"):
         table.add_column(title, justify="right")
@@ -307,7 +305,7 @@ def _remark(program: Measured) -> Text:
     return plain("" if ours.accepted else "refused")
 
 
-def _print_reasons(out: Console, found: Bench) -> None:
+def _print_reasons(out: Console, found: VerifierBench) -> None:
     """Why what went wrong did."""
     for program in found.programs:
         kernel = program.kernel
@@ -322,7 +320,7 @@ def _print_reasons(out: Console, found: Bench) -> None:
             say(out, plain(f"    kernel: {kernel.error}"))
 
 
-def _cases(cases: tuple[Case, ...]) -> Table:
+def _cases(cases: tuple[VerifierCase, ...]) -> Table:
     table = _table("case")
     for title in ("ours", "kernel", "ratio", "at most", "", "programs", "wrong"):
         table.add_column(title, justify="right")
@@ -340,7 +338,7 @@ def _cases(cases: tuple[Case, ...]) -> Table:
     return table
 
 
-def _amount(case: Case, extent: Extent | None) -> str:
+def _amount(case: VerifierCase, extent: MinMedian | None) -> str:
     if extent is None:
         return ""
     return _SHOWN[case.unit](extent.median)
@@ -358,7 +356,7 @@ _SHOWN = {NS: _time, PER_INSN: _speed, INSNS: _insns}
 _PASSED = {True: plain("passed", "green"), False: plain("missed", "red"), None: plain("")}
 
 
-def _print_circumstances(out: Console, found: Bench) -> None:
+def _print_circumstances(out: Console, found: VerifierBench) -> None:
     info = machine_info()
     module = info["verifier_module"]
     how = "compiled" if info["verifier"] == "compiled" else "uncompiled, as Python"
