@@ -41,7 +41,7 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "isa": frozenset({"errors"}),
     "btf": frozenset({"errors"}),
     "spec": frozenset({"btf", "isa"}),
-    "platform": frozenset({"errors"}),
+    "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
     "compile": frozenset({"errors", "spec", "elf"}),

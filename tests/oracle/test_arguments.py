@@ -174,11 +174,12 @@ def _code(call: Call, registers: list[str], section: str) -> str:
 
 
 def _map_for(call: Call) -> str:
-    if call.name == "bpf_map_lookup_percpu_elem":
-        return "per-CPU map"
-    return {"output": "ring buffer", "tail_call": "program array"}.get(
-        call.map_op or "", "hash map"
-    )
+    special = {
+        "output": "ring buffer",
+        "tail_call": "program array",
+        "lookup_percpu": "per-CPU map",
+    }
+    return special.get(call.map_op or "", "hash map")
 
 
 def _section(call: Call) -> str:

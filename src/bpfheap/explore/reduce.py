@@ -19,8 +19,10 @@ from bpfheap.explore.world import Action, Actor, MapUser
 from bpfheap.lifetime import Policy
 from bpfheap.machine.model.frozen import FrozenExecution, FrozenMap
 from bpfheap.machine.model.values import Pointer
-from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.called import calls_of
+from bpfheap.platform.calls import CALL_BY_NAME, Effect
 from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.spec import MapSpec
 
 if TYPE_CHECKING:
     from bpfheap.explore.tracked import Look
@@ -36,20 +38,6 @@ class Reductions:
 
 #: What is used unless somebody says otherwise.
 ALL = Reductions()
-
-#: Calls that do nothing which others could notice, as long as what they find is there for good.
-_LOOKS = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem"})
-#: Calls that touch nothing but the program and a count that all orders bring to the same value.
-_QUIET = frozenset({"bpf_get_smp_processor_id", "bpf_mem_alloc", "bpf_obj_new_impl"})
-
-_ASK_FOR_CPU = frozenset(
-    {
-        "bpf_get_smp_processor_id",
-        "bpf_map_lookup_percpu_elem",
-        "bpf_per_cpu_ptr",
-        "bpf_this_cpu_ptr",
-    }
-)
 
 Judge = Callable[[Sequence[Cell]], bool]
 
@@ -68,14 +56,15 @@ def is_private(look: Look, action: Action, changing: set[int]) -> Judge | None:
     running = look.users[Actor("cpu", str(action.cpu))]
     execution = look.memory.executions[running[-1]]
     program = look.memory.programs[execution.program]
-    call = program.calls[execution.slot]
-    if call in _QUIET:
+    row = CALL_BY_NAME.get(str(program.calls[execution.slot]))
+    effect = Effect.SHARED if row is None else row.effect
+    if effect is Effect.LOCAL:
         unlimited = look.lasting.options.allocator_limit is None
         own = {Cell("execution", execution.id)}
         return (
             (lambda names: all(n in own or n.kind == "heap" for n in names)) if unlimited else None
         )
-    if call in _LOOKS:
+    if effect is Effect.FINDS:
         at = execution.registers[1]
         record = None
         if isinstance(at, Pointer):
@@ -124,6 +113,12 @@ def unstable_maps(look: Look, store: Store, changes: dict[int, int]) -> set[int]
     return found
 
 
+def _has_copies(spec: MapSpec) -> bool:
+    """Whether a map, or those inside it, has values of each CPU."""
+    inner = spec.inner is not None and _has_copies(spec.inner)
+    return BY_NUMBER[spec.type].per_cpu or inner
+
+
 class Symmetry:
     """The exchange of CPUs. Without nmi an execution's id is its CPU's number plus one."""
 
@@ -147,14 +142,13 @@ class Symmetry:
     @staticmethod
     def holds(plan: Plan, policy: Policy) -> bool:
         """Whether no program can tell one CPU from another."""
-        asking = {r.number for r in HELPERS if r.name in _ASK_FOR_CPU}
-        per_cpu = any(BY_NUMBER[m.spec.type].per_cpu for m in plan.maps.values())
-        calls = any(
-            insn.opcode == 0x85 and insn.src == 0 and insn.imm in asking
-            for p in plan.programs.values()
-            for insn in p.spec.insns
-        )
-        return plan.bounds.cpus > 1 and not plan.bounds.nmi and not per_cpu and not calls
+        if plan.bounds.cpus == 1 or plan.bounds.nmi:
+            return False
+        if any(_has_copies(m.spec) for m in plan.maps.values()):
+            return False
+        called = [row for p in plan.programs.values() for _, row in calls_of(p.spec)]
+        # Of what has no row nobody knows.
+        return not any(row is None or row.reads_cpu for row in called)
 
     def canonical(self, state: bytes) -> bytes:
         """The one state that stands for all that differ from it in the numbers of CPUs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from bpfheap.isa import OPS, Insn, Kind, Op
-from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.calls import CALL_BY_NAME
 
 _Key = tuple[str, Kind, int, bool, int]
 
@@ -35,16 +35,6 @@ FP: Final = 10
 EXIT: Final = Insn(_OPS["exit", Kind.EXIT, 64, False, 0].opcode)
 #: The second slot of a wide instruction.
 SECOND: Final = Insn(0)
-
-_NUMBERS = {call.name: call.number for call in HELPERS}
-#: Helpers that `platform/calls.py` may not have a row for yet (enum bpf_func_id).
-_KERNEL_NUMBERS = {
-    "bpf_spin_lock": 93,
-    "bpf_spin_unlock": 94,
-    "bpf_ringbuf_reserve": 131,
-    "bpf_ringbuf_submit": 132,
-    "bpf_ringbuf_discard": 133,
-}
 
 
 def insn(op: Op, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> Insn:
@@ -110,7 +100,7 @@ def ja(off: int) -> Insn:
 
 def helper(name: str) -> Insn:
     """A call of the helper of that name."""
-    number = _NUMBERS.get(name, _KERNEL_NUMBERS.get(name))
+    number = CALL_BY_NAME[name].number
     assert number is not None, f"there is no helper {name}"
     return insn(_OPS["call", Kind.CALL_HELPER, 64, False, 0], imm=number)
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from bpfheap.platform.called import calls_of
+from bpfheap.platform.calls import Ret
 from bpfheap.spec import ProgramSpec, RefKind
 
 
@@ -37,10 +39,10 @@ def _kernel_bug(ours: str, kernel: str, program: ProgramSpec) -> bool:
 
 def _widened_inner_loop(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """An ordinary loop around an iterator or callback loop, whose scalars were widened."""
-    driven = any(
-        ref.name == "bpf_iter_num_next" or ref.kind is RefKind.FUNC for ref in program.refs.values()
-    )
-    return driven and not kernel and ours.startswith("infinite loop detected")
+    if kernel or not ours.startswith("infinite loop detected"):
+        return False
+    iterates = any(row and row.ret is Ret.ELEMENT_OR_NULL for _, row in calls_of(program))
+    return iterates or any(ref.kind is RefKind.FUNC for ref in program.refs.values())
 
 
 DIFFERENCES: tuple[Difference, ...] = (

@@ -27,6 +27,7 @@ from bpfheap.fuzz.writer import (
     Writer,
 )
 from bpfheap.isa import Insn
+from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.programs import CtxKind, ProgramType, program_type
 
 #: Of 100 programs, how many get 0, 1 and 2 mutations.
@@ -95,8 +96,7 @@ def random_program(seed: int, index: int, features: frozenset[str]) -> RandomPro
     section = rng.choices([name for name, _ in _SECTIONS], [often for _, often in _SECTIONS])[0]
     row = program_type(section)
     assert row is not None
-    # Tracing programs may not take locks.
-    used = features - {"locks"} if row.name == "raw_tracepoint" else features
+    used = features if row.name in CALL_BY_NAME["bpf_spin_lock"].types else features - {"locks"}
     made = _ProgramGenerator(rng, used, section, row).program()
     for _ in range(rng.choices(range(len(_MUTATIONS)), _MUTATIONS)[0]):
         made = mutated(rng, made)
@@ -192,10 +192,11 @@ class _ProgramGenerator:
         return code.load(field.size, register, 1, field.offset)
 
     def _result(self, w: Writer) -> CodePiece:
-        if self.row.name == "cgroup_skb":
-            return CodePiece(
-                (code.mov(0, w.number()), code.alu("and", 0, w.rng.choice((0, 1, 1, 3))))
-            )
+        if self.row.returns is not None:
+            # Mostly what may be returned.
+            _, most = self.row.returns
+            mask = w.rng.choice((0, most, most, 2 * most + 1))
+            return CodePiece((code.mov(0, w.number()), code.alu("and", 0, mask)))
         return CodePiece((code.mov(0, w.number()) if w.chance(0.4) else code.put(0, 0),))
 
     def _callee(

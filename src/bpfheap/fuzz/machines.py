@@ -14,13 +14,13 @@ from bpfheap.fuzz.pieces import RandomProgram
 from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
 from bpfheap.fuzz.soundness import RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
-from bpfheap.isa import Kind, op_of
 from bpfheap.kernel.load import TestRun
 from bpfheap.lifetime import LiveCount
-from bpfheap.machine.frames import has_packet, unseen
+from bpfheap.machine.frames import unseen
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.native.machine import NativeMachine, has_compiler
-from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.called import calls_of
+from bpfheap.platform.calls import Sees
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.loader import Loader, creation_order
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
@@ -28,18 +28,8 @@ from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 
-#: What these give differs from run to run.
-_CLOCKS: Final = ("bpf_ktime_", "bpf_jiffies64")
-#: And what these give, from machine to machine.
-_OF_THE_MACHINE: Final = frozenset({
-    "bpf_get_prandom_u32", "bpf_get_smp_processor_id", "bpf_map_lookup_percpu_elem",
-    "bpf_per_cpu_ptr",
-})  # fmt: skip
-#: Types that BPF_PROG_TEST_RUN takes, and how far into a context there is only what one gives it.
-_LINUX_RUNS: Final = {
-    "socket_filter": 0, "sched_cls": 0, "xdp": 8, "cgroup_skb": 0, "raw_tracepoint": 96,
-    "syscall": 1 << 16,
-}  # fmt: skip
+#: What differs from machine to machine.
+_OF_THE_MACHINE: Final = frozenset({Sees.CHANCE, Sees.CPU})
 #: What memory that Linux does not clear may be full of.
 _GARBAGE: Final = (0xFF, 0x01, 0x80)
 #: Ways to run a program on the native machine.
@@ -140,17 +130,13 @@ class AgainstNative:
             return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}")
 
 
-def _helpers(spec: ProgramSpec) -> set[str]:
-    numbers = {i.imm for i in spec.insns if i.opcode and op_of(i).kind is Kind.CALL_HELPER}
-    return {HELPER_BY_NUMBER[n].name for n in numbers if n in HELPER_BY_NUMBER}
-
-
-def _asks_the_time(spec: ProgramSpec) -> bool:
-    return any(name.startswith(_CLOCKS) for name in _helpers(spec))
+def _seen_by(spec: ProgramSpec) -> set[Sees]:
+    """What the calls of a program tell it of where and when it runs."""
+    return {row.sees for _, row in calls_of(spec) if row is not None}
 
 
 def _walks(spec: ProgramSpec) -> bool:
-    return "bpf_for_each_map_elem" in _helpers(spec)
+    return any(row is not None and row.map_op == "iterate" for _, row in calls_of(spec))
 
 
 def compared(
@@ -158,7 +144,7 @@ def compared(
 ) -> FuzzResult:
     """Run an accepted program RUNS times on each machine, then let go of everything. The verdict
     has facts; maps are `filled` first. Raises Violation where the model sees one."""
-    if _asks_the_time(spec):
+    if Sees.TIME in _seen_by(spec):
         return FuzzResult(Outcome.INCOMPARABLE)
 
     def world(machine: Machine) -> _World:
@@ -210,13 +196,13 @@ def beside_linux(
     returns and makes of its packet is the same. ACCEPTED also for what Linux does not run."""
     row = program_type(spec.section)
     assert verdict.facts is not None
-    if row is None or _helpers(spec) & _OF_THE_MACHINE:
+    if row is None or row.test_run is None or verdict.facts.ctx > row.test_run:
         return FuzzResult(Outcome.ACCEPTED)
-    if verdict.facts.ctx > _LINUX_RUNS.get(row.name, -1):
+    if _seen_by(spec) & _OF_THE_MACHINE:
         return FuzzResult(Outcome.ACCEPTED)
     rng = Random(f"{seed}:linux")
     # Linux refuses contexts with fields that it fills itself.
-    ctx = b"" if has_packet(row) else context(spec, rng)
+    ctx = b"" if row.has_packet else context(spec, rng)
     data = packet(spec, rng)
 
     def run(machine: Machine) -> tuple[int, bytes]:

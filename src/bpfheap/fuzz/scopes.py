@@ -14,9 +14,6 @@ from bpfheap.isa import Insn
 from bpfheap.platform.programs import CtxKind
 from bpfheap.spec import Ref, RefKind
 
-#: Program types that may allocate objects: the kernel registers its generic kfuncs for them.
-OBJECT_TYPES: Final = frozenset({"sched_cls", "xdp", "syscall", "cgroup_skb"})
-
 
 def through_pointer(w: Writer) -> Pieces:
     """An access through some pointer in scope."""
@@ -79,7 +76,7 @@ def drop(fetch: Insn) -> CodePiece:
 
 def object_(w: Writer) -> Pieces:
     """Allocate an object, use it, and free or store it."""
-    if not w.may_call or w.row.name not in OBJECT_TYPES:
+    if not w.may_call or not w.row.objects:
         return ()
     target = w.rng.choice(tuple(OBJECTS.values()))
     _, ids = types()
@@ -93,7 +90,7 @@ def object_(w: Writer) -> Pieces:
 def taken(w: Writer) -> Pieces:
     """Take the object out of a kptr field, use it, and free or store it."""
     fields = _fields(w, None)
-    if not w.may_call or not fields or w.row.name not in OBJECT_TYPES:
+    if not w.may_call or not fields or not w.row.objects:
         return ()
     held, offset, name = w.rng.choice(fields)
     take = CodePiece((*_field(held, offset), code.put(2, 0), code.helper("bpf_kptr_xchg")))
@@ -174,7 +171,7 @@ def packet(w: Writer) -> Pieces:
     if home is None:
         return ()
     length = w.rng.choice((1, 2, 4, 8, 14, 20, 34, 64))
-    writable = w.row.name != "cgroup_skb"
+    writable = w.row.writes_packet
     held = ScopedPointer(Pointee.PACKET, home, (0, length), writable=writable)
     start, end = fields["data"], fields["data_end"]
     if "data_meta" in fields and w.chance(0.1):

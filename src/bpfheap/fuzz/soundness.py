@@ -16,7 +16,6 @@ from bpfheap.fuzz.pieces import RandomProgram
 from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
-from bpfheap.machine.frames import has_packet
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.records import Kind
@@ -134,7 +133,8 @@ def context(spec: ProgramSpec, rng: Random) -> bytes:
 
 def packet(spec: ProgramSpec, rng: Random) -> bytes:
     """A random packet; empty for programs that get none."""
-    if not has_packet(program_type(spec.section)):
+    row = program_type(spec.section)
+    if row is None or not row.has_packet:
         return b""
     return _bytes(rng, rng.choice(_LENGTHS))
 

@@ -10,7 +10,7 @@ from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
 from bpfheap.kernel.types import OURS, function_id, variable_id
-from bpfheap.platform.programs import PROGRAM_TYPES, may_sleep, program_type
+from bpfheap.platform.programs import PROGRAM_TYPES, attach_type, may_sleep, program_type
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
 _CALL, _LDDW = 0x85, 0x18
@@ -18,20 +18,6 @@ FUNC_INFO = struct.Struct("<II")
 LINE_INFO = struct.Struct("<IIII")
 #: What fits into the bits that a line and a column have.
 _MAX_LINE, _MAX_COLUMN = (1 << 22) - 1, (1 << 10) - 1
-
-#: Section -> enum bpf_attach_type, where libbpf's table (section_defs) has one; exact names and
-#: those that are followed by "/..." or ".s". 0 for all others.
-_ATTACH_TYPES = {
-    "tc/ingress": 46,  # BPF_TCX_INGRESS
-    "tc/egress": 47,
-    "tcx/ingress": 46,
-    "tcx/egress": 47,
-    "cgroup_skb/ingress": 0,  # BPF_CGROUP_INET_INGRESS
-    "cgroup_skb/egress": 1,
-    "xdp/devmap": 35,
-    "xdp/cpumap": 36,
-    "xdp": 37,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +39,8 @@ def section_of(program: ProgramSpec) -> Section:
             file=program.file or None,
             hint=f"known are {known}",
         )
-    name = program.section.removeprefix("?")
-    attach = next(
-        (n for s, n in _ATTACH_TYPES.items() if name == s or name.startswith((f"{s}/", f"{s}."))), 0
-    )
-    return Section(row.number, attach, F_SLEEPABLE if may_sleep(program.section) else 0)
+    flags = F_SLEEPABLE if may_sleep(program.section) else 0
+    return Section(row.number, attach_type(program.section), flags)
 
 
 def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:

@@ -1,12 +1,12 @@
-"""The packets that xdp, tc, cgroup_skb and socket filter programs get, as BPF_PROG_TEST_RUN makes
-them (net/bpf/test_run.c)."""
+"""The packets that programs get, as BPF_PROG_TEST_RUN makes them (net/bpf/test_run.c); the rows of
+platform/programs.py say which."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from bpfheap.errors import UsageError
-from bpfheap.platform.programs import ProgramType
+from bpfheap.platform.programs import Packet, ProgramType
 
 ETH_HLEN = 14
 _FIELDS = ("data", "data_end", "data_meta")
@@ -30,15 +30,11 @@ class Frame(NamedTuple):
     readonly: bool
 
 
-def has_packet(row: ProgramType | None) -> bool:
-    return row is not None and row.ctx_struct in ("__sk_buff", "xdp_md")
-
-
 def check(row: ProgramType | None, frame: bytes) -> None:
     """Raise UsageError for a frame that BPF_PROG_TEST_RUN would refuse. None at all is fine."""
     if not frame:
         return
-    if row is None or not has_packet(row):
+    if row is None or not row.has_packet:
         raise UsageError("a packet for a program of a type that gets none")
     if not ETH_HLEN <= len(frame) <= _XDP_LONGEST:
         raise UsageError(
@@ -49,14 +45,14 @@ def check(row: ProgramType | None, frame: bytes) -> None:
 
 def unseen(row: ProgramType) -> int:
     """The bytes at a frame's beginning that programs of a type do not see: its Ethernet header."""
-    return 0 if row.name in ("xdp", "sched_cls") else ETH_HLEN
+    return ETH_HLEN if row.packet is Packet.SKB_PAYLOAD else 0
 
 
 def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> Frame:
     """`frame` is an Ethernet frame, or nothing; with one, the context tells its length and
-    protocol. cgroup_skb programs and socket filters see what is behind the Ethernet header.
+    protocol, where it is a struct __sk_buff.
     """
-    xdp = row.ctx_struct == "xdp_md"
+    xdp = row.packet is Packet.XDP
     seen = frame[unseen(row) :]
     at = {field.name: field.offset for field in row.fields}
     data, end, meta = (at.get(name, -1) for name in _FIELDS)
@@ -65,4 +61,4 @@ def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> Frame:
         ctx.extend(bytes(max(0, _SKB_PROTOCOL + 4 - len(ctx))))
         ctx[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
         ctx[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = frame[_ETH_PROTO:ETH_HLEN] + bytes(2)
-    return Frame(seen, room, tail, (data, end, meta), row.name == "cgroup_skb")
+    return Frame(seen, room, tail, (data, end, meta), not row.writes_packet)

@@ -1,5 +1,6 @@
-"""Helpers and kfuncs: one row each. The verifier checks calls against the row, a machine looks
-its implementation up by the row's name, the C header is tested against it."""
+"""Helpers and kfuncs: one row each, with every fact that somebody needs. The verifier checks calls
+against the row, a machine looks its implementation up by the row's name, the explorer and those who
+compare machines ask the row what a call does; the C header is tested against it."""
 
 from __future__ import annotations
 
@@ -65,139 +66,236 @@ class Ret(StrEnum):
     ELEMENT_OR_NULL = "element-or-null"  # the iterator's int, NULL at the end
 
 
+class Effect(StrEnum):
+    """What others may notice of a call, or a call of what others do. SHARED is always safe to say:
+    the explorer then visits every order."""
+
+    LOCAL = "local"  # nothing: thread-local state and counters; commutes with every action
+    FINDS = "finds"  # whether a key's element is there; commutes while it stays, if nothing changes
+    SHARED = "shared"  # something
+
+
+class Sees(StrEnum):
+    """What a call tells of where and when a program runs, beyond its arguments and memory."""
+
+    NOTHING = "nothing"
+    TIME = "time"  # differs from run to run
+    CHANCE = "chance"  # differs from machine to machine
+    CPU = "cpu"  # tells CPUs apart by their numbers
+    OWN_COPY = "own-copy"  # leads to what belongs to this CPU, and shows no number
+
+
+class Course(StrEnum):
+    """How a program goes on from a call."""
+
+    RETURNS = "returns"  # behind it, soon
+    CALLS_BACK = "calls-back"  # in a subprogram of its own, any number of times
+    LOOPS = "loops"  # behind it, and it begins a loop whose end nobody knows before
+    JUMPS = "jumps"  # in another program (bpf_tail_call)
+    WAITS = "waits"  # behind it, once another context lets it, which may take for ever
+    PRINTS = "prints"  # behind it, once a line was formatted
+
+
+_CALLBACKS = frozenset({Arg.CALLBACK, Arg.LESS})
+_COPIES = frozenset({Ret.PERCPU_MEMBER, Ret.PERCPU_MEMBER_OR_NULL})
+_MAPS = frozenset({Arg.MAP, Arg.ALLOCATOR})
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A helper (`number` is its id) or a kfunc (`number` is None).
 
-    `map_ops` are the operation names (MapType.ops) that the map argument's type must offer.
-    `callback`: calls a subprogram; `sleepable`: only from programs that may sleep. `types` are
-    the program types that may call it, all if empty. `packet`: pointers into the packet are void
-    after it (bpf_helper_changes_pkt_data). `reads_packet`: memory arguments of this helper may be
-    in the packet (pkt_access). `locked`: may be called with a bpf_spin_lock held.
-    `waits`: for another context, however long that takes; a run may be broken off there.
+    `map_op` is the operation (MapType.ops) that the map argument's type must offer. `sleepable`:
+    only from programs that may sleep. `types` are the program types that may call it, all if empty.
+    `packet`: pointers into the packet are void after it (bpf_helper_changes_pkt_data).
+    `reads_packet`: memory arguments of this helper may be in the packet (pkt_access). `locked`: may
+    be called with a bpf_spin_lock held.
+
+    Raises ValueError for facts that exclude each other.
     """
 
     name: str
     number: int | None
     args: tuple[Arg, ...]
     ret: Ret
+    effect: Effect
+    sees: Sees
+    course: Course
     map_op: str | None = None
-    callback: bool = False
     sleepable: bool = False
     types: frozenset[str] = frozenset()
     packet: bool = False
     reads_packet: bool = False
     locked: bool = False
-    waits: bool = False
+
+    @property
+    def callback(self) -> bool:
+        """Whether it calls a subprogram."""
+        return self.course is Course.CALLS_BACK
+
+    @property
+    def waits(self) -> bool:
+        """Whether a run may be broken off there, since another context never comes."""
+        return self.course is Course.WAITS
+
+    @property
+    def reads_cpu(self) -> bool:
+        """Whether what comes of it depends on the CPU."""
+        return self.sees in (Sees.CPU, Sees.OWN_COPY)
+
+    def __post_init__(self) -> None:
+        args = set(self.args)
+        for wrong, why in (
+            (len(self.args) > 5, "more arguments than there are registers"),
+            (bool(args & _CALLBACKS) != self.callback, "a callback argument if it calls back"),
+            (
+                (self.map_op == "tail_call") != (self.course is Course.JUMPS),
+                "map_op tail_call if it jumps",
+            ),
+            (
+                self.effect is Effect.FINDS and self.args[:2] != (Arg.MAP, Arg.MAP_KEY),
+                "a map and a key first, to find something",
+            ),
+            (self.ret is Ret.CPU and self.sees is not Sees.CPU, "sees CPU, to tell its number"),
+            (
+                (Arg.PERCPU in args or self.ret in _COPIES) and not self.reads_cpu,
+                "sees CPU or OWN_COPY, to lead to a CPU's copy",
+            ),
+            (self.map_op is not None and not args & _MAPS, "a map that has the operation"),
+            (self.packet and Arg.CTX not in args, "the context of the packet that it moves"),
+        ):
+            if wrong:
+                raise ValueError(f"{self.name}: the row needs {why}")
 
 
-A, R = Arg, Ret
+A, R, E, S, C = Arg, Ret, Effect, Sees, Course
 
 _SKB = frozenset({"sched_cls", "cgroup_skb", "socket_filter"})
 _TC = frozenset({"sched_cls"})
 _XDP = frozenset({"xdp"})
-_NET = _SKB | _XDP
 _LOCKING = _TC | _XDP | frozenset({"cgroup_skb", "syscall"})
 
 #: The greatest CONFIG_NR_CPUS; Linux itself knows how many there can be where it runs.
 MAX_CPUS = 8192
 
+
+# Families whose members have most facts in common.
+
+
+def _clock(name: str, number: int) -> Call:
+    return Call(name, number, (), R.INTEGER, E.SHARED, S.TIME, C.RETURNS)
+
+
+def _packet(name: str, number: int, args: tuple[Arg, ...], types: frozenset[str]) -> Call:
+    """Changes the packet."""
+    return Call(name, number, (A.CTX, *args), R.INTEGER, E.SHARED, S.NOTHING, C.RETURNS,
+                types=types, packet=True)  # fmt: skip
+
+
+def _graph(
+    name: str, args: tuple[Arg, ...], ret: Ret, course: Course = C.RETURNS, *, filled: int = 0
+) -> Call:
+    """Of lists and trees, under their lock. Programs pass NULL for the last `filled` arguments,
+    which the kernel's verifier fills in."""
+    args += (A.UNUSED,) * filled
+    return Call(name, None, args, ret, E.SHARED, S.NOTHING, course, locked=True)
+
+
 HELPERS: tuple[Call, ...] = (
-    Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL, "lookup",
-         reads_packet=True),
+    Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL,
+         E.FINDS, S.NOTHING, C.RETURNS, "lookup", reads_packet=True),
     Call("bpf_map_update_elem", 2, (A.MAP, A.MAP_KEY, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
-         "update", reads_packet=True),
-    Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER, "delete", reads_packet=True),
-    Call("bpf_ktime_get_ns", 5, (), R.INTEGER),
+         E.FINDS, S.NOTHING, C.RETURNS, "update", reads_packet=True),
+    Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, "delete", reads_packet=True),
+    _clock("bpf_ktime_get_ns", 5),
     Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
-         R.INTEGER),
-    Call("bpf_get_prandom_u32", 7, (), R.INTEGER),
-    Call("bpf_get_smp_processor_id", 8, (), R.CPU),
-    Call("bpf_skb_store_bytes", 9,
-         (A.CTX, A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), R.INTEGER, types=_TC, packet=True),
-    Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER, "tail_call"),
+         R.INTEGER, E.SHARED, S.NOTHING, C.PRINTS),
+    Call("bpf_get_prandom_u32", 7, (), R.INTEGER, E.SHARED, S.CHANCE, C.RETURNS),
+    Call("bpf_get_smp_processor_id", 8, (), R.CPU, E.LOCAL, S.CPU, C.RETURNS),
+    _packet("bpf_skb_store_bytes", 9, (A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), _TC),
+    Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.JUMPS, "tail_call"),
     Call("bpf_skb_load_bytes", 26, (A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE), R.INTEGER,
-         types=_SKB),
-    Call("bpf_skb_pull_data", 39, (A.CTX, A.ANYTHING), R.INTEGER, types=_TC, packet=True),
-    Call("bpf_xdp_adjust_head", 44, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
-    Call("bpf_xdp_adjust_meta", 54, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
-    Call("bpf_xdp_adjust_tail", 65, (A.CTX, A.ANYTHING), R.INTEGER, types=_XDP, packet=True),
-    Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID, types=_LOCKING, waits=True),
-    Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID, types=_LOCKING, locked=True),
-    Call("bpf_jiffies64", 118, (), R.INTEGER),
-    Call("bpf_ktime_get_boot_ns", 125, (), R.INTEGER),
+         E.SHARED, S.NOTHING, C.RETURNS, types=_SKB),
+    _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), _TC),
+    _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), _XDP),
+    _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), _XDP),
+    _packet("bpf_xdp_adjust_tail", 65, (A.ANYTHING,), _XDP),
+    Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID,
+         E.SHARED, S.NOTHING, C.WAITS, types=_LOCKING),
+    Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, types=_LOCKING, locked=True),
+    _clock("bpf_jiffies64", 118),
+    _clock("bpf_ktime_get_boot_ns", 125),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
-         "output"),
+         E.SHARED, S.NOTHING, C.RETURNS, "output"),
     Call("bpf_ringbuf_reserve", 131, (A.MAP, A.ALLOC_SIZE, A.ANYTHING), R.RECORD_OR_NULL,
-         "output"),
-    Call("bpf_ringbuf_submit", 132, (A.RECORD, A.ANYTHING), R.VOID),
-    Call("bpf_ringbuf_discard", 133, (A.RECORD, A.ANYTHING), R.VOID),
-    Call("bpf_ringbuf_query", 134, (A.MAP, A.ANYTHING), R.INTEGER, "output"),
+         E.SHARED, S.NOTHING, C.RETURNS, "output"),
+    Call("bpf_ringbuf_submit", 132, (A.RECORD, A.ANYTHING), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS),
+    Call("bpf_ringbuf_discard", 133, (A.RECORD, A.ANYTHING), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS),
+    Call("bpf_ringbuf_query", 134, (A.MAP, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, "output"),
     Call("bpf_copy_from_user", 148, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
-         sleepable=True),
-    Call("bpf_per_cpu_ptr", 153, (A.PERCPU, A.ANYTHING), R.PERCPU_MEMBER_OR_NULL),
-    Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER),
-    Call("bpf_ktime_get_coarse_ns", 160, (), R.INTEGER),
+         E.SHARED, S.NOTHING, C.RETURNS, sleepable=True),
+    Call("bpf_per_cpu_ptr", 153, (A.PERCPU, A.ANYTHING), R.PERCPU_MEMBER_OR_NULL,
+         E.SHARED, S.CPU, C.RETURNS),
+    Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER,
+         E.SHARED, S.OWN_COPY, C.RETURNS),
+    _clock("bpf_ktime_get_coarse_ns", 160),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
-         "iterate", callback=True),
-    Call("bpf_trace_vprintk", 177,
-         (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO), R.INTEGER),
+         E.SHARED, S.NOTHING, C.CALLS_BACK, "iterate"),
+    Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),
+         R.INTEGER, E.SHARED, S.NOTHING, C.PRINTS),
     Call("bpf_loop", 181, (A.SCALAR, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
-         callback=True),
-    Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL),
+         E.SHARED, S.NOTHING, C.CALLS_BACK),
+    Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL,
+         E.SHARED, S.NOTHING, C.RETURNS),
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.ANYTHING), R.MAP_VALUE_OR_NULL,
-         "lookup", reads_packet=True),
-    Call("bpf_ktime_get_tai_ns", 208, (), R.INTEGER),
+         E.SHARED, S.CPU, C.RETURNS, "lookup_percpu", reads_packet=True),
+    _clock("bpf_ktime_get_tai_ns", 208),
 )  # fmt: skip
 
 KFUNCS: tuple[Call, ...] = (
-    Call("bpf_mem_alloc", None, (A.ALLOCATOR, A.TYPE_ID), R.NEW_OR_NULL, "alloc"),
-    Call("unit_free", None, (A.OWNED,), R.VOID),
-    Call("bpf_mem_prefill", None, (A.ALLOCATOR, A.SCALAR), R.INTEGER, "alloc", sleepable=True),
+    Call("bpf_mem_alloc", None, (A.ALLOCATOR, A.TYPE_ID), R.NEW_OR_NULL,
+         E.LOCAL, S.NOTHING, C.RETURNS, "alloc"),
+    Call("unit_free", None, (A.OWNED,), R.VOID, E.SHARED, S.NOTHING, C.RETURNS),
+    Call("bpf_mem_prefill", None, (A.ALLOCATOR, A.SCALAR), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, "alloc", sleepable=True),
     # The second argument is filled in by the kernel's verifier; programs pass NULL.
-    Call("bpf_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.NEW_OR_NULL),
-    Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID),
-    Call("bpf_percpu_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.PERCPU_NEW_OR_NULL),
-    Call("bpf_percpu_obj_drop_impl", None, (A.OWNED_PERCPU, A.UNUSED), R.VOID),
-    Call("bpf_refcount_acquire_impl", None, (A.COUNTED, A.UNUSED), R.SHARED_OR_NULL, locked=True),
-    # The last two arguments of these are filled in too.
-    Call(
-        "bpf_list_push_front_impl",
-        None,
-        (A.LIST_HEAD, A.LIST_NODE, A.UNUSED, A.UNUSED),
-        R.INTEGER,
-        locked=True,
-    ),
-    Call(
-        "bpf_list_push_back_impl",
-        None,
-        (A.LIST_HEAD, A.LIST_NODE, A.UNUSED, A.UNUSED),
-        R.INTEGER,
-        locked=True,
-    ),
-    Call("bpf_list_pop_front", None, (A.LIST_HEAD,), R.NODE_OR_NULL, locked=True),
-    Call("bpf_list_pop_back", None, (A.LIST_HEAD,), R.NODE_OR_NULL, locked=True),
-    Call("bpf_list_front", None, (A.LIST_HEAD,), R.PEEK_OR_NULL, locked=True),
-    Call("bpf_list_back", None, (A.LIST_HEAD,), R.PEEK_OR_NULL, locked=True),
-    Call(
-        "bpf_rbtree_add_impl",
-        None,
-        (A.RB_ROOT, A.RB_NODE, A.LESS, A.UNUSED, A.UNUSED),
-        R.INTEGER,
-        callback=True,
-        locked=True,
-    ),
-    Call("bpf_rbtree_remove", None, (A.RB_ROOT, A.RB_MEMBER), R.NODE_OR_NULL, locked=True),
-    Call("bpf_rbtree_first", None, (A.RB_ROOT,), R.PEEK_OR_NULL, locked=True),
-    Call("bpf_rbtree_root", None, (A.RB_ROOT,), R.PEEK_OR_NULL, locked=True),
-    Call("bpf_rbtree_left", None, (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL, locked=True),
-    Call("bpf_rbtree_right", None, (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL, locked=True),
-    Call("bpf_rcu_read_lock", None, (), R.VOID),
-    Call("bpf_rcu_read_unlock", None, (), R.VOID),
-    Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER, locked=True),
-    Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL, locked=True),
-    Call("bpf_iter_num_destroy", None, (A.ITER,), R.VOID, locked=True),
-)
+    Call("bpf_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.NEW_OR_NULL,
+         E.LOCAL, S.NOTHING, C.RETURNS),
+    Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS),
+    Call("bpf_percpu_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.PERCPU_NEW_OR_NULL,
+         E.SHARED, S.NOTHING, C.RETURNS),
+    Call("bpf_percpu_obj_drop_impl", None, (A.OWNED_PERCPU, A.UNUSED), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS),
+    _graph("bpf_refcount_acquire_impl", (A.COUNTED,), R.SHARED_OR_NULL, filled=1),
+    _graph("bpf_list_push_front_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, filled=2),
+    _graph("bpf_list_push_back_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, filled=2),
+    _graph("bpf_list_pop_front", (A.LIST_HEAD,), R.NODE_OR_NULL),
+    _graph("bpf_list_pop_back", (A.LIST_HEAD,), R.NODE_OR_NULL),
+    _graph("bpf_list_front", (A.LIST_HEAD,), R.PEEK_OR_NULL),
+    _graph("bpf_list_back", (A.LIST_HEAD,), R.PEEK_OR_NULL),
+    _graph("bpf_rbtree_add_impl", (A.RB_ROOT, A.RB_NODE, A.LESS), R.INTEGER, C.CALLS_BACK,
+           filled=2),
+    _graph("bpf_rbtree_remove", (A.RB_ROOT, A.RB_MEMBER), R.NODE_OR_NULL),
+    _graph("bpf_rbtree_first", (A.RB_ROOT,), R.PEEK_OR_NULL),
+    _graph("bpf_rbtree_root", (A.RB_ROOT,), R.PEEK_OR_NULL),
+    _graph("bpf_rbtree_left", (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL),
+    _graph("bpf_rbtree_right", (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL),
+    Call("bpf_rcu_read_lock", None, (), R.VOID, E.SHARED, S.NOTHING, C.RETURNS),
+    Call("bpf_rcu_read_unlock", None, (), R.VOID, E.SHARED, S.NOTHING, C.RETURNS),
+    Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER,
+         E.SHARED, S.NOTHING, C.LOOPS, locked=True),
+    Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL,
+         E.SHARED, S.NOTHING, C.RETURNS, locked=True),
+    Call("bpf_iter_num_destroy", None, (A.ITER,), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, locked=True),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +335,4 @@ def left_out(number: int | None, name: str | None) -> Family | None:
 
 HELPER_BY_NUMBER: dict[int, Call] = {c.number: c for c in HELPERS if c.number is not None}
 KFUNC_BY_NAME: dict[str, Call] = {c.name: c for c in KFUNCS}
+CALL_BY_NAME: dict[str, Call] = {c.name: c for c in (*HELPERS, *KFUNCS)}

@@ -65,6 +65,7 @@ class MapType:
 
 # Programs may ask an array to delete, and get -EINVAL.
 _ELEMENTS = frozenset({"lookup", "update", "delete", "iterate"})
+_COPIES = _ELEMENTS | {"lookup_percpu"}
 _LOOKUP = frozenset({"lookup"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _HASH = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
@@ -81,12 +82,12 @@ MAP_TYPES: tuple[MapType, ...] = (
     MapType("array", 2, Shape.ARRAY, _ELEMENTS, key_size=4, kptrs=True, flags=_ONE_ARRAY),
     MapType("prog_array", 3, Shape.PROGS, frozenset({"tail_call"}), key_size=4,
             sleepable=False, flags=_ACCESS),
-    MapType("percpu_hash", 5, Shape.HASH, _ELEMENTS, per_cpu=True, kptrs=True,
+    MapType("percpu_hash", 5, Shape.HASH, _COPIES, per_cpu=True, kptrs=True,
             flags=_HASH),
-    MapType("percpu_array", 6, Shape.ARRAY, _ELEMENTS, key_size=4, per_cpu=True, kptrs=True,
+    MapType("percpu_array", 6, Shape.ARRAY, _COPIES, key_size=4, per_cpu=True, kptrs=True,
             flags=_ARRAY),
     MapType("lru_hash", 9, Shape.LRU, _ELEMENTS, kptrs=True, flags=_LRU),
-    MapType("lru_percpu_hash", 10, Shape.LRU, _ELEMENTS, per_cpu=True, kptrs=True, flags=_LRU),
+    MapType("lru_percpu_hash", 10, Shape.LRU, _COPIES, per_cpu=True, kptrs=True, flags=_LRU),
     MapType("array_of_maps", 12, Shape.ARRAY, _LOOKUP, key_size=4, outer=True, flags=_ARRAY),
     MapType("hash_of_maps", 13, Shape.HASH, _LOOKUP, outer=True, flags=_HASH),
     MapType("ringbuf", 27, Shape.RING, frozenset({"output"}), key_size=0,

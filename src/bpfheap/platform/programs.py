@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 
@@ -31,9 +31,22 @@ class CtxField:
     joined: bool = False
 
 
+class Packet(StrEnum):
+    """The packet that a program gets, as BPF_PROG_TEST_RUN makes it (net/bpf/test_run.c)."""
+
+    NONE = "none"
+    XDP = "xdp"  # the whole frame, with room around it (struct xdp_buff)
+    SKB = "skb"  # the whole frame; the context tells its length and protocol
+    SKB_PAYLOAD = "skb-payload"  # the same, without the Ethernet header
+
+
+_IN_PACKET = frozenset({CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META})
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramType:
-    """`sections` are the names libbpf knows, exact or followed by "/...".
+    """`sections` are the names libbpf knows, exact or followed by "/...". `attach` has enum
+    bpf_attach_type for those, and for longer ones, where libbpf's table (section_defs) has one.
 
     `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context from `ctx_first` on may be
     read (and written, where `ctx_writable`): tracing contexts and syscall programs; else only
@@ -42,7 +55,12 @@ class ProgramType:
     `private_stack`, functions with large frames have them elsewhere than on the kernel's stack
     (bpf_enable_priv_stack).
     `number` is enum bpf_prog_type's. `returns` are the least and the greatest result that a
-    program may have, None for any (check_return_code).
+    program may have, None for any (check_return_code). `test_run`: so many bytes of its context
+    are what BPF_PROG_TEST_RUN is given, beyond them is what it makes itself; None if it does not
+    run such programs. `objects`: Linux has bpf_obj_new and its like for them (generic_kfunc_set).
+    `interrupts`: they run in interrupts, and so in signals.
+
+    Raises ValueError for facts that exclude each other.
     """
 
     name: str
@@ -58,6 +76,23 @@ class ProgramType:
     writes_packet: bool = False
     private_stack: bool = False
     returns: tuple[int, int] | None = None
+    attach: tuple[tuple[str, int], ...] = ()
+    objects: bool = False
+    interrupts: bool = False
+    packet: Packet = field(kw_only=True)
+    test_run: int | None = field(kw_only=True)
+
+    @property
+    def has_packet(self) -> bool:
+        return self.packet is not Packet.NONE
+
+    def __post_init__(self) -> None:
+        if any(f.kind in _IN_PACKET for f in self.fields) and not self.has_packet:
+            raise ValueError(f"{self.name}: fields lead into a packet, and there is none")
+        if self.writes_packet and not self.has_packet:
+            raise ValueError(f"{self.name}: writes a packet, and there is none")
+        if self.raw_ctx and self.fields:
+            raise ValueError(f"{self.name}: all bytes of the context are alike, or it has fields")
 
 
 def _words(*names: str, start: int = 0) -> list[CtxField]:
@@ -164,27 +199,36 @@ _PERF_FIELDS = (
     CtxField("addr", 176, 8),
 )
 
+# BPF_TCX_INGRESS, BPF_TCX_EGRESS
+_TCX = (("tc/ingress", 46), ("tc/egress", 47), ("tcx/ingress", 46), ("tcx/egress", 47))
+# BPF_XDP_DEVMAP, BPF_XDP_CPUMAP, BPF_XDP
+_XDP_ATTACH = (("xdp/devmap", 35), ("xdp/cpumap", 36), ("xdp", 37))
+
 PROGRAM_TYPES: tuple[ProgramType, ...] = (
-    ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SOCKET_FIELDS),
+    ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SOCKET_FIELDS,
+                packet=Packet.SKB_PAYLOAD, test_run=0),
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
-                "pt_regs", 168, raw_ctx=True, private_stack=True),
+                "pt_regs", 168, raw_ctx=True, private_stack=True,
+                packet=Packet.NONE, test_run=None),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
-                "__sk_buff", 192, _TC_FIELDS, writes_packet=True),
+                "__sk_buff", 192, _TC_FIELDS, writes_packet=True, objects=True,
+                packet=Packet.SKB, test_run=0, attach=_TCX),
     ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True,
-                ctx_first=8, private_stack=True),
-    ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS,
-                writes_packet=True),
+                ctx_first=8, private_stack=True, packet=Packet.NONE, test_run=None),
+    ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS, writes_packet=True, objects=True,
+                packet=Packet.XDP, test_run=8, attach=_XDP_ATTACH),
     ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, _PERF_FIELDS,
-                private_stack=True),
+                private_stack=True, interrupts=True, packet=Packet.NONE, test_run=None),
     # On the way out, 2 and 3 tell of congestion.
     ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,
-                returns=(0, 3)),
+                returns=(0, 3), objects=True, packet=Packet.SKB_PAYLOAD, test_run=0,
+                attach=(("cgroup_skb/egress", 1),)),  # BPF_CGROUP_INET_EGRESS
     ProgramType("cgroup_skb", 8, ("cgroup_skb", "cgroup/skb"), "__sk_buff", 192, _CGROUP_FIELDS,
-                returns=(0, 1)),
+                returns=(0, 1), objects=True, packet=Packet.SKB_PAYLOAD, test_run=0),
     ProgramType("raw_tracepoint", 17, ("raw_tracepoint", "raw_tp"), "bpf_raw_tracepoint_args",
-                96, raw_ctx=True, private_stack=True),
+                96, raw_ctx=True, private_stack=True, packet=Packet.NONE, test_run=96),
     ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=True, ctx_writable=True,
-                sleepable=True),
+                sleepable=True, objects=True, packet=Packet.NONE, test_run=65535),
 )  # fmt: skip
 
 BY_NAME: dict[str, ProgramType] = {t.name: t for t in PROGRAM_TYPES}
@@ -201,6 +245,15 @@ def program_type(section: str) -> ProgramType | None:
                 if name == spelled or name.startswith(f"{spelled}/"):
                     return row
     return None
+
+
+def attach_type(section: str) -> int:
+    """enum bpf_attach_type of a section, 0 where libbpf's table has none."""
+    row, name = program_type(section), section.removeprefix("?")
+    for prefix, number in () if row is None else row.attach:
+        if name == prefix or name.startswith((f"{prefix}/", f"{prefix}.")):
+            return number
+    return 0
 
 
 def may_sleep(section: str) -> bool:

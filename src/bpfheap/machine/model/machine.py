@@ -352,7 +352,7 @@ class ModelMachine:
         size = max(len(ctx), row.ctx_size if row is not None else 0)
         region = self._state.add_region(Kind.CTX, f"the context of {loaded.name}", size, ctx)
         execution = self._begin(loaded, region, (), self._cpu(cpu), context)
-        if row is not None and frames.has_packet(row):
+        if row is not None and row.has_packet:
             packets.attach(self._state, self._state.execution(execution), row, data)
         return execution
 

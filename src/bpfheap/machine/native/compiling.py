@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bpfheap.btf import SpecialKind
 from bpfheap.isa import Kind, op_of
 from bpfheap.machine.native._core import SHAPES, Map, Unit
+from bpfheap.platform.calls import CALL_BY_NAME, Course
 from bpfheap.spec import ProgramSpec, RefKind
 from bpfheap.verifier.facts import Facts
 
 if TYPE_CHECKING:
     from bpfheap.machine.native.heaps import Kind as ObjectKind
     from bpfheap.machine.native.jit.source import Source
-
-#: Nobody knows beforehand how long these take, or they need Python.
-_LONG: Final = frozenset({
-    "bpf_loop", "bpf_for_each_map_elem", "bpf_iter_num_new", "bpf_rbtree_add_impl",
-    "bpf_spin_lock", "bpf_trace_printk", "bpf_trace_vprintk", "bpf_tail_call",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +41,15 @@ class NamedMap:
     shape: int
 
 
+def courses(calls: Mapping[int, str | int]) -> set[Course | None]:
+    """How a program goes on from its calls; None from one that is chosen by number."""
+    rows = (CALL_BY_NAME.get(str(name)) for name in calls.values())
+    return {None if row is None else row.course for row in rows}
+
+
 def is_brief(spec: ProgramSpec, calls: Mapping[int, str | int]) -> bool:
     """Does a run end soon, and wait for nobody? The verifier has walked all of it then."""
-    if _LONG & {name for name in calls.values() if isinstance(name, str)}:
+    if courses(calls) - {Course.RETURNS}:
         return False
     slot = 0
     while slot < len(spec.insns):

@@ -29,12 +29,12 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.layout import Types
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_name, helper_numbers, make
-from bpfheap.machine.native.compiling import NamedMap, Origin, is_brief, source_of
+from bpfheap.machine.native.compiling import NamedMap, Origin, courses, is_brief, source_of
 from bpfheap.machine.native.heaps import Allocator, Heaps, Kind, fields, has_lock
 from bpfheap.machine.printk import FormatRefused, format_line
-from bpfheap.platform.calls import KFUNC_BY_NAME
+from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Course, Ret
 from bpfheap.platform.maps import ANY, MapFlag, MapType, Shape
-from bpfheap.platform.programs import ProgramType, program_type
+from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
     AllocatorStats,
@@ -527,14 +527,16 @@ class NativeMachine:
         uses costs nothing."""
         allocators = self._heaps.allocators
         sources: list[tuple[Allocator, int, str]] = []
-        if "bpf_mem_alloc" in kfuncs:
+        rows = (KFUNC_BY_NAME[name] for name in kfuncs)
+        news = {(row.ret, Arg.ALLOCATOR in row.args) for row in rows}
+        if (Ret.NEW_OR_NULL, True) in news:
             for name in sorted({r.name for r in spec.refs.values() if r.name in maps}):
                 found = self._maps[maps[name]].allocator
                 if found is not None:
                     sources.append((allocators[found], 0, name))
-        if "bpf_obj_new_impl" in kfuncs:
+        if (Ret.NEW_OR_NULL, False) in news:
             sources.append((allocators[GLOBAL_ALLOCATOR_ID], 0, ""))
-        if "bpf_percpu_obj_new_impl" in kfuncs:
+        if (Ret.PERCPU_NEW_OR_NULL, False) in news:
             sources.append((allocators[GLOBAL_ALLOCATOR_ID], self._cpus, ""))
         if not sources:
             return (), ()
@@ -569,7 +571,7 @@ class NativeMachine:
         memory = bytearray(ctx)
         memory.extend(bytes(max(0, _ctx_used(loaded, row) - len(ctx))))
         frame = None
-        if row is not None and frames.has_packet(row):
+        if row is not None and row.has_packet:
             frame = frames.frame_for(row, memory, data)
         run = _core.Execution(
             self._core, loaded.program, bytes(memory), self._cpu(cpu), self._step_limit
@@ -674,9 +676,10 @@ class NativeMachine:
         Raises UsageError if that cannot be."""
         loaded = self._program(program)
         row = program_type(loaded.spec.section)
-        if row is None or row.name != "perf_event":
+        if row is None or not row.interrupts:
+            able = " or ".join(f'"{t.sections[0]}"' for t in PROGRAM_TYPES if t.interrupts)
             raise UsageError(
-                f"program {loaded.name} cannot run in a signal", hint='its section is "perf_event"'
+                f"program {loaded.name} cannot run in a signal", hint=f"its section is {able}"
             )
         if self._events is not None:
             raise UsageError(
@@ -695,7 +698,7 @@ class NativeMachine:
         object is watched."""
         loaded = self._program(program)
         row = program_type(loaded.spec.section)
-        if row is not None and frames.has_packet(row):
+        if row is not None and row.has_packet:
             raise UsageError(
                 f"program {loaded.name} gets a packet, and there is none", hint="use run(data=...)"
             )
@@ -886,7 +889,7 @@ def _ctx_used(program: _Program, row: ProgramType | None) -> int:
     """The bytes of its context that a run may look at."""
     if row is None:
         return 0
-    passed_on = "bpf_tail_call" in program.calls.values() or frames.has_packet(row)
+    passed_on = Course.JUMPS in courses(program.calls) or row.has_packet
     return row.ctx_size if program.facts is None or passed_on else program.facts.ctx
 
 

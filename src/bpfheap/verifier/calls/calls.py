@@ -59,9 +59,6 @@ from bpfheap.verifier.state.state import (
     number,
 )
 
-#: A helper that only per-CPU maps have, and the argument that tells it from a plain lookup.
-_PER_CPU_LOOKUP = "bpf_map_lookup_percpu_elem"
-
 
 def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     pass
@@ -79,8 +76,7 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     row = _map_type(ref, n)
     call = meta.call
     op = call.map_op
-    wrong_cpu = call.name == _PER_CPU_LOOKUP and not row.per_cpu
-    if (op is not None and op not in row.ops) or wrong_cpu:
+    if op is not None and op not in row.ops:
         raise Reject(
             f"cannot pass map_type {row.number} ({row.name}) into func {_title(call)}",
             register=n,
@@ -325,7 +321,6 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     # (can_elide_value_nullness).
     present = (
         meta.call.map_op == "lookup"
-        and meta.call.name != _PER_CPU_LOOKUP
         and row.shape is Shape.ARRAY
         and meta.key is not None
         and meta.key < ref.spec.max_entries

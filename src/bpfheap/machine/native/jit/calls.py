@@ -15,14 +15,13 @@ from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.blocks import Ins
 from bpfheap.machine.native.jit.body import Body, function_name
 from bpfheap.machine.native.jit.source import CannotCompile, MapShape, Site
-from bpfheap.platform.calls import HELPERS, KFUNCS, Arg
+from bpfheap.platform.calls import CALL_BY_NAME, Arg, Course
 from bpfheap.verifier.facts import CallFacts
 
-_ROWS: Final = {row.name: row for row in (*HELPERS, *KFUNCS)}
 _M64: Final = (1 << 64) - 1
 _NO_FACTS: Final = CallFacts()
-#: Python is asked about these: they say where they are.
-_OUTSIDE: Final = frozenset({"bpf_trace_printk", "bpf_trace_vprintk"})
+#: Who is asked about these has to know where they are.
+_ASKED: Final = frozenset({Course.PRINTS, Course.WAITS})
 
 
 def _error(number: int) -> str:
@@ -77,7 +76,7 @@ def write(body: Body, ins: Ins) -> None:
     name = body.source.calls[ins.slot]
     call = _Call(body, ins)
     inline = None if name is None else INLINE.get(name)
-    if name is None or name not in _ROWS:
+    if name is None or name not in CALL_BY_NAME:
         raise CannotCompile(f"slot {ins.slot} calls what nobody knows")
     if inline is not None and inline(call):
         return
@@ -86,16 +85,16 @@ def write(body: Body, ins: Ins) -> None:
 
 def _plain(call: _Call, name: str) -> None:
     """The core's own function, with arguments where the interpreter has them."""
-    body = call.body
+    body, row = call.body, CALL_BY_NAME[name]
     registers = body.field("%run", "bh_run.r")
-    for n, arg in enumerate(_ROWS[name].args, 1):
+    for n, arg in enumerate(row.args, 1):
         value = "0" if arg is Arg.UNUSED else call.number(n)
         at = body.let(f"getelementptr i8, ptr {registers}, i64 {8 * n}")
         body.do(f"store i64 {value}, ptr {at}")
-    if name in _OUTSIDE or _ROWS[name].waits:
+    if row.course in _ASKED:
         body.do(f"store i32 {call.ins.slot}, ptr {body.field('%run', 'bh_run.slot')}")
     body.set_any(0, body.call(name, "i64", "ptr %run", f"ptr {registers}"))
-    if _ROWS[name].waits:
+    if row.waits:
         body.stop_if_stopped()
 
 

@@ -14,11 +14,10 @@ from bpfheap.isa import Kind
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.blocks import Code, Function, Ins
 from bpfheap.machine.native.jit.source import Source
-from bpfheap.platform.calls import HELPERS, KFUNCS, Arg, Call
+from bpfheap.platform.calls import CALL_BY_NAME, Arg, Call
 
 STACK: Final = LAYOUT["BH_STACK"]
 _FP: Final = 10
-_ROWS: Final = {row.name: row for row in (*HELPERS, *KFUNCS)}
 _ITERATOR: Final = 8
 _SIZED: Final = frozenset({Arg.MEM, Arg.MEM_OR_NULL, Arg.UNINIT_MEM})
 
@@ -183,7 +182,7 @@ def _read(ins: Ins, source: Source) -> tuple[int, ...]:
 
 
 def _row(ins: Ins, source: Source) -> Call | None:
-    return _ROWS.get(source.calls.get(ins.slot) or "")
+    return CALL_BY_NAME.get(source.calls.get(ins.slot) or "")
 
 
 def _accesses(ins: Ins, values: list[_Value], source: Source) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,30 @@
+"""Which calls a program has, by the rows of its instructions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bpfheap.isa import Kind, op_of
+from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call
+from bpfheap.spec import ProgramSpec
+
+
+def calls_of(program: ProgramSpec) -> Iterator[tuple[int, Call | None]]:
+    """The slot of each call that leaves the program, its subprograms and callbacks included, and
+    the row of what is called: None if it has none, or if only a run tells (callx).
+
+    Raises InsnError for what is no program.
+    """
+    slot = 0
+    while slot < len(program.insns):
+        insn = program.insns[slot]
+        op = op_of(insn, slot)
+        match op.kind:
+            case Kind.CALL_HELPER:
+                yield slot, HELPER_BY_NUMBER.get(insn.imm)
+            case Kind.CALL_KFUNC:
+                ref = program.refs.get(slot)
+                yield slot, None if ref is None else KFUNC_BY_NAME.get(ref.name)
+            case Kind.CALL_REG:
+                yield slot, None
+        slot += op.slots

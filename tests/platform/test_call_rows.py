@@ -1,0 +1,239 @@
+"""The rows of helpers and kfuncs have every fact, and those who need one ask the row."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bpfheap.btf import Btf
+from bpfheap.explore.plan import MapPlan
+from bpfheap.explore.reduce import Symmetry, is_private
+from bpfheap.explore.scenario import Bounds
+from bpfheap.explore.world import Action, Actor
+from bpfheap.fuzz.machines import _seen_by, _walks
+from bpfheap.isa import Insn
+from bpfheap.lifetime import LiveCount
+from bpfheap.machine.model.calls import CALLS as MODEL
+from bpfheap.machine.native import _core
+from bpfheap.machine.native.compiling import is_brief
+from bpfheap.machine.native.jit.calls import INLINE
+from bpfheap.platform.called import calls_of
+from bpfheap.platform.calls import (
+    CALL_BY_NAME,
+    HELPERS,
+    KFUNCS,
+    Arg,
+    Call,
+    Course,
+    Effect,
+    Ret,
+    Sees,
+)
+from bpfheap.platform.maps import MAP_TYPES
+from bpfheap.spec import MapSpec, ProgramSpec, Ref, RefKind
+from bpfheap.verifier.calls.callback import ARGUMENTS as CALLBACKS
+from bpfheap.verifier.calls.calls import ARGUMENTS, EFFECTS, RESULTS
+
+ROWS = (*HELPERS, *KFUNCS)
+SOURCE = Path(__file__).parents[2] / "src" / "bpfheap"
+CALL, EXIT = 0x85, Insn(0x95)
+
+each_row = pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+
+
+def calling(row: Call) -> ProgramSpec:
+    """A program that calls it and ends."""
+    call = Insn(CALL, src=2, imm=-1) if row.number is None else Insn(CALL, imm=row.number)
+    refs = {0: Ref(RefKind.KFUNC, row.name)} if row.number is None else {}
+    return ProgramSpec("p", "tc", (call, EXIT), refs, (), {}, Btf((), "p"))
+
+
+def calling_by_number() -> ProgramSpec:
+    return ProgramSpec("p", "tc", (Insn(0x8D, dst=1), EXIT), {}, (), {}, Btf((), "p"))
+
+
+# -- rows
+
+
+def test_names_and_numbers_are_of_one_row() -> None:
+    assert len(CALL_BY_NAME) == len(ROWS)
+    assert len({row.number for row in HELPERS}) == len(HELPERS)
+    assert all(row.number is None for row in KFUNCS)
+
+
+@pytest.mark.parametrize("missing", ["effect", "sees", "course"])
+def test_a_row_without_a_fact_is_none(missing: str) -> None:
+    facts: dict[str, Any] = {
+        "effect": Effect.SHARED, "sees": Sees.NOTHING, "course": Course.RETURNS,
+    }  # fmt: skip
+    del facts[missing]
+    with pytest.raises(TypeError, match=missing):
+        Call("bpf_new", 999, (), Ret.INTEGER, **facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"args": (Arg.SCALAR,) * 6}, "more arguments"),
+        ({"args": (Arg.CALLBACK,)}, "a callback argument"),
+        ({"course": Course.CALLS_BACK}, "a callback argument"),
+        ({"args": (Arg.MAP,), "map_op": "tail_call"}, "map_op tail_call"),
+        ({"course": Course.JUMPS}, "map_op tail_call"),
+        ({"effect": Effect.FINDS, "args": (Arg.MAP,)}, "a map and a key"),
+        ({"ret": Ret.CPU}, "sees CPU"),
+        ({"ret": Ret.PERCPU_MEMBER}, "sees CPU or OWN_COPY"),
+        ({"args": (Arg.PERCPU,)}, "sees CPU or OWN_COPY"),
+        ({"map_op": "lookup"}, "a map that has the operation"),
+        ({"packet": True}, "the context"),
+    ],
+)
+def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> None:
+    row: dict[str, Any] = {
+        "name": "bpf_new", "number": 999, "args": (), "ret": Ret.INTEGER,
+        "effect": Effect.SHARED, "sees": Sees.NOTHING, "course": Course.RETURNS,
+    }  # fmt: skip
+    Call(**row)
+    with pytest.raises(ValueError, match=f"bpf_new: the row needs {message}|{message}"):
+        Call(**row | facts)
+
+
+def test_operations_of_maps_are_those_of_a_type() -> None:
+    offered = {op for row in MAP_TYPES for op in row.ops}
+    assert {row.map_op for row in ROWS if row.map_op is not None} == offered
+
+
+# -- who asks them
+
+
+@each_row
+def test_calls_are_found_by_their_rows(row: Call) -> None:
+    assert list(calls_of(calling(row))) == [(0, row)]
+
+
+@each_row
+def test_cpus_are_alike_unless_a_call_tells_them_apart(row: Call) -> None:
+    assert symmetric(calling(row)) is not row.reads_cpu
+
+
+def test_cpus_are_not_alike_for_calls_that_nobody_knows() -> None:
+    unknown = ProgramSpec("p", "tc", (Insn(CALL, imm=9999), EXIT), {}, (), {}, Btf((), "p"))
+    kfunc = ProgramSpec("p", "tc", (Insn(CALL, src=2, imm=-1), EXIT),
+                        {0: Ref(RefKind.KFUNC, "bpf_unknown")}, (), {}, Btf((), "p"))  # fmt: skip
+    assert not any(symmetric(spec) for spec in (unknown, kfunc, calling_by_number()))
+
+
+@pytest.mark.parametrize("row", MAP_TYPES, ids=lambda row: row.name)
+def test_cpus_are_alike_unless_a_map_has_values_of_each(row: Any) -> None:
+    btf = Btf((), "m")
+    inside = MapSpec("m", row.number, 4, 8, 1, btf)
+    around = MapSpec("o", 12, 4, 4, 1, btf, inner=inside)
+    program = calling(CALL_BY_NAME["bpf_map_lookup_elem"])
+    for spec in (inside, around):
+        assert symmetric(program, spec) is not row.per_cpu
+
+
+def symmetric(program: ProgramSpec, *maps: MapSpec) -> bool:
+    plan: Any = SimpleNamespace(
+        bounds=Bounds(cpus=2, nmi=False),
+        maps={spec.name: MapPlan(spec, 0) for spec in maps},
+        programs={"p": SimpleNamespace(spec=program)},
+    )
+    return Symmetry.holds(plan, LiveCount())
+
+
+@each_row
+def test_a_step_is_put_first_only_if_its_row_allows_it(row: Call) -> None:
+    judge = judge_of(row.name)
+    if row.effect is Effect.LOCAL:
+        assert judge is not None
+    else:
+        # What FINDS depends on the element: here is none.
+        assert judge is None
+
+
+def test_a_step_without_a_row_is_not_put_first() -> None:
+    assert judge_of("bpf_unknown") is None
+    assert judge_of(1) is None
+
+
+def judge_of(called: str | int) -> Any:
+    actor = Actor("cpu", "0")
+    execution = SimpleNamespace(program=1, slot=0, id=1, registers=[0] * 11)
+    look: Any = SimpleNamespace(
+        users={actor: [1]},
+        memory=SimpleNamespace(
+            executions={1: execution}, programs={1: SimpleNamespace(calls={0: called})}
+        ),
+        lasting=SimpleNamespace(options=SimpleNamespace(allocator_limit=None)),
+    )
+    return is_private(look, Action("step", "p", cpu=0), set())
+
+
+@each_row
+def test_only_what_returns_soon_is_brief(row: Call) -> None:
+    assert is_brief(calling(row), {0: row.name}) is (row.course is Course.RETURNS)
+
+
+def test_what_nobody_knows_is_not_brief() -> None:
+    assert not is_brief(calling_by_number(), {0: 1})
+
+
+@each_row
+def test_machines_are_compared_by_what_a_call_sees(row: Call) -> None:
+    assert _seen_by(calling(row)) == {row.sees}
+    assert _walks(calling(row)) is (row.map_op == "iterate")
+
+
+# -- tables of implementations, by the names of rows
+
+
+def test_every_argument_and_result_has_a_checker() -> None:
+    assert set(ARGUMENTS) == set(Arg)
+    assert set(RESULTS) == set(Ret)
+
+
+def test_every_callback_has_its_arguments() -> None:
+    assert set(CALLBACKS) == {row.name for row in ROWS if row.callback}
+
+
+@pytest.mark.parametrize("table", [MODEL, INLINE, EFFECTS, dict.fromkeys(_core.CALLS)],
+                         ids=["model", "inline", "verifier", "native"])  # fmt: skip
+def test_tables_name_rows(table: dict[str, object]) -> None:
+    assert set(table) <= set(CALL_BY_NAME)
+
+
+#: Where names of calls may stand: tables of implementations and texts, and programs that are
+#: written there.
+NAMING = {
+    "platform/calls.py": "the rows",
+    "machine/model": "implementations",
+    "machine/native/jit": "what is written in place of calls",
+    "machine/native/machine.py": "how bpf_trace_vprintk takes its words",
+    "verifier/calls": "what verifying a call does beyond arguments and result",
+    "verifier/paths/env.py": "bpf_spin_lock, for who may hold one",
+    "verifier/explain": "texts about RCU sections",
+    "kernel/rewrite.py": "what the kernel has instead",
+    "kernel/types.py": "what the kernel has not",
+    "fuzz": "random programs",
+    "explore/world.py": "what is said of the global allocator",
+    "btf/special.py": "types that are called as a helper is",
+    "bench": "programs to be measured",
+}  # fmt: skip
+
+
+def test_facts_of_calls_are_nowhere_else() -> None:
+    """A list of names far from the rows is forgotten by the next row."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and node.value in CALL_BY_NAME:
+                found.add(path.relative_to(SOURCE).as_posix())
+    unexplained = [
+        f for f in sorted(found)
+        if not any(f == place or f.startswith(f"{place}/") for place in NAMING)
+    ]  # fmt: skip
+    assert unexplained == []
