@@ -1,4 +1,4 @@
-"""C in, BPF object out: a clang on PATH if it has a BPF target, else the ziglang wheel's.
+"""Compiles C to BPF objects: by a clang on PATH that has a BPF target, else by the ziglang wheel's.
 
 Both produce the same maps, types and relocations. Objects are reproducible: no time, no working
 directory goes into them, only the path of the source as it was given.
@@ -31,17 +31,19 @@ CLANG_NAMES = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
 #: makes BTF; the compilation directory would make objects differ from one checkout to another.
 _FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fdebug-compilation-dir=.")
 
-#: Seconds. No BPF program takes a hundredth of it: past it, the compiler waits for something.
+#: Seconds that a compilation may take. A BPF program takes a hundredth of it; a compiler that takes
+#: longer is waiting, for example for a pipe that it includes.
 _TIMEOUT = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """`command` is the start of the command line; `builtin_headers` a directory with the
-    compiler's own headers (stddef.h), where it does not find them itself."""
+    """A compiler that has a BPF target."""
 
     name: str
+    #: The beginning of its command line.
     command: tuple[str, ...]
+    #: The directory of its own headers (stddef.h), if it does not find them itself.
     builtin_headers: Path | None = None
 
 
@@ -135,7 +137,7 @@ def object_spec(
     compiler: Compiler | None = None,
     cflags: Sequence[str] = (),
 ) -> ObjectSpec:
-    """What a file says, be it C source (`.c`) or a BPF ELF object (anything else).
+    """Read a file: C source (`.c`), which is compiled, or a BPF ELF object (anything else).
 
     Raises what `compile_c` and `load_spec` raise.
     """
@@ -159,7 +161,7 @@ def _preferred() -> Compiler:
 
 @functools.cache
 def _has_bpf_target(clang: str) -> bool:
-    """Some clangs are built for their own machine only."""
+    """Was this clang built with the BPF target?"""
     try:
         done = subprocess.run(
             [clang, "--print-targets"], capture_output=True, timeout=_TIMEOUT, check=False
@@ -170,8 +172,8 @@ def _has_bpf_target(clang: str) -> bool:
 
 
 def _zig_clang() -> Compiler | None:
-    """The wheel's clang itself: `zig cc` on top of it would forget warnings when it finds the
-    object in its cache. The wheel is looked up, not imported: importing runs it."""
+    """The clang inside the ziglang wheel. `zig cc` is not used: it prints no warnings when the
+    object is in its cache. The wheel is not imported: importing it runs zig."""
     wheel = importlib.util.find_spec("ziglang")
     for folder in wheel.submodule_search_locations or () if wheel is not None else ():
         zig = Path(folder) / "zig"

@@ -1,8 +1,8 @@
 """Every exception a user can meet. Imports nothing of the project.
 
-Each error knows where it belongs (file and line of the BPF program, if there is one), says
-what is wrong in one line, and what to change in `hint`. The command line prints `str(error)`
-and exits with `exit_code`; nothing here ever reaches a user as a traceback.
+An error has the place (file and line of the BPF program, if there is one), one line that says what
+is wrong, and a `hint` that says what to change. The command line prints `str(error)` and exits with
+`exit_code`; none of these reaches a user as a traceback.
 """
 
 from __future__ import annotations
@@ -104,19 +104,19 @@ class AsmError(FormatError):
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
-    """A row of the path to a rejection: a visit of a source line, or a `note` in place of rows.
-
-    `insn` is the slot that the visit begins at, `text` the line's text, or the instruction's if
-    there are no lines; `went` says which way the condition at its end went, "" if there is none.
-    `depth` counts the functions that it was called through.
-    """
+    """A row of the path to a rejection: a source line that was walked, or a `note`."""
 
     file: str | None = None
     line: int | None = None
+    #: The first slot that was walked.
     insn: int | None = None
+    #: The source line, or the instruction if there is no line information.
     text: str = ""
+    #: Which way the conditional jump at its end went; "" if there is none.
     went: str = ""
+    #: How many calls deep it is.
     depth: int = 0
+    #: In place of rows that are folded or left out; everything else is then empty.
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -197,8 +197,7 @@ class MapError(BpfheapError):
 
 
 class Violation(BpfheapError):
-    """The model machine saw a memory error. This is a finding about the programs, or about the
-    policy, never about the machine.
+    """The model machine saw a memory error: a bug of a program, or a hole of the policy.
 
     `kind` is "use-after-free", "double-free", "out-of-bounds", "leak", "invalid-access" or
     "bad-call". `life` tells the object's life, oldest first, a sentence each, with source lines.

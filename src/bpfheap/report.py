@@ -1,4 +1,4 @@
-"""What an error has to say beyond its one line, for terminals and test reports alike."""
+"""The details of an error below its one line, for terminals and test reports alike."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from bpfheap.errors import BpfheapError, CompileError, VerifierError, Violation
 
 
 def numbered(life: Sequence[str]) -> list[str]:
-    """An object's life or a history, oldest first, as a numbered list; below a sentence the source
-    line that it speaks of, if that is known."""
+    """An object's life or a history, oldest first, as a numbered list. Below each sentence comes
+    its source line, if the sentence has one."""
     lines = []
     for number, sentence in enumerate(life, 1):
         lines.append(f"{number:3}. {sentence}")
@@ -20,7 +20,7 @@ def numbered(life: Sequence[str]) -> list[str]:
 
 
 def details(error: BpfheapError) -> list[str]:
-    """Lines to print below `str(error)`, without a newline at their ends; may be none."""
+    """Lines to print below `str(error)`, without newlines; may be none."""
     match error:
         case Violation(life=life) if life:
             return ["the object's life:", *numbered(life)]
@@ -41,7 +41,7 @@ def _rejection(error: VerifierError) -> list[str]:
 
 
 def _source(error: VerifierError) -> list[str]:
-    """The line, and below it a caret."""
+    """The source line, with a caret below it."""
     lines = []
     if error.source:
         lines.append(f"{error.line or '':>5} | {error.source}")
@@ -56,7 +56,7 @@ def _source(error: VerifierError) -> list[str]:
 
 
 def caret(error: VerifierError) -> str:
-    """What stands below the source line up to the caret, and a space; "" if no place is known."""
+    """The line below the source line up to the caret, and a space; "" if the column is unknown."""
     if not error.source or error.column is None or not 0 < error.column <= len(error.source):
         return ""
     # Tabs stay tabs, so that the caret is below its character however wide they are.

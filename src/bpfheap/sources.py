@@ -1,4 +1,4 @@
-"""Which files are meant: C sources, BPF objects, and folders of them."""
+"""Expands the FILE arguments: C sources, BPF objects, and folders of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _OBJECT = ".o"
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """The files meant, each once, a folder's in the order of their names.
+    """The files, each once; those of a folder sorted by name.
 
-    Raises UsageError for what cannot be opened and for a folder without any.
+    Raises UsageError for a path that cannot be opened and for a folder without BPF programs.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -32,7 +32,8 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """An object beside the source of the same name was built from it: only the source counts."""
+    """The sources and objects in a folder. An object is left out if there is a source of the same
+    name: it was built from it."""
     files = sorted(p for p in folder.iterdir() if p.is_file())
     sources = [p for p in files if p.name.endswith(_SOURCE)]
     stems = {p.name.removesuffix(_SOURCE) for p in sources}

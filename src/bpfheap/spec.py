@@ -37,75 +37,79 @@ class RefKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """`name` is a map's or kfunc's name; `offset` the byte offset inside the value for MAP_VALUE.
-    For FUNC, `target` is the slot at which the subprogram starts, in the linked program."""
+    """What the immediate of one slot refers to."""
 
     kind: RefKind
+    #: Of the map, kfunc, function or kernel variable.
     name: str
+    #: For MAP_VALUE: the byte offset inside the value.
     offset: int = 0
+    #: For FUNC: the first slot of the subprogram, in the linked program.
     target: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class SubprogSpec:
-    """A function inside a linked program, the entry point included (always the first).
-
-    `start` and `end` are slots, end exclusive. `func_id` is the BTF FUNC's id, 0 if unknown.
-    """
+    """A function inside a linked program; the first one is the entry."""
 
     name: str
+    #: Its slots, `end` exclusive.
     start: int
     end: int
+    #: The id of its BTF FUNC, 0 if unknown.
     func_id: int
+    #: Verified by itself, from what it declares (not static).
     is_global: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MapSpec:
-    """A map definition. `key` and `value` are type ids in `btf`, 0 where there is no type.
-
-    `inner` is the template of an inner map; `inner_names` the initial content of a map of maps,
-    by slot (None: empty). `data` is the initial content of a data section's map.
-    `kptr_allocator` and `elem_allocator` name allocator maps.
-    """
+    """A map definition. Members that are not explained are those of union bpf_attr."""
 
     name: str
+    #: The number of the map type.
     type: int
     key_size: int
     value_size: int
     max_entries: int
     btf: Btf = field(compare=False, repr=False)
     flags: int = 0
+    #: Type ids in `btf`, 0 where there is no type.
     key: int = 0
     value: int = 0
+    #: For a map of maps: what an inner map has to be like.
     inner: MapSpec | None = None
+    #: Initial content of a map of maps or array of programs, by slot (None: empty).
     inner_names: tuple[str | None, ...] = ()
+    #: Names of allocator maps: for objects in kptr fields of values, and for elements.
     kptr_allocator: str | None = None
     elem_allocator: str | None = None
     pinning: int = 0
     numa_node: int = 0
     map_extra: int = 0
+    #: The initial content of a data section's map.
     data: bytes | None = field(default=None, repr=False)
-    readonly: bool = False  # for programs, as .rodata is
+    #: Programs may not write it (.rodata).
+    readonly: bool = False
     file: str = ""
 
     @property
     def identity(self) -> str:
-        """What tells it from other maps: its name, or, since every file has data sections of the
-        same names, that and the file's."""
+        """A key that is unique among maps of several files: the name, and for a data section the
+        file's name too, since every file has a ".bss"."""
         return self.name if self.data is None else f"{self.file}:{self.name}"
 
     @property
     def names_kptr_allocator(self) -> str | None:
-        """The allocator map of its values' kptrs, or of those in maps inside it."""
+        """The allocator map named for kptrs in its values, or in values of its inner maps."""
         if self.kptr_allocator is None and self.inner is not None:
             return self.inner.kptr_allocator
         return self.kptr_allocator
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The maps that have to be there before it."""
-        # The names in an array of programs are those of programs.
+        """The maps that have to be created before it."""
+        # Without a template it is an array of programs, whose names are no maps.
         inner = self.inner_names if self.inner is not None else ()
         names = (*inner, self.names_kptr_allocator, self.elem_allocator)
         return tuple(dict.fromkeys(name for name in names if name is not None))
@@ -113,18 +117,18 @@ class MapSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProgramSpec:
-    """A program, linked: the entry function, then every subprogram it reaches.
-
-    `insns` are slots with CO-RE relocations applied and local calls resolved (`imm` is relative,
-    as the kernel wants it); `refs` maps a slot to what its immediate refers to; `lines` maps a
-    slot to its source line for each slot at which .BTF.ext starts one, in increasing order.
-    """
+    """A linked program: the entry function, then every subprogram that it refers to."""
 
     name: str
+    #: The ELF section, which tells the program type.
     section: str
+    #: All slots, with CO-RE relocations applied and local calls resolved (`imm` is relative to the
+    #: next slot, as the kernel wants it).
     insns: tuple[Insn, ...] = field(repr=False)
+    #: What an immediate refers to, by slot.
     refs: dict[int, Ref] = field(repr=False, hash=False)
     subprogs: tuple[SubprogSpec, ...]
+    #: The source line that starts at a slot, by slot, in increasing order.
     lines: dict[int, SourceLine] = field(repr=False, hash=False)
     btf: Btf = field(compare=False, repr=False)
     license: str = ""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from isa_samples import REAL_CODE, instruction
 
 from bpfheap.errors import AsmError
-from bpfheap.isa import OPS, Insn, Symbol, assemble, decode, disassemble
+from bpfheap.isa import OPS, AsmRef, Insn, assemble, decode, disassemble
 
 HELPERS = {"bpf_map_lookup_elem": 1, "bpf_kptr_xchg": 194}
 
@@ -49,10 +49,10 @@ def test_a_program() -> None:
     )
     assert done.labels == {"again": 0, "out": 13, "callee": 14}
     assert done.refs == {
-        0: Symbol("map", "hash"),
-        6: Symbol("map-value", ".data", 8),
-        8: Symbol("func", "callee"),
-        11: Symbol("kfunc", "bpf_mem_alloc"),
+        0: AsmRef("map", "hash"),
+        6: AsmRef("map-value", ".data", 8),
+        8: AsmRef("func", "callee"),
+        11: AsmRef("kfunc", "bpf_mem_alloc"),
     }
     assert done.insns[5] == Insn(0x15, off=7)
     assert done.insns[6:8] == (Insn(0x18, 1, 2), Insn(0, imm=8))

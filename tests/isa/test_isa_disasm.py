@@ -6,7 +6,7 @@ import pytest
 from isa_samples import REAL_CODE
 
 from bpfheap.errors import InsnError
-from bpfheap.isa import OPS, Insn, Kind, Symbol, assemble, decode, disassemble, format_insn
+from bpfheap.isa import OPS, AsmRef, Insn, Kind, assemble, decode, disassemble, format_insn
 from bpfheap.isa.syntax import _BY_KIND, FORMS
 
 
@@ -79,22 +79,22 @@ def test_forms(insn: Insn, second: Insn | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("insn", "ref", "text"),
     [
-        (Insn(0x18, 1, 1), Symbol("map", "hash"), "(18) r1 = map[name:hash] ll"),
-        (Insn(0x18, 1, 2), Symbol("map-value", ".bss", 8), "(18) r1 = map[name:.bss][0]+8 ll"),
-        (Insn(0x18, 2, 4), Symbol("func", "cb"), "(18) r2 = func[name:cb] ll"),
-        (Insn(0x18, 2, 3), Symbol("ksym", "jiffies"), "(18) r2 = ksym[name:jiffies] ll"),
-        (Insn(0x85, 0, 2), Symbol("kfunc", "unit_free"), "(85) call kfunc unit_free"),
+        (Insn(0x18, 1, 1), AsmRef("map", "hash"), "(18) r1 = map[name:hash] ll"),
+        (Insn(0x18, 1, 2), AsmRef("map-value", ".bss", 8), "(18) r1 = map[name:.bss][0]+8 ll"),
+        (Insn(0x18, 2, 4), AsmRef("func", "cb"), "(18) r2 = func[name:cb] ll"),
+        (Insn(0x18, 2, 3), AsmRef("ksym", "jiffies"), "(18) r2 = ksym[name:jiffies] ll"),
+        (Insn(0x85, 0, 2), AsmRef("kfunc", "unit_free"), "(85) call kfunc unit_free"),
         # A reference that means nothing here does not hide the instruction.
-        (Insn(0x85, 0, 0, 0, 1), Symbol("map", "hash"), "(85) call unknown#1"),
+        (Insn(0x85, 0, 0, 0, 1), AsmRef("map", "hash"), "(85) call unknown#1"),
     ],
 )
-def test_references_by_name(insn: Insn, ref: Symbol, text: str) -> None:
+def test_references_by_name(insn: Insn, ref: AsmRef, text: str) -> None:
     assert format_insn(insn, Insn(0), ref=ref) == text
 
 
 def test_lines_number_slots() -> None:
     insns = assemble("r1 = map[name:m] ll\nr0 = 0\nexit").insns
-    assert disassemble(insns, {0: Symbol("map", "m")}) == [
+    assert disassemble(insns, {0: AsmRef("map", "m")}) == [
         "0: (18) r1 = map[name:m] ll",
         "2: (b7) r0 = 0",
         "3: (95) exit",

@@ -1,5 +1,5 @@
-"""The rules that a table of types has to keep (kernel: btf_check_all_types and the *_check_meta
-and *_resolve functions), checked once, without recursion, so that nobody has to check again."""
+"""Validates a table of types: once, when a Btf is made, and without recursion (kernel:
+btf_check_all_types and the *_check_meta and *_resolve functions)."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from bpfheap.btf.types import (
 from bpfheap.errors import BtfError
 
 POINTER_SIZE = 8
-#: No object of a BPF program is larger; keeps wild arrays from costing memory later.
+#: The largest size of a type in bytes. No BPF object is larger; hostile array lengths might be.
 MAX_SIZE = 1 << 32
 
 
 _U32 = range(1 << 32)
-#: On one type; the kernel knows what to do with one or two.
+#: The most type tags on one type; the kernel looks at one or two.
 MAX_TAGS = 16
 #: KSYM_NAME_LEN, with the NUL.
 _MAX_NAME = 512
-#: What vlen can count.
+#: The greatest number of entries (members, values, ...) that the 16 bits of vlen can count.
 _MAX_COUNT = 0xFFFF
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAMED = (Fwd, Typedef, Func, Var, Datasec, Float, DeclTag, TypeTag)
@@ -51,13 +51,14 @@ _EXTERN = 2
 
 
 class Checked(NamedTuple):
-    """What is known of all types once they are checked, by type id. `sizes` and `aligns` in
-    bytes, None for types that have none; `resolved` the type behind typedefs, qualifiers and
-    type tags; `tags` the names of these type tags, outermost first."""
+    """What the check found out about each type, by type id."""
 
+    #: In bytes, None for types that have none; `aligns` too.
     sizes: tuple[int | None, ...]
     aligns: tuple[int | None, ...]
+    #: The type behind typedefs, qualifiers and type tags.
     resolved: tuple[int, ...]
+    #: The names of these type tags, outermost first.
     tags: tuple[tuple[str, ...], ...]
 
 
@@ -131,7 +132,7 @@ def _is_name(name: str) -> bool:
 
 
 def _out_of_range(type_id: int, kind: BtfType) -> str | None:
-    """What is wrong with the numbers of a type by itself; they also have to fit their bits."""
+    """What is wrong with the numbers of a type, taken by itself: sizes, bits, encodings."""
     match kind:
         case Void():
             return "void is type 0 only" if type_id else None

@@ -1,4 +1,5 @@
-"""CO-RE relocations: what an access to a type comes to in another BTF (libbpf's relo_core.c)."""
+"""CO-RE relocations: the value of an access to a type, in the object's own BTF (libbpf's
+relo_core.c)."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ _OF_TYPES = frozenset(kind for kind in CoreKind if kind.name.startswith("TYPE_")
 _MAX_OFFSET = 1 << 31
 
 
-class _Place(NamedTuple):
-    """Where an access string leads: a type at a bit offset, perhaps a bitfield."""
+class _AccessedField(NamedTuple):
+    """The field that an access string leads to; `bitfield_size` is 0 if it is no bitfield."""
 
     type: int
     bit_offset: int
@@ -92,7 +93,7 @@ def _enum_value(btf: Btf, type_id: int, indices: list[int], access: str) -> int:
     return kind.values[indices[0]][1]
 
 
-def _walk(btf: Btf, type_id: int, indices: list[int], access: str) -> _Place:
+def _walk(btf: Btf, type_id: int, indices: list[int], access: str) -> _AccessedField:
     at = btf.resolve(type_id)
     bits = indices[0] * _size(btf, at, access) * 8
     width = 0
@@ -104,7 +105,7 @@ def _walk(btf: Btf, type_id: int, indices: list[int], access: str) -> _Place:
                 bits += member.bit_offset
                 width = member.bitfield_size
                 at = btf.resolve(member.type)
-            # A last member of no elements is as long as whoever allocates it makes it.
+            # A flexible array member (no elements) may be longer than its type says.
             case Array() if index < kind.count or kind.count == 0:
                 at = btf.resolve(kind.type)
                 bits += index * _size(btf, at, access) * 8
@@ -118,24 +119,24 @@ def _walk(btf: Btf, type_id: int, indices: list[int], access: str) -> _Place:
         raise RelocationError(
             f"CO-RE access {access} of {btf.c_name(type_id)} is too far away, at byte {bits // 8}"
         )
-    return _Place(at, bits, width)
+    return _AccessedField(at, bits, width)
 
 
-def _field_value(btf: Btf, place: _Place, access: str, kind: CoreKind) -> int:
-    size = _size(btf, place.type, access)
-    bits = place.bitfield_size or size * 8
-    offset, load = place.bit_offset // 8, size
-    if place.bitfield_size:
+def _field_value(btf: Btf, field: _AccessedField, access: str, kind: CoreKind) -> int:
+    size = _size(btf, field.type, access)
+    bits = field.bitfield_size or size * 8
+    offset, load = field.bit_offset // 8, size
+    if field.bitfield_size:
         # The smallest aligned load of at most 8 bytes that covers the bitfield.
-        offset = place.bit_offset // 8 // load * load
-        while place.bit_offset + bits - offset * 8 > load * 8:
+        offset = field.bit_offset // 8 // load * load
+        while field.bit_offset + bits - offset * 8 > load * 8:
             if load >= 8:
                 raise RelocationError(
                     f"CO-RE access {access}: a bitfield is wider than one load can cover"
                 )
             load *= 2
-            offset = place.bit_offset // 8 // load * load
-    target = btf[place.type]
+            offset = field.bit_offset // 8 // load * load
+    target = btf[field.type]
     match kind:
         case CoreKind.FIELD_BYTE_OFFSET:
             return offset
@@ -147,10 +148,10 @@ def _field_value(btf: Btf, place: _Place, access: str, kind: CoreKind) -> int:
             return int(target.signed) if isinstance(target, Int | Enum | Enum64) else 0
         case CoreKind.FIELD_LSHIFT_U64 | CoreKind.FIELD_RSHIFT_U64 if load > 8:
             raise RelocationError(
-                f"CO-RE access {access} shifts {btf.c_name(place.type)}, which is no 64-bit number"
+                f"CO-RE access {access} shifts {btf.c_name(field.type)}, which is no 64-bit number"
             )
         case CoreKind.FIELD_LSHIFT_U64:
-            return 64 - (place.bit_offset + bits - offset * 8)
+            return 64 - (field.bit_offset + bits - offset * 8)
         case CoreKind.FIELD_RSHIFT_U64:
             return 64 - bits
     raise RelocationError(f"CO-RE kind {kind.name} is not about a field")

@@ -33,8 +33,8 @@ from bpfheap.errors import BtfError
 
 #: Deeper nesting of pointers, arrays and anonymous structs comes from no compiler.
 _MAX_DEPTH = 64
-#: Characters. A few hundred bytes of wild BTF can describe anonymous structs that would fill the
-#: disk; all types of a kernel are some four million.
+#: The most characters that are written. All types of a kernel take about four million; a few
+#: hundred bytes of hostile BTF (nested anonymous structs) could take terabytes.
 _MAX_TEXT = 1 << 25
 
 #: Size of an enum in bytes -> the integer under it.
@@ -89,24 +89,28 @@ def dump_c(btf: Btf) -> str:
 
 
 class _Need(NamedTuple):
-    """A type that has to be written before another. Where it is not needed `complete`, behind
-    pointers, structs are declared already; typedefs are not."""
+    """A type that has to be written before another one. `complete`: its definition is needed, not
+    only its name, as behind a pointer."""
 
     type: int
     complete: bool
 
 
 class _Writer:
-    """Writes types and counts what it writes. `names` are what types are called instead of their
-    own names."""
+    """Writes types as C."""
 
     def __init__(self, btf: Btf) -> None:
         self.btf = btf
+        #: Names to use instead of the types' own.
         self.names: dict[int, str] = {}
-        self.hoisted: dict[int, str] = {}  # anonymous enums, and the typedef that stands for each
+        #: Anonymous enums, and the typedef that stands for each.
+        self.hoisted: dict[int, str] = {}
+        #: How many characters may still be written.
         self.left = _MAX_TEXT
-        self.enums: set[int] = set()  # whose values are written already
-        self.values: dict[str, int] = {}  # how often a value of that name is written
+        #: Enums whose values are written already.
+        self.enums: set[int] = set()
+        #: How often an enum value of that name was written.
+        self.values: dict[str, int] = {}
 
     def spend(self, depth: int, type_id: int, size: int) -> None:
         self.left -= size
@@ -224,8 +228,8 @@ class _Writer:
         return lines + self.padding(type_id, before[-1])
 
     def padding(self, type_id: int, bits: int) -> list[str]:
-        """Bitfields without a name, which leave no trace in BTF. Negative gaps come from no
-        compiler and are left out."""
+        """Padding, as unnamed bitfields, which BTF does not record. Negative gaps, which no
+        compiler makes, are left out."""
         whole, rest = divmod(max(bits, 0), 64)
         self.spend(0, type_id, 24 * whole)
         return ["unsigned long long : 64;"] * whole + (
@@ -298,8 +302,8 @@ def _integer(kind: Enum | Enum64) -> str:
 
 
 def _distinct(btf: Btf) -> tuple[dict[int, str], set[int]]:
-    """New names for types that differ from an earlier one of the same name, and the ids of those
-    that are the same as an earlier one. Structs, unions and enums share one space of names."""
+    """New names for types that differ from an earlier type of the same name, and the ids of types
+    that are the same as an earlier one. Structs, unions and enums share one name space."""
     first: dict[tuple[bool, str], list[int]] = {}
     renamed: dict[int, str] = {}
     again: set[int] = set()

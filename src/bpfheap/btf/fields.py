@@ -1,7 +1,7 @@
 """Kptr fields: the pointers in a value that own an object.
 
-`__kptr` is a type tag and a declaration tag at once: in `struct foo *ptr __kptr __local;` the
-compiler drops the type tag without a word, and the declaration tag is all that is left.
+`__kptr` is a type tag and a declaration tag at once. In `struct foo *ptr __kptr __local;` the
+compiler silently drops the type tag, so the declaration tag has to be read too.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from bpfheap.btf.table import Btf
 from bpfheap.btf.types import Array, BtfType, Datasec, Fwd, Ptr, Struct, Union, Var
 from bpfheap.errors import BtfError
 
-#: BTF_FIELDS_MAX is 11 in the kernel; arrays of kptrs make more room necessary here.
+#: BTF_FIELDS_MAX is 11 in the kernel; here arrays of kptrs may need more.
 MAX_FIELDS = 512
-#: Of structs in structs; the kernel's MAX_RESOLVE_DEPTH is 32.
+#: Levels of nested structs; the kernel's MAX_RESOLVE_DEPTH is 32.
 MAX_DEPTH = 64
 
 
 class KptrKind(StrEnum):
-    """By the tag that makes a pointer a kptr."""
+    """The kinds of kptrs, by the tag that makes a pointer one."""
 
     KPTR = "kptr"
     UNTRUSTED = "kptr_untrusted"
@@ -34,14 +34,16 @@ _KPTR_TAGS = frozenset(str(kind) for kind in KptrKind)
 
 
 class KptrField(NamedTuple):
-    """`path` as C would write it, `offset` in bytes, `target` the struct that it points at (a Fwd
-    if the object only declares it, see `incomplete`).
-    `tags` are all tags of the field, those of `kind` among them."""
+    """A kptr in a value."""
 
+    #: As C would write it: "inner.ptr[1]".
     path: str
+    #: In bytes, from the start of the value.
     offset: int
+    #: The id of the struct that it points at; a Fwd if the object only declares it.
     target: int
     kind: KptrKind
+    #: All tags of the field, that of `kind` included.
     tags: tuple[str, ...]
 
     @property
@@ -59,6 +61,8 @@ class PlainPointer(NamedTuple):
 
 
 class _Pointer(NamedTuple):
+    """A pointer in a value, before it is checked. `type` is the id of the Ptr."""
+
     path: str
     offset: int
     type: int
@@ -75,8 +79,8 @@ class _Part(NamedTuple):
     tags: tuple[str, ...]
 
 
-class _Place(NamedTuple):
-    """Somewhere in a value. `tags` are those of the member or variable that it belongs to."""
+class _Position(NamedTuple):
+    """A part of a value, at any depth. `tags` are those of the member or variable that it is in."""
 
     type: int
     path: str
@@ -180,10 +184,11 @@ def _parts(btf: Btf, at: int) -> list[_Part]:
 
 
 def _holders(btf: Btf, root: int, *, tagged: bool) -> dict[int, tuple[_Part, ...]]:
-    """The types within `root` that hold a pointer of the kind that is looked for, with the parts
-    that do. A walk that keeps to them always finds something, so its length is bounded by what it
-    may find; without that, forty unions of two members each describe more places than can ever be
-    visited."""
+    """The types within `root` that contain a pointer that is looked for, with the parts that do.
+
+    A walk of these parts alone finds a pointer on each branch, so it ends when MAX_FIELDS are
+    found. A walk of all parts might not end: forty nested unions of two members have 2^40 parts.
+    """
     holders: dict[int, tuple[_Part, ...]] = {}
     seen: set[int] = set()
     stack = [(btf.resolve(root), False)]
@@ -217,15 +222,15 @@ def _pointers(btf: Btf, type_id: int, *, tagged: bool) -> Iterator[_Pointer]:
     holders = _holders(btf, type_id, tagged=tagged)
     all_tags: dict[tuple[int, tuple[str, ...]], tuple[str, ...]] = {}
     root = btf.resolve(type_id)
-    todo = [_Place(root, "", 0, (), False, 0)] if root in holders else []
+    todo = [_Position(root, "", 0, (), False, 0)] if root in holders else []
     while todo:
-        place = todo.pop()
-        at, path, tags = place.type, place.path, place.tags
+        position = todo.pop()
+        at, path, tags = position.type, position.path, position.tags
         kind = btf[at]
         if isinstance(kind, Ptr):
             if (at, tags) not in all_tags:
                 all_tags[at, tags] = tuple(dict.fromkeys((*btf.type_tags(at), *tags)))
-            yield _Pointer(path, place.offset, at, all_tags[at, tags], place.in_union)
+            yield _Pointer(path, position.offset, at, all_tags[at, tags], position.in_union)
             continue
         where = f"{btf.c_name(type_id)}: kptr {path}"
         parts = holders.get(at, ())
@@ -235,23 +240,27 @@ def _pointers(btf: Btf, type_id: int, *, tagged: bool) -> Iterator[_Pointer]:
                 raise BtfError(f"{where} is in an array without a length", file=btf.file)
         elif _is_kptr(tags):
             raise BtfError(f"{where} is no pointer but {btf.c_name(at)}", file=btf.file)
-        if place.depth == MAX_DEPTH:
+        if position.depth == MAX_DEPTH:
             if not tagged:
                 return
             raise BtfError(f"{where[:200]}... is nested deeper than {MAX_DEPTH}", file=btf.file)
-        todo += reversed(list(_inside(btf, place, kind, parts)))
+        todo += reversed(list(_inside(btf, position, kind, parts)))
 
 
-def _inside(btf: Btf, place: _Place, kind: BtfType, parts: tuple[_Part, ...]) -> Iterator[_Place]:
-    """The places within a place, those of array elements as far as they may be needed."""
-    path, offset, depth = place.path, place.offset, place.depth + 1
+def _inside(
+    btf: Btf, position: _Position, kind: BtfType, parts: tuple[_Part, ...]
+) -> Iterator[_Position]:
+    """The parts of a part; of an array no more elements than there may be fields."""
+    path, offset, depth = position.path, position.offset, position.depth + 1
     for part in parts:
         if isinstance(kind, Array):
             size = btf.size_of(part.type)
             for i in range(min(kind.count, MAX_FIELDS + 1)):
                 at = offset + i * size
-                yield _Place(part.type, f"{path}[{i}]", at, place.tags, place.in_union, depth)
+                yield _Position(
+                    part.type, f"{path}[{i}]", at, position.tags, position.in_union, depth
+                )
         else:
             name = f"{path}.{part.name}" if path and part.name else path or part.name
-            inside = place.in_union or isinstance(kind, Union)
-            yield _Place(part.type, name, offset + part.offset, part.tags, inside, depth)
+            inside = position.in_union or isinstance(kind, Union)
+            yield _Position(part.type, name, offset + part.offset, part.tags, inside, depth)

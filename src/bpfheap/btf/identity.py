@@ -1,4 +1,4 @@
-"""When are two types one? If they agree by name and layout, all the way down."""
+"""Type identity: two types are the same if names and layouts agree, down to the last member."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from bpfheap.btf.types import (
     Void,
 )  # fmt: skip
 
-#: Of types compared. Two rings of wild BTF whose lengths share no factor would keep the comparison
-#: busy for the product of the lengths.
+#: The most pairs of types that one comparison looks at. Hostile BTF could ask for very many: two
+#: cycles of types with coprime lengths need the product of the lengths.
 MAX_PAIRS = 1 << 18
 _MAX_STEPS = 16
 
 
-class _Path(NamedTuple):
-    """How a comparison got somewhere; steps are shared, since few of them are ever shown."""
+class _ComparisonPath(NamedTuple):
+    """The way from the compared types to a part of them, as a linked list: paths share their
+    beginnings, and few are ever shown."""
 
-    before: _Path | None
+    before: _ComparisonPath | None
     step: str
 
     def __str__(self) -> str:
@@ -41,7 +42,7 @@ class _Path(NamedTuple):
         return "".join(reversed(steps))
 
 
-_Todo = list[tuple[int, int, _Path]]
+_Todo = list[tuple[int, int, _ComparisonPath]]
 
 
 def same_type(a: Btf, ida: int, b: Btf, idb: int, *, strict: bool = False) -> bool:
@@ -72,7 +73,7 @@ def compare(a: Btf, ida: int, b: Btf, idb: int, limit: int) -> tuple[str | None,
     if a == b and ida == idb:
         return None, 1
     assumed: set[tuple[int, int]] = set()
-    todo: _Todo = [(ida, idb, _Path(None, a.c_name(ida)))]
+    todo: _Todo = [(ida, idb, _ComparisonPath(None, a.c_name(ida)))]
     while todo:
         x, y, path = todo.pop()
         x, y = a.resolve(x), b.resolve(y)
@@ -87,11 +88,11 @@ def compare(a: Btf, ida: int, b: Btf, idb: int, limit: int) -> tuple[str | None,
     return None, len(assumed)
 
 
-def _compare(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -> str | None:
+def _compare(a: Btf, x: int, b: Btf, y: int, path: _ComparisonPath, todo: _Todo) -> str | None:
     """The difference between two types themselves; what they refer to goes on `todo`."""
     one, two = a[x], b[y]
     if type(one) is not type(two):
-        if _declared(a, x, b, y):
+        if _is_forward_declaration(a, x, b, y):
             return None
         return f"{a.c_name(x)} here, {b.c_name(y)} there"
     match one, two:
@@ -102,11 +103,11 @@ def _compare(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -> str | 
             if one.size != two.size:
                 return f"{one.name} has {one.size} bytes here, {two.size} there"
         case (Ptr(), Ptr()):
-            todo.append((one.type, two.type, _Path(path, " *")))
+            todo.append((one.type, two.type, _ComparisonPath(path, " *")))
         case (Array(), Array()):
             if one.count != two.count:
                 return f"{one.count} elements here, {two.count} there"
-            todo.append((one.type, two.type, _Path(path, "[]")))
+            todo.append((one.type, two.type, _ComparisonPath(path, "[]")))
         case (Struct(), Struct()) | (Union(), Union()):
             return _compare_members(a, x, b, y, path, todo)
         case (Enum(), Enum()) | (Enum64(), Enum64()):
@@ -118,9 +119,9 @@ def _compare(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -> str | 
         case (FuncProto(), FuncProto()):
             if len(one.params) != len(two.params):
                 return f"{len(one.params)} parameters here, {len(two.params)} there"
-            todo.append((one.ret, two.ret, _Path(path, "()")))
+            todo.append((one.ret, two.ret, _ComparisonPath(path, "()")))
             todo += [
-                (p.type, q.type, _Path(path, f", parameter {i}"))
+                (p.type, q.type, _ComparisonPath(path, f", parameter {i}"))
                 for i, (p, q) in enumerate(zip(one.params, two.params, strict=True), 1)
             ]
         case (Void(), Void()):
@@ -131,7 +132,7 @@ def _compare(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -> str | 
     return None
 
 
-def _declared(a: Btf, x: int, b: Btf, y: int) -> bool:
+def _is_forward_declaration(a: Btf, x: int, b: Btf, y: int) -> bool:
     """Whether one is a forward declaration of the other."""
     for one, two in ((a[x], b[y]), (b[y], a[x])):
         if isinstance(one, Fwd) and isinstance(two, Union if one.is_union else Struct):
@@ -139,7 +140,9 @@ def _declared(a: Btf, x: int, b: Btf, y: int) -> bool:
     return False
 
 
-def _compare_members(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -> str | None:
+def _compare_members(
+    a: Btf, x: int, b: Btf, y: int, path: _ComparisonPath, todo: _Todo
+) -> str | None:
     one, two = a[x], b[y]
     assert isinstance(one, Struct | Union)
     assert isinstance(two, Struct | Union)
@@ -163,7 +166,7 @@ def _compare_members(a: Btf, x: int, b: Btf, y: int, path: _Path, todo: _Todo) -
         if here != there:
             return f"member {m.name} has tags {_tags(here)} here, {_tags(there)} there"
     todo += [
-        (m.type, n.type, _Path(path, f", member {m.name}"))
+        (m.type, n.type, _ComparisonPath(path, f", member {m.name}"))
         for m, n in zip(reversed(one.members), reversed(two.members), strict=True)
     ]
     return None

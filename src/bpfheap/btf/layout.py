@@ -1,5 +1,5 @@
-"""Where C puts the members of a struct, to tell layouts that need attributes from those that do
-not. BTF records offsets and sizes, but neither alignment nor `packed`."""
+"""Which `packed` and `aligned` attributes give a struct its layout. BTF records the offsets and
+sizes of members, but no alignment and no attributes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bpfheap.btf.types import Struct, Union
 _MAX_ALIGN = 4096
 
 
-class Layout(NamedTuple):
-    """`align` in bytes; `packed` and `aligned` say which attributes give the struct this layout.
-    A packed struct may also need padding, see `gaps`."""
+class StructLayout(NamedTuple):
+    """The alignment in bytes, and which attributes the struct needs. A packed struct may also need
+    padding, see `gaps`."""
 
     align: int
     packed: bool = False
@@ -23,7 +23,7 @@ class Layout(NamedTuple):
 
 def lay_out(
     kind: Struct | Union, sizes: Sequence[int | None], aligns: Sequence[int | None]
-) -> Layout:
+) -> StructLayout:
     """The attributes with which the compiler puts the members where BTF says they are. `sizes`
     and `aligns` are in bytes, by type id, and known for every member."""
     cursor, end, natural = 0, 0, 1
@@ -33,20 +33,20 @@ def lay_out(
         if isinstance(kind, Union):
             cursor = 0
         if not member.bitfield_size:
-            cursor = _up(cursor, align * 8)
+            cursor = _round_up(cursor, align * 8)
         elif cursor // (size * 8) != (cursor + member.bitfield_size - 1) // (size * 8):
             # A bitfield does not straddle two units of its type.
-            cursor = _up(cursor, align * 8)
+            cursor = _round_up(cursor, align * 8)
         if cursor != member.bit_offset:
-            return Layout(1, packed=True)
+            return StructLayout(1, packed=True)
         cursor += member.bitfield_size or size * 8
         end = max(end, cursor)
     align = natural
     while align <= _MAX_ALIGN:
-        if _up(end, align * 8) == kind.size * 8:
-            return Layout(align, aligned=align != natural)
+        if _round_up(end, align * 8) == kind.size * 8:
+            return StructLayout(align, aligned=align != natural)
         align *= 2
-    return Layout(1, packed=True)
+    return StructLayout(1, packed=True)
 
 
 def gaps(kind: Struct | Union, sizes: Sequence[int | None]) -> list[int]:
@@ -57,8 +57,8 @@ def gaps(kind: Struct | Union, sizes: Sequence[int | None]) -> list[int]:
         found.append(member.bit_offset - cursor)
         cursor = member.bit_offset + (member.bitfield_size or (sizes[member.type] or 0) * 8)
     # Unused bits of the last byte are no padding: the compiler rounds up by itself.
-    return [*found, kind.size * 8 - _up(cursor, 8)]
+    return [*found, kind.size * 8 - _round_up(cursor, 8)]
 
 
-def _up(value: int, to: int) -> int:
+def _round_up(value: int, to: int) -> int:
     return (value + to - 1) // to * to

@@ -39,27 +39,28 @@ _HEADER = struct.Struct("<HBBIIIII")
 _MAGIC = 0xEB9F
 _TYPE = struct.Struct("<III")
 _MAX_TYPES = 1 << 20
-#: Names may share their ends, as linkers make them do, but this many times over only on purpose.
+#: Names may overlap, as linkers let a name be the end of a longer one; all names together may have
+#: this many times the bytes of the string section.
 _MAX_SHARING = 8
 
 
-class _Reader:
+class _TypeReader:
     """A cursor over the type section, and the strings beside it."""
 
     def __init__(self, types: bytes, strings: bytes, file: str | None) -> None:
         self.types = types
         self.strings = strings
         self.file = file
-        self.at = 0
+        self.offset = 0
         self._names: dict[int, str] = {}
         self._room = _MAX_SHARING * len(strings)
 
     def words(self, count: int) -> tuple[int, ...]:
-        end = self.at + 4 * count
+        end = self.offset + 4 * count
         if end > len(self.types):
             raise self.error(f"the type section ends within a type, at byte {len(self.types)}")
-        found = struct.unpack_from(f"<{count}I", self.types, self.at)
-        self.at = end
+        found = struct.unpack_from(f"<{count}I", self.types, self.offset)
+        self.offset = end
         return found
 
     def name(self, offset: int) -> str:
@@ -91,7 +92,7 @@ def _signed(value: int, bits: int = 32) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _members(r: _Reader, vlen: int, flag: bool) -> tuple[Member, ...]:
+def _members(r: _TypeReader, vlen: int, flag: bool) -> tuple[Member, ...]:
     found = []
     for _ in range(vlen):
         name, type_id, offset = r.words(3)
@@ -101,23 +102,23 @@ def _members(r: _Reader, vlen: int, flag: bool) -> tuple[Member, ...]:
     return tuple(found)
 
 
-def _int(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _int(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     (info,) = r.words(1)
     if info & 0xF000FF00:
         raise r.error(f"int {name} has unknown bits set, 0x{info:08x}")
     return Int(name, size, (info >> 24) & 0xF, (info >> 16) & 0xFF, info & 0xFF)
 
 
-def _array(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _array(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     return Array(*r.words(3))
 
 
-def _enum(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _enum(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     pairs = (r.words(2) for _ in range(vlen))
     return Enum(name, size, flag, tuple((r.name(n), _signed(v) if flag else v) for n, v in pairs))
 
 
-def _enum64(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _enum64(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     values = []
     for _ in range(vlen):
         label, low, high = r.words(3)
@@ -126,21 +127,21 @@ def _enum64(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     return Enum64(name, size, flag, tuple(values))
 
 
-def _proto(r: _Reader, name: str, ret: int, vlen: int, flag: bool) -> BtfType:
+def _proto(r: _TypeReader, name: str, ret: int, vlen: int, flag: bool) -> BtfType:
     pairs = [r.words(2) for _ in range(vlen)]
     return FuncProto(ret, tuple(Param(r.name(n), t) for n, t in pairs))
 
 
-def _datasec(r: _Reader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _datasec(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     return Datasec(name, size, tuple(SecVar(*r.words(3)) for _ in range(vlen)))
 
 
-def _decl_tag(r: _Reader, name: str, type_id: int, vlen: int, flag: bool) -> BtfType:
+def _decl_tag(r: _TypeReader, name: str, type_id: int, vlen: int, flag: bool) -> BtfType:
     return DeclTag(name, type_id, _signed(*r.words(1)), flag)
 
 
 #: Kind -> from the name, size or type, vlen and flag of a type's first words.
-_READ: dict[int, Callable[[_Reader, str, int, int, bool], BtfType]] = {
+_READ: dict[int, Callable[[_TypeReader, str, int, int, bool], BtfType]] = {
     1: _int,
     2: lambda r, n, t, v, f: Ptr(t),
     3: _array,
@@ -188,9 +189,9 @@ def parse_types(data: bytes, file: str | None = None) -> tuple[BtfType, ...]:
     strings = data[header + str_at : header + str_at + str_len]
     if not strings or strings[0] or strings[-1]:
         raise BtfError("BTF: the strings do not start and end with NUL", file=file)
-    r = _Reader(data[header + type_at : header + type_at + type_len], strings, file)
+    r = _TypeReader(data[header + type_at : header + type_at + type_len], strings, file)
     found: list[BtfType] = [Void()]
-    while r.at < len(r.types):
+    while r.offset < len(r.types):
         name, info, size_or_type = r.words(3)
         kind, vlen, flag = (info >> 24) & 0x1F, info & 0xFFFF, bool(info >> 31)
         read = _READ.get(kind)
@@ -217,13 +218,13 @@ class _Strings:
 
     def __init__(self) -> None:
         self.data = bytearray(b"\0")
-        self.at = {"": 0}
+        self.offset = {"": 0}
 
     def __call__(self, name: str) -> int:
-        if name not in self.at:
-            self.at[name] = len(self.data)
+        if name not in self.offset:
+            self.offset[name] = len(self.data)
             self.data += name.encode() + b"\0"
-        return self.at[name]
+        return self.offset[name]
 
 
 def encode_types(types: tuple[BtfType, ...]) -> bytes:

@@ -1,5 +1,5 @@
-"""Names and ids out of BTF that is large and not in doubt, such as the kernel's own: a hundred
-thousand types, of which a few are asked for. `Btf.parse` would take seconds."""
+"""Reads names and ids out of large, trusted BTF, such as the kernel's own (a hundred thousand
+types) without parsing all of it: `Btf.parse` would take seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bpfheap.errors import BtfError
 _HEADER = struct.Struct("<HBBIIIII")
 _MAGIC = 0xEB9F
 _TYPE = struct.Struct("<III")
-#: Kind -> bytes after the three words that all types have: in all, and for each thing counted.
+#: Kind -> bytes after the three words that all types have: fixed, and for each of `vlen` entries.
 _TAIL: dict[int, tuple[int, int]] = {
     Int.KIND: (4, 0),
     Array.KIND: (12, 0),

@@ -1,5 +1,6 @@
-"""Fields that only the kernel's own functions may touch: locks, list heads, tree roots, nodes,
-reference counts (btf_find_field and btf_parse_fields in kernel/bpf/btf.c)."""
+"""Special fields, which programs pass to helpers and kfuncs but never access themselves: locks,
+timers, list heads, tree roots, nodes, reference counts (btf_find_field and btf_parse_fields in
+kernel/bpf/btf.c)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _MAX_DEPTH = 64
 
 
 class SpecialKind(StrEnum):
-    """By the name of the struct."""
+    """The kinds of special fields, by the name of their struct."""
 
     SPIN_LOCK = "bpf_spin_lock"
     RES_SPIN_LOCK = "bpf_res_spin_lock"
@@ -30,10 +31,10 @@ class SpecialKind(StrEnum):
     REFCOUNT = "bpf_refcount"
 
 
-#: What a head holds.
+#: The node that links an object into a list or tree.
 NODE_OF = {SpecialKind.LIST_HEAD: SpecialKind.LIST_NODE, SpecialKind.RB_ROOT: SpecialKind.RB_NODE}
 _LOCKS = frozenset({SpecialKind.SPIN_LOCK, SpecialKind.RES_SPIN_LOCK})
-#: Of which a struct or value may have one.
+#: Kinds of which a struct or value may have at most one.
 _SINGLE = frozenset(
     {
         SpecialKind.SPIN_LOCK,
@@ -57,18 +58,23 @@ class Contains(NamedTuple):
 
 
 class SpecialField(NamedTuple):
-    """`path` as C would write it; `offset` and `size` in bytes. `contains` is that of heads and
-    roots. `tags` are the declaration tags."""
+    """A special field of a value."""
 
+    #: As C would write it.
     path: str
+    #: In bytes, as is `size`.
     offset: int
     size: int
     kind: SpecialKind
+    #: Of list heads and tree roots only.
     contains: Contains | None = None
+    #: The declaration tags.
     tags: tuple[str, ...] = ()
 
 
-class _Raw(NamedTuple):
+class _UncheckedField(NamedTuple):
+    """A special field before it is checked, without `contains`."""
+
     path: str
     offset: int
     size: int
@@ -86,7 +92,7 @@ def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
     """
     found: list[SpecialField] = []
     single: dict[SpecialKind, str] = {}
-    for raw in sorted(_within(btf, btf.resolve(type_id), {}, 0), key=lambda r: r.offset):
+    for raw in sorted(_fields_within(btf, btf.resolve(type_id), {}, 0), key=lambda r: r.offset):
         where = f"{btf.c_name(type_id)}: {raw.kind} {raw.path}"
         if raw.kind in _SINGLE:
             if raw.kind in single:
@@ -119,20 +125,22 @@ def _check_together(btf: Btf, type_id: int, kinds: set[SpecialKind]) -> None:
         )
 
 
-def _within(btf: Btf, at: int, known: dict[int, tuple[_Raw, ...]], depth: int) -> tuple[_Raw, ...]:
+def _fields_within(
+    btf: Btf, at: int, known: dict[int, tuple[_UncheckedField, ...]], depth: int
+) -> tuple[_UncheckedField, ...]:
     """The fields in a value of type `at`, paths and offsets relative to it."""
     if at in known:
         return known[at]
     if depth > _MAX_DEPTH:
         return ()
     kind = btf[at]
-    found: list[_Raw] = []
+    found: list[_UncheckedField] = []
     match kind:
         case Struct(members=members) | Union(members=members):
             for i, member in enumerate(members):
                 tags = btf.decl_tags(at, i)
                 inner = btf.resolve(member.type)
-                found += _placed(
+                found += _fields_of_member(
                     btf, inner, member.name, member.bit_offset // 8, tags, known, depth
                 )
             if isinstance(kind, Union):
@@ -140,7 +148,7 @@ def _within(btf: Btf, at: int, known: dict[int, tuple[_Raw, ...]], depth: int) -
                 found = []
         case Array(type=element, count=count):
             inner = btf.resolve(element)
-            one = _placed(btf, inner, "", 0, (), known, depth)
+            one = _fields_of_member(btf, inner, "", 0, (), known, depth)
             size = btf.size_of(inner) if one else 0
             for i in range(min(count, MAX_SPECIAL + 1) if one else 0):
                 found += [
@@ -153,7 +161,9 @@ def _within(btf: Btf, at: int, known: dict[int, tuple[_Raw, ...]], depth: int) -
                 assert isinstance(declared, Var)
                 inner = btf.resolve(declared.type)
                 tags = btf.decl_tags(var.type)
-                found += _placed(btf, inner, declared.name, var.offset, tags, known, depth)
+                found += _fields_of_member(
+                    btf, inner, declared.name, var.offset, tags, known, depth
+                )
     if len(found) > MAX_SPECIAL:
         raise BtfError(
             f"{btf.c_name(at)} has more than {MAX_SPECIAL} locks, heads and nodes", file=btf.file
@@ -162,21 +172,21 @@ def _within(btf: Btf, at: int, known: dict[int, tuple[_Raw, ...]], depth: int) -
     return known[at]
 
 
-def _placed(
+def _fields_of_member(
     btf: Btf, inner: int, name: str, offset: int, tags: tuple[str, ...],
-    known: dict[int, tuple[_Raw, ...]], depth: int,
-) -> list[_Raw]:  # fmt: skip
+    known: dict[int, tuple[_UncheckedField, ...]], depth: int,
+) -> list[_UncheckedField]:  # fmt: skip
     """The fields of one member, of type `inner`."""
     kind = btf[inner]
     if isinstance(kind, Struct) and kind.name in _KINDS:
-        return [_Raw(name, offset, kind.size, _KINDS[kind.name], tags)]
+        return [_UncheckedField(name, offset, kind.size, _KINDS[kind.name], tags)]
     return [
         raw._replace(
             path=f"{name}{_dotted(raw.path)}" if name else raw.path,
             offset=offset + raw.offset,
             tags=raw.tags or tags,
         )
-        for raw in _within(btf, inner, known, depth + 1)
+        for raw in _fields_within(btf, inner, known, depth + 1)
     ]
 
 
@@ -184,7 +194,7 @@ def _dotted(path: str) -> str:
     return f".{path}" if path and not path.startswith("[") else path
 
 
-def _contains(btf: Btf, raw: _Raw, where: str) -> Contains:
+def _contains(btf: Btf, raw: _UncheckedField, where: str) -> Contains:
     tags = [tag for tag in raw.tags if tag.startswith("contains:")]
     hint = "tag it __contains(struct_name, node_member)"
     if len(tags) != 1:

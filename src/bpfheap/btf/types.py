@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 
 class Member(NamedTuple):
-    """`bitfield_size` is 0 for an ordinary member."""
+    """A member of a struct or union: `type` is an id, `bitfield_size` is 0 if it is no bitfield."""
 
     name: str
     type: int
@@ -23,7 +23,7 @@ class Param(NamedTuple):
 
 
 class SecVar(NamedTuple):
-    """A variable (or function) of a section: its type's id, and its place in bytes."""
+    """A variable (or function) of a section: the id of its Var (Func), offset and size in bytes."""
 
     type: int
     offset: int
@@ -39,7 +39,8 @@ class Void:
 
 @dataclass(frozen=True, slots=True)
 class Int:
-    """`size` in bytes; `encoding` bits: 1 signed, 2 char, 4 bool."""
+    """An integer: `size` in bytes; `encoding` has bits 1 (signed), 2 (char), 4 (bool); `bits` of
+    the size are used, from bit `offset` on."""
 
     name: str
     size: int
@@ -55,12 +56,16 @@ class Int:
 
 @dataclass(frozen=True, slots=True)
 class Ptr:
+    """A pointer to `type`."""
+
     type: int
     KIND: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
+    """`count` elements of `type`; `index_type` is the type of an index."""
+
     type: int
     index_type: int
     count: int
@@ -69,6 +74,8 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Struct:
+    """A struct; `size` in bytes, "" is the name of an anonymous one."""
+
     name: str
     size: int
     members: tuple[Member, ...]
@@ -77,6 +84,8 @@ class Struct:
 
 @dataclass(frozen=True, slots=True)
 class Union:
+    """A union, as Struct."""
+
     name: str
     size: int
     members: tuple[Member, ...]
@@ -85,6 +94,8 @@ class Union:
 
 @dataclass(frozen=True, slots=True)
 class Enum:
+    """An enum of at most 32 bits; `size` in bytes, `values` are (name, value)."""
+
     name: str
     size: int
     signed: bool
@@ -94,6 +105,8 @@ class Enum:
 
 @dataclass(frozen=True, slots=True)
 class Fwd:
+    """A forward declaration of a struct or union."""
+
     name: str
     is_union: bool
     KIND: ClassVar[int] = 7
@@ -101,6 +114,8 @@ class Fwd:
 
 @dataclass(frozen=True, slots=True)
 class Typedef:
+    """A typedef of `type`."""
+
     name: str
     type: int
     KIND: ClassVar[int] = 8
@@ -108,18 +123,24 @@ class Typedef:
 
 @dataclass(frozen=True, slots=True)
 class Volatile:
+    """`type`, volatile."""
+
     type: int
     KIND: ClassVar[int] = 9
 
 
 @dataclass(frozen=True, slots=True)
 class Const:
+    """`type`, const."""
+
     type: int
     KIND: ClassVar[int] = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Restrict:
+    """`type`, restrict."""
+
     type: int
     KIND: ClassVar[int] = 11
 
@@ -136,6 +157,8 @@ class Func:
 
 @dataclass(frozen=True, slots=True)
 class FuncProto:
+    """A function's signature; `ret` is the type that it returns."""
+
     ret: int
     params: tuple[Param, ...]
     KIND: ClassVar[int] = 13
@@ -143,6 +166,8 @@ class FuncProto:
 
 @dataclass(frozen=True, slots=True)
 class Var:
+    """A global variable; `linkage` as in Func."""
+
     name: str
     type: int
     linkage: int
@@ -151,6 +176,8 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Datasec:
+    """A section with variables; `size` in bytes, 0 until it is linked."""
+
     name: str
     size: int
     vars: tuple[SecVar, ...]
@@ -159,6 +186,8 @@ class Datasec:
 
 @dataclass(frozen=True, slots=True)
 class Float:
+    """A floating point number of `size` bytes."""
+
     name: str
     size: int
     KIND: ClassVar[int] = 16
@@ -166,8 +195,8 @@ class Float:
 
 @dataclass(frozen=True, slots=True)
 class DeclTag:
-    """A tag on a struct, function or variable (`component` -1), a member or a parameter. With
-    `attribute`, the name is that of a compiler's attribute and no tag (since Linux 6.14)."""
+    """A tag on type `type` itself (`component` -1), or on its member or parameter number
+    `component`. With `attribute`, it is a compiler's attribute and no tag (since Linux 6.14)."""
 
     name: str
     type: int
@@ -178,7 +207,7 @@ class DeclTag:
 
 @dataclass(frozen=True, slots=True)
 class TypeTag:
-    """`attribute` as in DeclTag."""
+    """A tag on what a pointer points at; `attribute` as in DeclTag."""
 
     name: str
     type: int
@@ -188,6 +217,8 @@ class TypeTag:
 
 @dataclass(frozen=True, slots=True)
 class Enum64:
+    """An enum of up to 64 bits, as Enum."""
+
     name: str
     size: int
     signed: bool

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bpfheap.cli.output import console
 
 
-class Bar:
+class ProgressBar:
     """`total` pieces of work; a context manager."""
 
     def __init__(self, total: int) -> None:

@@ -21,7 +21,7 @@ from bpfheap.bench.names import HeapCase, JitCase, MapCase
 from bpfheap.bench.plot import plot
 from bpfheap.bench.sides import FASTEST, RATIO, SideBench, SideCase
 from bpfheap.bench.verifier import ROUNDS, VerifierBench, bench, machine_info, sources_of
-from bpfheap.cli.bar import Bar
+from bpfheap.cli.bar import ProgressBar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.kernel import Kernel, available
@@ -71,7 +71,7 @@ def verifier(
     cases = tuple(case) if case else tuple(CaseName)
     why = available() or ""
     wanted = sources_of(cases)
-    with Bar(len(wanted)) as bar:
+    with ProgressBar(len(wanted)) as bar:
 
         def show(doing: str, name: str, done: int) -> None:
             bar.show(f"{doing} {name}", done)
@@ -189,7 +189,7 @@ def _side_by_side(
             f"the native machine is not here: {error}",
             hint="it is built when bpfheap is installed where there is a C compiler",
         ) from None
-    with Bar(len(cases)) as bar:
+    with ProgressBar(len(cases)) as bar:
         found: SideBench = module.bench(cases, rounds=rounds, progress=bar.show)
     if as_json:
         print_json(found.to_json())

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bpfheap.cli.bar import Bar
+from bpfheap.cli.bar import ProgressBar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
@@ -142,7 +142,7 @@ def verifier(
                 f"the kernel cannot be asked: {reason}", hint="--against model needs no kernel"
             )
     opened = partial(_OPENED[against], seed, chosen)
-    with Bar(number) as bar:
+    with ProgressBar(number) as bar:
         report = hunt(
             opened,
             range(number),
@@ -192,7 +192,7 @@ def _native(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
 _OPENED = {Against.KERNEL: _kernel, Against.MODEL: _model, Against.NATIVE: _native}
 
 
-def _show_progress(bar: Bar, done: int, bugs: int) -> None:
+def _show_progress(bar: ProgressBar, done: int, bugs: int) -> None:
     if done == bar.total:
         # Reducing the programs that show bugs takes a while.
         bar.show("making findings small", done)

@@ -40,15 +40,17 @@ _COMPILE = "compile it with `clang -target bpf -O2 -g -c`"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """`data` is empty for NOBITS; `size` is what it takes in memory. `info` and `link` are section
-    indices where the type says so."""
+    """A section that a reader may need."""
 
     index: int
     name: str
     type: int
     flags: int
+    #: Bytes that it takes in memory.
     size: int
+    #: Empty for NOBITS.
     data: bytes
+    #: Section indices, where the type says so (sh_info, sh_link).
     info: int = 0
     link: int = 0
 
@@ -59,12 +61,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """`section` is None for undefined and absolute symbols, which `undefined` tells apart.
-
-    `type`, `bind` and `visibility` are pyelftools' names: "STT_FUNC", "STB_LOCAL", "STV_HIDDEN".
-    """
+    """A symbol. `type`, `bind` and `visibility` are pyelftools' names: "STT_FUNC", "STB_LOCAL",
+    "STV_HIDDEN"."""
 
     name: str
+    #: The index of its section; None if it is undefined or absolute.
     section: int | None
     value: int
     size: int
@@ -76,7 +77,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Reloc:
-    """At byte `offset` of the section, by the recipe `type`, against `symbol`."""
+    """A relocation at byte `offset` of a section; `type` is the number of its recipe."""
 
     offset: int
     type: int
@@ -85,25 +86,28 @@ class Reloc:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """`relocs` are by the index of the section that they change, in the order of offsets."""
+    """An ELF object, checked."""
 
     file: str
+    #: By index; None for sections of types that nothing here reads.
     sections: tuple[Section | None, ...]
     symbols: tuple[Symbol, ...]
+    #: By the index of the section that they change, in the order of offsets.
     relocs: dict[int, tuple[Reloc, ...]]
 
-    def named(self, name: str) -> Section | None:
+    def section_named(self, name: str) -> Section | None:
         """The first section of that name."""
         return next((s for s in self.sections if s is not None and s.name == name), None)
 
-    def section(self, index: int | None) -> Section | None:
+    def section_at(self, index: int | None) -> Section | None:
         if index is None or not 0 <= index < len(self.sections):
             return None
         return self.sections[index]
 
 
 def read_container(data: bytes, file: str) -> Container:
-    """Raises ElfError for whatever is no little-endian relocatable BPF object with symbols."""
+    """Read an ELF object. Raises ElfError unless it is a little-endian relocatable BPF object with
+    symbols."""
     headers = _check(data, file)
     try:
         return _read(data, headers, file)
@@ -118,7 +122,7 @@ def read_container(data: bytes, file: str) -> Container:
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class _SectionHeader:
     """One row of the section table."""
 
     type: int
@@ -130,7 +134,7 @@ class _Header:
     entsize: int
 
 
-def _check(data: bytes, file: str) -> list[_Header]:
+def _check(data: bytes, file: str) -> list[_SectionHeader]:
     """The section table, once it is known that following it stays inside the file."""
 
     def bad(message: str, hint: str = _COMPILE) -> ElfError:
@@ -165,12 +169,12 @@ def _check(data: bytes, file: str) -> list[_Header]:
         _, stype, flags, _, offset, size, link, info, _, entsize = _SHDR.unpack_from(
             data, shoff + i * _SHDR.size
         )
-        headers.append(_Header(stype, flags, offset, size, link, info, entsize))
+        headers.append(_SectionHeader(stype, flags, offset, size, link, info, entsize))
     _check_sections(data, headers, shstrndx, bad)
     return headers
 
 
-def _check_sections(data: bytes, headers: list[_Header], shstrndx: int, bad: Any) -> None:
+def _check_sections(data: bytes, headers: list[_SectionHeader], shstrndx: int, bad: Any) -> None:
     total = 0
     for i, h in enumerate(headers):
         if h.type in (NULL, NOBITS):
@@ -214,7 +218,7 @@ def _check_sections(data: bytes, headers: list[_Header], shstrndx: int, bad: Any
         )
 
 
-def _read(data: bytes, headers: list[_Header], file: str) -> Container:
+def _read(data: bytes, headers: list[_SectionHeader], file: str) -> Container:
     elf = ELFFile(io.BytesIO(data))
     sections: list[Section | None] = []
     symbols: tuple[Symbol, ...] = ()
@@ -247,8 +251,8 @@ def _read(data: bytes, headers: list[_Header], file: str) -> Container:
 
 
 def _is_needed(target: Section) -> bool:
-    """Debug information has many relocations, and nobody asks for them. Those of .BTF.ext are
-    against the start of a section, so they change nothing."""
+    """Are a section's relocations read? Not those of debug information, which nothing uses, and of
+    .BTF.ext, which add 0 (they are against the start of a section)."""
     return bool(target.flags & ALLOC) or target.name == ".BTF"
 
 

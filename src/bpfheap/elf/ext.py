@@ -25,14 +25,15 @@ _STALE = "compile the source again"
 
 
 def _path(text: str) -> str:
-    """Relative paths start with the compilation directory, which is "."; and a path is one line."""
+    """A path without the compilation directory, which is ".", and without control characters."""
     path = text.removeprefix("./")
     return path if path.isprintable() else "".join(c if c.isprintable() else "?" for c in path)
 
 
 @dataclass(frozen=True, slots=True)
 class CoreRelo:
-    """One CO-RE relocation: `kind` is enum bpf_core_relo_kind's number, `access` such as "0:1"."""
+    """A CO-RE relocation: `access` is an access string such as "0:1", `kind` a number of enum
+    bpf_core_relo_kind."""
 
     slot: int
     type_id: int
@@ -42,19 +43,18 @@ class CoreRelo:
 
 @dataclass(slots=True)
 class SectionInfo:
-    """What is known of one section's code; keys are slots in that section.
+    """What .BTF.ext says of one code section. Keys are slots in the section."""
 
-    `funcs` gives BTF ids of kind FUNC, `lines` the source line that starts at a slot, and
-    `line_slots` its keys in increasing order.
-    """
-
+    #: The id of the BTF FUNC of the function that starts at a slot.
     funcs: dict[int, int] = field(default_factory=dict)
+    #: The source line that starts at a slot.
     lines: dict[int, SourceLine] = field(default_factory=dict)
+    #: The keys of `lines`, sorted.
     line_slots: list[int] = field(default_factory=list)
     relos: list[CoreRelo] = field(default_factory=list)
 
     def line_of(self, slot: int) -> SourceLine | None:
-        """The line that starts at the slot, or last before it."""
+        """The line that a slot belongs to: the one that starts there or last before it."""
         at = bisect_right(self.line_slots, slot)
         return self.lines[self.line_slots[at - 1]] if at else None
 
@@ -67,7 +67,7 @@ def parse_ext(
     `text` gives the string at an offset of .BTF's strings (BtfError if there is none); `sizes` are
     the bytes of code that each section has. Raises BtfError.
     """
-    reader = _Reader(data, text, sizes, file)
+    reader = _ExtReader(data, text, sizes, file)
     found = {name: SectionInfo() for name in sizes}
     for name, slot, record in reader.records(0, _FUNC):
         found[name].funcs[slot] = record[1]
@@ -88,8 +88,8 @@ def parse_ext(
     return found
 
 
-class _Reader:
-    """Walks the three tables (functions, lines, CO-RE), which have one layout."""
+class _ExtReader:
+    """Reads the three tables (functions, lines, CO-RE relocations), which have the same layout."""
 
     def __init__(
         self, data: bytes, text: Callable[[int], str], sizes: dict[str, int], file: str
@@ -104,7 +104,7 @@ class _Reader:
         return BtfError(f"broken .BTF.ext: {message}", file=self._file, hint=_STALE)
 
     def _header(self) -> list[tuple[int, int]]:
-        """Start and end of each table in the data; (0, 0) for one that is not there."""
+        """Start and end of each table in the data; (0, 0) for one that is missing."""
         data = self._data
         if len(data) < _HEADER.size:
             raise self._bad(f"it ends inside its header, after {len(data)} bytes")

@@ -37,46 +37,55 @@ class Extern(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
-    """Slots `start` to `end` (exclusive) of section number `section`."""
+class ElfFunction:
+    """A function symbol of the object."""
 
     name: str
+    #: The index of its section.
     section: int
+    #: Its slots in the section, `end` exclusive.
     start: int
     end: int
+    #: The id of its BTF FUNC, 0 if unknown.
     func_id: int
+    #: Verified by itself, from what it declares (not static, not hidden).
     is_global: bool
+    #: A program's entry, as against a function that is only called.
     is_program: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Local:
-    """A reference to a function of this object: a call, or an address."""
+class _LocalRef:
+    """A reference to a function of the same object."""
 
     slot: int
-    callee: tuple[int, int]  # section, slot
+    #: Section and first slot of the function.
+    callee: tuple[int, int]
+    #: A call; else its address is taken.
     is_call: bool
 
 
 @dataclass(slots=True)
-class _Code:
-    """One section. Keys of `refs` are slots in the section; `ref_slots` are those keys in order,
-    and `locals` is ordered by slot too."""
+class _SectionCode:
+    """A code section while it is linked. All slots are counted within the section."""
 
     section: Section
     insns: list[Insn]
     info: SectionInfo
-    functions: list[Function] = field(default_factory=list)
+    functions: list[ElfFunction] = field(default_factory=list)
+    #: What an immediate refers to, by slot.
     refs: dict[int, Ref] = field(default_factory=dict)
+    #: The keys of `refs`, sorted.
     ref_slots: list[int] = field(default_factory=list)
-    locals: list[_Local] = field(default_factory=list)
+    #: Sorted by slot.
+    local_refs: list[_LocalRef] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Linked:
+class LinkedProgram:
     """A program, ready to become a ProgramSpec."""
 
-    function: Function
+    function: ElfFunction
     section: str
     insns: tuple[Insn, ...]
     refs: dict[int, Ref]
@@ -85,7 +94,7 @@ class Linked:
 
 
 class Linker:
-    """All code of one object."""
+    """Links the code of one object: `instructions`, then `link`."""
 
     def __init__(
         self,
@@ -104,17 +113,17 @@ class Linker:
         self._maps_at = maps_at
         self._data_sections = data_sections
         self._externs = externs
-        self._codes: dict[int, _Code] = {}
+        self._codes: dict[int, _SectionCode] = {}
         for section in code_sections(container):
             insns = list(decode(section.data))
-            self._codes[section.index] = _Code(section, insns, infos[section.name])
-        self._by_start: dict[tuple[int, int], Function] = {}
+            self._codes[section.index] = _SectionCode(section, insns, infos[section.name])
+        self._by_start: dict[tuple[int, int], ElfFunction] = {}
 
     def instructions(self) -> dict[str, list[Insn]]:
         """The slots of each section, to be changed in place before `link`."""
         return {code.section.name: code.insns for code in self._codes.values()}
 
-    def link(self) -> list[Linked]:
+    def link(self) -> list[LinkedProgram]:
         """All programs, in file order. Raises ElfError and RelocationError."""
         for code in self._codes.values():
             code.functions = self._functions(code)
@@ -123,10 +132,10 @@ class Linker:
         for code in self._codes.values():
             self._relocate(code)
         entries = [f for code in self._codes.values() for f in code.functions if f.is_program]
-        linked: list[Linked] = []
+        linked: list[LinkedProgram] = []
         room = MAX_SLOTS
         for entry in entries:
-            reached = self._reach(entry)
+            reached = self._reachable_from(entry)
             room -= sum(f.end - f.start for f in reached)
             if room < 0:
                 raise ElfError(
@@ -134,12 +143,12 @@ class Linker:
                     file=self._file,
                     hint="split the file",
                 )
-            linked.append(self._join(reached))
+            linked.append(self._concatenate(reached))
         return linked
 
     # -- functions
 
-    def _functions(self, code: _Code) -> list[Function]:
+    def _functions(self, code: _SectionCode) -> list[ElfFunction]:
         section = code.section
         found = sorted(
             (
@@ -149,7 +158,7 @@ class Linker:
             ),
             key=lambda s: s.value,
         )
-        functions: list[Function] = []
+        functions: list[ElfFunction] = []
         for symbol in found:
             start, rest = divmod(symbol.value, SLOT_SIZE)
             count, rest_of_size = divmod(symbol.size, SLOT_SIZE)
@@ -169,7 +178,7 @@ class Linker:
                     hint="give each its own body; aliases are not supported",
                 )
             functions.append(
-                Function(
+                ElfFunction(
                     name=symbol.name,
                     section=section.index,
                     start=start,
@@ -185,7 +194,7 @@ class Linker:
 
     # -- relocations
 
-    def _relocate(self, code: _Code) -> None:
+    def _relocate(self, code: _SectionCode) -> None:
         """Fill in refs and local references of a section."""
         slots = set()
         for reloc in self._container.relocs.get(code.section.index, ()):
@@ -193,7 +202,7 @@ class Linker:
             recipe = recipe_of(reloc, code.section, self._file)
             opcode = code.insns[slot].opcode
             if rest or recipe.opcode is None or recipe.opcode != opcode or slot in slots:
-                raise self._at(
+                raise self._error_at(
                     code,
                     slot,
                     f"{recipe.name} at byte {reloc.offset} of section {code.section.name} does "
@@ -208,67 +217,71 @@ class Linker:
         for slot, insn in enumerate(code.insns):
             if insn.opcode == CALL_OPCODE and insn.src == _PSEUDO_CALL and slot not in slots:
                 # The compiler resolves calls of static functions within a section by itself.
-                self._call(code, slot, code.section.index, slot + 1 + insn.imm, None)
-        code.locals.sort(key=lambda r: r.slot)
+                self._add_local_call(code, slot, code.section.index, slot + 1 + insn.imm, None)
+        code.local_refs.sort(key=lambda r: r.slot)
         code.ref_slots = sorted(code.refs)
 
-    def _relocate_call(self, code: _Code, slot: int, reloc: Reloc) -> None:
+    def _relocate_call(self, code: _SectionCode, slot: int, reloc: Reloc) -> None:
         insn, symbol = code.insns[slot], reloc.symbol
         if insn.src != _PSEUDO_CALL:
-            raise self._at(code, slot, "a relocation on the call of a helper", None)
+            raise self._error_at(code, slot, "a relocation on the call of a helper", None)
         if symbol.undefined:
-            extern = self._extern(code, slot, symbol)
+            extern = self._resolve_extern(code, slot, symbol)
             if extern is not Extern.KFUNC:
-                raise self._at(code, slot, f"{symbol.name} is called, but is a {extern}", None)
+                raise self._error_at(
+                    code, slot, f"{symbol.name} is called, but is a {extern}", None
+                )
             code.refs[slot] = Ref(RefKind.KFUNC, symbol.name)
             code.insns[slot] = insn._replace(src=_PSEUDO_KFUNC, imm=0)
             return
         target = symbol.section
         if target not in self._codes:
-            raise self._at(
+            raise self._error_at(
                 code, slot, f"a call of {self._name(symbol)}, which is no function", None
             )
         start, rest = divmod(symbol.value, SLOT_SIZE)
         if rest:
-            raise self._at(code, slot, f"a call into the middle of {self._name(symbol)}", None)
-        self._call(code, slot, target, start + insn.imm + 1, symbol)
+            raise self._error_at(
+                code, slot, f"a call into the middle of {self._name(symbol)}", None
+            )
+        self._add_local_call(code, slot, target, start + insn.imm + 1, symbol)
 
-    def _call(
-        self, code: _Code, slot: int, section: int, target: int, symbol: Symbol | None
+    def _add_local_call(
+        self, code: _SectionCode, slot: int, section: int, target: int, symbol: Symbol | None
     ) -> None:
         if (section, target) not in self._by_start:
             what = self._name(symbol) if symbol is not None and symbol.name else f"slot {target}"
-            raise self._at(
+            raise self._error_at(
                 code,
                 slot,
                 f"slot {slot} of section {code.section.name} calls {what}, where no function "
                 "starts",
                 "define the function in this file; do not strip its symbol",
             )
-        code.locals.append(_Local(slot, (section, target), is_call=True))
+        code.local_refs.append(_LocalRef(slot, (section, target), is_call=True))
 
-    def _relocate_lddw(self, code: _Code, slot: int, reloc: Reloc) -> None:
+    def _relocate_lddw(self, code: _SectionCode, slot: int, reloc: Reloc) -> None:
         insn, symbol = code.insns[slot], reloc.symbol
         offset = symbol.value + insn.imm
         second = 0
         if symbol.undefined:
-            self._extern(code, slot, symbol)
+            self._resolve_extern(code, slot, symbol)
             ref = Ref(RefKind.KSYM, symbol.name)
         elif symbol.section in self._codes:
             start, rest = divmod(offset, SLOT_SIZE)
             if rest or (symbol.section, start) not in self._by_start:
-                raise self._at(
+                raise self._error_at(
                     code,
                     slot,
                     f"the address of byte {offset} of section {self._section_name(symbol)} is "
                     "taken, where no function starts",
                     None,
                 )
-            code.locals.append(_Local(slot, (symbol.section, start), is_call=False))
+            code.local_refs.append(_LocalRef(slot, (symbol.section, start), is_call=False))
             ref = Ref(RefKind.FUNC, self._by_start[symbol.section, start].name)
-        elif (data := self._data(symbol)) is not None:
+        elif (data := self._data_section(symbol)) is not None:
             if not 0 <= offset < data.size:
-                raise self._at(
+                raise self._error_at(
                     code, slot, f"the address of byte {offset} of {data.name} is out of it", None
                 )
             ref = Ref(RefKind.MAP_VALUE, self._data_sections[data.index], offset)
@@ -276,10 +289,12 @@ class Linker:
         elif self._section_name(symbol) == ".maps":
             found = self._maps_at.get(offset)
             if found is None:
-                raise self._at(code, slot, f"no map starts at byte {offset} of section .maps", None)
+                raise self._error_at(
+                    code, slot, f"no map starts at byte {offset} of section .maps", None
+                )
             ref = Ref(RefKind.MAP, found)
         else:
-            raise self._at(
+            raise self._error_at(
                 code,
                 slot,
                 f"a reference to {self._name(symbol)}, which is neither code nor data",
@@ -290,17 +305,17 @@ class Linker:
         if slot + 1 < len(code.insns):
             code.insns[slot + 1] = code.insns[slot + 1]._replace(imm=second)
 
-    def _extern(self, code: _Code, slot: int, symbol: Symbol) -> Extern:
+    def _resolve_extern(self, code: _SectionCode, slot: int, symbol: Symbol) -> Extern:
         extern = self._externs.get(symbol.name)
         if extern is None:
-            raise self._at(
+            raise self._error_at(
                 code,
                 slot,
                 f"{symbol.name or 'a symbol without name'} is used, but never defined",
                 "define it in this file, or declare it `__ksym` if the machine provides it",
             )
         if extern is Extern.KCONFIG:
-            raise self._at(
+            raise self._error_at(
                 code,
                 slot,
                 f"{symbol.name} is a kernel configuration value (__kconfig)",
@@ -308,18 +323,20 @@ class Linker:
             )
         return extern
 
-    def _data(self, symbol: Symbol) -> Section | None:
-        section = self._container.section(symbol.section)
+    def _data_section(self, symbol: Symbol) -> Section | None:
+        section = self._container.section_at(symbol.section)
         return section if section is not None and section.index in self._data_sections else None
 
     def _section_name(self, symbol: Symbol) -> str:
-        section = self._container.section(symbol.section)
+        section = self._container.section_at(symbol.section)
         return section.name if section is not None else "(none)"
 
     def _name(self, symbol: Symbol) -> str:
         return symbol.name or f"section {self._section_name(symbol)}"
 
-    def _at(self, code: _Code, slot: int, message: str, hint: str | None) -> RelocationError:
+    def _error_at(
+        self, code: _SectionCode, slot: int, message: str, hint: str | None
+    ) -> RelocationError:
         line = code.info.line_of(slot)
         if line is None:
             return RelocationError(message, file=self._file, hint=hint)
@@ -327,27 +344,27 @@ class Linker:
 
     # -- programs
 
-    def _reach(self, entry: Function) -> list[Function]:
-        """The entry, then each function reached, in the order in which it is met."""
+    def _reachable_from(self, entry: ElfFunction) -> list[ElfFunction]:
+        """The entry, then all functions that it refers to, directly or not, breadth first."""
         order = {entry: None}
         queue = [entry]
         for function in queue:
-            for ref in self._locals_of(function):
+            for ref in self._local_refs_of(function):
                 callee = self._by_start[ref.callee]
                 if callee not in order:
                     order[callee] = None
                     queue.append(callee)
         return list(order)
 
-    def _locals_of(self, function: Function) -> list[_Local]:
-        found = self._codes[function.section].locals
+    def _local_refs_of(self, function: ElfFunction) -> list[_LocalRef]:
+        found = self._codes[function.section].local_refs
         first = bisect_left(found, function.start, key=lambda r: r.slot)
         last = bisect_left(found, function.end, key=lambda r: r.slot)
         return found[first:last]
 
-    def _join(self, functions: list[Function]) -> Linked:
-        """Put functions one after the other; imm of calls and addresses is relative to the next
-        slot, as the kernel wants it."""
+    def _concatenate(self, functions: list[ElfFunction]) -> LinkedProgram:
+        """One program from its functions. The imm of a call or function address becomes relative to
+        the slot after it, as the kernel wants it."""
         base: dict[tuple[int, int], int] = {}
         at = 0
         for f in functions:
@@ -362,9 +379,9 @@ class Linker:
             start = len(insns)
             shift = start - f.start
             insns += code.insns[f.start : f.end]
-            refs |= {s + shift: code.refs[s] for s in _between(code.ref_slots, f)}
-            lines |= {s + shift: code.info.lines[s] for s in _between(code.info.line_slots, f)}
-            for local in self._locals_of(f):
+            refs |= {s + shift: code.refs[s] for s in _slots_in(code.ref_slots, f)}
+            lines |= {s + shift: code.info.lines[s] for s in _slots_in(code.info.line_slots, f)}
+            for local in self._local_refs_of(f):
                 slot, target = local.slot + shift, base[local.callee]
                 insns[slot] = insns[slot]._replace(imm=target - slot - 1)
                 if not local.is_call:
@@ -372,7 +389,7 @@ class Linker:
                     refs[slot] = Ref(ref.kind, ref.name, target=target)
             subprogs.append(SubprogSpec(f.name, start, len(insns), f.func_id, f.is_global))
         entry = functions[0]
-        return Linked(
+        return LinkedProgram(
             function=entry,
             section=self._codes[entry.section].section.name,
             insns=tuple(insns),
@@ -405,6 +422,6 @@ def code_sections(container: Container) -> list[Section]:
     return found
 
 
-def _between(slots: list[int], function: Function) -> list[int]:
-    """Those in the function."""
+def _slots_in(slots: list[int], function: ElfFunction) -> list[int]:
+    """Those of the sorted `slots` that are in the function."""
     return slots[bisect_left(slots, function.start) : bisect_left(slots, function.end)]

@@ -11,7 +11,7 @@ from bpfheap.btf import Btf, CoreKind, Datasec, Func, Var, core_value
 from bpfheap.btf.raw import parse_types
 from bpfheap.elf.container import NOBITS, PROGBITS, Container, read_container
 from bpfheap.elf.ext import CoreRelo, SectionInfo, parse_ext
-from bpfheap.elf.link import Extern, Linked, Linker, code_sections
+from bpfheap.elf.link import Extern, LinkedProgram, Linker, code_sections
 from bpfheap.elf.maps import read_maps
 from bpfheap.elf.patch import patch
 from bpfheap.elf.recipes import relocate_data
@@ -77,7 +77,7 @@ def _load(data: bytes, file: str) -> ObjectSpec:
     linker = Linker(
         container,
         infos,
-        maps_at=maps.starts,
+        maps_at=maps.by_offset,
         data_sections=maps.data_sections,
         externs=_externs(btf),
     )
@@ -98,7 +98,7 @@ def _load(data: bytes, file: str) -> ObjectSpec:
 
 def _read_btf(container: Container) -> tuple[Btf, Callable[[int], str]]:
     """The types, and the string at an offset of .BTF (BtfError if there is none)."""
-    section = container.named(".BTF")
+    section = container.section_named(".BTF")
     if section is None or section.type != PROGBITS:
         return Btf.EMPTY, _strings(b"")
     relocs = container.relocs.get(section.index, ())
@@ -116,6 +116,7 @@ def _read_btf(container: Container) -> tuple[Btf, Callable[[int], str]]:
 
 
 def _strings(data: bytes) -> Callable[[int], str]:
+    """A function that gives the string at an offset."""
     known: dict[int, str] = {}
 
     def text(offset: int) -> str:
@@ -135,14 +136,14 @@ def _strings(data: bytes) -> Callable[[int], str]:
 
 def _read_ext(container: Container, text: Callable[[int], str]) -> dict[str, SectionInfo]:
     sizes = {s.name: s.size for s in code_sections(container)}
-    section = container.named(".BTF.ext")
-    if section is None or section.type != PROGBITS or container.named(".BTF") is None:
+    section = container.section_named(".BTF.ext")
+    if section is None or section.type != PROGBITS or container.section_named(".BTF") is None:
         return {name: SectionInfo() for name in sizes}
     return parse_ext(section.data, text, sizes, container.file)
 
 
 def _externs(btf: Btf) -> dict[str, Extern]:
-    """What this object declares but does not define."""
+    """The kfuncs and kernel variables that the object declares, by name."""
     found: dict[str, Extern] = {}
     for kind in btf.types:
         if not isinstance(kind, Datasec) or kind.name not in (".ksyms", ".kconfig"):
@@ -157,7 +158,7 @@ def _externs(btf: Btf) -> dict[str, Extern]:
 
 
 def _apply_core(code: dict[str, list[Insn]], infos: dict[str, SectionInfo], btf: Btf) -> None:
-    """Raises RelocationError and InsnError, at the source line."""
+    """Apply the CO-RE relocations. Raises RelocationError and InsnError, at the source line."""
     values: dict[tuple[int, str, int], int] = {}
     for name, insns in code.items():
         info = infos[name]
@@ -189,13 +190,13 @@ def _core_value(btf: Btf, relo: CoreRelo) -> int:
 
 
 def _license(container: Container) -> str:
-    section = container.named("license")
+    section = container.section_named("license")
     if section is None or section.type == NOBITS:
         return ""
     return section.data.partition(b"\0")[0].decode(errors="replace")
 
 
-def _program(linked: Linked, btf: Btf, license_: str, file: str) -> ProgramSpec:
+def _program(linked: LinkedProgram, btf: Btf, license_: str, file: str) -> ProgramSpec:
     return ProgramSpec(
         name=linked.function.name,
         section=linked.section,

@@ -1,4 +1,4 @@
-"""Maps: the definitions in .maps, as BTF spells them, and the data sections, which are maps too.
+"""The maps of an object: the definitions in .maps, read from BTF, and the data sections.
 
 A definition is a variable of a struct type whose members are the map's attributes. `__uint`
 members are pointers to an array of that length, `__ulong` ones an enum with one value, `__type`
@@ -45,6 +45,7 @@ _NUMBERS = {
     "pinning": "pinning",
     "map_extra": "map_extra",
 }
+#: Those that have 32 bits.
 _U32 = frozenset(_NUMBERS) - {"map_extra"}
 _TYPES = ("key", "value")
 _VALUES = "values"
@@ -64,18 +65,19 @@ _MAX_DATA = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Maps:
-    """`starts` gives the map that starts at a byte of .maps, `data_sections` the map of a section
-    by the section's index."""
+class ObjectMaps:
+    """All maps of an object file."""
 
     by_name: dict[str, MapSpec]
-    starts: dict[int, str]
+    #: Offset in .maps -> name of the map whose definition starts there.
+    by_offset: dict[int, str]
+    #: Index of a data section -> name of its map.
     data_sections: dict[int, str]
 
 
-def read_maps(container: Container, btf: Btf) -> Maps:
-    """Raises ElfError for definitions that make no map, BtfError where BTF itself is broken and
-    RelocationError for initialisers that point to no map."""
+def read_maps(container: Container, btf: Btf) -> ObjectMaps:
+    """All maps of an object. Raises ElfError for a definition that is no map's, BtfError where BTF
+    itself is broken, and RelocationError for an initialiser that points to no map."""
     file = container.file
     for section in container.sections:
         if section is not None and (section.name == "maps" or section.name.startswith("maps/")):
@@ -85,11 +87,11 @@ def read_maps(container: Container, btf: Btf) -> Maps:
                 hint='define them as a struct with __uint and __type, in SEC(".maps")',
             )
     by_name: dict[str, MapSpec] = {}
-    starts: dict[int, str] = {}
-    section = container.named(MAPS)
+    by_offset: dict[int, str] = {}
+    section = container.section_named(MAPS)
     if section is not None and section.size:
-        definitions = _Definitions(container, section, btf)
-        starts = definitions.starts
+        definitions = _MapReader(container, section, btf)
+        by_offset = definitions.by_offset
         by_name = {spec.name: spec for spec in definitions.read()}
     data_sections: dict[int, str] = {}
     for section, spec in _data_maps(container, btf):
@@ -97,7 +99,7 @@ def read_maps(container: Container, btf: Btf) -> Maps:
             raise ElfError(f"two maps are called {spec.name}", file=file, hint="rename one of them")
         by_name[spec.name] = spec
         data_sections[section.index] = spec.name
-    return Maps(by_name, starts, data_sections)
+    return ObjectMaps(by_name, by_offset, data_sections)
 
 
 # -- data sections
@@ -152,8 +154,8 @@ def _types(btf: Btf) -> list[tuple[int, Any]]:
 # -- definitions
 
 
-class _Definitions:
-    """Reads the variables of .maps."""
+class _MapReader:
+    """Makes a MapSpec of each variable in .maps."""
 
     def __init__(self, container: Container, section: Section, btf: Btf) -> None:
         self._container = container
@@ -162,39 +164,39 @@ class _Definitions:
         self._file = container.file
         self._tags = _allocator_tags(btf)
         self._variables = self._find()
-        #: Byte of .maps -> name.
-        self.starts = {offset: name for name, offset, _ in self._variables}
-        if len(self.starts) != len(self._variables):
-            raise self._bad(
+        #: Offset in .maps -> name of the map.
+        self.by_offset = {offset: name for name, offset, _ in self._variables}
+        if len(self.by_offset) != len(self._variables):
+            raise self._error(
                 "two maps start at the same byte of .maps",
                 "keep section .rel.BTF when stripping the object",
             )
-        self._starts_sorted = sorted(self.starts)
+        self._starts_sorted = sorted(self.by_offset)
         self._pointers = self._initialisers()
-        self._places = sorted(self._pointers)
-        self._unread = set(self._pointers)
+        self._pointer_offsets = sorted(self._pointers)
+        self._unread_pointers = set(self._pointers)
 
     def read(self) -> list[MapSpec]:
         specs = [self._map(name, type_id, offset) for name, offset, type_id in self._variables]
-        if self._unread:
+        if self._unread_pointers:
             raise RelocationError(
-                f"a pointer at byte {min(self._unread)} of {MAPS} is no value of a map",
+                f"a pointer at byte {min(self._unread_pointers)} of {MAPS} is no value of a map",
                 file=self._file,
                 hint="only .values, .kptr_allocator and .elem_allocator can be initialised",
             )
         types = {spec.name: spec.type for spec in specs}
         if len(types) != len(specs):
-            raise self._bad("two maps have the same name", "rename one of them")
+            raise self._error("two maps have the same name", "rename one of them")
         for spec in [*specs, *(s.inner for s in specs if s.inner is not None)]:
             for allocator in (spec.kptr_allocator, spec.elem_allocator):
                 if allocator is not None and types.get(allocator) != ALLOCATOR_NUMBER:
-                    raise self._bad(
+                    raise self._error(
                         f"map {spec.name}: {allocator} is no allocator map of this file",
                         "define it here too; maps of one name in several files are one map",
                     )
         return specs
 
-    def _bad(self, message: str, hint: str | None = None) -> ElfError:
+    def _error(self, message: str, hint: str | None = None) -> ElfError:
         return ElfError(message, file=self._file, hint=hint)
 
     def _find(self) -> list[tuple[str, int, int]]:
@@ -203,16 +205,16 @@ class _Definitions:
             (k for _, k in _types(self._btf) if isinstance(k, Datasec) and k.name == MAPS), None
         )
         if datasec is None:
-            raise self._bad("section .maps has no BTF", "compile with -g")
+            raise self._error("section .maps has no BTF", "compile with -g")
         found = []
         for entry in datasec.vars:
             var = self._btf[entry.type]
             if not isinstance(var, Var):
-                raise self._bad(f"type {entry.type} in .maps is no variable")
+                raise self._error(f"type {entry.type} in .maps is no variable")
             if entry.offset >= self._section.size:
-                raise self._bad(f"map {var.name} is out of section .maps")
+                raise self._error(f"map {var.name} is out of section .maps")
             if not var.name.isprintable():
-                raise self._bad(f"{var.name!r} is no name of a map")
+                raise self._error(f"{var.name!r} is no name of a map")
             found.append((var.name, entry.offset, var.type))
         return found
 
@@ -227,7 +229,7 @@ class _Definitions:
                 named["inner_names"] = self._values(spec, at, offset + struct.size)
             elif member.name in _ALLOCATORS and getattr(spec, member.name) is None:
                 if at not in self._pointers:
-                    raise self._bad(
+                    raise self._error(
                         f"map {name}: {member.name} names no allocator",
                         f"write __{member.name}(ma), or initialise it with .{member.name} = &ma",
                     )
@@ -235,13 +237,13 @@ class _Definitions:
         return replace(spec, **named)
 
     def _struct(self, name: str, type_id: int, depth: int) -> tuple[MapSpec, Struct]:
-        """What the type alone says of a map, and that type."""
+        """A map as its type defines it, without initialisers, and that type."""
         type_id = self._btf.resolve(type_id)
         struct = self._btf[type_id]
         if not isinstance(struct, Struct):
-            raise self._bad(f"map {name} is no struct", "define it with __uint and __type")
+            raise self._error(f"map {name} is no struct", "define it with __uint and __type")
         if depth > _MAX_DEPTH:
-            raise self._bad(f"map {name}: an inner map cannot hold maps")
+            raise self._error(f"map {name}: an inner map cannot hold maps")
         fields: dict[str, Any] = {"type": None, "key_size": 0, "value_size": 0, "max_entries": 0}
         values: Member | None = None
         for index, member in enumerate(struct.members):
@@ -254,12 +256,12 @@ class _Definitions:
             elif member.name in _ALLOCATORS:
                 fields[member.name] = self._tags.get((type_id, index))
             else:
-                raise self._bad(
+                raise self._error(
                     f"map {name} has an unknown member {member.name!r}",
                     "known are " + ", ".join((*_NUMBERS, *_TYPES, _VALUES, *_ALLOCATORS)),
                 )
         if not fields["type"]:
-            raise self._bad(f"map {name} has no type", "add __uint(type, BPF_MAP_TYPE_...)")
+            raise self._error(f"map {name} has no type", "add __uint(type, BPF_MAP_TYPE_...)")
         for what in _TYPES:
             self._size(name, what, fields)
         if values is not None:
@@ -276,7 +278,7 @@ class _Definitions:
         size = self._btf.size_of(type_id)
         given = fields[f"{what}_size"]
         if given and given != size:
-            raise self._bad(
+            raise self._error(
                 f"map {name}: {what}_size is {given}, but the type of {what} takes {size} bytes",
                 f"leave {what}_size out",
             )
@@ -289,18 +291,18 @@ class _Definitions:
         elif isinstance(kind, Ptr):
             array = self._btf[self._btf.resolve(kind.type)]
             if not isinstance(array, Array):
-                raise self._bad(f"map {name}: {member.name} is no number", "write it with __uint")
+                raise self._error(f"map {name}: {member.name} is no number", "write it with __uint")
             value = array.count
         else:
-            raise self._bad(f"map {name}: {member.name} is no number", "write it with __uint")
+            raise self._error(f"map {name}: {member.name} is no number", "write it with __uint")
         if not 0 <= value < 1 << (32 if member.name in _U32 else 64):
-            raise self._bad(f"map {name}: {member.name} is {value}, which is out of range")
+            raise self._error(f"map {name}: {member.name} is {value}, which is out of range")
         return int(value)
 
     def _pointed(self, name: str, member: Member) -> int:
         kind = self._btf[self._btf.resolve(member.type)]
         if not isinstance(kind, Ptr):
-            raise self._bad(f"map {name}: {member.name} is no type", "write it with __type")
+            raise self._error(f"map {name}: {member.name} is no type", "write it with __type")
         return int(kind.type)
 
     def _template(self, name: str, member: Member, map_type: int, depth: int) -> MapSpec | None:
@@ -308,12 +310,12 @@ class _Definitions:
         array = self._btf[self._btf.resolve(member.type)]
         pointer = self._btf[self._btf.resolve(array.type)] if isinstance(array, Array) else None
         if not isinstance(pointer, Ptr):
-            raise self._bad(f"map {name}: values is no array", "write it with __array")
+            raise self._error(f"map {name}: values is no array", "write it with __array")
         if isinstance(self._btf[self._btf.resolve(pointer.type)], FuncProto):
             return None
         row = BY_NUMBER.get(map_type)
         if row is None or not row.outer:
-            raise self._bad(
+            raise self._error(
                 f"map {name} has values, but its type holds no maps",
                 "use BPF_MAP_TYPE_ARRAY_OF_MAPS or BPF_MAP_TYPE_HASH_OF_MAPS",
             )
@@ -322,7 +324,7 @@ class _Definitions:
     # -- initialisers
 
     def _initialisers(self) -> dict[int, tuple[Symbol, int]]:
-        """Byte of .maps -> what is pointed to there: symbol and addend."""
+        """Offset in .maps -> the pointer that is initialised there, as symbol and addend."""
         found = {}
         for reloc in self._container.relocs.get(self._section.index, ()):
             recipe = recipe_of(reloc, self._section, self._file)
@@ -343,25 +345,27 @@ class _Definitions:
         after = bisect_left(self._starts_sorted, end)
         limit = [*self._starts_sorted[after : after + 1], self._section.size][0]
         slots: dict[int, str] = {}
-        for i in range(bisect_left(self._places, start), bisect_left(self._places, limit)):
-            slot, rest = divmod(self._places[i] - start, _POINTER_SIZE)
+        for i in range(
+            bisect_left(self._pointer_offsets, start), bisect_left(self._pointer_offsets, limit)
+        ):
+            slot, rest = divmod(self._pointer_offsets[i] - start, _POINTER_SIZE)
             if rest or slot >= spec.max_entries:
-                raise self._bad(
+                raise self._error(
                     f"map {spec.name}: value {slot} is out of it",
                     f"it has {spec.max_entries} entries",
                 )
             programs = spec.type == _PROG_ARRAY_TYPE
-            slots[slot] = self._pointee(spec, self._places[i], programs=programs)
+            slots[slot] = self._pointee(spec, self._pointer_offsets[i], programs=programs)
         return tuple(slots.get(i) for i in range(max(slots, default=-1) + 1))
 
     def _pointee(self, spec: MapSpec, at: int, *, programs: bool) -> str:
         symbol, addend = self._pointers[at]
-        self._unread.discard(at)
+        self._unread_pointers.discard(at)
         if symbol.section == self._section.index:
-            name = self.starts.get(symbol.value + addend)
+            name = self.by_offset.get(symbol.value + addend)
             if name is not None:
                 return name
-        target = self._container.section(symbol.section)
+        target = self._container.section_at(symbol.section)
         if programs and target is not None and target.executable and symbol.type == "STT_FUNC":
             return symbol.name
         raise RelocationError(

@@ -16,10 +16,11 @@ _U32 = range(1 << 32)
 
 
 def patch(insns: list[Insn], slot: int, value: int) -> None:
-    """Put `value` where the instruction at `slot` has its number: the immediate of an ALU
-    operation or `mov`, both immediates of `lddw`, the offset of a load or store.
+    """Write `value` into the instruction at `slot`: as the immediate of an ALU operation or `mov`,
+    both immediates of `lddw`, or the offset of a load or store.
 
-    Raises RelocationError, without a place, if there is no such number or it does not fit.
+    Raises RelocationError, without file and line, for another instruction or a value that does not
+    fit.
     """
     insn = insns[slot]
     op = op_of(insn, slot)

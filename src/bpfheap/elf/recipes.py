@@ -14,14 +14,13 @@ from bpfheap.errors import RelocationError
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`size` bytes are changed in data; a recipe for code changes the slot's meaning instead.
-
-    `opcode` is that of the instruction it may stand on, None where it is for data.
-    """
+    """How one type of relocation is applied."""
 
     name: str
     number: int
+    #: Bytes that it changes (in data).
     size: int
+    #: The opcode of the instruction that it is for; None for a recipe for data.
     opcode: int | None = None
 
 
@@ -40,7 +39,7 @@ _WORDS = {4: struct.Struct("<I"), 8: struct.Struct("<Q")}
 
 
 def recipe_of(reloc: Reloc, section: Section, file: str) -> Recipe:
-    """Raises RelocationError for a number that the ABI does not know."""
+    """The recipe of a relocation. Raises RelocationError for a type that the ABI does not have."""
     recipe = _BY_NUMBER.get(reloc.type)
     if recipe is None:
         raise RelocationError(

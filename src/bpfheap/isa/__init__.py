@@ -1,6 +1,6 @@
 """Instructions: RFC 9669 complete, with the cpu v4 additions."""
 
-from bpfheap.isa.asm import Assembled, Symbol, assemble
+from bpfheap.isa.asm import AsmRef, Assembled, assemble
 from bpfheap.isa.check import check_structure
 from bpfheap.isa.disasm import disassemble, format_insn
 from bpfheap.isa.insn import SLOT_SIZE, Insn, decode, encode
@@ -9,11 +9,11 @@ from bpfheap.isa.ops import OPS, Kind, Op, Uses, op_of, second_of, slots_of
 __all__ = [
     "OPS",
     "SLOT_SIZE",
+    "AsmRef",
     "Assembled",
     "Insn",
     "Kind",
     "Op",
-    "Symbol",
     "Uses",
     "assemble",
     "check_structure",

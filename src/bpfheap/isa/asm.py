@@ -33,9 +33,9 @@ from bpfheap.isa.syntax import (
 )
 
 
-class Symbol(NamedTuple):
-    """What the immediate of a slot refers to. `kind` is "map", "map-value", "func", "ksym" or
-    "kfunc" (`spec.RefKind` has the same words), `offset` the byte offset inside a map value."""
+class AsmRef(NamedTuple):
+    """What the immediate of a slot refers to, as the text says. `kind` is "map", "map-value",
+    "func", "ksym" or "kfunc", as in `spec.RefKind`; `offset` the byte offset inside a map value."""
 
     kind: str
     name: str
@@ -44,16 +44,18 @@ class Symbol(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """`refs` and `labels` speak of slots. A referring slot has imm 0, but for the address of a
-    function (relative, as in a local call) and the offset inside a map value (second slot)."""
+    """An assembled program."""
 
     insns: tuple[Insn, ...]
-    refs: dict[int, Symbol] = field(default_factory=dict)
+    #: By slot. The slot's own imm is 0, except for the address of a function (relative, as in a
+    #: local call); the second slot's imm is the offset inside a map value.
+    refs: dict[int, AsmRef] = field(default_factory=dict)
+    #: Name -> slot.
     labels: dict[str, int] = field(default_factory=dict)
 
 
 class _Statement(NamedTuple):
-    """One line, recognised but not yet encoded: labels may still be ahead."""
+    """One line, parsed but not yet encoded: its label may be defined further down."""
 
     text: str
     line: int
@@ -107,7 +109,7 @@ def _assemble(text: str, helper_number: Callable[[str], int | None] | None) -> A
         _define(labels, name, slot, at_line)
 
     insns: list[Insn] = []
-    refs: dict[int, Symbol] = {}
+    refs: dict[int, AsmRef] = {}
     for statement in statements:
         slots, symbol = _encode(statement, labels, helper_number)
         insns.extend(slots)
@@ -192,7 +194,7 @@ def _encode(
     statement: _Statement,
     labels: Mapping[str, int],
     helper_number: Callable[[str], int | None] | None,
-) -> tuple[tuple[Insn, ...], Symbol | None]:
+) -> tuple[tuple[Insn, ...], AsmRef | None]:
     op, form = statement.what.op, statement.what.form
     fields = {str(f): v for f, v in op.select}
     read: dict[str, int] = {}
@@ -217,7 +219,7 @@ def _encode(
     fields |= read
     slots = slots_of(op, fields)
     symbol = (
-        Symbol(form.symbol, name, slots[-1].imm if op.slots == 2 else 0) if form.symbol else None
+        AsmRef(form.symbol, name, slots[-1].imm if op.slots == 2 else 0) if form.symbol else None
     )
     return slots, symbol
 

@@ -1,4 +1,4 @@
-"""Is a sequence of slots a program at all? What can be said without following a value."""
+"""Checks the structure of a program: known instructions, jump targets, ends of functions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from bpfheap.errors import InsnError
 from bpfheap.isa.insn import Insn
 from bpfheap.isa.ops import Kind, Op, op_of, second_of
 
-# After these nothing runs on to the next slot.
-_ENDS = frozenset({Kind.EXIT, Kind.JA})
-# What refers to a function by its distance: a kind, or the name of a wide instruction.
-_POINTS_TO_CODE = {Kind.CALL_LOCAL: "call", "func": "function address"}
+# Kinds after which execution does not go on to the next slot.
+_NO_FALLTHROUGH = frozenset({Kind.EXIT, Kind.JA})
+# Instructions whose immediate is the distance to a function, by kind or by name, and what they are
+# called in messages.
+_CODE_REFERENCES = {Kind.CALL_LOCAL: "call", "func": "function address"}
 
 
 def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> dict[int, Op]:
@@ -31,10 +32,10 @@ def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> dict[in
     ops = _instructions(insns)
     starts = {0}
     for slot, op in ops.items():
-        what = _POINTS_TO_CODE.get(op.name if op.kind is Kind.LDDW else op.kind)
+        what = _CODE_REFERENCES.get(op.name if op.kind is Kind.LDDW else op.kind)
         if what is not None and slot not in refs:
             target = slot + 1 + insns[slot].imm
-            _lands(ops, slot, target, what, insns)
+            _check_target(ops, slot, target, what, insns)
             starts.add(target)
     bounds = [*sorted(starts), len(insns)]
     for start, end in pairwise(bounds):
@@ -55,7 +56,9 @@ def _instructions(insns: Sequence[Insn]) -> dict[int, Op]:
     return ops
 
 
-def _lands(ops: dict[int, Op], slot: int, target: int, what: str, insns: Sequence[Insn]) -> None:
+def _check_target(
+    ops: dict[int, Op], slot: int, target: int, what: str, insns: Sequence[Insn]
+) -> None:
     if not 0 <= target < len(insns):
         raise InsnError(
             f"{what} out of range: slot {slot} leads to slot {target}, "
@@ -80,14 +83,14 @@ def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: 
         if op.kind in (Kind.JA, Kind.JCOND, Kind.MAY_GOTO):
             far = op.kind is Kind.JA and op.width == 32
             target = slot + 1 + (insns[slot].imm if far else insns[slot].off)
-            _lands(ops, slot, target, "jump", insns)
+            _check_target(ops, slot, target, "jump", insns)
             if not start <= target < end:
                 raise InsnError(
                     f"jump out of range: slot {slot} leads to slot {target}, "
                     f"out of its function (slots {start} to {end - 1})",
                     insn=slot,
                 )
-    if ops[last].kind not in _ENDS:
+    if ops[last].kind not in _NO_FALLTHROUGH:
         whole = start == 0 and end == len(insns)
         raise InsnError(
             f"a {'program' if whole else 'function'} without end: execution runs past slot {last}",

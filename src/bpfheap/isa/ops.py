@@ -20,12 +20,12 @@ X = 0x08
 # Load/store modes (table 12) and sizes (table 11).
 IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
 _SIZES = {8: 0x10, 16: 0x08, 32: 0x00, 64: 0x18}
-# Atomic modifier (section 5.3): the old value comes back.
+# Atomic modifier (section 5.3): the operation returns the old value.
 FETCH = 0x01
 
 
 class Kind(StrEnum):
-    """How a row is executed; each consumer has one branch per kind."""
+    """The groups of operations that are handled alike; each consumer has one branch per kind."""
 
     ALU = "alu"  # dst = dst `name` operand
     MOV = "mov"  # dst = operand, sign extended from `sx` bits if sx
@@ -178,8 +178,9 @@ _BY_OPCODE: dict[int, list[Op]] = {}
 for _op in OPS:
     _BY_OPCODE.setdefault(_op.opcode, []).append(_op)
 
-#: The same, for looking up fast: a row, the places in Insn of what selects it and of what stays 0.
-_FAST: dict[
+#: `_BY_OPCODE` prepared for `op_of`: each row with the indices in Insn (and values) of the fields
+#: that select it, and the indices of the fields that must be 0.
+_ROW_CHECKS: dict[
     int, tuple[tuple[Op, tuple[tuple[int, int], ...], tuple[int, ...]], ...]
 ] = {
     opcode: tuple(
@@ -194,7 +195,7 @@ _FAST: dict[
 }  # fmt: skip
 
 
-def _error(message: str, slot: int | None) -> InsnError:
+def _insn_error(message: str, slot: int | None) -> InsnError:
     return InsnError(message if slot is None else f"slot {slot}: {message}", insn=slot)
 
 
@@ -205,42 +206,42 @@ def op_of(insn: Insn, slot: int | None = None) -> Op:
     Raises InsnError for an unknown opcode, for a field value that selects nothing, for a register
     above r10, and for a field that is not 0 although the operation does not use it.
     """
-    for op, select, unused in _FAST.get(insn[0], ()):
+    for op, select, unused in _ROW_CHECKS.get(insn[0], ()):
         for at, value in select:
             if insn[at] != value:
                 break
         else:
             for at in unused:
                 if insn[at]:
-                    raise _wrong(insn, slot)
+                    raise _op_error(insn, slot)
             if insn[1] > 10 or insn[2] > 10:
-                raise _wrong(insn, slot)
+                raise _op_error(insn, slot)
             return op
-    raise _wrong(insn, slot)
+    raise _op_error(insn, slot)
 
 
-def _wrong(insn: Insn, slot: int | None) -> InsnError:
-    """What `op_of` finds wrong."""
+def _op_error(insn: Insn, slot: int | None) -> InsnError:
+    """The error for a slot that is no instruction."""
     rows = _BY_OPCODE.get(insn.opcode)
     if rows is None:
-        return _error(f"unknown opcode 0x{insn.opcode:02x}", slot)
+        return _insn_error(f"unknown opcode 0x{insn.opcode:02x}", slot)
     for op in rows:
         if all(getattr(insn, f) == v for f, v in op.select):
             break
     else:
         fields = sorted({f"{f}={getattr(insn, f)}" for op in rows for f, _ in op.select})
-        return _error(
+        return _insn_error(
             f"opcode 0x{insn.opcode:02x} ({rows[0].name}) is not defined for {', '.join(fields)}",
             slot,
         )
     for use in Uses:
         if use not in op.uses and getattr(insn, use) != 0:
-            return _error(
+            return _insn_error(
                 f"{op.name} (opcode 0x{insn.opcode:02x}) does not use field {use}, "
                 f"but it is {getattr(insn, use)}",
                 slot,
             )
-    return _error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot)
+    return _insn_error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot)
 
 
 def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
@@ -249,13 +250,13 @@ def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
     Raises InsnError if there is none, or if it has a field that a second slot must leave 0.
     """
     if second is None:
-        raise _error(f"{op.name} takes two slots, but the code ends after the first", slot)
+        raise _insn_error(f"{op.name} takes two slots, but the code ends after the first", slot)
     reserved = {"opcode": second.opcode, "dst": second.dst, "src": second.src, "off": second.off}
     if not op.wide_imm:
         reserved["imm"] = second.imm
     for field, value in reserved.items():
         if value:
-            raise _error(
+            raise _insn_error(
                 f"the second slot of {op.name} must have {field} 0, but it is {value}", slot
             )
     return second

@@ -32,30 +32,33 @@ _ANY64 = (-(1 << 63), (1 << 64) - 1)
 
 
 class Mark:
-    """Kinds of tokens that stand for an operand; every other token is itself."""
+    """Kinds of tokens that are operands. The mark of any other token is its own text."""
 
-    R = "<r>"  # r0 to r10
-    W = "<w>"  # w0 to w10: the lower half
+    REG64 = "<r>"  # r0 to r10
+    REG32 = "<w>"  # w0 to w10: the lower half
     NUMBER = "<number>"
     TARGET = "<pc>"  # pc+3
     NAME = "<name>"
     INDEX = "<#>"  # #1
 
 
-MARKS = frozenset({Mark.R, Mark.W, Mark.NUMBER, Mark.TARGET, Mark.NAME, Mark.INDEX})
+MARKS = frozenset({Mark.REG64, Mark.REG32, Mark.NUMBER, Mark.TARGET, Mark.NAME, Mark.INDEX})
 
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A place in a form: which tokens may stand there, which field of the slot it is, how it is
-    written. Field "next" is the imm of the second slot, "wide" both imms, "" none (the value is
-    fixed by `span`). `write` takes the slot and its second slot's imm; None: not from the slot,
-    but from the reference. `like` is for error messages."""
+    """An operand of a form."""
 
+    #: Tokens that may stand for it.
     marks: tuple[str, ...]
+    #: The field of Insn that holds it; "next": the imm of the second slot, "wide": both imms, "":
+    #: no field, `span` allows one value only.
     field: str
+    #: The least and the greatest value.
     span: tuple[int, int]
+    #: An example, for error messages.
     like: str
+    #: Its text, from a slot and the second slot's imm; None if it is written from the reference.
     write: Callable[[Insn, int], str] | None
 
 
@@ -66,11 +69,11 @@ def _wide(insn: Insn, second: int) -> str:
 _REGS, _NUM, _JUMP = (0, 10), (Mark.NUMBER,), (Mark.TARGET, Mark.NAME)
 
 OPERANDS: dict[str, Operand] = {
-    "rd": Operand((Mark.R,), "dst", _REGS, "r1", lambda i, _: f"r{i.dst}"),
-    "wd": Operand((Mark.W,), "dst", _REGS, "w1", lambda i, _: f"w{i.dst}"),
-    "rs": Operand((Mark.R,), "src", _REGS, "r2", lambda i, _: f"r{i.src}"),
-    "ws": Operand((Mark.W,), "src", _REGS, "w2", lambda i, _: f"w{i.src}"),
-    "r0": Operand((Mark.R,), "", (0, 0), "r0", lambda _i, _n: "r0"),
+    "rd": Operand((Mark.REG64,), "dst", _REGS, "r1", lambda i, _: f"r{i.dst}"),
+    "wd": Operand((Mark.REG32,), "dst", _REGS, "w1", lambda i, _: f"w{i.dst}"),
+    "rs": Operand((Mark.REG64,), "src", _REGS, "r2", lambda i, _: f"r{i.src}"),
+    "ws": Operand((Mark.REG32,), "src", _REGS, "w2", lambda i, _: f"w{i.src}"),
+    "r0": Operand((Mark.REG64,), "", (0, 0), "r0", lambda _i, _n: "r0"),
     "zero": Operand(_NUM, "", (0, 0), "0", lambda _i, _n: "0"),
     # An immediate that is sign extended to 64 bits: 0xffffffff would not mean what it says.
     "imm": Operand(_NUM, "imm", _S32, "7", lambda i, _: f"{i.imm}"),
@@ -96,14 +99,13 @@ def _pieces(template: str) -> tuple[tuple[str, str | None], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`template` is literal text with {operand} places.
+    """One way to write an operation."""
 
-    `symbol`: the kind of reference that it names, None if it is complete by itself.
-    `prefixed`: only recognised with its opcode in front, "(18) ...".
-    """
-
+    #: Literal text with {operand} in it.
     template: str
+    #: The kind of reference that it names; None if it names none.
     symbol: str | None = None
+    #: Only recognised with its opcode in front, "(18) ...".
     prefixed: bool = False
 
     def pieces(self) -> tuple[tuple[str, str | None], ...]:
@@ -137,7 +139,7 @@ _LDDW_FORMS = {
 }
 
 
-def _one(template: str) -> tuple[Form, ...]:
+def _single_form(template: str) -> tuple[Form, ...]:
     return (Form(template),)
 
 
@@ -157,55 +159,55 @@ def _memory(op: Op, register: str) -> str:
 
 def _mov(op: Op) -> tuple[Form, ...]:
     cast = f"(s{op.sx})" if op.sx else ""
-    return _one(f"{_dst(op)} = {cast}{_operand(op)}")
+    return _single_form(f"{_dst(op)} = {cast}{_operand(op)}")
 
 
 def _jcond(op: Op) -> tuple[Form, ...]:
     right = _operand(op) if op.reg else "{hex}"
-    return _one(f"if {_dst(op)} {_JUMP_SIGNS[op.name]} {right} goto {{to}}")
+    return _single_form(f"if {_dst(op)} {_JUMP_SIGNS[op.name]} {right} goto {{to}}")
 
 
 def _atomic(op: Op) -> tuple[Form, ...]:
     memory = _memory(op, "rd")
     if not op.fetch:
-        return _one(f"lock *{memory} {_ALU_SIGNS[op.name]} {{rs}}")
+        return _single_form(f"lock *{memory} {_ALU_SIGNS[op.name]} {{rs}}")
     call = f"atomic{'64' if op.width == 64 else ''}_"
     if op.name == "cmpxchg":
-        return _one(f"{{r0}} = {call}cmpxchg({memory}, {{r0}}, {{rs}})")
+        return _single_form(f"{{r0}} = {call}cmpxchg({memory}, {{r0}}, {{rs}})")
     name = op.name if op.name == "xchg" else f"fetch_{op.name}"
-    return _one(f"{{rs}} = {call}{name}({memory}, {{rs}})")
+    return _single_form(f"{{rs}} = {call}{name}({memory}, {{rs}})")
 
 
 def _legacy(op: Op) -> tuple[Form, ...]:
     index = "{rs} + {imm}" if op.name == "ldind" else "{imm}"
-    return _one(f"{{r0}} = *(u{op.width} *)skb[{index}]")
+    return _single_form(f"{{r0}} = *(u{op.width} *)skb[{index}]")
 
 
 _BY_KIND: dict[Kind, Callable[[Op], tuple[Form, ...]]] = {
-    Kind.ALU: lambda op: _one(f"{_dst(op)} {_ALU_SIGNS[op.name]} {_operand(op)}"),
+    Kind.ALU: lambda op: _single_form(f"{_dst(op)} {_ALU_SIGNS[op.name]} {_operand(op)}"),
     Kind.MOV: _mov,
-    Kind.NEG: lambda op: _one(f"{_dst(op)} = -{_dst(op)}"),
-    Kind.END: lambda op: _one(f"{{rd}} = {op.name}{op.width} {{rd}}"),
-    Kind.JA: lambda op: _one("goto {to}" if op.width == 64 else "gotol {far}"),
+    Kind.NEG: lambda op: _single_form(f"{_dst(op)} = -{_dst(op)}"),
+    Kind.END: lambda op: _single_form(f"{{rd}} = {op.name}{op.width} {{rd}}"),
+    Kind.JA: lambda op: _single_form("goto {to}" if op.width == 64 else "gotol {far}"),
     Kind.JCOND: _jcond,
-    Kind.MAY_GOTO: lambda _: _one("may_goto {to}"),
+    Kind.MAY_GOTO: lambda _: _single_form("may_goto {to}"),
     Kind.CALL_HELPER: lambda _: (
         Form("call {name}{index}"),
         Form("call {index}"),
         Form("call {name}"),
     ),
-    Kind.CALL_LOCAL: lambda _: _one("call {far}"),
+    Kind.CALL_LOCAL: lambda _: _single_form("call {far}"),
     Kind.CALL_KFUNC: lambda _: (
         Form("call kfunc {index} of btf {module}"),
         Form("call kfunc {index}"),
         Form("call kfunc {name}", "kfunc"),
     ),
-    Kind.CALL_REG: lambda _: _one("callx {rd}"),
-    Kind.EXIT: lambda _: _one("exit"),
+    Kind.CALL_REG: lambda _: _single_form("callx {rd}"),
+    Kind.EXIT: lambda _: _single_form("exit"),
     Kind.LDDW: lambda op: _LDDW_FORMS[op.name],
-    Kind.LOAD: lambda op: _one(f"{{rd}} = *{_memory(op, 'rs')}"),
-    Kind.STORE_IMM: lambda op: _one(f"*{_memory(op, 'rd')} = {_operand(op)}"),
-    Kind.STORE_REG: lambda op: _one(f"*{_memory(op, 'rd')} = {{rs}}"),
+    Kind.LOAD: lambda op: _single_form(f"{{rd}} = *{_memory(op, 'rs')}"),
+    Kind.STORE_IMM: lambda op: _single_form(f"*{_memory(op, 'rd')} = {_operand(op)}"),
+    Kind.STORE_REG: lambda op: _single_form(f"*{_memory(op, 'rd')} = {{rs}}"),
     Kind.ATOMIC: _atomic,
     Kind.LEGACY: _legacy,
 }
@@ -220,7 +222,7 @@ SYMBOLIC: dict[tuple[Kind, str], Form] = {
 
 
 class Token(NamedTuple):
-    """`mark` is a Mark, or the text itself."""
+    """A token of a statement; `mark` is a Mark, or the text itself."""
 
     mark: str
     text: str
@@ -245,7 +247,8 @@ _QUOTED = re.compile(r"[^\]\s]+")
 
 
 def tokens(text: str, previous: str = "") -> list[Token] | int:
-    """Split a statement, or tell the position of the first character that starts no token."""
+    """The tokens of a statement, or the index of the first character that starts no token.
+    `previous` is the token in front of the text."""
     found: list[Token] = []
     at = 0
     while at < len(text):
@@ -270,7 +273,7 @@ def tokens(text: str, previous: str = "") -> list[Token] | int:
 def _mark(match: re.Match[str]) -> str:
     match match.lastgroup:
         case "reg":
-            return Mark.R if match[0][0] == "r" else Mark.W
+            return Mark.REG64 if match[0][0] == "r" else Mark.REG32
         case "number":
             return Mark.NUMBER
         case "target":
@@ -283,7 +286,8 @@ def _mark(match: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A row that a shape may mean. `operands` name the operands of the marks, in order."""
+    """An operation and form that a statement with these marks may be. `operands` are names in
+    OPERANDS, in order."""
 
     op: Op
     form: Form
@@ -309,13 +313,13 @@ def _shapes() -> dict[tuple[str, ...], tuple[Candidate, ...]]:
     return shapes
 
 
-#: The marks of a statement's tokens -> what it may mean.
+#: The marks of a statement's tokens -> the operations that it may be.
 SHAPES: dict[tuple[str, ...], tuple[Candidate, ...]] = _shapes()
 
 
 def nearest_form(marks: tuple[str, ...]) -> str:
-    """An example of the form that agrees longest, from the left, with the marks of a statement
-    that no form has; for error messages."""
+    """For the error about a statement that has no form: an example of the form whose marks agree
+    with its marks longest, from the left."""
 
     def agreement(shape: tuple[str, ...]) -> int:
         count = 0

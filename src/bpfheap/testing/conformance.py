@@ -22,20 +22,22 @@ from bpfheap.testing.dialect import assemble_dialect
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One file. Exactly one of `result` (unsigned 64 bits) and `error` is not None; error "" is
-    any error. `mem` is None where the file gives no input."""
+class ConformanceCase:
+    """One test of the conformance data. Either `result` or `error` is None."""
 
     name: str
     insns: tuple[Insn, ...]
+    #: The input memory; None if the test has none.
     mem: bytes | None = None
+    #: r0 at the end, as an unsigned 64-bit number.
     result: int | None = None
+    #: A part of the expected error's text; "" is any error.
     error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Section:
-    """`line` is that of the first line of `text`."""
+class _FileSection:
+    """A section's text; `line` is the number of its first line."""
 
     line: int
     text: str
@@ -64,7 +66,7 @@ def read_dir(path: Path) -> list[Path]:
     return sorted(path.glob("*.data"))
 
 
-def read_case(path: Path) -> Case:
+def read_case(path: Path) -> ConformanceCase:
     """Read one file.
 
     Raises UsageError if it cannot be read, AsmError for text that is no case, InsnError for a
@@ -83,8 +85,8 @@ def read_case(path: Path) -> Case:
 
 
 def failure(path: Path, run: Callable[[Sequence[Insn], bytes], int]) -> str | None:
-    """What is wrong when `run`, which gives r0 of a program on its memory, is given a file's
-    program: "wrong result", or why it was refused or broken off. None if nothing is."""
+    """Run a file's program by `run`, which returns r0. Returns None if the result is the expected
+    one, else "wrong result" or the error that reading or running the program raised."""
     try:
         case = read_case(path)
         return None if run(case.insns, case.mem or b"") == case.result else "wrong result"
@@ -92,7 +94,7 @@ def failure(path: Path, run: Callable[[Sequence[Insn], bytes], int]) -> str | No
         return str(error)
 
 
-def parse_case(text: str, name: str) -> Case:
+def parse_case(text: str, name: str) -> ConformanceCase:
     """The same for text that was read already. Raises AsmError and InsnError."""
     sections = _sections(text)
     programs = [
@@ -105,7 +107,7 @@ def parse_case(text: str, name: str) -> Case:
     if ("result" in sections) == ("error" in sections):
         raise AsmError("expected either -- result or -- error", hint="exactly one of them")
     check_structure(programs[0])
-    return Case(
+    return ConformanceCase(
         name,
         programs[0],
         _memory(sections["mem"]) if "mem" in sections else None,
@@ -114,8 +116,8 @@ def parse_case(text: str, name: str) -> Case:
     )
 
 
-def _sections(text: str) -> dict[str, _Section]:
-    sections: dict[str, _Section] = {}
+def _sections(text: str) -> dict[str, _FileSection]:
+    sections: dict[str, _FileSection] = {}
     name: str | None = None
     start = 0
     lines = text.splitlines()
@@ -129,7 +131,7 @@ def _sections(text: str) -> dict[str, _Section]:
         if name is not None and name not in _IGNORED:
             if name in sections:
                 raise AsmError(f"section -- {name} comes twice", line=start - 1)
-            sections[name] = _Section(start, "\n".join(lines[start - 1 : number - 1]))
+            sections[name] = _FileSection(start, "\n".join(lines[start - 1 : number - 1]))
         if header is not None:
             name, start = header[1], number + 1
             if name not in _READ | _IGNORED:
@@ -138,11 +140,11 @@ def _sections(text: str) -> dict[str, _Section]:
     return sections
 
 
-def _asm(section: _Section) -> tuple[Insn, ...]:
+def _asm(section: _FileSection) -> tuple[Insn, ...]:
     return assemble_dialect(section.text, section.line)
 
 
-def _raw(section: _Section) -> tuple[Insn, ...]:
+def _raw(section: _FileSection) -> tuple[Insn, ...]:
     words = section.words()
     wide = bool(words) and _WORD.fullmatch(words[0][1]) is not None
     pattern = _WORD if wide else _BYTE
@@ -158,7 +160,7 @@ def _raw(section: _Section) -> tuple[Insn, ...]:
         raise error.at(None, section.line) from None
 
 
-def _memory(section: _Section) -> bytes:
+def _memory(section: _FileSection) -> bytes:
     words = section.words()
     for line, word in words:
         if _BYTE.fullmatch(word) is None:
@@ -168,7 +170,7 @@ def _memory(section: _Section) -> bytes:
     return bytes(int(word, 16) for _, word in words)
 
 
-def _result(section: _Section) -> int:
+def _result(section: _FileSection) -> int:
     words = section.words()
     if len(words) != 1 or _RESULT.fullmatch(words[0][1]) is None:
         raise AsmError("-- result is not one unsigned number", line=section.line)

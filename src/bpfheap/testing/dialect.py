@@ -43,10 +43,11 @@ def _atomic(op: Op) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How the rows of a kind are written: the row's mnemonics, and its operands in order, each a
-    name in `_OPERANDS`."""
+    """How the operations of a kind are written."""
 
+    #: All mnemonics of an operation.
     mnemonics: Callable[[Op], tuple[str, ...]]
+    #: The names of its operands in order: dst, src, imm, wide, to, far, from, into (see `_encode`).
     operands: Callable[[Op], tuple[str, ...]]
 
 
@@ -81,21 +82,21 @@ WRITINGS: dict[Kind, Writing | None] = {
 }
 
 
-class Shape(NamedTuple):
-    """A row and its operands under one mnemonic."""
+class MnemonicForm(NamedTuple):
+    """An operation that a mnemonic may be, and its operands."""
 
     op: Op
     operands: tuple[str, ...]
 
 
-def _mnemonics() -> dict[str, tuple[Shape, ...]]:
-    table: dict[str, tuple[Shape, ...]] = {}
+def _mnemonics() -> dict[str, tuple[MnemonicForm, ...]]:
+    table: dict[str, tuple[MnemonicForm, ...]] = {}
     for op in OPS:
         writing = WRITINGS[op.kind]
         if writing is None:
             continue
         for name in writing.mnemonics(op):
-            table[name] = (*table.get(name, ()), Shape(op, writing.operands(op)))
+            table[name] = (*table.get(name, ()), MnemonicForm(op, writing.operands(op)))
     return table
 
 
@@ -112,10 +113,12 @@ _REGISTERS = frozenset({"dst", "src"})
 
 
 class _Line(NamedTuple):
+    """A statement; `number` is its line in the text."""
+
     number: int
     text: str
     slot: int
-    shape: Shape
+    shape: MnemonicForm
     operands: tuple[str, ...]
 
 
@@ -173,9 +176,9 @@ def _recognise(number: int, source: str, slot: int) -> _Line:
     return _Line(number, source, slot, _fitting(shapes, operands), operands)
 
 
-def _fitting(shapes: tuple[Shape, ...], operands: tuple[str, ...]) -> Shape:
-    """The row whose registers stand where the operands' registers stand; the first if none does,
-    so that reading the operands tells what is wrong with them."""
+def _fitting(shapes: tuple[MnemonicForm, ...], operands: tuple[str, ...]) -> MnemonicForm:
+    """The form whose register operands are those that the statement has. The first form if none
+    fits: encoding it then raises the error."""
     for shape in shapes:
         if all(
             (name in _REGISTERS) == operand.startswith("%")

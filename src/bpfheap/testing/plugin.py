@@ -167,11 +167,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 @contextmanager
 def _explained(item: pytest.Item) -> Generator[None]:
-    """Add an error's details to its report, and end the traceback at the user's own line."""
+    """Add an error's details to the test's report, and cut the traceback after the user's code."""
     try:
         yield
     except Exception as error:
-        # Nobody can have raised one of ours before the test asked for the fixture.
+        # A test that does not use the fixture is none of the plugin's business.
         if _BPF in item.stash:
             _explain(error, full_trace=item.config.getoption("fulltrace"))
         raise
@@ -189,15 +189,15 @@ def _explain(error: Exception, *, full_trace: bool) -> None:
     if full_trace:
         return
     package = str(Path(__file__).parents[1])
-    own = None
+    users_frame = None
     frame = error.__traceback__
     while frame is not None:
         inside = frame.tb_frame.f_code.co_filename.startswith(package)
-        if inside and own is not None:
-            own.tb_next = None
+        if inside and users_frame is not None:
+            users_frame.tb_next = None
             return
         if not inside:
-            own = frame
+            users_frame = frame
         frame = frame.tb_next
 
 
