@@ -16,6 +16,7 @@ from bpfheap.cli import main
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -109,3 +110,32 @@ def test_files_named_exist(text: str) -> None:
     assert named
     places = (ROOT, ROOT / "src/bpfheap", ROOT / "docs")
     assert [n for n in named if not any((place / n).exists() for place in places)] == []
+
+
+#: The cells of each row of the glossary: word, meaning, term of the field, where.
+_ROWS = [
+    [cell.strip() for cell in line.split("|")[1:-1]]
+    for line in GLOSSARY.partition("|---|\n")[2].splitlines()
+]
+
+
+def test_the_glossary_is_in_order() -> None:
+    words = [row[0] for row in _ROWS]
+    assert len(words) > 40
+    assert words == sorted(set(words))
+
+
+@pytest.mark.parametrize("row", _ROWS, ids=[row[0] for row in _ROWS])
+def test_the_glossary_names_what_there_is(row: list[str]) -> None:
+    """Each word leads to a file or folder, and to a name in it; or else to another word."""
+    word, meaning, _, where = row
+    found = re.fullmatch(r"`([\w/.]+)` `(\w+)`", where)
+    if found is None:
+        assert not where, word
+        (other,) = re.findall(r"^see \*(.+)\*$", meaning)
+        assert other in [row[0] for row in _ROWS]
+    else:
+        place = ROOT / "src" / "bpfheap" / found[1]
+        files = [f for f in place.iterdir() if f.is_file()] if place.is_dir() else [place]
+        name = re.compile(rb"\b%b\b" % found[2].encode())
+        assert any(name.search(file.read_bytes()) for file in files if file.suffix != ".so")
