@@ -70,7 +70,6 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"instructions"}),
     frozenset({"explain"}),
     frozenset({"walk"}),
-    frozenset({"knowledge"}),
     frozenset({""}),
 )
 

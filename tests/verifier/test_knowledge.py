@@ -12,7 +12,8 @@ from bpfheap.btf import Btf
 from bpfheap.isa import assemble
 from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine, SubprogSpec
 from bpfheap.verifier import Options, verify
-from bpfheap.verifier.knowledge import Known, explained
+from bpfheap.verifier.explain.knowledge import Known
+from bpfheap.verifier.walk import explained
 
 _OBJ = ObjectSpec("x", Btf.EMPTY, {}, {})
 

@@ -19,9 +19,10 @@ from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import verify
+from bpfheap.verifier.explain.knowledge import Known
 from bpfheap.verifier.flows import Flow
-from bpfheap.verifier.knowledge import Known, explained
 from bpfheap.verifier.verdict import Options, Verdict
+from bpfheap.verifier.walk import explained
 
 EXAMPLES = """Examples:
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from bpfheap.cli.output import plain, say
 from bpfheap.errors import VerifierError
 from bpfheap.report import caret
-from bpfheap.verifier.knowledge import Known
+from bpfheap.verifier.explain.knowledge import Known
 
 #: Lines of which nothing is known are shown between others if they are no more than this.
 _GAP = 4

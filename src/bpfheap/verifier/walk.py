@@ -7,6 +7,7 @@ is called is walked once, for any arguments of its types.
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 
 from mypy_extensions import i64
 
@@ -16,6 +17,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.program import Step, stack_chains
 from bpfheap.verifier.calls.globals import arguments
 from bpfheap.verifier.calls.noting import facts_of
+from bpfheap.verifier.explain.knowledge import Known, Observer
 from bpfheap.verifier.explain.log import Log
 from bpfheap.verifier.explain.origin import origins
 from bpfheap.verifier.explain.path import Path
@@ -55,6 +57,21 @@ def verify(obj: ObjectSpec, program: ProgramSpec, options: Options = Options()) 
     finally:
         if collecting:
             gc.enable()
+
+
+def explained(
+    obj: ObjectSpec, spec: ProgramSpec, options: Options = Options()
+) -> tuple[Verdict, tuple[Known, ...]]:
+    """Verify a program and tell what is known line by line, in the order of the code. Of a refused
+    program that is what is known up to the refusal; nothing if no instruction was walked."""
+    try:
+        observer = Observer(spec)
+    except (Reject, InsnError):
+        return verify(obj, spec, options), ()
+    verdict = verify(obj, spec, replace(options, observe=observer.observe))
+    if verdict.error is not None:
+        observer.stop()
+    return verdict, observer.known()
 
 
 def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:

@@ -7,21 +7,17 @@ ends where another one covers it is told up to there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bpfheap.errors import InsnError
 from bpfheap.isa import Kind
-from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
+from bpfheap.spec import ProgramSpec, SourceLine
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
 from bpfheap.verifier.analysis.program import Program, call_row
 from bpfheap.verifier.explain.log import instruction
 from bpfheap.verifier.explain.path import CALLS, enters, leaves
 from bpfheap.verifier.explain.words import register_words, slot_words
-from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import FP, SLOT_MASK, UNINIT, Reg, Slot, State
-from bpfheap.verifier.verdict import Options, Verdict
-from bpfheap.verifier.walk import verify
 
 #: As many alternatives of one register are told; others are counted.
 _MAX_TOLD = 3
@@ -54,21 +50,6 @@ class Known:
         }
 
 
-def explained(
-    obj: ObjectSpec, spec: ProgramSpec, options: Options = Options()
-) -> tuple[Verdict, tuple[Known, ...]]:
-    """Verify a program and tell what is known line by line, in the order of the code. Of a refused
-    program that is what is known up to the refusal; nothing if no instruction was walked."""
-    try:
-        observer = _Observer(spec)
-    except (Reject, InsnError):
-        return verify(obj, spec, options), ()
-    verdict = verify(obj, spec, replace(options, observe=observer.observe))
-    if verdict.error is not None:
-        observer.stop()
-    return verdict, observer.known()
-
-
 class _Snapshot(NamedTuple):
     """A frame's registers and stack when a visit of a line began."""
 
@@ -76,8 +57,8 @@ class _Snapshot(NamedTuple):
     stack: dict[int, Slot]
 
 
-class _Observer:
-    """Called before each instruction. `bases` has, by slot, the snapshot of the line's beginning
+class Observer:
+    """Is called before each instruction. `bases` has, by slot, the snapshot of the line's beginning
     on the last path that came by."""
 
     def __init__(self, spec: ProgramSpec) -> None:
