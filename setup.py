@@ -14,7 +14,7 @@ from setuptools import Extension, setup
 #: One group: they call each other without going through Python.
 COMPILED = (
     "domain/word", "domain/tnum", "domain/scalar", "domain/arith", "domain/refine",
-    "state/state", "analysis/program", "analysis/liveness",
+    "state/state", "analysis/cfg", "analysis/liveness",
     "paths/history", "paths/env", "paths/precision", "paths/prune",
     "memory/obligations", "memory/kinds", "memory/stack", "memory/access",
     "instructions/branch", "instructions/pointer", "instructions/transfer", "walk",

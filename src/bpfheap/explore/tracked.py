@@ -37,8 +37,8 @@ from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.runtime.objects import Handle, HandleType
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ProgramSpec
+from bpfheap.verifier.analysis.cfg import Cfg
 from bpfheap.verifier.analysis.liveness import live_at
-from bpfheap.verifier.analysis.program import Program as Steps
 
 #: Descriptors of one object at one time.
 _FDS = 4
@@ -177,7 +177,7 @@ class Lasting:
         spec = self.ids.program_spec(program)
         found = self._live.get(id(spec))
         if found is None:
-            found = live_at(Steps(spec), spec)
+            found = live_at(Cfg(spec), spec)
             self._live[id(spec)] = found
         return found[slot]
 

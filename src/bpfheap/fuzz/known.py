@@ -8,8 +8,8 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 from bpfheap.machine.model.records import Kind
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
+from bpfheap.verifier.analysis.cfg import Cfg
 from bpfheap.verifier.analysis.liveness import live_at
-from bpfheap.verifier.analysis.program import Program
 from bpfheap.verifier.domain.scalar import is_unknown
 from bpfheap.verifier.domain.word import pattern
 from bpfheap.verifier.state.state import (
@@ -126,6 +126,6 @@ class RecordedStates:
 def verifier_knowledge(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> Knowledge | None:
     """The states of a verification with all scalars precise. None if it does not accept the program
     within `limit` instructions."""
-    found = RecordedStates(live_at(Program(spec), spec))
+    found = RecordedStates(live_at(Cfg(spec), spec))
     options = Options(complexity_limit=limit, all_precise=True, observe=found.record)
     return found if verify(obj, spec, options).accepted else None

@@ -17,11 +17,17 @@ DST_POINTER, SRC_POINTER, NO_POINTER = 1, 2, 4
 
 
 class CallFacts(NamedTuple):
-    """`map` is the name of the map that the call is about, None for none, for an inner map and
-    where that depends on the path. `type_id`: of what is allocated, 0 likewise. `plain`: the object
-    that is given away holds no kptrs, nodes, or counts of owners. `callback` is the slot of the
-    function that is called back, -1 for none, or if it depends on the path. `size` is that of the
-    object that the call is about, of a per-CPU object one copy's; 0 likewise."""
+    """What holds of a call.
+
+    `map`: the name of the map that it is about, None for none, for an inner map and where that
+    depends on the path.
+    `type_id`: that of what is allocated, 0 for none or where it depends on the path.
+    `plain`: does the object that is given away hold no kptrs, nodes, or counts of owners?
+    `callback`: the slot of the function that is called back, -1 for none or where it depends on the
+    path.
+    `size`: in bytes, of the object that it is about, or of one copy of a per-CPU object; 0 for none
+    or where it depends on the path.
+    """
 
     map: str | None = None
     type_id: int = 0
@@ -35,9 +41,14 @@ _NOTHING = CallFacts()
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """By slot. `seen`: whether any path gets there. `pointers`: which operands were any; see above.
-    `guarded`: loads through a pointer that may be NULL. `ctx`: so many bytes of the context are
-    accessed by instructions."""
+    """What holds of a program.
+
+    `seen`: by slot, does any path get there?
+    `pointers`: by slot, which operands were pointers, DST_POINTER to NO_POINTER.
+    `guarded`: by slot, does it load through a pointer that may be NULL?
+    `ctx`: how many bytes of the context instructions access.
+    `calls`: by slot.
+    """
 
     seen: bytes
     pointers: bytes

@@ -29,7 +29,12 @@ class Holder(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Field:
-    """A kptr field: (map, path in value) or (type, path)."""
+    """A kptr field.
+
+    `holder`: what it is part of.
+    `name`: the map's or the type's.
+    `path`: the field's, as "a.b[1].c".
+    """
 
     holder: Holder
     name: str
@@ -47,7 +52,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """`source` is an allocator map's name (GLOBAL_ALLOCATOR for bpf_obj_new) or a field.
+    """One thing that a program does with objects.
+
+    `kind`: what it does.
+    `source`: an allocator map's name (GLOBAL_ALLOCATOR for bpf_obj_new) or a field.
+    `field`: the field that is written, read or emptied.
+    `line`: where the walk saw it first, None where there are no lines.
 
     | kind  | source             | field |
     |-------|--------------------|-------|

@@ -6,8 +6,10 @@ from __future__ import annotations
 class Reject(Exception):
     """The instruction at hand breaks an obligation.
 
-    `register` is the number of the register in question, `insn` a slot if it is another one than
-    the walk stands at.
+    `message`: as the kernel's where it has one.
+    `register`: the number of the register in question, None for none.
+    `hint`: what to change, None if hints.py shall find it.
+    `insn`: a slot, if it is another one than the walk stands at.
     """
 
     def __init__(

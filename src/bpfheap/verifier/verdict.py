@@ -17,14 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to verify. `complexity_limit` is the kernel's BPF_COMPLEXITY_LIMIT_INSNS; `cpus` are as
-    many as there can be where the program will run. With `log`, the verdict has a log; `log_level`
-    is the kernel's: 1 for the way to a rejection, 2 for all paths. With `facts`, the verdict on an
-    accepted program has what a compiler wants to know.
+    """How to verify.
 
-    For tests of the verifier itself: with `all_precise`, every scalar counts where paths meet, so
-    that the states seen cover whatever can happen; `observe` is called with the slot and the
-    state (which the walk will go on to change) before each instruction.
+    `complexity_limit`: the kernel's BPF_COMPLEXITY_LIMIT_INSNS.
+    `log`: shall the verdict have a log?
+    `cpus`: as many as there can be where the program will run.
+    `log_level`: the kernel's: 1 for the way to a rejection, 2 for all paths.
+    `strict_identity`: are types of different BTF always different ones?
+    `facts`: shall the verdict on an accepted program have what a compiler wants to know?
+    `all_precise`: does every scalar count where paths meet, so that the states seen subsume
+    whatever can happen? For tests of the verifier itself.
+    `observe`: called before each instruction, with its slot and the state, which the walk will go
+    on to change.
     """
 
     complexity_limit: int = 1_000_000
@@ -39,10 +43,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`insns_processed` counts as the kernel's "processed N insns"; `states` are those stored for
-    pruning over the whole walk; `error` is None for an accepted program; `log` is "" unless asked
-    for or rejected. `flows` are in the order in which the walk first met them; a rejected program,
-    not all of whose paths were walked, has none."""
+    """What the verifier says about one program.
+
+    `program`: its name.
+    `insns_processed`: counted as the kernel's "processed N insns".
+    `states`: how many were stored for pruning over the whole walk.
+    `flows`: in the order in which the walk first met them; a rejected program, not all of whose
+    paths were walked, has none.
+    `error`: why it was rejected, None for an accepted program.
+    `log`: "" unless asked for or rejected.
+    `facts`: what a compiler wants to know, if it was asked for; None for a rejected program.
+    """
 
     program: str
     insns_processed: int

@@ -14,7 +14,7 @@ from mypy_extensions import i64
 from bpfheap.errors import BpfheapError, InsnError, VerifierError
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.program import Step, stack_chains
+from bpfheap.verifier.analysis.cfg import Step, stack_chains
 from bpfheap.verifier.calls.globals import arguments
 from bpfheap.verifier.calls.noting import facts_of
 from bpfheap.verifier.explain.knowledge import Known, Observer
@@ -32,7 +32,7 @@ from bpfheap.verifier.state.state import (
     NOTHING,
     STACK,
     ZERO_OFFSET,
-    Frame,
+    FuncState,
     Reg,
     State,
     Trail,
@@ -125,11 +125,11 @@ class Walk:
             while waiting := [n for n in self._env.called if n not in done]:
                 done.add(waiting[0])
                 if self._log is not None:
-                    self._log.function(waiting[0], self._env.program.subprogs[waiting[0]].name)
+                    self._log.function(waiting[0], self._env.cfg.subprogs[waiting[0]].name)
                 self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
             self._step = self._state = None
             env = self._env
-            stack_chains(env.program, self._spec, env.depth, private=env.type.private_stack)
+            stack_chains(env.cfg, self._spec, env.depth, private=env.type.private_stack)
         except Reject as reject:
             insn = reject.insn
             if insn is None and self._step is not None:
@@ -144,7 +144,7 @@ class Walk:
         flows = () if error is not None else tuple(self._env.flows.values())
         facts = None
         if error is None and self._env.options.facts:
-            facts = facts_of(self._env.program)
+            facts = facts_of(self._env.cfg)
         verdict = Verdict(self._spec.name, self._insns, states, flows, error, facts=facts)
         if self._log is None:
             return verdict
@@ -179,7 +179,7 @@ class Walk:
         path = self.path()
         reg = None
         if path is not None and error.register is not None:
-            reg = path.end.regs[int(error.register[1:])]
+            reg = path.last_state.regs[int(error.register[1:])]
         if path is not None:
             error.path = route(path)
             error.history = origins(path, error)
@@ -198,7 +198,7 @@ class Walk:
         """What the functions take of the stack, if all were walked: it is too much then."""
         if not any(self._env.depth):
             return ()
-        subprogs = self._env.program.subprogs
+        subprogs = self._env.cfg.subprogs
         return tuple(
             f"{sub.name}() uses {depth} bytes of stack"
             for sub, depth in zip(subprogs, self._env.depth, strict=True)
@@ -210,12 +210,12 @@ class Walk:
         env = self._env
         regs = [*given, *[NOTHING] * 5]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
-        st = State([Frame(0, number, -1, regs, {})], (), None, Trail())
+        st = State([FuncState(0, number, -1, regs, {})], (), None, Trail())
         history = env.history = StoredStates(
-            env.program, env.live(), all_precise=env.options.all_precise
+            env.cfg, env.live(), all_precise=env.options.all_precise
         )
         history.start(st)
-        slot, jump = env.program.subprogs[number].start, -1
+        slot, jump = env.cfg.subprogs[number].start, -1
         try:
             self._all_paths(st, slot, jump, history)
         finally:
@@ -227,7 +227,7 @@ class Walk:
             if self._log is not None:
                 self._log.path(slot, jump, st)
             self._path(st, slot, history)
-            history.end(st)
+            history.path_done(st)
             if not env.pending:
                 if self._log is not None:
                     self._log.done()
@@ -235,8 +235,8 @@ class Walk:
             st, slot, jump = env.pending.pop()
 
     def _path(self, st: State, slot: int, history: StoredStates) -> None:
-        """From a slot to the end of the program, or to where another path was before."""
-        env, steps, log = self._env, self._env.program.steps, self._log
+        """From a slot to the end of the program, or to a state that a stored one subsumes."""
+        env, steps, log = self._env, self._env.cfg.steps, self._log
         observe = env.options.observe
         self._state = st
         insns: i64 = self._insns
@@ -253,7 +253,7 @@ class Walk:
                     raise Reject(
                         f"BPF program is too large. Processed {insns} insn", hint=hints.SMALLER
                     )
-                if step.join and history.visit(st, at, insns, jumps, step.again):
+                if step.join and history.visit(st, at, insns, jumps, step.loop):
                     if log is not None:
                         log.safe(at)
                     return

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg
 from bpfheap.spec import ProgramSpec, SubprogSpec
-from bpfheap.verifier.analysis.program import CALL, CALLS_BACK, Program, Step, call_row
+from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, Cfg, Step, call_row
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -29,31 +29,31 @@ def slot_bit(offset: int) -> int:
     return 1 << (FIRST_SLOT + (-offset - 1) // 8)
 
 
-def live_at(program: Program, spec: ProgramSpec) -> list[int]:
+def live_at(cfg: Cfg, spec: ProgramSpec) -> list[int]:
     """For each slot, before it runs. The second half of a wide instruction reads nothing."""
-    found = [0] * len(program.steps)
-    for index in program.call_order:
-        _Function(program, spec, index, found).solve()
+    found = [0] * len(cfg.steps)
+    for index in cfg.call_order:
+        _Function(cfg, spec, index, found).solve()
     return found
 
 
 class _Function:
     """One function; those it calls are done already."""
 
-    def __init__(self, program: Program, spec: ProgramSpec, index: int, found: list[int]) -> None:
-        self.program = program
+    def __init__(self, cfg: Cfg, spec: ProgramSpec, index: int, found: list[int]) -> None:
+        self.cfg = cfg
         self.spec = spec
-        self.sub: SubprogSpec = program.subprogs[index]
+        self.sub: SubprogSpec = cfg.subprogs[index]
         self.found = found
         self.is_main = index == 0
-        self.steps = list(program.within(self.sub))
+        self.steps = list(cfg.within(self.sub))
         self.escapes = False
         self.bases = self._stack_pointers()
 
     def solve(self) -> None:
         before: dict[int, list[int]] = {}
         for step in self.steps:
-            for after in self.program.successors(step):
+            for after in self.cfg.successors(step):
                 before.setdefault(after, []).append(step.slot)
         todo = [step.slot for step in self.steps]
         waiting = set(todo)
@@ -61,9 +61,9 @@ class _Function:
         while todo:
             slot = todo.pop()
             waiting.discard(slot)
-            step = self.program.at(slot)
+            step = self.cfg.at(slot)
             live = 0
-            for after in self.program.successors(step):
+            for after in self.cfg.successors(step):
                 live |= self.found[after]
             if self.escapes:
                 live |= ALL_STACK
@@ -156,9 +156,9 @@ class _Function:
         todo = [self.sub.start]
         while todo:
             slot = todo.pop()
-            step = self.program.at(slot)
+            step = self.cfg.at(slot)
             after = self._pointers_after(step, at[slot])
-            for target in self.program.successors(step):
+            for target in self.cfg.successors(step):
                 old = at.get(target)
                 new = after if old is None else _join(old, after)
                 if new != old:
@@ -194,7 +194,7 @@ class _Function:
                 if step.op.fetch:
                     after.pop(0 if step.name == "cmpxchg" else step.src, None)
             case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
-                enters = step.kind is Kind.CALL_LOCAL or step.again == CALLS_BACK
+                enters = step.kind is Kind.CALL_LOCAL or step.loop == CALLBACK_LOOP
                 if enters and any(n in before for n in range(1, 6)):
                     self.escapes = True
                 for n in range(6):

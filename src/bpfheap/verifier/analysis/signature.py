@@ -28,7 +28,12 @@ class Passing(Enum):
 
 
 class Parameter(NamedTuple):
-    """`size` is in bytes, of what the pointer points at; `or_null`: the function has to check."""
+    """What a global function may be given.
+
+    `passing`: what kind of thing it is.
+    `size`: of what the pointer points at, in bytes.
+    `or_null`: may it be NULL, so that the function has to check?
+    """
 
     passing: Passing
     size: int = 0

@@ -1,5 +1,5 @@
-"""Functions that a helper calls: each round is walked like the first one, from the call and back to
-it, until a round ends as one before it began.
+"""Functions that a helper calls: each iteration is walked from the call and back to it, until one
+ends within the state in which an earlier one began.
 
 Sources: push_callback_call, set_loop_callback_state, set_map_elem_callback_state and
 prepare_func_exit in kernel/bpf/verifier.c of Linux 6.18.
@@ -50,21 +50,21 @@ ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
 
 
 def enter_callback(env: Env, st: State, meta: Meta) -> None:
-    """Leave one more round to be walked; `st` goes on as if there was none. Raises Reject."""
+    """Leave one more iteration to be walked; `st` goes on as if there was none. Raises Reject."""
     top, name = st.top, meta.call.name
     if name == "bpf_loop":
-        # No more rounds than there can be.
-        mark_register(env.program, st, 1)
+        # No more iterations than there can be.
+        mark_register(env.cfg, st, 1)
         count = st.regs[1].scalar.top
-        if top.rounds >= count:
-            top.rounds = 0
+        if top.iterations >= count:
+            top.iterations = 0
             return
-    round_ = st.copy()
+    iteration = st.copy()
     given = ARGUMENTS[name](env, st, meta)
-    round_.push_callback(env.program.starts[meta.callback], meta.slot, given)
-    round_.trail.crossed()
-    top.rounds = 0
-    env.fork(round_, meta.callback, meta.slot)
+    iteration.push_callback(env.cfg.starts[meta.callback], meta.slot, given)
+    iteration.trail.crossed()
+    top.iterations = 0
+    env.fork(iteration, meta.callback, meta.slot)
 
 
 def leave_callback(env: Env, st: State) -> int:
@@ -77,7 +77,7 @@ def leave_callback(env: Env, st: State) -> int:
             register=0,
             hint="return 0 to go on, 1 to stop",
         )
-    mark_register(env.program, st, 0)
+    mark_register(env.cfg, st, 0)
     low, high = result.scalar.smin, result.scalar.smax
     if low < 0 or high > _LAST_RESULT:
         raise Reject(

@@ -18,7 +18,7 @@ from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, left_out
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.program import Step, call_row
+from bpfheap.verifier.analysis.cfg import Step, call_row
 from bpfheap.verifier.calls import graph, iterators, locks, percpu, records
 from bpfheap.verifier.calls.callback import enter_callback
 from bpfheap.verifier.calls.meta import Checker, Meta, expected
@@ -146,7 +146,7 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         at = reg.off + reg.scalar.smin
         meta.key = stack.constant_key(st.frames[reg.what], at)
         if meta.key is not None:
-            mark_slot(env.program, st, reg.what, at >> 3)
+            mark_slot(env.cfg, st, reg.what, at >> 3)
 
 
 def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -179,11 +179,11 @@ def _size(zero_allowed: bool) -> Checker:
                 register=n,
                 hint="check that the size is not 0",
             )
-        mark_register(env.program, st, n)
+        mark_register(env.cfg, st, n)
         memory = st.regs[n - 1]
         arg = meta.call.args[n - 2]
         if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
-            mark_register(env.program, st, n - 1)
+            mark_register(env.cfg, st, n - 1)
             return
         _memory(env, st, n - 1, memory, meta, scalar.top, arg is Arg.UNINIT_MEM)
 
@@ -206,7 +206,7 @@ def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if is_null(reg):
-        mark_register(env.program, st, n)
+        mark_register(env.cfg, st, n)
     else:
         check_owned(env, n, reg, call=meta.call.name, or_null=True, per_cpu=None)
     meta.given, meta.given_register = reg, n
@@ -219,7 +219,7 @@ def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint="write type_id_local(struct ...) in the call",
         )
-    mark_register(env.program, st, n)
+    mark_register(env.cfg, st, n)
     btf = env.spec.btf
     layout = env.layouts.of_struct(btf, reg.scalar.const_value, register=n)
     ref = meta.map
@@ -430,7 +430,7 @@ def _return_for(env: Env, st: State, step: Step) -> i64:
     st.trail.returned()
     left = st.pop()
     forget_packet(st, step.slot, "bpf_tail_call")
-    return env.program.at(left.callsite).next
+    return env.cfg.at(left.callsite).next
 
 
 def _clobbered(reg: Reg) -> Reg:

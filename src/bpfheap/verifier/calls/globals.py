@@ -53,7 +53,7 @@ def arguments(env: Env, declared: tuple[Parameter, ...]) -> list[Reg]:
 def call_global(env: Env, st: State, number: int, slot: int) -> None:
     """A call of subprogram `number`, which is global. Raises Reject for arguments that it does
     not declare."""
-    sub = env.program.subprogs[number]
+    sub = env.cfg.subprogs[number]
     check_global(st, sub.name)
     try:
         for n, parameter in enumerate(env.parameters(number), 1):
@@ -85,7 +85,7 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 )
         case Passing.MEMORY:
             if is_null(reg):
-                mark_register(env.program, st, n)
+                mark_register(env.cfg, st, n)
                 return
             if not OBLIGATIONS[reg.kind].for_helpers and reg.kind != OBJECT:
                 raise Reject(f"R{n} type={type_name(reg)} expected=fp, map_value, mem", register=n)

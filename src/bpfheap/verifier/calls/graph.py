@@ -10,7 +10,7 @@ from __future__ import annotations
 from bpfheap.btf import NODE_OF, SpecialKind
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.program import call_row
+from bpfheap.verifier.analysis.cfg import call_row
 from bpfheap.verifier.calls.locks import lockable
 from bpfheap.verifier.calls.meta import Checker, Meta, const_offset
 from bpfheap.verifier.flows import Field, FlowKind
@@ -154,7 +154,7 @@ def member(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def compares(env: Env, st: State) -> bool:
     """Is this within the comparison of a bpf_rbtree_add (in_rbtree_lock_required_cb)?"""
     return any(
-        frame.callback and call_row(env.spec, env.program.at(frame.callsite)) is _ADD
+        frame.callback and call_row(env.spec, env.cfg.at(frame.callsite)) is _ADD
         for frame in st.frames
     )
 
@@ -243,4 +243,4 @@ def shared(env: Env, st: State, meta: Meta) -> Reg:
     if not given.ref and isinstance(object_.origin, Field):
         env.flow(FlowKind.TAKE, None, object_.origin, meta.slot)
     reg = acquire(env, st, object_._replace(standing=OWNED), meta.slot)
-    return reg.sure() if given.ref else reg
+    return reg.non_null() if given.ref else reg

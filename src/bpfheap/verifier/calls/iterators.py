@@ -24,7 +24,7 @@ from bpfheap.verifier.state.state import (
     SLOT,
     STACK,
     ZERO_OFFSET,
-    Frame,
+    FuncState,
     Gone,
     Lapse,
     Reg,
@@ -37,7 +37,7 @@ from bpfheap.verifier.state.state import (
 _ELEMENT = Region(4, readonly=True)
 
 
-def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[Frame, i64]:
+def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[FuncState, i64]:
     """The frame and the offset in its stack that a register points at. Raises Reject."""
     if reg.kind != STACK:
         raise Reject(
@@ -46,7 +46,7 @@ def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[Frame, i64]:
             hint="make the iterator a local variable",
         )
     if reg.scalar.m != 0:
-        mark_register(env.program, st, n)
+        mark_register(env.cfg, st, n)
         raise Reject(f"R{n} has to point at one place on the stack", register=n)
     low, _ = within_stack(n, reg, 0, SLOT, "write to")
     return st.frames[reg.what], low
@@ -79,7 +79,7 @@ def begun(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     meta.iterator = (frame, low >> 3)
 
 
-def _at(meta: Meta) -> tuple[Frame, Reg, int]:
+def _at(meta: Meta) -> tuple[FuncState, Reg, int]:
     assert meta.iterator is not None
     frame, at = meta.iterator
     reg = frame.stack[at].reg
@@ -107,13 +107,13 @@ def step(env: Env, st: State, meta: Meta) -> Reg:
     can make a difference."""
     frame, reg, at = _at(meta)
     if reg.what:
-        more = st.copy()
+        iteration = st.copy()
         found = Reg(ITERATOR, ZERO_OFFSET, reg.off + 1, 0, reg.ref, True)
-        more.frames[frame.number].stack[at] = Slot(found, ALL_ITER)
-        env.history.widen(more, meta.slot, st.parent)
-        more.regs[0] = Reg(MEM, ZERO_OFFSET, ref=reg.ref, what=_ELEMENT)
+        iteration.frames[frame.number].stack[at] = Slot(found, ALL_ITER)
+        env.history.widen(iteration, meta.slot, st.parent)
+        iteration.regs[0] = Reg(MEM, ZERO_OFFSET, ref=reg.ref, what=_ELEMENT)
         for n in range(1, 6):
-            more.regs[n] = NOTHING
-        env.fork(more, env.program.at(meta.slot).next, meta.slot)
+            iteration.regs[n] = NOTHING
+        env.fork(iteration, env.cfg.at(meta.slot).next, meta.slot)
     frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, reg.off, 0, reg.ref, False), ALL_ITER)
     return NULL

@@ -12,11 +12,24 @@ from bpfheap.verifier.memory.ownership import Kptr
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
-from bpfheap.verifier.state.state import Frame, MapRef, Reg, State, type_name
+from bpfheap.verifier.state.state import FuncState, MapRef, Reg, State, type_name
 
 
 class Meta:
-    """What the arguments checked so far say (struct bpf_call_arg_meta)."""
+    """What the arguments checked so far say (struct bpf_call_arg_meta).
+
+    `call`, `slot`: the row of what is called, and where.
+    `map`: the map that the call is about, None for none.
+    `callback`: the slot of the function to call back, -1 for none.
+    `key`: the key in the map, None if it is not known.
+    `kptr`: the field that is exchanged, None for none.
+    `given`, `given_register`: the object that is given away, and its register.
+    `layout`: that of what is allocated, linked or counted, None for none.
+    `size`: that of what is reserved, in bytes.
+    `referenced`: the argument that points into what the program has to give away, 0 for none.
+    `root`, `field`: a list head or tree root, and its name in flows; None for none.
+    `iterator`: its frame, and the stack slot in it; None for none.
+    """
 
     __slots__ = (
         "call", "callback", "field", "given", "given_register", "iterator", "key", "kptr", "layout",
@@ -34,13 +47,10 @@ class Meta:
         self.given_register = 0
         self.layout: Layout | None = None
         self.size = 0
-        #: The argument that points into what the program has to give away.
         self.referenced = 0
-        #: A list head or tree root, and its name in flows.
         self.root: SpecialField | None = None
         self.field: Field | None = None
-        #: The stack slot of an iterator.
-        self.iterator: tuple[Frame, int] | None = None
+        self.iterator: tuple[FuncState, int] | None = None
 
     def map_of(self, n: int) -> MapRef:
         if self.map is None:

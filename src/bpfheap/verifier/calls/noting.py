@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfheap.verifier.analysis.program import Program, Step
+from bpfheap.verifier.analysis.cfg import Cfg, Step
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.facts import CallFacts, Facts
 from bpfheap.verifier.flows import Holder
@@ -38,13 +38,13 @@ def _of_call(meta: Meta) -> CallFacts:
     )
 
 
-def facts_of(program: Program) -> Facts:
+def facts_of(cfg: Cfg) -> Facts:
     """Of a program that was accepted, once it was walked."""
-    steps = program.steps
+    steps = cfg.steps
     return Facts(
         bytes(step is not None and step.seen for step in steps),
         bytes(0 if step is None else step.pointers for step in steps),
         bytes(step is not None and may_be_null(step.through) for step in steps),
-        max((step.off + step.size for step in program if is_context(step.through)), default=0),
-        {step.slot: step.called for step in program if step.called is not None},
+        max((step.off + step.size for step in cfg if is_context(step.through)), default=0),
+        {step.slot: step.called for step in cfg if step.called is not None},
     )

@@ -23,7 +23,7 @@ def size(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             hint="the size of a record has to be known when the program is compiled; "
             "bpf_ringbuf_output takes any",
         )
-    mark_register(env.program, st, n)
+    mark_register(env.cfg, st, n)
     # bpf_call_arg_meta.mem_size has 32 bits; no ring buffer has a record that long.
     meta.size = reg.scalar.const_value & 0xFFFFFFFF
 

@@ -9,7 +9,7 @@ from bpfheap.btf import Func, FuncProto
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.spec import RefKind
-from bpfheap.verifier.analysis.program import Step, call_row
+from bpfheap.verifier.analysis.cfg import Step, call_row
 from bpfheap.verifier.explain.path import CALLS, Path
 from bpfheap.verifier.explain.words import (
     PACKET_NAMES,
@@ -32,8 +32,13 @@ from bpfheap.verifier.state.state import (
 MAX_READ = 20_000
 
 
-class Place(NamedTuple):
-    """A register of a frame, before the instruction at `at` of the path."""
+class RegisterAt(NamedTuple):
+    """A register at one point of a path.
+
+    `register`: its number.
+    `at`: the index in the path of the instruction before which it is looked at.
+    `depth`: the frame's number.
+    """
 
     register: int
     at: int
@@ -57,24 +62,24 @@ class Beginnings:
             return f"instruction {slot}"
         return f"line {line.line}" if line.file == self._file else str(line)
 
-    def _reg(self, place: Place) -> Reg | None:
+    def _reg(self, place: RegisterAt) -> Reg | None:
         st = self.path.state(place.at)
         if st is None or place.depth >= len(st.frames):
             return None
         return st.frames[place.depth].regs[place.register]
 
     def _callee(self, at: int) -> str:
-        program = self.env.program
-        return f"{program.subprogs[program.starts[self.path.slots[at + 1]]].name}()"
+        cfg = self.env.cfg
+        return f"{cfg.subprogs[cfg.starts[self.path.slots[at + 1]]].name}()"
 
     def _function(self, at: int) -> str:
         slot = self.path.slots[at]
-        for sub in self.env.program.subprogs:
+        for sub in self.env.cfg.subprogs:
             if sub.start <= slot < sub.end:
                 return f"{sub.name}()"
         return "a function"
 
-    def _beginning(self, place: Place) -> str:
+    def _beginning(self, place: RegisterAt) -> str:
         """Nothing on the path wrote the register."""
         if place.register == FP:
             return "is the frame pointer"
@@ -92,8 +97,8 @@ class Beginnings:
 
     def _parameter(self, start: int, n: int) -> str | None:
         """The n-th parameter of the function that starts at a slot, as "argument v of f()"."""
-        program = self.env.program
-        sub = program.subprogs[program.starts[start]]
+        cfg = self.env.cfg
+        sub = cfg.subprogs[cfg.starts[start]]
         btf = self.env.spec.btf
         if not 0 < sub.func_id < len(btf):
             return f"argument {n} of {sub.name}()"
@@ -103,7 +108,7 @@ class Beginnings:
             return None
         return f"argument {proto.params[n - 1].name or n} of {sub.name}()"
 
-    def _given(self, place: Place, at: int) -> str:
+    def _given(self, place: RegisterAt, at: int) -> str:
         """What a callback is called with, or what no function is given."""
         step = self.path.step(at)
         row = call_row(self.env.spec, step)
@@ -115,7 +120,7 @@ class Beginnings:
         call = row.name.removesuffix("_impl")
         return f"is {name}, which {call} at {self.place(at)} calls"
 
-    def _made(self, place: Place, at: int) -> str:
+    def _made(self, place: RegisterAt, at: int) -> str:
         """What the instruction at `at` gives, which is no copy."""
         step = self.path.step(at)
         where = self.place(at)
@@ -133,7 +138,7 @@ class Beginnings:
         if step.kind is Kind.LDDW:
             return f"is {self._address(step)} ({where})"
         if step.kind is Kind.LOAD:
-            loaded = self._reg(Place(step.dst, at + 1, self.path.depths[at]))
+            loaded = self._reg(RegisterAt(step.dst, at + 1, self.path.depths[at]))
             if loaded is not None and loaded.kind != SCALAR:
                 return f"is {self._source(step, at)}, loaded at {where}"
             size = f"{'s' if step.sx else 'u'}{step.width}"
@@ -149,13 +154,13 @@ class Beginnings:
             # Programs write the macro's name.
             return row.name.removesuffix("_impl")
         if step.kind is Kind.CALL_LOCAL:
-            program = self.env.program
-            return f"{program.subprogs[program.starts[step.target]].name}()"
+            cfg = self.env.cfg
+            return f"{cfg.subprogs[cfg.starts[step.target]].name}()"
         return "a function"
 
     def _about(self, row: Call, at: int) -> str:
         """The map or field that a call is about."""
-        reg = self._reg(Place(1, at, self.path.depths[at]))
+        reg = self._reg(RegisterAt(1, at, self.path.depths[at]))
         if reg is not None and reg.kind == MAP and Arg.MAP in row.args:
             return f" (map {reg.what})"
         return ""
@@ -176,7 +181,7 @@ class Beginnings:
 
     def _source(self, step: Step, at: int) -> str:
         """What a load reads."""
-        reg = self._reg(Place(step.src, at, self.path.depths[at]))
+        reg = self._reg(RegisterAt(step.src, at, self.path.depths[at]))
         if reg is None:
             return f"r{step.src}{step.off:+d}"
         if reg.kind in PACKET_NAMES:

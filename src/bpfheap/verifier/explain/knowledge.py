@@ -2,7 +2,7 @@
 
 Of each visit of a line those registers and stack slots are told that it changed and that the rest
 of the function reads (see liveness). Visits of several paths are put beside each other; a path that
-ends where another one covers it is told up to there.
+ends where a stored state subsumes it is told up to there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from bpfheap.isa import Kind
 from bpfheap.spec import ProgramSpec, SourceLine
+from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
-from bpfheap.verifier.analysis.program import Program, call_row
 from bpfheap.verifier.explain.log import instruction
 from bpfheap.verifier.explain.path import CALLS, enters, leaves
 from bpfheap.verifier.explain.words import register_words, slot_words
@@ -29,9 +29,11 @@ _MAX_KEPT = 1_000
 class Known:
     """What is known behind one line, or, where the program has no lines, one instruction.
 
-    `insn` is the first slot of the line; `values` are by register ("r1") or stack slot ("fp-8"),
-    in words: at most three alternatives, in the order in which paths met them, and how many more
-    there are.
+    `insn`: the first slot of the line.
+    `line`: the line, None where there is none.
+    `text`: the line's, or the instruction.
+    `values`: by register ("r1") or stack slot ("fp-8"), in words: at most three alternatives, in
+    the order in which paths met them, and how many more there are.
     """
 
     insn: int
@@ -58,14 +60,18 @@ class _Snapshot(NamedTuple):
 
 
 class Observer:
-    """Is called before each instruction. `bases` has, by slot, the snapshot of the line's beginning
-    on the last path that came by."""
+    """Is called before each instruction.
+
+    `_bases`: by slot, the snapshot of the line's beginning on the last path that came by.
+    `_found`: by line, what was told of each register and slot so far.
+    `_last`: the last visit, of which nothing behind it was told yet.
+    """
 
     def __init__(self, spec: ProgramSpec) -> None:
         """Raises Reject and InsnError for what is no program."""
         self._spec = spec
-        self._program = Program(spec)
-        self._live = live_at(self._program, spec)
+        self._cfg = Cfg(spec)
+        self._live = live_at(self._cfg, spec)
         self._lines = [self._key(slot) for slot in range(len(spec.insns))]
         self._bases: dict[int, _Snapshot] = {}
         self._found: dict[tuple[object, ...], dict[str, dict[str, None]]] = {}
@@ -80,7 +86,7 @@ class Observer:
         here = self._lines[slot]
         self._last = (slot, st)
         base: _Snapshot | None = None
-        if before is None or enters(self._program, self._program.at(before), slot):
+        if before is None or enters(self._cfg, self._cfg.at(before), slot):
             self._entered(slot, st)
         else:
             source = self._returned(before, slot)
@@ -91,14 +97,14 @@ class Observer:
         if base is None:
             base = _Snapshot(tuple(st.regs), dict(st.top.stack))
         self._bases[slot] = base
-        if self._program.at(slot).kind is Kind.EXIT:
+        if self._cfg.at(slot).kind is Kind.EXIT:
             self._changed(here, base, st, 1)
 
     def _returned(self, before: int, slot: int) -> int:
         """The slot whose visit goes on: the call's own, if a function has returned."""
-        if not leaves(self._program, self._program.at(before), slot):
+        if not leaves(self._cfg, self._cfg.at(before), slot):
             return before
-        row = call_row(self._spec, self._program.at(slot))
+        row = call_row(self._spec, self._cfg.at(slot))
         return slot if row is not None and row.callback else slot - 1
 
     def _entered(self, slot: int, st: State) -> None:
@@ -128,7 +134,7 @@ class Observer:
             return
         slot, st = self._last
         told = self._told(self._lines[slot])
-        step = self._program.at(slot)
+        step = self._cfg.at(slot)
         used: tuple[int, ...] = (step.dst, step.src) if step.with_reg else (step.dst,)
         if step.kind in CALLS:
             used = (1, 2, 3, 4, 5)
@@ -146,10 +152,10 @@ class Observer:
     def known(self) -> tuple[Known, ...]:
         found: dict[tuple[object, ...], Known] = {}
         for slot, key in enumerate(self._lines):
-            if self._program.steps[slot] is None or key in found:
+            if self._cfg.steps[slot] is None or key in found:
                 continue
             line = self._spec.line_of(slot)
-            text = instruction(self._spec, self._program.at(slot)) if line is None else line.text
+            text = instruction(self._spec, self._cfg.at(slot)) if line is None else line.text
             values = {
                 name: (tuple(words)[:_MAX_TOLD], max(0, len(words) - _MAX_TOLD))
                 for name, words in sorted(self._found.get(key, {}).items(), key=_order)

@@ -13,7 +13,7 @@ from bpfheap.errors import InsnError
 from bpfheap.isa import Kind, format_insn
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.spec import ProgramSpec
-from bpfheap.verifier.analysis.program import Step
+from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.domain.scalar import Scalar
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 from bpfheap.verifier.state.state import (
@@ -33,7 +33,7 @@ from bpfheap.verifier.state.state import (
     STACK,
     UNINIT,
     ZERO,
-    Frame,
+    FuncState,
     Reg,
     Slot,
     State,
@@ -174,7 +174,7 @@ class Log:
         #: The source line shown last, and the stack when the last instruction was shown.
         self._shown: str | None = None
         self._stack: dict[int, Slot] = {}
-        self._frame: Frame | None = None
+        self._frame: FuncState | None = None
         #: For each path that waits: how many lines there were, and the last one, which is the
         #: instruction where it parts from others.
         self._marks: list[tuple[int, str]] = []
@@ -212,7 +212,7 @@ class Log:
         self._remember(st)
 
     def safe(self, slot: int) -> None:
-        """The path ends: another one covered it."""
+        """The path ends: a stored state subsumes it."""
         begin, _, _ = self._lines[-1].partition(":")
         if begin.startswith("from ") and begin.endswith(f" to {slot}"):
             self._lines[-1] = f"{begin}: safe"
@@ -321,7 +321,7 @@ def _state(st: State, number: int = -1) -> str:
     return f" {_frame_name(frame)}{' '.join(known)}{_rest(st)}"
 
 
-def _frame_name(frame: Frame) -> str:
+def _frame_name(frame: FuncState) -> str:
     return f"frame{frame.number}: " if frame.number else ""
 
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from bpfheap.errors import VerifierError
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg
-from bpfheap.verifier.analysis.program import Step, call_row
-from bpfheap.verifier.explain.beginnings import MAX_READ, Place
+from bpfheap.verifier.analysis.cfg import Step, call_row
+from bpfheap.verifier.explain.beginnings import MAX_READ, RegisterAt
 from bpfheap.verifier.explain.path import CALLS, Path
 from bpfheap.verifier.explain.route import condition
-from bpfheap.verifier.explain.trace import MAX_TOLD, Told, Tracer
+from bpfheap.verifier.explain.trace import MAX_TOLD, Provenance, Tracer
 from bpfheap.verifier.explain.words import (
     PACKET_NAMES,
     extent,
@@ -70,13 +70,13 @@ class _Teller(Tracer):
         if "too large" in error.message or "too complex" in error.message:
             yield from self._long()
             return
-        if error.message.startswith("Unreleased reference") and path.end.refs:
-            yield from self._held(path.end.refs[0])
+        if error.message.startswith("Unreleased reference") and path.last_state.refs:
+            yield from self._held(path.last_state.refs[0])
             return
         if error.register is None:
             yield from self._sections()
         depth = path.depths[last]
-        waiting = [Place(n, last, depth) for n in self._subjects(error, path.step(last))]
+        waiting = [RegisterAt(n, last, depth) for n in self._subjects(error, path.step(last))]
         if error.register is None and path.step(last).kind is Kind.LOAD:
             stored = self._filled(path.step(last), last, [])
             if stored is not None and stored.at >= 0:
@@ -117,10 +117,10 @@ class _Teller(Tracer):
             found += [r for r in (step.dst, step.src) if r != n]
         return found
 
-    def _sentence(self, place: Place, told: Told) -> str:
+    def _sentence(self, place: RegisterAt, told: Provenance) -> str:
         reg = self._reg(place)
         if reg is not None and reg.kind == STACK and reg.scalar.is_const:
-            frame = f" of {self._owner(reg)}" if len(self.path.end.frames) > 1 else ""
+            frame = f" of {self._owner(reg)}" if len(self.path.last_state.frames) > 1 else ""
             passed = "".join(f", {what}" for what in told.passed)
             return f"r{place.register} points at {pointer_words(reg)}{frame}{passed}"
         parts = [f"r{place.register} {told.how}"]
@@ -139,10 +139,10 @@ class _Teller(Tracer):
 
     def _owner(self, reg: Reg) -> str:
         """The function whose stack it is."""
-        subprogs = self.env.program.subprogs
-        return f"{subprogs[self.path.end.frames[reg.what].subprog].name}()"
+        subprogs = self.env.cfg.subprogs
+        return f"{subprogs[self.path.last_state.frames[reg.what].subprog].name}()"
 
-    def _number(self, told: Told, reg: Reg) -> Iterator[str]:
+    def _number(self, told: Provenance, reg: Reg) -> Iterator[str]:
         checks = [check for check in self._checks(told, reg) if "NULL" not in check]
         if reg.scalar.is_const:
             if told.operations or told.how.startswith("came from"):
@@ -154,7 +154,7 @@ class _Teller(Tracer):
         elif not told.bounded:
             yield ", and no condition bounds it"
 
-    def _pointer(self, told: Told, reg: Reg) -> Iterator[str]:
+    def _pointer(self, told: Provenance, reg: Reg) -> Iterator[str]:
         if reg.or_null:
             more = told.passed or told.operations or "which" in told.how
             yield f"{',' if more else ''} and was not checked for NULL"
@@ -191,7 +191,7 @@ class _Teller(Tracer):
             f"where only 0 to {last} would fit" if last > 0 else fits
         )
 
-    def _checks(self, told: Told, reg: Reg) -> list[str]:
+    def _checks(self, told: Provenance, reg: Reg) -> list[str]:
         """The last conditions that spoke of the value, oldest first."""
         found: list[str] = []
         read = 0
@@ -208,7 +208,7 @@ class _Teller(Tracer):
                     found.append(f"{condition(self.path, at)} at {self.place(at)}")
         return list(dict.fromkeys(reversed(found)))
 
-    def _speaks_of(self, place: Place, at: int, step: Step) -> bool:
+    def _speaks_of(self, place: RegisterAt, at: int, step: Step) -> bool:
         operands = (step.dst, step.src) if step.with_reg else (step.dst,)
         depth = self.path.depths[at]
         if depth == place.depth and place.register in operands:
@@ -216,7 +216,7 @@ class _Teller(Tracer):
         reg = self._reg(place._replace(at=at))
         if reg is None or not reg.id:
             return False
-        tied = (self._reg(Place(n, at, depth)) for n in operands)
+        tied = (self._reg(RegisterAt(n, at, depth)) for n in operands)
         return any(other is not None and other.id == reg.id for other in tied)
 
     def _held(self, held: Held) -> Iterator[str]:
@@ -255,7 +255,7 @@ class _Teller(Tracer):
 
     def _sections(self) -> Iterator[str]:
         """The lock and the RCU section that the path is in, or has left."""
-        st, last = self.path.end, self._last
+        st, last = self.path.last_state, self._last
         if st.lock is not None:
             yield f"the lock was taken at {self._slot_place(st.lock.insn)}"
         if st.rcu:
@@ -315,5 +315,5 @@ class _Teller(Tracer):
             yield f"{text}, at last with {condition(path, at)}"
 
     def _changes(self, n: int, start: int, end: int, depth: int) -> bool:
-        maker = self._maker(Place(n, end, depth))
+        maker = self._maker(RegisterAt(n, end, depth))
         return maker is not None and maker >= start

@@ -11,7 +11,7 @@ from bisect import bisect_right
 
 from bpfheap.isa import Kind
 from bpfheap.spec import SourceLine
-from bpfheap.verifier.analysis.program import Program, Step
+from bpfheap.verifier.analysis.cfg import Cfg, Step
 from bpfheap.verifier.instructions.transfer import transfer
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
@@ -25,26 +25,32 @@ _REACH = 20_000
 _MAX_REPLAYED = 4_000
 
 
-def enters(program: Program, step: Step, following: int) -> bool:
+def enters(cfg: Cfg, step: Step, following: int) -> bool:
     """Does the path go on in a function that the step calls, or has called?"""
-    return step.kind in CALLS and following != step.next and following in program.starts
+    return step.kind in CALLS and following != step.next and following in cfg.starts
 
 
-def leaves(program: Program, step: Step, following: int) -> bool:
+def leaves(cfg: Cfg, step: Step, following: int) -> bool:
     """Does the path go on in the caller? A tail call may end a function too."""
     if step.kind in CALLS:
-        return following != step.next and following not in program.starts
+        return following != step.next and following not in cfg.starts
     return step.kind is Kind.EXIT
 
 
 class Path:
-    """`slots` are the instructions in order, the last one refused; `depths` how many functions
-    were below each. `skipped` counts the instructions before them that are left out."""
+    """The way to a refused instruction.
+
+    `env`: of the walk.
+    `last_state`: what is known at the refused instruction.
+    `slots`: the instructions in order, the refused one last.
+    `depths`: for each of them, how many functions were below it on the call stack.
+    `skipped`: how many instructions before them are left out.
+    """
 
     def __init__(self, env: Env, st: State, last: int) -> None:
         """`last` is the slot at which the walk stands; it may have gone there already."""
         self.env = env
-        self.end = st
+        self.last_state = st
         self._pieces: list[tuple[Stored, list[int]]] = []
         self._found: dict[int, list[State]] = {}
         stored: Stored | None = st.parent
@@ -72,7 +78,7 @@ class Path:
         return len(self.slots)
 
     def step(self, at: int) -> Step:
-        return self.env.program.at(self.slots[at])
+        return self.env.cfg.at(self.slots[at])
 
     def line(self, at: int) -> SourceLine | None:
         return self.env.spec.line_of(self.slots[at])
@@ -86,18 +92,18 @@ class Path:
         following = at + 1
         if following >= len(self.slots):
             return False
-        return enters(self.env.program, self.step(at), self.slots[following])
+        return enters(self.env.cfg, self.step(at), self.slots[following])
 
     def leaves(self, at: int) -> bool:
         """Does the instruction return to a caller?"""
         following = at + 1
         if following >= len(self.slots):
             return False
-        return leaves(self.env.program, self.step(at), self.slots[following])
+        return leaves(self.env.cfg, self.step(at), self.slots[following])
 
     def _depths(self) -> list[int]:
         """Backwards, since the beginning may be left out."""
-        depth = len(self.end.frames) - 1
+        depth = len(self.last_state.frames) - 1
         found = [0] * len(self.slots)
         for at in range(len(self.slots) - 1, -1, -1):
             if self.leaves(at):
@@ -141,7 +147,7 @@ def _replayed(env: Env, stored: Stored, slots: list[int]) -> list[State]:
         st.trail.entries.append(slots[at])
         env.pending.clear()
         try:
-            after = transfer(env, st, env.program.at(slots[at]))
+            after = transfer(env, st, env.cfg.at(slots[at]))
         except Reject:
             continue
         waiting += [(at + 1, way) for way, slot, _ in env.pending if slot == slots[at + 1]]

@@ -67,7 +67,7 @@ class _Row(NamedTuple):
     key: tuple[object, ...]
 
 
-class _Again(NamedTuple):
+class _Repetition(NamedTuple):
     """The `rows` rows in front of it come `times` more times."""
 
     rows: int
@@ -112,16 +112,16 @@ def _rows(path: Path, first: int) -> list[_Row]:
     return found
 
 
-def _folded(rows: list[_Row]) -> list[_Row | _Again]:
+def _folded(rows: list[_Row]) -> list[_Row | _Repetition]:
     """The last row, which is the refused one, always stays."""
     keys = [row.key for row in rows[:-1]]
-    out: list[_Row | _Again] = []
+    out: list[_Row | _Repetition] = []
     at = 0
     while at < len(keys):
         period, times = _repeated(keys, at)
         out += rows[at : at + period]
         if times > 1:
-            out.append(_Again(period, times - 1))
+            out.append(_Repetition(period, times - 1))
         at += period * times
     return out + rows[-1:]
 
@@ -140,8 +140,8 @@ def _repeated(keys: list[tuple[object, ...]], at: int) -> tuple[int, int]:
     return 1, 1
 
 
-def _shown(path: Path, row: _Row | _Again) -> PathStep:
-    if isinstance(row, _Again):
+def _shown(path: Path, row: _Row | _Repetition) -> PathStep:
+    if isinstance(row, _Repetition):
         above = "the line above" if row.rows == 1 else f"the {row.rows} lines above"
         return PathStep(note=f"{above} {row.times} more time{'s' if row.times > 1 else ''}")
     step = path.step(row.at)

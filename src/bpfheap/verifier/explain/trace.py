@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg
-from bpfheap.verifier.analysis.program import Step, call_row
+from bpfheap.verifier.analysis.cfg import Step, call_row
 from bpfheap.verifier.domain.scalar import same, subset
-from bpfheap.verifier.explain.beginnings import MAX_READ, Beginnings, Place
+from bpfheap.verifier.explain.beginnings import MAX_READ, Beginnings, RegisterAt
 from bpfheap.verifier.explain.path import CALLS
 from bpfheap.verifier.state.state import (
     FP,
@@ -43,28 +43,35 @@ _OPERATIONS = {
 _BOUNDING = frozenset({"and", "mod", "rsh"})
 
 
-class Told(NamedTuple):
-    """`how` the value was made, as "came from f at line 3"; `made` is the place in the path at
-    which that happened, -1 before its beginning. `places` are those that it went through, newest
-    first; `others` were computed with it."""
+class Provenance(NamedTuple):
+    """Where a value comes from.
+
+    `how`: how it was made, as "came from f at line 3".
+    `made`: the index in the path at which that happened, -1 before its beginning.
+    `operations`: what was computed with it, in words, oldest first.
+    `passed`: the functions and stack slots that it went through, in words.
+    `places`: the registers that it went through, newest first.
+    `others`: the registers that were computed with it.
+    `bounded`: did an operation bound it?
+    """
 
     how: str
     made: int
     operations: tuple[str, ...]
     passed: tuple[str, ...]
-    places: tuple[Place, ...]
-    others: tuple[Place, ...]
+    places: tuple[RegisterAt, ...]
+    others: tuple[RegisterAt, ...]
     bounded: bool
 
 
 class Tracer(Beginnings):
     """Follows registers back to where their values were made."""
 
-    def _tell(self, place: Place) -> Told:
+    def _tell(self, place: RegisterAt) -> Provenance:
         operations: dict[int, tuple[str, int]] = {}
         passed: list[str] = []
         places = [place]
-        others: list[Place] = []
+        others: list[RegisterAt] = []
         bounded = False
         now = place
         how, made = "was given its value before that", -1
@@ -75,7 +82,7 @@ class Tracer(Beginnings):
                 break
             step = self.path.step(at)
             depth = self.path.depths[at]
-            before: Place | None = None
+            before: RegisterAt | None = None
             if depth < now.depth:
                 before = self._argument(now, at, passed)
                 if before is None:
@@ -85,11 +92,11 @@ class Tracer(Beginnings):
                 if step.kind is not Kind.EXIT:
                     how, made = f"was left by {self._function(at)} in a tail call", at
                     break
-                before = Place(0, at, depth)
+                before = RegisterAt(0, at, depth)
                 passed.append(f"returned by {self._function(at)}")
             elif step.kind is Kind.MOV and step.with_reg:
-                before = Place(step.src, at, depth)
-                if self._changed(before, Place(step.dst, at + 1, depth)):
+                before = RegisterAt(step.src, at, depth)
+                if self._changed(before, RegisterAt(step.dst, at + 1, depth)):
                     bits = step.sx or step.width
                     operations.setdefault(step.slot, (f"cut to {bits} bits", 1))
                     bounded = bounded or bits < 32
@@ -106,7 +113,7 @@ class Tracer(Beginnings):
                 break
             now = before
             places.append(now)
-        return Told(
+        return Provenance(
             how,
             made,
             _computations(list(operations.values())),
@@ -116,7 +123,7 @@ class Tracer(Beginnings):
             bounded,
         )
 
-    def _maker(self, place: Place) -> int | None:
+    def _maker(self, place: RegisterAt) -> int | None:
         """Where the path writes the register last: an instruction, the return of a function (for
         r0) or the call that entered the function. None if it never does."""
         path, n = self.path, place.register
@@ -143,21 +150,23 @@ class Tracer(Beginnings):
         row = call_row(self.env.spec, self.path.step(at + 1))
         return row is not None and row.callback
 
-    def _argument(self, place: Place, at: int, passed: list[str]) -> Place | None:
+    def _argument(self, place: RegisterAt, at: int, passed: list[str]) -> RegisterAt | None:
         """The caller's register, of what a static function was given."""
         step = self.path.step(at)
         n = place.register
         if not 1 <= n <= 5:
             return None
         if step.kind is not Kind.CALL_LOCAL:
-            inside = self._reg(Place(n, at + 1, place.depth))
-            n = next((k for k in _LENT if self._alike(Place(k, at, place.depth - 1), inside)), 0)
+            inside = self._reg(RegisterAt(n, at + 1, place.depth))
+            n = next(
+                (k for k in _LENT if self._alike(RegisterAt(k, at, place.depth - 1), inside)), 0
+            )
             if not n:
                 return None
         passed.append(f"passed to {self._callee(at)} at {self.place(at)}")
-        return Place(n, at, place.depth - 1)
+        return RegisterAt(n, at, place.depth - 1)
 
-    def _alike(self, place: Place, other: Reg | None) -> bool:
+    def _alike(self, place: RegisterAt, other: Reg | None) -> bool:
         """Does a register hold what another one does, as far as that is something of its own?"""
         reg = self._reg(place)
         if reg is None or other is None or reg.kind != other.kind or reg.kind == UNINIT:
@@ -166,18 +175,18 @@ class Tracer(Beginnings):
             return False
         return reg.off == other.off and reg.what == other.what and same(reg.scalar, other.scalar)
 
-    def _changed(self, before: Place, after: Place) -> bool:
+    def _changed(self, before: RegisterAt, after: RegisterAt) -> bool:
         old, new = self._reg(before), self._reg(after)
         if old is None or new is None:
             return False
         return old.kind != new.kind or not same(old.scalar, new.scalar)
 
     def _computed(
-        self, step: Step, at: int, operations: dict[int, tuple[str, int]], others: list[Place]
-    ) -> Place:
+        self, step: Step, at: int, operations: dict[int, tuple[str, int]], others: list[RegisterAt]
+    ) -> RegisterAt:
         depth = self.path.depths[at]
-        dst = Place(step.dst, at, depth)
-        src = Place(step.src, at, depth)
+        dst = RegisterAt(step.dst, at, depth)
+        src = RegisterAt(step.src, at, depth)
         if step.kind is not Kind.ALU:
             text = "negated" if step.kind is Kind.NEG else f"with its bytes swapped ({step.name})"
         elif not step.with_reg:
@@ -202,11 +211,11 @@ class Tracer(Beginnings):
             operations[step.slot] = (old, times + 1)
         return dst
 
-    def _filled(self, step: Step, at: int, passed: list[str]) -> Place | None:
+    def _filled(self, step: Step, at: int, passed: list[str]) -> RegisterAt | None:
         """The register that was stored where a load reads the stack; with `at` -1, the constant
         in place of a register. None if it reads something else, or it cannot be told."""
         depth = self.path.depths[at]
-        base = self._reg(Place(step.src, at, depth))
+        base = self._reg(RegisterAt(step.src, at, depth))
         if base is None or base.kind != STACK or not base.scalar.is_const:
             return None
         low = base.off + step.off + base.scalar.smin
@@ -225,8 +234,8 @@ class Tracer(Beginnings):
                 if start != low or other.kind is Kind.ATOMIC or end - start < step.size:
                     return None
                 if other.kind is Kind.STORE_IMM:
-                    return Place(other.imm, -1, depth)
-                stored = Place(other.src, k, self.path.depths[k])
+                    return RegisterAt(other.imm, -1, depth)
+                stored = RegisterAt(other.src, k, self.path.depths[k])
                 if self._forgotten(stored, step, at):
                     passed.append(_FORGOTTEN)
                 return stored
@@ -234,10 +243,10 @@ class Tracer(Beginnings):
                 return None
         return None
 
-    def _forgotten(self, stored: Place, step: Step, at: int) -> bool:
+    def _forgotten(self, stored: RegisterAt, step: Step, at: int) -> bool:
         """Is less known of the number that a load reads than of the one stored there?"""
         old = self._reg(stored)
-        new = self._reg(Place(step.dst, at + 1, self.path.depths[at]))
+        new = self._reg(RegisterAt(step.dst, at + 1, self.path.depths[at]))
         if old is None or new is None or not old.kind == SCALAR == new.kind:
             return False
         fits = step.size == SLOT or old.scalar.top < 1 << step.width
@@ -245,7 +254,7 @@ class Tracer(Beginnings):
 
     def _written(self, at: int, step: Step, frame: int) -> tuple[int, int] | None:
         """The bytes of a frame's stack that a store may write, None for none."""
-        base = self._reg(Place(step.dst, at, self.path.depths[at]))
+        base = self._reg(RegisterAt(step.dst, at, self.path.depths[at]))
         if base is None or base.kind != STACK or base.what != frame:
             return None
         low = base.off + step.off + base.scalar.smin
@@ -265,7 +274,7 @@ class Tracer(Beginnings):
         for n in written:
             if row is not None and row.args[n - 1] not in _WRITTEN:
                 continue
-            reg = self._reg(Place(n, at, self.path.depths[at]))
+            reg = self._reg(RegisterAt(n, at, self.path.depths[at]))
             if reg is None or reg.kind != STACK or reg.what != frame:
                 continue
             if reg.off + reg.scalar.smin <= low:

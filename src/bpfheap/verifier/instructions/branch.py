@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from bpfheap.verifier.analysis.program import Step
+from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.domain.arith import ADD, alu
 from bpfheap.verifier.domain.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
 from bpfheap.verifier.domain.scalar import Scalar, const
 from bpfheap.verifier.domain.word import shl
 from bpfheap.verifier.memory.obligations import readable
-from bpfheap.verifier.memory.ownership import settle_null
+from bpfheap.verifier.memory.ownership import mark_null
 from bpfheap.verifier.memory.packet import packet_end, packet_start
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -55,17 +55,17 @@ def jump(env: Env, st: State, step: Step) -> i64:
     width = step.width
     taken = branch_taken(code, width, dst.scalar, src.scalar)
     if taken != DEPENDS:
-        mark_register(env.program, st, step.dst)
+        mark_register(env.cfg, st, step.dst)
         if with_reg:
-            mark_register(env.program, st, step.src)
+            mark_register(env.cfg, st, step.src)
         return step.target if taken == ALWAYS else step.next
     when = holds(code, width, dst.scalar, src.scalar)
     otherwise = holds(code ^ 1, width, dst.scalar, src.scalar)
     if when is None or otherwise is None:
         # No value is left on one side: that, too, rests on what is known of the operands.
-        mark_register(env.program, st, step.dst)
+        mark_register(env.cfg, st, step.dst)
         if with_reg:
-            mark_register(env.program, st, step.src)
+            mark_register(env.cfg, st, step.src)
         if otherwise is not None:
             _learn(st, step, dst, src, otherwise)
             return step.next
@@ -163,16 +163,16 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
             # A 32-bit comparison sees half of the address, which may well be 0.
             if step.width == 64:
                 if step.with_reg:
-                    mark_register(env.program, st, step.dst if other is dst else step.src)
+                    mark_register(env.cfg, st, step.dst if other is dst else step.src)
                 return step.target if step.code == JNE else step.next
         elif step.width == 64:
             if step.with_reg:
-                mark_register(env.program, st, step.dst if other is dst else step.src)
+                mark_register(env.cfg, st, step.dst if other is dst else step.src)
             return _null_check(env, st, step, pointer)
     elif equality and step.width == 64 and _tells_non_null(dst, src):
         unsure = dst if dst.or_null else src
         equal = st.copy()
-        settle_null(equal, unsure, null=False)
+        mark_null(equal, unsure, null=False)
         if step.code == JEQ:
             env.fork(equal, step.target, step.slot)
             return step.next
@@ -205,7 +205,7 @@ def _null_check(env: Env, st: State, step: Step, pointer: Reg) -> i64:
     """Both ways of a comparison with 0 (mark_ptr_or_null_regs)."""
     other = st.copy()
     null, sure = (other, st) if step.code == JEQ else (st, other)
-    settle_null(null, pointer, null=True)
-    settle_null(sure, pointer, null=False)
+    mark_null(null, pointer, null=True)
+    mark_null(sure, pointer, null=False)
     env.fork(other, step.target, step.slot)
     return step.next

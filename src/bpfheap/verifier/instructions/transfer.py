@@ -15,7 +15,7 @@ from bpfheap.isa import Kind
 from bpfheap.platform.maps import BY_NUMBER, Shape
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.program import ALU, JA, JCOND, LOAD, MOV, PLAIN, STORE_REG, Step
+from bpfheap.verifier.analysis.cfg import ALU, JA, JCOND, LOAD, MOV, PLAIN, STORE_REG, Step
 from bpfheap.verifier.calls.callback import leave_callback
 from bpfheap.verifier.calls.calls import call_outside
 from bpfheap.verifier.calls.globals import call_global
@@ -93,9 +93,9 @@ def _alu(env: Env, st: State, step: Step) -> i64:
         readable(env, st, step.src)
     step.pointers |= (0 if dst.kind == SCALAR else 1) | (0 if src.kind == SCALAR else 2)
     if dst.kind == SCALAR:
-        mark_register(env.program, st, step.dst)
+        mark_register(env.cfg, st, step.dst)
     elif src.kind == SCALAR and step.with_reg:
-        mark_register(env.program, st, step.src)
+        mark_register(env.cfg, st, step.src)
     regs[step.dst] = pointer_alu(env, step.name, step.width, step.dst, dst, src)
     return step.next
 
@@ -200,10 +200,10 @@ def _ja(env: Env, st: State, step: Step) -> i64:
 
 def _may_goto(env: Env, st: State, step: Step) -> i64:
     """Jumps when time is up, and goes on as long as that can make a difference."""
-    more = st.copy()
-    more.goes += 1
-    env.history.widen(more, step.slot, st.parent)
-    env.fork(more, step.next, step.slot)
+    iteration = st.copy()
+    iteration.may_gotos += 1
+    env.history.widen(iteration, step.slot, st.parent)
+    env.fork(iteration, step.next, step.slot)
     return step.target
 
 
@@ -219,7 +219,7 @@ def _exit(env: Env, st: State, step: Step) -> i64:
                 hint="the function's variables are gone when it returns",
             )
         left = st.pop()
-        return env.program.at(left.callsite).next
+        return env.cfg.at(left.callsite).next
     result = readable(env, st, 0)
     check_left(env, st, "BPF_EXIT instruction in main prog")
     allowed = env.type.returns
@@ -238,7 +238,7 @@ def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | N
         )
     if allowed is None:
         return
-    mark_register(env.program, st, 0)
+    mark_register(env.cfg, st, 0)
     if result.scalar.smin < allowed[0] or result.scalar.smax > allowed[1]:
         raise Reject(
             f"At program exit the register R0 has smin={result.scalar.smin} "
@@ -326,7 +326,7 @@ def _store_reg(env: Env, st: State, step: Step) -> i64:
         value = st.regs[step.src] = _linkable(env, value)
     if dst.kind == STACK and is_null(value) and (size < 8 or dst.scalar.m != 0):
         # The bytes will be known as zeros, not as this scalar.
-        mark_register(env.program, st, step.src)
+        mark_register(env.cfg, st, step.src)
     return _store(env, st, step, value)
 
 
@@ -384,8 +384,8 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
 
 
 def _call_local(env: Env, st: State, step: Step) -> i64:
-    number_ = env.program.starts[step.target]
-    if env.program.is_global(number_):
+    number_ = env.cfg.starts[step.target]
+    if env.cfg.is_global(number_):
         call_global(env, st, number_, step.slot)
         return step.next
     st.push(number_, step.slot)

@@ -88,7 +88,7 @@ def _accessed(env: Env, st: State, n: i64, reg: Reg, low: i64, high: i64) -> Non
     if low == high:
         st.trail.accessed(reg.what, low >> 3)
     else:
-        mark_register(env.program, st, n)
+        mark_register(env.cfg, st, n)
 
 
 def deepen(env: Env, subprog: i64, low: i64) -> None:

@@ -43,7 +43,7 @@ from bpfheap.verifier.state.state import (
     STACK,
     STACK_SIZE,
     UNTRUSTED,
-    Frame,
+    FuncState,
     MapRef,
     Object,
     Reg,
@@ -170,7 +170,7 @@ def _check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
         )
 
 
-def _check_no_iterator(frame: Frame, n: i64, start: i64, end: i64) -> None:
+def _check_no_iterator(frame: FuncState, n: i64, start: i64, end: i64) -> None:
     """What an iterator holds is the kernel's. Raises Reject."""
     at: i64 = start >> 3
     while at <= (end - 1) >> 3:

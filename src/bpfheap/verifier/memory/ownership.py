@@ -74,7 +74,7 @@ def borrowed(reg: Reg) -> Reg:
     return reg.of(object_._replace(standing=BORROWED), 0)
 
 
-def settle_null(st: State, checked: Reg, null: bool) -> None:
+def mark_null(st: State, checked: Reg, null: bool) -> None:
     """What a check for NULL says of all registers that came from the same call."""
     id_ = checked.id
     if null:
@@ -82,7 +82,7 @@ def settle_null(st: State, checked: Reg, null: bool) -> None:
             let_go(st, checked.ref)
         st.rewrite(lambda reg: NULL if reg.or_null and reg.id == id_ else reg)
     else:
-        st.rewrite(lambda reg: reg.sure() if reg.or_null and reg.id == id_ else reg)
+        st.rewrite(lambda reg: reg.non_null() if reg.or_null and reg.id == id_ else reg)
 
 
 class Kptr:
@@ -175,7 +175,7 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
                 hint="store it in a map value or in another object",
             )
         object_: Object = given.what
-        own = object_.layout
+        given_layout = object_.layout
         per_cpu = kptr.field.kind is KptrKind.PERCPU
         if object_.per_cpu != per_cpu:
             raise Reject(
@@ -186,7 +186,9 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
                 f"{'bpf_percpu_obj_new' if per_cpu else 'an allocator'} gives",
             )
         strict = env.options.strict_identity
-        why = env.layouts.why_other(own.btf, own.type_id, layout.btf, target, strict=strict)
+        why = env.layouts.why_other(
+            given_layout.btf, given_layout.type_id, layout.btf, target, strict=strict
+        )
         if why is not None:
             raise Reject(
                 f"invalid kptr access, R{n} type={type_name(given)} "
@@ -196,7 +198,7 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
             )
         kind = FlowKind.MOVE if isinstance(object_.origin, Field) else FlowKind.STORE
         env.flow(kind, object_.origin, kptr.name, slot)
-        release(st, given.ref, Gone(slot, call, str(own)))
+        release(st, given.ref, Gone(slot, call, str(given_layout)))
     env.flow(FlowKind.TAKE, None, kptr.name, slot)
     per_cpu = kptr.field.kind is KptrKind.PERCPU
     taken = Object(env.layouts.of(layout.btf, target), kptr.name, per_cpu=per_cpu)

@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from bpfheap.verifier.analysis.program import Step
+from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.domain.refine import JGE, JGT, JLE, JLT
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.paths.env import Env

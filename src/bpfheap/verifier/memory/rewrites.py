@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from bpfheap.btf import SpecialKind
-from bpfheap.verifier.analysis.program import PLAIN, Step
+from bpfheap.verifier.analysis.cfg import PLAIN, Step
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,

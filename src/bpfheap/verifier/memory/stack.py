@@ -23,7 +23,7 @@ from bpfheap.verifier.state.state import (
     SLOT,
     SPILL,
     ZERO,
-    Frame,
+    FuncState,
     Reg,
     Slot,
     is_null,
@@ -35,7 +35,7 @@ from bpfheap.verifier.state.state import (
 _KEY = 4
 
 
-def write(frame: Frame, low: int, high: int, size: int, value: Reg) -> None:
+def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
     """Store `size` bytes of `value` at an offset from `low` to `high`."""
     if low != high:
         _write_somewhere(frame, low, high + size, value)
@@ -48,7 +48,7 @@ def write(frame: Frame, low: int, high: int, size: int, value: Reg) -> None:
             frame.stack[at] = Slot(value, ALL_SPILL)
         return
     old = frame.stack.get(at)
-    kinds = bytearray(ALL_MISC if old is None else _settled(old))
+    kinds = bytearray(ALL_MISC if old is None else _scrubbed(old))
     if byte == 0:
         kinds[:size] = bytes([SPILL]) * size
         frame.stack[at] = Slot(_part(value, size), bytes(kinds))
@@ -71,7 +71,7 @@ def _part(reg: Reg, size: i64) -> Reg:
     return number(cast(reg.scalar, size * 8, False))
 
 
-def _settled(slot: Slot) -> bytes:
+def _scrubbed(slot: Slot) -> bytes:
     """The slot's bytes once what was spilled there is no longer whole."""
     if slot.reg is None:
         return slot.kinds
@@ -80,39 +80,39 @@ def _settled(slot: Slot) -> bytes:
     return slot.kinds.replace(bytes([SPILL]), bytes([MISC]))
 
 
-def _set(frame: Frame, at: int, slot: Slot) -> None:
+def _set(frame: FuncState, at: int, slot: Slot) -> None:
     if slot.reg is None and slot.kinds == ALL_MISC:
         frame.stack.pop(at, None)
     else:
         frame.stack[at] = slot
 
 
-def _write_somewhere(frame: Frame, start: int, end: int, value: Reg) -> None:
+def _write_somewhere(frame: FuncState, start: int, end: int, value: Reg) -> None:
     zero = value.kind == SCALAR and value.scalar.umax == 0
     for at in range(start >> 3, ((end - 1) >> 3) + 1):
         old = frame.stack.get(at)
         if old is None or (zero and old.reg is not None and is_null(old.reg)):
             continue
-        kinds = bytearray(_settled(old))
+        kinds = bytearray(_scrubbed(old))
         if not zero:
             low, high = max(start - at * 8, 0), min(end - at * 8, 8)
             kinds[low:high] = bytes(high - low)
         _set(frame, at, Slot(None, bytes(kinds)))
 
 
-def clobber(frame: Frame, start: int, end: int) -> None:
+def clobber(frame: FuncState, start: int, end: int) -> None:
     """Somebody else writes there: nothing is known of the bytes any more."""
     for at in range(start >> 3, ((end - 1) >> 3) + 1):
         old = frame.stack.get(at)
         if old is None:
             continue
-        kinds = bytearray(_settled(old))
+        kinds = bytearray(_scrubbed(old))
         low, high = max(start - at * 8, 0), min(end - at * 8, 8)
         kinds[low:high] = bytes(high - low)
         _set(frame, at, Slot(None, bytes(kinds)))
 
 
-def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
+def read(frame: FuncState, low: int, high: int, size: int, sx: bool) -> Reg:
     """What a load of `size` bytes from an offset from `low` to `high` gives."""
     if low != high:
         if all(_zero(frame, at) for at in range(low, high + size)):
@@ -135,12 +135,12 @@ def read(frame: Frame, low: int, high: int, size: int, sx: bool) -> Reg:
     return number(cast(constant(value), size * 8, sx))
 
 
-def _zero(frame: Frame, at: int) -> bool:
+def _zero(frame: FuncState, at: int) -> bool:
     slot = frame.stack.get(at >> 3)
     return slot is not None and slot.kinds[at & 7] == ZERO
 
 
-def constant_key(frame: Frame, low: int) -> int | None:
+def constant_key(frame: FuncState, low: int) -> int | None:
     """The map key of 4 bytes at offset `low`, None if it is not known (get_constant_map_key, which
     looks at zeros and at what was spilled, if that was as long)."""
     slot, byte = frame.stack.get(low >> 3), low & 7
@@ -159,7 +159,7 @@ def constant_key(frame: Frame, low: int) -> int | None:
     return reg.scalar.const_value
 
 
-def known_bytes(frame: Frame, low: int, size: int) -> int | None:
+def known_bytes(frame: FuncState, low: int, size: int) -> int | None:
     """The `size` bytes at offset `low` as a little-endian number, None unless all are known."""
     value = 0
     for i in range(size):

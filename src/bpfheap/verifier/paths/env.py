@@ -6,8 +6,8 @@ from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
-from bpfheap.verifier.analysis.program import Program, call_row
 from bpfheap.verifier.analysis.signature import Parameter, parameters
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.history import History
@@ -23,16 +23,26 @@ MAX_PENDING = 8192
 
 
 class Env:
-    """`depth` is, for each subprogram, how many bytes of stack it used on any path so far;
-    `pending` holds the paths yet to be walked: state,
-    slot, and the jump that led there."""
+    """What all paths of one verification share.
+
+    `obj`, `spec`, `options`: what is verified, and how.
+    `layouts`: those of all types met so far.
+    `cfg`: the program's control flow graph.
+    `type`: the program's type.
+    `history`: the states stored in the function that is walked.
+    `sleepable`: may the program sleep?
+    `flows`: those found so far.
+    `pending`: the paths yet to be walked: state, slot, and the jump that led there.
+    `depth`: for each subprogram, how many bytes of stack it used on any path so far.
+    `called`: the global functions that were called, in that order.
+    """
 
     def __init__(self, obj: ObjectSpec, spec: ProgramSpec, options: Options) -> None:
         self.obj = obj
         self.spec = spec
         self.options = options
         self.layouts = Layouts()
-        self.program: Program
+        self.cfg: Cfg
         self.type: ProgramType
         self.history: History
         self.sleepable = may_sleep(spec.section)
@@ -40,7 +50,6 @@ class Env:
         self.pending: list[tuple[State, int, int]] = []
         self.depth: list[int] = []
         self._live: list[int] | None = None
-        #: The global functions that were called, in that order.
         self.called: dict[int, None] = {}
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
         self._maps: dict[str, MapRef] = {}
@@ -58,14 +67,14 @@ class Env:
                 hint=f"known are {known}",
             )
         self.type = found
-        self.program = Program(self.spec)
-        self.depth = [0] * len(self.program.subprogs)
+        self.cfg = Cfg(self.spec)
+        self.depth = [0] * len(self.cfg.subprogs)
 
     def parameters(self, number: int) -> tuple[Parameter, ...]:
         """What a global function declares. Raises Reject for what none can have."""
         found = self._parameters.get(number)
         if found is None:
-            sub = self.program.subprogs[number]
+            sub = self.cfg.subprogs[number]
             found = parameters(self.spec, sub, self.type.ctx_struct)
             self._parameters[number] = found
         return found
@@ -74,13 +83,13 @@ class Env:
         """May a subprogram, or one that it calls, make packet pointers void
         (subprog_info.changes_pkt_data)?"""
         if not self._changes:
-            self._changes = [False] * len(self.program.subprogs)
-            for at in self.program.call_order:
-                for step in self.program.within(self.program.subprogs[at]):
+            self._changes = [False] * len(self.cfg.subprogs)
+            for at in self.cfg.call_order:
+                for step in self.cfg.within(self.cfg.subprogs[at]):
                     row = call_row(self.spec, step)
                     if row is not None and (row.packet or row.map_op == "tail_call"):
                         self._changes[at] = True
-                    callee = self.program.starts.get(step.enters)
+                    callee = self.cfg.starts.get(step.enters)
                     if callee is not None and self._changes[callee]:
                         self._changes[at] = True
         return self._changes[number]
@@ -88,7 +97,7 @@ class Env:
     def live(self) -> list[int]:
         """See liveness.live_at."""
         if self._live is None:
-            self._live = live_at(self.program, self.spec)
+            self._live = live_at(self.cfg, self.spec)
         return self._live
 
     def new_id(self) -> int:

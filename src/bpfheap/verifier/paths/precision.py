@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from bpfheap.verifier.analysis.program import (
+from bpfheap.verifier.analysis.cfg import (
     ALU,
     ATOMIC,
     CALL,
@@ -22,7 +22,7 @@ from bpfheap.verifier.analysis.program import (
     MOV,
     STORE_IMM,
     STORE_REG,
-    Program,
+    Cfg,
     Step,
 )
 from bpfheap.verifier.domain.word import shl
@@ -39,9 +39,14 @@ from bpfheap.verifier.state.state import (
 
 
 class Wanted:
-    """Registers and stack slots whose values matter: bit n for register n, bit -1 - at for slot
-    `at`. `regs` and `slots` are those of frame `frame`; `others` those of its callers, by frame,
-    and of the functions that it called where one was wanted. `lost` if it cannot be told."""
+    """Registers and stack slots whose values matter (struct backtrack_state): bit n for register n,
+    bit -1 - at for slot `at`.
+
+    `frame`: the number of the frame that the instructions are of.
+    `regs`, `slots`: those of that frame.
+    `others`: those of its callers, and of functions that it called, by frame; None for none.
+    `lost`: can it not be told any more?
+    """
 
     __slots__ = ("frame", "lost", "others", "regs", "slots")
 
@@ -93,21 +98,21 @@ class Wanted:
         return self.regs | self.slots == 0 and not self.others
 
 
-def mark_register(program: Program, st: State, n: i64) -> None:
+def mark_register(cfg: Cfg, st: State, n: i64) -> None:
     """The instruction at hand relies on the value of scalar register `n`."""
     wanted = Wanted(len(st.frames) - 1)
     wanted.regs = shl(1, n)
-    _walk_back(program, st, wanted, 1)
+    _walk_back(cfg, st, wanted, 1)
 
 
-def mark_slot(program: Program, st: State, frame: i64, at: i64) -> None:
+def mark_slot(cfg: Cfg, st: State, frame: i64, at: i64) -> None:
     """The instruction at hand relies on the scalar spilled to slot `at` of a frame."""
     wanted = Wanted(len(st.frames) - 1)
     wanted.add(frame, 0, shl(1, -1 - at))
-    _walk_back(program, st, wanted, 1)
+    _walk_back(cfg, st, wanted, 1)
 
 
-def inherit(program: Program, st: State, stored: Stored) -> None:
+def inherit(cfg: Cfg, st: State, stored: Stored) -> None:
     """A path ends at a stored state: it relies on whatever was relied on from there
     (propagate_precision)."""
     wanted = Wanted(len(st.frames) - 1)
@@ -115,14 +120,14 @@ def inherit(program: Program, st: State, stored: Stored) -> None:
         if stored.precise_regs[i] or stored.precise_slots[i]:
             wanted.add(i, stored.precise_regs[i], stored.precise_slots[i])
     if not wanted.none():
-        _walk_back(program, st, wanted, 0)
+        _walk_back(cfg, st, wanted, 0)
 
 
-def _walk_back(program: Program, st: State, wanted: Wanted, skip: i64) -> None:
+def _walk_back(cfg: Cfg, st: State, wanted: Wanted, skip: i64) -> None:
     """`skip` is 1 if the instruction at hand is the last one of the trail."""
     trail = st.trail
     stored = st.parent
-    steps = program.steps
+    steps = cfg.steps
     while True:
         entries = trail.entries
         links = trail.links
@@ -145,10 +150,10 @@ def _walk_back(program: Program, st: State, wanted: Wanted, skip: i64) -> None:
             at -= 1
         if stored is None or not _note(stored, wanted):
             return
-        if stored.rounds is not None:
-            # What matters at the beginning of a round matters at the end of the one before.
-            for end in stored.rounds:
-                inherit(program, end, stored)
+        if stored.backedges is not None:
+            # What matters where an iteration begins matters where the one before it ends.
+            for backedge in stored.backedges:
+                inherit(cfg, backedge, stored)
         skip = 0
         trail = stored.trail
         stored = stored.parent

@@ -1,5 +1,4 @@
-"""Where paths meet: is what is known here covered by what was walked already? Does a path run in
-circles?
+"""State pruning: does a stored state subsume what is known here? Does a path run in circles?
 
 Sources: is_state_visited, states_equal, regsafe, stacksafe, refsafe and check_ids in
 kernel/bpf/verifier.c of Linux 6.18. Scalars that no verdict rests on are not compared (see
@@ -13,8 +12,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.verifier import hints
+from bpfheap.verifier.analysis.cfg import CALLBACK_LOOP, ITERATOR_LOOP, MAY_GOTO_LOOP, NO_LOOP, Cfg
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT
-from bpfheap.verifier.analysis.program import CALLS_BACK, GOES, ITERATES, NEVER, Program
 from bpfheap.verifier.domain.scalar import is_unknown, same, subset
 from bpfheap.verifier.domain.word import pattern, shl
 from bpfheap.verifier.paths.history import History
@@ -32,7 +31,7 @@ from bpfheap.verifier.state.state import (
     UNINIT,
     UNKNOWN,
     ZERO,
-    Frame,
+    FuncState,
     Reg,
     Slot,
     State,
@@ -51,12 +50,12 @@ _MIN_LOOP_INSNS: Final = 100
 _MAX_TRAIL: Final = 40
 #: A state that was compared more often than this without use is forgotten.
 _MISSES_PER_HIT: Final = 3
-_MISSES_PER_ROUND: Final = 64
+_MISSES_PER_ITERATION: Final = 64
 
-# How states may be compared (enum exact_level): does the old one cover the new one in what matters,
-# in all scalars, or are they the same?
-COVERED: Final = 0
-WITHIN: Final = 1
+# How states may be compared (enum exact_level): does the old one subsume the new one in what
+# matters, in all scalars, or are they the same?
+NOT_EXACT: Final = 0
+RANGE_WITHIN: Final = 1
 EXACT: Final = 2
 
 
@@ -67,10 +66,10 @@ _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 class StoredStates(History):
     """All states that a walk has stored, by slot."""
 
-    def __init__(self, program: Program, live: list[int], *, all_precise: bool) -> None:
+    def __init__(self, cfg: Cfg, live: list[int], *, all_precise: bool) -> None:
         """`live` has for each slot what the rest of its function reads (see liveness); with
         `all_precise`, every scalar counts."""
-        self._program = program
+        self._cfg = cfg
         self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
         self._points: dict[int, list[Stored]] = {}
@@ -92,14 +91,14 @@ class StoredStates(History):
         st.trail = Trail()
         return stored
 
-    def visit(self, st: State, slot: i64, insns: i64, jumps: i64, again: i64) -> bool:
-        """May the path end here, because another one covered it? Stores the state otherwise, if
-        that is worth it. Where rounds begin `again`, one that ends as one before it began
-        is the last one. Raises Reject for a loop without end."""
+    def visit(self, st: State, slot: i64, insns: i64, jumps: i64, loop: i64) -> bool:
+        """May the path end here, because a stored state subsumes it? Stores the state otherwise,
+        if that is worth it. With a `loop` (see Step.loop), an iteration that ends within the state
+        in which an earlier one began is the last one. Raises Reject for an infinite loop."""
         points = self._points.get(slot)
         if points is None:
             points = self._points[slot] = []
-        force = again != NEVER or st.trail.jumps > _MAX_TRAIL
+        force = loop != NO_LOOP or st.trail.jumps > _MAX_TRAIL
         jumped = jumps - self._last_jumps
         walked = insns - self._last_insns
         store = force or (jumped >= _MIN_JUMPS and walked >= _MIN_INSNS)
@@ -109,15 +108,15 @@ class StoredStates(History):
         # The newest first, as Linux has them.
         for stored in reversed(points):
             if stored.branches:
-                if again != NEVER and self._settles(stored, st, slot, again):
+                if loop != NO_LOOP and self._converges(stored, st, slot, loop):
                     stored.hits += 1
-                    self._round(stored, st)
+                    self._add_backedge(stored, st)
                     return True
                 if (
-                    again != CALLS_BACK
-                    and again != ITERATES
+                    loop != CALLBACK_LOOP
+                    and loop != ITERATOR_LOOP
                     and stored.state.unrolled == st.unrolled
-                    and stored.state.goes == st.goes
+                    and stored.state.may_gotos == st.may_gotos
                     and self._same(stored, st, slot, EXACT)
                 ):
                     raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
@@ -125,13 +124,13 @@ class StoredStates(History):
                     store = False
             elif self._same(stored, st, slot, self._how(stored)):
                 stored.hits += 1
-                inherit(self._program, st, stored)
+                inherit(self._cfg, st, stored)
                 return True
             if store:
                 stored.misses += 1
-                useless = useless or _useless(stored, again)
+                useless = useless or _useless(stored, loop)
         if useless:
-            points = [stored for stored in points if not _useless(stored, again)]
+            points = [stored for stored in points if not _useless(stored, loop)]
             self._points[slot] = points
         if store:
             self._last_jumps, self._last_insns = jumps, insns
@@ -139,34 +138,35 @@ class StoredStates(History):
             points.append(self._store(st))
         return False
 
-    def _settles(self, stored: Stored, st: State, slot: i64, again: i64) -> bool:
-        """Does the round that ends here leave all as one before it began?"""
-        if again == GOES and stored.state.goes == st.goes:
+    def _converges(self, stored: Stored, st: State, slot: i64, loop: i64) -> bool:
+        """Is the loop at a fixed point: does the state in which an iteration began subsume the one
+        in which this one ends?"""
+        if loop == MAY_GOTO_LOOP and stored.state.may_gotos == st.may_gotos:
             return False
-        if not self._same(stored, st, slot, WITHIN):
+        if not self._same(stored, st, slot, RANGE_WITHIN):
             return False
-        # An iterator that has come to its end has no further rounds.
-        return again != ITERATES or going_on(st)
+        # An iterator that has come to its end has no further iterations.
+        return loop != ITERATOR_LOOP or has_next(st)
 
-    def _round(self, stored: Stored, st: State) -> None:
-        """A round ends as one before it began. What turns out to matter there has
-        to matter here too (propagate_backedges)."""
-        if stored.rounds is None:
-            stored.rounds = []
+    def _add_backedge(self, stored: Stored, st: State) -> None:
+        """An iteration ends within the state in which an earlier one began. What turns out to
+        matter there has to matter here too (propagate_backedges)."""
+        if stored.backedges is None:
+            stored.backedges = []
             self._looping = True
-        stored.rounds.append(st)
-        inherit(self._program, st, stored)
+        stored.backedges.append(st)
+        inherit(self._cfg, st, stored)
 
     def _how(self, stored: Stored) -> i64:
-        return WITHIN if self._all_precise or self._unsettled(stored) else COVERED
+        return RANGE_WITHIN if self._all_precise or self._in_open_loop(stored) else NOT_EXACT
 
-    def _unsettled(self, stored: Stored) -> bool:
+    def _in_open_loop(self, stored: Stored) -> bool:
         """Is it part of a loop that is still walked, so that more may turn out to matter
         (incomplete_read_marks)?"""
         if self._looping:
             at: Stored | None = stored
             while at is not None:
-                if at.branches and at.rounds is not None:
+                if at.branches and at.backedges is not None:
                     return True
                 at = at.parent
         return False
@@ -205,18 +205,20 @@ class StoredStates(History):
                 callee = st.frames[i + 1]
                 at = callee.callsite
                 if not callee.callback:
-                    at = self._program.at(at).next
+                    at = self._cfg.at(at).next
             if a.callback != b.callback:
                 return False
-            if how == WITHIN:
+            if how == RANGE_WITHIN:
                 if stored.branches and not _same_kinds(a, b):
                     return False
-                if not _covers_frame(a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids):
+                if not _subsumes_frame(
+                    a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids
+                ):
                     return False
             elif how == EXACT:
                 if not _same_frame(a, b, self._live_regs[at], ids):
                     return False
-            elif not _covers_frame(
+            elif not _subsumes_frame(
                 a,
                 b,
                 self._live_regs[at],
@@ -235,7 +237,7 @@ class StoredStates(History):
         return True
 
     @staticmethod
-    def end(st: State) -> None:
+    def path_done(st: State) -> None:
         """The path is walked to its end (update_branch_counts)."""
         stored: Stored | None = st.parent
         while stored is not None:
@@ -245,13 +247,13 @@ class StoredStates(History):
             stored = stored.parent
 
 
-def _useless(stored: Stored, again: i64) -> bool:
+def _useless(stored: Stored, loop: i64) -> bool:
     """Compared often and of no use: every later visit would pay for it."""
-    often = _MISSES_PER_ROUND if again != NEVER and stored.branches else _MISSES_PER_HIT
+    often = _MISSES_PER_ITERATION if loop != NO_LOOP and stored.branches else _MISSES_PER_HIT
     return stored.misses > often * (stored.hits + 1)
 
 
-def going_on(st: State) -> bool:
+def has_next(st: State) -> bool:
     """Has the iterator that r1 points at more elements, as far as is known?"""
     found = iterator_at(st, st.regs[1])
     return found is not None and bool(found.what)
@@ -312,19 +314,25 @@ class Ids:
         return self._links.setdefault(old, new) == new
 
 
-def _covers_frame(
-    old: Frame, new: Frame, live: i64, live_slots: i64, precise: i64, precise_slots: i64, ids: Ids
+def _subsumes_frame(
+    old: FuncState,
+    new: FuncState,
+    live: i64,
+    live_slots: i64,
+    precise: i64,
+    precise_slots: i64,
+    ids: Ids,
 ) -> bool:
     """Does the old state allow all that the new one allows (func_states_equal, NOT_EXACT)?"""
     a, b = old.regs, new.regs
     i: i64 = 0
     while i < 10:
-        if live >> i & 1 and not _covers(a[i], b[i], precise >> i & 1 != 0, ids):
+        if live >> i & 1 and not _subsumes(a[i], b[i], precise >> i & 1 != 0, ids):
             return False
         i += 1
     stack = new.stack
     for at, slot in old.stack.items():
-        if live_slots & shl(1, -1 - at) and not _covers_slot(
+        if live_slots & shl(1, -1 - at) and not _subsumes_slot(
             slot, stack.get(at), precise_slots & shl(1, -1 - at) != 0, ids
         ):
             return False
@@ -333,8 +341,8 @@ def _covers_frame(
     return True
 
 
-def _same_kinds(old: Frame, new: Frame) -> bool:
-    """Do all slots hold the same kinds of things, read or not? A loop whose first round writes
+def _same_kinds(old: FuncState, new: FuncState) -> bool:
+    """Do all slots hold the same kinds of things, read or not? A loop whose first iteration writes
     what later ones find written begins anew with the second (stacksafe, RANGE_WITHIN)."""
     if len(old.stack) != len(new.stack):
         return False
@@ -345,7 +353,7 @@ def _same_kinds(old: Frame, new: Frame) -> bool:
     return True
 
 
-def _covers(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
+def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
     """regsafe."""
     kind = old.kind
     if kind == UNINIT:
@@ -361,7 +369,7 @@ def _covers(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
             and ids.linked(old.id, new.id)
         )
     if kind == ITERATOR:
-        # Which round it is in does not matter.
+        # How many iterations there were does not matter.
         return bool(old.what == new.what) and ids.same(old.ref, new.ref)
     if old.off != new.off or old.or_null != new.or_null:
         return False
@@ -382,7 +390,7 @@ def _covers(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
     return ids.same(old.id, new.id) and ids.same(old.ref, new.ref)
 
 
-def _covers_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
+def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
     """stacksafe, for one slot of which the old state knows something."""
     reg = old.reg
     if reg is not None:
@@ -391,17 +399,17 @@ def _covers_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
                 new is not None
                 and new.reg is not None
                 and new.kinds == old.kinds
-                and _covers(reg, new.reg, precise, ids)
+                and _subsumes(reg, new.reg, precise, ids)
             )
         if not precise:
             # A number, whatever it is. A pointer can be read as a number too, but not in parts.
             if new is not None and new.reg is not None and new.reg.kind != SCALAR:
                 return False
-            return _covers_bytes(old.kinds, None if new is None else new.kinds, True)
+            return _subsumes_bytes(old.kinds, None if new is None else new.kinds, True)
         if new is None or new.reg is None:
             return is_unknown(reg.scalar) and reg.id == 0
-        return new.kinds == old.kinds and _covers(reg, new.reg, precise, ids)
-    return _covers_bytes(old.kinds, None if new is None else new.kinds, False) or (
+        return new.kinds == old.kinds and _subsumes(reg, new.reg, precise, ids)
+    return _subsumes_bytes(old.kinds, None if new is None else new.kinds, False) or (
         new is not None
         and new.reg is not None
         and new.reg.kind == SCALAR
@@ -409,7 +417,7 @@ def _covers_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
     )
 
 
-def _covers_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
+def _subsumes_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
     """What is known to be 0 must be so again; spilled bytes were looked at by the caller."""
     i: i64 = 0
     while i < 8:
@@ -422,7 +430,7 @@ def _covers_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
     return True
 
 
-def _same_frame(old: Frame, new: Frame, live: i64, ids: Ids) -> bool:
+def _same_frame(old: FuncState, new: FuncState, live: i64, ids: Ids) -> bool:
     """Are all registers that are read from here on the same, and the whole stack
     (func_states_equal, EXACT)?"""
     a, b = old.regs, new.regs

@@ -26,8 +26,15 @@ _NODES = frozenset({SpecialKind.LIST_NODE, SpecialKind.RB_NODE})
 
 
 class Layout:
-    """A struct, map value or data section; compared by identity (see Layouts). `kptrs` and `plain`
-    are by offset; `lock` is the offset of its bpf_spin_lock, -1 if it has none."""
+    """A struct, map value or data section; compared by identity (see Layouts).
+
+    `btf`, `type_id`, `name`: its type.
+    `size`: in bytes.
+    `kptrs`: its kptr fields, by offset.
+    `plain`: its untagged pointers, by offset.
+    `special`: its locks, heads, roots, nodes and counts.
+    `lock`: the offset of its bpf_spin_lock, -1 for none.
+    """
 
     __slots__ = ("btf", "kptrs", "lock", "name", "plain", "size", "special", "type_id")
 

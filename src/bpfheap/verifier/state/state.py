@@ -62,10 +62,16 @@ AT_END: Final = -2
 class Reg:
     """One register (struct bpf_reg_state). Immutable, shared between states.
 
-    `scalar` is the value, or the variable part of a pointer's offset; `off` the fixed part.
-    `id` ties registers that are known to be equal: scalars that were copied, pointers that are
-    NULL together. A scalar that is tied to others is their value plus `off`, added in 32 bits if
-    `narrow` (BPF_ADD_CONST32). `ref` is the reference that an owned object stands for, 0 if none.
+    `kind`: what it holds, UNINIT to ITERATOR.
+    `scalar`: its value, or the variable part of a pointer's offset.
+    `off`: the fixed part of a pointer's offset; of a scalar that is tied to others, what has to be
+    added to their value.
+    `narrow`: is that added in 32 bits (BPF_ADD_CONST32)?
+    `id`: ties registers that are known to be equal: scalars that were copied, pointers that are
+    NULL together; 0 for none.
+    `ref`: the reference that an owned object stands for, 0 for none.
+    `or_null`: may the pointer be NULL?
+    `what`: by kind:
 
     | kind            | what                                              |
     |-----------------|---------------------------------------------------|
@@ -78,7 +84,7 @@ class Reg:
     | OBJECT          | Object                                            |
     | FUNC            | slot at which the subprogram starts               |
     | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
-    | ITERATOR        | is there a next element? in a stack slot only; `off` counts its rounds |
+    | ITERATOR        | is there a next element? in a stack slot only; `off` counts its iterations |
     """
 
     __slots__ = ("id", "kind", "narrow", "off", "or_null", "ref", "scalar", "what")
@@ -104,7 +110,7 @@ class Reg:
         """The same pointer, to elsewhere."""
         return Reg(self.kind, scalar, off, self.id, self.ref, self.what, self.or_null)
 
-    def sure(self) -> Reg:
+    def non_null(self) -> Reg:
         """The same pointer, known not to be NULL. Which value or object it is matters for its
         lock only (reg_may_point_to_spin_lock)."""
         id_ = self.id
@@ -120,7 +126,10 @@ class Reg:
 class MapRef:
     """A map as a pointer's target; one instance per map, compared by identity.
 
-    `holder` and `name` are those of flows: an inner map goes by the name of its outer map.
+    `holder`, `name`: those of flows; an inner map goes by the name of its outer map.
+    `spec`: its definition.
+    `layout`: that of its values.
+    `inner`: what a lookup in a map of maps finds, None until one was looked at.
     """
 
     __slots__ = ("holder", "inner", "layout", "name", "spec")
@@ -137,7 +146,12 @@ class MapRef:
 
 
 class Region(NamedTuple):
-    """Memory of `size` bytes, somewhere; a `record` is the ring buffer's."""
+    """Memory that is neither stack nor map value nor object.
+
+    `size`: in bytes.
+    `readonly`: may the program only read it?
+    `record`: is it a ring buffer's?
+    """
 
     size: int
     readonly: bool = False
@@ -148,9 +162,14 @@ class Region(NamedTuple):
 
 
 class Object(NamedTuple):
-    """An object. `origin`, the allocator or field it came from, is part of the state: two
-    paths that differ in it have different flows. `standing` is OWNED to LAPSED; `per_cpu`: one
-    for each CPU, which no instruction can access."""
+    """An object.
+
+    `layout`: that of its type.
+    `origin`: the allocator or field it came from. It is part of the state: two paths that differ in
+    it have different flows.
+    `standing`: OWNED to LAPSED.
+    `per_cpu`: is there one for each CPU, which no instruction can access?
+    """
 
     layout: Layout
     origin: str | Field
@@ -170,7 +189,13 @@ class Lapse(Enum):
 
 
 class Gone(NamedTuple):
-    """What a register held until some call: the slot of the call, and its name."""
+    """What a register held until some call.
+
+    `insn`: the slot of the call.
+    `call`: the name of what was called.
+    `type_name`: the type of what was held.
+    `lapse`: why it is held no more.
+    """
 
     insn: int
     call: str
@@ -179,8 +204,12 @@ class Gone(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A reference that the program must give away (struct bpf_reference_state); None stands for
-    an iterator."""
+    """A reference that the program must give away (struct bpf_reference_state).
+
+    `id`: that of the registers that stand for it.
+    `insn`: the slot of the call that gave it.
+    `object`: what it refers to, None for an iterator.
+    """
 
     id: int
     insn: int
@@ -191,8 +220,12 @@ class Held(NamedTuple):
 
 
 class Lock(NamedTuple):
-    """The bpf_spin_lock that is held: that of which map's values or of which type's objects, and
-    the id of the register through which it was taken (active_lock_ptr, active_lock_id)."""
+    """The bpf_spin_lock that is held.
+
+    `holder`: of which map's values or of which type's objects it is one (active_lock_ptr).
+    `id`: that of the register through which it was taken (active_lock_id).
+    `insn`: the slot of the call that took it.
+    """
 
     holder: MapRef | Layout
     id: int
@@ -212,8 +245,12 @@ ALL_ITER = bytes([ITER]) * 8
 
 
 class Slot:
-    """Eight bytes of stack, lowest address first. `reg` is what was spilled into the bytes
-    marked SPILL, which then are the first ones. Immutable."""
+    """Eight bytes of stack. Immutable.
+
+    `kinds`: what each byte holds, MISC to ITER, lowest address first.
+    `reg`: what was spilled into the bytes marked SPILL, which then are the first ones; None for
+    nothing.
+    """
 
     __slots__ = ("kinds", "reg")
 
@@ -247,13 +284,19 @@ def is_null(reg: Reg) -> bool:
     return reg.kind == SCALAR and reg.scalar.m == 0 and reg.scalar.v == 0
 
 
-class Frame:
-    """One function's registers and stack (struct bpf_func_state). `stack` has an entry for each
-    slot that is not all MISC, by offset // 8 (-1 to -64); `callsite` is the slot of the call.
-    A `callback` returns to the call itself, which may then begin the next round; `rounds` are
-    those that a call in this frame has begun."""
+class FuncState:
+    """What is known of one function's frame (struct bpf_func_state).
 
-    __slots__ = ("callback", "callsite", "number", "regs", "rounds", "stack", "subprog")
+    `number`: its place on the call stack, 0 for the main function.
+    `subprog`: the number of its function.
+    `callsite`: the slot of the call that entered it, -1 for none.
+    `regs`: r0 to r10.
+    `stack`: each slot that is not all MISC, by offset // 8 (-1 to -64).
+    `callback`: does it return to the call itself, which may then begin the next iteration?
+    `iterations`: how many a call in this frame has begun.
+    """
+
+    __slots__ = ("callback", "callsite", "iterations", "number", "regs", "stack", "subprog")
 
     def __init__(
         self, number: i64, subprog: i64, callsite: i64, regs: list[Reg], stack: dict[int, Slot]
@@ -264,12 +307,14 @@ class Frame:
         self.regs = regs
         self.stack = stack
         self.callback = False
-        self.rounds: i64 = 0
+        self.iterations: i64 = 0
 
-    def copy(self) -> Frame:
-        new = Frame(self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy())
+    def copy(self) -> FuncState:
+        new = FuncState(
+            self.number, self.subprog, self.callsite, self.regs.copy(), self.stack.copy()
+        )
         new.callback = self.callback
-        new.rounds = self.rounds
+        new.iterations = self.iterations
         return new
 
 
@@ -288,9 +333,11 @@ RETURNED: Final = 2
 class Trail:
     """The instructions since the last stored state (bpf_jmp_history_entry).
 
-    An entry is the slot; if a fixed slot of the stack was accessed, also the frame << 32 and
-    its number (see precision.Wanted) + 1 << 24. `links` has, by place in `entries`, all scalars
-    that a condition told of because they are tied; None for none.
+    `entries`: the slot of each; if a fixed slot of the stack was accessed, also the frame << 32 and
+    its number (see precision.Wanted) + 1 << 24.
+    `jumps`: how many of them are jumps.
+    `links`: by index in `entries`, all scalars that a condition told of because they are tied; None
+    for none.
     """
 
     __slots__ = ("entries", "jumps", "links")
@@ -328,19 +375,26 @@ class Trail:
 
 
 class Stored:
-    """A state at a slot. `branches` counts the paths from it that are not walked to their ends
-    yet: as long as there are any, it says nothing of safety, but can show a loop. `trail` leads
-    there from `parent`. `precise_regs` and `precise_slots` are bit masks by frame. `rounds` are
-    the ends of paths that came back here, None for none."""
+    """A state stored at a slot (struct bpf_verifier_state_list).
+
+    `state`: what was known there.
+    `parent`: the stored state before it on its path, None for the first.
+    `trail`: the instructions from there.
+    `branches`: paths from it that are not walked to their ends yet. As long as there are any, it
+    says nothing of safety, but can show a loop.
+    `hits`, `misses`: how often it ended a path, and how often it was compared in vain.
+    `backedges`: the states of iterations that ended in it (struct bpf_scc_backedge), None for none.
+    `precise_regs`, `precise_slots`: the scalars that a verdict rests on; bit masks, by frame.
+    """
 
     __slots__ = (
+        "backedges",
         "branches",
         "hits",
         "misses",
         "parent",
         "precise_regs",
         "precise_slots",
-        "rounds",
         "state",
         "trail",
     )  # fmt: skip
@@ -352,22 +406,40 @@ class Stored:
         self.branches: i64 = 1
         self.hits: i64 = 0
         self.misses: i64 = 0
-        self.rounds: list[State] | None = None
+        self.backedges: list[State] | None = None
         self.precise_regs: list[int] = [0] * len(state.frames)
         self.precise_slots: list[int] = [0] * len(state.frames)
 
 
 class State:
-    """One path's knowledge (struct bpf_verifier_state). `regs` are those of the top frame;
-    `parent` the stored state that the path went through last, `trail` what came after it;
-    `unrolled` the callbacks that were entered, `goes` the may_goto that went on; `lock` the lock
-    that is held, `rcu` whether bpf_rcu_read_lock was called."""
+    """What is known at one point of one path (struct bpf_verifier_state).
 
-    __slots__ = ("frames", "goes", "lock", "parent", "rcu", "refs", "regs", "trail", "unrolled")
+    `frames`: the functions that were entered, the main function first.
+    `regs`: the registers of the last one.
+    `refs`: what the program has to give away.
+    `parent`: the stored state that the path went through last, None for none.
+    `trail`: the instructions since then.
+    `unrolled`: how many callbacks were entered (callback_unroll_depth).
+    `may_gotos`: how many may_goto went on (may_goto_depth).
+    `lock`: the lock that is held, None for none.
+    `rcu`: was bpf_rcu_read_lock called?
+    """
+
+    __slots__ = (
+        "frames",
+        "lock",
+        "may_gotos",
+        "parent",
+        "rcu",
+        "refs",
+        "regs",
+        "trail",
+        "unrolled",
+    )
 
     def __init__(
         self,
-        frames: list[Frame],
+        frames: list[FuncState],
         refs: tuple[Held, ...],
         parent: Stored | None,
         trail: Trail,
@@ -378,7 +450,7 @@ class State:
         self.parent = parent
         self.trail = trail
         self.unrolled: i64 = 0
-        self.goes: i64 = 0
+        self.may_gotos: i64 = 0
         self.lock: Lock | None = None
         self.rcu = False
 
@@ -390,12 +462,12 @@ class State:
     def like(self, other: State) -> None:
         """Take over what is neither in frames nor in references."""
         self.unrolled = other.unrolled
-        self.goes = other.goes
+        self.may_gotos = other.may_gotos
         self.lock = other.lock
         self.rcu = other.rcu
 
     @property
-    def top(self) -> Frame:
+    def top(self) -> FuncState:
         return self.frames[-1]
 
     def push(self, subprog: int, callsite: int) -> None:
@@ -405,7 +477,7 @@ class State:
         regs[1:6] = self.regs[1:6]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=number_)
         self.regs[0:6] = [NOTHING] * 6
-        self.frames.append(Frame(number_, subprog, callsite, regs, {}))
+        self.frames.append(FuncState(number_, subprog, callsite, regs, {}))
         self.regs = regs
 
     def push_callback(self, subprog: int, callsite: int, arguments: list[Reg]) -> None:
@@ -414,14 +486,14 @@ class State:
         regs = [NOTHING] * 11
         regs[1 : len(arguments) + 1] = arguments
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=number_)
-        frame = Frame(number_, subprog, callsite, regs, {})
+        frame = FuncState(number_, subprog, callsite, regs, {})
         frame.callback = True
-        self.frames[-1].rounds += 1
+        self.frames[-1].iterations += 1
         self.frames.append(frame)
         self.regs = regs
         self.unrolled += 1
 
-    def pop(self) -> Frame:
+    def pop(self) -> FuncState:
         """Leave the top function; gives its frame. A caller gets the result in r0."""
         left = self.frames.pop()
         self.regs = self.frames[-1].regs

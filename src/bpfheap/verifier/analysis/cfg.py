@@ -1,4 +1,4 @@
-"""A program made ready for the walk: one Step per instruction, and what holds on every path.
+"""The control flow graph of a program: one Step per instruction, and what holds on every path.
 
 Sources: check_subprogs, check_cfg and the checks of check_alu_op that need no state.
 """
@@ -36,11 +36,11 @@ EXIT: Final = 10
 CALL_LOCAL: Final = 11
 CALL: Final = 12
 
-# Where rounds of a loop that the kernel drives begin: every state is stored there.
-NEVER: Final = 0
-CALLS_BACK: Final = 1
-ITERATES: Final = 2
-GOES: Final = 3
+# Loops that the kernel drives. Every state is stored where an iteration begins.
+NO_LOOP: Final = 0
+CALLBACK_LOOP: Final = 1
+ITERATOR_LOOP: Final = 2
+MAY_GOTO_LOOP: Final = 3
 
 #: A pointer of which the kind does not matter to an access (Step.through).
 PLAIN: Final = 1
@@ -69,15 +69,28 @@ _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind
 
 
 class Step:
-    """One instruction. `operand` is its immediate as a register; `code` its operation or condition
-    as a number; `target` the slot that it jumps to or calls, `enters` that of the function
-    that it calls or names, -1 if none. At a `join` paths may meet; where rounds begin `again`
-    is CALLS_BACK, ITERATES or GOES. `through` is the kind of pointer that an access has
-    gone through so far (insn_aux_data.ptr_type): 0 for none, PLAIN, or what rewrites.py says.
-    `seen`, `pointers` and `called` are what facts.py tells of."""
+    """One instruction. What is not listed is as in its row of isa/ops.py.
+
+    `slot`, `next`: where it stands, and where the instruction behind it does.
+    `tag`: its kind as one of the numbers above.
+    `jumps`: is it a jump?
+    `counts`: does Linux take it for one when it weighs whether to store a state?
+    `code`: its operation or condition as a number, -1 if it has none.
+    `operand`: its immediate as a register.
+    `target`: the slot that it jumps to or calls, -1 if none.
+    `enters`: the slot of the function that it calls or names, -1 if none.
+    `join`: may paths meet here?
+    `loop`: CALLBACK_LOOP, ITERATOR_LOOP or MAY_GOTO_LOOP if iterations begin here, else NO_LOOP.
+    `through`: the kind of pointer that an access has gone through so far (insn_aux_data.ptr_type):
+    0 for none, PLAIN, or what rewrites.py says.
+    `seen`: has a path come by?
+    `pointers`: which operands were pointers, as facts.py has it.
+    `called`: what the call was called with, as facts.py has it.
+    `wrong`: why it is refused wherever it is walked, None if it is not.
+    """
 
     __slots__ = (
-        "again", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind",
+        "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind", "loop",
         "name", "next", "off", "op", "operand", "pointers", "seen", "size", "slot", "src", "sx",
         "tag", "target", "through", "width", "with_reg", "wrong",
     )  # fmt: skip
@@ -103,7 +116,7 @@ class Step:
         self.next: i64 = slot + op.slots
         self.target: i64 = -1
         self.join = False
-        self.again: i64 = NEVER
+        self.loop: i64 = NO_LOOP
         self.enters: i64 = -1
         self.through: i64 = 0
         self.seen = False
@@ -126,9 +139,14 @@ class Step:
         return None
 
 
-class Program:
-    """`steps` is by slot, None at the second half of a wide instruction; `subprogs` by number,
-    0 the entry."""
+class Cfg:
+    """The control flow graph of a program (check_cfg).
+
+    `steps`: by slot, None at the second half of a wide instruction.
+    `subprogs`: by number, 0 the entry.
+    `starts`: the number of a subprogram by the slot at which it starts.
+    `call_order`: the numbers of subprograms, callees before callers.
+    """
 
     def __init__(self, spec: ProgramSpec) -> None:
         """Raises InsnError for what is no program, Reject for what can never be right."""
@@ -144,14 +162,14 @@ class Program:
             if ref is not None and ref.kind is RefKind.FUNC:
                 step.enters = ref.target
             row = call_row(spec, step)
-            # Rounds come back to the call.
+            # Iterations come back to the call.
             if row is not None and row.callback:
-                step.again = CALLS_BACK
+                step.loop = CALLBACK_LOOP
             elif row is not None and row.ret is Ret.ELEMENT_OR_NULL:
-                step.again = ITERATES
+                step.loop = ITERATOR_LOOP
             elif step.kind is Kind.MAY_GOTO:
-                step.again = GOES
-            step.join = step.again != NEVER
+                step.loop = MAY_GOTO_LOOP
+            step.join = step.loop != NO_LOOP
             step.wrong = _wrong(step)
             if step.wrong is not None:
                 step.tag = OTHER
@@ -250,16 +268,16 @@ def _wrong(step: Step) -> Reject | None:
     return None
 
 
-def _subprogs(spec: ProgramSpec, program: Program) -> tuple[SubprogSpec, ...]:
+def _subprogs(spec: ProgramSpec, cfg: Cfg) -> tuple[SubprogSpec, ...]:
     """Those of the spec, or, where it names not all that are called, by the calls."""
     named = {sub.start: sub for sub in spec.subprogs}
     starts = {0, *named}
-    starts |= {step.target for step in program if step.kind is Kind.CALL_LOCAL}
+    starts |= {step.target for step in cfg if step.kind is Kind.CALL_LOCAL}
     starts |= {
         r.target
         for r in spec.refs.values()
         if r.kind is RefKind.FUNC and 0 <= r.target < len(spec.insns)
-        and program.steps[r.target] is not None
+        and cfg.steps[r.target] is not None
     }  # fmt: skip
     ordered = sorted(starts)
     bounds = [*ordered, len(spec.insns)]
@@ -275,15 +293,14 @@ def _subprogs(spec: ProgramSpec, program: Program) -> tuple[SubprogSpec, ...]:
     )
 
 
-def _call_order(program: Program) -> list[int]:
+def _call_order(cfg: Cfg) -> list[int]:
     """Subprograms, callees before callers. Raises Reject for recursion (check_max_stack_depth)."""
     calls: list[list[Step]] = [
-        [step for step in program.within(sub) if step.enters in program.starts]
-        for sub in program.subprogs
+        [step for step in cfg.within(sub) if step.enters in cfg.starts] for sub in cfg.subprogs
     ]
     order: list[int] = []
     done: set[int] = set()
-    for root in range(len(program.subprogs)):
+    for root in range(len(cfg.subprogs)):
         if root in done:
             continue
         # (subprogram, its calls yet to be followed); the path is what is on the stack.
@@ -298,11 +315,11 @@ def _call_order(program: Program) -> list[int]:
                 done.add(at)
                 order.append(at)
                 continue
-            callee = program.starts[call.enters]
+            callee = cfg.starts[call.enters]
             if callee in on_path:
                 raise Reject(
-                    f"recursive call from {program.subprogs[at].name}() to "
-                    f"{program.subprogs[callee].name}()",
+                    f"recursive call from {cfg.subprogs[at].name}() to "
+                    f"{cfg.subprogs[callee].name}()",
                     insn=call.slot,
                     hint="use a bounded loop",
                 )
@@ -312,13 +329,13 @@ def _call_order(program: Program) -> list[int]:
     return order
 
 
-def _check_frames(program: Program) -> None:
+def _check_frames(cfg: Cfg) -> None:
     """No chain of calls is longer than the kernel allows (check_max_stack_depth)."""
-    frames = [1] * len(program.subprogs)
-    for at in program.call_order:
-        for step in program.within(program.subprogs[at]):
-            if step.enters in program.starts:
-                frames[at] = max(frames[at], 1 + frames[program.starts[step.enters]])
+    frames = [1] * len(cfg.subprogs)
+    for at in cfg.call_order:
+        for step in cfg.within(cfg.subprogs[at]):
+            if step.enters in cfg.starts:
+                frames[at] = max(frames[at], 1 + frames[cfg.starts[step.enters]])
                 if frames[at] > MAX_FRAMES:
                     raise Reject(
                         f"the call stack of {frames[at]} frames is too deep",
@@ -327,34 +344,34 @@ def _check_frames(program: Program) -> None:
                     )
 
 
-def stack_chains(program: Program, spec: ProgramSpec, depth: list[int], *, private: bool) -> None:
+def stack_chains(cfg: Cfg, spec: ProgramSpec, depth: list[int], *, private: bool) -> None:
     """The frames that can be alive together must fit into the stack, and into half of it before a
     function that may jump to another program (check_max_stack_depth_subprog).
 
     `depth` is by subprogram, in bytes. Frames that are `private` where they are large do not
     count. Raises Reject.
     """
-    private = private and not any(_is_tail_call(spec, step) for step in program)
+    private = private and not any(_is_tail_call(spec, step) for step in cfg)
     # Deepest chain above and without each subprogram, and the functions in it; callers first.
     above = [(0, 1)] * len(depth)
     reached = [False] * len(depth)
     reached[0] = True
-    for at in reversed(program.call_order):
+    for at in reversed(cfg.call_order):
         if not reached[at]:
             continue
         before, frames = above[at]
-        steps = list(program.within(program.subprogs[at]))
+        steps = list(cfg.within(cfg.subprogs[at]))
         jumps = any(_is_tail_call(spec, step) for step in steps)
         if at and jumps and before >= _STACK_BEFORE_TAIL_CALL:
             raise Reject(
                 f"tail_calls are not allowed when call stack of previous frames is {before} bytes. "
                 "Too large",
-                insn=program.subprogs[at].start,
+                insn=cfg.subprogs[at].start,
                 hint=f"{_STACK_BEFORE_TAIL_CALL} bytes are too many before a function with "
                 f"bpf_tail_call; {hints.STACK}",
             )
-        own = -(-depth[at] // _STACK_UNIT) * _STACK_UNIT
-        total = before if private and own >= _PRIVATE_STACK else before + own
+        rounded = -(-depth[at] // _STACK_UNIT) * _STACK_UNIT
+        total = before if private and rounded >= _PRIVATE_STACK else before + rounded
         if total > STACK_SIZE:
             raise Reject(
                 f"combined stack size of {frames} calls is {total}. Too large",
@@ -362,7 +379,7 @@ def stack_chains(program: Program, spec: ProgramSpec, depth: list[int], *, priva
                 hint=f"the stack has {STACK_SIZE} bytes for all functions together; {hints.STACK}",
             )
         for step in steps:
-            callee = program.starts.get(step.enters)
+            callee = cfg.starts.get(step.enters)
             if callee is not None:
                 reached[callee] = True
                 above[callee] = max(above[callee], (total, frames + 1))
