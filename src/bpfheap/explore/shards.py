@@ -50,7 +50,8 @@ class Log:
         self._lock.release()
 
     def news(self) -> Iterator[Any]:
-        """What was appended since the last call."""
+        """What was appended since the last call. Only with the lock: what somebody is about to
+        append may be there in part."""
         end = self._file.seek(0, os.SEEK_END)
         self._file.seek(self._at)
         while self._at < end:
@@ -77,7 +78,7 @@ class SharedStore(Store):
         if known is not None or self.log is None:
             return super().cell(name)
         with self.log:
-            self.catch_up()
+            self._catch_up(self.log)
             if self.known(name) is None:
                 self.log.append((name, None))
             return super().cell(name)
@@ -86,7 +87,7 @@ class SharedStore(Store):
         if self.log is None or self.is_known(cell, value):
             return super().number(cell, value)
         with self.log:
-            self.catch_up()
+            self._catch_up(self.log)
             if not self.is_known(cell, value):
                 self.log.append((cell, value))
             return super().number(cell, value)
@@ -95,16 +96,19 @@ class SharedStore(Store):
         if self.log is None or what in self._names:
             return super().name(what)
         with self.log:
-            self.catch_up()
+            self._catch_up(self.log)
             if what not in self._names:
                 self.log.append((None, what))
             return super().name(what)
 
     def catch_up(self) -> None:
         """Learn what others named."""
-        if self.log is None:
-            return
-        for where, value in self.log.news():
+        if self.log is not None:
+            with self.log:
+                self._catch_up(self.log)
+
+    def _catch_up(self, log: Log) -> None:
+        for where, value in log.news():
             if where is None:
                 super().name(value)
             elif isinstance(where, Cell):
