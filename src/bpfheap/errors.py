@@ -219,6 +219,10 @@ class Violation(BpfheapError):
         return {**super().to_json(), "kind": self.kind, "life": list(self.life)}
 
 
+class MachineUnsupported(BpfheapError):
+    """A map or program needs what the verifier knows and this machine does not offer."""
+
+
 class KernelError(BpfheapError):
     """The live kernel refused what is not a program: a map, the BTF, a test run. `errno_name` is
     e.g. "EPERM", `log` the kernel's own words, if there are any."""

@@ -27,7 +27,6 @@ from bpfheap.machine.model.frozen import FrozenMap, FrozenValue, region_id
 from bpfheap.machine.model.interp import STACK_SIZE
 from bpfheap.machine.model.records import Kind
 from bpfheap.machine.model.values import Pointer
-from bpfheap.platform.maps import Shape
 from bpfheap.runtime.objects import HandleType
 from bpfheap.runtime.system import System
 from bpfheap.verifier import Verdict
@@ -94,7 +93,7 @@ def frozen(model: Model, state: bytes) -> Hashable:
         if isinstance(value, FrozenValue) and not (value.data or value.slots or value.links):
             assert isinstance(name.id, tuple)
             map_id, index = name.id
-            if constants[map_id].type.shape is Shape.ARRAY:
+            if constants[map_id].type.fixed:
                 blank.add(region_id(Kind.VALUE, map_id, index))
                 del cells[name]
     for name, value in tuple(cells.items()):

@@ -10,7 +10,7 @@ from bpfheap.api.lock import locked
 from bpfheap.api.program import Program
 from bpfheap.errors import UsageError
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
-from bpfheap.platform.maps import Shape
+from bpfheap.platform.maps import Holds
 from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec
@@ -80,7 +80,7 @@ class Map(Mapping[Any, Any]):
     @locked
     def drain(self) -> list[bytes]:
         """The unread records of a ring buffer, oldest first."""
-        if self._type.shape is not Shape.RING:
+        if self._type.holds is not Holds.RECORDS:
             raise UsageError(f"map {self.name} is no ring buffer")
         return self._machine.map_drain(self.id)
 
@@ -178,7 +178,7 @@ class Map(Mapping[Any, Any]):
 
     def _raw(self, value: Any) -> bytes:
         spec, what = self.spec, f"the value of {self.name}"
-        if self._type.shape is Shape.PROGS:
+        if self._type.holds is Holds.PROGRAMS:
             if not isinstance(value, Program) or value._runtime is not self._runtime:
                 raise UsageError(f"{what} is a program of the same runtime")
             return value.fd.to_bytes(4, "little")

@@ -11,6 +11,7 @@ from bpfheap.fuzz.statements import key
 from bpfheap.fuzz.surroundings import MAPS, OBJECTS, FuzzMap, FuzzStruct, types
 from bpfheap.fuzz.writer import CTX_SLOT, KEY, Pointee, ScopedPointer, Writer
 from bpfheap.isa import Insn
+from bpfheap.platform.maps import BY_NAME
 from bpfheap.platform.programs import CtxKind
 from bpfheap.spec import Ref, RefKind
 
@@ -30,7 +31,7 @@ def lookup(w: Writer, map_: FuzzMap) -> tuple[CodePiece, bool]:
     at = len(insns)
     insns += [code.wide("map", 1), code.SECOND, code.helper("bpf_map_lookup_elem")]
     stored = insns[0]
-    sure = map_.type == "array" and not stored.src and 0 <= stored.imm < map_.max_entries
+    sure = BY_NAME[map_.type].fixed and not stored.src and 0 <= stored.imm < map_.max_entries
     return CodePiece(tuple(insns), ((at, Ref(RefKind.MAP, map_.name)),)), sure
 
 

@@ -20,7 +20,7 @@ from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.records import Kind
 from bpfheap.machine.model.values import Pointer
-from bpfheap.platform.maps import BY_NUMBER, Shape
+from bpfheap.platform.maps import BY_NUMBER, Holds
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.loader import Loader, creation_order
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
@@ -116,10 +116,10 @@ def _bytes(rng: Random, size: int) -> bytes:
 def fill(system: System, fd: int, map_: MapSpec, rng: Random) -> None:
     """Fill all elements of an array, or about half of a hash map, with random values."""
     row = BY_NUMBER[map_.type]
-    if row.shape not in (Shape.ARRAY, Shape.HASH, Shape.LRU):
+    if row.holds is not Holds.VALUES:
         return
     for number in range(map_.max_entries):
-        if row.shape is Shape.ARRAY or rng.random() < 0.5:
+        if row.fixed or rng.random() < 0.5:
             key = number.to_bytes(map_.key_size, "little")
             system.map_update(fd, key, _bytes(rng, map_.value_size))
 

@@ -6,7 +6,7 @@ from bpfheap.btf import KptrField, SpecialField
 from bpfheap.btf.special import NODE_OF
 from bpfheap.errors import MapError
 from bpfheap.machine.layout import owning, special
-from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
+from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.spec import MapSpec
 
 #: What MapError's message says.
@@ -52,20 +52,20 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             hint=f"allowed: {allowed}" if allowed else "leave map_flags out",
         )
     size = spec.max_entries
-    if row.shape is Shape.RING and (size < _PAGE or size & (size - 1)):
+    if row.holds is Holds.RECORDS and (size < _PAGE or size & (size - 1)):
         raise MapError(
             f"map {spec.name} cannot be made: a ring buffer of {size} bytes",
             errno_name="EINVAL",
             hint=f"max_entries is its size: a power of two, at least {_PAGE}",
         )
-    if row.shape is Shape.PROGS and (spec.value_size != 4 or spec.key_size != 4 or size < 1):
+    if row.holds is Holds.PROGRAMS and (spec.value_size != 4 or spec.key_size != 4 or size < 1):
         raise MapError(
             f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
             f"{spec.value_size}, {size} elements",
             errno_name="EINVAL",
             hint="a prog_array has 4-byte keys and values, and max_entries",
         )
-    if row.shape not in (Shape.HASH, Shape.LRU, Shape.ARRAY):
+    if row.holds not in (Holds.VALUES, Holds.MAPS):
         return
     keys = row.key_size if row.key_size is not None else spec.key_size
     if spec.key_size != keys or min(spec.key_size, spec.value_size, spec.max_entries) < 1:
@@ -99,7 +99,7 @@ def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]
     named = f"map {spec.name} cannot be made: its values have a {special[0].kind}"
     if row.per_cpu:
         raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map with values per CPU")
-    if row.shape is Shape.LRU:
+    if row.evicts:
         raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map whose elements may go")
     if spec.flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG):
         raise MapError(named, errno_name="EACCES", hint="programs must read and write such a map")

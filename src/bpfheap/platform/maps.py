@@ -13,9 +13,17 @@ class Shape(StrEnum):
     ARRAY = "array"
     HASH = "hash"
     LRU = "lru"  # a hash map that is never full: what is not used goes
-    RING = "ring"
-    PROGS = "progs"  # programs by index; programs can only jump there
-    NONE = "none"  # an allocator has no elements
+    NONE = "none"  # there are no keys
+
+
+class Holds(StrEnum):
+    """What the elements of a map are."""
+
+    VALUES = "values"  # bytes, which user space and programs read and write
+    MAPS = "maps"
+    PROGRAMS = "programs"  # programs can only jump there
+    RECORDS = "records"  # bytes of programs, in a row for user space
+    NOTHING = "nothing"  # the map stands for something that is no element
 
 
 class MapFlag(IntFlag):
@@ -37,26 +45,66 @@ F_LOCK = 4
 
 
 _NO_FLAGS = MapFlag(0)
+_KEYLESS = frozenset({Holds.RECORDS, Holds.NOTHING})
 
 
 @dataclass(frozen=True, slots=True)
 class MapType:
-    """`number` as in enum bpf_map_type. `outer`: its values are maps. `key_size` is the only one
-    allowed, None if free. `ops` are the operations that programs may ask for
-    (check_map_func_compatibility). `kptrs`: values may hold kptr fields. `sleepable`: programs that
-    may sleep can use it (check_map_prog_compatibility). `flags` may be given when a map is
-    created."""
+    """`number` as in enum bpf_map_type. `ops` are the operations that programs may ask for
+    (check_map_func_compatibility). `key_size` is the only one allowed, None if free. `per_cpu`: a
+    value for each CPU. `kptrs`: values may hold kptr fields. `sleepable`: programs that may sleep
+    can use it (check_map_prog_compatibility). `flags` may be given when a map is created.
+
+    Raises ValueError for facts that exclude each other.
+    """
 
     name: str
     number: int
     shape: Shape
+    holds: Holds
     ops: frozenset[str]
     key_size: int | None = None
     per_cpu: bool = False
-    outer: bool = False
     kptrs: bool = False
     sleepable: bool = True
     flags: MapFlag = _NO_FLAGS
+
+    def __post_init__(self) -> None:
+        for wrong, why in (
+            ((self.shape is Shape.NONE) != (self.holds in _KEYLESS), "keys, if it has elements"),
+            (self.shape is Shape.NONE and self.key_size != 0, "key_size 0, without keys"),
+            (self.kptrs and self.holds is not Holds.VALUES, "values, for kptrs to be in"),
+            (self.per_cpu and self.holds is not Holds.VALUES, "values, to have some per CPU"),
+            (self.per_cpu != ("lookup_percpu" in self.ops), "lookup_percpu if it is per CPU"),
+        ):
+            if wrong:
+                raise ValueError(f"{self.name}: the row needs {why}")
+
+    @property
+    def outer(self) -> bool:
+        """Whether its elements are maps."""
+        return self.holds is Holds.MAPS
+
+    @property
+    def pointers(self) -> bool:
+        """Whether its elements are objects of the runtime, which have ids."""
+        return self.holds in (Holds.MAPS, Holds.PROGRAMS)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether all elements are there from the start, as zeros, and for good."""
+        return self.shape is Shape.ARRAY and self.holds is Holds.VALUES
+
+    @property
+    def direct(self) -> bool:
+        """Whether programs may have the address of a value without a lookup
+        (map_direct_value_addr)."""
+        return self.fixed and not self.per_cpu
+
+    @property
+    def evicts(self) -> bool:
+        """Whether elements go when it is full."""
+        return self.shape is Shape.LRU
 
     @property
     def c_name(self) -> str:
@@ -77,22 +125,24 @@ _ONE_ARRAY = _ARRAY | MapFlag.MMAPABLE | MapFlag.INNER_MAP
 #: The allocator's number lies far above those of the kernel, which has no such type.
 ALLOCATOR_NUMBER = 1000
 
+S, H = Shape, Holds
+
 MAP_TYPES: tuple[MapType, ...] = (
-    MapType("hash", 1, Shape.HASH, _ELEMENTS, kptrs=True, flags=_HASH),
-    MapType("array", 2, Shape.ARRAY, _ELEMENTS, key_size=4, kptrs=True, flags=_ONE_ARRAY),
-    MapType("prog_array", 3, Shape.PROGS, frozenset({"tail_call"}), key_size=4,
+    MapType("hash", 1, S.HASH, H.VALUES, _ELEMENTS, kptrs=True, flags=_HASH),
+    MapType("array", 2, S.ARRAY, H.VALUES, _ELEMENTS, key_size=4, kptrs=True, flags=_ONE_ARRAY),
+    MapType("prog_array", 3, S.ARRAY, H.PROGRAMS, frozenset({"tail_call"}), key_size=4,
             sleepable=False, flags=_ACCESS),
-    MapType("percpu_hash", 5, Shape.HASH, _COPIES, per_cpu=True, kptrs=True,
-            flags=_HASH),
-    MapType("percpu_array", 6, Shape.ARRAY, _COPIES, key_size=4, per_cpu=True, kptrs=True,
+    MapType("percpu_hash", 5, S.HASH, H.VALUES, _COPIES, per_cpu=True, kptrs=True, flags=_HASH),
+    MapType("percpu_array", 6, S.ARRAY, H.VALUES, _COPIES, key_size=4, per_cpu=True, kptrs=True,
             flags=_ARRAY),
-    MapType("lru_hash", 9, Shape.LRU, _ELEMENTS, kptrs=True, flags=_LRU),
-    MapType("lru_percpu_hash", 10, Shape.LRU, _COPIES, per_cpu=True, kptrs=True, flags=_LRU),
-    MapType("array_of_maps", 12, Shape.ARRAY, _LOOKUP, key_size=4, outer=True, flags=_ARRAY),
-    MapType("hash_of_maps", 13, Shape.HASH, _LOOKUP, outer=True, flags=_HASH),
-    MapType("ringbuf", 27, Shape.RING, frozenset({"output"}), key_size=0,
+    MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, kptrs=True, flags=_LRU),
+    MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, per_cpu=True, kptrs=True,
+            flags=_LRU),
+    MapType("array_of_maps", 12, S.ARRAY, H.MAPS, _LOOKUP, key_size=4, flags=_ARRAY),
+    MapType("hash_of_maps", 13, S.HASH, H.MAPS, _LOOKUP, flags=_HASH),
+    MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0,
             flags=MapFlag.NUMA_NODE),
-    MapType("allocator", ALLOCATOR_NUMBER, Shape.NONE, frozenset({"alloc"}), key_size=0),
+    MapType("allocator", ALLOCATOR_NUMBER, S.NONE, H.NOTHING, frozenset({"alloc"}), key_size=0),
 )  # fmt: skip
 
 BY_NUMBER: dict[int, MapType] = {t.number: t for t in MAP_TYPES}

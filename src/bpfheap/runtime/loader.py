@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from bpfheap.errors import LoadRefused
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
-from bpfheap.platform.maps import Shape
+from bpfheap.platform.maps import Holds
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier.verdict import Verdict
@@ -50,7 +50,7 @@ def loaded_programs(obj: ObjectSpec) -> list[ProgramSpec]:
 def program_slots(spec: MapSpec) -> dict[int, str]:
     """What the definition of an array of programs puts into it: slot to program name."""
     row = MAP_TYPE.get(spec.type)
-    if row is None or row.shape is not Shape.PROGS:
+    if row is None or row.holds is not Holds.PROGRAMS:
         return {}
     return {slot: name for slot, name in enumerate(spec.inner_names) if name is not None}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfheap.errors import UsageError, Violation
 from bpfheap.lifetime import Policy
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
-from bpfheap.platform.maps import Shape
+from bpfheap.platform.maps import Holds
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Machine
 from bpfheap.runtime.objects import (
     AllocatorObject,
@@ -154,7 +154,7 @@ class ObjectTable:
 
     def _holds_programs(self, obj: MapObject) -> bool:
         row = MAP_TYPE.get(self.spec_of(obj.id).type)
-        return row is not None and row.shape is Shape.PROGS
+        return row is not None and row.holds is Holds.PROGRAMS
 
     def _take_program_out(self, obj: MapObject, key: bytes) -> None:
         old = self.machine.map_lookup(obj.id, key)

@@ -22,7 +22,7 @@ from bpfheap.machine.model.maps.lru import looked_up
 from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.machine.printk import FormatRefused, format_line
-from bpfheap.platform.maps import F_LOCK, Shape
+from bpfheap.platform.maps import F_LOCK, Holds
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 
 #: MAX_BPRINTF_VARARGS.
@@ -131,7 +131,7 @@ def _loop(core: Core, args: Arguments) -> Value | str:
 
 def _ringbuf_output(core: Core, args: Arguments) -> Value:
     record = core.map_at(args[0])
-    if record.type.shape is not Shape.RING:
+    if record.type.holds is not Holds.RECORDS:
         raise Fault("bad-call", f"map {record.spec.name} is no ring buffer")
     size, flags = _number(core, args[2], 3), _number(core, args[3], 4)
     if size > record.spec.max_entries:

@@ -9,7 +9,7 @@ from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation
 from bpfheap.machine.model.interp import MAX_LOOPS, Core
 from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value, signed32
-from bpfheap.platform.maps import Shape
+from bpfheap.platform.maps import Holds
 
 #: Nanoseconds of a jiffy: HZ is 1,000 here.
 _JIFFY = 1_000_000
@@ -66,7 +66,7 @@ def _tail_call(core: Core, args: Arguments) -> Value | str:
     if args[0] != Pointer(execution.ctx, 0):
         raise Fault("bad-call", f"{what} with something else than the program's context")
     record = core.map_at(args[1])
-    if record.type.shape is not Shape.PROGS:
+    if record.type.holds is not Holds.PROGRAMS:
         raise Fault("bad-call", f"{what} into map {record.spec.name}, which holds no programs")
     index = number(core, args[2], 3) & U32
     if any(frame.after is not None for frame in execution.frames):

@@ -140,7 +140,7 @@ def _frame(names: _Numbering, frame: Frame) -> Hashable:
 
 
 def _map(names: _Numbering, m: MapRecord) -> Hashable:
-    if m.type.shape is Shape.ARRAY and not m.type.outer:
+    if m.type.fixed:
         # An untouched element is the same as one of zeros that nobody points at.
         content = [
             (key, tuple([names.region(r) for r in regions]))

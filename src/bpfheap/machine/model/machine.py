@@ -16,13 +16,13 @@ from bpfheap.machine.definitions import check_definition, check_special, row_of
 from bpfheap.machine.layout import Types
 from bpfheap.machine.model import heap, lives, packets, ringbuf
 from bpfheap.machine.model.actor import Actor, Options, drop
-from bpfheap.machine.model.calls import perform
+from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import Links, make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
 from bpfheap.machine.model.interp import Core, Program, Registers, Step
 from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.lives import USER_SPACE, Place
-from bpfheap.machine.model.maps import elements
+from bpfheap.machine.model.maps import ELEMENTS, elements
 from bpfheap.machine.model.maps.common import (
     Values,
     copies,
@@ -41,8 +41,8 @@ from bpfheap.machine.model.records import (
 )
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer, Value
+from bpfheap.machine.offers import check_calls, implementation
 from bpfheap.platform.calls import KFUNC_BY_NAME
-from bpfheap.platform.maps import Shape
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
@@ -190,6 +190,7 @@ class ModelMachine:
         be made, BtfError for kptr fields that cannot be."""
         row = row_of(spec)
         check_definition(spec, row, self.options.cpus)
+        implementation(self.name, spec, row, ELEMENTS)
         state = self._state
         region = state.add_region(Kind.MAP, f"map {spec.name}", 0, subject=map_id)
         constants = constants_of(spec, allocator)
@@ -197,7 +198,7 @@ class ModelMachine:
         record = thaw_map(state, map_id, FrozenMap(), constants, region.id)
         record.inner = {slot.to_bytes(4, "little"): of for slot, of in inner.items()}
         state.maps[map_id] = record
-        if spec.data is not None and row.shape is Shape.ARRAY:
+        if spec.data is not None and row.fixed:
             found = elements(row).regions(self._actor(), record, bytes(4))
             for region_id in found or ():
                 state.fill(region_id, spec.data[: spec.value_size])
@@ -207,7 +208,7 @@ class ModelMachine:
         shape = elements(record.type)
         if len(key) != record.spec.key_size:
             raise map_error(record, "lookup", "EINVAL", f"keys have {record.spec.key_size} bytes")
-        if record.type.outer or record.type.shape is Shape.PROGS:
+        if record.type.pointers:
             inner = record.inner.get(key)
             return None if inner is None else inner.to_bytes(4, "little")
         if not shape.has(record, key):
@@ -308,8 +309,10 @@ class ModelMachine:
         maps: Mapping[str, int],
         facts: Facts | None = None,
     ) -> None:
-        """Raises InsnError for what is no program, RelocationError for a reference to nothing."""
+        """Raises InsnError for what is no program, RelocationError for a reference to nothing,
+        MachineUnsupported for a call that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
+        check_calls(self.name, spec, CALLS)
         code_region = self._state.add_region(
             Kind.CODE, f"the code of {spec.name}", 0, subject=program
         )
@@ -569,7 +572,7 @@ class ModelMachine:
                         pointers[slot] = Pointer(record.region, 0)
                         continue
                     found = elements(record.type).regions(self._actor(), record, bytes(4))
-                    if found is None or record.type.shape is not Shape.ARRAY:
+                    if found is None or not record.type.direct:
                         raise RelocationError(
                             f"map {ref.name} has no value to point into", file=file, line=line
                         )

@@ -15,7 +15,7 @@ from bpfheap.machine.model.maps import ring
 from bpfheap.machine.model.progress import Reservation
 from bpfheap.machine.model.records import Fault, Kind, MapRecord, Status
 from bpfheap.machine.model.values import NULL, Pointer, Value
-from bpfheap.platform.maps import Shape
+from bpfheap.platform.maps import Holds
 
 #: What bpf_ringbuf_query can be asked.
 _AVAIL_DATA, _RING_SIZE, _CONS_POS, _PROD_POS = range(4)
@@ -23,7 +23,7 @@ _AVAIL_DATA, _RING_SIZE, _CONS_POS, _PROD_POS = range(4)
 
 def _ring(core: Core, value: Value) -> MapRecord:
     record = core.map_at(value)
-    if record.type.shape is not Shape.RING:
+    if record.type.holds is not Holds.RECORDS:
         raise Fault("bad-call", f"map {record.spec.name} is no ring buffer")
     return record
 

@@ -113,5 +113,5 @@ def helper_numbers() -> bytes:
     """The core's numbers of helpers, by theirs: u16 each."""
     numbers = [_UNKNOWN] * (max(HELPER_BY_NUMBER) + 1)
     for number, row in HELPER_BY_NUMBER.items():
-        numbers[number] = _call(row.name, 0)
+        numbers[number] = _NUMBER_OF_CALL.get(row.name, _UNKNOWN)
     return struct.pack(f"<{len(numbers)}H", *numbers)

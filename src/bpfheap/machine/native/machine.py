@@ -31,9 +31,10 @@ from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_name, helper_numbers, make
 from bpfheap.machine.native.compiling import NamedMap, Origin, courses, is_brief, source_of
 from bpfheap.machine.native.heaps import Allocator, Heaps, Kind, fields, has_lock
+from bpfheap.machine.offers import check_calls, implementation
 from bpfheap.machine.printk import FormatRefused, format_line
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Course, Ret
-from bpfheap.platform.maps import ANY, MapFlag, MapType, Shape
+from bpfheap.platform.maps import ANY, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
@@ -61,16 +62,17 @@ _MAX_PRINTK_WORDS = 12
 _MAX_WAITS = 100_000
 _U32, _U64 = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 _SHAPE = {name: number for number, name in enumerate(_core.SHAPES)}
-_SHAPES = {
-    Shape.HASH: "hash",
-    Shape.LRU: "lru",
-    Shape.ARRAY: "array",
-    Shape.PROGS: "array",
-    Shape.RING: "ring",
-    Shape.NONE: "none",
+#: The core's shape for maps of a shape that hold something.
+SHAPES = {
+    (Shape.HASH, Holds.VALUES): "hash",
+    (Shape.LRU, Holds.VALUES): "lru",
+    (Shape.ARRAY, Holds.VALUES): "array",
+    (Shape.HASH, Holds.MAPS): "hash",
+    (Shape.ARRAY, Holds.MAPS): "array",
+    (Shape.ARRAY, Holds.PROGRAMS): "array",
+    (Shape.NONE, Holds.RECORDS): "ring",
+    (Shape.NONE, Holds.NOTHING): "none",
 }
-#: Shapes of maps with values that user space gives.
-_VALUED = (Shape.HASH, Shape.LRU, Shape.ARRAY)
 # How many objects a KptrValue shows inside one another, and in all.
 _SHOWN_DEPTH = 64
 _SHOWN_OBJECTS = 1024
@@ -92,10 +94,6 @@ class _Map:
     allocator: int | None
     #: Whose memory elements are.
     elements: Allocator | None
-
-    @property
-    def holds_pointers(self) -> bool:
-        return self.row.outer or self.row.shape is Shape.PROGS
 
 
 @dataclass(slots=True)
@@ -240,9 +238,9 @@ class NativeMachine:
         be."""
         row = row_of(spec)
         check_definition(spec, row, self._cpus)
+        shape = _SHAPE[implementation(self.name, spec, row, SHAPES)]
         kptrs, special = fields_of(spec)
         check_special(spec, row, special)
-        holds_pointers = row.outer or row.shape is Shape.PROGS
         layout = None
         if kptrs or special:
             layout = _core.Type(spec.value_size, fields(kptrs, special))
@@ -251,12 +249,12 @@ class NativeMachine:
             made = _core.Map(
                 self._core,
                 map_id,
-                _SHAPE[_SHAPES[row.shape]],
+                shape,
                 spec.key_size,
-                8 if holds_pointers else spec.value_size,
+                8 if row.pointers else spec.value_size,
                 spec.max_entries,
                 per_cpu=row.per_cpu,
-                pointers=holds_pointers,
+                pointers=row.pointers,
                 preallocated=not spec.flags & MapFlag.NO_PREALLOC and not row.outer,
                 readonly=is_readonly(spec),
                 type=layout,
@@ -270,7 +268,7 @@ class NativeMachine:
             elements.maps += 1
         for slot, of in inner.items():
             self._put(record, slot.to_bytes(4, "little"), of, ANY)
-        if spec.data is not None and row.shape is Shape.ARRAY:
+        if spec.data is not None and row.fixed:
             data = spec.data[: spec.value_size].ljust(spec.value_size, b"\0")
             made.update(bytes(4), data)
 
@@ -305,7 +303,7 @@ class NativeMachine:
             raise error_of(spec.name, "update", "EINVAL", hint)
         if spec.readonly:
             raise error_of(spec.name, "update", "EPERM")
-        if record.holds_pointers:
+        if record.row.pointers:
             self._put(record, key, int.from_bytes(value, "little"), flags)
             return
         self._check_lock(record, key, "update")
@@ -316,7 +314,7 @@ class NativeMachine:
         self._check_key(record, key, "delete")
         self._check_lock(record, key, "delete")
         hint = None
-        if record.row.shape is Shape.ARRAY and not record.row.outer:
+        if record.row.fixed:
             hint = "elements of an array cannot be deleted"
         self._answer(record, "delete", record.map.delete(key), hint)
 
@@ -363,7 +361,7 @@ class NativeMachine:
 
     def _bulk(self, map_id: int) -> _Map:
         record = self._map(map_id)
-        if record.holds_pointers or record.row.shape not in _VALUED:
+        if record.row.holds is not Holds.VALUES:
             raise UsageError(f"map {record.spec.name} has no values to take many of")
         return record
 
@@ -401,8 +399,10 @@ class NativeMachine:
         maps: Mapping[str, int],
         facts: Facts | None = None,
     ) -> None:
-        """Raises InsnError for what is no program, RelocationError for a reference to nothing."""
+        """Raises InsnError for what is no program, RelocationError for a reference to nothing,
+        MachineUnsupported for a call that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
+        check_calls(self.name, spec, _core.CALLS)
         addresses: dict[int, int] = {}
         kfuncs: dict[int, str] = {}
         used: dict[int, _Map] = {}
@@ -425,7 +425,7 @@ class NativeMachine:
                         addresses[slot] = record.map.pointer
                         continue
                     value = None
-                    if record.row.shape is Shape.ARRAY:
+                    if record.row.direct:
                         value = record.map.address(bytes(4))
                     if value is None:
                         raise RelocationError(
@@ -463,8 +463,8 @@ class NativeMachine:
             spec.value_size,
             spec.max_entries,
             row.per_cpu,
-            record.holds_pointers,
-            _SHAPE[_SHAPES[row.shape]],
+            record.row.pointers,
+            _SHAPE[SHAPES[row.shape, row.holds]],
         )
 
     def compilation(self, program: int) -> Compilation | None:
@@ -822,7 +822,7 @@ class NativeMachine:
             raise error_of(record.spec.name, doing, errno.errorcode[-answer], hint)
 
     def _cut(self, record: _Map, found: bytes) -> bytes:
-        return found if record.holds_pointers else found[: record.spec.value_size]
+        return found if record.row.pointers else found[: record.spec.value_size]
 
     def _kptrs(
         self,

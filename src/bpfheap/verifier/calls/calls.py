@@ -15,7 +15,7 @@ from mypy_extensions import i64
 from bpfheap.btf import SpecialKind
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, left_out
-from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
+from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, call_row
@@ -321,7 +321,7 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     # (can_elide_value_nullness).
     present = (
         meta.call.map_op == "lookup"
-        and row.shape is Shape.ARRAY
+        and row.fixed
         and meta.key is not None
         and meta.key < ref.spec.max_entries
     )

@@ -12,7 +12,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.isa import Kind
-from bpfheap.platform.maps import BY_NUMBER, Shape
+from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import ALU, JA, JCOND, LOAD, MOV, PLAIN, STORE_REG, Step
@@ -265,7 +265,7 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
         case RefKind.MAP_VALUE:
             target = env.map(ref.name)
             row = BY_NUMBER.get(target.spec.type)
-            if row is None or row.shape is not Shape.ARRAY or row.per_cpu or row.outer:
+            if row is None or not row.direct:
                 raise Reject(
                     f"no direct value access support for this map type: {ref.name}",
                     register=step.dst,

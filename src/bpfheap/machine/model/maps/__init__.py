@@ -1,4 +1,4 @@
-"""Maps: one implementation per shape, found by the map type's row."""
+"""Maps: one implementation for each shape and what it holds, found by the map type's row."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from bpfheap.machine.model.maps.lru import LruElements
 from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
 from bpfheap.machine.model.maps.progs import ProgramArray
 from bpfheap.machine.model.maps.ring import NoElements
-from bpfheap.platform.maps import MapType, Shape
+from bpfheap.platform.maps import Holds, MapType, Shape
 
-#: (shape, its values are maps) -> implementation.
-ELEMENTS: Mapping[tuple[Shape, bool], Elements] = {
-    (Shape.HASH, False): HashElements(),
-    (Shape.LRU, False): LruElements(),
-    (Shape.ARRAY, False): ArrayElements(),
-    (Shape.HASH, True): HashOfMaps(),
-    (Shape.ARRAY, True): ArrayOfMaps(),
-    (Shape.PROGS, False): ProgramArray(),
-    (Shape.RING, False): NoElements(),
-    (Shape.NONE, False): NoElements(),
+ELEMENTS: Mapping[tuple[Shape, Holds], Elements] = {
+    (Shape.HASH, Holds.VALUES): HashElements(),
+    (Shape.LRU, Holds.VALUES): LruElements(),
+    (Shape.ARRAY, Holds.VALUES): ArrayElements(),
+    (Shape.HASH, Holds.MAPS): HashOfMaps(),
+    (Shape.ARRAY, Holds.MAPS): ArrayOfMaps(),
+    (Shape.ARRAY, Holds.PROGRAMS): ProgramArray(),
+    (Shape.NONE, Holds.RECORDS): NoElements(),
+    (Shape.NONE, Holds.NOTHING): NoElements(),
 }
 
 
 def elements(map_type: MapType) -> Elements:
     """The implementation for maps of a type."""
-    return ELEMENTS[map_type.shape, map_type.outer]
+    return ELEMENTS[map_type.shape, map_type.holds]

@@ -11,7 +11,6 @@ from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, check_flags, writable
 from bpfheap.machine.model.maps.hash import HashElements
 from bpfheap.machine.model.records import MapRecord
-from bpfheap.platform.maps import Shape
 
 
 class LruElements(HashElements):
@@ -43,5 +42,5 @@ class LruElements(HashElements):
 
 def looked_up(actor: Actor, record: MapRecord, key: bytes) -> None:
     """By a program: what user space or a walk only sees is not used by that."""
-    if record.type.shape is Shape.LRU and key in record.entries and key not in record.used:
+    if record.type.evicts and key in record.entries and key not in record.used:
         writable(actor.state, record).used |= {key}

@@ -1,0 +1,144 @@
+"""The rows of map types have every fact, and those who need one ask the row."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bpfheap.btf import Btf
+from bpfheap.errors import MachineUnsupported
+from bpfheap.isa import Insn
+from bpfheap.machine.model import ModelMachine, calls
+from bpfheap.machine.model.maps import ELEMENTS
+from bpfheap.machine.native import _core
+from bpfheap.machine.native.code import helper_numbers
+from bpfheap.machine.native.machine import SHAPES, NativeMachine
+from bpfheap.machine.offers import check_calls
+from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, HELPERS, KFUNCS
+from bpfheap.platform.maps import BY_NUMBER, MAP_TYPES, Holds, MapType, Shape
+from bpfheap.spec import MapSpec, ProgramSpec, Ref, RefKind, SourceLine
+
+SOURCE = Path(__file__).parents[2] / "src" / "bpfheap"
+BTF = Btf((), "m")
+
+each_row = pytest.mark.parametrize("row", MAP_TYPES, ids=lambda row: row.name)
+
+
+def spec_of(row: MapType) -> MapSpec:
+    keys = 4 if row.key_size is None else row.key_size
+    values = 4 if row.shape is not Shape.NONE else 0
+    return MapSpec("m", row.number, keys, values, 4096, BTF)
+
+
+@pytest.mark.parametrize("missing", ["shape", "holds", "ops"])
+def test_a_row_without_a_fact_is_none(missing: str) -> None:
+    facts: dict[str, Any] = {"shape": Shape.HASH, "holds": Holds.VALUES, "ops": frozenset()}
+    del facts[missing]
+    with pytest.raises(TypeError, match=missing):
+        MapType("new", 99, **facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"shape": Shape.NONE, "key_size": 0}, "keys, if it has elements"),
+        ({"holds": Holds.RECORDS}, "keys, if it has elements"),
+        ({"shape": Shape.NONE, "holds": Holds.NOTHING}, "key_size 0"),
+        ({"holds": Holds.MAPS, "kptrs": True}, "values, for kptrs"),
+        ({"holds": Holds.MAPS, "per_cpu": True}, "values, to have some per CPU"),
+        ({"per_cpu": True}, "lookup_percpu if it is per CPU"),
+        ({"ops": frozenset({"lookup_percpu"})}, "lookup_percpu if it is per CPU"),
+    ],
+)
+def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> None:
+    row: dict[str, Any] = {"shape": Shape.HASH, "holds": Holds.VALUES, "ops": frozenset()}
+    MapType("new", 99, **row)
+    with pytest.raises(ValueError, match=f"new: the row needs {message}"):
+        MapType("new", 99, **row | facts)
+
+
+# -- machines: one implementation for each shape and what it holds
+
+
+def test_machines_have_all_maps() -> None:
+    rows = {(row.shape, row.holds) for row in MAP_TYPES}
+    assert set(ELEMENTS) == rows
+    assert set(SHAPES) == rows
+    assert set(SHAPES.values()) <= set(_core.SHAPES)
+
+
+def test_machines_have_all_calls() -> None:
+    rows = {row.name for row in (*HELPERS, *KFUNCS)}
+    assert set(calls.CALLS) == rows
+    assert set(_core.CALLS) == rows
+
+
+@each_row
+@pytest.mark.parametrize("machine", [ModelMachine, NativeMachine])
+def test_every_map_can_be_made(row: MapType, machine: type[ModelMachine | NativeMachine]) -> None:
+    made = machine()
+    allocator = None
+    if row.holds is Holds.NOTHING:
+        allocator = 7
+        made.allocator_create(allocator, "m", 0)
+    made.map_create(1, spec_of(row), allocator, {})
+    keys = made.map_keys(1)
+    assert len(keys) == (4096 if row.fixed else 0)
+    assert made.map_drain(1) == []
+
+
+@pytest.mark.parametrize("machine", [ModelMachine, NativeMachine])
+def test_a_map_that_a_machine_does_not_offer(
+    machine: type[ModelMachine | NativeMachine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = MapType("heap_of_programs", 99, Shape.HASH, Holds.PROGRAMS, frozenset(), key_size=4)
+    monkeypatch.setitem(BY_NUMBER, 99, row)
+    message = f"map m is of type heap_of_programs, which the {machine.name} machine does not offer"
+    with pytest.raises(MachineUnsupported, match=message):
+        machine().map_create(1, spec_of(row), None, {})
+
+
+def test_a_call_that_a_machine_does_not_offer() -> None:
+    insns = (Insn(0x85, imm=5), Insn(0x85, src=2, imm=-1), Insn(0x95))
+    refs = {1: Ref(RefKind.KFUNC, "unit_free")}
+    lines = {0: SourceLine("p.c", 3), 1: SourceLine("p.c", 4)}
+    spec = ProgramSpec("p", "tc", insns, refs, (), lines, BTF)
+    check_calls("small", spec, {"bpf_ktime_get_ns", "unit_free"})
+    for offered, line, name in (
+        ({"unit_free"}, 3, "bpf_ktime_get_ns"),
+        ({"bpf_ktime_get_ns"}, 4, "unit_free"),
+    ):
+        message = f"^p.c:{line}: program p calls {name}, which the small machine does not offer"
+        with pytest.raises(MachineUnsupported, match=message):
+            check_calls("small", spec, offered)
+    check_calls("small", replace(spec, insns=(Insn(0x85, imm=999), Insn(0x95)), refs={}), set())
+
+
+def test_a_helper_that_the_core_does_not_have_takes_nothing_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = helper_numbers()
+    new = replace(CALL_BY_NAME["bpf_ktime_get_ns"], name="bpf_new", number=300)
+    monkeypatch.setitem(HELPER_BY_NUMBER, 300, new)
+    assert helper_numbers().startswith(before)
+
+
+# -- nowhere else
+
+
+def test_facts_of_map_types_are_nowhere_else() -> None:
+    """Nobody compares with the name of a type; shapes are for those who implement them."""
+    names = {row.name for row in MAP_TYPES}
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Compare) and any(
+                isinstance(n, ast.Constant) and n.value in names for n in ast.walk(node)
+            ):
+                found.add(path.relative_to(SOURCE).as_posix())
+    # The core's shapes, where code is written in place of what it does.
+    assert found == {"machine/native/jit/calls.py"}
