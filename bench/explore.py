@@ -1,7 +1,7 @@
 """How fast the explorer is, and how much it keeps: python bench/explore.py [--large]
 
-Prints the design's JSON of benches. The peer of remembering what an action does is to play every
-action anew, which is what a search over the runtime would do without it; both in one run, on the
+Prints JSON like that of `bpfheap bench`. The explorer remembers the outcomes of actions; its peer
+is the same search without that, which plays every action anew. Both are timed in one run, on the
 same states. `--large` also visits a space of some million states and takes minutes.
 """
 

@@ -1,4 +1,4 @@
-"""Writes tests/verifier/golden anew: what `bpfheap check` prints for each mistake there.
+"""Writes tests/verifier/golden anew: what `bpfheap check` prints for each rejected program there.
 
 The texts name registers and instructions, which differ between compilers: they are those of the
 ziglang wheel in the version that the development extra pins. Read every changed text before
@@ -17,12 +17,12 @@ from bpfheap.spec import ObjectSpec
 from bpfheap.verifier import Options, verify
 
 FOLDER = Path(__file__).parents[1] / "tests" / "verifier" / "golden"
-#: A program without end is refused long before the kernel's limit, to save time.
+#: An endless program is refused long before the kernel's limit, to save time.
 OPTIONS = Options(complexity_limit=20_000)
 
 
 def compiler() -> Compiler:
-    """The one whose code the texts tell of."""
+    """The compiler whose registers and instructions the texts name."""
     return next(found for found in find_compilers() if found.name == "ziglang")
 
 

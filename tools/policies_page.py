@@ -1,9 +1,9 @@
-"""Write docs/policies.md: every policy in every scenario of examples/, told in one page.
+"""Write docs/policies.md: the results of every policy in every scenario of examples/.
 
     python tools/policies_page.py [--states N] [--only SCENARIO]... [OUT]
 
-The page has nothing in it that differs between two machines, so that a change of it means that a
-policy, a scenario or the explorer changed.
+The page does not depend on the machine that it is written on: if it changes, a policy, a scenario
+or the explorer changed.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def title(scenario: Scenario) -> str:
 
 
 def bounds_text(scenario: Scenario) -> str:
-    """The bounds that are more than one."""
+    """The bounds that are not one."""
     named = []
     for name, value in scenario.bounds.to_json().items():
         if value is True:

@@ -72,7 +72,7 @@ TAIL = """
 comparisons of numbers of which the bits, or the low halves, have nothing in common.
 """
 
-#: What a number from the context may be known to be, before the operation.
+#: Instructions that limit an unknown number before the operation.
 LIMITS = (
     "{r} &= {mask}",
     "{r} |= {bits}",
@@ -99,7 +99,7 @@ COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "s<", "s<=", "s>", "s>=", "&")
 
 
 class Range(NamedTuple):
-    """A number in a log; ends are as unsigned or signed as their names."""
+    """A scalar as a log prints it: tnum (value `v`, mask `m`) and ranges."""
 
     v: int
     m: int
@@ -131,7 +131,7 @@ def _signed(value: int, bits: int) -> int:
 
 
 def read_range(text: str) -> Range:
-    """As "scalar(smin=umin=1,umax=9,var_off=(0x1; 0x8))" or "7"."""
+    """Parse "scalar(smin=umin=1,umax=9,var_off=(0x1; 0x8))" or "7"."""
     if not text.startswith("scalar("):
         x = int(text, 0)
         u, low = x & U64, x & U32
@@ -152,12 +152,12 @@ def read_range(text: str) -> Range:
     return Range(**known)
 
 
-#: The instruction whose line in a log shows both operands' ranges.
+#: Two moves, whose lines in a log show the ranges of r6 and r7.
 _SHOW = "r8 = r6\nr9 = r7\n"
 
 
 def marked(log: str, slot: int) -> tuple[Range, Range] | None:
-    """Of r6 and r7 at the two moves from that slot on; None if no path comes there."""
+    """The ranges of r6 and r7 at the two moves that begin at `slot`; None if no path gets there."""
     found = []
     for n, at in ((6, slot), (7, slot + 1)):
         line = re.search(rf"^{at}: \([0-9a-f]+\) .*?\bR{n}=(scalar\([^ ]*(?: [^ ]*?\))?\)|-?\w+)",
@@ -198,7 +198,7 @@ def _operand(rng: random.Random, r: str) -> Iterator[str]:
 
 
 def _operations() -> Iterator[tuple[str, str]]:
-    """Names for people, and code on r6 and r7."""
+    """(name for the page, code that operates on r6 and r7)."""
     for width, a, b in ((64, "r6", "r7"), (32, "w6", "w7")):
         for op in (*ALU, *SHIFTS, *ALWAYS_UNKNOWN):
             yield f"{width} bits `{op}`", f"{a} {op} {b}"
@@ -217,7 +217,7 @@ def _operations() -> Iterator[tuple[str, str]]:
 
 
 def compare(kernel: Kernel, code: str) -> Iterator[tuple[Range | None, Range | None]]:
-    """Ours and Linux's, for each register and each way behind the operation."""
+    """(our range, Linux's), for each register and each path after the operation."""
     spec, obj = _program(code)
     linux = kernel.verify(obj, spec, log=True)
     ours = verify(obj, spec, Options(log=True))
@@ -231,6 +231,7 @@ def compare(kernel: Kernel, code: str) -> Iterator[tuple[Range | None, Range | N
 
 
 def judge(ours: Range | None, theirs: Range | None) -> str:
+    """Which range is more precise: "same", "ours", "linux" or "neither"."""
     if ours == theirs:
         return "same"
     if ours is None or (theirs is not None and ours.within(theirs)):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Allocates and frees; what it has to do with `kept` is only to look at it. */
+/* Allocates and frees an object. Of `kept` it only looks an element up. */
 #include "../array.h"
 
 #ifndef BPFHEAP_KPTR_ALLOCATORS

@@ -17,7 +17,7 @@ from bpfheap.errors import BpfheapError
 #: EX_SOFTWARE of sysexits.h: the fault is ours, neither the input's nor the caller's.
 INTERNAL_ERROR = 70
 
-#: What writing to a pipe or a disk may end in.
+#: Errors of writing to a pipe or a file.
 _UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     exit code: 0 fine, 1 something is wrong with the programs or files, 2 wrong usage."""
     try:
         code = _run(argv)
-        # What is still buffered would fail when the interpreter ends, where nobody can tell.
+        # Flush here: an error at interpreter exit could not be reported.
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _unwritten(error: OSError) -> int:
-    """A full disk, or a reader that left. The rest of the output goes nowhere."""
+    """Report a full disk; say nothing of a closed pipe. Further output goes to /dev/null."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error.errno != errno.EPIPE:
         print(f"the output cannot be written: {error.strerror}", file=sys.stderr)

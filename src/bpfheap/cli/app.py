@@ -14,7 +14,7 @@ from bpfheap.cli.output import help_of
 
 @dataclass(slots=True)
 class Session:
-    """What the options in front of the command say."""
+    """The options that stand before the command."""
 
     debug: bool = False
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     "3 an exploration ended at a bound.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    # `main` turns what no command expects into one line.
+    # `main` prints unexpected exceptions itself, as one line.
     pretty_exceptions_enable=False,
 )
 for command, examples in (

@@ -1,4 +1,4 @@
-"""How far long work is, on stderr, where that is a terminal."""
+"""A progress bar on stderr, if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bpfheap.cli.output import console
 
 
 class ProgressBar:
-    """`total` pieces of work; a context manager."""
+    """A progress bar for `total` items of work; a context manager."""
 
     def __init__(self, total: int) -> None:
         out = console(stderr=True)
@@ -40,5 +40,5 @@ class ProgressBar:
         self._progress.stop()
 
     def show(self, doing: str, done: int) -> None:
-        """So many pieces are done, and that is being done now."""
+        """Show what is being done now, and how many items are done."""
         self._progress.update(self._task, description=doing, completed=done)

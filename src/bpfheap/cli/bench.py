@@ -80,7 +80,7 @@ def verifier(
         if why:
             found = measure(None, no_kernel=why)
         else:
-            # Allocator maps are unknown to the kernel: there, objects come from its own allocator.
+            # The kernel has no allocator maps: calls are rewritten to bpf_obj_new.
             with Kernel(rewrite=True) as kernel:
                 found = measure(kernel)
     if json:
@@ -213,7 +213,7 @@ def _side_by_side(
 
 
 def _sides(case: SideCase) -> Table:
-    """A case: who takes how long, and how that compares."""
+    """A case as a table: a row for bpfheap and for each peer."""
     passed = _PASSED[case.passed]
     table = Table(title=plain(f"{case.name} ", "bold") + passed, title_justify="left", box=None,
                   padding=(0, 2, 0, 0), pad_edge=False, caption=plain(case.about),
@@ -280,7 +280,7 @@ def _ratio(ratio: float | None) -> str:
     return "wrong" if math.isinf(ratio) else f"{ratio:.2f}"
 
 
-#: Up to which number of nanoseconds a unit is used, and its size in them.
+#: (nanoseconds below which a unit is used, nanoseconds in the unit, its name).
 _UNITS = ((1e6, 1e3, "us"), (1e9, 1e6, "ms"), (math.inf, 1e9, "s"))
 
 
@@ -292,7 +292,7 @@ def _time(ns: float) -> str:
 
 
 def _remark(program: Measured) -> Text:
-    """The verdict of both, or who says what, or what went wrong."""
+    """The last column: a refusal, a difference, or why there is no verdict."""
     ours, kernel = program.ours, program.kernel
     if ours.accepted is None:
         return plain("failed", "red")
@@ -306,7 +306,7 @@ def _remark(program: Measured) -> Text:
 
 
 def _print_reasons(out: Console, found: VerifierBench) -> None:
-    """Why what went wrong did."""
+    """The errors of programs without a verdict, or with different ones."""
     for program in found.programs:
         kernel = program.kernel
         unasked = kernel is not None and kernel.accepted is None

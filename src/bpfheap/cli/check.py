@@ -38,7 +38,7 @@ bpfheap check examples/three_programs --json
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """One program and what was found out; `known` only if that was asked for."""
+    """A verified program. `known` is what `--explain` prints, None without that option."""
 
     program: ProgramSpec
     verdict: Verdict
@@ -47,10 +47,12 @@ class _Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What is to be told."""
+    """What the options ask for."""
 
+    #: The name of the only program wanted, None for all.
     program: str | None
     explain: bool
+    #: The level of the log, None for no log.
     log: int | None
 
 
@@ -109,16 +111,16 @@ def check(
         known = ", ".join(sorted(names)) or "none"
         raise UsageError(f"there is no program {program}", hint=f"there are {known}")
     if json:
-        document: dict[str, Any] = {"programs": [_to_json(one, wanted) for one in checked]}
+        document: dict[str, Any] = {"programs": [_to_json(program, wanted) for program in checked]}
         if errors:
             document["errors"] = [error.to_json() for error in errors]
         print_json(document)
-    if errors or not all(one.verdict.accepted for one in checked):
+    if errors or not all(program.verdict.accepted for program in checked):
         raise typer.Exit(1)
 
 
 def _check(path: Path, wanted: _Wanted, names: set[str]) -> list[_Checked]:
-    """Verify what is wanted of a file; adds the names of all its programs."""
+    """Verify the wanted programs of a file; adds the names of all its programs to `names`."""
     obj = object_spec(path)
     names.update(obj.programs)
     options = Options(log=wanted.log is not None, log_level=wanted.log or 2)
@@ -146,7 +148,7 @@ def _to_json(checked: _Checked, wanted: _Wanted) -> dict[str, Any]:
         "error": None if verdict.error is None else verdict.error.to_json(),
     }
     if checked.known is not None:
-        document["lines"] = [one.to_json() for one in checked.known]
+        document["lines"] = [line.to_json() for line in checked.known]
     if wanted.log is not None:
         document["log"] = _log(verdict)
     return document

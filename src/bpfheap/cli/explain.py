@@ -14,14 +14,14 @@ from bpfheap.errors import VerifierError
 from bpfheap.report import caret
 from bpfheap.verifier.explain.knowledge import Known
 
-#: Lines of which nothing is known are shown between others if they are no more than this.
-_GAP = 4
+#: At most this many lines in a row that nothing is known of are shown between others.
+_MAX_GAP = 4
 #: A source file longer than this (bytes) is not read.
 _LARGEST = 1 << 22
 
 
 def print_explained(out: Console, known: tuple[Known, ...], error: VerifierError | None) -> None:
-    """The lines in their order, file by file; a program without lines, by instruction."""
+    """Print the source lines, file by file; without line information, the instructions."""
     files = dict.fromkeys(one.line.file for one in known if one.line is not None)
     for file in files:
         if len(files) > 1:
@@ -56,10 +56,10 @@ def _print_file(out: Console, file: str, known: list[Known], error: VerifierErro
 
 
 def _between(previous: int | None, number: int) -> Iterator[int | None]:
-    """The lines to show before a line; None stands for lines left out."""
+    """The numbers of the lines to show between two annotated ones; None for lines left out."""
     if previous is None:
         return
-    if number - previous - 1 > _GAP:
+    if number - previous - 1 > _MAX_GAP:
         yield None
     else:
         yield from range(previous + 1, number)
@@ -67,7 +67,8 @@ def _between(previous: int | None, number: int) -> Iterator[int | None]:
 
 @cache
 def _source(file: str, known: tuple[tuple[int, str], ...]) -> dict[int, str]:
-    """The lines of a source file, none if it cannot be read or is not what was compiled."""
+    """The lines of a source file by number. Empty if it cannot be read, or if it differs from the
+    `known` (number, text) pairs: then it is not the file that was compiled."""
     try:
         path = Path(file)
         if not path.is_file() or path.stat().st_size > _LARGEST:

@@ -47,7 +47,7 @@ _OUTPUT = "Output"
 
 
 def _policy_names(incomplete: str) -> list[str]:
-    """Names after the last comma are completed, those in front of it stay."""
+    """Shell completion of a comma-separated list: completes the name after the last comma."""
     before, comma, last = incomplete.rpartition(",")
     names = [p.name for p in bpfheap.policies() if p.name.startswith(last)]
     if not comma and "all".startswith(last):
@@ -161,7 +161,7 @@ def explore(
         reductions=Reductions(partial_order=not no_partial_order, symmetry=not no_symmetry),
         first=first,
     )
-    # Before the search: what cannot be written should be said now and not in an hour.
+    # Before the search, which may take an hour: a file that cannot be written is reported now.
     out = None if trace is None else _opened(trace)
     results = search.run()
     if out is not None:
@@ -182,9 +182,9 @@ def explore(
 
 
 def _policies(text: str) -> list[str]:
-    """The names meant, each once, in the order of `bpfheap policies` if it is all of them.
+    """The policies of `--policy`, each once; for "all" in the order of `bpfheap policies`.
 
-    Raises UsageError for a name that there is not.
+    Raises UsageError for an unknown name.
     """
     known = [p.name for p in bpfheap.policies()]
     if text == "all":
@@ -216,7 +216,7 @@ def _scenarios(paths: Sequence[Path], bounds: dict[str, int | None]) -> list[Sce
 
 @dataclass(slots=True)
 class _Search:
-    """All explorations that were asked for."""
+    """The explorations to run: (scenario, policy) pairs, and the options of the search."""
 
     tasks: list[tuple[Scenario, str]]
     jobs: int
@@ -239,7 +239,7 @@ class _Search:
                     results.append(result)
                     live.done(number)
             except KeyboardInterrupt:
-                # What has come to its end is still worth a report.
+                # Report the explorations that have finished.
                 pass
         return results
 

@@ -1,4 +1,4 @@
-"""What an exploration found, for people."""
+"""Prints the results of an exploration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLES = {
 
 
 def print_result(out: Console, result: Result) -> None:
-    """One policy in one scenario: the verdict, the shortest history, everything else found."""
+    """Print one policy in one scenario: verdict, shortest history, other violations, findings."""
     say(out, plain(result.verdict, _STYLES[result.verdict]), plain(_verdict(result)))
     if result.breaches:
         _print_history(out, result.breaches[0])
@@ -83,7 +83,7 @@ def _counts(result: Result) -> str:
 
 
 def print_table(out: Console, matrix: Matrix, results: Sequence[Result]) -> None:
-    """Policies side by side, then a line and a replay string for each violation."""
+    """Print the policies side by side, then a line and a replay string for each violation."""
     table = Table(*COLUMNS)
     for row in matrix.rows:
         table.add_row(*map(plain, row.cells()))
@@ -103,8 +103,8 @@ def _headline(result: Result, kind: str, found: Breach | Finding, text: str) -> 
 
 
 def trace_lines(results: Sequence[Result]) -> Iterator[str]:
-    """The lines of a trace file: replay strings, the violations' first, below comments that say
-    which they are."""
+    """The lines of a trace file: replay strings, those of violations first, each below a comment
+    that says what it shows."""
     for result in results:
         for breach in result.breaches:
             yield f"# {_headline(result, breach.kind, breach, breach.message)}"

@@ -10,7 +10,7 @@ from bpfheap.report import numbered
 
 
 def step_lines(number: int, step: Step) -> list[str]:
-    """A step of a history: the action, what it did, and the program's line that did it."""
+    """A step of a history: the action, the sentences about it, and its source line."""
     first, *others = step.sentences or ("",)
     lines = [f"{number:3}. {step.action}{': ' if first else ''}{first}"]
     lines += [f"     {sentence}" for sentence in others]
@@ -20,7 +20,7 @@ def step_lines(number: int, step: Step) -> list[str]:
 
 
 def _place(step: Step) -> str:
-    """File and line, unless a sentence says so already."""
+    """File and line in parentheses, unless a sentence names them already."""
     if step.file is None or step.line is None:
         return ""
     at = f"{PurePath(step.file).name}:{step.line}"
@@ -33,7 +33,7 @@ def life_lines(life: tuple[str, ...]) -> list[str]:
 
 
 def replay_command(trace: str) -> str:
-    """What to type in a shell to play a history again."""
+    """The shell command that plays a history again."""
     return f"bpfheap replay {shlex.quote(trace)}"
 
 

@@ -1,4 +1,4 @@
-"""How far searches are: a line for each that runs, on a terminal only."""
+"""Live progress of explorations: a line for each running one, on a terminal only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNITS = ("B", "KiB", "MiB", "GiB")
 
 
 def size(number: int) -> str:
-    """Bytes, as people read them."""
+    """A number of bytes with a unit."""
     amount = float(number)
     for unit in _UNITS[:-1]:
         if amount < 1024:
@@ -34,8 +34,8 @@ def progress_text(label: str, seen: Progress) -> Text:
 
 
 class LiveLines:
-    """Shows the searches that were heard of last, at most `rows` of them, on stderr. They vanish
-    at the end; where stderr is no terminal, nothing is ever written."""
+    """Shows the `rows` most recently updated searches on stderr, until the context manager ends.
+    Writes nothing if stderr is no terminal."""
 
     def __init__(self, labels: Sequence[str], rows: int) -> None:
         self._labels = labels
@@ -61,16 +61,16 @@ class LiveLines:
             self._live.stop()
 
     def progress(self, number: int, seen: Progress) -> None:
-        """News of a search."""
+        """Update a search."""
         if not self._wanted or number in self._done:
             return
-        # What was heard of last stands last.
+        # Re-insert, so that the dict is in the order of updates.
         self._seen.pop(number, None)
         self._seen[number] = seen
         self._show()
 
     def done(self, number: int) -> None:
-        """A search has come to its end."""
+        """A search has finished."""
         self._done.add(number)
         self._seen.pop(number, None)
         if self._wanted:

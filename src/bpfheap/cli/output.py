@@ -13,12 +13,12 @@ from rich.text import Text
 from bpfheap.errors import BpfheapError, CompileError, Violation
 from bpfheap.report import details
 
-#: Tables that go to a file or a pipe are not folded at the 80 columns of a terminal there is not.
+#: Columns of tables in a file or pipe; rich would fold them at 80.
 _PIPE_WIDTH = 200
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console for this call: nothing is highlighted or taken for markup."""
+    """A new console, without highlighting and markup."""
     made = Console(stderr=stderr, highlight=False, markup=False)
     if not made.is_terminal:
         made.width = _PIPE_WIDTH
@@ -26,7 +26,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def plain(text: object, style: str = "") -> Text:
-    """Text that came from a file: control characters are escaped, never sent to a terminal."""
+    """Text with control characters escaped: it may come from a file, and goes to a terminal."""
     shown = "".join(
         c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode()
         for c in str(text)
@@ -35,12 +35,12 @@ def plain(text: object, style: str = "") -> Text:
 
 
 def say(out: Console, *parts: Text) -> None:
-    """One line, which is never folded: others may search it."""
+    """Print one line without folding it, so that it can be searched for."""
     out.print(*parts, soft_wrap=True)
 
 
 def help_of(command: Callable[..., None]) -> str:
-    """Its docstring without line ends: the terminal decides where those are."""
+    """A command's docstring, each paragraph as one line; the terminal wraps it."""
     paragraphs = (command.__doc__ or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
@@ -51,8 +51,8 @@ def print_json(value: Any) -> None:
 
 
 def complain(error: BpfheapError) -> None:
-    """An error's line and its details, to stderr. clang's diagnostics come first and as they are:
-    they are the message, ours is the summary."""
+    """Print an error's line and its details to stderr. clang's diagnostics come first, unchanged;
+    our line is only a summary of them."""
     err = console(stderr=True)
     if isinstance(error, CompileError):
         sys.stderr.write(error.diagnostics)

@@ -27,9 +27,10 @@ bpfheap replay found.txt --all --json
 
 #: Replay strings begin with this and the version of their format.
 _MARK = "bpfheap-"
-#: Bytes; thousands of histories.
+#: The most bytes of a trace file that are read, enough for thousands of histories.
 _LARGEST_FILE = 1 << 24
 
+#: Keys that end the replay, and that play all remaining steps.
 _QUIT = frozenset({"q", "\x1b", ""})
 _REST = frozenset({"a"})
 
@@ -77,7 +78,7 @@ def replay(
 
 
 def _histories(trace: str) -> list[str]:
-    """The replay strings meant. Raises UsageError for a file that cannot be read or has none."""
+    """The replay strings that TRACE stands for. Raises UsageError if there are none."""
     if trace.startswith(_MARK):
         return [trace]
     text = _stdin() if trace == "-" else _file(trace)
@@ -106,7 +107,7 @@ def _file(name: str) -> str:
     path = Path(name)
     hint = f"give a replay string, which begins with {_MARK}, a file with some, or -"
     try:
-        # Neither a device that never ends nor a pipe that never begins.
+        # A device may never end, a pipe never begin.
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError("is no ordinary file", file=name, hint=hint)
         with path.open("rb") as file:
@@ -130,7 +131,7 @@ def _pick(found: list[str], number: int | None) -> str:
 
 
 def _steps(history: Replay) -> Iterator[Step]:
-    """Play it. Raises UsageError, with the step's number, at one that is not possible."""
+    """Play the history. Raises UsageError, with the step's number, at an impossible step."""
     played = 0
     try:
         for step in history.steps():
@@ -155,7 +156,7 @@ def _document(text: str, history: Replay, steps: list[Step]) -> dict[str, Any]:
 
 
 def _play(out: Console, history: Replay, *, by_key: bool) -> bool:
-    """Whether it was played to its end, and not left before."""
+    """Play and print the history. False if the user quit before its end."""
     total = len(history.actions)
     keys = " (any key: the next one, a: all that are left, q: quit)" if by_key else ""
     say(out, plain(f"{history.policy} in {history.scenario.name}, {count(total, 'step')}{keys}"))
@@ -178,7 +179,7 @@ def _play(out: Console, history: Replay, *, by_key: bool) -> bool:
 
 
 def _key() -> str:
-    """The key that was pressed; q for the keys that end input or the process."""
+    """The next key pressed; "q" for Ctrl-C and end of input."""
     try:
         return typer.getchar().lower()
     except (EOFError, KeyboardInterrupt):

@@ -31,28 +31,31 @@ bpfheap run examples/first.bpf.c --machine native --dump-asm
 """
 
 _DEFAULT_MACHINE = "model"
-#: Bytes; the program types' own contexts have some hundreds.
+#: The most bytes of a context or packet; contexts of program types have some hundreds.
 _LARGEST = 1 << 20
 
 
 @dataclass(slots=True)
 class _Report:
-    """What came of a run, as far as it got."""
+    """What `bpfheap run` prints; fields after an error keep their defaults."""
 
     machine: str
     policy: str
     program: str | None
     retval: int | None = None
+    #: The packet after the run.
     data: bytes = b""
     printk: list[str] = field(default_factory=list)
+    #: Statistics of each allocator, by its name.
     allocators: dict[str, dict[str, int]] = field(default_factory=dict)
     leftovers: list[bpfheap.Leftover] = field(default_factory=list)
     error: BpfheapError | None = None
+    #: What --dump-ir and --dump-asm asked for.
     code: dict[CodeForm, str] = field(default_factory=dict)
     compilation: dict[str, Any] | None = None
 
-    def compiled(self, program: bpfheap.Program) -> None:
-        """Note how the program became machine code."""
+    def note_compilation(self, program: bpfheap.Program) -> None:
+        """Fill in `compilation`, if the program was compiled or could have been."""
         found = program.compilation()
         if found is not None:
             self.compilation = {
@@ -174,7 +177,7 @@ def run(
         forms: dict[CodeForm, bool] = {"ir": dump_ir, "asm": dump_asm}
         report.code = {form: chosen.dump(form) for form, wanted in forms.items() if wanted}
         result = chosen.run(ctx=ctx_bytes, data=packet, repeat=repeat)
-        report.compiled(chosen)
+        report.note_compilation(chosen)
         report.retval, report.data = result.retval, result.data or b""
     except UsageError:
         raise
@@ -202,14 +205,15 @@ def _load(rt: bpfheap.Runtime, path: Path) -> bpfheap.LoadedObject:
 
 
 def _bytes(option: str, text: str) -> bytes:
-    """What reads as hexadecimal is: `./beef` is the file of that name."""
+    """The value of --ctx or --data: hexadecimal digits if it can be read so, else a file's name.
+    (`beef` is two bytes, `./beef` a file.)"""
     try:
         return bytes.fromhex(text.removeprefix("0x"))
     except ValueError:
         pass
     path = Path(text)
     try:
-        # Neither a device that never ends nor a pipe that never begins.
+        # A device may never end, a pipe never begin.
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"{option} {text} is neither hexadecimal nor an ordinary file")
         if path.stat().st_size > _LARGEST:
@@ -224,7 +228,8 @@ def _bytes(option: str, text: str) -> bytes:
 
 
 def _choose(loaded: list[bpfheap.LoadedObject], name: str | None) -> bpfheap.Program:
-    """Raises UsageError unless `name`, or None, means exactly one of the programs."""
+    """The program of that name; None: the only one. Raises UsageError if there is not exactly
+    one."""
     programs = [(obj.spec.file, program) for obj in loaded for program in obj.programs.values()]
     there_is = ", ".join(program.name for _, program in programs) or "none"
     if name is None:
