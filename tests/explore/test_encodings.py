@@ -19,7 +19,7 @@ from test_explore_model import walk
 
 from bpfheap.explore import Scenario, plan, read_scenario
 from bpfheap.explore.model import Model
-from bpfheap.explore.tracked import Ids, Lasting
+from bpfheap.explore.tracked import PlanConstants, PlannedIds
 from bpfheap.explore.world import World
 from bpfheap.lifetime import Policy
 from bpfheap.machine.model import ModelMachine
@@ -69,7 +69,7 @@ char _license[] SEC("license") = "GPL";
 class PlannedSystem(System):
     """A plain system that gives the explorer's ids, which do not depend on the order of events."""
 
-    def __init__(self, policy: Policy, machine: ModelMachine, ids: Ids) -> None:
+    def __init__(self, policy: Policy, machine: ModelMachine, ids: PlannedIds) -> None:
         super().__init__(policy, machine)
         self._ids = ids
         self._times: Counter[tuple[HandleType | None, str]] = Counter()
@@ -103,7 +103,7 @@ def frozen(model: Model, state: bytes) -> Hashable:
     return frozenset(cells.items())
 
 
-def key(machine: ModelMachine, lasting: Lasting) -> Hashable:
+def key(machine: ModelMachine, lasting: PlanConstants) -> Hashable:
     """The machine's key, without what its executions cannot read any more."""
     machine = machine.copy()
     for number in machine.executions():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpfheap.errors import Violation
-from bpfheap.explore.ledger import Wrong
+from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.model import Effect, Successor
 from bpfheap.explore.search import Search
 from bpfheap.explore.world import Action
@@ -36,7 +36,7 @@ class Jugs:
         effect = Effect(action)
         if jugs[1] == 4:
             effect.violation = Violation("four litres", kind="leak")
-            effect.telling = True
+            effect.recorded = True
             return effect, None
         return effect, bytes(jugs)
 
@@ -54,7 +54,7 @@ def test_the_first_history_is_a_shortest_one() -> None:
     search = Search(Jugs())
     search.run()
     ((wrong, seen),) = search.ledger.violations.items()
-    assert wrong == Wrong("leak", "four litres")
+    assert wrong == ViolationKey("leak", "four litres")
     history = [str(action) for action in search.trail.to(seen.first)]
     assert history == ["fill 1", "pour 1", "empty 0", "pour 1", "fill 1", "pour 1"]
     assert search.finished

@@ -50,8 +50,13 @@ MACHINES: dict[str, Callable[[MachineOptions], Machine]] = {"model": _model, "na
 
 @dataclass(frozen=True, slots=True)
 class PolicyInfo:
-    """One row of `bpfheap policies`. `asks` is what programs have to say for it, beyond what they
-    do; None: nothing."""
+    """One row of `bpfheap policies`.
+
+    `rule`: what the policy does.
+    `thread`: what the mailing-list thread says of it.
+    `default`: a Runtime has it unless told otherwise.
+    `asks`: what programs have to say for it beyond what they do; None: nothing.
+    """
 
     name: str
     rule: str

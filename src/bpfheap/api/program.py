@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """`retval` is the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it; `printk` are the
-    lines printed meanwhile, `data` what became of the packet, with the metadata in front, None if
-    there was none."""
+    """What a run gave.
+
+    `retval`: the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it.
+    `printk`: the lines printed meanwhile.
+    `data`: what became of the packet, with the metadata in front; None if there was none.
+    """
 
     retval: int
     printk: list[str]

@@ -26,8 +26,12 @@ _IMMORTAL = "immortal-allocator"
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that outlived everything that could reach it. `kind` is "leak",
-    "immortal-allocator" or a violation's kind; `life` are sentences, oldest first."""
+    """Something that outlived everything that could reach it, or a memory error on the way.
+
+    `kind`: "leak", "immortal-allocator" or a violation's kind.
+    `message`: one sentence.
+    `life`: what became of the object, a sentence each, oldest first.
+    """
 
     kind: str
     message: str

@@ -17,15 +17,23 @@ V = TypeVar("V")
 
 
 class Cell(NamedTuple):
-    """`kind` says what it is about, `id` which of them."""
+    """The name of a part of a state, such as ("execution", 1).
+
+    `kind`: what it is about.
+    `id`: which of those, None if there is one only.
+    """
 
     kind: str
     id: Hashable = None
 
 
 class Store:
-    """All cells and the values seen in them. `width` is the length of a state with all its zeros;
-    `epoch` changes when a cell got one more byte and what was known of single bytes is void."""
+    """All cells and the values met in them.
+
+    `width`: the length of a state with all its zeros.
+    `epoch`: grows when a cell gets one more byte, which voids what was learnt of single bytes.
+    `names`: the cells by number.
+    """
 
     def __init__(self) -> None:
         self.width = 0

@@ -5,55 +5,70 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpfheap.errors import Violation
-from bpfheap.explore.model import Effect, Load
+from bpfheap.explore.model import Effect, LoadOutcome
 from bpfheap.explore.world import Action
 
 
-class Wrong(NamedTuple):
-    """A violation, as far as it is the same one in all its histories."""
+class ViolationKey(NamedTuple):
+    """What tells violations apart: the same one may end many histories."""
 
     kind: str
     text: str
 
     @classmethod
-    def of(cls, violation: Violation) -> Wrong:
+    def of(cls, violation: Violation) -> ViolationKey:
         return cls(violation.kind, str(violation))
 
 
-class Place(NamedTuple):
-    """The `turn`-th thing that happens in the state of that number, by `action`; None for what is
-    wrong with the state itself. Places are in the order of the search."""
+class Occurrence(NamedTuple):
+    """A transition of the search, in whose order they sort.
+
+    `state`: the number of the state in which it begins.
+    `turn`: its place among the transitions from that state; -1 for what is wrong with the state
+        itself.
+    `action`: what happens; None for the state itself.
+    """
 
     state: int
     turn: int
     action: Action | None
 
 
-class Seen(NamedTuple):
-    """`first` is where, and `times` how often. `load` says more of a load."""
+class Sighting(NamedTuple):
+    """Something that a search met.
 
-    first: Place
+    `first`: where first.
+    `times`: how often.
+    `load`: for loads, what came of the first.
+    """
+
+    first: Occurrence
     times: int = 1
-    load: Load | None = None
+    load: LoadOutcome | None = None
 
-    def and_also(self, other: Seen) -> Seen:
+    def and_also(self, other: Sighting) -> Sighting:
         one, two = sorted((self, other), key=lambda seen: seen.first[:2])
         return one._replace(times=one.times + two.times)
 
 
 class Ledger:
-    """`loads` are by program, whether they were refused, and whether that was for a stuck field.
-    `immortal` is where an allocator without objects was left when everything was closed."""
+    """What a search has met.
+
+    `violations`: each kind of violation.
+    `loads`: by program, whether it was refused, and whether that was for a stuck field.
+    `together`, `reused`: as in results.Result.
+    `immortal`: an allocator without objects is left when everything is closed.
+    """
 
     def __init__(self) -> None:
-        self.violations: dict[Wrong, Seen] = {}
-        self.loads: dict[tuple[str, bool, bool], Seen] = {}
+        self.violations: dict[ViolationKey, Sighting] = {}
+        self.loads: dict[tuple[str, bool, bool], Sighting] = {}
         self.together = False
         self.reused = False
-        self.immortal: Seen | None = None
+        self.immortal: Sighting | None = None
 
-    def tell(self, effect: Effect, state: int, turn: int) -> None:
-        place = Place(state, turn, effect.action)
+    def record(self, effect: Effect, state: int, turn: int) -> None:
+        place = Occurrence(state, turn, effect.action)
         if effect.violation is not None:
             self.violation(effect.violation, place)
         load = effect.load
@@ -61,14 +76,14 @@ class Ledger:
             self.together |= load.together
             self.reused |= load.reused
             key = (load.program, load.refused is not None, load.stuck)
-            self.loads[key] = _added(self.loads.get(key), Seen(place, load=load))
+            self.loads[key] = _added(self.loads.get(key), Sighting(place, load=load))
 
-    def violation(self, violation: Violation, place: Place) -> None:
-        wrong = Wrong.of(violation)
-        self.violations[wrong] = _added(self.violations.get(wrong), Seen(place))
+    def violation(self, violation: Violation, place: Occurrence) -> None:
+        wrong = ViolationKey.of(violation)
+        self.violations[wrong] = _added(self.violations.get(wrong), Sighting(place))
 
-    def left(self, place: Place) -> None:
-        self.immortal = _added(self.immortal, Seen(place))
+    def left(self, place: Occurrence) -> None:
+        self.immortal = _added(self.immortal, Sighting(place))
 
     def merge(self, other: Ledger) -> None:
         """Add what another part of the search has seen."""
@@ -82,5 +97,5 @@ class Ledger:
         self.reused |= other.reused
 
 
-def _added(known: Seen | None, seen: Seen) -> Seen:
+def _added(known: Sighting | None, seen: Sighting) -> Sighting:
     return seen if known is None else known.and_also(seen)

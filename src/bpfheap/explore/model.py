@@ -20,7 +20,7 @@ from bpfheap.explore.reduce import (
     reads_what_others_write,
     unstable_maps,
 )
-from bpfheap.explore.tracked import Lasting, Look, first_state
+from bpfheap.explore.tracked import Look, PlanConstants, first_state
 from bpfheap.explore.world import Action, Actor, ProgramUser, World
 from bpfheap.lifetime import Policy
 from bpfheap.machine.model import Options
@@ -29,9 +29,14 @@ from bpfheap.machine.model import Options
 Tree: TypeAlias = "tuple[int, dict[int, Any]]"
 
 
-class Load(NamedTuple):
-    """What came of a load. `refused` says why not; `stuck`: what stands in the way is an allocator
-    that has neither a map nor objects any more. The rest as in results.Result."""
+class LoadOutcome(NamedTuple):
+    """What came of a load.
+
+    `program`: its label.
+    `refused`: why it was refused, None if it was not.
+    `stuck`: what stands in the way is an allocator that has neither a map nor objects any more.
+    `together`, `reused`: as in results.Result.
+    """
 
     program: str
     refused: str | None
@@ -41,19 +46,26 @@ class Load(NamedTuple):
 
 
 class Effect:
-    """What an action does in some states. A `violation` has no state after it; a refused `load`
-    changes nothing. `private`: nobody else can tell when it happens. `telling`: there is something
-    to be told of it."""
+    """What an action does in some states.
 
-    __slots__ = ("action", "changes", "load", "moves_cpus", "private", "telling", "violation")
+    `changes`: the bytes of the state that are other ones then: (place, byte).
+    `load`: what came of a load; a refused one changes nothing.
+    `violation`: what the machine saw; there is no state after it.
+    `recorded`: the ledger takes note of it.
+    `independent`: it commutes with all that others can do until it happens, so that it may as
+        well happen first (a persistent set of one action).
+    `moves_cpus`: it changes what runs on CPUs, so that exchanging them may give another state.
+    """
+
+    __slots__ = ("action", "changes", "independent", "load", "moves_cpus", "recorded", "violation")
 
     def __init__(self, action: Action) -> None:
         self.action = action
         self.changes: tuple[tuple[int, int], ...] = ()
-        self.load: Load | None = None
+        self.load: LoadOutcome | None = None
         self.violation: Violation | None = None
-        self.telling = False
-        self.private = False
+        self.recorded = False
+        self.independent = False
         self.moves_cpus = False
 
 
@@ -109,7 +121,7 @@ class Model:
         options = Options(cpus=bounds.cpus, allocator_limit=bounds.objects, history_limit=0)
         self.plan = plan
         self.store = Store() if store is None else store
-        self.lasting = Lasting(plan, policy, options)
+        self.lasting = PlanConstants(plan, policy, options)
         self.changing = set(changing)
         self.reductions = reductions
         self._remember = remember
@@ -186,7 +198,7 @@ class Model:
                 if effect is None:
                     effect = self._play(padded, action)
                     padded = self._padded(state)
-                if effect.private:
+                if effect.independent:
                     return [(effect, self._after(padded, effect))]
                 effects.append(effect)
         found: list[Successor] = []
@@ -282,7 +294,7 @@ class Model:
             effect.violation = violation
         if facts is not None:
             effect.load = facts if refused is None else _refused(look.world, facts, refused)
-        effect.telling = effect.violation is not None or effect.load is not None
+        effect.recorded = effect.violation is not None or effect.load is not None
         if refused is None and effect.violation is None:
             changes = look.changes()
             reduce = self.reductions.partial_order
@@ -296,7 +308,7 @@ class Model:
                 for digit in self.store.digits(cell, number)
             )
             names = [self.store.names[cell] for cell in changes]
-            effect.private = (
+            effect.independent = (
                 reduce
                 and before is not None
                 and before(names)
@@ -323,7 +335,7 @@ class Model:
         _insert(known, key, places, state, found)
 
 
-def _load_facts(world: World, action: Action) -> Load:
+def _load_facts(world: World, action: Action) -> LoadOutcome:
     """What a load that is let in would show of the policy."""
     plan, mine = world.plan, world.plan.stores(action.subject)
     together = reused = False
@@ -339,16 +351,16 @@ def _load_facts(world: World, action: Action) -> Load:
                     world.is_gone(theirs.allocator) if other else world.creates(ours.allocator) > 1
                 )
                 reused |= user.loads > 0 and gone and world.creates(ours.map) == 1
-    return Load(action.subject, None, False, together, reused)
+    return LoadOutcome(action.subject, None, False, together, reused)
 
 
-def _refused(world: World, facts: Load, refused: LoadRefused) -> Load:
+def _refused(world: World, facts: LoadOutcome, refused: LoadRefused) -> LoadOutcome:
     allocator, system = refused.allocator, world.system
     stuck = False
     if allocator is not None:
         known = system.allocators.get(allocator)
         stuck = known is None or (known.closed and not system.live(allocator))
-    return Load(facts.program, refused.message, stuck)
+    return LoadOutcome(facts.program, refused.message, stuck)
 
 
 class _Possible:

@@ -39,16 +39,20 @@ class ProgramPlan(NamedTuple):
 
 
 class InsertPlan(NamedTuple):
-    """Something that user space may put into a map of maps."""
+    """A map that user space may put into a map of maps, and under which key."""
 
     outer: str
     key: bytes
     inner: str
 
 
-class Store(NamedTuple):
-    """Objects of the allocator map `allocator` go into `field`, which is part of `map` (or of the
-    struct of that name)."""
+class FieldStore(NamedTuple):
+    """A program stores new objects into a field.
+
+    `map`: the map, or struct, that the field is part of.
+    `field`: the field, with that name in front.
+    `allocator`: the allocator map that the objects come from.
+    """
 
     map: str
     field: str
@@ -67,10 +71,10 @@ class Plan:
     inserts: tuple[InsertPlan, ...]
     pins: frozenset[str]
 
-    def stores(self, label: str) -> frozenset[Store]:
+    def stores(self, label: str) -> frozenset[FieldStore]:
         """What a program may fill with objects of which allocator."""
         return frozenset(
-            Store(flow.field.name, str(flow.field), str(flow.source))
+            FieldStore(flow.field.name, str(flow.field), str(flow.source))
             for flow in self.programs[label].verdict.flows
             if flow.kind is FlowKind.STORE and flow.field is not None
         )

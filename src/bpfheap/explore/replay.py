@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bpfheap.errors import BpfheapError, UsageError, Violation
-from bpfheap.explore.ledger import Wrong
+from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.results import History, Step
 from bpfheap.explore.scenario import FLAGS, Bounds, Scenario, read_scenario
@@ -80,7 +80,7 @@ def _step(action: Action, sentences: Sequence[str], line: SourceLine | None) -> 
     return Step(str(action), tuple(sentences), line.file, line.line, line.text.strip())
 
 
-def is_same(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Wrong) -> bool:
+def is_same(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: ViolationKey) -> bool:
     """Whether the actions can be played and end, not before the last one, in that violation."""
     player = Player(plan, policy)
     for n, action in enumerate(actions):
@@ -89,14 +89,16 @@ def is_same(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Wrong
         except UsageError:
             return False
         if player.violation is not None:
-            return n == len(actions) - 1 and Wrong.of(player.violation) == wanted
+            return n == len(actions) - 1 and ViolationKey.of(player.violation) == wanted
     left = player.end()
-    return left is not None and Wrong.of(left) == wanted
+    return left is not None and ViolationKey.of(left) == wanted
 
 
-def shorten(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: Wrong) -> list[Action]:
-    """Leave out what the violation does not need: a search that was reduced takes steps of
-    programs that nobody had to wait for."""
+def shorten(
+    plan: Plan, policy: Policy, actions: Sequence[Action], wanted: ViolationKey
+) -> list[Action]:
+    """Leave out what the violation does not need: a reduced search takes independent steps as soon
+    as they are possible."""
     kept = list(actions)
     again = True
     while again:

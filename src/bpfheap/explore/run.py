@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from bpfheap.explore.ledger import Seen, Wrong
+from bpfheap.explore.ledger import Sighting, ViolationKey
 from bpfheap.explore.model import Model, Unstable
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.reduce import ALL, Reductions
@@ -59,7 +59,7 @@ def explore(
             changing = unstable.changing
             continue
         alone = Model(plan, kind(), reductions, changing=changing)
-        return _Telling(scenario, plan, kind(), alone, search).result()
+        return _ResultBuilder(scenario, plan, kind(), alone, search).result()
 
 
 def _search(
@@ -78,7 +78,7 @@ def _search(
     return ShardedSearch(model, jobs, limit=limit, first=first)
 
 
-class _Telling:
+class _ResultBuilder:
     """Makes sentences of what a search has seen."""
 
     def __init__(
@@ -118,16 +118,16 @@ class _Telling:
             search.finished,
         )
 
-    def _actions(self, seen: Seen) -> list[Action]:
+    def _actions(self, seen: Sighting) -> list[Action]:
         return self._model.as_played(self._search.trail.to(seen.first))
 
-    def _breach(self, wrong: Wrong, seen: Seen) -> Breach:
+    def _breach(self, wrong: ViolationKey, seen: Sighting) -> Breach:
         actions = shorten(self._plan, self._policy, self._actions(seen), wrong)
         history, played = history_of(self._scenario, self._plan, self._policy, actions)
         assert played is not None, "the runtime does not see what the explorer saw"
         return Breach(played.kind, str(played), history)
 
-    def _history(self, seen: Seen) -> History:
+    def _history(self, seen: Sighting) -> History:
         return history_of(self._scenario, self._plan, self._policy, self._actions(seen))[0]
 
     def _loads(self, label: str) -> Loads:

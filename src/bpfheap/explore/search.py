@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bpfheap.explore.ledger import Ledger, Place
+from bpfheap.explore.ledger import Ledger, Occurrence
 from bpfheap.explore.model import Searchable
 from bpfheap.explore.results import Progress
 from bpfheap.explore.world import Action
@@ -26,7 +26,7 @@ _BYTES = sys.getsizeof(b"") + 8
 Report = Callable[[Progress], None]
 
 
-class Trail:
+class SearchTree:
     """For each state, by the order in which they were found, its parent and the action that led
     here: 6 bytes a state."""
 
@@ -47,7 +47,7 @@ class Trail:
         self._parents.append(parent)
         self._actions.append(number)
 
-    def to(self, place: Place) -> list[Action]:
+    def to(self, place: Occurrence) -> list[Action]:
         """The actions that lead to something."""
         found: list[Action] = [] if place.action is None else [place.action]
         state = place.state
@@ -90,7 +90,7 @@ class Search:
 
     def __init__(self, model: Searchable, *, limit: int | None = None, first: bool = False) -> None:
         self.model = model
-        self.trail = Trail()
+        self.trail = SearchTree()
         self.ledger = Ledger()
         self.retained = Retained()
         self.transitions = 0
@@ -165,8 +165,8 @@ class Search:
         for state, number in states:
             found = model.successors(state)
             for turn, (effect, after) in enumerate(found):
-                if effect.telling:
-                    self.ledger.tell(effect, number, turn)
+                if effect.recorded:
+                    self.ledger.record(effect, number, turn)
                 if after is not None and after not in visited:
                     visited.add(after)
                     size += len(after)
@@ -188,6 +188,6 @@ def end(model: Searchable, ledger: Ledger, state: bytes, number: int) -> None:
     """Everything is closed: look at what is left."""
     leak = model.properties(state)
     if leak is not None:
-        ledger.violation(leak, Place(number, -1, None))
+        ledger.violation(leak, Occurrence(number, -1, None))
     elif model.retained(state):
-        ledger.left(Place(number, -1, None))
+        ledger.left(Occurrence(number, -1, None))

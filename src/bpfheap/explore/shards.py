@@ -33,7 +33,7 @@ from bpfheap.explore.search import Search, end, is_end
 _TURNS = 1 << 12
 
 
-class Log:
+class SharedLog:
     """A file to which all processes append what they name, in an order that all see."""
 
     def __init__(self, folder: Path, lock: Any) -> None:
@@ -42,14 +42,14 @@ class Log:
         self._lock = lock
         self._at = 0
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> SharedLog:
         self._lock.acquire()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._lock.release()
 
-    def news(self) -> Iterator[Any]:
+    def new_items(self) -> Iterator[Any]:
         """What was appended since the last call. Only with the lock: what somebody is about to
         append may be there in part."""
         end = self._file.seek(0, os.SEEK_END)
@@ -60,7 +60,7 @@ class Log:
             yield item
 
     def append(self, item: Any) -> None:
-        """Only with the lock, and after all news were read."""
+        """Only with the lock, and after all new items were read."""
         self._file.write(pickle.dumps(item))
         self._file.flush()
         self._at = self._file.tell()
@@ -71,7 +71,7 @@ class SharedStore(Store):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log: Log | None = None
+        self.log: SharedLog | None = None
 
     def cell(self, name: Cell) -> int:
         known = self.known(name)
@@ -107,8 +107,8 @@ class SharedStore(Store):
             with self.log:
                 self._catch_up(self.log)
 
-    def _catch_up(self, log: Log) -> None:
-        for where, value in log.news():
+    def _catch_up(self, log: SharedLog) -> None:
+        for where, value in log.new_items():
             if where is None:
                 super().name(value)
             elif isinstance(where, Cell):
@@ -144,7 +144,9 @@ class Found(NamedTuple):
 class Shard:
     """One process: the states that belong to it."""
 
-    def __init__(self, number: int, shards: int, model: Model, log: Log, folder: Path) -> None:
+    def __init__(
+        self, number: int, shards: int, model: Model, log: SharedLog, folder: Path
+    ) -> None:
         assert isinstance(model.store, SharedStore)
         self._number = number
         self._shards = shards
@@ -178,8 +180,8 @@ class Shard:
         for state, number in self._frontier:
             found = successors(state)
             for turn, (effect, after) in enumerate(found):
-                if effect.telling:
-                    self._seen.tell(effect, number, turn)
+                if effect.recorded:
+                    self._seen.record(effect, number, turn)
                 if after is None or after in visited or after in now or after in before:
                     continue
                 now.add(after)
@@ -266,14 +268,14 @@ class ShardedSearch(Search):
         lock = context.Lock()
         with tempfile.TemporaryDirectory(prefix="bpfheap-") as name:
             folder = Path(name)
-            self._store.log = Log(folder, lock)
+            self._store.log = SharedLog(folder, lock)
             pipes: list[Connection] = []
             children = []
             for number in range(self._jobs):
                 ours, theirs = context.Pipe()
 
                 def make(number: int = number) -> Shard:
-                    return Shard(number, self._jobs, self._model, Log(folder, lock), folder)
+                    return Shard(number, self._jobs, self._model, SharedLog(folder, lock), folder)
 
                 child = context.Process(target=_serve, args=(make, theirs), daemon=True)
                 child.start()

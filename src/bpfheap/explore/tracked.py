@@ -44,9 +44,9 @@ from bpfheap.verifier.analysis.liveness import live_at
 _FDS = 4
 
 
-class Ids:
+class PlannedIds:
     """All ids that objects can ever have: one for each time that something may be created, so that
-    it does not depend on the order of events."""
+    an id does not depend on the order of events."""
 
     def __init__(self, plan: Plan) -> None:
         self._first: dict[tuple[HandleType | None, str], int] = {}
@@ -112,14 +112,14 @@ class Ids:
         return self._first[kind, name] + number
 
 
-class Lasting:
+class PlanConstants:
     """What states refer to and never changes: definitions, programs, live registers."""
 
     def __init__(self, plan: Plan, policy: Policy, options: Options) -> None:
         self.plan = plan
         self.policy = policy
         self.options = options
-        self.ids = Ids(plan)
+        self.ids = PlannedIds(plan)
         self.allocators = self.ids.allocators
         self.constants: dict[int, MapConstants] = {}
         self.programs: dict[tuple[int, tuple[int, ...]], Program] = {}
@@ -185,7 +185,7 @@ class Lasting:
 class TrackedRegions(dict[int, Region]):
     """Regions by id. Those of objects and executions come with their owners."""
 
-    def __init__(self, state: TrackedState, lasting: Lasting) -> None:
+    def __init__(self, state: TrackedState, lasting: PlanConstants) -> None:
         super().__init__()
         self._state = state
         self._lasting = lasting
@@ -302,7 +302,7 @@ class TrackedState(State):
     __slots__ = ("frame", "loaded", "objects", "programs")
     objects: int
 
-    def __init__(self, frame: Frame, lasting: Lasting) -> None:
+    def __init__(self, frame: Frame, lasting: PlanConstants) -> None:
         self.frame = frame
         self.loaded: set[str] = set()
         self.token = Token()
@@ -349,7 +349,7 @@ class TrackedState(State):
         return super().new_region_id(kind, subject, apart=apart)
 
     def settle(self) -> None:
-        """While nothing runs, nobody knows what is freed, and its numbers can be given again."""
+        """While nothing runs, nothing points to freed objects, and their numbers are free again."""
         if not self.objects or self.executions:
             return
         for number in range(self.objects):
@@ -366,7 +366,7 @@ class TrackedState(State):
 class TrackedSystem(System):
     """As TrackedState does it, for the System's part."""
 
-    def __init__(self, frame: Frame, lasting: Lasting, machine: ModelMachine) -> None:
+    def __init__(self, frame: Frame, lasting: PlanConstants, machine: ModelMachine) -> None:
         self.frame = frame
         self.lasting = lasting
         self.loaded: set[str] = set()
@@ -406,7 +406,9 @@ class TrackedSystem(System):
 class Look:
     """One look at one state, through a World."""
 
-    def __init__(self, store: Store, state: bytes, lasting: Lasting, *, any_cpu: bool) -> None:
+    def __init__(
+        self, store: Store, state: bytes, lasting: PlanConstants, *, any_cpu: bool
+    ) -> None:
         self.frame = Frame(store, state)
         self.lasting = lasting
         self.memory = TrackedState(self.frame, lasting)
@@ -505,7 +507,7 @@ class Look:
         return maps
 
 
-def first_state(store: Store, lasting: Lasting) -> bytes:
+def first_state(store: Store, lasting: PlanConstants) -> bytes:
     """Nothing was created yet; the global allocator is always there."""
     everything = Allocator(GLOBAL_ALLOCATOR_ID, "the global allocator")
     state = b""

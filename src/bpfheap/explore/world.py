@@ -20,7 +20,13 @@ from bpfheap.spec import MapSpec
 
 
 class Action(NamedTuple):
-    """`cpu` is where a program is started or goes on; None for everything else."""
+    """Something that happens.
+
+    `verb`: a key of VERBS.
+    `subject`: the map, program or insert that it happens to, "" if there is none.
+    `cpu`: where a program is started or stepped; None for everything else.
+    `nmi`: the program is started in an nmi, which may interrupt another one.
+    """
 
     verb: str
     subject: str = ""
@@ -59,14 +65,21 @@ def parse_action(text: str) -> Action:
 
 
 class Actor(NamedTuple):
-    """Somebody who acts: a map's or program's user, a CPU, the grace period, walks."""
+    """Somebody who acts: a map's or program's user, a CPU, the grace period, walks. `kind` is a key
+    of _ENABLED, `name` which of them."""
 
     kind: str
     name: str
 
 
 class MapUser(NamedTuple):
-    """What user space does with a map: `fd` is open, `id` what it created last."""
+    """What user space remembers of a map.
+
+    `fd`: its open descriptor.
+    `id`: the map that it created last under the name.
+    `creates`: how often it created one.
+    `pins`: how often it pinned or unpinned it, so that it is pinned while that is odd.
+    """
 
     fd: int | None = None
     id: int | None = None
@@ -75,7 +88,7 @@ class MapUser(NamedTuple):
 
 
 class ProgramUser(NamedTuple):
-    """`runs` since it was loaded last."""
+    """What user space remembers of a program. `runs`: since it was loaded last."""
 
     fd: int | None = None
     loads: int = 0
@@ -83,7 +96,8 @@ class ProgramUser(NamedTuple):
 
 
 class FileUser(NamedTuple):
-    """A loader: the file's BTF stays open as long as a descriptor that came from it."""
+    """A file whose BTF is open. `uses`: the open maps and programs that came from it; the last one
+    closes the BTF."""
 
     fd: int
     uses: int
@@ -390,7 +404,7 @@ class World:
         user: MapUser = self.users.get(Actor("map", name), _NO_MAP)
         return user.creates
 
-    # -- what the rest is made of
+    # -- inside
 
     def _open_maps(self) -> list[str]:
         """The maps of which user space has a descriptor."""

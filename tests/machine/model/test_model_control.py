@@ -30,7 +30,7 @@ def test_may_goto_lets_a_loop_end() -> None:
     world.load("p", FOREVER)
     execution = world.start("p")
     running = world.machine._state.execution(execution)
-    running.progress = running.progress._replace(goes=MAX_LOOPS - 3)
+    running.progress = running.progress._replace(may_gotos=MAX_LOOPS - 3)
     assert world.finish(execution) == 3
 
 
@@ -58,7 +58,7 @@ def test_each_function_counts_for_itself(left: int, result: int) -> None:
     world.load("p", NESTED)
     execution = world.start("p")
     running = world.machine._state.execution(execution)
-    running.progress = running.progress._replace(goes=MAX_LOOPS - left)
+    running.progress = running.progress._replace(may_gotos=MAX_LOOPS - left)
     assert world.finish(execution) == result
 
 

@@ -6,7 +6,7 @@ import pytest
 from model_world import STORE, World, lookup, seeded
 
 from bpfheap.errors import Violation
-from bpfheap.machine.model.frozen import Freezer, Seen
+from bpfheap.machine.model.frozen import Freezer, UnownedPointer
 from bpfheap.machine.model.records import Status
 
 PEEK = f"{lookup('m1')}r6 = *(u64 *)(r0 +8)\nif r6 != 0x0 goto pc+2\nr0 = 0\nexit\n"
@@ -91,5 +91,5 @@ def test_a_frozen_execution_knows_its_way(freed: bool) -> None:
     freezer = Freezer(lambda program, slot: -1, lambda key: pytest.fail(str(key)))
     frozen = freezer.freeze_execution(state, state.executions[execution])
     unowned = frozen.registers[6]
-    assert isinstance(unowned, Seen)
+    assert isinstance(unowned, UnownedPointer)
     assert unowned.path == (() if freed else (8,))

@@ -168,7 +168,7 @@ def _may_goto(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     following, target = slot + 1, slot + 1 + insn.off
 
     def run(core: Core, registers: Registers) -> int:
-        return following if core.goes_on() else target
+        return following if core.takes_may_goto() else target
 
     return run
 

@@ -45,17 +45,17 @@ def _jiffies(core: Core, args: Arguments) -> Value:
 
 def _rcu_read_lock(core: Core, args: Arguments) -> Value:
     execution = core.execution
-    sections = execution.progress.sections + 1
-    execution.progress = execution.progress._replace(sections=sections)
+    sections = execution.progress.rcu_sections + 1
+    execution.progress = execution.progress._replace(rcu_sections=sections)
     return NULL
 
 
 def _rcu_read_unlock(core: Core, args: Arguments) -> Value:
     execution = core.execution
-    sections = execution.progress.sections - 1
+    sections = execution.progress.rcu_sections - 1
     if sections < 0:
         raise Fault("bad-call", "bpf_rcu_read_unlock in no RCU section")
-    execution.progress = execution.progress._replace(sections=sections)
+    execution.progress = execution.progress._replace(rcu_sections=sections)
     return NULL
 
 

@@ -20,15 +20,15 @@ from bpfheap.machine.model.interp import STACK_SIZE
 from bpfheap.machine.model.progress import Progress
 from bpfheap.machine.model.records import (
     Allocator,
+    CallFrame,
     Execution,
     ForEach,
-    Frame,
     Kind,
     Loop,
     MapRecord,
     Region,
-    Search,
     Status,
+    TreeSearch,
     Unfinished,
 )
 from bpfheap.machine.model.state import State
@@ -43,14 +43,14 @@ _SPAN = 16
 _SLOT = 8
 _REGISTERS = 11
 _EVERYTHING = -1
-#: A ring of objects that hold one another has no owner.
+#: How many owners are followed: objects that hold one another in a circle have no outermost one.
 _DEEPEST = 64
 
 #: (program, slot) -> the set of registers and stack slots that may still be read from there on.
 Live: TypeAlias = Callable[[int, int], int]
 
 
-class Home(NamedTuple):
+class RegionHome(NamedTuple):
     """Which part of a state a region belongs to: `owner` is a map, program, execution or object."""
 
     kind: Kind
@@ -67,30 +67,30 @@ def region_id(kind: Kind, owner: int, index: int = 0) -> int:
     return (_KINDS.index(kind) + 1) << _SHIFT | owner << _SPAN | index
 
 
-def home(region: int) -> Home | None:
+def home(region: int) -> RegionHome | None:
     """None for a region without one, such as an object."""
     kind = region >> _SHIFT
     if not 0 < kind <= len(_KINDS):
         return None
     rest = region & ((1 << _SHIFT) - 1)
-    return Home(_KINDS[kind - 1], rest >> _SPAN, rest & ((1 << _SPAN) - 1))
+    return RegionHome(_KINDS[kind - 1], rest >> _SPAN, rest & ((1 << _SPAN) - 1))
 
 
-class Own(NamedTuple):
+class OwnPointer(NamedTuple):
     """A pointer to the execution's own region of that number."""
 
     number: int
     offset: int
 
 
-class Held(NamedTuple):
+class HeldPointer(NamedTuple):
     """A pointer to the object of that number among those that the execution holds."""
 
     number: int
     offset: int
 
 
-class Dangling(NamedTuple):
+class DanglingPointer(NamedTuple):
     """A pointer to an object that is no more."""
 
     status: Status
@@ -98,7 +98,7 @@ class Dangling(NamedTuple):
     offset: int
 
 
-class Seen(NamedTuple):
+class UnownedPointer(NamedTuple):
     """An unowned pointer to the object that the kptrs of `path` lead to, from a region that has a
     name. Once another object is there, it is that one: what is read through such a pointer is
     anything anyway."""
@@ -109,7 +109,7 @@ class Seen(NamedTuple):
 
 
 class FrozenObject(NamedTuple):
-    """`slots` are its pointers by offset: objects that it owns, or Dangling."""
+    """`slots` are its pointers by offset: objects that it owns, or DanglingPointer."""
 
     type: Hashable
     allocator: int | None
@@ -246,7 +246,7 @@ class Freezer:
         if region is None or region.kind is not Kind.OBJECT or home(pointer.region) is not None:
             return pointer
         if region.status is Status.FREED:
-            return Dangling(region.status, region.allocator, pointer.offset)
+            return DanglingPointer(region.status, region.allocator, pointer.offset)
         return self._object(state, region)
 
     def freeze_apart(self, state: State, region: Region) -> FrozenApart:
@@ -290,13 +290,13 @@ class Freezer:
     def _thaw_inside(self, state: State, frozen: Hashable) -> Pointer:
         if isinstance(frozen, FrozenObject):
             return Pointer(self._thaw_object(state, frozen).id, 0)
-        if isinstance(frozen, Dangling):
+        if isinstance(frozen, DanglingPointer):
             return self._thaw_dangling(state, frozen)
         assert isinstance(frozen, Pointer)
         return frozen
 
     @staticmethod
-    def _thaw_dangling(state: State, frozen: Dangling) -> Pointer:
+    def _thaw_dangling(state: State, frozen: DanglingPointer) -> Pointer:
         region = state.add_region(
             Kind.OBJECT, "an object", 0, status=frozen.status, allocator=frozen.allocator
         )
@@ -340,15 +340,15 @@ class Freezer:
             if type(of) is Unowned:
                 return seen(of)
             if of.region in own:
-                return Own(own[of.region], of.offset)
+                return OwnPointer(own[of.region], of.offset)
             if of.region in held:
-                return Held(held[of.region], of.offset)
+                return HeldPointer(held[of.region], of.offset)
             if home(of.region) is not None:
                 return of
             region = state.regions.get(of.region)
             if region is not None and region.status is Status.FREED:
-                return Dangling(region.status, region.allocator, of.offset)
-            # Not its own any more: whoever owns the object now may do with it what they like.
+                return DanglingPointer(region.status, region.allocator, of.offset)
+            # The execution gave the object away, and the verifier lets nobody read this register.
             return None
 
         def seen(of: Unowned) -> Hashable:
@@ -357,10 +357,10 @@ class Freezer:
             while at not in own and at not in held and _has_owner(state, at):
                 above = _owner(state, at) if len(path) < _DEEPEST else None
                 if above is None:
-                    return Seen(Dangling(Status.FREED, None, 0), (), of.offset)
+                    return UnownedPointer(DanglingPointer(Status.FREED, None, 0), (), of.offset)
                 path.append(above.offset)
                 at = above.region
-            return Seen(value(Pointer(at, 0)), tuple(reversed(path)), of.offset)
+            return UnownedPointer(value(Pointer(at, 0)), tuple(reversed(path)), of.offset)
 
         live = self._live(e.program, e.slot)
         masks = [
@@ -397,19 +397,19 @@ class Freezer:
 
         def value(of: Hashable) -> Value:
             match of:
-                case Own(number, offset):
+                case OwnPointer(number, offset):
                     return Pointer(region_id(Kind.STACK, execution, number), offset)
-                case Held(number, offset):
+                case HeldPointer(number, offset):
                     return Pointer(held[number], offset)
-                case Dangling():
+                case DanglingPointer():
                     return self._thaw_dangling(state, of)
-                case Seen(root, path, offset):
+                case UnownedPointer(root, path, offset):
                     at = value(root)
                     for step in path:
                         region = state.regions.get(at.region) if isinstance(at, Pointer) else None
                         at = None if region is None else region.slots.get(step)
                     if not isinstance(at, Pointer):
-                        at = self._thaw_dangling(state, Dangling(Status.FREED, None, 0))
+                        at = self._thaw_dangling(state, DanglingPointer(Status.FREED, None, 0))
                     return Unowned(at.region, offset)
             assert of is None or isinstance(of, int | Pointer)
             return of
@@ -459,7 +459,7 @@ def _owner(state: State, target: int) -> Pointer | None:
     return None
 
 
-def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -> Hashable:
+def _freeze_frame(frame: CallFrame, mask: int, value: Callable[[Value], Hashable]) -> Hashable:
     saved = tuple(
         value(v) if mask >> n & 1 or n == _REGISTERS - 1 else None
         for n, v in enumerate(frame.saved, 6)
@@ -467,21 +467,21 @@ def _freeze_frame(frame: Frame, mask: int, value: Callable[[Value], Hashable]) -
     after = frame.after
     going_on: Hashable = None
     if isinstance(after, ForEach):
-        # The key's region comes back by its number.
+        # Thawing gives the key's region its number among those of the execution.
         going_on = after._replace(ctx=None, key=0), value(after.ctx), value(Pointer(after.key, 0))
     elif isinstance(after, Loop):
         going_on = after._replace(ctx=None), value(after.ctx)
-    elif isinstance(after, Search):
-        # What it points to has its home.
+    elif isinstance(after, TreeSearch):
+        # Trees and their nodes keep their region ids.
         going_on = (after,)
-    return frame.return_slot, saved, going_on, frame.goes, frame.program
+    return frame.return_slot, saved, going_on, frame.may_gotos, frame.program
 
 
-def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution: int) -> Frame:
+def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution: int) -> CallFrame:
     assert isinstance(frozen, tuple)
-    return_slot, saved, going_on, goes, program = frozen
-    after: Loop | ForEach | Search | None = None
-    if going_on is not None and isinstance(going_on[0], Search):
+    return_slot, saved, going_on, may_gotos, program = frozen
+    after: Loop | ForEach | TreeSearch | None = None
+    if going_on is not None and isinstance(going_on[0], TreeSearch):
         (after,) = going_on
     elif going_on is not None and isinstance(going_on[0], ForEach):
         walk, ctx, key = going_on
@@ -489,7 +489,7 @@ def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution:
     elif going_on is not None:
         loop, ctx = going_on
         after = loop._replace(ctx=value(ctx))
-    return Frame(return_slot, tuple(value(v) for v in saved), after, goes, program)
+    return CallFrame(return_slot, tuple(value(v) for v in saved), after, may_gotos, program)
 
 
 def _renamed(progress: Progress, name: Callable[[int], int]) -> Progress:

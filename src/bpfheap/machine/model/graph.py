@@ -12,7 +12,7 @@ from bpfheap.btf import SpecialKind, Struct
 from bpfheap.machine.model import heap, links, lives, locks
 from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation, error
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.records import Fault, Region, Search, Status
+from bpfheap.machine.model.records import Fault, Region, Status, TreeSearch
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value
 
 
@@ -27,7 +27,7 @@ def _changed_root(core: Core, value: Value, what: str) -> Pointer:
     """A root to be changed. Raises Fault also while the program looks for a place in it."""
     root = _head(core, value, SpecialKind.RB_ROOT, what)
     for frame in core.execution.frames:
-        if isinstance(frame.after, Search) and frame.after.root == root:
+        if isinstance(frame.after, TreeSearch) and frame.after.root == root:
             raise Fault("bad-call", f"{what} in the callback of bpf_rbtree_add on the same tree")
     return root
 
@@ -123,7 +123,7 @@ def _add(core: Core, args: Arguments) -> Value | str:
         return _refuse(core, region)
     links.reserve(state, root, node)
     core.note(region.id, lives.stored(region.name, state.field_name(root), core.place()))
-    core.search(Search(less, root, node, 0, len(links.nodes(state, root))))
+    core.search(TreeSearch(less, root, node, 0, len(links.nodes(state, root))))
     return CALLBACK
 
 

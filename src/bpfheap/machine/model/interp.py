@@ -19,16 +19,16 @@ from bpfheap.machine.model.alu import ALU, JUMPS
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.records import (
+    CallFrame,
     Execution,
     Fault,
     ForEach,
-    Frame,
     Kind,
     Loop,
     MapRecord,
     Region,
-    Search,
     Status,
+    TreeSearch,
 )
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import U64, Pointer, Unowned, Value, signed64
@@ -171,7 +171,7 @@ class Core:
 
     # -- frames
 
-    def push_frame(self, target: int, after: Loop | ForEach | Search | None = None) -> int:
+    def push_frame(self, target: int, after: Loop | ForEach | TreeSearch | None = None) -> int:
         """Enter a function at slot `target`; gives that slot."""
         execution = self.execution
         if len(execution.frames) + 1 >= MAX_FRAMES:
@@ -179,9 +179,9 @@ class Core:
         registers = execution.registers
         saved = tuple(registers[6:])
         progress = execution.progress
-        frame = Frame(execution.slot + 1, saved, after, progress.goes, execution.program)
+        frame = CallFrame(execution.slot + 1, saved, after, progress.may_gotos, execution.program)
         execution.frames = (*execution.frames, frame)
-        execution.progress = progress._replace(goes=0)
+        execution.progress = progress._replace(may_gotos=0)
         registers[0] = None
         registers[6:] = [None, None, None, None, self.new_stack()]
         return target
@@ -194,7 +194,7 @@ class Core:
         execution.program = program.id
         execution.slot = 0
         execution.progress = execution.progress._replace(
-            goes=0, tail_calls=execution.progress.tail_calls + 1
+            may_gotos=0, tail_calls=execution.progress.tail_calls + 1
         )
         registers[:] = [None, Pointer(execution.ctx, 0), *[None] * 8, self.new_stack()]
 
@@ -222,7 +222,7 @@ class Core:
         stack = registers[10]
         iterators.check_frame(execution, stack, self.program.name)
         execution.frames = execution.frames[:-1]
-        execution.progress = execution.progress._replace(goes=frame.goes)
+        execution.progress = execution.progress._replace(may_gotos=frame.may_gotos)
         self.drop_stack(stack)
         result = registers[0]
         registers[1:6] = [None] * 5
@@ -237,38 +237,38 @@ class Core:
             return frame.return_slot
         if result is None:
             raise Fault("invalid-access", "a callback returns without a value in r0")
-        # The call's own slot, so that the next round comes back to the same place.
+        # The call's own slot, so that the next iteration returns to the same place.
         execution.slot = frame.return_slot - 1
         done = self.again(frame.after, stop=self.state.number(result) != 0)
         return frame.return_slot if done else execution.slot
 
-    def goes_on(self) -> bool:
+    def takes_may_goto(self) -> bool:
         """Whether a may_goto lets the current function go on once more."""
         progress = self.execution.progress
-        if progress.goes >= MAX_LOOPS:
+        if progress.may_gotos >= MAX_LOOPS:
             return False
-        self.execution.progress = progress._replace(goes=progress.goes + 1)
+        self.execution.progress = progress._replace(may_gotos=progress.may_gotos + 1)
         return True
 
-    def again(self, after: Loop | ForEach | Search, *, stop: bool = False) -> bool:
-        """The next round of a loop over a callback. True if there is none: r0 tells the rounds."""
+    def again(self, after: Loop | ForEach | TreeSearch, *, stop: bool = False) -> bool:
+        """The next call of a callback. True if there is none: r0 says how many there were."""
         if isinstance(after, Loop):
             return self._loop(after, stop)
-        if isinstance(after, Search):
+        if isinstance(after, TreeSearch):
             return self.search(after.narrowed(less=stop))
         return self._for_each(after, stop)
 
-    def _enter(self, after: Loop | ForEach | Search, arguments: list[Value]) -> None:
+    def _enter(self, after: Loop | ForEach | TreeSearch, arguments: list[Value]) -> None:
         execution = self.execution
         target = self.push_frame(after.callback, after)
         execution.registers[1:6] = arguments + [None] * (5 - len(arguments))
         execution.slot = target
 
     def _loop(self, loop: Loop, stop: bool) -> bool:
-        if stop or loop.rounds >= loop.limit:
-            self._finish_rounds(loop.rounds)
+        if stop or loop.iterations >= loop.limit:
+            self._finish_loop(loop.iterations)
             return True
-        self._enter(loop._replace(rounds=loop.rounds + 1), [loop.rounds, loop.ctx])
+        self._enter(loop._replace(iterations=loop.iterations + 1), [loop.iterations, loop.ctx])
         return False
 
     def _for_each(self, walk: ForEach, stop: bool) -> bool:
@@ -292,22 +292,22 @@ class Core:
                 [Pointer(record.region, 0), Pointer(shown.id, 0), Pointer(value, 0), walk.ctx],
             )
             return False
-        self._finish_rounds(walk.visited)
+        self._finish_loop(walk.visited)
         return True
 
-    def search(self, search: Search) -> bool:
+    def search(self, search: TreeSearch) -> bool:
         """The next comparison for a node's place in a tree. True if it found it."""
         if search.low < search.high:
             other = links.nodes(self.state, search.root)[search.middle]
             self._enter(search, [search.node, other])
             return False
         links.insert(self.state, search.root, search.low, search.node, "bpf_rbtree_add")
-        self._finish_rounds(0)
+        self._finish_loop(0)
         return True
 
-    def _finish_rounds(self, rounds: int) -> None:
+    def _finish_loop(self, iterations: int) -> None:
         registers = self.execution.registers
-        registers[0] = rounds
+        registers[0] = iterations
         registers[1:6] = [None] * 5
 
     def _end(self, registers: Registers) -> None:
@@ -330,7 +330,7 @@ class Core:
         if execution.lock is not None:
             lock = self.state.field_name(execution.lock)
             raise Fault("leak", f"{what} and still holds the lock {lock}")
-        if execution.progress.sections:
+        if execution.progress.rcu_sections:
             raise Fault("leak", f"{what} inside an RCU section")
         for record in execution.progress.records:
             name = self.state.regions[record.region].name
@@ -350,7 +350,7 @@ class Core:
         then nobody sees what is written. Raises Fault outside of any."""
         spec = self.program.spec
         sleeps = spec is None or may_sleep(spec.section)
-        if sleeps and not self.execution.progress.sections and self.execution.lock is None:
+        if sleeps and not self.execution.progress.rcu_sections and self.execution.lock is None:
             raise Fault("invalid-access", "write through a kptr that was only read", at.region)
         region = self.state.regions.get(at.region)
         if region is not None and region.status is Status.LIVE:

@@ -14,14 +14,14 @@ from collections.abc import Hashable, Iterable
 from bpfheap.machine.model.heap import counted
 from bpfheap.machine.model.progress import Progress
 from bpfheap.machine.model.records import (
+    CallFrame,
     Execution,
     ForEach,
-    Frame,
     Kind,
     MapRecord,
     Region,
-    Search,
     Status,
+    TreeSearch,
 )
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer, Unowned, Value
@@ -103,9 +103,9 @@ def _execution(names: _Numbering, e: Execution) -> Hashable:
 
 def _progress(names: _Numbering, progress: Progress) -> Hashable:
     return (
-        progress.sections,
+        progress.rcu_sections,
         progress.tail_calls,
-        progress.goes,
+        progress.may_gotos,
         tuple(
             [
                 (names.region(i.stack), i.offset, names.region(i.element), i.end, i.live)
@@ -117,7 +117,7 @@ def _progress(names: _Numbering, progress: Progress) -> Hashable:
     )
 
 
-def _frame(names: _Numbering, frame: Frame) -> Hashable:
+def _frame(names: _Numbering, frame: CallFrame) -> Hashable:
     after = frame.after
     going_on: Hashable = None
     if isinstance(after, ForEach):
@@ -130,13 +130,13 @@ def _frame(names: _Numbering, frame: Frame) -> Hashable:
             after.visited,
             names.region(after.key),
         )
-    elif isinstance(after, Search):
+    elif isinstance(after, TreeSearch):
         going_on = (
             after.callback, names.value(after.root), names.value(after.node), after.low, after.high,
         )  # fmt: skip
     elif after is not None:
-        going_on = (after.callback, names.value(after.ctx), after.rounds, after.limit)
-    return (frame.return_slot, names.values(frame.saved), going_on, frame.goes, frame.program)
+        going_on = (after.callback, names.value(after.ctx), after.iterations, after.limit)
+    return (frame.return_slot, names.values(frame.saved), going_on, frame.may_gotos, frame.program)
 
 
 def _map(names: _Numbering, m: MapRecord) -> Hashable:
@@ -208,7 +208,7 @@ def reachable(state: State) -> set[int]:
         pending.extend(e.held)
         for frame in e.frames:
             meet(frame.saved)
-            if isinstance(frame.after, Search):
+            if isinstance(frame.after, TreeSearch):
                 meet((frame.after.root, frame.after.node))
             elif frame.after is not None:
                 meet((frame.after.ctx,))

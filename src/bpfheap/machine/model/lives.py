@@ -13,7 +13,7 @@ from bpfheap.spec import SourceLine
 
 
 class Chapter(NamedTuple):
-    """One sentence and what went before it."""
+    """The last sentence of a life, and the life before it."""
 
     before: Life
     sentence: str

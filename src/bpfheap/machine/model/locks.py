@@ -8,7 +8,7 @@ from bpfheap.btf import SpecialKind
 from bpfheap.machine.model.actor import LOCKED
 from bpfheap.machine.model.convention import AGAIN, Arguments, Implementation
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.records import Fault, Search
+from bpfheap.machine.model.records import Fault, TreeSearch
 from bpfheap.machine.model.values import NULL, Pointer, Value
 from bpfheap.platform.calls import HELPERS, KFUNCS
 
@@ -78,7 +78,7 @@ def _unlock(core: Core, args: Arguments) -> Value:
     if held != Pointer(region.id, field.offset):
         other = "no lock is" if held is None else f"{core.state.field_name(held)} is"
         raise Fault("bad-call", f"bpf_spin_unlock of {region.name}.{field.path}, but {other} held")
-    if any(isinstance(frame.after, Search) for frame in core.execution.frames):
+    if any(isinstance(frame.after, TreeSearch) for frame in core.execution.frames):
         raise Fault("bad-call", "bpf_spin_unlock in the callback of bpf_rbtree_add")
     core.let_go()
     return NULL

@@ -6,9 +6,14 @@ from typing import NamedTuple
 
 
 class Packet(NamedTuple):
-    """The packet that a program sees. `region` has the metadata and, from byte `data` on, the
-    packet itself; `room` and `tail` bytes before and behind it are free to grow into. `fields` are
-    the offsets of data, data_end and data_meta in the context, -1 for one that it does not have."""
+    """The packet that a program sees.
+
+    `region`: its memory, metadata first.
+    `data`: the byte of the region at which the packet itself begins.
+    `room`, `tail`: free bytes before and behind it, to grow into.
+    `fields`: the offsets of data, data_end and data_meta in the context, -1 for one that it does
+        not have.
+    """
 
     region: int
     data: int
@@ -18,8 +23,13 @@ class Packet(NamedTuple):
 
 
 class Iterator(NamedTuple):
-    """A bpf_iter_num at byte `offset` of stack `stack`. `element` is the region that shows the
-    current number; it stays readable when the iterator is not `live` any more, as the stack does.
+    """A bpf_iter_num on the stack.
+
+    `stack`, `offset`: where it is.
+    `element`: the region that shows the current number. It stays readable when the iterator is
+        not `live` any more, as the stack does.
+    `end`: the first number that it does not reach.
+    `live`: it was not destroyed yet.
     """
 
     stack: int
@@ -30,8 +40,12 @@ class Iterator(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """A ring buffer record that is being filled: its bytes are `region`, and it begins at byte
-    `position` of all that the ring ever had."""
+    """A ring buffer record that is being filled.
+
+    `region`: its bytes.
+    `map_id`: the ring buffer.
+    `position`: at which byte of all that the ring ever had it begins.
+    """
 
     region: int
     map_id: int
@@ -39,12 +53,19 @@ class Reservation(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """`sections` are the RCU sections that the program is in, one inside the other; `tail_calls`
-    those it has made; `goes` how often a may_goto of the current function went on."""
+    """What an execution is in the middle of.
 
-    sections: int = 0
+    `rcu_sections`: how many RCU read sections it is in, one inside the other.
+    `tail_calls`: how many it has made.
+    `may_gotos`: how often a may_goto of the current function did not break the loop.
+    `iterators`: those that it has created and not left.
+    `records`: ring buffer records that it is filling.
+    `packet`: its packet, if it has one.
+    """
+
+    rcu_sections: int = 0
     tail_calls: int = 0
-    goes: int = 0
+    may_gotos: int = 0
     iterators: tuple[Iterator, ...] = ()
     records: tuple[Reservation, ...] = ()
     packet: Packet | None = None

@@ -107,17 +107,24 @@ class Region:
 
 
 class Loop(NamedTuple):
-    """bpf_loop in progress: `rounds` were begun of at most `limit`."""
+    """bpf_loop in progress: `iterations` were begun of at most `limit`. `ctx` is the callback's
+    second argument."""
 
     callback: int
     ctx: Value
-    rounds: int
+    iterations: int
     limit: int
 
 
 class ForEach(NamedTuple):
-    """bpf_for_each_map_elem in progress. `keys` are those that the map had at the beginning, of
-    which `at` were looked at; `key` is the region that shows the current one to the callback."""
+    """bpf_for_each_map_elem in progress.
+
+    `callback`, `ctx`: the function, and its last argument.
+    `keys`: those that the map had at the beginning.
+    `at`: how many of them were looked up so far.
+    `visited`: how many of them were there and went to the callback.
+    `key`: the region that shows the current one to the callback.
+    """
 
     callback: int
     ctx: Value
@@ -128,7 +135,7 @@ class ForEach(NamedTuple):
     key: int
 
 
-class Search(NamedTuple):
+class TreeSearch(NamedTuple):
     """bpf_rbtree_add in progress: `node` belongs among the nodes `low` to `high` of `root`, and is
     compared with the one in their middle."""
 
@@ -142,29 +149,42 @@ class Search(NamedTuple):
     def middle(self) -> int:
         return (self.low + self.high) // 2
 
-    def narrowed(self, *, less: bool) -> Search:
+    def narrowed(self, *, less: bool) -> TreeSearch:
         """After a comparison with the middle."""
         return self._replace(high=self.middle) if less else self._replace(low=self.middle + 1)
 
 
-class Frame(NamedTuple):
-    """A caller: where to go on and its r6 to r10. `after` is what a callback returns to; `goes` is
-    the caller's count (see Progress), `program` whose code it is."""
+class CallFrame(NamedTuple):
+    """A caller, while the function that it called runs.
+
+    `return_slot`: where it goes on.
+    `saved`: its r6 to r10.
+    `after`: what a callback returns to; None for a call of the program's own.
+    `may_gotos`: the caller's count (see Progress).
+    `program`: the program whose code it is.
+    """
 
     return_slot: int
     saved: tuple[Value, ...]
-    after: Loop | ForEach | Search | None = None
-    goes: int = 0
+    after: Loop | ForEach | TreeSearch | None = None
+    may_gotos: int = 0
     program: int = 0
 
 
 @dataclass(slots=True)
 class Execution:
-    """A program on its way. `slot` is the next instruction; with `at_call` it is a helper or kfunc
-    call that `step` performs first. `held` are the objects that it owns, in the order in which it
-    got them, `shares` how many references more it has to those of them that are counted. `lock` is
-    the one that it holds; `progress` what else it has under way. `steps` are the instructions
-    executed so far."""
+    """A run of a program.
+
+    `slot`: the next instruction.
+    `ctx`: the region of its context.
+    `frames`: its callers, outermost first.
+    `progress`: what else it is in the middle of.
+    `held`: the objects that it owns, in the order in which it got them.
+    `at_call`: the next instruction is a helper or kfunc call, which `step` performs first.
+    `steps`: instructions executed so far.
+    `shares`: for counted objects, how many references it has beyond the first.
+    `lock`: the bpf_spin_lock that it holds.
+    """
 
     id: int
     program: int
@@ -174,7 +194,7 @@ class Execution:
     context: Context
     ctx: int
     token: Token
-    frames: tuple[Frame, ...] = ()
+    frames: tuple[CallFrame, ...] = ()
     progress: Progress = NOTHING
     held: dict[int, None] = field(default_factory=dict)
     at_call: bool = False
@@ -193,8 +213,15 @@ class Execution:
 
 
 class Allocator(NamedTuple):
-    """`owned` objects are live or kept free; `reserve` of them are guaranteed. `live_bytes` are
-    those of live objects. `peak` and `failures` are statistics: no behaviour depends on them."""
+    """An allocator.
+
+    `owned`: objects that are live or kept free.
+    `free`: objects that are kept free.
+    `reserve`: how many of the owned are guaranteed (prefilled).
+    `live_bytes`: the bytes of live objects.
+    `peak`, `failures`: statistics; no behaviour depends on them.
+    `closed`: its map is gone.
+    """
 
     id: int
     name: str
@@ -220,11 +247,15 @@ class Unfinished(NamedTuple):
 
 @dataclass(slots=True)
 class MapRecord:
-    """A map. `region` is what map pointers point at. `entries` are, by key, the regions of a value
-    (one, or one for each CPU); `inner` the ids of inner maps by key; `records` the unread ones of
-    a ring buffer, behind the `consumed` bytes that user space is through with. `freeing` are the
-    keys that map free has still to walk, None before that; `used` the elements of an LRU map that
-    were looked up since they came to the end of its queue.
+    """A map.
+
+    `region`: what map pointers point at.
+    `entries`: by key, the regions of a value: one, or one for each CPU.
+    `inner`: by key, the ids of inner maps, or of programs.
+    `records`: the unread records of a ring buffer.
+    `consumed`: the bytes of a ring buffer that user space is through with.
+    `freeing`: the keys that map free has still to walk; None before that.
+    `used`: the elements of an LRU map that were looked up since they came to the end of its queue.
     """
 
     id: int
