@@ -82,7 +82,7 @@ class PlannedSystem(System):
 def frozen(model: Model, state: bytes) -> Hashable:
     """What the machine's cells hold. An element of an array that is all zeros is left out: its
     memory is made at the first look, and only the key takes it for what it was before."""
-    store, constants = model.store, model.lasting.constants
+    store, constants = model.store, model.constants.maps
     cells = {
         name: value
         for name in store.names
@@ -103,12 +103,12 @@ def frozen(model: Model, state: bytes) -> Hashable:
     return frozenset(cells.items())
 
 
-def key(machine: ModelMachine, lasting: PlanConstants) -> Hashable:
+def key(machine: ModelMachine, constants: PlanConstants) -> Hashable:
     """The machine's key, without what its executions cannot read any more."""
     machine = machine.copy()
     for number in machine.executions():
         execution = machine._state.execution(number)
-        live = lasting.live(execution.program, execution.slot)
+        live = constants.live(execution.program, execution.slot)
         execution.registers[:10] = [
             value if live >> n & 1 else None for n, value in enumerate(execution.registers[:10])
         ]
@@ -131,12 +131,12 @@ def visited(of: Scenario, policy: str, walks: int) -> list[tuple[Hashable, Hasha
     for seed in range(walks):
         bounds = model.plan.bounds
         machine = ModelMachine(cpus=bounds.cpus, allocator_limit=bounds.objects)
-        lasting = model.lasting
-        world = World(model.plan, PlannedSystem(lasting.policy, machine, lasting.ids))
+        constants = model.constants
+        world = World(model.plan, PlannedSystem(constants.policy, machine, constants.ids))
         for (_, _), (action, after) in pairwise(walk(model, random.Random(seed))):
             assert action is not None
             assert world.do(action) is None
-            found.append((frozen(model, after), key(machine, lasting)))
+            found.append((frozen(model, after), key(machine, constants)))
     return found
 
 

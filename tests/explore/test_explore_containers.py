@@ -13,7 +13,7 @@ from test_explore_model import walk
 from bpfheap.explore import Reductions, Scenario, plan, read_scenario
 from bpfheap.explore.replay import Player
 from bpfheap.explore.search import Search
-from bpfheap.explore.tracked import Look
+from bpfheap.explore.tracked import StateView
 from bpfheap.verifier import Verdict
 
 FOLDER = Path(__file__).with_name("containers")
@@ -61,13 +61,13 @@ def test_what_was_only_looked_at_did_not_change() -> None:
     objects = 0
     for _ in range(40):
         for _, state in walk(model, rng):
-            look = Look(
-                model.store, state.ljust(model.store.width, b"\0"), model.lasting, any_cpu=False
+            view = StateView(
+                model.store, state.ljust(model.store.width, b"\0"), model.constants, any_cpu=False
             )
             for cell in tuple(model.store.names):
-                look.touch(cell)
-            assert look.changes() == {}
-            objects += look.memory.objects
+                view.touch(cell)
+            assert view.changes() == {}
+            objects += view.memory.objects
     assert objects > 0
 
 
@@ -75,7 +75,7 @@ def test_a_way_through_the_states_can_be_played_on_a_plain_runtime() -> None:
     model = model_of(of("lists", cpus=2), "live-count")
     rng = random.Random(6)
     for _ in range(40):
-        player = Player(model.plan, model.lasting.policy)
+        player = Player(model.plan, model.constants.policy)
         for (_, before), (action, _) in pairwise(walk(model, rng)):
             plain = player.world
             assert sorted(map(str, model.actions(before))) == sorted(

@@ -12,7 +12,7 @@ from bpfheap.explore import Reductions
 from bpfheap.explore.model import Model
 from bpfheap.explore.replay import Player
 from bpfheap.explore.search import Search
-from bpfheap.explore.tracked import Look
+from bpfheap.explore.tracked import StateView
 from bpfheap.explore.world import Action, parse_action
 
 ONE = bounded(scenario("three_programs", "p2.bpf.c"), runs=2, cpus=2)
@@ -63,10 +63,10 @@ def test_what_was_only_looked_at_did_not_change(policy: str) -> None:
     for _ in range(6):
         for _, state in walk(model, rng):
             padded = state.ljust(model.store.width, b"\0")
-            look = Look(model.store, padded, model.lasting, any_cpu=False)
+            view = StateView(model.store, padded, model.constants, any_cpu=False)
             for cell in tuple(model.store.names):
-                look.touch(cell)
-            assert look.changes() == {}
+                view.touch(cell)
+            assert view.changes() == {}
 
 
 def test_a_way_through_the_states_can_be_played_on_a_plain_runtime() -> None:
@@ -74,7 +74,7 @@ def test_a_way_through_the_states_can_be_played_on_a_plain_runtime() -> None:
     model = model_of(ALL, "live-count")
     rng = random.Random(6)
     for _ in range(10):
-        player = Player(model.plan, model.lasting.policy)
+        player = Player(model.plan, model.constants.policy)
         for (_, before), (action, _) in pairwise(walk(model, rng)):
             plain = player.world
             assert sorted(map(str, model.actions(before))) == sorted(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bpfheap.errors import Violation
 from bpfheap.explore.ledger import ViolationKey
-from bpfheap.explore.model import Effect, Successor
+from bpfheap.explore.model import ActionEffect, Successor
 from bpfheap.explore.search import Search
 from bpfheap.explore.world import Action
 
@@ -33,7 +33,7 @@ class Jugs:
                 moved = min(jugs[jug], SIZES[1 - jug] - jugs[1 - jug])
                 jugs[jug] -= moved
                 jugs[1 - jug] += moved
-        effect = Effect(action)
+        effect = ActionEffect(action)
         if jugs[1] == 4:
             effect.violation = Violation("four litres", kind="leak")
             effect.recorded = True

@@ -11,7 +11,7 @@ import pytest
 
 from bpfheap.btf import Btf
 from bpfheap.explore.plan import MapPlan
-from bpfheap.explore.reduce import Symmetry, is_private
+from bpfheap.explore.reduce import Symmetry, independence
 from bpfheap.explore.scenario import Bounds
 from bpfheap.explore.world import Action, Actor
 from bpfheap.fuzz.machines import _seen_by, _walks
@@ -168,9 +168,9 @@ def judge_of(called: str | int) -> Any:
         memory=SimpleNamespace(
             executions={1: execution}, programs={1: SimpleNamespace(calls={0: called})}
         ),
-        lasting=SimpleNamespace(options=SimpleNamespace(allocator_limit=None)),
+        constants=SimpleNamespace(options=SimpleNamespace(allocator_limit=None)),
     )
-    return is_private(look, Action("step", "p", cpu=0), set())
+    return independence(look, Action("step", "p", cpu=0), set())
 
 
 @each_row

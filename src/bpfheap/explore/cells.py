@@ -27,7 +27,7 @@ class Cell(NamedTuple):
     id: Hashable = None
 
 
-class Store:
+class CellTable:
     """All cells and the values met in them.
 
     `width`: the length of a state with all its zeros.
@@ -108,12 +108,12 @@ class Store:
         return bytes(changed).rstrip(b"\0")
 
 
-class Frame:
-    """One look at one state: which cells were read, in order, and what is in them."""
+class CellReader:
+    """Reads the cells of one state. `reads` are those that were read so far, in order."""
 
     __slots__ = ("_seen", "reads", "state", "store")
 
-    def __init__(self, store: Store, state: bytes) -> None:
+    def __init__(self, store: CellTable, state: bytes) -> None:
         self.store = store
         self.state = state
         self.reads: list[int] = []
@@ -135,13 +135,13 @@ class Lazy(dict[K, V]):
 
     def __init__(
         self,
-        frame: Frame,
+        reader: CellReader,
         kind: str,
         universe: tuple[K, ...] | None = None,
         thaw: Callable[[K, Any], V] | None = None,
     ) -> None:
         super().__init__()
-        self.frame = frame
+        self.reader = reader
         self.kind = kind
         self.universe = universe
         self.thaw = thaw
@@ -151,7 +151,7 @@ class Lazy(dict[K, V]):
         if key in self.touched:
             return
         self.touched[key] = None
-        value = self.frame.read(Cell(self.kind, key))
+        value = self.reader.read(Cell(self.kind, key))
         if value is not None:
             super().__setitem__(key, value if self.thaw is None else self.thaw(key, value))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpfheap.errors import Violation
-from bpfheap.explore.model import Effect, LoadOutcome
+from bpfheap.explore.model import ActionEffect, LoadOutcome
 from bpfheap.explore.world import Action
 
 
@@ -67,7 +67,7 @@ class Ledger:
         self.reused = False
         self.immortal: Sighting | None = None
 
-    def record(self, effect: Effect, state: int, turn: int) -> None:
+    def record(self, effect: ActionEffect, state: int, turn: int) -> None:
         place = Occurrence(state, turn, effect.action)
         if effect.violation is not None:
             self.violation(effect.violation, place)

@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from bpfheap.errors import LoadRefused, Violation
-from bpfheap.explore.cells import Cell, Store
+from bpfheap.explore.cells import Cell, CellTable
 from bpfheap.explore.plan import Plan
 from bpfheap.explore.reduce import (
     Reductions,
     Symmetry,
-    is_private,
+    independence,
     reads_what_others_write,
     unstable_maps,
 )
-from bpfheap.explore.tracked import Look, PlanConstants, first_state
+from bpfheap.explore.tracked import PlanConstants, StateView, first_state
 from bpfheap.explore.world import Action, Actor, ProgramUser, World
 from bpfheap.lifetime import Policy
 from bpfheap.machine.model import Options
@@ -45,7 +45,7 @@ class LoadOutcome(NamedTuple):
     reused: bool = False
 
 
-class Effect:
+class ActionEffect:
     """What an action does in some states.
 
     `changes`: the bytes of the state that are other ones then: (place, byte).
@@ -71,7 +71,7 @@ class Effect:
 
 #: What an action does, and the state after it: None where the way ends, in a violation. A refused
 #: load stays where it was.
-Successor: TypeAlias = "tuple[Effect, bytes | None]"
+Successor: TypeAlias = "tuple[ActionEffect, bytes | None]"
 
 
 class Searchable(Protocol):
@@ -113,15 +113,15 @@ class Model:
         *,
         changing: frozenset[int] = frozenset(),
         remember: bool = True,
-        store: Store | None = None,
+        store: CellTable | None = None,
     ) -> None:
         """`changing` are maps whose elements may go; `remember` False plays every action anew;
         `store` is one that others share."""
         bounds = plan.bounds
         options = Options(cpus=bounds.cpus, allocator_limit=bounds.objects, history_limit=0)
         self.plan = plan
-        self.store = Store() if store is None else store
-        self.lasting = PlanConstants(plan, policy, options)
+        self.store = CellTable() if store is None else store
+        self.constants = PlanConstants(plan, policy, options)
         self.changing = set(changing)
         self.reductions = reductions
         self._remember = remember
@@ -130,7 +130,7 @@ class Model:
             if reductions.symmetry and Symmetry.holds(plan, policy)
             else None
         )
-        self._actors: list[Actor] = World(plan, self._look(b"").system).actors()
+        self._actors: list[Actor] = World(plan, self._view(b"").system).actors()
         self._actions: dict[int, Action] = {}
         #: Trees, by the number of an actor and of an action.
         self._enabled: dict[int, Any] = {}
@@ -138,7 +138,7 @@ class Model:
         self._epoch = 0
         #: Of each allocator: the low byte's place of its cell, that cell, the cell of its counts.
         self._allocators: list[tuple[int, int, int]] = []
-        for allocator in self.lasting.allocators[1:]:
+        for allocator in self.constants.allocators[1:]:
             cell = self.store.cell(Cell("allocator", allocator))
             heap = self.store.cell(Cell("heap", allocator))
             self._allocators.append((self.store.places[cell][0], cell, heap))
@@ -147,7 +147,7 @@ class Model:
         self.played = 0
 
     def init_states(self) -> list[bytes]:
-        return [first_state(self.store, self.lasting)]
+        return [first_state(self.store, self.constants)]
 
     def actions(self, state: bytes) -> list[Action]:
         """All actions that are possible, whatever the reductions say."""
@@ -163,7 +163,7 @@ class Model:
         return effect, self._after(state, effect)
 
     def properties(self, state: bytes) -> Violation | None:
-        return self._look(state).world.leaks()
+        return self._view(state).world.leaks()
 
     def retained(self, state: bytes) -> int:
         """How many allocators have neither a map nor objects any more."""
@@ -183,7 +183,7 @@ class Model:
         # The one loop that everything waits for: the two searches in trees are written out.
         padded = self._padded(state)
         enabled, known = self._enabled, self._effects
-        effects: list[Effect] = []
+        effects: list[ActionEffect] = []
         for number, actor in enumerate(self._actors):
             node = enabled.get(number)
             while type(node) is tuple:
@@ -242,16 +242,16 @@ class Model:
     def _padded(self, state: bytes) -> bytes:
         return state.ljust(self.store.width, b"\0")
 
-    def _look(self, state: bytes) -> Look:
+    def _view(self, state: bytes) -> StateView:
         any_cpu = self._symmetry is not None if hasattr(self, "_symmetry") else False
-        return Look(self.store, state, self.lasting, any_cpu=any_cpu)
+        return StateView(self.store, state, self.constants, any_cpu=any_cpu)
 
     def _ask(self, padded: bytes, number: int, actor: Actor) -> _Possible:
         """What an actor can do."""
-        look = self._look(padded)
-        actions = [self.store.name(action) for action in look.world.enabled(actor)]
+        view = self._view(padded)
+        actions = [self.store.name(action) for action in view.world.enabled(actor)]
         found = _Possible(tuple(actions))
-        self._learn(self._enabled, number, look, found)
+        self._learn(self._enabled, number, view, found)
         return found
 
     def action(self, number: int) -> Action:
@@ -260,13 +260,13 @@ class Model:
             found = self._actions[number] = self.store.named(number)
         return found
 
-    def _effect(self, padded: bytes, number: int) -> Effect:
+    def _effect(self, padded: bytes, number: int) -> ActionEffect:
         node = self._effects.get(number)
         while type(node) is tuple:
             node = node[1].get(padded[node[0]])
         return node if node is not None else self._play(padded, number)
 
-    def _after(self, state: bytes, effect: Effect) -> bytes | None:
+    def _after(self, state: bytes, effect: ActionEffect) -> bytes | None:
         if effect.violation is not None:
             return None
         after = self._changed(state, effect)
@@ -274,31 +274,31 @@ class Model:
             return self._symmetry.canonical(after)
         return after
 
-    def _changed(self, state: bytes, effect: Effect) -> bytes:
+    def _changed(self, state: bytes, effect: ActionEffect) -> bytes:
         changed = bytearray(state.ljust(self.store.width, b"\0"))
         for place, byte in effect.changes:
             changed[place] = byte
         return bytes(changed).rstrip(b"\0")
 
-    def _play(self, state: bytes, number: int) -> Effect:
+    def _play(self, state: bytes, number: int) -> ActionEffect:
         self.played += 1
         action = self.action(number)
-        effect = Effect(action)
-        look = self._look(state)
-        before = is_private(look, action, self.changing)
-        facts = _load_facts(look.world, action) if action.verb == "load" else None
+        effect = ActionEffect(action)
+        view = self._view(state)
+        before = independence(view, action, self.changing)
+        facts = _load_facts(view.world, action) if action.verb == "load" else None
         refused = None
         try:
-            refused = look.world.do(action)
+            refused = view.world.do(action)
         except Violation as violation:
             effect.violation = violation
         if facts is not None:
-            effect.load = facts if refused is None else _refused(look.world, facts, refused)
+            effect.load = facts if refused is None else _refused(view.world, facts, refused)
         effect.recorded = effect.violation is not None or effect.load is not None
         if refused is None and effect.violation is None:
-            changes = look.changes()
+            changes = view.changes()
             reduce = self.reductions.partial_order
-            gone = unstable_maps(look, self.store, changes) - self.changing
+            gone = unstable_maps(view, self.store, changes) - self.changing
             if gone and reduce:
                 self.changing |= gone
                 raise Unstable(frozenset(self.changing))
@@ -312,10 +312,10 @@ class Model:
                 reduce
                 and before is not None
                 and before(names)
-                and not reads_what_others_write(look)
+                and not reads_what_others_write(view)
             )
             effect.moves_cpus = any(n.kind in ("execution", "running") for n in names)
-        self._learn(self._effects, number, look, effect)
+        self._learn(self._effects, number, view, effect)
         return effect
 
     def forget_if_void(self) -> None:
@@ -325,13 +325,13 @@ class Model:
             self._enabled.clear()
             self._effects.clear()
 
-    def _learn(self, known: dict[Any, Any], key: Any, look: Look, found: Any) -> None:
+    def _learn(self, known: dict[Any, Any], key: Any, view: StateView, found: Any) -> None:
         self.forget_if_void()
         if not self._remember:
             return
         store = self.store
-        state = look.frame.state.ljust(store.width, b"\0")
-        places = [place for cell in look.frame.reads for place in store.places[cell]]
+        state = view.reader.state.ljust(store.width, b"\0")
+        places = [place for cell in view.reader.reads for place in store.places[cell]]
         _insert(known, key, places, state, found)
 
 

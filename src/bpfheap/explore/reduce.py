@@ -1,8 +1,8 @@
 """Why not all orders need to be visited.
 
-Partial order: a step of a program that nobody else can notice or disturb, now or later, may as
-well happen at once (a persistent set of one action, Godefroid 1996). All histories are finite, so
-nothing is put off for ever. Symmetry: CPUs that differ in nothing but their number may be
+Partial order: a step of a program that commutes with all that others can do, now or later, may as
+well happen first (a persistent set of one action, Godefroid 1996). All histories are finite, so no
+other action is put off for ever. Symmetry: CPUs that differ in nothing but their number may be
 exchanged (Ip and Dill 1996). Objects have no names in a state, so they need no reduction.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
-from bpfheap.explore.cells import Cell, Store
+from bpfheap.explore.cells import Cell, CellTable
 from bpfheap.explore.plan import Plan
 from bpfheap.explore.world import Action, Actor, MapUser
 from bpfheap.lifetime import Policy
@@ -25,12 +25,12 @@ from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.spec import MapSpec
 
 if TYPE_CHECKING:
-    from bpfheap.explore.tracked import Look
+    from bpfheap.explore.tracked import StateView
 
 
 @dataclass(frozen=True, slots=True)
 class Reductions:
-    """Which ones are used."""
+    """Which reductions are used."""
 
     partial_order: bool = True
     symmetry: bool = True
@@ -39,27 +39,27 @@ class Reductions:
 #: What is used unless somebody says otherwise.
 ALL = Reductions()
 
-Judge = Callable[[Sequence[Cell]], bool]
+Condition = Callable[[Sequence[Cell]], bool]
 
 
-def is_private(look: Look, action: Action, changing: set[int]) -> Judge | None:
-    """Asked before an action is played. None: others may notice it. Else what decides, given the
-    cells that it changed."""
+def independence(view: StateView, action: Action, changing: set[int]) -> Condition | None:
+    """Whether an action commutes with all that others can do, asked before it is played. None: it
+    does not. Else what decides, given the cells that it changed."""
     if action.verb == "create":
-        user: MapUser | None = look.users.get(Actor("map", action.subject))
-        # Whatever comes before, the first creation of a map can come before that, too; unless the
-        # policy has a look.
-        unseen = type(look.lasting.policy).map_created is Policy.map_created
+        user: MapUser | None = view.users.get(Actor("map", action.subject))
+        # The first creation of a map commutes with all that can come before it, unless the policy
+        # is told of it.
+        unseen = type(view.constants.policy).map_created is Policy.map_created
         return (lambda _: True) if user is None and unseen else None
     if action.verb != "step":
         return None
-    running = look.users[Actor("cpu", str(action.cpu))]
-    execution = look.memory.executions[running[-1]]
-    program = look.memory.programs[execution.program]
+    running = view.users[Actor("cpu", str(action.cpu))]
+    execution = view.memory.executions[running[-1]]
+    program = view.memory.programs[execution.program]
     row = CALL_BY_NAME.get(str(program.calls[execution.slot]))
     effect = Effect.SHARED if row is None else row.effect
     if effect is Effect.LOCAL:
-        unlimited = look.lasting.options.allocator_limit is None
+        unlimited = view.constants.options.allocator_limit is None
         own = {Cell("execution", execution.id)}
         return (
             (lambda names: all(n in own or n.kind == "heap" for n in names)) if unlimited else None
@@ -68,11 +68,11 @@ def is_private(look: Look, action: Action, changing: set[int]) -> Judge | None:
         at = execution.registers[1]
         record = None
         if isinstance(at, Pointer):
-            region = look.memory.regions.get(at.region)
-            record = None if region is None else look.memory.maps.get(region.subject)
+            region = view.memory.regions.get(at.region)
+            record = None if region is None else view.memory.maps.get(region.subject)
         if record is None or record.type.outer or record.id in changing:
             return None
-        key = look.memory.read(execution.registers[2], record.spec.key_size)
+        key = view.memory.read(execution.registers[2], record.spec.key_size)
         if key not in record.entries:
             return None
         mine = Cell("execution", execution.id)
@@ -80,29 +80,29 @@ def is_private(look: Look, action: Action, changing: set[int]) -> Judge | None:
     return None
 
 
-def reads_what_others_write(look: Look) -> bool:
+def reads_what_others_write(view: StateView) -> bool:
     """Whether a step read memory that programs and user space may write: then it matters when it
     happens, even if it changes nothing."""
-    store = look.frame.store
-    for cell in look.frame.reads:
+    store = view.reader.store
+    for cell in view.reader.reads:
         name = store.names[cell]
         if name.kind == "object":
             return True
         if name.kind == "value":
             assert isinstance(name.id, tuple)
-            if not look.lasting.constants[name.id[0]].readonly:
+            if not view.constants.maps[name.id[0]].readonly:
                 return True
     return False
 
 
-def unstable_maps(look: Look, store: Store, changes: dict[int, int]) -> set[int]:
+def unstable_maps(view: StateView, store: CellTable, changes: dict[int, int]) -> set[int]:
     """The maps of which an element went or became another one, other than by the map's free."""
     found = set()
     for cell, number in changes.items():
         name = store.names[cell]
         if name.kind != "content":
             continue
-        old: FrozenMap | None = store.value(look.frame.state, cell)
+        old: FrozenMap | None = store.value(view.reader.state, cell)
         new: FrozenMap | None = store.values[cell][number]
         if old is None or new is None:
             continue
@@ -122,7 +122,7 @@ def _has_copies(spec: MapSpec) -> bool:
 class Symmetry:
     """The exchange of CPUs. Without nmi an execution's id is its CPU's number plus one."""
 
-    def __init__(self, store: Store, plan: Plan) -> None:
+    def __init__(self, store: CellTable, plan: Plan) -> None:
         self._store = store
         self._cpus = range(plan.bounds.cpus)
         self._own = [

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bpfheap.errors import BpfheapError
-from bpfheap.explore.cells import Cell, Store
+from bpfheap.explore.cells import Cell, CellTable
 from bpfheap.explore.ledger import Ledger
 from bpfheap.explore.model import Model, Unstable
 from bpfheap.explore.search import Search, end, is_end
@@ -66,7 +66,7 @@ class SharedLog:
         self._at = self._file.tell()
 
 
-class SharedStore(Store):
+class SharedStore(CellTable):
     """A store in which cells and values get the same numbers in all processes."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from bpfheap.btf import Struct
-from bpfheap.explore.cells import Cell, Frame, Lazy, Store
+from bpfheap.explore.cells import Cell, CellReader, CellTable, Lazy
 from bpfheap.explore.plan import Plan
 from bpfheap.explore.world import World
 from bpfheap.lifetime import Policy
@@ -121,13 +121,13 @@ class PlanConstants:
         self.options = options
         self.ids = PlannedIds(plan)
         self.allocators = self.ids.allocators
-        self.constants: dict[int, MapConstants] = {}
+        self.maps: dict[int, MapConstants] = {}
         self.programs: dict[tuple[int, tuple[int, ...]], Program] = {}
         self._specs: list[MapSpec] = []
         self._spec_numbers: dict[int, int] = {}
         self._live: dict[int, list[int]] = {}
         self.freezer = Freezer(self.live, self.object_type)
-        self.constants.update(self.ids.constants(plan))
+        self.maps.update(self.ids.constants(plan))
         # In this order in all processes.
         for obj in plan.files:
             for spec in obj.maps.values():
@@ -148,14 +148,14 @@ class PlanConstants:
         empty state with the same maps."""
         found = self.programs.get((number, maps))
         if found is None:
-            apart = TrackedState(Frame(state.frame.store, b""), self)
+            apart = TrackedState(CellReader(state.reader.store, b""), self)
             for m in maps:
                 region = region_id(Kind.MAP, m)
-                apart.maps[m] = thaw_map(apart, m, FrozenMap(), self.constants[m], region)
+                apart.maps[m] = thaw_map(apart, m, FrozenMap(), self.maps[m], region)
             machine = ModelMachine.over(apart, {}, self.options)
             spec = self.ids.program_spec(number)
             names = dict.fromkeys(r.name for r in spec.refs.values())
-            by_name = {self.constants[m].spec.name: m for m in maps}
+            by_name = {self.maps[m].spec.name: m for m in maps}
             machine.program_load(number, spec, {n: by_name[n] for n in names if n in by_name})
             found = self.programs[number, maps] = machine.loaded(number)
         return found
@@ -185,10 +185,10 @@ class PlanConstants:
 class TrackedRegions(dict[int, Region]):
     """Regions by id. Those of objects and executions come with their owners."""
 
-    def __init__(self, state: TrackedState, lasting: PlanConstants) -> None:
+    def __init__(self, state: TrackedState, constants: PlanConstants) -> None:
         super().__init__()
         self._state = state
-        self._lasting = lasting
+        self._constants = constants
         self.values_touched: dict[tuple[int, int], None] = {}
         self.objects_touched: dict[int, None] = {}
         self._known: set[int] = set()
@@ -204,18 +204,18 @@ class TrackedRegions(dict[int, Region]):
         if at.kind is Kind.VALUE:
             key = (at.owner, at.number)
             self.values_touched[key] = None
-            frozen = state.frame.read(Cell("value", key))
+            frozen = state.reader.read(Cell("value", key))
             if frozen is not None:
-                constants = self._lasting.constants[at.owner]
-                thawed = self._lasting.freezer.thaw_value(
+                constants = self._constants.maps[at.owner]
+                thawed = self._constants.freezer.thaw_value(
                     state, region, at.owner, frozen, constants
                 )
                 super().__setitem__(region, thawed)
         elif at.kind is Kind.OBJECT:
             self.objects_touched[at.owner] = None
-            apart = state.frame.read(Cell("object", at.owner))
+            apart = state.reader.read(Cell("object", at.owner))
             if apart is not None:
-                thawed = self._lasting.freezer.thaw_apart(state, region, apart)
+                thawed = self._constants.freezer.thaw_apart(state, region, apart)
                 super().__setitem__(region, thawed)
         elif at.kind is Kind.STACK:
             state.executions.touch(at.owner)  # type: ignore[attr-defined]
@@ -296,37 +296,37 @@ _SYSTEM_DEFAULTS: Mapping[str, Any] = {"policy": None, "deferred": (), "walks": 
 
 
 class TrackedState(State):
-    """The machine's state. Single values are taken from the frame when they are first read, which
-    Python tells by asking `__getattr__`. `objects` is how many parts by themselves there are."""
+    """The machine's state. A single value is read when it is first asked for, as Python then calls
+    `__getattr__`. `objects` is how many objects with numbers there are."""
 
-    __slots__ = ("frame", "loaded", "objects", "programs")
+    __slots__ = ("loaded", "objects", "programs", "reader")
     objects: int
 
-    def __init__(self, frame: Frame, lasting: PlanConstants) -> None:
-        self.frame = frame
+    def __init__(self, reader: CellReader, constants: PlanConstants) -> None:
+        self.reader = reader
         self.loaded: set[str] = set()
         self.token = Token()
         self.names: dict[str, int] = {}
         self.next_region = 1 << 60
-        ids = lasting.ids
-        freezer = lasting.freezer
+        ids = constants.ids
+        freezer = constants.freezer
         self.programs: Lazy[int, Program] = Lazy(
-            frame, "code", ids.programs, lambda p, maps: lasting.program(p, maps, self)
+            reader, "code", ids.programs, lambda p, maps: constants.program(p, maps, self)
         )
         self.maps = Lazy(
-            frame,
+            reader,
             "content",
             ids.maps,
-            lambda m, f: thaw_map(self, m, f, lasting.constants[m], region_id(Kind.MAP, m)),
+            lambda m, f: thaw_map(self, m, f, constants.maps[m], region_id(Kind.MAP, m)),
         )
-        self.allocators = Lazy(frame, "heap", lasting.allocators)
+        self.allocators = Lazy(reader, "heap", constants.allocators)
         self.executions = Lazy(
-            frame, "execution", ids.executions, lambda e, f: freezer.thaw_execution(self, e, f)
+            reader, "execution", ids.executions, lambda e, f: freezer.thaw_execution(self, e, f)
         )
-        self.regions = TrackedRegions(self, lasting)
+        self.regions = TrackedRegions(self, constants)
 
     def __getattr__(self, name: str) -> Any:
-        value = self.frame.read(Cell(name))
+        value = self.reader.read(Cell(name))
         self.loaded.add(name)
         value = _STATE_DEFAULTS[name] if value is None else value
         setattr(self, name, value)
@@ -366,29 +366,29 @@ class TrackedState(State):
 class TrackedSystem(System):
     """As TrackedState does it, for the System's part."""
 
-    def __init__(self, frame: Frame, lasting: PlanConstants, machine: ModelMachine) -> None:
-        self.frame = frame
-        self.lasting = lasting
+    def __init__(self, reader: CellReader, constants: PlanConstants, machine: ModelMachine) -> None:
+        self.reader = reader
+        self.constants = constants
         self.loaded: set[str] = set()
         self.machine = machine
         self.strict_identity = False
-        ids = lasting.ids
-        self.maps = Lazy(frame, "map", ids.maps)
-        self.programs = Lazy(frame, "program", ids.programs)
-        self.allocators = Lazy(frame, "allocator", lasting.allocators)
-        self.btfs = Lazy(frame, "btf")
-        self.fds = Lazy(frame, "fd")
-        self.pins = Lazy(frame, "pin")
-        self.running = Lazy(frame, "running", ids.executions)
+        ids = constants.ids
+        self.maps = Lazy(reader, "map", ids.maps)
+        self.programs = Lazy(reader, "program", ids.programs)
+        self.allocators = Lazy(reader, "allocator", constants.allocators)
+        self.btfs = Lazy(reader, "btf")
+        self.fds = Lazy(reader, "fd")
+        self.pins = Lazy(reader, "pin")
+        self.running = Lazy(reader, "running", ids.executions)
         self.definitions = Lazy(
-            frame, "definition", None, lambda _, specs: tuple(lasting.spec(n) for n in specs)
+            reader, "definition", None, lambda _, specs: tuple(constants.spec(n) for n in specs)
         )
-        self.created: Lazy[tuple[HandleType | None, str], int] = Lazy(frame, "created")
+        self.created: Lazy[tuple[HandleType | None, str], int] = Lazy(reader, "created")
 
     def __getattr__(self, name: str) -> Any:
         if name not in _SYSTEM_DEFAULTS:
             raise AttributeError(name)
-        value = self.frame.read(Cell(name))
+        value = self.reader.read(Cell(name))
         self.loaded.add(name)
         value = _SYSTEM_DEFAULTS[name] if value is None else value
         setattr(self, name, value)
@@ -397,28 +397,28 @@ class TrackedSystem(System):
     def _new_id(self, kind: HandleType | None, name: str) -> int:
         number = self.created.get((kind, name), 0)
         self.created[kind, name] = number + 1
-        return self.lasting.ids.of(kind, name, number)
+        return self.constants.ids.of(kind, name, number)
 
     def _new_fd(self, handle: Handle) -> int:
         return next(n for n in range(handle.id * _FDS, (handle.id + 1) * _FDS) if n not in self.fds)
 
 
-class Look:
-    """One look at one state, through a World."""
+class StateView:
+    """A runtime and a World on one state, which tell what was read of it and what changed."""
 
     def __init__(
-        self, store: Store, state: bytes, lasting: PlanConstants, *, any_cpu: bool
+        self, store: CellTable, state: bytes, constants: PlanConstants, *, any_cpu: bool
     ) -> None:
-        self.frame = Frame(store, state)
-        self.lasting = lasting
-        self.memory = TrackedState(self.frame, lasting)
-        machine = ModelMachine.over(self.memory, self.memory.programs, lasting.options)
-        if lasting.policy.watches_objects:
+        self.reader = CellReader(store, state)
+        self.constants = constants
+        self.memory = TrackedState(self.reader, constants)
+        machine = ModelMachine.over(self.memory, self.memory.programs, constants.options)
+        if constants.policy.watches_objects:
             machine.object_events = []
-        self.system = TrackedSystem(self.frame, lasting, machine)
-        users: Lazy[Any, Any] = Lazy(self.frame, "user")
+        self.system = TrackedSystem(self.reader, constants, machine)
+        users: Lazy[Any, Any] = Lazy(self.reader, "user")
         self.users = users
-        self.world = World(lasting.plan, self.system, users, any_cpu=any_cpu)
+        self.world = World(constants.plan, self.system, users, any_cpu=any_cpu)
 
     def touch(self, name: Cell) -> None:
         """Look at one cell, as an action would."""
@@ -446,41 +446,41 @@ class Look:
 
     def changes(self) -> dict[int, int]:
         """What is different now: the numbers of values by cell."""
-        store = self.frame.store
+        store = self.reader.store
         changed: dict[int, int] = {}
         for name, value in self._now():
             cell = store.cell(name)
             number = store.number(cell, value)
             # What was written without a look at it is new whatever was there.
-            blind = cell not in self.frame.reads
-            if blind or number != store.number_in(self.frame.state, cell):
+            blind = cell not in self.reader.reads
+            if blind or number != store.number_in(self.reader.state, cell):
                 changed[cell] = number
         return changed
 
     def _now(self) -> Iterator[tuple[Cell, Hashable]]:
         """All cells that may have changed, and what they hold now."""
-        system, memory, lasting = self.system, self.memory, self.lasting
+        system, memory, constants = self.system, self.memory, self.constants
         for lazy in self._plain():
             yield from ((Cell(lazy.kind, key), lazy.now(key)) for key in lazy.touched)
         yield from self._frozen(
-            system.definitions, lambda _, specs: tuple(lasting.spec_number(s) for s in specs)
+            system.definitions, lambda _, specs: tuple(constants.spec_number(s) for s in specs)
         )
         yield from self._frozen(memory.allocators, lambda _, a: freeze_allocator(a))
         yield from self._frozen(memory.maps, lambda _, record: freeze_map(record))
         yield from self._frozen(memory.programs, self._freeze_program)
         yield from self._frozen(
-            memory.executions, lambda _, e: lasting.freezer.freeze_execution(memory, e)
+            memory.executions, lambda _, e: constants.freezer.freeze_execution(memory, e)
         )
         regions = memory.regions
         assert isinstance(regions, TrackedRegions)
         for map_id, index in regions.values_touched:
             region = regions.now(region_id(Kind.VALUE, map_id, index))
             dead = region is None or region.status is not Status.LIVE
-            value = None if dead else lasting.freezer.freeze_value(memory, region)  # type: ignore[arg-type]
+            value = None if dead else constants.freezer.freeze_value(memory, region)  # type: ignore[arg-type]
             yield Cell("value", (map_id, index)), value
         for number in regions.objects_touched:
             region = regions.now(region_id(Kind.OBJECT, number))
-            apart = None if region is None else lasting.freezer.freeze_apart(memory, region)
+            apart = None if region is None else constants.freezer.freeze_apart(memory, region)
             yield Cell("object", number), apart
         for owner, defaults in ((memory, _STATE_DEFAULTS), (system, _SYSTEM_DEFAULTS)):
             for name, default in defaults.items():
@@ -499,21 +499,21 @@ class Look:
             yield Cell(lazy.kind, key), None if item is None else freeze(key, item)
 
     def _freeze_program(self, program: int, loaded: Program) -> Hashable:
-        known = self.frame.read(Cell("code", program))
-        if known is not None and self.lasting.programs[program, known] is loaded:
+        known = self.reader.read(Cell("code", program))
+        if known is not None and self.constants.programs[program, known] is loaded:
             return tuple(known)
         maps = self.system.programs[program].maps
-        self.lasting.programs.setdefault((program, maps), loaded)
+        self.constants.programs.setdefault((program, maps), loaded)
         return maps
 
 
-def first_state(store: Store, lasting: PlanConstants) -> bytes:
+def first_state(store: CellTable, constants: PlanConstants) -> bytes:
     """Nothing was created yet; the global allocator is always there."""
     everything = Allocator(GLOBAL_ALLOCATOR_ID, "the global allocator")
     state = b""
     for name, value in (
         (Cell("heap", GLOBAL_ALLOCATOR_ID), everything),
-        (Cell("policy"), lasting.policy),
+        (Cell("policy"), constants.policy),
     ):
         cell = store.cell(name)
         number = store.number(cell, value)
