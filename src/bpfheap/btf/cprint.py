@@ -113,6 +113,7 @@ class _Writer:
         self.values: dict[str, int] = {}
 
     def spend(self, depth: int, type_id: int, size: int) -> None:
+        """Count `size` characters. Raises BtfError past _MAX_TEXT or _MAX_DEPTH."""
         self.left -= size
         if depth > _MAX_DEPTH or self.left < 0:
             raise BtfError(
@@ -121,6 +122,7 @@ class _Writer:
             )
 
     def declare(self, type_id: int, name: str = "", *, depth: int = 0, indent: str = "") -> str:
+        """A declaration of `name`, without the semicolon; a type's name if `name` is ""."""
         self.spend(depth, type_id, 16 + len(name))
         inner = name
         before: list[str] = []  # qualifiers and tags met since the last pointer, function or array
@@ -159,6 +161,7 @@ class _Writer:
         return ", ".join(parts) or "void"
 
     def base(self, type_id: int, depth: int, indent: str) -> str:
+        """The part of a declaration in front of the declarator: "struct foo", "int"."""
         kind = self.btf[type_id]
         match kind:
             case Void():
@@ -183,6 +186,7 @@ class _Writer:
         )
 
     def name(self, type_id: int) -> str:
+        """What the type is called in the output."""
         return self.names.get(type_id) or name_of(self.btf[type_id])
 
     def typedef(self, type_id: int) -> str:
@@ -192,6 +196,7 @@ class _Writer:
         return f"typedef {text}{self.decl_tags(type_id)}"
 
     def define(self, type_id: int, *, depth: int = 0, indent: str = "") -> str:
+        """The definition of a struct, union or enum, with its members."""
         kind = self.btf[type_id]
         assert isinstance(kind, Struct | Union | Enum | Enum64)
         head = f"{_word(kind)} {self.name(type_id)}".rstrip()
@@ -214,6 +219,7 @@ class _Writer:
         return f"{name}___{self.values[name]}" if self.values[name] > 1 else name
 
     def members(self, type_id: int, kind: Struct | Union, depth: int, indent: str) -> list[str]:
+        """A line for each member, and for padding where the struct is packed."""
         before = [0] * (len(kind.members) + 1)
         if lay_out(kind, self.btf.sizes, self.btf.aligns).packed:
             # A union grows with its largest member, but one without a name is 64 bits at most.
@@ -237,6 +243,7 @@ class _Writer:
         )
 
     def layout(self, kind: Struct | Union) -> str:
+        """The attributes that give the struct its layout."""
         found = lay_out(kind, self.btf.sizes, self.btf.aligns)
         if found.packed:
             return " __attribute__((packed))"

@@ -56,6 +56,7 @@ class _TypeReader:
         self._room = _MAX_SHARING * len(strings)
 
     def words(self, count: int) -> tuple[int, ...]:
+        """The next `count` 32-bit words."""
         end = self.offset + 4 * count
         if end > len(self.types):
             raise self.error(f"the type section ends within a type, at byte {len(self.types)}")
@@ -64,6 +65,7 @@ class _TypeReader:
         return found
 
     def name(self, offset: int) -> str:
+        """The string at an offset of the string section."""
         known = self._names.get(offset)
         if known is not None:
             return known

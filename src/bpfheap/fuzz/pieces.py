@@ -155,6 +155,8 @@ class AddressPiece:
         out.insns += [code.wide("func", self.dst), code.SECOND]
 
 
+#: Every piece has `parts` (the pieces inside it), `with_parts` (a copy with other ones) and `write`
+#: (append its slots to a SlotWriter).
 Piece: TypeAlias = CodePiece | BranchPiece | LoopPiece | CallPiece | AddressPiece
 Pieces: TypeAlias = tuple[Piece, ...]
 

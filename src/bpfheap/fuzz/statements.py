@@ -30,6 +30,7 @@ FRAME: Final = ScopedPointer(Pointee.STACK, code.FP, SCRATCH)
 
 
 def arithmetic(w: Writer) -> Pieces:
+    """One to three ALU operations on numbers."""
     count = w.rng.choice((1, 1, 2, 3))
     return (CodePiece(tuple(_operation(w) for _ in range(count))),)
 
@@ -47,6 +48,8 @@ def _operation(w: Writer) -> Insn:
 
 
 def move(w: Writer) -> Pieces:
+    """A register gets a constant, another register (perhaps sign extended), or is negated or
+    swapped."""
     match w.rng.randrange(4):
         case 0:
             return (CodePiece((code.put(w.number(), w.immediate()),)),)
@@ -94,6 +97,7 @@ def stack(w: Writer) -> Pieces:
 
 
 def branch(w: Writer) -> Pieces:
+    """A condition on numbers, with statements on one or both sides."""
     skip = _condition(w)
     body = w.block(w.rng.randint(1, 3))
     otherwise = w.block(w.rng.randint(1, 2)) if w.chance(0.35) else ()

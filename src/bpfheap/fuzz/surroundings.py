@@ -165,6 +165,7 @@ def types() -> tuple[Btf, dict[str, int]]:
 
 
 def function_name(number: int) -> str:
+    """The name of a program's function, by its index in `RandomProgram.functions`."""
     return f"f{number}" if number else "fuzzed"
 
 

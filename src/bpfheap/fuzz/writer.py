@@ -162,6 +162,7 @@ class Writer:
     # -- choices
 
     def chance(self, share: float) -> bool:
+        """True with that probability."""
         return self.rng.random() < share
 
     def number(self) -> int:
@@ -170,6 +171,7 @@ class Writer:
 
     @property
     def numbers(self) -> tuple[int, ...]:
+        """The registers that hold numbers."""
         return tuple(self._numbers)
 
     def immediate(self) -> int:

@@ -11,7 +11,7 @@ from bpfheap.isa.syntax import FORMS, OPERANDS, SYMBOLIC
 
 
 class Reference(Protocol):
-    """What the immediate of a slot refers to: `asm.AsmRef` and `spec.Ref` both fit."""
+    """What the immediate of a slot refers to; an `asm.AsmRef` or a `spec.Ref`."""
 
     @property
     def kind(self) -> str: ...
