@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bpfheap.api.lock import locked
 from bpfheap.api.program import Program
 from bpfheap.errors import UsageError
+from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Holds
 from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory
@@ -169,7 +170,7 @@ class Map(Mapping[Any, Any]):
     @property
     def _stride(self) -> int:
         """From one CPU's value to the next one's."""
-        return -(-self.spec.value_size // 8) * 8
+        return round_up(self.spec.value_size)
 
     def _value(self, raw: bytes, kptrs: tuple[KptrValue, ...], at: int) -> Any:
         if self.spec.value:

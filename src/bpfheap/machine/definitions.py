@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfheap.btf import KptrField, SpecialField
 from bpfheap.btf.special import NODE_OF
 from bpfheap.errors import MapError
-from bpfheap.machine.layout import owning, special
+from bpfheap.machine.layout import owning, round_up, special
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.spec import MapSpec
 
@@ -90,6 +90,30 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             hint=f"keys have at most {_LARGEST_KEY} bytes, values {_LARGEST_VALUE}, "
             f"arrays {_LARGEST_ARRAY} in all",
         )
+
+
+def user_value_size(spec: MapSpec, row: MapType, cpus: int) -> int:
+    """The bytes of a value as user space gives and gets it (bpf_map_value_size)."""
+    if row.per_cpu:
+        return round_up(spec.value_size) * cpus
+    return 4 if row.outer else spec.value_size
+
+
+def check_key(spec: MapSpec, key: bytes, doing: str) -> None:
+    """Raises MapError for a key of another size."""
+    if len(key) != spec.key_size:
+        raise error_of(spec.name, doing, "EINVAL", f"keys have {spec.key_size} bytes")
+
+
+def check_update(spec: MapSpec, row: MapType, key: bytes, value: bytes, cpus: int) -> None:
+    """Raises MapError for a key or value of another size, and for maps that user space may not
+    write."""
+    whole = user_value_size(spec, row, cpus)
+    if len(key) != spec.key_size or len(value) != whole:
+        hint = f"keys have {spec.key_size} bytes, values {whole}"
+        raise error_of(spec.name, "update", "EINVAL", hint)
+    if spec.readonly:
+        raise error_of(spec.name, "update", "EPERM")
 
 
 def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]) -> None:

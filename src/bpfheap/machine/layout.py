@@ -16,6 +16,16 @@ from bpfheap.btf import (
 )
 from bpfheap.errors import BtfError
 
+#: How many objects a KptrValue shows inside one another, and in all: a ring of objects has no end.
+SHOWN_DEPTH = 64
+SHOWN_OBJECTS = 1024
+
+
+def round_up(size: int) -> int:
+    """To a multiple of 8: where the next copy of a per-CPU value or object begins, or the next
+    record of a ring buffer."""
+    return -(-size // 8) * 8
+
 
 def owning(btf: Btf, type_id: int) -> tuple[KptrField, ...]:
     """The fields of a value that own an object; () for a value without a type. Untrusted kptrs

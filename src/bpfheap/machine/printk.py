@@ -9,6 +9,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+#: MAX_BPRINTF_VARARGS: the most values that bpf_trace_vprintk takes.
+MAX_WORDS = 12
+
 #: What a machine keeps in a register.
 Value = TypeVar("Value")
 

@@ -21,12 +21,10 @@ from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.lru import looked_up
 from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
-from bpfheap.machine.printk import FormatRefused, format_line
+from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
 from bpfheap.platform.maps import F_LOCK, Holds
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 
-#: MAX_BPRINTF_VARARGS.
-_MAX_PRINTK_WORDS = 12
 #: BPF_MAX_LOOPS.
 _MAX_LOOPS = 1 << 23
 _TICK = 1000
@@ -168,7 +166,7 @@ def _trace_printk(core: Core, args: Arguments) -> Value:
 def _trace_vprintk(core: Core, args: Arguments) -> Value:
     """The values are u64 words in memory; a pointer among them keeps its provenance."""
     size = _number(core, args[3], 4) & U32
-    if size % 8 or size > _MAX_PRINTK_WORDS * 8:
+    if size % 8 or size > MAX_WORDS * 8:
         return _error("EINVAL")
     data = args[2]
     words: list[Value] = []

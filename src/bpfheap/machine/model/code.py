@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import TypeAlias
 
 from bpfheap.errors import InsnError
 from bpfheap.isa import Insn, Kind, Op, op_of
+from bpfheap.machine import relocations
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
 from bpfheap.machine.model.interp import STOP, Core, Registers, Step, helper_name
 from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend
 
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """What the immediates of slots refer to: `pointers` for lddw, `kfuncs` names for calls."""
-
-    pointers: Mapping[int, Pointer]
-    kfuncs: Mapping[int, str]
-
-
+Links: TypeAlias = relocations.Links[Pointer]
 _Maker = Callable[[Op, Insn, int, Links], Step]
 
 
-def make(
-    insns: Sequence[Insn], links: Links = Links({}, {})
-) -> tuple[tuple[Step, ...], dict[int, str | int]]:
+def make(insns: Sequence[Insn], links: Links) -> tuple[tuple[Step, ...], dict[int, str | int]]:
     """The functions of a well-formed program (see isa.check_structure), and the helpers and
     kfuncs that it calls, by slot: a name, or the register that holds a helper's number.
 
@@ -202,12 +193,12 @@ def _lddw(op: Op, insn: Insn, second: Insn, slot: int, links: Links) -> Step:
     d, following = insn.dst, slot + 2
     value: Value = (insn.imm & U32) | (second.imm & U32) << 32
     if op.name != "lddw":
-        found = links.pointers.get(slot)
+        found = links.addresses.get(slot)
         if found is None:
             raise InsnError(f"lddw of kind {op.name} refers to nothing", insn=slot)
         value = found
-    elif slot in links.pointers:
-        value = links.pointers[slot]
+    elif slot in links.addresses:
+        value = links.addresses[slot]
 
     def run(core: Core, registers: Registers) -> int:
         registers[d] = value

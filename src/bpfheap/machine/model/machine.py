@@ -6,28 +6,31 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from bpfheap.errors import BpfheapError, RelocationError, UsageError, Violation
+from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.events import ObjectEvent
 from bpfheap.isa import Insn, check_structure
 from bpfheap.machine import frames
-from bpfheap.machine.definitions import check_definition, check_special, row_of
-from bpfheap.machine.layout import Types
+from bpfheap.machine.definitions import (
+    check_definition,
+    check_key,
+    check_special,
+    check_update,
+    row_of,
+)
+from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
+from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
 from bpfheap.machine.model import heap, lives, packets, ringbuf
 from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import CALLS, perform
-from bpfheap.machine.model.code import Links, make
+from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
 from bpfheap.machine.model.interp import Core, Program, Registers, Step
 from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
-from bpfheap.machine.model.maps.common import (
-    Values,
-    copies,
-    map_error,
-)
+from bpfheap.machine.model.maps.common import Values, copies
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.records import (
     Allocator,
@@ -42,7 +45,7 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.machine.offers import check_calls, implementation
-from bpfheap.platform.calls import KFUNC_BY_NAME
+from bpfheap.machine.relocations import Links, resolve
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
@@ -54,12 +57,8 @@ from bpfheap.runtime.machine import (
     Sentence,
     Stop,
 )
-from bpfheap.spec import MapSpec, ProgramSpec, RefKind
+from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
-
-# How many objects a KptrValue shows inside one another; a ring of objects has no end.
-_SHOWN_DEPTH = 64
-_SHOWN_OBJECTS = 1024
 
 
 class ModelMachine:
@@ -83,10 +82,8 @@ class ModelMachine:
         history_limit: int = 100_000,
         garbage: int = 0,
     ) -> None:
-        if cpus < 1:
-            raise UsageError(f"a machine cannot have {cpus} CPUs")
         self.options = Options(
-            cpus,
+            check_cpus(cpus),
             seed,
             step_limit,
             allocator_limit,
@@ -206,8 +203,7 @@ class ModelMachine:
     def map_lookup(self, map_id: int, key: bytes, cpu: int | None = None) -> bytes | None:
         record = self._map(map_id)
         shape = elements(record.type)
-        if len(key) != record.spec.key_size:
-            raise map_error(record, "lookup", "EINVAL", f"keys have {record.spec.key_size} bytes")
+        check_key(record.spec, key, "lookup")
         if record.type.pointers:
             inner = record.inner.get(key)
             return None if inner is None else inner.to_bytes(4, "little")
@@ -224,30 +220,24 @@ class ModelMachine:
             return values[0]
         if cpu is not None:
             return values[self._cpu(cpu)]
-        return b"".join(v.ljust(_stride(size), b"\0") for v in values)
+        return b"".join(v.ljust(round_up(size), b"\0") for v in values)
 
     def map_kptrs(self, map_id: int, key: bytes) -> tuple[KptrValue, ...]:
         """For a per-CPU map, offsets are those in what `map_lookup` gives."""
         record = self._map(map_id)
         found: list[KptrValue] = []
         for cpu, region_id in enumerate(record.entries.get(key, ())):
-            base = cpu * _stride(record.spec.value_size)
-            found += self._kptrs(self._state.regions[region_id], base, 0, [_SHOWN_OBJECTS])
+            base = cpu * round_up(record.spec.value_size)
+            found += self._kptrs(self._state.regions[region_id], base, 0, [SHOWN_OBJECTS])
         return tuple(found)
 
     def map_update(self, map_id: int, key: bytes, value: bytes, flags: int = 0) -> None:
         record = self._map(map_id)
-        spec = record.spec
-        cpus = copies(self._actor(), record)
-        size = 4 if record.type.outer else spec.value_size
-        whole = _stride(size) * cpus if record.type.per_cpu else size
-        if len(key) != spec.key_size or len(value) != whole:
-            hint = f"keys have {spec.key_size} bytes, values {whole}"
-            raise map_error(record, "update", "EINVAL", hint)
-        if spec.readonly:
-            raise map_error(record, "update", "EPERM")
-        starts = range(0, whole, _stride(size)) if record.type.per_cpu else (0,)
-        values: Values = tuple(value[at : at + size] for at in starts)
+        check_update(record.spec, record.type, key, value, self.options.cpus)
+        values: Values = (value,)
+        if record.type.per_cpu:
+            size = record.spec.value_size
+            values = tuple(value[at : at + size] for at in range(0, len(value), round_up(size)))
         actor = self._actor()
         try:
             elements(record.type).update(actor, record, key, values, flags)
@@ -256,8 +246,7 @@ class ModelMachine:
 
     def map_delete(self, map_id: int, key: bytes) -> None:
         record = self._map(map_id)
-        if len(key) != record.spec.key_size:
-            raise map_error(record, "delete", "EINVAL", f"keys have {record.spec.key_size} bytes")
+        check_key(record.spec, key, "delete")
         actor = self._actor()
         try:
             elements(record.type).delete(actor, record, key)
@@ -316,7 +305,7 @@ class ModelMachine:
         code_region = self._state.add_region(
             Kind.CODE, f"the code of {spec.name}", 0, subject=program
         )
-        links = self._links(spec, maps, code_region.id)
+        links = resolve(spec, _Addresses(self._actor(), maps, code_region.id))
         code, calls = make(spec.insns, links)
         self._programs[program] = Program(
             program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
@@ -471,24 +460,16 @@ class ModelMachine:
         return Actor(self._state, self.options, self.history, place, cpu, self.object_events)
 
     def _allocator(self, allocator: int) -> Allocator:
-        if allocator not in self._state.allocators:
-            raise UsageError(f"there is no allocator with id {allocator}")
-        return self._state.allocators[allocator]
+        return by_id(self._state.allocators, allocator, "allocator")
 
     def _map(self, map_id: int) -> MapRecord:
-        if map_id not in self._state.maps:
-            raise UsageError(f"there is no map with id {map_id}")
-        return self._state.maps[map_id]
+        return by_id(self._state.maps, map_id, "map")
 
     def _program(self, program: int) -> Program:
-        if program not in self._programs:
-            raise UsageError(f"there is no program with id {program}")
-        return self._programs[program]
+        return by_id(self._programs, program, "program")
 
     def _cpu(self, cpu: int) -> int:
-        if not 0 <= cpu < self.options.cpus:
-            raise UsageError(f"there is no CPU {cpu}", hint=f"0 to {self.options.cpus - 1}")
-        return cpu
+        return check_cpu(cpu, self.options.cpus)
 
     def _violation(self, fault: Fault, actor: Actor) -> Violation:
         line = actor.place.line
@@ -522,7 +503,7 @@ class ModelMachine:
                 ]
         found: list[KptrValue] = []
         for path, offset, pointer in held:
-            if depth > _SHOWN_DEPTH or not budget[0]:
+            if depth > SHOWN_DEPTH or not budget[0]:
                 break
             budget[0] -= 1
             inner = self._state.regions[pointer.region]
@@ -549,41 +530,34 @@ class ModelMachine:
         if region.kind is not Kind.PERCPU:
             return bytes(region.data.ljust(region.size, b"\0"))
         copies = [self._state.regions[copy.region] for copy in region.links[0]]
-        return b"".join([bytes(c.data).ljust(_stride(c.size), b"\0") for c in copies])
+        return b"".join([bytes(c.data).ljust(round_up(c.size), b"\0") for c in copies])
 
-    def _links(self, spec: ProgramSpec, maps: Mapping[str, int], code: int) -> Links:
-        pointers: dict[int, Pointer] = {}
-        kfuncs: dict[int, str] = {}
-        for slot, ref in spec.refs.items():
-            where = spec.line_of(slot)
-            file, line = (spec.file or None, None) if where is None else (where.file, where.line)
-            match ref.kind:
-                case RefKind.KFUNC:
-                    if ref.name not in KFUNC_BY_NAME:
-                        raise RelocationError(f"there is no kfunc {ref.name}", file=file, line=line)
-                    kfuncs[slot] = ref.name
-                case RefKind.FUNC:
-                    pointers[slot] = Pointer(code, ref.target)
-                case RefKind.MAP | RefKind.MAP_VALUE:
-                    record = self._state.maps.get(maps.get(ref.name, -1))
-                    if record is None:
-                        raise RelocationError(f"there is no map {ref.name}", file=file, line=line)
-                    if ref.kind is RefKind.MAP:
-                        pointers[slot] = Pointer(record.region, 0)
-                        continue
-                    found = elements(record.type).regions(self._actor(), record, bytes(4))
-                    if found is None or not record.type.direct:
-                        raise RelocationError(
-                            f"map {ref.name} has no value to point into", file=file, line=line
-                        )
-                    pointers[slot] = Pointer(found[0], ref.offset)
-                case RefKind.KSYM:
-                    raise RelocationError(
-                        f"{ref.name} is a variable of the kernel, and there is none here",
-                        file=file,
-                        line=line,
-                    )
-        return Links(pointers, kfuncs)
+
+@dataclass(frozen=True, slots=True)
+class _Addresses:
+    """Of what a program refers to, for `resolve`."""
+
+    actor: Actor
+    maps: Mapping[str, int]
+    #: The program's own.
+    code_region: int
+
+    def function(self, slot: int) -> Pointer:
+        return Pointer(self.code_region, slot)
+
+    def map(self, name: str) -> Pointer | None:
+        record = self._record(name)
+        return None if record is None else Pointer(record.region, 0)
+
+    def value(self, name: str, offset: int) -> Pointer | None:
+        record = self._record(name)
+        if record is None or not record.type.direct:
+            return None
+        found = elements(record.type).regions(self.actor, record, bytes(4))
+        return None if found is None else Pointer(found[0], offset)
+
+    def _record(self, name: str) -> MapRecord | None:
+        return self.actor.state.maps.get(self.maps.get(name, -1))
 
 
 def _watched(step: Step, slot: int, see: Callable[[Core], None]) -> Step:
@@ -595,11 +569,6 @@ def _watched(step: Step, slot: int, see: Callable[[Core], None]) -> Step:
     return run
 
 
-def _stride(size: int) -> int:
-    """A value's size in a per-CPU map, as user space sees it."""
-    return -(-size // 8) * 8
-
-
 def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000_000) -> int:
     """Run a bare program from start to end: r1 points at `mem`, r2 is its length. Gives r0.
 
@@ -607,7 +576,7 @@ def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000
     """
     check_structure(insns)
     machine = ModelMachine(cpus=1, step_limit=step_limit)
-    code, calls = make(insns)
+    code, calls = make(insns, Links({}, {}))
     state = machine._state
     region = state.add_region(Kind.CODE, "the code", 0)
     program = Program(0, "(raw)", None, code, calls, region.id)

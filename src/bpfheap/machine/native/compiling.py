@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bpfheap.btf import SpecialKind
 from bpfheap.isa import Kind, op_of
+from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import SHAPES, Map, Unit
 from bpfheap.platform.calls import CALL_BY_NAME, Course
 from bpfheap.spec import ProgramSpec, RefKind
@@ -98,7 +99,7 @@ def source_of(
     for number, origin in enumerate(origins):
         addresses[f"unit.{number}"] = origin.unit.pointer
         counts = any(s.kind is SpecialKind.REFCOUNT for s in origin.kind.type.special)
-        size = -(-origin.kind.type.size // 8) * 8
+        size = round_up(origin.kind.type.size)
         plain = not counts and not watched
         sites.append(Site(f"unit.{number}", origin.heap, origin.type_id, size, plain))
     refs = spec.refs.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfheap.machine.layout import round_up
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, map_error, writable
 from bpfheap.machine.model.records import MapRecord, Unfinished
@@ -35,7 +36,7 @@ class NoElements:
 
 
 def _taken(size: int) -> int:
-    return _HEADER + (size + 7) // 8 * 8
+    return _HEADER + round_up(size)
 
 
 def _length(record: bytes | Unfinished) -> int:

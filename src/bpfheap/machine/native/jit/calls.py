@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from bpfheap.isa import Kind
+from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.blocks import Ins
 from bpfheap.machine.native.jit.body import Body, function_name
@@ -513,7 +514,7 @@ def _any_cpu(call: _Call) -> bool:
 def _copy(call: _Call, cpu: str, size: int, there: str | None = None) -> bool:
     """Of a per-CPU object, that of a CPU; NULL unless `there`."""
     body = call.body
-    distance = body.let(f"mul i64 {cpu}, {-(-size // 8) * 8}")
+    distance = body.let(f"mul i64 {cpu}, {round_up(size)}")
     found = body.let(f"getelementptr i8, ptr {call.pointer(1)}, i64 {distance}")
     return _give(call, found, there)
 
