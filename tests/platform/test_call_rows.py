@@ -212,7 +212,7 @@ NAMING = {
     "platform/calls.py": "the rows",
     "machine/model": "implementations",
     "machine/native/jit": "what is written in place of calls",
-    "machine/native/machine.py": "how bpf_trace_vprintk takes its words",
+    "machine/native/printk.py": "how bpf_trace_vprintk takes its words",
     "verifier/calls": "what verifying a call does beyond arguments and result",
     "verifier/paths/env.py": "bpf_spin_lock, for who may hold one",
     "verifier/explain": "texts about RCU sections",

@@ -16,7 +16,8 @@ from bpfheap.machine.model import ModelMachine, calls
 from bpfheap.machine.model.maps import ELEMENTS
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_numbers
-from bpfheap.machine.native.machine import SHAPES, NativeMachine
+from bpfheap.machine.native.machine import NativeMachine
+from bpfheap.machine.native.records import SHAPES
 from bpfheap.machine.offers import check_calls
 from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, HELPERS, KFUNCS
 from bpfheap.platform.maps import BY_NUMBER, MAP_TYPES, Holds, MapType, Shape

@@ -18,7 +18,8 @@ from bpfheap.kernel.load import TestRun
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.frames import unseen
 from bpfheap.machine.model import ModelMachine
-from bpfheap.machine.native.machine import NativeMachine, has_compiler
+from bpfheap.machine.native.machine import NativeMachine
+from bpfheap.machine.native.programs import has_compiler
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import Sees
 from bpfheap.platform.programs import program_type

@@ -13,7 +13,7 @@ from bpfheap.isa import OPS, Insn, Kind, Op
 from bpfheap.machine import model
 from bpfheap.testing.conformance import failure, read_dir
 
-native = pytest.importorskip("bpfheap.machine.native.machine")
+bare = pytest.importorskip("bpfheap.machine.native.bare")
 pytest.importorskip("llvmlite")
 
 U64 = (1 << 64) - 1
@@ -31,7 +31,7 @@ OPERATIONS = [op for op in OPS if op.kind in KINDS]
 def test_every_program_gives_its_result(conformance_dir: Path) -> None:
     cases = read_dir(conformance_dir / "tests")
     assert len(cases) == 313
-    run = partial(native.run_raw, compiles=True)
+    run = partial(bare.run_raw, compiles=True)
     assert {c.stem: f for c in cases if (f := failure(c, run)) is not None} == {}
 
 
@@ -71,7 +71,7 @@ def all_after(first: Op) -> list[Insn]:
 @pytest.mark.parametrize("first", OPERATIONS, ids=shown)
 def test_pairs_of_instructions_as_the_model_machine(first: Op) -> None:
     code = all_after(first)
-    run = native.prepared(code, compiles=True)
+    run = bare.prepared(code, compiles=True)
     for a, b in OPERANDS:
         mem = a.to_bytes(8, "little") + b.to_bytes(8, "little")
         assert run(mem) == model.run_raw(code, mem), (hex(a), hex(b))
@@ -90,7 +90,7 @@ def test_atomics_as_the_model_machine(op: Op) -> None:
         Insn(0x27, 0, 0, 0, 31), Insn(0x0F, 0, 4), Insn(0x79, 4, 10, -8), Insn(0x27, 0, 0, 0, 31),
         Insn(0x0F, 0, 4), Insn(0x95),
     ]  # fmt: skip
-    run = native.prepared(code, compiles=True)
+    run = bare.prepared(code, compiles=True)
     for a, b in OPERANDS:
         mem = a.to_bytes(8, "little") + b.to_bytes(8, "little")
         assert run(mem) == model.run_raw(code, mem), (hex(a), hex(b))
@@ -98,10 +98,10 @@ def test_atomics_as_the_model_machine(op: Op) -> None:
 
 def test_a_loop_without_end_is_broken_off() -> None:
     with pytest.raises(BpfheapError, match="pause"):
-        native.run_raw([Insn(0x05, 0, 0, -1, 0), Insn(0x95)], step_limit=1000, compiles=True)
+        bare.run_raw([Insn(0x05, 0, 0, -1, 0), Insn(0x95)], step_limit=1000, compiles=True)
 
 
 def test_a_call_of_nothing() -> None:
     call = [Insn(0xB7, 1, 0, 0, 4242), Insn(0x8D, 1), Insn(0x95)]
     with pytest.raises(BpfheapError, match="no-call"):
-        native.run_raw(call, compiles=True)
+        bare.run_raw(call, compiles=True)

@@ -114,7 +114,7 @@ def test_interpreted_and_compiled_programs_call_each_other(spec: ObjectSpec) -> 
     with bpfheap.Runtime(machine="native", jit=True) as rt:
         obj = rt.load(spec)
         machine = machine_of(rt)
-        second = machine._programs[rt.system.program_of(obj.programs["second"].fd).id]
+        second = machine._programs.records[rt.system.program_of(obj.programs["second"].fd).id]
         second.facts = None
         obj.maps["programs"][1] = obj.programs["second"]
         assert obj.programs["second"].compilation() is None

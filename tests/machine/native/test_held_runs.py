@@ -197,7 +197,7 @@ def lock_kept(rt: bpfheap.Runtime, obj: bpfheap.Object) -> Iterator[None]:
     """Somebody holds the lock of the only value, and does not give it back."""
     machine = rt.system.machine
     assert isinstance(machine, NativeMachine)
-    at = machine._maps[obj.maps["slots"].id].map.address(bytes(4))
+    at = machine._maps.records[obj.maps["slots"].id].map.address(bytes(4))
     assert at is not None
     lock = ctypes.c_uint32.from_address(at)
     lock.value = 1

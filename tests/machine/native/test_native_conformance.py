@@ -12,7 +12,7 @@ from bpfheap.isa import OPS, Insn, Kind, Op
 from bpfheap.machine import model
 from bpfheap.testing.conformance import failure, read_dir
 
-native = pytest.importorskip("bpfheap.machine.native.machine")
+bare = pytest.importorskip("bpfheap.machine.native.bare")
 
 U64 = (1 << 64) - 1
 #: At the edges of 8, 16, 32 and 64 bits, and shifts by as much.
@@ -26,7 +26,7 @@ IMMEDIATES = (0, 1, -1, 2, 31, 33, 63, 0x7FFF_FFFF, -0x8000_0000)
 def test_every_program_gives_its_result(conformance_dir: Path) -> None:
     cases = read_dir(conformance_dir / "tests")
     assert len(cases) == 313
-    assert {c.stem: f for c in cases if (f := failure(c, native.run_raw)) is not None} == {}
+    assert {c.stem: f for c in cases if (f := failure(c, bare.run_raw)) is not None} == {}
 
 
 def wide(register: int, number: int) -> tuple[Insn, Insn]:
@@ -76,14 +76,14 @@ def test_arithmetic_as_the_model_machine(op: Op) -> None:
         operands = [(a, None, imm) for a, imm in itertools.product(EDGES, IMMEDIATES)]
     for a, b, imm in operands:
         code = program(op, a, b, imm)
-        assert native.run_raw(code) == model.run_raw(code), (a, b, imm)
+        assert bare.run_raw(code) == model.run_raw(code), (a, b, imm)
 
 
 def test_a_loop_without_end_is_broken_off() -> None:
     with pytest.raises(BpfheapError, match="pause"):
-        native.run_raw([Insn(0x05, 0, 0, -1, 0), Insn(0x95)], step_limit=1000)
+        bare.run_raw([Insn(0x05, 0, 0, -1, 0), Insn(0x95)], step_limit=1000)
 
 
 def test_a_call_of_nothing() -> None:
     with pytest.raises(BpfheapError, match="no-call"):
-        native.run_raw([Insn(0x85, 0, 0, 0, 4242), Insn(0x95)])
+        bare.run_raw([Insn(0x85, 0, 0, 0, 4242), Insn(0x95)])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bpfheap.errors import InsnError
 from bpfheap.isa import Insn, Kind, Op, op_of
 from bpfheap.machine.native._core import CALLS, OPS
+from bpfheap.machine.relocations import Links
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 
 #: struct bh_insn.
@@ -63,12 +64,9 @@ def helper_name(number: int) -> str:
     return row.name if row is not None else f"helper {number}"
 
 
-def make(
-    insns: Sequence[Insn], addresses: Mapping[int, int], kfuncs: Mapping[int, str]
-) -> tuple[bytes, dict[int, str | int]]:
+def make(insns: Sequence[Insn], links: Links[int]) -> tuple[bytes, dict[int, str | int]]:
     """The code of a well-formed program (see isa.check_structure), and what it calls, by slot: a
-    name, or the register that holds a helper's number. `addresses` are the 64 bits that the lddw of
-    a slot loads instead of its immediates.
+    name, or the register that holds a helper's number.
 
     Raises InsnError for an instruction that no program may use here.
     """
@@ -90,17 +88,17 @@ def make(
                 calls[slot] = helper_name(imm)
                 imm = _NUMBER_OF_CALL.get(helper_name(imm), _UNKNOWN)
             case Kind.CALL_KFUNC:
-                if slot not in kfuncs:
+                if slot not in links.kfuncs:
                     raise InsnError("a kfunc call that refers to no kfunc", insn=slot)
-                calls[slot] = kfuncs[slot]
-                imm = _call(kfuncs[slot], slot)
+                calls[slot] = links.kfuncs[slot]
+                imm = _call(links.kfuncs[slot], slot)
             case Kind.CALL_REG:
                 calls[slot] = insn.dst
             case Kind.LDDW:
-                if slot not in addresses and op.name != "lddw":
+                if slot not in links.addresses and op.name != "lddw":
                     raise InsnError(f"lddw of kind {op.name} refers to nothing", insn=slot)
                 bits = imm & _U32 | (insns[slot + 1].imm & _U32) << 32
-                imm = addresses.get(slot, bits)
+                imm = links.addresses.get(slot, bits)
                 imm -= imm >> 63 << 64
         code.append(_INSN.pack(_NUMBER_OF_OP[op_name(op)], insn.dst, insn.src, off, imm))
         if op.kind is Kind.LDDW:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
-from bpfheap.machine.layout import ObjectType
+from bpfheap.events import ObjectEvent, ObjectKind
+from bpfheap.machine.layout import ObjectType, round_up
 from bpfheap.machine.native._core import KINDS, Core, Events, Heap, Type, Unit
 from bpfheap.runtime.machine import AllocatorStats
 
@@ -94,8 +95,34 @@ class Heaps:
         self.allocators: dict[int, Allocator] = {}
         #: By the number that the core knows them by.
         self.kinds: list[Kind] = []
-        self.events: Events | None = None
+        #: Where those who watch objects hear of them; None: nobody watches.
+        self.object_events: list[ObjectEvent] | None = None
+        self._events: Events | None = None
         self._orphaned: list[Allocator] = []
+
+    @property
+    def watched(self) -> bool:
+        return self.object_events is not None
+
+    def watch(self, events: list[ObjectEvent] | None) -> None:
+        """Only objects of allocators and types that come later are watched."""
+        self.object_events = events
+        self._events = None if events is None else Events()
+
+    def drain(self) -> None:
+        """Tell those who watch what became of objects since the last time."""
+        if self.object_events is None or self._events is None:
+            return
+        for freed, owner, kind, cpu, program in self._events.drain():
+            self.object_events.append(
+                ObjectEvent(
+                    ObjectKind.FREE if freed else ObjectKind.ALLOC,
+                    owner,
+                    cpu,
+                    None if program < 0 else program,
+                    self.kinds[kind].type.name,
+                )
+            )
 
     def create(self, allocator: int, name: str, capacity: int, limit: int) -> None:
         made = Allocator(allocator, name, Heap(self._core, objects=limit), promised=capacity)
@@ -118,14 +145,14 @@ class Heaps:
         key = (*kind.key, heads, cpus)
         found = allocator.kinds.get(key)
         if found is None:
-            size = -(-kind.size // 8) * 8 * (cpus or 1)
+            size = round_up(kind.size) * (cpus or 1)
             layout = Type(
                 kind.size,
                 fields(kind.kptrs, kind.special),
                 copies=cpus or 1,
                 owner=allocator.id,
                 id=len(self.kinds),
-                events=self.events,
+                events=self._events,
             )
             unit = allocator.heap.unit(size, layout)
             if allocator.promised:

@@ -1,0 +1,125 @@
+"""Objects in real memory as typed values: what the kptrs, lists and trees of a value hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bpfheap.btf import KptrField, SpecialField, SpecialKind
+from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, round_up
+from bpfheap.machine.native import _core
+from bpfheap.machine.native.heaps import Kind
+from bpfheap.runtime.machine import KptrValue
+
+
+def kptr_values(
+    address: int,
+    kptrs: tuple[KptrField, ...],
+    special: tuple[SpecialField, ...],
+    kinds: Sequence[Kind],
+    starts: Sequence[int],
+) -> tuple[KptrValue, ...]:
+    """What the value at `address` holds. `kinds` are those of objects, by the core's number;
+    `starts` where its copies begin: one, or one for each CPU, whose offsets count from the first.
+    """
+    walk = _Walk(kinds)
+    found: list[KptrValue] = []
+    for start in starts:
+        found += walk.held_by(address + start, kptrs, special, shift=start, depth=0)
+    return tuple(found)
+
+
+class _Walk:
+    """Goes through a value and the objects in it, as far as a KptrValue shows them."""
+
+    def __init__(self, kinds: Sequence[Kind]) -> None:
+        self._kinds = kinds
+        #: How many objects may still be shown.
+        self._budget = SHOWN_OBJECTS
+
+    def held_by(
+        self,
+        base: int,
+        kptrs: tuple[KptrField, ...],
+        special: tuple[SpecialField, ...],
+        *,
+        shift: int,
+        depth: int,
+    ) -> list[KptrValue]:
+        """`base` is the address of a value or object, `shift` is added to its fields' offsets."""
+        held = [(k.path, k.offset, _read_u64(base + k.offset)) for k in kptrs]
+        for head in special:
+            if head.contains is not None:
+                nodes = _nodes(base + head.offset, head.kind, self._budget)
+                held += [
+                    (f"{head.path}[{n}]", head.offset, node - head.contains.offset)
+                    for n, node in enumerate(nodes)
+                ]
+        found: list[KptrValue] = []
+        for path, offset, address in held:
+            if not address:
+                continue
+            if depth > SHOWN_DEPTH or not self._budget:
+                break
+            self._budget -= 1
+            owner, number = _core.type_at(address)
+            kind = self._kinds[number]
+            of = kind.type
+            found.append(
+                KptrValue(
+                    path,
+                    shift + offset,
+                    f"{of.name}@{address:x}",
+                    of.name,
+                    owner,
+                    of.btf,
+                    of.type_id,
+                    _object_bytes(address, kind),
+                    tuple(self.held_by(address, of.kptrs, of.special, shift=0, depth=depth + 1)),
+                )
+            )
+        return found
+
+
+def _object_bytes(address: int, kind: Kind) -> bytes:
+    """With the count of its owners, but kptrs and nodes as 0; of a per-CPU object all copies."""
+    of = kind.type
+    if kind.size != of.size:
+        return _core.read(address, round_up(of.size) * (kind.size // of.size))
+    data = bytearray(_core.read(address, of.size))
+    for offset, length in (
+        *((k.offset, 8) for k in of.kptrs),
+        *((s.offset, s.size) for s in of.special if s.kind is not SpecialKind.REFCOUNT),
+    ):
+        data[offset : offset + length] = bytes(length)
+    return bytes(data)
+
+
+def _read_u64(address: int) -> int:
+    return int.from_bytes(_core.read(address, 8), "little")
+
+
+def _nodes(head: int, kind: SpecialKind, most: int) -> list[int]:
+    """The addresses of a list's or tree's first `most` nodes, in order."""
+    if kind is SpecialKind.LIST_HEAD:
+        nodes: list[int] = []
+        node = _read_u64(head)
+        while node and len(nodes) < most:
+            nodes.append(node)
+            node = _read_u64(node)
+        return nodes
+    return _in_order(_read_u64(head), most)
+
+
+def _in_order(root: int, most: int) -> list[int]:
+    """Of a tree's nodes: left is the first word, right the second (struct bh_rb_node)."""
+    nodes: list[int] = []
+    above: list[int] = []
+    node = root
+    while (node or above) and len(nodes) < most:
+        while node:
+            above.append(node)
+            node = _read_u64(node)
+        node = above.pop()
+        nodes.append(node)
+        node = _read_u64(node + 8)
+    return nodes
