@@ -342,6 +342,8 @@ bool bh_loop_footprint(struct bh_core *core, uint32_t size, uint64_t live,
 	}
 	if (heap)
 		bh_heap_destroy(heap);
+	/* The worker gives the memory back. */
+	bh_barrier(core, NULL);
 	found->after = resident();
 	free(objects);
 	return n == live;
