@@ -206,7 +206,8 @@ class StoredStates(History):
                 at = callee.callsite
                 if not callee.callback:
                     at = self._cfg.at(at).next
-            if a.callback != b.callback:
+            # One that had fewer iterations can have more from here on (func_states_equal).
+            if a.callback != b.callback or a.iterations > b.iterations:
                 return False
             if how == RANGE_WITHIN:
                 if stored.branches and not _same_kinds(a, b):
