@@ -31,6 +31,7 @@ from bpfheap.verifier.state.state import (
     Tied,
     is_null,
     linked,
+    number,
 )
 
 _NEVER_NULL = frozenset({MAP, MAP_VALUE, MAP_KEY, MEM})
@@ -67,75 +68,90 @@ def jump(env: Env, st: State, step: Step) -> i64:
         if with_reg:
             mark_register(env.cfg, st, step.src)
         if otherwise is not None:
-            _learn(st, step, dst, src, otherwise)
+            _learn(st, step, otherwise, [])
             return step.next
         if when is not None:
-            _learn(st, step, dst, src, when)
+            _learn(st, step, when, [])
         return step.target
-    if dst.id or (with_reg and src.id):
-        _note_tied(st, dst.id, src.id if with_reg else 0)
+    tied: list[Tied] = []
+    if with_reg and src.id:
+        _collect_tied(st, src.id, tied)
+    if dst.id and dst.id != (src.id if with_reg else 0):
+        _collect_tied(st, dst.id, tied)
+    if len(tied) > 1:
+        st.trail.linked(tuple(tied))
     other = st.copy()
-    _learn(other, step, dst, src, when)
+    _learn(other, step, when, tied)
     env.fork(other, step.target, step.slot)
-    _learn(st, step, dst, src, otherwise)
+    _learn(st, step, otherwise, tied)
     return step.next
 
 
-def _learn(st: State, step: Step, dst: Reg, src: Reg, now: Pair) -> None:
+def _learn(st: State, step: Step, now: Pair, tied: list[Tied]) -> None:
+    """What a condition says of its operands and, for those of `tied`, of their copies."""
+    dst = st.regs[step.dst]
+    src = st.regs[step.src] if step.with_reg else step.operand
     if step.with_reg and step.dst == step.src:
         # Compared with itself: what is learnt of either side holds for both.
         met = holds(JEQ, 64, now[0], now[1])
-        _set(st, step.dst, dst, now[0] if met is None else met[0])
+        _set(st, step.dst, dst, now[0] if met is None else met[0], tied)
         return
     if now[0] is not dst.scalar:
-        _set(st, step.dst, dst, now[0])
+        _set(st, step.dst, dst, now[0], tied)
     if step.with_reg and now[1] is not src.scalar:
-        _set(st, step.src, src, now[1])
+        _set(st, step.src, src, now[1], tied)
 
 
-def _note_tied(st: State, one: i64, two: i64) -> None:
-    """All scalars that learn from this condition (collect_linked_regs)."""
-    tied: list[Tied] = []
-    for frame in st.frames:
-        bit: i64 = 1
-        for reg in frame.regs:
-            if reg.id and reg.kind == SCALAR and (reg.id == one or reg.id == two):
-                tied.append((frame.number, bit, 0))
-            bit <<= 1
-        for at, slot in frame.stack.items():
-            spilled = slot.reg
-            if spilled is None or spilled.kind != SCALAR or not spilled.id:
-                continue
-            if spilled.id == one or spilled.id == two:
-                tied.append((frame.number, 0, shl(1, -1 - at)))
-    if len(tied) > 1:
-        # Those beyond the limit are not told; see _set.
-        st.trail.linked(tuple(tied[:_MAX_TIED]))
-
-
-def _set(st: State, n: int, reg: Reg, scalar: Scalar) -> None:
-    """What holds for a scalar holds for all its copies (sync_linked_regs)."""
-    if not reg.id:
-        st.regs[n] = linked(scalar, reg)
-        return
-    id_ = reg.id
-    told = 0
-    for frame in st.frames:
+def _collect_tied(st: State, id_: i64, tied: list[Tied]) -> None:
+    """The scalars that learn from this condition by that id, up to the limit. Those beyond it are
+    not noted for precision, so they may not learn either: they lose the id
+    (collect_linked_regs)."""
+    for frame in reversed(st.frames):
         regs = frame.regs
         for i in range(10):
-            other = regs[i]
-            if other.id == id_ and other.kind == SCALAR:
-                told += 1
-                if told <= _MAX_TIED:
-                    regs[i] = _told(other, reg, scalar)
-                elif regs is st.regs and i == n:
-                    regs[i] = linked(scalar, reg)
-        for at, slot in frame.stack.items():
+            reg = regs[i]
+            if reg.id == id_ and reg.kind == SCALAR:
+                if len(tied) < _MAX_TIED:
+                    tied.append((frame.number, shl(1, i), 0))
+                else:
+                    regs[i] = number(reg.scalar)
+        for at in sorted(frame.stack, reverse=True):
+            slot = frame.stack[at]
             spilled = slot.reg
-            if spilled is not None and spilled.id == id_ and spilled.kind == SCALAR:
-                told += 1
-                if told <= _MAX_TIED:
-                    frame.stack[at] = slot.of(_told(spilled, reg, scalar))
+            if spilled is None or spilled.id != id_ or spilled.kind != SCALAR:
+                continue
+            if len(tied) < _MAX_TIED:
+                tied.append((frame.number, 0, shl(1, -1 - at)))
+            else:
+                frame.stack[at] = slot.of(number(spilled.scalar))
+
+
+def _set(st: State, n: i64, reg: Reg, scalar: Scalar, tied: list[Tied]) -> None:
+    """What holds for a scalar holds for all its copies (sync_linked_regs)."""
+    st.regs[n] = linked(scalar, reg)
+    id_ = reg.id
+    if not id_:
+        return
+    for number_, registers, slots in tied:
+        frame = st.frames[number_]
+        if registers:
+            i = _lowest(registers)
+            other = frame.regs[i]
+            if other.id == id_:
+                frame.regs[i] = _told(other, reg, scalar)
+        else:
+            at = -1 - _lowest(slots)
+            slot = frame.stack[at]
+            if slot.reg is not None and slot.reg.id == id_:
+                frame.stack[at] = slot.of(_told(slot.reg, reg, scalar))
+
+
+def _lowest(bits: i64) -> i64:
+    """The number of the lowest bit that is set."""
+    n: i64 = 0
+    while not bits >> n & 1:
+        n += 1
+    return n
 
 
 def _told(other: Reg, reg: Reg, scalar: Scalar) -> Reg:
