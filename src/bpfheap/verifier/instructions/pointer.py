@@ -46,11 +46,11 @@ def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> 
     scalar = amount.scalar
     if name == "add":
         if scalar.is_const and -_S32_MAX <= pointer.off + scalar.smin <= _S32_MAX:
-            moved = pointer.moved(pointer.off + scalar.smin, pointer.scalar)
+            moved = _shifted(pointer, pointer.off + scalar.smin)
         else:
             moved = _packet(env, pointer.moved(pointer.off, alu(ADD, 64, pointer.scalar, scalar)))
     elif scalar.is_const and -_S32_MAX <= pointer.off - scalar.smin <= _S32_MAX:
-        moved = pointer.moved(pointer.off - scalar.smin, pointer.scalar)
+        moved = _shifted(pointer, pointer.off - scalar.smin)
     else:
         moved = pointer.moved(pointer.off, alu(SUB, 64, pointer.scalar, scalar))
         moved = _packet(env, moved, keep=scalar.smin >= 0)
@@ -64,11 +64,21 @@ def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> 
     return moved
 
 
+def _shifted(pointer: Reg, off: int) -> Reg:
+    """The pointer at a fixed offset from what it was relative to. One that is known to be at the
+    packet's end or beyond is still there if it goes on, and may be anywhere if it comes back."""
+    moved = pointer.moved(off, pointer.scalar)
+    if moved.kind == PACKET and pointer.what < 0 and off < pointer.off:
+        return moved.of(0, 0)
+    return moved
+
+
 def _packet(env: Env, moved: Reg, keep: bool = False) -> Reg:
     """A pointer into the packet that moved by what is not known says nothing of others, and what
     was known to be behind it is not known any more, unless it went back."""
     if moved.kind != PACKET and moved.kind != PACKET_META:
         return moved
+    keep = keep and moved.what > 0
     return moved.tied(env.new_id()) if keep else moved.of(0, 0).tied(env.new_id())
 
 
