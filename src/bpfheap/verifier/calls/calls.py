@@ -249,7 +249,10 @@ def _callback(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind != STACK and not is_null(reg):
+    if is_null(reg):
+        # The callback may count with it.
+        mark_register(env.program, st, n)
+    elif reg.kind != STACK:
         raise expected(n, reg, "fp or NULL", "pass the address of a local variable")
 
 
