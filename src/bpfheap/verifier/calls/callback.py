@@ -37,7 +37,9 @@ def _for_each(env: Env, st: State, meta: Meta) -> list[Reg]:
     """(struct bpf_map *map, const void *key, void *value, void *ctx)"""
     ref = st.regs[1].what
     key = Reg(MAP_KEY, ZERO_OFFSET, what=ref)
-    value = Reg(MAP_VALUE, ZERO_OFFSET, what=ref)
+    # Another iteration has another value, with a lock of its own.
+    id_ = env.new_id() if ref.layout.lock >= 0 else 0
+    value = Reg(MAP_VALUE, ZERO_OFFSET, id=id_, what=ref)
     return [st.regs[1], key, value, st.regs[3]]
 
 

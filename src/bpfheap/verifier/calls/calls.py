@@ -325,11 +325,15 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     present = (
         meta.call.map_op == "lookup"
         and row.fixed
+        # The maps that an outer map holds may be shorter than their template.
+        and ref.holder is Holder.MAP
         and meta.key is not None
         and meta.key < ref.spec.max_entries
     )
     if present:
-        return Reg(MAP_VALUE, ZERO_OFFSET, what=ref)
+        # Which value it is matters for its lock.
+        id_ = env.new_id() if ref.layout.lock >= 0 else 0
+        return Reg(MAP_VALUE, ZERO_OFFSET, id=id_, what=ref)
     return Reg(MAP_VALUE, ZERO_OFFSET, id=env.new_id(), what=ref, or_null=True)
 
 

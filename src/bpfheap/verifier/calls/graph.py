@@ -29,6 +29,7 @@ from bpfheap.verifier.state.state import (
     Object,
     Reg,
     State,
+    type_name,
 )
 
 _ADD = KFUNC_BY_NAME["bpf_rbtree_add_impl"]
@@ -180,6 +181,14 @@ def counted(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             f"arg#{n - 1} doesn't point to a type with bpf_refcount field: {layout}",
             register=n,
             hint=f"give {layout} a member of type struct bpf_refcount",
+        )
+    if reg.off or not reg.scalar.is_const or reg.scalar.v:
+        # Linux counts at that address, and takes what comes back for the object's start.
+        raise Reject(
+            f"dereference of modified {type_name(reg)} ptr R{n} off={reg.off + reg.scalar.smin} "
+            "disallowed",
+            register=n,
+            hint=f"pass the address of the {layout} itself, not that of a member",
         )
     meta.given, meta.given_register = reg, n
 
