@@ -785,3 +785,69 @@ int struct_by_value(struct __sk_buff *ctx)
 
 	return takes_struct_in_registers(b) & 1;
 }
+
+/* ----------------------------------------------------------------- what they do, and NULL */
+
+__weak int needs_it(__u64 *word __arg_nonnull)
+{
+	*(volatile __u64 *)word = 1;
+	return 0;
+}
+
+SEC("tc") __accept
+int gives_an_address(struct __sk_buff *ctx)
+{
+	__u64 word = 0;
+
+	return needs_it(&word);
+}
+
+SEC("tc") __reject("is expected to be non-NULL") __kernel_accepts
+__reason("the function may use its argument without a check")
+int gives_null(struct __sk_buff *ctx)
+{
+	__u64 result;
+
+	asm volatile("r1 = 0; call needs_it; %0 = r0"
+		     : "=r"(result) : : "r0", "r1", "r2", "r3", "r4", "r5", "memory");
+	return result;
+}
+
+__weak int sleeps(int n)
+{
+	char bytes[8];
+
+	bpf_copy_from_user(bytes, sizeof(bytes), NULL);
+	return n;
+}
+
+__weak int calls_who_sleeps(int n)
+{
+	return sleeps(n) + 1;
+}
+
+SEC("syscall") __accept
+int sleeps_outside(void *ctx)
+{
+	bpf_rcu_read_lock();
+	bpf_rcu_read_unlock();
+	return calls_who_sleeps(1);
+}
+
+SEC("syscall") __reject("global functions that may sleep are not allowed")
+int sleeps_in_a_section(void *ctx)
+{
+	bpf_rcu_read_lock();
+	sleeps(1);
+	bpf_rcu_read_unlock();
+	return 0;
+}
+
+SEC("syscall") __reject("global functions that may sleep are not allowed")
+int sleeps_further_down(void *ctx)
+{
+	bpf_rcu_read_lock();
+	calls_who_sleeps(1);
+	bpf_rcu_read_unlock();
+	return 0;
+}

@@ -74,7 +74,8 @@ int percpu_in_plain_field(struct __sk_buff *ctx)
 }
 
 /* The count is looked for at its offset from the pointer, wherever in the object that points. */
-SEC("tc") __accept
+SEC("tc") __reject("disallowed") __kernel_accepts
+__reason("what comes back is taken for the object's start")
 int acquire_of_a_member(struct __sk_buff *ctx)
 {
 	struct shared *s = bpf_obj_new(struct shared);
@@ -140,7 +141,8 @@ __weak __noinline int reads_nonnull(struct tally *t __arg_nonnull)
 }
 
 /* An argument that must not be NULL may be the constant. */
-SEC("tc") __accept
+SEC("tc") __reject("is expected to be non-NULL") __kernel_accepts
+__reason("the function may use its argument without a check")
 int nonnull_argument_is_null(struct __sk_buff *ctx)
 {
 	struct tally *t = NULL;

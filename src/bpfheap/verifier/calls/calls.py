@@ -251,7 +251,7 @@ def _callback(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if is_null(reg):
         # The callback may count with it.
-        mark_register(env.program, st, n)
+        mark_register(env.cfg, st, n)
     elif reg.kind != STACK:
         raise expected(n, reg, "fp or NULL", "pass the address of a local variable")
 
@@ -325,8 +325,8 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     present = (
         meta.call.map_op == "lookup"
         and row.fixed
-        # The maps that an outer map holds may be shorter than their template.
-        and ref.holder is Holder.MAP
+        # With that flag, what an outer map holds may be shorter (array_map_meta_equal).
+        and not (ref.holder is Holder.INNER and ref.spec.flags & MapFlag.INNER_MAP)
         and meta.key is not None
         and meta.key < ref.spec.max_entries
     )

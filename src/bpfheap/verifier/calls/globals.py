@@ -54,7 +54,7 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     """A call of subprogram `number`, which is global. Raises Reject for arguments that it does
     not declare."""
     sub = env.cfg.subprogs[number]
-    check_global(st, sub.name)
+    check_global(env, st, number, sub.name)
     try:
         for n, parameter in enumerate(env.parameters(number), 1):
             _check(env, st, n, parameter)
@@ -86,7 +86,13 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
         case Passing.MEMORY:
             if is_null(reg):
                 mark_register(env.cfg, st, n)
-                return
+                if parameter.or_null:
+                    return
+                raise Reject(
+                    f"R{n} is expected to be non-NULL",
+                    register=n,
+                    hint="the function's parameter is tagged __arg_nonnull: pass an address",
+                )
             if not OBLIGATIONS[reg.kind].for_helpers and reg.kind != OBJECT:
                 raise Reject(f"R{n} type={type_name(reg)} expected=fp, map_value, mem", register=n)
             for write in (False, True):

@@ -171,8 +171,16 @@ def check_left(env: Env, st: State, where: str) -> None:
         )
 
 
-def check_global(st: State, name: str) -> None:
-    """May a global function be called here? Raises Reject."""
+def check_global(env: Env, st: State, number: int, name: str) -> None:
+    """May the global function `name`, which is subprogram `number`, be called here? Raises
+    Reject."""
+    if st.rcu and env.sleeps(number):
+        raise Reject(
+            "global functions that may sleep are not allowed in non-sleepable context, i.e., in a "
+            "RCU/IRQ/preempt-disabled section, or in a non-sleepable BPF program context: "
+            f"{name}()",
+            hint="call it outside of the section",
+        )
     if st.lock is not None:
         raise Reject(
             f"global function calls are not allowed while holding a lock, use static function "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.calls import HELPERS, KFUNCS
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -17,6 +17,11 @@ from bpfheap.verifier.state.state import MapRef, Object, State
 from bpfheap.verifier.verdict import Options
 
 _LOCKING = next(row for row in HELPERS if row.name == "bpf_spin_lock")
+
+_PACKET_CHANGING = frozenset(
+    row.name for row in (*HELPERS, *KFUNCS) if row.packet or row.map_op == "tail_call"
+)
+_SLEEPING = frozenset(row.name for row in (*HELPERS, *KFUNCS) if row.sleepable)
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
@@ -55,6 +60,7 @@ class Env:
         self._maps: dict[str, MapRef] = {}
         self._ids = 0
         self._changes: list[bool] = []
+        self._sleeps: list[bool] = []
 
     def prepare(self) -> None:
         """All that is known before the walk. Raises Reject and InsnError."""
@@ -83,16 +89,27 @@ class Env:
         """May a subprogram, or one that it calls, make packet pointers void
         (subprog_info.changes_pkt_data)?"""
         if not self._changes:
-            self._changes = [False] * len(self.cfg.subprogs)
-            for at in self.cfg.call_order:
-                for step in self.cfg.within(self.cfg.subprogs[at]):
-                    row = call_row(self.spec, step)
-                    if row is not None and (row.packet or row.map_op == "tail_call"):
-                        self._changes[at] = True
-                    callee = self.cfg.starts.get(step.enters)
-                    if callee is not None and self._changes[callee]:
-                        self._changes[at] = True
+            self._changes = self._with_calls(_PACKET_CHANGING)
         return self._changes[number]
+
+    def sleeps(self, number: int) -> bool:
+        """May a subprogram, or one that it calls, sleep (subprog_info.might_sleep)?"""
+        if not self._sleeps:
+            self._sleeps = self._with_calls(_SLEEPING)
+        return self._sleeps[number]
+
+    def _with_calls(self, names: frozenset[str]) -> list[bool]:
+        """For each subprogram, whether it makes one of these calls, or enters one that does."""
+        found = [False] * len(self.cfg.subprogs)
+        for at in self.cfg.call_order:
+            for step in self.cfg.within(self.cfg.subprogs[at]):
+                row = call_row(self.spec, step)
+                if row is not None and row.name in names:
+                    found[at] = True
+                callee = self.cfg.starts.get(step.enters)
+                if callee is not None and found[callee]:
+                    found[at] = True
+        return found
 
     def live(self) -> list[int]:
         """See liveness.live_at."""
