@@ -75,7 +75,6 @@ ROOMS: tuple[frozenset[str], ...] = (
 
 #: Modules that still do: what they share has to go into one that both import.
 CIRCLES = {
-    frozenset({"api.lock", "api.map", "api.program", "api.runtime"}),
     frozenset({"machine.native.jit", "machine.native.jit.cache"}),
 }
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bpfheap.api.lock import locked
 from bpfheap.api.program import Program
+from bpfheap.api.session import Session, locked
 from bpfheap.errors import UsageError
 from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
@@ -15,9 +15,6 @@ from bpfheap.platform.maps import Holds
 from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec
-
-if TYPE_CHECKING:
-    from bpfheap.api.runtime import Runtime
 
 
 class Map(Mapping[Any, Any]):
@@ -28,7 +25,7 @@ class Map(Mapping[Any, Any]):
     raises KeyError; writing raises MapError where bpf(2) would fail.
     """
 
-    def __init__(self, runtime: Runtime, spec: MapSpec, map_id: int, fd: int | None) -> None:
+    def __init__(self, runtime: Session, spec: MapSpec, map_id: int, fd: int | None) -> None:
         self.name = spec.name
         self.spec = spec
         self.id = map_id

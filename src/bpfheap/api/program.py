@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from bpfheap.api.lock import locked
+from bpfheap.api.session import Session, locked
 from bpfheap.errors import UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict
-
-if TYPE_CHECKING:
-    from bpfheap.api.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class RunResult:
 class Program:
     """A loaded program. `verdict` has its flows and what verification took."""
 
-    def __init__(self, runtime: Runtime, spec: ProgramSpec, verdict: Verdict, fd: int) -> None:
+    def __init__(self, runtime: Session, spec: ProgramSpec, verdict: Verdict, fd: int) -> None:
         self.name = spec.name
         self.spec = spec
         self.verdict = verdict
@@ -137,7 +134,7 @@ class Program:
 class Attachment:
     """A program that a signal runs; a context manager, which ends it."""
 
-    def __init__(self, runtime: Runtime, program: Program, signal: int, hz: int) -> None:
+    def __init__(self, runtime: Session, program: Program, signal: int, hz: int) -> None:
         self.signal = signal
         self._runtime = runtime
         system = runtime.system
@@ -169,8 +166,8 @@ class Attachment:
         """The signal does again what it did before."""
         if self._fd is None:
             return
-        fd, self._fd = self._fd, None
         self._probe.detach()
+        fd, self._fd = self._fd, None
         self._runtime.system.detached(self.signal)
         self._runtime._attached.remove(self)
         self._runtime._give_back(fd)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import RLock
 from typing import Literal, Self
 
-from bpfheap.api.lock import locked
 from bpfheap.api.map import Map
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
+from bpfheap.api.session import Session, locked
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
@@ -55,7 +54,7 @@ def check(
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 
 
-class Runtime:
+class Runtime(Session):
     """BPF programs, maps and allocators in user space, under one policy on one machine.
 
     With `grace="auto"` a grace period passes after every call, as it would for somebody who
@@ -81,25 +80,10 @@ class Runtime:
         jit: bool | None = None,
         budget: int = 0,
     ) -> None:
+        made = machine_named(machine, MachineOptions(cpus, seed, jit, budget))
+        system = System(policy_named(policy), made, strict_identity=strict_identity)
+        super().__init__(system, grace)
         self._options = Options(strict_identity=strict_identity)
-        self._grace = grace
-        self.system = System(
-            policy_named(policy),
-            machine_named(machine, MachineOptions(cpus, seed, jit, budget)),
-            strict_identity=strict_identity,
-        )
-        self._attached: list[Attachment] = []
-        self._lock = self.system.guard = RLock()
-
-    @property
-    def history(self) -> list[str]:
-        """What happened so far, a sentence each."""
-        return self.system.machine.history
-
-    @property
-    def printk(self) -> list[str]:
-        """All lines that programs printed so far."""
-        return self.system.machine.printk
 
     @property
     def allocators(self) -> dict[str, Allocator]:
@@ -126,12 +110,6 @@ class Runtime:
             raise
         self._passed()
         return loaded
-
-    @locked
-    def grace_period(self) -> None:
-        """Let grace periods pass until nothing more waits for one that can end."""
-        while self.system.grace_period():
-            pass
 
     @locked
     def attach(self, program: Program, *, signal: int, hz: int = 0) -> Attachment:
@@ -214,17 +192,6 @@ class Runtime:
                     hint=f"it has {', '.join(spec.programs) or 'none'}",
                 )
         return [spec.programs[name] for name in names]
-
-    @locked
-    def _give_back(self, fd: int) -> None:
-        """Close a descriptor, unless `close` did so already: they are never used again."""
-        if fd in self.system.fds:
-            self.system.close(fd)
-
-    @locked
-    def _passed(self) -> None:
-        if self._grace == "auto":
-            self.grace_period()
 
 
 def _leak(life: tuple[str, ...]) -> Leftover:
