@@ -142,4 +142,4 @@ def test_facts_of_map_types_are_nowhere_else() -> None:
             ):
                 found.add(path.relative_to(SOURCE).as_posix())
     # The core's shapes, where code is written in place of what it does.
-    assert found == {"machine/native/jit/calls.py"}
+    assert found == {"machine/native/jit/calls/maps.py"}

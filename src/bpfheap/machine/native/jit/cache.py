@@ -43,7 +43,7 @@ def folder() -> Path | None:
 def _compiler() -> bytes:
     """The compiler itself: its sources, LLVM, this machine, and the core's layout."""
     found = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         found.update(source.read_bytes())
     found.update(repr((sorted(LAYOUT.items()), CALLS, llvm.identity())).encode())
     return found.digest()

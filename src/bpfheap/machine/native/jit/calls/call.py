@@ -1,0 +1,85 @@
+"""One call that is being written: what all who write one in place of the core's need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from bpfheap.machine.native.jit.blocks import Ins
+from bpfheap.machine.native.jit.body import Body
+from bpfheap.machine.native.jit.source import MapShape
+from bpfheap.verifier.facts import CallFacts
+
+_M64: Final = (1 << 64) - 1
+_NO_FACTS: Final = CallFacts()
+
+
+def errno_value(number: int) -> str:
+    """A negative errno as r0 has it."""
+    return str(-number & _M64)
+
+
+class Call:
+    """One call: its arguments, what is known of it, and its result."""
+
+    def __init__(self, body: Body, ins: Ins) -> None:
+        self.body = body
+        self.ins = ins
+        facts = body.facts
+        self.facts = _NO_FACTS if facts is None else facts.call(ins.slot)
+
+    def number(self, n: int) -> str:
+        """Argument n, as 64 bits."""
+        return self.body.argument(self.ins.slot, n)
+
+    def word(self, n: int) -> str:
+        """Its lower 32 bits."""
+        return self.body.let(f"trunc i64 {self.number(n)} to i32")
+
+    def pointer(self, n: int) -> str:
+        """Argument n, which is one."""
+        return self.body.address(self.ins.slot, n, 0)
+
+    @property
+    def map(self) -> MapShape | None:
+        """The map that it is about, if that is the same on all paths."""
+        return self.body.source.shapes.get(self.facts.map or "")
+
+    def here(self) -> str:
+        """The run's struct bh_here."""
+        return self.body.field("%run", "bh_run.here")
+
+    def result(self, value: str) -> None:
+        """Let r0 be a number."""
+        self.body.set(0, value)
+
+    def program(self) -> str:
+        """The program's id, for those who watch objects."""
+        body = self.body
+        prog = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.prog')}")
+        return body.let(f"load i32, ptr {body.field(prog, 'bh_prog.id')}")
+
+    def cpu(self, bits: int = 64) -> str:
+        """The number of the CPU that the run is on."""
+        body = self.body
+        cpu = body.known("i32", body.field("%run", "bh_run.cpu"), 4)
+        return cpu if bits == 32 else body.let(f"zext i32 {cpu} to i64")
+
+    def given_cpu(self, n: int) -> tuple[str, str]:
+        """The CPU whose number argument n is, and whether there is one; CPU 0 if not."""
+        body = self.body
+        cpu = self.word(n)
+        there = body.let(f"icmp ult i32 {cpu}, {body.source.cpus}")
+        safe = body.let(f"select i1 {there}, i32 {cpu}, i32 0")
+        return body.let(f"zext i32 {safe} to i64"), there
+
+    def give_pointer(self, found: str, there: str | None) -> bool:
+        """That pointer is the call's result; NULL unless `there`."""
+        if there is not None:
+            found = self.body.let(f"select i1 {there}, ptr {found}, ptr null")
+        self.body.set_pointer(0, found)
+        return True
+
+
+#: Writes a call in place. False, with nothing written, leaves it to the core.
+Inline: TypeAlias = Callable[[Call], bool]

@@ -1,0 +1,44 @@
+"""What calls tell of where a program runs: clocks and the CPU. Every run is an RCU section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bpfheap.machine.native._core import LAYOUT
+from bpfheap.machine.native.jit.calls.call import Call, Inline
+
+
+def _clock(number: str) -> Inline:
+    """A clock of libc's, so of the vDSO's."""
+
+    def read(call: Call) -> bool:
+        body = call.body
+        now = body.variable("[2 x i64]")
+        body.call("clock_gettime", "i32", f"i32 {LAYOUT[number]}", f"ptr {now}")
+        seconds = body.let(f"load i64, ptr {now}")
+        rest = body.let(f"load i64, ptr {body.let(f'getelementptr i8, ptr {now}, i64 8')}")
+        whole = body.let(f"mul i64 {seconds}, 1000000000")
+        call.result(body.let(f"add i64 {whole}, {rest}"))
+        return True
+
+    return read
+
+
+def _cpu(call: Call) -> bool:
+    call.result(call.cpu())
+    return True
+
+
+def _nothing(call: Call) -> bool:
+    call.result("0")
+    return True
+
+
+INLINE: Final[Mapping[str, Inline]] = {
+    "bpf_get_smp_processor_id": _cpu,
+    "bpf_ktime_get_ns": _clock("CLOCK_MONOTONIC"),
+    "bpf_ktime_get_boot_ns": _clock("CLOCK_BOOTTIME"),
+    "bpf_rcu_read_lock": _nothing,
+    "bpf_rcu_read_unlock": _nothing,
+}

@@ -1,0 +1,159 @@
+"""Objects, as heap.h and object.c have them, and the copies of per-CPU objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from bpfheap.machine.layout import round_up
+from bpfheap.machine.native._core import LAYOUT
+from bpfheap.machine.native.jit.body import Body
+from bpfheap.machine.native.jit.calls.call import Call, Inline
+from bpfheap.machine.native.jit.source import Site
+
+
+def _cache(call: Call, unit: str) -> str:
+    """The unit's cache for this CPU and level; a program stays on both as long as it runs."""
+    body = call.body
+    caches = body.known("ptr", unit)
+    slot = body.known("i32", body.field("%run", "bh_run.cache"), 4)
+    wide = body.let(f"zext i32 {slot} to i64")
+    distance = body.let(f"mul i64 {wide}, {LAYOUT['bh_cache']}")
+    return body.let(f"getelementptr i8, ptr {caches}, i64 {distance}")
+
+
+def _alloc(call: Call) -> bool:
+    heap = call.facts.map
+    return heap is not None and _allocate(call, heap)
+
+
+def _obj_new(call: Call) -> bool:
+    return _allocate(call, "")
+
+
+def _allocate(call: Call, heap: str) -> bool:
+    """bh_alloc, and zeros."""
+    body = call.body
+    site = _site(call, heap)
+    if site is None:
+        return False
+    unit = body.symbols.memory(site.symbol, 8)
+    if not site.plain:
+        made = body.call(
+            "bh_object_new", "ptr", f"ptr {call.here()}", f"ptr {unit}", f"i32 {call.program()}"
+        )
+        body.set_pointer(0, made)
+        return True
+    cache = _cache(call, unit)
+    fast, slow, done, out = (body.name(stem) for stem in ("fast", "slow", "made", "out"))
+    top_at = body.field(cache, "bh_cache.top")
+    top = body.let(f"load atomic ptr, ptr {top_at} monotonic, align 8")
+    low_at = body.field(cache, "bh_cache.low")
+    low = body.let(f"load atomic ptr, ptr {low_at} monotonic, align 8")
+    body.branch(body.let(f"icmp ugt ptr {top}, {low}"), fast, slow, likely=True)
+    body.label(fast)
+    last = body.let(f"getelementptr i8, ptr {top}, i64 -8")
+    body.do(f"store atomic ptr {last}, ptr {top_at} monotonic, align 8")
+    object_ = body.let(f"load ptr, ptr {last}")
+    _zero(body, object_, site)
+    body.goto(out)
+    body.label(slow)
+    other = body.call("bh_alloc_slow", "ptr", f"ptr {cache}")
+    body.branch(body.let(f"icmp eq ptr {other}, null"), out, done)
+    body.label(done)
+    _zero(body, other, site)
+    body.goto(out)
+    body.label(out)
+    found = body.let(f"phi ptr [ {object_}, %{fast} ], [ null, %{slow} ], [ {other}, %{done} ]")
+    body.set_pointer(0, found)
+    return True
+
+
+def _zero(body: Body, object_: str, site: Site) -> None:
+    body.do(
+        f"call void @llvm.memset.p0.i64(ptr align 8 {object_}, i8 0, i64 {site.size}, i1 false)"
+    )
+
+
+def _site(call: Call, heap: str) -> Site | None:
+    for site in call.body.source.sites:
+        if site.heap == heap and site.type_id == call.facts.type_id:
+            return site
+    return None
+
+
+def _free(call: Call) -> bool:
+    """bh_free_at, for objects that hold nothing, while nobody watches."""
+    body = call.body
+    if not call.facts.plain or body.source.watched:
+        return False
+    object_ = call.pointer(1)
+    number = body.let(f"ptrtoint ptr {object_} to i64")
+    slab_at = body.let(f"and i64 {number}, {-LAYOUT['BH_SLAB']}")
+    slab = body.let(f"inttoptr i64 {slab_at} to ptr")
+    unit = body.let(f"load ptr, ptr {body.field(slab, 'bh_slab.unit')}")
+    recent_unit = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent_unit')}")
+    known, fast, slow, done = (body.name(stem) for stem in ("known", "fast", "slow", "freed"))
+    body.branch(body.let(f"icmp eq ptr {unit}, {recent_unit}"), known, slow, likely=True)
+    body.label(known)
+    cache = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent')}")
+    top_at = body.field(cache, "bh_cache.top")
+    top = body.let(f"load atomic ptr, ptr {top_at} monotonic, align 8")
+    high_at = body.field(cache, "bh_cache.high")
+    high = body.let(f"load atomic ptr, ptr {high_at} monotonic, align 8")
+    body.branch(body.let(f"icmp ult ptr {top}, {high}"), fast, slow, likely=True)
+    body.label(fast)
+    body.do(f"store ptr {object_}, ptr {top}")
+    above = body.let(f"getelementptr i8, ptr {top}, i64 8")
+    body.do(f"store atomic ptr {above}, ptr {top_at} monotonic, align 8")
+    body.goto(done)
+    body.label(slow)
+    body.call(
+        "bh_object_drop", "void", f"ptr {call.here()}", f"ptr {object_}", f"i32 {call.program()}"
+    )
+    body.goto(done)
+    body.label(done)
+    call.result("0")
+    return True
+
+
+def _this_cpu(call: Call) -> bool:
+    """Copies begin at multiples of 8."""
+    size = call.facts.size
+    return size > 0 and _copy(call, call.cpu(), size)
+
+
+def _any_cpu(call: Call) -> bool:
+    size = call.facts.size
+    if not size:
+        return False
+    cpu, there = call.given_cpu(2)
+    return _copy(call, cpu, size, there)
+
+
+def _copy(call: Call, cpu: str, size: int, there: str | None = None) -> bool:
+    """Of a per-CPU object, that of a CPU; NULL unless `there`."""
+    body = call.body
+    distance = body.let(f"mul i64 {cpu}, {round_up(size)}")
+    found = body.let(f"getelementptr i8, ptr {call.pointer(1)}, i64 {distance}")
+    return call.give_pointer(found, there)
+
+
+def _exchange(call: Call) -> bool:
+    body = call.body
+    new = body.let(f"inttoptr i64 {call.number(2)} to ptr")
+    body.set_pointer(
+        0, body.let(f"atomicrmw xchg ptr {call.pointer(1)}, ptr {new} seq_cst, align 8")
+    )
+    return True
+
+
+INLINE: Final[Mapping[str, Inline]] = {
+    "bpf_mem_alloc": _alloc,
+    "bpf_obj_new_impl": _obj_new,
+    "unit_free": _free,
+    "bpf_obj_drop_impl": _free,
+    "bpf_kptr_xchg": _exchange,
+    "bpf_this_cpu_ptr": _this_cpu,
+    "bpf_per_cpu_ptr": _any_cpu,
+}
