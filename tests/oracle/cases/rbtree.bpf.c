@@ -429,6 +429,90 @@ int callback_unlocks(struct __sk_buff *ctx)
 	return 0;
 }
 
+static _Bool less_unlocks_and_locks(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	bpf_spin_unlock(&lock_a);
+	bpf_spin_lock(&lock_a);
+	return 0;
+}
+
+SEC("tc") __reject("can't spin_{lock,unlock} in rbtree cb")
+int callback_unlocks_and_locks(struct __sk_buff *ctx)
+{
+	struct entry *e = bpf_obj_new(struct entry);
+
+	if (!e)
+		return 0;
+	bpf_spin_lock(&lock_a);
+	bpf_rbtree_add(&root_a, &e->node, less_unlocks_and_locks);
+	bpf_spin_unlock(&lock_a);
+	return 0;
+}
+
+static __noinline int open_the_lock(int n)
+{
+	bpf_spin_unlock(&lock_a);
+	bpf_spin_lock(&lock_a);
+	return n;
+}
+
+static _Bool less_unlocks_further_down(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	return open_the_lock(1) & 1;
+}
+
+SEC("tc") __reject("can't spin_{lock,unlock} in rbtree cb") __kernel_accepts
+__reason("the tree may change while it is searched")
+int callback_unlocks_further_down(struct __sk_buff *ctx)
+{
+	struct entry *e = bpf_obj_new(struct entry);
+
+	if (!e)
+		return 0;
+	bpf_spin_lock(&lock_a);
+	bpf_rbtree_add(&root_a, &e->node, less_unlocks_further_down);
+	bpf_spin_unlock(&lock_a);
+	return 0;
+}
+
+struct counted {
+	__u64 key;
+	struct bpf_rb_node node;
+	struct bpf_refcount refs;
+};
+
+private(D) struct bpf_spin_lock lock_d;
+private(D) struct bpf_rb_root root_d __contains(counted, node);
+private(D) struct bpf_rb_root spare_d __contains(counted, node);
+
+static _Bool less_counted(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	return 0;
+}
+
+static _Bool less_adds(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	struct counted *c = bpf_refcount_acquire(container_of(a, struct counted, node));
+
+	if (c)
+		bpf_rbtree_add(&spare_d, &c->node, less_counted);
+	return 0;
+}
+
+SEC("tc") __reject("not allowed in rbtree cb") __kernel_accepts
+__reason("a comparison that adds to the tree it is called for changes what is being searched")
+int callback_adds(struct __sk_buff *ctx)
+{
+	struct counted *c = bpf_obj_new(struct counted);
+
+	if (!c)
+		return 0;
+	bpf_spin_lock(&lock_d);
+	bpf_rbtree_add(&root_d, &c->node, less_adds);
+	bpf_spin_unlock(&lock_d);
+	return 0;
+}
+
 static _Bool less_global(struct bpf_rb_node *a, const struct bpf_rb_node *b)
 {
 	total++;

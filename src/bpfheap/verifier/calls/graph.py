@@ -8,10 +8,8 @@ ref_convert_owning_non_owning in kernel/bpf/verifier.c of Linux 6.18.
 from __future__ import annotations
 
 from bpfheap.btf import NODE_OF, SpecialKind
-from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.cfg import call_row
-from bpfheap.verifier.calls.locks import lockable
+from bpfheap.verifier.calls.locks import compares, lockable
 from bpfheap.verifier.calls.meta import Checker, Meta, const_offset
 from bpfheap.verifier.flows import Field, FlowKind
 from bpfheap.verifier.memory.ownership import acquire, lend
@@ -31,8 +29,6 @@ from bpfheap.verifier.state.state import (
     State,
     type_name,
 )
-
-_ADD = KFUNC_BY_NAME["bpf_rbtree_add_impl"]
 
 
 def root_of(kind: SpecialKind) -> Checker:
@@ -128,6 +124,9 @@ def new_node(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             if reg.or_null
             else "only an object that the program owns can be put in, and only once",
         )
+    if meta.root is not None and meta.root.kind is SpecialKind.RB_ROOT:
+        # Linux lets a comparison put a counted object into the tree that is being searched.
+        _outside_comparison(env, st, n, meta)
     _node(env, n, reg, meta)
     meta.given, meta.given_register = reg, n
 
@@ -143,21 +142,17 @@ def member(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             if reg.or_null
             else "pass what bpf_rbtree_first and the like gave, under the same lock",
         )
+    _outside_comparison(env, st, n, meta)
+    _node(env, n, reg, meta)
+
+
+def _outside_comparison(env: Env, st: State, n: int, meta: Meta) -> None:
     if compares(env, st):
         raise Reject(
             f"{meta.call.name} not allowed in rbtree cb",
             register=n,
             hint="a comparison must not change the tree",
         )
-    _node(env, n, reg, meta)
-
-
-def compares(env: Env, st: State) -> bool:
-    """Is this within the comparison of a bpf_rbtree_add (in_rbtree_lock_required_cb)?"""
-    return any(
-        frame.callback and call_row(env.spec, env.cfg.at(frame.callsite)) is _ADD
-        for frame in st.frames
-    )
 
 
 def counted(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:

@@ -6,8 +6,9 @@ check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
 
 from __future__ import annotations
 
-from bpfheap.platform.calls import Call
+from bpfheap.platform.calls import KFUNC_BY_NAME, Call
 from bpfheap.platform.maps import BY_NUMBER, MapFlag
+from bpfheap.verifier.analysis.cfg import call_row
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.memory.ownership import check_none_held
@@ -31,6 +32,7 @@ from bpfheap.verifier.state.state import (
 )
 
 _LOCK = "bpf_spin_lock"
+_ADD = KFUNC_BY_NAME["bpf_rbtree_add_impl"]
 
 
 def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -51,6 +53,12 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             f"off {offset} doesn't point to 'struct bpf_spin_lock' that is at {layout.lock}",
             register=n,
             hint="pass the lock's address: &v->lock",
+        )
+    if compares(env, st):
+        raise Reject(
+            "can't spin_{lock,unlock} in rbtree cb",
+            register=n,
+            hint="the lock is that of the tree, and held until the comparison's caller is done",
         )
     if meta.call.name == _LOCK:
         if st.lock is not None:
@@ -75,6 +83,15 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
     st.lock = None
     _end_loans(st, Gone(meta.slot, meta.call.name, "", Lapse.UNLOCKED))
+
+
+def compares(env: Env, st: State) -> bool:
+    """Is this within the comparison of a bpf_rbtree_add (in_rbtree_lock_required_cb, which does
+    not look at the callers of the function at hand)?"""
+    return any(
+        frame.callback and call_row(env.spec, env.cfg.at(frame.callsite)) is _ADD
+        for frame in st.frames
+    )
 
 
 def lockable(reg: Reg) -> MapRef | Layout | None:
