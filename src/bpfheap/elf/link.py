@@ -11,9 +11,9 @@ from enum import StrEnum
 
 from bpfheap.elf.container import Container, Reloc, Section, Symbol
 from bpfheap.elf.ext import SectionInfo
-from bpfheap.elf.recipes import CALL_OPCODE, LDDW_OPCODE, recipe_of
+from bpfheap.elf.recipes import recipe_of
 from bpfheap.errors import ElfError, RelocationError
-from bpfheap.isa import SLOT_SIZE, Insn, decode
+from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, SLOT_SIZE, Insn, decode
 from bpfheap.spec import Ref, RefKind, SourceLine, SubprogSpec
 
 #: What the source register says of an immediate (RFC 9669 section 5.4 and 4.3.1; BPF_PSEUDO_*).

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bpfheap.elf.container import Reloc, Section
 from bpfheap.errors import RelocationError
+from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,6 @@ class Recipe:
     #: The opcode of the instruction that it is for; None for a recipe for data.
     opcode: int | None = None
 
-
-LDDW_OPCODE, CALL_OPCODE = 0x18, 0x85
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe("R_BPF_64_64", 1, 16, LDDW_OPCODE),  # both immediates of lddw: S + A

@@ -4,13 +4,28 @@ from bpfheap.isa.asm import AsmRef, Assembled, assemble
 from bpfheap.isa.check import check_structure
 from bpfheap.isa.disasm import disassemble, format_insn
 from bpfheap.isa.insn import SLOT_SIZE, Insn, decode, encode
-from bpfheap.isa.ops import OPS, Kind, Op, Uses, op_of, second_of, slots_of
+from bpfheap.isa.ops import (
+    CALL_OPCODE,
+    LDDW_OPCODE,
+    OPS,
+    Flow,
+    Kind,
+    Op,
+    Uses,
+    instructions,
+    op_of,
+    second_of,
+    slots_of,
+)
 
 __all__ = [
+    "CALL_OPCODE",
+    "LDDW_OPCODE",
     "OPS",
     "SLOT_SIZE",
     "AsmRef",
     "Assembled",
+    "Flow",
     "Insn",
     "Kind",
     "Op",
@@ -21,6 +36,7 @@ __all__ = [
     "disassemble",
     "encode",
     "format_insn",
+    "instructions",
     "op_of",
     "second_of",
     "slots_of",

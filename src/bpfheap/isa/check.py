@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from bpfheap.errors import InsnError
 from bpfheap.isa.insn import Insn
-from bpfheap.isa.ops import Kind, Op, op_of, second_of
+from bpfheap.isa.ops import Flow, Kind, Op, instructions, second_of
 
-# Kinds after which execution does not go on to the next slot.
-_NO_FALLTHROUGH = frozenset({Kind.EXIT, Kind.JA})
+# After these execution does not go on to the next slot.
+_NO_FALLTHROUGH = frozenset({Flow.END, Flow.JUMP})
 # Instructions whose immediate is the distance to a function, by kind or by name, and what they are
 # called in messages.
 _CODE_REFERENCES = {Kind.CALL_LOCAL: "call", "func": "function address"}
@@ -46,13 +46,10 @@ def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> dict[in
 def _instructions(insns: Sequence[Insn]) -> dict[int, Op]:
     """The row of each instruction, by its first slot, in order."""
     ops: dict[int, Op] = {}
-    slot = 0
-    while slot < len(insns):
-        op = op_of(insns[slot], slot)
+    for slot, op in instructions(insns):
         if op.kind is Kind.LDDW:
             second_of(op, insns[slot + 1] if slot + 1 < len(insns) else None, slot)
         ops[slot] = op
-        slot += op.slots
     return ops
 
 
@@ -80,9 +77,8 @@ def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: 
         if op is None:
             continue
         last = slot
-        if op.kind in (Kind.JA, Kind.JCOND, Kind.MAY_GOTO):
-            far = op.kind is Kind.JA and op.width == 32
-            target = slot + 1 + (insns[slot].imm if far else insns[slot].off)
+        if op.flow in (Flow.JUMP, Flow.BRANCH):
+            target = op.target(insns[slot], slot)
             _check_target(ops, slot, target, "jump", insns)
             if not start <= target < end:
                 raise InsnError(
@@ -90,7 +86,7 @@ def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: 
                     f"out of its function (slots {start} to {end - 1})",
                     insn=slot,
                 )
-    if ops[last].kind not in _NO_FALLTHROUGH:
+    if ops[last].flow not in _NO_FALLTHROUGH:
         whole = start == 0 and end == len(insns)
         raise InsnError(
             f"a {'program' if whole else 'function'} without end: execution runs past slot {last}",

@@ -6,7 +6,7 @@ the row; none of them takes opcodes apart again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +20,8 @@ X = 0x08
 # Load/store modes (table 12) and sizes (table 11).
 IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
 _SIZES = {8: 0x10, 16: 0x08, 32: 0x00, 64: 0x18}
+#: For those who look at slots that may be no instructions.
+CALL_OPCODE, LDDW_OPCODE = 0x80 | JMP, IMM | _SIZES[64] | LD
 # Atomic modifier (section 5.3): the operation returns the old value.
 FETCH = 0x01
 
@@ -47,6 +49,20 @@ class Kind(StrEnum):
     LEGACY = "legacy"  # packet access of classic BPF (section 5.4): known, never executed
 
 
+#: Calls that leave the program.
+OUTSIDE = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_REG})
+
+
+class Flow(StrEnum):
+    """Where a program goes on after an instruction."""
+
+    NEXT = "next"  # behind it; calls that leave the program come back there
+    JUMP = "jump"  # at its target
+    BRANCH = "branch"  # at its target or behind it
+    CALL = "call"  # at its target, and behind it once that function returns
+    END = "end"  # where the function was called
+
+
 class Uses(StrEnum):
     """The fields of a slot that an operation reads or that select it; all others must be 0."""
 
@@ -68,6 +84,10 @@ class Op:
     `fetch`: an atomic that returns the old value.
     `select`: the (field, value) pairs that tell this row from others with the same opcode.
     `wide_imm`: the imm of the second slot is used too (RFC 9669 table 15, `next_imm`).
+    `distance`: the field that says how far the target lies behind the next slot.
+    `unbounded`: loops through it end, but nobody knows beforehand when.
+
+    Raises ValueError for facts that exclude each other.
     """
 
     name: str
@@ -80,6 +100,23 @@ class Op:
     uses: frozenset[Uses] = frozenset()
     select: tuple[tuple[Uses, int], ...] = ()
     wide_imm: bool = False
+    flow: Flow = Flow.NEXT
+    distance: Uses | None = None
+    unbounded: bool = False
+
+    def __post_init__(self) -> None:
+        jumps = self.opcode & 0x07 in (JMP, JMP32) and self.kind not in OUTSIDE
+        if jumps != (self.flow is not Flow.NEXT):
+            raise ValueError(f"{self.name}: a row of a jump class says where it leads")
+        if (self.distance is None) != (self.flow in (Flow.NEXT, Flow.END)):
+            raise ValueError(f"{self.name}: a row has a distance if it leads to a target")
+        if self.distance is not None and self.distance not in self.uses:
+            raise ValueError(f"{self.name}: {self.distance} is the distance, and not used")
+
+    def target(self, insn: Insn, slot: int) -> int:
+        """The slot that an instruction at `slot` leads to. Only where there is a distance."""
+        assert self.distance is not None, f"{self.name} leads nowhere"
+        return slot + 1 + (insn.imm if self.distance is Uses.IMM else insn.off)
 
     @property
     def slots(self) -> int:
@@ -121,11 +158,15 @@ def _rows() -> list[Op]:
 
     def row(
         name: str, kind: Kind, opcode: int, width: int = 64, *uses: Uses, reg: bool = False,
-        sx: int = 0, fetch: bool = False, wide_imm: bool = False, **select: int,
+        sx: int = 0, fetch: bool = False, wide_imm: bool = False, flow: Flow = Flow.NEXT,
+        distance: Uses | None = None, unbounded: bool = False, **select: int,
     ) -> None:  # fmt: skip
         chosen = tuple((Uses(f), v) for f, v in select.items())
         used = frozenset(uses) | {f for f, _ in chosen}
-        rows.append(Op(name, kind, opcode, width, reg, sx, fetch, used, chosen, wide_imm))
+        rows.append(
+            Op(name, kind, opcode, width, reg, sx, fetch, used, chosen, wide_imm, flow, distance,
+               unbounded)
+        )  # fmt: skip
 
     for cls, width in ((ALU64, 64), (ALU, 32)):
         for name, (code, off) in _ALU_CODES.items():
@@ -140,22 +181,25 @@ def _rows() -> list[Op]:
         row("le", Kind.END, 0xD0 | ALU, bits, _D, imm=bits)
         row("be", Kind.END, 0xD0 | ALU | X, bits, _D, imm=bits)
         row("bswap", Kind.END, 0xD0 | ALU64, bits, _D, imm=bits)
-    row("ja", Kind.JA, 0x00 | JMP, 64, _O)
-    row("ja", Kind.JA, 0x00 | JMP32, 32, _I)
-    row("may_goto", Kind.MAY_GOTO, 0xE0 | JMP, 64, _O)
+    row("ja", Kind.JA, 0x00 | JMP, 64, _O, flow=Flow.JUMP, distance=_O)
+    row("ja", Kind.JA, 0x00 | JMP32, 32, _I, flow=Flow.JUMP, distance=_I)
+    row("may_goto", Kind.MAY_GOTO, 0xE0 | JMP, 64, _O, flow=Flow.BRANCH, distance=_O,
+        unbounded=True)  # fmt: skip
     for cls, width in ((JMP, 64), (JMP32, 32)):
         for name, code in _JUMP_CODES.items():
-            row(name, Kind.JCOND, code | cls, width, _D, _O, _I)
-            row(name, Kind.JCOND, code | cls | X, width, _D, _S, _O, reg=True)
-    row("call", Kind.CALL_HELPER, 0x80 | JMP, 64, _I, src=0)
-    row("call", Kind.CALL_LOCAL, 0x80 | JMP, 64, _I, src=1)
+            row(name, Kind.JCOND, code | cls, width, _D, _O, _I,
+                flow=Flow.BRANCH, distance=_O)  # fmt: skip
+            row(name, Kind.JCOND, code | cls | X, width, _D, _S, _O, reg=True,
+                flow=Flow.BRANCH, distance=_O)  # fmt: skip
+    row("call", Kind.CALL_HELPER, CALL_OPCODE, 64, _I, src=0)
+    row("call", Kind.CALL_LOCAL, CALL_OPCODE, 64, _I, src=1, flow=Flow.CALL, distance=_I)
     # The kernel keeps the index of a module's BTF in off.
-    row("call", Kind.CALL_KFUNC, 0x80 | JMP, 64, _I, _O, src=2)
-    row("callx", Kind.CALL_REG, 0x80 | JMP | X, 64, _D)
-    row("exit", Kind.EXIT, 0x90 | JMP)
+    row("call", Kind.CALL_KFUNC, CALL_OPCODE, 64, _I, _O, src=2)
+    row("callx", Kind.CALL_REG, CALL_OPCODE | X, 64, _D)
+    row("exit", Kind.EXIT, 0x90 | JMP, flow=Flow.END)
     for src, name in enumerate(_LDDW_KINDS):
         wide = name in _WIDE_IMM
-        row(name, Kind.LDDW, IMM | _SIZES[64] | LD, 64, _D, _I, wide_imm=wide, src=src)
+        row(name, Kind.LDDW, LDDW_OPCODE, 64, _D, _I, wide_imm=wide, src=src)
     for bits, size in _SIZES.items():
         row("ldx", Kind.LOAD, MEM | size | LDX, bits, _D, _S, _O)
         row("st", Kind.STORE_IMM, MEM | size | ST, bits, _D, _O, _I)
@@ -242,6 +286,16 @@ def _op_error(insn: Insn, slot: int | None) -> InsnError:
                 slot,
             )
     return _insn_error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot)
+
+
+def instructions(insns: Sequence[Insn]) -> Iterator[tuple[int, Op]]:
+    """The first slot and the row of each instruction, in order. Raises InsnError for a slot that
+    begins none."""
+    slot = 0
+    while slot < len(insns):
+        op = op_of(insns[slot], slot)
+        yield slot, op
+        slot += op.slots
 
 
 def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
-from bpfheap.isa import Insn, encode
+from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
 from bpfheap.kernel.types import OURS, function_id, variable_id
 from bpfheap.platform.programs import PROGRAM_TYPES, attach_type, may_sleep, program_type
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
-_CALL, _LDDW = 0x85, 0x18
 FUNC_INFO = struct.Struct("<II")
 LINE_INFO = struct.Struct("<IIII")
 #: What fits into the bits that a line and a column have.
@@ -98,7 +97,7 @@ def _starts(program: ProgramSpec) -> list[int]:
     and where the address of a function leads."""
     found = {0}
     for slot, insn in enumerate(program.insns):
-        if insn.opcode == _CALL and insn.src == Pseudo.CALL:
+        if insn.opcode == CALL_OPCODE and insn.src == Pseudo.CALL:
             found.add(slot + 1 + insn.imm)
     found.update(ref.target for ref in program.refs.values() if ref.kind is RefKind.FUNC)
     return sorted(found)
@@ -117,7 +116,7 @@ def func_info(program: ProgramSpec) -> bytes:
 def line_info(program: ProgramSpec, strings: dict[str, int]) -> bytes:
     """struct bpf_line_info of each line whose text is in `strings`; none if a function's first
     instruction has no line, which the kernel would not take."""
-    second = {slot + 1 for slot, insn in enumerate(program.insns) if insn.opcode == _LDDW}
+    second = {slot + 1 for slot, insn in enumerate(program.insns) if insn.opcode == LDDW_OPCODE}
     lines = {
         slot: line
         for slot, line in sorted(program.lines.items())

@@ -23,7 +23,7 @@ from bpfheap.btf import (
     TypeTag,
     Union,
 )
-from bpfheap.isa import Insn, assemble
+from bpfheap.isa import CALL_OPCODE, Insn, assemble
 from bpfheap.kernel.bpf import Pseudo
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.spec import (
@@ -41,7 +41,6 @@ _BODIES = {
     "bpf_mem_alloc": assemble("r1 = r2\n call kfunc bpf_obj_new_impl\n exit"),
     "unit_free": assemble("call kfunc bpf_obj_drop_impl\n exit"),
 }
-_CALL = 0x85
 _LOCAL = "local"
 _STATIC = 0
 
@@ -146,7 +145,7 @@ def _program(
                 )
                 if lines:
                     lines[start] = SourceLine(program.file, 0, text=f"{ref.name}()")
-            insns[slot] = Insn(_CALL, src=Pseudo.CALL, imm=starts[ref.name] - slot - 1)
+            insns[slot] = Insn(CALL_OPCODE, src=Pseudo.CALL, imm=starts[ref.name] - slot - 1)
             del refs[slot]
     return replace(
         program, insns=tuple(insns), refs=refs, lines=lines, subprogs=tuple(subprogs), btf=btf

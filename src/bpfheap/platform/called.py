@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bpfheap.isa import Kind, op_of
+from bpfheap.isa import Kind, instructions
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call
 from bpfheap.spec import ProgramSpec
 
@@ -15,16 +15,12 @@ def calls_of(program: ProgramSpec) -> Iterator[tuple[int, Call | None]]:
 
     Raises InsnError for what is no program.
     """
-    slot = 0
-    while slot < len(program.insns):
-        insn = program.insns[slot]
-        op = op_of(insn, slot)
+    for slot, op in instructions(program.insns):
         match op.kind:
             case Kind.CALL_HELPER:
-                yield slot, HELPER_BY_NUMBER.get(insn.imm)
+                yield slot, HELPER_BY_NUMBER.get(program.insns[slot].imm)
             case Kind.CALL_KFUNC:
                 ref = program.refs.get(slot)
                 yield slot, None if ref is None else KFUNC_BY_NAME.get(ref.name)
             case Kind.CALL_REG:
                 yield slot, None
-        slot += op.slots

@@ -125,7 +125,7 @@ def _end(op: Op, insn: Insn, slot: int, links: Links) -> Step:
 
 
 def _ja(op: Op, insn: Insn, slot: int, links: Links) -> Step:
-    target = slot + 1 + (insn.imm if op.width == 32 else insn.off)
+    target = op.target(insn, slot)
 
     def run(core: Core, registers: Registers) -> int:
         return target
@@ -136,7 +136,7 @@ def _ja(op: Op, insn: Insn, slot: int, links: Links) -> Step:
 def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     d, s, k = insn.dst, insn.src, _operand(op, insn)
     name, width, holds = op.name, op.width, JUMPS[op.width][op.name]
-    mask, following, target = (1 << op.width) - 1, slot + 1, slot + 1 + insn.off
+    mask, following, target = (1 << op.width) - 1, slot + 1, op.target(insn, slot)
 
     def register(core: Core, registers: Registers) -> int:
         a, b = registers[d], registers[s]
@@ -156,7 +156,7 @@ def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Step:
 
 def _may_goto(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     """Jumps once the function has gone on here BPF_MAX_LOOPS times (do_misc_fixups)."""
-    following, target = slot + 1, slot + 1 + insn.off
+    following, target = slot + 1, op.target(insn, slot)
 
     def run(core: Core, registers: Registers) -> int:
         return following if core.takes_may_goto() else target
@@ -173,7 +173,7 @@ def _call(op: Op, insn: Insn, slot: int, links: Links) -> Step:
 
 
 def _call_local(op: Op, insn: Insn, slot: int, links: Links) -> Step:
-    target = slot + 1 + insn.imm
+    target = op.target(insn, slot)
 
     def run(core: Core, registers: Registers) -> int:
         core.execution.slot = slot

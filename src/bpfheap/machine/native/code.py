@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from bpfheap.errors import InsnError
-from bpfheap.isa import Insn, Kind, Op, op_of
+from bpfheap.isa import Insn, Kind, Op, Uses, op_of
 from bpfheap.machine.native._core import CALLS, OPS
 from bpfheap.machine.relocations import Links
 from bpfheap.platform.calls import HELPER_BY_NUMBER
@@ -78,9 +78,7 @@ def make(insns: Sequence[Insn], links: Links[int]) -> tuple[bytes, dict[int, str
         op = op_of(insn, slot)
         off, imm = insn.off, insn.imm
         match op.kind:
-            case Kind.JA if op.width == 32:
-                off = imm
-            case Kind.CALL_LOCAL:
+            case _ if op.distance is Uses.IMM:
                 off = imm
             case Kind.ALU | Kind.MOV | Kind.JCOND if op.width == 32:
                 imm &= _U32

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bpfheap.btf import SpecialKind
-from bpfheap.isa import Kind, op_of
+from bpfheap.isa import instructions
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import SHAPES, Map, Unit
 from bpfheap.platform.calls import CALL_BY_NAME, Course
@@ -52,13 +52,7 @@ def is_brief(spec: ProgramSpec, calls: Mapping[int, str | int]) -> bool:
     """Does a run end soon, and wait for nobody? The verifier has walked all of it then."""
     if courses(calls) - {Course.RETURNS}:
         return False
-    slot = 0
-    while slot < len(spec.insns):
-        op = op_of(spec.insns[slot])
-        if op.kind is Kind.MAY_GOTO:
-            return False
-        slot += op.slots
-    return True
+    return not any(op.unbounded for _, op in instructions(spec.insns))
 
 
 def source_of(

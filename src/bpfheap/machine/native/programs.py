@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from bpfheap.errors import UsageError
-from bpfheap.isa import Kind, check_structure, op_of
+from bpfheap.isa import Kind, check_structure, instructions
 from bpfheap.machine.layout import Types
 from bpfheap.machine.lookup import by_id
 from bpfheap.machine.native import _core
@@ -198,11 +198,8 @@ def _named(record: MapRecord) -> NamedMap:
 
 def _constants(spec: ProgramSpec) -> set[int]:
     """What a program moves into registers as it stands in the code."""
-    found: set[int] = set()
-    slot = 0
-    while slot < len(spec.insns):
-        op = op_of(spec.insns[slot])
-        if op.kind is Kind.LDDW or (op.kind is Kind.MOV and not op.reg):
-            found.add(spec.insns[slot].imm)
-        slot += op.slots
-    return found
+    return {
+        spec.insns[slot].imm
+        for slot, op in instructions(spec.insns)
+        if op.kind is Kind.LDDW or (op.kind is Kind.MOV and not op.reg)
+    }

@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from bpfheap.isa import Insn, Kind, Op, check_structure
+from bpfheap.isa import Flow, Insn, Kind, Op, check_structure
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call, Ret
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
@@ -60,11 +60,9 @@ _STACK_BEFORE_TAIL_CALL = 256
 
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
-_JUMPS = frozenset({Kind.JA, Kind.JCOND, Kind.MAY_GOTO})
+_JUMPS = frozenset({Flow.JUMP, Flow.BRANCH})
 #: What Linux takes for jumps when it weighs whether to store a state.
-_COUNTED = _JUMPS | {
-    Kind.CALL_HELPER, Kind.CALL_LOCAL, Kind.CALL_KFUNC, Kind.CALL_REG, Kind.EXIT,
-}  # fmt: skip
+_COUNTED = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_REG})
 _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
 
 
@@ -100,8 +98,8 @@ class Step:
         self.op = op
         self.kind = op.kind
         self.tag: i64 = TAGS.get(op.kind, OTHER)
-        self.jumps = op.kind in _JUMPS
-        self.counts = op.kind in _COUNTED
+        self.jumps = op.flow in _JUMPS
+        self.counts = op.flow is not Flow.NEXT or op.kind in _COUNTED
         self.name = op.name
         self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
         self.width: i64 = op.width
@@ -123,11 +121,10 @@ class Step:
         self.pointers: i64 = 0
         self.called: CallFacts | None = None
         self.wrong: Reject | None = None
-        if op.kind in _JUMPS:
-            far = op.kind is Kind.JA and op.width == 32
-            self.target = slot + 1 + (insn.imm if far else insn.off)
-        elif op.kind is Kind.CALL_LOCAL:
-            self.target = self.enters = slot + 1 + insn.imm
+        if op.distance is not None:
+            self.target = op.target(insn, slot)
+        if op.flow is Flow.CALL:
+            self.enters = self.target
 
     @property
     def writes(self) -> int | None:
@@ -180,7 +177,7 @@ class Cfg:
         _check_frames(self)
         self._check_reachable()
         for step in self:
-            if step.kind in _JUMPS:
+            if step.jumps:
                 self.at(step.target).join = True
                 # visit_insn: conditions are prune points themselves.
                 step.join = step.join or step.kind is Kind.JCOND
@@ -208,12 +205,12 @@ class Cfg:
 
     def successors(self, step: Step) -> tuple[int, ...]:
         """The slots that may run next in the same function."""
-        match step.kind:
-            case Kind.EXIT:
+        match step.op.flow:
+            case Flow.END:
                 return ()
-            case Kind.JA:
+            case Flow.JUMP:
                 return (step.target,)
-            case Kind.JCOND | Kind.MAY_GOTO:
+            case Flow.BRANCH:
                 return (step.next, step.target)
         return (step.next,)
 

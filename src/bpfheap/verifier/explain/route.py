@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bpfheap.errors import PathStep
-from bpfheap.isa import Kind
+from bpfheap.isa import CALL_OPCODE, Flow, Kind
 from bpfheap.spec import ProgramSpec, RefKind
 from bpfheap.verifier.explain.log import instruction
 from bpfheap.verifier.explain.path import Path
@@ -28,7 +28,6 @@ _OPERATORS = {
     "jgt": (">", "<="), "jge": (">=", "<"), "jlt": ("<", ">="), "jle": ("<=", ">"),
     "jsgt": (">", "<="), "jsge": (">=", "<"), "jslt": ("<", ">="), "jsle": ("<=", ">"),
 }  # fmt: skip
-_CONDITIONS = frozenset({Kind.JCOND, Kind.MAY_GOTO})
 _SIGNED = frozenset({"jsgt", "jsge", "jslt", "jsle"})
 
 
@@ -54,8 +53,8 @@ def condition(path: Path, at: int) -> str:
     return f"{left} {_OPERATORS[step.name][0 if taken else 1]} {right}"
 
 
-#: BPF_JMP | BPF_CALL, BPF_PSEUDO_CALL.
-_CALL, _LOCAL = 0x85, 1
+#: BPF_PSEUDO_CALL.
+_LOCAL = 1
 
 
 class _Row(NamedTuple):
@@ -104,7 +103,7 @@ def _rows(path: Path, first: int) -> list[_Row]:
         if here and (here != previous or back):
             found.append(_Row(at, -1, here))
         previous = here
-        if path.step(at).kind in _CONDITIONS and at + 1 < len(path) and found:
+        if path.step(at).op.flow is Flow.BRANCH and at + 1 < len(path) and found:
             if found[-1].jump >= 0:
                 found.append(_Row(at, -1, here))
             key = (*here, path.slots[at], path.taken(at))
@@ -185,7 +184,7 @@ def _calls(spec: ProgramSpec, start: int) -> Iterator[tuple[int, int]]:
         ref = spec.refs.get(at)
         if ref is not None and ref.kind is RefKind.FUNC:
             yield at, ref.target
-        elif spec.insns[at].opcode == _CALL and spec.insns[at].src == _LOCAL:
+        elif spec.insns[at].opcode == CALL_OPCODE and spec.insns[at].src == _LOCAL:
             yield at, at + 1 + spec.insns[at].imm
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bpfheap.isa import Insn, Kind, Op, op_of
+from bpfheap.isa import Flow, Insn, Op, op_of
 from bpfheap.machine.native.jit.source import Source
 
-_CONDITIONS = frozenset({Kind.JCOND, Kind.MAY_GOTO})
-_JUMPS = _CONDITIONS | {Kind.JA}
-_ENDS = _JUMPS | {Kind.EXIT}
+#: What ends a block.
+_ENDS = frozenset({Flow.JUMP, Flow.BRANCH, Flow.END})
 
 
 class Ins(NamedTuple):
@@ -52,8 +51,7 @@ class Code:
 
 def target(ins: Ins) -> int:
     """Where a jump goes, or a local call."""
-    far = ins.op.kind is Kind.CALL_LOCAL or (ins.op.kind is Kind.JA and ins.op.width == 32)
-    return ins.slot + 1 + (ins.insn.imm if far else ins.insn.off)
+    return ins.op.target(ins.insn, ins.slot)
 
 
 def split(source: Source) -> Code:
@@ -67,7 +65,7 @@ def split(source: Source) -> Code:
             continue
         function = functions[start] = _function(source, start, seen)
         for ins in function:
-            if ins.op.kind is Kind.CALL_LOCAL:
+            if ins.op.flow is Flow.CALL:
                 todo.append(target(ins))
             elif ins.slot in source.functions:
                 callback = source.functions[ins.slot]
@@ -88,14 +86,14 @@ def _function(source: Source, start: int, seen: bytes | None) -> Function:
             insn = source.insns[slot]
             op = op_of(insn, slot)
             ins = reached[slot] = Ins(slot, op, insn)
-            if op.kind is Kind.EXIT:
+            if op.flow is Flow.END:
                 after[slot] = ()
                 break
-            if op.kind not in _JUMPS:
+            if op.flow not in _ENDS:
                 slot += op.slots
                 continue
             ways = [target(ins)]
-            if op.kind is not Kind.JA:
+            if op.flow is Flow.BRANCH:
                 ways = [way for way in (slot + 1, *ways) if seen is None or seen[way]]
             after[slot] = tuple(ways)
             starts.update(ways)
@@ -106,7 +104,7 @@ def _function(source: Source, start: int, seen: bytes | None) -> Function:
     for slot in sorted(reached):
         ins = reached[slot]
         if slot in starts:
-            if block.body and not block.after and block.body[-1].op.kind is not Kind.EXIT:
+            if block.body and not block.after and block.body[-1].op.flow is not Flow.END:
                 block.after = (slot,)
             block = blocks[slot] = Block(slot)
         block.body.append(ins)
@@ -127,14 +125,14 @@ def check(code: Code, source: Source) -> None:
             for after in block.after:
                 assert after in function.blocks, f"block {at} goes on to {after}, which is none"
             for ins in block.body[:-1]:
-                assert ins.op.kind not in _ENDS, f"slot {ins.slot} ends the block in its middle"
-            last = block.body[-1].op.kind if block.body else None
+                assert ins.op.flow not in _ENDS, f"slot {ins.slot} ends the block in its middle"
+            last = block.body[-1].op.flow if block.body else None
             # Of a condition it may be known which way it goes.
-            most = 0 if last is Kind.EXIT else 2 if last in _CONDITIONS else 1
+            most = 0 if last is Flow.END else 2 if last is Flow.BRANCH else 1
             least = min(most, 1)
             assert least <= len(block.after) <= most, f"block {at} goes on to {block.after}"
         for ins in function:
-            if ins.op.kind is Kind.CALL_LOCAL:
+            if ins.op.flow is Flow.CALL:
                 assert target(ins) in code.functions, f"slot {ins.slot} calls nothing"
             if source.facts is not None:
                 assert source.facts.seen[ins.slot], f"slot {ins.slot} is never reached"
