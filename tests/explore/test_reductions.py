@@ -6,13 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from explore_samples import EVERYTHING, bounded, model_of, scenario, searched
+from explore_samples import (
+    EVERYTHING,
+    KeepsNothing,
+    bounded,
+    model_of,
+    scenario,
+    searched,
+    searched_under,
+)
 
 from bpfheap.explore import Progress, Reductions, VerdictKind, explore, read_scenario
-from bpfheap.explore.model import Model
 from bpfheap.explore.plan import plan_of
 from bpfheap.explore.search import Search
-from bpfheap.lifetime import Policy
 
 ONLY_ORDER = Reductions(symmetry=False)
 ONLY_SYMMETRY = Reductions(partial_order=False)
@@ -153,19 +159,31 @@ char _license[] SEC("license") = "GPL";
 """
 
 
-class KeepsNothing(Policy):
-    """An object that is left in a map is a violation once the allocator map goes first."""
-
-    name = "keeps-nothing"
-    rule = thread = ""
-
-
 @pytest.mark.parametrize("reductions", [EVERYTHING, BOTH], ids=["all", "reduced"])
 def test_a_step_that_reads_what_others_write_has_its_time(
     reductions: Reductions, tmp_path: Path
 ) -> None:
     (tmp_path / "a.bpf.c").write_text(READS_TWICE)
     plan = plan_of(bounded(read_scenario([tmp_path]), cpus=2, one_process=True))
-    search = Search(Model(plan, KeepsNothing(), reductions))
-    search.run()
-    assert len(search.ledger.violations) == 1
+    assert len(searched_under(plan, KeepsNothing, reductions).ledger.violations) == 1
+
+
+@pytest.mark.parametrize("reductions", [EVERYTHING, BOTH], ids=["all", "reduced"])
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("asks_for_cpu", {}),
+        ("percpu_map", {}),
+        ("nmi", {"nmi": True, "runs": 3}),
+        ("deleted", {}),
+        ("added", {}),
+        ("limited", {"objects": 1}),
+    ],
+)
+def test_what_is_alike_only_at_first_sight(
+    name: str, more: dict[str, int], reductions: Reductions
+) -> None:
+    """Programs keep an object where CPUs differ, or if others come between two steps."""
+    read = read_scenario([Path(__file__).parent / "asymmetric" / f"{name}.bpf.c"])
+    plan = plan_of(bounded(read, cpus=2, one_process=True, **more))
+    assert len(searched_under(plan, KeepsNothing, reductions).ledger.violations) == 1
