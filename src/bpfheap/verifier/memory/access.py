@@ -10,7 +10,7 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.btf import KptrField, KptrKind
-from bpfheap.platform.programs import CtxKind
+from bpfheap.platform.programs import PROGRAM_TYPES, CtxKind
 from bpfheap.verifier.domain.arith import load_bounds
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.flows import Field
@@ -43,6 +43,15 @@ _PACKET_POINTERS = {
     CtxKind.PACKET: PACKET,
     CtxKind.PACKET_END: PACKET_END,
     CtxKind.PACKET_META: PACKET_META,
+}
+#: By program type and offset in its context, the kind of pointer that is read there as a whole.
+_CTX_POINTERS: dict[str, dict[int, int]] = {
+    row.name: {
+        field.offset: _PACKET_POINTERS[field.kind]
+        for field in row.fields
+        if field.kind in _PACKET_POINTERS
+    }
+    for row in PROGRAM_TYPES
 }
 
 
@@ -124,11 +133,10 @@ def _seen(env: Env, st: State, ref: MapRef, field: KptrField) -> Reg:
 
 def _ctx_pointer(env: Env, off: i64) -> Reg | None:
     """The packet pointer at an offset in the context, None if there is none."""
-    for field in env.type.fields:
-        if field.kind is not CtxKind.SCALAR and field.offset <= off < field.offset + field.size:
-            kind = _PACKET_POINTERS[field.kind]
-            return Reg(kind, ZERO_OFFSET, what=None if kind == PACKET_END else 0)
-    return None
+    kind = _CTX_POINTERS[env.type.name].get(off)
+    if kind is None:
+        return None
+    return Reg(kind, ZERO_OFFSET, what=None if kind == PACKET_END else 0)
 
 
 def _member_pointer(env: Env, object_: Object, low: i64, signed: bool) -> Reg | None:

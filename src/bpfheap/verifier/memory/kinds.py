@@ -222,33 +222,41 @@ def _ctx_field(
             register=n,
             hint="access the context's fields directly: ctx->field",
         )
-    wrong = Reject(
+    if row.raw_ctx:
+        outside = off < row.ctx_first or off + size > row.ctx_size or off & (size - 1)
+        if outside or (write and not row.ctx_writable):
+            raise _no_ctx_field(row, n, off, size, write=write)
+        return None
+    for field in row.fields:
+        if not field.offset <= off < field.offset + field.size:
+            continue
+        end = field.offset + field.size
+        if field.joined:
+            end = max(other.offset + other.size for other in row.fields if other.joined)
+        if off + size > end:
+            continue
+        narrow = size < field.size
+        if field.kind is CtxKind.KERNEL:
+            error = _no_ctx_field(row, n, off, size, write=write)
+            error.hint = f"{field.name} is an object of the kernel: these are not supported"
+            raise error
+        if field.joined and off & (size - 1) == 0 and (field.writable or not write):
+            return field
+        if off & (size - 1) or (narrow and not field.narrow):
+            break
+        if write and (narrow or not field.writable):
+            break
+        return field
+    raise _no_ctx_field(row, n, off, size, write=write)
+
+
+def _no_ctx_field(row: ProgramType, n: i64, off: i64, size: i64, *, write: bool) -> Reject:
+    return Reject(
         f"invalid bpf_context access off={off} size={size}",
         register=n,
         hint=f"struct {row.ctx_struct} of {row.name} programs has no such "
         f"{'writable ' if write else ''}field",
     )
-    if row.raw_ctx:
-        outside = off < row.ctx_first or off + size > row.ctx_size or off & (size - 1)
-        if outside or (write and not row.ctx_writable):
-            raise wrong
-        return None
-    joined = max((f.offset + f.size for f in row.fields if f.joined), default=0)
-    for field in row.fields:
-        end = joined if field.joined else field.offset + field.size
-        if field.offset <= off < field.offset + field.size and off + size <= end:
-            narrow = size < field.size
-            if field.kind is CtxKind.KERNEL:
-                wrong.hint = f"{field.name} is an object of the kernel: these are not supported"
-                raise wrong
-            if field.joined and off & (size - 1) == 0 and (field.writable or not write):
-                return field
-            if off & (size - 1) or (narrow and not field.narrow):
-                raise wrong
-            if write and (narrow or not field.writable):
-                raise wrong
-            return field
-    raise wrong
 
 
 class MapValueMemory(Obligations):
