@@ -26,6 +26,7 @@ from bpfheap.explore import (
     read_scenario,
 )
 from bpfheap.explore.matrix import Matrix, shows
+from bpfheap.lifetime import POLICIES
 
 EXAMPLES = """Examples:
 
@@ -69,7 +70,7 @@ def explore(
             help="What keeps an allocator alive; see `bpfheap policies`.",
             autocompletion=_policy_names,
         ),
-    ] = "live-count",
+    ] = POLICIES[0].name,
     runs: Annotated[int | None, _bound("Runs of a program each time it is loaded.")] = None,
     cpus: Annotated[int | None, _bound("CPUs, so programs that run at once.")] = None,
     loads: Annotated[int | None, _bound("Loads of each program.")] = None,

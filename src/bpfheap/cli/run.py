@@ -14,6 +14,7 @@ import bpfheap
 from bpfheap.cli.inputs import Files, expand
 from bpfheap.cli.output import complain, console, plain, print_json, say
 from bpfheap.errors import BpfheapError, UsageError
+from bpfheap.lifetime import POLICIES
 from bpfheap.report import numbered
 from bpfheap.runtime.machine import CodeForm
 
@@ -115,7 +116,7 @@ def run(
             help="What keeps an allocator alive; see `bpfheap policies`.",
             autocompletion=_policy_names,
         ),
-    ] = "live-count",
+    ] = POLICIES[0].name,
     ctx: Annotated[
         str,
         typer.Option(
