@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from core_build import COMPILER, CORE
 
-import bpfheap.machine.native
-
-CORE = Path(bpfheap.machine.native.__file__).parent
-COMPILER = shutil.which(os.environ.get("CC", "cc"))
 FLAGS = ["-std=c11", "-O2", "-mno-red-zone", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
 
 

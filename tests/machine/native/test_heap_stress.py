@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from core_build import COMPILER, CORE, core_sources
 
-import bpfheap.machine.native
-
-CORE = Path(bpfheap.machine.native.__file__).parent
-COMPILER = shutil.which(os.environ.get("CC", "cc"))
 FLAGS = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover=all"]
 #: `make stress` takes ten minutes instead.
 SECONDS = os.environ.get("BPFHEAP_STRESS", "1")
@@ -23,29 +19,33 @@ SANITIZERS = {
 }
 
 
-#: What is put under stress: the parts of the core that it takes.
-PROGRAMS = {
-    "stress": ("heap.c", "cpu.c"),
-    "stress_maps": ("heap.c", "cpu.c", "object.c", "map.c", "ring.c"),
-    "stress_held": (
-        "heap.c", "cpu.c", "object.c", "map.c", "ring.c", "run.c", "calls.c", "packet.c",
-    ),
-}  # fmt: skip
+PROGRAMS = ("stress", "stress_maps", "stress_held")
+
+
+@pytest.fixture(scope="module", params=SANITIZERS)
+def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """How to build with a sanitizer: the command, with the core's files compiled."""
+    if COMPILER is None:
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("core")
+    command = [COMPILER, *FLAGS, SANITIZERS[request.param], f"-I{CORE}"]
+    sources = map(str, core_sources())
+    built = subprocess.run(
+        [*command, "-c", *sources], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if built.returncode and "sanitize" in built.stderr + built.stdout and request.param != "none":
+        pytest.skip(f"this compiler has no {request.param} sanitizer")
+    assert built.returncode == 0, built.stderr
+    return [*command, *map(str, sorted(folder.glob("*.o")))]
 
 
 @pytest.mark.timeout(120 + float(SECONDS))
-@pytest.mark.parametrize("sanitizer", SANITIZERS)
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_counts_balance(name: str, sanitizer: str, tmp_path: Path) -> None:
-    if COMPILER is None:
-        pytest.skip("there is no C compiler")
+def test_counts_balance(name: str, build: list[str], tmp_path: Path) -> None:
     program = tmp_path / name
-    sources = [Path(__file__).with_name(f"{name}.c"), *(CORE / part for part in PROGRAMS[name])]
-    command = [COMPILER, *FLAGS, SANITIZERS[sanitizer], f"-I{CORE}", *map(str, sources)]
-    command += ["-o", str(program), "-lpthread"]
+    source = Path(__file__).with_name(f"{name}.c")
+    command = [*build, str(source), "-o", str(program), "-lpthread"]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
-    if built.returncode and "sanitize" in built.stderr + built.stdout and sanitizer != "none":
-        pytest.skip(f"this compiler has no {sanitizer} sanitizer")
     assert built.returncode == 0, built.stderr
     # A worker that never ends is a failure, too.
     ran = subprocess.run(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
-
-import bpfheap.machine.native
+from core_build import COMPILER, CORE
 
 pytest.importorskip("llvmlite")
-CORE = Path(bpfheap.machine.native.__file__).parent
-COMPILER = shutil.which(os.environ.get("CC", "cc"))
 FLAGS = ["-std=c11", "-g", "-O1", "-fno-sanitize-recover=all", "-fPIC", "-shared"]
 #: The library that has to be there before Python.
 RUNTIMES = {"thread": "libtsan.so", "address": "libasan.so"}

@@ -44,7 +44,7 @@ struct bh_elem {
 	char key[];
 };
 
-/* Of hashes: see map.c. */
+/* Of hashes: see map_private.h. */
 #define BH_HASH_WORD 0x9e3779b97f4a7c15u
 #define BH_HASH_LAST 0xd6e8feb86659fd93u
 
@@ -84,7 +84,7 @@ struct bh_map {
 	uint32_t mask;
 	uint32_t value_at; /* offset in an element */
 	_Atomic uint32_t count BH_ALIGNED(BH_LINE);
-	struct bh_queue *queue; /* of elements, if they go when they are not used: see map.c */
+	struct bh_queue *queue; /* of elements, if they go when they are not used: see lru.c */
 	/* ring: positions only grow */
 	_Atomic uint64_t produced BH_ALIGNED(BH_LINE);
 	_Atomic uint64_t consumed;

@@ -3,9 +3,7 @@
  * and lies behind `position % size` in one piece, if need be beyond the end of the ring, where there
  * is as much room again. What nobody reserved is zeros: a header of 0 is one that is not there yet.
  */
-#include "map.h"
-
-#include <string.h>
+#include "map_private.h"
 
 enum {
 	HEADER = BH_RING_HEADER,
@@ -23,6 +21,14 @@ static uint64_t room(uint64_t size)
 static _Atomic uint32_t *header(const struct bh_map *map, uint64_t position)
 {
 	return (void *)(map->memory + (position & (map->spec.max_entries - 1)));
+}
+
+int bh_ring_create(struct bh_map *map)
+{
+	/* Twice the size, so that no record is in two pieces. */
+	map->bytes = 2 * (size_t)map->spec.max_entries;
+	map->memory = bh_pages_map(map->core, map->bytes, 4096);
+	return map->memory ? 0 : -ENOMEM;
 }
 
 void *bh_ring_reserve(struct bh_map *map, uint64_t size)
