@@ -4,11 +4,37 @@
 
 #include "module.h"
 
+int bh_py_names(PyObject *module, const char *name, const char *const *names)
+{
+	PyObject *list = PyList_New(0), *tuple;
+	int error;
+
+	for (; list && *names; names++) {
+		PyObject *one = PyUnicode_FromString(*names);
+
+		if (!one || PyList_Append(list, one))
+			Py_CLEAR(list);
+		Py_XDECREF(one);
+	}
+	tuple = list ? PyList_AsTuple(list) : NULL;
+	Py_XDECREF(list);
+	error = tuple ? PyModule_AddObjectRef(module, name, tuple) : -1;
+	Py_XDECREF(tuple);
+	return error;
+}
+
 static int exec(PyObject *module)
 {
-	return bh_py_heap(module) || bh_py_machine(module) || bh_py_run(module) ||
-			       bh_py_compiled(module) || bh_py_loops(module) ?
-		       -1 : 0;
+	/* Later ones use types of earlier ones. */
+	static int (*const parts[])(PyObject *) = {
+		bh_py_heap,  bh_py_types, bh_py_maps,	  bh_py_program, bh_py_execution,
+		bh_py_entry, bh_py_probe, bh_py_compiled, bh_py_loops,
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (parts[i](module))
+			return -1;
+	return 0;
 }
 
 static PyModuleDef_Slot slots[] = {

@@ -302,7 +302,7 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 
 static bool count(struct bh_run *run)
 {
-	return BH_LIKELY(--run->budget >= 0) || (run->more && run->more(run));
+	return BH_LIKELY(--run->budget >= 0) || (run->refill && run->refill(run));
 }
 
 bool bh_run_count(struct bh_run *run, uint64_t rounds)
@@ -311,7 +311,7 @@ bool bh_run_count(struct bh_run *run, uint64_t rounds)
 	while (BH_UNLIKELY(run->budget < 0)) {
 		int64_t debt = run->budget;
 
-		if (!run->more || !run->more(run)) {
+		if (!run->refill || !run->refill(run)) {
 			run->stop = BH_PAUSE;
 			return false;
 		}

@@ -108,11 +108,11 @@ struct bh_run {
 	bool in_signal; /* nobody outside can be asked */
 	bool callback;	/* the call has entered one: r0 and slot are set */
 	bool begun;
-	/* Who makes calls outside (r0 comes back), and who adds to a budget that is used up, while it
-	 * does not stop for that; NULL, or for the latter true for ever, in a signal. */
-	void *driver;
+	/* Calls outside (gives r0); NULL: it stops with BH_OUTSIDE. */
 	uint64_t (*ask)(struct bh_run *run);
-	bool (*more)(struct bh_run *run);
+	/* Adds to a budget that is used up; false or NULL: it stops with BH_PAUSE. */
+	bool (*refill)(struct bh_run *run);
+	void *driver; /* theirs */
 	void *ctx;
 	struct bh_here here;
 	uint64_t *random; /* by slot */
