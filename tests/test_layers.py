@@ -3,7 +3,7 @@
 Every top-level module of the package has a row in LAYERS; a row imports rows above it and itself,
 never those below. The formats know each other even less: FORMATS says who may import whom. Inside
 the verifier, ROOMS has the order. No modules of the package import each other in a circle, not even
-for their types, but for those in CIRCLES.
+for their types.
 """
 
 from __future__ import annotations
@@ -72,11 +72,6 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"walk"}),
     frozenset({""}),
 )
-
-#: Modules that still do: what they share has to go into one that both import.
-CIRCLES = {
-    frozenset({"machine.native.jit", "machine.native.jit.cache"}),
-}
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -197,7 +192,7 @@ def test_layers_keep_their_order() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles(PACKAGE) == CIRCLES
+    assert circles(PACKAGE) == set()
 
 
 def test_every_placed_module_exists() -> None:

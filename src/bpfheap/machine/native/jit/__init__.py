@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bpfheap.machine.native._core import FUNCTIONS
-from bpfheap.machine.native.jit import blocks, frames, llvm
+from bpfheap.machine.native.jit import blocks, cache, frames, llvm
 from bpfheap.machine.native.jit.calls import write
 from bpfheap.machine.native.jit.emit import emit
+from bpfheap.machine.native.jit.llvm import Compiled
 from bpfheap.machine.native.jit.source import CannotCompile, MapShape, Site, Source
 
 __all__ = [
@@ -29,17 +30,6 @@ __all__ = [
     "ir",
     "load",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """An object file, and what it refers to. `ns` is how long it took, `cached` whether it was
-    there already."""
-
-    image: bytes
-    symbols: tuple[str, ...]
-    ns: int
-    cached: bool = False
 
 
 def ir(source: Source, *, check: bool = False, debug: bool = False) -> tuple[str, tuple[str, ...]]:
@@ -85,8 +75,6 @@ class Compilation:
 
 def compile_for(source: Source, *, cached: bool = True) -> Compilation:
     """New, or `cached` on disk."""
-    from bpfheap.machine.native.jit import cache
-
     key = cache.key(source) if cached else b""
     found = cache.find(key) if cached else None
     if found is not None:

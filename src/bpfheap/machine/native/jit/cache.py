@@ -19,7 +19,8 @@ from typing import Final
 
 from bpfheap.isa import encode
 from bpfheap.machine.native._core import CALLS, LAYOUT
-from bpfheap.machine.native.jit import Compiled, llvm
+from bpfheap.machine.native.jit import llvm
+from bpfheap.machine.native.jit.llvm import Compiled
 from bpfheap.machine.native.jit.source import Source
 
 _MAGIC: Final = b"bpfheap compiled program 1\n"

@@ -103,6 +103,17 @@ def _linker() -> Any:
     return llvm.create_lljit_compiler()
 
 
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """An object file, and what it refers to. `ns` is how long it took, `cached` whether it was
+    there already."""
+
+    image: bytes
+    symbols: tuple[str, ...]
+    ns: int
+    cached: bool = False
+
+
 class Loaded:
     """Machine code in memory, as long as this lives. `address` is the program's."""
 
