@@ -327,6 +327,9 @@ def _store_reg(env: Env, st: State, step: Step) -> i64:
     if dst.kind == STACK and is_null(value) and (size < 8 or dst.scalar.m != 0):
         # The bytes will be known as zeros, not as this scalar.
         mark_register(env.cfg, st, step.src)
+    if dst.kind == MAP_VALUE and dst.what.layout.kptrs and is_null(value):
+        # Nothing else may be stored into a kptr that is not trusted.
+        mark_register(env.cfg, st, step.src)
     return _store(env, st, step, value)
 
 
