@@ -18,14 +18,14 @@
 #include <sys/wait.h>
 #include <ucontext.h>
 
-/* All of it, to look inside; and without a worker, whom a fork would leave behind. */
+/* The core without its worker, whom a fork would leave behind; its lists of work are run here. */
 #define pthread_create(thread, attributes, run, arg) ((void)(run), (void)(arg), 0)
 #define pthread_join(thread, result) ((void)(thread))
 #define bh_barrier bh_barrier_of_worker
 #include "cpu.c"
 #undef bh_barrier
 bool bh_barrier(struct bh_core *core, bh_patience patience);
-#include "heap.c"
+#include "heap_private.h"
 
 bool bh_barrier(struct bh_core *core, bh_patience patience)
 {
@@ -173,22 +173,22 @@ static void cached(uint32_t count)
 	while (bh_cached(cache) > count) {
 		void *one = *(cache->top - 1);
 
-		set_cached(cache, bh_cached(cache) - 1);
-		to_depot(unit, pack(&one, 1));
+		bh_cache_set(cache, bh_cached(cache) - 1);
+		bh_depot_put(unit, bh_batch_pack(&one, 1));
 	}
-	while (bh_cached(cache) < count && carve_or_map(unit, &object, 1)) {
+	while (bh_cached(cache) < count && bh_carve_or_map(unit, &object, 1)) {
 		cache->objects[bh_cached(cache)] = object;
-		set_cached(cache, bh_cached(cache) + 1);
+		bh_cache_set(cache, bh_cached(cache) + 1);
 	}
 }
 
 static void no_depot(void)
 {
-	struct object *batch;
+	struct free_object *batch;
 	void *objects[BH_SLOTS];
 
-	while ((batch = from_depot(unit)))
-		for (uint32_t i = unpack(batch, objects); i--;)
+	while ((batch = bh_depot_take(unit)))
+		for (uint32_t i = bh_batch_unpack(batch, objects); i--;)
 			keep(objects[i]);
 }
 
@@ -208,9 +208,9 @@ static void low_with_depot(void)
 
 	low();
 	for (unsigned i = 0; i < 32; i++)
-		carve_or_map(unit, &objects[i], 1);
-	to_depot(unit, pack(objects, 20));
-	to_depot(unit, pack(objects + 20, 12));
+		bh_carve_or_map(unit, &objects[i], 1);
+	bh_depot_put(unit, bh_batch_pack(objects, 20));
+	bh_depot_put(unit, bh_batch_pack(objects + 20, 12));
 }
 
 static void low_with_spare(void)
@@ -220,9 +220,9 @@ static void low_with_spare(void)
 	low();
 	no_depot();
 	for (unsigned i = 0; i < 8; i++)
-		carve_or_map(unit, &objects[i], 1);
-	cache_at(unit, &here)->spare = pack(objects, 8);
-	count_in(&cache_at(unit, &here)->spare_count, 8);
+		bh_carve_or_map(unit, &objects[i], 1);
+	cache_at(unit, &here)->spare = bh_batch_pack(objects, 8);
+	bh_cache_count(&cache_at(unit, &here)->spare_count, 8);
 }
 
 static void low_with_inbox(void)
@@ -245,10 +245,10 @@ static void nothing_at_all(void)
 
 	low();
 	no_depot();
-	while (carve(unit, &object, 1))
-		to_depot(unit, pack(&object, 1));
+	while (bh_carve(unit, &object, 1))
+		bh_depot_put(unit, bh_batch_pack(&object, 1));
 	held_count = 0;
-	while ((object = from_depot(unit)))
+	while ((object = bh_depot_take(unit)))
 		bh_free_rcu(object);
 }
 
@@ -325,15 +325,15 @@ static void see(void *object)
 	struct bh_slab *slab = bh_slab_of(object);
 
 	if (slab->unit == unit)
-		places(slab)[number_of(slab, object)]++;
+		places(slab)[bh_object_number(slab, object)]++;
 }
 
 static void see_batches(void *first)
 {
 	void *objects[BH_SLOTS];
 
-	for (struct object *batch = first; batch; batch = next_batch(batch))
-		for (uint32_t i = unpack(batch, objects); i--;)
+	for (struct free_object *batch = first; batch; batch = bh_batch_next(batch))
+		for (uint32_t i = bh_batch_unpack(batch, objects); i--;)
 			see(objects[i]);
 }
 
@@ -343,8 +343,8 @@ static unsigned audit(void)
 	unsigned wrong = 0;
 
 	for (uint64_t n = 0; n < unit->numbers; n++)
-		memset(places(*entry(unit, n)), 0, BH_SLAB / BH_OBJECT_MIN);
-	for (uint32_t slot = 0; slot < slots_of(unit); slot++) {
+		memset(places(*bh_slab_entry(unit, n)), 0, BH_SLAB / BH_OBJECT_MIN);
+	for (uint32_t slot = 0; slot < bh_unit_slots(unit); slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
 
 		for (uint32_t i = bh_cached(cache); i--;)
@@ -359,9 +359,9 @@ static unsigned audit(void)
 		if (nested_given[i])
 			see(nested_given[i]);
 	for (uint64_t n = 0; n < unit->numbers; n++) {
-		struct bh_slab *slab = *entry(unit, n);
+		struct bh_slab *slab = *bh_slab_entry(unit, n);
 
-		for (uint32_t i = 0; i < carved(unit, slab); i++)
+		for (uint32_t i = 0; i < bh_slab_carved(unit, slab); i++)
 			wrong += places(slab)[i] != 1;
 	}
 	return wrong;
@@ -404,10 +404,10 @@ static unsigned long sweep(unsigned operation, unsigned interruption)
 	nested = interruptions[interruption];
 	bh_enter(core, 0, NULL, &here);
 	for (unsigned i = 0; i < MANY; i++)
-		carve_or_map(unit, &nested_given[i], 1);
+		bh_carve_or_map(unit, &nested_given[i], 1);
 	given = NULL;
 	if (operations[operation].frees)
-		carve_or_map(unit, &given, 1);
+		bh_carve_or_map(unit, &given, 1);
 	operations[operation].prepare();
 	steps = 0;
 	__asm__ volatile("pushfq; orq %0, (%%rsp); popfq" : : "i"(TRAP_FLAG) : "memory", "cc");

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from core_build import COMPILER, CORE
+from core_build import COMPILER, CORE, core_sources
 
-FLAGS = ["-std=c11", "-O2", "-mno-red-zone", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function"]
+FLAGS = ["-std=c11", "-O2", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
 
 
 def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +20,10 @@ def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
         pytest.skip("only x86-64 is known to stop after each instruction")
     program = folder / "interrupt"
     source = Path(__file__).with_name("interrupt.c")
-    command = [COMPILER, *FLAGS, *more, f"-I{CORE}", str(source), "-o", str(program), "-lpthread"]
+    # The program has cpu.c in it.
+    sources = [source, *core_sources("cpu.c")]
+    command = [COMPILER, *FLAGS, *more, f"-I{CORE}", *map(str, sources)]
+    command += ["-o", str(program), "-lpthread"]
     subprocess.run(command, check=True)
     return subprocess.run([program], capture_output=True, text=True, check=False)
 

@@ -95,12 +95,13 @@ struct bh_stats {
 struct bh_stats bh_unit_stats(struct bh_unit *unit);
 struct bh_stats bh_heap_stats(struct bh_heap *heap);
 
+/* For bh_alloc and bh_free only, at a watermark of the cache. */
 void *bh_alloc_slow(struct bh_cache *cache);
 void bh_free_slow(struct bh_cache *cache, void *object);
 
 static inline struct bh_cache *bh_cache_of(const struct bh_unit *unit, uint32_t slot)
 {
-	/* The first member of struct bh_unit, which only heap.c knows. */
+	/* The first member of struct bh_unit, which is defined in heap_private.h. */
 	return *(struct bh_cache *const *)unit + slot;
 }
 

@@ -1,0 +1,90 @@
+#define _GNU_SOURCE
+#include "heap_private.h"
+
+/* Move what prefill put there to the spare batches. */
+static void take_inbox(struct bh_cache *cache)
+{
+	struct free_object *first, *last;
+	uint32_t total = 0;
+
+	if (!atomic_load_explicit(&cache->inbox, memory_order_relaxed))
+		return;
+	first = atomic_exchange_explicit(&cache->inbox, NULL, memory_order_acquire);
+	for (last = first;; last = bh_batch_next(last)) {
+		total += bh_batch_length(last);
+		if (!bh_batch_next(last))
+			break;
+	}
+	bh_batch_link(last, cache->spare, bh_batch_length(last));
+	cache->spare = first;
+	bh_cache_count(&cache->spare_count, (int32_t)total);
+	atomic_fetch_sub_explicit(&cache->inbox_count, total, memory_order_relaxed);
+}
+
+/* Up to a batch of free objects for an empty cache, from the nearest place; how many. */
+static uint32_t take_more(struct bh_cache *cache, void **out)
+{
+	struct bh_unit *unit = cache->unit;
+	struct free_object *batch;
+
+	take_inbox(cache);
+	batch = cache->spare;
+	if (batch) {
+		cache->spare = bh_batch_next(batch);
+		bh_cache_count(&cache->spare_count, -(int32_t)bh_batch_length(batch));
+		return bh_batch_unpack(batch, out);
+	}
+	batch = bh_depot_take(unit);
+	if (batch)
+		return bh_batch_unpack(batch, out);
+	return cache->slot % BH_LEVELS ? bh_carve(unit, out, unit->batch) :
+					 bh_carve_or_map(unit, out, unit->batch);
+}
+
+void *bh_alloc_slow(struct bh_cache *cache)
+{
+	struct bh_unit *unit = cache->unit;
+	uint32_t count = bh_cached(cache);
+
+	if (bh_unit_closed(unit)) {
+		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
+		return NULL;
+	}
+	count += take_more(cache, cache->objects + count);
+	/* Above level 0 nothing can be mapped: let the worker, before it is too late. */
+	if (count <= unit->low && cache->slot % BH_LEVELS)
+		bh_unit_ask_replenish(unit);
+	if (!count) {
+		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);
+		return NULL;
+	}
+	bh_cache_set(cache, --count);
+	return cache->objects[count];
+}
+
+void bh_free_slow(struct bh_cache *cache, void *object)
+{
+	struct bh_unit *unit = cache->unit;
+	uint32_t count = bh_cached(cache);
+	struct free_object *batch;
+	uint32_t kept;
+
+	if (bh_unit_closed(unit)) {
+		bh_free_closed(unit, object);
+		return;
+	}
+	/* Spill those that were freed longest ago. */
+	batch = bh_batch_pack(cache->objects, unit->batch);
+	count -= unit->batch;
+	memmove(cache->objects, cache->objects + unit->batch, count * sizeof(void *));
+	kept = count + atomic_load_explicit(&cache->spare_count, memory_order_relaxed);
+	if (kept + unit->batch <= atomic_load_explicit(&cache->keep, memory_order_relaxed)) {
+		bh_batch_link(batch, cache->spare, unit->batch);
+		cache->spare = batch;
+		bh_cache_count(&cache->spare_count, (int32_t)unit->batch);
+	} else {
+		bh_depot_put(unit, batch);
+	}
+	cache->objects[count] = object;
+	bh_cache_set(cache, count + 1);
+}

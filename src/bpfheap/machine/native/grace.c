@@ -1,0 +1,160 @@
+#define _GNU_SOURCE
+#include "heap_private.h"
+
+/* Let the worker collect what was put into a list; a reclaim that has not begun does so at its end. */
+static void ask_to_collect(struct bh_unit *unit)
+{
+	if (!atomic_load(&unit->reclaim_work.queued))
+		bh_queue(unit->heap->core, &unit->collect_work);
+}
+
+/* -- empty slabs of closed heaps */
+
+/* Unmap a slab after a grace period: runs that go on may still look into it. */
+static void condemn(struct bh_unit *unit, struct bh_slab *slab)
+{
+	struct bh_slab *head = atomic_load(&unit->condemned);
+
+	do
+		atomic_store(&slab->next_waiting, head);
+	while (!atomic_compare_exchange_weak(&unit->condemned, &head, slab));
+	ask_to_collect(unit);
+}
+
+/* A slab in the list of those with waiting objects stays: bh_unit_collect takes it out, and asks again. */
+void bh_slab_remove_if_empty(struct bh_unit *unit, struct bh_slab *slab)
+{
+	int32_t none = 0;
+
+	if (!atomic_load(&slab->next_waiting) &&
+	    atomic_compare_exchange_strong(&slab->live, &none, REMOVED))
+		condemn(unit, slab);
+}
+
+void bh_free_closed(struct bh_unit *unit, void *object)
+{
+	struct bh_slab *slab = bh_slab_of(object);
+
+	atomic_fetch_sub(&unit->owned, 1);
+	if (atomic_fetch_sub(&slab->live, 1) == 1)
+		bh_slab_remove_if_empty(unit, slab);
+}
+
+/* -- objects that wait for a grace period */
+
+void *bh_unit_object(void *inside)
+{
+	struct bh_slab *slab = bh_slab_of(inside);
+
+	return (char *)slab + slab->unit->first + (size_t)bh_object_number(slab, inside) * slab->unit->size;
+}
+
+void bh_free_rcu(void *object)
+{
+	struct bh_slab *slab = bh_slab_of(object), *not_queued = NULL;
+	struct bh_unit *unit = slab->unit;
+	uint32_t n = bh_object_number(slab, object);
+
+	atomic_fetch_add_explicit(&unit->waiting_count, 1, memory_order_relaxed);
+	atomic_fetch_or_explicit(&slab->waiting[n / 64], (uint64_t)1 << n % 64,
+				 memory_order_release);
+	/* A slab that is in the list is chained to something: to itself if it is the last. */
+	if (atomic_compare_exchange_strong(&slab->next_waiting, &not_queued, slab)) {
+		struct bh_slab *head = atomic_load(&unit->waiting);
+
+		do
+			atomic_store(&slab->next_waiting, head ? head : slab);
+		while (!atomic_compare_exchange_weak(&unit->waiting, &head, slab));
+	}
+	ask_to_collect(unit);
+}
+
+/*
+ * Sets apart what waits for the grace period that then begins; what is freed later waits for the next one.
+ * While bh_unit_reclaim is queued what was set apart stays as it is: that asks for this again at its end.
+ */
+void bh_unit_collect(struct bh_work *work)
+{
+	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, collect_work));
+	struct bh_slab *slab, *next;
+
+	if (atomic_load(&unit->reclaim_work.queued))
+		return;
+	assert(!unit->in_grace && !unit->condemned_in_grace);
+	slab = atomic_exchange(&unit->waiting, NULL);
+	for (; slab; slab = next) {
+		uint64_t *in_grace = (uint64_t *)slab->waiting + unit->words, any = 0;
+
+		next = atomic_load(&slab->next_waiting);
+		if (next == slab)
+			next = NULL;
+		/* First out of the list, then the bits: who sets one in between puts the slab into the list again. */
+		atomic_store(&slab->next_waiting, NULL);
+		for (uint32_t i = 0; i < unit->words; i++)
+			any |= in_grace[i] = atomic_exchange(&slab->waiting[i], 0);
+		if (any) {
+			*(struct bh_slab **)(in_grace + unit->words) = unit->in_grace;
+			unit->in_grace = slab;
+		} else {
+			bh_slab_remove_if_empty(unit, slab);
+		}
+	}
+	unit->condemned_in_grace = atomic_exchange(&unit->condemned, NULL);
+	if (unit->in_grace || unit->condemned_in_grace)
+		bh_call_rcu(unit->heap->core, &unit->reclaim_work);
+}
+
+/* Objects whose grace period is over go to the depot, or to their slabs if the heap is closed. */
+static void return_freed(struct bh_unit *unit, void **objects, uint32_t count)
+{
+	pthread_mutex_lock(&unit->heap->lock);
+	atomic_fetch_sub_explicit(&unit->waiting_count, count, memory_order_relaxed);
+	if (bh_unit_closed(unit)) {
+		for (uint32_t i = 0; i < count; i++)
+			bh_free_closed(unit, objects[i]);
+	} else {
+		bh_depot_put(unit, bh_batch_pack(objects, count));
+	}
+	pthread_mutex_unlock(&unit->heap->lock);
+}
+
+void bh_unit_reclaim(struct bh_work *work)
+{
+	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, reclaim_work));
+	struct bh_slab *slab, *next;
+	void *objects[BH_SLOTS];
+	uint32_t count = 0;
+
+	for (slab = unit->condemned_in_grace; slab; slab = next) {
+		next = atomic_load(&slab->next_waiting);
+		bh_slab_remove(unit, slab);
+	}
+	unit->condemned_in_grace = NULL;
+	while (unit->in_grace) {
+		uint64_t *in_grace;
+
+		slab = unit->in_grace;
+		in_grace = (uint64_t *)slab->waiting + unit->words;
+		unit->in_grace = *(struct bh_slab **)(in_grace + unit->words);
+		for (uint32_t i = 0; i < unit->words; i++) {
+			uint64_t bits = in_grace[i];
+
+			/* Read first: with its last object the slab may go. */
+			in_grace[i] = 0;
+			for (; bits; bits &= bits - 1) {
+				uint32_t n = i * 64 + (uint32_t)__builtin_ctzll(bits);
+
+				if (count == unit->batch) {
+					return_freed(unit, objects, count);
+					count = 0;
+				}
+				objects[count++] = (char *)slab + unit->first + (size_t)n * unit->size;
+			}
+		}
+	}
+	if (count)
+		return_freed(unit, objects, count);
+	/* What was freed meanwhile did not ask for this: see ask_to_collect. */
+	if (atomic_load(&unit->waiting) || atomic_load(&unit->condemned))
+		bh_queue(unit->heap->core, &unit->collect_work);
+}

@@ -1,0 +1,147 @@
+#define _GNU_SOURCE
+#include "heap_private.h"
+
+enum { CHUNK = 16 * BH_SLAB }; /* what is mapped at a time */
+
+static void *map_slab(struct bh_heap *heap, size_t bytes)
+{
+	void *slab;
+
+	if (bytes > BH_SLAB)
+		return bh_pages_map(heap->core, bytes, BH_SLAB);
+	if (heap->chunk == heap->chunk_end) {
+		heap->chunk = bh_pages_map(heap->core, CHUNK, BH_SLAB);
+		heap->chunk_end = heap->chunk ? heap->chunk + CHUNK : NULL;
+		if (!heap->chunk)
+			return NULL;
+	}
+	slab = heap->chunk;
+	heap->chunk += BH_SLAB;
+	return slab;
+}
+
+/* A slab to carve objects out of. False without memory, or at a limit. With the lock. */
+static bool add_slab(struct bh_unit *unit)
+{
+	struct bh_heap *heap = unit->heap;
+	uint64_t limit = heap->limits.bytes;
+	uint64_t number = atomic_load_explicit(&unit->numbers, memory_order_relaxed);
+	size_t page = PER_PAGE * sizeof(struct bh_slab *);
+	struct bh_slab *slab;
+
+	if (limit && atomic_load(&heap->bytes) + unit->slab_bytes > limit)
+		return false;
+	if (number == (uint64_t)PAGES * PER_PAGE)
+		return false;
+	if (!unit->table[number / PER_PAGE]) {
+		unit->table[number / PER_PAGE] = bh_pages_map(heap->core, page, page);
+		if (!unit->table[number / PER_PAGE])
+			return false;
+	}
+	slab = map_slab(heap, unit->slab_bytes);
+	if (!slab)
+		return false;
+	/* Sample the peak: caches are empty when a slab is added. */
+	bh_unit_stats_locked(unit);
+	slab->unit = unit;
+	slab->number = number;
+	atomic_init(&slab->live, BIAS);
+	atomic_store_explicit(bh_slab_entry(unit, number), slab, memory_order_relaxed);
+	atomic_store_explicit(&unit->numbers, number + 1, memory_order_relaxed);
+	atomic_fetch_add(&unit->slabs, 1);
+	atomic_fetch_add(&heap->bytes, unit->slab_bytes);
+	atomic_store_explicit(&unit->carving, slab, memory_order_release);
+	return true;
+}
+
+void bh_slab_remove(struct bh_unit *unit, struct bh_slab *slab)
+{
+	struct bh_heap *heap = unit->heap;
+
+	atomic_store_explicit(bh_slab_entry(unit, slab->number), NULL, memory_order_relaxed);
+	atomic_fetch_sub(&unit->slabs, 1);
+	atomic_fetch_sub(&heap->bytes, unit->slab_bytes);
+	bh_pages_unmap(heap->core, slab, unit->slab_bytes);
+}
+
+/* Count up to `want` objects more as owned, as far as the limit lets; how many. */
+static uint32_t reserve_owned(struct bh_unit *unit, uint32_t want)
+{
+	uint64_t limit = unit->heap->limits.objects;
+	uint64_t owned = atomic_load_explicit(&unit->owned, memory_order_relaxed);
+	uint32_t got;
+
+	do {
+		got = want;
+		if (limit && owned + got > limit)
+			got = owned < limit ? (uint32_t)(limit - owned) : 0;
+	} while (got && !atomic_compare_exchange_weak(&unit->owned, &owned, owned + got));
+	return got;
+}
+
+uint32_t bh_carve(struct bh_unit *unit, void **out, uint32_t want)
+{
+	struct bh_slab *slab = atomic_load_explicit(&unit->carving, memory_order_acquire);
+	uint32_t at, got;
+
+	if (!slab || atomic_load_explicit(&slab->carved, memory_order_relaxed) >= unit->per_slab)
+		return 0;
+	want = reserve_owned(unit, want);
+	if (!want)
+		return 0;
+	at = atomic_fetch_add_explicit(&slab->carved, want, memory_order_relaxed);
+	got = at >= unit->per_slab ? 0 : unit->per_slab - at < want ? unit->per_slab - at : want;
+	if (got < want)
+		atomic_fetch_sub(&unit->owned, want - got);
+	/* The lowest address is allocated first. */
+	for (uint32_t i = 0; i < got; i++)
+		out[got - 1 - i] = (char *)slab + unit->first + (size_t)(at + i) * unit->size;
+	return got;
+}
+
+/* bh_carve, with a new slab if there is none; with the lock. */
+static uint32_t carve_locked(struct bh_unit *unit, void **out, uint32_t want)
+{
+	uint32_t got = bh_carve(unit, out, want);
+
+	if (!got && reserve_owned(unit, 1)) {
+		atomic_fetch_sub(&unit->owned, 1);
+		if (add_slab(unit))
+			got = bh_carve(unit, out, want);
+	}
+	return got;
+}
+
+uint32_t bh_carve_or_map(struct bh_unit *unit, void **out, uint32_t want)
+{
+	uint32_t got = bh_carve(unit, out, want);
+
+	if (!got) {
+		pthread_mutex_lock(&unit->heap->lock);
+		got = carve_locked(unit, out, want);
+		pthread_mutex_unlock(&unit->heap->lock);
+	}
+	return got;
+}
+
+/* With the lock, so that statistics do not count an object that is moved twice, or not at all. */
+void bh_unit_replenish(struct bh_work *work)
+{
+	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, replenish_work));
+	void *objects[BH_SLOTS];
+
+	pthread_mutex_lock(&unit->heap->lock);
+	while (!bh_unit_closed(unit) && atomic_load(&unit->depot_count) < 2 * unit->batch) {
+		uint32_t got = carve_locked(unit, objects, unit->batch);
+
+		if (!got)
+			break;
+		bh_depot_put(unit, bh_batch_pack(objects, got));
+	}
+	pthread_mutex_unlock(&unit->heap->lock);
+}
+
+void bh_unit_ask_replenish(struct bh_unit *unit)
+{
+	bh_queue(unit->heap->core, &unit->replenish_work);
+}

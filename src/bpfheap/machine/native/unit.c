@@ -1,0 +1,248 @@
+#define _GNU_SOURCE
+#include "heap_private.h"
+
+static size_t caches_bytes(const struct bh_heap *heap)
+{
+	return (size_t)bh_core_cpus(heap->core) * BH_LEVELS * sizeof(struct bh_cache);
+}
+
+/* -- counts */
+
+/* Objects that are free, or wait for a grace period. */
+static uint64_t free_in_caches(const struct bh_unit *unit)
+{
+	uint64_t count = atomic_load(&unit->depot_count) + atomic_load(&unit->waiting_count);
+
+	for (uint32_t slot = 0; slot < bh_unit_slots(unit); slot++) {
+		struct bh_cache *cache = &unit->caches[slot];
+
+		count += bh_cached(cache) +
+			 atomic_load_explicit(&cache->spare_count, memory_order_relaxed) +
+			 atomic_load_explicit(&cache->inbox_count, memory_order_relaxed);
+	}
+	return count;
+}
+
+struct bh_stats bh_unit_stats_locked(struct bh_unit *unit)
+{
+	struct bh_stats stats = {
+		.slabs = atomic_load(&unit->slabs),
+		.bytes = atomic_load(&unit->slabs) * unit->slab_bytes,
+		.failures = atomic_load(&unit->failures),
+		};
+	uint64_t owned = atomic_load(&unit->owned);
+
+	stats.cached = free_in_caches(unit);
+	/* While others allocate and free, the counts are of different moments. */
+	stats.live = owned > stats.cached ? owned - stats.cached : 0;
+	stats.peak = atomic_load(&unit->peak);
+	while (stats.peak < stats.live)
+		if (atomic_compare_exchange_weak(&unit->peak, &stats.peak, stats.live))
+			stats.peak = stats.live;
+	return stats;
+}
+
+struct bh_stats bh_unit_stats(struct bh_unit *unit)
+{
+	struct bh_stats stats;
+
+	pthread_mutex_lock(&unit->heap->lock);
+	stats = bh_unit_stats_locked(unit);
+	pthread_mutex_unlock(&unit->heap->lock);
+	return stats;
+}
+
+/* -- the life of a unit */
+
+void bh_unit_shut(struct bh_unit *unit)
+{
+	for (uint32_t slot = 0; slot < bh_unit_slots(unit); slot++) {
+		atomic_store(&unit->caches[slot].low, (void **)UINTPTR_MAX);
+		atomic_store(&unit->caches[slot].high, NULL);
+	}
+}
+
+struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
+{
+	struct bh_unit *unit;
+	uint32_t header;
+
+	if (size > BH_OBJECT_MAX)
+		return NULL;
+	size = (size + 7) & ~7u;
+	if (size < BH_OBJECT_MIN)
+		size = BH_OBJECT_MIN;
+	unit = bh_pages_map(heap->core, sizeof(*unit), 4096);
+	if (!unit)
+		return NULL;
+	unit->heap = heap;
+	unit->type = type;
+	unit->size = size;
+	unit->reciprocal = (uint32_t)((((uint64_t)1 << 32) + size - 1) / size);
+	/* Two bitmaps, and a link for slabs in a grace period, as for the most objects there can be. */
+	unit->words = (BH_SLAB / size + 63) / 64;
+	if (!unit->words)
+		unit->words = 1;
+	header = (uint32_t)sizeof(struct bh_slab) + 2 * unit->words * 8 + 8;
+	unit->first = (header + 63) & ~63u;
+	unit->per_slab = size < BH_SLAB - unit->first ? (BH_SLAB - unit->first) / size : 1;
+	unit->slab_bytes = unit->first + (size_t)unit->per_slab * size;
+	unit->slab_bytes = (unit->slab_bytes + BH_SLAB - 1) & ~(size_t)(BH_SLAB - 1);
+	/* As bpf_mem_refill's watermarks: the same for small objects, fewer of large ones. */
+	unit->low = size <= 256 ? 32 : 32 * 256 / size ? 32 * 256 / size : 1;
+	unit->high = size <= 256 ? 96 : 96 * 256 / size > 3 ? 96 * 256 / size : 3;
+	unit->batch = (unit->high - unit->low) / 4 * 3;
+	if (heap->limits.objects) {
+		/* No context shall keep what others are then refused. */
+		uint64_t share = heap->limits.objects / (4 * bh_unit_slots(unit));
+
+		unit->low = 0;
+		if (unit->batch > share)
+			unit->batch = (uint32_t)share;
+		unit->high = 2 * unit->batch;
+	}
+	if (!unit->batch)
+		unit->batch = 1;
+	if (unit->high < unit->batch)
+		unit->high = unit->batch;
+	unit->collect_work.run = bh_unit_collect;
+	unit->reclaim_work.run = bh_unit_reclaim;
+	unit->replenish_work.run = bh_unit_replenish;
+	unit->caches = bh_pages_map(heap->core, caches_bytes(heap), 4096);
+	if (!unit->caches) {
+		bh_pages_unmap(heap->core, unit, sizeof(*unit));
+		return NULL;
+	}
+	for (uint32_t slot = 0; slot < bh_unit_slots(unit); slot++) {
+		struct bh_cache *cache = &unit->caches[slot];
+
+		cache->unit = unit;
+		cache->slot = slot;
+		atomic_init(&cache->top, cache->objects);
+		atomic_init(&cache->low, cache->objects + unit->low);
+		atomic_init(&cache->high, cache->objects + unit->high);
+		atomic_init(&cache->keep, unit->high);
+	}
+	pthread_mutex_lock(&heap->lock);
+	/* bh_heap_close may be on its way. */
+	if (bh_unit_closed(unit))
+		bh_unit_shut(unit);
+	unit->next = heap->units;
+	heap->units = unit;
+	pthread_mutex_unlock(&heap->lock);
+	return unit;
+}
+
+void bh_unit_destroy(struct bh_unit *unit)
+{
+	struct bh_core *core = unit->heap->core;
+
+	for (uint64_t n = 0; n < unit->numbers; n++)
+		if (*bh_slab_entry(unit, n))
+			bh_slab_remove(unit, *bh_slab_entry(unit, n));
+	for (unsigned i = 0; i < PAGES && unit->table[i]; i++)
+		bh_pages_unmap(core, unit->table[i], PER_PAGE * sizeof(struct bh_slab *));
+	bh_pages_unmap(core, unit->caches, caches_bytes(unit->heap));
+	bh_pages_unmap(core, unit, sizeof(*unit));
+}
+
+/* -- more objects */
+
+bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
+{
+	void *objects[2 * BH_SLOTS];
+	struct free_object *first = NULL, *batch;
+	uint64_t wanted = (uint64_t)n * bh_unit_slots(unit), have = 0;
+	uint32_t count = 0;
+
+	if (bh_unit_closed(unit))
+		return false;
+	while (have < wanted) {
+		/* No batch is for two contexts. */
+		uint32_t most = unit->batch < n - have % n ? unit->batch : (uint32_t)(n - have % n);
+		uint32_t got;
+
+		if (count < most) {
+			batch = bh_depot_take(unit);
+			got = batch ? bh_batch_unpack(batch, objects + count) :
+				      bh_carve_or_map(unit, objects + count, unit->batch);
+			if (!got)
+				break;
+			count += got;
+			continue;
+		}
+		count -= most;
+		batch = bh_batch_pack(objects + count, most);
+		bh_batch_link(batch, first, most);
+		first = batch;
+		have += most;
+	}
+	if (count)
+		bh_depot_put(unit, bh_batch_pack(objects, count));
+	for (uint32_t slot = 0; first; slot++) {
+		struct bh_cache *cache = &unit->caches[slot];
+		struct free_object *last = first, *rest;
+		uint32_t total = bh_batch_length(last);
+
+		while (have == wanted && total < n) {
+			last = bh_batch_next(last);
+			total += bh_batch_length(last);
+		}
+		rest = bh_batch_next(last);
+		if (have < wanted) {
+			bh_depot_put(unit, first);
+		} else {
+			atomic_fetch_add(&cache->keep, n);
+			atomic_fetch_add(&cache->inbox_count, n);
+			bh_batches_push(&cache->inbox, first, last);
+		}
+		first = rest;
+	}
+	return have == wanted;
+}
+
+bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
+{
+	/* Each context may keep so many from the others. */
+	uint64_t left = n + (uint64_t)bh_unit_slots(unit) * (unit->high + unit->batch);
+	void *objects[BH_SLOTS];
+
+	while (left) {
+		uint32_t got = bh_carve_or_map(unit, objects,
+					    left < unit->batch ? (uint32_t)left : unit->batch);
+
+		if (!got)
+			return false;
+		bh_depot_put(unit, bh_batch_pack(objects, got));
+		left -= got;
+	}
+	return true;
+}
+
+/* -- what it is */
+
+void bh_unit_each(struct bh_unit *unit, void (*see)(void *object, void *arg), void *arg)
+{
+	for (uint64_t n = 0; n < unit->numbers; n++) {
+		struct bh_slab *slab = *bh_slab_entry(unit, n);
+		uint32_t count = slab ? bh_slab_carved(unit, slab) : 0;
+
+		for (uint32_t i = 0; i < count; i++)
+			see((char *)slab + unit->first + (size_t)i * unit->size, arg);
+	}
+}
+
+void *bh_unit_type(const struct bh_unit *unit)
+{
+	return unit->type;
+}
+
+uint32_t bh_unit_size(const struct bh_unit *unit)
+{
+	return unit->size;
+}
+
+struct bh_heap *bh_unit_heap(const struct bh_unit *unit)
+{
+	return unit->heap;
+}
