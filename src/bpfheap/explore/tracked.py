@@ -29,7 +29,7 @@ from bpfheap.machine.model.frozen import (
     region_id,
     thaw_map,
 )
-from bpfheap.machine.model.interp import Program
+from bpfheap.machine.model.interp import LoadedProgram
 from bpfheap.machine.model.records import Allocator, Kind, Region, Status, Token
 from bpfheap.machine.model.state import State
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
@@ -122,7 +122,7 @@ class PlanConstants:
         self.ids = PlannedIds(plan)
         self.allocators = self.ids.allocators
         self.maps: dict[int, MapConstants] = {}
-        self.programs: dict[tuple[int, tuple[int, ...]], Program] = {}
+        self.programs: dict[tuple[int, tuple[int, ...]], LoadedProgram] = {}
         self._specs: list[MapSpec] = []
         self._spec_numbers: dict[int, int] = {}
         self._live: dict[int, list[int]] = {}
@@ -143,7 +143,7 @@ class PlanConstants:
     def spec(self, number: int) -> MapSpec:
         return self._specs[number]
 
-    def program(self, number: int, maps: tuple[int, ...], state: TrackedState) -> Program:
+    def program(self, number: int, maps: tuple[int, ...], state: TrackedState) -> LoadedProgram:
         """A loaded program. Another process may have loaded it: then it is made here, too, in an
         empty state with the same maps."""
         found = self.programs.get((number, maps))
@@ -310,7 +310,7 @@ class TrackedState(State):
         self.next_region = 1 << 60
         ids = constants.ids
         freezer = constants.freezer
-        self.programs: Lazy[int, Program] = Lazy(
+        self.programs: Lazy[int, LoadedProgram] = Lazy(
             reader, "code", ids.programs, lambda p, maps: constants.program(p, maps, self)
         )
         self.maps = Lazy(
@@ -498,7 +498,7 @@ class StateView:
             item = lazy.now(key)
             yield Cell(lazy.kind, key), None if item is None else freeze(key, item)
 
-    def _freeze_program(self, program: int, loaded: Program) -> Hashable:
+    def _freeze_program(self, program: int, loaded: LoadedProgram) -> Hashable:
         known = self.reader.read(Cell("code", program))
         if known is not None and self.constants.programs[program, known] is loaded:
             return tuple(known)

@@ -19,7 +19,7 @@ _SKB_LEN, _SKB_PROTOCOL = 0, 16
 _ETH_PROTO = 12
 
 
-class Frame(NamedTuple):
+class PacketFrame(NamedTuple):
     """What a program sees of its packet: `data`, bytes to go in front (`room`) and behind (`tail`),
     and where the context leads to its beginning, its end and the metadata (-1: nowhere)."""
 
@@ -48,7 +48,7 @@ def unseen(row: ProgramType) -> int:
     return ETH_HLEN if row.packet is Packet.SKB_PAYLOAD else 0
 
 
-def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> Frame:
+def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> PacketFrame:
     """`frame` is an Ethernet frame, or nothing; with one, the context tells its length and
     protocol, where it is a struct __sk_buff.
     """
@@ -61,4 +61,4 @@ def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> Frame:
         ctx.extend(bytes(max(0, _SKB_PROTOCOL + 4 - len(ctx))))
         ctx[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
         ctx[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = frame[_ETH_PROTO:ETH_HLEN] + bytes(2)
-    return Frame(seen, room, tail, (data, end, meta), not row.writes_packet)
+    return PacketFrame(seen, room, tail, (data, end, meta), not row.writes_packet)

@@ -178,7 +178,7 @@ def test_frames_that_are_wrong(loops: jit.Source) -> None:
     frames.check(code, found)
     for regions in (((-16, -8), (-12, 0)), ((-520, 0),), ((-8, 8),), ((-8, -8),)):
         with pytest.raises(AssertionError, match="overlap or leave"):
-            frames.check(code, found | {0: frames.Frame(regions, {})})
+            frames.check(code, found | {0: frames.StackFrame(regions, {})})
 
 
 def test_variables_have_memory_of_their_own(rt: bpfheap.Runtime, spec: ObjectSpec) -> None:

@@ -50,7 +50,7 @@ Registers: TypeAlias = list[Value]
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class LoadedProgram:
     """A loaded program. `code` has a function for each slot; `calls` the helper or kfunc that a
     slot calls: its name, or the register that holds a helper's number; `region` is what its
     function pointers point at."""
@@ -76,9 +76,9 @@ class Core:
         self,
         actor: Actor,
         execution: Execution,
-        program: Program,
+        program: LoadedProgram,
         print_line: Callable[[str], None],
-        programs: Mapping[int, Program],
+        programs: Mapping[int, LoadedProgram],
     ) -> None:
         self.state: State = actor.state
         self.actor = actor
@@ -186,7 +186,7 @@ class Core:
         registers[6:] = [None, None, None, None, self.new_stack()]
         return target
 
-    def enter_program(self, program: Program) -> None:
+    def enter_program(self, program: LoadedProgram) -> None:
         """A tail call: another program takes the place of the current function, on its context."""
         execution, registers = self.execution, self.execution.registers
         self.drop_stack(registers[10])

@@ -26,7 +26,7 @@ from bpfheap.machine.model.actor import Actor, Options, drop
 from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
-from bpfheap.machine.model.interp import Core, Program, Registers, Step
+from bpfheap.machine.model.interp import Core, LoadedProgram, Registers, Step
 from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
@@ -94,7 +94,7 @@ class ModelMachine:
         self.printk: list[str] = []
         self.history: list[str] = []
         self.object_events: list[ObjectEvent] | None = None
-        self._programs: dict[int, Program] = {}
+        self._programs: dict[int, LoadedProgram] = {}
         self._state = State(seed)
         self._state.allocators[GLOBAL_ALLOCATOR_ID] = Allocator(
             GLOBAL_ALLOCATOR_ID, "the global allocator"
@@ -111,7 +111,9 @@ class ModelMachine:
         return twin
 
     @classmethod
-    def over(cls, state: State, programs: dict[int, Program], options: Options) -> ModelMachine:
+    def over(
+        cls, state: State, programs: dict[int, LoadedProgram], options: Options
+    ) -> ModelMachine:
         """A machine on a state and loaded programs that somebody else brings."""
         made = object.__new__(cls)
         made.options = options
@@ -307,11 +309,11 @@ class ModelMachine:
         )
         links = resolve(spec, _Addresses(self._actor(), maps, code_region.id))
         code, calls = make(spec.insns, links)
-        self._programs[program] = Program(
+        self._programs[program] = LoadedProgram(
             program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
         )
 
-    def loaded(self, program: int) -> Program:
+    def loaded(self, program: int) -> LoadedProgram:
         """A loaded program, as it was made ready to run."""
         return self._program(program)
 
@@ -390,7 +392,7 @@ class ModelMachine:
 
     def _begin(
         self,
-        program: Program,
+        program: LoadedProgram,
         first: Region,
         rest: Sequence[Value],
         cpu: int,
@@ -465,7 +467,7 @@ class ModelMachine:
     def _map(self, map_id: int) -> MapRecord:
         return by_id(self._state.maps, map_id, "map")
 
-    def _program(self, program: int) -> Program:
+    def _program(self, program: int) -> LoadedProgram:
         return by_id(self._programs, program, "program")
 
     def _cpu(self, cpu: int) -> int:
@@ -579,7 +581,7 @@ def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000
     code, calls = make(insns, Links({}, {}))
     state = machine._state
     region = state.add_region(Kind.CODE, "the code", 0)
-    program = Program(0, "(raw)", None, code, calls, region.id)
+    program = LoadedProgram(0, "(raw)", None, code, calls, region.id)
     machine._programs[0] = program
     memory = state.add_region(Kind.MEM, "the input", len(mem), mem)
     execution = machine._begin(program, memory, (len(mem),), 0, Context.TASK)

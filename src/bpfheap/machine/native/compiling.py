@@ -15,7 +15,7 @@ from bpfheap.spec import ProgramSpec, RefKind
 from bpfheap.verifier.facts import Facts
 
 if TYPE_CHECKING:
-    from bpfheap.machine.native.heaps import Kind as ObjectKind
+    from bpfheap.machine.native.heaps import TypedUnit
     from bpfheap.machine.native.jit.source import Source
 
 
@@ -26,7 +26,7 @@ class Origin:
     heap: str
     type_id: int
     unit: Unit
-    kind: ObjectKind
+    typed: TypedUnit
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def source_of(
     sites: list[Site] = []
     for number, origin in enumerate(origins):
         addresses[f"unit.{number}"] = origin.unit.pointer
-        counts = any(s.kind is SpecialKind.REFCOUNT for s in origin.kind.type.special)
-        size = round_up(origin.kind.type.size)
+        counts = any(s.kind is SpecialKind.REFCOUNT for s in origin.typed.type.special)
+        size = round_up(origin.typed.type.size)
         plain = not counts and not watched
         sites.append(Site(f"unit.{number}", origin.heap, origin.type_id, size, plain))
     refs = spec.refs.items()

@@ -26,7 +26,7 @@ def fields(
 
 
 @dataclass(slots=True)
-class Kind:
+class TypedUnit:
     """Objects of one type and one allocator."""
 
     type: ObjectType
@@ -36,11 +36,11 @@ class Kind:
 
 
 #: What tells the types of an allocator apart: as ObjectType.key, what heads hold, and the copies.
-KindKey = tuple[object, ...]
+TypeKey = tuple[object, ...]
 
 
 @dataclass(slots=True)
-class Allocator:
+class AllocatorRecord:
     """`promised` objects of each type can be had at any time."""
 
     id: int
@@ -50,17 +50,17 @@ class Allocator:
     closed: bool = False
     #: Those whose elements are this allocator's memory.
     maps: int = 0
-    kinds: dict[KindKey, Kind] = field(default_factory=dict)
+    units: dict[TypeKey, TypedUnit] = field(default_factory=dict)
 
     def stats(self) -> AllocatorStats:
         """`bytes` are those of live objects, `memory` those of slabs, with the elements of maps."""
-        of = [(kind, kind.unit.stats()) for kind in self.kinds.values()]
+        of = [(typed, typed.unit.stats()) for typed in self.units.values()]
         whole = self.heap.stats()
         return AllocatorStats(
             live=sum(s["live"] for _, s in of),
             peak=sum(s["peak"] for _, s in of),
             cached=sum(s["cached"] for _, s in of),
-            bytes=sum(s["live"] * kind.size for kind, s in of),
+            bytes=sum(s["live"] * typed.size for typed, s in of),
             failures=sum(s["failures"] for _, s in of),
             slabs=whole["slabs"],
             memory=whole["bytes"],
@@ -68,10 +68,10 @@ class Allocator:
 
     def live_by_type(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for kind in self.kinds.values():
-            live = kind.unit.stats()["live"]
+        for typed in self.units.values():
+            live = typed.unit.stats()["live"]
             if live:
-                found[kind.type.name] = found.get(kind.type.name, 0) + live
+                found[typed.type.name] = found.get(typed.type.name, 0) + live
         return found
 
     def settle(self) -> None:
@@ -83,8 +83,8 @@ class Allocator:
         """The next `count` allocations of each type succeed in any context of any CPU. Raises
         MemoryError."""
         self.promised += count
-        for kind in self.kinds.values():
-            kind.unit.prefill(count)
+        for typed in self.units.values():
+            typed.unit.prefill(count)
 
 
 class Heaps:
@@ -92,13 +92,13 @@ class Heaps:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.allocators: dict[int, Allocator] = {}
+        self.allocators: dict[int, AllocatorRecord] = {}
         #: By the number that the core knows them by.
-        self.kinds: list[Kind] = []
+        self.units: list[TypedUnit] = []
         #: Where those who watch objects hear of them; None: nobody watches.
         self.object_events: list[ObjectEvent] | None = None
         self._events: Events | None = None
-        self._orphaned: list[Allocator] = []
+        self._orphaned: list[AllocatorRecord] = []
 
     @property
     def watched(self) -> bool:
@@ -113,19 +113,19 @@ class Heaps:
         """Tell those who watch what became of objects since the last time."""
         if self.object_events is None or self._events is None:
             return
-        for freed, owner, kind, cpu, program in self._events.drain():
+        for freed, owner, number, cpu, program in self._events.drain():
             self.object_events.append(
                 ObjectEvent(
                     ObjectKind.FREE if freed else ObjectKind.ALLOC,
                     owner,
                     cpu,
                     None if program < 0 else program,
-                    self.kinds[kind].type.name,
+                    self.units[number].type.name,
                 )
             )
 
     def create(self, allocator: int, name: str, capacity: int, limit: int) -> None:
-        made = Allocator(allocator, name, Heap(self._core, objects=limit), promised=capacity)
+        made = AllocatorRecord(allocator, name, Heap(self._core, objects=limit), promised=capacity)
         self.allocators[allocator] = made
 
     def destroy(self, allocator: int) -> None:
@@ -137,13 +137,13 @@ class Heaps:
         """Let go of destroyed allocators of which nothing lives any more."""
         self._orphaned = [a for a in self._orphaned if a.stats().live or a.maps]
 
-    def unit(self, allocator: Allocator, kind: ObjectType, cpus: int = 0) -> Kind:
+    def unit(self, allocator: AllocatorRecord, kind: ObjectType, cpus: int = 0) -> TypedUnit:
         """Where objects of a type come from; with `cpus`, such with a copy for each of them.
 
         Raises MemoryError if there is none for what was promised."""
         heads = tuple(s.contains for s in kind.special)
         key = (*kind.key, heads, cpus)
-        found = allocator.kinds.get(key)
+        found = allocator.units.get(key)
         if found is None:
             size = round_up(kind.size) * (cpus or 1)
             layout = Type(
@@ -151,14 +151,14 @@ class Heaps:
                 fields(kind.kptrs, kind.special),
                 copies=cpus or 1,
                 owner=allocator.id,
-                id=len(self.kinds),
+                id=len(self.units),
                 events=self._events,
             )
             unit = allocator.heap.unit(size, layout)
             if allocator.promised:
                 unit.prefill(allocator.promised)
-            found = allocator.kinds[key] = Kind(kind, unit, kind.size * (cpus or 1))
-            self.kinds.append(found)
+            found = allocator.units[key] = TypedUnit(kind, unit, kind.size * (cpus or 1))
+            self.units.append(found)
         return found
 
 

@@ -15,7 +15,7 @@ from bpfheap.machine import frames
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.compiling import courses, is_brief
-from bpfheap.machine.native.heaps import Allocator, Heaps
+from bpfheap.machine.native.heaps import AllocatorRecord, Heaps
 from bpfheap.machine.native.maps import Maps
 from bpfheap.machine.native.printk import printk
 from bpfheap.machine.native.programs import Programs, has_compiler
@@ -138,9 +138,9 @@ class NativeMachine:
         """What there are: this machine keeps nobody's life."""
         a = self._allocator(allocator)
         return tuple(
-            (f"a struct {kind.type.name} was allocated from {a.name}",)
-            for kind in a.kinds.values()
-            for _ in range(kind.unit.stats()["live"])
+            (f"a struct {typed.type.name} was allocated from {a.name}",)
+            for typed in a.units.values()
+            for _ in range(typed.unit.stats()["live"])
         )
 
     def prefill(self, allocator: int, count: int) -> None:
@@ -380,7 +380,7 @@ class NativeMachine:
         self._heaps.sweep()
         self._heaps.drain()
 
-    def _allocator(self, allocator: int) -> Allocator:
+    def _allocator(self, allocator: int) -> AllocatorRecord:
         return by_id(self._heaps.allocators, allocator, "allocator")
 
 

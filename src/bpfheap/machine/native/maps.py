@@ -19,7 +19,7 @@ from bpfheap.machine.definitions import (
 )
 from bpfheap.machine.lookup import by_id, check_cpu
 from bpfheap.machine.native import _core
-from bpfheap.machine.native.heaps import Allocator, Heaps, fields, has_lock
+from bpfheap.machine.native.heaps import AllocatorRecord, Heaps, fields, has_lock
 from bpfheap.machine.native.records import MapRecord, shape_number
 from bpfheap.machine.native.typed import kptr_values
 from bpfheap.platform.maps import ANY, Holds, MapFlag, Shape
@@ -48,9 +48,9 @@ class Maps:
         self,
         map_id: int,
         spec: MapSpec,
-        allocates: Allocator | None,
+        allocates: AllocatorRecord | None,
         inner: Mapping[int, int],
-        elements: Allocator | None,
+        elements: AllocatorRecord | None,
     ) -> None:
         """`allocates` is what an allocator map names, `elements` whose memory the values are."""
         row = row_of(spec)
@@ -127,7 +127,7 @@ class Maps:
             return ()
         copies = self._core.cpus if record.row.per_cpu else 1
         starts = [copy * record.map.stride for copy in range(copies)]
-        return kptr_values(address, record.kptrs, record.special, self._heaps.kinds, starts)
+        return kptr_values(address, record.kptrs, record.special, self._heaps.units, starts)
 
     def update(self, map_id: int, key: bytes, value: bytes, flags: int) -> None:
         record = self.record(map_id)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, round_up
 from bpfheap.machine.native import _core
-from bpfheap.machine.native.heaps import Kind
+from bpfheap.machine.native.heaps import TypedUnit
 from bpfheap.runtime.machine import KptrValue
 
 
@@ -15,13 +15,13 @@ def kptr_values(
     address: int,
     kptrs: tuple[KptrField, ...],
     special: tuple[SpecialField, ...],
-    kinds: Sequence[Kind],
+    units: Sequence[TypedUnit],
     starts: Sequence[int],
 ) -> tuple[KptrValue, ...]:
-    """What the value at `address` holds. `kinds` are those of objects, by the core's number;
+    """What the value at `address` holds. `units` are those of objects, by the core's number;
     `starts` where its copies begin: one, or one for each CPU, whose offsets count from the first.
     """
-    walk = _Walk(kinds)
+    walk = _Walk(units)
     found: list[KptrValue] = []
     for start in starts:
         found += walk.held_by(address + start, kptrs, special, shift=start, depth=0)
@@ -31,8 +31,8 @@ def kptr_values(
 class _Walk:
     """Goes through a value and the objects in it, as far as a KptrValue shows them."""
 
-    def __init__(self, kinds: Sequence[Kind]) -> None:
-        self._kinds = kinds
+    def __init__(self, units: Sequence[TypedUnit]) -> None:
+        self._units = units
         #: How many objects may still be shown.
         self._budget = SHOWN_OBJECTS
 
@@ -62,8 +62,8 @@ class _Walk:
                 break
             self._budget -= 1
             owner, number = _core.type_at(address)
-            kind = self._kinds[number]
-            of = kind.type
+            typed = self._units[number]
+            of = typed.type
             found.append(
                 KptrValue(
                     path,
@@ -73,18 +73,18 @@ class _Walk:
                     owner,
                     of.btf,
                     of.type_id,
-                    _object_bytes(address, kind),
+                    _object_bytes(address, typed),
                     tuple(self.held_by(address, of.kptrs, of.special, shift=0, depth=depth + 1)),
                 )
             )
         return found
 
 
-def _object_bytes(address: int, kind: Kind) -> bytes:
+def _object_bytes(address: int, typed: TypedUnit) -> bytes:
     """With the count of its owners, but kptrs and nodes as 0; of a per-CPU object all copies."""
-    of = kind.type
-    if kind.size != of.size:
-        return _core.read(address, round_up(of.size) * (kind.size // of.size))
+    of = typed.type
+    if typed.size != of.size:
+        return _core.read(address, round_up(of.size) * (typed.size // of.size))
     data = bytearray(_core.read(address, of.size))
     for offset, length in (
         *((k.offset, 8) for k in of.kptrs),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
-from bpfheap.machine.native.jit.frames import Frame
+from bpfheap.machine.native.jit.frames import StackFrame
 from bpfheap.machine.native.jit.source import MapShape, Source
 from bpfheap.verifier.facts import Facts
 
@@ -47,7 +47,7 @@ class Body:
     def __init__(
         self,
         source: Source,
-        frame: Frame,
+        frame: StackFrame,
         symbols: Symbols,
         stops: Mapping[int, bool],
     ) -> None:

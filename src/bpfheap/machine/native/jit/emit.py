@@ -10,7 +10,7 @@ from bpfheap.isa import Flow, Kind
 from bpfheap.machine.native.jit import blocks
 from bpfheap.machine.native.jit.blocks import Code, Function, Ins
 from bpfheap.machine.native.jit.body import Body, Symbols, function_name
-from bpfheap.machine.native.jit.frames import STACK, Frame
+from bpfheap.machine.native.jit.frames import STACK, StackFrame
 from bpfheap.machine.native.jit.instructions import INSTRUCTIONS, call_local, ja
 from bpfheap.machine.native.jit.source import CannotCompile, Source
 from bpfheap.verifier.facts import Facts
@@ -25,7 +25,7 @@ _WHOLE: Final = 1_500
 def emit(
     source: Source,
     code: Code,
-    frames: Mapping[int, Frame],
+    frames: Mapping[int, StackFrame],
     calls: Callable[[Body, Ins], None],
     *,
     debug: bool = False,

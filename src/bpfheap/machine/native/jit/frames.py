@@ -23,7 +23,7 @@ _SIZED: Final = frozenset({Arg.MEM, Arg.MEM_OR_NULL, Arg.UNINIT_MEM})
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class StackFrame:
     """`regions` are disjoint (from, to), counted from the frame pointer down, so both are at most
     0. `offsets` has what the frame pointer plus a constant is in: slot and register."""
 
@@ -51,7 +51,7 @@ class _Whole(Exception):
     """Somebody else may see any byte."""
 
 
-def frame_of(function: Function, source: Source) -> Frame:
+def frame_of(function: Function, source: Source) -> StackFrame:
     """Where the stack of a function may be divided."""
     before = _values(function)
     accesses: list[tuple[int, int]] = []
@@ -70,11 +70,11 @@ def frame_of(function: Function, source: Source) -> Frame:
                 whole = True
             _step(ins, values)
     if whole or any(not -STACK <= start < end <= 0 for start, end in accesses):
-        return Frame(((-STACK, 0),), offsets)
-    return Frame(tuple(_merged(accesses)), offsets)
+        return StackFrame(((-STACK, 0),), offsets)
+    return StackFrame(tuple(_merged(accesses)), offsets)
 
 
-def check(code: Code, frames: dict[int, Frame]) -> None:
+def check(code: Code, frames: dict[int, StackFrame]) -> None:
     """The legal form. Raises AssertionError."""
     assert frames.keys() == code.functions.keys()
     for frame in frames.values():
