@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -188,6 +191,39 @@ def test_machines_are_compared_by_what_a_call_sees(row: Call) -> None:
     assert _walks(calling(row)) is (row.map_op == "iterate")
 
 
+# -- what machines do is what the rows say
+
+
+def effects_of(row: Call) -> Iterator[str]:
+    """The text of its functions on both machines."""
+    yield inspect.getsource(MODEL[row.name])
+    core = (SOURCE / "machine" / "native" / "calls.c").read_text()
+    yield from re.findall(rf"^CALL\({row.name}\)\n{{\n(.*?)^}}", core, re.DOTALL | re.MULTILINE)
+
+
+@each_row
+def test_what_a_call_sees_is_on_its_row(row: Call) -> None:
+    """Of a map, its type's row says whether values are a CPU's."""
+    for text in effects_of(row):
+        if re.search(r"(execution|here)\.cpu", text):
+            assert row.reads_cpu or Arg.MAP in row.args
+        if re.search(r"\.clock\b|clock_of", text):
+            assert row.sees is Sees.TIME
+        if re.search(r"\brandom\b", text):
+            assert row.sees is Sees.CHANCE
+
+
+def test_that_it_finds_them() -> None:
+    """The same the other way round, where one function is all."""
+    told = {
+        row.sees
+        for row in ROWS
+        for text in effects_of(row)
+        if re.search(r"(execution|here)\.cpu|\.clock\b|clock_of|\brandom\b", text)
+    }
+    assert told >= {Sees.CPU, Sees.OWN_COPY, Sees.TIME, Sees.CHANCE}
+
+
 # -- tables of implementations, by the names of rows
 
 
@@ -219,9 +255,7 @@ NAMING = {
     "kernel/rewrite.py": "what the kernel has instead",
     "kernel/types.py": "what the kernel has not",
     "fuzz": "random programs",
-    "explore/world.py": "what is said of the global allocator",
     "btf/special.py": "types that are called as a helper is",
-    "bench": "programs to be measured",
 }  # fmt: skip
 
 
@@ -237,3 +271,7 @@ def test_facts_of_calls_are_nowhere_else() -> None:
         if not any(f == place or f.startswith(f"{place}/") for place in NAMING)
     ]  # fmt: skip
     assert unexplained == []
+    assert not [
+        place for place in NAMING
+        if not any(f == place or f.startswith(f"{place}/") for f in found)
+    ]  # fmt: skip
