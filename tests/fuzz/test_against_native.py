@@ -36,7 +36,7 @@ def test_who_does_not_agree_is_found_out(compiles: bool, monkeypatch: pytest.Mon
 
     def one_more(self: Any, execution: int, *, through: bool = False) -> Stop:
         stop: Stop = step(self, execution, through=through)
-        if isinstance(stop, Done) and self._compiles == compiles:
+        if isinstance(stop, Done) and self.compiles == compiles:
             return Done(stop.retval + 1, stop.data)
         return stop
 

@@ -80,10 +80,11 @@ class NativeMachine:
         self._history_limit = history_limit
         self._core = _core.Core(cpus=cpus, seed=seed)
         self._heaps = Heaps(self._core)
+        self.compiles = has_compiler() if compiles is None else compiles
         self._programs = Programs(
             self._core,
             self._heaps,
-            compiles=has_compiler() if compiles is None else compiles,
+            compiles=self.compiles,
             cached=cached,
             counted=bool(budget),
         )
