@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-long golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long mutants golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,10 @@ test: setup
 # The rest of the tests: those that take long.
 test-long: setup
 	@$(PYTEST) -m long --durations 15 --durations-min 1
+
+# That tests notice when a guard is taken out (tools/mutants.yaml).
+mutants: setup
+	@$(BIN)/python tools/mutants.py
 
 # The verifier's tests once more, uncompiled.
 test-pure: setup

@@ -1,0 +1,137 @@
+"""tools/mutants.py, on a made-up tree."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+TOOL = runpy.run_path(str(ROOT / "tools" / "mutants.py"))
+
+SOURCE = """\
+def clamp(n):
+    if n < 0:
+        return 0
+    if n > 9:
+        return 9
+    return n
+"""
+
+TESTS = """\
+from made_up import clamp
+
+def test_low():
+    assert clamp(-1) == 0
+
+def test_between():
+    assert clamp(5) == 5
+"""
+
+
+def mutant(name: str, old: str, new: str, *tests: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "file": "src/made_up.py",
+        "old": old,
+        "new": new,
+        "tests": list(tests or ("tests",)),
+        "reason": "made up",
+    }
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Its top; a compiled module there would hide all edits."""
+    for name, text in {
+        "src/made_up.py": SOURCE,
+        "src/made_up.cpython-311-x86_64-linux-gnu.so": "",
+        "tests/test_made_up.py": TESTS,
+        "pytest.ini": "[pytest]\n",
+    }.items():
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "tree"
+
+
+def fates(tree: Path, mutants: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> Any:
+    (tree / "list.yaml").write_text(yaml.safe_dump(mutants))
+    code = TOOL["main"](["--json", "--jobs", "2", str(tree / "list.yaml")], root=tree)
+    told = json.loads(capsys.readouterr().out)["mutants"]
+    return code, {m["name"]: (m["fate"], m["by"]) for m in told}
+
+
+def test_each_has_its_fate(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = fates(
+        tree,
+        [
+            # The same size in the same second: bytecode must not be taken for current.
+            mutant("low", "n < 0", "n < -9"),
+            mutant("other-low", "return 0", "return 1"),
+            mutant("high", "n > 9", "n > 99"),
+            mutant("gone", "n == 3", "n == 4"),
+            mutant("twice", "return", "yield"),
+            mutant("no-python", "return n", "return n("),
+        ],
+        capsys,
+    )
+    assert code == 1
+    failed = "tests/test_made_up.py::test_low"
+    assert {name: fate for name, (fate, _) in found.items()} == {
+        "low": "killed",
+        "other-low": "killed",
+        "high": "survived",
+        "gone": "stale",
+        "twice": "stale",
+        "no-python": "broken",
+    }
+    assert found["low"][1] == found["other-low"][1] == failed
+    assert found["twice"][1] == "found 3 times"
+    assert (tree / "src" / "made_up.py").read_text() == SOURCE
+
+
+def test_all_killed_is_fine(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fates(tree, [mutant("low", "n < 0", "n < -9")], capsys)[0] == 0
+
+
+def test_tests_that_fail_anyway_tell_nothing(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "tests" / "test_made_up.py").write_text(TESTS.replace("== 5", "== 6"))
+    (tree / "list.yaml").write_text(yaml.safe_dump([mutant("low", "n < 0", "n < -9")]))
+    assert TOOL["main"]([str(tree / "list.yaml")], root=tree) == 2
+    assert "the tests fail without an edit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{"name": "x"}], "a mutant has"),
+        ([mutant("a", "x", "y"), mutant("a", "x", "z")], "two mutants a"),
+        ([mutant("a", "x", "x")], "a changes nothing"),
+        ([{**mutant("a", "x", "y"), "file": "a.c"}], "a.c is not Python"),
+        ([mutant("b", "x", "y")], "no mutant is called a"),
+    ],
+)
+def test_mistakes_in_the_list(
+    rows: list[dict[str, Any]], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.yaml").write_text(yaml.safe_dump(rows))
+    assert TOOL["main"](["--only", "a", str(tmp_path / "list.yaml")], root=tmp_path) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_all_mutants_can_be_made(capsys: pytest.CaptureFixture[str]) -> None:
+    """That each is killed, `make mutants` shows."""
+    mutants = TOOL["read"](ROOT / "tools" / "mutants.yaml")
+    for one in mutants:
+        assert (ROOT / one.file).read_text().count(one.old) == 1, one.name
+        for test in one.tests:
+            assert (ROOT / test.partition("::")[0]).exists(), one.name
+    assert TOOL["main"](["--list", "--only", mutants[0].name]) == 0
+    assert capsys.readouterr().out.startswith(f"{mutants[0].name}: ")
