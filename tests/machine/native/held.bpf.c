@@ -112,4 +112,9 @@ SEC("syscall") int update_locked(void *ctx)
 	return bpf_map_update_elem(&slots, &key, &empty, BPF_F_LOCK);
 }
 
+SEC("perf_event") int sample(void *ctx)
+{
+	return 0;
+}
+
 char _license[] SEC("license") = "GPL";

@@ -172,7 +172,8 @@ static void *work(void *arg)
 		struct bh_heap *brief = bh_heap_create(core, (struct bh_limits){ 0, 0 });
 
 		make_units(brief, own);
-		bh_hold(core);
+		uint32_t hold = bh_hold(core);
+
 		interpret(counted);
 		if (n % 2)
 			bh_barrier(core, NULL);
@@ -182,7 +183,7 @@ static void *work(void *arg)
 		if (n % 3)
 			bh_heap_close(brief);
 		churn_lists(own);
-		bh_unhold(core);
+		bh_unhold(core, hold);
 		if (n % 5 == 0)
 			bh_barrier(core, NULL);
 		bh_heap_destroy(brief);

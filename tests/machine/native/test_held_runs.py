@@ -6,7 +6,7 @@ import ctypes
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -14,7 +14,7 @@ import pytest
 
 import bpfheap
 from bpfheap.compile import object_spec
-from bpfheap.errors import MapError
+from bpfheap.errors import BpfheapError, MapError
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Done
 from bpfheap.spec import ObjectSpec
 
@@ -75,6 +75,27 @@ def test_what_is_freed_while_a_run_is_held_waits_for_it(
     # It is used again, now that nobody is held.
     assert rt.system.machine.allocator_stats(GLOBAL_ALLOCATOR_ID).memory == memory
     assert live(rt) == 1
+
+
+def test_runs_that_are_held_one_after_the_other_keep_nothing_for_ever(
+    rt: bpfheap.Runtime, held: ObjectSpec
+) -> None:
+    """There is always one, but each comes to an end."""
+    obj = rt.load(held)
+    churn = obj.programs["churn"].entry(cpu=0)
+    machine = rt.system.machine
+    memory: list[int] = []
+    with ExitStack() as last:
+        last.enter_context(held_run(rt, obj.programs["count"]))
+        for _ in range(12):
+            following = ExitStack()
+            following.enter_context(held_run(rt, obj.programs["count"]))
+            assert churn() == 0
+            last.close()
+            last.push(following)
+            machine.grace_period()
+            memory.append(machine.allocator_stats(GLOBAL_ALLOCATOR_ID).memory)
+    assert memory[-1] == memory[4]
 
 
 def test_threads_free_while_runs_are_held(rt: bpfheap.Runtime, held: ObjectSpec) -> None:
@@ -176,6 +197,32 @@ def test_waits_for_runs_end_with_a_signal(wait: Callable[[Core], None]) -> None:
     assert heap.stats()["slabs"] == 0
 
 
+def test_a_run_does_not_wait_for_itself() -> None:
+    core = Core(2)
+    with core.enter():
+        for wait in (core.barrier, core.synchronize):
+            with pytest.raises(RuntimeError, match="own end"):
+                wait()
+
+
+def test_prefill_while_the_heap_is_closed() -> None:
+    """Either it is in time, or it hears of it; nothing is left."""
+    core = Core(2)
+    for _ in range(50):
+        heap = Heap(core)
+        unit = heap.unit(64)
+        closer = threading.Thread(target=heap.close)
+        closer.start()
+        with suppress(MemoryError):
+            unit.prefill(3000)
+        closer.join()
+        core.barrier()
+        assert (heap.stats()["live"], heap.stats()["slabs"]) == (0, 0)
+        del heap, unit
+    core.barrier()
+    assert core.mapped == 0
+
+
 def test_a_heap_goes_while_somebody_runs() -> None:
     """Nobody has to wait for the end of a heap: the worker does."""
     core = Core(2)
@@ -256,3 +303,34 @@ def test_the_end_of_a_map_waits_for_a_lock_until_a_signal(
     assert live(rt) == 0
     with pytest.raises((MapError, bpfheap.errors.UsageError)):
         obj.maps["slots"].update(0, bytes(32))
+
+
+def test_an_exception_that_is_kept_holds_nothing(held: ObjectSpec) -> None:
+    with bpfheap.Runtime(machine="native", jit=False, budget=1000) as rt:
+        obj = rt.load(held)
+        kept: list[BaseException] = []
+        for _ in range(3):
+            with pytest.raises(BpfheapError) as broken_off:
+                obj.programs["churn"].run()
+            kept.append(broken_off.value)
+        rt.grace_period()
+        unit = rt.system.machine.allocator_stats(GLOBAL_ALLOCATOR_ID)
+        assert unit.live == 0
+        for _ in range(20):
+            with pytest.raises(BpfheapError) as broken_off:
+                obj.programs["churn"].run()
+            kept.append(broken_off.value)
+        assert rt.system.machine.allocator_stats(GLOBAL_ALLOCATOR_ID).memory == unit.memory
+
+
+def test_many_attachments_are_detached_once(held: ObjectSpec) -> None:
+    with bpfheap.Runtime(machine="native", jit=False) as rt:
+        obj = rt.load(held)
+        for _ in range(20):
+            attached = rt.attach(obj.programs["sample"], signal=signal.SIGUSR2)
+            threads = [threading.Thread(target=attached._probe.detach) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            attached.detach()

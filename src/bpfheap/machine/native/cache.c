@@ -37,8 +37,8 @@ static uint32_t take_more(struct bh_cache *cache, void **out)
 	batch = bh_depot_take(unit);
 	if (batch)
 		return bh_batch_unpack(batch, out);
-	return cache->slot % BH_LEVELS ? bh_carve(unit, out, unit->batch) :
-					 bh_carve_or_map(unit, out, unit->batch);
+	return bh_may_map(cache->slot) ? bh_carve_or_map(unit, out, unit->batch) :
+					 bh_carve(unit, out, unit->batch);
 }
 
 void *bh_alloc_slow(struct bh_cache *cache)
@@ -51,8 +51,8 @@ void *bh_alloc_slow(struct bh_cache *cache)
 		return NULL;
 	}
 	count += take_more(cache, cache->objects + count);
-	/* Above level 0 nothing can be mapped: let the worker, before it is too late. */
-	if (count <= unit->low && cache->slot % BH_LEVELS)
+	/* Where nothing can be mapped, let the worker do it before it is too late. */
+	if (count <= unit->low && !bh_may_map(cache->slot))
 		bh_unit_ask_replenish(unit);
 	if (!count) {
 		atomic_fetch_add_explicit(&unit->failures, 1, memory_order_relaxed);

@@ -20,7 +20,7 @@
 enum { FREE, TAKEN, WANTED, OFFERED };
 
 enum {
-	PASSES = 6,		/* of the worker, for a barrier */
+	PASSES = 12,		/* of the worker, for a barrier */
 	LOOK_NS = 50000000,	/* between two looks whether somebody still waits; a signal may have come */
 	LOOK_EVERY = 1000,	/* the same, in pauses of a grace period */
 };
@@ -38,7 +38,8 @@ struct bh_core {
 	_Atomic uint32_t unfinished; /* work in both, put off, or being done */
 	_Atomic uint64_t mapped;
 	_Atomic uint64_t fail_at; /* mappings until one fails, 0 for never, 1 from now on */
-	_Atomic uint32_t held;	  /* runs that were interrupted by their own wish: see bh_hold */
+	_Atomic uint32_t phase;	  /* of holds: each set of work that is deferred begins a new one */
+	_Atomic uint32_t held[2]; /* runs that were held in this phase, and in those before */
 	_Atomic uint32_t asked;	  /* barriers so far */
 	_Atomic uint32_t finished; /* those that are over; a futex */
 	_Atomic bool stop;
@@ -62,10 +63,13 @@ static void enlist(struct bh_core *core, _Atomic(struct bh_work *) *list, struct
 {
 	struct bh_work *head;
 
-	/* Whoever finds it queued is seen by the run to come, which takes this back first. */
-	if (atomic_exchange(&work->queued, true))
-		return;
+	/* Counted first: whoever finds it queued may call a barrier, which must not find nothing to do. */
 	atomic_fetch_add(&core->unfinished, 1);
+	/* What made somebody ask for it is seen by the run to come, which takes this back first. */
+	if (atomic_exchange(&work->queued, true)) {
+		atomic_fetch_sub(&core->unfinished, 1);
+		return;
+	}
 	head = atomic_load_explicit(list, memory_order_relaxed);
 	do
 		work->next = head;
@@ -107,24 +111,28 @@ static void run_all(struct bh_core *core, struct bh_work *work)
 
 static bool is_held(struct bh_core *core)
 {
-	return atomic_load(&core->held) != 0;
+	return atomic_load(&core->held[0]) || atomic_load(&core->held[1]);
 }
 
-/* Run what waits for a grace period, unless somebody is held; what is left. */
+/*
+ * Run what waits for a grace period, unless one is held that was held before it was set apart; what is
+ * left. Those that are held later are counted apart, so that new ones for ever do not keep it.
+ */
 static struct bh_work *run_deferred(struct bh_core *core, struct bh_work *waiting)
 {
-	struct bh_work **last = &waiting;
-
-	while (*last)
-		last = &(*last)->next;
-	*last = take(&core->deferred);
-	if (!waiting || is_held(core))
+	if (!waiting) {
+		waiting = take(&core->deferred);
+		if (!waiting)
+			return NULL;
+		atomic_fetch_add(&core->phase, 1);
+	}
+	if (atomic_load(&core->held[(atomic_load(&core->phase) + 1) % 2]))
 		return waiting;
 	bh_synchronize_rcu(core, NULL);
-	/* One that ran until now may be held instead. */
-	if (is_held(core))
-		return waiting;
 	run_all(core, waiting);
+	/* Who deferred these was not heard while others waited. */
+	if (atomic_load(&core->deferred))
+		sem_post(&core->wake);
 	return NULL;
 }
 
@@ -330,6 +338,11 @@ void bh_call_rcu(struct bh_core *core, struct bh_work *work)
 	enlist(core, &core->deferred, work);
 }
 
+bool bh_within_run(const struct bh_core *core)
+{
+	return running.depth && running.core == core;
+}
+
 bool bh_synchronize_rcu(struct bh_core *core, bh_patience patience)
 {
 	uint64_t now = atomic_fetch_add(&core->epoch, 1) + 1;
@@ -382,14 +395,22 @@ bool bh_barrier(struct bh_core *core, bh_patience patience)
 	return true;
 }
 
-void bh_hold(struct bh_core *core)
+uint32_t bh_hold(struct bh_core *core)
 {
-	atomic_fetch_add(&core->held, 1);
+	for (;;) {
+		uint32_t phase = atomic_load(&core->phase);
+
+		atomic_fetch_add(&core->held[phase % 2], 1);
+		/* Else whoever began the next one may not have seen this. */
+		if (atomic_load(&core->phase) == phase)
+			return phase % 2;
+		bh_unhold(core, phase % 2);
+	}
 }
 
-void bh_unhold(struct bh_core *core)
+void bh_unhold(struct bh_core *core, uint32_t hold)
 {
-	if (atomic_fetch_sub(&core->held, 1) == 1)
+	if (atomic_fetch_sub(&core->held[hold], 1) == 1)
 		sem_post(&core->wake);
 }
 

@@ -83,15 +83,17 @@ struct bh_work {
 void bh_queue(struct bh_core *core, struct bh_work *work);
 void bh_call_rcu(struct bh_core *core, struct bh_work *work);
 
+/* Is this thread in a run, which it cannot wait for? */
+bool bh_within_run(const struct bh_core *core);
 /* Wait until all runs that are now going on have ended. Not within a run. False without patience. */
 bool bh_synchronize_rcu(struct bh_core *core, bh_patience patience);
 /* Wait until the worker has done all that it was asked for before, and could. Not within a run. False
  * without patience. */
 bool bh_barrier(struct bh_core *core, bh_patience patience);
 /* A run that is left in the middle, to be gone on with later, is held meanwhile: what it may still see
- * is not reclaimed. */
-void bh_hold(struct bh_core *core);
-void bh_unhold(struct bh_core *core);
+ * is not reclaimed. Before it first enters, and after it left for the last time; with what bh_hold gave. */
+uint32_t bh_hold(struct bh_core *core);
+void bh_unhold(struct bh_core *core, uint32_t hold);
 
 /* Pages for the core and its heaps, aligned to `align`; NULL with errno set. They read as zeros. */
 void *bh_pages_map(struct bh_core *core, size_t size, size_t align);

@@ -57,7 +57,7 @@ void bh_free_rcu(void *object)
 
 	atomic_fetch_add_explicit(&unit->waiting_count, 1, memory_order_relaxed);
 	atomic_fetch_or_explicit(&slab->waiting[n / 64], (uint64_t)1 << n % 64,
-				 memory_order_release);
+				 memory_order_acq_rel);
 	/* A slab that is in the list is chained to something: to itself if it is the last. */
 	if (atomic_compare_exchange_strong(&slab->next_waiting, &not_queued, slab)) {
 		struct bh_slab *head = atomic_load(&unit->waiting);
@@ -107,7 +107,7 @@ void bh_unit_collect(struct bh_work *work)
 /* Objects whose grace period is over go to the depot, or to their slabs if the heap is closed. */
 static void return_freed(struct bh_unit *unit, void **objects, uint32_t count)
 {
-	pthread_mutex_lock(&unit->heap->lock);
+	bh_heap_lock(unit->heap);
 	atomic_fetch_sub_explicit(&unit->waiting_count, count, memory_order_relaxed);
 	if (bh_unit_closed(unit)) {
 		for (uint32_t i = 0; i < count; i++)
@@ -115,7 +115,7 @@ static void return_freed(struct bh_unit *unit, void **objects, uint32_t count)
 	} else {
 		bh_depot_put(unit, bh_batch_pack(objects, count));
 	}
-	pthread_mutex_unlock(&unit->heap->lock);
+	bh_heap_unlock(unit->heap);
 }
 
 void bh_unit_reclaim(struct bh_work *work)

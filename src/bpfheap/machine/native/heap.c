@@ -52,13 +52,13 @@ static void drain_heap(struct bh_work *work)
 	struct bh_heap *heap = (void *)((char *)work - offsetof(struct bh_heap, drain_work));
 
 	bh_synchronize_rcu(heap->core, NULL);
-	pthread_mutex_lock(&heap->lock);
+	bh_heap_lock(heap);
 	for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
 		drain_unit(unit);
 	if (heap->chunk != heap->chunk_end)
 		bh_pages_unmap(heap->core, heap->chunk, (size_t)(heap->chunk_end - heap->chunk));
 	heap->chunk = heap->chunk_end = NULL;
-	pthread_mutex_unlock(&heap->lock);
+	bh_heap_unlock(heap);
 }
 
 /* Has the worker something to do for the heap? */
@@ -110,10 +110,10 @@ void bh_heap_close(struct bh_heap *heap)
 {
 	if (atomic_exchange(&heap->closed, true))
 		return;
-	pthread_mutex_lock(&heap->lock);
+	bh_heap_lock(heap);
 	for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
 		bh_unit_shut(unit);
-	pthread_mutex_unlock(&heap->lock);
+	bh_heap_unlock(heap);
 	bh_queue(heap->core, &heap->drain_work);
 }
 
@@ -127,7 +127,7 @@ struct bh_stats bh_heap_stats(struct bh_heap *heap)
 {
 	struct bh_stats total = { 0 };
 
-	pthread_mutex_lock(&heap->lock);
+	bh_heap_lock(heap);
 	for (struct bh_unit *unit = heap->units; unit; unit = unit->next) {
 		struct bh_stats one = bh_unit_stats_locked(unit);
 
@@ -138,6 +138,6 @@ struct bh_stats bh_heap_stats(struct bh_heap *heap)
 		total.bytes += one.bytes;
 		total.failures += one.failures;
 	}
-	pthread_mutex_unlock(&heap->lock);
+	bh_heap_unlock(heap);
 	return total;
 }

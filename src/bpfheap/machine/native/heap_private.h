@@ -2,7 +2,7 @@
  * What the files of the heap share: batches of free objects (batch.c), slabs (slab.c), the slow paths of
  * caches (cache.c), grace periods (grace.c), units (unit.c) and heaps (heap.c).
  *
- * "With the lock" is with the heap's lock, which is never taken above level 0.
+ * "With the lock" is with the heap's lock, which contexts that cannot map (bh_may_map) never take.
  */
 #ifndef BPFHEAP_HEAP_PRIVATE_H
 #define BPFHEAP_HEAP_PRIVATE_H
@@ -68,10 +68,17 @@ struct bh_heap {
 	_Atomic bool closed;
 	_Atomic uint64_t bytes;
 	struct bh_work drain_work, end_work;
-	pthread_mutex_t lock; /* of units, chunks and tables; never taken above level 0 */
+	pthread_mutex_t lock; /* of units, chunks and tables: see bh_heap_lock */
 	struct bh_unit *units;
 	char *chunk, *chunk_end; /* what is left of the last mapping, for slabs */
 };
+
+/* The heap's lock. Not where contexts cannot map: the thread that they interrupt may have it. */
+void bh_heap_lock(struct bh_heap *heap);
+void bh_heap_unlock(struct bh_heap *heap);
+/* May the context of that slot map memory? Not above level 0; nor in a signal that found its thread outside of
+ * a run, but with a heap's lock. */
+bool bh_may_map(uint32_t slot);
 
 /* Contexts that have a cache: levels of all CPUs. */
 static inline uint32_t bh_unit_slots(const struct bh_unit *unit)
@@ -131,8 +138,10 @@ static inline uint32_t bh_slab_carved(const struct bh_unit *unit, const struct b
 /* New objects out of the slab that is there; how many, 0 if there is none or the limit is reached. From any
  * context. */
 uint32_t bh_carve(struct bh_unit *unit, void **out, uint32_t want);
-/* The same, with a new slab if there is none; not above level 0. */
+/* The same, with a new slab if there is none; where bh_may_map. */
 uint32_t bh_carve_or_map(struct bh_unit *unit, void **out, uint32_t want);
+/* The same, with the lock. */
+uint32_t bh_carve_locked(struct bh_unit *unit, void **out, uint32_t want);
 /* Unmap a slab. For the worker, when no run can look into it any more. */
 void bh_slab_remove(struct bh_unit *unit, struct bh_slab *slab);
 /* Let the worker fill the depot, for contexts that cannot map; and what it then does. */

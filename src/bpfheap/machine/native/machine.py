@@ -280,6 +280,8 @@ class NativeMachine:
         try:
             stop = self._go(running, stepping=stepping)
         except BaseException:
+            # Somebody may keep the exception, and with it the run.
+            running.run.close()
             del self._executions[execution]
             raise
         if isinstance(stop, Done):

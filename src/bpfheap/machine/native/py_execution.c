@@ -18,6 +18,7 @@ struct execution {
 	Py_ssize_t ctx_size;
 	int cpu;
 	bool held; /* it stopped in the middle */
+	uint32_t hold;
 };
 
 /* A page below 4 GiB, since contexts have 32 bits for a pointer into it. */
@@ -69,7 +70,7 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 	self->program = prog;
 	self->cpu = cpu;
 	self->held = true;
-	bh_hold(core->core);
+	self->hold = bh_hold(core->core);
 	self->driver.left = limit > 0 ? limit : -1;
 	self->ctx_size = size;
 	self->run = aligned_alloc(BH_LINE, (sizeof(*self->run) + BH_LINE - 1) / BH_LINE * BH_LINE);
@@ -93,7 +94,7 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 static void execution_dealloc(struct execution *self)
 {
 	if (self->held)
-		bh_unhold(self->owner->core);
+		bh_unhold(self->owner->core, self->hold);
 	if (self->run) {
 		if (self->run->packet.page)
 			munmap(self->run->packet.page, BH_PACKET);
@@ -145,7 +146,7 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 		bh_leave(&run->here);
 		if (stop == BH_DONE) {
 			self->held = false;
-			bh_unhold(self->owner->core);
+			bh_unhold(self->owner->core, self->hold);
 		}
 	}
 	Py_END_ALLOW_THREADS
@@ -156,6 +157,16 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 		return PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels",
 				    BH_LEVELS);
 	return PyLong_FromLong(stop);
+}
+
+/* Nobody goes on with it: what it may have seen can be reclaimed. */
+static PyObject *execution_close(struct execution *self, PyObject *unused)
+{
+	(void)unused;
+	if (self->held)
+		bh_unhold(self->owner->core, self->hold);
+	self->held = false;
+	Py_RETURN_NONE;
 }
 
 static PyObject *execution_answer(struct execution *self, PyObject *r0)
@@ -214,6 +225,8 @@ static PyMethodDef execution_methods[] = {
 	{ "go", (PyCFunction)(void (*)(void))execution_go, METH_FASTCALL,
 	  "go(stepping=False, ask=None): on to the next stop, the name of which STOPS has. If it is "
 	  "not stepping, ask(program, slot, r1, ..., r5) makes calls outside." },
+	{ "close", (PyCFunction)execution_close, METH_NOARGS,
+	  "Not to be gone on with; an exception may keep it for long." },
 	{ "answer", (PyCFunction)execution_answer, METH_O, "answer(r0): what a call outside gives." },
 	{ "register", (PyCFunction)execution_register, METH_VARARGS, "register(n): its 64 bits." },
 	{ "data", (PyCFunction)execution_data, METH_NOARGS, "The packet behind its metadata." },

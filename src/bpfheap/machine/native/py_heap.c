@@ -49,7 +49,8 @@ bool bh_py_patience(struct bh_here *here)
 	Py_BEGIN_ALLOW_THREADS
 	sched_yield();
 	Py_END_ALLOW_THREADS
-	lasts = PyErr_CheckSignals() == 0;
+	/* What one wait ended with ends those that come after it, and no handler may begin with it. */
+	lasts = !PyErr_Occurred() && PyErr_CheckSignals() == 0;
 	PyGILState_Release(state);
 	return lasts;
 }
@@ -122,30 +123,31 @@ static PyObject *core_enter(struct core *self, PyObject *args)
 	return (PyObject *)run;
 }
 
-static PyObject *core_barrier(struct core *self, PyObject *unused)
+/* A Python signal handler may come here from within a run. */
+static PyObject *wait_with(struct core *self, bool (*wait)(struct bh_core *core, bh_patience patience))
 {
 	bool done;
 
-	(void)unused;
+	if (bh_within_run(self->core))
+		return PyErr_Format(PyExc_RuntimeError, "a run cannot wait for its own end");
 	Py_BEGIN_ALLOW_THREADS
-	done = bh_barrier(self->core, bh_py_patience);
+	done = wait(self->core, bh_py_patience);
 	Py_END_ALLOW_THREADS
 	if (!done)
 		return NULL;
 	Py_RETURN_NONE;
 }
 
+static PyObject *core_barrier(struct core *self, PyObject *unused)
+{
+	(void)unused;
+	return wait_with(self, bh_barrier);
+}
+
 static PyObject *core_synchronize(struct core *self, PyObject *unused)
 {
-	bool done;
-
 	(void)unused;
-	Py_BEGIN_ALLOW_THREADS
-	done = bh_synchronize_rcu(self->core, bh_py_patience);
-	Py_END_ALLOW_THREADS
-	if (!done)
-		return NULL;
-	Py_RETURN_NONE;
+	return wait_with(self, bh_synchronize_rcu);
 }
 
 static PyObject *core_fail(struct core *self, PyObject *args)

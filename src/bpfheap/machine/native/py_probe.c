@@ -51,12 +51,15 @@ static PyObject *probe_detach(struct probe *self, PyObject *unused)
 	if (!probe)
 		Py_RETURN_NONE;
 	self->stats = bh_probe_stats(probe);
+	/* Others, and signal handlers, may come here while this waits. */
+	self->probe = NULL;
 	Py_BEGIN_ALLOW_THREADS
 	detached = bh_probe_detach(probe, bh_py_patience);
 	Py_END_ALLOW_THREADS
-	if (!detached)
+	if (!detached) {
+		self->probe = probe;
 		return NULL;
-	self->probe = NULL;
+	}
 	Py_RETURN_NONE;
 }
 

@@ -3,6 +3,28 @@
 
 enum { CHUNK = 16 * BH_SLAB }; /* what is mapped at a time */
 
+/* The locks that this thread has or waits for; initial-exec, as signal handlers read it. */
+static _Thread_local uint32_t heap_locks __attribute__((tls_model("initial-exec")));
+
+void bh_heap_lock(struct bh_heap *heap)
+{
+	heap_locks++;
+	atomic_signal_fence(memory_order_seq_cst);
+	pthread_mutex_lock(&heap->lock);
+}
+
+void bh_heap_unlock(struct bh_heap *heap)
+{
+	pthread_mutex_unlock(&heap->lock);
+	atomic_signal_fence(memory_order_seq_cst);
+	heap_locks--;
+}
+
+bool bh_may_map(uint32_t slot)
+{
+	return slot % BH_LEVELS == 0 && !heap_locks;
+}
+
 static void *map_slab(struct bh_heap *heap, size_t bytes)
 {
 	void *slab;
@@ -99,8 +121,7 @@ uint32_t bh_carve(struct bh_unit *unit, void **out, uint32_t want)
 	return got;
 }
 
-/* bh_carve, with a new slab if there is none; with the lock. */
-static uint32_t carve_locked(struct bh_unit *unit, void **out, uint32_t want)
+uint32_t bh_carve_locked(struct bh_unit *unit, void **out, uint32_t want)
 {
 	uint32_t got = bh_carve(unit, out, want);
 
@@ -117,9 +138,9 @@ uint32_t bh_carve_or_map(struct bh_unit *unit, void **out, uint32_t want)
 	uint32_t got = bh_carve(unit, out, want);
 
 	if (!got) {
-		pthread_mutex_lock(&unit->heap->lock);
-		got = carve_locked(unit, out, want);
-		pthread_mutex_unlock(&unit->heap->lock);
+		bh_heap_lock(unit->heap);
+		got = bh_carve_locked(unit, out, want);
+		bh_heap_unlock(unit->heap);
 	}
 	return got;
 }
@@ -130,15 +151,15 @@ void bh_unit_replenish(struct bh_work *work)
 	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, replenish_work));
 	void *objects[BH_SLOTS];
 
-	pthread_mutex_lock(&unit->heap->lock);
+	bh_heap_lock(unit->heap);
 	while (!bh_unit_closed(unit) && atomic_load(&unit->depot_count) < 2 * unit->batch) {
-		uint32_t got = carve_locked(unit, objects, unit->batch);
+		uint32_t got = bh_carve_locked(unit, objects, unit->batch);
 
 		if (!got)
 			break;
 		bh_depot_put(unit, bh_batch_pack(objects, got));
 	}
-	pthread_mutex_unlock(&unit->heap->lock);
+	bh_heap_unlock(unit->heap);
 }
 
 void bh_unit_ask_replenish(struct bh_unit *unit)

@@ -46,9 +46,9 @@ struct bh_stats bh_unit_stats(struct bh_unit *unit)
 {
 	struct bh_stats stats;
 
-	pthread_mutex_lock(&unit->heap->lock);
+	bh_heap_lock(unit->heap);
 	stats = bh_unit_stats_locked(unit);
-	pthread_mutex_unlock(&unit->heap->lock);
+	bh_heap_unlock(unit->heap);
 	return stats;
 }
 
@@ -123,13 +123,13 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 		atomic_init(&cache->high, cache->objects + unit->high);
 		atomic_init(&cache->keep, unit->high);
 	}
-	pthread_mutex_lock(&heap->lock);
+	bh_heap_lock(heap);
 	/* bh_heap_close may be on its way. */
 	if (bh_unit_closed(unit))
 		bh_unit_shut(unit);
 	unit->next = heap->units;
 	heap->units = unit;
-	pthread_mutex_unlock(&heap->lock);
+	bh_heap_unlock(heap);
 	return unit;
 }
 
@@ -148,15 +148,13 @@ void bh_unit_destroy(struct bh_unit *unit)
 
 /* -- more objects */
 
-bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
+static bool prefill_locked(struct bh_unit *unit, uint32_t n)
 {
 	void *objects[2 * BH_SLOTS];
 	struct free_object *first = NULL, *batch;
 	uint64_t wanted = (uint64_t)n * bh_unit_slots(unit), have = 0;
 	uint32_t count = 0;
 
-	if (bh_unit_closed(unit))
-		return false;
 	while (have < wanted) {
 		/* No batch is for two contexts. */
 		uint32_t most = unit->batch < n - have % n ? unit->batch : (uint32_t)(n - have % n);
@@ -165,7 +163,7 @@ bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
 		if (count < most) {
 			batch = bh_depot_take(unit);
 			got = batch ? bh_batch_unpack(batch, objects + count) :
-				      bh_carve_or_map(unit, objects + count, unit->batch);
+				      bh_carve_locked(unit, objects + count, unit->batch);
 			if (!got)
 				break;
 			count += got;
@@ -201,14 +199,14 @@ bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
 	return have == wanted;
 }
 
-bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
+static bool reserve_locked(struct bh_unit *unit, uint32_t n)
 {
 	/* Each context may keep so many from the others. */
 	uint64_t left = n + (uint64_t)bh_unit_slots(unit) * (unit->high + unit->batch);
 	void *objects[BH_SLOTS];
 
 	while (left) {
-		uint32_t got = bh_carve_or_map(unit, objects,
+		uint32_t got = bh_carve_locked(unit, objects,
 					    left < unit->batch ? (uint32_t)left : unit->batch);
 
 		if (!got)
@@ -217,6 +215,28 @@ bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
 		left -= got;
 	}
 	return true;
+}
+
+/* With the lock all the way: what is moved meanwhile must not miss the drain of a heap that is closed. */
+static bool unless_closed(struct bh_unit *unit, uint32_t n,
+			  bool (*fill)(struct bh_unit *unit, uint32_t n))
+{
+	bool enough;
+
+	bh_heap_lock(unit->heap);
+	enough = !bh_unit_closed(unit) && fill(unit, n);
+	bh_heap_unlock(unit->heap);
+	return enough;
+}
+
+bool bh_unit_prefill(struct bh_unit *unit, uint32_t n)
+{
+	return unless_closed(unit, n, prefill_locked);
+}
+
+bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
+{
+	return unless_closed(unit, n, reserve_locked);
 }
 
 /* -- what it is */
