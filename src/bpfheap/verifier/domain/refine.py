@@ -44,7 +44,7 @@ JUMP_CODE: dict[str, int] = {
 }  # fmt: skip
 
 # What is_branch_taken says.
-NO_LOOP: Final = 0
+NEVER: Final = 0
 ALWAYS: Final = 1
 DEPENDS: Final = -1
 
@@ -53,7 +53,7 @@ Pair = tuple[Scalar, Scalar]
 
 
 def branch_taken(code: i64, width: i64, d: Scalar, s: Scalar) -> i64:
-    """Is `dst code src` ALWAYS or NO_LOOP true, on `width` (32, 64) bits, or does it depend
+    """Is `dst code src` ALWAYS or NEVER true, on `width` (32, 64) bits, or does it depend
     (is_scalar_branch_taken)?"""
     if code >= JSET:
         dv, dm, sv, sm = d.v, d.m, s.v, s.m
@@ -64,15 +64,15 @@ def branch_taken(code: i64, width: i64, d: Scalar, s: Scalar) -> i64:
             # Linux looks at single bits only where one side is a constant.
             return DEPENDS
         if dv & sv:
-            return ALWAYS if code == hit else NO_LOOP
+            return ALWAYS if code == hit else NEVER
         if (dv | dm) & (sv | sm) == 0:
-            return NO_LOOP if code == hit else ALWAYS
+            return NEVER if code == hit else ALWAYS
         return DEPENDS
     if code <= JNE:
         differ = _differ(width, d, s)
         if differ == DEPENDS:
             return DEPENDS
-        return (ALWAYS if differ == NO_LOOP else NO_LOOP) if code == JEQ else differ
+        return (ALWAYS if differ == NEVER else NEVER) if code == JEQ else differ
     if code <= JGT:
         if width == 64:
             return _compare_unsigned(code, d.umin, d.umax, s.umin, s.umax)
@@ -85,13 +85,13 @@ def branch_taken(code: i64, width: i64, d: Scalar, s: Scalar) -> i64:
 def _differ(width: i64, d: Scalar, s: Scalar) -> i64:
     if width == 64:
         if d.umin == d.umax == s.umin == s.umax:
-            return NO_LOOP
+            return NEVER
         if ult(s.umax, d.umin) or ult(d.umax, s.umin) or d.smin > s.smax or d.smax < s.smin:
             return ALWAYS
         if (d.v ^ s.v) & ~(d.m | s.m):
             return ALWAYS
     elif d.u32_min == d.u32_max == s.u32_min == s.u32_max:
-        return NO_LOOP
+        return NEVER
     elif (d.v ^ s.v) & ~(d.m | s.m) & U32_MAX:
         return ALWAYS
     if (
@@ -106,23 +106,23 @@ def _differ(width: i64, d: Scalar, s: Scalar) -> i64:
 
 def _compare_unsigned(code: i64, dmin: i64, dmax: i64, smin: i64, smax: i64) -> i64:
     if code == JLT:
-        return ALWAYS if ult(dmax, smin) else NO_LOOP if ule(smax, dmin) else DEPENDS
+        return ALWAYS if ult(dmax, smin) else NEVER if ule(smax, dmin) else DEPENDS
     if code == JGE:
-        return ALWAYS if ule(smax, dmin) else NO_LOOP if ult(dmax, smin) else DEPENDS
+        return ALWAYS if ule(smax, dmin) else NEVER if ult(dmax, smin) else DEPENDS
     if code == JLE:
-        return ALWAYS if ule(dmax, smin) else NO_LOOP if ult(smax, dmin) else DEPENDS
-    return ALWAYS if ult(smax, dmin) else NO_LOOP if ule(dmax, smin) else DEPENDS
+        return ALWAYS if ule(dmax, smin) else NEVER if ult(smax, dmin) else DEPENDS
+    return ALWAYS if ult(smax, dmin) else NEVER if ule(dmax, smin) else DEPENDS
 
 
 def _compare_signed(code: i64, dmin: i64, dmax: i64, smin: i64, smax: i64) -> i64:
     """Codes are those of the unsigned conditions."""
     if code == JLT:
-        return ALWAYS if dmax < smin else NO_LOOP if smax <= dmin else DEPENDS
+        return ALWAYS if dmax < smin else NEVER if smax <= dmin else DEPENDS
     if code == JGE:
-        return ALWAYS if smax <= dmin else NO_LOOP if dmax < smin else DEPENDS
+        return ALWAYS if smax <= dmin else NEVER if dmax < smin else DEPENDS
     if code == JLE:
-        return ALWAYS if dmax <= smin else NO_LOOP if smax < dmin else DEPENDS
-    return ALWAYS if smax < dmin else NO_LOOP if dmax <= smin else DEPENDS
+        return ALWAYS if dmax <= smin else NEVER if smax < dmin else DEPENDS
+    return ALWAYS if smax < dmin else NEVER if dmax <= smin else DEPENDS
 
 
 def holds(code: i64, width: i64, d: Scalar, s: Scalar) -> Pair | None:
