@@ -51,18 +51,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if is_shared(metafunc.module.__name__, metafunc.function.__name__):
-        metafunc.fixturenames.insert(0, "on_machine")
         metafunc.parametrize("on_machine", ["model", "native"], indirect=True)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def on_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the worlds of the model machine's tests be on another machine."""
-    if request.param == "native":
-        native = pytest.importorskip("bpfheap.machine.native.machine")
-        for world in ("model_world", "c_world"):
-            if world in sys.modules:
-                monkeypatch.setattr(sys.modules[world], "ModelMachine", native.NativeMachine)
+    """Let the worlds of the model machine's tests be on another machine. For all tests, since a
+    test that does not ask for a fixture by name gets it in no other way."""
+    if getattr(request, "param", "model") != "native":
+        return
+    pytest.importorskip("bpfheap.machine.native._core")
+    from bpfheap.machine.native.machine import NativeMachine
+
+    worlds = (sys.modules.get("model_world"), sys.modules.get("c_world"), request.module)
+    for world in worlds:
+        if hasattr(world, "ModelMachine"):
+            monkeypatch.setattr(world, "ModelMachine", NativeMachine)
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,8 @@ from bpfheap.machine.model.maps.other import OtherElements
     Addition("a program type", (
         Edit("platform/programs.py", "PROGRAM_TYPES: tuple", """
     ProgramType("made_up", 99, ("made_up",), "made_up_md", 8, (
-        CtxField("data", 0, 4, CtxKind.PACKET), CtxField("data_end", 4, 4, CtxKind.PACKET_END),
+        CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
+        CtxField("data_end", 4, 4, CtxKind.PACKET_END, narrow=False),
     ), packet=Packet.XDP, test_run=None),
 """),
         Edit("include/bpfheap.h", "/* The context of xdp programs. */", """

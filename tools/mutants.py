@@ -133,6 +133,8 @@ class Copy:
         """pytest's exit code, None if it did not end in time; and what it printed."""
         env = os.environ | {"PYTHONPATH": str(self._root / "src"), "BPFHEAP_PURE": "1"}
         command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--tb", "no"]
+        # A test that is slow uncompiled has not failed.
+        command += ["-o", f"timeout={2 * LIMIT}"]
         try:
             done = subprocess.run(
                 [*command, "--color", "no", *arguments],
@@ -166,7 +168,8 @@ class Copy:
         by = failed[1] if failed else output.strip().rpartition("\n")[2]
         if code is None:
             return Result(mutant, Fate.SLOW, f"no end in {LIMIT} seconds", seconds)
-        if code not in (_PASSED, _FAILED):
+        # A process that ends with 1 without a failed test was ended by somebody else.
+        if code not in (_PASSED, _FAILED) or (code == _FAILED and not failed):
             return Result(mutant, Fate.BROKEN, by, seconds)
         return Result(mutant, Fate.SURVIVED if code == _PASSED else Fate.KILLED, by, seconds)
 
@@ -190,7 +193,8 @@ def run(
         every = sorted({argument for mutant in mutants for argument in mutant.tests})
         code, output = first.test(every)
         if code != _PASSED:
-            raise Mistake(f"the tests fail without an edit, too:\n{output}")
+            why = f"do not end in {LIMIT} seconds" if code is None else "fail"
+            raise Mistake(f"the tests {why} without an edit, too:\n{output}")
         copies.put(first)
         for n in range(1, min(jobs, len(mutants))):
             copies.put(Copy(root, Path(folder) / str(n)))

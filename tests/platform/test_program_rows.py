@@ -50,7 +50,7 @@ def test_a_row_without_a_fact_is_none(missing: str) -> None:
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"fields": (CtxField("data", 0, 4, CtxKind.PACKET),)}, "there is none"),
+        ({"fields": (CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),)}, "there is none"),
         ({"writes_packet": True}, "there is none"),
         ({"raw_ctx": True, "fields": (CtxField("a", 0, 4),)}, "or it has fields"),
     ],
@@ -109,3 +109,9 @@ def test_facts_of_program_types_are_nowhere_else() -> None:
             ):
                 found.append(f"{path.relative_to(SOURCE)}:{node.lineno}")
     assert found == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CtxKind if kind is not CtxKind.SCALAR])
+def test_a_pointer_is_read_as_a_whole(kind: CtxKind) -> None:
+    with pytest.raises(ValueError, match="narrow=False"):
+        CtxField("data", 0, 4, kind)

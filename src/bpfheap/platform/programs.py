@@ -19,8 +19,9 @@ class CtxKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CtxField:
-    """`narrow`: may be read in smaller pieces (bpf_ctx_narrow_access_ok). Fields that are `joined`
-    may be read and written like an array of bytes."""
+    """`narrow`: may be read in smaller pieces (bpf_ctx_narrow_access_ok), which a pointer may not.
+    Fields that are `joined` may be read and written like an array of bytes. Raises ValueError for
+    a pointer that is narrow."""
 
     name: str
     offset: int
@@ -29,6 +30,10 @@ class CtxField:
     writable: bool = False
     narrow: bool = True
     joined: bool = False
+
+    def __post_init__(self) -> None:
+        if self.narrow and self.kind is not CtxKind.SCALAR:
+            raise ValueError(f"{self.name} is a pointer: its row needs narrow=False")
 
 
 class Packet(StrEnum):

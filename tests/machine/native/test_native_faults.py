@@ -102,7 +102,6 @@ def heaps(n: int) -> bool:
     core.barrier()
     assert heap.stats()["live"] == live
     del heap
-    gc.collect()
     core.barrier()
     assert core.mapped == 0, n
     return missing != [0, 0, 0]

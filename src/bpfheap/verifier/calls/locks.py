@@ -60,7 +60,7 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint="the lock is that of the tree, and held until the comparison's caller is done",
         )
-    if meta.call.name == _LOCK:
+    if meta.call.waits:
         if st.lock is not None:
             raise Reject(
                 f"Locking two bpf_spin_locks are not allowed: one is held since "
