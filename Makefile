@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-long mutants golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long coverage mutants golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,11 @@ mutants: setup
 # The verifier's tests once more, uncompiled.
 test-pure: setup
 	@BPFHEAP_PURE=1 $(PYTEST) tests/verifier
+
+# The same with those of policies, runtime and explorer, and which lines no test runs.
+coverage: setup
+	@BPFHEAP_PURE=1 $(PYTEST) -m "not long" --cov --cov-report term:skip-covered \
+		tests/verifier tests/lifetime tests/runtime tests/explore
 
 # That the verifier's arithmetic loses no value, for all 64-bit numbers; takes minutes.
 proofs: setup

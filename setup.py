@@ -6,7 +6,10 @@ there is no native machine.
 """
 
 import os
+import shutil
+import sysconfig
 from glob import glob
+from pathlib import Path
 
 from mypyc.build import mypycify
 from setuptools import Extension, setup
@@ -21,6 +24,12 @@ COMPILED = (
 )  # fmt: skip
 
 
+#: Without these there is no native machine; with them, an error in its C is one of the build.
+CAN_COMPILE = (
+    shutil.which(os.environ.get("CC", "cc").split()[0]) is not None
+    and (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+)
+
 #: One for all versions of Python: it uses the limited API alone.
 CORE = Extension(
     "bpfheap.machine.native._core",
@@ -29,7 +38,7 @@ CORE = Extension(
     extra_compile_args=["-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
     libraries=["pthread"],
     py_limited_api=True,
-    optional=True,
+    optional=not CAN_COMPILE,
 )
 
 
