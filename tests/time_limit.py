@@ -35,6 +35,6 @@ def _limit(item: pytest.Item) -> float:
     """Seconds, 0 for none; as pytest-timeout takes them."""
     marker = item.get_closest_marker("timeout")
     if marker is not None:
-        return float(marker.args[0])
+        return float(marker.args[0] if marker.args else marker.kwargs.get("timeout") or 0)
     given = item.config.getoption("timeout")
     return float((item.config.getini("timeout") if given is None else given) or 0)

@@ -1,10 +1,10 @@
 """A model of the native machine's deferred work, in all orders in which its steps can come.
 
 A unit with two slabs and three objects, runs that free them, the end of their heap, and the worker:
-what cpu.c and heap.c do, one atomic operation a step. Memory is as all threads see it, so what the
-operations say of its order does not show. Caches, the depot and the table of slabs are a set of
-free objects: those that `drain` finds when no run changes them any more. Each fault of `FAULTS` has
-to be found.
+what cpu.c, grace.c, slab.c and heap.c do, one atomic operation a step. Memory is as all threads see
+it, so what the operations say of its order does not show. Caches, the depot and the table of slabs
+are a set of free objects: those that `drain` finds when no run changes them any more. Each fault of
+`FAULTS` has to be found.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ COLLECT, RECLAIM, DRAIN, END = range(4)
 #: The slab of each object, and how many objects each slab has.
 SLAB_OF = (0, 0, 1)
 CARVED = (2, 1)
-#: Of a slab's count, as in heap.c.
+#: Of a slab's count, as in heap_private.h.
 BIAS, REMOVED = 100, -1
 #: The end of a chain. A slab that is in none has None for its link.
 LAST = -1
@@ -58,7 +58,7 @@ class Model:
     stop: bool = False
     reading: int = 0  # bits of runs that are going on
     awaited: int = 0  # those that the grace period still waits for
-    # -- heap.c
+    # -- grace.c, slab.c and heap.c
     closed: bool = False
     free: int = 0  # bits of objects in caches and the depot
     bits: tuple[int, ...] = (0, 0)
@@ -252,7 +252,7 @@ def end_run(m: Model, run: int) -> Steps:
     return leave(m, run)
 
 
-# -- heap.c: objects that go
+# -- grace.c and slab.c: objects that go
 
 
 def give(m: Model, n: int) -> None:
@@ -335,7 +335,7 @@ def push_condemned(m: Model, slab: int) -> Steps:
     return ()
 
 
-# -- heap.c: what the worker does
+# -- grace.c and heap.c: what the worker does
 
 
 def collect(m: Model, _: int) -> Steps:

@@ -249,7 +249,7 @@ static void release_cpu(struct cpu *cpu)
 	if (change(cpu, TAKEN, FREE))
 		return;
 	atomic_store_explicit(&cpu->taken, OFFERED, memory_order_release);
-	/* Who waited may have been the last one. */
+	/* If nobody was woken, take the offer back. */
 	if (syscall(SYS_futex, &cpu->taken, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 0)
 		change(cpu, OFFERED, FREE);
 }
@@ -382,8 +382,9 @@ bool bh_barrier(struct bh_core *core, bh_patience patience)
 	/*
 	 * What was done may have asked for more. The longest way: objects that were freed while others
 	 * were in a grace period are collected after it, and reclaimed after the next; their slabs are
-	 * unmapped after one more, and then their heap may go. More passes would never end where programs
-	 * run and free on and on. To wake the worker for nothing costs more than most runs of programs.
+	 * unmapped after one more, and then their heap may go: six passes, twice as many if each of them
+	 * first ends a set of work that was put off. More would never end where programs run and free on
+	 * and on. To wake the worker for nothing costs more than most runs of programs.
 	 */
 	for (unsigned pass = 0; pass < PASSES && atomic_load(&core->unfinished); pass++) {
 		if (!await_pass(core, patience))

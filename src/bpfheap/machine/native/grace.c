@@ -139,7 +139,7 @@ void bh_unit_reclaim(struct bh_work *work)
 		for (uint32_t i = 0; i < unit->words; i++) {
 			uint64_t bits = in_grace[i];
 
-			/* Read first: with its last object the slab may go. */
+			/* Cleared before the objects go back: with the last one the slab may be unmapped. */
 			in_grace[i] = 0;
 			for (; bits; bits &= bits - 1) {
 				uint32_t n = i * 64 + (uint32_t)__builtin_ctzll(bits);
