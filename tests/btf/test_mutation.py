@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,8 @@ from bpfheap.btf import (
     why_different,
 )  # fmt: skip
 from bpfheap.errors import BtfError, FormatError
+
+pytestmark = pytest.mark.long
 
 _HEADER = 24
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from bpfheap.elf import load_spec
 from bpfheap.errors import FormatError
 
+pytestmark = pytest.mark.long
+
 # One of everything: nested maps, data, subprograms, CO-RE, kfuncs, several sections.
 SOURCE = """
 struct foo { int var; };

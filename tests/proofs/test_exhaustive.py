@@ -16,6 +16,8 @@ from sources import COMPONENTS
 
 from bpfheap.verifier.domain.word import pattern
 
+pytestmark = pytest.mark.long
+
 BITS = 6
 COUNT = 1 << BITS
 PLACES = {"low": 0, "seam": 29, "top": 64 - BITS}

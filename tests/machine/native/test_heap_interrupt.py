@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from core_build import COMPILER, CORE, core_sources
 
+pytestmark = pytest.mark.long
+
 FLAGS = ["-std=c11", "-O2", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from core_build import COMPILER, CORE, core_sources
 
+pytestmark = pytest.mark.long
+
 FLAGS = ["-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover=all"]
 #: `make stress` takes ten minutes instead.
 SECONDS = os.environ.get("BPFHEAP_STRESS", "1")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from core_build import COMPILER, CORE
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("llvmlite")
 FLAGS = ["-std=c11", "-g", "-O1", "-fno-sanitize-recover=all", "-fPIC", "-shared"]
 #: The library that has to be there before Python.
