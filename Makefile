@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-long coverage mutants golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long test-versions coverage mutants golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -45,6 +45,12 @@ test-long: setup
 mutants: setup
 	@$(BIN)/python tools/mutants.py
 
+# What a user may meet first, on the other versions of Python that are here.
+test-versions: setup
+	@tools/test_versions.sh tests/cli tests/isa tests/btf tests/elf tests/runtime tests/testing \
+		tests/verifier tests/machine/model tests/machine/native/test_native_api.py \
+		tests/machine/native/test_compiled_programs.py tests/test_api.py tests/test_callbacks.py
+
 # The verifier's tests once more, uncompiled.
 test-pure: setup
 	@BPFHEAP_PURE=1 $(PYTEST) tests/verifier
@@ -84,6 +90,6 @@ docs/verifier-precision.md: setup
 
 clean:
 	find src -name '*.so' -delete
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -prune -exec rm -rf {} +
