@@ -33,7 +33,15 @@ for version in 3.11 3.12 3.13; do
     if [ "$(version_of "$venv/bin/python")" != "$version" ]; then
         "$python" -m venv --clear "$venv"
     fi
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
-        --root-user-action ignore --editable '.[dev]'
-    "$venv/bin/python" -m pytest -n auto --dist worksteal -m "not long" "$@"
+    tree=$venv/tree
+    rm -rf "$tree"
+    mkdir "$tree"
+    git ls-files --cached --others --exclude-standard -z |
+        xargs -0 cp --parents --no-dereference --target-directory "$tree"
+    (
+        cd "$tree"
+        ../bin/python -m pip install -qq --disable-pip-version-check \
+            --root-user-action ignore --editable '.[dev]'
+        ../bin/python -m pytest -n auto --dist worksteal -m "not long" "$@"
+    )
 done
