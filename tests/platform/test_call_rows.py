@@ -19,7 +19,6 @@ from bpfheap.explore.scenario import Bounds
 from bpfheap.explore.world import Action, Actor
 from bpfheap.fuzz.machines import _seen_by, _walks
 from bpfheap.isa import Insn
-from bpfheap.lifetime import LiveCount
 from bpfheap.machine.model.calls import CALLS as MODEL
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.compiling import is_brief
@@ -145,7 +144,7 @@ def symmetric(program: ProgramSpec, *maps: MapSpec) -> bool:
         maps={spec.name: MapPlan(spec, 0) for spec in maps},
         programs={"p": SimpleNamespace(spec=program)},
     )
-    return Symmetry.holds(plan, LiveCount())
+    return Symmetry.holds(plan)
 
 
 @each_row

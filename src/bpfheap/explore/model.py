@@ -126,9 +126,7 @@ class Model:
         self.reductions = reductions
         self._remember = remember
         self._symmetry = (
-            Symmetry(self.store, plan)
-            if reductions.symmetry and Symmetry.holds(plan, policy)
-            else None
+            Symmetry(self.store, plan) if reductions.symmetry and Symmetry.holds(plan) else None
         )
         self._actors: list[Actor] = World(plan, self._view(b"").system).actors()
         self._actions: dict[int, Action] = {}

@@ -140,7 +140,7 @@ class Symmetry:
         self._others: tuple[int, ...] = ()
 
     @staticmethod
-    def holds(plan: Plan, policy: Policy) -> bool:
+    def holds(plan: Plan) -> bool:
         """Whether no program can tell one CPU from another."""
         if plan.bounds.cpus == 1 or plan.bounds.nmi:
             return False

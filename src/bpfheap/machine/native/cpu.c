@@ -389,7 +389,7 @@ bool bh_barrier(struct bh_core *core, bh_patience patience)
 	for (unsigned pass = 0; pass < PASSES && atomic_load(&core->unfinished); pass++) {
 		if (!await_pass(core, patience))
 			return false;
-		/* What is left waits for those that are held. */
+		/* What is left may wait for those that are held, for as long as they are. */
 		if (is_held(core) && !atomic_load(&core->queued))
 			break;
 	}

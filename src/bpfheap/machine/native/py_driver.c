@@ -8,6 +8,12 @@
 
 #include "py_run.h"
 
+/* The exception is raised when the run has ended: see bh_py_failed. With the interpreter's lock. */
+static void keep_error(struct driver *driver)
+{
+	PyErr_Fetch(&driver->error[0], &driver->error[1], &driver->error[2]);
+}
+
 bool bh_py_refill(struct bh_run *run)
 {
 	struct driver *driver = run->driver;
@@ -15,7 +21,7 @@ bool bh_py_refill(struct bh_run *run)
 	bool stop = driver->error[0] != NULL;
 
 	if (!stop && PyErr_CheckSignals()) {
-		PyErr_Fetch(&driver->error[0], &driver->error[1], &driver->error[2]);
+		keep_error(driver);
 		stop = true;
 	}
 	PyGILState_Release(state);
@@ -41,7 +47,7 @@ uint64_t bh_py_ask(struct bh_run *run)
 		r0 = PyLong_AsUnsignedLongLongMask(answer);
 	Py_XDECREF(answer);
 	if (PyErr_Occurred())
-		PyErr_Fetch(&driver->error[0], &driver->error[1], &driver->error[2]);
+		keep_error(driver);
 	PyGILState_Release(state);
 	return r0;
 }
@@ -61,7 +67,7 @@ bool bh_py_run_patience(struct bh_here *here)
 	if (bh_py_patience(here))
 		return true;
 	state = PyGILState_Ensure();
-	PyErr_Fetch(&driver->error[0], &driver->error[1], &driver->error[2]);
+	keep_error(driver);
 	PyGILState_Release(state);
 	run->budget = 0;
 	return false;

@@ -91,10 +91,17 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 	return (PyObject *)self;
 }
 
-static void execution_dealloc(struct execution *self)
+/* Nobody goes on with it: what it may have seen can be reclaimed. */
+static void end_hold(struct execution *self)
 {
 	if (self->held)
 		bh_unhold(self->owner->core, self->hold);
+	self->held = false;
+}
+
+static void execution_dealloc(struct execution *self)
+{
+	end_hold(self);
 	if (self->run) {
 		if (self->run->packet.page)
 			munmap(self->run->packet.page, BH_PACKET);
@@ -145,8 +152,7 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 		stop = bh_run_go(run);
 		bh_leave(&run->here);
 		if (stop == BH_DONE) {
-			self->held = false;
-			bh_unhold(self->owner->core, self->hold);
+			end_hold(self);
 		}
 	}
 	Py_END_ALLOW_THREADS
@@ -159,13 +165,10 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 	return PyLong_FromLong(stop);
 }
 
-/* Nobody goes on with it: what it may have seen can be reclaimed. */
 static PyObject *execution_close(struct execution *self, PyObject *unused)
 {
 	(void)unused;
-	if (self->held)
-		bh_unhold(self->owner->core, self->hold);
-	self->held = false;
+	end_hold(self);
 	Py_RETURN_NONE;
 }
 

@@ -160,13 +160,13 @@ struct bh_probe *bh_probe_attach(struct bh_core *core, const struct bh_prog *pro
 
 bool bh_probe_detach(struct bh_probe *probe, bh_patience patience)
 {
-	struct bh_probe *here = probe;
+	struct bh_probe *attached = probe;
 
 	if (probe->ticking)
 		timer_delete(probe->timer);
 	probe->ticking = false;
 	/* One that is on its way must not meet what was there before, which may end the process. */
-	atomic_compare_exchange_strong(&probes[probe->signal], &here, NULL);
+	atomic_compare_exchange_strong(&probes[probe->signal], &attached, NULL);
 	for (unsigned tries = 1; atomic_load(&inside[probe->signal]); tries++) {
 		sched_yield();
 		if (tries % LOOK_EVERY == 0 && patience && !patience(NULL))

@@ -16,7 +16,6 @@ from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     MAP_KEY,
-    MAP_VALUE,
     SCALAR,
     UNKNOWN,
     ZERO_OFFSET,
@@ -38,8 +37,7 @@ def _for_each(env: Env, st: State, meta: Meta) -> list[Reg]:
     ref = st.regs[1].what
     key = Reg(MAP_KEY, ZERO_OFFSET, what=ref)
     # Another iteration has another value, with a lock of its own.
-    id_ = env.new_id() if ref.layout.lock >= 0 else 0
-    value = Reg(MAP_VALUE, ZERO_OFFSET, id=id_, what=ref)
+    value = env.map_value(ref)
     return [st.regs[1], key, value, st.regs[3]]
 
 

@@ -331,9 +331,7 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
         and meta.key < ref.spec.max_entries
     )
     if present:
-        # Which value it is matters for its lock.
-        id_ = env.new_id() if ref.layout.lock >= 0 else 0
-        return Reg(MAP_VALUE, ZERO_OFFSET, id=id_, what=ref)
+        return env.map_value(ref)
     return Reg(MAP_VALUE, ZERO_OFFSET, id=env.new_id(), what=ref, or_null=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfheap.platform.calls import HELPERS, KFUNCS
+from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -13,15 +13,15 @@ from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.history import History
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layouts
-from bpfheap.verifier.state.state import MapRef, Object, State
+from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
 from bpfheap.verifier.verdict import Options
 
-_LOCKING = next(row for row in HELPERS if row.name == "bpf_spin_lock")
+_LOCKING = CALL_BY_NAME["bpf_spin_lock"]
 
 _PACKET_CHANGING = frozenset(
-    row.name for row in (*HELPERS, *KFUNCS) if row.packet or row.map_op == "tail_call"
+    row.name for row in CALL_BY_NAME.values() if row.packet or row.map_op == "tail_call"
 )
-_SLEEPING = frozenset(row.name for row in (*HELPERS, *KFUNCS) if row.sleepable)
+_SLEEPING = frozenset(row.name for row in CALL_BY_NAME.values() if row.sleepable)
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
@@ -157,6 +157,11 @@ class Env:
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
             outer.inner = MapRef(Holder.INNER, outer.name, spec, layout)
         return outer.inner
+
+    def map_value(self, ref: MapRef) -> Reg:
+        """A value of a map, known to be there. Which one it is matters for its lock only."""
+        id_ = self.new_id() if ref.layout.lock >= 0 else 0
+        return Reg(MAP_VALUE, ZERO_OFFSET, id=id_, what=ref)
 
     def in_section(self, st: State) -> bool:
         """Do objects that are seen now stay alive (in_rcu_cs)?"""
