@@ -458,10 +458,13 @@ class StateView:
         return changed
 
     def _now(self) -> Iterator[tuple[Cell, Hashable]]:
-        """All cells that may have changed, and what they hold now."""
+        """All cells that may have changed, and what they hold now.
+
+        Freezing one looks at others, which are loaded then: they did not change.
+        """
         system, memory, constants = self.system, self.memory, self.constants
         for lazy in self._plain():
-            yield from ((Cell(lazy.kind, key), lazy.now(key)) for key in lazy.touched)
+            yield from ((Cell(lazy.kind, key), lazy.now(key)) for key in tuple(lazy.touched))
         yield from self._frozen(
             system.definitions, lambda _, specs: tuple(constants.spec_number(s) for s in specs)
         )
@@ -473,12 +476,12 @@ class StateView:
         )
         regions = memory.regions
         assert isinstance(regions, TrackedRegions)
-        for map_id, index in regions.values_touched:
+        for map_id, index in tuple(regions.values_touched):
             region = regions.now(region_id(Kind.VALUE, map_id, index))
             dead = region is None or region.status is not Status.LIVE
             value = None if dead else constants.freezer.freeze_value(memory, region)  # type: ignore[arg-type]
             yield Cell("value", (map_id, index)), value
-        for number in regions.objects_touched:
+        for number in tuple(regions.objects_touched):
             region = regions.now(region_id(Kind.OBJECT, number))
             apart = None if region is None else constants.freezer.freeze_apart(memory, region)
             yield Cell("object", number), apart
@@ -494,7 +497,7 @@ class StateView:
     def _frozen(
         lazy: Any, freeze: Callable[[Any, Any], Hashable]
     ) -> Iterator[tuple[Cell, Hashable]]:
-        for key in lazy.touched:
+        for key in tuple(lazy.touched):
             item = lazy.now(key)
             yield Cell(lazy.kind, key), None if item is None else freeze(key, item)
 

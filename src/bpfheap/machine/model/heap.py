@@ -60,6 +60,34 @@ def live_objects(state: State, allocator_id: int) -> list[Region]:
     ]
 
 
+def owner_cycle(state: State, region: Region) -> tuple[str, ...]:
+    """A sentence that says by which fields an object owns itself, if it does: the references that
+    programs give up never reach 0 then."""
+    reached: set[int] = set()
+    pending = [(region.id, "")]
+    while pending:
+        current, way = pending.pop(0)
+        for path, owned in _owned(state.regions[current]):
+            further = f"{way}{state.regions[current].name}.{path} owns {state.regions[owned].name}"
+            if owned == region.id:
+                return (f"{region.name} keeps itself alive: {further}",)
+            if owned not in reached:
+                reached.add(owned)
+                pending.append((owned, f"{further}, "))
+    return ()
+
+
+def _owned(region: Region) -> Iterator[tuple[str, int]]:
+    """The fields of an object that own objects, with the objects' regions."""
+    for kptr in region.kptrs:
+        if kptr.offset in region.slots:
+            yield kptr.path, region.slots[kptr.offset].region
+    for head in region.special:
+        if head.contains is not None:
+            for node in region.links.get(head.offset, ()):
+                yield head.path, node.region
+
+
 def allocate(
     state: State,
     allocator_id: int,

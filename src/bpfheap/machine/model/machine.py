@@ -167,7 +167,10 @@ class ModelMachine:
 
     def allocator_objects(self, allocator: int) -> tuple[tuple[str, ...], ...]:
         self._allocator(allocator)
-        return tuple(lives.tell(r.life) for r in heap.live_objects(self._state, allocator))
+        return tuple(
+            (*lives.tell(r.life), *heap.owner_cycle(self._state, r))
+            for r in heap.live_objects(self._state, allocator)
+        )
 
     def prefill(self, allocator: int, count: int) -> None:
         a = self._allocator(allocator)

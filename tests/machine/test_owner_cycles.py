@@ -1,0 +1,67 @@
+"""Objects that own themselves are leaks, and who tells of a leak says so."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bpfheap.api import Runtime
+from bpfheap.cli.app import app
+from bpfheap.compile import object_spec
+from bpfheap.spec import ObjectSpec
+
+pytest_plugins = ["pytester"]
+
+SOURCE = Path(__file__).parent / "model" / "owner_cycles.bpf.c"
+EXPLORED = Path(__file__).parents[1] / "explore" / "containers"
+
+ITSELF = "self#1 keeps itself alive: self#1.me owns self#1"
+CYCLES = {
+    "itself": [ITSELF],
+    # What is kept by such an object is left, too.
+    "a_third": ["self#2 keeps itself alive: self#2.me owns self#2"],
+    "in_two": [],
+}
+
+
+@pytest.fixture(scope="module")
+def obj() -> ObjectSpec:
+    return object_spec(SOURCE)
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_the_cycle_is_told(obj: ObjectSpec, name: str) -> None:
+    runtime = Runtime()
+    runtime.load(obj, programs=[name]).programs[name].run()
+    lives = [left.life for left in runtime.close() if left.kind == "leak"]
+    assert [life[-1] for life in lives] == CYCLES[name]
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_the_native_machine_finds_the_leak(obj: ObjectSpec, name: str) -> None:
+    runtime = Runtime(machine="native")
+    runtime.load(obj, programs=[name]).programs[name].run()
+    assert [left.kind for left in runtime.close()] == ["leak"] * len(CYCLES[name])
+
+
+def test_the_explorer_tells_it() -> None:
+    files = [str(EXPLORED / f"{name}.bpf.c") for name in ("owner_chain", "owner_pair")]
+    told = CliRunner().invoke(app, ["explore", *files]).stdout
+    assert "violation live-count" in told
+    assert "self#1 keeps itself alive: self#1.me owns self#2, self#2.me owns self#1\n" in told
+
+
+def test_the_plugin_tells_it(pytester: pytest.Pytester) -> None:
+    shutil.copy(SOURCE, pytester.path)
+    pytester.makepyfile(
+        """
+        def test_it(bpf):
+            bpf.load("owner_cycles.bpf.c").programs["itself"].run()
+        """
+    )
+    result = pytester.runpytest_inprocess("-p", "no:hypothesispytest")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"*{ITSELF}"])
