@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bpfheap.isa import OPS, Flow, Insn, Kind, Op, Uses
+from bpfheap.isa import OPS, ControlFlow, Insn, Kind, Op, Uses
 from bpfheap.isa.ops import OUTSIDE
 from bpfheap.isa.syntax import FORMS
 from bpfheap.machine.model.code import MAKERS
@@ -41,24 +41,24 @@ def test_a_row_says_where_it_leads(op: Op) -> None:
             op.target(insn, 10)
     else:
         assert op.target(insn, 10) == (18 if op.distance is Uses.IMM else 16)
-    assert (op.flow is Flow.END) == (op.name == "exit")
+    assert (op.flow is ControlFlow.END) == (op.name == "exit")
     assert op.unbounded == (op.name == "may_goto")
 
 
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"flow": Flow.NEXT}, "says where it leads"),
+        ({"flow": ControlFlow.NEXT}, "says where it leads"),
         ({"opcode": 0xE7}, "says where it leads"),
         ({"distance": None}, "has a distance if it leads"),
-        ({"flow": Flow.END}, "has a distance if it leads"),
+        ({"flow": ControlFlow.END}, "has a distance if it leads"),
         ({"uses": frozenset({Uses.IMM})}, "off is the distance, and not used"),
     ],
 )
 def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> None:
     row: dict[str, Any] = {
         "name": "jnew", "kind": Kind.JCOND, "opcode": 0xE5, "uses": frozenset({Uses.OFF}),
-        "flow": Flow.BRANCH, "distance": Uses.OFF,
+        "flow": ControlFlow.BRANCH, "distance": Uses.OFF,
     }  # fmt: skip
     Op(**row)
     with pytest.raises(ValueError, match=f"jnew: .*{message}"):

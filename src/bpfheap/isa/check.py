@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from bpfheap.errors import InsnError
 from bpfheap.isa.insn import Insn
-from bpfheap.isa.ops import Flow, Kind, Op, instructions, second_of
+from bpfheap.isa.ops import ControlFlow, Kind, Op, instructions, second_of
 
 # After these execution does not go on to the next slot.
-_NO_FALLTHROUGH = frozenset({Flow.END, Flow.JUMP})
+_NO_FALLTHROUGH = frozenset({ControlFlow.END, ControlFlow.JUMP})
 # Instructions whose immediate is the distance to a function, by kind or by name, and what they are
 # called in messages.
 _CODE_REFERENCES = {Kind.CALL_LOCAL: "call", "func": "function address"}
@@ -77,7 +77,7 @@ def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: 
         if op is None:
             continue
         last = slot
-        if op.flow in (Flow.JUMP, Flow.BRANCH):
+        if op.flow in (ControlFlow.JUMP, ControlFlow.BRANCH):
             target = op.target(insns[slot], slot)
             _check_target(ops, slot, target, "jump", insns)
             if not start <= target < end:

@@ -53,7 +53,7 @@ class Kind(StrEnum):
 OUTSIDE = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_REG})
 
 
-class Flow(StrEnum):
+class ControlFlow(StrEnum):
     """Where a program goes on after an instruction."""
 
     NEXT = "next"  # behind it; calls that leave the program come back there
@@ -100,15 +100,15 @@ class Op:
     uses: frozenset[Uses] = frozenset()
     select: tuple[tuple[Uses, int], ...] = ()
     wide_imm: bool = False
-    flow: Flow = Flow.NEXT
+    flow: ControlFlow = ControlFlow.NEXT
     distance: Uses | None = None
     unbounded: bool = False
 
     def __post_init__(self) -> None:
         jumps = self.opcode & 0x07 in (JMP, JMP32) and self.kind not in OUTSIDE
-        if jumps != (self.flow is not Flow.NEXT):
+        if jumps != (self.flow is not ControlFlow.NEXT):
             raise ValueError(f"{self.name}: a row of a jump class says where it leads")
-        if (self.distance is None) != (self.flow in (Flow.NEXT, Flow.END)):
+        if (self.distance is None) != (self.flow in (ControlFlow.NEXT, ControlFlow.END)):
             raise ValueError(f"{self.name}: a row has a distance if it leads to a target")
         if self.distance is not None and self.distance not in self.uses:
             raise ValueError(f"{self.name}: {self.distance} is the distance, and not used")
@@ -158,7 +158,8 @@ def _rows() -> list[Op]:
 
     def row(
         name: str, kind: Kind, opcode: int, width: int = 64, *uses: Uses, reg: bool = False,
-        sx: int = 0, fetch: bool = False, wide_imm: bool = False, flow: Flow = Flow.NEXT,
+        sx: int = 0, fetch: bool = False, wide_imm: bool = False,
+        flow: ControlFlow = ControlFlow.NEXT,
         distance: Uses | None = None, unbounded: bool = False, **select: int,
     ) -> None:  # fmt: skip
         chosen = tuple((Uses(f), v) for f, v in select.items())
@@ -181,22 +182,22 @@ def _rows() -> list[Op]:
         row("le", Kind.END, 0xD0 | ALU, bits, _D, imm=bits)
         row("be", Kind.END, 0xD0 | ALU | X, bits, _D, imm=bits)
         row("bswap", Kind.END, 0xD0 | ALU64, bits, _D, imm=bits)
-    row("ja", Kind.JA, 0x00 | JMP, 64, _O, flow=Flow.JUMP, distance=_O)
-    row("ja", Kind.JA, 0x00 | JMP32, 32, _I, flow=Flow.JUMP, distance=_I)
-    row("may_goto", Kind.MAY_GOTO, 0xE0 | JMP, 64, _O, flow=Flow.BRANCH, distance=_O,
+    row("ja", Kind.JA, 0x00 | JMP, 64, _O, flow=ControlFlow.JUMP, distance=_O)
+    row("ja", Kind.JA, 0x00 | JMP32, 32, _I, flow=ControlFlow.JUMP, distance=_I)
+    row("may_goto", Kind.MAY_GOTO, 0xE0 | JMP, 64, _O, flow=ControlFlow.BRANCH, distance=_O,
         unbounded=True)  # fmt: skip
     for cls, width in ((JMP, 64), (JMP32, 32)):
         for name, code in _JUMP_CODES.items():
             row(name, Kind.JCOND, code | cls, width, _D, _O, _I,
-                flow=Flow.BRANCH, distance=_O)  # fmt: skip
+                flow=ControlFlow.BRANCH, distance=_O)  # fmt: skip
             row(name, Kind.JCOND, code | cls | X, width, _D, _S, _O, reg=True,
-                flow=Flow.BRANCH, distance=_O)  # fmt: skip
+                flow=ControlFlow.BRANCH, distance=_O)  # fmt: skip
     row("call", Kind.CALL_HELPER, CALL_OPCODE, 64, _I, src=0)
-    row("call", Kind.CALL_LOCAL, CALL_OPCODE, 64, _I, src=1, flow=Flow.CALL, distance=_I)
+    row("call", Kind.CALL_LOCAL, CALL_OPCODE, 64, _I, src=1, flow=ControlFlow.CALL, distance=_I)
     # The kernel keeps the index of a module's BTF in off.
     row("call", Kind.CALL_KFUNC, CALL_OPCODE, 64, _I, _O, src=2)
     row("callx", Kind.CALL_REG, CALL_OPCODE | X, 64, _D)
-    row("exit", Kind.EXIT, 0x90 | JMP, flow=Flow.END)
+    row("exit", Kind.EXIT, 0x90 | JMP, flow=ControlFlow.END)
     for src, name in enumerate(_LDDW_KINDS):
         wide = name in _WIDE_IMM
         row(name, Kind.LDDW, LDDW_OPCODE, 64, _D, _I, wide_imm=wide, src=src)

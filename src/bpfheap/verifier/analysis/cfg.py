@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from bpfheap.isa import Flow, Insn, Kind, Op, check_structure
+from bpfheap.isa import ControlFlow, Insn, Kind, Op, check_structure
 from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call, Ret
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
@@ -60,7 +60,7 @@ _STACK_BEFORE_TAIL_CALL = 256
 
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
-_JUMPS = frozenset({Flow.JUMP, Flow.BRANCH})
+_JUMPS = frozenset({ControlFlow.JUMP, ControlFlow.BRANCH})
 #: What Linux takes for jumps when it weighs whether to store a state.
 _COUNTED = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_REG})
 _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
@@ -99,7 +99,7 @@ class Step:
         self.kind = op.kind
         self.tag: i64 = TAGS.get(op.kind, OTHER)
         self.jumps = op.flow in _JUMPS
-        self.counts = op.flow is not Flow.NEXT or op.kind in _COUNTED
+        self.counts = op.flow is not ControlFlow.NEXT or op.kind in _COUNTED
         self.name = op.name
         self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
         self.width: i64 = op.width
@@ -123,7 +123,7 @@ class Step:
         self.wrong: Reject | None = None
         if op.distance is not None:
             self.target = op.target(insn, slot)
-        if op.flow is Flow.CALL:
+        if op.flow is ControlFlow.CALL:
             self.enters = self.target
 
     @property
@@ -206,11 +206,11 @@ class Cfg:
     def successors(self, step: Step) -> tuple[int, ...]:
         """The slots that may run next in the same function."""
         match step.op.flow:
-            case Flow.END:
+            case ControlFlow.END:
                 return ()
-            case Flow.JUMP:
+            case ControlFlow.JUMP:
                 return (step.target,)
-            case Flow.BRANCH:
+            case ControlFlow.BRANCH:
                 return (step.next, step.target)
         return (step.next,)
 

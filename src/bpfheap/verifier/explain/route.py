@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bpfheap.errors import PathStep
-from bpfheap.isa import CALL_OPCODE, Flow, Kind
+from bpfheap.isa import CALL_OPCODE, ControlFlow, Kind
 from bpfheap.spec import ProgramSpec, RefKind
 from bpfheap.verifier.explain.log import instruction
 from bpfheap.verifier.explain.path import Path
@@ -103,7 +103,7 @@ def _rows(path: Path, first: int) -> list[_Row]:
         if here and (here != previous or back):
             found.append(_Row(at, -1, here))
         previous = here
-        if path.step(at).op.flow is Flow.BRANCH and at + 1 < len(path) and found:
+        if path.step(at).op.flow is ControlFlow.BRANCH and at + 1 < len(path) and found:
             if found[-1].jump >= 0:
                 found.append(_Row(at, -1, here))
             key = (*here, path.slots[at], path.taken(at))

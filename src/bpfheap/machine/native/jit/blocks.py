@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bpfheap.isa import Flow, Insn, Op, op_of
+from bpfheap.isa import ControlFlow, Insn, Op, op_of
 from bpfheap.machine.native.jit.source import Source
 
 #: What ends a block.
-_ENDS = frozenset({Flow.JUMP, Flow.BRANCH, Flow.END})
+_ENDS = frozenset({ControlFlow.JUMP, ControlFlow.BRANCH, ControlFlow.END})
 
 
 class Ins(NamedTuple):
@@ -65,7 +65,7 @@ def split(source: Source) -> Code:
             continue
         function = functions[start] = _function(source, start, seen)
         for ins in function:
-            if ins.op.flow is Flow.CALL:
+            if ins.op.flow is ControlFlow.CALL:
                 todo.append(target(ins))
             elif ins.slot in source.functions:
                 callback = source.functions[ins.slot]
@@ -86,14 +86,14 @@ def _function(source: Source, start: int, seen: bytes | None) -> Function:
             insn = source.insns[slot]
             op = op_of(insn, slot)
             ins = reached[slot] = Ins(slot, op, insn)
-            if op.flow is Flow.END:
+            if op.flow is ControlFlow.END:
                 after[slot] = ()
                 break
             if op.flow not in _ENDS:
                 slot += op.slots
                 continue
             ways = [target(ins)]
-            if op.flow is Flow.BRANCH:
+            if op.flow is ControlFlow.BRANCH:
                 ways = [way for way in (slot + 1, *ways) if seen is None or seen[way]]
             after[slot] = tuple(ways)
             starts.update(ways)
@@ -104,7 +104,7 @@ def _function(source: Source, start: int, seen: bytes | None) -> Function:
     for slot in sorted(reached):
         ins = reached[slot]
         if slot in starts:
-            if block.body and not block.after and block.body[-1].op.flow is not Flow.END:
+            if block.body and not block.after and block.body[-1].op.flow is not ControlFlow.END:
                 block.after = (slot,)
             block = blocks[slot] = Block(slot)
         block.body.append(ins)
@@ -128,11 +128,11 @@ def check(code: Code, source: Source) -> None:
                 assert ins.op.flow not in _ENDS, f"slot {ins.slot} ends the block in its middle"
             last = block.body[-1].op.flow if block.body else None
             # Of a condition it may be known which way it goes.
-            most = 0 if last is Flow.END else 2 if last is Flow.BRANCH else 1
+            most = 0 if last is ControlFlow.END else 2 if last is ControlFlow.BRANCH else 1
             least = min(most, 1)
             assert least <= len(block.after) <= most, f"block {at} goes on to {block.after}"
         for ins in function:
-            if ins.op.flow is Flow.CALL:
+            if ins.op.flow is ControlFlow.CALL:
                 assert target(ins) in code.functions, f"slot {ins.slot} calls nothing"
             if source.facts is not None:
                 assert source.facts.seen[ins.slot], f"slot {ins.slot} is never reached"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bpfheap.isa import Flow, Kind
+from bpfheap.isa import ControlFlow, Kind
 from bpfheap.machine.native.jit import blocks
 from bpfheap.machine.native.jit.blocks import Code, Function, Ins
 from bpfheap.machine.native.jit.body import Body, Symbols, function_name
@@ -161,12 +161,12 @@ def _function(
                 calls(body, ins)
             elif ins.op.kind is Kind.CALL_LOCAL:
                 call_local(body, ins)
-            elif ins.op.flow is Flow.BRANCH and len(block.after) == 1:
+            elif ins.op.flow is ControlFlow.BRANCH and len(block.after) == 1:
                 ja(body, ins, block.after)
             else:
                 INSTRUCTIONS[ins.op.kind](body, ins, block.after)
         last = block.body[-1].op.flow if block.body else None
-        if last not in (Flow.END, Flow.BRANCH, Flow.JUMP):
+        if last not in (ControlFlow.END, ControlFlow.BRANCH, ControlFlow.JUMP):
             (after,) = block.after
             body.goto(f"b{after}")
     given = "ptr noalias %run, " + ", ".join(f"i64 %a{n}" for n in range(1, 3 if entry else 6))
