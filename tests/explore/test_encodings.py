@@ -25,7 +25,7 @@ from bpfheap.lifetime import Policy
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.model.frozen import FrozenMap, FrozenValue, region_id
 from bpfheap.machine.model.interp import STACK_SIZE
-from bpfheap.machine.model.records import Kind
+from bpfheap.machine.model.records import RegionKind
 from bpfheap.machine.model.values import Pointer
 from bpfheap.runtime.objects import HandleType
 from bpfheap.runtime.system import System
@@ -94,7 +94,7 @@ def frozen(model: Model, state: bytes) -> Hashable:
             assert isinstance(name.id, tuple)
             map_id, index = name.id
             if constants[map_id].type.fixed:
-                blank.add(region_id(Kind.VALUE, map_id, index))
+                blank.add(region_id(RegionKind.VALUE, map_id, index))
                 del cells[name]
     for name, value in tuple(cells.items()):
         if isinstance(value, FrozenMap):

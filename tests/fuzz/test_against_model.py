@@ -19,7 +19,7 @@ from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.soundness import AgainstModel, run
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.isa import assemble
-from bpfheap.machine.model.records import Kind
+from bpfheap.machine.model.records import RegionKind
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict, verify
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
@@ -91,7 +91,7 @@ def test_each_instruction_is_looked_at_once() -> None:
     context, frame = first[0][1][1], first[0][1][10]
     assert isinstance(context, ConcretePointer)
     assert isinstance(frame, ConcretePointer)
-    assert (context[:2], frame[:2]) == ((Kind.CTX, 0), (Kind.STACK, 0))
+    assert (context[:2], frame[:2]) == ((RegionKind.CTX, 0), (RegionKind.STACK, 0))
     # Each has its place, and keeps it.
     assert context.number != frame.number
     assert first[0][1] == (None, context, *[None] * 8, frame)
@@ -116,9 +116,9 @@ def test_the_verifier_knows_its_programs() -> None:
     found = verifier_knowledge(OBJ, spec, 1000)
     assert found is not None
     rest: list[ConcreteValue] = [
-        ConcretePointer(Kind.CTX, 0),
+        ConcretePointer(RegionKind.CTX, 0),
         *[None] * 8,
-        ConcretePointer(Kind.STACK, 0),
+        ConcretePointer(RegionKind.STACK, 0),
     ]
     assert found.allows(3, [8, *rest])
     assert not found.allows(3, [9, *rest])
@@ -152,19 +152,19 @@ _VALUE = Reg(MAP_VALUE, constant(0), off=8)
         (Reg(SCALAR, constant(7)), 7, True),
         (Reg(SCALAR, constant(7)), 8, False),
         (Reg(SCALAR, constant(-1)), 2**64 - 1, True),
-        (Reg(SCALAR, constant(7)), ConcretePointer(Kind.VALUE, 7), False),
-        (Reg(SCALAR, constant(7)), ConcretePointer(Kind.VALUE, 0, 7), True),
-        (Reg(SCALAR, constant(7)), ConcretePointer(Kind.VALUE, 0, 8), False),
-        (Reg(SCALAR, UNKNOWN_SCALAR), ConcretePointer(Kind.VALUE, 7), True),
-        (_VALUE, ConcretePointer(Kind.VALUE, 8), True),
-        (_VALUE, ConcretePointer(Kind.VALUE, 9), False),
-        (_VALUE, ConcretePointer(Kind.OBJECT, 8), False),
+        (Reg(SCALAR, constant(7)), ConcretePointer(RegionKind.VALUE, 7), False),
+        (Reg(SCALAR, constant(7)), ConcretePointer(RegionKind.VALUE, 0, 7), True),
+        (Reg(SCALAR, constant(7)), ConcretePointer(RegionKind.VALUE, 0, 8), False),
+        (Reg(SCALAR, UNKNOWN_SCALAR), ConcretePointer(RegionKind.VALUE, 7), True),
+        (_VALUE, ConcretePointer(RegionKind.VALUE, 8), True),
+        (_VALUE, ConcretePointer(RegionKind.VALUE, 9), False),
+        (_VALUE, ConcretePointer(RegionKind.OBJECT, 8), False),
         (_VALUE, 0, False),
         (_VALUE, 8, False),
         (Reg(MAP_VALUE, constant(0), or_null=True), 0, True),
         (Reg(MAP_VALUE, constant(0), or_null=True), 1, False),
-        (Reg(STACK, constant(0), off=-8, what=0), ConcretePointer(Kind.STACK, -8), True),
-        (Reg(CTX, constant(0)), ConcretePointer(Kind.STACK, 0), False),
+        (Reg(STACK, constant(0), off=-8, what=0), ConcretePointer(RegionKind.STACK, -8), True),
+        (Reg(CTX, constant(0)), ConcretePointer(RegionKind.STACK, 0), False),
     ],
 )
 def test_what_a_register_holds(reg: Reg, value: ConcreteValue, expected: bool) -> None:

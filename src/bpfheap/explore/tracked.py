@@ -30,7 +30,7 @@ from bpfheap.machine.model.frozen import (
     thaw_map,
 )
 from bpfheap.machine.model.interp import LoadedProgram
-from bpfheap.machine.model.records import Allocator, Kind, Region, Status, Token
+from bpfheap.machine.model.records import Allocator, Region, RegionKind, Status, Token
 from bpfheap.machine.model.state import State
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
@@ -150,7 +150,7 @@ class PlanConstants:
         if found is None:
             apart = TrackedState(CellReader(state.reader.store, b""), self)
             for m in maps:
-                region = region_id(Kind.MAP, m)
+                region = region_id(RegionKind.MAP, m)
                 apart.maps[m] = thaw_map(apart, m, FrozenMap(), self.maps[m], region)
             machine = ModelMachine.over(apart, {}, self.options)
             spec = self.ids.program_spec(number)
@@ -201,7 +201,7 @@ class TrackedRegions(dict[int, Region]):
         if at is None:
             return
         state = self._state
-        if at.kind is Kind.VALUE:
+        if at.kind is RegionKind.VALUE:
             key = (at.owner, at.number)
             self.values_touched[key] = None
             frozen = state.reader.read(Cell("value", key))
@@ -211,25 +211,25 @@ class TrackedRegions(dict[int, Region]):
                     state, region, at.owner, frozen, constants
                 )
                 super().__setitem__(region, thawed)
-        elif at.kind is Kind.OBJECT:
+        elif at.kind is RegionKind.OBJECT:
             self.objects_touched[at.owner] = None
             apart = state.reader.read(Cell("object", at.owner))
             if apart is not None:
                 thawed = self._constants.freezer.thaw_apart(state, region, apart)
                 super().__setitem__(region, thawed)
-        elif at.kind is Kind.STACK:
+        elif at.kind is RegionKind.STACK:
             state.executions.touch(at.owner)  # type: ignore[attr-defined]
-        elif at.kind is Kind.MAP:
+        elif at.kind is RegionKind.MAP:
             state.maps.touch(at.owner)  # type: ignore[attr-defined]
             record = state.maps.get(at.owner)
             if record is not None:
-                self._opaque(region, Kind.MAP, f"map {record.spec.name}", at.owner)
+                self._opaque(region, RegionKind.MAP, f"map {record.spec.name}", at.owner)
         else:
             program = state.programs.get(at.owner)
             if program is not None:
-                self._opaque(region, Kind.CODE, f"the code of {program.name}", at.owner)
+                self._opaque(region, RegionKind.CODE, f"the code of {program.name}", at.owner)
 
-    def _opaque(self, region: int, kind: Kind, name: str, subject: int) -> None:
+    def _opaque(self, region: int, kind: RegionKind, name: str, subject: int) -> None:
         made = Region(region, kind, name, bytearray(), 0, self._state.token, subject=subject)
         super().__setitem__(region, made)
 
@@ -245,7 +245,7 @@ class TrackedRegions(dict[int, Region]):
                 self._touch(region)
         tuple(state.executions)
         for number in range(state.objects):
-            self._touch(region_id(Kind.OBJECT, number))
+            self._touch(region_id(RegionKind.OBJECT, number))
 
     def __getitem__(self, region: int) -> Region:
         self._touch(region)
@@ -317,7 +317,7 @@ class TrackedState(State):
             reader,
             "content",
             ids.maps,
-            lambda m, f: thaw_map(self, m, f, constants.maps[m], region_id(Kind.MAP, m)),
+            lambda m, f: thaw_map(self, m, f, constants.maps[m], region_id(RegionKind.MAP, m)),
         )
         self.allocators = Lazy(reader, "heap", constants.allocators)
         self.executions = Lazy(
@@ -332,16 +332,16 @@ class TrackedState(State):
         setattr(self, name, value)
         return value
 
-    def new_region_id(self, kind: Kind, subject: int, *, apart: bool) -> int:
+    def new_region_id(self, kind: RegionKind, subject: int, *, apart: bool) -> int:
         """Of maps, code and map values the lowest free one that says where it belongs; of a part by
         itself the next number."""
         if apart:
             number = self.objects
             self.objects = number + 1
-            return region_id(Kind.OBJECT, number)
-        if kind in (Kind.MAP, Kind.CODE):
+            return region_id(RegionKind.OBJECT, number)
+        if kind in (RegionKind.MAP, RegionKind.CODE):
             return region_id(kind, subject)
-        if kind is Kind.VALUE:
+        if kind is RegionKind.VALUE:
             index = 0
             while region_id(kind, subject, index) in self.regions:
                 index += 1
@@ -353,10 +353,10 @@ class TrackedState(State):
         if not self.objects or self.executions:
             return
         for number in range(self.objects):
-            region = self.regions.get(region_id(Kind.OBJECT, number))
+            region = self.regions.get(region_id(RegionKind.OBJECT, number))
             if region is not None and region.status is Status.FREED:
                 del self.regions[region.id]
-        while self.objects and region_id(Kind.OBJECT, self.objects - 1) not in self.regions:
+        while self.objects and region_id(RegionKind.OBJECT, self.objects - 1) not in self.regions:
             self.objects -= 1
 
     def crowded(self) -> bool:
@@ -429,10 +429,10 @@ class StateView:
                 return
         if name.kind == "value":
             assert isinstance(name.id, tuple)
-            self.memory.regions.get(region_id(Kind.VALUE, *name.id))
+            self.memory.regions.get(region_id(RegionKind.VALUE, *name.id))
         elif name.kind == "object":
             assert isinstance(name.id, int)
-            self.memory.regions.get(region_id(Kind.OBJECT, name.id))
+            self.memory.regions.get(region_id(RegionKind.OBJECT, name.id))
         else:
             getattr(self.memory if name.kind in _STATE_DEFAULTS else self.system, name.kind)
 
@@ -477,12 +477,12 @@ class StateView:
         regions = memory.regions
         assert isinstance(regions, TrackedRegions)
         for map_id, index in tuple(regions.values_touched):
-            region = regions.now(region_id(Kind.VALUE, map_id, index))
+            region = regions.now(region_id(RegionKind.VALUE, map_id, index))
             dead = region is None or region.status is not Status.LIVE
             value = None if dead else constants.freezer.freeze_value(memory, region)  # type: ignore[arg-type]
             yield Cell("value", (map_id, index)), value
         for number in tuple(regions.objects_touched):
-            region = regions.now(region_id(Kind.OBJECT, number))
+            region = regions.now(region_id(RegionKind.OBJECT, number))
             apart = None if region is None else constants.freezer.freeze_apart(memory, region)
             yield Cell("object", number), apart
         for owner, defaults in ((memory, _STATE_DEFAULTS), (system, _SYSTEM_DEFAULTS)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
-from bpfheap.machine.model.records import Kind
+from bpfheap.machine.model.records import RegionKind
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 from bpfheap.verifier.analysis.cfg import Cfg
@@ -35,7 +35,7 @@ class ConcretePointer(NamedTuple):
     """A pointer that a register holds during a run."""
 
     #: What it points into.
-    memory: Kind
+    memory: RegionKind
     #: Bytes from the start of that memory; from r10 for a stack, from the first byte for a packet.
     offset: int
     #: The address as a number, None if it has none yet.
@@ -58,17 +58,17 @@ class Knowledge(Protocol):
 
 #: Kind of an abstract register -> the model machine's memory that it may point at.
 _MEMORY: Final = {
-    STACK: {Kind.STACK},
-    CTX: {Kind.CTX},
-    MAP: {Kind.MAP},
-    MAP_VALUE: {Kind.VALUE},
-    OBJECT: {Kind.OBJECT, Kind.PERCPU, Kind.COPY},
-    FUNC: {Kind.CODE},
-    MAP_KEY: {Kind.KEY},
-    MEM: {Kind.RECORD, Kind.ELEMENT},
-    PACKET: {Kind.PACKET},
-    PACKET_META: {Kind.PACKET},
-    PACKET_END: {Kind.PACKET},
+    STACK: {RegionKind.STACK},
+    CTX: {RegionKind.CTX},
+    MAP: {RegionKind.MAP},
+    MAP_VALUE: {RegionKind.VALUE},
+    OBJECT: {RegionKind.OBJECT, RegionKind.PERCPU, RegionKind.COPY},
+    FUNC: {RegionKind.CODE},
+    MAP_KEY: {RegionKind.KEY},
+    MEM: {RegionKind.RECORD, RegionKind.ELEMENT},
+    PACKET: {RegionKind.PACKET},
+    PACKET_META: {RegionKind.PACKET},
+    PACKET_END: {RegionKind.PACKET},
 }
 #: Pointers whose offset the verifier does not count from the packet's first byte.
 _OTHER_BASE: Final = frozenset({PACKET_META, PACKET_END})

@@ -18,7 +18,7 @@ from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.model import ModelMachine
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.records import Kind
+from bpfheap.machine.model.records import RegionKind
 from bpfheap.machine.model.values import Pointer
 from bpfheap.platform.maps import BY_NUMBER, Holds
 from bpfheap.platform.programs import program_type
@@ -162,7 +162,7 @@ def _concrete(core: Core, value: int | Pointer | None) -> ConcreteValue:
     if region is None:
         # A pointer into freed memory: the register is dead.
         return None
-    base = region.size if region.kind is Kind.STACK else 0
+    base = region.size if region.kind is RegionKind.STACK else 0
     packet = core.execution.progress.packet
     if packet is not None and packet.region == value.region:
         base = packet.data

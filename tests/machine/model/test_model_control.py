@@ -7,7 +7,7 @@ from model_world import World
 
 from bpfheap.errors import Violation
 from bpfheap.machine.model.interp import MAX_LOOPS
-from bpfheap.machine.model.records import Kind
+from bpfheap.machine.model.records import RegionKind
 
 M64 = (1 << 64) - 1
 
@@ -107,7 +107,7 @@ done:
 def test_an_iterator_counts(start: int, end: int, result: int) -> None:
     world = World()
     assert world.run_text(SUM.format(start=start, end=end)) == result & M64
-    assert {r.kind for r in world.machine._state.regions.values()} == {Kind.CODE}
+    assert {r.kind for r in world.machine._state.regions.values()} == {RegionKind.CODE}
 
 
 NEW = "r1 = r10\nr1 += {at}\nr2 = 0\nr3 = 3\ncall kfunc bpf_iter_num_new\n"

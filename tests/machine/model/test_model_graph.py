@@ -9,7 +9,7 @@ import pytest
 from c_world import CWorld, compiled, skb
 
 from bpfheap.compile import object_spec
-from bpfheap.machine.model.records import Kind
+from bpfheap.machine.model.records import RegionKind
 from bpfheap.runtime.machine import AtCall
 from bpfheap.spec import ObjectSpec
 
@@ -271,7 +271,7 @@ def test_the_life_tells_of_lists(world: CWorld) -> None:
 def test_neighbours_whose_allocator_is_gone_are_not_touched(name: str, world: CWorld) -> None:
     run(world, "push_back" if "front" in name else "add", 1)
     world.machine.allocator_create(7, "late", 0)
-    object_ = next(r for r in world.machine._state.regions.values() if r.kind is Kind.OBJECT)
+    object_ = next(r for r in world.machine._state.regions.values() if r.kind is RegionKind.OBJECT)
     world.machine._state.region(object_.id).allocator = 7
     world.machine.allocator_destroy(7, "nothing waits for it")
     kind, told = world.fails(name, skb(2))

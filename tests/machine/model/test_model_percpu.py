@@ -8,7 +8,7 @@ import pytest
 from c_world import CWorld
 
 from bpfheap.compile import object_spec
-from bpfheap.machine.model.records import Kind, Status
+from bpfheap.machine.model.records import RegionKind, Status
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.spec import ObjectSpec
 
@@ -25,7 +25,7 @@ def world(spec: ObjectSpec) -> CWorld:
 
 def copies(world: CWorld) -> int:
     regions = world.machine._state.regions.values()
-    return sum(r.kind is Kind.COPY and r.status is Status.LIVE for r in regions)
+    return sum(r.kind is RegionKind.COPY and r.status is Status.LIVE for r in regions)
 
 
 def test_each_cpu_counts_for_itself(world: CWorld) -> None:

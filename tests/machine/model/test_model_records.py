@@ -6,7 +6,7 @@ import pytest
 from model_world import World
 
 from bpfheap.errors import Violation
-from bpfheap.machine.model.records import Kind
+from bpfheap.machine.model.records import RegionKind
 
 SIZE = 4096
 
@@ -102,7 +102,7 @@ def test_misuse_is_seen_and_others_go_on(what: str) -> None:
     w.machine.map_drain(1)
     assert w.run_text(reserve(8) + done("submit") + END) == 0
     assert w.machine.map_drain(1) == [bytes(8)]
-    assert Kind.RECORD not in {
+    assert RegionKind.RECORD not in {
         r.kind for r in w.machine._state.regions.values() if r.status == "live"
     }
 

@@ -19,7 +19,7 @@ from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
 from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.lru import looked_up
-from bpfheap.machine.model.records import Fault, ForEach, Kind, Loop, MapRecord, Status
+from bpfheap.machine.model.records import Fault, ForEach, Loop, MapRecord, RegionKind, Status
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
 from bpfheap.platform.maps import F_LOCK, Holds
@@ -199,7 +199,7 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
     new = args[1]
     incoming: Pointer | None = None
     if isinstance(new, Pointer) or _number(core, new, 2):
-        kind = Kind.PERCPU if field.kind is KptrKind.PERCPU else Kind.OBJECT
+        kind = RegionKind.PERCPU if field.kind is KptrKind.PERCPU else RegionKind.OBJECT
         fresh = heap.object_at(core.state, new, f"bpf_kptr_xchg into {name}", kind)
         core.owned(fresh, f"bpf_kptr_xchg into {name}")
         incoming = Pointer(fresh.id, 0)
@@ -276,7 +276,7 @@ def _prefill(core: Core, args: Arguments) -> Value:
     return 0
 
 
-def _free(what: str, kind: Kind = Kind.OBJECT) -> Implementation:
+def _free(what: str, kind: RegionKind = RegionKind.OBJECT) -> Implementation:
     def free(core: Core, args: Arguments) -> Value:
         value = args[0]
         if isinstance(value, Pointer):
@@ -322,7 +322,7 @@ CALLS: Mapping[str, Implementation] = {
     **locks.CALLS,
     **graph.CALLS,
     "bpf_percpu_obj_new_impl": _percpu_obj_new,
-    "bpf_percpu_obj_drop_impl": _free("bpf_percpu_obj_drop", Kind.PERCPU),
+    "bpf_percpu_obj_drop_impl": _free("bpf_percpu_obj_drop", RegionKind.PERCPU),
     **percpu.CALLS,
 }
 

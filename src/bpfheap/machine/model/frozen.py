@@ -23,10 +23,10 @@ from bpfheap.machine.model.records import (
     CallFrame,
     Execution,
     ForEach,
-    Kind,
     Loop,
     MapRecord,
     Region,
+    RegionKind,
     Status,
     TreeSearch,
     Unfinished,
@@ -53,15 +53,15 @@ Live: TypeAlias = Callable[[int, int], int]
 class RegionHome(NamedTuple):
     """Which part of a state a region belongs to: `owner` is a map, program, execution or object."""
 
-    kind: Kind
+    kind: RegionKind
     owner: int
     number: int = 0
 
 
-_KINDS = (Kind.MAP, Kind.CODE, Kind.VALUE, Kind.STACK, Kind.OBJECT)
+_KINDS = (RegionKind.MAP, RegionKind.CODE, RegionKind.VALUE, RegionKind.STACK, RegionKind.OBJECT)
 
 
-def region_id(kind: Kind, owner: int, index: int = 0) -> int:
+def region_id(kind: RegionKind, owner: int, index: int = 0) -> int:
     """The id of a region that is named after its home; STACK stands for all that an execution
     owns, OBJECT with a number as `owner` for what is a part by itself."""
     return (_KINDS.index(kind) + 1) << _SHIFT | owner << _SPAN | index
@@ -121,7 +121,7 @@ class FrozenObject(NamedTuple):
 class FrozenMemory(NamedTuple):
     """A region of an execution: context, stack, or the key that a callback is shown."""
 
-    kind: Kind
+    kind: RegionKind
     name: str
     size: int
     data: bytes
@@ -154,7 +154,7 @@ class FrozenValue(NamedTuple):
 class FrozenApart(NamedTuple):
     """An object that is a part by itself, or a CPU's copy of one."""
 
-    kind: Kind
+    kind: RegionKind
     type: Hashable
     allocator: int | None
     status: Status
@@ -243,7 +243,11 @@ class Freezer:
 
     def _inside(self, state: State, pointer: Pointer) -> Hashable:
         region = state.regions.get(pointer.region)
-        if region is None or region.kind is not Kind.OBJECT or home(pointer.region) is not None:
+        if (
+            region is None
+            or region.kind is not RegionKind.OBJECT
+            or home(pointer.region) is not None
+        ):
             return pointer
         if region.status is Status.FREED:
             return DanglingPointer(region.status, region.allocator, pointer.offset)
@@ -260,7 +264,7 @@ class Freezer:
 
     def thaw_apart(self, state: State, at: int, frozen: FrozenApart) -> Region:
         kind = self._known(frozen.type)
-        opaque = frozen.kind is Kind.PERCPU
+        opaque = frozen.kind is RegionKind.PERCPU
         region = Region(
             at, frozen.kind, f"{kind.name}#1", bytearray(frozen.data), 0 if opaque else kind.size,
             state.token, kptrs=kind.kptrs, type=kind, allocator=frozen.allocator,
@@ -280,7 +284,7 @@ class Freezer:
         kind = self._known(frozen.type)
         data = frozen.data.ljust(kind.size, b"\0")
         region = state.add_region(
-            Kind.OBJECT, f"{kind.name}#1", kind.size, data, kptrs=kind.kptrs, type=kind,
+            RegionKind.OBJECT, f"{kind.name}#1", kind.size, data, kptrs=kind.kptrs, type=kind,
             allocator=frozen.allocator, status=frozen.status,
         )  # fmt: skip
         for at, inner in frozen.slots:
@@ -298,7 +302,7 @@ class Freezer:
     @staticmethod
     def _thaw_dangling(state: State, frozen: DanglingPointer) -> Pointer:
         region = state.add_region(
-            Kind.OBJECT, "an object", 0, status=frozen.status, allocator=frozen.allocator
+            RegionKind.OBJECT, "an object", 0, status=frozen.status, allocator=frozen.allocator
         )
         return Pointer(region.id, frozen.offset)
 
@@ -316,7 +320,7 @@ class Freezer:
     ) -> Region:
         data = bytearray(frozen.data)
         region = Region(
-            at, Kind.VALUE, frozen.name, data, constants.spec.value_size, state.token,
+            at, RegionKind.VALUE, frozen.name, data, constants.spec.value_size, state.token,
             kptrs=constants.kptrs, readonly=constants.readonly,
             subject=map_id, special=constants.special, links=dict(frozen.links),
         )  # fmt: skip
@@ -398,7 +402,7 @@ class Freezer:
         def value(of: Hashable) -> Value:
             match of:
                 case OwnPointer(number, offset):
-                    return Pointer(region_id(Kind.STACK, execution, number), offset)
+                    return Pointer(region_id(RegionKind.STACK, execution, number), offset)
                 case HeldPointer(number, offset):
                     return Pointer(held[number], offset)
                 case DanglingPointer():
@@ -415,12 +419,12 @@ class Freezer:
             return of
 
         for n, memory in enumerate(frozen.own):
-            at = region_id(Kind.STACK, execution, n)
+            at = region_id(RegionKind.STACK, execution, n)
             region = Region(
                 at, memory.kind, memory.name, bytearray(memory.data), memory.size, state.token,
                 readonly=memory.readonly,
             )  # fmt: skip
-            if memory.kind is Kind.STACK:
+            if memory.kind is RegionKind.STACK:
                 region.data.extend(bytes(STACK_SIZE - len(region.data)))
             for offset, inner in memory.slots:
                 thawed = value(inner)
@@ -429,13 +433,13 @@ class Freezer:
             state.regions[at] = region
         lock = value(frozen.lock)
         progress = _renamed(
-            frozen.progress, lambda number: region_id(Kind.STACK, execution, number)
+            frozen.progress, lambda number: region_id(RegionKind.STACK, execution, number)
         )
         iterators.restore(state, progress)
-        packets.restore(state, progress, region_id(Kind.STACK, execution, 0))
+        packets.restore(state, progress, region_id(RegionKind.STACK, execution, 0))
         return Execution(
             execution, frozen.program, frozen.slot, [value(v) for v in frozen.registers],
-            frozen.cpu, frozen.context, region_id(Kind.STACK, execution, 0), state.token,
+            frozen.cpu, frozen.context, region_id(RegionKind.STACK, execution, 0), state.token,
             tuple(_thaw_frame(f, value, execution) for f in frozen.frames), progress,
             dict.fromkeys(held), frozen.at_call,
             shares={held[n]: more for n, more in frozen.shares},
@@ -446,7 +450,7 @@ class Freezer:
 def _has_owner(state: State, target: int) -> bool:
     """Whether it takes a way to get to a region: it is an object, and no part by itself."""
     region = state.regions.get(target)
-    return home(target) is None and (region is None or region.kind is Kind.OBJECT)
+    return home(target) is None and (region is None or region.kind is RegionKind.OBJECT)
 
 
 def _owner(state: State, target: int) -> Pointer | None:
@@ -485,7 +489,9 @@ def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution:
         (after,) = going_on
     elif going_on is not None and isinstance(going_on[0], ForEach):
         walk, ctx, key = going_on
-        after = walk._replace(ctx=value(ctx), key=region_id(Kind.STACK, execution, key.number))
+        after = walk._replace(
+            ctx=value(ctx), key=region_id(RegionKind.STACK, execution, key.number)
+        )
     elif going_on is not None:
         loop, ctx = going_on
         after = loop._replace(ctx=value(ctx))
@@ -508,7 +514,7 @@ def _freeze_memory(region: Region, mask: int, value: Callable[[Value], Hashable]
     data = region.data
     # Marks of iterators and packets are made again.
     slots = sorted((at, p) for at, p in region.slots.items() if not isinstance(p, Opaque | Word))
-    if region.kind is Kind.STACK and mask != _EVERYTHING:
+    if region.kind is RegionKind.STACK and mask != _EVERYTHING:
         data = bytearray(data)
         for n in range(STACK_SIZE // _SLOT):
             if not mask >> (FIRST_SLOT + n) & 1:

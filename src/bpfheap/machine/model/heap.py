@@ -14,12 +14,12 @@ from bpfheap.btf import SpecialField, SpecialKind
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.lives import Place
-from bpfheap.machine.model.records import Allocator, Fault, Kind, Region, Retired, Status
+from bpfheap.machine.model.records import Allocator, Fault, Region, RegionKind, Retired, Status
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import NULL, Pointer, Value
 
 #: What an allocator counts: objects, and those that have a copy for each CPU.
-_WHOLE = frozenset({Kind.OBJECT, Kind.PERCPU})
+_WHOLE = frozenset({RegionKind.OBJECT, RegionKind.PERCPU})
 
 
 def prefill(state: State, allocator_id: int, count: int) -> None:
@@ -126,7 +126,7 @@ def allocate(
     sentence = lives.allocated(name, a.name, place)
     data = _full_of(garbage, kind) if garbage else bytes(kind.size)
     region = state.add_region(
-        Kind.PERCPU if cpus else Kind.OBJECT,
+        RegionKind.PERCPU if cpus else RegionKind.OBJECT,
         name,
         0 if cpus else kind.size,
         b"" if cpus else data,
@@ -140,7 +140,7 @@ def allocate(
         state.set_word(region.id, kind.count, 1)
     if cpus:
         copies = [
-            state.add_region(Kind.COPY, f"{name}@cpu{n}", kind.size, data, type=kind)
+            state.add_region(RegionKind.COPY, f"{name}@cpu{n}", kind.size, data, type=kind)
             for n in range(cpus)
         ]
         region.links[0] = tuple([Pointer(copy.id, 0) for copy in copies])
@@ -160,10 +160,14 @@ def _full_of(garbage: int, kind: ObjectType) -> bytes:
 
 def counted(region: Region) -> SpecialField | None:
     """Where the count of an object's owners is, if it may have several."""
-    return region.type.count if region.kind is Kind.OBJECT and region.type is not None else None
+    return (
+        region.type.count if region.kind is RegionKind.OBJECT and region.type is not None else None
+    )
 
 
-def object_at(state: State, value: Value, what: str, kind: Kind = Kind.OBJECT) -> Region:
+def object_at(
+    state: State, value: Value, what: str, kind: RegionKind = RegionKind.OBJECT
+) -> Region:
     """The live object, or per-CPU object, that a pointer to its beginning names; `what` is the call
     that wants it.
 
@@ -209,7 +213,7 @@ def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Regio
         region.life = lives.add(region.life, said)
         yield region, said
         _given_back(state, region)
-        if region.kind is Kind.PERCPU:
+        if region.kind is RegionKind.PERCPU:
             _retire(state, tuple([copy.region for copy in region.links[0]]))
         for kptr in region.kptrs:
             inner = region.slots.pop(kptr.offset, None)
@@ -260,7 +264,7 @@ def _given_back(state: State, region: Region) -> None:
     assert region.type is not None
     size = region.type.size
     a = state.allocators[region.allocator]
-    copies = len(region.links[0]) if region.kind is Kind.PERCPU else 1
+    copies = len(region.links[0]) if region.kind is RegionKind.PERCPU else 1
     a = a._replace(live_bytes=a.live_bytes - size * copies)
     kept = a.owned <= a.reserve
     state.allocators[region.allocator] = (

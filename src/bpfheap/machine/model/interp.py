@@ -23,10 +23,10 @@ from bpfheap.machine.model.records import (
     Execution,
     Fault,
     ForEach,
-    Kind,
     Loop,
     MapRecord,
     Region,
+    RegionKind,
     Status,
     TreeSearch,
 )
@@ -201,14 +201,14 @@ class Core:
     def new_stack(self) -> Pointer:
         name = f"the stack of {self.program.name}"
         region = self.state.add_region(
-            Kind.STACK, name, STACK_SIZE, bytes([self.actor.options.garbage]) * STACK_SIZE
+            RegionKind.STACK, name, STACK_SIZE, bytes([self.actor.options.garbage]) * STACK_SIZE
         )
         return Pointer(region.id, STACK_SIZE)
 
     def drop_stack(self, top: Value) -> None:
         """A frame returned: pointers to its stack that are left lead to memory that is gone."""
         region = self.state.regions.get(top.region) if isinstance(top, Pointer) else None
-        if region is not None and region.kind is Kind.STACK:
+        if region is not None and region.kind is RegionKind.STACK:
             iterators.forget(self.state, self.execution, region.id)
             del self.state.regions[region.id]
 
@@ -284,7 +284,7 @@ class Core:
                 continue
             value = found[self.execution.cpu if len(found) > 1 else 0]
             shown = state.add_region(
-                Kind.KEY, f"a key of {record.spec.name}", len(key), key, readonly=True
+                RegionKind.KEY, f"a key of {record.spec.name}", len(key), key, readonly=True
             )
             following = walk._replace(at=at + 1, visited=walk.visited + 1, key=shown.id)
             self._enter(
@@ -362,7 +362,7 @@ class Core:
         """The map that a map pointer names."""
         if isinstance(value, Pointer):
             region = self.state.regions.get(value.region)
-            if region is not None and region.kind is Kind.MAP and value.offset == 0:
+            if region is not None and region.kind is RegionKind.MAP and value.offset == 0:
                 if region.status is not Status.LIVE:
                     raise self.state.dead(region, f"use of {region.name}")
                 return self.state.maps[region.subject]

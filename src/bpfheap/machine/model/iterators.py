@@ -7,7 +7,7 @@ Linux keeps the element in those bytes; here, too, it changes under those who st
 from __future__ import annotations
 
 from bpfheap.machine.model.progress import Iterator, Progress
-from bpfheap.machine.model.records import Execution, Fault, Kind
+from bpfheap.machine.model.records import Execution, Fault, RegionKind
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import Opaque, Pointer, Value, signed32
 
@@ -25,7 +25,7 @@ def create(state: State, execution: Execution, at: Value, start: int, end: int) 
         raise Fault("bad-call", "bpf_iter_num_new over an iterator that is not destroyed")
     state.store(place, _SIZE, 0)
     element = (
-        state.add_region(Kind.ELEMENT, _NAME, _ELEMENT, readonly=True).id
+        state.add_region(RegionKind.ELEMENT, _NAME, _ELEMENT, readonly=True).id
         if old is None
         else old.element
     )
@@ -85,7 +85,7 @@ def restore(state: State, progress: Progress) -> None:
 def _stack_place(state: State, at: Value, what: str) -> Pointer:
     region = state.access(at, _SIZE, "write")
     assert isinstance(at, Pointer)
-    if region.kind is not Kind.STACK or at.offset % _SIZE:
+    if region.kind is not RegionKind.STACK or at.offset % _SIZE:
         raise Fault("bad-call", f"{what}: an iterator is 8 aligned bytes of the stack")
     return at
 

@@ -17,9 +17,9 @@ from bpfheap.machine.model.records import (
     CallFrame,
     Execution,
     ForEach,
-    Kind,
     MapRecord,
     Region,
+    RegionKind,
     Status,
     TreeSearch,
 )
@@ -172,15 +172,15 @@ def _region(names: _Numbering, region: Region | None) -> Hashable:
     if region is None:
         return None
     # The name of a value says which element it is, also of one that left its map.
-    element = region.name if region.kind is Kind.VALUE else None
+    element = region.name if region.kind is RegionKind.VALUE else None
     head = (
         region.kind, region.status, region.address, region.allocator, region.subject, element,
         counted(region) is not None,
     )  # fmt: skip
-    if region.kind is Kind.PERCPU:
+    if region.kind is RegionKind.PERCPU:
         # The copies of a freed one may still be there.
         return (head, names.values(region.links.get(0, ())))
-    if region.status is not Status.LIVE or region.kind in (Kind.MAP, Kind.CODE):
+    if region.status is not Status.LIVE or region.kind in (RegionKind.MAP, RegionKind.CODE):
         return head
     return (
         head,

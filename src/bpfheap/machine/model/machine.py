@@ -37,9 +37,9 @@ from bpfheap.machine.model.records import (
     Execution,
     Fault,
     ForEach,
-    Kind,
     MapRecord,
     Region,
+    RegionKind,
     Status,
 )
 from bpfheap.machine.model.state import State
@@ -194,7 +194,7 @@ class ModelMachine:
         check_definition(spec, row, self.options.cpus)
         implementation(self.name, spec, row, ELEMENTS)
         state = self._state
-        region = state.add_region(Kind.MAP, f"map {spec.name}", 0, subject=map_id)
+        region = state.add_region(RegionKind.MAP, f"map {spec.name}", 0, subject=map_id)
         constants = constants_of(spec, allocator)
         check_special(spec, row, constants.special)
         record = thaw_map(state, map_id, FrozenMap(), constants, region.id)
@@ -308,7 +308,7 @@ class ModelMachine:
         check_structure(spec.insns, spec.refs)
         check_calls(self.name, spec, CALLS)
         code_region = self._state.add_region(
-            Kind.CODE, f"the code of {spec.name}", 0, subject=program
+            RegionKind.CODE, f"the code of {spec.name}", 0, subject=program
         )
         links = resolve(spec, _Addresses(self._actor(), maps, code_region.id))
         code, calls = make(spec.insns, links)
@@ -347,7 +347,7 @@ class ModelMachine:
         row = program_type(loaded.spec.section) if loaded.spec is not None else None
         frames.check(row, data)
         size = max(len(ctx), row.ctx_size if row is not None else 0)
-        region = self._state.add_region(Kind.CTX, f"the context of {loaded.name}", size, ctx)
+        region = self._state.add_region(RegionKind.CTX, f"the context of {loaded.name}", size, ctx)
         execution = self._begin(loaded, region, (), self._cpu(cpu), context)
         if row is not None and row.has_packet:
             packets.attach(self._state, self._state.execution(execution), row, data)
@@ -532,7 +532,7 @@ class ModelMachine:
 
     def _object(self, region: Region) -> bytes:
         """An object's bytes; of a per-CPU object all copies, that of CPU 0 first."""
-        if region.kind is not Kind.PERCPU:
+        if region.kind is not RegionKind.PERCPU:
             return bytes(region.data.ljust(region.size, b"\0"))
         copies = [self._state.regions[copy.region] for copy in region.links[0]]
         return b"".join([bytes(c.data).ljust(round_up(c.size), b"\0") for c in copies])
@@ -583,10 +583,10 @@ def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000
     machine = ModelMachine(cpus=1, step_limit=step_limit)
     code, calls = make(insns, Links({}, {}))
     state = machine._state
-    region = state.add_region(Kind.CODE, "the code", 0)
+    region = state.add_region(RegionKind.CODE, "the code", 0)
     program = LoadedProgram(0, "(raw)", None, code, calls, region.id)
     machine._programs[0] = program
-    memory = state.add_region(Kind.MEM, "the input", len(mem), mem)
+    memory = state.add_region(RegionKind.MEM, "the input", len(mem), mem)
     execution = machine._begin(program, memory, (len(mem),), 0, Context.TASK)
     while not isinstance(stop := machine.step(execution), Done):
         pass

@@ -13,7 +13,7 @@ from bpfheap.machine.model.actor import drop
 from bpfheap.machine.model.convention import Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.progress import Packet, Progress
-from bpfheap.machine.model.records import Execution, Fault, Kind
+from bpfheap.machine.model.records import Execution, Fault, RegionKind
 from bpfheap.machine.model.state import State
 from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
 from bpfheap.platform.calls import HELPER_BY_NUMBER
@@ -32,7 +32,7 @@ def attach(state: State, execution: Execution, row: ProgramType, frame: bytes) -
     """Give an execution that has not begun its packet."""
     seen = frame_for(row, state.region(execution.ctx).data, frame)
     region = state.add_region(
-        Kind.PACKET, "the packet", len(seen.data), seen.data, readonly=seen.readonly
+        RegionKind.PACKET, "the packet", len(seen.data), seen.data, readonly=seen.readonly
     )
     packet = Packet(region.id, 0, seen.room, seen.tail, seen.fields)
     execution.progress = execution.progress._replace(packet=packet)
@@ -79,7 +79,7 @@ def _change(core: Core, packet: Packet, whole: bytes) -> None:
     """Another content and another place: pointers into the packet are void from here on."""
     state, execution = core.state, core.execution
     old = state.regions[packet.region]
-    region = state.add_region(Kind.PACKET, old.name, len(whole), whole, readonly=old.readonly)
+    region = state.add_region(RegionKind.PACKET, old.name, len(whole), whole, readonly=old.readonly)
     drop(state, old.id)
     packet = packet._replace(region=region.id)
     execution.progress = execution.progress._replace(packet=packet)

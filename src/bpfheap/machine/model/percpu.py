@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.convention import Arguments, Implementation, number
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.records import Fault, Kind
+from bpfheap.machine.model.records import Fault, RegionKind
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value
 
 #: BPF_GLOBAL_PERCPU_MA_MAX_SIZE.
@@ -30,12 +30,14 @@ def _copies(core: Core, value: Value, what: str) -> tuple[Pointer, ...]:
     """The copies by CPU. Those of a freed object are memory that is gone, or about to go."""
     if not isinstance(value, Pointer):
         shown = "NULL" if not value else "a number"
-        raise Fault("bad-call", f"{what} of {shown}, which is no {Kind.PERCPU}")
+        raise Fault("bad-call", f"{what} of {shown}, which is no {RegionKind.PERCPU}")
     region = core.state.regions.get(value.region)
     if region is None:
         raise Fault("use-after-free", f"{what} of memory that is gone")
-    if region.kind is not Kind.PERCPU or value.offset:
-        raise Fault("bad-call", f"{what} of {region.name}, which is no {Kind.PERCPU}", region.id)
+    if region.kind is not RegionKind.PERCPU or value.offset:
+        raise Fault(
+            "bad-call", f"{what} of {region.name}, which is no {RegionKind.PERCPU}", region.id
+        )
     return region.links[0]
 
 

@@ -40,7 +40,7 @@ class Fault(Exception):
         self.region = region
 
 
-class Kind(StrEnum):
+class RegionKind(StrEnum):
     """What a region is."""
 
     STACK = "stack"
@@ -81,7 +81,7 @@ class Region:
     """
 
     id: int
-    kind: Kind
+    kind: RegionKind
     name: str
     data: bytearray
     size: int

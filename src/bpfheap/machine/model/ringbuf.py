@@ -13,7 +13,7 @@ from bpfheap.machine.model.convention import Arguments, Implementation, number
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.maps import ring
 from bpfheap.machine.model.progress import Reservation
-from bpfheap.machine.model.records import Fault, Kind, MapRecord, Status
+from bpfheap.machine.model.records import Fault, MapRecord, RegionKind, Status
 from bpfheap.machine.model.values import NULL, Pointer, Value
 from bpfheap.platform.maps import Holds
 
@@ -36,7 +36,7 @@ def _reserve(core: Core, args: Arguments) -> Value:
     state, execution = core.state, core.execution
     position = ring.reserve(state, record, size)
     region = state.add_region(
-        Kind.RECORD,
+        RegionKind.RECORD,
         f"a record of {record.spec.name}",
         size,
         bytes([core.actor.options.garbage]) * size,

@@ -14,9 +14,9 @@ from bpfheap.machine.model.records import (
     Allocator,
     Execution,
     Fault,
-    Kind,
     MapRecord,
     Region,
+    RegionKind,
     Retired,
     Status,
     Token,
@@ -30,7 +30,7 @@ _GONE_ADDRESS = 0xFFFF_C900_0000_0000
 _PAGE = 4096
 #: Looked up at every access.
 _LIVE = Status.LIVE
-_OPAQUE = frozenset({Kind.MAP, Kind.CODE, Kind.PERCPU})
+_OPAQUE = frozenset({RegionKind.MAP, RegionKind.CODE, RegionKind.PERCPU})
 
 
 class State:
@@ -99,7 +99,7 @@ class State:
     # -- regions
 
     def add_region(
-        self, kind: Kind, name: str, size: int, data: bytes = b"", **fields: Any
+        self, kind: RegionKind, name: str, size: int, data: bytes = b"", **fields: Any
     ) -> Region:
         """A new live region; what `data` leaves out is 0."""
         subject, of = fields.get("subject", 0), fields.get("type")
@@ -108,7 +108,7 @@ class State:
         self.regions[region_id] = region
         return region
 
-    def new_region_id(self, kind: Kind, subject: int, *, apart: bool) -> int:
+    def new_region_id(self, kind: RegionKind, subject: int, *, apart: bool) -> int:
         """Never used before."""
         region_id = self.next_region
         self.next_region += 1
@@ -206,7 +206,7 @@ class State:
                     if region.kptrs and any(k.offset == offset for k in region.kptrs):
                         return Unowned(found.region, found.offset)
                     return found
-            elif size == 4 and region.kind is Kind.CTX:
+            elif size == 4 and region.kind is RegionKind.CTX:
                 found = region.slots.get(offset)
                 if type(found) is Word:
                     return Pointer(found.region, found.offset)
@@ -355,10 +355,10 @@ class State:
                 region.data[at : at + 8] = self.address(pointer).to_bytes(8, "little")
 
 
-def is_apart(kind: Kind, of: ObjectType | None) -> bool:
+def is_apart(kind: RegionKind, of: ObjectType | None) -> bool:
     """Whether a region can be reached from several places, and so is no part of any of them:
     objects in lists and trees, counted ones, and those that exist once per CPU."""
-    return kind in (Kind.PERCPU, Kind.COPY) or (of is not None and bool(of.special))
+    return kind in (RegionKind.PERCPU, RegionKind.COPY) or (of is not None and bool(of.special))
 
 
 def _guard_special(region: Region, offset: int, size: int, verb: str) -> None:

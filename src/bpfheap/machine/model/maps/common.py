@@ -8,7 +8,7 @@ from bpfheap.btf import SpecialKind
 from bpfheap.errors import MapError
 from bpfheap.machine.definitions import error_of
 from bpfheap.machine.model.actor import Actor
-from bpfheap.machine.model.records import Kind, MapRecord
+from bpfheap.machine.model.records import MapRecord, RegionKind
 from bpfheap.machine.model.state import State
 from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
 
@@ -70,7 +70,7 @@ def new_element(
     made: list[int] = []
     for cpu in range(cpus):
         region = state.add_region(
-            Kind.VALUE,
+            RegionKind.VALUE,
             f"{name}@cpu{cpu}" if record.type.per_cpu else name,
             spec.value_size,
             kptrs=record.kptrs,
