@@ -23,7 +23,7 @@ from bpfheap.explore.reduce import (
 from bpfheap.explore.tracked import PlanConstants, StateView, first_state
 from bpfheap.explore.world import Action, Actor, ProgramUser, World
 from bpfheap.lifetime import Policy
-from bpfheap.machine.model import Options
+from bpfheap.machine.model import ModelOptions
 
 #: What is known: a place of a state and what follows by the byte there, or what was found out.
 Tree: TypeAlias = "tuple[int, dict[int, Any]]"
@@ -118,7 +118,7 @@ class Model:
         """`changing` are maps whose elements may go; `remember` False plays every action anew;
         `store` is one that others share."""
         bounds = plan.bounds
-        options = Options(cpus=bounds.cpus, allocator_limit=bounds.objects, history_limit=0)
+        options = ModelOptions(cpus=bounds.cpus, allocator_limit=bounds.objects, history_limit=0)
         self.plan = plan
         self.store = CellTable() if store is None else store
         self.constants = PlanConstants(plan, policy, options)

@@ -17,7 +17,7 @@ from bpfheap.explore.plan import Plan
 from bpfheap.explore.world import World
 from bpfheap.lifetime import Policy
 from bpfheap.machine.layout import ObjectType, Types
-from bpfheap.machine.model import ModelMachine, Options
+from bpfheap.machine.model import ModelMachine, ModelOptions
 from bpfheap.machine.model.frozen import (
     Freezer,
     FrozenMap,
@@ -115,7 +115,7 @@ class PlannedIds:
 class PlanConstants:
     """What states refer to and never changes: definitions, programs, live registers."""
 
-    def __init__(self, plan: Plan, policy: Policy, options: Options) -> None:
+    def __init__(self, plan: Plan, policy: Policy, options: ModelOptions) -> None:
         self.plan = plan
         self.policy = policy
         self.options = options

@@ -17,7 +17,7 @@ UNLOCKED, LOCKED, EMPTYING = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ModelOptions:
     """How a machine is set up.
 
     `cpus` is the number of CPUs, `seed` starts bpf_get_prandom_u32, `step_limit` bounds the
@@ -42,7 +42,7 @@ class Actor:
     """A program at one of its lines, or user space, at work on a state."""
 
     state: State
-    options: Options
+    options: ModelOptions
     history: list[str]
     place: Place
     cpu: int = 0

@@ -22,7 +22,7 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
 from bpfheap.machine.model import heap, lives, packets, ringbuf
-from bpfheap.machine.model.actor import Actor, Options, drop
+from bpfheap.machine.model.actor import Actor, ModelOptions, drop
 from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
@@ -65,7 +65,7 @@ class ModelMachine:
     """The executable specification of `runtime.machine.Machine`.
 
     Beyond the protocol: `copy` gives an independent machine in the same state, `key` says whether
-    two are in the same state, `snapshot` does both. See Options for the arguments.
+    two are in the same state, `snapshot` does both. See ModelOptions for the arguments.
 
     After a Violation or a BpfheapError in `step`, that execution is over and the rest goes on.
     """
@@ -82,7 +82,7 @@ class ModelMachine:
         history_limit: int = 100_000,
         garbage: int = 0,
     ) -> None:
-        self.options = Options(
+        self.options = ModelOptions(
             check_cpus(cpus),
             seed,
             step_limit,
@@ -112,7 +112,7 @@ class ModelMachine:
 
     @classmethod
     def over(
-        cls, state: State, programs: dict[int, LoadedProgram], options: Options
+        cls, state: State, programs: dict[int, LoadedProgram], options: ModelOptions
     ) -> ModelMachine:
         """A machine on a state and loaded programs that somebody else brings."""
         made = object.__new__(cls)
