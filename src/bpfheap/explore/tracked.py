@@ -31,7 +31,7 @@ from bpfheap.machine.model.frozen import (
 )
 from bpfheap.machine.model.interp import LoadedProgram
 from bpfheap.machine.model.records import Allocator, Region, RegionKind, Status, Token
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.runtime.objects import Handle, HandleType
@@ -290,12 +290,12 @@ _STATE_DEFAULTS: Mapping[str, Any] = {
     "random": 0,
     "growths": 0,
     "objects": 0,
-    "next_address": State().next_address,
+    "next_address": MachineState().next_address,
 }
 _SYSTEM_DEFAULTS: Mapping[str, Any] = {"policy": None, "deferred": (), "walks": ()}
 
 
-class TrackedState(State):
+class TrackedState(MachineState):
     """The machine's state. A single value is read when it is first asked for, as Python then calls
     `__getattr__`. `objects` is how many objects with numbers there are."""
 

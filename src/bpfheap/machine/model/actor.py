@@ -9,7 +9,7 @@ from bpfheap.events import ObjectEvent, ObjectKind
 from bpfheap.machine.model import heap, links
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.records import Region, Retired, Status
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer
 
 #: What a lock's word is: free; held; held, and what the value holds is to be freed afterwards.
@@ -41,7 +41,7 @@ class ModelOptions:
 class Actor:
     """A program at one of its lines, or user space, at work on a state."""
 
-    state: State
+    state: MachineState
     options: ModelOptions
     history: list[str]
     place: Place
@@ -147,7 +147,7 @@ class Actor:
             state.retired = tuple(r for r in state.retired if r is not retired)
 
 
-def drop(state: State, region_id: int) -> None:
+def drop(state: MachineState, region_id: int) -> None:
     """The memory is gone; a pointer to it that is left can only be a use after free."""
     region = state.region(region_id)
     region.status = Status.FREED

@@ -31,7 +31,7 @@ from bpfheap.machine.model.records import (
     TreeSearch,
     Unfinished,
 )
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Opaque, Pointer, Unowned, Value, Word
 from bpfheap.platform.maps import BY_NUMBER, MapType
 from bpfheap.runtime.machine import Context
@@ -206,7 +206,7 @@ def freeze_map(record: MapRecord) -> FrozenMap:
 
 
 def thaw_map(
-    state: State, map_id: int, frozen: FrozenMap, constants: MapConstants, region: int
+    state: MachineState, map_id: int, frozen: FrozenMap, constants: MapConstants, region: int
 ) -> MapRecord:
     """`region` is what map pointers point at."""
     return MapRecord(
@@ -228,7 +228,7 @@ class Freezer:
 
     # -- objects
 
-    def _object(self, state: State, region: Region) -> FrozenObject:
+    def _object(self, state: MachineState, region: Region) -> FrozenObject:
         kind = self._type(region)
         slots = tuple(
             (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
@@ -241,7 +241,7 @@ class Freezer:
         assert kind is not None
         return self._types.setdefault(kind.key, kind)
 
-    def _inside(self, state: State, pointer: Pointer) -> Hashable:
+    def _inside(self, state: MachineState, pointer: Pointer) -> Hashable:
         region = state.regions.get(pointer.region)
         if (
             region is None
@@ -253,7 +253,7 @@ class Freezer:
             return DanglingPointer(region.status, region.allocator, pointer.offset)
         return self._object(state, region)
 
-    def freeze_apart(self, state: State, region: Region) -> FrozenApart:
+    def freeze_apart(self, state: MachineState, region: Region) -> FrozenApart:
         slots = tuple(
             (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
         )
@@ -262,7 +262,7 @@ class Freezer:
             bytes(region.data).rstrip(b"\0"), slots, tuple(sorted(region.links.items())),
         )  # fmt: skip
 
-    def thaw_apart(self, state: State, at: int, frozen: FrozenApart) -> Region:
+    def thaw_apart(self, state: MachineState, at: int, frozen: FrozenApart) -> Region:
         kind = self._known(frozen.type)
         opaque = frozen.kind is RegionKind.PERCPU
         region = Region(
@@ -280,7 +280,7 @@ class Freezer:
             kind = self._types[key] = self._find(key)
         return kind
 
-    def _thaw_object(self, state: State, frozen: FrozenObject) -> Region:
+    def _thaw_object(self, state: MachineState, frozen: FrozenObject) -> Region:
         kind = self._known(frozen.type)
         data = frozen.data.ljust(kind.size, b"\0")
         region = state.add_region(
@@ -291,7 +291,7 @@ class Freezer:
             region.slots[at] = self._thaw_inside(state, inner)
         return region
 
-    def _thaw_inside(self, state: State, frozen: Hashable) -> Pointer:
+    def _thaw_inside(self, state: MachineState, frozen: Hashable) -> Pointer:
         if isinstance(frozen, FrozenObject):
             return Pointer(self._thaw_object(state, frozen).id, 0)
         if isinstance(frozen, DanglingPointer):
@@ -300,7 +300,7 @@ class Freezer:
         return frozen
 
     @staticmethod
-    def _thaw_dangling(state: State, frozen: DanglingPointer) -> Pointer:
+    def _thaw_dangling(state: MachineState, frozen: DanglingPointer) -> Pointer:
         region = state.add_region(
             RegionKind.OBJECT, "an object", 0, status=frozen.status, allocator=frozen.allocator
         )
@@ -308,7 +308,7 @@ class Freezer:
 
     # -- values
 
-    def freeze_value(self, state: State, region: Region) -> FrozenValue:
+    def freeze_value(self, state: MachineState, region: Region) -> FrozenValue:
         slots = tuple(
             (at, self._inside(state, pointer)) for at, pointer in sorted(region.slots.items())
         )
@@ -316,7 +316,12 @@ class Freezer:
         return FrozenValue(region.name, bytes(region.data).rstrip(b"\0"), slots, links)
 
     def thaw_value(
-        self, state: State, at: int, map_id: int, frozen: FrozenValue, constants: MapConstants
+        self,
+        state: MachineState,
+        at: int,
+        map_id: int,
+        frozen: FrozenValue,
+        constants: MapConstants,
     ) -> Region:
         data = bytearray(frozen.data)
         region = Region(
@@ -330,7 +335,7 @@ class Freezer:
 
     # -- executions
 
-    def freeze_execution(self, state: State, e: Execution) -> FrozenExecution:
+    def freeze_execution(self, state: MachineState, e: Execution) -> FrozenExecution:
         tops = [*(f.saved[-1] for f in e.frames), e.registers[10]]
         stacks = [top.region for top in tops if isinstance(top, Pointer)]
         keys = [f.after.key for f in e.frames if isinstance(f.after, ForEach)]
@@ -393,7 +398,9 @@ class Freezer:
             _renamed(e.progress, own.__getitem__), objects, shares, value(e.lock),
         )  # fmt: skip
 
-    def thaw_execution(self, state: State, execution: int, frozen: FrozenExecution) -> Execution:
+    def thaw_execution(
+        self, state: MachineState, execution: int, frozen: FrozenExecution
+    ) -> Execution:
         held = [
             f.region if isinstance(f, Pointer) else self._thaw_object(state, f).id
             for f in frozen.held
@@ -447,13 +454,13 @@ class Freezer:
         )  # fmt: skip
 
 
-def _has_owner(state: State, target: int) -> bool:
+def _has_owner(state: MachineState, target: int) -> bool:
     """Whether it takes a way to get to a region: it is an object, and no part by itself."""
     region = state.regions.get(target)
     return home(target) is None and (region is None or region.kind is RegionKind.OBJECT)
 
 
-def _owner(state: State, target: int) -> Pointer | None:
+def _owner(state: MachineState, target: int) -> Pointer | None:
     """The kptr field that an object is in."""
     for region in state.regions.values():
         if region.kptrs and region.status is Status.LIVE:

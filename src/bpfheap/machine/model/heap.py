@@ -15,14 +15,14 @@ from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.records import Allocator, Fault, Region, RegionKind, Retired, Status
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import NULL, Pointer, Value
 
 #: What an allocator counts: objects, and those that have a copy for each CPU.
 _WHOLE = frozenset({RegionKind.OBJECT, RegionKind.PERCPU})
 
 
-def prefill(state: State, allocator_id: int, count: int) -> None:
+def prefill(state: MachineState, allocator_id: int, count: int) -> None:
     """The next `count` allocations succeed, and from then on as many can be live at once."""
     a = state.allocators[allocator_id]
     missing = max(0, count - a.free)
@@ -32,13 +32,13 @@ def prefill(state: State, allocator_id: int, count: int) -> None:
     )
 
 
-def close(state: State, allocator_id: int) -> None:
+def close(state: MachineState, allocator_id: int) -> None:
     """The allocator map is gone: free objects are given back, live ones stay."""
     a = state.allocators[allocator_id]
     state.allocators[allocator_id] = a._replace(owned=a.live, free=0, reserve=0, closed=True)
 
 
-def destroy(state: State, allocator_id: int, why: str) -> str:
+def destroy(state: MachineState, allocator_id: int, why: str) -> str:
     """Live objects dangle from here on. Gives the sentence that their lives get."""
     a = state.allocators[allocator_id]
     sentence = lives.destroyed(a.name, why)
@@ -51,7 +51,7 @@ def destroy(state: State, allocator_id: int, why: str) -> str:
     return sentence
 
 
-def live_objects(state: State, allocator_id: int) -> list[Region]:
+def live_objects(state: MachineState, allocator_id: int) -> list[Region]:
     """Oldest first."""
     return [
         r
@@ -60,7 +60,7 @@ def live_objects(state: State, allocator_id: int) -> list[Region]:
     ]
 
 
-def owner_cycle(state: State, region: Region) -> tuple[str, ...]:
+def owner_cycle(state: MachineState, region: Region) -> tuple[str, ...]:
     """A sentence that says by which fields an object owns itself, if it does: the references that
     programs give up never reach 0 then."""
     reached: set[int] = set()
@@ -89,7 +89,7 @@ def _owned(region: Region) -> Iterator[tuple[str, int]]:
 
 
 def allocate(
-    state: State,
+    state: MachineState,
     allocator_id: int,
     kind: ObjectType,
     place: Place,
@@ -166,7 +166,7 @@ def counted(region: Region) -> SpecialField | None:
 
 
 def object_at(
-    state: State, value: Value, what: str, kind: RegionKind = RegionKind.OBJECT
+    state: MachineState, value: Value, what: str, kind: RegionKind = RegionKind.OBJECT
 ) -> Region:
     """The live object, or per-CPU object, that a pointer to its beginning names; `what` is the call
     that wants it.
@@ -188,7 +188,7 @@ def object_at(
     return region
 
 
-def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Region, str]]:
+def release(state: MachineState, region_id: int, sentence: str) -> Iterator[tuple[Region, str]]:
     """Drop a reference to a live object. If it was the last one, give it back, and drop those that
     its kptrs, lists and trees hold, and so on.
 
@@ -231,7 +231,7 @@ def release(state: State, region_id: int, sentence: str) -> Iterator[tuple[Regio
         raise fault
 
 
-def _shared(state: State, region: Region, said: str) -> bool:
+def _shared(state: MachineState, region: Region, said: str) -> bool:
     """Drop a reference to a counted object. Whether others are left."""
     field = counted(region)
     if field is None:
@@ -243,13 +243,13 @@ def _shared(state: State, region: Region, said: str) -> bool:
     return left > 0
 
 
-def _check_lock(state: State, region: Region) -> None:
+def _check_lock(state: MachineState, region: Region) -> None:
     for field in region.special:
         if field.kind is SpecialKind.SPIN_LOCK and state.word(region.id, field):
             raise Fault("bad-call", f"free of {region.name}, whose lock is held", region.id)
 
 
-def _retire(state: State, copies: tuple[int, ...]) -> None:
+def _retire(state: MachineState, copies: tuple[int, ...]) -> None:
     """Programs that run now may still see a per-CPU object's copies (bpf_mem_free_rcu)."""
     readers = frozenset(state.executions)
     if readers:
@@ -259,7 +259,7 @@ def _retire(state: State, copies: tuple[int, ...]) -> None:
         del state.regions[copy]
 
 
-def _given_back(state: State, region: Region) -> None:
+def _given_back(state: MachineState, region: Region) -> None:
     assert region.allocator is not None
     assert region.type is not None
     size = region.type.size

@@ -30,7 +30,7 @@ from bpfheap.machine.model.records import (
     Status,
     TreeSearch,
 )
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U64, Pointer, Unowned, Value, signed64
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.platform.programs import may_sleep
@@ -80,7 +80,7 @@ class Core:
         print_line: Callable[[str], None],
         programs: Mapping[int, LoadedProgram],
     ) -> None:
-        self.state: State = actor.state
+        self.state: MachineState = actor.state
         self.actor = actor
         self.execution = execution
         self.program = program

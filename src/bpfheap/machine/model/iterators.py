@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpfheap.machine.model.progress import Iterator, Progress
 from bpfheap.machine.model.records import Execution, Fault, RegionKind
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Opaque, Pointer, Value, signed32
 
 #: sizeof(struct bpf_iter_num).
@@ -17,7 +17,7 @@ _ELEMENT = 4
 _NAME = "the element of an iterator"
 
 
-def create(state: State, execution: Execution, at: Value, start: int, end: int) -> None:
+def create(state: MachineState, execution: Execution, at: Value, start: int, end: int) -> None:
     """An iterator over `start` to `end` - 1. Raises Fault where there can be none."""
     place = _stack_place(state, at, "bpf_iter_num_new")
     old = _find(execution, place)
@@ -34,7 +34,7 @@ def create(state: State, execution: Execution, at: Value, start: int, end: int) 
     _put(execution, Iterator(place.region, place.offset, element, end, True))
 
 
-def advance(state: State, execution: Execution, at: Value) -> Pointer | None:
+def advance(state: MachineState, execution: Execution, at: Value) -> Pointer | None:
     """On to the next element; None if there is none."""
     iterator = _live(state, execution, at, "bpf_iter_num_next")
     following = signed32(_shown(state, iterator.element) + 1)
@@ -46,14 +46,14 @@ def advance(state: State, execution: Execution, at: Value) -> Pointer | None:
     return Pointer(iterator.element, 0)
 
 
-def destroy(state: State, execution: Execution, at: Value) -> None:
+def destroy(state: MachineState, execution: Execution, at: Value) -> None:
     iterator = _live(state, execution, at, "bpf_iter_num_destroy")
     _show(state, iterator.element, 0)
     del state.region(iterator.stack).slots[iterator.offset]
     _put(execution, iterator._replace(end=0, live=False))
 
 
-def forget(state: State, execution: Execution, stack: int) -> None:
+def forget(state: MachineState, execution: Execution, stack: int) -> None:
     """A stack goes, and with it its iterators."""
     progress = execution.progress
     if not progress.iterators:
@@ -74,7 +74,7 @@ def check_frame(execution: Execution, stack: Value, program: str) -> None:
             )
 
 
-def restore(state: State, progress: Progress) -> None:
+def restore(state: MachineState, progress: Progress) -> None:
     """Mark the places of iterators on stacks that were made again."""
     for iterator in progress.iterators:
         if iterator.live:
@@ -82,7 +82,7 @@ def restore(state: State, progress: Progress) -> None:
             stack.slots[iterator.offset] = Opaque(iterator.element, 0)
 
 
-def _stack_place(state: State, at: Value, what: str) -> Pointer:
+def _stack_place(state: MachineState, at: Value, what: str) -> Pointer:
     region = state.access(at, _SIZE, "write")
     assert isinstance(at, Pointer)
     if region.kind is not RegionKind.STACK or at.offset % _SIZE:
@@ -97,7 +97,7 @@ def _find(execution: Execution, place: Pointer) -> Iterator | None:
     return None
 
 
-def _live(state: State, execution: Execution, at: Value, what: str) -> Iterator:
+def _live(state: MachineState, execution: Execution, at: Value, what: str) -> Iterator:
     found = _find(execution, _stack_place(state, at, what))
     if found is None or not found.live:
         raise Fault("bad-call", f"{what} of memory that is no iterator in progress")
@@ -112,9 +112,9 @@ def _put(execution: Execution, iterator: Iterator) -> None:
     execution.progress = execution.progress._replace(iterators=iterators)
 
 
-def _shown(state: State, element: int) -> int:
+def _shown(state: MachineState, element: int) -> int:
     return signed32(int.from_bytes(state.regions[element].data, "little"))
 
 
-def _show(state: State, element: int, number: int) -> None:
+def _show(state: MachineState, element: int, number: int) -> None:
     state.region(element).data[:] = (number & 0xFFFF_FFFF).to_bytes(_ELEMENT, "little")

@@ -23,7 +23,7 @@ from bpfheap.machine.model.records import (
     Status,
     TreeSearch,
 )
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Unowned, Value
 from bpfheap.platform.maps import Shape
 
@@ -31,7 +31,7 @@ from bpfheap.platform.maps import Shape
 class _Numbering:
     """Numbers regions as they are met; `order` are those met so far."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: MachineState) -> None:
         self.state = state
         self.numbers: dict[int, int] = {}
         self.order: list[int] = []
@@ -52,7 +52,7 @@ class _Numbering:
         return tuple([self.value(v) for v in values])
 
 
-def key_of(state: State) -> Hashable:
+def key_of(state: MachineState) -> Hashable:
     """Equal for two states exactly if no program and no operation can tell them apart."""
     names = _Numbering(state)
     executions = [_execution(names, e) for _, e in sorted(state.executions.items())]
@@ -193,7 +193,7 @@ def _region(names: _Numbering, region: Region | None) -> Hashable:
     )
 
 
-def reachable(state: State) -> set[int]:
+def reachable(state: MachineState) -> set[int]:
     """The regions that anything can still lead to."""
     found: set[int] = set()
     pending: list[int] = []

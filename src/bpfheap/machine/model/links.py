@@ -9,21 +9,21 @@ before it is its left part and what comes after it its right part.
 from __future__ import annotations
 
 from bpfheap.machine.model.records import Status
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer
 
 
-def nodes(state: State, head: Pointer) -> tuple[Pointer, ...]:
+def nodes(state: MachineState, head: Pointer) -> tuple[Pointer, ...]:
     """The nodes of a head or root, first to last."""
     return state.regions[head.region].links.get(head.offset, ())
 
 
-def owner(state: State, node: Pointer) -> Pointer | None:
+def owner(state: MachineState, node: Pointer) -> Pointer | None:
     """The head or root that a node is in."""
     return next(iter(state.regions[node.region].links.get(node.offset, ())), None)
 
 
-def touch(state: State, head: Pointer, at: int, what: str) -> None:
+def touch(state: MachineState, head: Pointer, at: int, what: str) -> None:
     """Raise Fault if there is a dead object where one that is number `at` comes or goes, as its
     neighbours change with it."""
     for node in nodes(state, head)[max(at - 1, 0) : at + 2]:
@@ -32,12 +32,12 @@ def touch(state: State, head: Pointer, at: int, what: str) -> None:
             raise state.dead(region, f"{what} of {state.field_name(head)}, next to {region.name}")
 
 
-def reserve(state: State, head: Pointer, node: Pointer) -> None:
+def reserve(state: MachineState, head: Pointer, node: Pointer) -> None:
     """From now on a node, which is in none, belongs to `head`."""
     state.region(node.region).links[node.offset] = (head,)
 
 
-def insert(state: State, head: Pointer, at: int, node: Pointer, what: str) -> None:
+def insert(state: MachineState, head: Pointer, at: int, node: Pointer, what: str) -> None:
     """Put a node before the one that is number `at` now; `what` is the call that does it. Raises
     Fault like `touch`."""
     touch(state, head, at, what)
@@ -46,7 +46,7 @@ def insert(state: State, head: Pointer, at: int, node: Pointer, what: str) -> No
     state.region(head.region).links[head.offset] = (*before[:at], node, *before[at:])
 
 
-def remove(state: State, head: Pointer, node: Pointer) -> None:
+def remove(state: MachineState, head: Pointer, node: Pointer) -> None:
     """Take a node out, which is in."""
     left = tuple([n for n in nodes(state, head) if n != node])
     links = state.region(head.region).links
@@ -57,7 +57,9 @@ def remove(state: State, head: Pointer, node: Pointer) -> None:
     state.region(node.region).links.pop(node.offset, None)
 
 
-def parts(state: State, root: Pointer, node: Pointer) -> tuple[Pointer | None, Pointer | None]:
+def parts(
+    state: MachineState, root: Pointer, node: Pointer
+) -> tuple[Pointer | None, Pointer | None]:
     """The left and right child of a node that is in the tree."""
     tree = nodes(state, root)
     at = tree.index(node)

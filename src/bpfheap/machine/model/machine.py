@@ -42,7 +42,7 @@ from bpfheap.machine.model.records import (
     RegionKind,
     Status,
 )
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.machine.offers import check_calls, implementation
 from bpfheap.machine.relocations import Links, resolve
@@ -95,7 +95,7 @@ class ModelMachine:
         self.history: list[str] = []
         self.object_events: list[ObjectEvent] | None = None
         self._programs: dict[int, LoadedProgram] = {}
-        self._state = State(seed)
+        self._state = MachineState(seed)
         self._state.allocators[GLOBAL_ALLOCATOR_ID] = Allocator(
             GLOBAL_ALLOCATOR_ID, "the global allocator"
         )
@@ -112,7 +112,7 @@ class ModelMachine:
 
     @classmethod
     def over(
-        cls, state: State, programs: dict[int, LoadedProgram], options: ModelOptions
+        cls, state: MachineState, programs: dict[int, LoadedProgram], options: ModelOptions
     ) -> ModelMachine:
         """A machine on a state and loaded programs that somebody else brings."""
         made = object.__new__(cls)

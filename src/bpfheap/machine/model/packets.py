@@ -14,7 +14,7 @@ from bpfheap.machine.model.convention import Arguments, Implementation, error, n
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.progress import Packet, Progress
 from bpfheap.machine.model.records import Execution, Fault, RegionKind
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.platform.programs import ProgramType, program_type
@@ -28,7 +28,7 @@ _INT_MAX = (1 << 31) - 1
 _TYPES = {row.name: row.types for row in HELPER_BY_NUMBER.values()}
 
 
-def attach(state: State, execution: Execution, row: ProgramType, frame: bytes) -> None:
+def attach(state: MachineState, execution: Execution, row: ProgramType, frame: bytes) -> None:
     """Give an execution that has not begun its packet."""
     seen = frame_for(row, state.region(execution.ctx).data, frame)
     region = state.add_region(
@@ -39,7 +39,7 @@ def attach(state: State, execution: Execution, row: ProgramType, frame: bytes) -
     show(state, execution.ctx, packet)
 
 
-def show(state: State, ctx: int, packet: Packet) -> None:
+def show(state: MachineState, ctx: int, packet: Packet) -> None:
     """Let the fields of the context lead to the packet."""
     offsets = (packet.data, state.regions[packet.region].size, 0)
     slots = state.region(ctx).slots
@@ -48,19 +48,19 @@ def show(state: State, ctx: int, packet: Packet) -> None:
             slots[field] = Word(packet.region, offset)
 
 
-def restore(state: State, progress: Progress, ctx: int) -> None:
+def restore(state: MachineState, progress: Progress, ctx: int) -> None:
     """The same for a context that was made again."""
     if progress.packet is not None:
         show(state, ctx, progress.packet)
 
 
-def content(state: State, execution: Execution) -> bytes | None:
+def content(state: MachineState, execution: Execution) -> bytes | None:
     """The packet behind its metadata, as the program sees it; None if there is none."""
     packet = execution.progress.packet
     return None if packet is None else _whole(state, packet)
 
 
-def _whole(state: State, packet: Packet) -> bytes:
+def _whole(state: MachineState, packet: Packet) -> bytes:
     return state.read(Pointer(packet.region, 0), state.regions[packet.region].size)
 
 

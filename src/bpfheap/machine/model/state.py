@@ -33,7 +33,7 @@ _LIVE = Status.LIVE
 _OPAQUE = frozenset({RegionKind.MAP, RegionKind.CODE, RegionKind.PERCPU})
 
 
-class State:
+class MachineState:
     """Plain data; `copy` is independent of the original.
 
     `clock` is in nanoseconds. `names` counts objects by type for their names, `growths` the
@@ -61,8 +61,8 @@ class State:
         self.showed = False
         self.sweep_at = 4096
 
-    def copy(self) -> State:
-        twin = object.__new__(State)
+    def copy(self) -> MachineState:
+        twin = object.__new__(MachineState)
         for name in self.__slots__:
             setattr(twin, name, getattr(self, name))
         twin.regions = dict(self.regions)

@@ -9,7 +9,7 @@ from bpfheap.errors import MapError
 from bpfheap.machine.definitions import error_of
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.records import MapRecord, RegionKind
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
 
 #: One value for each region of an element; None leaves that one (another CPU's) as it is.
@@ -102,5 +102,5 @@ def copies(actor: Actor, record: MapRecord) -> int:
     return actor.options.cpus if record.type.per_cpu else 1
 
 
-def writable(state: State, record: MapRecord) -> MapRecord:
+def writable(state: MachineState, record: MapRecord) -> MapRecord:
     return state.map(record.id)

@@ -6,7 +6,7 @@ from bpfheap.machine.layout import round_up
 from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, map_error, writable
 from bpfheap.machine.model.records import MapRecord, Unfinished
-from bpfheap.machine.model.state import State
+from bpfheap.machine.model.state import MachineState
 
 #: BPF_RINGBUF_HDR_SZ.
 _HEADER = 8
@@ -54,7 +54,7 @@ def has_room(record: MapRecord, size: int) -> bool:
     return unread(record) + _taken(size) < record.spec.max_entries
 
 
-def output(state: State, record: MapRecord, data: bytes, flags: int) -> None:
+def output(state: MachineState, record: MapRecord, data: bytes, flags: int) -> None:
     """Append a record. Raises MapError: EINVAL for unknown flags, EAGAIN if there is no room."""
     if flags & ~FLAGS:
         raise map_error(record, "output", "EINVAL")
@@ -64,7 +64,7 @@ def output(state: State, record: MapRecord, data: bytes, flags: int) -> None:
     record.records = (*record.records, data)
 
 
-def reserve(state: State, record: MapRecord, size: int) -> int:
+def reserve(state: MachineState, record: MapRecord, size: int) -> int:
     """Append a record that is still to be filled; gives its position. There must be room."""
     position = record.consumed + unread(record)
     record = writable(state, record)
@@ -72,7 +72,7 @@ def reserve(state: State, record: MapRecord, size: int) -> int:
     return position
 
 
-def finish(state: State, record: MapRecord, position: int, data: bytes | None) -> None:
+def finish(state: MachineState, record: MapRecord, position: int, data: bytes | None) -> None:
     """Fill the record that was reserved at a position, or give it up. It takes its room until user
     space has gone past it."""
     record = writable(state, record)
@@ -86,7 +86,7 @@ def finish(state: State, record: MapRecord, position: int, data: bytes | None) -
         at += _length(entry)
 
 
-def drain(state: State, record: MapRecord) -> list[bytes]:
+def drain(state: MachineState, record: MapRecord) -> list[bytes]:
     """Take out all records up to the first that is still being filled, oldest first."""
     record = writable(state, record)
     found: list[bytes] = []
