@@ -17,7 +17,7 @@ from bpfheap.machine.definitions import fields_of, is_readonly
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model import iterators, packets
 from bpfheap.machine.model.interp import STACK_SIZE
-from bpfheap.machine.model.progress import Progress
+from bpfheap.machine.model.progress import ExecutionProgress
 from bpfheap.machine.model.records import (
     Allocator,
     CallFrame,
@@ -138,7 +138,7 @@ class FrozenExecution(NamedTuple):
     frames: tuple[Hashable, ...]
     at_call: bool
     own: tuple[FrozenMemory, ...]
-    progress: Progress
+    progress: ExecutionProgress
     held: tuple[FrozenObject | Pointer, ...]
     shares: tuple[tuple[int, int], ...] = ()
     lock: Hashable = None
@@ -505,7 +505,7 @@ def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution:
     return CallFrame(return_slot, tuple(value(v) for v in saved), after, may_gotos, program)
 
 
-def _renamed(progress: Progress, name: Callable[[int], int]) -> Progress:
+def _renamed(progress: ExecutionProgress, name: Callable[[int], int]) -> ExecutionProgress:
     """With other ids for the regions that belong to the execution."""
     packet = progress.packet
     return progress._replace(

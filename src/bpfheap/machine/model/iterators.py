@@ -6,7 +6,7 @@ Linux keeps the element in those bytes; here, too, it changes under those who st
 
 from __future__ import annotations
 
-from bpfheap.machine.model.progress import Iterator, Progress
+from bpfheap.machine.model.progress import ExecutionProgress, Iterator
 from bpfheap.machine.model.records import Execution, Fault, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Opaque, Pointer, Value, signed32
@@ -74,7 +74,7 @@ def check_frame(execution: Execution, stack: Value, program: str) -> None:
             )
 
 
-def restore(state: MachineState, progress: Progress) -> None:
+def restore(state: MachineState, progress: ExecutionProgress) -> None:
     """Mark the places of iterators on stacks that were made again."""
     for iterator in progress.iterators:
         if iterator.live:

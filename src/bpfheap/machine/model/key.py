@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Hashable, Iterable
 
 from bpfheap.machine.model.heap import counted
-from bpfheap.machine.model.progress import Progress
+from bpfheap.machine.model.progress import ExecutionProgress
 from bpfheap.machine.model.records import (
     CallFrame,
     Execution,
@@ -101,7 +101,7 @@ def _execution(names: _Numbering, e: Execution) -> Hashable:
     )
 
 
-def _progress(names: _Numbering, progress: Progress) -> Hashable:
+def _progress(names: _Numbering, progress: ExecutionProgress) -> Hashable:
     return (
         progress.rcu_sections,
         progress.tail_calls,

@@ -12,7 +12,7 @@ from bpfheap.machine.frames import ETH_HLEN, frame_for
 from bpfheap.machine.model.actor import drop
 from bpfheap.machine.model.convention import Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.progress import Packet, Progress
+from bpfheap.machine.model.progress import ExecutionProgress, Packet
 from bpfheap.machine.model.records import Execution, Fault, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
@@ -48,7 +48,7 @@ def show(state: MachineState, ctx: int, packet: Packet) -> None:
             slots[field] = Word(packet.region, offset)
 
 
-def restore(state: MachineState, progress: Progress, ctx: int) -> None:
+def restore(state: MachineState, progress: ExecutionProgress, ctx: int) -> None:
     """The same for a context that was made again."""
     if progress.packet is not None:
         show(state, ctx, progress.packet)

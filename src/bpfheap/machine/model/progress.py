@@ -52,7 +52,7 @@ class Reservation(NamedTuple):
     position: int
 
 
-class Progress(NamedTuple):
+class ExecutionProgress(NamedTuple):
     """What an execution is in the middle of.
 
     `rcu_sections`: how many RCU read sections it is in, one inside the other.
@@ -82,4 +82,4 @@ class Progress(NamedTuple):
 
 
 #: Of an execution that has just begun.
-NOTHING = Progress()
+NOTHING = ExecutionProgress()

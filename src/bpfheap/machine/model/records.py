@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 from bpfheap.btf import KptrField, SpecialField
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life
-from bpfheap.machine.model.progress import NOTHING, Progress
+from bpfheap.machine.model.progress import NOTHING, ExecutionProgress
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.platform.maps import MapType
 from bpfheap.runtime.machine import Context
@@ -160,7 +160,7 @@ class CallFrame(NamedTuple):
     `return_slot`: where it goes on.
     `saved`: its r6 to r10.
     `after`: what a callback returns to; None for a call of the program's own.
-    `may_gotos`: the caller's count (see Progress).
+    `may_gotos`: the caller's count (see ExecutionProgress).
     `program`: the program whose code it is.
     """
 
@@ -195,7 +195,7 @@ class Execution:
     ctx: int
     token: Token
     frames: tuple[CallFrame, ...] = ()
-    progress: Progress = NOTHING
+    progress: ExecutionProgress = NOTHING
     held: dict[int, None] = field(default_factory=dict)
     at_call: bool = False
     done: bool = False
