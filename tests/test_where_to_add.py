@@ -86,7 +86,7 @@ from bpfheap.machine.model.maps.other import OtherElements
     ProgramType("made_up", 99, ("made_up",), "made_up_md", 8, (
         CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
         CtxField("data_end", 4, 4, CtxKind.PACKET_END, narrow=False),
-    ), packet=Packet.XDP, test_run=None),
+    ), packet=PacketKind.XDP, test_run=None),
 """),
         Edit("include/bpfheap.h", "/* The context of xdp programs. */", """
 struct made_up_md {

@@ -22,7 +22,7 @@ from bpfheap.platform.programs import (
     PROGRAM_TYPES,
     CtxField,
     CtxKind,
-    Packet,
+    PacketKind,
     ProgramType,
     attach_type,
     program_type,
@@ -41,7 +41,7 @@ def program(section: str) -> ProgramSpec:
 
 @pytest.mark.parametrize("missing", ["packet", "test_run"])
 def test_a_row_without_a_fact_is_none(missing: str) -> None:
-    facts: dict[str, Any] = {"packet": Packet.NONE, "test_run": None}
+    facts: dict[str, Any] = {"packet": PacketKind.NONE, "test_run": None}
     del facts[missing]
     with pytest.raises(TypeError, match=missing):
         ProgramType("new", 99, ("new",), "void", 8, **facts)
@@ -56,7 +56,7 @@ def test_a_row_without_a_fact_is_none(missing: str) -> None:
     ],
 )
 def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> None:
-    row: dict[str, Any] = {"packet": Packet.NONE, "test_run": None}
+    row: dict[str, Any] = {"packet": PacketKind.NONE, "test_run": None}
     with pytest.raises(ValueError, match=f"new: .*{message}"):
         ProgramType("new", 99, ("new",), "void", 8, **row | facts)
 
@@ -82,10 +82,10 @@ def test_packets_go_where_the_row_says(row: ProgramType) -> None:
     assert packet(program(row.sections[0]), Random(1))
     ctx = bytearray(row.ctx_size)
     seen = frames.frame_for(row, ctx, FRAME)
-    payload = row.packet is Packet.SKB_PAYLOAD
+    payload = row.packet is PacketKind.SKB_PAYLOAD
     assert seen.data == (FRAME[frames.ETH_HLEN :] if payload else FRAME)
-    assert bool(seen.room and seen.tail) is (row.packet is Packet.XDP)
-    assert any(ctx) is (row.packet is not Packet.XDP)
+    assert bool(seen.room and seen.tail) is (row.packet is PacketKind.XDP)
+    assert any(ctx) is (row.packet is not PacketKind.XDP)
     assert seen.readonly is not row.writes_packet
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpfheap.errors import UsageError
-from bpfheap.platform.programs import Packet, ProgramType
+from bpfheap.platform.programs import PacketKind, ProgramType
 
 ETH_HLEN = 14
 _FIELDS = ("data", "data_end", "data_meta")
@@ -45,14 +45,14 @@ def check(row: ProgramType | None, frame: bytes) -> None:
 
 def unseen(row: ProgramType) -> int:
     """The bytes at a frame's beginning that programs of a type do not see: its Ethernet header."""
-    return ETH_HLEN if row.packet is Packet.SKB_PAYLOAD else 0
+    return ETH_HLEN if row.packet is PacketKind.SKB_PAYLOAD else 0
 
 
 def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> PacketFrame:
     """`frame` is an Ethernet frame, or nothing; with one, the context tells its length and
     protocol, where it is a struct __sk_buff.
     """
-    xdp = row.packet is Packet.XDP
+    xdp = row.packet is PacketKind.XDP
     seen = frame[unseen(row) :]
     at = {field.name: field.offset for field in row.fields}
     data, end, meta = (at.get(name, -1) for name in _FIELDS)

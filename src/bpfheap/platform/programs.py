@@ -36,8 +36,8 @@ class CtxField:
             raise ValueError(f"{self.name} is a pointer: its row needs narrow=False")
 
 
-class Packet(StrEnum):
-    """The packet that a program gets, as BPF_PROG_TEST_RUN makes it (net/bpf/test_run.c)."""
+class PacketKind(StrEnum):
+    """Which packet a program gets, as BPF_PROG_TEST_RUN makes it (net/bpf/test_run.c)."""
 
     NONE = "none"
     XDP = "xdp"  # the whole frame, with room around it (struct xdp_buff)
@@ -84,12 +84,12 @@ class ProgramType:
     attach: tuple[tuple[str, int], ...] = ()
     objects: bool = False
     interrupts: bool = False
-    packet: Packet = field(kw_only=True)
+    packet: PacketKind = field(kw_only=True)
     test_run: int | None = field(kw_only=True)
 
     @property
     def has_packet(self) -> bool:
-        return self.packet is not Packet.NONE
+        return self.packet is not PacketKind.NONE
 
     def __post_init__(self) -> None:
         if any(f.kind in _IN_PACKET for f in self.fields) and not self.has_packet:
@@ -211,29 +211,29 @@ _XDP_ATTACH = (("xdp/devmap", 35), ("xdp/cpumap", 36), ("xdp", 37))
 
 PROGRAM_TYPES: tuple[ProgramType, ...] = (
     ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SOCKET_FIELDS,
-                packet=Packet.SKB_PAYLOAD, test_run=0),
+                packet=PacketKind.SKB_PAYLOAD, test_run=0),
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
                 "pt_regs", 168, raw_ctx=True, private_stack=True,
-                packet=Packet.NONE, test_run=None),
+                packet=PacketKind.NONE, test_run=None),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
                 "__sk_buff", 192, _TC_FIELDS, writes_packet=True, objects=True,
-                packet=Packet.SKB, test_run=0, attach=_TCX),
+                packet=PacketKind.SKB, test_run=0, attach=_TCX),
     ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True,
-                ctx_first=8, private_stack=True, packet=Packet.NONE, test_run=None),
+                ctx_first=8, private_stack=True, packet=PacketKind.NONE, test_run=None),
     ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS, writes_packet=True, objects=True,
-                packet=Packet.XDP, test_run=8, attach=_XDP_ATTACH),
+                packet=PacketKind.XDP, test_run=8, attach=_XDP_ATTACH),
     ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, _PERF_FIELDS,
-                private_stack=True, interrupts=True, packet=Packet.NONE, test_run=None),
+                private_stack=True, interrupts=True, packet=PacketKind.NONE, test_run=None),
     # On the way out, 2 and 3 tell of congestion.
     ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,
-                returns=(0, 3), objects=True, packet=Packet.SKB_PAYLOAD, test_run=0,
+                returns=(0, 3), objects=True, packet=PacketKind.SKB_PAYLOAD, test_run=0,
                 attach=(("cgroup_skb/egress", 1),)),  # BPF_CGROUP_INET_EGRESS
     ProgramType("cgroup_skb", 8, ("cgroup_skb", "cgroup/skb"), "__sk_buff", 192, _CGROUP_FIELDS,
-                returns=(0, 1), objects=True, packet=Packet.SKB_PAYLOAD, test_run=0),
+                returns=(0, 1), objects=True, packet=PacketKind.SKB_PAYLOAD, test_run=0),
     ProgramType("raw_tracepoint", 17, ("raw_tracepoint", "raw_tp"), "bpf_raw_tracepoint_args",
-                96, raw_ctx=True, private_stack=True, packet=Packet.NONE, test_run=96),
+                96, raw_ctx=True, private_stack=True, packet=PacketKind.NONE, test_run=96),
     ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=True, ctx_writable=True,
-                sleepable=True, objects=True, packet=Packet.NONE, test_run=65535),
+                sleepable=True, objects=True, packet=PacketKind.NONE, test_run=65535),
 )  # fmt: skip
 
 BY_NAME: dict[str, ProgramType] = {t.name: t for t in PROGRAM_TYPES}
