@@ -23,8 +23,8 @@ from bpfheap.verifier.state.state import (
     UNKNOWN,
     ZERO,
     ZERO_OFFSET,
+    Mem,
     Reg,
-    Region,
     Slot,
     number,
 )
@@ -53,7 +53,7 @@ _SMALL = Scalar(0, 3, -2, 3, 0, -1, -2, 3, 0, 0xFFFFFFFF)
         (Reg(STACK, ZERO_OFFSET, -8, what=1), "fp[1]-8"),
         (Reg(STACK, _U8, -24, what=0), "fp(off=-24,smin=smin32=0,smax=umax=smax32=umax32=255,"
          "var_off=(0x0; 0xff))"),
-        (Reg(MEM, ZERO_OFFSET, 0, 3, what=Region(16), or_null=True), "mem_or_null(id=3,sz=16)"),
+        (Reg(MEM, ZERO_OFFSET, 0, 3, what=Mem(16), or_null=True), "mem_or_null(id=3,sz=16)"),
     ],
 )  # fmt: skip
 def test_registers(reg: Reg, text: str) -> None:

@@ -25,8 +25,8 @@ from bpfheap.verifier.state.state import (
     UNINIT,
     UNKNOWN,
     ZERO_OFFSET,
+    Mem,
     Reg,
-    Region,
     State,
     is_null,
     type_name,
@@ -45,7 +45,7 @@ def arguments(env: Env, declared: tuple[Parameter, ...]) -> list[Reg]:
             case Passing.MEMORY:
                 or_null = parameter.or_null
                 id_ = env.new_id() if or_null else 0
-                what = Region(parameter.size)
+                what = Mem(parameter.size)
                 regs.append(Reg(MEM, ZERO_OFFSET, id=id_, what=what, or_null=or_null))
     return regs + [NOTHING] * (6 - len(regs))
 

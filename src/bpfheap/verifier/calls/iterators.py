@@ -27,14 +27,14 @@ from bpfheap.verifier.state.state import (
     FuncState,
     Gone,
     Lapse,
+    Mem,
     Reg,
-    Region,
     Slot,
     State,
 )
 
 #: bpf_iter_num_next gives a pointer to an int that the program may only read.
-_ELEMENT = Region(4, readonly=True)
+_ELEMENT = Mem(4, readonly=True)
 
 
 def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[FuncState, i64]:

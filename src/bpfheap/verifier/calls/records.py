@@ -11,7 +11,7 @@ from bpfheap.verifier.memory.ownership import hold, release
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.state.state import MEM, SCALAR, ZERO_OFFSET, Gone, Reg, Region, State
+from bpfheap.verifier.state.state import MEM, SCALAR, ZERO_OFFSET, Gone, Mem, Reg, State
 
 
 def size(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -43,7 +43,7 @@ def record(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 def reserved(env: Env, st: State, meta: Meta) -> Reg:
     """The record, or NULL if there is no room."""
-    what = Region(meta.size, record=True)
+    what = Mem(meta.size, record=True)
     ref = hold(env, st, what, meta.slot)
     return Reg(MEM, ZERO_OFFSET, 0, ref, ref, what, True)
 

@@ -396,7 +396,7 @@ class MapKeyMemory(Obligations):
 
 
 class RegionMemory(Obligations):
-    """`reg.what` is the Region (PTR_TO_MEM)."""
+    """`reg.what` is the Mem (PTR_TO_MEM)."""
 
     for_helpers = True
 

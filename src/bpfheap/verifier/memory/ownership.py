@@ -27,15 +27,15 @@ from bpfheap.verifier.state.state import (
     ZERO_OFFSET,
     Gone,
     Held,
+    Mem,
     Object,
     Reg,
-    Region,
     State,
     type_name,
 )
 
 
-def hold(env: Env, st: State, what: Object | Region | None, slot: int) -> int:
+def hold(env: Env, st: State, what: Object | Mem | None, slot: int) -> int:
     """A reference that the program has to give away; gives its id (acquire_reference)."""
     new = env.new_id()
     st.refs = (*st.refs, Held(new, slot, what))

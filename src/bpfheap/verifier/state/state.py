@@ -80,7 +80,7 @@ class Reg:
     | STACK           | number of the frame                               |
     | CTX, PACKET_END | None                                              |
     | MAP, MAP_VALUE, MAP_KEY | MapRef                                    |
-    | MEM             | Region                                            |
+    | MEM             | Mem                                               |
     | OBJECT          | Object                                            |
     | FUNC            | slot at which the subprogram starts               |
     | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
@@ -145,7 +145,7 @@ class MapRef:
         return self.name if self.holder is Holder.MAP else f"an inner map of {self.name}"
 
 
-class Region(NamedTuple):
+class Mem(NamedTuple):
     """Memory that is neither stack nor map value nor object.
 
     `size`: in bytes.
@@ -213,7 +213,7 @@ class Held(NamedTuple):
 
     id: int
     insn: int
-    object: Object | Region | None
+    object: Object | Mem | None
 
     def __str__(self) -> str:
         return "iterator" if self.object is None else str(self.object)
@@ -539,7 +539,7 @@ def type_name(reg: Reg) -> str:
             f"{'or_null_' if reg.or_null else ''}{object_.layout.name}"
         )
     if reg.kind == MEM:
-        region: Region = reg.what
+        region: Mem = reg.what
         name = "ringbuf_mem" if region.record else "rdonly_mem" if region.readonly else "mem"
         return f"{name}{'_or_null' if reg.or_null else ''}"
     return f"{KIND_NAMES[reg.kind]}{'_or_null' if reg.or_null else ''}"
