@@ -211,30 +211,28 @@ class Walk:
         regs = [*given, *[NOTHING] * 5]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
         st = State([FuncState(0, number, -1, regs, {})], (), None, Trail())
-        history = env.history = StoredStates(
-            env.cfg, env.live(), all_precise=env.options.all_precise
-        )
-        history.start(st)
+        stored = env.stored = StoredStates(env.cfg, env.live(), all_precise=env.options.all_precise)
+        stored.start(st)
         slot, jump = env.cfg.subprogs[number].start, -1
         try:
-            self._all_paths(st, slot, jump, history)
+            self._all_paths(st, slot, jump, stored)
         finally:
-            self._states += history.count
+            self._states += stored.count
 
-    def _all_paths(self, st: State, slot: int, jump: int, history: StoredStates) -> None:
+    def _all_paths(self, st: State, slot: int, jump: int, stored: StoredStates) -> None:
         env = self._env
         while True:
             if self._log is not None:
                 self._log.path(slot, jump, st)
-            self._path(st, slot, history)
-            history.path_done(st)
+            self._path(st, slot, stored)
+            stored.path_done(st)
             if not env.pending:
                 if self._log is not None:
                     self._log.done()
                 return
             st, slot, jump = env.pending.pop()
 
-    def _path(self, st: State, slot: int, history: StoredStates) -> None:
+    def _path(self, st: State, slot: int, stored: StoredStates) -> None:
         """From a slot to the end of the program, or to a state that a stored one subsumes."""
         env, steps, log = self._env, self._env.cfg.steps, self._log
         observe = env.options.observe
@@ -253,7 +251,7 @@ class Walk:
                     raise Reject(
                         f"BPF program is too large. Processed {insns} insn", hint=hints.SMALLER
                     )
-                if step.join and history.visit(st, at, insns, jumps, step.loop):
+                if step.join and stored.visit(st, at, insns, jumps, step.loop):
                     if log is not None:
                         log.safe(at)
                     return

@@ -88,5 +88,5 @@ def leave_callback(env: Env, st: State) -> int:
         )
     st.trail.crossed()
     left = st.pop()
-    env.history.widen(st, left.callsite, None)
+    env.stored.widen(st, left.callsite, None)
     return left.callsite

@@ -110,7 +110,7 @@ def step(env: Env, st: State, meta: Meta) -> Reg:
         iteration = st.copy()
         found = Reg(ITERATOR, ZERO_OFFSET, reg.off + 1, 0, reg.ref, True)
         iteration.frames[frame.number].stack[at] = Slot(found, ALL_ITER)
-        env.history.widen(iteration, meta.slot, st.parent)
+        env.stored.widen(iteration, meta.slot, st.parent)
         iteration.regs[0] = Reg(MEM, ZERO_OFFSET, ref=reg.ref, what=_ELEMENT)
         for n in range(1, 6):
             iteration.regs[n] = NOTHING

@@ -202,7 +202,7 @@ def _may_goto(env: Env, st: State, step: Step) -> i64:
     """Jumps when time is up, and goes on as long as that can make a difference."""
     iteration = st.copy()
     iteration.may_gotos += 1
-    env.history.widen(iteration, step.slot, st.parent)
+    env.stored.widen(iteration, step.slot, st.parent)
     env.fork(iteration, step.next, step.slot)
     return step.target
 

@@ -10,7 +10,7 @@ from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
 from bpfheap.verifier.analysis.signature import Parameter, parameters
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
-from bpfheap.verifier.paths.history import History
+from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
@@ -34,7 +34,7 @@ class Env:
     `layouts`: those of all types met so far.
     `cfg`: the program's control flow graph.
     `type`: the program's type.
-    `history`: the states stored in the function that is walked.
+    `stored`: the states stored in the function that is walked.
     `sleepable`: may the program sleep?
     `flows`: those found so far.
     `pending`: the paths yet to be walked: state, slot, and the jump that led there.
@@ -49,7 +49,7 @@ class Env:
         self.layouts = Layouts()
         self.cfg: Cfg
         self.type: ProgramType
-        self.history: History
+        self.stored: Widening
         self.sleepable = may_sleep(spec.section)
         self.flows: dict[tuple[FlowKind, str | Field | None, Field | None], Flow] = {}
         self.pending: list[tuple[State, int, int]] = []

@@ -16,8 +16,8 @@ from bpfheap.verifier.analysis.cfg import CALLBACK_LOOP, ITERATOR_LOOP, MAY_GOTO
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT
 from bpfheap.verifier.domain.scalar import is_unknown, same, subset
 from bpfheap.verifier.domain.word import pattern, shl
-from bpfheap.verifier.paths.history import History
 from bpfheap.verifier.paths.precision import inherit
+from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ITERATOR,
@@ -63,7 +63,7 @@ EXACT: Final = 2
 _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 
 
-class StoredStates(History):
+class StoredStates(Widening):
     """All states that a walk has stored, by slot."""
 
     def __init__(self, cfg: Cfg, live: list[int], *, all_precise: bool) -> None:

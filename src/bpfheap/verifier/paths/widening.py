@@ -10,8 +10,8 @@ from mypy_extensions import i64
 from bpfheap.verifier.state.state import State, Stored
 
 
-class History(ABC):
-    """The states that a walk has stored."""
+class Widening(ABC):
+    """Makes a state wider by those that a walk has stored."""
 
     @abstractmethod
     def widen(self, st: State, slot: i64, but: Stored | None) -> None:
