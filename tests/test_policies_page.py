@@ -15,10 +15,10 @@ from bpfheap.explore import (
     Finding,
     FindingKind,
     History,
+    HistoryStep,
     Loads,
     Result,
     Scenario,
-    Step,
     VerdictKind,
     read_scenario,
 )
@@ -60,7 +60,7 @@ def test_what_was_found_is_told(page: Page) -> None:
     clean = Result(
         scenario.name, "live-count", VerdictKind.CLEAN, 9, 9, 9, 0.1, loads={"p2": Loads(1, 0)}
     )
-    history = History((Step("unload p2", ("p2 was unloaded",)),), "bpfheap-1 it's")
+    history = History((HistoryStep("unload p2", ("p2 was unloaded",)),), "bpfheap-1 it's")
     broken = replace(
         clean,
         policy="used-allocators",

@@ -10,13 +10,13 @@ from bpfheap.explore import (
     Finding,
     FindingKind,
     History,
+    HistoryStep,
     Loads,
     Progress,
     Reductions,
     Result,
     Retention,
     Scenario,
-    Step,
     VerdictKind,
 )
 
@@ -31,8 +31,8 @@ CLEAN = Result(
     loads={"first": Loads(7, 0)},
 )
 STORED = "foo#1 was stored into m[0].ptr by p2 at p2.bpf.c:37"
-STORE = Step("step cpu0", (STORED,), "d/p2.bpf.c", 37, "x = y;")
-LOOK = Step("step cpu0", ("p2 calls bpf_map_lookup_elem",), "d/p2.bpf.c", 30, "v = look(m);")
+STORE = HistoryStep("step cpu0", (STORED,), "d/p2.bpf.c", 37, "x = y;")
+LOOK = HistoryStep("step cpu0", ("p2 calls bpf_map_lookup_elem",), "d/p2.bpf.c", 30, "v = look(m);")
 VIOLATION = replace(
     CLEAN,
     verdict=VerdictKind.VIOLATION,
@@ -41,12 +41,19 @@ VIOLATION = replace(
             "use-after-free",
             "foo#1 is gone",
             History(
-                (Step("create m", ("m was created",)), Step("grace", ()), LOOK, STORE),
+                (
+                    HistoryStep("create m", ("m was created",)),
+                    HistoryStep("grace", ()),
+                    LOOK,
+                    STORE,
+                ),
                 "bpfheap-1 short",
                 ("foo#1 was allocated", "foo#1 was freed"),
             ),
         ),
-        Breach("leak", "foo#2 is left", History((Step("unload p2", ()),) * 5, "bpfheap-1 long")),
+        Breach(
+            "leak", "foo#2 is left", History((HistoryStep("unload p2", ()),) * 5, "bpfheap-1 long")
+        ),
     ),
     findings=(
         Finding(FindingKind.STUCK_FIELD, "m.ptr is stuck", History((STORE,), "bpfheap-1 stuck")),

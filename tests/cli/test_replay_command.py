@@ -11,7 +11,7 @@ import typer
 
 import bpfheap.cli.replay as command
 from bpfheap.errors import Violation
-from bpfheap.explore import Replay, Step
+from bpfheap.explore import HistoryStep, Replay
 
 if TYPE_CHECKING:
     from cli_harness import Cli
@@ -28,7 +28,7 @@ def gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every history ends in a violation."""
     steps = Replay.steps
 
-    def ending(self: Replay) -> Iterator[Step]:
+    def ending(self: Replay) -> Iterator[HistoryStep]:
         yield from steps(self)
         life = ("foo#1 was allocated", "foo#1 was freed")
         self.violation = Violation("foo#1 is gone", kind="use-after-free", life=life)

@@ -13,10 +13,10 @@ from bpfheap.explore import (
     Finding,
     FindingKind,
     History,
+    HistoryStep,
     Loads,
     Result,
     Retention,
-    Step,
     VerdictKind,
 )
 from bpfheap.explore.matrix import COLUMNS, Matrix, Row, Shows, shows
@@ -43,7 +43,7 @@ REFUSED = {"p1": Loads(0, 3), "p2": Loads(0, 3)}
 
 
 def history(steps: int) -> History:
-    return History(tuple(Step(f"step {n}", ()) for n in range(steps)), f"replay of {steps}")
+    return History(tuple(HistoryStep(f"step {n}", ()) for n in range(steps)), f"replay of {steps}")
 
 
 def broken(result: Result, steps: int) -> Result:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from pathlib import PurePath
 
-from bpfheap.explore import Step
+from bpfheap.explore import HistoryStep
 from bpfheap.report import numbered
 
 
-def step_lines(number: int, step: Step) -> list[str]:
+def step_lines(number: int, step: HistoryStep) -> list[str]:
     """A step of a history: the action, the sentences about it, and its source line."""
     first, *others = step.sentences or ("",)
     lines = [f"{number:3}. {step.action}{': ' if first else ''}{first}"]
@@ -19,7 +19,7 @@ def step_lines(number: int, step: Step) -> list[str]:
     return lines
 
 
-def _place(step: Step) -> str:
+def _place(step: HistoryStep) -> str:
     """File and line in parentheses, unless a sentence names them already."""
     if step.file is None or step.line is None:
         return ""

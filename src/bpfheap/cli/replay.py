@@ -14,7 +14,7 @@ from rich.console import Console
 from bpfheap.cli.histories import count, life_lines, step_lines
 from bpfheap.cli.output import console, plain, print_json, say
 from bpfheap.errors import UsageError
-from bpfheap.explore import Replay, Step
+from bpfheap.explore import HistoryStep, Replay
 
 EXAMPLES = """Examples:
 
@@ -130,7 +130,7 @@ def _pick(found: list[str], number: int | None) -> str:
     return found[number - 1]
 
 
-def _steps(history: Replay) -> Iterator[Step]:
+def _steps(history: Replay) -> Iterator[HistoryStep]:
     """Play the history. Raises UsageError, with the step's number, at an impossible step."""
     played = 0
     try:
@@ -143,7 +143,7 @@ def _steps(history: Replay) -> Iterator[Step]:
         ) from None
 
 
-def _document(text: str, history: Replay, steps: list[Step]) -> dict[str, Any]:
+def _document(text: str, history: Replay, steps: list[HistoryStep]) -> dict[str, Any]:
     found = history.violation
     return {
         "scenario": history.scenario.name,

@@ -8,11 +8,11 @@ from bpfheap.explore.results import (
     Finding,
     FindingKind,
     History,
+    HistoryStep,
     Loads,
     Progress,
     Result,
     Retention,
-    Step,
     VerdictKind,
 )
 from bpfheap.explore.run import explore, explore_all
@@ -24,6 +24,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "History",
+    "HistoryStep",
     "Loads",
     "Progress",
     "Reductions",
@@ -31,7 +32,6 @@ __all__ = [
     "Result",
     "Retention",
     "Scenario",
-    "Step",
     "VerdictKind",
     "explore",
     "explore_all",

@@ -10,7 +10,7 @@ from pathlib import Path
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.plan import Plan, plan_of
-from bpfheap.explore.results import History, Step
+from bpfheap.explore.results import History, HistoryStep
 from bpfheap.explore.scenario import FLAGS, Bounds, Scenario, read_scenario
 from bpfheap.explore.world import Action, World, parse_action
 from bpfheap.lifetime import POLICIES, Policy
@@ -43,7 +43,7 @@ class Player:
         self.world = World(plan, System(policy, self._machine))
         self.violation: Violation | None = None
 
-    def play(self, action: Action) -> Step:
+    def play(self, action: Action) -> HistoryStep:
         """Raises UsageError for an action that is not possible now."""
         history = self._machine.history
         before = len(history)
@@ -74,10 +74,10 @@ class Player:
         return self.violation
 
 
-def _step(action: Action, sentences: Sequence[str], line: SourceLine | None) -> Step:
+def _step(action: Action, sentences: Sequence[str], line: SourceLine | None) -> HistoryStep:
     if line is None:
-        return Step(str(action), tuple(sentences))
-    return Step(str(action), tuple(sentences), line.file, line.line, line.text.strip())
+        return HistoryStep(str(action), tuple(sentences))
+    return HistoryStep(str(action), tuple(sentences), line.file, line.line, line.text.strip())
 
 
 def is_same(plan: Plan, policy: Policy, actions: Sequence[Action], wanted: ViolationKey) -> bool:
@@ -158,7 +158,7 @@ class Replay:
         self._policy = policy()
         self.violation: Violation | None = None
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[HistoryStep]:
         """Play it. Raises UsageError at an action that is not possible."""
         player = Player(self._plan, self._policy)
         for action in self._actions:

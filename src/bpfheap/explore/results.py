@@ -28,7 +28,7 @@ class FindingKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """One action of a history: `action` in its short form ("load p1"), the sentences that the
     runtime and the machine say of it, and the source line where a program acted."""
 
@@ -52,7 +52,7 @@ class History:
     """A way from the beginning to something worth telling. `replay` is what `bpfheap replay`
     takes. `life` is that of the object that a violation is about."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[HistoryStep, ...]
     replay: str
     life: tuple[str, ...] = ()
 
