@@ -9,21 +9,21 @@ from bpfheap.errors import InsnError
 from bpfheap.isa import Insn, Kind, Op, op_of
 from bpfheap.machine import relocations
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
-from bpfheap.machine.model.interp import STOP, Core, Registers, Step, helper_name
+from bpfheap.machine.model.interp import STOP, Core, Handler, Registers, helper_name
 from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend
 
 Links: TypeAlias = relocations.Links[Pointer]
-_Maker = Callable[[Op, Insn, int, Links], Step]
+_Maker = Callable[[Op, Insn, int, Links], Handler]
 
 
-def make(insns: Sequence[Insn], links: Links) -> tuple[tuple[Step, ...], dict[int, str | int]]:
+def make(insns: Sequence[Insn], links: Links) -> tuple[tuple[Handler, ...], dict[int, str | int]]:
     """The functions of a well-formed program (see isa.check_structure), and the helpers and
     kfuncs that it calls, by slot: a name, or the register that holds a helper's number.
 
     Raises InsnError for an instruction that no program may use here.
     """
-    code: list[Step] = []
+    code: list[Handler] = []
     calls: dict[int, str | int] = {}
     slot = 0
     while slot < len(insns):
@@ -53,7 +53,7 @@ def _operand(op: Op, insn: Insn) -> int:
     return insn.imm & (U64 if op.width == 64 else U32)
 
 
-def _alu(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _alu(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, s, k, following = insn.dst, insn.src, _operand(op, insn), slot + 1
     name, width, compute = op.name, op.width, ALU[op.width][op.name]
 
@@ -88,7 +88,7 @@ def _alu(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return narrow_reg if op.reg else narrow_imm
 
 
-def _mov(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _mov(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, s, k, following = insn.dst, insn.src, _operand(op, insn), slot + 1
     width, sx, whole = op.width, op.sx, op.width == 64 and not op.sx
 
@@ -104,7 +104,7 @@ def _mov(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return register if op.reg else immediate
 
 
-def _neg(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _neg(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, width, following = insn.dst, op.width, slot + 1
 
     def run(core: Core, registers: Registers) -> int:
@@ -114,7 +114,7 @@ def _neg(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return run
 
 
-def _end(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _end(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, width, following, order = insn.dst, op.width, slot + 1, BYTE_ORDER[op.name]
 
     def run(core: Core, registers: Registers) -> int:
@@ -124,7 +124,7 @@ def _end(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return run
 
 
-def _ja(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _ja(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     target = op.target(insn, slot)
 
     def run(core: Core, registers: Registers) -> int:
@@ -133,7 +133,7 @@ def _ja(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return run
 
 
-def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, s, k = insn.dst, insn.src, _operand(op, insn)
     name, width, holds = op.name, op.width, JUMPS[op.width][op.name]
     mask, following, target = (1 << op.width) - 1, slot + 1, op.target(insn, slot)
@@ -154,7 +154,7 @@ def _jcond(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return register if op.reg else immediate
 
 
-def _may_goto(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _may_goto(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     """Jumps once the function has gone on here BPF_MAX_LOOPS times (do_misc_fixups)."""
     following, target = slot + 1, op.target(insn, slot)
 
@@ -164,7 +164,7 @@ def _may_goto(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return run
 
 
-def _call(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _call(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     def run(core: Core, registers: Registers) -> int:
         core.execution.at_call = True
         return STOP
@@ -172,7 +172,7 @@ def _call(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return run
 
 
-def _call_local(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _call_local(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     target = op.target(insn, slot)
 
     def run(core: Core, registers: Registers) -> int:
@@ -182,14 +182,14 @@ def _call_local(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return run
 
 
-def _exit(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _exit(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     def run(core: Core, registers: Registers) -> int:
         return core.leave(registers)
 
     return run
 
 
-def _lddw(op: Op, insn: Insn, second: Insn, slot: int, links: Links) -> Step:
+def _lddw(op: Op, insn: Insn, second: Insn, slot: int, links: Links) -> Handler:
     d, following = insn.dst, slot + 2
     value: Value = (insn.imm & U32) | (second.imm & U32) << 32
     if op.name != "lddw":
@@ -219,7 +219,7 @@ def _at(base: Value, off: int, register: int) -> int | Pointer:
     return (base + off) & U64
 
 
-def _load(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _load(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, s, off, size, sx, following = insn.dst, insn.src, insn.off, op.size, op.sx, slot + 1
 
     def run(core: Core, registers: Registers) -> int:
@@ -231,7 +231,7 @@ def _load(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return run
 
 
-def _store(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _store(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, s, k, off, size, following = insn.dst, insn.src, insn.imm, insn.off, op.size, slot + 1
 
     def register(core: Core, registers: Registers) -> int:
@@ -253,7 +253,7 @@ def _store(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return register if op.reg else immediate
 
 
-def _atomic(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _atomic(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     d, s, off, size, following = insn.dst, insn.src, insn.off, op.size, slot + 1
     mask, name, fetch = (1 << op.width) - 1, op.name, op.fetch
 
@@ -287,7 +287,7 @@ def _atomic(op: Op, insn: Insn, slot: int, links: Links) -> Step:
     return {"xchg": exchange, "cmpxchg": compare_exchange}.get(name, compute)
 
 
-def _refused(op: Op, insn: Insn, slot: int, links: Links) -> Step:
+def _refused(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     raise InsnError(
         f"{op.name} is packet access of classic BPF, which no machine here offers", insn=slot
     )

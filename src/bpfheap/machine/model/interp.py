@@ -58,7 +58,7 @@ class LoadedProgram:
     id: int
     name: str
     spec: ProgramSpec | None
-    code: tuple[Step, ...] = field(repr=False)
+    code: tuple[Handler, ...] = field(repr=False)
     calls: dict[int, str | int] = field(repr=False, hash=False)
     region: int
     types: Types | None = field(default=None, repr=False)
@@ -428,4 +428,4 @@ def moved(pointer: Pointer, by: int) -> Pointer:
     return type(pointer)(pointer.region, signed64((pointer.offset + by) & U64))
 
 
-Step: TypeAlias = Callable[[Core, Registers], int]
+Handler: TypeAlias = Callable[[Core, Registers], int]

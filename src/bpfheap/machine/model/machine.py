@@ -26,7 +26,7 @@ from bpfheap.machine.model.actor import Actor, ModelOptions, drop
 from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
-from bpfheap.machine.model.interp import Core, LoadedProgram, Registers, Step
+from bpfheap.machine.model.interp import Core, Handler, LoadedProgram, Registers
 from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
@@ -565,7 +565,7 @@ class _Addresses:
         return self.actor.state.maps.get(self.maps.get(name, -1))
 
 
-def _watched(step: Step, slot: int, see: Callable[[Core], None]) -> Step:
+def _watched(step: Handler, slot: int, see: Callable[[Core], None]) -> Handler:
     def run(core: Core, registers: Registers) -> int:
         core.execution.slot = slot
         see(core)
