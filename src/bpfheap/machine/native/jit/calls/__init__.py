@@ -11,7 +11,7 @@ from bpfheap.isa import Kind
 from bpfheap.machine.native.jit.blocks import Ins
 from bpfheap.machine.native.jit.body import Body
 from bpfheap.machine.native.jit.calls import callbacks, context, iterators, maps, objects, ringbuf
-from bpfheap.machine.native.jit.calls.call import Call, Inline
+from bpfheap.machine.native.jit.calls.call import CallSite, Inline
 from bpfheap.machine.native.jit.source import CannotCompile
 from bpfheap.platform.calls import CALL_BY_NAME, Arg, Course
 
@@ -31,7 +31,7 @@ def write(body: Body, ins: Ins) -> None:
         _by_number(body, ins)
         return
     name = body.source.calls[ins.slot]
-    call = Call(body, ins)
+    call = CallSite(body, ins)
     inline = None if name is None else INLINE.get(name)
     if name is None or name not in CALL_BY_NAME:
         raise CannotCompile(f"slot {ins.slot} calls what nobody knows")
@@ -40,7 +40,7 @@ def write(body: Body, ins: Ins) -> None:
     _plain(call, name)
 
 
-def _plain(call: Call, name: str) -> None:
+def _plain(call: CallSite, name: str) -> None:
     """The core's own function, with arguments where the interpreter has them."""
     body, row = call.body, CALL_BY_NAME[name]
     registers = body.field("%run", "bh_run.r")

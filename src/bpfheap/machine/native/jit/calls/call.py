@@ -19,7 +19,7 @@ def errno_value(number: int) -> str:
     return str(-number & _M64)
 
 
-class Call:
+class CallSite:
     """One call: its arguments, what is known of it, and its result."""
 
     def __init__(self, body: Body, ins: Ins) -> None:
@@ -82,4 +82,4 @@ class Call:
 
 
 #: Writes a call in place. False, with nothing written, leaves it to the core.
-Inline: TypeAlias = Callable[[Call], bool]
+Inline: TypeAlias = Callable[[CallSite], bool]

@@ -8,11 +8,11 @@ from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.body import function_name
-from bpfheap.machine.native.jit.calls.call import Call, Inline, errno_value
+from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
 from bpfheap.machine.native.jit.source import CannotCompile
 
 
-def _callback(call: Call, *arguments: str) -> str:
+def _callback(call: CallSite, *arguments: str) -> str:
     """Call the function that the call is given: what it gives."""
     body, start = call.body, call.facts.callback
     if start not in body.stops:
@@ -24,7 +24,7 @@ def _callback(call: Call, *arguments: str) -> str:
     return value
 
 
-def _loop(call: Call) -> bool:
+def _loop(call: CallSite) -> bool:
     body = call.body
     rounds, ctx, flags = call.word(1), call.number(3), call.number(4)
     outcome = body.variable("i64", "0")
@@ -62,7 +62,7 @@ def _loop(call: Call) -> bool:
     return True
 
 
-def _for_each(call: Call) -> bool:
+def _for_each(call: CallSite) -> bool:
     body = call.body
     map_, ctx, flags = call.pointer(1), call.number(3), call.number(4)
     outcome, rounds = body.variable("i64"), body.variable("i64")
@@ -102,7 +102,7 @@ def _for_each(call: Call) -> bool:
     return True
 
 
-def _rbtree_add(call: Call) -> bool:
+def _rbtree_add(call: CallSite) -> bool:
     body = call.body
     root, node = call.pointer(1), call.pointer(2)
     node_number = body.let(f"ptrtoint ptr {node} to i64")

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
-from bpfheap.machine.native.jit.calls.call import Call, Inline
+from bpfheap.machine.native.jit.calls.call import CallSite, Inline
 
 
 def _clock(number: str) -> Inline:
     """A clock of libc's, so of the vDSO's."""
 
-    def read(call: Call) -> bool:
+    def read(call: CallSite) -> bool:
         body = call.body
         now = body.variable("[2 x i64]")
         body.call("clock_gettime", "i32", f"i32 {LAYOUT[number]}", f"ptr {now}")
@@ -25,12 +25,12 @@ def _clock(number: str) -> Inline:
     return read
 
 
-def _cpu(call: Call) -> bool:
+def _cpu(call: CallSite) -> bool:
     call.result(call.cpu())
     return True
 
 
-def _nothing(call: Call) -> bool:
+def _nothing(call: CallSite) -> bool:
     call.result("0")
     return True
 

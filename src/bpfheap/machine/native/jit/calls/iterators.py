@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
-from bpfheap.machine.native.jit.calls.call import Call, Inline, errno_value
+from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
 
 
-def _iter_new(call: Call) -> bool:
+def _iter_new(call: CallSite) -> bool:
     body = call.body
     iter_, start, end = call.pointer(1), call.word(2), call.word(3)
     second = body.let(f"getelementptr i8, ptr {iter_}, i64 4")
@@ -37,7 +37,7 @@ def _iter_new(call: Call) -> bool:
     return True
 
 
-def _iter_next(call: Call) -> bool:
+def _iter_next(call: CallSite) -> bool:
     body = call.body
     iter_ = call.pointer(1)
     second = body.let(f"getelementptr i8, ptr {iter_}, i64 4")
@@ -57,7 +57,7 @@ def _iter_next(call: Call) -> bool:
     return True
 
 
-def _iter_destroy(call: Call) -> bool:
+def _iter_destroy(call: CallSite) -> bool:
     body = call.body
     body.do(f"store i64 0, ptr {call.pointer(1)}, align 4")
     call.result("0")

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
-from bpfheap.machine.native.jit.calls.call import Call, Inline, errno_value
+from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
 from bpfheap.machine.native.jit.source import MapShape
 
 
-def _lookup(call: Call) -> bool:
+def _lookup(call: CallSite) -> bool:
     shape = call.map
     if shape is None:
         return False
@@ -19,14 +19,14 @@ def _lookup(call: Call) -> bool:
     return _look(call, shape, cpu)
 
 
-def _lookup_percpu(call: Call) -> bool:
+def _lookup_percpu(call: CallSite) -> bool:
     shape = call.map
     if shape is None or not shape.per_cpu:
         return False
     return _look(call, shape, *call.given_cpu(3))
 
 
-def _look(call: Call, shape: MapShape, cpu: str | None, there: str | None = None) -> bool:
+def _look(call: CallSite, shape: MapShape, cpu: str | None, there: str | None = None) -> bool:
     """`cpu`: whose value it is, of a per-CPU map; NULL unless `there`."""
     body = call.body
     if shape.shape == "array":
@@ -46,7 +46,7 @@ def _look(call: Call, shape: MapShape, cpu: str | None, there: str | None = None
     return call.give_pointer(found, there)
 
 
-def _array(call: Call, shape: MapShape, cpu: str | None) -> str:
+def _array(call: CallSite, shape: MapShape, cpu: str | None) -> str:
     body = call.body
     index = body.let(f"load i32, ptr {call.pointer(2)}, align 1")
     there = body.let(f"icmp ult i32 {index}, {shape.max_entries}")
@@ -64,7 +64,7 @@ def _array(call: Call, shape: MapShape, cpu: str | None) -> str:
     return body.let(f"select i1 {there}, ptr {value}, ptr null")
 
 
-def _hash(call: Call, shape: MapShape) -> str:
+def _hash(call: CallSite, shape: MapShape) -> str:
     """Compare the first element of the bucket here; the core looks through the others."""
     body = call.body
     symbol = body.symbols.memory(shape.symbol, 8)
@@ -109,7 +109,7 @@ def _hash(call: Call, shape: MapShape) -> str:
     return body.let(f"phi ptr [ {value}, %{hit} ], [ {slow}, %{miss} ]")
 
 
-def _tail_call(call: Call) -> bool:
+def _tail_call(call: CallSite) -> bool:
     body = call.body
     prog = body.call(
         "bh_tail", "ptr", "ptr %run", f"ptr {call.pointer(2)}", f"i64 {call.number(3)}"

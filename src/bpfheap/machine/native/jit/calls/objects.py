@@ -8,11 +8,11 @@ from typing import Final
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.body import Body
-from bpfheap.machine.native.jit.calls.call import Call, Inline
+from bpfheap.machine.native.jit.calls.call import CallSite, Inline
 from bpfheap.machine.native.jit.source import Site
 
 
-def _cache(call: Call, unit: str) -> str:
+def _cache(call: CallSite, unit: str) -> str:
     """The unit's cache for this CPU and level; a program stays on both as long as it runs."""
     body = call.body
     caches = body.known("ptr", unit)
@@ -22,16 +22,16 @@ def _cache(call: Call, unit: str) -> str:
     return body.let(f"getelementptr i8, ptr {caches}, i64 {distance}")
 
 
-def _alloc(call: Call) -> bool:
+def _alloc(call: CallSite) -> bool:
     heap = call.facts.map
     return heap is not None and _allocate(call, heap)
 
 
-def _obj_new(call: Call) -> bool:
+def _obj_new(call: CallSite) -> bool:
     return _allocate(call, "")
 
 
-def _allocate(call: Call, heap: str) -> bool:
+def _allocate(call: CallSite, heap: str) -> bool:
     """bh_alloc, and zeros."""
     body = call.body
     site = _site(call, heap)
@@ -75,14 +75,14 @@ def _zero(body: Body, object_: str, site: Site) -> None:
     )
 
 
-def _site(call: Call, heap: str) -> Site | None:
+def _site(call: CallSite, heap: str) -> Site | None:
     for site in call.body.source.sites:
         if site.heap == heap and site.type_id == call.facts.type_id:
             return site
     return None
 
 
-def _free(call: Call) -> bool:
+def _free(call: CallSite) -> bool:
     """bh_free_at, for objects that hold nothing, while nobody watches."""
     body = call.body
     if not call.facts.plain or body.source.watched:
@@ -117,13 +117,13 @@ def _free(call: Call) -> bool:
     return True
 
 
-def _this_cpu(call: Call) -> bool:
+def _this_cpu(call: CallSite) -> bool:
     """Copies begin at multiples of 8."""
     size = call.facts.size
     return size > 0 and _copy(call, call.cpu(), size)
 
 
-def _any_cpu(call: Call) -> bool:
+def _any_cpu(call: CallSite) -> bool:
     size = call.facts.size
     if not size:
         return False
@@ -131,7 +131,7 @@ def _any_cpu(call: Call) -> bool:
     return _copy(call, cpu, size, there)
 
 
-def _copy(call: Call, cpu: str, size: int, there: str | None = None) -> bool:
+def _copy(call: CallSite, cpu: str, size: int, there: str | None = None) -> bool:
     """Of a per-CPU object, that of a CPU; NULL unless `there`."""
     body = call.body
     distance = body.let(f"mul i64 {cpu}, {round_up(size)}")
@@ -139,7 +139,7 @@ def _copy(call: Call, cpu: str, size: int, there: str | None = None) -> bool:
     return call.give_pointer(found, there)
 
 
-def _exchange(call: Call) -> bool:
+def _exchange(call: CallSite) -> bool:
     body = call.body
     new = body.let(f"inttoptr i64 {call.number(2)} to ptr")
     body.set_pointer(

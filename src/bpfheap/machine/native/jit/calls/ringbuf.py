@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
-from bpfheap.machine.native.jit.calls.call import Call, Inline
+from bpfheap.machine.native.jit.calls.call import CallSite, Inline
 
 
-def _reserve(call: Call) -> bool:
+def _reserve(call: CallSite) -> bool:
     body, shape = call.body, call.map
     if shape is None or shape.shape != "ring":
         return False
@@ -52,7 +52,7 @@ def _reserve(call: Call) -> bool:
 
 
 def _finish(bit: str) -> Inline:
-    def end(call: Call) -> bool:
+    def end(call: CallSite) -> bool:
         body = call.body
         head = body.let(f"getelementptr i8, ptr {call.pointer(1)}, i64 {-LAYOUT['BH_RING_HEADER']}")
         was = body.let(f"load atomic i32, ptr {head} monotonic, align 8")
