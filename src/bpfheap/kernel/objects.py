@@ -10,7 +10,7 @@ from bpfheap.errors import KernelError, UsageError
 from bpfheap.kernel.bpf import Attr, Command, Descriptor, bytes_of, call, errno_name
 from bpfheap.kernel.log import telling_line
 from bpfheap.kernel.maps import PROG_ARRAY, create_map, update
-from bpfheap.kernel.program import Section
+from bpfheap.kernel.program import SectionDef
 from bpfheap.kernel.types import kernel_btf
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 
@@ -32,7 +32,7 @@ class KernelObject:
     def __init__(self, obj: ObjectSpec) -> None:
         self.obj = obj
         self._btfs: dict[int, LoadedBtf] = {}
-        self._maps: dict[tuple[str, Section | None], Descriptor] = {}
+        self._maps: dict[tuple[str, SectionDef | None], Descriptor] = {}
         self._programs: dict[int, tuple[ProgramSpec, Descriptor]] = {}
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class KernelObject:
         Descriptor(again).close()
         raise _btf_refused(self.obj, -result, buffer.value.decode(errors="replace"), form.last)
 
-    def map(self, name: str, user: Section) -> Descriptor:
+    def map(self, name: str, user: SectionDef) -> Descriptor:
         """The map for programs of a section. An array of programs belongs to the first program that
         uses it, and programs of other types cannot (bpf_prog_map_compatible), so that each
         section has its own.

@@ -20,7 +20,7 @@ _MAX_LINE, _MAX_COLUMN = (1 << 22) - 1, (1 << 10) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class SectionDef:
     """What a section's name says of the programs in it."""
 
     type: int
@@ -28,7 +28,7 @@ class Section:
     flags: int
 
 
-def section_of(program: ProgramSpec) -> Section:
+def section_of(program: ProgramSpec) -> SectionDef:
     """Raises UsageError for a name that selects no program type."""
     row = program_type(program.section)
     if row is None:
@@ -39,7 +39,7 @@ def section_of(program: ProgramSpec) -> Section:
             hint=f"known are {known}",
         )
     flags = F_SLEEPABLE if may_sleep(program.section) else 0
-    return Section(row.number, attach_type(program.section), flags)
+    return SectionDef(row.number, attach_type(program.section), flags)
 
 
 def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
