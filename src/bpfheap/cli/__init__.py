@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from bpfheap import __version__
-from bpfheap.cli.app import Session, app
+from bpfheap.cli.app import GlobalOptions, app
 from bpfheap.cli.output import complain
 from bpfheap.errors import BpfheapError
 
@@ -47,7 +47,7 @@ def _run(argv: Sequence[str] | None) -> int:
         # Names come from files: what the terminal's encoding lacks is shown escaped.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    session = Session()
+    session = GlobalOptions()
     try:
         app(args=argv, prog_name="bpfheap", obj=session)
     except SystemExit as done:

@@ -13,7 +13,7 @@ from bpfheap.cli.output import help_of
 
 
 @dataclass(slots=True)
-class Session:
+class GlobalOptions:
     """The options that stand before the command."""
 
     debug: bool = False
@@ -62,5 +62,5 @@ def common(
         bool, typer.Option("--debug", help="Show the traceback of an internal error.")
     ] = False,
 ) -> None:
-    if isinstance(ctx.obj, Session):
+    if isinstance(ctx.obj, GlobalOptions):
         ctx.obj.debug = debug
