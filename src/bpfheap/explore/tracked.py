@@ -30,7 +30,7 @@ from bpfheap.machine.model.frozen import (
     thaw_map,
 )
 from bpfheap.machine.model.interp import LoadedProgram
-from bpfheap.machine.model.records import Allocator, Region, RegionKind, Status, Token
+from bpfheap.machine.model.records import Allocator, Region, RegionKind, StateToken, Status
 from bpfheap.machine.model.state import MachineState
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
@@ -305,7 +305,7 @@ class TrackedState(MachineState):
     def __init__(self, reader: CellReader, constants: PlanConstants) -> None:
         self.reader = reader
         self.loaded: set[str] = set()
-        self.token = Token()
+        self.token = StateToken()
         self.names: dict[str, int] = {}
         self.next_region = 1 << 60
         ids = constants.ids

@@ -20,7 +20,7 @@ from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
 
 
-class Token:
+class StateToken:
     """The mark of one state; compared by identity."""
 
     __slots__ = ()
@@ -85,7 +85,7 @@ class Region:
     name: str
     data: bytearray
     size: int
-    token: Token
+    token: StateToken
     slots: dict[int, Pointer] = field(default_factory=dict)
     status: Status = Status.LIVE
     readonly: bool = False
@@ -98,7 +98,7 @@ class Region:
     special: tuple[SpecialField, ...] = ()
     links: dict[int, tuple[Pointer, ...]] = field(default_factory=dict)
 
-    def clone(self, token: Token) -> Region:
+    def clone(self, token: StateToken) -> Region:
         return Region(
             self.id, self.kind, self.name, bytearray(self.data), self.size, token,
             dict(self.slots), self.status, self.readonly, self.kptrs, self.type, self.allocator,
@@ -193,7 +193,7 @@ class Execution:
     cpu: int
     context: Context
     ctx: int
-    token: Token
+    token: StateToken
     frames: tuple[CallFrame, ...] = ()
     progress: ExecutionProgress = NOTHING
     held: dict[int, None] = field(default_factory=dict)
@@ -203,7 +203,7 @@ class Execution:
     shares: dict[int, int] = field(default_factory=dict)
     lock: Pointer | None = None
 
-    def clone(self, token: Token) -> Execution:
+    def clone(self, token: StateToken) -> Execution:
         return Execution(
             self.id, self.program, self.slot, list(self.registers), self.cpu, self.context,
             self.ctx, token, self.frames, self.progress, dict(self.held), self.at_call,
@@ -265,7 +265,7 @@ class MapRecord:
     kptrs: tuple[KptrField, ...]
     readonly: bool
     allocator: int | None
-    token: Token
+    token: StateToken
     entries: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
     inner: dict[bytes, int] = field(default_factory=dict)
     records: tuple[bytes | Unfinished, ...] = ()
@@ -274,7 +274,7 @@ class MapRecord:
     special: tuple[SpecialField, ...] = ()
     used: frozenset[bytes] = frozenset()
 
-    def clone(self, token: Token) -> Self:
+    def clone(self, token: StateToken) -> Self:
         return type(self)(
             self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
             token, dict(self.entries), dict(self.inner), self.records, self.consumed,

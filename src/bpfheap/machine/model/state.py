@@ -18,8 +18,8 @@ from bpfheap.machine.model.records import (
     Region,
     RegionKind,
     Retired,
+    StateToken,
     Status,
-    Token,
 )
 from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
 
@@ -46,7 +46,7 @@ class MachineState:
     )  # fmt: skip
 
     def __init__(self, seed: int = 0) -> None:
-        self.token = Token()
+        self.token = StateToken()
         self.regions: dict[int, Region] = {}
         self.executions: dict[int, Execution] = {}
         self.maps: dict[int, MapRecord] = {}
@@ -71,8 +71,8 @@ class MachineState:
         twin.allocators = dict(self.allocators)
         twin.names = dict(self.names)
         # From here on neither may write what both show.
-        twin.token = Token()
-        self.token = Token()
+        twin.token = StateToken()
+        self.token = StateToken()
         return twin
 
     # -- records to write to
