@@ -20,7 +20,7 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.lookup import by_id, check_cpu
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.heaps import AllocatorRecord, Heaps, fields, has_lock
-from bpfheap.machine.native.records import MapRecord, shape_number
+from bpfheap.machine.native.records import NativeMap, shape_number
 from bpfheap.machine.native.typed import kptr_values
 from bpfheap.platform.maps import ANY, Holds, MapFlag, Shape
 from bpfheap.runtime.machine import KptrValue, Memory
@@ -38,7 +38,7 @@ class Maps:
         program_pointer: Callable[[int], int | None],
         executions: Sized,
     ) -> None:
-        self.records: dict[int, MapRecord] = {}
+        self.records: dict[int, NativeMap] = {}
         self._core = core
         self._heaps = heaps
         self._program_pointer = program_pointer
@@ -80,7 +80,7 @@ class Maps:
         except MemoryError:
             raise error_of(spec.name, "creation", "ENOMEM") from None
         allocator = None if allocates is None else allocates.id
-        self.records[map_id] = record = MapRecord(
+        self.records[map_id] = record = NativeMap(
             spec, row, made, kptrs, special, allocator, elements
         )
         if elements is not None:
@@ -101,7 +101,7 @@ class Maps:
             record.elements.maps -= 1
             record.elements.settle()
 
-    def record(self, map_id: int) -> MapRecord:
+    def record(self, map_id: int) -> NativeMap:
         return by_id(self.records, map_id, "map")
 
     # -- one element
@@ -186,14 +186,14 @@ class Maps:
 
     # -- inside
 
-    def _valued(self, map_id: int) -> MapRecord:
+    def _valued(self, map_id: int) -> NativeMap:
         record = self.record(map_id)
         if record.row.holds is not Holds.VALUES:
             raise UsageError(f"map {record.spec.name} has no values to take many of")
         return record
 
     def _batch(
-        self, record: MapRecord, doing: str, do: Callable[..., tuple[int, int]], *arguments: object
+        self, record: NativeMap, doing: str, do: Callable[..., tuple[int, int]], *arguments: object
     ) -> None:
         try:
             done, answer = do(*arguments)
@@ -202,7 +202,7 @@ class Maps:
         hint = f"it is number {done + 1} of these; those before it are done"
         self._answer(record, doing, answer, hint)
 
-    def _check_lock(self, record: MapRecord, key: bytes, doing: str) -> None:
+    def _check_lock(self, record: NativeMap, key: bytes, doing: str) -> None:
         """Nobody can wait for an execution that is stopped while it holds the value's lock."""
         lock = has_lock(record.special)
         if lock is None or not self._executions:
@@ -211,7 +211,7 @@ class Maps:
         if address is not None and any(_core.read(address + lock, 4)):
             raise error_of(record.spec.name, doing, "EBUSY")
 
-    def _put(self, record: MapRecord, key: bytes, what: int, flags: int) -> None:
+    def _put(self, record: NativeMap, key: bytes, what: int, flags: int) -> None:
         """Let an element be a map, or a program."""
         if record.row.outer:
             found = self.records.get(what)
@@ -227,7 +227,7 @@ class Maps:
             )
         self._answer(record, "update", record.map.update(key, pointer.to_bytes(8, "little"), flags))
 
-    def _answer(self, record: MapRecord, doing: str, answer: int, hint: str | None = None) -> None:
+    def _answer(self, record: NativeMap, doing: str, answer: int, hint: str | None = None) -> None:
         """`answer` is the core's: 0, or a negative errno. Objects may have been freed."""
         self._heaps.drain()
         if answer:

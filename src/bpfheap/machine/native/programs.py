@@ -16,7 +16,7 @@ from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_numbers, make
 from bpfheap.machine.native.compiling import NamedMap, Origin, source_of
 from bpfheap.machine.native.heaps import AllocatorRecord, Heaps
-from bpfheap.machine.native.records import MACHINE, LoadedProgram, MapRecord, shape_number
+from bpfheap.machine.native.records import MACHINE, LoadedProgram, NativeMap, shape_number
 from bpfheap.machine.offers import check_calls
 from bpfheap.machine.relocations import resolve
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Ret
@@ -42,7 +42,7 @@ class _Addresses:
     """Of what a program refers to, for `resolve`."""
 
     #: Those that the program names.
-    maps: Mapping[str, MapRecord]
+    maps: Mapping[str, NativeMap]
 
     def function(self, slot: int) -> int:
         return slot
@@ -77,7 +77,7 @@ class Programs:
         self,
         program: int,
         spec: ProgramSpec,
-        maps: Mapping[str, MapRecord],
+        maps: Mapping[str, NativeMap],
         facts: Facts | None,
     ) -> None:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing,
@@ -149,7 +149,7 @@ class Programs:
         )
 
     def _sites(
-        self, spec: ProgramSpec, kfuncs: Collection[str], maps: Mapping[str, MapRecord]
+        self, spec: ProgramSpec, kfuncs: Collection[str], maps: Mapping[str, NativeMap]
     ) -> tuple[tuple[Origin, ...], tuple[tuple[int, _core.Unit], ...]]:
         """Where the program may allocate from. Types are named by constants, which reach the call
         through registers: each constant that is a type's number counts, since a unit that nobody
@@ -183,7 +183,7 @@ class Programs:
         return tuple(origins), tuple(sites)
 
 
-def _named(record: MapRecord) -> NamedMap:
+def _named(record: NativeMap) -> NamedMap:
     spec, row = record.spec, record.row
     return NamedMap(
         record.map,

@@ -41,7 +41,7 @@ def shape_number(spec: MapSpec, row: MapType) -> int:
 
 
 @dataclass(slots=True)
-class MapRecord:
+class NativeMap:
     spec: MapSpec
     row: MapType
     map: _core.Map
