@@ -19,7 +19,7 @@ from bpfheap.machine.native.heaps import AllocatorRecord, Heaps
 from bpfheap.machine.native.maps import Maps
 from bpfheap.machine.native.printk import printk
 from bpfheap.machine.native.programs import Programs, has_compiler
-from bpfheap.machine.native.records import MACHINE, LoadedProgram, Running
+from bpfheap.machine.native.records import MACHINE, NativeProgram, Running
 from bpfheap.machine.native.stops import Limit, failure
 from bpfheap.platform.calls import Course
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
@@ -387,11 +387,11 @@ class NativeMachine:
         return by_id(self._heaps.allocators, allocator, "allocator")
 
 
-def _at_call(run: _core.Execution, program: LoadedProgram) -> AtCall:
+def _at_call(run: _core.Execution, program: NativeProgram) -> AtCall:
     return AtCall(program.call_name(run), run.slot, program.spec.line_of(run.slot))
 
 
-def _ctx_used(program: LoadedProgram, row: ProgramType | None) -> int:
+def _ctx_used(program: NativeProgram, row: ProgramType | None) -> int:
     """The bytes of its context that a run may look at."""
     if row is None:
         return 0

@@ -16,7 +16,7 @@ from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_numbers, make
 from bpfheap.machine.native.compiling import NamedMap, Origin, source_of
 from bpfheap.machine.native.heaps import AllocatorRecord, Heaps
-from bpfheap.machine.native.records import MACHINE, LoadedProgram, NativeMap, shape_number
+from bpfheap.machine.native.records import MACHINE, NativeMap, NativeProgram, shape_number
 from bpfheap.machine.offers import check_calls
 from bpfheap.machine.relocations import resolve
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Ret
@@ -66,7 +66,7 @@ class Programs:
     ) -> None:
         if compiles and not has_compiler():
             raise UsageError("programs cannot be compiled", hint="install llvmlite")
-        self.records: dict[int, LoadedProgram] = {}
+        self.records: dict[int, NativeProgram] = {}
         self._core = core
         self._heaps = heaps
         self._compiles = compiles
@@ -97,7 +97,7 @@ class Programs:
             tuple(record.map for record in named.values()),
         )
         known = {name: _named(record) for name, record in named.items()}
-        self.records[program] = LoadedProgram(spec.name, spec, made, calls, facts, known, origins)
+        self.records[program] = NativeProgram(spec.name, spec, made, calls, facts, known, origins)
 
     def free(self, program: int) -> None:
         for entry in self.record(program).entries:
@@ -105,7 +105,7 @@ class Programs:
         self._core.synchronize()
         del self.records[program]
 
-    def record(self, program: int) -> LoadedProgram:
+    def record(self, program: int) -> NativeProgram:
         return by_id(self.records, program, "program")
 
     def pointer(self, program: int) -> int | None:
@@ -116,7 +116,7 @@ class Programs:
         self.compile(found)
         return found.program.pointer
 
-    def compile(self, loaded: LoadedProgram) -> Compilation | None:
+    def compile(self, loaded: NativeProgram) -> Compilation | None:
         """How a program became machine code, which it does now if it has not yet; None if it is
         interpreted."""
         if self._compiles and loaded.facts is not None and loaded.compilation is None:
@@ -136,7 +136,7 @@ class Programs:
             raise UsageError(f"the verifier said nothing of program {loaded.name}")
         return self._source(loaded, loaded.facts)[0]
 
-    def _source(self, loaded: LoadedProgram, facts: Facts) -> tuple[Source, dict[str, int]]:
+    def _source(self, loaded: NativeProgram, facts: Facts) -> tuple[Source, dict[str, int]]:
         return source_of(
             loaded.spec,
             facts,

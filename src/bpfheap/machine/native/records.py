@@ -54,7 +54,7 @@ class NativeMap:
 
 
 @dataclass(slots=True)
-class LoadedProgram:
+class NativeProgram:
     name: str
     spec: ProgramSpec
     program: _core.Program

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bpfheap.errors import BpfheapError, Violation
-from bpfheap.machine.native.records import LoadedProgram
+from bpfheap.machine.native.records import NativeProgram
 from bpfheap.spec import SourceLine
 
 
@@ -19,7 +19,7 @@ class Limit:
 
 
 def failure(
-    stop: str, program: LoadedProgram, slot: int, called: object, limit: Limit
+    stop: str, program: NativeProgram, slot: int, called: object, limit: Limit
 ) -> BpfheapError:
     """`stop` is one of the core's STOPS, `called` the name of what is called at `slot`."""
     line = program.spec.line_of(slot)
@@ -34,7 +34,7 @@ def failure(
             return _violation(line, "a call would be the 9th frame on the stack")
 
 
-def _out_of_steps(program: LoadedProgram, line: SourceLine | None, limit: Limit) -> BpfheapError:
+def _out_of_steps(program: NativeProgram, line: SourceLine | None, limit: Limit) -> BpfheapError:
     made = "ran for" if limit.counts_instructions else "made"
     what = "instructions in loops" if limit.counts_instructions else "calls and jumps back"
     return _error(
@@ -46,7 +46,7 @@ def _out_of_steps(program: LoadedProgram, line: SourceLine | None, limit: Limit)
 
 
 def _error(
-    program: LoadedProgram, line: SourceLine | None, text: str, hint: str | None = None
+    program: NativeProgram, line: SourceLine | None, text: str, hint: str | None = None
 ) -> BpfheapError:
     error = BpfheapError(f"program {program.name} {text}", hint=hint)
     return error if line is None else error.at(line.file, line.line)
