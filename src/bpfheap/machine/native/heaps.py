@@ -40,7 +40,7 @@ TypeKey = tuple[object, ...]
 
 
 @dataclass(slots=True)
-class AllocatorRecord:
+class NativeAllocator:
     """`promised` objects of each type can be had at any time."""
 
     id: int
@@ -92,13 +92,13 @@ class Heaps:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self.allocators: dict[int, AllocatorRecord] = {}
+        self.allocators: dict[int, NativeAllocator] = {}
         #: By the number that the core knows them by.
         self.units: list[TypedUnit] = []
         #: Where those who watch objects hear of them; None: nobody watches.
         self.object_events: list[ObjectEvent] | None = None
         self._events: Events | None = None
-        self._orphaned: list[AllocatorRecord] = []
+        self._orphaned: list[NativeAllocator] = []
 
     @property
     def watched(self) -> bool:
@@ -125,7 +125,7 @@ class Heaps:
             )
 
     def create(self, allocator: int, name: str, capacity: int, limit: int) -> None:
-        made = AllocatorRecord(allocator, name, Heap(self._core, objects=limit), promised=capacity)
+        made = NativeAllocator(allocator, name, Heap(self._core, objects=limit), promised=capacity)
         self.allocators[allocator] = made
 
     def destroy(self, allocator: int) -> None:
@@ -137,7 +137,7 @@ class Heaps:
         """Let go of destroyed allocators of which nothing lives any more."""
         self._orphaned = [a for a in self._orphaned if a.stats().live or a.maps]
 
-    def unit(self, allocator: AllocatorRecord, kind: ObjectType, cpus: int = 0) -> TypedUnit:
+    def unit(self, allocator: NativeAllocator, kind: ObjectType, cpus: int = 0) -> TypedUnit:
         """Where objects of a type come from; with `cpus`, such with a copy for each of them.
 
         Raises MemoryError if there is none for what was promised."""

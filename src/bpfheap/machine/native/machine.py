@@ -15,7 +15,7 @@ from bpfheap.machine import frames
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.compiling import courses, is_brief
-from bpfheap.machine.native.heaps import AllocatorRecord, Heaps
+from bpfheap.machine.native.heaps import Heaps, NativeAllocator
 from bpfheap.machine.native.maps import Maps
 from bpfheap.machine.native.printk import printk
 from bpfheap.machine.native.programs import Programs, has_compiler
@@ -383,7 +383,7 @@ class NativeMachine:
         self._heaps.sweep()
         self._heaps.drain()
 
-    def _allocator(self, allocator: int) -> AllocatorRecord:
+    def _allocator(self, allocator: int) -> NativeAllocator:
         return by_id(self._heaps.allocators, allocator, "allocator")
 
 

@@ -19,7 +19,7 @@ from bpfheap.machine.definitions import (
 )
 from bpfheap.machine.lookup import by_id, check_cpu
 from bpfheap.machine.native import _core
-from bpfheap.machine.native.heaps import AllocatorRecord, Heaps, fields, has_lock
+from bpfheap.machine.native.heaps import Heaps, NativeAllocator, fields, has_lock
 from bpfheap.machine.native.records import NativeMap, shape_number
 from bpfheap.machine.native.typed import kptr_values
 from bpfheap.platform.maps import ANY, Holds, MapFlag, Shape
@@ -48,9 +48,9 @@ class Maps:
         self,
         map_id: int,
         spec: MapSpec,
-        allocates: AllocatorRecord | None,
+        allocates: NativeAllocator | None,
         inner: Mapping[int, int],
-        elements: AllocatorRecord | None,
+        elements: NativeAllocator | None,
     ) -> None:
         """`allocates` is what an allocator map names, `elements` whose memory the values are."""
         row = row_of(spec)

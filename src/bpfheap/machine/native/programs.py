@@ -15,7 +15,7 @@ from bpfheap.machine.lookup import by_id
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_numbers, make
 from bpfheap.machine.native.compiling import NamedMap, Origin, source_of
-from bpfheap.machine.native.heaps import AllocatorRecord, Heaps
+from bpfheap.machine.native.heaps import Heaps, NativeAllocator
 from bpfheap.machine.native.records import MACHINE, NativeMap, NativeProgram, shape_number
 from bpfheap.machine.offers import check_calls
 from bpfheap.machine.relocations import resolve
@@ -155,7 +155,7 @@ class Programs:
         through registers: each constant that is a type's number counts, since a unit that nobody
         uses costs nothing."""
         allocators = self._heaps.allocators
-        sources: list[tuple[AllocatorRecord, int, str]] = []
+        sources: list[tuple[NativeAllocator, int, str]] = []
         rows = (KFUNC_BY_NAME[name] for name in kfuncs)
         news = {(row.ret, Arg.ALLOCATOR in row.args) for row in rows}
         if (Ret.NEW_OR_NULL, True) in news:

@@ -9,7 +9,7 @@ from bpfheap.btf import KptrField, SpecialField
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_name
 from bpfheap.machine.native.compiling import NamedMap, Origin
-from bpfheap.machine.native.heaps import AllocatorRecord
+from bpfheap.machine.native.heaps import NativeAllocator
 from bpfheap.machine.offers import implementation
 from bpfheap.platform.maps import Holds, MapType, Shape
 from bpfheap.spec import MapSpec, ProgramSpec
@@ -50,7 +50,7 @@ class NativeMap:
     #: That an allocator map names.
     allocator: int | None
     #: Whose memory elements are.
-    elements: AllocatorRecord | None
+    elements: NativeAllocator | None
 
 
 @dataclass(slots=True)
