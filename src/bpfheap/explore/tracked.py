@@ -30,7 +30,7 @@ from bpfheap.machine.model.frozen import (
     thaw_map,
 )
 from bpfheap.machine.model.interp import LoadedProgram
-from bpfheap.machine.model.records import Allocator, Region, RegionKind, StateToken, Status
+from bpfheap.machine.model.records import AllocatorRecord, Region, RegionKind, StateToken, Status
 from bpfheap.machine.model.state import MachineState
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
@@ -512,7 +512,7 @@ class StateView:
 
 def first_state(store: CellTable, constants: PlanConstants) -> bytes:
     """Nothing was created yet; the global allocator is always there."""
-    everything = Allocator(GLOBAL_ALLOCATOR_ID, "the global allocator")
+    everything = AllocatorRecord(GLOBAL_ALLOCATOR_ID, "the global allocator")
     state = b""
     for name, value in (
         (Cell("heap", GLOBAL_ALLOCATOR_ID), everything),

@@ -19,7 +19,7 @@ from bpfheap.machine.model import iterators, packets
 from bpfheap.machine.model.interp import STACK_SIZE
 from bpfheap.machine.model.progress import ExecutionProgress
 from bpfheap.machine.model.records import (
-    Allocator,
+    AllocatorRecord,
     CallFrame,
     Execution,
     ForEach,
@@ -183,7 +183,7 @@ class MapConstants(NamedTuple):
     special: tuple[SpecialField, ...] = ()
 
 
-def freeze_allocator(a: Allocator) -> Allocator:
+def freeze_allocator(a: AllocatorRecord) -> AllocatorRecord:
     return a._replace(peak=0, failures=0)
 
 

@@ -14,7 +14,14 @@ from bpfheap.btf import SpecialField, SpecialKind
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.lives import Place
-from bpfheap.machine.model.records import Allocator, Fault, Region, RegionKind, Retired, Status
+from bpfheap.machine.model.records import (
+    AllocatorRecord,
+    Fault,
+    Region,
+    RegionKind,
+    Retired,
+    Status,
+)
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import NULL, Pointer, Value
 
@@ -47,7 +54,7 @@ def destroy(state: MachineState, allocator_id: int, why: str) -> str:
         region.status = Status.ORPHANED
         region.life = lives.add(region.life, sentence)
     # The name stays, for the objects' violations; nothing else of it counts any more.
-    state.allocators[allocator_id] = Allocator(allocator_id, a.name, closed=True)
+    state.allocators[allocator_id] = AllocatorRecord(allocator_id, a.name, closed=True)
     return sentence
 
 

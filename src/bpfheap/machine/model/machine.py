@@ -33,7 +33,7 @@ from bpfheap.machine.model.maps import ELEMENTS, elements
 from bpfheap.machine.model.maps.common import Values, copies
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.records import (
-    Allocator,
+    AllocatorRecord,
     Execution,
     Fault,
     ForEach,
@@ -96,7 +96,7 @@ class ModelMachine:
         self.object_events: list[ObjectEvent] | None = None
         self._programs: dict[int, LoadedProgram] = {}
         self._state = MachineState(seed)
-        self._state.allocators[GLOBAL_ALLOCATOR_ID] = Allocator(
+        self._state.allocators[GLOBAL_ALLOCATOR_ID] = AllocatorRecord(
             GLOBAL_ALLOCATOR_ID, "the global allocator"
         )
 
@@ -143,7 +143,7 @@ class ModelMachine:
     # -- allocators
 
     def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
-        self._state.allocators[allocator] = Allocator(allocator, name)
+        self._state.allocators[allocator] = AllocatorRecord(allocator, name)
         heap.prefill(self._state, allocator, capacity)
         self._actor().say(f"allocator {name} was created")
 
@@ -464,7 +464,7 @@ class ModelMachine:
     def _actor(self, place: Place = USER_SPACE, cpu: int = 0) -> Actor:
         return Actor(self._state, self.options, self.history, place, cpu, self.object_events)
 
-    def _allocator(self, allocator: int) -> Allocator:
+    def _allocator(self, allocator: int) -> AllocatorRecord:
         return by_id(self._state.allocators, allocator, "allocator")
 
     def _map(self, map_id: int) -> MapRecord:

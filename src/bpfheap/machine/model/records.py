@@ -212,7 +212,7 @@ class Execution:
         )  # fmt: skip
 
 
-class Allocator(NamedTuple):
+class AllocatorRecord(NamedTuple):
     """An allocator.
 
     `owned`: objects that are live or kept free.

@@ -11,7 +11,7 @@ from bpfheap.btf import KptrField, SpecialField, SpecialKind
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life, add
 from bpfheap.machine.model.records import (
-    Allocator,
+    AllocatorRecord,
     Execution,
     Fault,
     MapRecord,
@@ -50,7 +50,7 @@ class MachineState:
         self.regions: dict[int, Region] = {}
         self.executions: dict[int, Execution] = {}
         self.maps: dict[int, MapRecord] = {}
-        self.allocators: dict[int, Allocator] = {}
+        self.allocators: dict[int, AllocatorRecord] = {}
         self.retired: tuple[Retired, ...] = ()
         self.names: dict[str, int] = {}
         self.clock = 0
