@@ -57,7 +57,7 @@ def condition(path: Path, at: int) -> str:
 _LOCAL = 1
 
 
-class _Row(NamedTuple):
+class _Visit(NamedTuple):
     """One visit of a source line: where in the path it begins, and the condition at its end, -1
     if there is none. Two visits with the same `key` went the same way."""
 
@@ -89,9 +89,9 @@ def route(path: Path) -> tuple[PathStep, ...]:
     return tuple(shown)
 
 
-def _rows(path: Path, first: int) -> list[_Row]:
+def _rows(path: Path, first: int) -> list[_Visit]:
     has_lines = bool(path.env.spec.lines)
-    found: list[_Row] = []
+    found: list[_Visit] = []
     previous: tuple[object, ...] = ()
     for at in range(first, len(path)):
         line = path.line(at)
@@ -101,20 +101,20 @@ def _rows(path: Path, first: int) -> list[_Row]:
             here = previous if has_lines else (path.depths[at], path.slots[at])
         back = at > first and path.slots[at] <= path.slots[at - 1]
         if here and (here != previous or back):
-            found.append(_Row(at, -1, here))
+            found.append(_Visit(at, -1, here))
         previous = here
         if path.step(at).op.flow is ControlFlow.BRANCH and at + 1 < len(path) and found:
             if found[-1].jump >= 0:
-                found.append(_Row(at, -1, here))
+                found.append(_Visit(at, -1, here))
             key = (*here, path.slots[at], path.taken(at))
             found[-1] = found[-1]._replace(jump=at, key=key)
     return found
 
 
-def _folded(rows: list[_Row]) -> list[_Row | _Repetition]:
+def _folded(rows: list[_Visit]) -> list[_Visit | _Repetition]:
     """The last row, which is the refused one, always stays."""
     keys = [row.key for row in rows[:-1]]
-    out: list[_Row | _Repetition] = []
+    out: list[_Visit | _Repetition] = []
     at = 0
     while at < len(keys):
         period, times = _repeated(keys, at)
@@ -139,7 +139,7 @@ def _repeated(keys: list[tuple[object, ...]], at: int) -> tuple[int, int]:
     return 1, 1
 
 
-def _shown(path: Path, row: _Row | _Repetition) -> PathStep:
+def _shown(path: Path, row: _Visit | _Repetition) -> PathStep:
     if isinstance(row, _Repetition):
         above = "the line above" if row.rows == 1 else f"the {row.rows} lines above"
         return PathStep(note=f"{above} {row.times} more time{'s' if row.times > 1 else ''}")
