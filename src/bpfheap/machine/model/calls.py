@@ -59,20 +59,20 @@ def _answer(action: Callable[[], None]) -> int:
 def _lookup(core: Core, args: Arguments) -> Value:
     record = _map_of(core, args[0], "lookup")
     key = _key(core, record, args[1])
-    found = elements(record.type).regions(core.actor, record, key)
+    found = elements(record.type).regions(core.mutator, record, key)
     if found is None:
         return NULL
-    looked_up(core.actor, record, key)
+    looked_up(core.mutator, record, key)
     return Pointer(found[core.execution.cpu if len(found) > 1 else 0], 0)
 
 
 def _lookup_percpu(core: Core, args: Arguments) -> Value:
     record = _map_of(core, args[0], "lookup")
     key, cpu = _key(core, record, args[1]), _number(core, args[2], 3) & U32
-    if not record.type.per_cpu or cpu >= core.actor.options.cpus:
+    if not record.type.per_cpu or cpu >= core.mutator.options.cpus:
         return NULL
-    found = elements(record.type).regions(core.actor, record, key)
-    looked_up(core.actor, record, key)
+    found = elements(record.type).regions(core.mutator, record, key)
+    looked_up(core.mutator, record, key)
     return NULL if found is None else Pointer(found[cpu], 0)
 
 
@@ -81,18 +81,18 @@ def _update(core: Core, args: Arguments) -> Value | str:
     key = _key(core, record, args[1])
     value = core.state.read(args[2], record.spec.value_size)
     flags = _number(core, args[3], 4)
-    cpus = copies(core.actor, record)
+    cpus = copies(core.mutator, record)
     mine = core.execution.cpu if cpus > 1 else 0
     values: Values = tuple(value if cpu == mine else None for cpu in range(cpus))
     if flags & F_LOCK:
-        found = elements(record.type).regions(core.actor, record, key)
+        found = elements(record.type).regions(core.mutator, record, key)
         if found is not None and locks.is_held(core, found[0]):
             return AGAIN
 
     def update() -> None:
         if record.readonly:
             raise map_error(record, "update", "EPERM")
-        elements(record.type).update(core.actor, record, key, values, flags)
+        elements(record.type).update(core.mutator, record, key, values, flags)
 
     return _answer(update)
 
@@ -103,7 +103,7 @@ def _delete(core: Core, args: Arguments) -> Value:
     if record.type.outer:
         raise Fault("bad-call", f"delete of map {record.spec.name}: only user space may do that")
     key = _key(core, record, args[1])
-    return _answer(lambda: elements(record.type).delete(core.actor, record, key))
+    return _answer(lambda: elements(record.type).delete(core.mutator, record, key))
 
 
 def _for_each(core: Core, args: Arguments) -> Value | str:
@@ -226,7 +226,7 @@ def _new(core: Core, allocator: int, type_id: Value, what: str, cpus: int = 0) -
         raise Fault("bad-call", f"{what}: type {number} is no struct of the program's BTF")
     if cpus:
         percpu.check(kind, what)
-    options = core.actor.options
+    options = core.mutator.options
     new, sentence = heap.allocate(
         core.state,
         allocator,
@@ -239,8 +239,8 @@ def _new(core: Core, allocator: int, type_id: Value, what: str, cpus: int = 0) -
     )
     if isinstance(new, Pointer) and sentence is not None:
         core.own(new.region)
-        core.actor.say(sentence)
-        core.actor.event(ObjectKind.ALLOC, core.state.regions[new.region], core.program.id)
+        core.mutator.say(sentence)
+        core.mutator.event(ObjectKind.ALLOC, core.state.regions[new.region], core.program.id)
     return new
 
 
@@ -260,7 +260,7 @@ def _obj_new(core: Core, args: Arguments) -> Value:
 
 
 def _percpu_obj_new(core: Core, args: Arguments) -> Value:
-    cpus = core.actor.options.cpus
+    cpus = core.mutator.options.cpus
     return _new(core, GLOBAL_ALLOCATOR_ID, args[0], "bpf_percpu_obj_new", cpus)
 
 
@@ -269,7 +269,7 @@ def _prefill(core: Core, args: Arguments) -> Value:
     count = signed32(_number(core, args[1], 2))
     if count < 0:
         return _error("EINVAL")
-    limit = core.actor.options.allocator_limit
+    limit = core.mutator.options.allocator_limit
     if limit is not None and core.state.allocators[allocator].live + count > limit:
         return _error("ENOMEM")
     heap.prefill(core.state, allocator, count)
@@ -287,7 +287,7 @@ def _free(what: str, kind: RegionKind = RegionKind.OBJECT) -> Implementation:
         region = heap.object_at(core.state, value, what, kind)
         core.owned(region, what)
         core.give_up(region.id)
-        core.actor.release(region.id, lives.freed(region.name, core.place()), core.program.id)
+        core.mutator.release(region.id, lives.freed(region.name, core.place()), core.program.id)
         return NULL
 
     return free

@@ -69,7 +69,7 @@ def _give(core: Core, node: Pointer, what: str) -> Region:
 def _refuse(core: Core, region: Region) -> int:
     """The node is in a list or tree already, so the object has other owners: the one that the
     program was goes."""
-    core.actor.release(region.id, lives.freed(region.name, core.place()), core.program.id)
+    core.mutator.release(region.id, lives.freed(region.name, core.place()), core.program.id)
     # An int: the upper half of r0 is 0.
     return error("EINVAL") & U32
 

@@ -14,10 +14,10 @@ from bpfheap.btf import SpecialKind
 from bpfheap.errors import BpfheapError
 from bpfheap.machine.layout import Types
 from bpfheap.machine.model import iterators, links
-from bpfheap.machine.model.actor import EMPTYING, UNLOCKED, Actor
 from bpfheap.machine.model.alu import ALU, JUMPS
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.maps import elements
+from bpfheap.machine.model.mutator import EMPTYING, UNLOCKED, Mutator
 from bpfheap.machine.model.records import (
     CallFrame,
     Execution,
@@ -70,18 +70,18 @@ class LoadedProgram:
 class Core:
     """What moves one execution of a program: registers, memory, and who acts."""
 
-    __slots__ = ("actor", "execution", "print_line", "program", "programs", "state")
+    __slots__ = ("execution", "mutator", "print_line", "program", "programs", "state")
 
     def __init__(
         self,
-        actor: Actor,
+        mutator: Mutator,
         execution: Execution,
         program: LoadedProgram,
         print_line: Callable[[str], None],
         programs: Mapping[int, LoadedProgram],
     ) -> None:
-        self.state: MachineState = actor.state
-        self.actor = actor
+        self.state: MachineState = mutator.state
+        self.mutator = mutator
         self.execution = execution
         self.program = program
         self.print_line = print_line
@@ -99,7 +99,7 @@ class Core:
         execution, code = self.execution, self.program.code
         registers = execution.registers
         slot = execution.slot
-        left = self.actor.options.step_limit - execution.steps
+        left = self.mutator.options.step_limit - execution.steps
         count = 0
         try:
             for count in range(1, left + 1):  # noqa: B007 -- counted for after the loop
@@ -201,7 +201,7 @@ class Core:
     def new_stack(self) -> Pointer:
         name = f"the stack of {self.program.name}"
         region = self.state.add_region(
-            RegionKind.STACK, name, STACK_SIZE, bytes([self.actor.options.garbage]) * STACK_SIZE
+            RegionKind.STACK, name, STACK_SIZE, bytes([self.mutator.options.garbage]) * STACK_SIZE
         )
         return Pointer(region.id, STACK_SIZE)
 
@@ -278,7 +278,7 @@ class Core:
         end = 0 if stop else len(walk.keys)
         for at in range(walk.at, end):
             key = walk.keys[at]
-            found = elements(record.type).regions(self.actor, record, key)
+            found = elements(record.type).regions(self.mutator, record, key)
             # An element may have been deleted since the walk began.
             if found is None:
                 continue
@@ -408,14 +408,14 @@ class Core:
                 word = self.state.word(region.id, place)
                 self.state.set_word(region.id, place, UNLOCKED)
                 if word == EMPTYING:
-                    self.actor.release_nodes(
+                    self.mutator.release_nodes(
                         region.id, f"unlocking {region.name} frees", "as its lock was released"
                     )
 
     def note(self, region_id: int, sentence: str) -> None:
         """A sentence for an object's life and for the history."""
         self.state.note(region_id, sentence)
-        self.actor.say(sentence)
+        self.mutator.say(sentence)
 
 
 def helper_name(number: int) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bpfheap.btf import SpecialKind
-from bpfheap.machine.model.actor import LOCKED
 from bpfheap.machine.model.convention import AGAIN, Arguments, Implementation
 from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.mutator import LOCKED
 from bpfheap.machine.model.records import Fault, TreeSearch
 from bpfheap.machine.model.values import NULL, Pointer, Value
 from bpfheap.platform.calls import HELPERS, KFUNCS
@@ -68,7 +68,7 @@ def _wait(core: Core, at: Pointer) -> None:
                 f"wait for {name}, which is held by what this program interrupted: a deadlock",
             )
     execution.steps += _SPIN
-    if execution.steps > core.actor.options.step_limit:
+    if execution.steps > core.mutator.options.step_limit:
         raise Fault("bad-call", f"wait for {name}, which is never released")
 
 

@@ -22,7 +22,6 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
 from bpfheap.machine.model import heap, lives, packets, ringbuf
-from bpfheap.machine.model.actor import Actor, ModelOptions, drop
 from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
@@ -32,6 +31,7 @@ from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
 from bpfheap.machine.model.maps.common import Values, copies
 from bpfheap.machine.model.maps.ring import drain
+from bpfheap.machine.model.mutator import ModelOptions, Mutator, drop
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Execution,
@@ -138,23 +138,23 @@ class ModelMachine:
         return self.key(), self.copy()
 
     def note(self, sentence: str) -> None:
-        self._actor().say(sentence)
+        self._mutator().say(sentence)
 
     # -- allocators
 
     def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
         self._state.allocators[allocator] = AllocatorRecord(allocator, name)
         heap.prefill(self._state, allocator, capacity)
-        self._actor().say(f"allocator {name} was created")
+        self._mutator().say(f"allocator {name} was created")
 
     def allocator_close(self, allocator: int) -> None:
         a = self._allocator(allocator)
         heap.close(self._state, allocator)
-        self._actor().say(f"the map of allocator {a.name} is gone: nothing more comes from it")
+        self._mutator().say(f"the map of allocator {a.name} is gone: nothing more comes from it")
 
     def allocator_destroy(self, allocator: int, why: str) -> None:
         self._allocator(allocator)
-        self._actor().say(heap.destroy(self._state, allocator, why))
+        self._mutator().say(heap.destroy(self._state, allocator, why))
 
     def allocator_stats(self, allocator: int) -> AllocatorStats:
         a = self._allocator(allocator)
@@ -201,7 +201,7 @@ class ModelMachine:
         record.inner = {slot.to_bytes(4, "little"): of for slot, of in inner.items()}
         state.maps[map_id] = record
         if spec.data is not None and row.fixed:
-            found = elements(row).regions(self._actor(), record, bytes(4))
+            found = elements(row).regions(self._mutator(), record, bytes(4))
             for region_id in found or ():
                 state.fill(region_id, spec.data[: spec.value_size])
 
@@ -217,7 +217,7 @@ class ModelMachine:
         size = record.spec.value_size
         regions = record.entries.get(key)
         values = (
-            [bytes(size)] * copies(self._actor(), record)
+            [bytes(size)] * copies(self._mutator(), record)
             if regions is None
             else [self._value(r) for r in regions]
         )
@@ -243,20 +243,20 @@ class ModelMachine:
         if record.type.per_cpu:
             size = record.spec.value_size
             values = tuple(value[at : at + size] for at in range(0, len(value), round_up(size)))
-        actor = self._actor()
+        mutator = self._mutator()
         try:
-            elements(record.type).update(actor, record, key, values, flags)
+            elements(record.type).update(mutator, record, key, values, flags)
         except Fault as fault:
-            raise self._violation(fault, actor) from None
+            raise self._violation(fault, mutator) from None
 
     def map_delete(self, map_id: int, key: bytes) -> None:
         record = self._map(map_id)
         check_key(record.spec, key, "delete")
-        actor = self._actor()
+        mutator = self._mutator()
         try:
-            elements(record.type).delete(actor, record, key)
+            elements(record.type).delete(mutator, record, key)
         except Fault as fault:
-            raise self._violation(fault, actor) from None
+            raise self._violation(fault, mutator) from None
 
     def map_keys(self, map_id: int) -> tuple[bytes, ...]:
         record = self._map(map_id)
@@ -285,12 +285,12 @@ class ModelMachine:
             drop(state, record.region)
             del state.maps[map_id]
             return True
-        actor = self._actor(Place(f"the free of {name}"))
+        mutator = self._mutator(Place(f"the free of {name}"))
         try:
             for region_id in record.entries[record.freeing[0]]:
-                actor.release_kptrs(region_id, f"free of {name} frees", f"as {name} was freed")
+                mutator.release_kptrs(region_id, f"free of {name} frees", f"as {name} was freed")
         except Fault as fault:
-            raise self._violation(fault, actor) from None
+            raise self._violation(fault, mutator) from None
         record.freeing = record.freeing[1:]
         return False
 
@@ -310,7 +310,7 @@ class ModelMachine:
         code_region = self._state.add_region(
             RegionKind.CODE, f"the code of {spec.name}", 0, subject=program
         )
-        links = resolve(spec, _Addresses(self._actor(), maps, code_region.id))
+        links = resolve(spec, _Addresses(self._mutator(), maps, code_region.id))
         code, calls = make(spec.insns, links)
         self._programs[program] = LoadedProgram(
             program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
@@ -358,10 +358,10 @@ class ModelMachine:
             raise UsageError(f"execution {execution} has ended or never began")
         running = self._state.execution(execution)
         program = self._programs[running.program]
-        actor = self._actor(Place(program.name), running.cpu)
-        core = Core(actor, running, program, self.printk.append, self._programs)
+        mutator = self._mutator(Place(program.name), running.cpu)
+        core = Core(mutator, running, program, self.printk.append, self._programs)
         try:
-            actor.place = core.place()
+            mutator.place = core.place()
             if running.at_call:
                 perform(core, core.call_name())
             # A lock that somebody else holds is waited for at the call.
@@ -369,9 +369,9 @@ class ModelMachine:
                 core.run()
             stop: Stop = self._stopped(core)
         except Fault as fault:
-            actor.place = core.place()
+            mutator.place = core.place()
             self._finish(core)
-            raise self._violation(fault, actor) from None
+            raise self._violation(fault, mutator) from None
         except BpfheapError as error:
             line = core.place().line
             self._finish(core)
@@ -387,11 +387,11 @@ class ModelMachine:
         return any(not r.readers for r in self._state.retired)
 
     def grace_period(self) -> None:
-        actor = self._actor(Place("a grace period"))
+        mutator = self._mutator(Place("a grace period"))
         try:
-            actor.reclaim()
+            mutator.reclaim()
         except Fault as fault:
-            raise self._violation(fault, actor) from None
+            raise self._violation(fault, mutator) from None
 
     def _begin(
         self,
@@ -409,7 +409,7 @@ class ModelMachine:
             execution_id, program.id, 0, [None] * 11, cpu, context, first.id, state.token
         )
         state.executions[execution_id] = execution
-        core = Core(self._actor(), execution, program, self.printk.append, self._programs)
+        core = Core(self._mutator(), execution, program, self.printk.append, self._programs)
         execution.registers[1 : 2 + len(rest)] = [Pointer(first.id, 0), *rest]
         execution.registers[10] = core.new_stack()
         return execution_id
@@ -461,8 +461,8 @@ class ModelMachine:
 
     # -- what the rest is made of
 
-    def _actor(self, place: Place = USER_SPACE, cpu: int = 0) -> Actor:
-        return Actor(self._state, self.options, self.history, place, cpu, self.object_events)
+    def _mutator(self, place: Place = USER_SPACE, cpu: int = 0) -> Mutator:
+        return Mutator(self._state, self.options, self.history, place, cpu, self.object_events)
 
     def _allocator(self, allocator: int) -> AllocatorRecord:
         return by_id(self._state.allocators, allocator, "allocator")
@@ -476,10 +476,10 @@ class ModelMachine:
     def _cpu(self, cpu: int) -> int:
         return check_cpu(cpu, self.options.cpus)
 
-    def _violation(self, fault: Fault, actor: Actor) -> Violation:
-        line = actor.place.line
-        last = Sentence(fault.text if line is None else f"{actor.place}: {fault.text}", line)
-        actor.say(last)
+    def _violation(self, fault: Fault, mutator: Mutator) -> Violation:
+        line = mutator.place.line
+        last = Sentence(fault.text if line is None else f"{mutator.place}: {fault.text}", line)
+        mutator.say(last)
         return Violation(
             fault.text,
             kind=fault.kind,
@@ -542,7 +542,7 @@ class ModelMachine:
 class _Addresses:
     """Of what a program refers to, for `resolve`."""
 
-    actor: Actor
+    mutator: Mutator
     maps: Mapping[str, int]
     #: The program's own.
     code_region: int
@@ -558,11 +558,11 @@ class _Addresses:
         record = self._record(name)
         if record is None or not record.type.direct:
             return None
-        found = elements(record.type).regions(self.actor, record, bytes(4))
+        found = elements(record.type).regions(self.mutator, record, bytes(4))
         return None if found is None else Pointer(found[0], offset)
 
     def _record(self, name: str) -> MapRecord | None:
-        return self.actor.state.maps.get(self.maps.get(name, -1))
+        return self.mutator.state.maps.get(self.maps.get(name, -1))
 
 
 def _watched(step: Handler, slot: int, see: Callable[[Core], None]) -> Handler:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.machine.model.actor import drop
 from bpfheap.machine.model.convention import Arguments, Implementation, number
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.maps import ring
+from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.progress import Reservation
 from bpfheap.machine.model.records import Fault, MapRecord, RegionKind, Status
 from bpfheap.machine.model.values import NULL, Pointer, Value
@@ -39,7 +39,7 @@ def _reserve(core: Core, args: Arguments) -> Value:
         RegionKind.RECORD,
         f"a record of {record.spec.name}",
         size,
-        bytes([core.actor.options.garbage]) * size,
+        bytes([core.mutator.options.garbage]) * size,
     )
     progress = execution.progress
     reserved = (*progress.records, Reservation(region.id, record.id, position))

@@ -6,7 +6,6 @@ from having one.
 
 from __future__ import annotations
 
-from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import (
     Values,
     copies,
@@ -16,6 +15,7 @@ from bpfheap.machine.model.maps.common import (
     overwrite,
     writable,
 )
+from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
 
@@ -23,12 +23,12 @@ from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
 class ArrayElements:
     """All indices exist from the start and for good."""
 
-    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
         found = record.entries.get(key)
         if found is None and self.has(record, key):
-            cpus = copies(actor, record)
-            found = new_element(actor, record, key, (None,) * cpus, cpus=cpus)
-            writable(actor.state, record).entries[key] = found
+            cpus = copies(mutator, record)
+            found = new_element(mutator, record, key, (None,) * cpus, cpus=cpus)
+            writable(mutator.state, record).entries[key] = found
         return found
 
     def has(self, record: MapRecord, key: bytes) -> bool:
@@ -38,20 +38,20 @@ class ArrayElements:
         return tuple(i.to_bytes(4, "little") for i in range(record.spec.max_entries))
 
     def update(
-        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
         locked = flags & F_LOCK
         flags &= ~F_LOCK
         if flags > EXIST or flags < 0:
             raise map_error(record, "update", "EINVAL")
-        regions = self.regions(actor, record, key)
+        regions = self.regions(mutator, record, key)
         if regions is None:
             raise map_error(record, "update", "E2BIG")
         if flags == NOEXIST:
             raise map_error(record, "update", "EEXIST")
         if locked and not has_lock(record):
             raise map_error(record, "update", "EINVAL")
-        overwrite(actor, regions, values)
+        overwrite(mutator, regions, values)
 
-    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         raise map_error(record, "delete", "EINVAL", "elements of an array cannot be deleted")

@@ -7,7 +7,7 @@ from typing import Protocol
 from bpfheap.btf import SpecialKind
 from bpfheap.errors import MapError
 from bpfheap.machine.definitions import error_of
-from bpfheap.machine.model.actor import Actor
+from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
@@ -23,13 +23,15 @@ class Elements(Protocol):
     MapError.
     """
 
-    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None: ...
+    def regions(
+        self, mutator: Mutator, record: MapRecord, key: bytes
+    ) -> tuple[int, ...] | None: ...
 
     def update(
-        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None: ...
 
-    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None: ...
+    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None: ...
 
     def has(self, record: MapRecord, key: bytes) -> bool: ...
 
@@ -62,10 +64,10 @@ def key_name(key: bytes) -> str:
 
 
 def new_element(
-    actor: Actor, record: MapRecord, key: bytes, values: Values, *, cpus: int
+    mutator: Mutator, record: MapRecord, key: bytes, values: Values, *, cpus: int
 ) -> tuple[int, ...]:
     """The regions of a new value; kptr fields are NULL whatever the bytes say."""
-    state, spec = actor.state, record.spec
+    state, spec = mutator.state, record.spec
     name = f"{spec.name}[{key_name(key)}]"
     made: list[int] = []
     for cpu in range(cpus):
@@ -85,21 +87,21 @@ def new_element(
     return tuple(made)
 
 
-def overwrite(actor: Actor, regions: tuple[int, ...], values: Values) -> None:
+def overwrite(mutator: Mutator, regions: tuple[int, ...], values: Values) -> None:
     """Update values in place: kptrs of those that change are freed."""
     for region_id, value in zip(regions, values, strict=True):
         if value is None:
             continue
-        actor.state.fill(region_id, value)
-        name = actor.state.regions[region_id].name
-        actor.release_kptrs(
-            region_id, f"update of {name} frees", f"as the value was updated by {actor.place}"
+        mutator.state.fill(region_id, value)
+        name = mutator.state.regions[region_id].name
+        mutator.release_kptrs(
+            region_id, f"update of {name} frees", f"as the value was updated by {mutator.place}"
         )
 
 
-def copies(actor: Actor, record: MapRecord) -> int:
+def copies(mutator: Mutator, record: MapRecord) -> int:
     """How many regions an element has."""
-    return actor.options.cpus if record.type.per_cpu else 1
+    return mutator.options.cpus if record.type.per_cpu else 1
 
 
 def writable(state: MachineState, record: MapRecord) -> MapRecord:

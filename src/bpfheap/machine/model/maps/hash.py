@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import (
     Values,
     check_flags,
@@ -13,6 +12,7 @@ from bpfheap.machine.model.maps.common import (
     overwrite,
     writable,
 )
+from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.platform.maps import F_LOCK
 
@@ -21,7 +21,7 @@ class HashElements:
     """An update makes a new value and retires the old one; per CPU, it changes it in place, and so
     it does with BPF_F_LOCK, when objects that the value holds stay."""
 
-    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
         return record.entries.get(key)
 
     def has(self, record: MapRecord, key: bytes) -> bool:
@@ -31,26 +31,28 @@ class HashElements:
         return tuple(record.entries)
 
     def update(
-        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
         old = record.entries.get(key)
         check_flags(record, flags, present=old is not None)
         if old is not None and record.type.per_cpu:
-            overwrite(actor, old, values)
+            overwrite(mutator, old, values)
             return
         if old is not None and flags & F_LOCK:
             assert values[0] is not None
-            actor.state.fill(old[0], values[0])
+            mutator.state.fill(old[0], values[0])
             return
         if old is None and len(record.entries) >= record.spec.max_entries:
             raise map_error(record, "update", "E2BIG")
-        record = writable(actor.state, record)
-        record.entries[key] = new_element(actor, record, key, values, cpus=copies(actor, record))
+        record = writable(mutator.state, record)
+        record.entries[key] = new_element(
+            mutator, record, key, values, cpus=copies(mutator, record)
+        )
         if old is not None:
-            actor.retire(old, f"{record.spec.name}[{key_name(key)}]")
+            mutator.retire(old, f"{record.spec.name}[{key_name(key)}]")
 
-    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         if key not in record.entries:
             raise map_error(record, "delete", "ENOENT")
-        old = writable(actor.state, record).entries.pop(key)
-        actor.retire(old, f"{record.spec.name}[{key_name(key)}]")
+        old = writable(mutator.state, record).entries.pop(key)
+        mutator.retire(old, f"{record.spec.name}[{key_name(key)}]")

@@ -7,9 +7,9 @@ Linux keeps lists by CPU, of which each approximates that.
 
 from __future__ import annotations
 
-from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, check_flags, writable
 from bpfheap.machine.model.maps.hash import HashElements
+from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 
 
@@ -17,30 +17,30 @@ class LruElements(HashElements):
     """What is updated stays where it is in the queue, and counts as used."""
 
     def update(
-        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
         old = key in record.entries
         check_flags(record, flags, present=old)
         if not old and len(record.entries) >= record.spec.max_entries:
-            self._evict(actor, writable(actor.state, record))
-            record = actor.state.maps[record.id]
-        super().update(actor, record, key, values, flags)
+            self._evict(mutator, writable(mutator.state, record))
+            record = mutator.state.maps[record.id]
+        super().update(mutator, record, key, values, flags)
         if old:
-            looked_up(actor, record, key)
+            looked_up(mutator, record, key)
 
-    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
-        super().delete(actor, record, key)
-        record = writable(actor.state, record)
+    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
+        super().delete(mutator, record, key)
+        record = writable(mutator.state, record)
         record.used -= {key}
 
-    def _evict(self, actor: Actor, record: MapRecord) -> None:
+    def _evict(self, mutator: Mutator, record: MapRecord) -> None:
         while (key := next(iter(record.entries))) in record.used:
             record.used -= {key}
             record.entries[key] = record.entries.pop(key)
-        super().delete(actor, record, key)
+        super().delete(mutator, record, key)
 
 
-def looked_up(actor: Actor, record: MapRecord, key: bytes) -> None:
+def looked_up(mutator: Mutator, record: MapRecord, key: bytes) -> None:
     """By a program: what user space or a walk only sees is not used by that."""
     if record.type.evicts and key in record.entries and key not in record.used:
-        writable(actor.state, record).used |= {key}
+        writable(mutator.state, record).used |= {key}

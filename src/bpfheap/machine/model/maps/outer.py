@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, check_flags, map_error, writable
+from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.platform.maps import ANY
 
@@ -11,9 +11,9 @@ from bpfheap.platform.maps import ANY
 class HashOfMaps:
     """An element is the region of the inner map."""
 
-    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
         inner = record.inner.get(key)
-        return None if inner is None else (actor.state.maps[inner].region,)
+        return None if inner is None else (mutator.state.maps[inner].region,)
 
     def has(self, record: MapRecord, key: bytes) -> bool:
         return key in record.inner
@@ -22,14 +22,14 @@ class HashOfMaps:
         return tuple(record.inner)
 
     def update(
-        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
         self._admit(record, key, flags)
-        writable(actor.state, record).inner[key] = self._inner(actor, record, values)
+        writable(mutator.state, record).inner[key] = self._inner(mutator, record, values)
 
-    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         self._admit_delete(record, key)
-        del writable(actor.state, record).inner[key]
+        del writable(mutator.state, record).inner[key]
 
     def _admit(self, record: MapRecord, key: bytes, flags: int) -> None:
         check_flags(record, flags, present=key in record.inner)
@@ -40,9 +40,9 @@ class HashOfMaps:
         if key not in record.inner:
             raise map_error(record, "delete", "ENOENT")
 
-    def _inner(self, actor: Actor, record: MapRecord, values: Values) -> int:
+    def _inner(self, mutator: Mutator, record: MapRecord, values: Values) -> int:
         inner = int.from_bytes(values[0] or b"", "little")
-        if inner not in actor.state.maps:
+        if inner not in mutator.state.maps:
             raise map_error(record, "update", "EINVAL", f"there is no map with id {inner}")
         return inner
 

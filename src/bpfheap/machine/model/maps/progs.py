@@ -3,8 +3,8 @@ written by user space only; programs jump there."""
 
 from __future__ import annotations
 
-from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, map_error, writable
+from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.platform.maps import ANY
 
@@ -12,7 +12,7 @@ from bpfheap.platform.maps import ANY
 class ProgramArray:
     """An element has no region: no program can look at it."""
 
-    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
         return None
 
     def has(self, record: MapRecord, key: bytes) -> bool:
@@ -22,19 +22,19 @@ class ProgramArray:
         return tuple(sorted(record.inner, key=lambda k: int.from_bytes(k, "little")))
 
     def update(
-        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
         if flags != ANY:
             raise map_error(record, "update", "EINVAL")
         self._check_index(record, key, "update")
         program = int.from_bytes(values[0] or b"", "little")
-        writable(actor.state, record).inner[key] = program
+        writable(mutator.state, record).inner[key] = program
 
-    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         self._check_index(record, key, "delete")
         if key not in record.inner:
             raise map_error(record, "delete", "ENOENT")
-        del writable(actor.state, record).inner[key]
+        del writable(mutator.state, record).inner[key]
 
     def _check_index(self, record: MapRecord, key: bytes, doing: str) -> None:
         if int.from_bytes(key, "little") >= record.spec.max_entries:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bpfheap.machine.layout import round_up
-from bpfheap.machine.model.actor import Actor
 from bpfheap.machine.model.maps.common import Values, map_error, writable
+from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord, Unfinished
 from bpfheap.machine.model.state import MachineState
 
@@ -17,7 +17,7 @@ FLAGS = 3
 class NoElements:
     """Neither lookup nor update nor delete."""
 
-    def regions(self, actor: Actor, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
         return None
 
     def has(self, record: MapRecord, key: bytes) -> bool:
@@ -27,11 +27,11 @@ class NoElements:
         return ()
 
     def update(
-        self, actor: Actor, record: MapRecord, key: bytes, values: Values, flags: int
+        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
         raise map_error(record, "update", "EINVAL", f"a {record.type.name} has no elements")
 
-    def delete(self, actor: Actor, record: MapRecord, key: bytes) -> None:
+    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         raise map_error(record, "delete", "EINVAL", f"a {record.type.name} has no elements")
 
 

@@ -38,7 +38,7 @@ class ModelOptions:
 
 
 @dataclass(slots=True)
-class Actor:
+class Mutator:
     """A program at one of its lines, or user space, at work on a state."""
 
     state: MachineState
