@@ -196,6 +196,10 @@ class MapError(BpfheapError):
         self.errno_name = errno_name
 
 
+class RunTooLong(BpfheapError):
+    """A run made more steps than it may, and was broken off: no error of the program by itself."""
+
+
 class Violation(BpfheapError):
     """The model machine saw a memory error: a bug of a program, or a hole of the policy.
 

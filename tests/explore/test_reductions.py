@@ -68,8 +68,24 @@ def test_any_number_of_processes_finds_the_same(name: str, policy: str) -> None:
     assert found[0] == found[1] == found[2]
 
 
-def test_a_cpu_that_is_asked_for_has_no_symmetry() -> None:
-    """With one CPU there is nothing to exchange."""
+@pytest.mark.parametrize(
+    ("call", "alike"), [("bpf_ktime_get_ns", True), ("bpf_get_smp_processor_id", False)]
+)
+def test_a_cpu_that_is_asked_for_has_no_symmetry(call: str, alike: bool, tmp_path: Path) -> None:
+    path = tmp_path / "asks.bpf.c"
+    path.write_text(
+        f'#include <bpfheap.h>\nSEC("tc") int asks(struct __sk_buff *skb) {{ return {call}(); }}\n'
+    )
+    asking = bounded(read_scenario([path]))
+    full, reduced = (
+        searched(asking, "live-count", reductions).states
+        for reductions in (EVERYTHING, ONLY_SYMMETRY)
+    )
+    assert reduced < full if alike else reduced == full
+
+
+def test_one_cpu_has_no_symmetry() -> None:
+    """There is nothing to exchange."""
     one = bounded(scenario("walk_race"), cpus=1)
     assert (
         searched(one, "live-count", EVERYTHING).states

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from bpfheap.compile import object_spec
-from bpfheap.errors import KernelError
+from bpfheap.errors import KernelError, UsageError
 from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.surroundings import ALL
 from bpfheap.kernel import Kernel
@@ -46,6 +46,29 @@ def test_who_does_not_agree_is_found_out(compiles: bool, monkeypatch: pytest.Mon
     different = [r for r in results if r.outcome is Outcome.DIFFERENT]
     assert len(different) >= 5
     assert all(r.theirs.endswith("compiled" if compiles else "interpreted") for r in different)
+
+
+@pytest.mark.parametrize("machine", ["ModelMachine", "NativeMachine"])
+@pytest.mark.parametrize("error", [AttributeError("no such thing"), UsageError("not like this")])
+def test_an_exception_in_a_machine_is_a_bug(
+    machine: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Any, execution: int, *, through: bool = False) -> Stop:
+        raise error
+
+    monkeypatch.setattr(getattr(machines, machine), "step", fails)
+    examiner = machines.AgainstNative(97, frozenset({"alu"}))
+    results = [examiner.examine(examiner.program(n), n) for n in range(6)]
+    assert {r.outcome for r in results} <= {Outcome.CRASH, Outcome.REFUSED}
+    told = {r.ours for r in results if r.outcome is Outcome.CRASH}
+    assert told == {f"{type(error).__name__}: {error} (test_against_native.py, in fails)"}
+
+
+def test_a_run_that_is_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machines, "STEPS", 1)
+    found = outcomes(machines.AgainstNative(97, frozenset({"alu"})), 6)
+    assert found.keys() <= {Outcome.ACCEPTED, Outcome.REFUSED}
+    assert found[Outcome.ACCEPTED]
 
 
 def test_linux_agrees(kernel: Kernel) -> None:

@@ -206,5 +206,15 @@ def test_an_exception_of_ours_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> N
     report = hunted(None, count=3)
     (finding,) = report.findings
     assert finding.outcome is Outcome.CRASH
-    assert finding.result.ours == "IndexError: list index out of range"
+    assert finding.result.ours == "IndexError: list index out of range (test_hunt.py, in fails)"
     assert len(linked(finding.program).insns) == 1
+
+
+def test_an_exception_of_whoever_asks_the_kernel_is_a_finding() -> None:
+    def fails(accepted: bool) -> Said:
+        raise AttributeError("no such thing")
+
+    report = hunted(fails)
+    (finding,) = report.findings
+    assert finding.outcome is Outcome.CRASH
+    assert finding.result.ours.startswith("AttributeError: no such thing")

@@ -241,8 +241,7 @@ class Model:
         return state.ljust(self.store.width, b"\0")
 
     def _view(self, state: bytes) -> StateView:
-        any_cpu = self._symmetry is not None if hasattr(self, "_symmetry") else False
-        return StateView(self.store, state, self.constants, any_cpu=any_cpu)
+        return StateView(self.store, state, self.constants, any_cpu=self._symmetry is not None)
 
     def _ask(self, padded: bytes, number: int, actor: Actor) -> _Possible:
         """What an actor can do."""

@@ -9,7 +9,7 @@ from bpfheap.errors import KernelError
 from bpfheap.fuzz.differences import section_of
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.kernel import possible_cpus
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -57,7 +57,7 @@ class AgainstKernel:
         try:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT, cpus=possible_cpus()))
         except Exception as error:
-            return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}")
+            return crashed(error)
         try:
             answer = self.judge.verify(obj, spec)
             if verdict.accepted == answer.accepted:
@@ -65,6 +65,8 @@ class AgainstKernel:
             answer = self.judge.verify(obj, spec, log=True)
         except KernelError as error:
             return FuzzResult(Outcome.UNASKED, theirs=str(error))
+        except Exception as error:
+            return crashed(error)
         if verdict.insns_processed > LIMIT and (answer.insns_processed or 0) > LIMIT * _NEAR:
             return FuzzResult(Outcome.TOO_LONG)
         ours = "" if verdict.error is None else verdict.error.message

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
-from bpfheap.errors import BpfheapError, KernelError, Violation
+from bpfheap.errors import KernelError, RunTooLong, Violation
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
 from bpfheap.fuzz.soundness import RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.kernel.load import TestRun
@@ -128,7 +128,7 @@ class AgainstNative:
         except Violation as seen:
             return FuzzResult(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
         except Exception as error:
-            return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}")
+            return crashed(error)
 
 
 def _seen_by(spec: ProgramSpec) -> set[Sees]:
@@ -161,10 +161,8 @@ def compared(
     for number in range(RUNS):
         try:
             wanted = ours.run(Random(f"{seed}:{number}"))
-        except Violation:
-            raise
-        except BpfheapError:
-            return FuzzResult(Outcome.ACCEPTED)  # It runs too long.
+        except RunTooLong:
+            return FuzzResult(Outcome.ACCEPTED)
         if model.shows_addresses():
             return FuzzResult(Outcome.INCOMPARABLE)
         for how, native in theirs.items():
@@ -216,10 +214,8 @@ def beside_linux(
     try:
         ours = run(model)
         compiled = run(NativeMachine(seed=1, history_limit=0, cached=False))
-    except Violation:
-        raise
-    except BpfheapError:
-        return FuzzResult(Outcome.ACCEPTED)  # It runs too long.
+    except RunTooLong:
+        return FuzzResult(Outcome.ACCEPTED)
     if model.shows_addresses():
         return FuzzResult(Outcome.INCOMPARABLE)
     try:
@@ -233,10 +229,8 @@ def beside_linux(
     for garbage in _GARBAGE:
         try:
             other = run(ModelMachine(step_limit=STEPS, seed=1, history_limit=0, garbage=garbage))
-        except Violation:
-            raise
-        except BpfheapError:
-            return FuzzResult(Outcome.INCOMPARABLE)  # It runs too long then.
+        except RunTooLong:
+            return FuzzResult(Outcome.INCOMPARABLE)
         if other != ours:
             return FuzzResult(Outcome.INCOMPARABLE)
     how, found = ("on the model", ours) if ours != wanted else ("compiled", compiled)

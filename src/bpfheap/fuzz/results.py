@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import traceback
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Protocol
 
 from bpfheap.fuzz.pieces import RandomProgram
@@ -58,6 +60,13 @@ class FuzzResult:
     def cause(self) -> tuple[Outcome, str]:
         """Programs with the same cause probably show the same bug."""
         return self.outcome, _gist(self.ours or self.theirs)
+
+
+def crashed(error: Exception) -> FuzzResult:
+    """For an exception that no examination expects: a bug of bpfheap, which was raised there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, in {frames[-1].name})" if frames else ""
+    return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}{place}")
 
 
 def _gist(message: str) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from bpfheap.errors import BpfheapError, Violation
+from bpfheap.errors import RunTooLong, Violation
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.known import ConcretePointer, ConcreteValue, Knowledge, verifier_knowledge
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.model import ModelMachine
@@ -66,7 +66,7 @@ class AgainstModel:
         except _RuledOutValue as found:
             return FuzzResult(Outcome.OUTSIDE, theirs=str(found))
         except Exception as error:
-            return FuzzResult(Outcome.CRASH, f"{type(error).__name__}: {error}")
+            return crashed(error)
         return FuzzResult(Outcome.ACCEPTED)
 
 
@@ -92,10 +92,8 @@ def run(
     for _ in range(RUNS):
         try:
             system.run_on(loaded, packet(spec, rng), context(spec, rng))
-        except Violation:
-            raise
-        except BpfheapError:
-            # It took too many steps. Objects that it still owns are no leak.
+        except RunTooLong:
+            # Objects that it still owns are no leak.
             return
     for fd in tuple(system.fds):
         system.close(fd)

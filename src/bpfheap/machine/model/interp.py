@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from bpfheap.btf import SpecialKind
-from bpfheap.errors import BpfheapError
+from bpfheap.errors import RunTooLong
 from bpfheap.machine.layout import Types
 from bpfheap.machine.model import iterators, links
 from bpfheap.machine.model.alu import ALU, JUMPS
@@ -93,7 +93,7 @@ class Core:
     def run(self) -> None:
         """On to the next call or the end.
 
-        Raises Fault, and BpfheapError once the execution has made more steps than the options
+        Raises Fault, and RunTooLong once the execution has made more steps than the options
         allow. The execution's `slot` then tells where.
         """
         execution, code = self.execution, self.program.code
@@ -112,7 +112,7 @@ class Core:
         finally:
             execution.slot = slot
             execution.steps += count
-        raise BpfheapError(
+        raise RunTooLong(
             f"program {self.program.name} ran {execution.steps} instructions without coming to "
             "an end",
             hint="its loops must end; raise step_limit if it needs more",

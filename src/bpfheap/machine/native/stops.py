@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bpfheap.errors import BpfheapError, Violation
+from bpfheap.errors import BpfheapError, RunTooLong, Violation
 from bpfheap.machine.native.records import NativeProgram
 from bpfheap.spec import SourceLine
 
@@ -25,7 +25,8 @@ def failure(
     line = program.spec.line_of(slot)
     match stop:
         case "again":
-            return _error(program, line, "waits for a lock that is never released")
+            error = BpfheapError(f"program {program.name} waits for a lock that is never released")
+            return _at(error, line)
         case "pause":
             return _out_of_steps(program, line, limit)
         case "no-call":
@@ -37,18 +38,14 @@ def failure(
 def _out_of_steps(program: NativeProgram, line: SourceLine | None, limit: Limit) -> BpfheapError:
     made = "ran for" if limit.counts_instructions else "made"
     what = "instructions in loops" if limit.counts_instructions else "calls and jumps back"
-    return _error(
-        program,
-        line,
-        f"{made} {limit.steps} {what} without coming to an end",
+    error = RunTooLong(
+        f"program {program.name} {made} {limit.steps} {what} without coming to an end",
         hint="its loops must end; raise the budget if it needs more",
     )
+    return _at(error, line)
 
 
-def _error(
-    program: NativeProgram, line: SourceLine | None, text: str, hint: str | None = None
-) -> BpfheapError:
-    error = BpfheapError(f"program {program.name} {text}", hint=hint)
+def _at(error: BpfheapError, line: SourceLine | None) -> BpfheapError:
     return error if line is None else error.at(line.file, line.line)
 
 
