@@ -15,11 +15,11 @@ static uint64_t error(int number)
 
 /* -- maps */
 
-static uint64_t mine(const struct bh_run *run, const struct bh_map *map, char *value, uint32_t cpu)
+/* The value that a CPU sees, of what a lookup found. */
+static uint64_t value_of(const struct bh_map *map, char *value, uint32_t cpu)
 {
 	if (value && map->spec.per_cpu)
 		value += (size_t)cpu * map->stride;
-	(void)run;
 	return (uintptr_t)value;
 }
 
@@ -27,7 +27,7 @@ CALL(bpf_map_lookup_elem)
 {
 	struct bh_map *map = (void *)r[1];
 
-	return mine(run, map, bh_map_lookup(map, (void *)r[2]), run->here.cpu);
+	return value_of(map, bh_map_lookup(map, (void *)r[2]), run->here.cpu);
 }
 
 CALL(bpf_map_lookup_percpu_elem)
@@ -35,12 +35,16 @@ CALL(bpf_map_lookup_percpu_elem)
 	struct bh_map *map = (void *)r[1];
 	uint32_t cpu = (uint32_t)r[3];
 
+	(void)run;
 	if (!map->spec.per_cpu || cpu >= bh_core_cpus(map->core))
 		return 0;
-	return mine(run, map, bh_map_lookup(map, (void *)r[2]), cpu);
+	return value_of(map, bh_map_lookup(map, (void *)r[2]), cpu);
 }
 
-/* Where others may hold a value's lock while they are stopped, nobody can wait for it here. */
+/*
+ * True if the call has to be made again later: the value's lock is held. When executions are stepped, its
+ * holder may be stopped, and then a wait in here would never end.
+ */
 static bool must_wait(struct bh_run *run, struct bh_map *map, const void *key)
 {
 	const struct bh_type *type = map->spec.type;
@@ -189,7 +193,10 @@ CALL(bpf_get_smp_processor_id)
 	return run->here.cpu;
 }
 
-/* Formats are for Python; nobody can be asked in a signal, as when all of Linux's buffers are used. */
+/*
+ * Python formats what is printed, and cannot be called from a signal's handler. There the call fails as it
+ * does in Linux when all buffers are in use (bpf_try_get_buffers).
+ */
 CALL(outside)
 {
 	(void)r;
@@ -290,7 +297,7 @@ CALL(bpf_obj_new_impl)
 	return new_of(run, run->prog->global, r[1]);
 }
 
-/* Types with a copy for each CPU are sites of their own. */
+/* The number of a type says in BH_PERCPU_TYPE whether its objects have a copy for each CPU. */
 CALL(bpf_percpu_obj_new_impl)
 {
 	return new_of(run, run->prog->global, r[1] | BH_PERCPU_TYPE);
@@ -302,7 +309,7 @@ CALL(unit_free)
 	return 0;
 }
 
-/* Only in programs that may sleep: these run in no signal. */
+/* Prefilling may not happen in a signal's handler. It does not: only programs that may sleep call this. */
 CALL(bpf_mem_prefill)
 {
 	struct bh_map *map = (void *)r[1];
@@ -361,11 +368,14 @@ CALL(bpf_spin_unlock)
 	return 0;
 }
 
-/* The object is in a list or tree already, so it has other owners (__bpf_list_add). */
+/*
+ * The node is in a list or tree already. The program loses its reference all the same (__bpf_list_add); the
+ * object lives on, as whoever put it there owns it too.
+ */
 uint64_t bh_call_refuse(struct bh_run *run, uint64_t node)
 {
-	/* An int: the upper half of r0 is 0. */
 	bh_object_drop(&run->here, bh_unit_object((void *)node), (int32_t)run->prog->id);
+	/* The kfuncs give an int, so the upper half of r0 is 0. */
 	return (uint32_t)-EINVAL;
 }
 
@@ -467,7 +477,7 @@ CALL(bpf_rbtree_right)
 		       (uintptr_t)((struct bh_rb_node *)r[2])->right : 0;
 }
 
-/* Whoever runs is a reader already. */
+/* bpf_rcu_read_lock and its like: an execution is a reader from its beginning to its end. */
 CALL(nothing)
 {
 	UNUSED;
@@ -477,7 +487,7 @@ CALL(nothing)
 /* -- iterators: struct bpf_iter_num_kern */
 
 struct iter_num {
-	int32_t at, end;
+	int32_t at, end; /* `at` is the current number: before the first one, that one less 1 */
 };
 
 CALL(bpf_iter_num_new)

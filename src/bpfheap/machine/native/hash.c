@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "map_private.h"
 
-enum { TRIES = 16 }; /* of a nested context for a bucket's lock, which it may have interrupted */
+/* How often a nested context tries for a bucket's lock. It cannot wait: the holder may be whom it has
+ * interrupted. */
+enum { TRIES = 16 };
 
 bool bh_bucket_lock(struct bh_bucket *bucket, struct bh_here *here)
 {
@@ -47,7 +49,10 @@ RACY static void fill_elem(struct bh_map *map, struct bh_here *here, struct bh_e
 
 	elem->hash = hash;
 	bh_map_copy_bytes(elem->key, key, map->spec.key_size);
-	/* Somebody who still saw the element when it was deleted may have put something in. */
+	/*
+	 * The memory of an element is used again at once. A program that looked its last element up before
+	 * that was deleted may have put an object into it afterwards.
+	 */
 	bh_map_drop_fields(map, here, to);
 	if (map->spec.type && map->spec.type->lock >= 0)
 		memset(to + map->spec.type->lock, 0, 4);
@@ -140,7 +145,7 @@ int bh_hash_delete(struct bh_map *map, struct bh_here *here, const void *key)
 	return 0;
 }
 
-/* How many elements come after this one; -1 if it is not in the chain. */
+/* How many elements of a chain come after `elem`, -1 if it is not in there; all of them for NULL. */
 static int64_t elements_behind(struct bh_elem *chain, struct bh_elem *elem)
 {
 	int64_t count = elem ? -1 : 0;
@@ -163,7 +168,10 @@ bool bh_hash_walk(struct bh_map *map, struct bh_walk *walk)
 		struct bh_elem *first =
 			atomic_load_explicit(&buckets[walk->bucket].first, memory_order_acquire);
 
-		/* It may have been deleted meanwhile; those after it are still the last ones. */
+		/*
+		 * It may have been deleted since. New elements come to the front of a chain, so what is
+		 * left to visit are its last `behind` elements.
+		 */
 		if (elements_behind(first, elem) != walk->behind) {
 			int64_t skip = elements_behind(first, NULL) - walk->behind;
 

@@ -19,12 +19,13 @@ static uint64_t now(void)
 	return (uint64_t)at.tv_sec * 1000000000 + (uint64_t)at.tv_nsec;
 }
 
-/* As programs do, use what was allocated; the compiler is not to see through it. */
+/* Keeps the compiler from leaving out an allocation of which it sees that nobody uses it. */
 #define USE(object) ({ __asm__ volatile("" : "+r"(object) : : "memory"); })
 
 /*
- * The fast path of a heap that counts nothing: a stack between two watermarks. That is what ours is, too,
- * since its count is where its top is: so the difference is what statistics cost, and should be none.
+ * The fast path of a heap without statistics, to compare with: a stack of free objects between two
+ * watermarks. Ours is the same, since the position of its top says how many objects there are. So
+ * statistics should cost nothing, and a difference in time is what they do cost.
  */
 struct uncounted {
 	void **top, **low, **high;
@@ -65,7 +66,7 @@ static inline void uncounted_free(struct uncounted *u, void *object)
 	u->top = top + 1;
 }
 
-/* One pair after the other; `free_` has `object`. */
+/* The time of `rounds` pairs of an allocation and a free; the expression `free_` may name `object`. */
 #define PAIRS(alloc, free_)                                      \
 	do {                                                     \
 		begin = now();                                   \
@@ -276,7 +277,7 @@ uint64_t bh_loop_among(const struct bh_loop *loop, uint64_t live)
 	bh_enter(loop->core, -1, NULL, &here);
 	while (n < live && (objects[n] = take(loop, &here)))
 		n++;
-	/* Each round one of them is replaced. */
+	/* Each round frees one of them, and allocates another in its stead. */
 	begin = now();
 	for (uint64_t i = 0; n == live && i < loop->rounds; i++) {
 		uint64_t at = xorshift(&random) % live;
@@ -342,7 +343,7 @@ bool bh_loop_footprint(struct bh_core *core, uint32_t size, uint64_t live,
 	}
 	if (heap)
 		bh_heap_destroy(heap);
-	/* The worker gives the memory back. */
+	/* The worker unmaps the memory; wait for it. */
 	bh_barrier(core, NULL);
 	found->after = resident();
 	free(objects);

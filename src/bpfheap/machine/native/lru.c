@@ -4,16 +4,17 @@
 #include <stdlib.h>
 
 /*
- * Least recently used: elements queue up as they come. When room is needed, those at the head of the
- * queue that were looked up meanwhile go to its end once more, and the first other one goes. Linux keeps
- * lists by CPU, of which each approximates the same (kernel/bpf/bpf_lru_list.c).
+ * Least recently used, approximated by second chance (CLOCK). Elements queue up in the order in which they
+ * come. When room is needed, the head of the queue is evicted, unless it was looked up since it joined
+ * (`seen`): then it joins the end once more, and the next one is looked at. Linux approximates the same with
+ * lists for each CPU (kernel/bpf/bpf_lru_list.c).
  *
  * All changes of an LRU map have the queue's lock, and take that of a bucket within it.
  */
 struct bh_queue {
 	uint32_t lock;
 	uint32_t first, last; /* places */
-	uint32_t vacant;      /* the first of those, which are chained by `newer` */
+	uint32_t vacant;      /* the first vacant place; they are chained by `newer` */
 	struct {
 		struct bh_elem *elem;
 		uint32_t older, newer;
@@ -89,7 +90,7 @@ static int evict(struct bh_map *map, struct bh_here *here)
 	return 0;
 }
 
-/* What is replaced was used: its successor has its place. */
+/* A new element joins the end. One that replaces another takes its place, and counts as looked up. */
 void bh_lru_queue_up(struct bh_map *map, struct bh_elem *elem, const struct bh_elem *old)
 {
 	struct bh_queue *queue = map->queue;

@@ -110,7 +110,11 @@ static inline struct bh_bucket *bh_bucket_of(const struct bh_map *map, uint32_t 
 	return (struct bh_bucket *)map->memory + (hash & map->mask);
 }
 
-/* What ends the chain of a bucket instead of NULL: a lookup that was led astray finds another one. */
+/*
+ * Ends the chain of a bucket instead of NULL, and says which bucket it is (as hlist_nulls of Linux). An
+ * element may be freed, and be used again in another bucket, while a lookup is at it: the lookup then ends
+ * at another bucket's marker, and begins anew.
+ */
 static inline struct bh_elem *bucket_marker(uint32_t bucket)
 {
 	return (struct bh_elem *)((uintptr_t)bucket << 1 | 1);

@@ -34,7 +34,10 @@ void bh_unlock(void *word)
 
 /* -- lists */
 
-/* An object may have several owners, so it may be in a list that another context has the lock of. */
+/*
+ * False if the node is in a list or tree already. This has to be atomic: an object with several owners may
+ * be in a list of which another context holds the lock.
+ */
 static bool claim(_Atomic(void *) *owner, void *head)
 {
 	void *none = NULL;
@@ -68,7 +71,7 @@ struct bh_list_node *bh_list_pop(struct bh_list_head *head, bool front)
 	return node;
 }
 
-/* -- trees: treaps, of which a node's priority is a hash of its address */
+/* -- trees: treaps. A node's priority is a hash of its address, so it takes no memory. */
 
 static uint64_t priority(const struct bh_rb_node *node)
 {
@@ -82,7 +85,7 @@ static struct bh_rb_node **link_to(struct bh_rb_root *root, struct bh_rb_node *n
 	return !parent ? &root->node : parent->left == node ? &parent->left : &parent->right;
 }
 
-/* Let a node take its parent's place. */
+/* Rotate a node into its parent's place; the order of the nodes stays as it is. */
 static void rotate_up(struct bh_rb_root *root, struct bh_rb_node *node)
 {
 	struct bh_rb_node *parent = node->parent, *middle;
@@ -139,7 +142,11 @@ struct bh_rb_node *bh_rb_first(const struct bh_rb_root *root)
 	return node;
 }
 
-/* Take out any node of a tree that nobody else sees, for the last time. */
+/*
+ * Take some node out of a tree that is to be emptied, and that nobody else sees; NULL if it is empty. The
+ * links to parents are not kept up: rotations bring a node without a left child to the root, and that one
+ * is taken.
+ */
 static struct bh_rb_node *fell(struct bh_rb_root *root)
 {
 	struct bh_rb_node *node = root->node, *left;
@@ -212,8 +219,9 @@ static void *pop(const struct bh_field *field, void **at)
 }
 
 /*
- * Take something that an object holds, which nobody else sees any more. `way` is a word of the
- * object for the way back: the field itself, or a head's second word.
+ * Take out one object that `object` owns; NULL if it owns none. Nobody else sees `object` any more. `way` is
+ * then a word of `object` that is free for the way back: the kptr itself, or the second word of a list head
+ * or tree root.
  */
 static char *take_one(const struct bh_type *type, char *object, void ***way)
 {
@@ -240,6 +248,7 @@ static char *take_one(const struct bh_type *type, char *object, void ***way)
 	return NULL;
 }
 
+/* The word in which the way back was kept: bit 0 is set in that one alone, as pointers are aligned. */
 static void **way_back(const struct bh_type *type, char *object)
 {
 	for (uint32_t i = 0;; i++) {
@@ -260,7 +269,7 @@ static void give_back(struct bh_here *here, void *object, const struct bh_type *
 {
 	if (BH_UNLIKELY(type->events))
 		tell(type, here, program, true);
-	/* Programs that run may still look at these (bpf_mem_free_rcu). */
+	/* Programs that run now may still read these, so a grace period comes first (bpf_mem_free_rcu). */
 	if (type->refcount >= 0 || type->copies > 1)
 		bh_free_rcu(object);
 	else
@@ -268,9 +277,10 @@ static void give_back(struct bh_here *here, void *object, const struct bh_type *
 }
 
 /*
- * Down to what holds nothing, and back: objects may hold one another to any depth, and no context
- * has the stack for that. The way back is kept, with bit 0 set, in the object that one came from. A
- * list's second word is free for it, since there `first` and `next` are all that is used.
+ * Objects may own one another to any depth, and no context has the stack for a recursion. So this goes down
+ * to an object that owns nothing, frees it, and goes back up. Each object on the way has the address of the
+ * one above it, with bit 0 set, in a word that is free (take_one). In a list head that is `last`: nodes are
+ * taken from the front, which does not read it.
  */
 void bh_object_drop(struct bh_here *here, void *object, int32_t program)
 {
@@ -317,8 +327,9 @@ void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *valu
 		case BH_LIST_HEAD:
 		case BH_RB_ROOT:
 			/*
-			 * With the lock for no longer than it takes (bpf_list_head_free). Without it, what
-			 * the value holds stays there, for whoever drops or fills it next.
+			 * Only taking the nodes out of the value needs its lock; they are dropped without
+			 * (bpf_list_head_free). If the lock cannot be had, they stay in the value, and are
+			 * dropped when it is dropped or filled the next time.
 			 */
 			if (!bh_lock(here, (char *)value + type->lock))
 				break;

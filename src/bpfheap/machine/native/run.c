@@ -65,6 +65,7 @@ static uint32_t smod32(int32_t a, int32_t b)
 
 /* -- frames */
 
+/* The stack of the current frame, cleared: its end, for r10. */
 static char *top(struct bh_run *run)
 {
 	memset(run->stack[run->depth], 0, BH_STACK);
@@ -113,6 +114,7 @@ bool bh_run_enter(struct bh_run *run, const struct bh_frame *frame)
 	return true;
 }
 
+/* A call that made callbacks has ended: on behind it. */
 static void finish(struct bh_run *run, const struct bh_frame *frame, uint64_t r0)
 {
 	run->callback = true;
@@ -138,7 +140,10 @@ bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop)
 		frame->round++;
 		if (!bh_run_enter(run, frame))
 			return false;
-		/* The key of an array's element lies in the walk, so in the frame that was pushed. */
+		/*
+		 * An array's key is `index` of the walk. The frame has been copied since, so the key is in
+		 * the copy.
+		 */
 		if (frame->walk.key == &frame->walk.index)
 			run->frame[run->depth - 1].walk.key =
 				&run->frame[run->depth - 1].walk.index;
@@ -196,7 +201,7 @@ void bh_run_answer(struct bh_run *run, uint64_t r0)
 	run->at_call = false;
 }
 
-/* The last one refuses. */
+/* The entry of bh_calls for a number; where there is no such helper, the last one, which refuses. */
 static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 {
 	return number < prog->numbers ? prog->number[number] : bh_call_unknown;
@@ -208,7 +213,8 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 	({                                                                                   \
 		uint64_t at_ = r[in->src] + (int64_t)in->off;                                \
 		type value_ = 0;                                                             \
-		/* A kptr that was only read may be NULL; Linux has a table of such loads. */ \
+		/* A kptr that was only read may be NULL. Such a load gives 0; in Linux, by its */    \
+		/* exception table (ex_handler_bpf). */                                         \
 		if (BH_LIKELY(at_ >= 4096))                                                  \
 			memcpy(&value_, (void *)at_, sizeof(value_));                        \
 		value_;                                                                      \
@@ -255,7 +261,10 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 	JCC_ONE(name##32_imm, t32, in->imm, cond)                                            \
 	JCC_ONE(name##32_reg, t32, r[in->src], cond)
 
-/* Those that fetch are ordered, the others are not (RFC 9669 says nothing, Linux's memory model does). */
+/*
+ * Operations that fetch are fully ordered, the others are relaxed. RFC 9669 leaves that open; these are the
+ * rules of Linux's memory model.
+ */
 #define ATOMIC_ONE(name, bits, fetch_)                                                       \
 	case OP_##name##bits:                                                                \
 		atomic_fetch_##fetch_##_explicit((_Atomic uint##bits##_t *)(r[in->dst] +     \
@@ -300,6 +309,7 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 	case OP_st##bits: STORE(uint##bits##_t, in->imm); break;                             \
 	case OP_stx##bits: STORE(uint##bits##_t, r[in->src]); break;
 
+/* One off the budget; false if it is used up and nobody adds to it. */
 static bool count(struct bh_run *run)
 {
 	return BH_LIKELY(--run->budget >= 0) || (run->refill && run->refill(run));
@@ -309,7 +319,7 @@ bool bh_run_count(struct bh_run *run, uint64_t rounds)
 {
 	run->budget -= (int64_t)rounds;
 	while (BH_UNLIKELY(run->budget < 0)) {
-		int64_t debt = run->budget;
+		int64_t debt = run->budget; /* negative: what was added pays for it */
 
 		if (!run->refill || !run->refill(run)) {
 			run->stop = BH_PAUSE;
@@ -385,7 +395,7 @@ enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *
 	return run->stop;
 }
 
-/* Values may be shared with other runs; what is read then is the program's own affair. */
+/* Not checked by the thread sanitizer: programs may race for the values of maps, as on Linux. */
 __attribute__((no_sanitize("thread"))) static enum bh_stop interpret(struct bh_run *run)
 {
 	uint64_t *r = run->r;
