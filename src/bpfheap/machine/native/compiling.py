@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where objects may come from: the map of their allocator, "" for bpf_obj_new."""
+    """Where objects of a program may come from.
+
+    `heap`: the map of their allocator, "" for bpf_obj_new.
+    `type_id`: their type's number in the program's BTF.
+    `unit`: the core's unit for them.
+    `typed`: the same, with what is known of the type.
+    """
 
     heap: str
     type_id: int
@@ -31,7 +37,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class NamedMap:
-    """A map as the program names it."""
+    """A map as the program names it.
+
+    `map`: the core's.
+    `key_size`, `value_size`, `max_entries`: as its definition has them.
+    `per_cpu`: has an element a value for each CPU?
+    `pointers`: are values 8 bytes, of which 0 means that there is none?
+    `shape`: its index in the core's SHAPES.
+    """
 
     map: Map
     key_size: int

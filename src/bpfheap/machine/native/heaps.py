@@ -27,11 +27,15 @@ def fields(
 
 @dataclass(slots=True)
 class TypedUnit:
-    """Objects of one type and one allocator."""
+    """Objects of one type and one allocator.
+
+    `type`: their type.
+    `unit`: the core's unit for them.
+    `size`: bytes of an object, with the copies for all CPUs.
+    """
 
     type: ObjectType
     unit: Unit
-    #: Bytes of an object, with the copies for all CPUs.
     size: int
 
 
@@ -41,14 +45,22 @@ TypeKey = tuple[object, ...]
 
 @dataclass(slots=True)
 class NativeAllocator:
-    """`promised` objects of each type can be had at any time."""
+    """What the native machine keeps of an allocator.
+
+    `id`: its number in the runtime.
+    `name`: for people.
+    `heap`: the core's.
+    `promised`: so many objects of each type can be had at any time.
+    `closed`: its map is gone.
+    `maps`: how many maps have elements that are this allocator's memory.
+    `units`: its objects, by type.
+    """
 
     id: int
     name: str
     heap: Heap
     promised: int = 0
     closed: bool = False
-    #: Those whose elements are this allocator's memory.
     maps: int = 0
     units: dict[TypeKey, TypedUnit] = field(default_factory=dict)
 

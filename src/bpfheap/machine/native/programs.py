@@ -39,9 +39,11 @@ def has_compiler() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
-    """Of what a program refers to, for `resolve`."""
+    """Of what a program refers to, for `resolve`.
 
-    #: Those that the program names.
+    `maps`: those that the program names.
+    """
+
     maps: Mapping[str, NativeMap]
 
     def function(self, slot: int) -> int:

@@ -42,25 +42,45 @@ def shape_number(spec: MapSpec, row: MapType) -> int:
 
 @dataclass(slots=True)
 class NativeMap:
+    """What the native machine keeps of a map.
+
+    `spec`: its definition.
+    `row`: its type's.
+    `map`: the core's.
+    `kptrs`: those of its values.
+    `special`: the other special fields of its values: locks, lists, trees.
+    `allocator`: the one that an allocator map names.
+    `elements`: the one whose memory elements are.
+    """
+
     spec: MapSpec
     row: MapType
     map: _core.Map
     kptrs: tuple[KptrField, ...]
     special: tuple[SpecialField, ...]
-    #: That an allocator map names.
     allocator: int | None
-    #: Whose memory elements are.
     elements: NativeAllocator | None
 
 
 @dataclass(slots=True)
 class NativeProgram:
+    """What the native machine keeps of a program.
+
+    `name`: for people.
+    `spec`: what its file says.
+    `program`: the core's.
+    `calls`: by slot, what is called: its name, or the register that holds a helper's number.
+    `facts`: what the verifier proved; without them it cannot be compiled.
+    `maps`: those that it names.
+    `origins`: where its objects may come from.
+    `entries`: the ways to run it that were handed out.
+    `compilation`: how it became machine code, None if nobody tried.
+    """
+
     name: str
     spec: ProgramSpec
     program: _core.Program
-    #: By slot: a name, or the register that holds a helper's number.
     calls: dict[int, str | int]
-    #: What it takes to compile it; without facts it cannot be.
     facts: Facts | None
     maps: dict[str, NamedMap]
     origins: tuple[Origin, ...]
@@ -75,9 +95,13 @@ class NativeProgram:
 
 @dataclass(slots=True)
 class Running:
-    """An execution."""
+    """An execution.
+
+    `run`: the core's.
+    `cpu`: where it runs.
+    `waits`: how often it found a lock held by somebody else.
+    """
 
     run: _core.Execution
     cpu: int
-    #: How often it found a lock held by somebody else.
     waits: int = field(default=0)

@@ -11,10 +11,13 @@ from bpfheap.spec import SourceLine
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How far one run may go."""
+    """How far one run may go.
+
+    `steps`: how many steps.
+    `counts_instructions`: are steps instructions in loops, or calls and jumps back?
+    """
 
     steps: int
-    #: Steps are instructions in loops; otherwise calls and jumps back.
     counts_instructions: bool
 
 

@@ -14,7 +14,12 @@ _ENDS = frozenset({ControlFlow.JUMP, ControlFlow.BRANCH, ControlFlow.END})
 
 
 class Ins(NamedTuple):
-    """One instruction, and where it stands."""
+    """One instruction.
+
+    `slot`: where it stands.
+    `op`: its row.
+    `insn`: its fields.
+    """
 
     slot: int
     op: Op
@@ -23,8 +28,13 @@ class Ins(NamedTuple):
 
 @dataclass(slots=True)
 class Block:
-    """`after` are the slots of the blocks that may follow: of a condition, the one where it is
-    false comes first; if it is known which way it goes, only that one is there."""
+    """Instructions that run one after the other (a basic block).
+
+    `start`: the slot of the first one.
+    `body`: the instructions.
+    `after`: the slots of the blocks that may follow. Of a condition, the one where it is false
+        comes first; if it is known which way it goes, only that one is there.
+    """
 
     start: int
     body: list[Ins] = field(default_factory=list)
@@ -33,7 +43,11 @@ class Block:
 
 @dataclass(slots=True)
 class Function:
-    """Blocks by the slot at which they start, in the order of the code."""
+    """A function of the program.
+
+    `start`: its first slot.
+    `blocks`: by the slot at which they start, in the order of the code.
+    """
 
     start: int
     blocks: dict[int, Block]
@@ -44,7 +58,10 @@ class Function:
 
 @dataclass(slots=True)
 class Code:
-    """Functions by their first slot, the program's entry first."""
+    """The code of a program.
+
+    `functions`: by their first slot, the program's entry first.
+    """
 
     functions: dict[int, Function]
 

@@ -105,8 +105,13 @@ def _linker() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An object file, and what it refers to. `ns` is how long it took, `cached` whether it was
-    there already."""
+    """An object file.
+
+    `image`: its bytes.
+    `symbols`: what it refers to.
+    `ns`: how long it took to make it.
+    `cached`: was it there already?
+    """
 
     image: bytes
     symbols: tuple[str, ...]

@@ -17,9 +17,17 @@ class CannotCompile(BpfheapError):
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """What of a map is the same as long as it lives, besides addresses. `symbol` stands for its
-    struct bh_map, `symbol`.memory for its `memory` bytes of values or buckets. `mask` and
-    `value_at` are those of struct bh_map."""
+    """What of a map is the same as long as it lives, besides addresses.
+
+    `symbol`: stands for its struct bh_map, and with ".memory" behind it for values or buckets.
+    `shape`: its name in the core's SHAPES.
+    `key_size`, `value_size`, `max_entries`: as its definition has them.
+    `stride`: bytes of one CPU's value, and of an array's element.
+    `per_cpu`: has an element a value for each CPU?
+    `pointers`: are values 8 bytes, of which 0 means that there is none?
+    `memory`: bytes of values or buckets.
+    `mask`, `value_at`: as in struct bh_map.
+    """
 
     symbol: str
     shape: str
@@ -36,8 +44,14 @@ class MapShape:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A unit that objects of a type come from. `heap` is "" for that behind bpf_obj_new, else the
-    name of the allocator's map. `plain`: a new object is zeros, and nobody is told."""
+    """A unit that objects of a type come from.
+
+    `symbol`: stands for its struct bh_unit.
+    `heap`: the name of the allocator's map, "" for the allocator behind bpf_obj_new.
+    `type_id`: the type's number in the program's BTF.
+    `size`: bytes of an object.
+    `plain`: a new object is zeros, and nobody is told.
+    """
 
     symbol: str
     heap: str
@@ -48,13 +62,22 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`insns` are well-formed (isa.check_structure). By slot: `maps` names the map whose address a
-    lddw loads, `values` the map and the offset of an address in its only value, `functions` the
-    slot of a subprogram, `calls` the helper or kfunc, None for one by number.
+    """A program that is to be compiled.
 
-    Without `facts` nothing is taken for granted. `counted`: the budget is asked for in every loop,
-    not only in those that the verifier has not walked to their end. `watched`: somebody is told of
-    each object. `cpus` are as many as the machine has.
+    `name`: for people.
+    `insns`: well-formed (isa.check_structure).
+    `facts`: what the verifier proved; without them nothing is taken for granted.
+    `maps`: by slot of a lddw, the map whose address it loads.
+    `values`: by slot of a lddw, the map, and the offset in its only value, of the address it loads.
+    `functions`: by slot of a lddw, the slot of the subprogram whose address it loads.
+    `calls`: by slot, the helper or kfunc that is called, None for one by number.
+    `shapes`: by name, the maps.
+    `sites`: the units that its objects come from.
+    `counted`: is the budget asked for in every loop, not only in those that the verifier has not
+        walked to their end?
+    `watched`: is somebody told of each object?
+    `cpus`: as many as the machine has.
+    `lines`, `file`: where it comes from, for people.
     """
 
     name: str
