@@ -9,12 +9,14 @@ for their types.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "bpfheap"
+ARCHITECTURE = Path(__file__).parents[1] / "docs" / "architecture.md"
 
 #: Top to bottom. "" is the package itself, whose lazy names are those of the API.
 LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
@@ -202,6 +204,16 @@ def test_every_placed_module_exists() -> None:
     assert set(FORMATS) == LAYERS[0][1]
     rooms = {f"{name}..".split(".")[1] for name in modules(PACKAGE) if name.startswith("verifier")}
     assert frozenset().union(*ROOMS) == rooms
+
+
+def test_the_documentation_has_the_layers() -> None:
+    """docs/architecture.md names every module, in this order."""
+    table = ARCHITECTURE.read_text().partition("|---|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = [re.findall(r"`(\w+)[/.]", line.split("|")[2]) for line in table.splitlines()]
+    rank = {name: i for i, (_, names) in enumerate(LAYERS) for name in names if name}
+    named = [rank[name] for row in rows for name in row]
+    assert {name for row in rows for name in row} == set(rank)
+    assert named == sorted(named)
 
 
 @pytest.mark.parametrize(
