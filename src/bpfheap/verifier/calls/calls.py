@@ -31,7 +31,7 @@ from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.obligations import MAX_VAR, readable
-from bpfheap.verifier.memory.ownership import acquire, check_owned, exchange, free, kptr_at
+from bpfheap.verifier.memory.ownership import acquire_object, check_owned, exchange, free, kptr_at
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register, mark_slot
@@ -346,7 +346,7 @@ def _new_or_null(env: Env, st: State, meta: Meta) -> Reg:
     assert meta.layout is not None
     origin = GLOBAL_ALLOCATOR if meta.map is None else meta.map.name
     env.flow(FlowKind.ALLOC, origin, None, meta.slot)
-    return acquire(env, st, Object(meta.layout, origin), meta.slot)
+    return acquire_object(env, st, Object(meta.layout, origin), meta.slot)
 
 
 RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
@@ -382,8 +382,8 @@ EFFECTS: dict[str, Callable[[Env, State, Meta], None]] = {
     "bpf_tail_call": _tail_call,
     "bpf_rcu_read_lock": locks.rcu_lock,
     "bpf_rcu_read_unlock": locks.rcu_unlock,
-    "bpf_ringbuf_submit": records.let_go,
-    "bpf_ringbuf_discard": records.let_go,
+    "bpf_ringbuf_submit": records.release_record,
+    "bpf_ringbuf_discard": records.release_record,
     "bpf_list_push_front_impl": graph.link,
     "bpf_list_push_back_impl": graph.link,
     "bpf_rbtree_add_impl": graph.link,

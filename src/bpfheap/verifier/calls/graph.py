@@ -12,7 +12,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.calls.locks import compares, lockable
 from bpfheap.verifier.calls.meta import Checker, Meta, const_offset
 from bpfheap.verifier.flows import Field, FlowKind
-from bpfheap.verifier.memory.ownership import acquire, lend
+from bpfheap.verifier.memory.ownership import acquire_object, make_borrowed
 from bpfheap.verifier.paths.env import Env, field_of
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
@@ -211,7 +211,7 @@ def link(env: Env, st: State, meta: Meta) -> None:
     origin = meta.given.what.origin
     kind = FlowKind.MOVE if isinstance(origin, Field) else FlowKind.STORE
     env.flow(kind, origin, meta.field, meta.slot)
-    lend(st, meta.given.ref)
+    make_borrowed(st, meta.given.ref)
 
 
 def taken_out(env: Env, st: State, meta: Meta) -> Reg:
@@ -220,7 +220,7 @@ def taken_out(env: Env, st: State, meta: Meta) -> Reg:
     assert meta.root.contains is not None
     assert meta.field is not None
     env.flow(FlowKind.TAKE, None, meta.field, meta.slot)
-    reg = acquire(env, st, Object(_contained(env, meta), meta.field), meta.slot)
+    reg = acquire_object(env, st, Object(_contained(env, meta), meta.field), meta.slot)
     return reg.moved(meta.root.contains.offset, ZERO_OFFSET)
 
 
@@ -246,5 +246,5 @@ def shared(env: Env, st: State, meta: Meta) -> Reg:
     object_: Object = given.what
     if not given.ref and isinstance(object_.origin, Field):
         env.flow(FlowKind.TAKE, None, object_.origin, meta.slot)
-    reg = acquire(env, st, object_._replace(standing=OWNED), meta.slot)
+    reg = acquire_object(env, st, object_._replace(standing=OWNED), meta.slot)
     return reg.non_null() if given.ref else reg

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.memory.access import deepen
 from bpfheap.verifier.memory.kinds import within_stack
-from bpfheap.verifier.memory.ownership import hold, release
+from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
@@ -91,7 +91,7 @@ def new(env: Env, st: State, meta: Meta) -> None:
     """bpf_iter_num_new(it, start, end)"""
     assert meta.iterator is not None
     frame, at = meta.iterator
-    ref = hold(env, st, None, meta.slot)
+    ref = acquire_reference(env, st, None, meta.slot)
     frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, ref=ref, what=True), ALL_ITER)
 
 
@@ -99,7 +99,7 @@ def destroy(env: Env, st: State, meta: Meta) -> None:
     """bpf_iter_num_destroy(it)"""
     frame, reg, at = _at(meta)
     del frame.stack[at]
-    release(st, reg.ref, Gone(meta.slot, meta.call.name, "element", Lapse.MOVED))
+    release_reference(st, reg.ref, Gone(meta.slot, meta.call.name, "element", Lapse.MOVED))
 
 
 def step(env: Env, st: State, meta: Meta) -> Reg:

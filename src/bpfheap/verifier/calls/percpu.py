@@ -10,7 +10,7 @@ from bpfheap.btf import Array, Btf, Enum, Enum64, Int, Struct
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind
-from bpfheap.verifier.memory.ownership import acquire, check_owned
+from bpfheap.verifier.memory.ownership import acquire_object, check_owned
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import OBJECT, READ, ZERO_OFFSET, Object, Reg, State
@@ -44,7 +44,7 @@ def made(env: Env, st: State, meta: Meta) -> Reg:
             hint=f"take pointers and unions out of {layout}",
         )
     env.flow(FlowKind.ALLOC, GLOBAL_ALLOCATOR, None, meta.slot)
-    return acquire(env, st, Object(layout, GLOBAL_ALLOCATOR, per_cpu=True), meta.slot)
+    return acquire_object(env, st, Object(layout, GLOBAL_ALLOCATOR, per_cpu=True), meta.slot)
 
 
 def _scalars(btf: Btf, type_id: int, depth: int) -> bool:

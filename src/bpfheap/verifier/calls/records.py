@@ -7,7 +7,7 @@ of kernel/bpf/verifier.c, Linux 6.18.
 from __future__ import annotations
 
 from bpfheap.verifier.calls.meta import Meta, expected
-from bpfheap.verifier.memory.ownership import hold, release
+from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
@@ -44,12 +44,12 @@ def record(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def reserved(env: Env, st: State, meta: Meta) -> Reg:
     """The record, or NULL if there is no room."""
     what = Mem(meta.size, record=True)
-    ref = hold(env, st, what, meta.slot)
+    ref = acquire_reference(env, st, what, meta.slot)
     return Reg(MEM, ZERO_OFFSET, 0, ref, ref, what, True)
 
 
-def let_go(env: Env, st: State, meta: Meta) -> None:
+def release_record(env: Env, st: State, meta: Meta) -> None:
     """The record is the reader's, or nobody's."""
     assert meta.given is not None
     gone = Gone(meta.slot, meta.call.name, "ring buffer record")
-    release(st, meta.given.ref, gone)
+    release_reference(st, meta.given.ref, gone)

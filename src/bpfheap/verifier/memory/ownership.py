@@ -35,36 +35,36 @@ from bpfheap.verifier.state.state import (
 )
 
 
-def hold(env: Env, st: State, what: Object | Mem | None, slot: int) -> int:
-    """A reference that the program has to give away; gives its id (acquire_reference)."""
+def acquire_reference(env: Env, st: State, what: Object | Mem | None, slot: int) -> int:
+    """A reference that the program has to give away; gives its id."""
     new = env.new_id()
     st.refs = (*st.refs, Held(new, slot, what))
     return new
 
 
-def let_go(st: State, ref: int) -> None:
-    """The program has not to give it away any more (release_reference_nomark)."""
+def release_reference_nomark(st: State, ref: int) -> None:
+    """The program has not to give it away any more; registers stay as they are."""
     st.refs = tuple(held for held in st.refs if held.id != ref)
 
 
-def acquire(env: Env, st: State, object_: Object, slot: int) -> Reg:
+def acquire_object(env: Env, st: State, object_: Object, slot: int) -> Reg:
     """An owned object, or NULL."""
-    new = hold(env, st, object_, slot)
+    new = acquire_reference(env, st, object_, slot)
     return Reg(OBJECT, ZERO_OFFSET, 0, new, new, object_, True)
 
 
-def release(st: State, ref: int, gone: Gone) -> None:
+def release_reference(st: State, ref: int, gone: Gone) -> None:
     """The object is not the program's any more, whatever still points at it: that is a mere number
     now (mark_reg_invalid)."""
     after = Reg(SCALAR, UNKNOWN_SCALAR, what=gone)
-    let_go(st, ref)
+    release_reference_nomark(st, ref)
     st.rewrite(lambda reg: after if reg.ref == ref else reg)
 
 
-def lend(st: State, ref: int) -> None:
+def make_borrowed(st: State, ref: int) -> None:
     """The object belongs to a list or tree now, but may be used until the lock is released
     (ref_convert_owning_non_owning)."""
-    let_go(st, ref)
+    release_reference_nomark(st, ref)
     st.rewrite(lambda reg: borrowed(reg) if reg.ref == ref else reg)
 
 
@@ -79,7 +79,7 @@ def mark_null(st: State, checked: Reg, null: bool) -> None:
     id_ = checked.id
     if null:
         if checked.ref:
-            let_go(st, checked.ref)
+            release_reference_nomark(st, checked.ref)
         st.rewrite(lambda reg: NULL if reg.or_null and reg.id == id_ else reg)
     else:
         st.rewrite(lambda reg: reg.non_null() if reg.or_null and reg.id == id_ else reg)
@@ -198,11 +198,11 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
             )
         kind = FlowKind.MOVE if isinstance(object_.origin, Field) else FlowKind.STORE
         env.flow(kind, object_.origin, kptr.name, slot)
-        release(st, given.ref, Gone(slot, call, str(given_layout)))
+        release_reference(st, given.ref, Gone(slot, call, str(given_layout)))
     env.flow(FlowKind.TAKE, None, kptr.name, slot)
     per_cpu = kptr.field.kind is KptrKind.PERCPU
     taken = Object(env.layouts.of(layout.btf, target), kptr.name, per_cpu=per_cpu)
-    return acquire(env, st, taken, slot)
+    return acquire_object(env, st, taken, slot)
 
 
 def _target_name(kptr: Kptr) -> str:
@@ -217,7 +217,7 @@ def free(env: Env, st: State, given: Reg, slot: int, call: str) -> None:
         env.flow(FlowKind.FREE, None, origin, slot)
     else:
         env.flow(FlowKind.FREE, origin, None, slot)
-    release(st, given.ref, Gone(slot, call, str(object_.layout)))
+    release_reference(st, given.ref, Gone(slot, call, str(object_.layout)))
 
 
 def check_owned(
