@@ -122,8 +122,8 @@ def _pointer(reg: Reg) -> list[str]:
     """What stands in the parentheses, also of a scalar."""
     parts = []
     s = reg.scalar
-    tied = reg.or_null or reg.kind in (SCALAR, PACKET, PACKET_META)
-    if reg.id and tied:
+    shown = reg.or_null or reg.kind in (SCALAR, PACKET, PACKET_META)
+    if reg.id and shown:
         more = f"{reg.off:+d}" if reg.kind == SCALAR and reg.off else ""
         parts.append(f"id={reg.id}{more}")
     if reg.ref:

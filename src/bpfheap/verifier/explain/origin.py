@@ -216,8 +216,8 @@ class _Teller(Tracer):
         reg = self._reg(place._replace(at=at))
         if reg is None or not reg.id:
             return False
-        tied = (self._reg(RegisterAt(n, at, depth)) for n in operands)
-        return any(other is not None and other.id == reg.id for other in tied)
+        others = (self._reg(RegisterAt(n, at, depth)) for n in operands)
+        return any(other is not None and other.id == reg.id for other in others)
 
     def _held(self, held: Held) -> Iterator[str]:
         """Where an object came from that is still owned at the end, and where it is."""

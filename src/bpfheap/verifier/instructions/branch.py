@@ -26,9 +26,9 @@ from bpfheap.verifier.state.state import (
     PACKET_META,
     SCALAR,
     UNINIT,
+    Link,
     Reg,
     State,
-    Tied,
     is_null,
     linked,
     number,
@@ -36,7 +36,7 @@ from bpfheap.verifier.state.state import (
 
 _NEVER_NULL = frozenset({MAP, MAP_VALUE, MAP_KEY, MEM})
 #: LINKED_REGS_MAX: as many scalars learn from one condition.
-_MAX_TIED = 6
+_MAX_LINKS = 6
 
 
 def jump(env: Env, st: State, step: Step) -> i64:
@@ -73,36 +73,36 @@ def jump(env: Env, st: State, step: Step) -> i64:
         if when is not None:
             _learn(st, step, when, [])
         return step.target
-    tied: list[Tied] = []
+    links: list[Link] = []
     if with_reg and src.id:
-        _collect_tied(st, src.id, tied)
+        _collect_links(st, src.id, links)
     if dst.id and dst.id != (src.id if with_reg else 0):
-        _collect_tied(st, dst.id, tied)
-    if len(tied) > 1:
-        st.trail.linked(tuple(tied))
+        _collect_links(st, dst.id, links)
+    if len(links) > 1:
+        st.trail.linked(tuple(links))
     other = st.copy()
-    _learn(other, step, when, tied)
+    _learn(other, step, when, links)
     env.fork(other, step.target, step.slot)
-    _learn(st, step, otherwise, tied)
+    _learn(st, step, otherwise, links)
     return step.next
 
 
-def _learn(st: State, step: Step, now: Pair, tied: list[Tied]) -> None:
-    """What a condition says of its operands and, for those of `tied`, of their copies."""
+def _learn(st: State, step: Step, now: Pair, links: list[Link]) -> None:
+    """What a condition says of its operands and, for those of `links`, of their copies."""
     dst = st.regs[step.dst]
     src = st.regs[step.src] if step.with_reg else step.operand
     if step.with_reg and step.dst == step.src:
         # Compared with itself: what is learnt of either side holds for both.
         met = holds(JEQ, 64, now[0], now[1])
-        _set(st, step.dst, dst, now[0] if met is None else met[0], tied)
+        _set(st, step.dst, dst, now[0] if met is None else met[0], links)
         return
     if now[0] is not dst.scalar:
-        _set(st, step.dst, dst, now[0], tied)
+        _set(st, step.dst, dst, now[0], links)
     if step.with_reg and now[1] is not src.scalar:
-        _set(st, step.src, src, now[1], tied)
+        _set(st, step.src, src, now[1], links)
 
 
-def _collect_tied(st: State, id_: i64, tied: list[Tied]) -> None:
+def _collect_links(st: State, id_: i64, links: list[Link]) -> None:
     """The scalars that learn from this condition by that id, up to the limit. Those beyond it are
     not noted for precision, so they may not learn either: they lose the id
     (collect_linked_regs)."""
@@ -111,8 +111,8 @@ def _collect_tied(st: State, id_: i64, tied: list[Tied]) -> None:
         for i in range(10):
             reg = regs[i]
             if reg.id == id_ and reg.kind == SCALAR:
-                if len(tied) < _MAX_TIED:
-                    tied.append((frame.number, shl(1, i), 0))
+                if len(links) < _MAX_LINKS:
+                    links.append((frame.number, shl(1, i), 0))
                 else:
                     regs[i] = number(reg.scalar)
         for at in sorted(frame.stack, reverse=True):
@@ -120,19 +120,19 @@ def _collect_tied(st: State, id_: i64, tied: list[Tied]) -> None:
             spilled = slot.reg
             if spilled is None or spilled.id != id_ or spilled.kind != SCALAR:
                 continue
-            if len(tied) < _MAX_TIED:
-                tied.append((frame.number, 0, shl(1, -1 - at)))
+            if len(links) < _MAX_LINKS:
+                links.append((frame.number, 0, shl(1, -1 - at)))
             else:
                 frame.stack[at] = slot.of(number(spilled.scalar))
 
 
-def _set(st: State, n: i64, reg: Reg, scalar: Scalar, tied: list[Tied]) -> None:
+def _set(st: State, n: i64, reg: Reg, scalar: Scalar, links: list[Link]) -> None:
     """What holds for a scalar holds for all its copies (sync_linked_regs)."""
     st.regs[n] = linked(scalar, reg)
     id_ = reg.id
     if not id_:
         return
-    for number_, registers, slots in tied:
+    for number_, registers, slots in links:
         frame = st.frames[number_]
         if registers:
             i = _lowest(registers)

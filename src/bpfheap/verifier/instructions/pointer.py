@@ -79,7 +79,7 @@ def _packet(env: Env, moved: Reg, keep: bool = False) -> Reg:
     if moved.kind != PACKET and moved.kind != PACKET_META:
         return moved
     keep = keep and moved.what > 0
-    return moved.tied(env.new_id()) if keep else moved.of(0, 0).tied(env.new_id())
+    return moved.with_id(env.new_id()) if keep else moved.of(0, 0).with_id(env.new_id())
 
 
 def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse: bool) -> None:

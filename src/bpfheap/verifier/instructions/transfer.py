@@ -81,9 +81,9 @@ def _alu(env: Env, st: State, step: Step) -> i64:
             dst = _all_or_nothing(env, st, step, dst)
         value = alu(step.code, step.width, dst.scalar, src.scalar)
         if dst.id and not dst.off and (step.code == ADD or step.code == SUB):
-            tied = _plus_constant(step, value, dst, src)
-            if tied is not None:
-                regs[step.dst] = tied
+            shifted = _plus_constant(step, value, dst, src)
+            if shifted is not None:
+                regs[step.dst] = shifted
                 return step.next
         regs[step.dst] = Reg(SCALAR, value)
         return step.next
@@ -117,7 +117,7 @@ def _all_or_nothing(env: Env, st: State, step: Step, dst: Reg) -> Reg:
 
 
 def _plus_constant(step: Step, value: Scalar, dst: Reg, src: Reg) -> Reg | None:
-    """Still tied to what it was copied from, if a constant was added (BPF_ADD_CONST64 and 32)."""
+    """Still linked to what it was copied from, if a constant was added (BPF_ADD_CONST64 and 32)."""
     narrow = step.width == 32
     if narrow:
         if src.scalar.m & U32_MAX or not ule(dst.scalar.umax, U32_MAX):

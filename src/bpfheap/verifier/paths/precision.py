@@ -32,9 +32,9 @@ from bpfheap.verifier.state.state import (
     RETURNED,
     SCALAR,
     SLOT_MASK,
+    Link,
     State,
     Stored,
-    Tied,
 )
 
 
@@ -159,7 +159,7 @@ def _walk_back(cfg: Cfg, st: State, wanted: Wanted, skip: i64) -> None:
         stored = stored.parent
 
 
-def _link(linked: tuple[Tied, ...], wanted: Wanted) -> None:
+def _link(linked: tuple[Link, ...], wanted: Wanted) -> None:
     """What was told of one of them was told of all (bt_sync_linked_regs)."""
     for frame, regs, slots in linked:
         if wanted.has(frame, regs, slots):

@@ -304,13 +304,13 @@ class Ids:
         return self._forth.setdefault(old, new) == new and self._back.setdefault(new, old) == old
 
     def linked(self, old: i64, new: i64) -> bool:
-        """What was tied to one another must be so again; more may be tied (check_scalar_ids)."""
+        """What was linked must be so again; more may be linked (check_scalar_ids)."""
         if old == 0:
             return True
         if self._links is None:
             self._links = {}
         if new == 0:
-            # Tied to nothing: a name of its own, which no other register will have.
+            # Linked to nothing: a name of its own, which no other register will have.
             new = -1 - len(self._links)
         return self._links.setdefault(old, new) == new
 

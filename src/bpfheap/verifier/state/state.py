@@ -64,10 +64,10 @@ class Reg:
 
     `kind`: what it holds, UNINIT to ITERATOR.
     `scalar`: its value, or the variable part of a pointer's offset.
-    `off`: the fixed part of a pointer's offset; of a scalar that is tied to others, what has to be
-    added to their value.
+    `off`: the fixed part of a pointer's offset; of a linked scalar, what has to be added to the
+    value of the others.
     `narrow`: is that added in 32 bits (BPF_ADD_CONST32)?
-    `id`: ties registers that are known to be equal: scalars that were copied, pointers that are
+    `id`: links registers that are known to be equal: scalars that were copied, pointers that are
     NULL together; 0 for none.
     `ref`: the reference that an owned object stands for, 0 for none.
     `or_null`: may the pointer be NULL?
@@ -102,7 +102,7 @@ class Reg:
         self.or_null = or_null
         self.narrow = narrow
 
-    def tied(self, id_: i64) -> Reg:
+    def with_id(self, id_: i64) -> Reg:
         """The same, by that id."""
         return Reg(self.kind, self.scalar, self.off, id_, self.ref, self.what, self.or_null)
 
@@ -270,7 +270,7 @@ NULL = Reg(SCALAR, ZERO_OFFSET)
 
 
 def number(value: Scalar) -> Reg:
-    """A scalar that is tied to no other."""
+    """A scalar that is linked to no other."""
     return Reg(SCALAR, value)
 
 
@@ -318,9 +318,9 @@ class FuncState:
         return new
 
 
-#: A scalar that is tied to others: its frame, and its bit among registers or among stack slots
+#: A scalar that is linked to others: its frame, and its bit among registers or among stack slots
 #: (see precision.Wanted).
-Tied = tuple[i64, i64, i64]
+Link = tuple[i64, i64, i64]
 
 #: Where an entry of a trail has its parts.
 SLOT_MASK: Final = (1 << 24) - 1
@@ -336,15 +336,15 @@ class Trail:
     `entries`: the slot of each; if a fixed slot of the stack was accessed, also the frame << 32 and
     its number (see precision.Wanted) + 1 << 24.
     `jumps`: how many of them are jumps.
-    `links`: by index in `entries`, all scalars that a condition told of because they are tied; None
-    for none.
+    `links`: by index in `entries`, all scalars that a condition told of because they are linked;
+    None for none.
     """
 
     __slots__ = ("entries", "jumps", "links")
 
     def __init__(self) -> None:
         self.entries: list[int] = []
-        self.links: dict[int, tuple[Tied, ...]] | None = None
+        self.links: dict[int, tuple[Link, ...]] | None = None
         self.jumps: i64 = 0
 
     def copy(self) -> Trail:
@@ -367,7 +367,7 @@ class Trail:
         """The last instruction is a call that left the function."""
         self.entries[-1] |= RETURNED << ACCESS_SHIFT
 
-    def linked(self, scalars: tuple[Tied, ...]) -> None:
+    def linked(self, scalars: tuple[Link, ...]) -> None:
         """The last instruction told of all these."""
         if self.links is None:
             self.links = {}
