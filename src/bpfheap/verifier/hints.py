@@ -6,7 +6,7 @@ import re
 
 from bpfheap.btf import PlainPointer
 from bpfheap.verifier.state.layouts import Layout
-from bpfheap.verifier.state.state import STACK_SIZE, Lapse, Reg, is_null
+from bpfheap.verifier.state.state import STACK_SIZE, Invalidation, Reg, is_null
 
 CHECK_NULL = "check it for NULL first: if (!p) return 0;"
 CHECK_INDEX = "check the index first: if (i >= N) return 0;"
@@ -73,10 +73,10 @@ def sharper(
     return next((general for part, general in _GENERAL if part in message), None)
 
 
-LAPSED = {
-    Lapse.GIVEN: ONCE,
-    Lapse.UNLOCKED: "use it before that, or take it out of the list or tree",
-    Lapse.MOVED: "read it from the context again, and check it against data_end again",
+INVALIDATED = {
+    Invalidation.GIVEN: ONCE,
+    Invalidation.UNLOCKED: "use it before that, or take it out of the list or tree",
+    Invalidation.MOVED: "read it from the context again, and check it against data_end again",
 }
 
 

@@ -26,7 +26,7 @@ from bpfheap.verifier.state.state import (
     ZERO_OFFSET,
     FuncState,
     Gone,
-    Lapse,
+    Invalidation,
     Mem,
     Reg,
     Slot,
@@ -99,7 +99,7 @@ def destroy(env: Env, st: State, meta: Meta) -> None:
     """bpf_iter_num_destroy(it)"""
     frame, reg, at = _at(meta)
     del frame.stack[at]
-    release_reference(st, reg.ref, Gone(meta.slot, meta.call.name, "element", Lapse.MOVED))
+    release_reference(st, reg.ref, Gone(meta.slot, meta.call.name, "element", Invalidation.MOVED))
 
 
 def step(env: Env, st: State, meta: Meta) -> Reg:

@@ -24,7 +24,7 @@ from bpfheap.verifier.state.state import (
     READ,
     SCALAR,
     Gone,
-    Lapse,
+    Invalidation,
     Lock,
     MapRef,
     Reg,
@@ -82,7 +82,7 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             "another element",
         )
     st.lock = None
-    _end_loans(st, Gone(meta.slot, meta.call.name, "", Lapse.UNLOCKED))
+    _invalidate_borrowed(st, Gone(meta.slot, meta.call.name, "", Invalidation.UNLOCKED))
 
 
 def compares(env: Env, st: State) -> bool:
@@ -115,16 +115,16 @@ def lockable(reg: Reg) -> MapRef | Layout | None:
     return None
 
 
-def _end_loans(st: State, gone: Gone) -> None:
-    """Others may take objects out of lists and trees now."""
+def _invalidate_borrowed(st: State, gone: Gone) -> None:
+    """Others may take objects out of lists and trees now (invalidate_non_owning_refs)."""
 
-    def lapse(reg: Reg) -> Reg:
+    def invalidated(reg: Reg) -> Reg:
         if reg.kind == OBJECT and reg.what.standing == BORROWED:
             what = gone._replace(type_name=str(reg.what.layout))
             return Reg(SCALAR, UNKNOWN_SCALAR, what=what)
         return reg
 
-    st.rewrite(lapse)
+    st.rewrite(invalidated)
 
 
 def rcu_lock(env: Env, st: State, meta: Meta) -> None:
@@ -146,13 +146,13 @@ def rcu_unlock(env: Env, st: State, meta: Meta) -> None:
         )
     st.rcu = False
 
-    def lapse(reg: Reg) -> Reg:
+    def invalidated(reg: Reg) -> Reg:
         if reg.kind == OBJECT and reg.what.standing == READ:
             what = reg.what._replace(standing=LAPSED, per_cpu=False)
             return Reg(OBJECT, reg.scalar, reg.off, reg.id, 0, what, False)
         return reg
 
-    st.rewrite(lapse)
+    st.rewrite(invalidated)
 
 
 def check_call(env: Env, st: State, call: Call) -> None:

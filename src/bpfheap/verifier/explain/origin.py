@@ -32,7 +32,7 @@ from bpfheap.verifier.state.state import (
     UNINIT,
     Gone,
     Held,
-    Lapse,
+    Invalidation,
     Reg,
 )
 
@@ -44,10 +44,10 @@ _MAX_CHECKS = 2
 
 _ACCESSES = frozenset({Kind.LOAD, Kind.STORE_IMM, Kind.STORE_REG, Kind.ATOMIC})
 _SIZES = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
-_LAPSES = {
-    Lapse.GIVEN: ", and went to {call} at {where}",
-    Lapse.UNLOCKED: ", and was borrowed until {call} at {where}",
-    Lapse.MOVED: ", and was valid until {call} at {where}",
+_INVALIDATED = {
+    Invalidation.GIVEN: ", and went to {call} at {where}",
+    Invalidation.UNLOCKED: ", and was borrowed until {call} at {where}",
+    Invalidation.MOVED: ", and was valid until {call} at {where}",
 }
 _RCU_LOCK, _RCU_UNLOCK = "bpf_rcu_read_lock", "bpf_rcu_read_unlock"
 
@@ -128,7 +128,7 @@ class _Teller(Tracer):
         if reg is not None and isinstance(reg.what, Gone):
             gone = reg.what
             call, where = gone.call.removesuffix("_impl"), self._slot_place(gone.insn)
-            parts.append(_LAPSES[gone.lapse].format(call=call, where=where))
+            parts.append(_INVALIDATED[gone.why].format(call=call, where=where))
         elif reg is not None and reg.kind == UNINIT:
             pass
         elif reg is not None and reg.kind == SCALAR:

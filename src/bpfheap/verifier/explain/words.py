@@ -167,9 +167,9 @@ def register_words(reg: Reg) -> str:
     if reg.kind == UNINIT:
         if reg.what is None:
             return "nothing"
-        return _lapsed(reg.what)
+        return _invalidated(reg.what)
     if isinstance(reg.what, Gone):
-        return _lapsed(reg.what)
+        return _invalidated(reg.what)
     if reg.kind == SCALAR:
         return scalar_words(reg.scalar)
     if reg.kind == MAP:
@@ -179,8 +179,8 @@ def register_words(reg: Reg) -> str:
     return f"pointer to {pointer_words(reg)}{', or NULL' if reg.or_null else ''}"
 
 
-def _lapsed(gone: Gone) -> str:
-    return f"nothing: its {gone.type_name} {gone.lapse.value} {gone.call.removesuffix('_impl')}"
+def _invalidated(gone: Gone) -> str:
+    return f"nothing: its {gone.type_name} {gone.why.value} {gone.call.removesuffix('_impl')}"
 
 
 def slot_words(slot: Slot) -> str:

@@ -111,5 +111,5 @@ def no_pointer(env: Env, reg: Reg) -> tuple[str, str]:
     what = reg.what
     if not isinstance(what, Gone):
         return "", hints.untagged(*what)
-    why = f": its {what.type_name} {what.lapse.value} {what.call} ({env.place(what.insn)})"
-    return why, hints.LAPSED[what.lapse]
+    why = f": its {what.type_name} {what.why.value} {what.call} ({env.place(what.insn)})"
+    return why, hints.INVALIDATED[what.why]

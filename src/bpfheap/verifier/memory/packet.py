@@ -22,7 +22,7 @@ from bpfheap.verifier.state.state import (
     PACKET_META,
     SCALAR,
     Gone,
-    Lapse,
+    Invalidation,
     Reg,
     State,
 )
@@ -86,5 +86,5 @@ def _reaches(st: State, pointer: Reg, one_more: bool) -> None:
 
 def forget_packet(st: State, slot: int, call: str) -> None:
     """The packet may have moved: its pointers point anywhere."""
-    after = Reg(SCALAR, UNKNOWN_SCALAR, what=Gone(slot, call, "packet pointer", Lapse.MOVED))
+    after = Reg(SCALAR, UNKNOWN_SCALAR, what=Gone(slot, call, "packet pointer", Invalidation.MOVED))
     st.rewrite(lambda reg: after if PACKET <= reg.kind <= PACKET_END else reg)

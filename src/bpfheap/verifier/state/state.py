@@ -180,8 +180,8 @@ class Object(NamedTuple):
         return str(self.layout)
 
 
-class Lapse(Enum):
-    """Why a pointer is one no more, in words that the name of a call follows."""
+class Invalidation(Enum):
+    """Why a call invalidates a pointer (mark_reg_invalid), in words that its name follows."""
 
     GIVEN = "was given away to"
     UNLOCKED = "was borrowed until"
@@ -194,13 +194,13 @@ class Gone(NamedTuple):
     `insn`: the slot of the call.
     `call`: the name of what was called.
     `type_name`: the type of what was held.
-    `lapse`: why it is held no more.
+    `why`: what ended it.
     """
 
     insn: int
     call: str
     type_name: str
-    lapse: Lapse = Lapse.GIVEN
+    why: Invalidation = Invalidation.GIVEN
 
 
 class Held(NamedTuple):
