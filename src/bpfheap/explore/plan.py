@@ -10,7 +10,7 @@ from bpfheap.errors import UsageError
 from bpfheap.explore.scenario import Bounds, Scenario
 from bpfheap.runtime.loader import creation_order, loaded_programs, program_slots
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
-from bpfheap.verifier import Verdict, verify
+from bpfheap.verifier import Options, Verdict, verify
 from bpfheap.verifier.flows import FlowKind
 
 
@@ -102,7 +102,7 @@ def plan_of(scenario: Scenario, macro: str | None = None) -> Plan:
             if spec.data is None:
                 maps.setdefault(spec.name, MapPlan(spec, number))
         for program in loaded_programs(obj):
-            verdict = verify(obj, program)
+            verdict = verify(obj, program, Options(facts=True))
             if verdict.error is not None:
                 raise verdict.error
             named = {ref.name for ref in program.refs.values()}

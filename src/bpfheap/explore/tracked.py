@@ -13,7 +13,7 @@ from typing import Any
 
 from bpfheap.btf import Struct
 from bpfheap.explore.cells import Cell, CellReader, CellTable, Lazy
-from bpfheap.explore.plan import Plan
+from bpfheap.explore.plan import Plan, ProgramPlan
 from bpfheap.explore.world import World
 from bpfheap.lifetime import Policy
 from bpfheap.machine.layout import ObjectType, Types
@@ -36,7 +36,7 @@ from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.runtime.objects import Handle, HandleType
 from bpfheap.runtime.system import System
-from bpfheap.spec import MapSpec, ProgramSpec
+from bpfheap.spec import MapSpec
 from bpfheap.verifier.analysis.cfg import Cfg
 from bpfheap.verifier.analysis.liveness import live_at
 
@@ -70,12 +70,12 @@ class PlannedIds:
             self._sections.update(dict.fromkeys(reserved, spec))
         self.maps += tuple(self._sections)
         self.programs: tuple[int, ...] = ()
-        self._program_specs: dict[int, ProgramSpec] = {}
+        self._program_plans: dict[int, ProgramPlan] = {}
         for p in plan.programs.values():
             key = f"{p.spec.file}:{p.spec.name}"
             reserved = self._reserve(HandleType.PROGRAM, key, bounds.loads)
             self.programs += reserved
-            self._program_specs.update(dict.fromkeys(reserved, p.spec))
+            self._program_plans.update(dict.fromkeys(reserved, p))
         for obj in plan.files:
             self._reserve(HandleType.BTF, obj.btf.file or "", opens)
         self.executions = tuple(range(1, bounds.cpus * (2 if bounds.nmi else 1) + 1))
@@ -105,8 +105,8 @@ class PlannedIds:
                 found[self.of(HandleType.MAP, name, number)] = constants_of(planned.spec, allocator)
         return found
 
-    def program_spec(self, program: int) -> ProgramSpec:
-        return self._program_specs[program]
+    def program_plan(self, program: int) -> ProgramPlan:
+        return self._program_plans[program]
 
     def of(self, kind: HandleType | None, name: str, number: int) -> int:
         return self._first[kind, name] + number
@@ -153,10 +153,11 @@ class PlanConstants:
                 region = region_id(RegionKind.MAP, m)
                 apart.maps[m] = thaw_map(apart, m, FrozenMap(), self.maps[m], region)
             machine = ModelMachine.over(apart, {}, self.options)
-            spec = self.ids.program_spec(number)
-            names = dict.fromkeys(r.name for r in spec.refs.values())
+            plan = self.ids.program_plan(number)
+            names = dict.fromkeys(r.name for r in plan.spec.refs.values())
             by_name = {self.maps[m].spec.name: m for m in maps}
-            machine.program_load(number, spec, {n: by_name[n] for n in names if n in by_name})
+            used = {n: by_name[n] for n in names if n in by_name}
+            machine.program_load(number, plan.spec, used, plan.verdict.facts)
             found = self.programs[number, maps] = machine.loaded(number)
         return found
 
@@ -174,7 +175,7 @@ class PlanConstants:
 
     def live(self, program: int, slot: int) -> int:
         """What a program may still read, from a slot on."""
-        spec = self.ids.program_spec(program)
+        spec = self.ids.program_plan(program).spec
         found = self._live.get(id(spec))
         if found is None:
             found = live_at(Cfg(spec), spec)

@@ -57,7 +57,7 @@ class AgainstModel:
         obj, spec = surroundings(self.features), linked(program)
         rng = Random(f"{self.seed}:{index}:runs")
         try:
-            verdict = verify(obj, spec, Options(complexity_limit=LIMIT))
+            verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True))
             if not verdict.accepted:
                 return FuzzResult(Outcome.REFUSED)
             run(obj, spec, verdict, rng, verifier_knowledge(obj, spec, LIMIT))

@@ -15,6 +15,10 @@ from typing import NamedTuple
 # on which none was.
 DST_POINTER, SRC_POINTER, NO_POINTER = 1, 2, 4
 
+# What a load may meet where there should be an object. A pointer that was loaded through an
+# untrusted pointer is whatever the program wrote there.
+UNGUARDED, NULL_OR_OBJECT, ANYWHERE = 0, 1, 2
+
 
 class CallFacts(NamedTuple):
     """What holds of a call.
@@ -45,7 +49,7 @@ class Facts:
 
     `seen`: by slot, does any path get there?
     `pointers`: by slot, which operands were pointers, DST_POINTER to NO_POINTER.
-    `guarded`: by slot, does it load through a pointer that may be NULL?
+    `guarded`: by slot, what a load may meet, UNGUARDED to ANYWHERE. It reads 0 where nothing is.
     `ctx`: how many bytes of the context instructions access.
     `calls`: by slot.
     """

@@ -21,7 +21,7 @@ SANITIZERS = {
 }
 
 
-PROGRAMS = ("stress", "stress_maps", "stress_held")
+PROGRAMS = ("stress", "stress_maps", "stress_held", "stress_mapped")
 
 
 @pytest.fixture(scope="module", params=SANITIZERS)

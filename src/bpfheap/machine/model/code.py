@@ -12,14 +12,19 @@ from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, neg
 from bpfheap.machine.model.interp import STOP, Core, Handler, Registers, helper_name
 from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend
+from bpfheap.verifier.facts import ANYWHERE
 
 Links: TypeAlias = relocations.Links[Pointer]
 _Maker = Callable[[Op, Insn, int, Links], Handler]
+_ANYWHERE = bytes((ANYWHERE,))
 
 
-def make(insns: Sequence[Insn], links: Links) -> tuple[tuple[Handler, ...], dict[int, str | int]]:
+def make(
+    insns: Sequence[Insn], links: Links, guarded: bytes = b""
+) -> tuple[tuple[Handler, ...], dict[int, str | int]]:
     """The functions of a well-formed program (see isa.check_structure), and the helpers and
-    kfuncs that it calls, by slot: a name, or the register that holds a helper's number.
+    kfuncs that it calls, by slot: a name, or the register that holds a helper's number. `guarded`
+    is `Facts.guarded`.
 
     Raises InsnError for an instruction that no program may use here.
     """
@@ -31,6 +36,8 @@ def make(insns: Sequence[Insn], links: Links) -> tuple[tuple[Handler, ...], dict
         op = op_of(insn, slot)
         if op.kind is Kind.LDDW:
             code += [_lddw(op, insn, insns[slot + 1], slot, links), _second_half]
+        elif op.kind is Kind.LOAD and guarded[slot : slot + 1] == _ANYWHERE:
+            code.append(_probe(op, insn, slot))
         else:
             code.append(MAKERS[op.kind](op, insn, slot, links))
         if op.kind is Kind.CALL_HELPER:
@@ -225,6 +232,18 @@ def _load(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     def run(core: Core, registers: Registers) -> int:
         at = _at(registers[s], off, s)
         value = core.state.load(at, size) if type(at) is not Unowned else core.probe(at, size)
+        registers[d] = sign_extend(value, sx) if sx and isinstance(value, int) else value
+        return following
+
+    return run
+
+
+def _probe(op: Op, insn: Insn, slot: int) -> Handler:
+    """A load through what a program may have made up (BPF_PROBE_MEM)."""
+    d, s, off, size, sx, following = insn.dst, insn.src, insn.off, op.size, op.sx, slot + 1
+
+    def run(core: Core, registers: Registers) -> int:
+        value = core.probe_anywhere(_at(registers[s], off, s), size)
         registers[d] = sign_extend(value, sx) if sx and isinstance(value, int) else value
         return following
 

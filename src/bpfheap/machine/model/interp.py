@@ -345,6 +345,16 @@ class Core:
             return 0
         return self.state.load(at, size)
 
+    def probe_anywhere(self, at: int | Pointer, size: int) -> int | Pointer:
+        """The same of an address that need not be one."""
+        found = self.state.pointer_to(at) if isinstance(at, int) else at
+        if found is None:
+            return 0
+        try:
+            return self.probe(Unowned(found.region, found.offset), size)
+        except Fault:
+            return 0
+
     def poke(self, at: Unowned, size: int, value: int | Pointer) -> None:
         """A write through one. In an RCU section the object's memory stays, though it may be freed:
         then nobody sees what is written. Raises Fault outside of any."""

@@ -311,7 +311,7 @@ class ModelMachine:
             RegionKind.CODE, f"the code of {spec.name}", 0, subject=program
         )
         links = resolve(spec, _Addresses(self._mutator(), maps, code_region.id))
-        code, calls = make(spec.insns, links)
+        code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded)
         self._programs[program] = LoadedProgram(
             program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
         )

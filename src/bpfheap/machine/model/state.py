@@ -142,6 +142,15 @@ class MachineState:
             self.next_address += (region.size // _PAGE + 2) * _PAGE
         return (region.address + pointer.offset) & 0xFFFF_FFFF_FFFF_FFFF
 
+    def pointer_to(self, address: int) -> Pointer | None:
+        """What has that address, if a program saw it: before that it has none."""
+        if address < _FIRST_ADDRESS:
+            return None
+        for region in self.regions.values():
+            if region.address and 0 <= address - region.address < region.size:
+                return Pointer(region.id, address - region.address)
+        return None
+
     def number(self, value: Value) -> int:
         """A value as a number. None is the caller's to exclude; it counts as 0."""
         if isinstance(value, Pointer):

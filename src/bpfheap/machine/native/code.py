@@ -10,6 +10,7 @@ from bpfheap.isa import Insn, Kind, Op, Uses, op_of
 from bpfheap.machine.native._core import CALLS, OPS
 from bpfheap.machine.relocations import Links
 from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.verifier.facts import ANYWHERE
 
 #: struct bh_insn.
 _INSN = struct.Struct("<HBBiq")
@@ -18,6 +19,7 @@ _NUMBER_OF_CALL = {name: number for number, name in enumerate(CALLS)}
 #: What the core takes for a call that it does not know.
 _UNKNOWN = len(CALLS)
 _U32 = 0xFFFF_FFFF
+_ANYWHERE = bytes((ANYWHERE,))
 
 
 def op_name(op: Op) -> str:
@@ -64,9 +66,11 @@ def helper_name(number: int) -> str:
     return row.name if row is not None else f"helper {number}"
 
 
-def make(insns: Sequence[Insn], links: Links[int]) -> tuple[bytes, dict[int, str | int]]:
+def make(
+    insns: Sequence[Insn], links: Links[int], guarded: bytes = b""
+) -> tuple[bytes, dict[int, str | int]]:
     """The code of a well-formed program (see isa.check_structure), and what it calls, by slot: a
-    name, or the register that holds a helper's number.
+    name, or the register that holds a helper's number. `guarded` is `Facts.guarded`.
 
     Raises InsnError for an instruction that no program may use here.
     """
@@ -98,7 +102,10 @@ def make(insns: Sequence[Insn], links: Links[int]) -> tuple[bytes, dict[int, str
                 bits = imm & _U32 | (insns[slot + 1].imm & _U32) << 32
                 imm = links.addresses.get(slot, bits)
                 imm -= imm >> 63 << 64
-        code.append(_INSN.pack(_NUMBER_OF_OP[op_name(op)], insn.dst, insn.src, off, imm))
+        name = op_name(op)
+        if op.kind is Kind.LOAD and guarded[slot : slot + 1] == _ANYWHERE:
+            name = f"probe_{name}"
+        code.append(_INSN.pack(_NUMBER_OF_OP[name], insn.dst, insn.src, off, imm))
         if op.kind is Kind.LDDW:
             code.append(bytes(_INSN.size))
         slot += op.slots

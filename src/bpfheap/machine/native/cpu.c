@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "cpu.h"
+#include "mapped.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -36,6 +37,7 @@ struct bh_core {
 	_Atomic(struct bh_work *) queued;   /* newest first */
 	_Atomic(struct bh_work *) deferred; /* the same, for after a grace period */
 	_Atomic uint32_t unfinished; /* work in both, put off, or being done */
+	struct bh_mapped pages;
 	_Atomic uint64_t mapped;
 	_Atomic uint64_t fail_at; /* mappings until one fails, 0 for never, 1 from now on */
 	_Atomic uint32_t phase;	  /* of holds: each set of work that is deferred begins a new one */
@@ -197,6 +199,7 @@ void bh_core_destroy(struct bh_core *core)
 	sem_post(&core->wake);
 	pthread_join(core->worker, NULL);
 	sem_destroy(&core->wake);
+	bh_mapped_destroy(&core->pages);
 	free(core);
 }
 
@@ -444,6 +447,10 @@ void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 	if (first > start)
 		munmap(pages, first - start);
 	munmap((void *)(first + size), start + align - first);
+	if (!bh_mapped_add(&core->pages, (void *)first, size)) {
+		munmap((void *)first, size);
+		return NULL;
+	}
 	atomic_fetch_add_explicit(&core->mapped, size, memory_order_relaxed);
 	return (void *)first;
 }
@@ -451,8 +458,14 @@ void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 void bh_pages_unmap(struct bh_core *core, void *pages, size_t size)
 {
 	size = (size + 4095) & ~(size_t)4095;
+	bh_mapped_remove(&core->pages, pages, size);
 	munmap(pages, size);
 	atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
+}
+
+uint64_t bh_pages_load(struct bh_core *core, uint64_t address, uint32_t size)
+{
+	return bh_mapped_load(&core->pages, address, size);
 }
 
 uint64_t bh_pages_mapped(const struct bh_core *core)

@@ -99,6 +99,8 @@ void bh_unhold(struct bh_core *core, uint32_t hold);
 void *bh_pages_map(struct bh_core *core, size_t size, size_t align);
 void bh_pages_unmap(struct bh_core *core, void *pages, size_t size);
 uint64_t bh_pages_mapped(const struct bh_core *core);
+/* A load of 1, 2, 4 or 8 bytes from an address that a program may have made up: 0 where the core has no pages. */
+uint64_t bh_pages_load(struct bh_core *core, uint64_t address, uint32_t size);
 /* For tests: let the n-th mapping from now on fail, and all after it; 0: let none fail. */
 void bh_pages_fail(struct bh_core *core, uint64_t n);
 

@@ -88,7 +88,7 @@ class Programs:
         check_calls(MACHINE, spec, _core.CALLS)
         named = {r.name: maps[r.name] for r in spec.refs.values() if r.name in maps}
         links = resolve(spec, _Addresses(named))
-        code, calls = make(spec.insns, links)
+        code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded)
         origins, sites = self._sites(spec, links.kfuncs.values(), named)
         made = _core.Program(
             program,

@@ -85,6 +85,7 @@ static const struct named functions[] = {
 	FUNCTION(bh_rb_reserve),
 	FUNCTION(bh_rb_insert),
 	FUNCTION(bh_run_count),
+	FUNCTION(bh_run_load),
 	FUNCTION(bh_run_tail),
 	FUNCTION(bh_tail),
 	FUNCTION(bh_call_by_number),

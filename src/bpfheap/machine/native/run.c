@@ -14,7 +14,9 @@
 	X(bswap16) X(bswap32) X(bswap64) X(ja) X(may_goto) JCC(X, jeq) JCC(X, jgt)           \
 	JCC(X, jge) JCC(X, jset) JCC(X, jne) JCC(X, jsgt) JCC(X, jsge) JCC(X, jlt)           \
 	JCC(X, jle) JCC(X, jslt) JCC(X, jsle) X(call) X(callx) X(call_local) X(exit)         \
-	X(lddw) X(ldx8) X(ldx16) X(ldx32) X(ldx64) X(ldsx8) X(ldsx16) X(ldsx32) X(st8)       \
+	X(lddw) X(ldx8) X(ldx16) X(ldx32) X(ldx64) X(ldsx8) X(ldsx16) X(ldsx32)              \
+	X(probe_ldx8) X(probe_ldx16) X(probe_ldx32) X(probe_ldx64) X(probe_ldsx8)            \
+	X(probe_ldsx16) X(probe_ldsx32) X(st8)                                               \
 	X(st16) X(st32) X(st64) X(stx8) X(stx16) X(stx32) X(stx64) ATOMIC(X, add)            \
 	ATOMIC(X, or) ATOMIC(X, and) ATOMIC(X, xor) X(xchg32_fetch) X(xchg64_fetch)          \
 	X(cmpxchg32_fetch) X(cmpxchg64_fetch)
@@ -219,6 +221,7 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 			memcpy(&value_, (void *)at_, sizeof(value_));                        \
 		value_;                                                                      \
 	})
+#define PROBE(type) (type)bh_run_load(run, r[in->src] + (int64_t)in->off, sizeof(type))
 #define STORE(type, value)                                                                   \
 	do {                                                                                 \
 		type value_ = (type)(value);                                                 \
@@ -306,6 +309,7 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 	case OP_bswap##bits: r[in->dst] = __builtin_bswap##bits((uint##bits##_t)r[in->dst]); break;
 #define MEMORY(bits)                                                                         \
 	case OP_ldx##bits: r[in->dst] = LOAD(uint##bits##_t); break;                         \
+	case OP_probe_ldx##bits: r[in->dst] = PROBE(uint##bits##_t); break;                  \
 	case OP_st##bits: STORE(uint##bits##_t, in->imm); break;                             \
 	case OP_stx##bits: STORE(uint##bits##_t, r[in->src]); break;
 
@@ -360,6 +364,40 @@ uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog)
 	return run->r[0];
 }
 
+/* Does memory that begins at `base` have those bytes? */
+static bool has(const void *base, uint64_t length, uint64_t address, uint32_t size)
+{
+	uint64_t at = address - (uintptr_t)base;
+
+	return at < length && length - at >= size;
+}
+
+__attribute__((no_sanitize("thread"))) uint64_t bh_run_load(struct bh_run *run, uint64_t address, uint32_t size)
+{
+	/* Where one instruction reads memory on one path and an object on another, it may be any of them. */
+	const char *frames = __builtin_frame_address(0);
+	uint64_t value = 0;
+
+	if (has(run->stack, sizeof(run->stack), address, size) ||
+	    has(run->packet.page, run->packet.page ? BH_PACKET : 0, address, size) ||
+	    (run->prog->code && has(frames, run->machine_stack - (uintptr_t)frames, address, size)))
+		memcpy(&value, (const void *)(uintptr_t)address, size);
+	else
+		value = bh_pages_load(run->here.core, address, size);
+	return value;
+}
+
+/* Enter machine code. */
+static enum bh_stop run_code(struct bh_run *run, uint64_t r1, uint64_t r2)
+{
+	run->stop = BH_GOING;
+	run->machine_stack = (uintptr_t)__builtin_frame_address(0);
+	run->r[0] = run->prog->code(run, r1, r2);
+	if (BH_LIKELY(run->stop == BH_GOING))
+		run->stop = BH_DONE;
+	return run->stop;
+}
+
 enum bh_stop bh_run_go(struct bh_run *run)
 {
 	if (run->begun)
@@ -369,11 +407,7 @@ enum bh_stop bh_run_go(struct bh_run *run)
 		run->r[10] = (uintptr_t)top(run);
 		return interpret(run);
 	}
-	run->stop = BH_GOING;
-	run->r[0] = run->prog->code(run, run->r[1], run->r[2]);
-	if (run->stop == BH_GOING)
-		run->stop = BH_DONE;
-	return run->stop;
+	return run_code(run, run->r[1], run->r[2]);
 }
 
 enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *ctx, uint64_t size)
@@ -388,11 +422,7 @@ enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *
 	run->ctx = ctx;
 	run->tail_calls = 0;
 	run->stepping = false;
-	run->stop = BH_GOING;
-	run->r[0] = prog->code(run, (uintptr_t)ctx, size);
-	if (BH_LIKELY(run->stop == BH_GOING))
-		run->stop = BH_DONE;
-	return run->stop;
+	return run_code(run, (uintptr_t)ctx, size);
 }
 
 /* Not checked by the thread sanitizer: programs may race for the values of maps, as on Linux. */
@@ -466,6 +496,9 @@ __attribute__((no_sanitize("thread"))) static enum bh_stop interpret(struct bh_r
 		case OP_ldsx8: r[in->dst] = (uint64_t)(int64_t)(int8_t)LOAD(uint8_t); break;
 		case OP_ldsx16: r[in->dst] = (uint64_t)(int64_t)(int16_t)LOAD(uint16_t); break;
 		case OP_ldsx32: r[in->dst] = (uint64_t)(int64_t)(int32_t)LOAD(uint32_t); break;
+		case OP_probe_ldsx8: r[in->dst] = (uint64_t)(int64_t)PROBE(int8_t); break;
+		case OP_probe_ldsx16: r[in->dst] = (uint64_t)(int64_t)PROBE(int16_t); break;
+		case OP_probe_ldsx32: r[in->dst] = (uint64_t)(int64_t)PROBE(int32_t); break;
 		ATOMIC_OP(add)
 		ATOMIC_OP(or)
 		ATOMIC_OP(and)

@@ -2,8 +2,8 @@
  * Programs, and what runs them: a plain interpreter. All of an execution's state is in a struct
  * bh_run, frames and callbacks included, so it can stop before any call and go on later.
  *
- * Programs are verified: what they do to memory is not checked again. An exception is a load through
- * a kptr that was only read, which may be NULL.
+ * Programs are verified: what they do to memory is not checked again. Exceptions are loads through a
+ * kptr that was only read, which may be NULL, and loads through what was loaded through one.
  */
 #ifndef BPFHEAP_RUN_H
 #define BPFHEAP_RUN_H
@@ -108,6 +108,7 @@ struct bh_run {
 	bool in_signal; /* nobody outside can be asked */
 	bool callback;	/* the call has entered one: r0 and slot are set */
 	bool begun;
+	uintptr_t machine_stack; /* of compiled programs, below this address */
 	/* Calls outside (gives r0); NULL: it stops with BH_OUTSIDE. */
 	uint64_t (*ask)(struct bh_run *run);
 	/* Adds to a budget that is used up; false or NULL: it stops with BH_PAUSE. */
@@ -138,6 +139,8 @@ bool bh_run_count(struct bh_run *run, uint64_t rounds);
 /* The program that a tail call goes to, NULL if there is none; and run it to its end. */
 struct bh_prog *bh_tail(struct bh_run *run, struct bh_map *map, uint64_t index);
 uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog);
+/* A load of 1, 2, 4 or 8 bytes from an address that the program may have made up: 0 where its memory is not. */
+uint64_t bh_run_load(struct bh_run *run, uint64_t address, uint32_t size);
 /* A helper by its number, with arguments in run->r. */
 uint64_t bh_call_by_number(struct bh_run *run, uint64_t number);
 /* A node that is in a list or tree already cannot go into one: what the call gives. */

@@ -6,7 +6,7 @@ from bpfheap.verifier.analysis.cfg import Cfg, Step
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.facts import CallFacts, Facts
 from bpfheap.verifier.flows import Holder
-from bpfheap.verifier.memory.rewrites import is_context, may_be_null
+from bpfheap.verifier.memory.rewrites import guard, is_context
 from bpfheap.verifier.state.state import OBJECT
 
 
@@ -44,7 +44,7 @@ def facts_of(cfg: Cfg) -> Facts:
     return Facts(
         bytes(step is not None and step.seen for step in steps),
         bytes(0 if step is None else step.pointers for step in steps),
-        bytes(step is not None and may_be_null(step.through) for step in steps),
+        bytes(0 if step is None else guard(step.through) for step in steps),
         max((step.off + step.size for step in cfg if is_context(step.through)), default=0),
         {step.slot: step.called for step in cfg if step.called is not None},
     )

@@ -10,6 +10,7 @@ from typing import Final
 
 from bpfheap.btf import SpecialKind
 from bpfheap.verifier.analysis.cfg import PLAIN, Step
+from bpfheap.verifier.facts import ANYWHERE, NULL_OR_OBJECT, UNGUARDED
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,
@@ -27,6 +28,7 @@ from bpfheap.verifier.state.state import (
 _SIZED: Final = 2  # PTR_TO_MEM: not rewritten either, but may be merged with objects
 _CTX: Final = 3
 _MERGED: Final = 4  # objects of different standing; they are read as if they might be gone
+_EITHER: Final = 5  # memory and objects, likewise
 _OBJECT: Final = 8  # and above: by standing
 
 _NODES = (SpecialKind.LIST_NODE, SpecialKind.RB_NODE)
@@ -41,7 +43,7 @@ def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
     elif kind == before or (_as_it_is(kind) and _as_it_is(before)):
         return
     elif load and _mergeable(kind) and _mergeable(before):
-        step.through = _SIZED if _SIZED in (kind, before) else _MERGED
+        step.through = _EITHER if _SIZED in (kind, before) or before == _EITHER else _MERGED
     else:
         raise Reject(
             "same insn cannot be used with different pointers",
@@ -51,9 +53,12 @@ def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
         )
 
 
-def may_be_null(through: int) -> bool:
-    """Whether a load through such a pointer may find none (BPF_PROBE_MEM)."""
-    return through == _MERGED or (through - _OBJECT) // 2 in (READ, UNTRUSTED, LAPSED)
+def guard(through: int) -> int:
+    """How a load through such a pointer is guarded (BPF_PROBE_MEM); see `Facts.guarded`."""
+    standing = (through - _OBJECT) // 2
+    if through in (_MERGED, _EITHER) or standing == UNTRUSTED:
+        return ANYWHERE
+    return NULL_OR_OBJECT if standing in (READ, LAPSED) else UNGUARDED
 
 
 def is_context(through: int) -> bool:
@@ -73,7 +78,7 @@ def _kind(reg: Reg) -> int:
 
 
 def _as_it_is(kind: int) -> bool:
-    return kind <= _SIZED
+    return kind <= _SIZED or kind == _EITHER
 
 
 def _mergeable(kind: int) -> bool:

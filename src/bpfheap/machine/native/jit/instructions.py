@@ -13,7 +13,7 @@ from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit import blocks
 from bpfheap.machine.native.jit.blocks import Ins
 from bpfheap.machine.native.jit.body import Body, function_name
-from bpfheap.verifier.facts import DST_POINTER, SRC_POINTER
+from bpfheap.verifier.facts import ANYWHERE, DST_POINTER, NULL_OR_OBJECT, SRC_POINTER, UNGUARDED
 
 _M64: Final = (1 << 64) - 1
 #: A page that no pointer leads into, but NULL and what is added to it.
@@ -242,12 +242,21 @@ def _lddw(body: Body, ins: Ins, after: After) -> None:
 def _load(body: Body, ins: Ins, after: After) -> None:
     op, insn = ins.op, ins.insn
     address = body.address(ins.slot, insn.src, insn.off)
-    guarded = body.facts is None or body.facts.guarded[ins.slot]
-    if guarded and (ins.slot, insn.src) not in body.frame.offsets:
+    guard = NULL_OR_OBJECT if body.facts is None else body.facts.guarded[ins.slot]
+    if (ins.slot, insn.src) in body.frame.offsets:
+        guard = UNGUARDED
+    if guard:
         number = body.let(f"ptrtoint ptr {address} to i64")
-        there = body.let(f"icmp uge i64 {number}, {_FIRST_PAGE}")
-        address = body.let(f"select i1 {there}, ptr {address}, ptr @nothing")
-    value = body.let(f"load i{op.width}, ptr {address}, align 1")
+    if guard == ANYWHERE:
+        arguments = ("ptr %run", f"i64 {number}", f"i32 {op.size}")
+        value = body.call("bh_run_load", "i64", *arguments)
+        if op.width < 64:
+            value = body.let(f"trunc i64 {value} to i{op.width}")
+    else:
+        if guard:
+            there = body.let(f"icmp uge i64 {number}, {_FIRST_PAGE}")
+            address = body.let(f"select i1 {there}, ptr {address}, ptr @nothing")
+        value = body.let(f"load i{op.width}, ptr {address}, align 1")
     if op.width < 64:
         value = body.let(f"{'sext' if op.sx else 'zext'} i{op.width} {value} to i64")
     body.set_any(insn.dst, value)
