@@ -18,7 +18,7 @@ from setuptools import Extension, setup
 COMPILED = (
     "domain/word", "domain/tnum", "domain/scalar", "domain/arith", "domain/refine",
     "state/state", "analysis/cfg", "analysis/liveness",
-    "paths/widening", "paths/env", "paths/precision", "paths/prune",
+    "paths/widening", "paths/env", "paths/precision", "paths/prune", "paths/unpruned",
     "memory/obligations", "memory/kinds", "memory/stack", "memory/access",
     "instructions/branch", "instructions/pointer", "instructions/transfer", "walk",
 )  # fmt: skip

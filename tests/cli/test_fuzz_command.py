@@ -83,7 +83,8 @@ def test_no_kernel_is_said_before_anything_is_done(
     result = cli("fuzz", "verifier", "--against", "kernel", "-n", 5)
     assert result.code == 2
     assert result.err == (
-        "the kernel cannot be asked: bpf(2) is not permitted (--against model needs no kernel)\n"
+        "the kernel cannot be asked: bpf(2) is not permitted "
+        "(--against unpruned and --against model need no kernel)\n"
     )
 
 

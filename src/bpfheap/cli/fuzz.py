@@ -17,6 +17,7 @@ from bpfheap.cli.bar import ProgressBar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
+from bpfheap.fuzz.against_unpruned import AgainstUnpruned
 from bpfheap.fuzz.generate import features_of, random_program
 from bpfheap.fuzz.hunt import HuntReport, hunt, listing
 from bpfheap.fuzz.results import BUGS, Examiner, Outcome
@@ -29,6 +30,8 @@ EXAMPLES = """Examples:
 bpfheap fuzz verifier -n 1000
 
 bpfheap fuzz verifier --against model -n 5000 --seed 7
+
+bpfheap fuzz verifier --against unpruned -n 100000
 
 bpfheap fuzz verifier --features maps,branches --json
 
@@ -50,17 +53,22 @@ _WORDS = {
     Outcome.OURS_REFUSES: "refused by bpfheap alone",
     Outcome.VIOLATION: "accepted, then made a memory error",
     Outcome.OUTSIDE: "accepted, then held values that were ruled out",
+    Outcome.UNROLLED: "accepted, and right as far as loops were unrolled",
+    Outcome.UNDECIDED: "accepted, and too long to be walked to the end",
+    Outcome.PRUNED: "accepted only because paths end early",
     Outcome.INCOMPARABLE: "accepted, and hang on clocks, addresses or the order of keys",
     Outcome.DIFFERENT: "accepted, then did not do the same",
 }
-#: Other words where programs run on a machine instead of being judged by the kernel.
+#: Other words where nobody else gives a verdict: programs run on a machine, or are walked again.
 _MODEL_WORDS = {Outcome.ACCEPTED: "accepted, and ran well", Outcome.REFUSED: "refused"}
+_UNPRUNED_WORDS = {Outcome.ACCEPTED: "accepted, and so without pruning", Outcome.REFUSED: "refused"}
 
 
 class Against(StrEnum):
     """What the verifier is compared with."""
 
     KERNEL = "kernel"
+    UNPRUNED = "unpruned"
     MODEL = "model"
     NATIVE = "native"
 
@@ -78,10 +86,12 @@ def verifier(
         Against,
         typer.Option(
             help="kernel: the live kernel's verifier has to give the same verdicts (asks for "
-            "bpf(2), so for root). model: accepted programs run on the model machine, which must "
-            "see no error and no value that the verifier had ruled out. native: accepted programs "
-            "run on the model machine and on the native one, interpreted and compiled; all must do "
-            "the same; and return the same on the live kernel, where bpf(2) is allowed."
+            "bpf(2), so for root). unpruned: accepted programs are walked once more, each path to "
+            "its end, and must be accepted so, too. model: accepted programs run on the model "
+            "machine, which must see no error and no value that the verifier had ruled out. "
+            "native: accepted programs run on the model machine and on the native one, interpreted "
+            "and compiled; all must do the same; and return the same on the live kernel, where "
+            "bpf(2) is allowed."
         ),
     ] = Against.KERNEL,
     number: Annotated[
@@ -139,7 +149,8 @@ def verifier(
         reason = available()
         if reason is not None:
             raise UsageError(
-                f"the kernel cannot be asked: {reason}", hint="--against model needs no kernel"
+                f"the kernel cannot be asked: {reason}",
+                hint="--against unpruned and --against model need no kernel",
             )
     opened = partial(_OPENED[against], seed, chosen)
     with ProgressBar(number) as bar:
@@ -172,6 +183,11 @@ def _kernel(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
 
 
 @contextmanager
+def _unpruned(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
+    yield AgainstUnpruned(seed, features)
+
+
+@contextmanager
 def _model(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
     yield AgainstModel(seed, features)
 
@@ -189,7 +205,19 @@ def _native(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
         yield machines.AgainstNative(seed, features, kernel)
 
 
-_OPENED = {Against.KERNEL: _kernel, Against.MODEL: _model, Against.NATIVE: _native}
+_OPENED = {
+    Against.KERNEL: _kernel,
+    Against.UNPRUNED: _unpruned,
+    Against.MODEL: _model,
+    Against.NATIVE: _native,
+}
+#: What of _WORDS is said otherwise.
+_WORDS_OF: dict[Against, dict[Outcome, str]] = {
+    Against.KERNEL: {},
+    Against.UNPRUNED: _UNPRUNED_WORDS,
+    Against.MODEL: _MODEL_WORDS,
+    Against.NATIVE: _MODEL_WORDS,
+}
 
 
 def _show_progress(bar: ProgressBar, done: int, bugs: int) -> None:
@@ -213,7 +241,7 @@ def _show(seed: int, index: int, features: frozenset[str], *, as_json: bool) -> 
 
 
 def _print(out: Console, report: HuntReport, against: Against, replay: str) -> None:
-    words = _WORDS if against is Against.KERNEL else _WORDS | _MODEL_WORDS
+    words = _WORDS | _WORDS_OF[against]
     say(out, plain(f"{report.counts.total():,} programs", "bold"))
     for outcome in Outcome:
         count = report.counts[outcome]

@@ -55,7 +55,8 @@ class AgainstKernel:
     def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)
         try:
-            verdict = verify(obj, spec, Options(complexity_limit=LIMIT, cpus=possible_cpus()))
+            options = Options(complexity_limit=LIMIT, cpus=possible_cpus(), explain=False)
+            verdict = verify(obj, spec, options)
         except Exception as error:
             return crashed(error)
         try:

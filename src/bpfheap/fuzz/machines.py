@@ -118,7 +118,7 @@ class AgainstNative:
     def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)
         try:
-            verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True))
+            verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True, explain=False))
             if not verdict.accepted:
                 return FuzzResult(Outcome.REFUSED)
             found = compared(obj, spec, verdict, f"{self.seed}:{index}")

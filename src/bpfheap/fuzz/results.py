@@ -25,6 +25,9 @@ class Outcome(StrEnum):
     UNASKED = "unasked"  # the kernel gave no verdict, e.g. for lack of memory
     INCOMPARABLE = "incomparable"  # results depend on clocks, addresses or the order of keys
     EXPLAINED = "explained"  # a known difference, see `differences.py`
+    UNROLLED = "unrolled"  # accepted, and right as far as loops were unrolled without pruning
+    UNDECIDED = "undecided"  # accepted, and right as far as was walked without pruning
+    PRUNED = "pruned"  # accepted only because paths end early: refused without pruning
     CRASH = "crash"  # an exception inside bpfheap
     KERNEL_REFUSES = "kernel-refuses"  # bpfheap accepts, the kernel does not
     OURS_REFUSES = "ours-refuses"  # the kernel accepts, bpfheap does not
@@ -37,6 +40,7 @@ class Outcome(StrEnum):
 BUGS: Final = (
     Outcome.KERNEL_REFUSES,
     Outcome.VIOLATION,
+    Outcome.PRUNED,
     Outcome.DIFFERENT,
     Outcome.OUTSIDE,
     Outcome.CRASH,

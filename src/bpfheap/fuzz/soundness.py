@@ -57,7 +57,8 @@ class AgainstModel:
         obj, spec = surroundings(self.features), linked(program)
         rng = Random(f"{self.seed}:{index}:runs")
         try:
-            verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True))
+            options = Options(complexity_limit=LIMIT, explain=False, facts=True)
+            verdict = verify(obj, spec, options)
             if not verdict.accepted:
                 return FuzzResult(Outcome.REFUSED)
             run(obj, spec, verdict, rng, verifier_knowledge(obj, spec, LIMIT))

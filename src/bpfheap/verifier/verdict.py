@@ -22,22 +22,28 @@ class Options:
     `complexity_limit`: the kernel's BPF_COMPLEXITY_LIMIT_INSNS.
     `log`: shall the verdict have a log?
     `cpus`: as many as there can be where the program will run.
+    `explain`: shall a refused program's error tell how it came about? Without, it has its message
+    and place alone, which takes a fraction of the time.
     `log_level`: the kernel's: 1 for the way to a rejection, 2 for all paths.
     `strict_identity`: are types of different BTF always different ones?
     `facts`: shall the verdict on an accepted program have what a compiler wants to know?
     `all_precise`: does every scalar count where paths meet, so that the states seen subsume
     whatever can happen? For tests of the verifier itself.
+    `pruned`: may a path end where a stored state subsumes it? Without, every path is walked to its
+    end, but for loops that the kernel drives, which are unrolled a few times. For tests, too.
     `observe`: called before each instruction, with its slot and the state, which the walk will go
     on to change.
     """
 
     complexity_limit: int = 1_000_000
     log: bool = False
+    explain: bool = True
     cpus: int = MAX_CPUS
     log_level: int = 2
     strict_identity: bool = False
     facts: bool = False
     all_precise: bool = False
+    pruned: bool = True
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)
 
 
@@ -53,6 +59,7 @@ class Verdict:
     `error`: why it was rejected, None for an accepted program.
     `log`: "" unless asked for or rejected.
     `facts`: what a compiler wants to know, if it was asked for; None for a rejected program.
+    `cut`: did paths end because a loop was unrolled often enough (see Options.pruned)?
     """
 
     program: str
@@ -62,6 +69,7 @@ class Verdict:
     error: VerifierError | None = None
     log: str = field(default="", repr=False)
     facts: Facts | None = field(default=None, repr=False, compare=False)
+    cut: bool = False
 
     @property
     def accepted(self) -> bool:

@@ -25,6 +25,7 @@ from bpfheap.verifier.explain.route import calls_to, route
 from bpfheap.verifier.instructions.transfer import transfer
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.prune import StoredStates
+from bpfheap.verifier.paths.unpruned import UnprunedStates
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,
@@ -78,7 +79,7 @@ def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
     walk = Walk(obj, program, options, logged=options.log)
     verdict = walk.verdict()
     error = verdict.error
-    if error is None:
+    if error is None or not options.explain:
         return verdict
     if not options.log:
         if verdict.insns_processed <= _MAX_LOGGED:
@@ -109,6 +110,7 @@ class Walk:
         self._env = Env(obj, spec, options)
         self._log = Log(spec, options.log_level) if logged else None
         self._states = 0
+        self._cut = False
         self._insns = 0
         self._jumps = 0
         self._step: Step | None = None
@@ -145,7 +147,8 @@ class Walk:
         facts = None
         if error is None and self._env.options.facts:
             facts = facts_of(self._env.cfg)
-        verdict = Verdict(self._spec.name, self._insns, states, flows, error, facts=facts)
+        cut = self._cut
+        verdict = Verdict(self._spec.name, self._insns, states, flows, error, facts=facts, cut=cut)
         if self._log is None:
             return verdict
         if error is not None:
@@ -154,7 +157,7 @@ class Walk:
         text = self._log.text
         if error is not None:
             error.log = text
-        return Verdict(self._spec.name, self._insns, states, flows, error, text, facts)
+        return Verdict(self._spec.name, self._insns, states, flows, error, text, facts, cut)
 
     def _error(
         self, why: Reject | BpfheapError, insn: int | None, register: int | None
@@ -211,13 +214,19 @@ class Walk:
         regs = [*given, *[NOTHING] * 5]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
         st = State([FuncState(0, number, -1, regs, {})], (), None, Trail())
-        stored = env.stored = StoredStates(env.cfg, env.live(), all_precise=env.options.all_precise)
+        stored: StoredStates
+        if env.options.pruned:
+            stored = StoredStates(env.cfg, env.live(), all_precise=env.options.all_precise)
+        else:
+            stored = UnprunedStates(env.cfg, env.live())
+        env.stored = stored
         stored.start(st)
         slot, jump = env.cfg.subprogs[number].start, -1
         try:
             self._all_paths(st, slot, jump, stored)
         finally:
             self._states += stored.count
+            self._cut = self._cut or stored.cut
 
     def _all_paths(self, st: State, slot: int, jump: int, stored: StoredStates) -> None:
         env = self._env

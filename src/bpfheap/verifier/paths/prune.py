@@ -78,6 +78,8 @@ class StoredStates(Widening):
         self._all_precise = all_precise
         self._looping = False
         self.count = 0
+        #: Did a path end without a verdict? See unpruned.py.
+        self.cut = False
 
     def start(self, st: State) -> None:
         """The first path begins."""

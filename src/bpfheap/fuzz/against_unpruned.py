@@ -1,0 +1,52 @@
+"""Compares the walk with the one without pruning: what is accepted because a path ended early must
+be accepted, too, if each path is walked to its end. Asks no kernel and runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from bpfheap.fuzz.generate import random_program
+from bpfheap.fuzz.pieces import RandomProgram
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
+from bpfheap.fuzz.surroundings import linked, surroundings
+from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier import Options, verify
+
+#: Instructions after which the walk without pruning is given up; what it saw by then was right.
+UNPRUNED_LIMIT: Final = 20_000
+
+#: How such a walk is refused at its limits.
+_TOO_LARGE: Final = ("BPF program is too large", "the sequence of ")
+
+
+@dataclass(frozen=True, slots=True)
+class AgainstUnpruned:
+    """An Examiner."""
+
+    seed: int
+    features: frozenset[str]
+
+    def program(self, index: int) -> RandomProgram:
+        return random_program(self.seed, index, self.features)
+
+    def examine(self, program: RandomProgram, index: int) -> FuzzResult:
+        obj, spec = surroundings(self.features), linked(program)
+        try:
+            if not verify(obj, spec, Options(complexity_limit=LIMIT, explain=False)).accepted:
+                return FuzzResult(Outcome.REFUSED)
+            return walked_to_the_end(obj, spec)
+        except Exception as error:
+            return crashed(error)
+
+
+def walked_to_the_end(obj: ObjectSpec, spec: ProgramSpec) -> FuzzResult:
+    """What the walk without pruning says of an accepted program."""
+    options = Options(complexity_limit=UNPRUNED_LIMIT, pruned=False, explain=False)
+    verdict = verify(obj, spec, options)
+    if verdict.error is None:
+        return FuzzResult(Outcome.UNROLLED if verdict.cut else Outcome.ACCEPTED)
+    message = verdict.error.message
+    if message.startswith(_TOO_LARGE):
+        return FuzzResult(Outcome.UNDECIDED)
+    return FuzzResult(Outcome.PRUNED, theirs=f"{message} (insn {verdict.error.insn})")

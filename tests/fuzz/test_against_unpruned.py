@@ -1,0 +1,133 @@
+"""The walk without pruning: what it walks, where it stops, and what it says of a hole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bpfheap.fuzz import against_unpruned
+from bpfheap.fuzz.against_unpruned import AgainstUnpruned, walked_to_the_end
+from bpfheap.fuzz.pieces import CodePiece, RandomFunction, RandomProgram
+from bpfheap.fuzz.results import Outcome
+from bpfheap.fuzz.surroundings import ALL, linked, surroundings
+from bpfheap.isa import assemble
+from bpfheap.platform.calls import HELPERS
+from bpfheap.spec import ObjectSpec, ProgramSpec, Ref, RefKind
+from bpfheap.verifier import Options, Verdict, verify
+
+OBJ = surroundings(ALL)
+_NUMBERS = {call.name: call.number for call in HELPERS}
+
+
+def program(text: str) -> RandomProgram:
+    done = assemble(text, helper_number=_NUMBERS.get)
+    refs = tuple(
+        (slot, Ref(RefKind(ref.kind), ref.name, ref.offset, done.labels.get(ref.name, -1)))
+        for slot, ref in done.refs.items()
+    )
+    piece = CodePiece(done.insns[:-1], refs)
+    return RandomProgram("tc", (RandomFunction("fuzzed", (piece,)),))
+
+
+def unpruned(text: str, limit: int = 1000) -> Verdict:
+    return verify(OBJ, linked(program(text)), Options(limit, pruned=False))
+
+
+_END = "r0 = 0\nexit\n"
+
+
+def test_every_path_is_walked() -> None:
+    text = "call bpf_get_prandom_u32\nr6 = r0\ncall bpf_get_prandom_u32\n"
+    text += "if r6 == 1 goto a\nr7 = 1\na: if r0 == 2 goto b\nr7 = 2\nb: r7 = 3\n" + _END
+    # 4 before, then 2 paths through `a`, 4 through `b`.
+    assert unpruned(text).insns_processed == 4 + 1 + 2 * 1 + 2 * 1 + 4 * 3
+    spec = linked(program(text))
+    assert verify(OBJ, spec).insns_processed < unpruned(text).insns_processed
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("r6 = 0\nl: r6 += 1\nif r6 < 5 goto l\n", None),
+        ("l: call bpf_get_prandom_u32\nif r0 == 7 goto l\n", "infinite loop detected at insn"),
+        ("r6 = 0\nl: r6 += 1\nif r6 < 5000 goto l\n", "BPF program is too large"),
+    ],
+)
+def test_loops_of_the_program(text: str, error: str | None) -> None:
+    verdict = unpruned(text + _END)
+    assert not verdict.cut
+    if error is None:
+        assert verdict.error is None
+    else:
+        assert verdict.error is not None
+        assert verdict.error.message.startswith(error)
+
+
+_LOOP = """
+    *(u64 *)(r10 -8) = 0
+    r1 = <count>
+    r2 = func[name:sub] ll
+    r3 = r10
+    r3 += -8
+    r4 = 0
+    call bpf_loop
+    r0 = 0
+    exit
+    sub: r0 = *(u64 *)(r2 +0)
+    r0 += 1
+    *(u64 *)(r2 +0) = r0
+    r0 = 0
+    exit
+"""
+
+
+@pytest.mark.parametrize(("count", "cut"), [("0", False), ("3", False), ("1000", True)])
+def test_loops_of_the_kernel_are_unrolled(count: str, cut: bool) -> None:
+    spec = linked(program("r0 = 0\nexit"))
+    done = assemble(_LOOP.replace("<count>", count), helper_number=_NUMBERS.get)
+    refs = {
+        slot: Ref(RefKind.FUNC, ref.name, target=done.labels[ref.name])
+        for slot, ref in done.refs.items()
+    }
+    spec = ProgramSpec(spec.name, "tc", done.insns, refs, (), {}, spec.btf, "GPL", "made")
+    verdict = verify(OBJ, spec, Options(10_000, pruned=False))
+    assert verdict.accepted
+    assert verdict.cut is cut
+    assert not verify(OBJ, spec).cut
+    expected = Outcome.UNROLLED if cut else Outcome.ACCEPTED
+    assert walked_to_the_end(OBJ, spec).outcome is expected
+
+
+def test_what_is_accepted_is_so_without_pruning() -> None:
+    examiner = AgainstUnpruned(1, ALL)
+    outcomes = {examiner.examine(examiner.program(index), index).outcome for index in range(30)}
+    assert outcomes <= {
+        Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNROLLED, Outcome.UNDECIDED
+    }  # fmt: skip
+    assert {Outcome.ACCEPTED, Outcome.REFUSED} <= outcomes
+
+
+def test_a_hole_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(obj: ObjectSpec, spec: ProgramSpec, options: Options) -> Any:
+        return Verdict("fuzzed", 1, 1, ()) if options.pruned else verify(obj, spec, options)
+
+    monkeypatch.setattr(against_unpruned, "verify", careless)
+    examiner = AgainstUnpruned(1, ALL)
+    result = examiner.examine(program("r0 = r2\nexit"), 0)
+    assert result.outcome is Outcome.PRUNED
+    assert result.theirs == "R2 !read_ok: nothing was written to it (insn 0)"
+    # A walk that is given up says nothing.
+    monkeypatch.setattr(against_unpruned, "UNPRUNED_LIMIT", 500)
+    long = program("r6 = 0\nl: r6 += 1\nif r6 < 500 goto l\n" + _END)
+    assert examiner.examine(long, 0).outcome is Outcome.UNDECIDED
+
+
+def test_an_error_without_its_story() -> None:
+    spec = linked(program("r0 = r2\nexit"))
+    short, whole = (verify(OBJ, spec, Options(explain=explain)).error for explain in (False, True))
+    assert short is not None
+    assert whole is not None
+    assert (short.message, short.insn) == (whole.message, whole.insn)
+    assert short.log == ""
+    assert whole.log != ""
