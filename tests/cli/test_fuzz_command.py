@@ -119,3 +119,28 @@ def test_help_shows_examples(cli: Cli) -> None:
     assert result.code == 0
     assert "bpfheap fuzz verifier " in result.out.partition("Examples:")[2]
     assert "verifier" in cli("fuzz", "-h").out
+
+
+def test_all_programs_of_a_theme(cli: Cli) -> None:
+    asked = ("--length", 2, "--against", "unpruned", "--jobs", 1)
+    result = cli("fuzz", "verifier", "--exhaustive", "locks", *asked)
+    assert result.code == 0, result.err
+    first, *rest = result.out.splitlines()
+    assert first.startswith("locks: 112 programs, ")
+    assert first.endswith(" a second")
+    assert rest[:2] == ["         7 of 1 instruction", "       105 of 2 instructions"]
+    assert "accepted, and nothing against it (unpruned)" in result.out
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--exhaustive", "heap"), "there is no theme heap (one of stack, linked, packets, "),
+        (("--length", 2), "--length is of --exhaustive"),
+        (("--exhaustive", "locks", "--against", "native"), "cannot be held against native"),
+    ],
+)
+def test_themes_that_make_no_sense(cli: Cli, args: tuple[object, ...], message: str) -> None:
+    result = cli("fuzz", "verifier", *args)
+    assert result.code == 2
+    assert message in result.err

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from bpfheap.cli import exhaustive as enumerated
 from bpfheap.cli.bar import ProgressBar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
@@ -23,6 +24,7 @@ from bpfheap.fuzz.hunt import HuntReport, hunt, listing
 from bpfheap.fuzz.results import BUGS, Examiner, Outcome
 from bpfheap.fuzz.soundness import AgainstModel
 from bpfheap.fuzz.surroundings import FEATURES
+from bpfheap.fuzz.themes import THEMES
 from bpfheap.kernel import Kernel, available
 
 EXAMPLES = """Examples:
@@ -36,6 +38,8 @@ bpfheap fuzz verifier --against unpruned -n 100000
 bpfheap fuzz verifier --features maps,branches --json
 
 bpfheap fuzz verifier --seed 7 --show 42
+
+bpfheap fuzz verifier --exhaustive stack --length 3
 """
 
 _OUTPUT = "Output"
@@ -83,17 +87,18 @@ app = typer.Typer(
 
 def verifier(
     against: Annotated[
-        Against,
+        Against | None,
         typer.Option(
+            show_default="kernel; with --exhaustive all that there is",
             help="kernel: the live kernel's verifier has to give the same verdicts (asks for "
             "bpf(2), so for root). unpruned: accepted programs are walked once more, each path to "
             "its end, and must be accepted so, too. model: accepted programs run on the model "
             "machine, which must see no error and no value that the verifier had ruled out. "
             "native: accepted programs run on the model machine and on the native one, interpreted "
             "and compiled; all must do the same; and return the same on the live kernel, where "
-            "bpf(2) is allowed."
+            "bpf(2) is allowed.",
         ),
-    ] = Against.KERNEL,
+    ] = None,
     number: Annotated[
         int, typer.Option("-n", min=1, metavar="N", help="How many programs.")
     ] = 1000,
@@ -107,6 +112,27 @@ def verifier(
             + ".",
         ),
     ] = _DEFAULT_FEATURES,
+    exhaustive: Annotated[
+        str | None,
+        typer.Option(
+            metavar="THEME",
+            help="Not random programs, but all of a theme: "
+            + "; ".join(f"{t.name} ({t.about})" for t in THEMES.values())
+            + ".",
+            show_default=False,
+        ),
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=8,
+            metavar="L",
+            help="How long the enumerated part of a theme's programs may be; as the theme says, "
+            "if not given.",
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -141,6 +167,14 @@ def verifier(
     Exit code 1 if there is a difference that nothing explains, or if the kernel could not say
     anything of more than one program in a thousand.
     """
+    processes = jobs or len(os.sched_getaffinity(0))
+    if exhaustive is not None:
+        told = None if against is None else str(against)
+        enumerated.run(exhaustive, length, told, processes, _WORDS, as_json=json)
+        return
+    if length is not None:
+        raise UsageError("--length is of --exhaustive", hint="random programs have any length")
+    against = against or Against.KERNEL
     chosen = features_of(features)
     if show is not None:
         _show(seed, show, chosen, as_json=json)
@@ -157,7 +191,7 @@ def verifier(
         report = hunt(
             opened,
             range(number),
-            jobs=jobs or len(os.sched_getaffinity(0)),
+            jobs=processes,
             progress=partial(_show_progress, bar),
         )
     replay = f"bpfheap fuzz verifier --seed {seed} --features {','.join(sorted(chosen))} --show"

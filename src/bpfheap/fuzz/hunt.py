@@ -14,6 +14,7 @@ from bpfheap.fuzz.share import OpenExaminer, examined
 from bpfheap.fuzz.surroundings import linked
 from bpfheap.isa import disassemble
 from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.spec import ProgramSpec
 
 #: The most bugs that are reported with a program; further ones are only counted.
 _MAX_REPORTED: Final = 40
@@ -144,7 +145,11 @@ def _finding(
 def listing(program: RandomProgram) -> list[str]:
     """The program as assembly, a line for each instruction, with a line `name:` before each
     function but the first."""
-    spec = linked(program)
+    return listing_of(linked(program))
+
+
+def listing_of(spec: ProgramSpec) -> list[str]:
+    """The same of a linked program."""
     lines = disassemble(spec.insns, spec.refs, helper_name=_helper_name)
     names = {sub.start: sub.name for sub in spec.subprogs[1:]}
     shown = []

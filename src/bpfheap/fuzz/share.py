@@ -6,17 +6,17 @@ import multiprocessing
 import signal
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection, wait
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from bpfheap.errors import BpfheapError
 from bpfheap.fuzz.results import Examiner, FuzzResult
 
+T = TypeVar("T")
+
 #: Makes an Examiner; called once in each process.
 OpenExaminer: TypeAlias = Callable[[], AbstractContextManager[Examiner]]
-#: (index of a program, its result).
-IndexedResults: TypeAlias = list[tuple[int, FuzzResult]]
 
 #: Results that a process sends in one message.
 _GROUP: Final = 32
@@ -27,10 +27,28 @@ def examined(opened: OpenExaminer, indices: range, jobs: int) -> Iterator[tuple[
 
     Raises BpfheapError for an exception in one of the processes.
     """
-    if jobs == 1:
+
+    @contextmanager
+    def examines() -> Iterator[Callable[[int], FuzzResult]]:
         with opened() as examiner:
+            yield lambda index: examiner.examine(examiner.program(index), index)
+
+    return shared(examines, indices, jobs)
+
+
+def shared(
+    opened: Callable[[], AbstractContextManager[Callable[[int], T]]],
+    indices: range,
+    jobs: int,
+    *,
+    group: int = _GROUP,
+) -> Iterator[tuple[int, T]]:
+    """(index, what the function that `opened` gives makes of it) for each index, as `examined`;
+    processes tell of `group` results at once."""
+    if jobs == 1:
+        with opened() as examine:
             for index in indices:
-                yield index, examiner.examine(examiner.program(index), index)
+                yield index, examine(index)
         return
     context = multiprocessing.get_context("fork")
     pipes: list[Connection] = []
@@ -39,7 +57,7 @@ def examined(opened: OpenExaminer, indices: range, jobs: int) -> Iterator[tuple[
         for number in range(jobs):
             ours, theirs = context.Pipe(duplex=False)
             child = context.Process(
-                target=_serve, args=(opened, indices[number::jobs], theirs), daemon=True
+                target=_serve, args=(opened, indices[number::jobs], theirs, group), daemon=True
             )
             child.start()
             theirs.close()
@@ -49,7 +67,7 @@ def examined(opened: OpenExaminer, indices: range, jobs: int) -> Iterator[tuple[
         while waiting:
             for ready in wait(waiting):
                 assert isinstance(ready, Connection)
-                found = _receive(ready)
+                found: list[tuple[int, T]] | None = _receive(ready)
                 if found is None:
                     waiting.remove(ready)
                 else:
@@ -62,7 +80,7 @@ def examined(opened: OpenExaminer, indices: range, jobs: int) -> Iterator[tuple[
             child.join()
 
 
-def _receive(pipe: Connection) -> IndexedResults | None:
+def _receive(pipe: Connection) -> Any:
     """The next group of results; None if the process is done."""
     try:
         error, found = pipe.recv()
@@ -72,19 +90,22 @@ def _receive(pipe: Connection) -> IndexedResults | None:
         ) from None
     if error is not None:
         raise BpfheapError(error)
-    group: IndexedResults | None = found
-    return group
+    return found
 
 
-def _serve(opened: OpenExaminer, indices: range, pipe: Connection) -> None:
+def _serve(
+    opened: Callable[[], AbstractContextManager[Callable[[int], Any]]],
+    indices: range,
+    pipe: Connection,
+    size: int,
+) -> None:
     """The main function of a child process."""
     # Ctrl-C reaches the parent too, which ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with opened() as examiner:
-            for at in range(0, len(indices), _GROUP):
-                group = indices[at : at + _GROUP]
-                pipe.send((None, [(i, examiner.examine(examiner.program(i), i)) for i in group]))
+        with opened() as examine:
+            for at in range(0, len(indices), size):
+                pipe.send((None, [(i, examine(i)) for i in indices[at : at + size]]))
         pipe.send((None, None))
     except BrokenPipeError:
         return

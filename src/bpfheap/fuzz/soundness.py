@@ -39,7 +39,7 @@ _LENGTHS: Final = (14, 15, 34, 60, 64, 65, 100, 300)
 _BYTES: Final = (0, 0, 0, 1, 2, 7, 8, 127, 128, 255)
 
 
-class _RuledOutValue(Exception):
+class RuledOutValue(Exception):
     """During a run a register held a value that the verifier had ruled out."""
 
 
@@ -64,7 +64,7 @@ class AgainstModel:
             run(obj, spec, verdict, rng, verifier_knowledge(obj, spec, LIMIT))
         except Violation as seen:
             return FuzzResult(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")
-        except _RuledOutValue as found:
+        except RuledOutValue as found:
             return FuzzResult(Outcome.OUTSIDE, theirs=str(found))
         except Exception as error:
             return crashed(error)
@@ -140,7 +140,7 @@ def packet(spec: ProgramSpec, rng: Random) -> bytes:
 
 def _watch(machine: ModelMachine, program: int, spec: ProgramSpec, knowledge: Knowledge) -> None:
     """Have the machine compare all registers with `knowledge` before each instruction; the run
-    then raises _RuledOutValue at the first one that does not fit."""
+    then raises RuledOutValue at the first one that does not fit."""
 
     def see(core: Core) -> None:
         slot = core.execution.slot
@@ -149,7 +149,7 @@ def _watch(machine: ModelMachine, program: int, spec: ProgramSpec, knowledge: Kn
             shown = ", ".join(
                 f"r{n}={_text(value)}" for n, value in enumerate(registers) if value is not None
             )
-            raise _RuledOutValue(f"before instruction {slot} of {len(spec.insns)}: {shown}")
+            raise RuledOutValue(f"before instruction {slot} of {len(spec.insns)}: {shown}")
 
     machine.watch(program, see)
 

@@ -140,6 +140,9 @@ class _Types:
         proto = add(FuncProto(self.ids["int"], params))
         for number in range(MAX_FUNCTIONS):
             self.ids[function_name(number)] = add(Func(function_name(number), proto, 0))
+        # A global function, of themes.
+        one = add(FuncProto(self.ids["int"], params[:1]))
+        self.ids["g1"] = add(Func("g1", one, 1))
 
     def _struct(self, name: str, size: int, *members: tuple[str, str, int]) -> None:
         laid_out = tuple(Member(m, self.ids[t], at * 8) for m, t, at in members)
@@ -167,6 +170,11 @@ def types() -> tuple[Btf, dict[str, int]]:
 def function_name(number: int) -> str:
     """The name of a program's function, by its index in `RandomProgram.functions`."""
     return f"f{number}" if number else "fuzzed"
+
+
+def function_id(name: str) -> int:
+    """The BTF id of a function by its name: that of `function_name`, or g1, which is global."""
+    return types()[1][name]
 
 
 @cache
