@@ -36,7 +36,8 @@ class Addition(NamedTuple):
 ADDITIONS = (
     Addition("a helper or kfunc", (
         Edit("platform/calls.py", "HELPERS: tuple", """
-    Call("bpf_made_up", 250, (A.SCALAR,), R.INTEGER, E.LOCAL, S.NOTHING, C.RETURNS),
+    Call("bpf_made_up", 250, (A.SCALAR,), R.INTEGER,
+         E.LOCAL, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.OURS),
 """),
         Edit("include/bpfheap.h", "/* output */", """
 ___bpfheap_helper(250, long, bpf_made_up, __u64 number);
@@ -57,14 +58,16 @@ CALL(bpf_made_up)
     )),
     Addition("a map type", (
         Edit("platform/maps.py", "MAP_TYPES: tuple", """
-    MapType("made_up", 34, S.HASH, H.VALUES, _ELEMENTS, kptrs=True, flags=_HASH),
+    MapType("made_up", 34, S.HASH, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
+            flags=_HASH),
 """),
         Edit("include/bpfheap.h", "\tBPF_MAP_TYPE_ARENA", "\tBPF_MAP_TYPE_MADE_UP = 34,\n"),
     )),
     Addition("a map type whose keys lead elsewhere", (
         Edit("platform/maps.py", "class Shape", '    OTHER = "other"\n'),
         Edit("platform/maps.py", "MAP_TYPES: tuple", """
-    MapType("other", 35, S.OTHER, H.VALUES, _ELEMENTS, kptrs=True, flags=_HASH),
+    MapType("other", 35, S.OTHER, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
+            flags=_HASH),
 """),
         Edit("include/bpfheap.h", "\tBPF_MAP_TYPE_ARENA", "\tBPF_MAP_TYPE_OTHER = 35,\n"),
         Edit("machine/model/maps/other.py", None, """
@@ -84,9 +87,10 @@ from bpfheap.machine.model.maps.other import OtherElements
     Addition("a program type", (
         Edit("platform/programs.py", "PROGRAM_TYPES: tuple", """
     ProgramType("made_up", 99, ("made_up",), "made_up_md", 8, (
-        CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
-        CtxField("data_end", 4, 4, CtxKind.PACKET_END, narrow=False),
-    ), packet=PacketKind.XDP, test_run=None),
+        CtxField("data", 0, 4, CtxKind.PACKET),
+        CtxField("data_end", 4, 4, CtxKind.PACKET_END),
+    ), sleepable=False, interrupts=False, packet=PacketKind.XDP, offers=frozenset(), returns=None,
+       test_run=None),
 """),
         Edit("include/bpfheap.h", "/* The context of xdp programs. */", """
 struct made_up_md {

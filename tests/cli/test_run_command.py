@@ -38,6 +38,7 @@ SEC("tc") int free_it(void *ctx)
         unit_free(p);
     return 0;
 }
+char LICENSE[] SEC("license") = "GPL";
 """
 
 

@@ -162,7 +162,9 @@ def test_objects_with_numbers_are_no_fewer_states(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Objects that are parts by themselves have numbers, which the key knows nothing of."""
-    monkeypatch.setattr(plan, "verify", lambda obj, program, options: Verdict(program.name, 0, 0, ()))
+    monkeypatch.setattr(
+        plan, "verify", lambda obj, program, options: Verdict(program.name, 0, 0, ())
+    )
     keys: dict[Hashable, Hashable] = {}
     of = bounded(read_scenario([CONTAINERS / f"{name}.bpf.c"]), cpus=2, runs=2)
     for state, number in visited(of, "live-count", 40):

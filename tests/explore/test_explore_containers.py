@@ -22,7 +22,9 @@ FOLDER = Path(__file__).with_name("containers")
 @pytest.fixture(autouse=True)
 def unverified(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine sees is asked for here, whatever the verifier thinks of it."""
-    monkeypatch.setattr(plan, "verify", lambda obj, program, options: Verdict(program.name, 0, 0, ()))
+    monkeypatch.setattr(
+        plan, "verify", lambda obj, program, options: Verdict(program.name, 0, 0, ())
+    )
 
 
 def of(*files: str, **bounds: int) -> Scenario:

@@ -14,6 +14,7 @@ from verifier_cases import Types, program
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import HELPERS, KFUNCS, Arg, Call, Ret
 from bpfheap.platform.maps import BY_NAME
+from bpfheap.platform.programs import Offer
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.verifier import verify
 
@@ -122,6 +123,7 @@ _REGISTERS: dict[str, tuple[str, str, str]] = {
 _RIGHT: dict[Arg, str] = {
     Arg.ANYTHING: "0",
     Arg.SCALAR: "1",
+    Arg.COUNT: "1",
     Arg.CONST_SIZE: "1",
     Arg.CONST_SIZE_OR_ZERO: "1",
     Arg.MAP_KEY: "stack",
@@ -144,10 +146,7 @@ _RIGHT: dict[Arg, str] = {
 _CALLS = [
     call
     for call in (*HELPERS, *KFUNCS)
-    if call.args
-    and all(arg in _RIGHT or arg is Arg.MAP for arg in call.args)
-    # Only bpfheap has these.
-    and call.name not in ("unit_free",)
+    if call.args and all(arg in _RIGHT or arg is Arg.MAP for arg in call.args) and not call.ours
 ]
 #: What is to be done with a result that is owned.
 _AFTER = {
@@ -185,7 +184,7 @@ def _map_for(call: Call) -> str:
 def _section(call: Call) -> str:
     if call.sleepable:
         return "syscall"
-    return "xdp" if call.types == {"xdp"} else "tc"
+    return "xdp" if call.offer is Offer.CHANGES_XDP else "tc"
 
 
 @pytest.mark.parametrize("call", _CALLS, ids=lambda call: call.name)

@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,17 +30,21 @@ from bpfheap.platform.calls import (
     HELPERS,
     KFUNCS,
     Arg,
+    Availability,
     Call,
     Course,
     Effect,
     Ret,
     Sees,
+    SideEffect,
 )
 from bpfheap.platform.maps import MAP_TYPES
+from bpfheap.platform.programs import Offer
 from bpfheap.spec import MapSpec, ProgramSpec, Ref, RefKind
 from bpfheap.verifier.calls.callback import ARGUMENTS as CALLBACKS
-from bpfheap.verifier.calls.calls import ARGUMENTS, EFFECTS, RESULTS
+from bpfheap.verifier.calls.calls import ARGUMENTS, RESULTS, SIDE_EFFECTS
 
+S = SideEffect
 ROWS = (*HELPERS, *KFUNCS)
 SOURCE = Path(__file__).parents[2] / "src" / "bpfheap"
 CALL, EXIT = 0x85, Insn(0x95)
@@ -67,14 +72,28 @@ def test_names_and_numbers_are_of_one_row() -> None:
     assert all(row.number is None for row in KFUNCS)
 
 
-@pytest.mark.parametrize("missing", ["effect", "sees", "course"])
+#: A row with no more than what every row has.
+NEW: dict[str, Any] = {
+    "name": "bpf_new", "number": 999, "args": (), "ret": Ret.INTEGER,
+    "effect": Effect.SHARED, "sees": Sees.NOTHING, "course": Course.RETURNS,
+    "side_effect": SideEffect.NOTHING, "offer": Offer.ALL, "availability": Availability.LINUX,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", NEW)
 def test_a_row_without_a_fact_is_none(missing: str) -> None:
-    facts: dict[str, Any] = {
-        "effect": Effect.SHARED, "sees": Sees.NOTHING, "course": Course.RETURNS,
-    }  # fmt: skip
-    del facts[missing]
+    Call(**NEW)
     with pytest.raises(TypeError, match=missing):
-        Call("bpf_new", 999, (), Ret.INTEGER, **facts)
+        Call(**{name: fact for name, fact in NEW.items() if name != missing})
+
+
+def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
+    """A helper that does not say it is refused packets, locks and a kernel's function."""
+    row = Call(**NEW)
+    assert (row.map_op, row.reads_packet, row.locked, row.stand_in) == (None, False, False, None)
+    assert {f.name for f in fields(Call)} - NEW.keys() == {
+        "map_op", "reads_packet", "locked", "stand_in",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -83,24 +102,48 @@ def test_a_row_without_a_fact_is_none(missing: str) -> None:
         ({"args": (Arg.SCALAR,) * 6}, "more arguments"),
         ({"args": (Arg.CALLBACK,)}, "a callback argument"),
         ({"course": Course.CALLS_BACK}, "a callback argument"),
+        ({"args": (Arg.COUNT,)}, "a callback, to count its calls"),
         ({"args": (Arg.MAP,), "map_op": "tail_call"}, "map_op tail_call"),
         ({"course": Course.JUMPS}, "map_op tail_call"),
-        ({"effect": Effect.FINDS, "args": (Arg.MAP,)}, "a map and a key"),
+        ({"effect": Effect.FINDS, "args": (Arg.MAP,), "map_op": "lookup"}, "a map and a key"),
         ({"ret": Ret.CPU}, "sees CPU"),
         ({"ret": Ret.PERCPU_MEMBER}, "sees CPU or OWN_COPY"),
         ({"args": (Arg.PERCPU,)}, "sees CPU or OWN_COPY"),
         ({"map_op": "lookup"}, "a map that has the operation"),
-        ({"packet": True}, "the context"),
+        ({"args": (Arg.MAP,)}, "a map that has the operation, and the operation"),
+        ({"args": (Arg.ALLOCATOR,)}, "a map that has the operation, and the operation"),
+        ({"side_effect": SideEffect.MOVES_PACKET}, "the context"),
+        *(
+            ({"args": (arg,)}, f"{side_effect}, for what it is given")
+            for arg, side_effect in (
+                (Arg.OWNED, "frees"), (Arg.OWNED_PERCPU, "frees"), (Arg.OWNED_OR_NULL, "stores"),
+                (Arg.LIST_NODE, "links"), (Arg.RB_NODE, "links"), (Arg.RECORD, "releases-record"),
+                (Arg.ITER_NEW, "begins"),
+            )
+        ),
+        *(
+            ({"side_effect": side_effect}, f"{side_effect}, for what it is given")
+            for side_effect in (S.FREES, S.STORES, S.LINKS, S.RELEASES_RECORD, S.BEGINS)
+        ),
+        ({"side_effect": SideEffect.ENDS}, "an iterator"),
+        ({"args": (Arg.OWNED_OR_NULL,), "side_effect": SideEffect.STORES}, "what was in the field"),
+        ({"ret": Ret.KPTR_OR_NULL}, "what was in the field"),
+        ({"number": None}, "LINUX_GPL"),
+        ({"stand_in": "bpf_obj_new_impl"}, "a place to stand in at"),
     ],
-)
+)  # fmt: skip
 def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> None:
-    row: dict[str, Any] = {
-        "name": "bpf_new", "number": 999, "args": (), "ret": Ret.INTEGER,
-        "effect": Effect.SHARED, "sees": Sees.NOTHING, "course": Course.RETURNS,
-    }  # fmt: skip
-    Call(**row)
-    with pytest.raises(ValueError, match=f"bpf_new: the row needs {message}|{message}"):
-        Call(**row | facts)
+    with pytest.raises(ValueError, match=f"^bpf_new: the row needs {message}"):
+        Call(**NEW | facts)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.stand_in], ids=lambda row: row.name)
+def test_what_stands_in_takes_no_other_arguments(row: Call) -> None:
+    assert row.stand_in is not None
+    stand_in = CALL_BY_NAME[row.stand_in]
+    assert not stand_in.ours
+    assert (stand_in.ret, stand_in.side_effect) == (row.ret, row.side_effect)
+    assert set(stand_in.args) - {Arg.UNUSED} <= set(row.args)
 
 
 def test_operations_of_maps_are_those_of_a_type() -> None:
@@ -229,14 +272,15 @@ def test_that_it_finds_them() -> None:
 def test_every_argument_and_result_has_a_checker() -> None:
     assert set(ARGUMENTS) == set(Arg)
     assert set(RESULTS) == set(Ret)
+    assert set(SIDE_EFFECTS) == set(SideEffect)
 
 
 def test_every_callback_has_its_arguments() -> None:
     assert set(CALLBACKS) == {row.name for row in ROWS if row.callback}
 
 
-@pytest.mark.parametrize("table", [MODEL, INLINE, EFFECTS, dict.fromkeys(_core.CALLS)],
-                         ids=["model", "inline", "verifier", "native"])  # fmt: skip
+@pytest.mark.parametrize("table", [MODEL, INLINE, dict.fromkeys(_core.CALLS)],
+                         ids=["model", "inline", "native"])  # fmt: skip
 def test_tables_name_rows(table: dict[str, object]) -> None:
     assert set(table) <= set(CALL_BY_NAME)
 
@@ -248,11 +292,7 @@ NAMING = {
     "machine/model": "implementations",
     "machine/native/jit": "what is written in place of calls",
     "machine/native/printk.py": "how bpf_trace_vprintk takes its words",
-    "verifier/calls": "what verifying a call does beyond arguments and result",
-    "verifier/paths/env.py": "bpf_spin_lock, for who may hold one",
-    "verifier/explain": "texts about RCU sections",
-    "kernel/rewrite.py": "what the kernel has instead",
-    "kernel/types.py": "what the kernel has not",
+    "verifier/calls/callback.py": "what a callback is given",
     "fuzz": "random programs",
     "btf/special.py": "types that are called as a helper is",
 }  # fmt: skip

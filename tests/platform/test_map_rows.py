@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bpfheap.machine.native.machine import NativeMachine
 from bpfheap.machine.native.records import SHAPES
 from bpfheap.machine.offers import check_calls
 from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, HELPERS, KFUNCS
-from bpfheap.platform.maps import BY_NUMBER, MAP_TYPES, Holds, MapType, Shape
+from bpfheap.platform.maps import BY_NUMBER, MAP_TYPES, Holds, MapFlag, MapType, Shape
 from bpfheap.spec import MapSpec, ProgramSpec, Ref, RefKind, SourceLine
 
 SOURCE = Path(__file__).parents[2] / "src" / "bpfheap"
@@ -35,12 +35,25 @@ def spec_of(row: MapType) -> MapSpec:
     return MapSpec("m", row.number, keys, values, 4096, BTF)
 
 
-@pytest.mark.parametrize("missing", ["shape", "holds", "ops"])
+#: A row with no more than what every row has.
+NEW: dict[str, Any] = {
+    "name": "new", "number": 99, "shape": Shape.HASH, "holds": Holds.VALUES, "ops": frozenset(),
+    "key_size": None, "sleepable": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", NEW)
 def test_a_row_without_a_fact_is_none(missing: str) -> None:
-    facts: dict[str, Any] = {"shape": Shape.HASH, "holds": Holds.VALUES, "ops": frozenset()}
-    del facts[missing]
+    MapType(**NEW)
     with pytest.raises(TypeError, match=missing):
-        MapType("new", 99, **facts)
+        MapType(**{name: fact for name, fact in NEW.items() if name != missing})
+
+
+def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
+    """Without kptrs, without flags. That values are of a CPU each, its operations tell too."""
+    row = MapType(**NEW)
+    assert (row.kptrs, row.flags, row.per_cpu) == (False, MapFlag(0), False)
+    assert {f.name for f in fields(MapType)} - NEW.keys() == {"kptrs", "flags", "per_cpu"}
 
 
 @pytest.mark.parametrize(
@@ -56,10 +69,8 @@ def test_a_row_without_a_fact_is_none(missing: str) -> None:
     ],
 )
 def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> None:
-    row: dict[str, Any] = {"shape": Shape.HASH, "holds": Holds.VALUES, "ops": frozenset()}
-    MapType("new", 99, **row)
-    with pytest.raises(ValueError, match=f"new: the row needs {message}"):
-        MapType("new", 99, **row | facts)
+    with pytest.raises(ValueError, match=f"^new: the row needs {message}"):
+        MapType(**NEW | facts)
 
 
 # -- machines: one implementation for each shape and what it holds
@@ -96,7 +107,9 @@ def test_every_map_can_be_made(row: MapType, machine: type[ModelMachine | Native
 def test_a_map_that_a_machine_does_not_offer(
     machine: type[ModelMachine | NativeMachine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    row = MapType("heap_of_programs", 99, Shape.HASH, Holds.PROGRAMS, frozenset(), key_size=4)
+    row = MapType(
+        "heap_of_programs", 99, Shape.HASH, Holds.PROGRAMS, frozenset(), key_size=4, sleepable=False
+    )
     monkeypatch.setitem(BY_NUMBER, 99, row)
     message = f"map m is of type heap_of_programs, which the {machine.name} machine does not offer"
     with pytest.raises(MachineUnsupported, match=message):

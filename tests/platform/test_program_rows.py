@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import fields
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,14 +19,15 @@ from bpfheap.kernel.program import section_of
 from bpfheap.machine import frames
 from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.programs import (
-    BY_NAME,
     PROGRAM_TYPES,
     CtxField,
     CtxKind,
+    Offer,
     PacketKind,
     ProgramType,
     attach_type,
     program_type,
+    types_with,
 )
 from bpfheap.spec import ProgramSpec
 
@@ -39,26 +41,54 @@ def program(section: str) -> ProgramSpec:
     return ProgramSpec("p", section, (Insn(0x95),), {}, (), {}, Btf((), "p"))
 
 
-@pytest.mark.parametrize("missing", ["packet", "test_run"])
+#: A row with no more than what every row has.
+NEW: dict[str, Any] = {
+    "name": "new", "number": 99, "sections": ("new",), "ctx_struct": "void", "ctx_size": 8,
+    "sleepable": False, "interrupts": False, "packet": PacketKind.NONE, "offers": frozenset(),
+    "returns": None, "test_run": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", NEW)
 def test_a_row_without_a_fact_is_none(missing: str) -> None:
-    facts: dict[str, Any] = {"packet": PacketKind.NONE, "test_run": None}
-    del facts[missing]
+    ProgramType(**NEW)
     with pytest.raises(TypeError, match=missing):
-        ProgramType("new", 99, ("new",), "void", 8, **facts)
+        ProgramType(**{name: fact for name, fact in NEW.items() if name != missing})
+
+
+def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
+    """Nothing of the context may be read or written, nor the packet written; frames lie on the
+    kernel's stack, and there is nothing of what some kernels have."""
+    row = ProgramType(**NEW)
+    said = {f.name: getattr(row, f.name) for f in fields(ProgramType) if f.name not in NEW}
+    assert said == {
+        "fields": (), "raw_ctx": None, "ctx_writable": False, "writes_packet": False,
+        "private_stack": False, "attach": (), "objects": False,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"fields": (CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),)}, "there is none"),
+        ({"fields": (CtxField("data", 0, 4, CtxKind.PACKET),)}, "there is none"),
         ({"writes_packet": True}, "there is none"),
-        ({"raw_ctx": True, "fields": (CtxField("a", 0, 4),)}, "or it has fields"),
+        ({"raw_ctx": 0, "fields": (CtxField("a", 0, 4, CtxKind.SCALAR),)}, "or it has fields"),
+        ({"ctx_writable": True}, "each field tells"),
+        ({"offers": frozenset({Offer.READS_SKB})}, "reads-skb helpers want another packet"),
+        (
+            {"offers": frozenset({Offer.CHANGES_XDP}), "packet": PacketKind.SKB},
+            "changes-xdp helpers want another packet",
+        ),
+        (
+            {"offers": frozenset({Offer.CHANGES_SKB}), "packet": PacketKind.XDP},
+            "changes-skb helpers want another packet",
+        ),
+        ({"sleepable": True, "interrupts": True}, "nobody sleeps in an interrupt"),
     ],
 )
 def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> None:
-    row: dict[str, Any] = {"packet": PacketKind.NONE, "test_run": None}
-    with pytest.raises(ValueError, match=f"new: .*{message}"):
-        ProgramType("new", 99, ("new",), "void", 8, **row | facts)
+    with pytest.raises(ValueError, match=f"^new: .*{message}"):
+        ProgramType(**NEW | facts)
 
 
 @each_row
@@ -89,8 +119,10 @@ def test_packets_go_where_the_row_says(row: ProgramType) -> None:
     assert seen.readonly is not row.writes_packet
 
 
-def test_calls_name_program_types() -> None:
-    assert {name for row in HELPERS for name in row.types} <= set(BY_NAME)
+def test_every_helper_is_for_some_type() -> None:
+    offered = {offer for row in PROGRAM_TYPES for offer in (Offer.ALL, *row.offers)}
+    assert offered == {row.offer for row in HELPERS} == set(Offer)
+    assert types_with(Offer.READS_SKB) == "cgroup_skb, sched_cls, socket_filter"
 
 
 def test_random_programs_have_a_type() -> None:
@@ -113,5 +145,12 @@ def test_facts_of_program_types_are_nowhere_else() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in CtxKind if kind is not CtxKind.SCALAR])
 def test_a_pointer_is_read_as_a_whole(kind: CtxKind) -> None:
-    with pytest.raises(ValueError, match="narrow=False"):
-        CtxField("data", 0, 4, kind)
+    CtxField("data", 0, 4, kind)
+    for wrong in ({"narrow": True}, {"joined": True}):
+        with pytest.raises(ValueError, match="data is a pointer: it is read as a whole only"):
+            CtxField("data", 0, 4, kind, **wrong)
+
+
+def test_a_field_says_what_it_is() -> None:
+    with pytest.raises(TypeError, match="kind"):
+        CtxField("len", 0, 4)  # type: ignore[call-arg]

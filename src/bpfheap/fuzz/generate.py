@@ -27,8 +27,7 @@ from bpfheap.fuzz.writer import (
     Writer,
 )
 from bpfheap.isa import Insn
-from bpfheap.platform.calls import CALL_BY_NAME
-from bpfheap.platform.programs import CtxKind, ProgramType, program_type
+from bpfheap.platform.programs import CtxKind, Offer, ProgramType, program_type
 
 #: Of 100 programs, how many get 0, 1 and 2 mutations.
 _MUTATIONS: Final = (35, 40, 25)
@@ -96,7 +95,7 @@ def random_program(seed: int, index: int, features: frozenset[str]) -> RandomPro
     section = rng.choices([name for name, _ in _SECTIONS], [often for _, often in _SECTIONS])[0]
     row = program_type(section)
     assert row is not None
-    used = features if row.name in CALL_BY_NAME["bpf_spin_lock"].types else features - {"locks"}
+    used = features if row.has(Offer.LOCKS) else features - {"locks"}
     made = _ProgramGenerator(rng, used, section, row).program()
     for _ in range(rng.choices(range(len(_MUTATIONS)), _MUTATIONS)[0]):
         made = mutated(rng, made)
@@ -184,9 +183,9 @@ class _ProgramGenerator:
         """Give a register its first number: a constant, or a field of the context (r1)."""
         fields = [f for f in self.row.fields if f.kind is CtxKind.SCALAR and f.name == "len"]
         fields += [f for f in self.row.fields if f.name in ("protocol", "rx_queue_index")]
-        if w.chance(0.5) or not (fields or self.row.raw_ctx):
+        if w.chance(0.5) or not (fields or self.row.raw_ctx is not None):
             return code.put(register, w.immediate())
-        if self.row.raw_ctx:
+        if self.row.raw_ctx is not None:
             return code.load(8, register, 1, w.rng.choice((0, 8, 16)))
         field = w.rng.choice(fields)
         return code.load(field.size, register, 1, field.offset)

@@ -66,7 +66,7 @@ def context(w: Writer) -> Pieces:
         return ()
     fetch = code.load(8, 1, code.FP, CTX_SLOT)
     row = w.row
-    if row.raw_ctx:
+    if row.raw_ctx is not None:
         size = w.size(8)
         off = w.rng.randrange(0, 64, size)
         write = row.ctx_writable and w.chance(0.2)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
-from bpfheap.kernel.types import OURS, function_id, variable_id
+from bpfheap.kernel.types import function_id, variable_id
+from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.programs import PROGRAM_TYPES, attach_type, may_sleep, program_type
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
@@ -83,12 +84,12 @@ def _wide(insns: list[Insn], slot: int, source: Pseudo, first: int, second: int 
 def _known(program: ProgramSpec, slot: int, ref: Ref, what: str, number: int | None) -> int:
     if number is not None:
         return number
-    line = program.line_of(slot)
+    line, row = program.line_of(slot), KFUNC_BY_NAME.get(ref.name)
     raise KernelUnsupported(
         f"the kernel has no {what} {ref.name} for programs",
         file=line.file if line is not None else program.file or None,
         line=line.line if line is not None else None,
-        hint=REWRITE if ref.name in OURS else None,
+        hint=REWRITE if row is not None and row.stand_in is not None else None,
     )
 
 

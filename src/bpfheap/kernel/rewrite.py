@@ -23,8 +23,9 @@ from bpfheap.btf import (
     TypeTag,
     Union,
 )
-from bpfheap.isa import CALL_OPCODE, Insn, assemble
+from bpfheap.isa import CALL_OPCODE, Assembled, Insn, assemble
 from bpfheap.kernel.bpf import Pseudo
+from bpfheap.platform.calls import KFUNC_BY_NAME, KFUNCS, Arg, Call
 from bpfheap.platform.maps import ALLOCATOR_NUMBER
 from bpfheap.spec import (
     MapSpec,
@@ -36,10 +37,20 @@ from bpfheap.spec import (
     SubprogSpec,
 )
 
-#: What takes the place of each function. The second argument of the kernel's own is not looked at.
+
+def _body(row: Call, stand_in: Call) -> Assembled:
+    """Passes on the arguments that Linux's own function takes, too, in their order."""
+    moves = [
+        f"r{n} = r{row.args.index(arg) + 1}\n"
+        for n, arg in enumerate(stand_in.args, 1)
+        if arg is not Arg.UNUSED and row.args.index(arg) + 1 != n
+    ]
+    return assemble(f"{''.join(moves)}call kfunc {stand_in.name}\nexit")
+
+
+#: What takes the place of each function that there is something for.
 _BODIES = {
-    "bpf_mem_alloc": assemble("r1 = r2\n call kfunc bpf_obj_new_impl\n exit"),
-    "unit_free": assemble("call kfunc bpf_obj_drop_impl\n exit"),
+    row.name: _body(row, KFUNC_BY_NAME[row.stand_in]) for row in KFUNCS if row.stand_in is not None
 }
 _LOCAL = "local"
 _STATIC = 0

@@ -23,11 +23,10 @@ from bpfheap.btf import (
 from bpfheap.btf.raw import encode_types
 from bpfheap.btf.skim import ids_by_name
 from bpfheap.errors import KernelUnsupported
+from bpfheap.platform.calls import KFUNC_BY_NAME
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
-#: Functions that only machines in user space have.
-OURS = frozenset({"bpf_mem_alloc", "unit_free", "bpf_mem_prefill"})
 _STATIC, _GLOBAL, _EXTERN = 0, 1, 2
 _KSYMS = ".ksyms"
 _INT = Int("int", 4, 1, 0, 32)
@@ -121,7 +120,8 @@ def function_id(name: str) -> int | None:
     """The id of a kernel function in the kernel's own BTF; a flavour, "name___x", does not count.
     None for those of our interface, although the kernel has functions of such names: what they do
     is another matter. Raises KernelUnsupported if the kernel has no BTF."""
-    if name in OURS:
+    row = KFUNC_BY_NAME.get(name)
+    if row is not None and row.ours:
         return None
     return _kernel_ids(Func).get(name.partition("___")[0])
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bpfheap.platform.programs import Offer
+
 
 class Arg(StrEnum):
     """What an argument must be (enum bpf_arg_type, and the kfunc argument kinds)."""
 
     ANYTHING = "anything"  # any initialised register
     SCALAR = "scalar"
+    COUNT = "count"  # a number: how often the callback is called, at most
     CONST_SIZE = "const-size"  # length of the memory in the argument before; not 0
     CONST_SIZE_OR_ZERO = "const-size-or-zero"
     MAP = "map"  # ARG_CONST_MAP_PTR
@@ -92,10 +95,43 @@ class Course(StrEnum):
     CALLS_BACK = "calls-back"  # in a subprogram of its own, any number of times
     LOOPS = "loops"  # behind it, and it begins a loop whose end nobody knows before
     JUMPS = "jumps"  # in another program (bpf_tail_call)
+    SLEEPS = "sleeps"  # behind it, and others may run before: only where programs may sleep
     WAITS = "waits"  # behind it, once another context lets it, which may take for ever
     PRINTS = "prints"  # behind it, once a line was formatted
 
 
+class SideEffect(StrEnum):
+    """What verifying a call does beyond its arguments and its result: first of all, what becomes
+    of what it was given."""
+
+    NOTHING = "nothing"
+    FREES = "frees"  # the object
+    STORES = "stores"  # the object, in the field whose content comes back
+    LINKS = "links"  # the object, into a list or tree
+    RELEASES_RECORD = "releases-record"  # the record: it is the reader's, or nobody's
+    BEGINS = "begins"  # the iterator
+    ENDS = "ends"  # the iterator
+    MOVES_PACKET = "moves-packet"  # pointers into it are void (bpf_helper_changes_pkt_data)
+    ENTERS_RCU = "enters-rcu"
+    LEAVES_RCU = "leaves-rcu"
+
+
+class Availability(StrEnum):
+    """Availability a call is, and under which licences programs may use it."""
+
+    LINUX = "linux"  # Linux's; any program
+    LINUX_GPL = "linux-gpl"  # programs under the GPL alone: gpl_only helpers, and all its kfuncs
+    OURS = "ours"  # machines in user space alone have it, and have no such demand
+
+
+#: Arguments that give something away, by what becomes of it.
+_GIVEN = {
+    SideEffect.FREES: frozenset({Arg.OWNED, Arg.OWNED_PERCPU}),
+    SideEffect.STORES: frozenset({Arg.OWNED_OR_NULL}),
+    SideEffect.LINKS: frozenset({Arg.LIST_NODE, Arg.RB_NODE}),
+    SideEffect.RELEASES_RECORD: frozenset({Arg.RECORD}),
+    SideEffect.BEGINS: frozenset({Arg.ITER_NEW}),
+}
 _CALLBACKS = frozenset({Arg.CALLBACK, Arg.LESS})
 _COPIES = frozenset({Ret.PERCPU_MEMBER, Ret.PERCPU_MEMBER_OR_NULL})
 _MAPS = frozenset({Arg.MAP, Arg.ALLOCATOR})
@@ -105,11 +141,10 @@ _MAPS = frozenset({Arg.MAP, Arg.ALLOCATOR})
 class Call:
     """A helper (`number` is its id) or a kfunc (`number` is None).
 
-    `map_op` is the operation (MapType.ops) that the map argument's type must offer. `sleepable`:
-    only from programs that may sleep. `types` are the program types that may call it, all if empty.
-    `packet`: pointers into the packet are void after it (bpf_helper_changes_pkt_data).
-    `reads_packet`: memory arguments of this helper may be in the packet (pkt_access). `locked`: may
-    be called with a bpf_spin_lock held.
+    `map_op` is the operation (MapType.ops) that the map argument's type must offer. `offer`: which
+    types of programs may call it. `reads_packet`: memory arguments of this helper may be in the
+    packet (pkt_access). `locked`: may be called with a bpf_spin_lock held. `stand_in`: for one of
+    ours, the function of Linux that does the same with its one allocator, if there is any.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -121,12 +156,38 @@ class Call:
     effect: Effect
     sees: Sees
     course: Course
+    side_effect: SideEffect
+    offer: Offer
+    availability: Availability
     map_op: str | None = None
-    sleepable: bool = False
-    types: frozenset[str] = frozenset()
-    packet: bool = False
     reads_packet: bool = False
     locked: bool = False
+    stand_in: str | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether Linux has nothing of that name, or something else."""
+        return self.availability is Availability.OURS
+
+    @property
+    def gpl(self) -> bool:
+        """Whether a program that calls it has to be under the GPL."""
+        return self.availability is Availability.LINUX_GPL
+
+    @property
+    def sleepable(self) -> bool:
+        """Whether it may sleep."""
+        return self.course is Course.SLEEPS
+
+    @property
+    def packet(self) -> bool:
+        """Whether pointers into the packet are void after it."""
+        return self.side_effect is SideEffect.MOVES_PACKET
+
+    @property
+    def jumps(self) -> bool:
+        """Whether another program begins there."""
+        return self.course is Course.JUMPS
 
     @property
     def callback(self) -> bool:
@@ -149,7 +210,7 @@ class Call:
             (len(self.args) > 5, "more arguments than there are registers"),
             (bool(args & _CALLBACKS) != self.callback, "a callback argument if it calls back"),
             (
-                (self.map_op == "tail_call") != (self.course is Course.JUMPS),
+                (self.map_op == "tail_call") != self.jumps,
                 "map_op tail_call if it jumps",
             ),
             (
@@ -161,19 +222,38 @@ class Call:
                 (Arg.PERCPU in args or self.ret in _COPIES) and not self.reads_cpu,
                 "sees CPU or OWN_COPY, to lead to a CPU's copy",
             ),
-            (self.map_op is not None and not args & _MAPS, "a map that has the operation"),
+            (
+                (self.map_op is None) == bool(args & _MAPS),
+                "a map that has the operation, and the operation for a map",
+            ),
+            (Arg.COUNT in args and not self.callback, "a callback, to count its calls"),
+            *(
+                (
+                    bool(args & given) != (self.side_effect is side_effect),
+                    f"{side_effect}, for what it is given",
+                )
+                for side_effect, given in _GIVEN.items()
+            ),
+            (
+                self.side_effect is SideEffect.ENDS and Arg.ITER not in args,
+                "an iterator, to end it",
+            ),
+            (
+                (self.side_effect is SideEffect.STORES) != (self.ret is Ret.KPTR_OR_NULL),
+                "what was in the field, if it stores",
+            ),
+            (
+                self.number is None and self.availability is Availability.LINUX,
+                "LINUX_GPL: Linux lets programs under other licences call no kfunc",
+            ),
+            (self.stand_in is not None and not self.ours, "a place to stand in at: it is Linux's"),
             (self.packet and Arg.CTX not in args, "the context of the packet that it moves"),
         ):
             if wrong:
                 raise ValueError(f"{self.name}: the row needs {why}")
 
 
-A, R, E, S, C = Arg, Ret, Effect, Sees, Course
-
-_SKB = frozenset({"sched_cls", "cgroup_skb", "socket_filter"})
-_TC = frozenset({"sched_cls"})
-_XDP = frozenset({"xdp"})
-_LOCKING = _TC | _XDP | frozenset({"cgroup_skb", "syscall"})
+A, R, E, S, C, D, P, W = Arg, Ret, Effect, Sees, Course, SideEffect, Offer, Availability
 
 #: The greatest CONFIG_NR_CPUS; Linux itself knows how many there can be where it runs.
 MAX_CPUS = 8192
@@ -183,118 +263,136 @@ MAX_CPUS = 8192
 
 
 def _clock(name: str, number: int) -> Call:
-    return Call(name, number, (), R.INTEGER, E.SHARED, S.TIME, C.RETURNS)
+    return Call(name, number, (), R.INTEGER,
+                E.SHARED, S.TIME, C.RETURNS, D.NOTHING, P.ALL, W.LINUX)  # fmt: skip
 
 
-def _packet(name: str, number: int, args: tuple[Arg, ...], types: frozenset[str]) -> Call:
+def _packet(name: str, number: int, args: tuple[Arg, ...], offer: Offer) -> Call:
     """Changes the packet."""
-    return Call(name, number, (A.CTX, *args), R.INTEGER, E.SHARED, S.NOTHING, C.RETURNS,
-                types=types, packet=True)  # fmt: skip
+    return Call(name, number, (A.CTX, *args), R.INTEGER,
+                E.SHARED, S.NOTHING, C.RETURNS, D.MOVES_PACKET, offer, W.LINUX)  # fmt: skip
 
 
 def _graph(
-    name: str, args: tuple[Arg, ...], ret: Ret, course: Course = C.RETURNS, *, filled: int = 0
+    name: str,
+    args: tuple[Arg, ...],
+    ret: Ret,
+    side_effect: SideEffect,
+    course: Course = C.RETURNS,
+    *,
+    filled: int = 0,
 ) -> Call:
     """Of lists and trees, under their lock. Programs pass NULL for the last `filled` arguments,
     which the kernel's verifier fills in."""
     args += (A.UNUSED,) * filled
-    return Call(name, None, args, ret, E.SHARED, S.NOTHING, course, locked=True)
+    return Call(name, None, args, ret,
+                E.SHARED, S.NOTHING, course, side_effect, P.ALL, W.LINUX_GPL,
+                locked=True)  # fmt: skip
 
 
 HELPERS: tuple[Call, ...] = (
     Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL,
-         E.FINDS, S.NOTHING, C.RETURNS, "lookup", reads_packet=True),
+         E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "lookup", reads_packet=True),
     Call("bpf_map_update_elem", 2, (A.MAP, A.MAP_KEY, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
-         E.FINDS, S.NOTHING, C.RETURNS, "update", reads_packet=True),
+         E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "update", reads_packet=True),
     Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, "delete", reads_packet=True),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "delete", reads_packet=True),
     _clock("bpf_ktime_get_ns", 5),
     Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
-         R.INTEGER, E.SHARED, S.NOTHING, C.PRINTS),
-    Call("bpf_get_prandom_u32", 7, (), R.INTEGER, E.SHARED, S.CHANCE, C.RETURNS),
-    Call("bpf_get_smp_processor_id", 8, (), R.CPU, E.LOCAL, S.CPU, C.RETURNS),
-    _packet("bpf_skb_store_bytes", 9, (A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), _TC),
+         R.INTEGER,
+         E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_get_prandom_u32", 7, (), R.INTEGER,
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
+    Call("bpf_get_smp_processor_id", 8, (), R.CPU,
+         E.LOCAL, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
+    _packet("bpf_skb_store_bytes", 9, (A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), P.CHANGES_SKB),
     Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.JUMPS, "tail_call"),
+         E.SHARED, S.NOTHING, C.JUMPS, D.NOTHING, P.ALL, W.LINUX, "tail_call"),
     Call("bpf_skb_load_bytes", 26, (A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, types=_SKB),
-    _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), _TC),
-    _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), _XDP),
-    _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), _XDP),
-    _packet("bpf_xdp_adjust_tail", 65, (A.ANYTHING,), _XDP),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.READS_SKB, W.LINUX),
+    _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), P.CHANGES_SKB),
+    _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), P.CHANGES_XDP),
+    _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), P.CHANGES_XDP),
+    _packet("bpf_xdp_adjust_tail", 65, (A.ANYTHING,), P.CHANGES_XDP),
     Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID,
-         E.SHARED, S.NOTHING, C.WAITS, types=_LOCKING),
+         E.SHARED, S.NOTHING, C.WAITS, D.NOTHING, P.LOCKS, W.LINUX),
     Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS, types=_LOCKING, locked=True),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.LOCKS, W.LINUX, locked=True),
     _clock("bpf_jiffies64", 118),
     _clock("bpf_ktime_get_boot_ns", 125),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, "output"),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
     Call("bpf_ringbuf_reserve", 131, (A.MAP, A.ALLOC_SIZE, A.ANYTHING), R.RECORD_OR_NULL,
-         E.SHARED, S.NOTHING, C.RETURNS, "output"),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
     Call("bpf_ringbuf_submit", 132, (A.RECORD, A.ANYTHING), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS),
+         E.SHARED, S.NOTHING, C.RETURNS, D.RELEASES_RECORD, P.ALL, W.LINUX),
     Call("bpf_ringbuf_discard", 133, (A.RECORD, A.ANYTHING), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS),
+         E.SHARED, S.NOTHING, C.RETURNS, D.RELEASES_RECORD, P.ALL, W.LINUX),
     Call("bpf_ringbuf_query", 134, (A.MAP, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, "output"),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
     Call("bpf_copy_from_user", 148, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, sleepable=True),
+         E.SHARED, S.NOTHING, C.SLEEPS, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_per_cpu_ptr", 153, (A.PERCPU, A.ANYTHING), R.PERCPU_MEMBER_OR_NULL,
-         E.SHARED, S.CPU, C.RETURNS),
+         E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER,
-         E.SHARED, S.OWN_COPY, C.RETURNS),
+         E.SHARED, S.OWN_COPY, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _clock("bpf_ktime_get_coarse_ns", 160),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.CALLS_BACK, "iterate"),
+         E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, "iterate"),
     Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),
-         R.INTEGER, E.SHARED, S.NOTHING, C.PRINTS),
-    Call("bpf_loop", 181, (A.SCALAR, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.CALLS_BACK),
+         R.INTEGER,
+         E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_loop", 181, (A.COUNT, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL,
-         E.SHARED, S.NOTHING, C.RETURNS),
+         E.SHARED, S.NOTHING, C.RETURNS, D.STORES, P.ALL, W.LINUX),
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.ANYTHING), R.MAP_VALUE_OR_NULL,
-         E.SHARED, S.CPU, C.RETURNS, "lookup_percpu", reads_packet=True),
+         E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "lookup_percpu", reads_packet=True),
     _clock("bpf_ktime_get_tai_ns", 208),
 )  # fmt: skip
 
 KFUNCS: tuple[Call, ...] = (
     Call("bpf_mem_alloc", None, (A.ALLOCATOR, A.TYPE_ID), R.NEW_OR_NULL,
-         E.LOCAL, S.NOTHING, C.RETURNS, "alloc"),
-    Call("unit_free", None, (A.OWNED,), R.VOID, E.SHARED, S.NOTHING, C.RETURNS),
+         E.LOCAL, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.OURS, "alloc",
+         stand_in="bpf_obj_new_impl"),
+    Call("unit_free", None, (A.OWNED,), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.FREES, P.ALL, W.OURS,
+         stand_in="bpf_obj_drop_impl"),
     Call("bpf_mem_prefill", None, (A.ALLOCATOR, A.SCALAR), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, "alloc", sleepable=True),
+         E.SHARED, S.NOTHING, C.SLEEPS, D.NOTHING, P.ALL, W.OURS, "alloc"),
     # The second argument is filled in by the kernel's verifier; programs pass NULL.
     Call("bpf_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.NEW_OR_NULL,
-         E.LOCAL, S.NOTHING, C.RETURNS),
+         E.LOCAL, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
     Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS),
+         E.SHARED, S.NOTHING, C.RETURNS, D.FREES, P.ALL, W.LINUX_GPL),
     Call("bpf_percpu_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.PERCPU_NEW_OR_NULL,
-         E.SHARED, S.NOTHING, C.RETURNS),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
     Call("bpf_percpu_obj_drop_impl", None, (A.OWNED_PERCPU, A.UNUSED), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS),
-    _graph("bpf_refcount_acquire_impl", (A.COUNTED,), R.SHARED_OR_NULL, filled=1),
-    _graph("bpf_list_push_front_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, filled=2),
-    _graph("bpf_list_push_back_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, filled=2),
-    _graph("bpf_list_pop_front", (A.LIST_HEAD,), R.NODE_OR_NULL),
-    _graph("bpf_list_pop_back", (A.LIST_HEAD,), R.NODE_OR_NULL),
-    _graph("bpf_list_front", (A.LIST_HEAD,), R.PEEK_OR_NULL),
-    _graph("bpf_list_back", (A.LIST_HEAD,), R.PEEK_OR_NULL),
-    _graph("bpf_rbtree_add_impl", (A.RB_ROOT, A.RB_NODE, A.LESS), R.INTEGER, C.CALLS_BACK,
+         E.SHARED, S.NOTHING, C.RETURNS, D.FREES, P.ALL, W.LINUX_GPL),
+    _graph("bpf_refcount_acquire_impl", (A.COUNTED,), R.SHARED_OR_NULL, D.NOTHING, filled=1),
+    _graph("bpf_list_push_front_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, D.LINKS, filled=2),
+    _graph("bpf_list_push_back_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, D.LINKS, filled=2),
+    _graph("bpf_list_pop_front", (A.LIST_HEAD,), R.NODE_OR_NULL, D.NOTHING),
+    _graph("bpf_list_pop_back", (A.LIST_HEAD,), R.NODE_OR_NULL, D.NOTHING),
+    _graph("bpf_list_front", (A.LIST_HEAD,), R.PEEK_OR_NULL, D.NOTHING),
+    _graph("bpf_list_back", (A.LIST_HEAD,), R.PEEK_OR_NULL, D.NOTHING),
+    _graph("bpf_rbtree_add_impl", (A.RB_ROOT, A.RB_NODE, A.LESS), R.INTEGER, D.LINKS, C.CALLS_BACK,
            filled=2),
-    _graph("bpf_rbtree_remove", (A.RB_ROOT, A.RB_MEMBER), R.NODE_OR_NULL),
-    _graph("bpf_rbtree_first", (A.RB_ROOT,), R.PEEK_OR_NULL),
-    _graph("bpf_rbtree_root", (A.RB_ROOT,), R.PEEK_OR_NULL),
-    _graph("bpf_rbtree_left", (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL),
-    _graph("bpf_rbtree_right", (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL),
-    Call("bpf_rcu_read_lock", None, (), R.VOID, E.SHARED, S.NOTHING, C.RETURNS),
-    Call("bpf_rcu_read_unlock", None, (), R.VOID, E.SHARED, S.NOTHING, C.RETURNS),
+    _graph("bpf_rbtree_remove", (A.RB_ROOT, A.RB_MEMBER), R.NODE_OR_NULL, D.NOTHING),
+    _graph("bpf_rbtree_first", (A.RB_ROOT,), R.PEEK_OR_NULL, D.NOTHING),
+    _graph("bpf_rbtree_root", (A.RB_ROOT,), R.PEEK_OR_NULL, D.NOTHING),
+    _graph("bpf_rbtree_left", (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL, D.NOTHING),
+    _graph("bpf_rbtree_right", (A.RB_ROOT, A.RB_MEMBER), R.PEEK_OR_NULL, D.NOTHING),
+    Call("bpf_rcu_read_lock", None, (), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.ENTERS_RCU, P.ALL, W.LINUX_GPL),
+    Call("bpf_rcu_read_unlock", None, (), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.LEAVES_RCU, P.ALL, W.LINUX_GPL),
     Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER,
-         E.SHARED, S.NOTHING, C.LOOPS, locked=True),
+         E.SHARED, S.NOTHING, C.LOOPS, D.BEGINS, P.ALL, W.LINUX_GPL, locked=True),
     Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL,
-         E.SHARED, S.NOTHING, C.RETURNS, locked=True),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, locked=True),
     Call("bpf_iter_num_destroy", None, (A.ITER,), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS, locked=True),
+         E.SHARED, S.NOTHING, C.RETURNS, D.ENDS, P.ALL, W.LINUX_GPL, locked=True),
 )  # fmt: skip
 
 

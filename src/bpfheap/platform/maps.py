@@ -3,7 +3,7 @@ follows from its row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 
 
@@ -63,10 +63,10 @@ class MapType:
     shape: Shape
     holds: Holds
     ops: frozenset[str]
-    key_size: int | None = None
     per_cpu: bool = False
     kptrs: bool = False
-    sleepable: bool = True
+    key_size: int | None = field(kw_only=True)
+    sleepable: bool = field(kw_only=True)
     flags: MapFlag = _NO_FLAGS
 
     def __post_init__(self) -> None:
@@ -128,21 +128,28 @@ ALLOCATOR_NUMBER = 1000
 S, H = Shape, Holds
 
 MAP_TYPES: tuple[MapType, ...] = (
-    MapType("hash", 1, S.HASH, H.VALUES, _ELEMENTS, kptrs=True, flags=_HASH),
-    MapType("array", 2, S.ARRAY, H.VALUES, _ELEMENTS, key_size=4, kptrs=True, flags=_ONE_ARRAY),
+    MapType("hash", 1, S.HASH, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
+            flags=_HASH),
+    MapType("array", 2, S.ARRAY, H.VALUES, _ELEMENTS, key_size=4, kptrs=True, sleepable=True,
+            flags=_ONE_ARRAY),
     MapType("prog_array", 3, S.ARRAY, H.PROGRAMS, frozenset({"tail_call"}), key_size=4,
             sleepable=False, flags=_ACCESS),
-    MapType("percpu_hash", 5, S.HASH, H.VALUES, _COPIES, per_cpu=True, kptrs=True, flags=_HASH),
+    MapType("percpu_hash", 5, S.HASH, H.VALUES, _COPIES, key_size=None, per_cpu=True, kptrs=True,
+            sleepable=True, flags=_HASH),
     MapType("percpu_array", 6, S.ARRAY, H.VALUES, _COPIES, key_size=4, per_cpu=True, kptrs=True,
-            flags=_ARRAY),
-    MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, kptrs=True, flags=_LRU),
-    MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, per_cpu=True, kptrs=True,
+            sleepable=True, flags=_ARRAY),
+    MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
             flags=_LRU),
-    MapType("array_of_maps", 12, S.ARRAY, H.MAPS, _LOOKUP, key_size=4, flags=_ARRAY),
-    MapType("hash_of_maps", 13, S.HASH, H.MAPS, _LOOKUP, flags=_HASH),
-    MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0,
+    MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, key_size=None, per_cpu=True,
+            kptrs=True, sleepable=True, flags=_LRU),
+    MapType("array_of_maps", 12, S.ARRAY, H.MAPS, _LOOKUP, key_size=4, sleepable=True,
+            flags=_ARRAY),
+    MapType("hash_of_maps", 13, S.HASH, H.MAPS, _LOOKUP, key_size=None, sleepable=True,
+            flags=_HASH),
+    MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0, sleepable=True,
             flags=MapFlag.NUMA_NODE),
-    MapType("allocator", ALLOCATOR_NUMBER, S.NONE, H.NOTHING, frozenset({"alloc"}), key_size=0),
+    MapType("allocator", ALLOCATOR_NUMBER, S.NONE, H.NOTHING, frozenset({"alloc"}), key_size=0,
+            sleepable=True),
 )  # fmt: skip
 
 BY_NUMBER: dict[int, MapType] = {t.number: t for t in MAP_TYPES}

@@ -21,19 +21,19 @@ class CtxKind(StrEnum):
 class CtxField:
     """`narrow`: may be read in smaller pieces (bpf_ctx_narrow_access_ok), which a pointer may not.
     Fields that are `joined` may be read and written like an array of bytes. Raises ValueError for
-    a pointer that is narrow."""
+    a pointer that is narrow or joined."""
 
     name: str
     offset: int
     size: int
-    kind: CtxKind = CtxKind.SCALAR
+    kind: CtxKind
     writable: bool = False
-    narrow: bool = True
+    narrow: bool = False
     joined: bool = False
 
     def __post_init__(self) -> None:
-        if self.narrow and self.kind is not CtxKind.SCALAR:
-            raise ValueError(f"{self.name} is a pointer: its row needs narrow=False")
+        if (self.narrow or self.joined) and self.kind is not CtxKind.SCALAR:
+            raise ValueError(f"{self.name} is a pointer: it is read as a whole only")
 
 
 class PacketKind(StrEnum):
@@ -45,6 +45,24 @@ class PacketKind(StrEnum):
     SKB_PAYLOAD = "skb-payload"  # the same, without the Ethernet header
 
 
+class Offer(StrEnum):
+    """Helpers that go together: some types of programs have them, others have not (get_func_proto
+    of struct bpf_verifier_ops)."""
+
+    ALL = "all"  # every type has them
+    READS_SKB = "reads-skb"
+    CHANGES_SKB = "changes-skb"
+    CHANGES_XDP = "changes-xdp"
+    LOCKS = "locks"  # and maps whose values have a bpf_spin_lock
+
+
+_NONE: frozenset[Offer] = frozenset()
+_LOCKS = frozenset({Offer.LOCKS})
+_SKB = frozenset({PacketKind.SKB, PacketKind.SKB_PAYLOAD})
+#: Which packets a program has to see for what it is offered.
+_PACKETS = {
+    Offer.READS_SKB: _SKB, Offer.CHANGES_SKB: _SKB, Offer.CHANGES_XDP: frozenset({PacketKind.XDP}),
+}  # fmt: skip
 _IN_PACKET = frozenset({CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META})
 
 
@@ -53,8 +71,8 @@ class ProgramType:
     """`sections` are the names libbpf knows, exact or followed by "/...". `attach` has enum
     bpf_attach_type for those, and for longer ones, where libbpf's table (section_defs) has one.
 
-    `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context from `ctx_first` on may be
-    read (and written, where `ctx_writable`): tracing contexts and syscall programs; else only
+    `ctx_size` is in bytes. With `raw_ctx`, any bytes of the context from there on may be
+    read (and written, where `ctx_writable`): tracing contexts and syscall programs; with None only
     `fields`. Those that
     read packets may write them too with `writes_packet` (may_access_direct_pkt_data). With
     `private_stack`, functions with large frames have them elsewhere than on the kernel's stack
@@ -63,7 +81,9 @@ class ProgramType:
     program may have, None for any (check_return_code). `test_run`: so many bytes of its context
     are what BPF_PROG_TEST_RUN is given, beyond them is what it makes itself; None if it does not
     run such programs. `objects`: Linux has bpf_obj_new and its like for them (generic_kfunc_set).
-    `interrupts`: they run in interrupts, and so in signals.
+    `interrupts`: they run in interrupts, and so in signals. `sleepable`: in any section, they run
+    where one may sleep, and so not in an RCU section. `offers` are the helpers that it has beyond
+    those of all types.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -74,30 +94,41 @@ class ProgramType:
     ctx_struct: str
     ctx_size: int
     fields: tuple[CtxField, ...] = ()
-    raw_ctx: bool = False
-    ctx_first: int = 0
+    raw_ctx: int | None = None
     ctx_writable: bool = False
-    sleepable: bool = False
     writes_packet: bool = False
     private_stack: bool = False
-    returns: tuple[int, int] | None = None
     attach: tuple[tuple[str, int], ...] = ()
     objects: bool = False
-    interrupts: bool = False
+    sleepable: bool = field(kw_only=True)
+    interrupts: bool = field(kw_only=True)
     packet: PacketKind = field(kw_only=True)
+    offers: frozenset[Offer] = field(kw_only=True)
+    returns: tuple[int, int] | None = field(kw_only=True)
     test_run: int | None = field(kw_only=True)
 
     @property
     def has_packet(self) -> bool:
         return self.packet is not PacketKind.NONE
 
+    def has(self, offer: Offer) -> bool:
+        """Whether programs of this type may call helpers of that kind."""
+        return offer is Offer.ALL or offer in self.offers
+
     def __post_init__(self) -> None:
         if any(f.kind in _IN_PACKET for f in self.fields) and not self.has_packet:
             raise ValueError(f"{self.name}: fields lead into a packet, and there is none")
         if self.writes_packet and not self.has_packet:
             raise ValueError(f"{self.name}: writes a packet, and there is none")
-        if self.raw_ctx and self.fields:
+        if self.raw_ctx is not None and self.fields:
             raise ValueError(f"{self.name}: all bytes of the context are alike, or it has fields")
+        if self.ctx_writable and self.raw_ctx is None:
+            raise ValueError(f"{self.name}: each field tells whether it is writable")
+        for offer in self.offers & _PACKETS.keys():
+            if self.packet not in _PACKETS[offer]:
+                raise ValueError(f"{self.name}: {offer} helpers want another packet")
+        if self.sleepable and self.interrupts:
+            raise ValueError(f"{self.name}: nobody sleeps in an interrupt")
 
 
 def _words(*names: str, start: int = 0) -> list[CtxField]:
@@ -109,7 +140,8 @@ def _words(*names: str, start: int = 0) -> list[CtxField]:
         words = int(count.rstrip("]")) if count else 1
         for i in range(words):
             label = f"{base}[{i}]" if count else base
-            fields.append(CtxField(label, at, 4, joined=base == "cb"))
+            field = CtxField(label, at, 4, CtxKind.SCALAR, narrow=True, joined=base == "cb")
+            fields.append(field)
             at += 4
     return fields
 
@@ -126,18 +158,18 @@ _SKB_FIELDS = (
         "vlan_proto", "priority", "ingress_ifindex", "ifindex", "tc_index", "cb[5]", "hash",
         "tc_classid",
     ),
-    CtxField("data", 76, 4, CtxKind.PACKET, narrow=False),
-    CtxField("data_end", 80, 4, CtxKind.PACKET_END, narrow=False),
+    CtxField("data", 76, 4, CtxKind.PACKET),
+    CtxField("data_end", 80, 4, CtxKind.PACKET_END),
     *_words("napi_id", "family", start=84),
     *_whole("remote_ip4", "local_ip4", "remote_ip6[4]", "local_ip6[4]", start=92),
     *_words("remote_port", "local_port", start=132),
-    CtxField("data_meta", 140, 4, CtxKind.PACKET_META, narrow=False),
-    CtxField("tstamp", 152, 8, narrow=False),
+    CtxField("data_meta", 140, 4, CtxKind.PACKET_META),
+    CtxField("tstamp", 152, 8, CtxKind.SCALAR),
     *_words("wire_len", "gso_segs", start=160),
-    CtxField("sk", 168, 8, CtxKind.KERNEL, narrow=False),
+    CtxField("sk", 168, 8, CtxKind.KERNEL),
     *_words("gso_size", start=176),
-    CtxField("tstamp_type", 180, 1),
-    CtxField("hwtstamp", 184, 8, narrow=False),
+    CtxField("tstamp_type", 180, 1, CtxKind.SCALAR, narrow=True),
+    CtxField("hwtstamp", 184, 8, CtxKind.SCALAR),
 )  # fmt: skip
 
 
@@ -184,9 +216,9 @@ _SOCKET_FIELDS = _skb(
 )
 
 _XDP_FIELDS = (
-    CtxField("data", 0, 4, CtxKind.PACKET, narrow=False),
-    CtxField("data_end", 4, 4, CtxKind.PACKET_END, narrow=False),
-    CtxField("data_meta", 8, 4, CtxKind.PACKET_META, narrow=False),
+    CtxField("data", 0, 4, CtxKind.PACKET),
+    CtxField("data_end", 4, 4, CtxKind.PACKET_END),
+    CtxField("data_meta", 8, 4, CtxKind.PACKET_META),
     # Whole words only; egress_ifindex is there for device maps only (xdp_is_valid_access).
     *_whole("ingress_ifindex", "rx_queue_index", start=12),
 )
@@ -199,9 +231,9 @@ _REGISTERS = (
 
 # pe_prog_is_valid_access: registers as a whole, the sample in any pieces.
 _PERF_FIELDS = (
-    *(CtxField(f"regs.{name}", 8 * i, 8, narrow=False) for i, name in enumerate(_REGISTERS)),
-    CtxField("sample_period", 168, 8),
-    CtxField("addr", 176, 8),
+    *(CtxField(f"regs.{name}", 8 * i, 8, CtxKind.SCALAR) for i, name in enumerate(_REGISTERS)),
+    CtxField("sample_period", 168, 8, CtxKind.SCALAR, narrow=True),
+    CtxField("addr", 176, 8, CtxKind.SCALAR, narrow=True),
 )
 
 # BPF_TCX_INGRESS, BPF_TCX_EGRESS
@@ -211,32 +243,46 @@ _XDP_ATTACH = (("xdp/devmap", 35), ("xdp/cpumap", 36), ("xdp", 37))
 
 PROGRAM_TYPES: tuple[ProgramType, ...] = (
     ProgramType("socket_filter", 1, ("socket",), "__sk_buff", 192, _SOCKET_FIELDS,
-                packet=PacketKind.SKB_PAYLOAD, test_run=0),
+                sleepable=False, interrupts=False, packet=PacketKind.SKB_PAYLOAD,
+                offers=frozenset({Offer.READS_SKB}), returns=None, test_run=0),
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
-                "pt_regs", 168, raw_ctx=True, private_stack=True,
-                packet=PacketKind.NONE, test_run=None),
+                "pt_regs", 168, raw_ctx=0, private_stack=True, sleepable=False, interrupts=False,
+                packet=PacketKind.NONE, offers=_NONE, returns=None, test_run=None),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
-                "__sk_buff", 192, _TC_FIELDS, writes_packet=True, objects=True,
-                packet=PacketKind.SKB, test_run=0, attach=_TCX),
-    ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=True,
-                ctx_first=8, private_stack=True, packet=PacketKind.NONE, test_run=None),
+                "__sk_buff", 192, _TC_FIELDS, writes_packet=True, objects=True, attach=_TCX,
+                sleepable=False, interrupts=False, packet=PacketKind.SKB,
+                offers=_LOCKS | {Offer.READS_SKB, Offer.CHANGES_SKB}, returns=None, test_run=0),
+    ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=8,
+                private_stack=True, sleepable=False, interrupts=False, packet=PacketKind.NONE,
+                offers=_NONE, returns=None, test_run=None),
     ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS, writes_packet=True, objects=True,
-                packet=PacketKind.XDP, test_run=8, attach=_XDP_ATTACH),
+                attach=_XDP_ATTACH, sleepable=False, interrupts=False, packet=PacketKind.XDP,
+                offers=_LOCKS | {Offer.CHANGES_XDP}, returns=None, test_run=8),
     ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, _PERF_FIELDS,
-                private_stack=True, interrupts=True, packet=PacketKind.NONE, test_run=None),
+                private_stack=True, sleepable=False, interrupts=True, packet=PacketKind.NONE,
+                offers=_NONE, returns=None, test_run=None),
     # On the way out, 2 and 3 tell of congestion.
     ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,
-                returns=(0, 3), objects=True, packet=PacketKind.SKB_PAYLOAD, test_run=0,
-                attach=(("cgroup_skb/egress", 1),)),  # BPF_CGROUP_INET_EGRESS
+                objects=True, attach=(("cgroup_skb/egress", 1),),  # BPF_CGROUP_INET_EGRESS
+                sleepable=False, interrupts=False, packet=PacketKind.SKB_PAYLOAD,
+                offers=_LOCKS | {Offer.READS_SKB}, returns=(0, 3), test_run=0),
     ProgramType("cgroup_skb", 8, ("cgroup_skb", "cgroup/skb"), "__sk_buff", 192, _CGROUP_FIELDS,
-                returns=(0, 1), objects=True, packet=PacketKind.SKB_PAYLOAD, test_run=0),
+                objects=True, sleepable=False, interrupts=False, packet=PacketKind.SKB_PAYLOAD,
+                offers=_LOCKS | {Offer.READS_SKB}, returns=(0, 1), test_run=0),
     ProgramType("raw_tracepoint", 17, ("raw_tracepoint", "raw_tp"), "bpf_raw_tracepoint_args",
-                96, raw_ctx=True, private_stack=True, packet=PacketKind.NONE, test_run=96),
-    ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=True, ctx_writable=True,
-                sleepable=True, objects=True, packet=PacketKind.NONE, test_run=65535),
+                96, raw_ctx=0, private_stack=True, sleepable=False, interrupts=False,
+                packet=PacketKind.NONE, offers=_NONE, returns=None, test_run=96),
+    ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=0, ctx_writable=True,
+                objects=True, sleepable=True, interrupts=False, packet=PacketKind.NONE,
+                offers=_LOCKS, returns=None, test_run=65535),
 )  # fmt: skip
 
 BY_NAME: dict[str, ProgramType] = {t.name: t for t in PROGRAM_TYPES}
+
+
+def types_with(offer: Offer) -> str:
+    """The names of the types that have such helpers, for people."""
+    return ", ".join(sorted({row.name for row in PROGRAM_TYPES if row.has(offer)}))
 
 
 @lru_cache  # Every run of a program asks.

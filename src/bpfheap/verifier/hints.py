@@ -24,6 +24,7 @@ FIXED_FIELD = "use the field's own address: &v->ptr"
 LOOP = (
     "give the loop a bound that is known when it is compiled, and a counter that moves towards it"
 )
+LICENSE = 'write `char LICENSE[] SEC("license") = "GPL";` or name another that Linux takes for it'
 SMALLER = "make loops shorter, or split the program"
 STACK = "keep large data in a map value"
 WHOLE_POINTER = "pointers take 8 bytes of stack, aligned"

@@ -16,7 +16,7 @@ from bpfheap.machine.model.progress import ExecutionProgress, Packet
 from bpfheap.machine.model.records import Execution, Fault, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
-from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.programs import ProgramType, program_type
 
 #: The most metadata: skb_shared_info.meta_len has one byte.
@@ -24,8 +24,6 @@ _LONGEST_META = 255
 #: BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH.
 _STORE_FLAGS = 3
 _INT_MAX = (1 << 31) - 1
-
-_TYPES = {row.name: row.types for row in HELPER_BY_NUMBER.values()}
 
 
 def attach(state: MachineState, execution: Execution, row: ProgramType, frame: bytes) -> None:
@@ -68,7 +66,7 @@ def _packet(core: Core, ctx: Value, what: str) -> Packet:
     """The packet of the context that a call was given."""
     packet, spec = core.execution.progress.packet, core.program.spec
     row = None if spec is None else program_type(spec.section)
-    if packet is None or row is None or row.name not in _TYPES[what]:
+    if packet is None or row is None or not row.has(CALL_BY_NAME[what].offer):
         raise Fault("bad-call", f"{what} in a program of another type")
     if ctx != Pointer(core.execution.ctx, 0):
         raise Fault("bad-call", f"{what} of something else than the program's context")

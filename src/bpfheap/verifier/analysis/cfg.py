@@ -384,4 +384,4 @@ def stack_chains(cfg: Cfg, spec: ProgramSpec, depth: list[int], *, private: bool
 
 def _is_tail_call(spec: ProgramSpec, step: Step) -> bool:
     row = call_row(spec, step)
-    return row is not None and row.map_op == "tail_call"
+    return row is not None and row.jumps

@@ -51,16 +51,16 @@ ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
 
 def enter_callback(env: Env, st: State, meta: Meta) -> None:
     """Leave one more iteration to be walked; `st` goes on as if there was none. Raises Reject."""
-    top, name = st.top, meta.call.name
-    if name == "bpf_loop":
+    top = st.top
+    if meta.count:
         # No more iterations than there can be.
-        mark_register(env.cfg, st, 1)
-        count = st.regs[1].scalar.top
+        mark_register(env.cfg, st, meta.count)
+        count = st.regs[meta.count].scalar.top
         if top.iterations >= count:
             top.iterations = 0
             return
     iteration = st.copy()
-    given = ARGUMENTS[name](env, st, meta)
+    given = ARGUMENTS[meta.call.name](env, st, meta)
     iteration.push_callback(env.cfg.starts[meta.callback], meta.slot, given)
     iteration.trail.crossed()
     top.iterations = 0

@@ -14,8 +14,9 @@ from mypy_extensions import i64
 
 from bpfheap.btf import SpecialKind
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, left_out
+from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, SideEffect, left_out
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
+from bpfheap.platform.programs import types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, call_row
@@ -33,7 +34,7 @@ from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.obligations import MAX_VAR, readable
 from bpfheap.verifier.memory.ownership import acquire_object, check_owned, exchange, free, kptr_at
 from bpfheap.verifier.memory.packet import forget_packet
-from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.paths.env import Env, licensed
 from bpfheap.verifier.paths.precision import mark_register, mark_slot
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
@@ -42,7 +43,6 @@ from bpfheap.verifier.state.state import (
     MAP,
     MAP_VALUE,
     NOTHING,
-    OBJECT,
     PACKET,
     PACKET_META,
     SCALAR,
@@ -67,6 +67,11 @@ def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != SCALAR:
         raise expected(n, reg, "scalar", "pass a number")
+
+
+def _count(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    _scalar(env, st, n, reg, meta)
+    meta.count = n
 
 
 def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -262,6 +267,7 @@ UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
 ARGUMENTS: dict[Arg, Checker] = {
     Arg.ANYTHING: _anything,
     Arg.SCALAR: _scalar,
+    Arg.COUNT: _count,
     Arg.CONST_SIZE: _size(zero_allowed=False),
     Arg.CONST_SIZE_OR_ZERO: _size(zero_allowed=True),
     Arg.MAP: _map,
@@ -309,9 +315,6 @@ def _cpu(env: Env, st: State, meta: Meta) -> Reg:
 
 
 def _void(env: Env, st: State, meta: Meta) -> Reg:
-    """Nothing comes back; an object that was given is freed."""
-    if meta.given is not None and meta.given.kind == OBJECT:
-        free(env, st, meta.given, meta.slot, meta.call.name)
     return NOTHING
 
 
@@ -377,33 +380,52 @@ def _tail_call(env: Env, st: State, meta: Meta) -> None:
     locks.check_left(env, st, "tail_call")
 
 
-#: What a call does that no argument and no result tells of.
-EFFECTS: dict[str, Callable[[Env, State, Meta], None]] = {
-    "bpf_tail_call": _tail_call,
-    "bpf_rcu_read_lock": locks.rcu_lock,
-    "bpf_rcu_read_unlock": locks.rcu_unlock,
-    "bpf_ringbuf_submit": records.release_record,
-    "bpf_ringbuf_discard": records.release_record,
-    "bpf_list_push_front_impl": graph.link,
-    "bpf_list_push_back_impl": graph.link,
-    "bpf_rbtree_add_impl": graph.link,
-    "bpf_iter_num_new": iterators.new,
-    "bpf_iter_num_destroy": iterators.destroy,
+def _nothing(env: Env, st: State, meta: Meta) -> None:
+    pass
+
+
+def _freed(env: Env, st: State, meta: Meta) -> None:
+    assert meta.given is not None
+    free(env, st, meta.given, meta.slot, meta.call.name)
+
+
+def _packet_moved(env: Env, st: State, meta: Meta) -> None:
+    forget_packet(st, meta.slot, meta.call.name)
+
+
+SIDE_EFFECTS: dict[SideEffect, Callable[[Env, State, Meta], None]] = {
+    SideEffect.NOTHING: _nothing,
+    SideEffect.FREES: _freed,
+    # With what comes back.
+    SideEffect.STORES: _nothing,
+    SideEffect.LINKS: graph.link,
+    SideEffect.RELEASES_RECORD: records.release_record,
+    SideEffect.BEGINS: iterators.new,
+    SideEffect.ENDS: iterators.destroy,
+    SideEffect.MOVES_PACKET: _packet_moved,
+    SideEffect.ENTERS_RCU: locks.rcu_lock,
+    SideEffect.LEAVES_RCU: locks.rcu_unlock,
 }
 
 
 def call_outside(env: Env, st: State, step: Step) -> i64:
     """A helper or kfunc. Raises Reject."""
     call = _row(env, step)
+    if not env.type.has(call.offer):
+        raise Reject(
+            f"program of this type cannot use helper {_title(call)}",
+            hint=f"{env.type.name} programs cannot, but {types_with(call.offer)} can",
+        )
+    if call.gpl and not env.gpl:
+        raise Reject(
+            "cannot call GPL-restricted function from non-GPL compatible program: "
+            f"{call.name}, {licensed(env.spec)}",
+            hint=hints.LICENSE,
+        )
     if call.sleepable and not env.sleepable:
         raise Reject(
             f"program must be sleepable to call sleepable {call.name}",
             hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
-        )
-    if call.types and env.type.name not in call.types:
-        raise Reject(
-            f"program of this type cannot use helper {_title(call)}",
-            hint=f"{env.type.name} programs cannot, but {', '.join(sorted(call.types))} can",
         )
     locks.check_call(env, st, call)
     meta = Meta(call, step.slot)
@@ -413,28 +435,26 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     note_call(step, meta)
     if call.callback:
         enter_callback(env, st, meta)
-    effect = EFFECTS.get(call.name)
-    if effect is not None:
-        effect(env, st, meta)
-    if call.packet:
-        forget_packet(st, step.slot, call.name)
+    if call.jumps:
+        _tail_call(env, st, meta)
+    SIDE_EFFECTS[call.side_effect](env, st, meta)
     result = RESULTS[call.ret](env, st, meta)
     regs = st.regs
     regs[0] = result
     for n in range(1, 6):
         regs[n] = _clobbered(regs[n])
-    if call.map_op == "tail_call" and len(st.frames) > 1:
-        return _return_for(env, st, step)
+    if call.jumps and len(st.frames) > 1:
+        return _return_for(env, st, step, call)
     return step.next
 
 
-def _return_for(env: Env, st: State, step: Step) -> i64:
-    """The program that was jumped to returns to the caller of the function that called
-    bpf_tail_call, and may have changed the packet; without such a program, the function goes on."""
+def _return_for(env: Env, st: State, step: Step, call: Call) -> i64:
+    """The program that was jumped to returns to the caller of the function that jumped, and may
+    have changed the packet; without such a program, the function goes on."""
     env.fork(st.copy(), step.next, step.slot)
     st.trail.returned()
     left = st.pop()
-    forget_packet(st, step.slot, "bpf_tail_call")
+    forget_packet(st, step.slot, call.name)
     return env.cfg.at(left.callsite).next
 
 

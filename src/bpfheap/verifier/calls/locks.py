@@ -6,7 +6,8 @@ check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
 
 from __future__ import annotations
 
-from bpfheap.platform.calls import KFUNC_BY_NAME, Call
+from bpfheap.btf import SpecialKind
+from bpfheap.platform.calls import Arg, Call
 from bpfheap.platform.maps import BY_NUMBER, MapFlag
 from bpfheap.verifier.analysis.cfg import call_row
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
@@ -31,16 +32,13 @@ from bpfheap.verifier.state.state import (
     State,
 )
 
-_LOCK = "bpf_spin_lock"
-_ADD = KFUNC_BY_NAME["bpf_rbtree_add_impl"]
-
 
 def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """The argument of bpf_spin_lock and bpf_spin_unlock, which do no more than that."""
     holder = lockable(reg)
     if holder is None:
         raise expected(n, reg, "map_value, ptr_", "pass the lock's address: &v->lock")
-    offset = const_offset(n, reg, _LOCK)
+    offset = const_offset(n, reg, SpecialKind.SPIN_LOCK)
     layout = holder.layout if isinstance(holder, MapRef) else holder
     if layout.lock < 0:
         raise Reject(
@@ -88,10 +86,12 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def compares(env: Env, st: State) -> bool:
     """Is this within the comparison of a bpf_rbtree_add (in_rbtree_lock_required_cb, which does
     not look at the callers of the function at hand)?"""
-    return any(
-        frame.callback and call_row(env.spec, env.cfg.at(frame.callsite)) is _ADD
-        for frame in st.frames
-    )
+    return any(frame.callback and _sorts(env, frame.callsite) for frame in st.frames)
+
+
+def _sorts(env: Env, slot: int) -> bool:
+    row = call_row(env.spec, env.cfg.at(slot))
+    return row is not None and Arg.LESS in row.args
 
 
 def lockable(reg: Reg) -> MapRef | Layout | None:

@@ -20,6 +20,7 @@ class Meta:
 
     `call`, `slot`: the row of what is called, and where.
     `map`: the map that the call is about, None for none.
+    `count`: the register that tells how often it is called back at most, 0 for none.
     `callback`: the slot of the function to call back, -1 for none.
     `key`: the key in the map, None if it is not known.
     `kptr`: the field that is exchanged, None for none.
@@ -32,14 +33,15 @@ class Meta:
     """
 
     __slots__ = (
-        "call", "callback", "field", "given", "given_register", "iterator", "key", "kptr", "layout",
-        "map", "referenced", "root", "size", "slot",
+        "call", "callback", "count", "field", "given", "given_register", "iterator", "key", "kptr",
+        "layout", "map", "referenced", "root", "size", "slot",
     )  # fmt: skip
 
     def __init__(self, call: Call, slot: int) -> None:
         self.call = call
         self.slot = slot
         self.map: MapRef | None = None
+        self.count = 0
         self.callback = -1
         self.key: int | None = None
         self.kptr: Kptr | None = None

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from bpfheap.errors import VerifierError
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import Arg
+from bpfheap.platform.calls import Arg, SideEffect
 from bpfheap.verifier.analysis.cfg import Step, call_row
 from bpfheap.verifier.explain.beginnings import MAX_READ, RegisterAt
-from bpfheap.verifier.explain.path import CALLS, Path
+from bpfheap.verifier.explain.path import Path
 from bpfheap.verifier.explain.route import condition
 from bpfheap.verifier.explain.trace import MAX_TOLD, Provenance, Tracer
 from bpfheap.verifier.explain.words import (
@@ -49,7 +49,6 @@ _INVALIDATED = {
     Invalidation.UNLOCKED: ", and was borrowed until {call} at {where}",
     Invalidation.MOVED: ", and was valid until {call} at {where}",
 }
-_RCU_LOCK, _RCU_UNLOCK = "bpf_rcu_read_lock", "bpf_rcu_read_unlock"
 
 
 def origins(path: Path, error: VerifierError) -> tuple[str, ...]:
@@ -259,22 +258,25 @@ class _Teller(Tracer):
         if st.lock is not None:
             yield f"the lock was taken at {self._slot_place(st.lock.insn)}"
         if st.rcu:
-            entered = self._last_call(_RCU_LOCK, last)
+            entered = self._last_deed(SideEffect.ENTERS_RCU, last)
             if entered is not None:
                 yield f"the RCU section was entered at {self.place(entered)}"
-        elif self._called(last, self.path.step(last)) == _RCU_UNLOCK:
-            left = self._last_call(_RCU_UNLOCK, last)
+        elif self._does(last, SideEffect.LEAVES_RCU):
+            left = self._last_deed(SideEffect.LEAVES_RCU, last)
             if left is None:
                 yield "no RCU section was entered on this path"
             else:
                 yield f"the RCU section was left at {self.place(left)}"
 
-    def _last_call(self, name: str, before: int) -> int | None:
+    def _last_deed(self, side_effect: SideEffect, before: int) -> int | None:
         for at in range(before - 1, max(-1, before - 1 - MAX_READ), -1):
-            step = self.path.step(at)
-            if step.kind in CALLS and self._called(at, step) == name:
+            if self._does(at, side_effect):
                 return at
         return None
+
+    def _does(self, at: int, side_effect: SideEffect) -> bool:
+        row = call_row(self.env.spec, self.path.step(at))
+        return row is not None and row.side_effect is side_effect
 
     def _loop(self) -> Iterator[str]:
         """What the conditions of a loop without end depend on."""

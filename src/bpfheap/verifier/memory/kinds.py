@@ -222,8 +222,8 @@ def _ctx_field(
             register=n,
             hint="access the context's fields directly: ctx->field",
         )
-    if row.raw_ctx:
-        outside = off < row.ctx_first or off + size > row.ctx_size or off & (size - 1)
+    if row.raw_ctx is not None:
+        outside = off < row.raw_ctx or off + size > row.ctx_size or off & (size - 1)
         if outside or (write and not row.ctx_writable):
             raise _no_ctx_field(row, n, off, size, write=write)
         return None

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import CALL_BY_NAME
+from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER
-from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, may_sleep, program_type
+from bpfheap.platform.programs import (
+    PROGRAM_TYPES,
+    Offer,
+    ProgramType,
+    may_sleep,
+    program_type,
+    types_with,
+)
 from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
 from bpfheap.verifier.analysis.signature import Parameter, parameters
@@ -16,11 +26,8 @@ from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
 from bpfheap.verifier.verdict import Options
 
-_LOCKING = CALL_BY_NAME["bpf_spin_lock"]
-
-_PACKET_CHANGING = frozenset(
-    row.name for row in CALL_BY_NAME.values() if row.packet or row.map_op == "tail_call"
-)
+#: What is jumped to may change it, too.
+_PACKET_CHANGING = frozenset(row.name for row in CALL_BY_NAME.values() if row.packet or row.jumps)
 _SLEEPING = frozenset(row.name for row in CALL_BY_NAME.values() if row.sleepable)
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
@@ -36,6 +43,7 @@ class Env:
     `type`: the program's type.
     `stored`: the states stored in the function that is walked.
     `sleepable`: may the program sleep?
+    `gpl`: may the program call what is for GPL programs only?
     `flows`: those found so far.
     `pending`: the paths yet to be walked: state, slot, and the jump that led there.
     `depth`: for each subprogram, how many bytes of stack it used on any path so far.
@@ -51,6 +59,7 @@ class Env:
         self.type: ProgramType
         self.stored: Widening
         self.sleepable = may_sleep(spec.section)
+        self.gpl = is_gpl_compatible(spec.license)
         self.flows: dict[tuple[FlowKind, str | Field | None, Field | None], Flow] = {}
         self.pending: list[tuple[State, int, int]] = []
         self.depth: list[int] = []
@@ -75,6 +84,20 @@ class Env:
         self.type = found
         self.cfg = Cfg(self.spec)
         self.depth = [0] * len(self.cfg.subprogs)
+        self._check_kfuncs()
+
+    def _check_kfuncs(self) -> None:
+        """Of kfuncs the licence is asked for in code that never runs, too (add_kfunc_call)."""
+        if self.gpl:
+            return
+        for slot, row in calls_of(self.spec):
+            if row is not None and row.number is None and row.gpl:
+                raise Reject(
+                    "cannot call kernel function from non-GPL compatible program: "
+                    f"{row.name}, {licensed(self.spec)}",
+                    insn=slot,
+                    hint=hints.LICENSE,
+                )
 
     def parameters(self, number: int) -> tuple[Parameter, ...]:
         """What a global function declares. Raises Reject for what none can have."""
@@ -137,10 +160,10 @@ class Env:
                     hint="use the map from a program that does not sleep",
                 )
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
-            if layout.lock >= 0 and self.type.name not in _LOCKING.types:
+            if layout.lock >= 0 and not self.type.has(Offer.LOCKS):
                 raise Reject(
                     f"{self.type.name} progs cannot use bpf_spin_lock yet: map {name} has one",
-                    hint=f"{', '.join(sorted(_LOCKING.types))} programs can",
+                    hint=f"{types_with(Offer.LOCKS)} programs can",
                 )
             ref = self._maps[name] = MapRef(Holder.MAP, name, spec, layout)
         return ref
@@ -191,6 +214,11 @@ class Env:
         """Where a slot is, for people."""
         line = self.spec.line_of(slot)
         return f"insn {slot}" if line is None else f"{line}, insn {slot}"
+
+
+def licensed(spec: ProgramSpec) -> str:
+    """Under what licence the program is, for people."""
+    return f'the licence is "{spec.license}"' if spec.license else "there is no licence"
 
 
 def field_of(holder: MapRef | Object, path: str) -> Field:
