@@ -111,6 +111,8 @@ class StoredStates(Widening):
         for stored in reversed(points):
             if stored.branches:
                 if loop != NO_LOOP and self._converges(stored, st, slot, loop):
+                    if not _goes_on(stored.state, st) and self._same(stored, st, slot, EXACT):
+                        raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
                     stored.hits += 1
                     self._add_backedge(stored, st)
                     return True
@@ -248,6 +250,15 @@ class StoredStates(Widening):
             if stored.branches:
                 break
             stored = stored.parent
+
+
+def _goes_on(old: State, new: State) -> bool:
+    """Did the kernel, between the two, begin one more iteration of a loop that goes on in both? It
+    does not do so for ever. An ordinary loop around it, in which it begins anew each time, may:
+    Linux does not look at that. (Iterators count in the comparison itself.)"""
+    if old.may_gotos != new.may_gotos:
+        return True
+    return any(a.iterations < b.iterations for a, b in zip(old.frames, new.frames, strict=True))
 
 
 def _useless(stored: Stored, loop: i64) -> bool:
