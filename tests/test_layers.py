@@ -23,7 +23,18 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
     (
         "formats",
         frozenset(
-            {"errors", "events", "isa", "btf", "spec", "elf", "compile", "platform", "sources"}
+            {
+                "errors",
+                "events",
+                "host",
+                "isa",
+                "btf",
+                "spec",
+                "elf",
+                "compile",
+                "platform",
+                "sources",
+            }
         ),
     ),
     ("kernel", frozenset({"kernel"})),
@@ -40,13 +51,14 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
 FORMATS: Mapping[str, frozenset[str]] = {
     "errors": frozenset(),
     "events": frozenset(),
+    "host": frozenset({"errors"}),
     "isa": frozenset({"errors"}),
     "btf": frozenset({"errors"}),
     "spec": frozenset({"btf", "isa"}),
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
-    "compile": frozenset({"errors", "spec", "elf"}),
+    "compile": frozenset({"errors", "host", "spec", "elf"}),
 }
 
 #: Layers above its own that a module must not import all the same: the live kernel is what the

@@ -227,6 +227,38 @@ class MachineUnsupported(BpfheapError):
     """A map or program needs what the verifier knows and this machine does not offer."""
 
 
+class RuntimeClosed(UsageError):
+    """The runtime was closed: nothing can be loaded into it, run or read any more."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = "make a new Runtime", **where: Any
+    ) -> None:
+        super().__init__(message, hint=hint, **where)
+
+
+class RuntimePoisoned(BpfheapError):
+    """The runtime can only be thrown away: a run was broken off while it held a lock, or this
+    process is a fork of the one that made it. `reason` says which."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = "make a new Runtime", **where: Any
+    ) -> None:
+        super().__init__(message, hint=hint, **where)
+
+    @property
+    def reason(self) -> str:
+        return self.message
+
+
+class OutOfMemory(BpfheapError, MemoryError):
+    """The runtime's bound on memory does not allow it, or the system has no more."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = "raise Runtime(memory=...)", **where: Any
+    ) -> None:
+        super().__init__(message, hint=hint, **where)
+
+
 class KernelError(BpfheapError):
     """The live kernel refused what is not a program: a map, the BTF, a test run. `errno_name` is
     e.g. "EPERM", `log` the kernel's own words, if there are any."""

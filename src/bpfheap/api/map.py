@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from bpfheap.api.program import Program
-from bpfheap.api.session import Session, locked
-from bpfheap.errors import UsageError
+from bpfheap.api.session import Session, gives_back, locked
+from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Holds
@@ -41,7 +41,7 @@ class Map(Mapping[Any, Any]):
             raise UsageError(f"map {self.name} has no descriptor here")
         return self._fd
 
-    @locked
+    @gives_back
     def close(self) -> None:
         """Give the descriptor back; the map goes when no program and nobody else holds it."""
         self._close()
@@ -49,7 +49,8 @@ class Map(Mapping[Any, Any]):
 
     def view(self) -> memoryview:
         """The values of an array, in place: no copy, and no lock (`numpy.frombuffer` takes it).
-        Each begins at a multiple of 8 bytes. Use it no longer than the map.
+        Each begins at a multiple of 8 bytes. The memory stays as long as somebody looks at it; once
+        the map is gone, nobody else does.
 
         Raises UsageError on a machine without real memory, and for maps that hold more than plain
         values."""
@@ -129,7 +130,11 @@ class Map(Mapping[Any, Any]):
         return len(self._machine.map_keys(self.id))
 
     def __repr__(self) -> str:
-        return f"<{self._type.name} map {self.name}, {len(self)} elements>"
+        try:
+            content = f"{len(self)} elements"
+        except BpfheapError as error:
+            content = error.message
+        return f"<{self._type.name} map {self.name}, {content}>"
 
     @contextmanager
     def _open(self) -> Iterator[int]:
@@ -146,6 +151,7 @@ class Map(Mapping[Any, Any]):
 
     @property
     def _machine(self) -> Machine:
+        self._runtime._check()
         if self.id not in self._runtime.system.maps:
             raise UsageError(f"map {self.name} was freed")
         return self._runtime.system.machine

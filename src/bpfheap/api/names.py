@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from bpfheap.errors import UsageError
+from bpfheap.host import memory_bound
 from bpfheap.lifetime import POLICIES, Policy
 from bpfheap.machine.model import ModelMachine
 from bpfheap.runtime.machine import Machine
@@ -20,6 +21,7 @@ class MachineOptions:
     seed: int
     jit: bool | None
     budget: int
+    memory: int | None = None
 
 
 def _model(options: MachineOptions) -> Machine:
@@ -39,7 +41,11 @@ def _native(options: MachineOptions) -> Machine:
             hint="it is built when bpfheap is installed where there is a C compiler",
         ) from None
     machine: Machine = native.NativeMachine(
-        cpus=options.cpus, seed=options.seed, compiles=options.jit, budget=options.budget
+        cpus=options.cpus,
+        seed=options.seed,
+        compiles=options.jit,
+        budget=options.budget,
+        memory=memory_bound() if options.memory is None else options.memory,
     )
     return machine
 
@@ -90,4 +96,6 @@ def machine_named(name: str, options: MachineOptions) -> Machine:
         raise UsageError(f"there is no machine {name}", hint=f"one of {', '.join(MACHINES)}")
     if options.budget < 0:
         raise UsageError(f"a run cannot have a budget of {options.budget} instructions")
+    if options.memory is not None and options.memory <= 0:
+        raise UsageError(f"a runtime cannot have {options.memory} bytes of memory")
     return MACHINES[name](options)

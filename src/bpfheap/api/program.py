@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from bpfheap.api.session import Session, locked
+from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
 from bpfheap.spec import ProgramSpec
@@ -41,6 +41,7 @@ class Program:
     @property
     def fd(self) -> int:
         """The descriptor, for `Runtime.system`. Raises UsageError once unloaded."""
+        self._runtime._check()
         if self._fd is None:
             raise UsageError(f"program {self.name} was unloaded")
         return self._fd
@@ -70,6 +71,7 @@ class Program:
     def compilation(self) -> Compilation | None:
         """How the program became machine code, which it does now if it has not yet; None if it is
         interpreted, as on the model machine."""
+        self._runtime._check()
         machine = self._runtime.system.machine
         if not isinstance(machine, Compiling):
             return None
@@ -78,6 +80,7 @@ class Program:
     def dump(self, form: CodeForm = "asm") -> str:
         """The program as LLVM's text or machine code, beside its C source. Raises UsageError on a
         machine that does not compile, BpfheapError for a program that cannot be compiled."""
+        self._runtime._check()
         machine = self._runtime.system.machine
         if not isinstance(machine, Compiling):
             raise UsageError(
@@ -119,7 +122,7 @@ class Program:
             self._runtime._passed()
         return results
 
-    @locked
+    @gives_back
     def unload(self) -> None:
         """Give the descriptor back; the program goes unless it is pinned."""
         self._close()
@@ -161,7 +164,11 @@ class Attachment:
         """What the last run returned."""
         return self._probe.stats()[2] & 0xFFFFFFFF
 
-    @locked
+    def let_go(self) -> None:
+        """The same as `detach`, when nobody is left who wants to know."""
+        self._probe.detach()
+
+    @gives_back
     def detach(self) -> None:
         """The signal does again what it did before."""
         if self._fd is None:

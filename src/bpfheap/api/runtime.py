@@ -10,7 +10,7 @@ from typing import Literal, Self
 from bpfheap.api.map import Map
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
-from bpfheap.api.session import Session, locked
+from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
@@ -63,7 +63,11 @@ class Runtime(Session):
 
     On the native machine programs become machine code before their first run, unless `jit` is
     False or llvmlite is not installed. A run that takes more than `budget` instructions is broken
-    off (0: no limit; loops are counted in steps of their length).
+    off (0: no limit; loops are counted in steps of their length). There, maps and objects take no
+    more than `memory` bytes; by default three quarters of what this process could have.
+
+    A run that is broken off while it holds a lock poisons the runtime, and a fork of the process
+    does so on the native machine: everything but `close` then raises RuntimePoisoned.
 
     Raises UsageError for an unknown policy or machine, and for what it does not have.
     """
@@ -79,11 +83,15 @@ class Runtime(Session):
         grace: Literal["auto", "manual"] = "auto",
         jit: bool | None = None,
         budget: int = 0,
+        memory: int | None = None,
     ) -> None:
-        made = machine_named(machine, MachineOptions(cpus, seed, jit, budget))
+        made = machine_named(machine, MachineOptions(cpus, seed, jit, budget, memory))
         system = System(policy_named(policy), made, strict_identity=strict_identity)
         super().__init__(system, grace)
         self._options = Options(strict_identity=strict_identity)
+        self._leftovers: list[Leftover] = []
+        #: Closed, and no execution is left that could go on.
+        self._settled = False
 
     @property
     def allocators(self) -> dict[str, Allocator]:
@@ -123,9 +131,26 @@ class Runtime(Session):
         self._attached.append(made)
         return made
 
-    @locked
     def close(self) -> list[Leftover]:
-        """Close all descriptors and pins and say what is left although nothing reaches it."""
+        """Close all descriptors and pins and say what is left although nothing reaches it. Nothing
+        can be loaded or run afterwards. If a program is still running, it can end, and then one can
+        close once more. A runtime that is poisoned is let go as it is."""
+        with self._lock:
+            if not self._closed and self._is_over():
+                self._abandon()
+            elif not self._settled:
+                self._leftovers = self._close()
+            self._closed = True
+            return list(self._leftovers)
+
+    def _abandon(self) -> None:
+        """Wait for nothing: somebody may have what would be waited for."""
+        for attachment in self._attached:
+            attachment.let_go()
+        self.system.machine.close()
+        self._settled = True
+
+    def _close(self) -> list[Leftover]:
         found: list[Leftover] = []
         system = self.system
         for attachment in tuple(self._attached):
@@ -140,7 +165,7 @@ class Runtime(Session):
         known = -1
         while known != len(found):
             known = len(found)
-            self._collect(found, self.grace_period)
+            self._collect(found, self._pass_time)
         # An execution that was never finished may still own objects and reach maps.
         running = sorted({system.programs[p].name for p in system.running.values()})
         held = [f"program {name} is still running" for name in running]
@@ -159,6 +184,9 @@ class Runtime(Session):
                             (),
                         )
                     )
+        if not held:
+            system.machine.close()
+            self._settled = True
         return found
 
     def __enter__(self) -> Self:
@@ -259,7 +287,7 @@ class LoadedObject:
             self.programs[program.name] = Program(self._runtime, program, verdict, fd)
         loader.fill_program_arrays({p.name: p.fd for p in self.programs.values()})
 
-    @locked
+    @gives_back
     def close(self) -> None:
         """Unload the programs and close the maps; what others still hold stays."""
         for program in self.programs.values():

@@ -1,12 +1,16 @@
-"""What a runtime shares with the programs and maps that users hold: its system, and its lock."""
+"""What a runtime shares with the programs and maps that users hold: its system, its lock, and
+whether it is over."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from threading import RLock
 from typing import Literal, ParamSpec, Protocol, TypeVar, cast
+from weakref import WeakSet
 
+from bpfheap.errors import BpfheapError, RuntimeClosed, RuntimePoisoned
 from bpfheap.runtime.system import System
 
 _P = ParamSpec("_P")
@@ -14,15 +18,34 @@ _R = TypeVar("_R")
 
 
 def locked(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """A method that holds its session's lock. Running a program does not."""
+    """A method that holds its session's lock, and raises if that is over. Running a program does
+    not hold it."""
 
     @wraps(method)
     def inner(*args: _P.args, **options: _P.kwargs) -> _R:
-        session = cast("Session", getattr(args[0], "_runtime", args[0]))
+        session = _session_of(args[0])
         with session._lock:
+            session._check()
             return method(*args, **options)
 
     return inner
+
+
+def gives_back(method: Callable[_P, None]) -> Callable[_P, None]:
+    """The same for what only gives something back: once the session is over, all of it has been."""
+
+    @wraps(method)
+    def inner(*args: _P.args, **options: _P.kwargs) -> None:
+        session = _session_of(args[0])
+        with session._lock:
+            if not session._is_over():
+                method(*args, **options)
+
+    return inner
+
+
+def _session_of(holder: object) -> Session:
+    return cast("Session", getattr(holder, "_runtime", holder))
 
 
 class Attached(Protocol):
@@ -30,6 +53,13 @@ class Attached(Protocol):
 
     def detach(self) -> None:
         """The signal does again what it did before."""
+
+    def let_go(self) -> None:
+        """The same, without telling anybody."""
+
+
+#: Of this process, for the children that it may get.
+_sessions: WeakSet[Session] = WeakSet()
 
 
 class Session:
@@ -41,6 +71,9 @@ class Session:
         self._grace = grace
         self._attached: list[Attached] = []
         self._lock = system.guard = RLock()
+        self._closed = False
+        self._poison: str | None = None
+        _sessions.add(self)
 
     @property
     def history(self) -> list[str]:
@@ -52,9 +85,27 @@ class Session:
         """All lines that programs printed so far."""
         return self.system.machine.printk
 
+    def _check(self) -> None:
+        """Raise RuntimePoisoned or RuntimeClosed if nothing can be done here any more."""
+        if self._poison is not None:
+            raise RuntimePoisoned(self._poison)
+        self.system.machine.check()
+        if self._closed:
+            raise RuntimeClosed("the runtime is closed")
+
+    def _is_over(self) -> bool:
+        try:
+            self._check()
+        except BpfheapError:
+            return True
+        return False
+
     @locked
     def grace_period(self) -> None:
         """Let grace periods pass until nothing more waits for one that can end."""
+        self._pass_time()
+
+    def _pass_time(self) -> None:
         while self.system.grace_period():
             pass
 
@@ -69,3 +120,17 @@ class Session:
         """A call from user space is over: with grace="auto", time passes."""
         if self._grace == "auto":
             self.grace_period()
+
+
+def _begin_in_child() -> None:
+    """The lock of a session may be a thread's that this process does not have."""
+    for session in list(_sessions):
+        if session._lock.acquire(blocking=False):
+            session._lock.release()
+            continue
+        session._lock = session.system.guard = RLock()
+        session._poison = "this process was forked while a thread was at work in the runtime"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)

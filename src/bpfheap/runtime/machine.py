@@ -122,6 +122,13 @@ class Machine(Protocol):
     def note(self, sentence: str) -> None:
         """Add to the history, whose length the machine bounds."""
 
+    def check(self) -> None:
+        """Raises RuntimeClosed after `close`, and RuntimePoisoned if nothing can run here any more
+        because a run was broken off while it held a lock, or in a fork."""
+
+    def close(self) -> None:
+        """Nothing runs any more, and threads of the machine end."""
+
     # -- allocators: live from create to destroy; close is when the allocator map goes.
     def allocator_create(self, allocator: int, name: str, capacity: int) -> None:
         """`capacity` objects are prefilled and guaranteed (0: none)."""

@@ -269,7 +269,8 @@ class System(GracePeriods):
         """On to the next helper call or the end; with `through`, calls need not be stopped at."""
         try:
             stop = self.machine.step(execution, through=through)
-        except Exception:
+        except BaseException:
+            # A KeyboardInterrupt, too: nobody goes on with it.
             with self.guard:
                 self._execution_ended(execution)
             raise

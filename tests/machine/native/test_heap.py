@@ -11,6 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bpfheap.errors import UsageError
+
 pytest.importorskip(
     "bpfheap.machine.native._core", reason="the native core is not built: no C compiler"
 )
@@ -184,7 +186,7 @@ def test_contexts_that_cannot_map_find_what_the_worker_left(core: Core) -> None:
 def test_runs_nest_so_deep_and_no_deeper(core: Core) -> None:
     with core.enter(1) as run, core.enter(0) as two, core.enter() as three, core.enter() as four:
         assert [r.cpu for r in (run, two, three, four)] == [1] * 4
-        with pytest.raises(RuntimeError, match="no deeper"), core.enter():
+        with pytest.raises(UsageError, match="no deeper"), core.enter():
             pass
     with core.enter(0) as run:
         assert (run.cpu, run.level) == (0, 0)

@@ -14,7 +14,7 @@ import pytest
 
 import bpfheap
 from bpfheap.compile import object_spec
-from bpfheap.errors import BpfheapError, MapError
+from bpfheap.errors import BpfheapError, MapError, UsageError
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, Done
 from bpfheap.spec import ObjectSpec
 
@@ -202,7 +202,7 @@ def test_a_run_does_not_wait_for_itself() -> None:
     core = Core(2)
     with core.enter():
         for wait in (core.barrier, core.synchronize):
-            with pytest.raises(RuntimeError, match="own end"):
+            with pytest.raises(UsageError, match="own end"):
                 wait()
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from bpfheap.errors import BpfheapError, UsageError, Violation
+from bpfheap.errors import BpfheapError, RuntimeClosed, RuntimePoisoned, UsageError, Violation
 from bpfheap.events import ObjectEvent
-from bpfheap.isa import Insn, check_structure
+from bpfheap.isa import check_structure
 from bpfheap.machine import frames
 from bpfheap.machine.definitions import (
     check_definition,
@@ -45,7 +45,7 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.machine.offers import check_calls, implementation
-from bpfheap.machine.relocations import Links, resolve
+from bpfheap.machine.relocations import resolve
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
@@ -60,6 +60,8 @@ from bpfheap.runtime.machine import (
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
 
+_BROKEN_OFF = "a run was broken off while it held a lock: what that guards may be half done"
+
 
 class ModelMachine:
     """The executable specification of `runtime.machine.Machine`.
@@ -67,7 +69,7 @@ class ModelMachine:
     Beyond the protocol: `copy` gives an independent machine in the same state, `key` says whether
     two are in the same state, `snapshot` does both. See ModelOptions for the arguments.
 
-    After a Violation or a BpfheapError in `step`, that execution is over and the rest goes on.
+    After an exception in `step`, that execution is over and the rest goes on; but see `check`.
     """
 
     name = "model"
@@ -94,6 +96,7 @@ class ModelMachine:
         self.printk: list[str] = []
         self.history: list[str] = []
         self.object_events: list[ObjectEvent] | None = None
+        self._over: BpfheapError | None = None
         self._programs: dict[int, LoadedProgram] = {}
         self._state = MachineState(seed)
         self._state.allocators[GLOBAL_ALLOCATOR_ID] = AllocatorRecord(
@@ -120,6 +123,7 @@ class ModelMachine:
         made.printk = []
         made.history = []
         made.object_events = None
+        made._over = None
         made._programs = programs
         made._state = state
         return made
@@ -136,6 +140,14 @@ class ModelMachine:
     def snapshot(self) -> tuple[Hashable, ModelMachine]:
         """The key, and a copy to go back to."""
         return self.key(), self.copy()
+
+    def check(self) -> None:
+        """What a lock guards may be half done where somebody broke off who had it."""
+        if self._over is not None:
+            raise type(self._over)(self._over.message)
+
+    def close(self) -> None:
+        self._over = self._over or RuntimeClosed("the runtime is closed")
 
     def note(self, sentence: str) -> None:
         self._mutator().say(sentence)
@@ -372,10 +384,14 @@ class ModelMachine:
             mutator.place = core.place()
             self._finish(core)
             raise self._violation(fault, mutator) from None
-        except BpfheapError as error:
+        except BaseException as error:
             line = core.place().line
+            if core.execution.lock is not None:
+                self._over = RuntimePoisoned(_BROKEN_OFF)
             self._finish(core)
-            raise (error if line is None else error.at(line.file, line.line)) from None
+            if isinstance(error, BpfheapError) and line is not None:
+                error.at(line.file, line.line)
+            raise
         if isinstance(stop, Done):
             self._finish(core)
         return stop
@@ -572,22 +588,3 @@ def _watched(step: Handler, slot: int, see: Callable[[Core], None]) -> Handler:
         return step(core, registers)
 
     return run
-
-
-def run_raw(insns: Sequence[Insn], mem: bytes = b"", *, step_limit: int = 10_000_000) -> int:
-    """Run a bare program from start to end: r1 points at `mem`, r2 is its length. Gives r0.
-
-    Raises InsnError for what is no program, Violation for a memory error.
-    """
-    check_structure(insns)
-    machine = ModelMachine(cpus=1, step_limit=step_limit)
-    code, calls = make(insns, Links({}, {}))
-    state = machine._state
-    region = state.add_region(RegionKind.CODE, "the code", 0)
-    program = LoadedProgram(0, "(raw)", None, code, calls, region.id)
-    machine._programs[0] = program
-    memory = state.add_region(RegionKind.MEM, "the input", len(mem), mem)
-    execution = machine._begin(program, memory, (len(mem),), 0, Context.TASK)
-    while not isinstance(stop := machine.step(execution), Done):
-        pass
-    return stop.retval

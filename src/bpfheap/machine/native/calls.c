@@ -358,12 +358,14 @@ CALL(bpf_spin_lock)
 		run->stop = BH_AGAIN;
 	else if (!run->stepping && !bh_lock(&run->here, (void *)r[1]))
 		run->stop = BH_PAUSE;
+	else
+		run->locked = true;
 	return 0;
 }
 
 CALL(bpf_spin_unlock)
 {
-	(void)run;
+	run->locked = false;
 	bh_unlock((void *)r[1]);
 	return 0;
 }

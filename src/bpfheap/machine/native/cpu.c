@@ -39,6 +39,9 @@ struct bh_core {
 	_Atomic uint32_t unfinished; /* work in both, put off, or being done */
 	struct bh_mapped pages;
 	_Atomic uint64_t mapped;
+	uint64_t limit; /* of what is mapped, 0 for none */
+	uint32_t forks; /* when it was made */
+	_Atomic uint32_t over; /* enum bh_over */
 	_Atomic uint64_t fail_at; /* mappings until one fails, 0 for never, 1 from now on */
 	_Atomic uint32_t phase;	  /* of holds: each set of work that is deferred begins a new one */
 	_Atomic uint32_t held[2]; /* runs that were held in this phase, and in those before */
@@ -59,6 +62,20 @@ static _Thread_local struct {
 	uint32_t cpu;
 	uint32_t depth;
 } running __attribute__((tls_model("initial-exec")));
+
+/* How often this process became a child. */
+static uint32_t forks;
+static pthread_once_t watch_forks = PTHREAD_ONCE_INIT;
+
+static void count_fork(void)
+{
+	forks++;
+}
+
+static void begin_to_watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, count_fork);
+}
 
 /* Put a work item into a list, unless it is in one: its node has one place only. */
 static void enlist(struct bh_core *core, _Atomic(struct bh_work *) *list, struct bh_work *work)
@@ -128,7 +145,8 @@ static struct bh_work *run_deferred(struct bh_core *core, struct bh_work *waitin
 			return NULL;
 		atomic_fetch_add(&core->phase, 1);
 	}
-	if (atomic_load(&core->held[(atomic_load(&core->phase) + 1) % 2]))
+	/* Once the core is stopped, nobody goes on with those that are held. */
+	if (atomic_load(&core->held[(atomic_load(&core->phase) + 1) % 2]) && !atomic_load(&core->stop))
 		return waiting;
 	bh_synchronize_rcu(core, NULL);
 	run_all(core, waiting);
@@ -177,6 +195,8 @@ struct bh_core *bh_core_create(unsigned cpus)
 	__builtin_memset(core, 0, sizeof(*core) + cpus * sizeof(struct cpu));
 	core->cpus = cpus;
 	atomic_init(&core->epoch, 1);
+	pthread_once(&watch_forks, begin_to_watch_forks);
+	core->forks = forks;
 	sem_init(&core->wake, 0, 0);
 	/* Signals that run programs are for the threads of the application. */
 	sigfillset(&all);
@@ -194,13 +214,43 @@ struct bh_core *bh_core_create(unsigned cpus)
 
 void bh_core_destroy(struct bh_core *core)
 {
+	/* The copy in a child stays: threads that are not there may have left anything half done. */
+	if (bh_core_over(core) == BH_FORKED)
+		return;
 	assert(!is_held(core));
-	atomic_store(&core->stop, true);
-	sem_post(&core->wake);
-	pthread_join(core->worker, NULL);
+	bh_core_stop(core, NULL);
+	bh_barrier(core, NULL);
 	sem_destroy(&core->wake);
 	bh_mapped_destroy(&core->pages);
 	free(core);
+}
+
+enum bh_over bh_core_over(const struct bh_core *core)
+{
+	return BH_UNLIKELY(core->forks != forks) ? BH_FORKED : (enum bh_over)atomic_load(&core->over);
+}
+
+void bh_core_break(struct bh_core *core)
+{
+	uint32_t usable = BH_USABLE;
+
+	atomic_compare_exchange_strong(&core->over, &usable, BH_BROKEN);
+}
+
+bool bh_core_stop(struct bh_core *core, bh_patience patience)
+{
+	uint32_t usable = BH_USABLE;
+
+	if (bh_core_over(core) == BH_FORKED)
+		return true;
+	atomic_compare_exchange_strong(&core->over, &usable, BH_STOPPED);
+	if (!bh_synchronize_rcu(core, patience))
+		return false;
+	if (atomic_exchange(&core->stop, true))
+		return true;
+	sem_post(&core->wake);
+	pthread_join(core->worker, NULL);
+	return true;
 }
 
 unsigned bh_core_cpus(const struct bh_core *core)
@@ -282,6 +332,7 @@ bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_her
 {
 	uint32_t level = 0;
 
+	here->core = core;
 	here->outside_core = running.core;
 	here->outside_cpu = running.cpu;
 	here->outside_depth = running.depth;
@@ -291,6 +342,8 @@ bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_her
 			return false;
 		cpu = (int)running.cpu;
 	} else {
+		if (BH_UNLIKELY(bh_core_over(core) != BH_USABLE))
+			return false;
 		cpu = claim(core, cpu, patience, here);
 		if (cpu < 0)
 			return false;
@@ -302,7 +355,6 @@ bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_her
 		atomic_signal_fence(memory_order_seq_cst);
 	}
 	running.depth = level + 1;
-	here->core = core;
 	here->cpu = (uint32_t)cpu;
 	here->level = level;
 	here->slot = (uint32_t)cpu * BH_LEVELS + level;
@@ -311,6 +363,11 @@ bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_her
 	here->recent = NULL;
 	atomic_store(&core->cpu[cpu].epoch[level],
 		     atomic_load_explicit(&core->epoch, memory_order_relaxed));
+	/* Whoever stops the core waits for those that began before. */
+	if (!level && BH_UNLIKELY(atomic_load(&core->over) != BH_USABLE)) {
+		bh_leave(here);
+		return false;
+	}
 	return true;
 }
 
@@ -380,6 +437,15 @@ static bool await_pass(struct bh_core *core, bh_patience patience)
 	return true;
 }
 
+/* What was asked for when the worker had ended: nobody runs any more, so no grace period is needed. */
+static void do_the_rest(struct bh_core *core)
+{
+	while (atomic_load(&core->queued) || atomic_load(&core->deferred)) {
+		run_all(core, take(&core->queued));
+		run_all(core, take(&core->deferred));
+	}
+}
+
 bool bh_barrier(struct bh_core *core, bh_patience patience)
 {
 	/*
@@ -389,6 +455,12 @@ bool bh_barrier(struct bh_core *core, bh_patience patience)
 	 * first ends a set of work that was put off. More would never end where programs run and free on
 	 * and on. To wake the worker for nothing costs more than most runs of programs.
 	 */
+	if (bh_core_over(core) == BH_FORKED)
+		return true;
+	if (atomic_load(&core->stop)) {
+		do_the_rest(core);
+		return true;
+	}
 	for (unsigned pass = 0; pass < PASSES && atomic_load(&core->unfinished); pass++) {
 		if (!await_pass(core, patience))
 			return false;
@@ -428,6 +500,31 @@ static bool may_map(struct bh_core *core)
 	return left == 0;
 }
 
+static bool count_mapped(struct bh_core *core, size_t size)
+{
+	uint64_t mapped = atomic_load_explicit(&core->mapped, memory_order_relaxed);
+
+	do
+		if (core->limit && (size > core->limit || mapped > core->limit - size))
+			return false;
+	while (!atomic_compare_exchange_weak(&core->mapped, &mapped, mapped + size));
+	return true;
+}
+
+void bh_pages_limit(struct bh_core *core, uint64_t bytes)
+{
+	core->limit = bytes;
+}
+
+uint64_t bh_pages_room(const struct bh_core *core)
+{
+	uint64_t mapped = bh_pages_mapped(core);
+
+	if (!core->limit)
+		return UINT64_MAX;
+	return mapped < core->limit ? core->limit - mapped : 0;
+}
+
 void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 {
 	uintptr_t start, first;
@@ -438,10 +535,16 @@ void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 		errno = ENOMEM;
 		return NULL;
 	}
+	if (!count_mapped(core, size)) {
+		errno = ENOMEM;
+		return NULL;
+	}
 	pages = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (pages == MAP_FAILED)
+	if (pages == MAP_FAILED) {
+		atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
 		return NULL;
+	}
 	start = (uintptr_t)pages;
 	first = (start + align - 1) & ~(uintptr_t)(align - 1);
 	if (first > start)
@@ -449,9 +552,9 @@ void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 	munmap((void *)(first + size), start + align - first);
 	if (!bh_mapped_add(&core->pages, (void *)first, size)) {
 		munmap((void *)first, size);
+		atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
 		return NULL;
 	}
-	atomic_fetch_add_explicit(&core->mapped, size, memory_order_relaxed);
 	return (void *)first;
 }
 

@@ -60,11 +60,26 @@ struct bh_core *bh_core_create(unsigned cpus);
 void bh_core_destroy(struct bh_core *core);
 unsigned bh_core_cpus(const struct bh_core *core);
 
+/* Why no run begins on a core any more. */
+enum bh_over {
+	BH_USABLE,
+	BH_STOPPED,
+	BH_BROKEN, /* a run was broken off while it had a lock */
+	BH_FORKED, /* this process has a copy of the core's memory, but not of its threads: locks and CPUs
+		    * may be taken for ever, so nothing of the core may be waited for */
+};
+enum bh_over bh_core_over(const struct bh_core *core);
+void bh_core_break(struct bh_core *core);
+/* Let no run begin, wait for those that go on, do what is deferred, held or not, and end the worker. Not
+ * within a run. False without patience. */
+bool bh_core_stop(struct bh_core *core, bh_patience patience);
+
 /*
  * Begin a run, as a reader that grace periods wait for; `cpu` is a CPU's number, or -1 for any.
  * In a thread that is in a run already (a signal, or a run that begins another), the CPU is that of
  * the run, whatever `cpu` says, one level up; false if all levels are taken. Else waits for the
- * CPU; false if the patience for that comes to an end. The same patience is for locks in the run.
+ * CPU; false if the patience for that comes to an end, or if the core is over. The same patience is
+ * for locks in the run.
  */
 bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_here *here);
 void bh_leave(struct bh_here *here);
@@ -88,7 +103,7 @@ bool bh_within_run(const struct bh_core *core);
 /* Wait until all runs that are now going on have ended. Not within a run. False without patience. */
 bool bh_synchronize_rcu(struct bh_core *core, bh_patience patience);
 /* Wait until the worker has done all that it was asked for before, and could. Not within a run. False
- * without patience. */
+ * without patience. On a core that is stopped one thread at a time does it itself. */
 bool bh_barrier(struct bh_core *core, bh_patience patience);
 /* A run that is left in the middle, to be gone on with later, is held meanwhile: what it may still see
  * is not reclaimed. Before it first enters, and after it left for the last time; with what bh_hold gave. */
@@ -97,6 +112,9 @@ void bh_unhold(struct bh_core *core, uint32_t hold);
 
 /* Pages for the core and its heaps, aligned to `align`; NULL with errno set. They read as zeros. */
 void *bh_pages_map(struct bh_core *core, size_t size, size_t align);
+/* At most so many bytes, 0 for any number; and how many more there may be. */
+void bh_pages_limit(struct bh_core *core, uint64_t bytes);
+uint64_t bh_pages_room(const struct bh_core *core);
 void bh_pages_unmap(struct bh_core *core, void *pages, size_t size);
 uint64_t bh_pages_mapped(const struct bh_core *core);
 /* A load of 1, 2, 4 or 8 bytes from an address that a program may have made up: 0 where the core has no pages. */

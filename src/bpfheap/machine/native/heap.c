@@ -108,7 +108,8 @@ struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits)
 
 void bh_heap_close(struct bh_heap *heap)
 {
-	if (atomic_exchange(&heap->closed, true))
+	/* Somebody who is not there may have the lock. */
+	if (bh_core_over(heap->core) == BH_FORKED || atomic_exchange(&heap->closed, true))
 		return;
 	bh_heap_lock(heap);
 	for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
@@ -119,6 +120,8 @@ void bh_heap_close(struct bh_heap *heap)
 
 void bh_heap_destroy(struct bh_heap *heap)
 {
+	if (bh_core_over(heap->core) == BH_FORKED)
+		return;
 	bh_heap_close(heap);
 	bh_call_rcu(heap->core, &heap->end_work);
 }

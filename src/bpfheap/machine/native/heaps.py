@@ -93,7 +93,7 @@ class NativeAllocator:
 
     def promise(self, count: int) -> None:
         """The next `count` allocations of each type succeed in any context of any CPU. Raises
-        MemoryError."""
+        OutOfMemory."""
         self.promised += count
         for typed in self.units.values():
             typed.unit.prefill(count)
@@ -152,7 +152,7 @@ class Heaps:
     def unit(self, allocator: NativeAllocator, kind: ObjectType, cpus: int = 0) -> TypedUnit:
         """Where objects of a type come from; with `cpus`, such with a copy for each of them.
 
-        Raises MemoryError if there is none for what was promised."""
+        Raises OutOfMemory if there is none for what was promised."""
         heads = tuple(s.contains for s in kind.special)
         key = (*kind.key, heads, cpus)
         found = allocator.units.get(key)

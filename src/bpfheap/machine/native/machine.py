@@ -48,13 +48,13 @@ _MAX_WAITS = 100_000
 class NativeMachine:
     """What the runtime asks of a machine, on real memory.
 
-    `cpus` is the number of virtual CPUs, `seed` starts bpf_get_prandom_u32, `step_limit` bounds the
-    jumps back and calls of one execution, `allocator_limit` the objects of one type of one
-    allocator (0: no limit). `budget` bounds the instructions of a run in loops, in steps of their
-    length, also where the verifier has seen their end (0: no limit). `compiles`: programs become
-    machine code before their first run; by default where llvmlite is installed; the code is
-    `cached` on disk. Raises OSError if the core's thread cannot be had, UsageError for compilation
-    without llvmlite.
+    `cpus` is the number of virtual CPUs, `seed` starts bpf_get_prandom_u32, `step_limit` bounds
+    the jumps back and calls of one execution, `allocator_limit` the objects of one type of one
+    allocator (0: no limit), `memory` the bytes of all maps and objects. `budget` bounds the
+    instructions of a run in loops, in steps of their length, also where the verifier has seen
+    their end (0: no limit). `compiles`: programs become machine code before their first run; by
+    default where llvmlite is installed; the code is `cached` on disk. Raises OSError if the
+    core's thread cannot be had, UsageError for compilation without llvmlite.
     """
 
     name = MACHINE
@@ -70,6 +70,7 @@ class NativeMachine:
         compiles: bool | None = None,
         cached: bool = True,
         budget: int = 0,
+        memory: int = 0,
     ) -> None:
         check_cpus(cpus)
         self.printk: list[str] = []
@@ -78,7 +79,7 @@ class NativeMachine:
         self._limit = Limit(budget or step_limit, counts_instructions=bool(budget))
         self._allocator_limit = allocator_limit
         self._history_limit = history_limit
-        self._core = _core.Core(cpus=cpus, seed=seed)
+        self._core = _core.Core(cpus=cpus, seed=seed, memory=memory)
         self._heaps = Heaps(self._core)
         self.compiles = has_compiler() if compiles is None else compiles
         self._programs = Programs(
@@ -101,6 +102,12 @@ class NativeMachine:
     @object_events.setter
     def object_events(self, events: list[ObjectEvent] | None) -> None:
         self._heaps.watch(events)
+
+    def check(self) -> None:
+        self._core.check()
+
+    def close(self) -> None:
+        self._core.close()
 
     def note(self, sentence: str) -> None:
         limit = self._history_limit
@@ -145,7 +152,7 @@ class NativeMachine:
         )
 
     def prefill(self, allocator: int, count: int) -> None:
-        """Raises UsageError, or MemoryError with nothing done."""
+        """Raises UsageError, or OutOfMemory with nothing done."""
         a = self._allocator(allocator)
         if a.closed or count < 0:
             raise UsageError(f"allocator {a.name} cannot prefill {count} objects")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping, Sized
 
-from bpfheap.errors import UsageError
+from bpfheap.errors import OutOfMemory, UsageError
 from bpfheap.machine.definitions import (
     check_definition,
     check_key,
@@ -77,8 +77,8 @@ class Maps:
                 heap=None if elements is None else elements.heap,
                 allocates=None if allocates is None else allocates.heap,
             )
-        except MemoryError:
-            raise error_of(spec.name, "creation", "ENOMEM") from None
+        except OutOfMemory as error:
+            raise error_of(spec.name, "creation", "ENOMEM", str(error)) from None
         allocator = None if allocates is None else allocates.id
         self.records[map_id] = record = NativeMap(
             spec, row, made, kptrs, special, allocator, elements

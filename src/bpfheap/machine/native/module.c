@@ -23,6 +23,22 @@ int bh_py_names(PyObject *module, const char *name, const char *const *names)
 	return error;
 }
 
+PyObject *bh_py_usage_error, *bh_py_closed_error, *bh_py_poisoned_error, *bh_py_memory_error;
+
+static int import_errors(void)
+{
+	PyObject *errors = PyImport_ImportModule("bpfheap.errors");
+
+	if (!errors)
+		return -1;
+	bh_py_usage_error = PyObject_GetAttrString(errors, "UsageError");
+	bh_py_closed_error = PyObject_GetAttrString(errors, "RuntimeClosed");
+	bh_py_poisoned_error = PyObject_GetAttrString(errors, "RuntimePoisoned");
+	bh_py_memory_error = PyObject_GetAttrString(errors, "OutOfMemory");
+	Py_DECREF(errors);
+	return PyErr_Occurred() ? -1 : 0;
+}
+
 static int exec(PyObject *module)
 {
 	/* Later ones use types of earlier ones. */
@@ -31,6 +47,8 @@ static int exec(PyObject *module)
 		bh_py_entry, bh_py_probe, bh_py_compiled, bh_py_loops,
 	};
 
+	if (import_errors())
+		return -1;
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (parts[i](module))
 			return -1;

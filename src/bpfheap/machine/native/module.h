@@ -32,6 +32,16 @@ struct unit {
 bool bh_py_patience(struct bh_here *here);
 /* Begin a run on a CPU, or on any for -1, and wait for it. False with an exception set. */
 bool bh_py_enter(struct core *core, int cpu, struct bh_here *here);
+/* Raise why no run begins; NULL. */
+PyObject *bh_py_refuse(const struct core *core);
+/* False with an exception set: if no run may begin any more; if nothing of the core may be touched. */
+bool bh_py_usable(const struct core *core);
+bool bh_py_here(const struct core *core);
+/* Raise that there is no memory, or no more than there may be; NULL. */
+PyObject *bh_py_no_memory(const struct core *core);
+
+/* Exceptions of bpfheap.errors. */
+extern PyObject *bh_py_usage_error, *bh_py_closed_error, *bh_py_poisoned_error, *bh_py_memory_error;
 
 extern PyTypeObject *bh_py_core, *bh_py_heap_type, *bh_py_unit;
 

@@ -116,11 +116,12 @@ static enum bh_stop run_once(struct entry *self, struct bh_run *run, void *ctx)
 static PyObject *raise_stop(struct entry *self, const struct bh_run *run, struct driver *driver,
 		     enum bh_stop stop, bool entered)
 {
+	if (entered && run->locked)
+		bh_core_break(self->owner->core);
 	if (bh_py_failed(driver))
 		return NULL;
-	if (!entered && !atomic_load(&self->closed))
-		return PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels",
-				    BH_LEVELS);
+	if (!entered && (!atomic_load(&self->closed) || !bh_py_usable(self->owner)))
+		return bh_py_refuse(self->owner);
 	return PyObject_CallFunction(self->fail, "iII", entered ? (int)stop : -1,
 				     self->program->prog->id, run->slot);
 }

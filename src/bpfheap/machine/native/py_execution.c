@@ -160,14 +160,15 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 	if (bh_py_failed(&self->driver))
 		return NULL;
 	if (!entered)
-		return PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels",
-				    BH_LEVELS);
+		return bh_py_refuse(self->owner);
 	return PyLong_FromLong(stop);
 }
 
 static PyObject *execution_close(struct execution *self, PyObject *unused)
 {
 	(void)unused;
+	if (self->run->locked)
+		bh_core_break(self->owner->core);
 	end_hold(self);
 	Py_RETURN_NONE;
 }

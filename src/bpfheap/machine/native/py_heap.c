@@ -40,17 +40,64 @@ PyObject *bh_py_new(PyTypeObject *type)
 
 /* -- waiting */
 
+static bool raise_over(enum bh_over over)
+{
+	switch (over) {
+	case BH_STOPPED:
+		PyErr_SetString(bh_py_closed_error, "the runtime is closed");
+		break;
+	case BH_BROKEN:
+		PyErr_SetString(bh_py_poisoned_error,
+				"a run was broken off while it held a lock, which nobody can have any more");
+		break;
+	case BH_FORKED:
+		PyErr_SetString(bh_py_poisoned_error,
+				"this process was forked from the one that made the runtime, without its threads");
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+bool bh_py_usable(const struct core *core)
+{
+	return !raise_over(bh_core_over(core->core));
+}
+
+bool bh_py_here(const struct core *core)
+{
+	return bh_core_over(core->core) != BH_FORKED || !raise_over(BH_FORKED);
+}
+
+PyObject *bh_py_refuse(const struct core *core)
+{
+	if (bh_py_usable(core))
+		PyErr_Format(bh_py_usage_error, "runs nest no deeper than %d levels", BH_LEVELS);
+	return NULL;
+}
+
+PyObject *bh_py_no_memory(const struct core *core)
+{
+	return PyErr_Format(bh_py_memory_error, "there is no memory for that, or less than it needs: %llu "
+			    "bytes are mapped already", (unsigned long long)bh_pages_mapped(core->core));
+}
+
 bool bh_py_patience(struct bh_here *here)
 {
 	PyGILState_STATE state = PyGILState_Ensure();
 	bool lasts;
 
-	(void)here;
 	Py_BEGIN_ALLOW_THREADS
 	sched_yield();
 	Py_END_ALLOW_THREADS
 	/* What one wait ended with ends those that come after it, and no handler may begin with it. */
 	lasts = !PyErr_Occurred() && PyErr_CheckSignals() == 0;
+	/* Whoever has the lock that is waited for will never give it back. */
+	if (lasts && here && bh_core_over(here->core) == BH_BROKEN) {
+		raise_over(BH_BROKEN);
+		lasts = false;
+	}
 	PyGILState_Release(state);
 	return lasts;
 }
@@ -63,7 +110,7 @@ bool bh_py_enter(struct core *core, int cpu, struct bh_here *here)
 	entered = bh_enter(core->core, cpu, bh_py_patience, here);
 	Py_END_ALLOW_THREADS
 	if (!entered && !PyErr_Occurred())
-		PyErr_Format(PyExc_RuntimeError, "runs nest no deeper than %d levels", BH_LEVELS);
+		bh_py_refuse(core);
 	return entered;
 }
 
@@ -71,12 +118,12 @@ bool bh_py_enter(struct core *core, int cpu, struct bh_here *here)
 
 static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = { "cpus", "seed", NULL };
+	static char *names[] = { "cpus", "seed", "memory", NULL };
 	unsigned int cpus = 1, slots;
-	unsigned long long seed = 0;
+	unsigned long long seed = 0, memory = 0;
 	struct core *self;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IK", names, &cpus, &seed))
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IKK", names, &cpus, &seed, &memory))
 		return NULL;
 	if (!cpus || cpus > BH_CPUS_MAX)
 		return PyErr_Format(PyExc_ValueError, "there can be 1 to %d CPUs, not %u",
@@ -92,6 +139,7 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 		Py_DECREF(self);
 		return NULL;
 	}
+	bh_pages_limit(self->core, memory);
 	for (unsigned int i = 0; i < slots; i++)
 		self->random[i] = seed + i * 0xd1342543de82ef95u;
 	return (PyObject *)self;
@@ -129,7 +177,7 @@ static PyObject *wait_with(struct core *self, bool (*wait)(struct bh_core *core,
 	bool done;
 
 	if (bh_within_run(self->core))
-		return PyErr_Format(PyExc_RuntimeError, "a run cannot wait for its own end");
+		return PyErr_Format(bh_py_usage_error, "a run cannot wait for its own end");
 	Py_BEGIN_ALLOW_THREADS
 	done = wait(self->core, bh_py_patience);
 	Py_END_ALLOW_THREADS
@@ -141,13 +189,32 @@ static PyObject *wait_with(struct core *self, bool (*wait)(struct bh_core *core,
 static PyObject *core_barrier(struct core *self, PyObject *unused)
 {
 	(void)unused;
-	return wait_with(self, bh_barrier);
+	if (bh_core_over(self->core) == BH_STOPPED) {
+		/* With the GIL, so that nobody else does. */
+		bh_barrier(self->core, NULL);
+		Py_RETURN_NONE;
+	}
+	return bh_py_usable(self) ? wait_with(self, bh_barrier) : NULL;
 }
 
 static PyObject *core_synchronize(struct core *self, PyObject *unused)
 {
 	(void)unused;
-	return wait_with(self, bh_synchronize_rcu);
+	return bh_py_usable(self) ? wait_with(self, bh_synchronize_rcu) : NULL;
+}
+
+static PyObject *core_close(struct core *self, PyObject *unused)
+{
+	(void)unused;
+	return wait_with(self, bh_core_stop);
+}
+
+static PyObject *core_check(struct core *self, PyObject *unused)
+{
+	(void)unused;
+	if (!bh_py_usable(self))
+		return NULL;
+	Py_RETURN_NONE;
 }
 
 static PyObject *core_fail(struct core *self, PyObject *args)
@@ -179,6 +246,10 @@ static PyMethodDef core_methods[] = {
 	  "Wait until all that waits for a grace period is free." },
 	{ "synchronize", (PyCFunction)core_synchronize, METH_NOARGS,
 	  "Wait until all runs that are going on have ended." },
+	{ "close", (PyCFunction)core_close, METH_NOARGS,
+	  "No runs from here on; the core's thread ends." },
+	{ "check", (PyCFunction)core_check, METH_NOARGS,
+	  "Raise RuntimeClosed or RuntimePoisoned if no run can begin any more." },
 	{ "fail_at", (PyCFunction)core_fail, METH_VARARGS,
 	  "fail_at(n): let the n-th mapping from now on fail, and all after it; 0 for none." },
 	{ NULL, NULL, 0, NULL },
@@ -191,7 +262,8 @@ static PyGetSetDef core_fields[] = {
 };
 
 static PyType_Slot core_slots[] = {
-	{ Py_tp_doc, "Core(cpus=1, seed=0): virtual CPUs, and their grace periods." },
+	{ Py_tp_doc, "Core(cpus=1, seed=0, memory=0): virtual CPUs, and their grace periods; at most so many "
+		     "bytes of maps and objects, 0 for any number." },
 	{ Py_tp_new, core_new },
 	{ Py_tp_dealloc, core_dealloc },
 	{ Py_tp_methods, core_methods },
@@ -219,6 +291,8 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!|KK", names, bh_py_core, &core, &objects,
 					 &bytes))
 		return NULL;
+	if (!bh_py_usable(core))
+		return NULL;
 	limits.objects = objects;
 	limits.bytes = bytes;
 	self = (struct heap *)bh_py_new(type);
@@ -228,7 +302,7 @@ static PyObject *heap_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	self->heap = self->types ? bh_heap_create(core->core, limits) : NULL;
 	if (!self->heap) {
 		Py_DECREF(self);
-		return PyErr_NoMemory();
+		return bh_py_no_memory(core);
 	}
 	Py_INCREF((PyObject *)core);
 	self->owner = core;
@@ -250,7 +324,7 @@ static PyObject *heap_unit(struct heap *self, PyObject *args)
 	struct unit *unit;
 	unsigned int size;
 
-	if (!PyArg_ParseTuple(args, "I|O", &size, &type))
+	if (!PyArg_ParseTuple(args, "I|O", &size, &type) || !bh_py_usable(self->owner))
 		return NULL;
 	if (type != Py_None) {
 		layout = bh_py_type(type);
@@ -266,7 +340,7 @@ static PyObject *heap_unit(struct heap *self, PyObject *args)
 	unit->unit = bh_unit_create(self->heap, size, layout);
 	if (!unit->unit) {
 		Py_DECREF(unit);
-		return PyErr_NoMemory();
+		return bh_py_no_memory(self->owner);
 	}
 	Py_INCREF((PyObject *)self);
 	unit->owner = self;
@@ -293,7 +367,7 @@ static PyObject *stats_of(struct bh_stats stats)
 static PyObject *heap_stats(struct heap *self, PyObject *unused)
 {
 	(void)unused;
-	return stats_of(bh_heap_stats(self->heap));
+	return bh_py_here(self->owner) ? stats_of(bh_heap_stats(self->heap)) : NULL;
 }
 
 static PyMethodDef heap_methods[] = {
@@ -331,20 +405,20 @@ static PyObject *unit_prefill(struct unit *self, PyObject *args)
 	unsigned int n;
 	bool enough;
 
-	if (!PyArg_ParseTuple(args, "I", &n))
+	if (!PyArg_ParseTuple(args, "I", &n) || !bh_py_usable(self->owner->owner))
 		return NULL;
 	Py_BEGIN_ALLOW_THREADS
 	enough = bh_unit_prefill(self->unit, n);
 	Py_END_ALLOW_THREADS
 	if (!enough)
-		return PyErr_NoMemory();
+		return bh_py_no_memory(self->owner->owner);
 	Py_RETURN_NONE;
 }
 
 static PyObject *unit_stats(struct unit *self, PyObject *unused)
 {
 	(void)unused;
-	return stats_of(bh_unit_stats(self->unit));
+	return bh_py_here(self->owner->owner) ? stats_of(bh_unit_stats(self->unit)) : NULL;
 }
 
 static PyObject *unit_size(struct unit *self, void *unused)

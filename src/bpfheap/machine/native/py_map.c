@@ -14,6 +14,8 @@ struct map {
 	struct core *owner;
 	struct bh_map *map;
 	PyObject *held; /* what else it needs */
+	Py_ssize_t uses; /* views of it, and calls that may let others go on meanwhile */
+	bool gone; /* to be destroyed after the last of these */
 };
 
 static PyTypeObject *map_type;
@@ -54,12 +56,16 @@ static PyObject *map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	self->held = Py_BuildValue("(OOO)", layout, heap, allocates);
 	Py_INCREF((PyObject *)core);
 	self->owner = core;
+	if (!bh_py_usable(core)) {
+		Py_DECREF(self);
+		return NULL;
+	}
 	Py_BEGIN_ALLOW_THREADS
 	self->map = bh_map_create(core->core, &spec);
 	Py_END_ALLOW_THREADS
 	if (!self->map || !self->held) {
 		Py_DECREF(self);
-		return PyErr_NoMemory();
+		return bh_py_no_memory(core);
 	}
 	return (PyObject *)self;
 }
@@ -75,9 +81,46 @@ static void map_dealloc(struct map *self)
 
 static bool is_there(const struct map *self)
 {
-	if (!self->map)
-		PyErr_SetString(PyExc_RuntimeError, "the map is gone");
-	return self->map != NULL;
+	if (!self->map || self->gone)
+		PyErr_SetString(bh_py_usage_error, "the map is gone");
+	return self->map && !self->gone;
+}
+
+/* What it shows stays until end_use. False with an exception set. */
+static bool use(struct map *self)
+{
+	if (!is_there(self))
+		return false;
+	self->uses++;
+	return true;
+}
+
+static void end_use(struct map *self)
+{
+	if (--self->uses || !self->gone || !self->map)
+		return;
+	bh_map_destroy(self->map);
+	self->map = NULL;
+}
+
+/* A run of user space's that uses the map: others may go on before it begins, and while it waits for a lock. */
+static bool enter(struct map *self, struct bh_here *here)
+{
+	if (!use(self))
+		return false;
+	if (bh_py_enter(self->owner, -1, here)) {
+		if (is_there(self))
+			return true;
+		bh_leave(here);
+	}
+	end_use(self);
+	return false;
+}
+
+static void leave(struct map *self, struct bh_here *here)
+{
+	bh_leave(here);
+	end_use(self);
 }
 
 struct bh_map *bh_py_map(PyObject *map)
@@ -91,19 +134,18 @@ struct bh_map *bh_py_map(PyObject *map)
 
 static PyObject *map_free(struct map *self, PyObject *unused)
 {
-	struct bh_map *map = self->map;
 	struct bh_here here;
 
 	(void)unused;
-	if (!is_there(self) || !bh_py_enter(self->owner, -1, &here))
+	if (!enter(self, &here))
 		return NULL;
-	bh_map_empty(map, &here);
-	bh_leave(&here);
+	bh_map_empty(self->map, &here);
 	/* Somebody kept a value's lock until a signal handler raised: what is left can be freed later. */
+	if (!PyErr_Occurred())
+		self->gone = true;
+	leave(self, &here);
 	if (PyErr_Occurred())
 		return NULL;
-	self->map = NULL;
-	bh_map_destroy(map);
 	Py_RETURN_NONE;
 }
 
@@ -135,8 +177,7 @@ static PyObject *map_lookup(struct map *self, PyObject *args)
 	Py_ssize_t size;
 	char *value;
 
-	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
-	    !bh_py_enter(self->owner, -1, &here))
+	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !enter(self, &here))
 		return NULL;
 	value = bh_map_peek(self->map, key);
 	if (value && self->map->spec.pointers) {
@@ -147,7 +188,7 @@ static PyObject *map_lookup(struct map *self, PyObject *args)
 		if (found)
 			blank(self->map, PyBytes_AsString(found));
 	}
-	bh_leave(&here);
+	leave(self, &here);
 	if (found || PyErr_Occurred())
 		return found;
 	Py_RETURN_NONE;
@@ -160,11 +201,10 @@ static PyObject *map_address(struct map *self, PyObject *args)
 	Py_ssize_t size;
 	void *value;
 
-	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
-	    !bh_py_enter(self->owner, -1, &here))
+	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !enter(self, &here))
 		return NULL;
 	value = bh_map_peek(self->map, key);
-	bh_leave(&here);
+	leave(self, &here);
 	if (!value)
 		Py_RETURN_NONE;
 	return PyLong_FromVoidPtr(value);
@@ -179,10 +219,10 @@ static PyObject *map_update(struct map *self, PyObject *args)
 	int answer;
 
 	if (!PyArg_ParseTuple(args, "y#y#|K", &key, &sizes[0], &value, &sizes[1], &flags) ||
-	    !is_there(self) || !bh_py_enter(self->owner, -1, &here))
+	    !enter(self, &here))
 		return NULL;
 	answer = bh_map_update(self->map, &here, key, value, flags, -1);
-	bh_leave(&here);
+	leave(self, &here);
 	return PyErr_Occurred() ? NULL : PyLong_FromLong(answer);
 }
 
@@ -193,11 +233,10 @@ static PyObject *map_delete(struct map *self, PyObject *args)
 	Py_ssize_t size;
 	int answer;
 
-	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !is_there(self) ||
-	    !bh_py_enter(self->owner, -1, &here))
+	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !enter(self, &here))
 		return NULL;
 	answer = bh_map_delete(self->map, &here, key);
-	bh_leave(&here);
+	leave(self, &here);
 	return PyErr_Occurred() ? NULL : PyLong_FromLong(answer);
 }
 
@@ -208,7 +247,7 @@ static PyObject *map_keys(struct map *self, PyObject *unused)
 	PyObject *list;
 
 	(void)unused;
-	if (!is_there(self) || !bh_py_enter(self->owner, -1, &here))
+	if (!enter(self, &here))
 		return NULL;
 	list = PyList_New(0);
 	while (list && bh_map_walk(self->map, &walk)) {
@@ -222,18 +261,21 @@ static PyObject *map_keys(struct map *self, PyObject *unused)
 			Py_CLEAR(list);
 		Py_XDECREF(key);
 	}
-	bh_leave(&here);
+	leave(self, &here);
 	return list;
 }
 
 static PyObject *map_records(struct map *self, PyObject *unused)
 {
-	PyObject *list = PyList_New(0);
+	PyObject *list;
 	const void *data;
 	int64_t size;
 
 	(void)unused;
-	if (!list || !is_there(self) || self->map->spec.shape != BH_RING)
+	if (!is_there(self))
+		return NULL;
+	list = PyList_New(0);
+	if (self->map->spec.shape != BH_RING)
 		return list;
 	while (list && (size = bh_ring_peek(self->map, &data)) >= 0) {
 		PyObject *record = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
@@ -281,8 +323,10 @@ static PyObject *batch(struct map *self, enum batch doing, PyObject *keys, PyObj
 	size_t value_size, count, done;
 	int error = 0;
 
-	if (!is_there(self) || PyObject_GetBuffer(keys, &k, PyBUF_C_CONTIGUOUS))
+	if (!use(self))
 		return NULL;
+	if (PyObject_GetBuffer(keys, &k, PyBUF_C_CONTIGUOUS))
+		goto out;
 	if (values && PyObject_GetBuffer(values, &v, doing == LOOKUP ?
 							     PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE :
 							     PyBUF_C_CONTIGUOUS))
@@ -307,9 +351,11 @@ static PyObject *batch(struct map *self, enum batch doing, PyObject *keys, PyObj
 	if (!PyErr_Occurred())
 		result = Py_BuildValue("(ni)", (Py_ssize_t)(error ? done - 1 : done), error);
 out:
-	PyBuffer_Release(&k);
+	if (k.obj)
+		PyBuffer_Release(&k);
 	if (v.obj)
 		PyBuffer_Release(&v);
+	end_use(self);
 	return result;
 }
 
@@ -337,7 +383,7 @@ static PyObject *map_delete_batch(struct map *self, PyObject *keys)
 	return batch(self, DELETE, keys, NULL, 0);
 }
 
-/* An array's values, one after the other: no copy. */
+/* An array's values, one after the other: no copy. The memory stays as long as somebody has a view of it. */
 static int map_getbuffer(struct map *self, Py_buffer *view, int flags)
 {
 	if (!is_there(self))
@@ -347,8 +393,17 @@ static int map_getbuffer(struct map *self, Py_buffer *view, int flags)
 				"only arrays of plain values can be looked at in place");
 		return -1;
 	}
-	return PyBuffer_FillInfo(view, (PyObject *)self, self->map->memory,
-				 (Py_ssize_t)self->map->bytes, 0, flags);
+	if (PyBuffer_FillInfo(view, (PyObject *)self, self->map->memory, (Py_ssize_t)self->map->bytes, 0,
+			      flags))
+		return -1;
+	self->uses++;
+	return 0;
+}
+
+static void map_releasebuffer(struct map *self, Py_buffer *view)
+{
+	(void)view;
+	end_use(self);
 }
 
 static PyObject *map_pointer(struct map *self, void *unused)
@@ -418,6 +473,7 @@ static PyType_Slot map_slots[] = {
 	{ Py_tp_methods, map_methods },
 	{ Py_tp_getset, map_fields },
 	{ Py_bf_getbuffer, map_getbuffer },
+	{ Py_bf_releasebuffer, map_releasebuffer },
 	{ 0, NULL },
 };
 

@@ -24,7 +24,8 @@ static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	int number;
 
 	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!iI", names, bh_py_core, &core, bh_py_prog,
-					 &prog, &number, &hz))
+					 &prog, &number, &hz) ||
+	    !bh_py_usable(core))
 		return NULL;
 	self = (struct probe *)bh_py_new(type);
 	if (!self)

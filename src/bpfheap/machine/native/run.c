@@ -86,6 +86,7 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 	run->at_call = false;
 	run->callback = false;
 	run->begun = false;
+	run->locked = false;
 	run->ctx = ctx;
 }
 
@@ -422,6 +423,7 @@ enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *
 	run->ctx = ctx;
 	run->tail_calls = 0;
 	run->stepping = false;
+	run->locked = false;
 	return run_code(run, (uintptr_t)ctx, size);
 }
 

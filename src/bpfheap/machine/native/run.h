@@ -109,6 +109,7 @@ struct bh_run {
 	bool callback;	/* the call has entered one: r0 and slot are set */
 	bool begun;
 	uintptr_t machine_stack; /* of compiled programs, below this address */
+	bool locked; /* it has a lock: see bh_core_break */
 	/* Calls outside (gives r0); NULL: it stops with BH_OUTSIDE. */
 	uint64_t (*ask)(struct bh_run *run);
 	/* Adds to a budget that is used up; false or NULL: it stops with BH_PAUSE. */

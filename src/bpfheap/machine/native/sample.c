@@ -2,6 +2,7 @@
 #include "sample.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,6 +33,20 @@ enum { LOOK_EVERY = 4096 }; /* yields of whoever detaches a probe */
 /* By signal. A handler counts itself in before it looks, so that nothing goes while it is there. */
 static _Atomic(struct bh_probe *) probes[NSIG];
 static _Atomic uint32_t inside[NSIG];
+
+static pthread_once_t watch_forks = PTHREAD_ONCE_INIT;
+
+/* A child has the handlers of its parent, but neither its timers nor threads that are in a handler. */
+static void forget_threads(void)
+{
+	for (int signal = 0; signal < NSIG; signal++)
+		atomic_store(&inside[signal], 0);
+}
+
+static void begin_to_watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, forget_threads);
+}
 
 #ifdef __x86_64__
 static const int registers[21] = {
@@ -130,6 +145,7 @@ struct bh_probe *bh_probe_attach(struct bh_core *core, const struct bh_prog *pro
 		errno = EINVAL;
 		return NULL;
 	}
+	pthread_once(&watch_forks, begin_to_watch_forks);
 	size = sizeof(*probe) + slots * sizeof(struct bh_run);
 	probe = aligned_alloc(BH_LINE, (size + BH_LINE - 1) / BH_LINE * BH_LINE);
 	if (!probe)
@@ -162,7 +178,7 @@ bool bh_probe_detach(struct bh_probe *probe, bh_patience patience)
 {
 	struct bh_probe *attached = probe;
 
-	if (probe->ticking)
+	if (probe->ticking && bh_core_over(probe->core) != BH_FORKED)
 		timer_delete(probe->timer);
 	probe->ticking = false;
 	/* One that is on its way must not meet what was there before, which may end the process. */

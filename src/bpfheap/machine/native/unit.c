@@ -148,6 +148,15 @@ void bh_unit_destroy(struct bh_unit *unit)
 
 /* -- more objects */
 
+/* Whether there may be slabs for so many objects: a bound is not to be found by using all there is. */
+static bool has_room(struct bh_unit *unit, uint64_t objects)
+{
+	uint64_t have = atomic_load(&unit->depot_count);
+	uint64_t slabs = objects > have ? (objects - have) / unit->per_slab : 0;
+
+	return slabs <= bh_pages_room(unit->heap->core) / unit->slab_bytes;
+}
+
 static bool prefill_locked(struct bh_unit *unit, uint32_t n)
 {
 	void *objects[2 * BH_SLOTS];
@@ -155,6 +164,8 @@ static bool prefill_locked(struct bh_unit *unit, uint32_t n)
 	uint64_t wanted = (uint64_t)n * bh_unit_slots(unit), have = 0;
 	uint32_t count = 0;
 
+	if (!has_room(unit, wanted))
+		return false;
 	while (have < wanted) {
 		/* No batch is for two contexts. */
 		uint32_t most = unit->batch < n - have % n ? unit->batch : (uint32_t)(n - have % n);
@@ -205,6 +216,8 @@ static bool reserve_locked(struct bh_unit *unit, uint32_t n)
 	uint64_t left = n + (uint64_t)bh_unit_slots(unit) * (unit->high + unit->batch);
 	void *objects[BH_SLOTS];
 
+	if (!has_room(unit, left))
+		return false;
 	while (left) {
 		uint32_t got = bh_carve_locked(unit, objects,
 					    left < unit->batch ? (uint32_t)left : unit->batch);
