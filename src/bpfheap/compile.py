@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bpfheap.elf import load_spec
 from bpfheap.errors import CompileError, UsageError
+from bpfheap.host import ending_with_parent
 from bpfheap.spec import ObjectSpec
 
 #: Where bpfheap.h is; always on the include path.
@@ -95,7 +96,7 @@ def compile_c(
     name = f"./{path}" if str(path).startswith("-") else str(path)
     command += [*cflags, "-x", "c", "-c", name, "-o", "-"]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT, check=False)
+        done = _run(command)
     except subprocess.TimeoutExpired:
         raise CompileError(
             f"{compiler.name} did not finish in {_TIMEOUT} seconds",
@@ -114,6 +115,16 @@ def compile_c(
     if diagnostics and sys.stderr is not None:
         sys.stderr.write(diagnostics)
     return done.stdout
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        timeout=_TIMEOUT,
+        check=False,
+        preexec_fn=ending_with_parent(),
+    )
 
 
 #: The first line of an error as clang prints it.
@@ -163,9 +174,7 @@ def _preferred() -> Compiler:
 def _has_bpf_target(clang: str) -> bool:
     """Was this clang built with the BPF target?"""
     try:
-        done = subprocess.run(
-            [clang, "--print-targets"], capture_output=True, timeout=_TIMEOUT, check=False
-        )
+        done = _run([clang, "--print-targets"])
     except (OSError, subprocess.TimeoutExpired):
         return False
     return any(line.split()[:1] == [b"bpf"] for line in done.stdout.splitlines())

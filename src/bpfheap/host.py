@@ -25,6 +25,7 @@ _UNKNOWN: Final = 4 << 30
 #: In cgroups of version 1, no limit is a number near 2**63.
 _NO_LIMIT: Final = 1 << 60
 
+_ANONYMOUS: Final = re.compile(r"^Pss_Anon:\s+(\d+) kB", re.MULTILINE)
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
@@ -96,9 +97,12 @@ def _number(path: Path) -> int | None:
 
 
 def memory_of(process: int) -> int:
-    """Bytes that a process has in memory and that are in no file; 0 if it is gone. What processes
-    share after a fork counts for each of them."""
+    """Bytes that a process has in memory and that are in no file; 0 if it is gone. What it shares
+    with others counts in parts, so that the sum is what all of them have."""
     try:
+        found = _ANONYMOUS.search((_PROC / str(process) / "smaps_rollup").read_text())
+        if found is not None:
+            return int(found[1]) * 1024
         fields = (_PROC / str(process) / "statm").read_text().split()
     except OSError:
         return 0

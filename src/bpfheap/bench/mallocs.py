@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from bpfheap.host import ending_with_parent
 from bpfheap.machine.native import _core
 
 #: Name of a malloc -> its shared library; None for the C library's own.
@@ -156,6 +157,7 @@ def child(name: str) -> Iterator[Child]:
         stdout=subprocess.PIPE,
         env=env,
         text=True,
+        preexec_fn=ending_with_parent(),
     ) as process:
         try:
             yield Child(process)

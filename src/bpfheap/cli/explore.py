@@ -26,6 +26,7 @@ from bpfheap.explore import (
     read_scenario,
 )
 from bpfheap.explore.matrix import Matrix, shows
+from bpfheap.host import size_of
 from bpfheap.lifetime import POLICIES
 
 EXAMPLES = """Examples:
@@ -82,6 +83,16 @@ def explore(
             "--nmi", help="Programs interrupt others on their CPU.", rich_help_panel=_BOUNDS
         ),
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What all processes may have together, such as 4G; three quarters of what there "
+            "is if not given.",
+            rich_help_panel=_SEARCH,
+            show_default=False,
+        ),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -161,6 +172,7 @@ def explore(
         jobs=jobs or len(os.sched_getaffinity(0)),
         reductions=Reductions(partial_order=not no_partial_order, symmetry=not no_symmetry),
         first=first,
+        memory=None if memory is None else size_of(memory),
     )
     # Before the search, which may take an hour: a file that cannot be written is reported now.
     out = None if trace is None else _opened(trace)
@@ -223,6 +235,7 @@ class _Search:
     jobs: int
     reductions: Reductions
     first: bool
+    memory: int | None
 
     def run(self) -> list[Result]:
         """The results, in the order of the tasks; fewer of them after a Ctrl-C."""
@@ -235,6 +248,7 @@ class _Search:
                     jobs=self.jobs,
                     reductions=self.reductions,
                     first=self.first,
+                    memory=self.memory,
                     progress=live.progress,
                 ):
                     results.append(result)

@@ -45,6 +45,8 @@ def _verdict(result: Result) -> str:
         return f"{about}: {found.kind} after {_steps(found)}: {found.message}"
     if result.finished:
         return f"{about}: every order was visited, and all of them are safe"
+    if result.full:
+        return f"{about}: no violation so far, and no memory for the rest (--memory gives more)"
     return f"{about}: no violation so far, and there is more to visit"
 
 

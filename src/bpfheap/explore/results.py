@@ -11,7 +11,7 @@ from typing import Any
 
 class VerdictKind(StrEnum):
     """`clean`: every reachable state was visited and is safe. `bounded`: the search ended before
-    that, because of a bound on states or an interrupt."""
+    that, because of a bound on states or memory, or an interrupt."""
 
     CLEAN = "clean"
     VIOLATION = "violation"
@@ -119,7 +119,7 @@ class Result:
     shortest history first. `loads` is by program. `together`: two programs that store objects of
     different allocators into one field were loaded at once. `reused`: a program was let in to store
     into a field that an earlier allocator, gone by then, had filled. `finished`: nothing was left
-    to visit, whatever the verdict."""
+    to visit, whatever the verdict. `full`: it ended where it took more memory than it may."""
 
     scenario: str
     policy: str
@@ -135,6 +135,7 @@ class Result:
     together: bool = False
     reused: bool = False
     finished: bool = True
+    full: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -151,6 +152,7 @@ class Result:
             "together": self.together,
             "reused": self.reused,
             "finished": self.finished,
+            "full": self.full,
         }
 
 

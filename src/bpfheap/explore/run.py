@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
+from bpfheap.errors import BpfheapError
 from bpfheap.explore.ledger import Sighting, ViolationKey
 from bpfheap.explore.model import Model, Unstable
 from bpfheap.explore.plan import Plan, plan_of
@@ -24,9 +28,10 @@ from bpfheap.explore.results import (
     VerdictKind,
 )
 from bpfheap.explore.scenario import Scenario
-from bpfheap.explore.search import Search
+from bpfheap.explore.search import LOOK_AT_MEMORY, Full, Search
 from bpfheap.explore.shards import ShardedSearch, SharedStore
 from bpfheap.explore.world import Action
+from bpfheap.host import ending_with_parent, memory_bound, memory_of
 from bpfheap.lifetime import Policy
 
 #: What an allocator without objects takes: one cache line of counts for each CPU.
@@ -40,11 +45,12 @@ def explore(
     reductions: Reductions = ALL,
     first: bool = False,
     jobs: int = 1,
+    memory: int | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Visit every state that a scenario can reach under a policy, in `jobs` processes. `first`:
     only up to the depth of the first violation. A KeyboardInterrupt ends the search early, with
-    what is known by then.
+    what is known by then; so do `memory` bytes that all its processes have together (None: any).
 
     Raises UsageError for an unknown policy, and what compiling and verifying the files raises.
     """
@@ -52,7 +58,19 @@ def explore(
     plan = plan_of(scenario, kind.macro)
     changing: frozenset[int] = frozenset()
     while True:
-        search = _search(plan, kind(), reductions, changing, scenario.bounds.states, first, jobs)
+        model = Model(
+            plan,
+            kind(),
+            reductions,
+            changing=changing,
+            store=SharedStore() if jobs > 1 else None,
+        )
+        limit = scenario.bounds.states
+        search = (
+            ShardedSearch(model, jobs, limit=limit, first=first, memory=memory)
+            if jobs > 1
+            else Search(model, limit=limit, first=first, memory=memory)
+        )
         try:
             search.run(progress)
         except Unstable as unstable:
@@ -60,22 +78,6 @@ def explore(
             continue
         alone = Model(plan, kind(), reductions, changing=changing)
         return _ResultBuilder(scenario, plan, kind(), alone, search).result()
-
-
-def _search(
-    plan: Plan,
-    policy: Policy,
-    reductions: Reductions,
-    changing: frozenset[int],
-    limit: int | None,
-    first: bool,
-    jobs: int,
-) -> Search:
-    if jobs <= 1:
-        model = Model(plan, policy, reductions, changing=changing)
-        return Search(model, limit=limit, first=first)
-    model = Model(plan, policy, reductions, changing=changing, store=SharedStore())
-    return ShardedSearch(model, jobs, limit=limit, first=first)
 
 
 class _ResultBuilder:
@@ -116,6 +118,7 @@ class _ResultBuilder:
             search.ledger.together,
             search.ledger.reused,
             search.finished,
+            search.full,
         )
 
     def _actions(self, seen: Sighting) -> list[Action]:
@@ -171,16 +174,28 @@ def explore_all(
     jobs: int = 1,
     reductions: Reductions = ALL,
     first: bool = False,
+    memory: int | None = None,
     progress: Callable[[int, Progress], None] | None = None,
 ) -> Iterator[tuple[int, Result]]:
     """Explore several scenarios and policies, `jobs` at a time, and give the results in the order
     of the tasks, with their numbers. The results are the same with any number of jobs. After a
-    KeyboardInterrupt only the searches that had begun give one, with what is known by then."""
+    KeyboardInterrupt only the searches that had begun give one, with what is known by then.
+
+    All processes have at most `memory` bytes together, by default three quarters of what there is;
+    where that is not enough, the largest search ends, and the others go on.
+    """
+    memory = memory_bound() if memory is None else memory
     if jobs <= 1 or len(tasks) <= 1:
         for number, (scenario, policy) in enumerate(tasks):
             told = None if progress is None else _numbered(progress, number)
             result = explore(
-                scenario, policy, reductions=reductions, first=first, jobs=jobs, progress=told
+                scenario,
+                policy,
+                reductions=reductions,
+                first=first,
+                jobs=jobs,
+                memory=memory,
+                progress=told,
             )
             yield number, result
             if _was_interrupted(result, scenario.bounds.states, first):
@@ -193,12 +208,17 @@ def explore_all(
         scenario.compiled(policy_named(policy).macro)
     queue: Any = context.Queue()
     stop = context.Event()
-    with context.Pool(jobs, _child, (_Inherited(tasks, reductions, first, queue, stop),)) as pool:
+    largest = context.Value("q", 0)
+    inherited = _Inherited(tasks, reductions, first, queue, stop, largest, ending_with_parent())
+    others = set(multiprocessing.active_children())
+    with context.Pool(jobs, _child, (inherited,)) as pool:
+        watch = _Watch(memory, set(multiprocessing.active_children()) - others, largest)
         waiting = [pool.apply_async(_explore_task, (n,)) for n in range(len(tasks))]
         for number, pending in enumerate(waiting):
             while not pending.ready():
                 try:
                     _report(queue, progress)
+                    watch.look()
                     pending.wait(0.1)
                 except KeyboardInterrupt:
                     stop.set()
@@ -214,7 +234,30 @@ def _numbered(progress: Callable[[int, Progress], None], number: int) -> Callabl
 def _was_interrupted(result: Result, limit: int | None, first: bool) -> bool:
     """Whether a search ended for no other reason."""
     bounded = limit is not None and result.states >= limit
-    return not (result.finished or bounded or (first and result.breaches))
+    return not (result.finished or bounded or result.full or (first and result.breaches))
+
+
+class _Watch:
+    """Looks after the processes of a pool: their memory, and whether they are there."""
+
+    def __init__(self, memory: int, children: Collection[BaseProcess], largest: Any) -> None:
+        self._most = memory
+        self._children = children
+        self._largest = largest
+        self._looked = 0.0
+
+    def look(self) -> None:
+        """Have the largest search end if all have too much. Raises BpfheapError if a process was
+        killed: its pool would wait for ever."""
+        if not all(child.is_alive() for child in self._children):
+            raise BpfheapError("a process of the search was killed")
+        now = time.monotonic()
+        if self._largest.value or now - self._looked < LOOK_AT_MEMORY:
+            return
+        self._looked = now
+        has = {child.pid: memory_of(child.pid or 0) for child in self._children}
+        if sum(has.values()) + memory_of(os.getpid()) > self._most:
+            self._largest.value = max(has, key=lambda pid: has[pid])
 
 
 def _report(queue: Any, progress: Callable[[int, Progress], None] | None) -> None:
@@ -226,13 +269,16 @@ def _report(queue: Any, progress: Callable[[int, Progress], None] | None) -> Non
 
 
 class _Inherited(NamedTuple):
-    """What a child has of its parent. `stop` is set when nobody wants to wait any more."""
+    """What a child has of its parent. `stop` is set when nobody wants to wait any more,
+    `largest` to the process whose search is to end for the sake of the others."""
 
     tasks: Sequence[Task]
     reductions: Reductions
     first: bool
     queue: Any
     stop: Any
+    largest: Any
+    end_with_parent: Callable[[], None]
 
 
 _inherited: _Inherited | None = None
@@ -241,6 +287,7 @@ _inherited: _Inherited | None = None
 def _child(inherited: _Inherited) -> None:
     global _inherited
     _inherited = inherited
+    inherited.end_with_parent()
     # A terminal sends it to all processes, but it is the parent that decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -248,14 +295,20 @@ def _child(inherited: _Inherited) -> None:
 def _explore_task(number: int) -> Result | None:
     """None if it is too late to begin."""
     assert _inherited is not None
-    tasks, reductions, first, queue, stop = _inherited
+    tasks, reductions, first, queue, stop, largest, _ = _inherited
 
     def progress(seen: Progress) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
+        if largest.value == os.getpid():
+            largest.value = 0
+            raise Full
         queue.put((number, seen))
 
     if stop.is_set():
         return None
+    if largest.value == os.getpid():
+        # The search that was meant has ended.
+        largest.value = 0
     scenario, policy = tasks[number]
     return explore(scenario, policy, reductions=reductions, first=first, progress=progress)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 from bpfheap.explore.ledger import Ledger, Occurrence
 from bpfheap.explore.model import Searchable
 from bpfheap.explore.results import Progress
 from bpfheap.explore.world import Action
+from bpfheap.host import memory_of
 
 #: Seconds between two reports of progress, and how many states are visited between two looks at
 #: the clock.
@@ -23,7 +26,14 @@ _SET_ENTRY = 16 / 0.45
 #: What a bytes object takes beyond its bytes, and the allocator's rounding up to 16, on average.
 _BYTES = sys.getsizeof(b"") + 8
 
+#: Seconds between two looks at how much memory all processes have, which takes long if it is much.
+LOOK_AT_MEMORY = 0.5
+
 Report = Callable[[Progress], None]
+
+
+class Full(Exception):
+    """Raised by whoever is told of a search's progress: it has taken the memory that there is."""
 
 
 class SearchTree:
@@ -85,10 +95,18 @@ class Search:
     """One exploration. What is known so far is in the attributes, also when `run` was interrupted.
 
     `limit`: stop when there are so many states, at the end of a depth. `first`: stop at the end of
-    the depth at which the first violation was found.
+    the depth at which the first violation was found. `memory`: stop, anywhere, when all processes
+    of the search together have so many bytes.
     """
 
-    def __init__(self, model: Searchable, *, limit: int | None = None, first: bool = False) -> None:
+    def __init__(
+        self,
+        model: Searchable,
+        *,
+        limit: int | None = None,
+        first: bool = False,
+        memory: int | None = None,
+    ) -> None:
         self.model = model
         self.trail = SearchTree()
         self.ledger = Ledger()
@@ -96,9 +114,12 @@ class Search:
         self.transitions = 0
         self.depth = 0
         self.finished = False
+        self.full = False
         self.seconds = 0.0
         self._limit = limit
         self._first = first
+        self._most = memory
+        self._looked = 0.0
         self._visited: set[bytes] = set()
         self._frontier: list[tuple[bytes, int]] = []
         self._bytes = 0
@@ -111,12 +132,16 @@ class Search:
         """Visit everything; returns early at a bound or a KeyboardInterrupt."""
         began = time.perf_counter()
         try:
-            for _ in self._layers():
-                self.seconds = time.perf_counter() - began
-                if progress is not None:
-                    progress(self.progress())
+            with closing(self._layers()) as layers:
+                for _ in layers:
+                    self.seconds = time.perf_counter() - began
+                    if progress is not None:
+                        progress(self.progress())
+                    self._look_at_memory()
         except KeyboardInterrupt:
             pass
+        except Full:
+            self.full = True
         finally:
             self.seconds = time.perf_counter() - began
 
@@ -131,6 +156,18 @@ class Search:
         own = self._bytes + (_BYTES + _SET_ENTRY) * self.states
         return int(own) + self.trail.memory()
 
+    def _processes(self) -> list[int]:
+        return [os.getpid()]
+
+    def _look_at_memory(self) -> None:
+        """Raise Full if all processes have more than they may."""
+        now = time.monotonic()
+        if self._most is None or now - self._looked < LOOK_AT_MEMORY:
+            return
+        self._looked = now
+        if sum(map(memory_of, self._processes())) > self._most:
+            raise Full
+
     def enough(self) -> bool:
         """Whether to stop before the next depth, though there is more."""
         return (self._limit is not None and self.states >= self._limit) or (
@@ -140,7 +177,7 @@ class Search:
     def _ahead(self) -> int:
         return len(self._frontier)
 
-    def _layers(self) -> Iterator[None]:
+    def _layers(self) -> Generator[None, None, None]:
         """Yields now and then, for the clock."""
         (start,) = self.model.init_states()
         self._visited.add(start)

@@ -17,7 +17,7 @@ import time
 import traceback
 import zlib
 from array import array
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from itertools import chain, repeat
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -28,6 +28,7 @@ from bpfheap.explore.cells import Cell, CellTable
 from bpfheap.explore.ledger import Ledger
 from bpfheap.explore.model import Model, Unstable
 from bpfheap.explore.search import Search, end, is_end
+from bpfheap.host import ending_with_parent
 
 #: A parent has fewer successors than that.
 _TURNS = 1 << 12
@@ -229,8 +230,11 @@ class Shard:
         return zlib.crc32(state) % self._shards
 
 
-def _serve(shard: Callable[[], Shard], pipe: Connection) -> None:
+def _serve(
+    shard: Callable[[], Shard], pipe: Connection, end_with_parent: Callable[[], None]
+) -> None:
     """What a process does: one call after the other, until there is none."""
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         made = shard()
@@ -251,19 +255,30 @@ class ShardedSearch(Search):
     """As Search, in `jobs` processes; the model's store is a SharedStore."""
 
     def __init__(
-        self, model: Model, jobs: int, *, limit: int | None = None, first: bool = False
+        self,
+        model: Model,
+        jobs: int,
+        *,
+        limit: int | None = None,
+        first: bool = False,
+        memory: int | None = None,
     ) -> None:
-        super().__init__(model, limit=limit, first=first)
+        super().__init__(model, limit=limit, first=first, memory=memory)
         self._jobs = jobs
         self._waiting = 1
         self._model = model
         assert isinstance(model.store, SharedStore)
         self._store = model.store
+        self._children: list[int] = []
+
+    def _processes(self) -> list[int]:
+        return [*super()._processes(), *self._children]
 
     def _ahead(self) -> int:
         return self._waiting
 
-    def _layers(self) -> Iterator[None]:
+    def _layers(self) -> Generator[None, None, None]:
+        end_with_parent = ending_with_parent()
         context = multiprocessing.get_context("fork")
         lock = context.Lock()
         with tempfile.TemporaryDirectory(prefix="bpfheap-") as name:
@@ -277,8 +292,12 @@ class ShardedSearch(Search):
                 def make(number: int = number) -> Shard:
                     return Shard(number, self._jobs, self._model, SharedLog(folder, lock), folder)
 
-                child = context.Process(target=_serve, args=(make, theirs), daemon=True)
+                child = context.Process(
+                    target=_serve, args=(make, theirs, end_with_parent), daemon=True
+                )
                 child.start()
+                assert child.pid is not None
+                self._children.append(child.pid)
                 theirs.close()
                 pipes.append(ours)
                 children.append(child)
@@ -287,6 +306,7 @@ class ShardedSearch(Search):
             finally:
                 for pipe in pipes:
                     pipe.close()
+                self._children.clear()
                 for child in children:
                     child.terminate()
                     child.join()

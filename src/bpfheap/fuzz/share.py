@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from bpfheap.errors import BpfheapError
 from bpfheap.fuzz.results import Examiner, FuzzResult
+from bpfheap.host import ending_with_parent
 
 T = TypeVar("T")
 
@@ -50,15 +51,15 @@ def shared(
             for index in indices:
                 yield index, examine(index)
         return
+    end_with_parent = ending_with_parent()
     context = multiprocessing.get_context("fork")
     pipes: list[Connection] = []
     children = []
     try:
         for number in range(jobs):
             ours, theirs = context.Pipe(duplex=False)
-            child = context.Process(
-                target=_serve, args=(opened, indices[number::jobs], theirs, group), daemon=True
-            )
+            arguments = (opened, indices[number::jobs], theirs, group, end_with_parent)
+            child = context.Process(target=_serve, args=arguments, daemon=True)
             child.start()
             theirs.close()
             pipes.append(ours)
@@ -98,8 +99,10 @@ def _serve(
     indices: range,
     pipe: Connection,
     size: int,
+    end_with_parent: Callable[[], None],
 ) -> None:
     """The main function of a child process."""
+    end_with_parent()
     # Ctrl-C reaches the parent too, which ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
