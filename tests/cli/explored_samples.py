@@ -62,6 +62,7 @@ VIOLATION = replace(
     loads={"first": Loads(7, 0), "second": Loads(0, 3)},
 )
 BOUNDED = replace(CLEAN, verdict=VerdictKind.BOUNDED, states=100, finished=False)
+FULL = replace(BOUNDED, full=True)
 
 
 class FakeSearch:
@@ -74,6 +75,7 @@ class FakeSearch:
         self.jobs = 0
         self.reductions = Reductions()
         self.first = False
+        self.memory: int | None = None
 
     def __call__(
         self,
@@ -82,10 +84,11 @@ class FakeSearch:
         jobs: int,
         reductions: Reductions,
         first: bool,
+        memory: int | None,
         progress: Callable[[int, Progress], None],
     ) -> Iterator[tuple[int, Result]]:
         self.tasks, self.jobs = list(tasks), jobs
-        self.reductions, self.first = reductions, first
+        self.reductions, self.first, self.memory = reductions, first, memory
         for number, (scenario, policy) in enumerate(tasks):
             progress(number, Progress(1000, 3000, 20, 4, 500.0, 3 << 20))
             if self.interrupt and number == len(self.results):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from explored_samples import BOUNDED, CLEAN, VIOLATION, FakeSearch
+from explored_samples import BOUNDED, CLEAN, FULL, VIOLATION, FakeSearch
 
 import bpfheap
 import bpfheap.cli.explore as command
@@ -76,6 +76,11 @@ def test_a_violation_is_told_step_by_step(cli: Cli, fake: FakeSearch) -> None:
     [
         (CLEAN, "clean live-count in first: every order was visited, and all of them are safe"),
         (BOUNDED, "bounded live-count in first: no violation so far, and there is more to visit"),
+        (
+            FULL,
+            "bounded live-count in first: no violation so far, and no memory for the rest "
+            "(--memory gives more)",
+        ),
     ],
 )
 def test_verdicts(cli: Cli, fake: FakeSearch, result: Result, line: str) -> None:
@@ -100,14 +105,14 @@ def test_all_policies(cli: Cli, fake: FakeSearch) -> None:
 
 def test_options_reach_the_search(cli: Cli, fake: FakeSearch) -> None:
     options = ["--runs", 2, "--cpus", 3, "--loads", 4, "--objects", 5, "--states", 6, "--nmi"]
-    more = ["--jobs", 1, "--first", "--no-partial-order", "--no-symmetry"]
+    more = ["--jobs", 1, "--memory", "1.5G", "--first", "--no-partial-order", "--no-symmetry"]
     assert cli("explore", FIRST, *options, *more).code == 0
     ((scenario, policy),) = fake.tasks
     bounds = scenario.bounds
     assert (bounds.runs, bounds.cpus, bounds.loads) == (2, 3, 4)
     assert (bounds.objects, bounds.states, bounds.nmi) == (5, 6, True)
     assert policy == "live-count"
-    assert (fake.jobs, fake.first) == (1, True)
+    assert (fake.jobs, fake.first, fake.memory) == (1, True, 3 << 29)
     assert fake.reductions == Reductions(partial_order=False, symmetry=False)
 
 
@@ -115,6 +120,7 @@ def test_defaults(cli: Cli, fake: FakeSearch) -> None:
     cli("explore", FIRST, "--policy", "all")
     assert fake.reductions == Reductions()
     assert not fake.first
+    assert fake.memory is None
     assert fake.jobs == len(os.sched_getaffinity(0))
 
 

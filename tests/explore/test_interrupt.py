@@ -6,6 +6,7 @@ import pytest
 from explore_samples import bounded, scenario
 
 from bpfheap.explore import Progress, VerdictKind, explore_all, search
+from bpfheap.explore import run as running
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -34,3 +35,21 @@ def test_a_bound_ends_one_search_only() -> None:
     few = bounded(scenario("three_programs"), states=20)
     results = list(explore_all([(few, "live-count"), (few, "global")]))
     assert [(n, r.policy) for n, r in results] == [(0, "live-count"), (1, "global")]
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_memory_ends_a_search_and_the_next_one_begins(
+    monkeypatch: pytest.MonkeyPatch, tasks: int, jobs: int
+) -> None:
+    for module in (search, running):
+        monkeypatch.setattr(module, "LOOK_AT_MEMORY", 0.0)
+    monkeypatch.setattr(search, "_PAUSE", 0.0)
+    results = list(
+        explore_all([(scenario("three_programs"), "live-count")] * tasks, jobs=jobs, memory=1)
+    )
+    assert [number for number, _ in results] == list(range(tasks))
+    first = results[0][1]
+    assert (first.verdict, first.finished) == (VerdictKind.BOUNDED, False)
+    assert first.full
+    assert first.to_json()["full"]
