@@ -127,6 +127,8 @@ class Runtime(Session):
         sends the signal (0).
 
         Raises UsageError if the machine, the program or the signal is none for that."""
+        if not 0 <= hz <= 1_000_000:
+            raise UsageError(f"a program cannot run {hz} times a second", hint="0 to 1000000")
         made = Attachment(self, program, signal, hz)
         self._attached.append(made)
         return made

@@ -80,8 +80,12 @@ def find(wanted: bytes) -> Compiled | None:
     if where is None:
         return None
     try:
-        with where.open("rb") as file:
+        # A pipe would be waited for, and a link may lead anywhere.
+        handle = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
             about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                return None
             if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
                 return None
             data = file.read()

@@ -1,0 +1,34 @@
+"""What a compile cache holds besides files of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import bpfheap
+from bpfheap.errors import UsageError
+
+pytest.importorskip("bpfheap.machine.native._core", reason="the native core is not built")
+cache = pytest.importorskip("bpfheap.machine.native.jit.cache", reason="llvmlite is not installed")
+
+KEY = bytes(32)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_as_good_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: object
+) -> None:
+    monkeypatch.setenv("BPFHEAP_CACHE", str(tmp_path))
+    assert callable(make)
+    make(tmp_path / KEY.hex())
+    assert cache.find(KEY) is None
+
+
+@pytest.mark.parametrize("hz", [-1, 1 << 40])
+def test_a_rate_that_no_timer_has(hz: int) -> None:
+    with bpfheap.Runtime(machine="native") as rt:
+        obj = rt.load(Path(__file__).with_name("over.bpf.c"))
+        with pytest.raises(UsageError, match="times a second"):
+            rt.attach(obj.programs["spin"], signal=10, hz=hz)
