@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-long test-versions coverage mutants golden proofs stress test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long test-versions coverage mutants golden proofs stress hunt test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -68,6 +68,12 @@ proofs: setup
 STRESS_SECONDS ?= 600
 stress: setup
 	@BPFHEAP_STRESS=$(STRESS_SECONDS) $(BIN)/python -m pytest -n auto tests/machine/native/test_heap_stress.py
+
+# All instruments that look for faults of the verifier, in turn; goes on where the last one ended.
+HUNT_SECONDS ?= 3600
+HUNT_OPTIONS ?=
+hunt: setup
+	@$(BIN)/bpfheap fuzz hunt --seconds $(HUNT_SECONDS) --into build/hunt $(HUNT_OPTIONS)
 
 lint: setup
 	@$(BIN)/ruff check

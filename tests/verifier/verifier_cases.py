@@ -61,7 +61,10 @@ class Types:
             at = -(-at // align) * align
             laid_out.append(Member(member, type_id, at * 8))
             at += size
-        self._types[self.id_of(f"struct {name}")] = Struct(name, -(-at // 8) * 8, tuple(laid_out))
+        # The kernel knows how large a lock is.
+        unit = 4 if name == "bpf_spin_lock" else 8
+        size = -(-at // unit) * unit
+        self._types[self.id_of(f"struct {name}")] = Struct(name, size, tuple(laid_out))
 
     def id_of(self, text: str) -> int:
         """The type that a text names, added if it is new."""
@@ -94,7 +97,7 @@ class Types:
         struct = self._types[self._known[match["base"]]]
         assert isinstance(struct, Struct)
         assert struct.size, f"{text} is used before it is defined"
-        return struct.size * count, 8
+        return struct.size * count, 4 if struct.size == 4 else 8
 
     def build(self) -> Btf:
         """With functions main and sub at the end, for the programs and all that they call: the

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from bpfheap.cli import exhaustive as enumerated
 from bpfheap.cli.bar import ProgressBar
+from bpfheap.cli.campaign import EXAMPLES as HUNT_EXAMPLES
+from bpfheap.cli.campaign import hunt as run_hunt
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
@@ -207,6 +209,7 @@ def verifier(
         raise typer.Exit(1)
 
 
+app.command("hunt", help=help_of(run_hunt), epilog=HUNT_EXAMPLES)(run_hunt)
 app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, Final, TypeAlias, TypeVar
@@ -39,7 +39,7 @@ def examined(opened: OpenExaminer, indices: range, jobs: int) -> Iterator[tuple[
 
 def shared(
     opened: Callable[[], AbstractContextManager[Callable[[int], T]]],
-    indices: range,
+    indices: Sequence[int],
     jobs: int,
     *,
     group: int = _GROUP,
@@ -96,7 +96,7 @@ def _receive(pipe: Connection) -> Any:
 
 def _serve(
     opened: Callable[[], AbstractContextManager[Callable[[int], Any]]],
-    indices: range,
+    indices: Sequence[int],
     pipe: Connection,
     size: int,
     end_with_parent: Callable[[], None],

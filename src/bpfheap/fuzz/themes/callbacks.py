@@ -10,6 +10,7 @@ THEME = Theme(
     f"""{NUMBERS}
 *(u64 *)(r10 -24) = 0
 *(u64 *)(r10 -16) = 0
+r8 &= 3
 r1 = r8
 r2 = func[name:f1] ll
 r3 = r10

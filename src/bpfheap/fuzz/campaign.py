@@ -1,0 +1,278 @@
+"""All instruments in turn, for as long as there is time: `make hunt`.
+
+The work is a sequence of pieces, each determined by its number. Those that are done are written
+down, so that a campaign goes on where it was ended. Findings become files of cases.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bpfheap.errors import UsageError
+from bpfheap.fuzz.against_kernel import AgainstKernel
+from bpfheap.fuzz.against_unpruned import AgainstUnpruned
+from bpfheap.fuzz.casefile import case_file
+from bpfheap.fuzz.exhaustive import (
+    Asked,
+    Unit,
+    ask_kernel,
+    ask_model,
+    ask_unpruned,
+    examine_unit,
+    units,
+)
+from bpfheap.fuzz.hunt import hunt
+from bpfheap.fuzz.results import Examiner
+from bpfheap.fuzz.share import shared
+from bpfheap.fuzz.soundness import AgainstModel
+from bpfheap.fuzz.surroundings import ALL, linked, surroundings
+from bpfheap.fuzz.themes import THEMES
+from bpfheap.kernel import Kernel, available
+
+#: Random programs in a piece, by what they are held against; about a second each.
+_BATCHES: Final = {"unpruned": 100, "kernel": 200, "model": 40, "native": 20}
+#: The pieces of one turn, with one of a theme at the end.
+_TURN: Final = (*_BATCHES, "themes")
+#: So many pieces there are; more than anybody has time for.
+_PIECES: Final = 10_000_000
+#: What is done, one line for each piece.
+_DONE: Final = "done.jsonl"
+
+
+class PieceResult(NamedTuple):
+    """What came of a piece: counts by outcome, and (name, text) of a file for each finding."""
+
+    piece: int
+    instrument: str
+    counts: dict[str, int]
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class CampaignReport:
+    """`programs`: by instrument, of this time and those before.
+    `files`: those written this time."""
+
+    pieces: int = 0
+    programs: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    files: list[Path] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "pieces": self.pieces,
+            "programs": dict(self.programs),
+            "outcomes": dict(self.outcomes),
+            "files": [str(path) for path in self.files],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@cache
+def _theme_units() -> tuple[tuple[str, Unit], ...]:
+    """Those of all themes, shorter programs first."""
+    found = [(t.name, unit) for t in THEMES.values() for unit in units(t, t.length)]
+    return tuple(sorted(found, key=lambda entry: entry[1].length))
+
+
+def run_piece(index: int) -> PieceResult:
+    """Do one piece of the work, in any process on any machine."""
+    turn, at = divmod(index, len(_TURN))
+    name = _TURN[at]
+    if name == "themes":
+        if turn < len(_theme_units()):
+            return _of_theme(index, *_theme_units()[turn])
+        name = "unpruned"
+    if name == "kernel" and available() is not None:
+        return PieceResult(index, name, {}, ())
+    size = _BATCHES[name]
+    # A theme that is through makes room for other programs than those before.
+    seed = at + 1
+
+    @contextmanager
+    def opened() -> Iterator[Examiner]:
+        kernel = Kernel() if name in ("kernel", "native") and available() is None else None
+        with kernel or nullcontext():
+            yield _examiner(name, seed, kernel)
+
+    report = hunt(opened, range(turn * size, (turn + 1) * size))
+    obj = surroundings(ALL)
+    files = []
+    for bug in report.findings:
+        title = f"{name}: seed {seed}, program {bug.indices[0]}"
+        text = case_file(title, bug.result, obj, linked(bug.program))
+        files.append((_file_name(name, bug.result.cause), text))
+    counts = {str(outcome): n for outcome, n in report.counts.items()}
+    return PieceResult(index, name, counts, tuple(files))
+
+
+def _examiner(name: str, seed: int, kernel: Kernel | None) -> Examiner:
+    if name == "unpruned":
+        return AgainstUnpruned(seed, ALL)
+    if name == "kernel":
+        assert kernel is not None
+        return AgainstKernel(seed, ALL, kernel)
+    if name == "model":
+        return AgainstModel(seed, ALL)
+    native = import_module("bpfheap.fuzz.machines")
+    found: Examiner = native.AgainstNative(seed, ALL, kernel)
+    return found
+
+
+def _of_theme(index: int, name: str, unit: Unit) -> PieceResult:
+    theme = THEMES[name]
+    with Kernel() if available() is None else nullcontext() as kernel:
+        asked: tuple[Asked, ...] = (ask_unpruned, ask_model)
+        if kernel is not None:
+            asked += (ask_kernel(kernel),)
+        report = examine_unit(theme, unit, asked)
+    files = tuple(
+        (
+            _file_name(name, found.result.cause),
+            case_file(f"theme {name}", found.result, theme.obj, found.program),
+        )
+        for found in report.told()
+    )
+    counts = {str(outcome): n for outcome, n in report.counts.items()}
+    return PieceResult(index, f"theme {name}", counts, files)
+
+
+def _file_name(instrument: str, cause: tuple[object, str]) -> str:
+    """One file for each cause."""
+    digest = sha256(repr((str(cause[0]), cause[1])).encode()).hexdigest()[:10]
+    return f"{instrument}-{cause[0]}-{digest}.yaml"
+
+
+def campaign(
+    into: Path,
+    seconds: float,
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    progress: Callable[[CampaignReport], None] = lambda report: None,
+) -> CampaignReport:
+    """Go on with the work in folder `into` for so many seconds. KeyboardInterrupt ends it early.
+    Raises UsageError for a folder that holds something else, or a cluster that cannot be had."""
+    report = CampaignReport()
+    started = time.monotonic()
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        done = _read(into / _DONE, report)
+        with (into / _DONE).open("a") as written:
+            todo = _Rest(done)
+            results = _here(todo, jobs) if cluster is None else _on_cluster(cluster, todo)
+            try:
+                for result in results:
+                    _keep(into, result, report)
+                    line = {"piece": result.piece, "instrument": result.instrument,
+                            "counts": result.counts}  # fmt: skip
+                    written.write(json.dumps(line) + "\n")
+                    written.flush()
+                    progress(report)
+                    if time.monotonic() - started >= seconds:
+                        break
+            except KeyboardInterrupt:
+                pass
+            finally:
+                results.close()
+    except OSError as error:
+        raise UsageError(
+            f"nothing can be written to {into}: {error.strerror}", hint="name another folder"
+        ) from None
+    report.seconds = time.monotonic() - started
+    return report
+
+
+class _Rest(Sequence[int]):
+    """The numbers of pieces that are not done yet, which are too many for a list."""
+
+    def __init__(self, done: set[int], pieces: range | None = None) -> None:
+        self._first = range(_PIECES) if pieces is None else pieces
+        self._done = done
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return _Rest(self._done, self._first[at])
+        return self._first[at]
+
+    def __iter__(self) -> Iterator[int]:
+        return (index for index in self._first if index not in self._done)
+
+
+def _read(path: Path, report: CampaignReport) -> set[int]:
+    """The numbers of the pieces that are done; what is known of them goes into the report."""
+    done: set[int] = set()
+    if not path.exists():
+        return done
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            said = json.loads(line)
+            index, counts = int(said["piece"]), Counter(said["counts"])
+            report.programs[said["instrument"]] += counts.total()
+        except (ValueError, KeyError, TypeError):
+            raise UsageError(
+                f"{path}, line {number}, is no piece of a hunt", hint="name another folder"
+            ) from None
+        report.outcomes += counts
+        report.pieces += 1
+        done.add(index)
+    return done
+
+
+def _keep(into: Path, result: PieceResult, report: CampaignReport) -> None:
+    report.pieces += 1
+    report.programs[result.instrument] += sum(result.counts.values())
+    report.outcomes += Counter(result.counts)
+    for name, text in result.files:
+        path = into / name
+        # The first program that shows it is as good as any.
+        if not path.exists():
+            path.write_text(text)
+            report.files.append(path)
+
+
+def _here(todo: _Rest, jobs: int) -> Generator[PieceResult, None, None]:
+    @contextmanager
+    def opened() -> Iterator[Callable[[int], PieceResult]]:
+        yield run_piece
+
+    for _, result in shared(opened, todo, jobs, group=1):
+        yield result
+
+
+def _on_cluster(address: str, todo: _Rest) -> Generator[PieceResult, None, None]:
+    """On the workers of a dask cluster, a few pieces ahead for each."""
+    try:
+        distributed = import_module("distributed")
+    except ImportError:
+        raise UsageError(
+            "dask.distributed is not installed", hint="pip install 'bpfheap[cluster]'"
+        ) from None
+    try:
+        client = distributed.Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"no cluster answers at {address}: {error}", hint="give a scheduler's host:port"
+        ) from None
+    with client:
+        rest = iter(todo)
+        ahead = 2 * max(sum(client.nthreads().values()), 1)
+        first = [client.submit(run_piece, next(rest), pure=False) for _ in range(ahead)]
+        running = distributed.as_completed(first)
+        for future in running:
+            yield future.result()
+            running.add(client.submit(run_piece, next(rest), pure=False))
