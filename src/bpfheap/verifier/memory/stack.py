@@ -10,12 +10,11 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.verifier.domain.arith import cast, load_bounds
-from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, constant
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar
 from bpfheap.verifier.domain.word import shl, ult
 from bpfheap.verifier.state.state import (
     ALL_MISC,
     ALL_SPILL,
-    ITER,
     ITERATOR,
     MISC,
     NULL,
@@ -128,10 +127,9 @@ def read(frame: FuncState, low: int, high: int, size: int, sx: bool) -> Reg:
             if not sx:
                 return _part(reg, size)
             return number(cast(reg.scalar, size * 8, sx))
-    value = known_bytes(frame, low, size)
-    if value is None:
-        return number(load_bounds(size * 8, sx))
-    return number(cast(constant(value), size * 8, sx))
+    if _zeros(frame, low, size):
+        return NULL
+    return number(load_bounds(size * 8, sx))
 
 
 def _zero(frame: FuncState, at: int) -> bool:
@@ -158,18 +156,15 @@ def constant_key(frame: FuncState, low: int) -> int | None:
     return reg.scalar.const_value
 
 
-def known_bytes(frame: FuncState, low: int, size: int) -> int | None:
-    """The `size` bytes at offset `low` as a little-endian number, None unless all are known."""
-    value = 0
-    for i in range(size):
-        at, byte = (low + i) >> 3, (low + i) & 7
-        slot = frame.stack.get(at)
-        kind = MISC if slot is None else slot.kinds[byte]
-        if slot is None or kind in (MISC, ITER):
-            return None
-        if kind == SPILL:
-            reg = slot.reg
-            if reg is None or reg.kind != SCALAR or not reg.scalar.is_const:
-                return None
-            value |= (reg.scalar.const_value >> (8 * byte) & 0xFF) << (8 * i)
-    return value
+def _zeros(frame: FuncState, low: int, size: int) -> bool:
+    """Are the bytes from offset `low` on all known as zeros, or all of a 0 that was spilled? No
+    part of another constant is looked at (check_stack_read_fixed_off)."""
+    if all(_zero(frame, at) for at in range(low, low + size)):
+        return True
+    for at in range(low, low + size):
+        slot = frame.stack.get(at >> 3)
+        if slot is None or slot.kinds[at & 7] != SPILL:
+            return False
+        if slot.reg is None or not is_null(slot.reg):
+            return False
+    return True
