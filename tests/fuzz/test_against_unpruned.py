@@ -131,3 +131,13 @@ def test_an_error_without_its_story() -> None:
     assert (short.message, short.insn) == (whole.message, whole.insn)
     assert short.log == ""
     assert whole.log != ""
+
+
+def test_short_programs_are_pruned_if_states_are_stored_often() -> None:
+    text = "call bpf_get_prandom_u32\nif r0 == 1 goto a\nr6 = 1\na: r6 = 2\nr6 += 1\nr6 += 1\n"
+    spec = linked(program(text + _END))
+    seldom, often = (verify(OBJ, spec, Options(stored_often=often)) for often in (False, True))
+    assert seldom.accepted
+    assert often.accepted
+    # What is behind the join, once more or not.
+    assert seldom.insns_processed - often.insns_processed >= 4

@@ -237,7 +237,8 @@ def judged(
 ) -> tuple[FuzzResult, int | None]:
     """What comes of one program; and the slot that is refused, if it is."""
     try:
-        verdict = verify(obj, program, Options(complexity_limit=LIMIT, explain=False))
+        options = Options(complexity_limit=LIMIT, explain=False, stored_often=True)
+        verdict = verify(obj, program, options)
         if verdict.error is not None:
             return FuzzResult(Outcome.REFUSED, verdict.error.message), verdict.error.insn
         found = [Outcome.ACCEPTED]

@@ -29,6 +29,8 @@ class Options:
     `facts`: shall the verdict on an accepted program have what a compiler wants to know?
     `all_precise`: does every scalar count where paths meet, so that the states seen subsume
     whatever can happen? For tests of the verifier itself.
+    `stored_often`: is a state stored wherever paths may meet, as with BPF_F_TEST_STATE_FREQ? Short
+    programs are pruned so, too. For tests.
     `pruned`: may a path end where a stored state subsumes it? Without, every path is walked to its
     end, but for loops that the kernel drives, which are unrolled a few times. For tests, too.
     `observe`: called before each instruction, with its slot and the state, which the walk will go
@@ -43,6 +45,7 @@ class Options:
     strict_identity: bool = False
     facts: bool = False
     all_precise: bool = False
+    stored_often: bool = False
     pruned: bool = True
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)
 

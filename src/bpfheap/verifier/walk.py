@@ -216,7 +216,10 @@ class Walk:
         st = State([FuncState(0, number, -1, regs, {})], (), None, Trail())
         stored: StoredStates
         if env.options.pruned:
-            stored = StoredStates(env.cfg, env.live(), all_precise=env.options.all_precise)
+            stored = StoredStates(
+                env.cfg, env.live(),
+                all_precise=env.options.all_precise, often=env.options.stored_often,
+            )  # fmt: skip
         else:
             stored = UnprunedStates(env.cfg, env.live())
         env.stored = stored

@@ -66,9 +66,11 @@ _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 class StoredStates(Widening):
     """All states that a walk has stored, by slot."""
 
-    def __init__(self, cfg: Cfg, live: list[int], *, all_precise: bool) -> None:
+    def __init__(
+        self, cfg: Cfg, live: list[int], *, all_precise: bool, often: bool = False
+    ) -> None:
         """`live` has for each slot what the rest of its function reads (see liveness); with
-        `all_precise`, every scalar counts."""
+        `all_precise`, every scalar counts; with `often`, every state is stored."""
         self._cfg = cfg
         self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
@@ -76,6 +78,7 @@ class StoredStates(Widening):
         self._last_jumps: i64 = 0
         self._last_insns: i64 = 0
         self._all_precise = all_precise
+        self._often = often
         self._looping = False
         self.count = 0
         #: Did a path end without a verdict? See unpruned.py.
@@ -100,7 +103,7 @@ class StoredStates(Widening):
         points = self._points.get(slot)
         if points is None:
             points = self._points[slot] = []
-        force = loop != NO_LOOP or st.trail.jumps > _MAX_TRAIL
+        force = self._often or loop != NO_LOOP or st.trail.jumps > _MAX_TRAIL
         jumped = jumps - self._last_jumps
         walked = insns - self._last_insns
         store = force or (jumped >= _MIN_JUMPS and walked >= _MIN_INSNS)
