@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,22 +52,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if is_shared(metafunc.module.__name__, metafunc.function.__name__):
-        metafunc.parametrize("on_machine", ["model", "native"], indirect=True)
+        metafunc.parametrize("on_machine", ["model", "native", "hardened"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def on_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the worlds of the model machine's tests be on another machine. For all tests, since a
     test that does not ask for a fixture by name gets it in no other way."""
-    if getattr(request, "param", "model") != "native":
+    name = getattr(request, "param", "model")
+    if name == "model":
         return
     pytest.importorskip("bpfheap.machine.native._core")
     from bpfheap.machine.native.machine import NativeMachine
 
+    hardened = name == "hardened"
     worlds = (sys.modules.get("model_world"), sys.modules.get("c_world"), request.module)
     for world in worlds:
         if hasattr(world, "ModelMachine"):
-            monkeypatch.setattr(world, "ModelMachine", NativeMachine)
+            monkeypatch.setattr(world, "ModelMachine", partial(NativeMachine, hardened=hardened))
 
 
 @pytest.fixture(scope="session")

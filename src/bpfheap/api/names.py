@@ -22,9 +22,15 @@ class MachineOptions:
     jit: bool | None
     budget: int
     memory: int | None = None
+    hardened: bool = False
 
 
 def _model(options: MachineOptions) -> Machine:
+    if options.hardened:
+        raise UsageError(
+            "the model machine sees every access of a program, and cannot be hardened",
+            hint='use machine="native"',
+        )
     if options.jit:
         raise UsageError("the model machine compiles nothing", hint='use machine="native"')
     if not options.budget:
@@ -46,6 +52,7 @@ def _native(options: MachineOptions) -> Machine:
         compiles=options.jit,
         budget=options.budget,
         memory=memory_bound() if options.memory is None else options.memory,
+        hardened=options.hardened,
     )
     return machine
 

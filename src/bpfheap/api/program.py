@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from bpfheap.api.session import Session, gives_back, locked
-from bpfheap.errors import UsageError
+from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict
@@ -164,6 +164,12 @@ class Attachment:
         """What the last run returned."""
         return self._probe.stats()[2] & 0xFFFFFFFF
 
+    @property
+    def error(self) -> BpfheapError | None:
+        """Why the signal runs the program no more: a run that did not come to an end, or went
+        wrong; None if it still does."""
+        return self._probe.error()
+
     def let_go(self) -> None:
         """The same as `detach`, when nobody is left who wants to know."""
         self._probe.detach()
@@ -183,5 +189,9 @@ class Attachment:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *rest: object) -> None:
+        """Detach; raises `error`, if there is one, unless the body failed by itself."""
+        why = self.error
         self.detach()
+        if error is None and why is not None:
+            raise why

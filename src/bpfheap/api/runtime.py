@@ -65,6 +65,8 @@ class Runtime(Session):
     False or llvmlite is not installed. A run that takes more than `budget` instructions is broken
     off (0: no limit; loops are counted in steps of their length). There, maps and objects take no
     more than `memory` bytes; by default three quarters of what this process could have.
+    `hardened` programs there reach the runtime's own memory alone, and come to an end, even if the
+    verifier is wrong.
 
     A run that is broken off while it holds a lock poisons the runtime, and a fork of the process
     does so on the native machine: everything but `close` then raises RuntimePoisoned.
@@ -84,8 +86,10 @@ class Runtime(Session):
         jit: bool | None = None,
         budget: int = 0,
         memory: int | None = None,
+        hardened: bool = False,
     ) -> None:
-        made = machine_named(machine, MachineOptions(cpus, seed, jit, budget, memory))
+        options = MachineOptions(cpus, seed, jit, budget, memory, hardened)
+        made = machine_named(machine, options)
         system = System(policy_named(policy), made, strict_identity=strict_identity)
         super().__init__(system, grace)
         self._options = Options(strict_identity=strict_identity)

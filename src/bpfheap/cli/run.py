@@ -151,6 +151,14 @@ def run(
             help="Break a run off after so many instructions, counted in loops; 0: never.",
         ),
     ] = 0,
+    hardened: Annotated[
+        bool,
+        typer.Option(
+            "--hardened",
+            help="Let programs of the native machine reach the runtime's memory alone, even if the "
+            "verifier is wrong.",
+        ),
+    ] = False,
     dump_ir: Annotated[
         bool, typer.Option("--dump-ir", help="Show the program's LLVM IR beside its source.")
     ] = False,
@@ -165,9 +173,9 @@ def run(
     everything is unloaded and freed, so that a use-after-free at the very end is seen too. Exit
     code 1 if a file does not load or the run does something wrong.
     """
-    if (dump_ir or dump_asm) and machine == _DEFAULT_MACHINE:
+    if (dump_ir or dump_asm or hardened) and machine == _DEFAULT_MACHINE:
         machine = "native"
-    rt = bpfheap.Runtime(policy=policy, machine=machine, jit=jit, budget=budget)
+    rt = bpfheap.Runtime(policy=policy, machine=machine, jit=jit, budget=budget, hardened=hardened)
     ctx_bytes = _bytes("--ctx", ctx)
     packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from bpfheap.btf import Btf
+from bpfheap.errors import BpfheapError
 from bpfheap.events import ObjectEvent
 from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
 from bpfheap.verifier.facts import Facts
@@ -241,6 +242,9 @@ class Probe(Protocol):
     def stats(self) -> tuple[int, int, int]:
         """How often it ran, how many signals came when there was no CPU for it, and what the last
         run returned."""
+
+    def error(self) -> BpfheapError | None:
+        """Why the signal runs it no more although it was not detached: a run that did not end."""
 
 
 @runtime_checkable

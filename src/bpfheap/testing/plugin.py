@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import bpfheap
 
 #: The marker's arguments; all of them are Runtime's.
-_OPTIONS = ("policy", "machine", "cpus", "seed", "strict_identity", "grace")
+_OPTIONS = ("policy", "machine", "cpus", "seed", "strict_identity", "grace", "hardened")
 
 
 class Bpf:
@@ -98,6 +98,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             metavar="NAME",
             help=f"{name} of the fixture bpf where the marker bpf names none",
         )
+    group.addoption(
+        "--bpf-hardened",
+        action="store_true",
+        help="let programs reach the runtime's own memory alone (on the native machine)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -132,6 +137,8 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
         given = request.config.getoption(f"bpf_{name}")
         if given is not None:
             options[name] = given
+    if request.config.getoption("bpf_hardened"):
+        options = {"machine": "native", "hardened": True} | options
     # The closest marker last, so that it wins.
     for marker in reversed(list(request.node.iter_markers("bpf"))):
         unknown = [str(a) for a in marker.args] + [k for k in marker.kwargs if k not in _OPTIONS]

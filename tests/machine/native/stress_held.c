@@ -112,18 +112,16 @@ static void destroy_churn(struct bh_prog *prog)
 
 static void interpret(const struct bh_prog *prog)
 {
-	struct bh_run *run = aligned_alloc(BH_LINE, (sizeof(*run) + BH_LINE - 1) / BH_LINE * BH_LINE);
+	struct bh_run *run = bh_run_create(core, seeds);
 	uint64_t ctx = 0;
 
-	memset(run, 0, sizeof(*run));
-	run->random = seeds;
 	run->budget = INT64_MAX;
 	bh_run_begin(run, prog, &ctx);
 	bh_enter(core, -1, NULL, &run->here);
 	if (bh_run_go(run) != BH_DONE)
 		exit(3);
 	bh_leave(&run->here);
-	free(run);
+	bh_run_destroy(core, run);
 	atomic_fetch_add_explicit(&operations, ROUNDS, memory_order_relaxed);
 }
 
@@ -139,7 +137,7 @@ static void churn_lists(struct bh_unit *const *units)
 		for (int n = 0; holder && n < LISTED; n++) {
 			struct counted *one = bh_object_new(&here, units[COUNTED], 0);
 
-			if (one && !bh_list_push(&holder->list, &one->node, n & 1))
+			if (one && !bh_list_push(core, &holder->list, &one->node, n & 1))
 				exit(4);
 		}
 		if (holder)

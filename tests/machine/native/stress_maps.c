@@ -67,7 +67,7 @@ static void put(struct bh_here *here, void *field)
 	}
 	old = atomic_exchange((_Atomic(void *) *)field, (void *)item);
 	/* Somebody else may be an owner for a moment. */
-	if (old && bh_object_acquire(old, bh_type_of(old)))
+	if (old && bh_object_acquire(old, bh_type_of(here->core, old)))
 		bh_object_drop(here, old, 0);
 	if (old)
 		bh_object_drop(here, old, 0);

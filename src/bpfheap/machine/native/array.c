@@ -14,8 +14,13 @@ char *bh_array_element(const struct bh_map *map, const void *key)
 int bh_array_create(struct bh_map *map)
 {
 	map->bytes = (size_t)map->spec.max_entries * map->stride * bh_map_copies(map);
-	map->memory = bh_pages_map(map->core, map->bytes, 4096);
-	return map->memory ? 0 : -ENOMEM;
+	map->memory = bh_memory_map(map->core, map->bytes, 4096, BH_TAKEN);
+	if (!map->memory)
+		return -ENOMEM;
+	/* Nobody reaches pointers but through lookups. */
+	if (!map->spec.pointers)
+		map->memory -= bh_shadow(map->core);
+	return 0;
 }
 
 int bh_array_update(struct bh_map *map, struct bh_here *here, const void *key,

@@ -332,13 +332,12 @@ CALL(bpf_kptr_xchg)
 
 CALL(bpf_refcount_acquire_impl)
 {
-	(void)run;
-	return bh_object_acquire((void *)r[1], bh_type_of((void *)r[1])) ? r[1] : 0;
+	return bh_object_acquire((void *)r[1], bh_type_of(run->here.core, (void *)r[1])) ? r[1] : 0;
 }
 
 CALL(bpf_this_cpu_ptr)
 {
-	return r[1] + (uint64_t)run->here.cpu * bh_stride(bh_type_of((void *)r[1]));
+	return r[1] + (uint64_t)run->here.cpu * bh_stride(bh_type_of(run->here.core, (void *)r[1]));
 }
 
 CALL(bpf_per_cpu_ptr)
@@ -347,25 +346,32 @@ CALL(bpf_per_cpu_ptr)
 
 	if (cpu >= bh_core_cpus(run->here.core))
 		return 0;
-	return r[1] + (uint64_t)cpu * bh_stride(bh_type_of((void *)r[1]));
+	return r[1] + (uint64_t)cpu * bh_stride(bh_type_of(run->here.core, (void *)r[1]));
 }
 
 /* -- locks, lists, trees */
 
 CALL(bpf_spin_lock)
 {
-	if (run->stepping && !bh_try_lock((void *)r[1]))
+	if (run->window && run->lock) {
+		/* It would not be released if the run is broken off. */
+		run->fault = r[1];
+		run->stop = BH_FAULT;
+	} else if (run->stepping && !bh_try_lock((void *)r[1])) {
 		run->stop = BH_AGAIN;
-	else if (!run->stepping && !bh_lock(&run->here, (void *)r[1]))
+	} else if (!run->stepping && !bh_lock(&run->here, (void *)r[1])) {
 		run->stop = BH_PAUSE;
-	else
+	} else {
 		run->locked = true;
+		run->lock = (void *)r[1];
+	}
 	return 0;
 }
 
 CALL(bpf_spin_unlock)
 {
 	run->locked = false;
+	run->lock = NULL;
 	bh_unlock((void *)r[1]);
 	return 0;
 }
@@ -376,14 +382,17 @@ CALL(bpf_spin_unlock)
  */
 uint64_t bh_call_refuse(struct bh_run *run, uint64_t node)
 {
-	bh_object_drop(&run->here, bh_unit_object((void *)node), (int32_t)run->prog->id);
+	void *object = bh_object_at(run->here.core, (void *)node);
+
+	if (object)
+		bh_object_drop(&run->here, object, (int32_t)run->prog->id);
 	/* The kfuncs give an int, so the upper half of r0 is 0. */
 	return (uint32_t)-EINVAL;
 }
 
 static uint64_t list_push(struct bh_run *run, const uint64_t *r, bool front)
 {
-	return bh_list_push((void *)r[1], (void *)r[2], front) ? 0 : bh_call_refuse(run, r[2]);
+	return bh_list_push(run->here.core, (void *)r[1], (void *)r[2], front) ? 0 : bh_call_refuse(run, r[2]);
 }
 
 CALL(bpf_list_push_front_impl)
@@ -398,14 +407,12 @@ CALL(bpf_list_push_back_impl)
 
 CALL(bpf_list_pop_front)
 {
-	(void)run;
-	return (uintptr_t)bh_list_pop((void *)r[1], true);
+	return (uintptr_t)bh_list_pop(run->here.core, (void *)r[1], true);
 }
 
 CALL(bpf_list_pop_back)
 {
-	(void)run;
-	return (uintptr_t)bh_list_pop((void *)r[1], false);
+	return (uintptr_t)bh_list_pop(run->here.core, (void *)r[1], false);
 }
 
 CALL(bpf_list_front)
@@ -430,9 +437,9 @@ CALL(bpf_rbtree_add_impl)
 
 	if (!bh_rb_reserve(frame.root, frame.node))
 		return bh_call_refuse(run, r[2]);
-	frame.at = frame.root->node;
+	frame.at = bh_rb_node_at(run->here.core, &frame.root->node);
 	if (!frame.at) {
-		bh_rb_insert(frame.root, frame.node, NULL, false);
+		bh_rb_insert(run->here.core, frame.root, frame.node, NULL, false);
 		return 0;
 	}
 	bh_run_again(run, &frame, false);
@@ -446,17 +453,15 @@ static bool is_in(struct bh_rb_root *root, struct bh_rb_node *node)
 
 CALL(bpf_rbtree_remove)
 {
-	(void)run;
 	if (!is_in((void *)r[1], (void *)r[2]))
 		return 0;
-	bh_rb_remove((void *)r[1], (void *)r[2]);
+	bh_rb_remove(run->here.core, (void *)r[1], (void *)r[2]);
 	return r[2];
 }
 
 CALL(bpf_rbtree_first)
 {
-	(void)run;
-	return (uintptr_t)bh_rb_first((void *)r[1]);
+	return (uintptr_t)bh_rb_first(run->here.core, (void *)r[1]);
 }
 
 CALL(bpf_rbtree_root)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from bpfheap.errors import InsnError
 from bpfheap.isa import Insn, Kind, Op, Uses, op_of
-from bpfheap.machine.native._core import CALLS, OPS
+from bpfheap.machine.native._core import ARGUMENTS, CALLS, OPS
 from bpfheap.machine.relocations import Links
-from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, Arg, Call
 from bpfheap.verifier.facts import ANYWHERE
 
 #: struct bh_insn.
@@ -118,3 +119,64 @@ def helper_numbers() -> bytes:
     for number, row in HELPER_BY_NUMBER.items():
         numbers[number] = _NUMBER_OF_CALL.get(row.name, _UNKNOWN)
     return struct.pack(f"<{len(numbers)}H", *numbers)
+
+
+#: What the core makes sure of before a call of a hardened machine, and of how many bytes.
+_ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
+    Arg.ANYTHING: ("any", 0),
+    Arg.SCALAR: ("any", 0),
+    Arg.COUNT: ("any", 0),
+    Arg.CONST_SIZE: ("any", 0),
+    Arg.CONST_SIZE_OR_ZERO: ("any", 0),
+    Arg.MAP: ("map", 0),
+    Arg.MAP_KEY: ("key", 0),
+    Arg.MAP_VALUE: ("value", 0),
+    Arg.MEM: ("read", 0),
+    Arg.MEM_OR_NULL: ("read", 0),
+    Arg.UNINIT_MEM: ("write", 0),
+    Arg.CTX: ("any", 0),  # the core knows the run's own
+    Arg.ALLOC_SIZE: ("any", 0),
+    Arg.RECORD: ("record", 0),
+    Arg.KPTR_FIELD: ("place", 8),
+    Arg.OWNED_OR_NULL: ("any", 0),  # stored, and looked at when it is taken out
+    Arg.OWNED: ("object", 0),
+    Arg.ALLOCATOR: ("map", 0),
+    Arg.OWNED_PERCPU: ("object", 0),
+    Arg.PERCPU: ("object", 0),
+    Arg.COUNTED: ("counted", 0),
+    Arg.SPIN_LOCK: ("place", 4),
+    Arg.LIST_HEAD: ("place", 16),
+    Arg.LIST_NODE: ("place", 24),
+    Arg.RB_ROOT: ("place", 16),
+    Arg.RB_NODE: ("place", 32),
+    Arg.RB_MEMBER: ("place", 32),
+    Arg.LESS: ("code", 0),
+    Arg.ITER_NEW: ("place", 8),
+    Arg.ITER: ("place", 8),
+    Arg.TYPE_ID: ("any", 0),
+    Arg.CALLBACK: ("code", 0),
+    Arg.CALLBACK_CTX: ("any", 0),
+    Arg.UNCHECKED: ("any", 0),
+    Arg.UNUSED: ("any", 0),
+}
+#: Maps that an operation needs.
+_MAP_FOR: Final = {"output": "ring", "tail_call": "programs", "update": "values"}
+
+
+def _arguments(row: Call) -> Iterator[tuple[str, int]]:
+    for arg in row.args:
+        if arg is Arg.MAP:
+            yield _MAP_FOR.get(row.map_op or "", "map"), 0
+        else:
+            yield _ARGUMENT[arg]
+    yield from (("any", 0),) * (5 - len(row.args))
+
+
+def arguments() -> bytes:
+    """What each of the core's calls is given: see `_core.Program`."""
+    return bytes(
+        number
+        for name in CALLS
+        for kind, size in _arguments(CALL_BY_NAME[name])
+        for number in (ARGUMENTS.index(kind), size)
+    )

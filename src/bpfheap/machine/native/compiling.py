@@ -70,12 +70,13 @@ def is_brief(spec: ProgramSpec, calls: Mapping[int, str | int]) -> bool:
 
 def source_of(
     spec: ProgramSpec,
-    facts: Facts,
+    facts: Facts | None,
     maps: Mapping[str, NamedMap],
     origins: tuple[Origin, ...],
     calls: Mapping[int, str | int],
     *,
     counted: bool,
+    hardened: bool,
     watched: bool,
     cpus: int,
 ) -> tuple[Source, dict[str, int]]:
@@ -108,7 +109,8 @@ def source_of(
         counts = any(s.kind is SpecialKind.REFCOUNT for s in origin.typed.type.special)
         size = round_up(origin.typed.type.size)
         plain = not counts and not watched
-        sites.append(Site(f"unit.{number}", origin.heap, origin.type_id, size, plain))
+        bare = plain and not origin.typed.type.kptrs and not origin.typed.type.special
+        sites.append(Site(f"unit.{number}", origin.heap, origin.type_id, size, plain, bare))
     refs = spec.refs.items()
     source = Source(
         spec.name,
@@ -123,6 +125,7 @@ def source_of(
         shapes=shapes,
         sites=tuple(sites),
         counted=counted,
+        hardened=hardened,
         watched=watched,
         cpus=cpus,
         lines=spec.lines,

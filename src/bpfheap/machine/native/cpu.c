@@ -32,6 +32,7 @@ struct cpu {
 } BH_ALIGNED(BH_LINE);
 
 struct bh_core {
+	struct bh_region region; /* first: see bh_region_of */
 	unsigned cpus;
 	_Atomic uint64_t epoch;
 	_Atomic(struct bh_work *) queued;   /* newest first */
@@ -222,6 +223,7 @@ void bh_core_destroy(struct bh_core *core)
 	bh_barrier(core, NULL);
 	sem_destroy(&core->wake);
 	bh_mapped_destroy(&core->pages);
+	bh_region_destroy(&core->region);
 	free(core);
 }
 
@@ -251,6 +253,11 @@ bool bh_core_stop(struct bh_core *core, bh_patience patience)
 	sem_post(&core->wake);
 	pthread_join(core->worker, NULL);
 	return true;
+}
+
+bool bh_core_harden(struct bh_core *core)
+{
+	return bh_region_create(&core->region);
 }
 
 unsigned bh_core_cpus(const struct bh_core *core)
@@ -525,20 +532,27 @@ uint64_t bh_pages_room(const struct bh_core *core)
 	return mapped < core->limit ? core->limit - mapped : 0;
 }
 
+bool bh_pages_take(struct bh_core *core, size_t size)
+{
+	if (may_map(core) && count_mapped(core, size))
+		return true;
+	errno = ENOMEM;
+	return false;
+}
+
+void bh_pages_give(struct bh_core *core, size_t size)
+{
+	atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
+}
+
 void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 {
 	uintptr_t start, first;
 	char *pages;
 
 	size = (size + 4095) & ~(size_t)4095;
-	if (!may_map(core)) {
-		errno = ENOMEM;
+	if (!bh_pages_take(core, size))
 		return NULL;
-	}
-	if (!count_mapped(core, size)) {
-		errno = ENOMEM;
-		return NULL;
-	}
 	pages = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (pages == MAP_FAILED) {

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "region.h"
+
 #define BH_LIKELY(x) __builtin_expect(!!(x), 1)
 #define BH_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define BH_LINE 64
@@ -59,6 +61,25 @@ struct bh_core *bh_core_create(unsigned cpus);
 /* No context may be running or held. Reclaims all that is deferred. */
 void bh_core_destroy(struct bh_core *core);
 unsigned bh_core_cpus(const struct bh_core *core);
+/* Before anything else: let programs of the core reach its region alone. False with errno set. */
+bool bh_core_harden(struct bh_core *core);
+
+/* Where its programs reach; the first member of struct bh_core. */
+static inline const struct bh_region *bh_region_of(const struct bh_core *core)
+{
+	return (const struct bh_region *)core;
+}
+
+static inline bool bh_is_hardened(const struct bh_core *core)
+{
+	return BH_UNLIKELY(bh_region_of(core)->base != NULL);
+}
+
+/* From what programs reach to what the core keeps of it. */
+static inline uint64_t bh_shadow(const struct bh_core *core)
+{
+	return bh_region_of(core)->shadow;
+}
 
 /* Why no run begins on a core any more. */
 enum bh_over {
@@ -116,6 +137,13 @@ void *bh_pages_map(struct bh_core *core, size_t size, size_t align);
 void bh_pages_limit(struct bh_core *core, uint64_t bytes);
 uint64_t bh_pages_room(const struct bh_core *core);
 void bh_pages_unmap(struct bh_core *core, void *pages, size_t size);
+/* Count bytes as mapped; false with errno set if there may not be so many more. */
+bool bh_pages_take(struct bh_core *core, size_t size);
+void bh_pages_give(struct bh_core *core, size_t size);
+/* The same for what programs reach, aligned to at most a granule. The address is that of the shadow: what
+ * they reach is bh_shadow(core) below. */
+void *bh_memory_map(struct bh_core *core, size_t size, size_t align, enum bh_granule kind);
+void bh_memory_unmap(struct bh_core *core, void *memory, size_t size);
 uint64_t bh_pages_mapped(const struct bh_core *core);
 /* A load of 1, 2, 4 or 8 bytes from an address that a program may have made up: 0 where the core has no pages. */
 uint64_t bh_pages_load(struct bh_core *core, uint64_t address, uint32_t size);

@@ -49,6 +49,9 @@ RACY static void fill_elem(struct bh_map *map, struct bh_here *here, struct bh_e
 
 	elem->hash = hash;
 	bh_map_copy_bytes(elem->key, key, map->spec.key_size);
+	/* A callback is shown a copy. */
+	if (bh_is_hardened(map->core))
+		bh_map_copy_bytes(elem->key - bh_shadow(map->core), key, map->spec.key_size);
 	/*
 	 * The memory of an element is used again at once. A program that looked its last element up before
 	 * that was deleted may have put an object into it afterwards.
@@ -192,7 +195,7 @@ bool bh_hash_walk(struct bh_map *map, struct bh_walk *walk)
 			walk->bucket++;
 		}
 	}
-	walk->key = elem->key;
+	walk->key = elem->key - bh_shadow(map->core);
 	walk->value = bh_elem_value(map, elem);
 	walk->next = atomic_load_explicit(&elem->next, memory_order_acquire);
 	walk->behind = 0;
@@ -222,8 +225,10 @@ int bh_hash_create(struct bh_map *map)
 	map->plain_words = map->spec.shape == BH_HASH && map->spec.key_size == 4 &&
 			   !map->spec.pointers;
 	map->seed = mix((uintptr_t)map, 0xa0761d6478bd642fu);
-	map->value_at = (uint32_t)sizeof(struct bh_elem) + ((map->spec.key_size + 7) & ~7u);
-	size = map->value_at + (size_t)map->stride * bh_map_copies(map);
+	map->value_at = (int64_t)sizeof(struct bh_elem) + ((map->spec.key_size + 7) & ~7u);
+	size = (size_t)map->value_at + (size_t)map->stride * bh_map_copies(map);
+	if (!map->spec.pointers)
+		map->value_at -= (int64_t)bh_shadow(map->core);
 	map->heap = map->spec.heap;
 	if (!map->heap)
 		map->heap = bh_heap_create(map->core, (struct bh_limits){ 0, 0 });

@@ -56,7 +56,8 @@ static void drain_heap(struct bh_work *work)
 	for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
 		drain_unit(unit);
 	if (heap->chunk != heap->chunk_end)
-		bh_pages_unmap(heap->core, heap->chunk, (size_t)(heap->chunk_end - heap->chunk));
+		bh_memory_unmap(heap->core, heap->chunk,
+				(size_t)(heap->chunk_end - heap->chunk));
 	heap->chunk = heap->chunk_end = NULL;
 	bh_heap_unlock(heap);
 }

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Never
 
-from bpfheap.errors import UsageError
+from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.events import ObjectEvent
 from bpfheap.machine import frames
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
@@ -20,7 +20,7 @@ from bpfheap.machine.native.maps import Maps
 from bpfheap.machine.native.printk import printk
 from bpfheap.machine.native.programs import Programs, has_compiler
 from bpfheap.machine.native.records import MACHINE, NativeProgram, Running
-from bpfheap.machine.native.stops import Limit, failure
+from bpfheap.machine.native.stops import End, Limit, Sampler, failure
 from bpfheap.platform.calls import Course
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
 from bpfheap.runtime.machine import (
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from bpfheap.machine.native.jit import Compilation
     from bpfheap.machine.native.jit.source import Source
 
+#: How far a run may go in a signal, where nobody can break it off.
+_SIGNAL_STEPS = 1 << 24
 #: How often one execution may find locks held by others.
 _MAX_WAITS = 100_000
 
@@ -53,8 +55,9 @@ class NativeMachine:
     allocator (0: no limit), `memory` the bytes of all maps and objects. `budget` bounds the
     instructions of a run in loops, in steps of their length, also where the verifier has seen
     their end (0: no limit). `compiles`: programs become machine code before their first run; by
-    default where llvmlite is installed; the code is `cached` on disk. Raises OSError if the
-    core's thread cannot be had, UsageError for compilation without llvmlite.
+    default where llvmlite is installed; the code is `cached` on disk. `hardened`: programs reach
+    their own memory alone, whatever they do, and come to an end. Raises OSError if the core's
+    thread cannot be had, UsageError for compilation without llvmlite.
     """
 
     name = MACHINE
@@ -63,7 +66,7 @@ class NativeMachine:
         self,
         cpus: int = 2,
         seed: int = 0,
-        step_limit: int = 1 << 40,
+        step_limit: int = 1 << 36,
         allocator_limit: int = 0,
         history_limit: int = 100_000,
         *,
@@ -71,6 +74,7 @@ class NativeMachine:
         cached: bool = True,
         budget: int = 0,
         memory: int = 0,
+        hardened: bool = False,
     ) -> None:
         check_cpus(cpus)
         self.printk: list[str] = []
@@ -79,7 +83,10 @@ class NativeMachine:
         self._limit = Limit(budget or step_limit, counts_instructions=bool(budget))
         self._allocator_limit = allocator_limit
         self._history_limit = history_limit
-        self._core = _core.Core(cpus=cpus, seed=seed, memory=memory)
+        self._signal_limit = Limit(
+            min(self._limit.steps, _SIGNAL_STEPS), counts_instructions=bool(budget)
+        )
+        self._core = _core.Core(cpus=cpus, seed=seed, memory=memory, hardened=hardened)
         self._heaps = Heaps(self._core)
         self.compiles = has_compiler() if compiles is None else compiles
         self._programs = Programs(
@@ -87,7 +94,8 @@ class NativeMachine:
             self._heaps,
             compiles=self.compiles,
             cached=cached,
-            counted=bool(budget),
+            counted=bool(budget) or hardened,
+            hardened=hardened,
         )
         self._executions: dict[int, Running] = {}
         self._maps = Maps(self._core, self._heaps, self._programs.pointer, self._executions)
@@ -312,17 +320,20 @@ class NativeMachine:
                         return _at_call(run, program)
                 case "outside":
                     registers = [run.register(n) for n in range(1, 6)]
-                    run.answer(printk(program.call_name(run), registers, self.printk))
+                    run.answer(printk(self._core, program.call_name(run), registers, self.printk))
                     continue
-            called = program.call_name(run) if stop == "no-call" else None
-            raise failure(stop, program, run.slot, called, self._limit)
+            slot = run.slot
+            if stop == "fault" and run.pc:
+                slot = self._programs.slot_of(program, run.pc)
+            called = program.call_name(run) if run.slot in program.calls else "nothing"
+            raise failure(stop, program, slot, called, self._limit, run.fault)
 
     def _ask(self, program: int, slot: int, *registers: int) -> int:
         """A call that the core cannot make, in the middle of a run: r1 to r5."""
         called = self._programs.records[program].calls[slot]
-        return printk(str(called), registers, self.printk)
+        return printk(self._core, str(called), registers, self.printk)
 
-    def attach(self, program: int, signal: int, hz: int) -> _core.Probe:
+    def attach(self, program: int, signal: int, hz: int) -> Sampler:
         """Let a signal run a program, `hz` times a second, or when somebody sends it (0).
 
         Raises UsageError if that cannot be."""
@@ -339,11 +350,12 @@ class NativeMachine:
             )
         self._programs.compile(loaded)
         try:
-            return _core.Probe(self._core, loaded.program, signal, hz)
+            probe = _core.Probe(self._core, loaded.program, signal, hz, self._signal_limit.steps)
         except OSError as error:
             raise UsageError(
                 f"signal {signal} cannot run program {loaded.name}: {error.strerror}"
             ) from None
+        return Sampler(probe, lambda end: self._failure(end, self._signal_limit))
 
     def entry(self, program: int, cpu: int | None) -> _core.Entry:
         """The short way in. Raises UsageError for a program that gets a packet, and where every
@@ -371,13 +383,18 @@ class NativeMachine:
         loaded.entries.append(made)
         return made
 
-    def _fail(self, stop: int, program: int, slot: int) -> Never:
+    def _fail(self, stop: int, program: int, slot: int, fault: int, pc: int) -> Never:
         """Raise what a run that did not end is about."""
         if stop < 0:
             raise UsageError("the program was unloaded")
+        raise self._failure((stop, program, slot, fault, pc), self._limit)
+
+    def _failure(self, end: End, limit: Limit) -> BpfheapError:
+        stop, program, slot, fault, pc = end
         loaded = self._programs.records[program]
+        slot = self._programs.slot_of(loaded, pc) if pc else slot
         called = loaded.calls.get(slot, "nothing")
-        raise failure(_core.STOPS[stop], loaded, slot, called, self._limit)
+        return failure(_core.STOPS[stop], loaded, slot, called, limit, fault)
 
     def executions(self) -> frozenset[int]:
         return frozenset(self._executions)

@@ -157,6 +157,11 @@ bool bh_map_walk(struct bh_map *map, struct bh_walk *walk)
 
 static void free_map_record(struct bh_map *map)
 {
+	if (map->memory && (map->spec.shape == BH_HASH || map->spec.shape == BH_LRU))
+		bh_pages_unmap(map->core, map->memory, map->bytes);
+	else if (map->memory)
+		bh_memory_unmap(map->core,
+				map->memory + (map->spec.pointers ? 0 : bh_shadow(map->core)), map->bytes);
 	free(map->queue);
 	free(map->span);
 	free(map);
@@ -180,14 +185,20 @@ struct bh_map *bh_map_create(struct bh_core *core, const struct bh_map_spec *spe
 		error = bh_ring_create(map);
 	else if (!error && spec->shape != BH_NONE)
 		error = bh_hash_create(map);
+	if (!error && bh_is_hardened(core) && !bh_handle_add((struct bh_region *)core, map))
+		error = -ENOMEM;
 	if (!error)
 		return map;
 	if (map->heap && !spec->heap)
 		bh_heap_destroy(map->heap);
-	if (map->memory)
-		bh_pages_unmap(core, map->memory, map->bytes);
 	free_map_record(map);
 	return NULL;
+}
+
+void bh_map_forget(struct bh_map *map)
+{
+	if (bh_is_hardened(map->core))
+		bh_handle_remove((struct bh_region *)map->core, map);
 }
 
 struct emptying {
@@ -224,8 +235,7 @@ void bh_map_empty(struct bh_map *map, struct bh_here *here)
 
 void bh_map_destroy(struct bh_map *map)
 {
-	if (map->memory)
-		bh_pages_unmap(map->core, map->memory, map->bytes);
+	bh_map_forget(map);
 	if (map->heap && !map->spec.heap)
 		bh_heap_destroy(map->heap);
 	free_map_record(map);

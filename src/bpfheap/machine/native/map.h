@@ -28,6 +28,7 @@ struct bh_map_spec {
 	bool pointers;		/* values are 8 bytes, of which 0 means that there is none */
 	bool preallocated;	/* all elements at once */
 	bool readonly;		/* for programs */
+	bool programs;		/* its pointers lead to programs */
 	struct bh_type *type;	/* of values; NULL if they own nothing */
 	struct bh_heap *heap;	/* of elements; NULL for one of the map's own */
 	struct bh_heap *allocates; /* an allocator's */
@@ -82,7 +83,7 @@ struct bh_map {
 	bool plain_words; /* keys have 4 bytes, and lookups give values: the shortest way */
 	uint64_t seed;
 	uint32_t mask;
-	uint32_t value_at; /* offset in an element */
+	int64_t value_at; /* offset in an element, whose values may lie where programs reach: see region.h */
 	_Atomic uint32_t count BH_ALIGNED(BH_LINE);
 	struct bh_queue *queue; /* of elements, if they go when they are not used: see lru.c */
 	/* ring: positions only grow */
@@ -96,6 +97,8 @@ struct bh_map *bh_map_create(struct bh_core *core, const struct bh_map_spec *spe
 void bh_map_empty(struct bh_map *map, struct bh_here *here);
 /* And its memory; that of elements goes when the worker comes to it. */
 void bh_map_destroy(struct bh_map *map);
+/* Programs cannot name it any more; those that run may have done so before. */
+void bh_map_forget(struct bh_map *map);
 
 /* The value; of a per-CPU map, that of the first CPU. NULL if there is none. */
 void *bh_map_lookup(struct bh_map *map, const void *key);

@@ -76,6 +76,7 @@ class Maps:
                 type=layout,
                 heap=None if elements is None else elements.heap,
                 allocates=None if allocates is None else allocates.heap,
+                programs=row.holds is Holds.PROGRAMS,
             )
         except OutOfMemory as error:
             raise error_of(spec.name, "creation", "ENOMEM", str(error)) from None
@@ -127,7 +128,9 @@ class Maps:
             return ()
         copies = self._core.cpus if record.row.per_cpu else 1
         starts = [copy * record.map.stride for copy in range(copies)]
-        return kptr_values(address, record.kptrs, record.special, self._heaps.units, starts)
+        return kptr_values(
+            self._core, address, record.kptrs, record.special, self._heaps.units, starts
+        )
 
     def update(self, map_id: int, key: bytes, value: bytes, flags: int) -> None:
         record = self.record(map_id)
@@ -208,7 +211,7 @@ class Maps:
         if lock is None or not self._executions:
             return
         address = record.map.address(key)
-        if address is not None and any(_core.read(address + lock, 4)):
+        if address is not None and any(self._core.read(address + lock, 4) or b""):
             raise error_of(record.spec.name, doing, "EBUSY")
 
     def _put(self, record: NativeMap, key: bytes, what: int, flags: int) -> None:

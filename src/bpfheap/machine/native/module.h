@@ -30,6 +30,8 @@ struct unit {
  * thread's exception. Lets other threads of Python go on, in case one of them is who it waits for.
  */
 bool bh_py_patience(struct bh_here *here);
+/* Raise what says that no run can begin any more. */
+bool bh_py_raise_over(enum bh_over over);
 /* Begin a run on a CPU, or on any for -1, and wait for it. False with an exception set. */
 bool bh_py_enter(struct core *core, int cpu, struct bh_here *here);
 /* Raise why no run begins; NULL. */
@@ -44,6 +46,11 @@ PyObject *bh_py_no_memory(const struct core *core);
 extern PyObject *bh_py_usage_error, *bh_py_closed_error, *bh_py_poisoned_error, *bh_py_memory_error;
 
 extern PyTypeObject *bh_py_core, *bh_py_heap_type, *bh_py_unit;
+
+/* Methods of Core, about memory that programs name. */
+PyObject *bh_py_core_read(struct core *self, PyObject *args);
+PyObject *bh_py_core_read_string(struct core *self, PyObject *args);
+PyObject *bh_py_core_type_at(struct core *self, PyObject *args);
 
 /* For types of this module: allocate one; let go of one and of what it holds; add one. */
 PyObject *bh_py_new(PyTypeObject *type);

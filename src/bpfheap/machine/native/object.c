@@ -19,6 +19,9 @@ enum { YIELD_EVERY = 64, LOOK_EVERY = 4096 }; /* tries for a lock */
 bool bh_lock(struct bh_here *here, void *word)
 {
 	for (unsigned tries = 1; !bh_try_lock(word); tries++) {
+		/* A program may have made up the word. */
+		if (tries == BH_STEPS && bh_is_hardened(here->core))
+			return false;
 		if (tries % YIELD_EVERY == 0)
 			sched_yield();
 		if (tries % LOOK_EVERY == 0 && here->patience && !here->patience(here))
@@ -45,10 +48,36 @@ static bool claim(_Atomic(void *) *owner, void *head)
 	return atomic_compare_exchange_strong(owner, &none, head);
 }
 
-bool bh_list_push(struct bh_list_head *head, struct bh_list_node *node, bool front)
+/*
+ * What a pointer leads to that is read where programs write: on a hardened core NULL unless programs may
+ * write `size` bytes there, too. Read once, since somebody may change it meanwhile.
+ */
+static inline void *follow(const struct bh_core *core, void *const volatile *at, size_t size)
 {
-	struct bh_list_node *next = front ? head->first : NULL;
-	struct bh_list_node *prev = front ? NULL : head->last;
+	void *to = *at;
+
+	if (!bh_is_hardened(core) || !to)
+		return to;
+	if ((uintptr_t)to % sizeof(void *))
+		return NULL;
+	return bh_region_at(bh_region_of(core), (uintptr_t)to, size, BH_VACANT);
+}
+
+#define LIST(core, at) \
+	((struct bh_list_node *)follow(core, (void **)(at), sizeof(struct bh_list_node)))
+#define TREE(core, at) ((struct bh_rb_node *)follow(core, (void **)(at), sizeof(struct bh_rb_node)))
+
+/* Is a loop over what programs may have written to go on? */
+static inline bool goes_on(const struct bh_core *core, unsigned *steps)
+{
+	return !bh_is_hardened(core) || ++*steps < BH_STEPS;
+}
+
+bool bh_list_push(const struct bh_core *core, struct bh_list_head *head, struct bh_list_node *node,
+		  bool front)
+{
+	struct bh_list_node *next = front ? LIST(core, &head->first) : NULL;
+	struct bh_list_node *prev = front ? NULL : LIST(core, &head->last);
 
 	if (!claim(&node->owner, head))
 		return false;
@@ -59,14 +88,16 @@ bool bh_list_push(struct bh_list_head *head, struct bh_list_node *node, bool fro
 	return true;
 }
 
-struct bh_list_node *bh_list_pop(struct bh_list_head *head, bool front)
+struct bh_list_node *bh_list_pop(const struct bh_core *core, struct bh_list_head *head, bool front)
 {
-	struct bh_list_node *node = front ? head->first : head->last;
+	struct bh_list_node *node = LIST(core, front ? &head->first : &head->last), *next, *prev;
 
 	if (!node)
 		return NULL;
-	*(node->next ? &node->next->prev : &head->last) = node->prev;
-	*(node->prev ? &node->prev->next : &head->first) = node->next;
+	next = LIST(core, &node->next);
+	prev = LIST(core, &node->prev);
+	*(next ? &next->prev : &head->last) = prev;
+	*(prev ? &prev->next : &head->first) = next;
 	atomic_store(&node->owner, NULL);
 	return node;
 }
@@ -78,24 +109,31 @@ static uint64_t priority(const struct bh_rb_node *node)
 	return ((uintptr_t)node >> 4) * 0x9e3779b97f4a7c15u;
 }
 
-static struct bh_rb_node **link_to(struct bh_rb_root *root, struct bh_rb_node *node)
+struct bh_rb_node *bh_rb_node_at(const struct bh_core *core, struct bh_rb_node *const *link)
 {
-	struct bh_rb_node *parent = node->parent;
+	return TREE(core, link);
+}
+
+static struct bh_rb_node **link_to(const struct bh_core *core, struct bh_rb_root *root,
+				   struct bh_rb_node *node)
+{
+	struct bh_rb_node *parent = TREE(core, &node->parent);
 
 	return !parent ? &root->node : parent->left == node ? &parent->left : &parent->right;
 }
 
 /* Rotate a node into its parent's place; the order of the nodes stays as it is. */
-static void rotate_up(struct bh_rb_root *root, struct bh_rb_node *node)
+static void rotate_up(const struct bh_core *core, struct bh_rb_root *root, struct bh_rb_node *node,
+		      struct bh_rb_node *parent)
 {
-	struct bh_rb_node *parent = node->parent, *middle;
+	struct bh_rb_node *middle;
 
-	*link_to(root, parent) = node;
+	*link_to(core, root, parent) = node;
 	if (parent->left == node) {
-		middle = parent->left = node->right;
+		middle = parent->left = TREE(core, &node->right);
 		node->right = parent;
 	} else {
-		middle = parent->right = node->left;
+		middle = parent->right = TREE(core, &node->left);
 		node->left = parent;
 	}
 	if (middle)
@@ -109,36 +147,41 @@ bool bh_rb_reserve(struct bh_rb_root *root, struct bh_rb_node *node)
 	return claim(&node->owner, root);
 }
 
-void bh_rb_insert(struct bh_rb_root *root, struct bh_rb_node *node, struct bh_rb_node *parent,
-		  bool left)
+void bh_rb_insert(const struct bh_core *core, struct bh_rb_root *root, struct bh_rb_node *node,
+		  struct bh_rb_node *parent, bool left)
 {
+	unsigned steps = 0;
+
 	node->left = node->right = NULL;
 	node->parent = parent;
 	*(!parent ? &root->node : left ? &parent->left : &parent->right) = node;
-	while (node->parent && priority(node->parent) < priority(node))
-		rotate_up(root, node);
+	while ((parent = TREE(core, &node->parent)) && priority(parent) < priority(node) &&
+	       goes_on(core, &steps))
+		rotate_up(core, root, node, parent);
 }
 
-void bh_rb_remove(struct bh_rb_root *root, struct bh_rb_node *node)
+void bh_rb_remove(const struct bh_core *core, struct bh_rb_root *root, struct bh_rb_node *node)
 {
-	struct bh_rb_node *child;
+	struct bh_rb_node *left, *right, *child;
+	unsigned steps = 0;
 
-	while (node->left && node->right)
-		rotate_up(root, priority(node->left) > priority(node->right) ? node->left :
-									       node->right);
-	child = node->left ? node->left : node->right;
-	*link_to(root, node) = child;
+	while ((left = TREE(core, &node->left)) && (right = TREE(core, &node->right)) &&
+	       goes_on(core, &steps))
+		rotate_up(core, root, priority(left) > priority(right) ? left : right, node);
+	child = left ? left : TREE(core, &node->right);
+	*link_to(core, root, node) = child;
 	if (child)
 		child->parent = node->parent;
 	atomic_store(&node->owner, NULL);
 }
 
-struct bh_rb_node *bh_rb_first(const struct bh_rb_root *root)
+struct bh_rb_node *bh_rb_first(const struct bh_core *core, const struct bh_rb_root *root)
 {
-	struct bh_rb_node *node = root->node;
+	struct bh_rb_node *node = TREE(core, &root->node), *left;
+	unsigned steps = 0;
 
-	while (node && node->left)
-		node = node->left;
+	while (node && (left = TREE(core, &node->left)) && goes_on(core, &steps))
+		node = left;
 	return node;
 }
 
@@ -147,13 +190,14 @@ struct bh_rb_node *bh_rb_first(const struct bh_rb_root *root)
  * links to parents are not kept up: rotations bring a node without a left child to the root, and that one
  * is taken.
  */
-static struct bh_rb_node *fell(struct bh_rb_root *root)
+static struct bh_rb_node *fell(const struct bh_core *core, struct bh_rb_root *root)
 {
-	struct bh_rb_node *node = root->node, *left;
+	struct bh_rb_node *node = TREE(core, &root->node), *left;
+	unsigned steps = 0;
 
 	if (!node)
 		return NULL;
-	while ((left = node->left)) {
+	while ((left = TREE(core, &node->left)) && goes_on(core, &steps)) {
 		node->left = left->right;
 		left->right = node;
 		node = left;
@@ -185,9 +229,13 @@ void *bh_object_new(struct bh_here *here, struct bh_unit *unit, int32_t program)
 
 	if (!object)
 		return NULL;
+	object -= bh_shadow(here->core);
 	memset(object, 0, (size_t)bh_stride(type) * type->copies);
 	if (type->refcount >= 0)
 		*(uint32_t *)(object + type->refcount) = 1;
+	if (bh_is_hardened(here->core))
+		atomic_store_explicit(bh_region_life(bh_region_of(here->core), object), BH_LIVE,
+				      memory_order_release);
 	if (BH_UNLIKELY(type->events))
 		tell(type, here, program, false);
 	return object;
@@ -210,12 +258,12 @@ static bool was_last(char *object, const struct bh_type *type)
 	       atomic_fetch_sub((_Atomic uint32_t *)(object + type->refcount), 1) == 1;
 }
 
-static void *pop(const struct bh_field *field, void **at)
+static void *pop(const struct bh_core *core, const struct bh_field *field, void **at)
 {
-	char *node = field->kind == BH_LIST_HEAD ? (char *)bh_list_pop((void *)at, true) :
-						   (char *)fell((void *)at);
+	char *node = field->kind == BH_LIST_HEAD ? (char *)bh_list_pop(core, (void *)at, true) :
+						   (char *)fell(core, (void *)at);
 
-	return node ? node - field->node : NULL;
+	return node && bh_is_object(core, node - field->node) ? node - field->node : NULL;
 }
 
 /*
@@ -223,7 +271,7 @@ static void *pop(const struct bh_field *field, void **at)
  * then a word of `object` that is free for the way back: the kptr itself, or the second word of a list head
  * or tree root.
  */
-static char *take_one(const struct bh_type *type, char *object, void ***way)
+static char *take_one(const struct bh_core *core, const struct bh_type *type, char *object, void ***way)
 {
 	for (uint32_t i = 0; i < type->fields; i++) {
 		const struct bh_field *field = &type->field[i];
@@ -232,13 +280,14 @@ static char *take_one(const struct bh_type *type, char *object, void ***way)
 
 		switch (field->kind) {
 		case BH_KPTR:
-			held = *at;
-			*at = NULL;
+			held = atomic_exchange((_Atomic(void *) *)at, NULL);
+			if (!bh_is_object(core, held))
+				held = NULL;
 			*way = at;
 			break;
 		case BH_LIST_HEAD:
 		case BH_RB_ROOT:
-			held = pop(field, at);
+			held = pop(core, field, at);
 			*way = at + 1;
 			break;
 		}
@@ -248,10 +297,11 @@ static char *take_one(const struct bh_type *type, char *object, void ***way)
 	return NULL;
 }
 
-/* The word in which the way back was kept: bit 0 is set in that one alone, as pointers are aligned. */
+/* The word in which the way back was kept: bit 0 is set in that one alone, as pointers are aligned. NULL if a
+ * program changed it. */
 static void **way_back(const struct bh_type *type, char *object)
 {
-	for (uint32_t i = 0;; i++) {
+	for (uint32_t i = 0; i < type->fields; i++) {
 		const struct bh_field *field = &type->field[i];
 		void **at = (void **)(object + field->offset);
 
@@ -262,13 +312,19 @@ static void **way_back(const struct bh_type *type, char *object)
 		if ((uintptr_t)*at & 1)
 			return at;
 	}
+	return NULL;
 }
 
 static void give_back(struct bh_here *here, void *object, const struct bh_type *type,
 		      int32_t program)
 {
+	/* It was live; if it is free by now, somebody else was faster. */
+	if (bh_is_hardened(here->core) &&
+	    atomic_exchange(bh_region_life(bh_region_of(here->core), object), BH_DEAD) != BH_LIVE)
+		return;
 	if (BH_UNLIKELY(type->events))
 		tell(type, here, program, true);
+	object = (char *)object + bh_shadow(here->core);
 	/* Programs that run now may still read these, so a grace period comes first (bpf_mem_free_rcu). */
 	if (type->refcount >= 0 || type->copies > 1)
 		bh_free_rcu(object);
@@ -284,17 +340,19 @@ static void give_back(struct bh_here *here, void *object, const struct bh_type *
  */
 void bh_object_drop(struct bh_here *here, void *object, int32_t program)
 {
+	const struct bh_core *core = here->core;
 	char *at = object, *up = NULL;
+	unsigned steps = 0;
 
-	if (!was_last(at, bh_type_of(at)))
+	if (!bh_is_object(core, at) || !was_last(at, bh_type_of(core, at)))
 		return;
-	for (;;) {
-		const struct bh_type *type = bh_type_of(at);
+	while (goes_on(core, &steps)) {
+		const struct bh_type *type = bh_type_of(core, at);
 		void **way;
-		char *held = take_one(type, at, &way);
+		char *held = take_one(core, type, at, &way);
 
 		if (held) {
-			if (!was_last(held, bh_type_of(held)))
+			if (!was_last(held, bh_type_of(core, held)))
 				continue;
 			*way = (void *)((uintptr_t)up | 1);
 			up = at;
@@ -302,13 +360,27 @@ void bh_object_drop(struct bh_here *here, void *object, int32_t program)
 			continue;
 		}
 		give_back(here, at, type, at == object ? program : -1);
-		if (!up)
+		if (!up || !bh_is_object(core, up))
 			return;
 		at = up;
-		way = way_back(bh_type_of(at), at);
-		up = (char *)((uintptr_t)*way & ~(uintptr_t)1);
-		*way = NULL;
+		way = way_back(bh_type_of(core, at), at);
+		if (!way)
+			return;
+		up = (char *)((uintptr_t)atomic_exchange((_Atomic(void *) *)way, NULL) & ~(uintptr_t)1);
 	}
+}
+
+void *bh_object_at(const struct bh_core *core, void *inside)
+{
+	const struct bh_region *region = bh_region_of(core);
+	char *object;
+
+	if (bh_is_hardened(core) &&
+	    (region->granule[(uint32_t)(uintptr_t)inside / BH_GRANULE] != BH_SLABS ||
+	     !bh_slab_of((char *)inside + BH_SHADOW)->unit))
+		return NULL;
+	object = (char *)bh_unit_object((char *)inside + bh_shadow(core)) - bh_shadow(core);
+	return bh_is_object(core, object) ? object : NULL;
 }
 
 void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *value)
@@ -316,6 +388,7 @@ void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *valu
 	for (uint32_t i = 0; i < type->fields; i++) {
 		const struct bh_field *field = &type->field[i];
 		void *at = (char *)value + field->offset, *held;
+		unsigned steps = 0;
 		void *head[2];
 
 		switch (field->kind) {
@@ -336,7 +409,7 @@ void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *valu
 			memcpy(head, at, sizeof(head));
 			memset(at, 0, sizeof(head));
 			bh_unlock((char *)value + type->lock);
-			while ((held = pop(field, head)))
+			while ((held = pop(here->core, field, head)) && goes_on(here->core, &steps))
 				bh_object_drop(here, held, -1);
 			break;
 		}

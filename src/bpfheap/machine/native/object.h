@@ -1,6 +1,10 @@
 /*
  * Objects of types that own others: kptrs, lists, trees, counts of owners (kernel/bpf/helpers.c).
  * Their memory is a unit's; a unit's type tells what is where.
+ *
+ * On a hardened core, programs may have written anything into objects and values: pointers that are read
+ * there are followed if they lead to what programs may write, or, where an object has to be, to one that
+ * lives; and no loop over them is longer than BH_STEPS.
  */
 #ifndef BPFHEAP_OBJECT_H
 #define BPFHEAP_OBJECT_H
@@ -54,10 +58,32 @@ struct bh_events {
 	struct bh_event event[BH_EVENTS];
 };
 
-static inline struct bh_type *bh_type_of(const void *object)
+enum { BH_STEPS = 1 << 24 };
+
+/* What begins there, as far as a hardened core knows; what a program names is an object on other ones. */
+static inline enum bh_life bh_life_at(const struct bh_core *core, const void *object)
 {
-	return bh_unit_type(bh_slab_of(object)->unit);
+	const struct bh_region *region = bh_region_of(core);
+
+	if (!bh_is_hardened(core))
+		return BH_LIVE;
+	if ((uintptr_t)object - (uintptr_t)region->base >= BH_REGION || (uintptr_t)object % 8)
+		return BH_NOTHING;
+	return (enum bh_life)atomic_load_explicit(bh_region_life(region, object), memory_order_acquire);
 }
+
+static inline bool bh_is_object(const struct bh_core *core, const void *object)
+{
+	return bh_life_at(core, object) == BH_LIVE;
+}
+
+static inline struct bh_type *bh_type_of(const struct bh_core *core, const void *object)
+{
+	return bh_unit_type(bh_slab_of((const char *)object + bh_shadow(core))->unit);
+}
+
+/* The object of which a byte is at `inside`; on a hardened core NULL if there is none. */
+void *bh_object_at(const struct bh_core *core, void *inside);
 
 static inline uint32_t bh_stride(const struct bh_type *type)
 {
@@ -87,8 +113,9 @@ struct bh_list_node {
 struct bh_list_head {
 	struct bh_list_node *first, *last;
 };
-bool bh_list_push(struct bh_list_head *head, struct bh_list_node *node, bool front);
-struct bh_list_node *bh_list_pop(struct bh_list_head *head, bool front);
+bool bh_list_push(const struct bh_core *core, struct bh_list_head *head, struct bh_list_node *node,
+		  bool front);
+struct bh_list_node *bh_list_pop(const struct bh_core *core, struct bh_list_head *head, bool front);
 
 /* The same in trees; whoever adds has found the place below `parent`. */
 struct bh_rb_node {
@@ -100,9 +127,11 @@ struct bh_rb_root {
 	void *reserved;
 };
 bool bh_rb_reserve(struct bh_rb_root *root, struct bh_rb_node *node);
-void bh_rb_insert(struct bh_rb_root *root, struct bh_rb_node *node, struct bh_rb_node *parent,
-		  bool left);
-void bh_rb_remove(struct bh_rb_root *root, struct bh_rb_node *node);
-struct bh_rb_node *bh_rb_first(const struct bh_rb_root *root);
+void bh_rb_insert(const struct bh_core *core, struct bh_rb_root *root, struct bh_rb_node *node,
+		  struct bh_rb_node *parent, bool left);
+void bh_rb_remove(const struct bh_core *core, struct bh_rb_root *root, struct bh_rb_node *node);
+struct bh_rb_node *bh_rb_first(const struct bh_core *core, const struct bh_rb_root *root);
+/* The node that is read at `link`. */
+struct bh_rb_node *bh_rb_node_at(const struct bh_core *core, struct bh_rb_node *const *link);
 
 #endif

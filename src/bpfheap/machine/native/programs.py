@@ -13,7 +13,7 @@ from bpfheap.isa import Kind, check_structure, instructions
 from bpfheap.machine.layout import Types
 from bpfheap.machine.lookup import by_id
 from bpfheap.machine.native import _core
-from bpfheap.machine.native.code import helper_numbers, make
+from bpfheap.machine.native.code import arguments, helper_numbers, make
 from bpfheap.machine.native.compiling import NamedMap, Origin, source_of
 from bpfheap.machine.native.heaps import Heaps, NativeAllocator
 from bpfheap.machine.native.records import MACHINE, NativeMap, NativeProgram, shape_number
@@ -64,7 +64,14 @@ class Programs:
     loops count instructions, so that a budget bounds them."""
 
     def __init__(
-        self, core: _core.Core, heaps: Heaps, *, compiles: bool, cached: bool, counted: bool
+        self,
+        core: _core.Core,
+        heaps: Heaps,
+        *,
+        compiles: bool,
+        cached: bool,
+        counted: bool,
+        hardened: bool,
     ) -> None:
         if compiles and not has_compiler():
             raise UsageError("programs cannot be compiled", hint="install llvmlite")
@@ -74,6 +81,7 @@ class Programs:
         self._compiles = compiles
         self._cached = cached
         self._counted = counted
+        self._hardened = hardened
 
     def load(
         self,
@@ -97,6 +105,7 @@ class Programs:
             sites,
             helper_numbers(),
             tuple(record.map for record in named.values()),
+            arguments(),
         )
         known = {name: _named(record) for name, record in named.items()}
         self.records[program] = NativeProgram(spec.name, spec, made, calls, facts, known, origins)
@@ -121,7 +130,8 @@ class Programs:
     def compile(self, loaded: NativeProgram) -> Compilation | None:
         """How a program became machine code, which it does now if it has not yet; None if it is
         interpreted."""
-        if self._compiles and loaded.facts is not None and loaded.compilation is None:
+        known = loaded.facts is not None or self._hardened
+        if self._compiles and known and loaded.compilation is None:
             from bpfheap.machine.native import jit
 
             source, addresses = self._source(loaded, loaded.facts)
@@ -129,7 +139,15 @@ class Programs:
             if compilation.made is not None:
                 code = jit.load(compilation.made, addresses)
                 loaded.program.compiled(code.address, code)
+                loaded.address = code.address
         return loaded.compilation
+
+    def slot_of(self, loaded: NativeProgram, pc: int) -> int:
+        """The instruction that machine code of a hardened program is about, or the first one."""
+        from bpfheap.machine.native.jit import places
+
+        made = None if loaded.compilation is None else loaded.compilation.made
+        return 0 if made is None else places.slot_at(made.image, pc - loaded.address) or 0
 
     def source(self, program: int) -> Source:
         """What the compiler is told of a program. Raises UsageError if nothing is known of it."""
@@ -138,7 +156,7 @@ class Programs:
             raise UsageError(f"the verifier said nothing of program {loaded.name}")
         return self._source(loaded, loaded.facts)[0]
 
-    def _source(self, loaded: NativeProgram, facts: Facts) -> tuple[Source, dict[str, int]]:
+    def _source(self, loaded: NativeProgram, facts: Facts | None) -> tuple[Source, dict[str, int]]:
         return source_of(
             loaded.spec,
             facts,
@@ -146,6 +164,7 @@ class Programs:
             loaded.origins,
             loaded.calls,
             counted=self._counted,
+            hardened=self._hardened,
             watched=self._heaps.watched,
             cpus=self._core.cpus,
         )

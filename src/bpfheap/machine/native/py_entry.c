@@ -64,7 +64,8 @@ static PyObject *entry_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 static void entry_dealloc(struct entry *self)
 {
-	free(self->run);
+	if (self->run)
+		bh_run_destroy(self->owner->core, self->run);
 	Py_XDECREF((PyObject *)self->program);
 	Py_XDECREF(self->ask);
 	Py_XDECREF(self->fail);
@@ -77,20 +78,13 @@ static struct bh_run *take_run(struct entry *self)
 	struct bh_run *run = self->run;
 
 	self->run = NULL;
-	if (run)
-		return run;
-	run = aligned_alloc(BH_LINE, (sizeof(*run) + BH_LINE - 1) / BH_LINE * BH_LINE);
-	if (!run)
-		return NULL;
-	memset(run, 0, offsetof(struct bh_run, frame));
-	run->random = self->owner->random;
-	return run;
+	return run ? run : bh_run_create(self->owner->core, self->owner->random);
 }
 
 static void give_run_back(struct entry *self, struct bh_run *run)
 {
 	if (self->run)
-		free(run);
+		bh_run_destroy(self->owner->core, run);
 	else
 		self->run = run;
 }
@@ -122,8 +116,9 @@ static PyObject *raise_stop(struct entry *self, const struct bh_run *run, struct
 		return NULL;
 	if (!entered && (!atomic_load(&self->closed) || !bh_py_usable(self->owner)))
 		return bh_py_refuse(self->owner);
-	return PyObject_CallFunction(self->fail, "iII", entered ? (int)stop : -1,
-				     self->program->prog->id, run->slot);
+	return PyObject_CallFunction(self->fail, "iIIKK", entered ? (int)stop : -1,
+				     entered ? run->prog->id : self->program->prog->id, run->slot,
+				     (unsigned long long)run->fault, (unsigned long long)run->pc);
 }
 
 static PyObject *run_with(struct entry *self, void *ctx)
@@ -131,11 +126,16 @@ static PyObject *run_with(struct entry *self, void *ctx)
 	struct driver driver = { .ask = self->ask, .left = self->limit };
 	struct bh_run *run = take_run(self);
 	enum bh_stop stop = BH_GOING;
+	void *room;
 	PyObject *result;
 	bool entered;
 
-	if (!run)
-		return PyErr_NoMemory();
+	room = run ? bh_run_room(run, ctx, (uint64_t)self->ctx_used) : NULL;
+	if (!room)
+		return run ? (give_run_back(self, run), PyErr_NoMemory()) : PyErr_NoMemory();
+	if (room != ctx)
+		memcpy(room, ctx, (size_t)self->ctx_used);
+	ctx = room;
 	bh_py_drive(&driver, run);
 	/* To release the GIL costs more than most programs take. */
 	entered = self->brief && enter_open(self, run, bh_at_once);
@@ -246,7 +246,7 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 	struct bh_run *run = NULL;
 	Py_ssize_t size, count, done;
 	enum bh_stop stop;
-	char *ctx = NULL;
+	char *own = NULL, *ctx;
 
 	if (!PyArg_ParseTuple(args, "OnO", &from, &size, &to) ||
 	    PyObject_GetBuffer(from, &inputs, PyBUF_SIMPLE))
@@ -265,8 +265,9 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 		goto out;
 	}
 	run = take_run(self);
-	ctx = malloc((size_t)self->ctx_used + 8);
-	if (!run || !ctx) {
+	own = malloc((size_t)self->ctx_used + 8);
+	ctx = run && own ? bh_run_room(run, own, (uint64_t)self->ctx_used) : NULL;
+	if (!ctx) {
 		PyErr_NoMemory();
 		goto out;
 	}
@@ -281,7 +282,7 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 out:
 	if (run)
 		give_run_back(self, run);
-	free(ctx);
+	free(own);
 	PyBuffer_Release(&results);
 	PyBuffer_Release(&inputs);
 	return result;

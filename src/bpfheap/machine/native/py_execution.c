@@ -16,6 +16,7 @@ struct execution {
 	struct bh_run *run;
 	struct driver driver;
 	Py_ssize_t ctx_size;
+	void *own_ctx;
 	int cpu;
 	bool held; /* it stopped in the middle */
 	uint32_t hold;
@@ -73,18 +74,14 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 	self->hold = bh_hold(core->core);
 	self->driver.left = limit > 0 ? limit : -1;
 	self->ctx_size = size;
-	self->run = aligned_alloc(BH_LINE, (sizeof(*self->run) + BH_LINE - 1) / BH_LINE * BH_LINE);
-	copy = malloc((size_t)size + 8);
-	if (!self->run || !copy) {
-		free(copy);
-		free(self->run);
-		self->run = NULL;
+	self->run = bh_run_create(core->core, core->random);
+	self->own_ctx = malloc((size_t)size + 8);
+	copy = self->run ? bh_run_room(self->run, self->own_ctx, (uint64_t)size) : NULL;
+	if (!copy) {
 		Py_DECREF(self);
 		return PyErr_NoMemory();
 	}
 	memcpy(copy, ctx, (size_t)size);
-	memset(self->run, 0, offsetof(struct bh_run, frame));
-	self->run->random = core->random;
 	bh_run_begin(self->run, prog->prog, copy);
 	self->run->r[1] = (uintptr_t)copy;
 	self->run->r[2] = (uint64_t)size;
@@ -102,12 +99,10 @@ static void end_hold(struct execution *self)
 static void execution_dealloc(struct execution *self)
 {
 	end_hold(self);
-	if (self->run) {
-		if (self->run->packet.page)
-			munmap(self->run->packet.page, BH_PACKET);
-		free(self->run->ctx);
-	}
-	free(self->run);
+	if (self->run && !self->run->window && self->run->packet.page)
+		munmap(self->run->packet.page, BH_PACKET);
+	free(self->own_ctx);
+	bh_run_destroy(self->owner->core, self->run);
 	Py_XDECREF((PyObject *)self->program);
 	bh_py_free((PyObject *)self, (PyObject *)self->owner);
 }
@@ -125,7 +120,8 @@ static PyObject *execution_packet(struct execution *self, PyObject *args)
 		return NULL;
 	if (p->page || room + most > BH_PACKET || size > (Py_ssize_t)most)
 		return PyErr_Format(PyExc_ValueError, "no room for a packet of %zd bytes", size);
-	p->page = low_page();
+	/* Of an address in a region the lower 32 bits are enough. */
+	p->page = self->run->window ? self->run->window->packet : low_page();
 	if (!p->page)
 		return PyErr_NoMemory();
 	p->start = p->data = room;
@@ -216,6 +212,18 @@ static PyObject *execution_slot(struct execution *self, void *unused)
 	return PyLong_FromUnsignedLong(self->run->slot);
 }
 
+static PyObject *execution_fault(struct execution *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLongLong(self->run->fault);
+}
+
+static PyObject *execution_pc(struct execution *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLongLong(self->run->pc);
+}
+
 static PyObject *execution_program(struct execution *self, void *unused)
 {
 	(void)unused;
@@ -240,6 +248,8 @@ static PyMethodDef execution_methods[] = {
 static PyGetSetDef execution_fields[] = {
 	{ "ctx", (getter)execution_ctx, NULL, "The context's bytes.", NULL },
 	{ "slot", (getter)execution_slot, NULL, "Where it stopped.", NULL },
+	{ "fault", (getter)execution_fault, NULL, "The address that a fault is about.", NULL },
+	{ "pc", (getter)execution_pc, NULL, "Of machine code that faulted; 0: see slot.", NULL },
 	{ "program", (getter)execution_program, NULL, "The id of the program it is in.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };
@@ -265,7 +275,8 @@ int bh_py_execution(PyObject *module)
 {
 	/* In the order of enum bh_stop. */
 	static const char *const stops[] = { "going", "done",	 "at-call",  "again",
-					     "outside", "pause", "too-deep", "no-call", NULL };
+					     "outside", "pause", "too-deep", "no-call",
+					     "fault",	NULL };
 
 	return !bh_py_add(module, &execution_spec) || bh_py_names(module, "STOPS", stops) ? -1 : 0;
 }

@@ -6,7 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#include "heap.h"
+#include "run.h"
 #include "module.h"
 
 struct run {
@@ -40,7 +40,7 @@ PyObject *bh_py_new(PyTypeObject *type)
 
 /* -- waiting */
 
-static bool raise_over(enum bh_over over)
+bool bh_py_raise_over(enum bh_over over)
 {
 	switch (over) {
 	case BH_STOPPED:
@@ -62,12 +62,12 @@ static bool raise_over(enum bh_over over)
 
 bool bh_py_usable(const struct core *core)
 {
-	return !raise_over(bh_core_over(core->core));
+	return !bh_py_raise_over(bh_core_over(core->core));
 }
 
 bool bh_py_here(const struct core *core)
 {
-	return bh_core_over(core->core) != BH_FORKED || !raise_over(BH_FORKED);
+	return bh_core_over(core->core) != BH_FORKED || !bh_py_raise_over(BH_FORKED);
 }
 
 PyObject *bh_py_refuse(const struct core *core)
@@ -81,25 +81,6 @@ PyObject *bh_py_no_memory(const struct core *core)
 {
 	return PyErr_Format(bh_py_memory_error, "there is no memory for that, or less than it needs: %llu "
 			    "bytes are mapped already", (unsigned long long)bh_pages_mapped(core->core));
-}
-
-bool bh_py_patience(struct bh_here *here)
-{
-	PyGILState_STATE state = PyGILState_Ensure();
-	bool lasts;
-
-	Py_BEGIN_ALLOW_THREADS
-	sched_yield();
-	Py_END_ALLOW_THREADS
-	/* What one wait ended with ends those that come after it, and no handler may begin with it. */
-	lasts = !PyErr_Occurred() && PyErr_CheckSignals() == 0;
-	/* Whoever has the lock that is waited for will never give it back. */
-	if (lasts && here && bh_core_over(here->core) == BH_BROKEN) {
-		raise_over(BH_BROKEN);
-		lasts = false;
-	}
-	PyGILState_Release(state);
-	return lasts;
 }
 
 bool bh_py_enter(struct core *core, int cpu, struct bh_here *here)
@@ -118,12 +99,14 @@ bool bh_py_enter(struct core *core, int cpu, struct bh_here *here)
 
 static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = { "cpus", "seed", "memory", NULL };
+	static char *names[] = { "cpus", "seed", "memory", "hardened", NULL };
 	unsigned int cpus = 1, slots;
 	unsigned long long seed = 0, memory = 0;
 	struct core *self;
+	int hardened = 0;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IKK", names, &cpus, &seed, &memory))
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|IKKp", names, &cpus, &seed, &memory,
+					 &hardened))
 		return NULL;
 	if (!cpus || cpus > BH_CPUS_MAX)
 		return PyErr_Format(PyExc_ValueError, "there can be 1 to %d CPUs, not %u",
@@ -134,12 +117,14 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	slots = cpus * BH_LEVELS;
 	self->random = calloc(slots, sizeof(*self->random));
 	self->core = self->random ? bh_core_create(cpus) : NULL;
-	if (!self->core) {
+	if (!self->core || (hardened && !bh_core_harden(self->core))) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		Py_DECREF(self);
 		return NULL;
 	}
 	bh_pages_limit(self->core, memory);
+	if (hardened)
+		bh_faults_catch();
 	for (unsigned int i = 0; i < slots; i++)
 		self->random[i] = seed + i * 0xd1342543de82ef95u;
 	return (PyObject *)self;
@@ -250,6 +235,12 @@ static PyMethodDef core_methods[] = {
 	  "No runs from here on; the core's thread ends." },
 	{ "check", (PyCFunction)core_check, METH_NOARGS,
 	  "Raise RuntimeClosed or RuntimePoisoned if no run can begin any more." },
+	{ "read", (PyCFunction)bh_py_core_read, METH_VARARGS,
+	  "read(address, size): the bytes there; None where programs of a hardened core cannot look." },
+	{ "read_string", (PyCFunction)bh_py_core_read_string, METH_VARARGS,
+	  "read_string(address): up to a NUL, or to where programs of a hardened core cannot look." },
+	{ "type_at", (PyCFunction)bh_py_core_type_at, METH_VARARGS,
+	  "type_at(object): its type's owner and id; None if a hardened core knows of none there." },
 	{ "fail_at", (PyCFunction)core_fail, METH_VARARGS,
 	  "fail_at(n): let the n-th mapping from now on fail, and all after it; 0 for none." },
 	{ NULL, NULL, 0, NULL },
@@ -262,8 +253,9 @@ static PyGetSetDef core_fields[] = {
 };
 
 static PyType_Slot core_slots[] = {
-	{ Py_tp_doc, "Core(cpus=1, seed=0, memory=0): virtual CPUs, and their grace periods; at most so many "
-		     "bytes of maps and objects, 0 for any number." },
+	{ Py_tp_doc, "Core(cpus=1, seed=0, memory=0, hardened=False): virtual CPUs, and their grace periods; at most so many "
+		     "bytes of maps and objects, 0 for any number; if it is hardened, programs reach its region "
+		     "alone." },
 	{ Py_tp_new, core_new },
 	{ Py_tp_dealloc, core_dealloc },
 	{ Py_tp_methods, core_methods },

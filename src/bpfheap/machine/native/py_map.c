@@ -24,17 +24,17 @@ static PyObject *map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = { "core",      "id",	      "shape",	  "key_size", "value_size",
 				 "max_entries", "per_cpu",    "pointers", "preallocated", "readonly",
-				 "type",      "heap",	      "allocates", NULL };
+				 "type",      "heap",	      "allocates", "programs", NULL };
 	PyObject *layout = Py_None, *heap = Py_None, *allocates = Py_None;
-	int shape, per_cpu = 0, pointers = 0, preallocated = 0, readonly = 0;
+	int shape, per_cpu = 0, pointers = 0, preallocated = 0, readonly = 0, programs = 0;
 	struct bh_map_spec spec = { 0 };
 	struct core *core;
 	struct map *self;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!IiIII|$ppppOOO", names, bh_py_core, &core,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!IiIII|$ppppOOOp", names, bh_py_core, &core,
 					 &spec.id, &shape, &spec.key_size, &spec.value_size,
 					 &spec.max_entries, &per_cpu, &pointers, &preallocated,
-					 &readonly, &layout, &heap, &allocates))
+					 &readonly, &layout, &heap, &allocates, &programs))
 		return NULL;
 	if ((layout != Py_None && !bh_py_type(layout)) ||
 	    (heap != Py_None && !PyObject_TypeCheck(heap, bh_py_heap_type)) ||
@@ -47,6 +47,7 @@ static PyObject *map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	spec.pointers = pointers;
 	spec.preallocated = preallocated;
 	spec.readonly = readonly;
+	spec.programs = programs;
 	spec.type = layout == Py_None ? NULL : bh_py_type(layout);
 	spec.heap = heap == Py_None ? NULL : ((struct heap *)heap)->heap;
 	spec.allocates = allocates == Py_None ? NULL : ((struct heap *)allocates)->heap;
@@ -137,6 +138,19 @@ static PyObject *map_free(struct map *self, PyObject *unused)
 	struct bh_here here;
 
 	(void)unused;
+	if (!is_there(self))
+		return NULL;
+	/* Programs that nobody verified name what they like: let those end that named this map. */
+	bh_map_forget(self->map);
+	if (bh_is_hardened(self->map->core) && !bh_within_run(self->map->core)) {
+		bool ended;
+
+		Py_BEGIN_ALLOW_THREADS
+		ended = bh_synchronize_rcu(self->map->core, bh_py_patience);
+		Py_END_ALLOW_THREADS
+		if (!ended)
+			return NULL;
+	}
 	if (!enter(self, &here))
 		return NULL;
 	bh_map_empty(self->map, &here);
@@ -454,8 +468,8 @@ static PyObject *map_layout(struct map *self, void *unused)
 	if (!is_there(self))
 		return NULL;
 	map = self->map;
-	return Py_BuildValue("(KKII)", (unsigned long long)(uintptr_t)map->memory,
-			     (unsigned long long)map->bytes, map->mask, map->value_at);
+	return Py_BuildValue("(KKIL)", (unsigned long long)(uintptr_t)map->memory,
+			     (unsigned long long)map->bytes, map->mask, (long long)map->value_at);
 }
 
 static PyGetSetDef map_fields[] = {

@@ -16,15 +16,16 @@ struct probe {
 
 static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = { "core", "program", "signal", "hz", NULL };
+	static char *names[] = { "core", "program", "signal", "hz", "budget", NULL };
+	long long budget;
 	struct core *core;
 	struct prog *prog;
 	struct probe *self;
 	unsigned int hz;
 	int number;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!iI", names, bh_py_core, &core, bh_py_prog,
-					 &prog, &number, &hz) ||
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!O!iIL", names, bh_py_core, &core, bh_py_prog,
+					 &prog, &number, &hz, &budget) ||
 	    !bh_py_usable(core))
 		return NULL;
 	self = (struct probe *)bh_py_new(type);
@@ -34,7 +35,8 @@ static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	self->owner = core;
 	Py_INCREF((PyObject *)prog);
 	self->program = (PyObject *)prog;
-	self->probe = bh_probe_attach(core->core, prog->prog, core->random, number, hz);
+	self->probe = bh_probe_attach(core->core, prog->prog, core->random, number, hz,
+				      budget);
 	if (!self->probe) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		Py_DECREF(self);
@@ -82,15 +84,30 @@ static PyObject *probe_stats(struct probe *self, PyObject *unused)
 			     (unsigned long long)self->stats.last);
 }
 
+static PyObject *probe_end(struct probe *self, PyObject *unused)
+{
+	(void)unused;
+	if (self->probe)
+		self->stats = bh_probe_stats(self->probe);
+	if (self->stats.stop == BH_DONE)
+		Py_RETURN_NONE;
+	return Py_BuildValue("(IIIKK)", (unsigned int)self->stats.stop, self->stats.program,
+			     self->stats.slot, (unsigned long long)self->stats.fault,
+			     (unsigned long long)self->stats.pc);
+}
+
 static PyMethodDef probe_methods[] = {
 	{ "detach", (PyCFunction)probe_detach, METH_NOARGS, "Put back what the signal did before." },
 	{ "stats", (PyCFunction)probe_stats, METH_NOARGS,
 	  "Runs, signals that were missed, and what the last run returned." },
+	{ "end", (PyCFunction)probe_end, METH_NOARGS,
+	  "None, or why the signal runs it no more: a stop, the program's id, slot, address, and pc." },
 	{ NULL, NULL, 0, NULL },
 };
 
 static PyType_Slot probe_slots[] = {
-	{ Py_tp_doc, "Probe(core, program, signal, hz): let the signal run the program." },
+	{ Py_tp_doc, "Probe(core, program, signal, hz, budget): let the signal run the program, for so many "
+		     "steps at most." },
 	{ Py_tp_new, probe_new },
 	{ Py_tp_dealloc, probe_dealloc },
 	{ Py_tp_methods, probe_methods },

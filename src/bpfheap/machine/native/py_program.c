@@ -12,17 +12,18 @@ PyTypeObject *bh_py_prog;
 
 static PyObject *prog_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = { "id", "code", "heap", "sites", "numbers", "held", NULL };
+	static char *names[] = { "id", "code", "heap", "sites", "numbers", "held", "arguments", NULL };
 	PyObject *sites, *held, *result = NULL;
 	struct heap *global;
 	struct prog *self;
-	const char *code, *numbers;
-	Py_ssize_t size, count, n;
+	const char *code, *numbers, *arguments = "";
+	Py_ssize_t size, count, n, m = 0;
+	size_t calls = (size_t)(bh_call_unknown + 1) * BH_ARGS * sizeof(struct bh_arg);
 	unsigned int id;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Iy#O!O!y#O", names, &id, &code, &size,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Iy#O!O!y#O|y#", names, &id, &code, &size,
 					 bh_py_heap_type, &global, &PyTuple_Type, &sites, &numbers, &n,
-					 &held))
+					 &held, &arguments, &m))
 		return NULL;
 	self = (struct prog *)bh_py_new(type);
 	if (!self)
@@ -33,13 +34,15 @@ static PyObject *prog_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 		goto memory;
 	self->prog->site = calloc((size_t)count + 1, sizeof(struct bh_site));
 	self->prog->number = malloc((size_t)n + 1);
-	if (!self->prog->site || !self->prog->number)
+	self->prog->arg = calloc(1, calls);
+	if (!self->prog->site || !self->prog->number || !self->prog->arg)
 		goto memory;
 	self->prog->id = id;
 	self->prog->length = (uint32_t)((size_t)size / sizeof(struct bh_insn));
 	memcpy(self->prog->insn, code, (size_t)size);
 	self->prog->numbers = (uint32_t)n / 2;
 	memcpy(self->prog->number, numbers, (size_t)n);
+	memcpy(self->prog->arg, arguments, (size_t)m < calls ? (size_t)m : calls);
 	self->prog->global = global->heap;
 	for (Py_ssize_t i = 0; i < count; i++) {
 		struct bh_site *site = &self->prog->site[i];
@@ -68,6 +71,7 @@ static void prog_dealloc(struct prog *self)
 	if (self->prog) {
 		free(self->prog->site);
 		free(self->prog->number);
+		free(self->prog->arg);
 	}
 	free(self->prog);
 	bh_py_free((PyObject *)self, self->held);
@@ -108,7 +112,9 @@ static PyGetSetDef prog_fields[] = {
 };
 
 static PyType_Slot prog_slots[] = {
-	{ Py_tp_doc, "Program(id, code, heap, sites, numbers, held): ready to run." },
+	{ Py_tp_doc, "Program(id, code, heap, sites, numbers, held, arguments=b\"\"): ready to run. "
+		     "`arguments` are, for each of the CALLS, a kind of the ARGUMENTS and a size for "
+		     "r1 to r5: a hardened core checks them." },
 	{ Py_tp_new, prog_new },
 	{ Py_tp_dealloc, prog_dealloc },
 	{ Py_tp_methods, prog_methods },
@@ -125,8 +131,13 @@ static PyType_Spec prog_spec = {
 
 int bh_py_program(PyObject *module)
 {
+	/* In the order of enum bh_arg_kind. */
+	static const char *const arguments[] = { "any",	  "map",   "values", "ring",   "programs",
+						 "key",	  "value", "read",   "write",  "place",
+						 "record", "object", "counted", "code", NULL };
+
 	bh_py_prog = bh_py_add(module, &prog_spec);
-	return !bh_py_prog || bh_py_names(module, "OPS", bh_op_names) ||
+	return !bh_py_prog || bh_py_names(module, "ARGUMENTS", arguments) || bh_py_names(module, "OPS", bh_op_names) ||
 			       bh_py_names(module, "CALLS", bh_call_names) ?
 		       -1 : 0;
 }

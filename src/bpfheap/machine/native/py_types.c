@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "module.h"
+#include "object.h"
 
 struct events {
 	PyObject_HEAD
@@ -167,47 +168,55 @@ static PyType_Spec type_spec = {
 	.slots = type_slots,
 };
 
-/* -- objects in memory */
+/* -- memory, for Core */
 
-static PyObject *read_memory(PyObject *module, PyObject *args)
+/* Where something is that a program names, or that is read where programs write. */
+static const char *look(struct core *self, unsigned long long address, unsigned long long size)
+{
+	if (!bh_is_hardened(self->core))
+		return (const char *)(uintptr_t)address;
+	return bh_region_at(bh_region_of(self->core), address, size, BH_ZEROS);
+}
+
+PyObject *bh_py_core_read(struct core *self, PyObject *args)
 {
 	unsigned long long address;
+	const char *found;
 	Py_ssize_t size;
 
-	(void)module;
 	if (!PyArg_ParseTuple(args, "Kn", &address, &size))
 		return NULL;
-	return PyBytes_FromStringAndSize((const char *)(uintptr_t)address, size);
+	found = size < 0 ? NULL : look(self, address, (unsigned long long)size);
+	if (!found)
+		Py_RETURN_NONE;
+	return PyBytes_FromStringAndSize(found, size);
 }
 
-static PyObject *read_string(PyObject *module, PyObject *args)
+PyObject *bh_py_core_read_string(struct core *self, PyObject *args)
 {
-	unsigned long long address;
+	unsigned long long address, size = 0;
+	const char *found;
 
-	(void)module;
 	if (!PyArg_ParseTuple(args, "K", &address))
 		return NULL;
-	return PyBytes_FromString((const char *)(uintptr_t)address);
+	do
+		found = look(self, address, ++size);
+	while (found && found[size - 1]);
+	return PyBytes_FromStringAndSize(found, found ? (Py_ssize_t)size - 1 : 0);
 }
 
-static PyObject *type_at(PyObject *module, PyObject *args)
+PyObject *bh_py_core_type_at(struct core *self, PyObject *args)
 {
 	unsigned long long address;
 	const struct bh_type *type;
 
-	(void)module;
 	if (!PyArg_ParseTuple(args, "K", &address))
 		return NULL;
-	type = bh_type_of((void *)(uintptr_t)address);
+	if (!bh_is_object(self->core, (void *)(uintptr_t)address))
+		Py_RETURN_NONE;
+	type = bh_type_of(self->core, (void *)(uintptr_t)address);
 	return Py_BuildValue("(II)", type->owner, type->id);
 }
-
-static PyMethodDef functions[] = {
-	{ "read", read_memory, METH_VARARGS, "read(address, size): the bytes there." },
-	{ "read_string", read_string, METH_VARARGS, "read_string(address): up to a NUL." },
-	{ "type_at", type_at, METH_VARARGS, "type_at(object): its type's owner and id." },
-	{ NULL, NULL, 0, NULL },
-};
 
 int bh_py_types(PyObject *module)
 {
@@ -218,7 +227,7 @@ int bh_py_types(PyObject *module)
 
 	events_type = bh_py_add(module, &events_spec);
 	type_type = events_type ? bh_py_add(module, &type_spec) : NULL;
-	if (!type_type || PyModule_AddFunctions(module, functions) || bh_py_names(module, "KINDS", kinds))
+	if (!type_type || bh_py_names(module, "KINDS", kinds))
 		return -1;
 	return 0;
 }

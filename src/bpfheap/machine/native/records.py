@@ -75,6 +75,7 @@ class NativeProgram:
     `origins`: where its objects may come from.
     `entries`: the ways to run it that were handed out.
     `compilation`: how it became machine code, None if nobody tried.
+    `address`: where that is.
     """
 
     name: str
@@ -86,6 +87,7 @@ class NativeProgram:
     origins: tuple[Origin, ...]
     entries: list[_core.Entry] = field(default_factory=list)
     compilation: Compilation | None = None
+    address: int = 0
 
     def call_name(self, run: _core.Execution) -> str:
         """What a run of it that has stopped at a call calls."""

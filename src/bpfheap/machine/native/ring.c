@@ -2,6 +2,7 @@
  * Ring buffers (kernel/bpf/ringbuf.c). Positions only grow; a record begins with a header of 8 bytes
  * and lies behind `position % size` in one piece, if need be beyond the end of the ring, where there
  * is as much room again. What nobody reserved is zeros: a header of 0 is one that is not there yet.
+ * Headers lie where programs write: one that leads further than was reserved takes all of that.
  */
 #include "map_private.h"
 
@@ -27,8 +28,11 @@ int bh_ring_create(struct bh_map *map)
 {
 	/* Twice the size, so that no record is in two pieces. */
 	map->bytes = 2 * (size_t)map->spec.max_entries;
-	map->memory = bh_pages_map(map->core, map->bytes, 4096);
-	return map->memory ? 0 : -ENOMEM;
+	map->memory = bh_memory_map(map->core, map->bytes, 4096, BH_TAKEN);
+	if (!map->memory)
+		return -ENOMEM;
+	map->memory -= bh_shadow(map->core);
+	return 0;
 }
 
 void *bh_ring_reserve(struct bh_map *map, uint64_t size)
@@ -77,7 +81,7 @@ int64_t bh_ring_peek(struct bh_map *map, const void **data)
 		size = atomic_load_explicit(head, memory_order_acquire);
 		if (!size || size & BUSY)
 			return -1;
-		if (size & DISCARD) {
+		if (size & DISCARD || room(size & (DONE - 1)) > bh_ring_unread(map)) {
 			bh_ring_consume(map);
 			continue;
 		}
@@ -91,7 +95,10 @@ void bh_ring_consume(struct bh_map *map)
 	uint64_t at = atomic_load_explicit(&map->consumed, memory_order_relaxed);
 	_Atomic uint32_t *head = header(map, at);
 	uint64_t taken = room(atomic_load_explicit(head, memory_order_relaxed) & (DONE - 1));
+	uint64_t reserved = bh_ring_unread(map);
 
+	if (taken > reserved)
+		taken = reserved;
 	memset((void *)head, 0, taken);
 	atomic_store_explicit(&map->consumed, at + taken, memory_order_release);
 }

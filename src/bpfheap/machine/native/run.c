@@ -87,7 +87,13 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 	run->callback = false;
 	run->begun = false;
 	run->locked = false;
+	run->lock = NULL;
 	run->ctx = ctx;
+}
+
+static bool count(struct bh_run *run)
+{
+	return BH_LIKELY(--run->budget >= 0) || (run->refill && run->refill(run));
 }
 
 static bool push(struct bh_run *run, const struct bh_frame *frame)
@@ -129,7 +135,10 @@ bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop)
 {
 	uint64_t *r = run->r;
 
-	run->budget--;
+	if (!count(run)) {
+		run->stop = BH_PAUSE;
+		return false;
+	}
 	switch (frame->after) {
 	case BH_LOOP:
 		if (stop || frame->round == frame->limit)
@@ -147,9 +156,13 @@ bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop)
 		 * An array's key is `index` of the walk. The frame has been copied since, so the key is in
 		 * the copy.
 		 */
-		if (frame->walk.key == &frame->walk.index)
-			run->frame[run->depth - 1].walk.key =
-				&run->frame[run->depth - 1].walk.index;
+		if (frame->walk.key == &frame->walk.index) {
+			uint32_t *key = run->window ? &run->window->key[run->depth - 1] :
+						      &run->frame[run->depth - 1].walk.index;
+
+			*key = frame->walk.index;
+			run->frame[run->depth - 1].walk.key = key;
+		}
 		r[1] = (uintptr_t)frame->map;
 		r[2] = (uintptr_t)run->frame[run->depth - 1].walk.key;
 		r[3] = (uintptr_t)frame->walk.value +
@@ -158,10 +171,12 @@ bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop)
 		return true;
 	case BH_LESS:
 		if (frame->round) {
-			struct bh_rb_node *next = stop ? frame->at->left : frame->at->right;
+			struct bh_rb_node *next = bh_rb_node_at(
+				run->here.core, stop ? &frame->at->left : &frame->at->right);
 
 			if (!next) {
-				bh_rb_insert(frame->root, frame->node, frame->at, stop);
+				bh_rb_insert(run->here.core, frame->root, frame->node, frame->at,
+					     stop);
 				break;
 			}
 			frame->at = next;
@@ -212,22 +227,41 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 
 /* -- instructions */
 
+/* What an access is about: on a hardened core, what the program may have. */
+#define PLACE(n, type, least)                                                                \
+	({                                                                                   \
+		char *place_ = (char *)(r[n] + (int64_t)in->off);                            \
+		if (hardened) {                                                              \
+			run->fault = (uintptr_t)place_;                                      \
+			place_ = bh_region_at(region, run->fault, sizeof(type), least);      \
+			if (BH_UNLIKELY(!place_))                                            \
+				goto fault;                                                  \
+		}                                                                            \
+		place_;                                                                      \
+	})
 #define LOAD(type)                                                                           \
 	({                                                                                   \
-		uint64_t at_ = r[in->src] + (int64_t)in->off;                                \
+		char *at_ = PLACE(in->src, type, BH_ZEROS);                                  \
 		type value_ = 0;                                                             \
 		/* A kptr that was only read may be NULL. Such a load gives 0; in Linux, by its */    \
 		/* exception table (ex_handler_bpf). */                                         \
-		if (BH_LIKELY(at_ >= 4096))                                                  \
-			memcpy(&value_, (void *)at_, sizeof(value_));                        \
+		if (BH_LIKELY((uintptr_t)at_ >= 4096))                                       \
+			memcpy(&value_, at_, sizeof(value_));                                \
 		value_;                                                                      \
 	})
 #define PROBE(type) (type)bh_run_load(run, r[in->src] + (int64_t)in->off, sizeof(type))
 #define STORE(type, value)                                                                   \
 	do {                                                                                 \
 		type value_ = (type)(value);                                                 \
-		memcpy((void *)(r[in->dst] + (int64_t)in->off), &value_, sizeof(value_));    \
+		memcpy(PLACE(in->dst, type, BH_VACANT), &value_, sizeof(value_));            \
 	} while (0)
+#define SHARED(type)                                                                         \
+	({                                                                                   \
+		char *at_ = PLACE(in->dst, type, BH_VACANT);                                 \
+		if (hardened && (uintptr_t)at_ % sizeof(type))                               \
+			goto fault;                                                          \
+		(_Atomic type *)at_;                                                         \
+	})
 
 #define ALU_OP(name, e64, e32)                                                               \
 	case OP_##name##64_imm: {                                                            \
@@ -271,28 +305,24 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
  */
 #define ATOMIC_ONE(name, bits, fetch_)                                                       \
 	case OP_##name##bits:                                                                \
-		atomic_fetch_##fetch_##_explicit((_Atomic uint##bits##_t *)(r[in->dst] +     \
-									    (int64_t)in->off), \
+		atomic_fetch_##fetch_##_explicit(SHARED(uint##bits##_t),                     \
 						 (uint##bits##_t)r[in->src],                 \
 						 memory_order_relaxed);                      \
 		break;                                                                       \
 	case OP_##name##bits##_fetch:                                                        \
-		r[in->src] = atomic_fetch_##fetch_(                                          \
-			(_Atomic uint##bits##_t *)(r[in->dst] + (int64_t)in->off),           \
-			(uint##bits##_t)r[in->src]);                                         \
+		r[in->src] = atomic_fetch_##fetch_(SHARED(uint##bits##_t),                   \
+						   (uint##bits##_t)r[in->src]);              \
 		break;
 #define ATOMIC_OP(name) ATOMIC_ONE(name, 32, name) ATOMIC_ONE(name, 64, name)
 #define EXCHANGE(bits)                                                                       \
 	case OP_xchg##bits##_fetch:                                                          \
-		r[in->src] = atomic_exchange(                                                \
-			(_Atomic uint##bits##_t *)(r[in->dst] + (int64_t)in->off),           \
-			(uint##bits##_t)r[in->src]);                                         \
+		r[in->src] = atomic_exchange(SHARED(uint##bits##_t),                         \
+					     (uint##bits##_t)r[in->src]);                    \
 		break;                                                                       \
 	case OP_cmpxchg##bits##_fetch: {                                                     \
 		uint##bits##_t expected = (uint##bits##_t)r[0];                              \
-		atomic_compare_exchange_strong(                                              \
-			(_Atomic uint##bits##_t *)(r[in->dst] + (int64_t)in->off),           \
-			&expected, (uint##bits##_t)r[in->src]);                              \
+		atomic_compare_exchange_strong(SHARED(uint##bits##_t), &expected,            \
+					       (uint##bits##_t)r[in->src]);                  \
 		r[0] = expected;                                                             \
 		break;                                                                       \
 	}
@@ -314,30 +344,10 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 	case OP_st##bits: STORE(uint##bits##_t, in->imm); break;                             \
 	case OP_stx##bits: STORE(uint##bits##_t, r[in->src]); break;
 
-/* One off the budget; false if it is used up and nobody adds to it. */
-static bool count(struct bh_run *run)
-{
-	return BH_LIKELY(--run->budget >= 0) || (run->refill && run->refill(run));
-}
-
-bool bh_run_count(struct bh_run *run, uint64_t rounds)
-{
-	run->budget -= (int64_t)rounds;
-	while (BH_UNLIKELY(run->budget < 0)) {
-		int64_t debt = run->budget; /* negative: what was added pays for it */
-
-		if (!run->refill || !run->refill(run)) {
-			run->stop = BH_PAUSE;
-			return false;
-		}
-		run->budget += debt;
-	}
-	return true;
-}
-
 uint64_t bh_call_by_number(struct bh_run *run, uint64_t number)
 {
-	return bh_calls[call_numbered(run->prog, number)](run, run->r);
+	number = call_numbered(run->prog, number);
+	return run->window ? bh_call_checked(run, number) : bh_calls[number](run, run->r);
 }
 
 static enum bh_stop interpret(struct bh_run *run);
@@ -365,52 +375,46 @@ uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog)
 	return run->r[0];
 }
 
-/* Does memory that begins at `base` have those bytes? */
-static bool has(const void *base, uint64_t length, uint64_t address, uint32_t size)
+/* Of a run that ended: on a hardened core it does not keep others from a value. */
+static enum bh_stop ended(struct bh_run *run)
 {
-	uint64_t at = address - (uintptr_t)base;
-
-	return at < length && length - at >= size;
-}
-
-__attribute__((no_sanitize("thread"))) uint64_t bh_run_load(struct bh_run *run, uint64_t address, uint32_t size)
-{
-	/* Where one instruction reads memory on one path and an object on another, it may be any of them. */
-	const char *frames = __builtin_frame_address(0);
-	uint64_t value = 0;
-
-	if (has(run->stack, sizeof(run->stack), address, size) ||
-	    has(run->packet.page, run->packet.page ? BH_PACKET : 0, address, size) ||
-	    (run->prog->code && has(frames, run->machine_stack - (uintptr_t)frames, address, size)))
-		memcpy(&value, (const void *)(uintptr_t)address, size);
-	else
-		value = bh_pages_load(run->here.core, address, size);
-	return value;
+	if (BH_UNLIKELY(run->window != NULL) && run->lock && run->stop != BH_AT_CALL &&
+	    run->stop != BH_AGAIN && run->stop != BH_OUTSIDE) {
+		bh_unlock(run->lock);
+		run->lock = NULL;
+		run->locked = false;
+	}
+	return run->stop;
 }
 
 /* Enter machine code. */
-static enum bh_stop run_code(struct bh_run *run, uint64_t r1, uint64_t r2)
+static enum bh_stop run_code(struct bh_run *run)
 {
 	run->stop = BH_GOING;
 	run->machine_stack = (uintptr_t)__builtin_frame_address(0);
-	run->r[0] = run->prog->code(run, r1, r2);
+	if (run->window) {
+		run->sp = (uintptr_t)(run->window->stack + BH_FRAMES);
+		run->sp_end = (uintptr_t)run->window->stack;
+		run->r[0] = bh_run_guarded(run, run->r[1], run->r[2]);
+	} else {
+		run->r[0] = run->prog->code(run, run->r[1], run->r[2]);
+	}
 	if (BH_LIKELY(run->stop == BH_GOING))
 		run->stop = BH_DONE;
-	return run->stop;
+	return ended(run);
 }
 
 enum bh_stop bh_run_go(struct bh_run *run)
 {
-	if (run->begun)
-		return interpret(run);
-	run->begun = true;
-	if (run->stepping || !run->prog->code) {
+	if (!run->begun) {
+		run->begun = true;
+		if (!run->stepping && run->prog->code)
+			return run_code(run);
 		run->r[10] = (uintptr_t)top(run);
-		return interpret(run);
 	}
-	return run_code(run, run->r[1], run->r[2]);
+	interpret(run);
+	return ended(run);
 }
-
 enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *ctx, uint64_t size)
 {
 	if (BH_UNLIKELY(!prog->code)) {
@@ -424,12 +428,17 @@ enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *
 	run->tail_calls = 0;
 	run->stepping = false;
 	run->locked = false;
-	return run_code(run, (uintptr_t)ctx, size);
+	run->lock = NULL;
+	run->r[1] = (uintptr_t)ctx;
+	run->r[2] = size;
+	return run_code(run);
 }
 
 /* Not checked by the thread sanitizer: programs may race for the values of maps, as on Linux. */
-__attribute__((no_sanitize("thread"))) static enum bh_stop interpret(struct bh_run *run)
+__attribute__((no_sanitize("thread"), always_inline)) static inline enum bh_stop
+interpret_as(struct bh_run *run, const bool hardened)
 {
+	const struct bh_region *region = bh_region_of(run->here.core);
 	uint64_t *r = run->r;
 	const struct bh_insn *code = run->prog->insn, *in = code + run->slot;
 
@@ -533,7 +542,7 @@ __attribute__((no_sanitize("thread"))) static enum bh_stop interpret(struct bh_r
 				return run->stop = BH_PAUSE;
 			}
 			run->callback = false;
-			r0 = bh_calls[number](run, r);
+			r0 = hardened ? bh_call_checked(run, number) : bh_calls[number](run, r);
 			if (BH_UNLIKELY(run->stop != BH_GOING)) {
 				run->at_call = true;
 				return run->stop;
@@ -560,4 +569,23 @@ __attribute__((no_sanitize("thread"))) static enum bh_stop interpret(struct bh_r
 			break;
 		}
 	}
+fault:
+	run->pc = 0;
+	run->slot = (uint32_t)(in - code);
+	return run->stop = BH_FAULT;
+}
+
+__attribute__((no_sanitize("thread"))) static enum bh_stop interpret_plain(struct bh_run *run)
+{
+	return interpret_as(run, false);
+}
+
+__attribute__((no_sanitize("thread"))) static enum bh_stop interpret_hardened(struct bh_run *run)
+{
+	return interpret_as(run, true);
+}
+
+static enum bh_stop interpret(struct bh_run *run)
+{
+	return run->window ? interpret_hardened(run) : interpret_plain(run);
 }

@@ -3,7 +3,9 @@
  * bh_run, frames and callbacks included, so it can stop before any call and go on later.
  *
  * Programs are verified: what they do to memory is not checked again. Exceptions are loads through a
- * kptr that was only read, which may be NULL, and loads through what was loaded through one.
+ * kptr that was only read, which may be NULL, and loads through what was loaded through one. On a hardened
+ * core (region.h) nothing is taken for granted: each access is checked, and what calls are given
+ * (checks.c).
  */
 #ifndef BPFHEAP_RUN_H
 #define BPFHEAP_RUN_H
@@ -35,6 +37,30 @@ struct bh_site {
 	struct bh_unit *unit;
 };
 
+/* What a call is given, for hardened cores. */
+enum bh_arg_kind {
+	BH_ARG_ANY,
+	BH_ARG_MAP,
+	BH_ARG_VALUES,	 /* a map, of which programs may change the values */
+	BH_ARG_RING,	 /* a map that is a ring buffer */
+	BH_ARG_PROGRAMS, /* a map of programs */
+	BH_ARG_KEY,	 /* of the first argument, which is a map */
+	BH_ARG_VALUE,	 /* the same */
+	BH_ARG_READ,	 /* memory, as long as the next argument says */
+	BH_ARG_WRITE,	 /* the same, to be written */
+	BH_ARG_PLACE,	 /* memory of `size`, aligned to 8, or to `size` if that is less */
+	BH_ARG_RECORD,	 /* of a ring buffer: there is a header before it */
+	BH_ARG_OBJECT,
+	BH_ARG_COUNTED, /* an object with a count of owners */
+	BH_ARG_CODE,	/* a slot of the program */
+};
+
+enum { BH_ARGS = 5 };
+
+struct bh_arg {
+	uint8_t kind, size;
+};
+
 struct bh_run;
 typedef uint64_t (*bh_code)(struct bh_run *run, uint64_t r1, uint64_t r2);
 
@@ -46,6 +72,7 @@ struct bh_prog {
 	struct bh_heap *global; /* behind bpf_obj_new */
 	uint32_t numbers;	/* helpers by number, for callx */
 	uint16_t *number;
+	struct bh_arg *arg; /* BH_ARGS for each call */
 	/* The program as machine code, NULL if it is interpreted: r0 comes back, or the run's `stop` says
 	 * why it was left in the middle. */
 	bh_code code;
@@ -84,6 +111,7 @@ enum bh_stop {
 	BH_PAUSE,   /* `budget` is used up */
 	BH_TOO_DEEP, /* more frames than there may be */
 	BH_NO_CALL,  /* a helper by a number that there is not */
+	BH_FAULT,    /* an access or a call that reaches for what the program may not have */
 };
 
 /* The packet of a program that has one, in memory that a 32-bit field of a context can point to. */
@@ -93,6 +121,16 @@ struct bh_packet {
 	uint32_t lowest, highest;  /* where start and end may be moved to */
 	int32_t fields[3];	   /* of the context: data, data_end, data_meta; -1 for none */
 };
+
+/* What of a run its program reaches, on a hardened core. */
+struct bh_window {
+	char packet[BH_PACKET];
+	char stack[BH_FRAMES][BH_STACK];
+	uint32_t key[BH_FRAMES]; /* of an array's element, for a callback */
+	char ctx[];
+};
+
+enum { BH_WINDOW = 2 * BH_GRANULE }; /* a context has up to 64 KiB */
 
 struct bh_run {
 	uint64_t r[11];
@@ -118,14 +156,26 @@ struct bh_run {
 	void *ctx;
 	struct bh_here here;
 	uint64_t *random; /* by slot */
+	void *lock;	  /* of a value, which the run holds */
+	uint64_t fault;	  /* the address that BH_FAULT is about */
+	uint64_t pc;	  /* of machine code that faulted; 0: `slot` tells where that was */
+	struct bh_window *window; /* NULL if the core is not hardened */
+	char *region;		  /* the region's base, for compiled programs, */
+	uint64_t sp, sp_end;	  /* and what of the stack there is free */
+	char (*stack)[BH_STACK];
 	struct bh_packet packet;
 	struct bh_frame frame[BH_FRAMES];
-	char stack[BH_FRAMES][BH_STACK] BH_ALIGNED(16);
+	char own_stack[BH_FRAMES][BH_STACK] BH_ALIGNED(16);
 };
 
 extern const char *const bh_op_names[];
 extern const char *const bh_call_names[];
 
+/* NULL without memory. */
+struct bh_run *bh_run_create(struct bh_core *core, uint64_t *random);
+void bh_run_destroy(struct bh_core *core, struct bh_run *run);
+/* Where its context is to be, `size` bytes at `own` if the core is not hardened; NULL if it is too long. */
+void *bh_run_room(struct bh_run *run, void *own, uint64_t size);
 /* r1 to r5 are set by whoever begins. */
 void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx);
 /* On to the next stop, in a context that bh_enter gave `here`. */
@@ -134,6 +184,10 @@ enum bh_stop bh_run_go(struct bh_run *run);
 enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *ctx, uint64_t size);
 /* What the call before which it stopped with BH_OUTSIDE gives. */
 void bh_run_answer(struct bh_run *run, uint64_t r0);
+
+/* For compiled programs of hardened cores, which end where they fault. */
+void bh_faults_catch(void);
+uint64_t bh_run_guarded(struct bh_run *run, uint64_t r1, uint64_t r2);
 
 /* For compiled programs. Count `rounds` of loops that nobody knows the end of; false: go no further. */
 bool bh_run_count(struct bh_run *run, uint64_t rounds);
@@ -151,6 +205,8 @@ uint64_t bh_call_refuse(struct bh_run *run, uint64_t node);
 typedef uint64_t (*bh_call)(struct bh_run *run, const uint64_t *r);
 extern const bh_call bh_calls[];
 extern const uint16_t bh_call_unknown;
+/* Make a call if its arguments are what it must be given; else the run stops with BH_FAULT. */
+uint64_t bh_call_checked(struct bh_run *run, uint64_t number);
 /* Call a function of the program: its result decides with `frame` what comes next. */
 bool bh_run_enter(struct bh_run *run, const struct bh_frame *frame);
 /* After a round of a callback, and before the first: true if another one was entered. */

@@ -24,8 +24,12 @@ struct bh_probe {
 	bool ticking;
 	timer_t timer;
 	struct sigaction before;
+	int64_t budget;
 	_Atomic uint64_t runs, missed, last;
-	struct bh_run run[]; /* one for each CPU and level */
+	/* What its first run that did not end came to; `broken` says that all of it is there. */
+	_Atomic bool breaking, broken;
+	struct bh_probe_stats end;
+	struct bh_run *run[]; /* one for each CPU and level */
 };
 
 enum { LOOK_EVERY = 4096 }; /* yields of whoever detaches a probe */
@@ -71,26 +75,44 @@ static void fill(struct sample *sample, const ucontext_t *found)
 }
 #endif
 
+static void note_end(struct bh_probe *probe, const struct bh_run *run)
+{
+	probe->end.stop = run->stop;
+	probe->end.program = run->prog->id;
+	probe->end.slot = run->slot;
+	probe->end.fault = run->fault;
+	probe->end.pc = run->pc;
+	atomic_store(&probe->broken, true);
+}
+
 static void sample_now(struct bh_probe *probe, const ucontext_t *found)
 {
-	struct sample sample = { .period = probe->hz ? 1000000000 / probe->hz : 0 };
+	struct sample own, *sample;
 	struct bh_here here;
 	struct bh_run *run;
 
+	if (atomic_load(&probe->breaking))
+		return;
 	if (!bh_enter(probe->core, -1, bh_at_once, &here)) {
 		atomic_fetch_add(&probe->missed, 1);
 		return;
 	}
-	fill(&sample, found);
-	run = &probe->run[here.slot];
+	run = probe->run[here.slot];
 	run->here = here;
-	bh_run_begin(run, probe->prog, &sample);
-	run->r[1] = (uintptr_t)&sample;
-	run->r[2] = sizeof(sample);
-	do
-		run->budget = INT64_MAX;
-	while (bh_run_go(run) == BH_PAUSE);
-	atomic_store(&probe->last, run->r[0]);
+	sample = bh_run_room(run, &own, sizeof(own));
+	fill(sample, found);
+	sample->period = probe->hz ? 1000000000 / probe->hz : 0;
+	sample->addr = 0;
+	bh_run_begin(run, probe->prog, sample);
+	run->r[1] = (uintptr_t)sample;
+	run->r[2] = sizeof(*sample);
+	run->budget = probe->budget;
+	if (bh_run_go(run) == BH_DONE)
+		atomic_store(&probe->last, run->r[0]);
+	else if (!atomic_exchange(&probe->breaking, true))
+		note_end(probe, run);
+	if (run->stop != BH_DONE && run->locked)
+		bh_core_break(probe->core);
 	here = run->here;
 	bh_leave(&here);
 	atomic_fetch_add(&probe->runs, 1);
@@ -127,13 +149,20 @@ static int start_ticking(struct bh_probe *probe)
 	return timer_settime(probe->timer, 0, &every, NULL);
 }
 
+static void free_probe(struct bh_probe *probe)
+{
+	for (size_t i = 0; i < (size_t)bh_core_cpus(probe->core) * BH_LEVELS && probe->run[i]; i++)
+		bh_run_destroy(probe->core, probe->run[i]);
+	free(probe);
+}
+
 struct bh_probe *bh_probe_attach(struct bh_core *core, const struct bh_prog *prog, uint64_t *random,
-				 int signal, uint32_t hz)
+				 int signal, uint32_t hz, int64_t budget)
 {
 	/* Others may interrupt it, it itself may: that is another level of the CPU. */
 	struct sigaction action = { .sa_sigaction = on_signal,
 				    .sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER };
-	size_t slots = (size_t)bh_core_cpus(core) * BH_LEVELS, size;
+	size_t slots = (size_t)bh_core_cpus(core) * BH_LEVELS;
 	struct bh_probe *probe, *none = NULL;
 	int error;
 
@@ -146,22 +175,25 @@ struct bh_probe *bh_probe_attach(struct bh_core *core, const struct bh_prog *pro
 		return NULL;
 	}
 	pthread_once(&watch_forks, begin_to_watch_forks);
-	size = sizeof(*probe) + slots * sizeof(struct bh_run);
-	probe = aligned_alloc(BH_LINE, (size + BH_LINE - 1) / BH_LINE * BH_LINE);
+	probe = calloc(1, sizeof(*probe) + slots * sizeof(struct bh_run *));
 	if (!probe)
 		return NULL;
-	/* All pages are there before the first signal. */
-	memset(probe, 0, size);
 	probe->core = core;
 	probe->prog = prog;
 	probe->signal = signal;
 	probe->hz = hz;
+	probe->budget = budget;
 	for (size_t i = 0; i < slots; i++) {
-		probe->run[i].random = random;
-		probe->run[i].in_signal = true;
+		probe->run[i] = bh_run_create(core, random);
+		if (!probe->run[i]) {
+			free_probe(probe);
+			errno = ENOMEM;
+			return NULL;
+		}
+		probe->run[i]->in_signal = true;
 	}
 	if (!atomic_compare_exchange_strong(&probes[signal], &none, probe)) {
-		free(probe);
+		free_probe(probe);
 		errno = EBUSY;
 		return NULL;
 	}
@@ -189,12 +221,18 @@ bool bh_probe_detach(struct bh_probe *probe, bh_patience patience)
 			return false;
 	}
 	sigaction(probe->signal, &probe->before, NULL);
-	free(probe);
+	free_probe(probe);
 	return true;
 }
 
 struct bh_probe_stats bh_probe_stats(const struct bh_probe *probe)
 {
-	return (struct bh_probe_stats){ atomic_load(&probe->runs), atomic_load(&probe->missed),
-					atomic_load(&probe->last) };
+	struct bh_probe_stats stats = { .stop = BH_DONE };
+
+	if (atomic_load(&probe->broken))
+		stats = probe->end;
+	stats.runs = atomic_load(&probe->runs);
+	stats.missed = atomic_load(&probe->missed);
+	stats.last = atomic_load(&probe->last);
+	return stats;
 }

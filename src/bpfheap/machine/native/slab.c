@@ -30,9 +30,9 @@ static void *map_slab(struct bh_heap *heap, size_t bytes)
 	void *slab;
 
 	if (bytes > BH_SLAB)
-		return bh_pages_map(heap->core, bytes, BH_SLAB);
+		return bh_memory_map(heap->core, bytes, BH_SLAB, BH_SLABS);
 	if (heap->chunk == heap->chunk_end) {
-		heap->chunk = bh_pages_map(heap->core, CHUNK, BH_SLAB);
+		heap->chunk = bh_memory_map(heap->core, CHUNK, BH_SLAB, BH_SLABS);
 		heap->chunk_end = heap->chunk ? heap->chunk + CHUNK : NULL;
 		if (!heap->chunk)
 			return NULL;
@@ -83,7 +83,7 @@ void bh_slab_remove(struct bh_unit *unit, struct bh_slab *slab)
 	atomic_store_explicit(bh_slab_entry(unit, slab->number), NULL, memory_order_relaxed);
 	atomic_fetch_sub(&unit->slabs, 1);
 	atomic_fetch_sub(&heap->bytes, unit->slab_bytes);
-	bh_pages_unmap(heap->core, slab, unit->slab_bytes);
+	bh_memory_unmap(heap->core, slab, unit->slab_bytes);
 }
 
 /* Count up to `want` objects more as owned, as far as the limit lets; how many. */

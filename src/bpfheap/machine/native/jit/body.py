@@ -11,12 +11,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
-from bpfheap.machine.native.jit.frames import StackFrame
+from bpfheap.machine.native.jit.frames import STACK, StackFrame
 from bpfheap.machine.native.jit.source import MapShape, Source
 from bpfheap.verifier.facts import Facts
 
 #: What the entry is called in the object file.
 ENTRY: Final = "bpf_program"
+
+
+#: Of a hardened program between two looks at the budget.
+STEPS: Final = 1 << 12
 
 
 def function_name(start: int) -> str:
@@ -50,13 +54,19 @@ class Body:
         frame: StackFrame,
         symbols: Symbols,
         stops: Mapping[int, bool],
+        *,
+        entry: bool = False,
     ) -> None:
         self.source = source
+        self.entry = entry
         #: Whether functions that were written before may leave the run in the middle.
         self.stops = stops
         self.frame = frame
         self.symbols = symbols
-        self.facts: Facts | None = source.facts
+        # A hardened program takes nothing for granted.
+        self.facts: Facts | None = None if source.hardened else source.facts
+        #: How many steps may be taken until the budget is asked, of a hardened program with loops.
+        self.steps = ""
         self.lines: list[str] = []
         #: At the function's beginning.
         self.variables: list[str] = []
@@ -121,6 +131,8 @@ class Body:
         return self.let(f"load i64, ptr %r{n}")
 
     def pointer(self, n: int) -> str:
+        if self.source.hardened:
+            return self.reach(self.get(n))
         if self.facts is None:
             return self.let(f"inttoptr i64 {self.get(n)} to ptr")
         return self.let(f"load ptr, ptr %p{n}")
@@ -148,22 +160,44 @@ class Body:
         start = self.frame.regions[number][0]
         return self.let(f"getelementptr inbounds i8, ptr %stack{number}, i64 {offset - start}")
 
-    def address(self, slot: int, n: int, off: int) -> str:
-        """Of an access through a register."""
+    def address(self, slot: int, n: int, off: int, size: int = 8, align: int = 1) -> str:
+        """Of an access through a register; of a hardened program, somewhere in its region."""
         known = self.frame.offsets.get((slot, n))
+        if self.source.hardened:
+            # Aligned as the frame is.
+            inside = known is not None and -STACK <= known + off <= -size
+            if known is not None and inside and (known + off) % align == 0:
+                return self.stack(known + off)
+            return self.reach(self.argument(slot, n), off, align)
         if known is not None:
             return self.stack(known + off)
         base = self.pointer(n)
         return base if not off else self.let(f"getelementptr i8, ptr {base}, i64 {off}")
 
+    def reach(self, number: str, off: int = 0, align: int = 1) -> str:
+        """Where a number leads in the region: its lower 32 bits count. Offsets lead into the guard
+        at most."""
+        if align > 1 and off:
+            number, off = self.let(f"add i64 {number}, {off}"), 0
+        low = self.let(f"and i64 {number}, {(1 << 32) - align}")
+        place = self.let(f"getelementptr i8, ptr %region, i64 {low}")
+        return place if not off else self.let(f"getelementptr i8, ptr {place}, i64 {off}")
+
     def argument(self, slot: int, n: int) -> str:
         known = self.frame.offsets.get((slot, n))
         if known is None:
             return self.get(n)
+        if self.source.hardened and self.frame.whole:
+            return self.let(f"add i64 %fp.i, {known}")
         return self.let(f"ptrtoint ptr {self.stack(known)} to i64")
 
     def memory_of(self, shape: MapShape) -> str:
         """A map's values or buckets."""
+        if self.source.hardened:
+            # LLVM is to know of no other way into the region.
+            return self.known(
+                "ptr", self.field(self.symbols.memory(shape.symbol, 8), "bh_map.memory")
+            )
         return self.symbols.memory(f"{shape.symbol}.memory", shape.memory)
 
     # -- runs that are left in the middle
@@ -183,6 +217,36 @@ class Body:
         """Ask the budget for rounds of a loop."""
         left = self.call("bh_run_count", "zeroext i1", "ptr %run", f"i64 {rounds}")
         self.stop_unless(left)
+
+    def count_begun(self, valid: str, rounds: str) -> None:
+        """The same before a loop, if it is `valid`. To ask for a loop costs something, too: the
+        verifier knows no end of loops around such."""
+        made = self.let(f"select i1 {valid}, i64 {rounds}, i64 0")
+        self.count(self.let(f"add i64 {made}, 1"))
+
+    def step(self, length: int) -> None:
+        """Before a jump back over so many instructions: ask the budget now and then."""
+        left = self.let(f"load i64, ptr {self.steps}")
+        fewer = self.let(f"sub i64 {left}, {length}")
+        self.do(f"store i64 {fewer}, ptr {self.steps}")
+        on, out = self.name("on"), self.name("out")
+        self.branch(self.let(f"icmp sge i64 {fewer}, 0"), on, out, likely=True)
+        self.label(out)
+        self.count(self.let(f"sub i64 {STEPS}, {fewer}"))
+        self.do(f"store i64 {STEPS}, ptr {self.steps}")
+        self.goto(on)
+        self.label(on)
+
+    def leave(self, entry: bool) -> None:
+        """Before a function returns: of a hardened program, give its stack back, and take what it
+        did off the budget."""
+        if not self.source.hardened:
+            return
+        if self.frame.whole:
+            self.do(f"store i64 %sp, ptr {self.field('%run', 'bh_run.sp')}")
+        if self.steps and not entry:
+            left = self.let(f"load i64, ptr {self.steps}")
+            self.count(self.let(f"sub i64 {STEPS}, {left}"))
 
     def finish(self) -> list[str]:
         if self._stop:

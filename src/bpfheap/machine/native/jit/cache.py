@@ -66,6 +66,7 @@ def key(source: Source) -> bytes:
         sorted(source.shapes.items()),
         source.sites,
         source.counted,
+        source.hardened,
         source.watched,
         source.cpus,
     )

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bpfheap.isa import ControlFlow, Kind
+from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit import blocks
 from bpfheap.machine.native.jit.blocks import Code, Function, Ins
-from bpfheap.machine.native.jit.body import Body, Symbols, function_name
+from bpfheap.machine.native.jit.body import STEPS, Body, Symbols, function_name
 from bpfheap.machine.native.jit.frames import STACK, StackFrame
 from bpfheap.machine.native.jit.instructions import INSTRUCTIONS, call_local, ja
 from bpfheap.machine.native.jit.source import CannotCompile, Source
-from bpfheap.verifier.facts import Facts
 
 _FP: Final = 10
 #: Functions of so many instructions are inlined wherever they are called, and, in a program of so
@@ -31,21 +31,24 @@ def emit(
     debug: bool = False,
 ) -> tuple[str, dict[str, str]]:
     """The module's text, and the declarations of the symbols that it leaves open. `calls` writes
-    calls of helpers and kfuncs. With `debug`, instructions tell their source lines.
+    calls of helpers and kfuncs. With `debug`, instructions tell their source lines; those
+    of a hardened program, their slots.
 
     Raises CannotCompile."""
     symbols = Symbols()
-    metadata = _Debug(source) if debug else None
+    metadata = _Debug(source, slots=not debug) if debug or source.hardened else None
     texts: list[str] = []
     stops: dict[int, bool] = {}
     references = _references(code, source)
-    for start in _callees_first(code, source.facts):
-        body = Body(source, frames[start], symbols, stops)
+    for start in _callees_first(code, source, frames):
+        body = Body(source, frames[start], symbols, stops, entry=start == 0)
         function = code.functions[start]
         small = sum(len(block.body) for block in function.blocks.values()) <= _SMALL
         once = references[start] == 1 and len(source.insns) <= _WHOLE
         inlined = start != 0 and (small or once)
-        texts.append(_function(body, function, calls, metadata, inlined=inlined))
+        text = _function(body, function, calls, metadata, inlined=inlined)
+        # The entry is where the code begins: see places.
+        texts.insert(0 if start == 0 else len(texts), text)
         stops[start] = body.may_stop
     head = [
         "@nothing = private constant [8 x i8] zeroinitializer, align 8",
@@ -74,33 +77,88 @@ def _references(code: Code, source: Source) -> Counter[int]:
     return found
 
 
-def _callees_first(code: Code, facts: Facts | None) -> list[int]:
-    order: list[int] = []
-    done: set[int] = set()
+def _called_back(source: Source, frames: Mapping[int, StackFrame]) -> dict[int, int]:
+    """By slot of a call, the function that it calls back."""
+    if source.hardened:
+        known = [item for frame in frames.values() for item in frame.calls.items()]
+    else:
+        known = [] if source.facts is None else list(source.facts.calls.items())
+    return {slot: facts.callback for slot, facts in known}
 
-    def visit(start: int, above: frozenset[int]) -> None:
+
+def _callees_first(code: Code, source: Source, frames: Mapping[int, StackFrame]) -> list[int]:
+    back = _called_back(source, frames)
+    order: list[int] = []
+    #: How many frames a call of a function may take, its own included.
+    frames_of: dict[int, int] = {}
+
+    def visit(start: int, above: frozenset[int]) -> int:
         if start in above:
             raise CannotCompile(f"the function at slot {start} calls itself")
-        if start in done:
-            return
+        if start in frames_of:
+            return frames_of[start]
+        deepest = 0
         for ins in code.functions[start]:
             if ins.op.kind is Kind.CALL_LOCAL:
-                visit(blocks.target(ins), above | {start})
-            elif facts is not None and facts.call(ins.slot).callback in code.functions:
-                visit(facts.call(ins.slot).callback, above | {start})
-        done.add(start)
+                deepest = max(deepest, visit(blocks.target(ins), above | {start}))
+            elif back.get(ins.slot, -1) in code.functions:
+                deepest = max(deepest, visit(back[ins.slot], above | {start}))
+        if source.hardened and deepest == LAYOUT["BH_FRAMES"]:
+            raise CannotCompile(f"the function at slot {start} may be one frame too many")
+        frames_of[start] = deepest + 1
         order.append(start)
+        return deepest + 1
 
     for start in code.functions:
         visit(start, frozenset())
     return order
 
 
-class _Debug:
-    """Line numbers: the least that LLVM wants of them."""
+def _has_loops(function: Function) -> bool:
+    return any(
+        ins.op.flow in (ControlFlow.JUMP, ControlFlow.BRANCH) and blocks.target(ins) <= ins.slot
+        for ins in function
+    )
 
-    def __init__(self, source: Source) -> None:
+
+def _at(name: str, field: str) -> str:
+    return f"  {name} = getelementptr i8, ptr %run, i64 {LAYOUT[field]}"
+
+
+#: Where a hardened program's memory is.
+_REGION: Final = (
+    _at("%region.at", "bh_run.region"),
+    "  %region = load ptr, ptr %region.at, align 8, !invariant.load !0",
+)
+#: A frame there: the frame pointer as a number and as a pointer, and what is below.
+_STACK: Final = (
+    _at("%sp.at", "bh_run.sp"),
+    "  %sp = load i64, ptr %sp.at, align 8",
+    _at("%sp.end.at", "bh_run.sp_end"),
+    "  %sp.end = load i64, ptr %sp.end.at, align 8, !invariant.load !0",
+    f"  %sp.below = sub i64 %sp, {STACK}",
+    "  %sp.fits = icmp uge i64 %sp.below, %sp.end",
+    "  br i1 %sp.fits, label %roomy, label %toodeep, !prof !1",
+    "toodeep:",
+    _at("%stop.at", "bh_run.stop"),
+    f"  store i32 {LAYOUT['BH_TOO_DEEP']}, ptr %stop.at, align 4",
+    "  ret i64 0",
+    "roomy:",
+    "  store i64 %sp.below, ptr %sp.at, align 8",
+    "  %fp.i = add i64 %sp, 0",
+    "  %fp.low = and i64 %sp, 4294967295",
+    "  %fp = getelementptr i8, ptr %region, i64 %fp.low",
+    f"  %stack0 = getelementptr i8, ptr %fp, i64 -{STACK}",
+    f"  call void @llvm.memset.p0.i64(ptr align 16 %stack0, i8 0, i64 {STACK}, i1 false)",
+)
+
+
+class _Debug:
+    """Line numbers: the least that LLVM wants of them. With `slots` they are those of `places`."""
+
+    def __init__(self, source: Source, *, slots: bool) -> None:
         self._source = source
+        self._slots = slots
         self._lines: list[str] = []
         self._known: dict[tuple[int, int], int] = {}
         self._next = 10
@@ -116,7 +174,9 @@ class _Debug:
 
     def at(self, slot: int, function: int) -> str:
         found = self._source.lines.get(slot)
-        if found is not None:
+        if self._slots:
+            self._line = slot + 1
+        elif found is not None:
             self._line = found.line
         key = (self._line, function)
         if key not in self._known:
@@ -132,7 +192,8 @@ class _Debug:
         name = self._source.file.replace("\\", "\\5C").replace('"', "\\22")
         return [
             "!llvm.dbg.cu = !{!2}",
-            "!llvm.module.flags = !{!4}",
+            "!llvm.module.flags = !{!4, !6}",
+            '!6 = !{i32 7, !"Dwarf Version", i32 4}',
             "!2 = distinct !DICompileUnit(language: DW_LANG_C99, file: !3, "
             "emissionKind: LineTablesOnly)",
             f'!3 = !DIFile(filename: "{name}", directory: "")',
@@ -152,6 +213,10 @@ def _function(
 ) -> str:
     start, entry = function.start, function.start == 0
     scope = 0 if metadata is None else metadata.function(start)
+    hardened = body.source.hardened
+    if hardened and _has_loops(function):
+        body.steps = body.variable("i64", str(STEPS))
+    body.may_stop = hardened and body.frame.whole
     for block in function.blocks.values():
         body.label(f"b{block.start}")
         for ins in block.body:
@@ -177,12 +242,19 @@ def _function(
     head = [f"define {signature} #{int(inlined)}{dbg} {{", "begin:"]
     for n in range(_FP + 1):
         head.append(f"  %r{n} = alloca i64")
+        if hardened:
+            head.append(f"  store i64 0, ptr %r{n}")
         if body.facts is not None:
             head.append(f"  %p{n} = alloca ptr")
-    for number, (low, high) in enumerate(body.frame.regions):
+    divided = [] if hardened and body.frame.whole else list(enumerate(body.frame.regions))
+    for number, (low, high) in divided:
         head.append(f"  %stack{number} = alloca [{high - low} x i8], align 16")
     head += body.variables
-    for number, (low, high) in enumerate(body.frame.regions):
+    if hardened:
+        head += _REGION
+        if body.frame.whole:
+            head += _STACK
+    for number, (low, high) in divided:
         head.append(
             f"  call void @llvm.memset.p0.i64(ptr align 16 %stack{number}, i8 0, "
             f"i64 {high - low}, i1 false)"
@@ -192,7 +264,9 @@ def _function(
         if body.facts is not None:
             head.append(f"  %a{n}.p = inttoptr i64 %a{n} to ptr")
             head.append(f"  store ptr %a{n}.p, ptr %p{n}")
-    if body.frame.whole:
+    if body.frame.whole and hardened:
+        head.append(f"  store i64 %fp.i, ptr %r{_FP}")
+    elif body.frame.whole:
         head.append(f"  %fp = getelementptr inbounds i8, ptr %stack0, i64 {STACK}")
         head.append("  %fp.i = ptrtoint ptr %fp to i64")
         head.append(f"  store i64 %fp.i, ptr %r{_FP}")

@@ -7,28 +7,39 @@ turn into a register. Where an address goes elsewhere, the frame is one piece.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bpfheap.isa import Kind
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.blocks import Code, Function, Ins
-from bpfheap.machine.native.jit.source import Source
+from bpfheap.machine.native.jit.source import MapShape, Source
 from bpfheap.platform.calls import CALL_BY_NAME, Arg, Call
+from bpfheap.verifier.facts import CallFacts
 
 STACK: Final = LAYOUT["BH_STACK"]
 _FP: Final = 10
 _ITERATOR: Final = 8
+#: What need not be checked, as the core does.
+_NUMBERS: Final = frozenset(
+    {Arg.ANYTHING, Arg.SCALAR, Arg.COUNT, Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO, Arg.CTX,
+     Arg.ALLOC_SIZE, Arg.TYPE_ID, Arg.UNUSED}
+)  # fmt: skip
 _SIZED: Final = frozenset({Arg.MEM, Arg.MEM_OR_NULL, Arg.UNINIT_MEM})
 
 
 @dataclass(frozen=True, slots=True)
 class StackFrame:
     """`regions` are disjoint (from, to), counted from the frame pointer down, so both are at most
-    0. `offsets` has what the frame pointer plus a constant is in: slot and register."""
+    0. `offsets` has what the frame pointer plus a constant is in: slot and register.
+
+    Of a hardened program, which takes nothing for granted, `calls` has what the code itself shows
+    of its calls, and `proven` the slots of those whose arguments need no check."""
 
     regions: tuple[tuple[int, int], ...]
     offsets: dict[tuple[int, int], int]
+    calls: dict[int, CallFacts] = field(default_factory=dict)
+    proven: set[int] = field(default_factory=set)
 
     @property
     def whole(self) -> bool:
@@ -42,7 +53,8 @@ class StackFrame:
         raise AssertionError(f"no region has fp{offset}")
 
 
-#: A register's value: ("fp", offset), ("=", number), ("fp?", 0), or None for any other.
+#: A register's value: ("fp", offset), ("=", number), ("fp?", 0), ("map", slot of the lddw),
+#: ("code", slot of a function), or None for any other.
 _Value = tuple[str, int] | None
 _MAYBE: Final = ("fp?", 0)
 
@@ -53,7 +65,9 @@ class _Whole(Exception):
 
 def frame_of(function: Function, source: Source) -> StackFrame:
     """Where the stack of a function may be divided."""
-    before = _values(function)
+    before = _values(function, source)
+    calls: dict[int, CallFacts] = {}
+    proven: set[int] = set()
     accesses: list[tuple[int, int]] = []
     offsets: dict[tuple[int, int], int] = {}
     whole = False
@@ -64,14 +78,19 @@ def frame_of(function: Function, source: Source) -> StackFrame:
                 value = values[n]
                 if value is not None and value[0] == "fp":
                     offsets[ins.slot, n] = value[1]
+            row = _row(ins, source)
+            if source.hardened and row is not None:
+                calls[ins.slot] = _shown(ins, row, values, source)
+                if _is_proven(row, values, source):
+                    proven.add(ins.slot)
             try:
                 accesses += _accesses(ins, values, source)
             except _Whole:
                 whole = True
-            _step(ins, values)
+            _step(ins, values, source)
     if whole or any(not -STACK <= start < end <= 0 for start, end in accesses):
-        return StackFrame(((-STACK, 0),), offsets)
-    return StackFrame(tuple(_merged(accesses)), offsets)
+        return StackFrame(((-STACK, 0),), offsets, calls, proven)
+    return StackFrame(tuple(_merged(accesses)), offsets, calls, proven)
 
 
 def check(code: Code, frames: dict[int, StackFrame]) -> None:
@@ -97,7 +116,7 @@ def _merged(accesses: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield at
 
 
-def _values(function: Function) -> dict[int, list[_Value]]:
+def _values(function: Function, source: Source) -> dict[int, list[_Value]]:
     """What registers are when a block begins."""
     start: list[_Value] = [None] * 11
     start[_FP] = ("fp", 0)
@@ -107,7 +126,7 @@ def _values(function: Function) -> dict[int, list[_Value]]:
         block = function.blocks[todo.pop()]
         values = list(before[block.start])
         for ins in block.body:
-            _step(ins, values)
+            _step(ins, values, source)
         for after in block.after:
             known = before.get(after)
             if known is None:
@@ -124,15 +143,14 @@ def _values(function: Function) -> dict[int, list[_Value]]:
 def _join(a: _Value, b: _Value) -> _Value:
     if a == b:
         return a
-    stack = (a is not None and a[0] != "=") or (b is not None and b[0] != "=")
-    return _MAYBE if stack else None
+    return _MAYBE if _is_stack(a) or _is_stack(b) else None
 
 
 def _is_stack(value: _Value) -> bool:
-    return value is not None and value[0] != "="
+    return value is not None and value[0] in ("fp", "fp?")
 
 
-def _step(ins: Ins, values: list[_Value]) -> None:
+def _step(ins: Ins, values: list[_Value], source: Source) -> None:
     """What an instruction makes of the registers."""
     op, insn = ins.op, ins.insn
     match op.kind:
@@ -149,7 +167,16 @@ def _step(ins: Ins, values: list[_Value]) -> None:
                 values[insn.dst] = ("fp", value[1] + change)
             else:
                 values[insn.dst] = None
-        case Kind.NEG | Kind.END | Kind.LDDW | Kind.LOAD:
+        case Kind.LDDW:
+            values[insn.dst] = None
+            if ins.slot in source.maps:
+                values[insn.dst] = ("map", ins.slot)
+            elif ins.slot in source.functions:
+                values[insn.dst] = ("code", source.functions[ins.slot])
+            elif ins.slot not in source.values:
+                low, high = insn.imm & 0xFFFFFFFF, source.insns[ins.slot + 1].imm & 0xFFFFFFFF
+                values[insn.dst] = ("=", high << 32 | low)
+        case Kind.NEG | Kind.END | Kind.LOAD:
             values[insn.dst] = None
         case Kind.ATOMIC if op.fetch:
             values[0 if op.name == "cmpxchg" else insn.src] = None
@@ -194,6 +221,9 @@ def _accesses(ins: Ins, values: list[_Value], source: Source) -> Iterator[tuple[
         case Kind.STORE_IMM:
             yield from _at(values[insn.dst], insn.off, op.size)
         case Kind.STORE_REG | Kind.ATOMIC:
+            value = values[insn.dst]
+            if op.kind is Kind.ATOMIC and value is not None and (value[1] + insn.off) % op.size:
+                _not(value)
             yield from _at(values[insn.dst], insn.off, op.size)
             _not(values[insn.src])
         case Kind.MOV:
@@ -239,7 +269,9 @@ def _of_call(ins: Ins, values: list[_Value], source: Source) -> Iterator[tuple[i
         if not _is_stack(value):
             continue
         size = _size(arg, ins, n, values, source)
-        if size is None:
+        # The core checks addresses in the region.
+        checked = source.hardened and not (row is not None and _is_proven(row, values, source))
+        if size is None or checked:
             raise _Whole
         if size:
             yield from _at(value, 0, size)
@@ -255,8 +287,69 @@ def _size(arg: Arg, ins: Ins, n: int, values: list[_Value], source: Source) -> i
         length = values[n + 1]
         return length[1] if length is not None and length[0] == "=" and length[1] >= 0 else None
     shape = None
-    if source.facts is not None:
+    if source.hardened:
+        shape = _map_at(values[1], source)
+    elif source.facts is not None:
         shape = source.shapes.get(source.facts.call(ins.slot).map or "")
     if shape is None or arg not in (Arg.MAP_KEY, Arg.MAP_VALUE):
         return None
     return shape.key_size if arg is Arg.MAP_KEY else shape.value_size
+
+
+# -- what the code itself shows, for hardened programs
+
+
+def _map_at(value: _Value, source: Source) -> MapShape | None:
+    """The map that a register holds on all paths."""
+    if value is None or value[0] != "map":
+        return None
+    return source.shapes.get(source.maps[value[1]])
+
+
+def _shown(ins: Ins, row: Call, values: list[_Value], source: Source) -> CallFacts:
+    known = CallFacts() if source.facts is None else source.facts.call(ins.slot)
+    named: str | None = None
+    type_id, callback = 0, -1
+    for n, arg in enumerate(row.args, 1):
+        value = values[n]
+        if value is None:
+            continue
+        if value[0] == "map" and arg in (Arg.MAP, Arg.ALLOCATOR):
+            named = source.maps[value[1]]
+        elif value[0] == "=" and arg is Arg.TYPE_ID:
+            type_id = value[1]
+        elif value[0] == "code" and arg in (Arg.CALLBACK, Arg.LESS):
+            callback = value[1]
+    return CallFacts(named, type_id, known.plain, callback, known.size)
+
+
+def _is_proven(row: Call, values: list[_Value], source: Source) -> bool:
+    """Are the arguments what the core would let pass?"""
+    return all(_fits(row, arg, n, values, source) for n, arg in enumerate(row.args, 1))
+
+
+def _fits(row: Call, arg: Arg, n: int, values: list[_Value], source: Source) -> bool:
+    if arg in _NUMBERS:
+        return True
+    shape, value = _map_at(values[1], source), values[n]
+    if arg is Arg.MAP:
+        needs = row.map_op
+        return (
+            n == 1
+            and shape is not None
+            and needs != "tail_call"
+            and (needs != "output" or shape.shape == "ring")
+            and (needs != "update" or not shape.pointers)
+        )
+    if value is None or value[0] != "fp":
+        return False
+    if arg in (Arg.MAP_KEY, Arg.MAP_VALUE) and shape is not None:
+        size = shape.key_size if arg is Arg.MAP_KEY else shape.value_size
+    elif arg in _SIZED and n < 5:
+        length = values[n + 1]
+        if length is None or length[0] != "=" or length[1] < 0:
+            return False
+        size = length[1]
+    else:
+        return False
+    return size > 0 and -STACK <= value[1] <= -size

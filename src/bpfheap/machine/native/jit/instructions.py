@@ -155,7 +155,9 @@ def _end(body: Body, ins: Ins, after: After) -> None:
 
 def _counted(body: Body, ins: Ins, to: int) -> None:
     """Before a jump back."""
-    if to <= ins.slot and body.source.counted:
+    if to <= ins.slot and body.source.hardened:
+        body.step(ins.slot + 1 - to)
+    elif to <= ins.slot and body.source.counted:
         budget = body.field("%run", "bh_run.budget")
         left = body.let(f"load i64, ptr {budget}")
         fewer = body.let(f"sub i64 {left}, {ins.slot + 1 - to}")
@@ -220,6 +222,7 @@ def _may_goto(body: Body, ins: Ins, after: After) -> None:
 
 
 def _exit(body: Body, ins: Ins, after: After) -> None:
+    body.leave(body.entry)
     body.do(f"ret i64 {body.get(0)}")
 
 
@@ -241,6 +244,9 @@ def _lddw(body: Body, ins: Ins, after: After) -> None:
 
 def _load(body: Body, ins: Ins, after: After) -> None:
     op, insn = ins.op, ins.insn
+    if body.source.hardened:
+        _load_inside(body, ins)
+        return
     address = body.address(ins.slot, insn.src, insn.off)
     guard = NULL_OR_OBJECT if body.facts is None else body.facts.guarded[ins.slot]
     if (ins.slot, insn.src) in body.frame.offsets:
@@ -262,6 +268,22 @@ def _load(body: Body, ins: Ins, after: After) -> None:
     body.set_any(insn.dst, value)
 
 
+def _load_inside(body: Body, ins: Ins) -> None:
+    """Of a hardened program. There are zeros where NULL leads."""
+    op, insn, facts = ins.op, ins.insn, body.source.facts
+    if facts is not None and facts.guarded[ins.slot] == ANYWHERE:
+        number = body.let(f"add i64 {body.argument(ins.slot, insn.src)}, {insn.off}")
+        value = body.call("bh_run_load", "i64", "ptr %run", f"i64 {number}", f"i32 {op.size}")
+        if op.width < 64:
+            value = body.let(f"trunc i64 {value} to i{op.width}")
+    else:
+        address = body.address(ins.slot, insn.src, insn.off, op.size)
+        value = body.let(f"load i{op.width}, ptr {address}, align 1")
+    if op.width < 64:
+        value = body.let(f"{'sext' if op.sx else 'zext'} i{op.width} {value} to i64")
+    body.set(insn.dst, value)
+
+
 def _store(body: Body, ins: Ins, after: After) -> None:
     op, insn = ins.op, ins.insn
     if op.kind is Kind.STORE_IMM:
@@ -272,7 +294,7 @@ def _store(body: Body, ins: Ins, after: After) -> None:
         value = body.get(insn.src)
         if op.width < 64:
             value = body.let(f"trunc i64 {value} to i{op.width}")
-    address = body.address(ins.slot, insn.dst, insn.off)
+    address = body.address(ins.slot, insn.dst, insn.off, op.size)
     body.do(f"store i{op.width} {value}, ptr {address}, align 1")
 
 
@@ -283,7 +305,7 @@ def _atomic(body: Body, ins: Ins, after: After) -> None:
     value = body.get(insn.src)
     if op.width == 32:
         value = body.let(f"trunc i64 {value} to i32")
-    address = body.address(ins.slot, insn.dst, insn.off)
+    address = body.address(ins.slot, insn.dst, insn.off, op.size, op.size)
     to = insn.src
     if op.name == "cmpxchg":
         wanted = body.get(0)

@@ -51,6 +51,7 @@ class Site:
     `type_id`: the type's number in the program's BTF.
     `size`: bytes of an object.
     `plain`: a new object is zeros, and nobody is told.
+    `bare`: plain, and its objects own nothing.
     """
 
     symbol: str
@@ -58,6 +59,7 @@ class Site:
     type_id: int
     size: int
     plain: bool
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Source:
     `sites`: the units that its objects come from.
     `counted`: is the budget asked for in every loop, not only in those that the verifier has not
         walked to their end?
+    `hardened`: does the program reach its core's region alone, whatever the verifier proved?
     `watched`: is somebody told of each object?
     `cpus`: as many as the machine has.
     `lines`, `file`: where it comes from, for people.
@@ -90,6 +93,7 @@ class Source:
     shapes: Mapping[str, MapShape] = field(default_factory=dict)
     sites: tuple[Site, ...] = ()
     counted: bool = False
+    hardened: bool = False
     watched: bool = False
     cpus: int = 1
     lines: Mapping[int, SourceLine] = field(default_factory=dict)

@@ -28,6 +28,8 @@ INLINE: Final[Mapping[str, Inline]] = {
 def write(body: Body, ins: Ins) -> None:
     """A call of a helper or kfunc. Raises CannotCompile."""
     if ins.op.kind is Kind.CALL_REG:
+        if body.source.hardened:
+            raise CannotCompile(f"slot {ins.slot} calls by number")
         _by_number(body, ins)
         return
     name = body.source.calls[ins.slot]
@@ -36,6 +38,9 @@ def write(body: Body, ins: Ins) -> None:
     if name is None or name not in CALL_BY_NAME:
         raise CannotCompile(f"slot {ins.slot} calls what nobody knows")
     if inline is not None and inline(call):
+        return
+    if body.source.hardened and ins.slot not in body.frame.proven:
+        call.checked(name)
         return
     _plain(call, name)
 

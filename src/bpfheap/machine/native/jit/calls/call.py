@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from bpfheap.machine.native._core import CALLS
 from bpfheap.machine.native.jit.blocks import Ins
 from bpfheap.machine.native.jit.body import Body
-from bpfheap.machine.native.jit.source import MapShape
+from bpfheap.machine.native.jit.source import CannotCompile, MapShape
+from bpfheap.platform.calls import CALL_BY_NAME, Course
 from bpfheap.verifier.facts import CallFacts
 
 _M64: Final = (1 << 64) - 1
@@ -26,7 +28,10 @@ class CallSite:
         self.body = body
         self.ins = ins
         facts = body.facts
-        self.facts = _NO_FACTS if facts is None else facts.call(ins.slot)
+        if body.source.hardened:
+            self.facts = body.frame.calls.get(ins.slot, _NO_FACTS)
+        else:
+            self.facts = _NO_FACTS if facts is None else facts.call(ins.slot)
 
     def number(self, n: int) -> str:
         """Argument n, as 64 bits."""
@@ -36,9 +41,15 @@ class CallSite:
         """Its lower 32 bits."""
         return self.body.let(f"trunc i64 {self.number(n)} to i32")
 
-    def pointer(self, n: int) -> str:
-        """Argument n, which is one."""
-        return self.body.address(self.ins.slot, n, 0)
+    def pointer(self, n: int, size: int = 8, align: int = 1) -> str:
+        """Argument n, which is one, to so many bytes."""
+        return self.body.address(self.ins.slot, n, 0, size, align)
+
+    def map_pointer(self, n: int) -> str | None:
+        """Argument n, which is a map; None if a hardened program does not show which."""
+        if not self.body.source.hardened:
+            return self.pointer(n)
+        return None if self.map is None else self.body.symbols.memory(self.map.symbol, 8)
 
     @property
     def map(self) -> MapShape | None:
@@ -79,6 +90,22 @@ class CallSite:
             found = self.body.let(f"select i1 {there}, ptr {found}, ptr null")
         self.body.set_pointer(0, found)
         return True
+
+    def checked(self, name: str) -> None:
+        """Call the core's own function, once the core has looked at the arguments. Raises
+        CannotCompile."""
+        body, row = self.body, CALL_BY_NAME[name]
+        if row.course in (Course.CALLS_BACK, Course.JUMPS):
+            raise CannotCompile(f"slot {self.ins.slot} does not show what it calls {name} with")
+        registers = body.field("%run", "bh_run.r")
+        for n in range(1, 6):
+            at = body.let(f"getelementptr i8, ptr {registers}, i64 {8 * n}")
+            value = self.number(n) if n <= len(row.args) else "0"
+            body.do(f"store i64 {value}, ptr {at}")
+        body.do(f"store i32 {self.ins.slot}, ptr {body.field('%run', 'bh_run.slot')}")
+        number = CALLS.index(name)
+        body.set(0, body.call("bh_call_checked", "i64", "ptr %run", f"i64 {number}"))
+        body.stop_if_stopped()
 
 
 #: Writes a call in place. False, with nothing written, leaves it to the core.

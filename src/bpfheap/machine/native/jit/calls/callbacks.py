@@ -9,6 +9,7 @@ from typing import Final
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.body import function_name
 from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
+from bpfheap.machine.native.jit.calls.maps import key_is_index
 from bpfheap.machine.native.jit.source import CannotCompile
 
 
@@ -32,14 +33,16 @@ def _loop(call: CallSite) -> bool:
         body.name(stem) for stem in ("check", "begin", "again", "more", "ends", "over", "done")
     )
     body.do(f"store i64 {errno_value(errno.EINVAL)}, ptr {outcome}")
-    body.branch(body.let(f"icmp eq i64 {flags}, 0"), check, done)
+    wide = body.let(f"zext i32 {rounds} to i64")
+    plain = body.let(f"icmp eq i64 {flags}, 0")
+    few = body.let(f"icmp ule i32 {rounds}, {LAYOUT['BH_LOOPS']}")
+    # Count all iterations before the first; those that a callback leaves out are taken off.
+    body.count_begun(body.let(f"and i1 {plain}, {few}"), wide)
+    body.branch(plain, check, done)
     body.label(check)
     body.do(f"store i64 {errno_value(errno.E2BIG)}, ptr {outcome}")
-    body.branch(body.let(f"icmp ule i32 {rounds}, {LAYOUT['BH_LOOPS']}"), begin, done)
+    body.branch(few, begin, done)
     body.label(begin)
-    wide = body.let(f"zext i32 {rounds} to i64")
-    # Count all iterations before the first; those that a callback leaves out are taken off.
-    body.count(wide)
     round_ = body.variable("i64")
     body.do(f"store i64 0, ptr {round_}")
     body.goto(again)
@@ -63,14 +66,17 @@ def _loop(call: CallSite) -> bool:
 
 
 def _for_each(call: CallSite) -> bool:
-    body = call.body
-    map_, ctx, flags = call.pointer(1), call.number(3), call.number(4)
+    body, shape = call.body, call.map
+    map_, ctx, flags = call.map_pointer(1), call.number(3), call.number(4)
+    if map_ is None:
+        return False
     outcome, rounds = body.variable("i64"), body.variable("i64")
     walk = body.variable(f"[{LAYOUT['bh_walk']} x i8]")
     begin, again, more, ends, done = (
         body.name(stem) for stem in ("begin", "again", "more", "ends", "done")
     )
     body.do(f"store i64 {errno_value(errno.EINVAL)}, ptr {outcome}")
+    body.count("1")
     body.branch(body.let(f"icmp eq i64 {flags}, 0"), begin, done)
     body.label(begin)
     body.do(f"call void @llvm.memset.p0.i64(ptr {walk}, i8 0, i64 {LAYOUT['bh_walk']}, i1 false)")
@@ -82,6 +88,13 @@ def _for_each(call: CallSite) -> bool:
     chosen = body.let(f"select i1 {plain}, i32 0, i32 {own}")
     distance = body.let(f"zext i32 {chosen} to i64")
     number = body.let(f"ptrtoint ptr {map_} to i64")
+    # Where a hardened program can see the key of an array's element, which lies in the walk.
+    below = ""
+    if body.source.hardened and shape is not None and key_is_index(shape):
+        sp_at = body.field("%run", "bh_run.sp")
+        sp = body.let(f"load i64, ptr {sp_at}")
+        below = body.let(f"sub i64 {sp}, 16")
+        body.do(f"store i64 {below}, ptr {sp_at}")
     body.goto(again)
     body.label(again)
     body.branch(body.call("bh_map_walk", "zeroext i1", f"ptr {map_}", f"ptr {walk}"), more, ends)
@@ -90,11 +103,17 @@ def _for_each(call: CallSite) -> bool:
     made = body.let(f"load i64, ptr {rounds}")
     body.do(f"store i64 {body.let(f'add i64 {made}, 1')}, ptr {rounds}")
     key = body.let(f"load i64, ptr {body.field(walk, 'bh_walk.key')}")
+    if below:
+        index = body.let(f"load i32, ptr {body.let(f'inttoptr i64 {key} to ptr')}")
+        body.do(f"store i32 {index}, ptr {body.reach(below)}")
+        key = below
     value = body.let(f"load i64, ptr {body.field(walk, 'bh_walk.value')}")
     value = body.let(f"add i64 {value}, {distance}")
     stop = _callback(call, f"i64 {number}", f"i64 {key}", f"i64 {value}", f"i64 {ctx}")
     body.branch(body.let(f"icmp eq i64 {stop}, 0"), again, ends)
     body.label(ends)
+    if below:
+        body.do(f"store i64 {sp}, ptr {sp_at}")
     body.do(f"store i64 {body.let(f'load i64, ptr {rounds}')}, ptr {outcome}")
     body.goto(done)
     body.label(done)
@@ -104,6 +123,8 @@ def _for_each(call: CallSite) -> bool:
 
 def _rbtree_add(call: CallSite) -> bool:
     body = call.body
+    if body.source.hardened:
+        return False
     root, node = call.pointer(1), call.pointer(2)
     node_number = body.let(f"ptrtoint ptr {node} to i64")
     outcome, at = body.variable("i64"), body.variable("ptr")
@@ -119,8 +140,9 @@ def _rbtree_add(call: CallSite) -> bool:
     body.label(free)
     top = body.let(f"load ptr, ptr {body.field(root, 'bh_rb_root.node')}")
     body.do(f"store ptr {top}, ptr {at}")
+    core = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.core')}")
     body.branch(body.let(f"icmp eq ptr {top}, null"), empty, down)
-    insert = ("bh_rb_insert", "void", f"ptr {root}", f"ptr {node}")
+    insert = ("bh_rb_insert", "void", f"ptr {core}", f"ptr {root}", f"ptr {node}")
     body.label(empty)
     body.call(*insert, "ptr null", "i1 0")
     body.goto(done)

@@ -12,22 +12,24 @@ from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
 
 def _iter_new(call: CallSite) -> bool:
     body = call.body
-    iter_, start, end = call.pointer(1), call.word(2), call.word(3)
+    iter_, start, end = call.pointer(1, 8, 8), call.word(2), call.word(3)
     second = body.let(f"getelementptr i8, ptr {iter_}, i64 4")
     outcome = body.variable("i64")
     right, good, done = body.name("right"), body.name("good"), body.name("begun")
     body.do(f"store i32 0, ptr {iter_}, align 4")
     body.do(f"store i32 0, ptr {second}, align 4")
     body.do(f"store i64 {errno_value(errno.EINVAL)}, ptr {outcome}")
-    body.branch(body.let(f"icmp sle i32 {start}, {end}"), right, done)
-    body.label(right)
-    body.do(f"store i64 {errno_value(errno.E2BIG)}, ptr {outcome}")
     wide_end = body.let(f"sext i32 {end} to i64")
     wide_start = body.let(f"sext i32 {start} to i64")
     rounds = body.let(f"sub i64 {wide_end}, {wide_start}")
-    body.branch(body.let(f"icmp sle i64 {rounds}, {LAYOUT['BH_LOOPS']}"), good, done)
+    ordered = body.let(f"icmp sge i64 {rounds}, 0")
+    few = body.let(f"icmp ule i64 {rounds}, {LAYOUT['BH_LOOPS']}")
+    body.count_begun(few, rounds)
+    body.branch(ordered, right, done)
+    body.label(right)
+    body.do(f"store i64 {errno_value(errno.E2BIG)}, ptr {outcome}")
+    body.branch(few, good, done)
     body.label(good)
-    body.count(rounds)
     body.do(f"store i32 {body.let(f'add i32 {start}, -1')}, ptr {iter_}, align 4")
     body.do(f"store i32 {end}, ptr {second}, align 4")
     body.do(f"store i64 0, ptr {outcome}")
@@ -39,7 +41,7 @@ def _iter_new(call: CallSite) -> bool:
 
 def _iter_next(call: CallSite) -> bool:
     body = call.body
-    iter_ = call.pointer(1)
+    iter_ = call.pointer(1, 8, 8)
     second = body.let(f"getelementptr i8, ptr {iter_}, i64 4")
     next_ = body.let(f"add i32 {body.let(f'load i32, ptr {iter_}, align 4')}, 1")
     end = body.let(f"load i32, ptr {second}, align 4")
@@ -59,7 +61,7 @@ def _iter_next(call: CallSite) -> bool:
 
 def _iter_destroy(call: CallSite) -> bool:
     body = call.body
-    body.do(f"store i64 0, ptr {call.pointer(1)}, align 4")
+    body.do(f"store i64 0, ptr {call.pointer(1, 8, 8)}, align 4")
     call.result("0")
     return True
 

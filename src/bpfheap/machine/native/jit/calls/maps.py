@@ -11,6 +11,11 @@ from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
 from bpfheap.machine.native.jit.source import MapShape
 
 
+def key_is_index(shape: MapShape) -> bool:
+    """Whether keys lie nowhere, as they are the places of elements."""
+    return shape.shape == "array"
+
+
 def _lookup(call: CallSite) -> bool:
     shape = call.map
     if shape is None:
@@ -35,7 +40,9 @@ def _look(call: CallSite, shape: MapShape, cpu: str | None, there: str | None = 
         found = _hash(call, shape)
     elif shape.shape in ("hash", "lru"):
         symbol = body.symbols.memory(shape.symbol, 8)
-        found = body.call("bh_map_lookup", "ptr", f"ptr {symbol}", f"ptr {call.pointer(2)}")
+        found = body.call(
+            "bh_map_lookup", "ptr", f"ptr {symbol}", f"ptr {call.pointer(2, shape.key_size)}"
+        )
     else:
         return False
     if cpu is not None and shape.shape != "array":
@@ -48,7 +55,7 @@ def _look(call: CallSite, shape: MapShape, cpu: str | None, there: str | None = 
 
 def _array(call: CallSite, shape: MapShape, cpu: str | None) -> str:
     body = call.body
-    index = body.let(f"load i32, ptr {call.pointer(2)}, align 1")
+    index = body.let(f"load i32, ptr {call.pointer(2, 4)}, align 1")
     there = body.let(f"icmp ult i32 {index}, {shape.max_entries}")
     wide = body.let(f"zext i32 {index} to i64")
     distance = body.let(f"mul i64 {wide}, {shape.stride * (body.source.cpus if cpu else 1)}")
@@ -68,7 +75,7 @@ def _hash(call: CallSite, shape: MapShape) -> str:
     """Compare the first element of the bucket here; the core looks through the others."""
     body = call.body
     symbol = body.symbols.memory(shape.symbol, 8)
-    key_at = call.pointer(2)
+    key_at = call.pointer(2, shape.key_size)
     t = f"i{shape.key_size * 8}"
     key = body.let(f"load {t}, ptr {key_at}, align 1")
     seed = body.known("i64", body.field(symbol, "bh_map.seed"))
@@ -111,6 +118,8 @@ def _hash(call: CallSite, shape: MapShape) -> str:
 
 def _tail_call(call: CallSite) -> bool:
     body = call.body
+    if body.source.hardened:
+        return False
     prog = body.call(
         "bh_tail", "ptr", "ptr %run", f"ptr {call.pointer(2)}", f"i64 {call.number(3)}"
     )

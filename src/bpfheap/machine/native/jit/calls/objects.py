@@ -54,14 +54,13 @@ def _allocate(call: CallSite, heap: str) -> bool:
     body.label(fast)
     last = body.let(f"getelementptr i8, ptr {top}, i64 -8")
     body.do(f"store atomic ptr {last}, ptr {top_at} monotonic, align 8")
-    object_ = body.let(f"load ptr, ptr {last}")
-    _zero(body, object_, site)
+    object_ = _begin(body, body.let(f"load ptr, ptr {last}"), site)
     body.goto(out)
     body.label(slow)
     other = body.call("bh_alloc_slow", "ptr", f"ptr {cache}")
     body.branch(body.let(f"icmp eq ptr {other}, null"), out, done)
     body.label(done)
-    _zero(body, other, site)
+    other = _begin(body, other, site)
     body.goto(out)
     body.label(out)
     found = body.let(f"phi ptr [ {object_}, %{fast} ], [ null, %{slow} ], [ {other}, %{done} ]")
@@ -69,10 +68,23 @@ def _allocate(call: CallSite, heap: str) -> bool:
     return True
 
 
-def _zero(body: Body, object_: str, site: Site) -> None:
+def _begin(body: Body, object_: str, site: Site) -> str:
+    """Zeros for what the heap gave; where the program has it."""
+    if body.source.hardened:
+        object_ = body.let(f"getelementptr i8, ptr {object_}, i64 {-LAYOUT['BH_SHADOW']}")
+        life = _life(body, body.let(f"ptrtoint ptr {object_} to i64"))
+        body.do(f"store atomic i8 {LAYOUT['BH_LIVE']}, ptr {life} release, align 1")
     body.do(
         f"call void @llvm.memset.p0.i64(ptr align 8 {object_}, i8 0, i64 {site.size}, i1 false)"
     )
+    return object_
+
+
+def _life(body: Body, number: str) -> str:
+    """Where the core notes what begins at an address of the region."""
+    low = body.let(f"and i64 {number}, {0xFFFFFFFF}")
+    place = body.let(f"add i64 {body.let(f'lshr i64 {low}, 3')}, {LAYOUT['BH_LIFE']}")
+    return body.let(f"getelementptr i8, ptr %region, i64 {place}")
 
 
 def _site(call: CallSite, heap: str) -> Site | None:
@@ -87,6 +99,8 @@ def _free(call: CallSite) -> bool:
     body = call.body
     if not call.facts.plain or body.source.watched:
         return False
+    if body.source.hardened:
+        return _free_inside(call)
     object_ = call.pointer(1)
     number = body.let(f"ptrtoint ptr {object_} to i64")
     slab_at = body.let(f"and i64 {number}, {-LAYOUT['BH_SLAB']}")
@@ -117,6 +131,59 @@ def _free(call: CallSite) -> bool:
     return True
 
 
+def _free_inside(call: CallSite) -> bool:
+    """The same for a hardened program: what it names must live, and be of a type that the program
+    allocates and that owns nothing. The core looks at all else."""
+    body = call.body
+    size = round_up(call.facts.size)
+    site = next((s for s in body.source.sites if s.bare and s.size == size), None)
+    if site is None:
+        return False
+    low = body.let(f"and i64 {call.number(1)}, {0xFFFFFFF8}")
+    life = _life(body, low)
+    lives, known, room, fast, slow, done = (
+        body.name(stem) for stem in ("lives", "known", "room", "fast", "slow", "freed")
+    )
+    state = body.let(f"load atomic i8, ptr {life} acquire, align 1")
+    live = LAYOUT["BH_LIVE"]
+    body.branch(body.let(f"icmp eq i8 {state}, {live}"), lives, slow, likely=True)
+    body.label(lives)
+    above_slab = body.let(f"and i64 {low}, {-LAYOUT['BH_SLAB']}")
+    slab_at = body.let(f"add i64 {above_slab}, {LAYOUT['BH_SHADOW']}")
+    slab = body.let(f"getelementptr i8, ptr %region, i64 {slab_at}")
+    unit = body.let(f"load ptr, ptr {body.field(slab, 'bh_slab.unit')}")
+    recent_unit = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent_unit')}")
+    recent = body.let(f"icmp eq ptr {unit}, {recent_unit}")
+    wanted = body.let(f"icmp eq ptr {unit}, {body.symbols.memory(site.symbol, 8)}")
+    body.branch(body.let(f"and i1 {recent}, {wanted}"), known, slow, likely=True)
+    body.label(known)
+    cache = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent')}")
+    top_at = body.field(cache, "bh_cache.top")
+    top = body.let(f"load atomic ptr, ptr {top_at} monotonic, align 8")
+    high_at = body.field(cache, "bh_cache.high")
+    high = body.let(f"load atomic ptr, ptr {high_at} monotonic, align 8")
+    body.branch(body.let(f"icmp ult ptr {top}, {high}"), room, slow, likely=True)
+    body.label(room)
+    # Somebody else may free it, too.
+    pair = body.let(
+        f"cmpxchg ptr {life}, i8 {live}, i8 {LAYOUT['BH_DEAD']} seq_cst seq_cst, align 1"
+    )
+    first = body.let(f"extractvalue {{ i8, i1 }} {pair}, 1")
+    body.branch(first, fast, slow, likely=True)
+    body.label(fast)
+    place = body.let(f"add i64 {low}, {LAYOUT['BH_SHADOW']}")
+    body.do(f"store ptr {body.let(f'getelementptr i8, ptr %region, i64 {place}')}, ptr {top}")
+    above = body.let(f"getelementptr i8, ptr {top}, i64 8")
+    body.do(f"store atomic ptr {above}, ptr {top_at} monotonic, align 8")
+    body.set(0, "0")
+    body.goto(done)
+    body.label(slow)
+    call.checked(str(body.source.calls[call.ins.slot]))
+    body.goto(done)
+    body.label(done)
+    return True
+
+
 def _this_cpu(call: CallSite) -> bool:
     """Copies begin at multiples of 8."""
     size = call.facts.size
@@ -143,7 +210,7 @@ def _exchange(call: CallSite) -> bool:
     body = call.body
     new = body.let(f"inttoptr i64 {call.number(2)} to ptr")
     body.set_pointer(
-        0, body.let(f"atomicrmw xchg ptr {call.pointer(1)}, ptr {new} seq_cst, align 8")
+        0, body.let(f"atomicrmw xchg ptr {call.pointer(1, 8, 8)}, ptr {new} seq_cst, align 8")
     )
     return True
 

@@ -39,6 +39,9 @@ def _reserve(call: CallSite) -> bool:
     body.label(made)
     place = body.let(f"and i64 {at}, {shape.max_entries - 1}")
     head = body.let(f"getelementptr i8, ptr {body.memory_of(shape)}, i64 {place}")
+    if body.source.hardened:
+        # The same memory as where the program reaches, for LLVM.
+        head = body.reach(body.let(f"ptrtoint ptr {head} to i64"), align=8)
     length = body.let(f"trunc i64 {size} to i32")
     busy = body.let(f"or i32 {length}, {LAYOUT['BH_RING_BUSY']}")
     body.do(f"store atomic i32 {busy}, ptr {head} monotonic, align 8")
@@ -54,7 +57,8 @@ def _reserve(call: CallSite) -> bool:
 def _finish(bit: str) -> Inline:
     def end(call: CallSite) -> bool:
         body = call.body
-        head = body.let(f"getelementptr i8, ptr {call.pointer(1)}, i64 {-LAYOUT['BH_RING_HEADER']}")
+        record = call.pointer(1, 8, 8)
+        head = body.let(f"getelementptr i8, ptr {record}, i64 {-LAYOUT['BH_RING_HEADER']}")
         was = body.let(f"load atomic i32, ptr {head} monotonic, align 8")
         length = body.let(f"and i32 {was}, {LAYOUT['BH_RING_BUSY'] - 1}")
         now = body.let(f"or i32 {length}, {LAYOUT[bit]}")

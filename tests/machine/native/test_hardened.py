@@ -1,0 +1,222 @@
+"""A hardened machine: programs that nobody verified reach no other memory, end nothing, and end."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import bpfheap
+from bpfheap.compile import object_spec
+from bpfheap.errors import BpfheapError, UsageError, Violation
+from bpfheap.machine.native.code import _ARGUMENT
+from bpfheap.platform.calls import Arg
+from bpfheap.spec import ObjectSpec, SourceLine
+
+pytest.importorskip("bpfheap.machine.native._core")
+pytest.importorskip("llvmlite")
+
+from wild import World, assembled
+
+HERE = Path(__file__).parent
+OPTIONS = (
+    {"jit": False},
+    {"jit": True},
+    {"hardened": True, "jit": False},
+    {"hardened": True, "jit": True},
+)
+WAYS = ("interpreted", "compiled")
+ENDLESS = ("around_loop", "around_no_rounds", "around_iterator", "around_empty_iterator")
+
+
+def runtime(options: dict[str, bool], budget: int = 0) -> bpfheap.Runtime:
+    return bpfheap.Runtime(
+        machine="native",
+        jit=options["jit"],
+        hardened=options.get("hardened", False),
+        budget=budget,
+    )
+
+
+def wild(*arguments: str) -> str:
+    """Run wild.py: the last lines of what it says."""
+    ran = subprocess.run(
+        [sys.executable, HERE / "wild.py", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = "\n".join(ran.stdout.splitlines()[-3:])
+    assert ran.returncode == 0, f"{ran.returncode} after {said}: {ran.stderr[-2000:]}"
+    return said
+
+
+# -- programs that nobody verified
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_random_programs_stay_inside(how: str) -> None:
+    wild(how, "0", "60")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", WAYS)
+def test_many_random_programs_stay_inside(how: str) -> None:
+    wild(how, "1000", "3000")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", WAYS)
+def test_what_the_verifier_refuses_stays_inside(how: str) -> None:
+    assert "Violation" in wild(how)
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(object_spec(HERE / "wild.bpf.c"), jit=request.param == "compiled")
+    yield made
+    made.runtime.close()
+
+
+FAULTS = {
+    "a store": "r1 = {outside} ll\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit",
+    "a store through NULL": "r1 = 0\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit",
+    "a store where nothing is": "r1 = {closed} ll\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit",
+    "a misaligned atomic": "r1 = 1\nlock *(u64 *)(r10 -12) += r1\nr0 = 0\nexit",
+    "a map that is none": "r1 = {outside} ll\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem\nexit",
+    "a key outside": "r1 = map[name:words] ll\nr2 = {closed} ll\ncall bpf_map_lookup_elem\nexit",
+    "more than there is": (
+        "r1 = map[name:ring] ll\nr2 = r10\nr3 = 0x7fffffff\nr4 = 0\ncall bpf_ringbuf_output\nexit"
+    ),
+    "a ring that is none": (
+        "r1 = map[name:words] ll\nr2 = 8\nr3 = 0\ncall bpf_ringbuf_reserve\nexit"
+    ),
+    "programs that are maps": ("r2 = map[name:maps] ll\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit"),
+    "a pointer in a map of maps": (
+        "r1 = map[name:maps] ll\nr2 = r10\nr2 += -8\nr3 = r10\nr3 += -16\nr4 = 0\n"
+        "call bpf_map_update_elem\nexit"
+    ),
+    "an object that is none": "r1 = r10\nr1 += -8\nr2 = 0\ncall kfunc bpf_obj_drop_impl\nexit",
+    "an object outside": "r1 = {outside} ll\nr2 = 0\ncall kfunc bpf_obj_drop_impl\nexit",
+    "an object twice": (
+        "r1 = {plain}\nr2 = 0\ncall kfunc bpf_obj_new_impl\nr6 = r0\nr1 = r0\nr2 = 0\n"
+        "call kfunc bpf_obj_drop_impl\nr1 = r6\nr2 = 0\ncall kfunc bpf_obj_drop_impl\nexit"
+    ),
+    "code that is none": "r1 = 1\nr2 = 4096\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit",
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_fault_is_a_violation(world: World, what: str) -> None:
+    code = FAULTS[what]
+    if world.machine.compiles and "misaligned" in what:
+        pytest.skip("machine code aligns the address")
+    for name, value in (
+        ("outside", world.outside.address),
+        # In the guard, and nobody's.
+        ("closed", world.places()[-3]),
+        ("plain", world.type_id("plain")),
+    ):
+        code = code.replace("{" + name + "}", str(value))
+    program = world.load(assembled(code, world.obj.btf))
+    execution = world.machine.start(program, bytes(8))
+    with pytest.raises(Violation, match=r"reaches out of its memory: .* instruction \d") as caught:
+        world.machine.step(execution, through=True)
+    assert caught.value.kind == "invalid-access"
+    assert not world.outside.changed()
+
+
+def test_a_run_that_faults_releases_its_lock(world: World) -> None:
+    code = """
+        r1 = map[name:one][0]+32 ll
+        call bpf_spin_lock
+        r1 = 0
+        *(u64 *)(r1 +0) = 1
+        r0 = 0
+        exit
+    """
+    program = world.load(assembled(code, world.obj.btf))
+    for _ in range(2):
+        with pytest.raises(Violation):
+            world.machine.step(world.machine.start(program, bytes(8)), through=True)
+
+
+def test_a_violation_names_the_line(world: World) -> None:
+    spec = assembled("r1 = 0\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit", world.obj.btf)
+    line = SourceLine("some.c", 12, 0, "*p = 1;")
+    program = world.load(replace(spec, lines={1: line}))
+    with pytest.raises(Violation, match="instruction 1 is about 0x") as caught:
+        world.machine.step(world.machine.start(program, bytes(8)), through=True)
+    assert (caught.value.file, caught.value.line) == ("some.c", 12)
+
+
+# -- programs without end
+
+
+@pytest.fixture(scope="module")
+def endless() -> ObjectSpec:
+    return object_spec(HERE / "endless.bpf.c")
+
+
+def forever(rt: bpfheap.Runtime, endless: ObjectSpec, name: str) -> None:
+    """Run what the verifier refuses."""
+    machine = rt.system.machine
+    machine.program_load(1, endless.programs[name], {}, None)
+    machine.step(machine.start(1, bytes(8)), through=True)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_loop_without_end_has_a_budget(endless: ObjectSpec, name: str, jit: bool) -> None:
+    with (
+        runtime({"hardened": True, "jit": jit}, 100_000) as rt,
+        pytest.raises(BpfheapError, match="without coming to an end"),
+    ):
+        forever(rt, endless, name)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_loop_without_end_can_be_interrupted(endless: ObjectSpec, name: str, jit: bool) -> None:
+    with runtime({"hardened": True, "jit": jit}) as rt:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Timer(0.1, lambda: signal.raise_signal(signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            forever(rt, endless, name)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_signal_breaks_off_what_has_no_end(endless: ObjectSpec, options: dict[str, bool]) -> None:
+    with runtime(options) as rt:
+        sampled = replace(endless, programs={"sampled": endless.programs["sampled"]})
+        program = rt.load(sampled).programs["sampled"]
+        attached = rt.attach(program, signal=signal.SIGUSR2)
+        signal.raise_signal(signal.SIGUSR2)
+        assert "without coming to an end" in str(attached.error)
+        # Once is enough.
+        signal.raise_signal(signal.SIGUSR2)
+        assert attached.runs == 1
+        attached.detach()
+        with (
+            pytest.raises(BpfheapError, match="without coming to an end"),
+            rt.attach(program, signal=signal.SIGUSR2),
+        ):
+            signal.raise_signal(signal.SIGUSR2)
+
+
+def test_every_kind_of_argument_is_checked() -> None:
+    assert set(_ARGUMENT) | {Arg.MAP} == set(Arg)
+
+
+# -- who has it
+
+
+def test_the_model_machine_has_no_use_for_it() -> None:
+    with pytest.raises(UsageError, match="sees every access"):
+        bpfheap.Runtime(hardened=True)
