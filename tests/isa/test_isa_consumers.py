@@ -30,7 +30,8 @@ def test_every_kind_has_its_function() -> None:
     assert set(INSTRUCTIONS) == kinds - OUTSIDE - {Kind.CALL_LOCAL, Kind.LEGACY}
     assert set(WRITINGS) == kinds
     executed = {op_name(op) for op in OPS if op.kind is not Kind.LEGACY}
-    assert executed == set(_core.OPS)
+    # Those that probe are loads that may lead anywhere.
+    assert executed == {name for name in _core.OPS if not name.startswith("probe_")}
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: f"{op.name}-{op.opcode:02x}-{op.width}")
