@@ -156,6 +156,16 @@ def test_a_violation_names_the_line(world: World) -> None:
     assert (caught.value.file, caught.value.line) == ("some.c", 12)
 
 
+def test_a_fault_in_a_signal_is_the_last_run(world: World) -> None:
+    spec = assembled("r1 = 0\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit", world.obj.btf)
+    probe = world.machine.attach(world.load(replace(spec, section="perf_event")), signal.SIGUSR2, 0)
+    for _ in range(2):
+        signal.raise_signal(signal.SIGUSR2)
+    assert isinstance(probe.error(), Violation)
+    assert probe.stats()[0] == 1
+    probe.detach()
+
+
 # -- programs without end
 
 
