@@ -147,6 +147,32 @@ def test_a_run_that_faults_releases_its_lock(world: World) -> None:
             world.machine.step(world.machine.start(program, bytes(8)), through=True)
 
 
+def test_a_lock_that_is_made_up_is_not_waited_for(world: World) -> None:
+    code = """
+        r1 = map[name:one][0]+32 ll
+        *(u32 *)(r1 +0) = 1
+        r1 = map[name:one] ll
+        *(u64 *)(r10 -8) = 0
+        r2 = r10
+        r2 += -8
+        r3 = r10
+        r3 += -512
+        r4 = 0
+        call bpf_map_update_elem
+        r1 = map[name:one][0]+32 ll
+        *(u32 *)(r1 +0) = 0
+        r0 = 0
+        exit
+    """
+    program = world.load(assembled(code, world.obj.btf))
+    with pytest.raises(BpfheapError, match="without coming to an end"):
+        world.machine.step(world.machine.start(program, bytes(8)), through=True)
+    unlock = "r1 = map[name:one][0]+32 ll\n*(u32 *)(r1 +0) = 0\nr0 = 0\nexit"
+    world.machine.step(
+        world.machine.start(world.load(assembled(unlock, world.obj.btf)), bytes(8)), through=True
+    )
+
+
 def test_a_violation_names_the_line(world: World) -> None:
     spec = assembled("r1 = 0\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit", world.obj.btf)
     line = SourceLine("some.c", 12, 0, "*p = 1;")

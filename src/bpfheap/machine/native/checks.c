@@ -80,10 +80,10 @@ static bool check(const struct bh_run *run, struct bh_arg arg, uint64_t *r, unsi
 uint64_t bh_call_checked(struct bh_run *run, uint64_t number)
 {
 	const struct bh_arg *arg = run->prog->arg + number * BH_ARGS;
+	uint64_t given;
 
 	for (unsigned n = 1; n <= BH_ARGS && number != bh_call_unknown; n++) {
-		uint64_t given = run->r[n];
-
+		given = run->r[n];
 		if (BH_LIKELY(check(run, arg[n - 1], run->r, n)))
 			continue;
 		run->fault = given;
@@ -91,5 +91,8 @@ uint64_t bh_call_checked(struct bh_run *run, uint64_t number)
 		run->stop = BH_FAULT;
 		return 0;
 	}
-	return bh_calls[number](run, run->r);
+	given = bh_calls[number](run, run->r);
+	if (BH_UNLIKELY(run->here.tired) && run->stop == BH_GOING)
+		run->stop = BH_PAUSE;
+	return given;
 }

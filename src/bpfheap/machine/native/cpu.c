@@ -366,6 +366,7 @@ bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_her
 	here->level = level;
 	here->slot = (uint32_t)cpu * BH_LEVELS + level;
 	here->patience = patience;
+	here->tired = false;
 	here->recent_unit = NULL;
 	here->recent = NULL;
 	atomic_store(&core->cpu[cpu].epoch[level],

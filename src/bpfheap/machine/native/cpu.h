@@ -49,6 +49,7 @@ struct bh_here {
 	uint32_t level;
 	uint32_t slot;
 	bh_patience patience;
+	bool tired; /* of waiting for what a program may have made up: the run is to end */
 	struct bh_unit *recent_unit;
 	struct bh_cache *recent;
 	uint32_t outside_cpu;

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 /* -- locks */
 
@@ -14,17 +15,35 @@ bool bh_try_lock(void *word)
 						       memory_order_acquire, memory_order_relaxed);
 }
 
-enum { YIELD_EVERY = 64, LOOK_EVERY = 4096 }; /* tries for a lock */
+enum {
+	YIELD_EVERY = 64, /* tries for a lock */
+	LOOK_EVERY = 1024,
+	LONGEST = 1, /* seconds */
+};
+
+/* A program of a hardened core may have made up the word: nobody waits for that for long. */
+static bool is_tired(struct bh_here *here, struct timespec *since)
+{
+	struct timespec now;
+
+	if (!bh_is_hardened(here->core))
+		return false;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (!since->tv_sec)
+		*since = now;
+	here->tired |= now.tv_sec - since->tv_sec > LONGEST;
+	return here->tired;
+}
 
 bool bh_lock(struct bh_here *here, void *word)
 {
+	struct timespec since = { 0 };
+
 	for (unsigned tries = 1; !bh_try_lock(word); tries++) {
-		/* A program may have made up the word. */
-		if (tries == BH_STEPS && bh_is_hardened(here->core))
-			return false;
 		if (tries % YIELD_EVERY == 0)
 			sched_yield();
-		if (tries % LOOK_EVERY == 0 && here->patience && !here->patience(here))
+		if (tries % LOOK_EVERY == 0 &&
+		    (is_tired(here, &since) || (here->patience && !here->patience(here))))
 			return false;
 	}
 	return true;

@@ -76,6 +76,10 @@ __attribute__((no_sanitize("thread"))) uint64_t bh_run_load(struct bh_run *run, 
 bool bh_run_count(struct bh_run *run, uint64_t rounds)
 {
 	run->budget -= (int64_t)rounds;
+	if (BH_UNLIKELY(run->here.tired)) {
+		run->stop = BH_PAUSE;
+		return false;
+	}
 	while (BH_UNLIKELY(run->budget < 0)) {
 		int64_t debt = run->budget; /* negative: what was added pays for it */
 

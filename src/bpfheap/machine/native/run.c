@@ -378,6 +378,9 @@ uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog)
 /* Of a run that ended: on a hardened core it does not keep others from a value. */
 static enum bh_stop ended(struct bh_run *run)
 {
+	/* It went on without a lock that it could not have. */
+	if (BH_UNLIKELY(run->here.tired) && run->stop == BH_DONE)
+		run->stop = BH_PAUSE;
 	if (BH_UNLIKELY(run->window != NULL) && run->lock && run->stop != BH_AT_CALL &&
 	    run->stop != BH_AGAIN && run->stop != BH_OUTSIDE) {
 		bh_unlock(run->lock);
