@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("bpfheap.machine.native._core", exc_type=ImportError)
+pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
 
 from bpfheap.bench import jit, kernel_loops

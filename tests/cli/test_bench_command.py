@@ -152,9 +152,11 @@ def test_wrong_usage(cli: Cli, args: list[str]) -> None:
 
 
 def test_heap(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    native = pytest.importorskip("bpfheap.bench.heap", exc_type=ImportError)
-    monkeypatch.setattr(native, "available", lambda: "bpf(2) is not allowed")
-    monkeypatch.setattr(native, "library", lambda name: None)
+    pytest.importorskip("bpfheap.machine.native._core")
+    from bpfheap.bench import heap
+
+    monkeypatch.setattr(heap, "available", lambda: "bpf(2) is not allowed")
+    monkeypatch.setattr(heap, "library", lambda name: None)
     args = ("bench", "heap", "--case", "alloc_free_32", "--rounds", 1)
     result = cli(*args)
     assert result.code == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -13,11 +13,14 @@ from bpfheap.errors import KernelError, UsageError
 from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.surroundings import ALL
 from bpfheap.kernel import Kernel
+from bpfheap.kernel.load import TestRun
 from bpfheap.runtime.machine import Done, Stop
 from bpfheap.verifier import Options, verify
 
-machines = pytest.importorskip("bpfheap.fuzz.machines", exc_type=ImportError)
+pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
+from bpfheap.fuzz import machines
+from bpfheap.machine.native.machine import NativeMachine
 
 
 def outcomes(examiner: Any, number: int) -> Counter[Outcome]:
@@ -32,7 +35,7 @@ def test_all_machines_agree() -> None:
 
 @pytest.mark.parametrize("compiles", [False, True])
 def test_who_does_not_agree_is_found_out(compiles: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = machines.NativeMachine.step
+    step = NativeMachine.step
 
     def one_more(self: Any, execution: int, *, through: bool = False) -> Stop:
         stop: Stop = step(self, execution, through=through)
@@ -40,7 +43,7 @@ def test_who_does_not_agree_is_found_out(compiles: bool, monkeypatch: pytest.Mon
             return Done(stop.retval + 1, stop.data)
         return stop
 
-    monkeypatch.setattr(machines.NativeMachine, "step", one_more)
+    monkeypatch.setattr(NativeMachine, "step", one_more)
     examiner = machines.AgainstNative(97, frozenset({"alu"}))
     results = [examiner.examine(examiner.program(n), n) for n in range(10)]
     different = [r for r in results if r.outcome is Outcome.DIFFERENT]
@@ -78,16 +81,11 @@ def test_linux_agrees(kernel: Kernel) -> None:
     assert found[Outcome.ACCEPTED] >= 20
 
 
-class _Ran(NamedTuple):
-    retval: int
-    data_out: bytes = b""
-
-
 class _Other:
     """Another Linux, where all programs return what none returns here."""
 
-    def test_run(self, *args: object) -> _Ran:
-        return _Ran(0x1234_5678)
+    def test_run(self, *args: object, **named: object) -> TestRun:
+        return TestRun(0x1234_5678, b"", 0)
 
 
 class _Tampering:
@@ -96,13 +94,13 @@ class _Tampering:
     def __init__(self, linux: Kernel) -> None:
         self._linux = linux
 
-    def test_run(self, *args: Any) -> _Ran:
-        ran = self._linux.test_run(*args)
-        return _Ran(ran.retval, ran.data_out[:-1] + bytes([ran.data_out[-1] ^ 1]))
+    def test_run(self, *args: Any, **named: Any) -> TestRun:
+        ran = self._linux.test_run(*args, **named)
+        return ran._replace(data_out=ran.data_out[:-1] + bytes([ran.data_out[-1] ^ 1]))
 
 
 class _Refusing:
-    def test_run(self, *args: object) -> _Ran:
+    def test_run(self, *args: object, **named: object) -> TestRun:
         raise KernelError("there is no memory", errno_name="ENOMEM")
 
 

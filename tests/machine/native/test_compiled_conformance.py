@@ -13,8 +13,9 @@ from bpfheap.isa import OPS, Insn, Kind, Op
 from bpfheap.machine import model
 from bpfheap.testing.conformance import failure, read_dir
 
-bare = pytest.importorskip("bpfheap.machine.native.bare")
+pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
+from bpfheap.machine.native import bare
 
 U64 = (1 << 64) - 1
 #: Pairs of operands: at the edges of 8, 16, 32 and 64 bits, and shifts by as much.

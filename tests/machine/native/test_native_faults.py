@@ -17,8 +17,9 @@ from bpfheap.errors import BpfheapError, MapError
 from bpfheap.platform.maps import BY_NAME
 from bpfheap.spec import ObjectSpec
 
-native = pytest.importorskip("bpfheap.machine.native.machine")
-_core = pytest.importorskip("bpfheap.machine.native._core")
+pytest.importorskip("bpfheap.machine.native._core")
+from bpfheap.machine.native import _core
+from bpfheap.machine.native import machine as native
 
 HERE = Path(__file__).parent
 

@@ -17,7 +17,8 @@ from bpfheap.platform.maps import BY_NAME, MapFlag
 from bpfheap.runtime.machine import Machine
 from bpfheap.spec import MapSpec
 
-native = pytest.importorskip("bpfheap.machine.native.machine")
+pytest.importorskip("bpfheap.machine.native._core")
+from bpfheap.machine.native import machine as native
 
 MAP = 1
 BTF = BtfBuilder().build()
