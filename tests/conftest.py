@@ -16,7 +16,6 @@ from hypothesis import settings
 from bpfheap.kernel import Kernel, available
 from compiled_modules import fall_back
 from on_machines import is_shared
-from time_limit import pytest_runtest_protocol  # noqa: F401 -- a hook
 
 # The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile
 # explore` looks for new ones.

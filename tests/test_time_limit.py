@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = """
 import ctypes
 import threading
@@ -34,12 +36,16 @@ def test_after():
 """
 
 
-def test_a_hang_has_a_name(tmp_path: Path) -> None:
-    (tmp_path / "test_hangs.py").write_text(TESTS)
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("folder", ["tests", "examples"])
+def test_a_hang_has_a_name(tmp_path: Path, folder: str) -> None:
+    """In each of the folders with tests, by the conftest.py that is for both."""
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "test_hangs.py").write_text(TESTS)
     (tmp_path / "conftest.py").write_text(
-        "import time_limit\n"
-        "time_limit.GRACE = 0.5\n"
-        "from time_limit import pytest_runtest_protocol\n"
+        f"import time_limit\ntime_limit.GRACE = 0.5\n{(ROOT / 'conftest.py').read_text()}"
     )
     (tmp_path / "pytest.ini").write_text(
         f"[pytest]\npythonpath = {Path(__file__).parent}\ntimeout = 1\ntimeout_method = signal\n"
@@ -58,5 +64,6 @@ def test_a_hang_has_a_name(tmp_path: Path) -> None:
     assert "test_waits_for_python" in told
     assert "Timeout (>1.0s)" in told
     # The second one, by xdist and by the watchdog.
-    assert "crashed while running 'test_hangs.py::test_waits_in_c_with_the_lock_of_python'" in told
-    assert ", line 21 in test_waits_in_c_with_the_lock_of_python" in told
+    waits = "test_waits_in_c_with_the_lock_of_python"
+    assert f"crashed while running '{folder}/test_hangs.py::{waits}'" in told
+    assert f", line 21 in {waits}" in told
