@@ -20,14 +20,11 @@ def flow_text(flow: Flow) -> str:
 def test_case(case: Case) -> None:
     """Both as it is and with a state stored at every join, where more can be pruned."""
     verdict = _check(case)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bpfheap.verifier.paths.prune._MIN_JUMPS", 0)
-        patch.setattr("bpfheap.verifier.paths.prune._MIN_INSNS", 0)
-        assert set(_check(case).flows) == set(verdict.flows)
+    assert set(_check(case, stored_often=True).flows) == set(verdict.flows)
 
 
-def _check(case: Case) -> Verdict:
-    options = Options(complexity_limit=case.complexity_limit)
+def _check(case: Case, *, stored_often: bool = False) -> Verdict:
+    options = Options(complexity_limit=case.complexity_limit, stored_often=stored_often)
     verdict = verify(case.obj, case.program, options)
     expected = case.expected
     if expected["verdict"] == "accept":

@@ -18,11 +18,10 @@ from bpfheap.errors import InsnError
 from bpfheap.isa import OPS, Insn, Kind, check_structure
 from bpfheap.platform.calls import Arg, Ret
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind
-from bpfheap.verifier import Options, Verdict, verify
+from bpfheap.verifier import Options, verify
 from bpfheap.verifier.calls.calls import ARGUMENTS, RESULTS
 from bpfheap.verifier.instructions.transfer import TRANSFER
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
-from bpfheap.verifier.paths.prune import StoredStates
 from bpfheap.verifier.state.state import ITERATOR, KIND_NAMES, UNINIT
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -292,20 +291,9 @@ def programs(draw: st.DrawFn, statements: tuple[str, ...], release: bool) -> Pro
 _FOO = KPTRS.obj.btf.find("foo") or 0
 
 
-def _unpruned(spec: ProgramSpec, options: Options) -> Verdict:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StoredStates, "visit", lambda *_: False)
-        return verify(KPTRS.obj, spec, options)
-
-
 def _compare(spec: ProgramSpec) -> Any:
-    options = Options(complexity_limit=20_000)
-    whole = _unpruned(spec, options)
-    with pytest.MonkeyPatch.context() as patch:
-        # Store at every join, so that there is something to prune.
-        patch.setattr("bpfheap.verifier.paths.prune._MIN_JUMPS", 0)
-        patch.setattr("bpfheap.verifier.paths.prune._MIN_INSNS", 0)
-        pruned = verify(KPTRS.obj, spec, options)
+    whole = verify(KPTRS.obj, spec, Options(complexity_limit=20_000, pruned=False))
+    pruned = verify(KPTRS.obj, spec, Options(complexity_limit=20_000, stored_often=True))
     if whole.error is not None and "too large" in whole.error.message:
         return None
     assert pruned.accepted == whole.accepted, (pruned.error or whole.error).log  # type: ignore[union-attr]
