@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from bpfheap.bench.verifier import is_compiled
 from compiled_modules import fall_back, stale
 
 TESTS = Path(__file__).parent
@@ -32,6 +35,30 @@ def test_modules(n: int) -> None:
     assert (walk.__file__ + word.__file__).count(".py") == 2
     subprocess.run([sys.executable, "-c", IMPORT], check=True)
 """
+
+
+#: Set by whoever knows that they were compiled (.ci/run); else they need not be.
+MUST_BE_COMPILED = "BPFHEAP_MUST_BE_COMPILED"
+
+
+def modules() -> list[str]:
+    """What setup.py compiles: one extension is enough to fail, and each may be left out."""
+    names: list[str] = next(
+        ast.literal_eval(node.value)
+        for node in ast.parse((TESTS.parent / "setup.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPILED"
+    )
+    verifier = [f"bpfheap.verifier.{name.replace('/', '.')}" for name in names]
+    return [*verifier, "bpfheap.machine.native._core"]
+
+
+@pytest.mark.skipif(not os.environ.get(MUST_BE_COMPILED), reason=f"{MUST_BE_COMPILED} is not set")
+@pytest.mark.parametrize("name", modules())
+def test_what_setup_compiles_is_compiled(name: str) -> None:
+    """The build goes on without what it cannot compile, and stale modules run as Python; tests that
+    are there to try compiled ones must not pass for these."""
+    assert os.environ.get("BPFHEAP_PURE", "") == "", "the verifier runs as Python"
+    assert is_compiled(importlib.import_module(name)), f"{name} runs as Python"
 
 
 def compiled(source: Path, seconds: int) -> Path:
