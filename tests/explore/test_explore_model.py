@@ -8,9 +8,11 @@ from itertools import pairwise
 import pytest
 from explore_samples import EVERYTHING, bounded, model_of, scenario, searched
 
+from bpfheap.errors import UsageError
 from bpfheap.explore import Reductions
 from bpfheap.explore.model import Model
-from bpfheap.explore.replay import Player
+from bpfheap.explore.plan import plan_of
+from bpfheap.explore.replay import Player, policy_named
 from bpfheap.explore.search import Search
 from bpfheap.explore.tracked import StateView
 from bpfheap.explore.world import Action, parse_action
@@ -108,6 +110,40 @@ def test_at_the_end_everything_is_gone() -> None:
 )  # fmt: skip
 def test_actions_can_be_written_and_read(action: Action) -> None:
     assert parse_action(str(action)) == action
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "'' is no action"),
+        ("fly m1", "'fly m1' is no action"),
+        ("run p1 cpux", "'run p1 cpux' names no CPU"),
+        ("step cpu" + "1" * 5000, "names no CPU"),
+    ],
+    ids=["nothing", "verb", "CPU", "long CPU"],
+)
+def test_what_is_no_action(text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        parse_action(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "action", "told"),
+    [
+        ([], Action("fly", "m1"), "fly m1 is no action"),
+        (["create ma", "create m1", "load p2"], Action("run", "p2"), "names no CPU"),
+        (["create ma", "create m1", "load p2"], Action("run", "p2", 7), "names no CPU"),
+        ([], Action("close", "ma"), "close ma is not possible here"),
+    ],
+    ids=["verb", "no CPU", "CPU", "closed"],
+)
+def test_what_cannot_be_done_now(before: list[str], action: Action, told: str) -> None:
+    policy = policy_named("live-count")
+    player = Player(plan_of(ONE, policy.macro), policy())
+    for done in before:
+        player.play(parse_action(done))
+    with pytest.raises(UsageError, match=told):
+        player.play(action)
 
 
 def test_next_states_are_those_of_all_actions() -> None:

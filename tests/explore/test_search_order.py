@@ -60,6 +60,25 @@ def test_the_first_history_is_a_shortest_one() -> None:
     assert search.finished
 
 
+class Leaking(Jugs):
+    """Jugs that can only be filled: what is in them at the end is a leak."""
+
+    def actions(self, state: bytes) -> list[Action]:
+        return [Action("fill", jug) for jug in "01"]
+
+    def properties(self, state: bytes) -> Violation | None:
+        return Violation("eight litres", kind="leak") if sum(state) == sum(SIZES) else None
+
+
+def test_what_is_left_at_the_end_is_a_violation() -> None:
+    search = Search(Leaking())
+    search.run()
+    ((wrong, seen),) = search.ledger.violations.items()
+    assert wrong == ViolationKey("leak", "eight litres")
+    assert [str(action) for action in search.trail.to(seen.first)] == ["fill 0", "fill 1"]
+    assert seen.times == 1
+
+
 def test_all_states_are_counted_once() -> None:
     reached = set(_reached(bytes(2)))
     search = Search(Jugs())

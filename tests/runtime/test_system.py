@@ -14,9 +14,10 @@ from bpfheap.compile import object_spec
 from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError, Violation
 from bpfheap.lifetime import Global, LiveCount, Policy, Refusal, UsedAllocators, View
 from bpfheap.machine.model import ModelMachine
+from bpfheap.runtime.definitions import why_other_map
 from bpfheap.runtime.machine import AtCall, Done
 from bpfheap.runtime.system import System
-from bpfheap.spec import ObjectSpec
+from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.verifier import verify
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "three_programs"
@@ -269,6 +270,15 @@ def bad_calls(loader: Loader) -> Iterator[tuple[str, object]]:
     yield "nothing is pinned", lambda: system.unpin("/none")
     yield "nothing is pinned", lambda: system.open_pin("/none")
     yield "no map with id 99", lambda: system.map_open(99)
+    yield "no program with id 99", lambda: system.program_open(99)
+    yield (
+        "signals run no programs on the model machine",
+        lambda: system.attach(loader.fds["p3"], 10, 0),
+    )
+    yield (
+        "programs of the model machine have no entry",
+        lambda: system.entry(loader.fds["p3"], None),
+    )
 
 
 def test_wrong_descriptors_are_usage_errors(live: Loader) -> None:
@@ -277,6 +287,24 @@ def test_wrong_descriptors_are_usage_errors(live: Loader) -> None:
         assert callable(call)
         with pytest.raises(UsageError, match=message):
             call()
+
+
+def test_what_is_there_can_be_opened_by_its_id(live: Loader) -> None:
+    """And stays as long as the new descriptor, though it has no other."""
+    live.load("p3")
+    program = live.system.program_of(live.fds["p3"]).id
+    m2 = live.system.map_of(live.fds["m2"]).id
+    fd, map_fd = live.system.program_open(program), live.system.map_open(m2)
+    live.unload("p3")
+    live.settle()
+    assert live.system.program_of(fd).id == program
+    assert live.system.map_of(map_fd).id == m2
+    live.system.close(fd)
+    live.system.close(map_fd)
+    live.settle()
+    assert live.names() == set()
+    with pytest.raises(UsageError, match=f"no program with id {program}"):
+        live.system.program_open(program)
 
 
 def test_user_space_gets_the_kernel_s_errors(live: Loader) -> None:
@@ -336,3 +364,33 @@ def test_a_map_has_the_allocator_that_all_its_definitions_name(
         system.map_share(m1, replace(obj.maps["m1"], **of_mb))
     system.map_share(m1, named)
     system.map_share(m1, obj.maps["m1"])
+
+
+def nested(spec: MapSpec | None, of: MapSpec) -> MapSpec:
+    return replace(of, inner=spec)
+
+
+M1, M2 = spec("p2").maps["m1"], spec("p3").maps["m2"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        (M1, M1, None),
+        (M1, replace(M1, max_entries=9), "its max_entries is 123 in one definition and 9 in the"),
+        (M1, replace(M1, value=0), "its value has a type in one definition and none in the other"),
+        (nested(M2, M1), M1, "only one definition has a template for inner maps"),
+        (nested(M2, M1), nested(M2, M1), None),
+        (
+            nested(M2, M1),
+            nested(replace(M2, flags=1), M1),
+            "the templates for inner maps differ: its flags is 0 in one definition and 1 in the",
+        ),
+    ],
+    ids=["same", "attribute", "no type", "no template", "same template", "other template"],
+)
+def test_two_definitions_of_one_map(one: MapSpec, other: MapSpec, why: str | None) -> None:
+    for a, b in ((one, other), (other, one)):
+        told = why_other_map(a, b)
+        assert (told is None) == (why is None), told
+    assert (why_other_map(one, other) or "").startswith(why or "")

@@ -17,6 +17,7 @@ from bpfheap.btf import (
     Datasec,
     Enum,
     Float,
+    FuncProto,
     Int,
     Member,
     Ptr,
@@ -64,6 +65,7 @@ class Types:
             )
         )
         section_var = b.add(Var("count", self.u32, 1))
+        self.func = b.add(FuncProto(self.u32, ()))
         self.section = b.add(Datasec(".bss", 4, (SecVar(section_var, 0, 4),)))
         self.btf: Btf = b.build()
 
@@ -147,6 +149,12 @@ def test_a_kptr_shows_its_object() -> None:
     assert shown.ptr == {"var": 42}
     assert shown.ptr.object == "foo#1"
     assert "foo#1" in repr(shown)
+
+
+def test_what_cannot_be_shown_is_bytes() -> None:
+    assert unpack(T.btf, T.func, b"\1\2") == b"\1\2"
+    with pytest.raises(UsageError, match="key has a type that takes bytes only"):
+        pack(T.btf, T.func, 5, 4, what="key")
 
 
 def test_a_data_section_shows_variables() -> None:

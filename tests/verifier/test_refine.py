@@ -28,6 +28,7 @@ from scalar_sets import (
 )
 
 from bpfheap.isa.ops import OPS, Kind
+from bpfheap.verifier.domain import refine
 
 
 def known(**components: Any) -> View:
@@ -174,6 +175,26 @@ def test_branch_taken(op: str, width: int, dst: View, src: View, taken: bool | N
         assert None not in sides
     else:
         assert sides == (((dst, src), None) if taken else (None, (dst, src)))
+
+
+@pytest.mark.parametrize(
+    ("op", "width", "dst", "src"),
+    [
+        ("jeq", 64, known(tnum=Tnum(1, U64 - 1)), known(tnum=Tnum(0, U64 - 1))),
+        ("jeq", 32, known(tnum=Tnum(1, U64 - 1)), known(tnum=Tnum(0, U64 - 1))),
+        ("jne", 64, const(5), const(5)),
+        ("jlt", 64, ANY, const(0)),
+        ("jgt", 64, ANY, const(U64)),
+        ("jlt", 32, ANY, const(1 << 40)),
+        ("jslt", 64, ANY, const(S64_MIN)),
+        ("jsgt", 64, ANY, const(S64_MIN ^ U64)),
+        ("jslt", 32, ANY, const(-(2**31))),
+    ],
+)
+def test_no_pair_is_left_of_what_never_holds(op: str, width: int, dst: View, src: View) -> None:
+    """branch_taken tells that before, but not when a register is compared with itself."""
+    assert branch_taken(op, width, dst, src) is False
+    assert refine.holds(refine.JUMP_CODE[op], width, dst.scalar, src.scalar) is None
 
 
 def test_ranges_refine_each_other() -> None:

@@ -192,6 +192,17 @@ def test_sync_of_typical_scalars(before: View, after: View) -> None:
         pytest.param(raw(tnum=Tnum(1 << 40, U64 - U32 & ~(1 << 40)), s32_max=-1), id="against s32"),
         pytest.param(raw(umin=1 << 40, umax=1 << 40, s32_min=1), id="one value against s32"),
         pytest.param(raw(tnum=Tnum(0, 1 << 40), u32_min=1), id="bits against a low half"),
+        pytest.param(raw(tnum=Tnum(0, U64 - 1), s32_min=15, s32_max=15), id="even against odd"),
+        pytest.param(
+            raw(tnum=Tnum(1, U32 - 1), u32_min=U32 - 1, u32_max=U32 - 1), id="odd against even"
+        ),
+        pytest.param(
+            raw(tnum=Tnum(0, 33), smax=16, s32_min=8, u32_max=9), id="no small member in s32"
+        ),
+        pytest.param(
+            raw(tnum=Tnum(0, 1 << 40 | 15), smax=U32 + 2, umin=8, u32_max=4),
+            id="no member that is its low half",
+        ),
     ],
 )
 def test_contradictions_are_none(impossible: View) -> None:
