@@ -131,7 +131,8 @@ def _plus_constant(step: Step, value: Scalar, dst: Reg, src: Reg) -> Reg | None:
         added = -added
     if not S32_MIN <= added <= S32_MAX:
         return None
-    return Reg(SCALAR, value, added, dst.id, 0, None, False, narrow)
+    # Less than 2**32 plus 0 is the same number in either width: it is a copy, no narrow sum.
+    return Reg(SCALAR, value, added, dst.id, 0, None, False, narrow and added != 0)
 
 
 def _neg(env: Env, st: State, step: Step) -> i64:
