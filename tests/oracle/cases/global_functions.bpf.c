@@ -851,3 +851,43 @@ int sleeps_further_down(void *ctx)
 	bpf_rcu_read_unlock();
 	return 0;
 }
+
+/* ------------------------------------------------------------ a context that was moved */
+
+global int reads_moved(struct __sk_buff *ctx)
+{
+	return ctx->len;
+}
+
+#define moved(p, amount)                                     \
+	({                                                   \
+		void *___p = (p);                            \
+		asm volatile("%0 += %1" : "+r"(___p) : "r"(amount)); \
+		___p;                                        \
+	})
+
+SEC("tc") __reject("Caller passes invalid args into func#1")
+int a_context_moved(struct __sk_buff *ctx)
+{
+	return reads_moved(moved(ctx, 8L)) & 1;
+}
+
+SEC("tc") __reject("Caller passes invalid args into func#1")
+int a_context_moved_by_a_number(struct __sk_buff *ctx)
+{
+	return reads_moved(moved(ctx, (long)(ctx->len & 8))) & 1;
+}
+
+SEC("tc") __reject("Caller passes invalid args into func#1")
+int a_context_moved_there_and_back(struct __sk_buff *ctx)
+{
+	long by = ctx->len & 8;
+
+	return reads_moved(moved(moved(ctx, by), -by)) & 1;
+}
+
+SEC("tc") __accept
+int a_context_moved_by_0(struct __sk_buff *ctx)
+{
+	return reads_moved(moved(ctx, 0L)) & 1;
+}

@@ -312,6 +312,88 @@ int from_callback(struct __sk_buff *ctx)
 	return 0;
 }
 
+/* Later versions of Linux refuse these, too. */
+#define from_callback_only __kernel_accepts __reason("the helper waits for the callback to return")
+
+static __noinline int jumps_once(void *ctx)
+{
+	bpf_tail_call(ctx, &programs, 0);
+	return 0;
+}
+
+static __noinline int jumps_further_down(void *ctx)
+{
+	return jumps_once(ctx);
+}
+
+static int callback_calls(__u32 i, void *ctx)
+{
+	return jumps_once(*(void **)ctx) & 1;
+}
+
+static int callback_calls_further_down(__u32 i, void *ctx)
+{
+	return jumps_further_down(*(void **)ctx) & 1;
+}
+
+static int callback_calls_global(__u32 i, void *ctx)
+{
+	return global_jumps(*(void **)ctx) & 1;
+}
+
+static int each_calls(void *map, __u32 *key, __u64 *value, void *ctx)
+{
+	return jumps_once(*(void **)ctx) & 1;
+}
+
+static int callback_does_nothing(__u32 i, void *ctx)
+{
+	return 0;
+}
+
+SEC("tc") __reject("cannot tail call within callback") from_callback_only
+int from_function_of_callback(struct __sk_buff *ctx)
+{
+	void *p = ctx;
+
+	bpf_loop(2, callback_calls, &p, 0);
+	return 0;
+}
+
+SEC("tc") __reject("cannot tail call within callback") from_callback_only
+int from_function_of_callback_further_down(struct __sk_buff *ctx)
+{
+	void *p = ctx;
+
+	bpf_loop(2, callback_calls_further_down, &p, 0);
+	return 0;
+}
+
+SEC("tc") __reject("cannot tail call within callback") from_callback_only
+int from_global_function_of_callback(struct __sk_buff *ctx)
+{
+	void *p = ctx;
+
+	bpf_loop(2, callback_calls_global, &p, 0);
+	return 0;
+}
+
+SEC("tc") __reject("cannot tail call within callback") from_callback_only
+int from_function_of_each_callback(struct __sk_buff *ctx)
+{
+	void *p = ctx;
+
+	bpf_for_each_map_elem(&array, each_calls, &p, 0);
+	return 0;
+}
+
+SEC("tc") __accept
+int beside_a_callback(struct __sk_buff *ctx)
+{
+	bpf_loop(2, callback_does_nothing, NULL, 0);
+	return jumps_once(ctx) & 1;
+}
+
 SEC("tc") __accept
 int two_tail_calls(struct __sk_buff *ctx)
 {

@@ -67,6 +67,16 @@ def enter_callback(env: Env, st: State, meta: Meta) -> None:
     env.fork(iteration, meta.callback, meta.slot)
 
 
+def check_tail_call(st: State) -> None:
+    """May the program end here, and another one begin? Raises Reject within a callback, however
+    deep: the helper waits for it to return. (Linux 6.18 looks at the callback itself only.)"""
+    if any(frame.callback for frame in st.frames):
+        raise Reject(
+            "cannot tail call within callback",
+            hint="the callback cannot return to the helper: note what to do, and do it after it",
+        )
+
+
 def leave_callback(env: Env, st: State) -> int:
     """The callback at the top of the stack returns; gives the slot to go on with, that of the
     call. Raises Reject for a result that no callback may have."""

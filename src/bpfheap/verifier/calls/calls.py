@@ -21,7 +21,7 @@ from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, call_row
 from bpfheap.verifier.calls import graph, iterators, locks, percpu, records
-from bpfheap.verifier.calls.callback import enter_callback
+from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
 from bpfheap.verifier.calls.meta import Checker, Meta, expected
 from bpfheap.verifier.calls.noting import note_call
 from bpfheap.verifier.domain.refine import between
@@ -372,11 +372,7 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
 
 def _tail_call(env: Env, st: State, meta: Meta) -> None:
     """The program may end here, and another one begin."""
-    if st.top.callback:
-        raise Reject(
-            "tail_call from a callback is not possible",
-            hint="the callback cannot return to the helper: note what to do, and do it after it",
-        )
+    check_tail_call(st)
     locks.check_left(env, st, "tail_call")
 
 

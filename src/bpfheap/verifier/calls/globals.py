@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.signature import Parameter, Passing
+from bpfheap.verifier.calls.callback import check_tail_call
 from bpfheap.verifier.calls.locks import check_global
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
@@ -64,6 +65,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
             register=wrong.register,
             hint=wrong.hint,
         ) from None
+    if env.tail_calls(number):
+        check_tail_call(st)
     env.called.setdefault(number)
     if env.changes_packet(number):
         forget_packet(st, slot, f"{sub.name}()")
@@ -79,7 +82,7 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
             if reg.kind != SCALAR:
                 raise Reject(f"R{n} is not a scalar", register=n, hint="pass a number")
         case Passing.CTX:
-            if reg.kind != CTX or reg.off:
+            if reg.kind != CTX or reg.off or not reg.scalar.is_const or reg.scalar.v:
                 raise Reject(
                     f"R{n} expected pointer to ctx", register=n, hint="pass the program's context"
                 )

@@ -26,6 +26,7 @@ from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
 from bpfheap.verifier.verdict import Options
 
+_JUMPING = frozenset(row.name for row in CALL_BY_NAME.values() if row.jumps)
 #: What is jumped to may change it, too.
 _PACKET_CHANGING = frozenset(row.name for row in CALL_BY_NAME.values() if row.packet or row.jumps)
 _SLEEPING = frozenset(row.name for row in CALL_BY_NAME.values() if row.sleepable)
@@ -70,6 +71,7 @@ class Env:
         self._ids = 0
         self._changes: list[bool] = []
         self._sleeps: list[bool] = []
+        self._tail_calls: list[bool] = []
 
     def prepare(self) -> None:
         """All that is known before the walk. Raises Reject and InsnError."""
@@ -120,6 +122,13 @@ class Env:
         if not self._sleeps:
             self._sleeps = self._with_calls(_SLEEPING)
         return self._sleeps[number]
+
+    def tail_calls(self, number: int) -> bool:
+        """May a subprogram, or one that it calls, jump to another program
+        (subprog_info.tail_call_reachable)?"""
+        if not self._tail_calls:
+            self._tail_calls = self._with_calls(_JUMPING)
+        return self._tail_calls[number]
 
     def _with_calls(self, names: frozenset[str]) -> list[bool]:
         """For each subprogram, whether it makes one of these calls, or enters one that does."""
