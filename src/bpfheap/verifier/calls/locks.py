@@ -81,6 +81,9 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
     st.lock = None
     _invalidate_borrowed(st, Gone(meta.slot, meta.call.name, "", Invalidation.UNLOCKED))
+    if not env.in_section(st):
+        # The lock was the section. Linux lets what was seen in it be used further.
+        _end_section(st)
 
 
 def compares(env: Env, st: State) -> bool:
@@ -116,10 +119,14 @@ def lockable(reg: Reg) -> MapRef | Layout | None:
 
 
 def _invalidate_borrowed(st: State, gone: Gone) -> None:
-    """Others may take objects out of lists and trees now (invalidate_non_owning_refs)."""
+    """Others may take objects out of lists and trees now (invalidate_non_owning_refs). To Linux
+    what was seen in a map is such an object, too, if it has a node (NON_OWN_REF in
+    btf_ld_kptr_type)."""
 
     def invalidated(reg: Reg) -> Reg:
-        if reg.kind == OBJECT and reg.what.standing == BORROWED:
+        if reg.kind == OBJECT and (
+            reg.what.standing == BORROWED or (reg.what.standing == READ and reg.what.layout.nodes)
+        ):
             what = gone._replace(type_name=str(reg.what.layout))
             return Reg(SCALAR, UNKNOWN_SCALAR, what=what)
         return reg
@@ -145,6 +152,11 @@ def rcu_unlock(env: Env, st: State, meta: Meta) -> None:
             hint="lock it on every path",
         )
     st.rcu = False
+    _end_section(st)
+
+
+def _end_section(st: State) -> None:
+    """Objects that were seen in it may go now."""
 
     def invalidated(reg: Reg) -> Reg:
         if reg.kind == OBJECT and reg.what.standing == READ:

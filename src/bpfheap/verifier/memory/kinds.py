@@ -526,9 +526,9 @@ class ObjectMemory(Obligations):
         layout = reg.what.layout
         if reg.what.standing == LAPSED:
             raise Reject(
-                f"R{n} is {type_name(reg)}: its time ended with bpf_rcu_read_unlock",
+                f"R{n} is {type_name(reg)}: its time ended with the section that it was seen in",
                 register=n,
-                hint="use it before bpf_rcu_read_unlock()",
+                hint=hints.IN_SECTION,
             )
         if reg.scalar.is_const and not reg.what.per_cpu:
             low, _ = within(layout.size, f"struct {layout.name}", "size", n, reg, off, size)

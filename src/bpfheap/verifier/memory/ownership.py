@@ -262,7 +262,7 @@ _NOT_OWNED = {
     BORROWED: "it is in a list or tree: take it out first (pop, or bpf_rbtree_remove)",
     READ: hints.TAKE_KPTR,
     UNTRUSTED: hints.TAKE_KPTR,
-    LAPSED: "use it before bpf_rcu_read_unlock()",
+    LAPSED: hints.IN_SECTION,
 }
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from bpfheap.btf import SpecialKind
 from bpfheap.verifier.analysis.cfg import PLAIN, Step
 from bpfheap.verifier.facts import ANYWHERE, NULL_OR_OBJECT, UNGUARDED
 from bpfheap.verifier.reject import Reject
@@ -30,8 +29,6 @@ _CTX: Final = 3
 _MERGED: Final = 4  # objects of different standing; they are read as if they might be gone
 _EITHER: Final = 5  # memory and objects, likewise
 _OBJECT: Final = 8  # and above: by standing
-
-_NODES = (SpecialKind.LIST_NODE, SpecialKind.RB_NODE)
 
 
 def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
@@ -73,7 +70,7 @@ def _kind(reg: Reg) -> int:
     if reg.kind != OBJECT:
         return PLAIN
     object_: Object = reg.what
-    node = object_.standing == READ and any(object_.layout.one(kind) for kind in _NODES)
+    node = object_.standing == READ and object_.layout.nodes
     return _OBJECT + 2 * object_.standing + node
 
 

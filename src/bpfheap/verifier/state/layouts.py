@@ -34,9 +34,10 @@ class Layout:
     `plain`: its untagged pointers, by offset.
     `special`: its locks, heads, roots, nodes and counts.
     `lock`: the offset of its bpf_spin_lock, -1 for none.
+    `nodes`: can lists or trees link it?
     """
 
-    __slots__ = ("btf", "kptrs", "lock", "name", "plain", "size", "special", "type_id")
+    __slots__ = ("btf", "kptrs", "lock", "name", "nodes", "plain", "size", "special", "type_id")
 
     def __init__(
         self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
@@ -51,6 +52,7 @@ class Layout:
         self.special = special
         lock = self.one(SpecialKind.SPIN_LOCK)
         self.lock = -1 if lock is None else lock.offset
+        self.nodes = any(field.kind in _NODES for field in special)
 
     def one(self, kind: SpecialKind) -> SpecialField | None:
         """Its first field of that kind."""
