@@ -182,8 +182,16 @@ def _printk(core: Core, args: Arguments, values: Sequence[Value]) -> Value:
     if not form.endswith(b"\0"):
         return _error("EINVAL")
     state = core.state
+
+    def string(at: Value) -> bytes:
+        try:
+            return state.read_string(at)
+        except Fault:
+            # Any number may be given; it is read without faulting (bpf_trace_copy_string).
+            return b""
+
     try:
-        line = format_line(form.partition(b"\0")[0], values, state.number, state.read_string)
+        line = format_line(form.partition(b"\0")[0], values, state.number, string)
     except FormatRefused:
         return _error("EINVAL")
     core.print_line(line.removesuffix("\n"))

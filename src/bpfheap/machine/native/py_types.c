@@ -5,9 +5,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "module.h"
 #include "object.h"
+
+/* MAX_BPRINTF_BUF */
+#define MAX_STRING 1024
+#define MIN_PAGE   4096
 
 struct events {
 	PyObject_HEAD
@@ -192,17 +197,44 @@ PyObject *bh_py_core_read(struct core *self, PyObject *args)
 	return PyBytes_FromStringAndSize(found, size);
 }
 
+/* Copy from any address, within a page: through a pipe, as write() does not fault. */
+static int copy_nofault(const int *ends, char *to, uintptr_t from, size_t size)
+{
+	return write(ends[1], (const void *)from, size) != (ssize_t)size ||
+	       read(ends[0], to, size) != (ssize_t)size;
+}
+
+/* A program may ask for a string at any number; where there is none, it is empty (bpf_trace_copy_string). */
 PyObject *bh_py_core_read_string(struct core *self, PyObject *args)
 {
-	unsigned long long address, size = 0;
-	const char *found;
+	unsigned long long address;
+	char text[MAX_STRING];
+	const char *end = NULL;
+	size_t known = 0;
+	int ends[2];
 
 	if (!PyArg_ParseTuple(args, "K", &address))
 		return NULL;
-	do
-		found = look(self, address, ++size);
-	while (found && found[size - 1]);
-	return PyBytes_FromStringAndSize(found, found ? (Py_ssize_t)size - 1 : 0);
+	if (pipe(ends))
+		return PyErr_SetFromErrno(PyExc_OSError);
+	while (!end && known < sizeof(text)) {
+		uintptr_t at = (uintptr_t)address + known;
+		size_t size = MIN_PAGE - at % MIN_PAGE;
+		const char *from;
+
+		if (size > sizeof(text) - known)
+			size = sizeof(text) - known;
+		from = look(self, at, size);
+		if (!from || copy_nofault(ends, text + known, (uintptr_t)from, size)) {
+			known = 0;
+			break;
+		}
+		end = memchr(text + known, 0, size);
+		known += size;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	return PyBytes_FromStringAndSize(text, end ? end - text : (Py_ssize_t)known);
 }
 
 PyObject *bh_py_core_type_at(struct core *self, PyObject *args)
