@@ -12,7 +12,7 @@ from mypy_extensions import i64
 from bpfheap.btf import KptrField, KptrKind
 from bpfheap.platform.programs import PROGRAM_TYPES, CtxKind
 from bpfheap.verifier.domain.arith import load_bounds
-from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
 from bpfheap.verifier.flows import Field
 from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.kinds import OBLIGATIONS, obligations_of
@@ -66,6 +66,8 @@ def load(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: boo
     if kind == MAP_VALUE:
         if low == high and size == _POINTER:
             pointer = _value_pointer(env, st, reg.what, low)
+        if pointer is None and reg.what.constant is not None and reg.scalar.is_const:
+            pointer = _constant(reg.what.constant, low, size, signed)
     elif kind == CTX:
         pointer = _ctx_pointer(env, low)
     elif kind == OBJECT and size == _POINTER:
@@ -104,6 +106,12 @@ def deepen(env: Env, subprog: i64, low: i64) -> None:
     """The function uses its stack down to offset `low`."""
     if -low > env.depth[subprog]:
         env.depth[subprog] = -low
+
+
+def _constant(data: bytes, low: i64, size: i64, signed: bool) -> Reg:
+    """What .rodata holds (bpf_map_direct_read); behind its content there are zeros."""
+    value = int.from_bytes(data[low : low + size].ljust(size, b"\0"), "little", signed=signed)
+    return number(constant(value))
 
 
 def _value_pointer(env: Env, st: State, ref: MapRef, low: i64) -> Reg | None:

@@ -129,16 +129,18 @@ class MapRef:
     `holder`, `name`: those of flows; an inner map goes by the name of its outer map.
     `spec`: its definition.
     `layout`: that of its values.
+    `constant`: the bytes of its value that nobody can change any more, None for none.
     `inner`: what a lookup in a map of maps finds, None until one was looked at.
     """
 
-    __slots__ = ("holder", "inner", "layout", "name", "spec")
+    __slots__ = ("constant", "holder", "inner", "layout", "name", "spec")
 
     def __init__(self, holder: Holder, name: str, spec: MapSpec, layout: Layout) -> None:
         self.holder = holder
         self.name = name
         self.spec = spec
         self.layout = layout
+        self.constant = spec.data if spec.readonly else None
         self.inner: MapRef | None = None
 
     def __str__(self) -> str:
