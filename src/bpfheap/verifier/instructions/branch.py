@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from bpfheap.verifier.analysis.cfg import Step
+from bpfheap.verifier.analysis.liveness import FIRST_SLOT
 from bpfheap.verifier.domain.arith import ADD, alu
 from bpfheap.verifier.domain.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
 from bpfheap.verifier.domain.scalar import Scalar, const
@@ -37,6 +40,7 @@ from bpfheap.verifier.state.state import (
 _NEVER_NULL = frozenset({MAP, MAP_VALUE, MAP_KEY, MEM})
 #: LINKED_REGS_MAX: as many scalars learn from one condition.
 _MAX_LINKS = 6
+_REGISTERS: Final = (1 << FIRST_SLOT) - 1
 
 
 def jump(env: Env, st: State, step: Step) -> i64:
@@ -75,9 +79,9 @@ def jump(env: Env, st: State, step: Step) -> i64:
         return step.target
     links: list[Link] = []
     if with_reg and src.id:
-        _collect_links(st, src.id, links)
+        _collect_links(env, st, step.slot, src.id, links)
     if dst.id and dst.id != (src.id if with_reg else 0):
-        _collect_links(st, dst.id, links)
+        _collect_links(env, st, step.slot, dst.id, links)
     if len(links) > 1:
         st.trail.linked(tuple(links))
     other = st.copy()
@@ -102,15 +106,18 @@ def _learn(st: State, step: Step, now: Pair, links: list[Link]) -> None:
         _set(st, step.src, src, now[1], links)
 
 
-def _collect_links(st: State, id_: i64, links: list[Link]) -> None:
-    """The scalars that learn from this condition by that id, up to the limit. Those beyond it are
-    not noted for precision, so they may not learn either: they lose the id
-    (collect_linked_regs)."""
+def _collect_links(env: Env, st: State, insn: int, id_: i64, links: list[Link]) -> None:
+    """The scalars that learn from the condition at `insn` by that id, up to the limit. Those beyond
+    it are not noted for precision, so they may not learn either: they lose the id. Registers that
+    nobody reads any more do not count (collect_linked_regs)."""
+    live = env.live()
     for frame in reversed(st.frames):
         regs = frame.regs
+        read: i64 = live[insn] & _REGISTERS
+        insn = frame.callsite
         for i in range(10):
             reg = regs[i]
-            if reg.id == id_ and reg.kind == SCALAR:
+            if reg.id == id_ and reg.kind == SCALAR and read >> i & 1:
                 if len(links) < _MAX_LINKS:
                     links.append((frame.number, shl(1, i), 0))
                 else:
