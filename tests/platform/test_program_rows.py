@@ -106,9 +106,9 @@ def test_sections_select_the_row(row: ProgramType) -> None:
 def test_packets_go_where_the_row_says(row: ProgramType) -> None:
     if not row.has_packet:
         with pytest.raises(UsageError, match="gets none"):
-            frames.check(row, FRAME)
+            frames.check(row, b"", FRAME)
         return
-    frames.check(row, FRAME)
+    frames.check(row, b"", FRAME)
     assert packet(program(row.sections[0]), Random(1))
     ctx = bytearray(row.ctx_size)
     seen = frames.frame_for(row, ctx, FRAME)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from bpfheap.api.arguments import buffer, whole
 from bpfheap.api.program import Program
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import BpfheapError, UsageError
@@ -15,6 +16,9 @@ from bpfheap.platform.maps import Holds
 from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec
+
+#: u64.
+_FLAGS = (1 << 64) - 1
 
 
 class Map(Mapping[Any, Any]):
@@ -60,20 +64,23 @@ class Map(Mapping[Any, Any]):
         """The values of keys, which are one after the other (BPF_MAP_LOOKUP_BATCH), of per-CPU maps
         those of all CPUs. On a machine with real memory. Raises MapError (ENOENT) for the first key
         that is not there."""
-        return self._bulk.map_lookup_batch(self.id, keys)
+        return self._bulk.map_lookup_batch(self.id, self._buffer(keys, "keys"))
 
     @locked
     def update_batch(self, keys: Memory, values: Memory, flags: int = 0) -> None:
         """Set as many elements as there are keys. On a machine with real memory. Raises MapError
         for the first that fails; those before it are set."""
-        self._bulk.map_update_batch(self.id, keys, values, flags)
+        flags = whole(flags, "the flags", 0, _FLAGS)
+        self._bulk.map_update_batch(
+            self.id, self._buffer(keys, "keys"), self._buffer(values, "values"), flags
+        )
         self._runtime._passed()
 
     @locked
     def delete_batch(self, keys: Memory) -> None:
         """On a machine with real memory. Raises MapError for the first that fails; those before it
         are gone."""
-        self._bulk.map_delete_batch(self.id, keys)
+        self._bulk.map_delete_batch(self.id, self._buffer(keys, "keys"))
         self._runtime._passed()
 
     @locked
@@ -104,6 +111,7 @@ class Map(Mapping[Any, Any]):
     def update(self, key: Any, value: Any, flags: int = 0) -> None:
         """Set one element, with the flags of bpf_map_update_elem. For a map of maps, `value` is
         another Map, for an array of programs a Program."""
+        flags = whole(flags, "the flags", 0, _FLAGS)
         with self._open() as fd:
             self._runtime.system.map_update(fd, self._key(key), self._raw(value), flags)
         self._runtime._passed()
@@ -165,6 +173,9 @@ class Map(Mapping[Any, Any]):
                 hint="the native machine has it",
             )
         return machine
+
+    def _buffer(self, given: Memory, what: str) -> memoryview:
+        return buffer(given, f"the {what} of {self.name}")
 
     def _key(self, key: Any) -> bytes:
         spec = self.spec

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
+from bpfheap.api.arguments import one_of
 from bpfheap.errors import UsageError
 from bpfheap.host import memory_bound
 from bpfheap.lifetime import POLICIES, Policy
@@ -90,17 +91,13 @@ def machines() -> tuple[str, ...]:
 
 def policy_named(name: str) -> Policy:
     """A new policy. Raises UsageError for an unknown name."""
-    for policy in POLICIES:
-        if policy.name == name:
-            return policy()
-    known = ", ".join(p.name for p in POLICIES)
-    raise UsageError(f"there is no policy {name}", hint=f"one of {known}")
+    one_of(name, "policy", [p.name for p in POLICIES])
+    return next(policy for policy in POLICIES if policy.name == name)()
 
 
 def machine_named(name: str, options: MachineOptions) -> Machine:
     """A new machine. Raises UsageError for an unknown name, and for what it does not have."""
-    if name not in MACHINES:
-        raise UsageError(f"there is no machine {name}", hint=f"one of {', '.join(MACHINES)}")
+    one_of(name, "machine", MACHINES)
     if options.budget < 0:
         raise UsageError(f"a run cannot have a budget of {options.budget} instructions")
     if options.memory is not None and options.memory <= 0:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, get_args
 
+from bpfheap.api.arguments import buffer, octets, one_of, shown, whole
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
@@ -58,8 +59,13 @@ class Program:
         """Run `repeat` times; the result is the last one's. `ctx` is the context's first bytes, the
         rest is 0; `data` the packet, an Ethernet frame, for types that get one.
 
-        Raises Violation where the machine sees a memory error."""
-        if repeat < 1:
+        Raises Violation where the machine sees a memory error, UsageError for a context or packet
+        that is none of the program's type."""
+        ctx = octets(ctx, f"the context of {self.name}")
+        data = octets(data, f"the packet of {self.name}")
+        cpu = whole(cpu, "a CPU")
+        context = one_of(context, "context", Context)
+        if whole(repeat, "the number of runs") < 1:
             raise UsageError(f"a program cannot run {repeat} times")
         before = len(self._runtime.printk)
         system = self._runtime.system
@@ -82,6 +88,7 @@ class Program:
         machine that does not compile, BpfheapError for a program that cannot be compiled."""
         self._runtime._check()
         machine = self._runtime.system.machine
+        one_of(form, "form of code", get_args(CodeForm))
         if not isinstance(machine, Compiling):
             raise UsageError(
                 f"the {machine.name} machine compiles nothing", hint='use machine="native"'
@@ -99,6 +106,7 @@ class Program:
 
     @locked
     def _entry(self, cpu: int | None) -> Entry:
+        cpu = None if cpu is None else whole(cpu, "a CPU")
         if cpu not in self._entries:
             self._entries[cpu] = self._runtime.system.entry(self.fd, cpu)
         return self._entries[cpu]
@@ -109,16 +117,13 @@ class Program:
         Other threads of Python go on meanwhile.
 
         Raises UsageError where `entry` does, and for inputs that are no rows of a context."""
-        rows = memoryview(inputs)
+        rows = buffer(inputs, f"the inputs of {self.name}")
         if not rows.c_contiguous or not rows.ndim:
             raise UsageError("the inputs of a batch must lie in memory one after the other")
         count = rows.shape[0] if rows.shape else 0
         results = memoryview(bytearray(4 * count)).cast("I")
         if count:
-            try:
-                self._entry(cpu).batch(rows, rows.nbytes // count, results)
-            except ValueError as error:
-                raise UsageError(f"inputs of program {self.name}: {error}") from None
+            self._entry(cpu).batch(rows, rows.nbytes // count, results)
             self._runtime._passed()
         return results
 
@@ -138,13 +143,15 @@ class Attachment:
     """A program that a signal runs; a context manager, which ends it."""
 
     def __init__(self, runtime: Session, program: Program, signal: int, hz: int) -> None:
-        self.signal = signal
+        if not isinstance(program, Program):
+            raise UsageError(f"what a signal runs is a program, not {shown(program)}")
+        self.signal = whole(signal, "a signal", 1, 64)
         self._runtime = runtime
         system = runtime.system
         # It goes on when the program is unloaded, as a bpf_link does.
         self._fd: int | None = system.program_open(system.program_of(program.fd).id)
         try:
-            self._probe = system.attach(self._fd, signal, hz)
+            self._probe = system.attach(self._fd, self.signal, hz)
         except BaseException:
             runtime._give_back(self._fd)
             raise

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from bpfheap.api.arguments import one_of, shown, whole
 from bpfheap.api.map import Map
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
@@ -21,6 +22,9 @@ from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 
 _IMMORTAL = "immortal-allocator"
+#: Virtual CPUs, BH_CPUS_MAX of the native machine.
+_MAX_CPUS = 256
+_SEEDS = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,16 @@ class Runtime(Session):
         memory: int | None = None,
         hardened: bool = False,
     ) -> None:
-        options = MachineOptions(cpus, seed, jit, budget, memory, hardened)
+        one_of(grace, "grace", ("auto", "manual"))
+        memory = None if memory is None else whole(memory, "the memory", 1)
+        options = MachineOptions(
+            whole(cpus, "the number of CPUs", 1, _MAX_CPUS),
+            whole(seed, "the seed", -_SEEDS, _SEEDS),
+            None if jit is None else bool(jit),
+            whole(budget, "the budget"),
+            memory,
+            bool(hardened),
+        )
         made = machine_named(machine, options)
         system = System(policy_named(policy), made, strict_identity=strict_identity)
         super().__init__(system, grace)
@@ -112,6 +125,8 @@ class Runtime(Session):
         Raises CompileError, FormatError, VerifierError, LoadRefused, or UsageError for an unknown
         name in `programs`. Then nothing of the file stays.
         """
+        if not isinstance(source, str | Path | ObjectSpec):
+            raise UsageError(f"a file is given by its path, not as {shown(source)}")
         spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
         chosen = self._chosen(spec, programs)
         loaded = LoadedObject(self, spec)
@@ -131,8 +146,7 @@ class Runtime(Session):
         sends the signal (0).
 
         Raises UsageError if the machine, the program or the signal is none for that."""
-        if not 0 <= hz <= 1_000_000:
-            raise UsageError(f"a program cannot run {hz} times a second", hint="0 to 1000000")
+        hz = whole(hz, "the runs in a second", 0, 1_000_000)
         made = Attachment(self, program, signal, hz)
         self._attached.append(made)
         return made
@@ -217,9 +231,11 @@ class Runtime(Session):
     def _chosen(spec: ObjectSpec, programs: Iterable[str] | None) -> list[ProgramSpec]:
         if programs is None:
             return loaded_programs(spec)
+        if isinstance(programs, str | bytes | memoryview) or not isinstance(programs, Iterable):
+            raise UsageError(f"programs are given as a list of names, not as {shown(programs)}")
         names = list(programs)
         for name in names:
-            if name not in spec.programs:
+            if not isinstance(name, str) or name not in spec.programs:
                 raise UsageError(
                     f"there is no program {name}",
                     file=spec.file,
@@ -255,7 +271,7 @@ class Allocator:
         Raises UsageError for a negative count and once the allocator map is gone."""
         if not self.alive:
             raise UsageError(f"allocator {self.name} is gone")
-        self.runtime.system.machine.prefill(self.id, count)
+        self.runtime.system.machine.prefill(self.id, whole(count, "the number of objects"))
 
     def types(self) -> dict[str, int]:
         """How many objects live, by the names of their types."""

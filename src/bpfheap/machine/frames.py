@@ -30,8 +30,14 @@ class PacketFrame(NamedTuple):
     readonly: bool
 
 
-def check(row: ProgramType | None, frame: bytes) -> None:
-    """Raise UsageError for a frame that BPF_PROG_TEST_RUN would refuse. None at all is fine."""
+def check(row: ProgramType | None, ctx: bytes, frame: bytes) -> None:
+    """Raise UsageError for a context that is longer than the type's, and for a frame that
+    BPF_PROG_TEST_RUN would refuse. None at all is fine."""
+    if row is not None and len(ctx) > row.ctx_size:
+        raise UsageError(
+            f"a context of {len(ctx)} bytes for a program of type {row.name}",
+            hint=f"at most {row.ctx_size}",
+        )
     if not frame:
         return
     if row is None or not row.has_packet:

@@ -157,7 +157,10 @@ def pack(btf: Btf, type_id: int, value: Any, size: int, *, what: str = "value") 
     Raises UsageError for what does not fit the type; kptrs cannot be written from user space.
     """
     if isinstance(value, bytes | bytearray | memoryview):
-        raw = bytes(value)
+        try:
+            raw = bytes(value)
+        except ValueError:
+            raise UsageError(f"{what} is gone: its memory was released") from None
         if len(raw) < size and type_id and _is_text(btf, type_id):
             return raw.ljust(size, b"\0")
         if len(raw) != size:

@@ -357,7 +357,7 @@ class ModelMachine:
     ) -> int:
         loaded = self._program(program)
         row = program_type(loaded.spec.section) if loaded.spec is not None else None
-        frames.check(row, data)
+        frames.check(row, ctx, data)
         size = max(len(ctx), row.ctx_size if row is not None else 0)
         region = self._state.add_region(RegionKind.CTX, f"the context of {loaded.name}", size, ctx)
         execution = self._begin(loaded, region, (), self._cpu(cpu), context)

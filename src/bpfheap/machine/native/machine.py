@@ -269,7 +269,7 @@ class NativeMachine:
     ) -> int:
         loaded = self._programs.record(program)
         row = program_type(loaded.spec.section)
-        frames.check(row, data)
+        frames.check(row, ctx, data)
         memory = bytearray(ctx)
         memory.extend(bytes(max(0, _ctx_used(loaded, row) - len(ctx))))
         frame = None

@@ -177,7 +177,7 @@ static void fill_ctx(const struct entry *self, char *ctx, const char *from, Py_s
 
 static PyObject *too_long(const struct entry *self, Py_ssize_t size)
 {
-	return PyErr_Format(PyExc_ValueError, "a context has %zd bytes, not %zd", self->ctx_size,
+	return PyErr_Format(bh_py_usage_error, "a context has at most %zd bytes, not %zd", self->ctx_size,
 			    size);
 }
 
@@ -190,9 +190,9 @@ static PyObject *entry_run(struct entry *self, PyObject *const *args, Py_ssize_t
 	Py_ssize_t size = 0;
 
 	if (count > 1)
-		return PyErr_Format(PyExc_TypeError, "a program is given its context, no more");
+		return PyErr_Format(bh_py_usage_error, "a program is given its context, no more");
 	if (count && PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE))
-		return NULL;
+		return PyErr_Format(bh_py_usage_error, "a context is given as bytes, not as %R", args[0]);
 	if (count)
 		size = view.len;
 	if (size > self->ctx_size) {
@@ -261,7 +261,7 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 	}
 	count = inputs.len / size;
 	if (inputs.len % size || results.len < count * 4) {
-		PyErr_Format(PyExc_ValueError, "%zd bytes are no inputs of %zd each", inputs.len, size);
+		PyErr_Format(bh_py_usage_error, "%zd bytes are no inputs of %zd each", inputs.len, size);
 		goto out;
 	}
 	run = take_run(self);
