@@ -176,7 +176,7 @@ def test_prefill_from_user_space(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
     assert allocator.stats().cached >= 5
     if rt.system.machine.name == "model":
         assert allocator.stats().cached == 5
-    with pytest.raises(UsageError, match="cannot prefill -1"):
+    with pytest.raises(UsageError, match="the number of objects cannot be -1"):
         allocator.prefill(-1)
     obj.close()
     with pytest.raises(UsageError, match="is gone"):

@@ -30,5 +30,5 @@ def test_what_is_no_file_is_as_good_as_none(
 def test_a_rate_that_no_timer_has(hz: int) -> None:
     with bpfheap.Runtime(machine="native") as rt:
         obj = rt.load(Path(__file__).with_name("over.bpf.c"))
-        with pytest.raises(UsageError, match="times a second"):
+        with pytest.raises(UsageError, match="the runs in a second cannot be"):
             rt.attach(obj.programs["spin"], signal=10, hz=hz)

@@ -82,7 +82,7 @@ def test_what_cannot_be_attached(rt: bpfheap.Runtime, sample: ObjectSpec) -> Non
         rt.attach(obj.programs["work"], signal=signal.SIGUSR1)
     with pytest.raises(UsageError, match="signal 9 cannot run program sample"):
         rt.attach(obj.programs["sample"], signal=signal.SIGKILL)
-    with pytest.raises(UsageError, match="signal 1000 cannot run program sample"):
+    with pytest.raises(UsageError, match="a signal cannot be 1000"):
         rt.attach(obj.programs["sample"], signal=1000)
     with (
         rt.attach(obj.programs["sample"], signal=signal.SIGUSR1),
