@@ -32,3 +32,23 @@ def test_a_rate_that_no_timer_has(hz: int) -> None:
         obj = rt.load(Path(__file__).with_name("over.bpf.c"))
         with pytest.raises(UsageError, match="the runs in a second cannot be"):
             rt.attach(obj.programs["spin"], signal=10, hz=hz)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777])
+def test_a_folder_that_others_can_write_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    base = tmp_path / "compiled"
+    base.mkdir()
+    monkeypatch.setenv("BPFHEAP_CACHE", str(base))
+    made = cache.Compiled(b"code", (), 1)
+    cache.keep(KEY, made)
+    assert cache.find(KEY).image == b"code"
+    base.chmod(mode)
+    with pytest.warns(UserWarning, match="others can write there: chmod go-w"):
+        assert cache.find(KEY) is None
+    # It was said once.
+    cache.keep(bytes([1] * 32), made)
+    assert len(list(base.iterdir())) == 1
+    base.chmod(0o755)
+    assert cache.find(KEY).image == b"code"

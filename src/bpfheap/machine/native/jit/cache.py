@@ -13,6 +13,7 @@ import os
 import stat
 import tempfile
 import time
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -126,7 +127,28 @@ def keep(wanted: bytes, made: Compiled) -> None:
 
 def _path(wanted: bytes) -> Path | None:
     base = folder()
-    return None if base is None else base / wanted.hex()
+    return None if base is None or not _is_private(base) else base / wanted.hex()
+
+
+def _is_private(base: Path) -> bool:
+    """Nobody else can put code there; also if it is not there yet. Warns once if somebody can."""
+    try:
+        about = base.stat()
+    except OSError:
+        return True
+    if about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return True
+    _warn(base)
+    return False
+
+
+@cache
+def _warn(base: Path) -> None:
+    warnings.warn(
+        f"{base} is not used for compiled programs, as others can write there: chmod go-w, or "
+        "let BPFHEAP_CACHE name another folder",
+        stacklevel=2,
+    )
 
 
 def _read(data: bytes, wanted: bytes, began: int) -> Compiled | None:
