@@ -114,7 +114,8 @@ class StackMemory(Obligations):
     ) -> Start:
         _check_aligned(n, reg, off, size)
         low, high = within_stack(n, reg, off, size, "write to")
-        if value.kind != SCALAR:
+        # At an offset that is not known nothing is spilled: what is there becomes any number.
+        if value.kind != SCALAR and low == high:
             if value.kind == STACK and reg.what != st.top.number:
                 raise Reject(
                     "cannot spill pointers to stack into stack frame of the caller",
