@@ -13,7 +13,7 @@ from bpfheap.errors import KernelError, UsageError
 from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.surroundings import ALL
 from bpfheap.kernel import Kernel
-from bpfheap.kernel.load import TestRun
+from bpfheap.kernel.load import KernelRun
 from bpfheap.runtime.machine import Done, Stop
 from bpfheap.verifier import Options, verify
 
@@ -84,8 +84,8 @@ def test_linux_agrees(kernel: Kernel) -> None:
 class _Other:
     """Another Linux, where all programs return what none returns here."""
 
-    def test_run(self, *args: object, **named: object) -> TestRun:
-        return TestRun(0x1234_5678, b"", 0)
+    def test_run(self, *args: object, **named: object) -> KernelRun:
+        return KernelRun(0x1234_5678, b"", 0)
 
 
 class _Tampering:
@@ -94,13 +94,13 @@ class _Tampering:
     def __init__(self, linux: Kernel) -> None:
         self._linux = linux
 
-    def test_run(self, *args: Any, **named: Any) -> TestRun:
+    def test_run(self, *args: Any, **named: Any) -> KernelRun:
         ran = self._linux.test_run(*args, **named)
         return ran._replace(data_out=ran.data_out[:-1] + bytes([ran.data_out[-1] ^ 1]))
 
 
 class _Refusing:
-    def test_run(self, *args: object, **named: object) -> TestRun:
+    def test_run(self, *args: object, **named: object) -> KernelRun:
         raise KernelError("there is no memory", errno_name="ENOMEM")
 
 

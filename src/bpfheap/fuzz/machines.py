@@ -14,7 +14,7 @@ from bpfheap.fuzz.pieces import RandomProgram
 from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
 from bpfheap.fuzz.soundness import RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
-from bpfheap.kernel.load import TestRun
+from bpfheap.kernel.load import KernelRun
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.frames import unseen
 from bpfheap.machine.model import ModelMachine
@@ -101,7 +101,7 @@ class Runner(Protocol):
 
     def test_run(
         self, obj: ObjectSpec, program: ProgramSpec, data: bytes = b"", ctx: bytes = b""
-    ) -> TestRun: ...
+    ) -> KernelRun: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ _GROWTH = 4096
 _EMPTY_PACKET = bytes(64)
 
 
-class TestRun(NamedTuple):
+class KernelRun(NamedTuple):
     """`ns` is the mean over the runs: the kernel's own figure for programs that see packets, else
     the wall time of the calls."""
 
@@ -157,7 +157,7 @@ class Kernel:
         data: bytes = b"",
         ctx: bytes = b"",
         repeat: int = 1,
-    ) -> TestRun:
+    ) -> KernelRun:
         """Run a program on a packet, or with a context, as its type has it. It is loaded once, its
         maps keep their contents from run to run.
 
@@ -172,8 +172,8 @@ class Kernel:
             retval = 0
             for _ in range(max(repeat, 1)):
                 retval, _, _ = _test_run(program, run, b"", ctx, 0)
-            return TestRun(retval, b"", (time.perf_counter_ns() - started) // max(repeat, 1))
-        return TestRun(*_test_run(program, run, data or _EMPTY_PACKET, ctx, max(repeat, 1)))
+            return KernelRun(retval, b"", (time.perf_counter_ns() - started) // max(repeat, 1))
+        return KernelRun(*_test_run(program, run, data or _EMPTY_PACKET, ctx, max(repeat, 1)))
 
     def _running(self, loaded: KernelObject, program: ProgramSpec) -> Descriptor:
         found = loaded.program(program)
