@@ -7,9 +7,11 @@ file serves other processes. LLVM's linker writes pages first and makes them exe
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any, Final
 
 import llvmlite
@@ -70,7 +72,8 @@ def _target(code: int) -> Any:
 def optimised(text: str, effort: Effort, *, verify: bool = False) -> Any:
     """The module, after LLVM's passes."""
     _setup()
-    module = llvm.parse_assembly(text)
+    # In a context of its own: the global one keeps every type and constant that it ever saw.
+    module = llvm.parse_assembly(text, llvm.create_context())
     if verify:
         module.verify()
     tuning = llvm.create_pipeline_tuning_options(speed_level=effort.speed or 1)
@@ -97,10 +100,28 @@ def assembly_of(module: Any, effort: Effort) -> str:
     return str(_target(effort.code).emit_assembly(module))
 
 
-@cache
-def _linker() -> Any:
-    _setup()
-    return llvm.create_lljit_compiler()
+class Linkers:
+    """LLVM's linker keeps something of each program until it goes itself, so every `LINKS` programs
+    a new one takes over, and an old one goes with the last of its programs."""
+
+    LINKS: Final = 64
+
+    def __init__(self) -> None:
+        self._linker: Any = None
+        self._left = 0
+        self._lock = Lock()
+
+    def take(self) -> Any:
+        """A linker, for one program, which keeps it."""
+        with self._lock:
+            if not self._left:
+                _setup()
+                self._linker, self._left = llvm.create_lljit_compiler(), self.LINKS
+            self._left -= 1
+            return self._linker
+
+
+_LINKERS: Final = Linkers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +147,12 @@ class Loaded:
         library = llvm.JITLibraryBuilder().add_object_img(image).export_symbol(ENTRY)
         for name, address in symbols.items():
             library = library.import_symbol(name, address)
-        self._tracker = library.link(_linker(), f"program.{next(_numbers)}")
+        self._linker = _LINKERS.take()
+        self._tracker = library.link(self._linker, f"program.{next(_numbers)}")
         self.address = int(self._tracker[ENTRY])
+
+    def __del__(self) -> None:
+        # Before its linker, which may go now.
+        tracker = getattr(self, "_tracker", None)
+        if tracker is not None and not sys.is_finalizing():
+            tracker.close()
