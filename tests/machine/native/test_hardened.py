@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import pytest
 
 import bpfheap
 from bpfheap.compile import object_spec
-from bpfheap.errors import BpfheapError, UsageError, Violation
+from bpfheap.errors import BpfheapError, RunTooLong, UsageError, Violation
 from bpfheap.machine.native.code import _ARGUMENT
 from bpfheap.platform.calls import Arg
-from bpfheap.spec import ObjectSpec, SourceLine
+from bpfheap.runtime.machine import Done
+from bpfheap.spec import MapSpec, ObjectSpec, SourceLine
 
 pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
@@ -32,7 +34,9 @@ OPTIONS = (
     {"hardened": True, "jit": True},
 )
 WAYS = ("interpreted", "compiled")
-ENDLESS = ("around_loop", "around_no_rounds", "around_iterator", "around_empty_iterator")
+ENDLESS = (
+    "around_loop", "around_no_rounds", "around_iterator", "around_empty_iterator", "around_calls",
+)  # fmt: skip
 
 
 def runtime(options: dict[str, bool], budget: int = 0) -> bpfheap.Runtime:
@@ -192,7 +196,106 @@ def test_a_fault_in_a_signal_is_the_last_run(world: World) -> None:
     probe.detach()
 
 
+# -- loops that programs make up in what the core reads
+
+#: An object with the most owners there can be in r6, and a holder in r7.
+HELD = """
+    r1 = {leaf}
+    r2 = 0
+    call kfunc bpf_obj_new_impl
+    r6 = r0
+    *(u32 *)(r6 +8) = 0x7fffffff
+    r1 = {holder}
+    r2 = 0
+    call kfunc bpf_obj_new_impl
+    r7 = r0
+"""
+DROP = "r1 = r7\nr2 = 0\ncall kfunc bpf_obj_drop_impl\nr0 = 1\nexit"
+AROUND = {
+    "a list": "r1 = r6\nr1 += 16\n*(u64 *)(r1 +0) = r1\n*(u64 *)(r7 +16) = r1\n" + DROP,
+    "a tree": (
+        "r1 = r6\nr1 += 40\n*(u64 *)(r1 +0) = r1\n*(u64 *)(r1 +8) = r1\n"
+        "*(u64 *)(r1 +24) = r1\n*(u64 *)(r7 +32) = r1\n" + DROP
+    ),
+    "the first of a tree": (
+        "r1 = r6\nr1 += 40\n*(u64 *)(r1 +0) = r1\n*(u64 *)(r7 +32) = r1\nr8 = 100\n"
+        "again: r1 = r7\nr1 += 32\ncall kfunc bpf_rbtree_first\nr8 += -1\n"
+        "if r8 != 0 goto again\nr0 = 1\nexit"
+    ),
+}
+
+
+@pytest.mark.parametrize("what", AROUND)
+def test_what_leads_round_has_an_end(world: World, what: str) -> None:
+    code = HELD + AROUND[what]
+    for name in ("leaf", "holder"):
+        code = code.replace("{" + name + "}", str(world.type_id(name)))
+    program = world.load(assembled(code, world.obj.btf))
+    stop = world.machine.step(world.machine.start(program, bytes(8)), through=True)
+    assert isinstance(stop, Done)
+    assert stop.retval == 1
+
+
+def test_the_budget_pays_for_much_memory(world: World) -> None:
+    machine, size = world.machine, 1 << 25
+    machine.map_create(1 << 20, MapSpec("large", 2, 4, size, 1, world.obj.btf), None, {})
+    address = machine._maps.record(1 << 20).map.address(bytes(4))
+    code = f"r1 = {address} ll\nr2 = {size}\nr3 = 0\ncall bpf_copy_from_user\nr0 = 0\nexit"
+    program = world.load(assembled(code, world.obj.btf))
+    with pytest.raises(RunTooLong):
+        machine.step(machine.start(program, bytes(8)), through=True)
+    machine.map_free_step(1 << 20)
+
+
+def test_a_map_is_emptied_whatever_its_locks_say() -> None:
+    own = World(object_spec(HERE / "wild.bpf.c"), jit=False)
+    code = f"""
+        r1 = {own.type_id("leaf")}
+        r2 = 0
+        call kfunc bpf_obj_new_impl
+        r6 = r0
+        r7 = map[name:one][0]+0 ll
+        r1 = r7
+        r1 += 40
+        r2 = r6
+        r2 += 16
+        r3 = 0
+        r4 = 0
+        call kfunc bpf_list_push_front_impl
+        *(u32 *)(r7 +32) = 1
+        r0 = r6
+        exit
+    """
+    program = own.load(assembled(code, own.obj.btf))
+    stop = own.machine.step(own.machine.start(program, bytes(8)), through=True)
+    assert isinstance(stop, Done)
+    core = own.machine._core
+    assert core.type_at(stop.retval) is not None
+    own.runtime.close()
+    assert core.type_at(stop.retval) is None
+
+
+def test_nothing_waits_in_a_signal_for_whom_it_interrupts(world: World) -> None:
+    code = "r1 = map[name:heap] ll\nr2 = 1\ncall kfunc bpf_mem_prefill\nexit"
+    spec = replace(assembled(code, world.obj.btf), section="perf_event")
+    probe = world.machine.attach(world.load(spec), signal.SIGUSR2, 0)
+    signal.raise_signal(signal.SIGUSR2)
+    assert probe.error() is None
+    assert probe.stats()[2] == -errno.EBUSY & (1 << 64) - 1
+    probe.detach()
+
+
 # -- programs without end
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_may_goto_counts_when_it_jumps_back(jit: bool) -> None:
+    # More than may_goto has rounds: from then on it is the only jump.
+    own = World(object_spec(HERE / "wild.bpf.c"), jit=jit, budget=1 << 26)
+    spec = assembled("l: r0 = 0\nmay_goto l\ngoto l\nr0 = 0\nexit", own.obj.btf)
+    with pytest.raises(RunTooLong):
+        own.machine.step(own.machine.start(own.load(spec), bytes(8)), through=True)
+    own.runtime.close()
 
 
 @pytest.fixture(scope="module")

@@ -292,10 +292,10 @@ class Maker:
 class World:
     """A hardened machine with maps of all kinds."""
 
-    def __init__(self, obj: ObjectSpec, *, jit: bool, seed: int = 0) -> None:
+    def __init__(self, obj: ObjectSpec, *, jit: bool, seed: int = 0, budget: int = _BUDGET) -> None:
         self.obj = obj
         self.runtime = bpfheap.Runtime(
-            machine="native", hardened=True, jit=jit, budget=_BUDGET, seed=seed
+            machine="native", hardened=True, jit=jit, budget=budget, seed=seed
         )
         loaded = self.runtime.load(obj)
         machine = self.runtime.system.machine

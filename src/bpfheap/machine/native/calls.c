@@ -309,7 +309,8 @@ CALL(unit_free)
 	return 0;
 }
 
-/* Prefilling may not happen in a signal's handler. It does not: only programs that may sleep call this. */
+/* In a signal's handler this would wait for the heap's lock, which whoever was interrupted may have. Only programs
+ * that may sleep call this; others do if nobody verified them. */
 CALL(bpf_mem_prefill)
 {
 	struct bh_map *map = (void *)r[1];
@@ -317,6 +318,10 @@ CALL(bpf_mem_prefill)
 
 	if (count < 0)
 		return error(-EINVAL);
+	if (run->in_signal)
+		return error(-EBUSY);
+	if (run->window && !bh_run_count(run, (uint64_t)count))
+		return 0;
 	for (uint32_t i = 0; i < run->prog->sites; i++)
 		if (run->prog->site[i].heap == map->spec.allocates &&
 		    !bh_unit_prefill(run->prog->site[i].unit, (uint32_t)count))

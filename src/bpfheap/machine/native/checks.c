@@ -1,6 +1,8 @@
 /* What calls are given on a hardened core: nobody verified it, or the verifier may be wrong. */
 #include "run.h"
 
+enum { BYTES = 1 << 12 }; /* for a step of the budget */
+
 static void *place(const struct bh_run *run, uint64_t address, uint64_t size, enum bh_granule least)
 {
 	return bh_region_at(bh_region_of(run->here.core), address, size, least);
@@ -25,7 +27,7 @@ static bool is_map(const struct bh_run *run, uint64_t value, enum bh_arg_kind ki
 }
 
 /* The argument as the call may take it; false if it may not. */
-static bool check(const struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n)
+static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n)
 {
 	uint64_t size = arg.size;
 	enum bh_granule least = BH_VACANT;
@@ -74,7 +76,11 @@ static bool check(const struct bh_run *run, struct bh_arg arg, uint64_t *r, unsi
 	}
 	found = place(run, r[n], size, least);
 	r[n] = (uintptr_t)found;
-	return found != NULL;
+	if (!found)
+		return false;
+	/* To copy gigabytes takes its time. */
+	run->budget -= (int64_t)(size / BYTES);
+	return true;
 }
 
 uint64_t bh_call_checked(struct bh_run *run, uint64_t number)
@@ -91,6 +97,8 @@ uint64_t bh_call_checked(struct bh_run *run, uint64_t number)
 		run->stop = BH_FAULT;
 		return 0;
 	}
+	if (BH_UNLIKELY(run->budget < 0) && !bh_run_count(run, 0))
+		return 0;
 	given = bh_calls[number](run, run->r);
 	if (BH_UNLIKELY(run->here.tired) && run->stop == BH_GOING)
 		run->stop = BH_PAUSE;

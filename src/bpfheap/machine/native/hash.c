@@ -178,7 +178,8 @@ bool bh_hash_walk(struct bh_map *map, struct bh_walk *walk)
 		if (elements_behind(first, elem) != walk->behind) {
 			int64_t skip = elements_behind(first, NULL) - walk->behind;
 
-			for (elem = first; skip > 0; skip--)
+			/* They become fewer while others delete. */
+			for (elem = first; skip > 0 && !is_marker(elem); skip--)
 				elem = atomic_load_explicit(&elem->next, memory_order_acquire);
 		}
 		if (is_marker(elem)) {

@@ -206,12 +206,21 @@ struct emptying {
 	struct bh_here *here;
 };
 
+/* Nobody has the value's lock, whatever a program wrote there. */
+static void drop_last(struct bh_map *map, struct bh_here *here, char *value)
+{
+	if (bh_is_hardened(map->core) && map->spec.type->lock >= 0)
+		for (uint32_t cpu = 0; cpu < bh_map_copies(map); cpu++)
+			bh_unlock(value + (size_t)cpu * map->stride + map->spec.type->lock);
+	bh_map_drop_fields(map, here, value);
+}
+
 /* Of a free one, too: see fill_elem. */
 static void empty_elem(void *elem, void *arg)
 {
 	struct emptying *e = arg;
 
-	bh_map_drop_fields(e->map, e->here, bh_elem_value(e->map, elem));
+	drop_last(e->map, e->here, bh_elem_value(e->map, elem));
 }
 
 void bh_map_empty(struct bh_map *map, struct bh_here *here)
@@ -229,7 +238,7 @@ void bh_map_empty(struct bh_map *map, struct bh_here *here)
 		}
 	} else if (map->spec.type) {
 		while (bh_map_walk(map, &walk))
-			bh_map_drop_fields(map, here, walk.value);
+			drop_last(map, here, walk.value);
 	}
 }
 

@@ -92,6 +92,18 @@ static inline bool goes_on(const struct bh_core *core, unsigned *steps)
 	return !bh_is_hardened(core) || ++*steps < BH_STEPS;
 }
 
+/* And one down a tree, or up? */
+static inline bool goes_deeper(const struct bh_core *core, unsigned *steps)
+{
+	return !bh_is_hardened(core) || ++*steps < BH_DEEPEST;
+}
+
+/* False if a program made up that the node is in a list or tree. Lists may lead round to where they began. */
+static inline bool disown(const struct bh_core *core, _Atomic(void *) *owner)
+{
+	return atomic_exchange(owner, NULL) || !bh_is_hardened(core);
+}
+
 bool bh_list_push(const struct bh_core *core, struct bh_list_head *head, struct bh_list_node *node,
 		  bool front)
 {
@@ -117,8 +129,7 @@ struct bh_list_node *bh_list_pop(const struct bh_core *core, struct bh_list_head
 	prev = LIST(core, &node->prev);
 	*(next ? &next->prev : &head->last) = prev;
 	*(prev ? &prev->next : &head->first) = next;
-	atomic_store(&node->owner, NULL);
-	return node;
+	return disown(core, &node->owner) ? node : NULL;
 }
 
 /* -- trees: treaps. A node's priority is a hash of its address, so it takes no memory. */
@@ -175,7 +186,7 @@ void bh_rb_insert(const struct bh_core *core, struct bh_rb_root *root, struct bh
 	node->parent = parent;
 	*(!parent ? &root->node : left ? &parent->left : &parent->right) = node;
 	while ((parent = TREE(core, &node->parent)) && priority(parent) < priority(node) &&
-	       goes_on(core, &steps))
+	       goes_deeper(core, &steps))
 		rotate_up(core, root, node, parent);
 }
 
@@ -185,7 +196,7 @@ void bh_rb_remove(const struct bh_core *core, struct bh_rb_root *root, struct bh
 	unsigned steps = 0;
 
 	while ((left = TREE(core, &node->left)) && (right = TREE(core, &node->right)) &&
-	       goes_on(core, &steps))
+	       goes_deeper(core, &steps))
 		rotate_up(core, root, priority(left) > priority(right) ? left : right, node);
 	child = left ? left : TREE(core, &node->right);
 	*link_to(core, root, node) = child;
@@ -199,7 +210,7 @@ struct bh_rb_node *bh_rb_first(const struct bh_core *core, const struct bh_rb_ro
 	struct bh_rb_node *node = TREE(core, &root->node), *left;
 	unsigned steps = 0;
 
-	while (node && (left = TREE(core, &node->left)) && goes_on(core, &steps))
+	while (node && (left = TREE(core, &node->left)) && goes_deeper(core, &steps))
 		node = left;
 	return node;
 }
@@ -216,14 +227,13 @@ static struct bh_rb_node *fell(const struct bh_core *core, struct bh_rb_root *ro
 
 	if (!node)
 		return NULL;
-	while ((left = TREE(core, &node->left)) && goes_on(core, &steps)) {
+	while ((left = TREE(core, &node->left)) && goes_deeper(core, &steps)) {
 		node->left = left->right;
 		left->right = node;
 		node = left;
 	}
 	root->node = node->right;
-	atomic_store(&node->owner, NULL);
-	return node;
+	return disown(core, &node->owner) ? node : NULL;
 }
 
 /* -- objects */

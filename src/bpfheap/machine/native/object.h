@@ -4,7 +4,8 @@
  *
  * On a hardened core, programs may have written anything into objects and values: pointers that are read
  * there are followed if they lead to what programs may write, or, where an object has to be, to one that
- * lives; and no loop over them is longer than BH_STEPS.
+ * lives. Loops over them end: trees are no deeper than BH_DEEPEST, and what is dropped has to be somebody's,
+ * once each, and BH_STEPS of it at most.
  */
 #ifndef BPFHEAP_OBJECT_H
 #define BPFHEAP_OBJECT_H
@@ -58,7 +59,10 @@ struct bh_events {
 	struct bh_event event[BH_EVENTS];
 };
 
-enum { BH_STEPS = 1 << 24 };
+enum {
+	BH_STEPS = 1 << 24,
+	BH_DEEPEST = 1 << 12, /* more levels than any tree has, unless a program made it up */
+};
 
 /* What begins there, as far as a hardened core knows; what a program names is an object on other ones. */
 static inline enum bh_life bh_life_at(const struct bh_core *core, const void *object)

@@ -93,7 +93,7 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 
 static bool count(struct bh_run *run)
 {
-	return BH_LIKELY(--run->budget >= 0) || (run->refill && run->refill(run));
+	return BH_LIKELY(--run->budget >= 0) || bh_run_count(run, 0);
 }
 
 static bool push(struct bh_run *run, const struct bh_frame *frame)
@@ -522,7 +522,8 @@ interpret_as(struct bh_run *run, const bool hardened)
 		case OP_call_local: {
 			struct bh_frame frame = { .slot = (uint32_t)(in - code) };
 
-			if (!push(run, &frame)) {
+			/* Functions that call one another many times need no loop to run on. */
+			if ((hardened && !count(run)) || !push(run, &frame)) {
 				run->slot = frame.slot;
 				return run->stop;
 			}

@@ -21,6 +21,8 @@ ENTRY: Final = "bpf_program"
 
 #: Of a hardened program between two looks at the budget.
 STEPS: Final = 1 << 12
+#: Instructions in a round of a callback.
+_ROUND: Final = 64
 
 
 def function_name(start: int) -> str:
@@ -54,6 +56,7 @@ class Body:
         frame: StackFrame,
         symbols: Symbols,
         stops: Mapping[int, bool],
+        weights: Mapping[int, int],
         *,
         entry: bool = False,
     ) -> None:
@@ -61,6 +64,8 @@ class Body:
         self.entry = entry
         #: Whether functions that were written before may leave the run in the middle.
         self.stops = stops
+        #: How many instructions functions have, with those that they call.
+        self.weights = weights
         self.frame = frame
         self.symbols = symbols
         # A hardened program takes nothing for granted.
@@ -236,6 +241,16 @@ class Body:
         self.do(f"store i64 {STEPS}, ptr {self.steps}")
         self.goto(on)
         self.label(on)
+
+    def take(self, steps: int) -> None:
+        """Let the next step() know of so many that a call takes."""
+        if self.steps:
+            left = self.let(f"load i64, ptr {self.steps}")
+            self.do(f"store i64 {self.let(f'sub i64 {left}, {steps}')}, ptr {self.steps}")
+
+    def rounds_of(self, callback: int) -> int:
+        """How many rounds of a loop a call of a long callback is, of a hardened program."""
+        return max(1, self.weights.get(callback, 0) // _ROUND) if self.source.hardened else 1
 
     def leave(self, entry: bool) -> None:
         """Before a function returns: of a hardened program, give its stack back, and take what it

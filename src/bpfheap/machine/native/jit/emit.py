@@ -16,10 +16,14 @@ from bpfheap.machine.native.jit.instructions import INSTRUCTIONS, call_local, ja
 from bpfheap.machine.native.jit.source import CannotCompile, Source
 
 _FP: Final = 10
-#: Functions of so many instructions are inlined wherever they are called, and, in a program of so
-#: many, those that are called once: LLVM's time grows faster than a function.
+#: Functions of so many instructions are inlined wherever they are called, unless there are too many
+#: with those that they call, and, in a program of no more than that, those that are called once:
+#: LLVM's time grows faster than a function.
 _SMALL: Final = 40
 _WHOLE: Final = 1_500
+#: Instructions that a function of a hardened program may make, with those that it calls, until the
+#: budget is asked: functions that call one another many times need no loop to run on.
+_LONGEST: Final = 1 << 16
 
 
 def emit(
@@ -40,10 +44,12 @@ def emit(
     texts: list[str] = []
     stops: dict[int, bool] = {}
     references = _references(code, source)
-    for start in _callees_first(code, source, frames):
-        body = Body(source, frames[start], symbols, stops, entry=start == 0)
+    order, weights = _callees_first(code, source, frames)
+    for start in order:
+        body = Body(source, frames[start], symbols, stops, weights, entry=start == 0)
         function = code.functions[start]
-        small = sum(len(block.body) for block in function.blocks.values()) <= _SMALL
+        own = sum(len(block.body) for block in function.blocks.values())
+        small = own <= _SMALL and weights[start] <= _WHOLE
         once = references[start] == 1 and len(source.insns) <= _WHOLE
         inlined = start != 0 and (small or once)
         text = _function(body, function, calls, metadata, inlined=inlined)
@@ -86,9 +92,13 @@ def _called_back(source: Source, frames: Mapping[int, StackFrame]) -> dict[int, 
     return {slot: facts.callback for slot, facts in known}
 
 
-def _callees_first(code: Code, source: Source, frames: Mapping[int, StackFrame]) -> list[int]:
+def _callees_first(
+    code: Code, source: Source, frames: Mapping[int, StackFrame]
+) -> tuple[list[int], dict[int, int]]:
+    """And how many instructions each function has, with those that it calls."""
     back = _called_back(source, frames)
     order: list[int] = []
+    weights: dict[int, int] = {}
     #: How many frames a call of a function may take, its own included.
     frames_of: dict[int, int] = {}
 
@@ -97,21 +107,27 @@ def _callees_first(code: Code, source: Source, frames: Mapping[int, StackFrame])
             raise CannotCompile(f"the function at slot {start} calls itself")
         if start in frames_of:
             return frames_of[start]
-        deepest = 0
+        deepest = weight = 0
         for ins in code.functions[start]:
+            weight += 1
             if ins.op.kind is Kind.CALL_LOCAL:
                 deepest = max(deepest, visit(blocks.target(ins), above | {start}))
+                weight += weights[blocks.target(ins)]
             elif back.get(ins.slot, -1) in code.functions:
                 deepest = max(deepest, visit(back[ins.slot], above | {start}))
+                weight += weights[back[ins.slot]]
         if source.hardened and deepest == LAYOUT["BH_FRAMES"]:
             raise CannotCompile(f"the function at slot {start} may be one frame too many")
+        if source.hardened and weight > _LONGEST:
+            raise CannotCompile(f"the function at slot {start} may run on without a loop")
+        weights[start] = weight
         frames_of[start] = deepest + 1
         order.append(start)
         return deepest + 1
 
     for start in code.functions:
         visit(start, frozenset())
-    return order
+    return order, weights
 
 
 def _has_loops(function: Function) -> bool:

@@ -218,6 +218,7 @@ def _may_goto(body: Body, ins: Ins, after: After) -> None:
     body.count(str(_MAY_GOTO_SLICE))
     body.goto(f"b{on}")
     body.label(enough)
+    _counted(body, ins, out)
     body.goto(f"b{out}")
 
 
@@ -328,6 +329,7 @@ def _atomic(body: Body, ins: Ins, after: After) -> None:
 
 def call_local(body: Body, ins: Ins) -> None:
     callee = blocks.target(ins)
+    body.take(body.weights[callee])
     arguments = ", ".join(f"i64 {body.get(n)}" for n in range(1, 6))
     value = body.let(f"call i64 @{function_name(callee)}(ptr %run, {arguments})")
     if body.stops[callee]:
