@@ -58,7 +58,8 @@ test-pure: setup
 # The same with those of policies, runtime and explorer, and which lines no test runs.
 coverage: setup
 	@BPFHEAP_PURE=1 $(PYTEST) -m "not long" --cov --cov-report term:skip-covered \
-		tests/verifier tests/lifetime tests/runtime tests/explore
+		tests/verifier tests/lifetime tests/runtime tests/explore \
+		tests/oracle/test_oracle.py::test_ours
 
 # That the verifier's arithmetic loses no value, for all 64-bit numbers; takes minutes.
 proofs: setup
