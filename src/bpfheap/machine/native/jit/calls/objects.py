@@ -94,6 +94,18 @@ def _site(call: CallSite, heap: str) -> Site | None:
     return None
 
 
+def _recent_top(body: Body, room: str, full: str) -> tuple[str, str]:
+    """Go where the cache of bh_run.recent has room for one more object, or has not: its top, and
+    where that is kept."""
+    cache = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent')}")
+    top_at = body.field(cache, "bh_cache.top")
+    top = body.let(f"load atomic ptr, ptr {top_at} monotonic, align 8")
+    high_at = body.field(cache, "bh_cache.high")
+    high = body.let(f"load atomic ptr, ptr {high_at} monotonic, align 8")
+    body.branch(body.let(f"icmp ult ptr {top}, {high}"), room, full, likely=True)
+    return top, top_at
+
+
 def _free(call: CallSite) -> bool:
     """bh_free_at, for objects that hold nothing, while nobody watches."""
     body = call.body
@@ -110,12 +122,7 @@ def _free(call: CallSite) -> bool:
     known, fast, slow, done = (body.name(stem) for stem in ("known", "fast", "slow", "freed"))
     body.branch(body.let(f"icmp eq ptr {unit}, {recent_unit}"), known, slow, likely=True)
     body.label(known)
-    cache = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent')}")
-    top_at = body.field(cache, "bh_cache.top")
-    top = body.let(f"load atomic ptr, ptr {top_at} monotonic, align 8")
-    high_at = body.field(cache, "bh_cache.high")
-    high = body.let(f"load atomic ptr, ptr {high_at} monotonic, align 8")
-    body.branch(body.let(f"icmp ult ptr {top}, {high}"), fast, slow, likely=True)
+    top, top_at = _recent_top(body, fast, slow)
     body.label(fast)
     body.do(f"store ptr {object_}, ptr {top}")
     above = body.let(f"getelementptr i8, ptr {top}, i64 8")
@@ -157,12 +164,7 @@ def _free_inside(call: CallSite) -> bool:
     wanted = body.let(f"icmp eq ptr {unit}, {body.symbols.memory(site.symbol, 8)}")
     body.branch(body.let(f"and i1 {recent}, {wanted}"), known, slow, likely=True)
     body.label(known)
-    cache = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent')}")
-    top_at = body.field(cache, "bh_cache.top")
-    top = body.let(f"load atomic ptr, ptr {top_at} monotonic, align 8")
-    high_at = body.field(cache, "bh_cache.high")
-    high = body.let(f"load atomic ptr, ptr {high_at} monotonic, align 8")
-    body.branch(body.let(f"icmp ult ptr {top}, {high}"), room, slow, likely=True)
+    top, top_at = _recent_top(body, room, slow)
     body.label(room)
     # Somebody else may free it, too.
     pair = body.let(
