@@ -98,8 +98,4 @@ def policy_named(name: str) -> Policy:
 def machine_named(name: str, options: MachineOptions) -> Machine:
     """A new machine. Raises UsageError for an unknown name, and for what it does not have."""
     one_of(name, "machine", MACHINES)
-    if options.budget < 0:
-        raise UsageError(f"a run cannot have a budget of {options.budget} instructions")
-    if options.memory is not None and options.memory <= 0:
-        raise UsageError(f"a runtime cannot have {options.memory} bytes of memory")
     return MACHINES[name](options)

@@ -64,7 +64,8 @@ class Program:
         ctx = octets(ctx, f"the context of {self.name}")
         data = octets(data, f"the packet of {self.name}")
         cpu = whole(cpu, "a CPU")
-        context = one_of(context, "context", Context)
+        if not isinstance(context, Context):
+            context = one_of(context, "context", Context)
         if whole(repeat, "the number of runs") < 1:
             raise UsageError(f"a program cannot run {repeat} times")
         before = len(self._runtime.printk)
