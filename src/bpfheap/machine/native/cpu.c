@@ -557,7 +557,7 @@ void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 	pages = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (pages == MAP_FAILED) {
-		atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
+		bh_pages_give(core, size);
 		return NULL;
 	}
 	start = (uintptr_t)pages;
@@ -567,7 +567,7 @@ void *bh_pages_map(struct bh_core *core, size_t size, size_t align)
 	munmap((void *)(first + size), start + align - first);
 	if (!bh_mapped_add(&core->pages, (void *)first, size)) {
 		munmap((void *)first, size);
-		atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
+		bh_pages_give(core, size);
 		return NULL;
 	}
 	return (void *)first;
@@ -578,7 +578,7 @@ void bh_pages_unmap(struct bh_core *core, void *pages, size_t size)
 	size = (size + 4095) & ~(size_t)4095;
 	bh_mapped_remove(&core->pages, pages, size);
 	munmap(pages, size);
-	atomic_fetch_sub_explicit(&core->mapped, size, memory_order_relaxed);
+	bh_pages_give(core, size);
 }
 
 uint64_t bh_pages_load(struct bh_core *core, uint64_t address, uint32_t size)
