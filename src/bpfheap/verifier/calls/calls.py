@@ -147,7 +147,9 @@ def _memory(
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     ref = meta.map_of(n)
     _memory(env, st, n, reg, meta, ref.spec.key_size)
-    if reg.kind == STACK and ref.spec.key_size == 4 and reg.scalar.is_const:
+    # To rely on the keys of other maps would only keep loops from being widened.
+    present = _map_type(ref, n).fixed and ref.spec.key_size == 4
+    if present and reg.kind == STACK and reg.scalar.is_const:
         at = reg.off + reg.scalar.smin
         meta.key = stack.constant_key(st.frames[reg.what], at)
         if meta.key is not None:

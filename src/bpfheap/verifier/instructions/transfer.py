@@ -41,7 +41,7 @@ from bpfheap.verifier.memory import access
 from bpfheap.verifier.memory.kinds import obligations_of
 from bpfheap.verifier.memory.obligations import readable
 from bpfheap.verifier.memory.rewrites import same_kind
-from bpfheap.verifier.memory.stack import fits
+from bpfheap.verifier.memory.stack import as_zeros, fits
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
@@ -325,8 +325,7 @@ def _store_reg(env: Env, st: State, step: Step) -> i64:
         and (size == 8 or (dst.kind == STACK and fits(value.scalar, size)))
     ):
         value = st.regs[step.src] = _linkable(env, value)
-    if dst.kind == STACK and is_null(value) and (size < 8 or dst.scalar.m != 0):
-        # The bytes will be known as zeros, not as this scalar.
+    if dst.kind == STACK and is_null(value) and as_zeros(dst, step.off, size):
         mark_register(env.cfg, st, step.src)
     if dst.kind == MAP_VALUE and dst.what.layout.kptrs and is_null(value):
         # Nothing else may be stored into a kptr that is not trusted.

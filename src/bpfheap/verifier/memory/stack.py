@@ -57,6 +57,11 @@ def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
     _set(frame, at, Slot(None, bytes(kinds)))
 
 
+def as_zeros(to: Reg, off: i64, size: i64) -> bool:
+    """Would `write` know a 0 as zero bytes, which name no scalar that may turn out to matter?"""
+    return to.scalar.m != 0 or (size < SLOT and (to.off + to.scalar.smin + off) & 7 != 0)
+
+
 def fits(scalar: Scalar, size: i64) -> bool:
     """Are so many bytes all that there is of it?"""
     return ult(scalar.umax, shl(1, size * 8))
