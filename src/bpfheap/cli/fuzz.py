@@ -51,7 +51,7 @@ _DEFAULT_FEATURES = ",".join(f.name for f in FEATURES)
 _WORDS = {
     Outcome.ACCEPTED: "accepted by both",
     Outcome.REFUSED: "refused by both",
-    Outcome.TOO_LONG: "too long to compare",
+    Outcome.TOO_LONG: "accepted by both, by ours after more instructions",
     Outcome.UNASKED: "without a verdict of the kernel",
     Outcome.EXPLAINED: "differ for a known reason",
     Outcome.CRASH: "crashed bpfheap",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from bpfheap.isa import instructions
+from bpfheap.isa.ops import Kind
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import Ret
 from bpfheap.spec import ProgramSpec, RefKind
@@ -24,7 +26,9 @@ class Difference(NamedTuple):
     explains: Callable[[str, str, ProgramSpec], bool]
 
 
-_TOO_LARGE = re.compile(r"BPF program is too large|The sequence of \d+ jumps is too complex")
+#: Of the maps all of whose elements are there.
+_KEY_BITS: Final = 32
+_TOO_LARGE: Final = re.compile(r"BPF program is too large|The sequence of \d+ jumps is too complex")
 
 
 def _complexity(ours: str, kernel: str, program: ProgramSpec) -> bool:
@@ -45,9 +49,19 @@ def _widened_inner_loop(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return iterates or any(ref.kind is RefKind.FUNC for ref in program.refs.values())
 
 
+def _half_of_a_constant(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """A value is there for certain, as its key is known: 4 bytes of a longer constant."""
+    if ours or "map_value_or_null" not in kernel:
+        return False
+    return any(
+        op.kind is Kind.STORE_REG and op.width == _KEY_BITS for _, op in instructions(program.insns)
+    )
+
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("How long a program may take", _complexity),
     Difference("Loops around loops that the kernel drives", _widened_inner_loop),
+    Difference("Half of a constant", _half_of_a_constant),
     Difference("Bugs of Linux", _kernel_bug),
 )
 

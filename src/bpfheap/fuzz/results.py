@@ -21,7 +21,7 @@ class Outcome(StrEnum):
 
     ACCEPTED = "accepted"  # by both; with a machine: and every run was fine
     REFUSED = "refused"  # by both; with a machine: so it never ran
-    TOO_LONG = "too-long"  # ours gave up, and the kernel came close to the limit too
+    TOO_LONG = "too-long"  # accepted by both, but by ours only after LIMIT
     UNASKED = "unasked"  # the kernel gave no verdict, e.g. for lack of memory
     INCOMPARABLE = "incomparable"  # results depend on clocks, addresses or the order of keys
     EXPLAINED = "explained"  # a known difference, see `differences.py`
