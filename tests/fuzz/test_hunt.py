@@ -14,6 +14,7 @@ from bpfheap.fuzz import against_kernel
 from bpfheap.fuzz.against_kernel import AgainstKernel
 from bpfheap.fuzz.differences import DIFFERENCES, section_of
 from bpfheap.fuzz.hunt import HuntReport, hunt, listing
+from bpfheap.fuzz.minimise import minimised
 from bpfheap.fuzz.pieces import CodePiece, RandomFunction, RandomProgram
 from bpfheap.fuzz.results import LIMIT, Examiner, FuzzResult, Outcome
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
@@ -210,6 +211,34 @@ def test_an_interrupt_keeps_what_is_known() -> None:
     report = broken(KeyboardInterrupt, jobs=1)
     assert not report.finished
     assert report.counts == {Outcome.ACCEPTED: 7}
+
+
+def test_an_interrupt_ends_what_makes_programs_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    wrong = lambda accepted: Said(False, "odd")  # noqa: E731
+    whole = {bug.indices for bug in hunted(wrong).findings}
+    monkeypatch.setattr("bpfheap.fuzz.hunt.minimised", interrupted)
+    report = hunted(wrong)
+    assert not report.finished
+    assert {bug.indices for bug in report.findings} == whole
+    for bug in report.findings:
+        as_made = AgainstKernel(1, ALL, Kernel(None)).program(bug.indices[0])
+        assert bug.program == as_made
+
+
+def test_what_makes_programs_smaller_comes_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpfheap.fuzz.minimise._SECONDS", 0)
+    asked = []
+
+    def keeps(program: RandomProgram) -> bool:
+        asked.append(program)
+        return True
+
+    program = AgainstKernel(1, ALL, Kernel(None)).program(0)
+    assert minimised(program, keeps) == program
+    assert not asked
 
 
 @pytest.mark.parametrize("error", [BpfheapError, ValueError])

@@ -97,8 +97,8 @@ def hunt(
     jobs: int = 1,
     progress: Progress = lambda done, bugs: None,
 ) -> HuntReport:
-    """Examine the programs of all indices. KeyboardInterrupt ends the search early; programs are
-    then reported as they are, without reducing them."""
+    """Examine the programs of all indices. KeyboardInterrupt ends the search early, or what is
+    done to make programs smaller; they are then reported as they are."""
     report = HuntReport()
     bugs: dict[int, FuzzResult] = {}
     try:
@@ -122,7 +122,12 @@ def hunt(
     if ordered:
         with opened() as examiner:
             for found in ordered[:_MAX_REPORTED]:
-                finding = _finding(examiner, tuple(found), bugs[found[0]], small=report.finished)
+                bug = tuple(found), bugs[found[0]]
+                try:
+                    finding = _finding(examiner, *bug, small=report.finished)
+                except KeyboardInterrupt:
+                    report.finished = False
+                    finding = _finding(examiner, *bug, small=False)
                 report.findings.append(finding)
     return report
 

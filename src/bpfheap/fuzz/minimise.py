@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
@@ -22,12 +23,15 @@ from bpfheap.isa import Insn, Kind, op_of
 
 #: The most programs that the predicate is asked about.
 _TRIES: Final = 3000
+#: The most seconds for one program: the kernel may take one to say no.
+_SECONDS: Final = 60
 
 
 def minimised(program: RandomProgram, keeps: Callable[[RandomProgram], bool]) -> RandomProgram:
     """A smaller program for which `keeps` still holds: pieces are taken out, then instructions,
-    then what is left is made simpler, until nothing changes. `keeps` must hold for `program`."""
-    left = _TRIES
+    then what is left is made simpler, until nothing changes or it has taken too long. `keeps` must
+    hold for `program`."""
+    left, end = _TRIES, time.monotonic() + _SECONDS
     size = None
     while size != (size := _size(program)) and left > 0:
         for candidates in (_without_pieces, _without_insns, _simpler):
@@ -36,8 +40,8 @@ def minimised(program: RandomProgram, keeps: Callable[[RandomProgram], bool]) ->
                 changed = False
                 for candidate in candidates(program):
                     left -= 1
-                    if left <= 0:
-                        break
+                    if left <= 0 or time.monotonic() > end:
+                        return program
                     if keeps(candidate):
                         program, changed = candidate, True
                         break
