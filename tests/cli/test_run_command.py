@@ -241,6 +241,17 @@ def test_code_is_shown(cli: Cli, programs: Path, form: str) -> None:
 
 
 @pytest.mark.usefixtures("compiler")
+@pytest.mark.parametrize("machine", ["model", "native"])
+def test_a_bound_on_memory(cli: Cli, tmp_path: Path, machine: str) -> None:
+    path = tmp_path / "large.bpf.c"
+    path.write_text(PROGRAMS.replace("max_entries, 1)", "max_entries, 1000)"))
+    ran = cli("run", str(path), "--machine", machine, "--memory", "1K")
+    assert ran.code == 1
+    assert "ENOMEM" in ran.out + ran.err
+    assert cli("run", str(path), "--machine", machine, "--memory", "much").code == 2
+
+
+@pytest.mark.usefixtures("compiler")
 def test_a_budget(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "long.bpf.c"
     path.write_text(

@@ -35,8 +35,13 @@ def _model(options: MachineOptions) -> Machine:
     if options.jit:
         raise UsageError("the model machine compiles nothing", hint='use machine="native"')
     if not options.budget:
-        return ModelMachine(cpus=options.cpus, seed=options.seed)
-    return ModelMachine(cpus=options.cpus, seed=options.seed, step_limit=options.budget)
+        return ModelMachine(cpus=options.cpus, seed=options.seed, memory=options.memory)
+    return ModelMachine(
+        cpus=options.cpus,
+        seed=options.seed,
+        step_limit=options.budget,
+        memory=options.memory,
+    )
 
 
 def _native(options: MachineOptions) -> Machine:

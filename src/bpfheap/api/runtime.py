@@ -67,8 +67,9 @@ class Runtime(Session):
 
     On the native machine programs become machine code before their first run, unless `jit` is
     False or llvmlite is not installed. A run that takes more than `budget` instructions is broken
-    off (0: no limit; loops are counted in steps of their length). There, maps and objects take no
-    more than `memory` bytes; by default three quarters of what this process could have.
+    off (0: no limit; loops are counted in steps of their length). Maps and objects take no more
+    than `memory` bytes; by default three quarters of what this process could have there, and
+    whatever they want on the model machine.
     `hardened` programs there reach the runtime's own memory alone, and come to an end, even if the
     verifier is wrong.
 

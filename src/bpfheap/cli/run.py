@@ -14,6 +14,7 @@ import bpfheap
 from bpfheap.cli.inputs import Files, expand
 from bpfheap.cli.output import complain, console, plain, print_json, say
 from bpfheap.errors import BpfheapError, UsageError
+from bpfheap.host import size_of
 from bpfheap.lifetime import POLICIES
 from bpfheap.report import numbered
 from bpfheap.runtime.machine import CodeForm
@@ -151,6 +152,14 @@ def run(
             help="Break a run off after so many instructions, counted in loops; 0: never.",
         ),
     ] = 0,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="What maps and objects may take together, such as 64M.",
+            show_default="three quarters of what there is, on the native machine",
+        ),
+    ] = None,
     hardened: Annotated[
         bool,
         typer.Option(
@@ -175,7 +184,14 @@ def run(
     """
     if (dump_ir or dump_asm or hardened) and machine == _DEFAULT_MACHINE:
         machine = "native"
-    rt = bpfheap.Runtime(policy=policy, machine=machine, jit=jit, budget=budget, hardened=hardened)
+    rt = bpfheap.Runtime(
+        policy=policy,
+        machine=machine,
+        jit=jit,
+        budget=budget,
+        memory=None if memory is None else size_of(memory),
+        hardened=hardened,
+    )
     ctx_bytes = _bytes("--ctx", ctx)
     packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)

@@ -195,6 +195,28 @@ def test_a_view_keeps_what_it_shows(over: ObjectSpec, freed: bool) -> None:
     rt.close()
 
 
+@pytest.mark.parametrize("machine", ["model", "native"])
+def test_an_allocation_beyond_the_bound_gives_null(machine: str) -> None:
+    with bpfheap.Runtime(machine=machine, memory=1 << 22) as rt:
+        programs = rt.load(HERE / "filling.bpf.c").programs
+        count = programs["fill"].run().retval
+        assert 500 < count < (1 << 22) // 1000
+        # What is given back can be had again.
+        assert programs["fill"].run().retval == 0
+        assert programs["drain"].run().retval == count
+        assert programs["fill"].run().retval == count
+
+
+@pytest.mark.parametrize("machine", ["model", "native"])
+def test_a_map_beyond_the_bound_is_an_error(machine: str) -> None:
+    with (
+        bpfheap.Runtime(machine=machine, memory=1 << 12) as rt,
+        pytest.raises(MapError, match="numbers") as caught,
+    ):
+        rt.load(HERE / "over.bpf.c")
+    assert caught.value.errno_name == "ENOMEM"
+
+
 def test_maps_and_objects_have_a_bound() -> None:
     rt = bpfheap.Runtime(machine="native", memory=1 << 24)
     rt.load(HERE.parents[2] / "examples" / "first.bpf.c")
@@ -204,11 +226,6 @@ def test_maps_and_objects_have_a_bound() -> None:
     # It was refused before anything was taken.
     assert allocator.stats().memory < 1 << 24
     rt.close()
-    small = bpfheap.Runtime(machine="native", memory=1 << 12)
-    with pytest.raises(MapError) as caught:
-        small.load(HERE / "over.bpf.c")
-    assert caught.value.errno_name == "ENOMEM"
-    small.close()
 
 
 _FORK = """

@@ -3,6 +3,6 @@ data that can be copied, compared and hashed. It is the executable specification
 
 from bpfheap.machine.model.bare import run_raw
 from bpfheap.machine.model.machine import ModelMachine
-from bpfheap.machine.model.mutator import ModelOptions
+from bpfheap.machine.model.options import ModelOptions
 
 __all__ = ["ModelMachine", "ModelOptions", "run_raw"]

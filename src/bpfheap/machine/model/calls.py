@@ -240,9 +240,7 @@ def _new(core: Core, allocator: int, type_id: Value, what: str, cpus: int = 0) -
         allocator,
         kind,
         core.place(),
-        limit=options.allocator_limit,
-        failing=options.failing_allocations,
-        garbage=options.garbage,
+        options,
         cpus=cpus,
     )
     if isinstance(new, Pointer) and sentence is not None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpfheap.btf import SpecialField, SpecialKind
-from bpfheap.machine.layout import ObjectType
+from bpfheap.machine.layout import ObjectType, round_up
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.lives import Place
+from bpfheap.machine.model.options import ModelOptions
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Fault,
@@ -24,6 +25,8 @@ from bpfheap.machine.model.records import (
 )
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import NULL, Pointer, Value
+from bpfheap.platform.maps import Holds, MapType, Shape
+from bpfheap.spec import MapSpec
 
 #: What an allocator counts: objects, and those that have a copy for each CPU.
 _WHOLE = frozenset({RegionKind.OBJECT, RegionKind.PERCPU})
@@ -100,38 +103,39 @@ def allocate(
     allocator_id: int,
     kind: ObjectType,
     place: Place,
+    options: ModelOptions,
     *,
-    limit: int | None = None,
-    failing: frozenset[int] = frozenset(),
     cpus: int = 0,
-    garbage: int = 0,
 ) -> tuple[Value, str | None]:
-    """An object, full of `garbage` where nothing special is, and the sentence its life begins with;
-    NULL and None if there is none.
-
-    An allocation that is not guaranteed fails if the allocator owns `limit` objects already, or
-    if its number among all such allocations (from 1) is in `failing`. With `cpus`, the object is a
-    copy for each of them.
+    """An object, full of garbage where nothing special is, and the sentence its life begins with;
+    NULL and None if there is none: the options say when an allocation fails that is not guaranteed.
+    With `cpus`, the object is a copy for each of them.
     """
+    size = kind.size * (cpus or 1)
     a = state.allocators[allocator_id]
     if a.closed:
         raise Fault("use-after-free", f"allocation from {a.name}, whose map is gone")
     if a.free:
         a = a._replace(free=a.free - 1)
     else:
+        limit, failing = options.allocator_limit, options.failing_allocations
         if failing:
             state.growths += 1
-        if state.growths in failing or (limit is not None and a.owned >= limit):
+        if (
+            state.growths in failing
+            or (limit is not None and a.owned >= limit)
+            or not fits(state, options, size)
+        ):
             state.allocators[allocator_id] = a._replace(failures=a.failures + 1)
             return NULL, None
         a = a._replace(owned=a.owned + 1)
     state.allocators[allocator_id] = a._replace(
-        live_bytes=a.live_bytes + kind.size * (cpus or 1), peak=max(a.peak, a.live)
+        live_bytes=a.live_bytes + size, peak=max(a.peak, a.live)
     )
     number = state.names[kind.name] = state.names.get(kind.name, 0) + 1
     name = f"{kind.name}#{number}"
     sentence = lives.allocated(name, a.name, place)
-    data = _full_of(garbage, kind) if garbage else bytes(kind.size)
+    data = _full_of(options.garbage, kind) if options.garbage else bytes(kind.size)
     region = state.add_region(
         RegionKind.PERCPU if cpus else RegionKind.OBJECT,
         name,
@@ -152,6 +156,23 @@ def allocate(
         ]
         region.links[0] = tuple([Pointer(copy.id, 0) for copy in copies])
     return Pointer(region.id, 0), sentence
+
+
+def fits(state: MachineState, options: ModelOptions, size: int) -> bool:
+    """May objects and maps take so many bytes more?"""
+    if options.memory is None:
+        return True
+    objects = sum(a.live_bytes for a in state.allocators.values())
+    maps = sum(map_bytes(m.spec, m.type, options.cpus) for m in state.maps.values())
+    return objects + maps + size <= options.memory
+
+
+def map_bytes(spec: MapSpec, row: MapType, cpus: int) -> int:
+    """What a full map takes at least: elements come into being here when they are first used."""
+    if row.shape is Shape.NONE:
+        return spec.max_entries if row.holds is Holds.RECORDS else 0
+    copies = cpus if row.per_cpu else 1
+    return spec.max_entries * (round_up(spec.key_size) + copies * round_up(spec.value_size))
 
 
 def _full_of(garbage: int, kind: ObjectType) -> bytes:

@@ -17,6 +17,7 @@ from bpfheap.machine.definitions import (
     check_key,
     check_special,
     check_update,
+    error_of,
     row_of,
 )
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
@@ -31,7 +32,8 @@ from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
 from bpfheap.machine.model.maps.common import Values, copies
 from bpfheap.machine.model.maps.ring import drain
-from bpfheap.machine.model.mutator import ModelOptions, Mutator, drop
+from bpfheap.machine.model.mutator import Mutator, drop
+from bpfheap.machine.model.options import ModelOptions
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Execution,
@@ -83,6 +85,7 @@ class ModelMachine:
         failing_allocations: Iterable[int] = (),
         history_limit: int = 100_000,
         garbage: int = 0,
+        memory: int | None = None,
     ) -> None:
         self.options = ModelOptions(
             check_cpus(cpus),
@@ -92,6 +95,7 @@ class ModelMachine:
             frozenset(failing_allocations),
             history_limit,
             garbage,
+            memory,
         )
         self.printk: list[str] = []
         self.history: list[str] = []
@@ -206,6 +210,10 @@ class ModelMachine:
         check_definition(spec, row, self.options.cpus)
         implementation(self.name, spec, row, ELEMENTS)
         state = self._state
+        size = heap.map_bytes(spec, row, self.options.cpus)
+        if not heap.fits(state, self.options, size):
+            why = f"it needs {size} bytes, and the runtime has {self.options.memory} in all"
+            raise error_of(spec.name, "creation", "ENOMEM", why)
         region = state.add_region(RegionKind.MAP, f"map {spec.name}", 0, subject=map_id)
         constants = constants_of(spec, allocator)
         check_special(spec, row, constants.special)
