@@ -82,10 +82,11 @@ void bh_faults_catch(void)
 
 uint64_t bh_run_guarded(struct bh_run *run, uint64_t r1, uint64_t r2)
 {
-	struct escape escape = { .run = run };
+	struct escape escape; /* zeros for all of it would take longer than a short program */
 	struct escape *outside = innermost;
 	volatile uint64_t r0 = 0;
 
+	escape.run = run;
 	if (!sigsetjmp(escape.at, 0)) {
 		atomic_signal_fence(memory_order_seq_cst);
 		innermost = &escape;
