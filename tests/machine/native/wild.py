@@ -27,10 +27,13 @@ from bpfheap.machine.native.machine import NativeMachine
 from bpfheap.platform.calls import CALL_BY_NAME, Arg, Ret
 from bpfheap.runtime.machine import AtCall, Done
 from bpfheap.spec import ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
+from bpfheap.verifier.facts import CallFacts, Facts
 
 SOURCE: Final = Path(__file__).with_name("wild.bpf.c")
 _SECTIONS: Final = ("tc", "xdp", "raw_tp", "syscall", "perf_event")
 _PACKETS: Final = ("tc", "xdp")
+#: Bytes of the shortest context.
+_XDP_MD: Final = 24
 _PLAIN: Final = [
     op
     for op in OPS
@@ -321,16 +324,16 @@ class World:
     def make(self, seed: int) -> ProgramSpec:
         return Maker(seed, self.obj, self.places()).make()
 
-    def load(self, spec: ProgramSpec) -> int:
+    def load(self, spec: ProgramSpec, facts: Facts | None = None) -> int:
         """Without a verdict: what no user can."""
         self._next += 1
-        self.machine.program_load(self._next, spec, self.maps, None)
+        self.machine.program_load(self._next, spec, self.maps, facts)
         return self._next
 
     def run(self, spec: ProgramSpec, chance: random.Random) -> str:
         """What came of it."""
         try:
-            program = self.load(spec)
+            program = self.load(spec, made_up(spec, chance) if chance.random() < 0.5 else None)
         except BpfheapError:
             return "not loaded"
         kept = chance.random() < 0.1
@@ -340,7 +343,8 @@ class World:
                 # The runtime would hold a program that is in a map.
                 key = chance.randrange(4).to_bytes(4, "little")
                 self.machine.map_update(self.maps["programs"], key, program.to_bytes(4, "little"))
-            execution = self.machine.start(program, bytes(range(32)), data=data)
+            ctx = bytes(range(_XDP_MD if spec.section == "xdp" else 32))
+            execution = self.machine.start(program, ctx, data=data)
             through = chance.random() < 0.8
             while isinstance(stop := self.machine.step(execution, through=through), AtCall):
                 if chance.random() < 0.05:
@@ -384,6 +388,22 @@ def _address(record: Any) -> int | None:
     if record.layout[0] and not record.stride:
         return None
     return record.address(bytes(4)) if record.layout[2] == 0 and record.layout[0] else None
+
+
+def made_up(spec: ProgramSpec, chance: random.Random) -> Facts:
+    """What a verifier that is wrong may say of a program."""
+    length = len(spec.insns)
+    calls = {
+        slot: CallFacts(None, 0, chance.random() < 0.5, -1, chance.choice((0, 8, 16, 64)))
+        for slot in range(length)
+    }
+    return Facts(
+        bytes([1] * length),
+        bytes(chance.choices(range(8), k=length)),
+        bytes(chance.choices(range(3), k=length)),
+        64,
+        calls,
+    )
 
 
 def assembled(code: str, btf: Btf) -> ProgramSpec:

@@ -28,8 +28,9 @@ enum {
 #define BH_SHADOW ((uint64_t)1 << 33)
 /* Behind the shadow: see bh_region.life. */
 #define BH_LIFE (BH_SHADOW + BH_REGION)
-/* Offsets of instructions go no further beyond what a mask gives. */
-#define BH_GUARD ((uint64_t)1 << 16)
+/* On either side: distances that are added to what a mask gives have 32 bits and a sign, and offsets of
+ * instructions 16. */
+#define BH_GUARD ((uint64_t)1 << 32)
 
 /* What a granule is; programs may read those that are not closed, and write those above BH_ZEROS. */
 enum bh_granule {

@@ -2,7 +2,8 @@
 
 Registers are variables (alloca) that LLVM turns into values. Each is there twice, as a number and
 as a pointer, and whoever writes one writes both where it may be an address: LLVM sees which memory
-a pointer leads into, and what nobody reads costs nothing.
+a pointer leads into, and what nobody reads costs nothing. Of a hardened program the second one is
+the number that the first one was made of by adding distances: see `reach`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.frames import STACK, StackFrame
+from bpfheap.machine.native.jit.loops import Loop
 from bpfheap.machine.native.jit.source import MapShape, Source
 from bpfheap.verifier.facts import Facts
 
@@ -19,8 +21,9 @@ from bpfheap.verifier.facts import Facts
 ENTRY: Final = "bpf_program"
 
 
-#: Of a hardened program between two looks at the budget.
-STEPS: Final = 1 << 12
+#: Of a hardened program between two looks at the budget: so many that most loops which LLVM knows
+#: the end of take fewer, and need not look at all.
+STEPS: Final = 1 << 16
 #: Instructions in a round of a callback.
 _ROUND: Final = 64
 
@@ -72,6 +75,10 @@ class Body:
         self.facts: Facts | None = None if source.hardened else source.facts
         #: How many steps may be taken until the budget is asked, of a hardened program with loops.
         self.steps = ""
+        self._all_steps = self._few_steps = ""
+        #: Of the block that is written: where it goes on, if not straight on, and its tight loop.
+        self._ways: dict[int, str] = {}
+        self._tight: Loop | None = None
         self.lines: list[str] = []
         #: At the function's beginning.
         self.variables: list[str] = []
@@ -137,14 +144,21 @@ class Body:
 
     def pointer(self, n: int) -> str:
         if self.source.hardened:
-            return self.reach(self.get(n))
+            return self.reach(self.get(n), origin=self.origin(n))
         if self.facts is None:
             return self.let(f"inttoptr i64 {self.get(n)} to ptr")
         return self.let(f"load ptr, ptr %p{n}")
 
-    def set(self, n: int, value: str, pointer: str | None = None) -> None:
+    def origin(self, n: int) -> str:
+        return self.let(f"load i64, ptr %o{n}")
+
+    def set(
+        self, n: int, value: str, pointer: str | None = None, *, origin: str | None = None
+    ) -> None:
         """A number, which is an address, too, if `pointer` is given."""
         self.do(f"store i64 {value}, ptr %r{n}")
+        if self.source.hardened:
+            self.do(f"store i64 {value if origin is None else origin}, ptr %o{n}")
         if pointer is not None and self.facts is not None:
             self.do(f"store ptr {pointer}, ptr %p{n}")
 
@@ -173,19 +187,29 @@ class Body:
             inside = known is not None and -STACK <= known + off <= -size
             if known is not None and inside and (known + off) % align == 0:
                 return self.stack(known + off)
-            return self.reach(self.argument(slot, n), off, align)
+            origin = self.origin(n) if known is None else None
+            return self.reach(self.argument(slot, n), off, align, origin=origin)
         if known is not None:
             return self.stack(known + off)
         base = self.pointer(n)
         return base if not off else self.let(f"getelementptr i8, ptr {base}, i64 {off}")
 
-    def reach(self, number: str, off: int = 0, align: int = 1) -> str:
+    def reach(self, number: str, off: int = 0, align: int = 1, *, origin: str | None = None) -> str:
         """Where a number leads in the region: its lower 32 bits count. Offsets lead into the guard
-        at most."""
-        if align > 1 and off:
-            number, off = self.let(f"add i64 {number}, {off}"), 0
-        low = self.let(f"and i64 {number}, {(1 << 32) - align}")
+        at most.
+
+        If it was made of another one, its `origin`, so do 32 bits of the distance between them. In
+        a loop that goes through an array the origin stays what it is, and LLVM knows the distance.
+        """
+        if align > 1:
+            number, off, origin = self.let(f"add i64 {number}, {off}"), 0, None
+        low = self.let(f"and i64 {origin or number}, {(1 << 32) - align}")
         place = self.let(f"getelementptr i8, ptr %region, i64 {low}")
+        if origin is not None:
+            distance = self.let(f"sub i64 {number}, {origin}")
+            near = self.let(f"trunc i64 {distance} to i32")
+            wide = self.let(f"sext i32 {near} to i64")
+            place = self.let(f"getelementptr i8, ptr {place}, i64 {wide}")
         return place if not off else self.let(f"getelementptr i8, ptr {place}, i64 {off}")
 
     def argument(self, slot: int, n: int) -> str:
@@ -229,18 +253,65 @@ class Body:
         made = self.let(f"select i1 {valid}, i64 {rounds}, i64 0")
         self.count(self.let(f"add i64 {made}, 1"))
 
-    def step(self, length: int) -> None:
+    def step(self, length: int | str) -> None:
         """Before a jump back over so many instructions: ask the budget now and then."""
         left = self.let(f"load i64, ptr {self.steps}")
-        fewer = self.let(f"sub i64 {left}, {length}")
+        # It never gets far below 0.
+        fewer = self.let(f"sub nsw i64 {left}, {length}")
         self.do(f"store i64 {fewer}, ptr {self.steps}")
+        if self._tight is not None and self._tight.bounded:
+            return
         on, out = self.name("on"), self.name("out")
         self.branch(self.let(f"icmp sge i64 {fewer}, 0"), on, out, likely=True)
         self.label(out)
         self.count(self.let(f"sub i64 {STEPS}, {fewer}"))
         self.do(f"store i64 {STEPS}, ptr {self.steps}")
-        self.goto(on)
+        self.goto(on if self._tight is None else f"b{self._tight.start}.again")
         self.label(on)
+
+    # -- loops of a hardened program
+
+    def count_steps(self) -> None:
+        """It has loops."""
+        self._all_steps = self.variable("i64", str(STEPS))
+        self._few_steps = self.variable("i64", str(STEPS))
+
+    def to(self, block: int) -> str:
+        """The label of a block that the one that is written goes on to."""
+        return self._ways.get(block, f"b{block}")
+
+    def begin(self, block: int, after: tuple[int, ...], loops: Mapping[int, Loop]) -> None:
+        """A block. `loops` has, by block, the tight loop that it is in.
+
+        Such a loop counts its steps from the same number each time it is entered, and is left for
+        a loop around it when it has to ask for more: LLVM can tell how often it runs, and it has no
+        calls. One that is bounded does not ask.
+        """
+        loop = loops.get(block)
+        self.steps, self._tight, self._ways = self._all_steps, None, {}
+        if loop is not None:
+            self.steps, self._tight = self._few_steps, loop
+            if loop.start == block:
+                self.label(f"b{block}.again")
+                self.do(f"store i64 {STEPS}, ptr {self._few_steps}")
+                self.goto(f"b{block}")
+        for to in after:
+            if loops.get(to, loop) != loop:
+                self._ways[to] = f"b{to}.again"
+            if loop is not None and loops.get(to) != loop:
+                self._ways[to] = f"b{block}.{to}"
+        self.label(f"b{block}")
+
+    def end(self, block: int, loops: Mapping[int, Loop]) -> None:
+        """After a block: where it leaves a loop, count what that took."""
+        if block not in loops:
+            return
+        self.steps, self._tight = self._all_steps, None
+        for to, label in self._ways.items():
+            self.label(label)
+            left = self.let(f"load i64, ptr {self._few_steps}")
+            self.step(self.let(f"sub i64 {STEPS}, {left}"))
+            self.goto(f"b{to}.again" if to in loops else f"b{to}")
 
     def take(self, steps: int) -> None:
         """Let the next step() know of so many that a call takes."""

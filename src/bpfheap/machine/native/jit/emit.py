@@ -13,6 +13,7 @@ from bpfheap.machine.native.jit.blocks import Code, Function, Ins
 from bpfheap.machine.native.jit.body import STEPS, Body, Symbols, function_name
 from bpfheap.machine.native.jit.frames import STACK, StackFrame
 from bpfheap.machine.native.jit.instructions import INSTRUCTIONS, call_local, ja
+from bpfheap.machine.native.jit.loops import tight_loops
 from bpfheap.machine.native.jit.source import CannotCompile, Source
 
 _FP: Final = 10
@@ -231,10 +232,11 @@ def _function(
     scope = 0 if metadata is None else metadata.function(start)
     hardened = body.source.hardened
     if hardened and _has_loops(function):
-        body.steps = body.variable("i64", str(STEPS))
+        body.count_steps()
+    loops = tight_loops(function, body.source, STEPS) if hardened else {}
     body.may_stop = hardened and body.frame.whole
     for block in function.blocks.values():
-        body.label(f"b{block.start}")
+        body.begin(block.start, block.after, loops)
         for ins in block.body:
             if metadata is not None:
                 body.at = metadata.at(ins.slot, scope)
@@ -249,7 +251,8 @@ def _function(
         last = block.body[-1].op.flow if block.body else None
         if last not in (ControlFlow.END, ControlFlow.BRANCH, ControlFlow.JUMP):
             (after,) = block.after
-            body.goto(f"b{after}")
+            body.goto(body.to(after))
+        body.end(block.start, loops)
     given = "ptr noalias %run, " + ", ".join(f"i64 %a{n}" for n in range(1, 3 if entry else 6))
     linkage = "" if entry else "internal "
     dbg = "" if metadata is None else f" !dbg !{scope}"
@@ -259,7 +262,9 @@ def _function(
     for n in range(_FP + 1):
         head.append(f"  %r{n} = alloca i64")
         if hardened:
+            head.append(f"  %o{n} = alloca i64")
             head.append(f"  store i64 0, ptr %r{n}")
+            head.append(f"  store i64 0, ptr %o{n}")
         if body.facts is not None:
             head.append(f"  %p{n} = alloca ptr")
     divided = [] if hardened and body.frame.whole else list(enumerate(body.frame.regions))
@@ -277,16 +282,19 @@ def _function(
         )
     for n in range(1, 3 if entry else 6):
         head.append(f"  store i64 %a{n}, ptr %r{n}")
+        if hardened:
+            head.append(f"  store i64 %a{n}, ptr %o{n}")
         if body.facts is not None:
             head.append(f"  %a{n}.p = inttoptr i64 %a{n} to ptr")
             head.append(f"  store ptr %a{n}.p, ptr %p{n}")
     if body.frame.whole and hardened:
         head.append(f"  store i64 %fp.i, ptr %r{_FP}")
+        head.append(f"  store i64 %fp.i, ptr %o{_FP}")
     elif body.frame.whole:
         head.append(f"  %fp = getelementptr inbounds i8, ptr %stack0, i64 {STACK}")
         head.append("  %fp.i = ptrtoint ptr %fp to i64")
         head.append(f"  store i64 %fp.i, ptr %r{_FP}")
         if body.facts is not None:
             head.append(f"  store ptr %fp, ptr %p{_FP}")
-    head.append(f"  br label %b{start}")
+    head.append(f"  br label %b{start}{'.again' if start in loops else ''}")
     return "\n".join([*head, *lines, "}"])

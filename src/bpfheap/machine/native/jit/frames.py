@@ -55,7 +55,7 @@ class StackFrame:
 
 #: A register's value: ("fp", offset), ("=", number), ("fp?", 0), ("map", slot of the lddw),
 #: ("code", slot of a function), or None for any other.
-_Value = tuple[str, int] | None
+Value = tuple[str, int] | None
 _MAYBE: Final = ("fp?", 0)
 
 
@@ -65,7 +65,7 @@ class _Whole(Exception):
 
 def frame_of(function: Function, source: Source) -> StackFrame:
     """Where the stack of a function may be divided."""
-    before = _values(function, source)
+    before = values_of(function, source)
     calls: dict[int, CallFacts] = {}
     proven: set[int] = set()
     accesses: list[tuple[int, int]] = []
@@ -87,7 +87,7 @@ def frame_of(function: Function, source: Source) -> StackFrame:
                 accesses += _accesses(ins, values, source)
             except _Whole:
                 whole = True
-            _step(ins, values, source)
+            step(ins, values, source)
     if whole or any(not -STACK <= start < end <= 0 for start, end in accesses):
         return StackFrame(((-STACK, 0),), offsets, calls, proven)
     return StackFrame(tuple(_merged(accesses)), offsets, calls, proven)
@@ -116,9 +116,9 @@ def _merged(accesses: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield at
 
 
-def _values(function: Function, source: Source) -> dict[int, list[_Value]]:
+def values_of(function: Function, source: Source) -> dict[int, list[Value]]:
     """What registers are when a block begins."""
-    start: list[_Value] = [None] * 11
+    start: list[Value] = [None] * 11
     start[_FP] = ("fp", 0)
     before = {function.start: start}
     todo = [function.start]
@@ -126,7 +126,7 @@ def _values(function: Function, source: Source) -> dict[int, list[_Value]]:
         block = function.blocks[todo.pop()]
         values = list(before[block.start])
         for ins in block.body:
-            _step(ins, values, source)
+            step(ins, values, source)
         for after in block.after:
             known = before.get(after)
             if known is None:
@@ -140,17 +140,17 @@ def _values(function: Function, source: Source) -> dict[int, list[_Value]]:
     return before
 
 
-def _join(a: _Value, b: _Value) -> _Value:
+def _join(a: Value, b: Value) -> Value:
     if a == b:
         return a
     return _MAYBE if _is_stack(a) or _is_stack(b) else None
 
 
-def _is_stack(value: _Value) -> bool:
+def _is_stack(value: Value) -> bool:
     return value is not None and value[0] in ("fp", "fp?")
 
 
-def _step(ins: Ins, values: list[_Value], source: Source) -> None:
+def step(ins: Ins, values: list[Value], source: Source) -> None:
     """What an instruction makes of the registers."""
     op, insn = ins.op, ins.insn
     match op.kind:
@@ -212,7 +212,7 @@ def _row(ins: Ins, source: Source) -> Call | None:
     return CALL_BY_NAME.get(source.calls.get(ins.slot) or "")
 
 
-def _accesses(ins: Ins, values: list[_Value], source: Source) -> Iterator[tuple[int, int]]:
+def _accesses(ins: Ins, values: list[Value], source: Source) -> Iterator[tuple[int, int]]:
     """The bytes of the stack that an instruction is about. Raises _Whole."""
     op, insn = ins.op, ins.insn
     match op.kind:
@@ -246,19 +246,19 @@ def _accesses(ins: Ins, values: list[_Value], source: Source) -> Iterator[tuple[
                 _not(values[n])
 
 
-def _at(value: _Value, off: int, size: int) -> Iterator[tuple[int, int]]:
+def _at(value: Value, off: int, size: int) -> Iterator[tuple[int, int]]:
     if value is not None and value[0] == "fp":
         yield value[1] + off, value[1] + off + size
     else:
         _not(value)
 
 
-def _not(value: _Value) -> None:
+def _not(value: Value) -> None:
     if _is_stack(value):
         raise _Whole
 
 
-def _of_call(ins: Ins, values: list[_Value], source: Source) -> Iterator[tuple[int, int]]:
+def _of_call(ins: Ins, values: list[Value], source: Source) -> Iterator[tuple[int, int]]:
     row = _row(ins, source)
     args = () if row is None else row.args
     if row is None:
@@ -277,7 +277,7 @@ def _of_call(ins: Ins, values: list[_Value], source: Source) -> Iterator[tuple[i
             yield from _at(value, 0, size)
 
 
-def _size(arg: Arg, ins: Ins, n: int, values: list[_Value], source: Source) -> int | None:
+def _size(arg: Arg, ins: Ins, n: int, values: list[Value], source: Source) -> int | None:
     """How many bytes a call looks at there, None if that is not known."""
     if arg is Arg.UNUSED:
         return 0
@@ -299,14 +299,14 @@ def _size(arg: Arg, ins: Ins, n: int, values: list[_Value], source: Source) -> i
 # -- what the code itself shows, for hardened programs
 
 
-def _map_at(value: _Value, source: Source) -> MapShape | None:
+def _map_at(value: Value, source: Source) -> MapShape | None:
     """The map that a register holds on all paths."""
     if value is None or value[0] != "map":
         return None
     return source.shapes.get(source.maps[value[1]])
 
 
-def _shown(ins: Ins, row: Call, values: list[_Value], source: Source) -> CallFacts:
+def _shown(ins: Ins, row: Call, values: list[Value], source: Source) -> CallFacts:
     known = CallFacts() if source.facts is None else source.facts.call(ins.slot)
     named: str | None = None
     type_id, callback = 0, -1
@@ -323,12 +323,12 @@ def _shown(ins: Ins, row: Call, values: list[_Value], source: Source) -> CallFac
     return CallFacts(named, type_id, known.plain, callback, known.size)
 
 
-def _is_proven(row: Call, values: list[_Value], source: Source) -> bool:
+def _is_proven(row: Call, values: list[Value], source: Source) -> bool:
     """Are the arguments what the core would let pass?"""
     return all(_fits(row, arg, n, values, source) for n, arg in enumerate(row.args, 1))
 
 
-def _fits(row: Call, arg: Arg, n: int, values: list[_Value], source: Source) -> bool:
+def _fits(row: Call, arg: Arg, n: int, values: list[Value], source: Source) -> bool:
     if arg in _NUMBERS:
         return True
     shape, value = _map_at(values[1], source), values[n]

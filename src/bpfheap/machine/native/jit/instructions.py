@@ -65,6 +65,7 @@ def _alu(body: Body, ins: Ins, after: After) -> None:
         _move(body, ins, which)
         return
     a, b = _first(body, ins), _operand(body, ins)
+    origin = _origin(body, ins) if body.source.hardened else None
     if op.name in ("lsh", "rsh", "arsh") and op.reg:
         b = body.let(f"and i{op.width} {b}, {op.width - 1}")
     elif op.name in ("lsh", "rsh", "arsh"):
@@ -76,8 +77,22 @@ def _alu(body: Body, ins: Ins, after: After) -> None:
     if which & (DST_POINTER | SRC_POINTER):
         # An address on some paths, or made of either operand.
         body.set_any(insn.dst, value)
+    elif origin is not None:
+        body.set(insn.dst, value, origin=origin)
     else:
         _result(body, ins, value)
+
+
+def _origin(body: Body, ins: Ins) -> str | None:
+    """What the result was made of by adding a distance. Where the verifier knows better than the
+    code, it may be wrong: then nothing is where that leads."""
+    op, insn, facts = ins.op, ins.insn, body.source.facts
+    if op.width != 64 or op.name not in ("add", "sub"):
+        return None
+    which = 0 if facts is None else facts.pointers[ins.slot]
+    if which == DST_POINTER or not op.reg:
+        return body.origin(insn.dst)
+    return body.origin(insn.src) if which == SRC_POINTER and op.name == "add" else None
 
 
 def _move(body: Body, ins: Ins, which: int) -> None:
@@ -121,7 +136,9 @@ def _mov(body: Body, ins: Ins, after: After) -> None:
     if op.width == 64 and not op.sx:
         if not body.frame.whole and (ins.slot, insn.src) in body.frame.offsets:
             return
-        if body.facts is None:
+        if body.source.hardened:
+            body.set(insn.dst, body.get(insn.src), origin=body.origin(insn.src))
+        elif body.facts is None:
             body.set(insn.dst, body.get(insn.src))
         else:
             body.set(insn.dst, body.get(insn.src), body.pointer(insn.src))
@@ -173,19 +190,19 @@ def _counted(body: Body, ins: Ins, to: int) -> None:
 def ja(body: Body, ins: Ins, after: After) -> None:
     (to,) = after
     _counted(body, ins, to)
-    body.goto(f"b{to}")
+    body.goto(body.to(to))
 
 
 def _jump_if(body: Body, ins: Ins, condition: str, after: After) -> None:
     on, to = after
     if body.source.counted and to <= ins.slot:
         back = body.name("back")
-        body.branch(condition, back, f"b{on}")
+        body.branch(condition, back, body.to(on))
         body.label(back)
         _counted(body, ins, to)
-        body.goto(f"b{to}")
+        body.goto(body.to(to))
     else:
-        body.branch(condition, f"b{to}", f"b{on}")
+        body.branch(condition, body.to(to), body.to(on))
 
 
 def _jcond(body: Body, ins: Ins, after: After) -> None:
@@ -213,13 +230,13 @@ def _may_goto(body: Body, ins: Ins, after: After) -> None:
     body.label(more)
     body.do(f"store i32 {body.let(f'add i32 {goes}, 1')}, ptr {body.goes}")
     low = body.let(f"and i32 {goes}, {_MAY_GOTO_SLICE - 1}")
-    body.branch(body.let(f"icmp eq i32 {low}, {_MAY_GOTO_SLICE - 1}"), look, f"b{on}")
+    body.branch(body.let(f"icmp eq i32 {low}, {_MAY_GOTO_SLICE - 1}"), look, body.to(on))
     body.label(look)
     body.count(str(_MAY_GOTO_SLICE))
-    body.goto(f"b{on}")
+    body.goto(body.to(on))
     body.label(enough)
     _counted(body, ins, out)
-    body.goto(f"b{out}")
+    body.goto(body.to(out))
 
 
 def _exit(body: Body, ins: Ins, after: After) -> None:
@@ -272,7 +289,8 @@ def _load(body: Body, ins: Ins, after: After) -> None:
 def _load_inside(body: Body, ins: Ins) -> None:
     """Of a hardened program. There are zeros where NULL leads."""
     op, insn, facts = ins.op, ins.insn, body.source.facts
-    if facts is not None and facts.guarded[ins.slot] == ANYWHERE:
+    anywhere = facts is not None and facts.guarded[ins.slot] == ANYWHERE
+    if anywhere and (ins.slot, insn.src) not in body.frame.offsets:
         number = body.let(f"add i64 {body.argument(ins.slot, insn.src)}, {insn.off}")
         value = body.call("bh_run_load", "i64", "ptr %run", f"i64 {number}", f"i32 {op.size}")
         if op.width < 64:
