@@ -17,7 +17,7 @@ import time
 import traceback
 import zlib
 from array import array
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from itertools import chain, repeat
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -231,10 +231,16 @@ class Shard:
 
 
 def _serve(
-    shard: Callable[[], Shard], pipe: Connection, end_with_parent: Callable[[], None]
+    shard: Callable[[], Shard],
+    pipe: Connection,
+    others: Iterable[Connection],
+    end_with_parent: Callable[[], None],
 ) -> None:
-    """What a process does: one call after the other, until there is none."""
+    """What a process does: one call after the other, until the pipe is closed. `others` are ends
+    of pipes that it inherited and does not use: while it had them, none would ever be closed."""
     end_with_parent()
+    for other in others:
+        other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         made = shard()
@@ -292,23 +298,26 @@ class ShardedSearch(Search):
                 def make(number: int = number) -> Shard:
                     return Shard(number, self._jobs, self._model, SharedLog(folder, lock), folder)
 
+                pipes.append(ours)
                 child = context.Process(
-                    target=_serve, args=(make, theirs, end_with_parent), daemon=True
+                    target=_serve, args=(make, theirs, tuple(pipes), end_with_parent), daemon=True
                 )
                 child.start()
                 assert child.pid is not None
                 self._children.append(child.pid)
                 theirs.close()
-                pipes.append(ours)
                 children.append(child)
+            idle = False
             try:
                 yield from self._depths(pipes)
+                idle = True
             finally:
                 for pipe in pipes:
                     pipe.close()
                 self._children.clear()
                 for child in children:
-                    child.terminate()
+                    if not idle:
+                        child.terminate()
                     child.join()
 
     def _depths(self, pipes: list[Connection]) -> Iterator[None]:
