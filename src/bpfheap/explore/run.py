@@ -7,6 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
@@ -211,20 +213,30 @@ def explore_all(
     largest = context.Value("q", 0)
     inherited = _Inherited(tasks, reductions, first, queue, stop, largest, ending_with_parent())
     others = set(multiprocessing.active_children())
-    with context.Pool(jobs, _child, (inherited,)) as pool:
-        watch = _Watch(memory, set(multiprocessing.active_children()) - others, largest)
-        waiting = [pool.apply_async(_explore_task, (n,)) for n in range(len(tasks))]
+    executor = ProcessPoolExecutor(jobs, context, _child, (inherited,))
+    waiting = [executor.submit(_explore_task, n) for n in range(len(tasks))]
+    children = set(multiprocessing.active_children()) - others
+    watch = _Watch(memory, children, largest)
+    try:
         for number, pending in enumerate(waiting):
-            while not pending.ready():
+            while not pending.done():
                 try:
                     _report(queue, progress)
                     watch.look()
-                    pending.wait(0.1)
+                    wait([pending], 0.1)
                 except KeyboardInterrupt:
                     stop.set()
-            found = pending.get()
+            found = pending.result()
             if found is not None:
                 yield number, found
+    except BrokenProcessPool:
+        raise BpfheapError("a process of the search was killed") from None
+    finally:
+        # Those that have nothing left to do end by themselves.
+        if not all(pending.done() for pending in waiting):
+            for child in children:
+                child.terminate()
+        executor.shutdown(cancel_futures=True)
 
 
 def _numbered(progress: Callable[[int, Progress], None], number: int) -> Callable[[Progress], None]:
@@ -238,7 +250,7 @@ def _was_interrupted(result: Result, limit: int | None, first: bool) -> bool:
 
 
 class _Watch:
-    """Looks after the processes of a pool: their memory, and whether they are there."""
+    """Looks after the memory of several processes."""
 
     def __init__(self, memory: int, children: Collection[BaseProcess], largest: Any) -> None:
         self._most = memory
@@ -247,10 +259,7 @@ class _Watch:
         self._looked = 0.0
 
     def look(self) -> None:
-        """Have the largest search end if all have too much. Raises BpfheapError if a process was
-        killed: its pool would wait for ever."""
-        if not all(child.is_alive() for child in self._children):
-            raise BpfheapError("a process of the search was killed")
+        """Have the largest search end if all have too much."""
         now = time.monotonic()
         if self._largest.value or now - self._looked < LOOK_AT_MEMORY:
             return
@@ -288,6 +297,8 @@ def _child(inherited: _Inherited) -> None:
     global _inherited
     _inherited = inherited
     inherited.end_with_parent()
+    # What was told last need not be heard; else the process would wait for that before it ends.
+    inherited.queue.cancel_join_thread()
     # A terminal sends it to all processes, but it is the parent that decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
