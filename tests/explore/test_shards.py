@@ -193,6 +193,26 @@ def test_several_searches_that_nobody_waits_for(small: Scenario) -> None:
     assert not multiprocessing.active_children()
 
 
+def test_a_process_without_a_search_gives_no_memory_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next largest is asked then, and all of them anew when one has answered."""
+    monkeypatch.setattr(running, "LOOK_AT_MEMORY", 0.0)
+    monkeypatch.setattr(running, "memory_of", {1: 10, 2: 30, 3: 20, os.getpid(): 5}.get)
+    largest = SimpleNamespace(value=0)
+    children: Any = [SimpleNamespace(pid=pid) for pid in (1, 2, 3)]
+    watch = running._Watch(64, children, largest)
+    asked = []
+    for _ in range(5):
+        watch.look()
+        asked.append(largest.value)
+    largest.value = 0
+    watch.look()
+    assert (asked, largest.value) == ([2, 3, 1, 0, 2], 2)
+
+    enough = SimpleNamespace(value=0)
+    running._Watch(65, children, enough).look()
+    assert enough.value == 0
+
+
 # -- what a process of several searches does between two states
 
 

@@ -257,16 +257,23 @@ class _Watch:
         self._children = children
         self._largest = largest
         self._looked = 0.0
+        #: Were asked to end their search, and have none: they did not answer.
+        self._idle: set[int] = set()
 
     def look(self) -> None:
         """Have the largest search end if all have too much."""
         now = time.monotonic()
-        if self._largest.value or now - self._looked < LOOK_AT_MEMORY:
+        if now - self._looked < LOOK_AT_MEMORY:
             return
         self._looked = now
+        if self._largest.value:
+            self._idle.add(self._largest.value)
+        else:
+            self._idle.clear()
         has = {child.pid: memory_of(child.pid or 0) for child in self._children}
         if sum(has.values()) + memory_of(os.getpid()) > self._most:
-            self._largest.value = max(has, key=lambda pid: has[pid])
+            searching = has.keys() - self._idle
+            self._largest.value = max(searching, key=lambda pid: has[pid], default=0)
 
 
 def _report(queue: Any, progress: Callable[[int, Progress], None] | None) -> None:
