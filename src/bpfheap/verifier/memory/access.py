@@ -61,8 +61,9 @@ def load(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: boo
     kind = reg.kind
     pointer: Reg | None = None
     if kind == STACK:
-        _accessed(env, st, n, reg, low, high)
-        return stack.read(st.frames[reg.what], low, high, size, signed)
+        frame = st.frames[reg.what]
+        _accessed(env, st, n, reg, low, high, low == high and stack.fills(frame, low, size))
+        return stack.read(frame, low, high, size, signed)
     if kind == MAP_VALUE:
         if low == high and size == _POINTER:
             pointer = _value_pointer(env, st, reg.what, low)
@@ -79,7 +80,7 @@ def store(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
     """A store of `size` bytes of `value` through register `n`. Raises Reject."""
     low, high = obligations_of(n, reg).store(env, st, n, reg, off, size, value)
     if reg.kind == STACK:
-        _accessed(env, st, n, reg, low, high)
+        _accessed(env, st, n, reg, low, high, True)
         stack.write(st.frames[reg.what], low, high, size, value)
 
 
@@ -93,13 +94,14 @@ def helper_access(env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool)
             stack.clobber(frame, low, high + size)
 
 
-def _accessed(env: Env, st: State, n: i64, reg: Reg, low: i64, high: i64) -> None:
-    """What precision wants to know of an access to the stack, and how deep the stack is."""
+def _accessed(env: Env, st: State, n: i64, reg: Reg, low: i64, high: i64, moved: bool) -> None:
+    """What precision wants to know of an access to the stack, and how deep the stack is. `moved`:
+    does what was in a register come to the stack, or back?"""
     deepen(env, st.frames[reg.what].subprog, low)
-    if low == high:
-        st.trail.accessed(reg.what, low >> 3)
-    else:
+    if low != high:
         mark_register(env.cfg, st, n)
+    elif moved:
+        st.trail.accessed(reg.what, low >> 3)
 
 
 def deepen(env: Env, subprog: i64, low: i64) -> None:

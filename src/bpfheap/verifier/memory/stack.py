@@ -137,6 +137,15 @@ def read(frame: FuncState, low: int, high: int, size: int, sx: bool) -> Reg:
     return number(load_bounds(size * 8, sx))
 
 
+def fills(frame: FuncState, at: int, size: int) -> bool:
+    """Does a load from a fixed offset give what was spilled there, or a part of it? If not, what it
+    gives is the same whatever was spilled."""
+    slot = frame.stack.get(at >> 3)
+    if slot is None or slot.reg is None:
+        return False
+    return (at & 7 == 0 and slot.kinds[size - 1] == SPILL) or _zeros(frame, at, size)
+
+
 def _zero(frame: FuncState, at: int) -> bool:
     slot = frame.stack.get(at >> 3)
     return slot is not None and slot.kinds[at & 7] == ZERO
