@@ -12,6 +12,7 @@ import pytest
 from bpfheap.errors import BpfheapError, KernelError
 from bpfheap.fuzz import against_kernel
 from bpfheap.fuzz.against_kernel import AgainstKernel
+from bpfheap.fuzz.blocks import program_of
 from bpfheap.fuzz.differences import DIFFERENCES, section_of
 from bpfheap.fuzz.hunt import HuntReport, hunt, listing
 from bpfheap.fuzz.minimise import minimised
@@ -139,6 +140,22 @@ def test_half_of_a_constant_may_be_a_key() -> None:
         spec = linked(RandomProgram("tc", (RandomFunction("fuzzed", (code,)),)))
         assert section_of("", why, spec) == section
         assert section_of("", "R3 !read_ok", spec) is None
+
+
+def test_what_is_beyond_the_packet_stays_so_to_linux() -> None:
+    why = "invalid access to packet, off=0 size=1, R6(id=0,off=0,r=0)"
+    for moved, section in (
+        ("r2 += -8", "Holes of Linux"),
+        ("r2 -= 8", "Holes of Linux"),
+        ("r2 += 8", None),
+        ("w2 += -8", None),
+        ("r2 -= r3", None),
+        ("r4 += -8", None),
+    ):
+        spec = linked(program_of(f"unless r2 > r3 {{\n}}\n{moved}\nunless r2 > r3 {{\n}}"))
+        assert section_of(why, "", spec) == section
+        assert section_of("", why, spec) is None
+        assert section_of("R6 !read_ok", "", spec) is None
 
 
 def test_who_gave_up_early_goes_on_where_it_matters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from bpfheap.isa import instructions
-from bpfheap.isa.ops import Kind
+from bpfheap.isa import Insn, Kind, Op, instructions
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import Ret
 from bpfheap.spec import ProgramSpec, RefKind
@@ -28,6 +27,9 @@ class Difference(NamedTuple):
 
 #: Of the maps all of whose elements are there.
 _KEY_BITS: Final = 32
+_POINTER_BITS: Final = 64
+#: Also of a packet pointer, to which a number was added.
+_PACKET_ACCESS: Final = re.compile(r"invalid access to packet|min value is negative")
 _TOO_LARGE: Final = re.compile(r"BPF program is too large|The sequence of \d+ jumps is too complex")
 
 
@@ -58,11 +60,36 @@ def _half_of_a_constant(ours: str, kernel: str, program: ProgramSpec) -> bool:
     )
 
 
+def _moves_back(insn: Insn, op: Op) -> bool:
+    if op.kind is not Kind.ALU or op.width != _POINTER_BITS or op.reg:
+        return False
+    return insn.imm < 0 if op.name == "add" else op.name == "sub"
+
+
+def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """A packet pointer that was found beyond the end is taken back by a constant; to Linux what
+    follows is dead, then, where it is compared with the end once more."""
+    if kernel or not _PACKET_ACCESS.search(ours):
+        return False
+    compared: set[int] = set()
+    back: set[int] = set()
+    for slot, op in instructions(program.insns):
+        insn = program.insns[slot]
+        if op.kind is Kind.JCOND and op.reg:
+            if back & {insn.dst, insn.src}:
+                return True
+            compared |= {insn.dst, insn.src}
+        elif insn.dst in compared and _moves_back(insn, op):
+            back.add(insn.dst)
+    return False
+
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("How long a program may take", _complexity),
     Difference("Loops around loops that the kernel drives", _widened_inner_loop),
     Difference("Half of a constant", _half_of_a_constant),
     Difference("Bugs of Linux", _kernel_bug),
+    Difference("Holes of Linux", _beyond_the_packet),
 )
 
 
