@@ -100,12 +100,13 @@ class Types:
         return struct.size * count, 4 if struct.size == 4 else 8
 
     def build(self) -> Btf:
-        """With functions main and sub at the end, for the programs and all that they call: the
-        kernel looks up no types of a program whose functions have none."""
+        """With functions main, sub and global at the end, for the programs and all that they call:
+        the kernel looks up no types of a program whose functions have none."""
         integer = self.id_of("int")
         for name, linkage, params in (
             ("main", 1, (Param("ctx", self._add(Ptr(0))),)),
             ("sub", 0, ()),
+            ("global", 1, (Param("number", self.id_of("u64")),)),
         ):
             self._add(Func(name, self._add(FuncProto(integer, params)), linkage))
         return Btf(tuple(self._types), "cases")
@@ -173,23 +174,27 @@ def expand(code: str, values: dict[str, Any], snippets: dict[str, str]) -> str:
 
 
 def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
-    """Assembly as a linked program, with a function at each label that is called."""
+    """Assembly as a linked program, with a function at each label that is called: a global one
+    where the label begins with `global`."""
     done = assemble(code, helper_number=_NUMBERS.get)
     refs = {
         slot: Ref(RefKind(s.kind), s.name, s.offset, done.labels.get(s.name, -1))
         for slot, s in done.refs.items()
     }
-    names = {slot: name for name, slot in done.labels.items() if name.startswith("sub")}
+    kinds = ("sub", "global")
+    names = {slot: name for name, slot in done.labels.items() if name.startswith(kinds)}
     starts = [0, *sorted(names)]
     ends = [*starts[1:], len(done.insns)]
-    main, sub = (btf.find(name, Func) or 0 for name in ("main", "sub"))
+    ids = {name: btf.find(name, Func) or 0 for name in ("main", *kinds)}
     subprogs = tuple(
-        SubprogSpec(names[s], s, e, sub, False)
-        if s in names
-        else SubprogSpec("main", s, e, main, True)
-        for s, e in zip(starts, ends, strict=True)
+        _subprog(names.get(s, "main"), s, e, ids) for s, e in zip(starts, ends, strict=True)
     )
     return ProgramSpec("main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases")
+
+
+def _subprog(name: str, start: int, end: int, ids: dict[str, int]) -> SubprogSpec:
+    kind = next(kind for kind in ids if name.startswith(kind))
+    return SubprogSpec(name, start, end, ids[kind], kind != "sub")
 
 
 def _map(name: str, row: dict[str, Any], types: Types, btf: Btf) -> MapSpec:

@@ -83,7 +83,11 @@ def _type(btf: Btf, type_id: int, types: dict[str, dict[str, str]]) -> str:
 
 def _code(program: ProgramSpec, btf: Btf, types: dict[str, dict[str, str]]) -> list[str]:
     """The program as assembly, with functions named as the readers of cases want them."""
-    names = {sub.name: f"sub{number}" for number, sub in enumerate(program.subprogs) if number}
+    names = {
+        sub.name: f"{'global' if sub.is_global else 'sub'}{number}"
+        for number, sub in enumerate(program.subprogs)
+        if number
+    }
     lines = []
     for line in listing_of(program):
         text = _SLOT.sub("", line)

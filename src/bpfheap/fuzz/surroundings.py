@@ -177,6 +177,11 @@ def function_id(name: str) -> int:
     return types()[1][name]
 
 
+def is_global(name: str) -> bool:
+    """Is the function of that name a global one, which is verified apart?"""
+    return name.startswith("g")
+
+
 @cache
 def surroundings(features: frozenset[str]) -> ObjectSpec:
     """The object file without a program, with the maps that the features need."""
@@ -206,9 +211,10 @@ def linked(program: RandomProgram) -> ProgramSpec:
     btf, ids = types()
     code = LinkedCode(program)
     ends = [*list(code.starts.values())[1:], len(code.insns)]
+    named = ((program.functions[number].name, start) for number, start in code.starts.items())
     subprogs = tuple(
-        SubprogSpec(program.functions[number].name, start, end, ids[function_name(number)], False)
-        for (number, start), end in zip(code.starts.items(), ends, strict=True)
+        SubprogSpec(name, start, end, ids[name], is_global(name))
+        for (name, start), end in zip(named, ends, strict=True)
     )
     return ProgramSpec(
         function_name(0), program.section, code.insns, code.refs, subprogs, {}, btf, "GPL", "random"
