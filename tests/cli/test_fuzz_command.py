@@ -105,6 +105,8 @@ def test_against_the_kernel(cli: Cli) -> None:
         (("--features", "locks"), "locks is nothing without maps"),
         (("--against", "wall"), "wall"),
         (("-n", "0"), "Usage"),
+        (("--grammar", "heap"), "there is no grammar heap (all, or some of joined, "),
+        (("--grammar", "joined", "--features", "packets"), "grammar joined needs features"),
     ],
 )
 def test_wrong_usage(cli: Cli, args: tuple[str, ...], message: str) -> None:
@@ -119,6 +121,16 @@ def test_help_shows_examples(cli: Cli) -> None:
     assert result.code == 0
     assert "bpfheap fuzz verifier " in result.out.partition("Examples:")[2]
     assert "verifier" in cli("fuzz", "-h").out
+
+
+def test_programs_of_grammars(cli: Cli) -> None:
+    args = ("fuzz", "verifier", "--grammar", "joined,nulls")
+    result = cli(*args, "--against", "unpruned", "-n", 40, "--json", "--jobs", 1)
+    assert result.code == 0
+    assert result.json["grammar"] == "joined,nulls"
+    assert result.json["outcomes"]["accepted"] > 5
+    assert cli(*args, "--show", 3).out != cli("fuzz", "verifier", "--show", 3).out
+    assert cli(*args, "--show", 3, "--json").json["grammar"] == "joined,nulls"
 
 
 def test_all_programs_of_a_theme(cli: Cli) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from bpfheap.errors import UsageError
 from bpfheap.fuzz import campaign as module
-from bpfheap.fuzz.campaign import PieceResult, campaign, run_piece
+from bpfheap.fuzz.campaign import PieceResult, campaign, instrument_of, run_piece
 from bpfheap.fuzz.casefile import case_file
 from bpfheap.fuzz.generate import random_program
+from bpfheap.fuzz.grammars import GRAMMARS, aimed_program
 from bpfheap.fuzz.results import FuzzResult, Outcome
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.fuzz.themes import THEMES
@@ -25,14 +26,21 @@ from bpfheap.verifier import Options, verify
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
 from verifier_cases import cases_of
 
-PROGRAMS: dict[str, tuple[ObjectSpec, ProgramSpec]] = {
-    f"random {index}": (surroundings(ALL), linked(random_program(2, index, ALL)))
-    for index in range(25)
-} | {
-    name: (theme.obj, theme.program(((theme.letters[0], 1),), theme.endings[0]))
-    for name, theme in THEMES.items()
-    if name != "functions"
-}
+PROGRAMS: dict[str, tuple[ObjectSpec, ProgramSpec]] = (
+    {
+        f"random {index}": (surroundings(ALL), linked(random_program(2, index, ALL)))
+        for index in range(25)
+    }
+    | {
+        name: (theme.obj, theme.program(((theme.letters[0], 1),), theme.endings[0]))
+        for name, theme in THEMES.items()
+    }
+    | {
+        f"{grammar} {index}": (surroundings(ALL), linked(aimed_program(2, index, ALL, grammar)))
+        for grammar in GRAMMARS
+        for index in range(4)
+    }
+)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -56,16 +64,16 @@ def test_a_finding_is_a_case(name: str, tmp_path: Path) -> None:
 
 def made_up(index: int) -> PieceResult:
     files = (("one.yaml", f"piece {index}"),) if index in (2, 3) else ()
-    return PieceResult(index, "unpruned", {"accepted": 10 + index}, files)
+    return PieceResult(index, instrument_of(index), {"accepted": 10 + index}, files)
 
 
 def test_a_hunt_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "run_piece", made_up)
     first = campaign(tmp_path, 0)
-    assert (first.pieces, first.programs["unpruned"], first.files) == (1, 10, [])
+    assert (first.pieces, first.programs.total(), first.files) == (1, 10, [])
     for _ in range(3):
         last = campaign(tmp_path, 0)
-    assert (last.pieces, last.programs["unpruned"]) == (4, 10 + 11 + 12 + 13)
+    assert (last.pieces, last.programs.total()) == (4, 10 + 11 + 12 + 13)
     # One file for one cause, with what showed it first.
     assert last.files == []
     assert (tmp_path / "one.yaml").read_text() == "piece 2"
@@ -77,7 +85,18 @@ def test_processes_do_different_pieces(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "run_piece", made_up)
     monkeypatch.setattr(module, "_PIECES", 6)
     report = campaign(tmp_path, 60, jobs=2)
-    assert report.programs["unpruned"] == 60 + 0 + 1 + 2 + 3 + 4 + 5
+    assert report.programs.total() == 60 + 0 + 1 + 2 + 3 + 4 + 5
+
+
+def test_what_another_version_did_is_no_piece_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "run_piece", made_up)
+    line = {"piece": 0, "instrument": "theme stack", "counts": {"accepted": 5}}
+    (tmp_path / "done.jsonl").write_text(json.dumps(line) + "\n")
+    report = campaign(tmp_path, 0)
+    assert report.programs == {"theme stack": 5, "unpruned": 10}
+    assert campaign(tmp_path, 0).programs["kernel"] == 11
 
 
 @pytest.mark.parametrize("text", ["nonsense\n", '{"piece": 1}\n', "[]\n"])
@@ -94,14 +113,20 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 def test_every_instrument_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BATCHES", dict.fromkeys(module._BATCHES, 2))
-    results = [run_piece(index) for index in range(len(module._TURN))]
+    small = tuple(row._replace(size=2) for row in module._INSTRUMENTS)
+    monkeypatch.setattr(module, "_INSTRUMENTS", small)
+    results = [run_piece(index) for index in range(module._TURN)]
     assert [result.instrument for result in results] == [
-        "unpruned", "kernel", "model", "native", "theme stack",
+        "unpruned", "kernel", "model", "native",
+        "aimed unpruned", "aimed kernel", "aimed model", "aimed native", "theme stack",
     ]  # fmt: skip
+    assert [result.instrument for result in results] == [
+        instrument_of(index) for index in range(module._TURN)
+    ]
     assert all(not result.files for result in results)
     for result in results:
-        assert sum(result.counts.values()) in ((0, 2) if result.instrument == "kernel" else (1, 2))
+        kernel = result.instrument.endswith("kernel")
+        assert sum(result.counts.values()) in ((0, 2) if kernel else (1, 2))
 
 
 def test_a_fault_becomes_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +134,8 @@ def test_a_fault_becomes_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
         return FuzzResult(Outcome.PRUNED, theirs="R1 is odd")
 
     monkeypatch.setattr("bpfheap.fuzz.against_unpruned.walked_to_the_end", wrong)
-    monkeypatch.setattr(module, "_BATCHES", {**module._BATCHES, "unpruned": 3})
+    small = tuple(row._replace(size=3) for row in module._INSTRUMENTS)
+    monkeypatch.setattr(module, "_INSTRUMENTS", small)
     result = run_piece(0)
     ((name, text),) = result.files
     assert name.startswith("unpruned-pruned-")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -22,8 +23,9 @@ from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
 from bpfheap.fuzz.against_unpruned import AgainstUnpruned
 from bpfheap.fuzz.generate import features_of, random_program
+from bpfheap.fuzz.grammars import GRAMMARS, aimed_program, fitting
 from bpfheap.fuzz.hunt import HuntReport, hunt, listing
-from bpfheap.fuzz.results import BUGS, Examiner, Outcome
+from bpfheap.fuzz.results import BUGS, Examiner, Made, Outcome
 from bpfheap.fuzz.soundness import AgainstModel
 from bpfheap.fuzz.surroundings import FEATURES
 from bpfheap.fuzz.themes import THEMES
@@ -40,6 +42,8 @@ bpfheap fuzz verifier --against unpruned -n 100000
 bpfheap fuzz verifier --features maps,branches --json
 
 bpfheap fuzz verifier --seed 7 --show 42
+
+bpfheap fuzz verifier --grammar spilled,joined --against unpruned -n 100000
 
 bpfheap fuzz verifier --exhaustive stack --length 3
 """
@@ -68,6 +72,37 @@ _WORDS = {
 #: Other words where nobody else gives a verdict: programs run on a machine, or are walked again.
 _MODEL_WORDS = {Outcome.ACCEPTED: "accepted, and ran well", Outcome.REFUSED: "refused"}
 _UNPRUNED_WORDS = {Outcome.ACCEPTED: "accepted, and so without pruning", Outcome.REFUSED: "refused"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where programs come from. `grammar`: as the option has it. Raises UsageError for a grammar
+    that there is not, or that does not do with the features."""
+
+    seed: int
+    features: frozenset[str]
+    grammar: str | None
+
+    def __post_init__(self) -> None:
+        if self.grammar is not None:
+            fitting(self.grammar, self.features)
+
+    @property
+    def made(self) -> Made:
+        if self.grammar is None:
+            return random_program
+        return partial(aimed_program, names=self.grammar)
+
+    @property
+    def replay(self) -> str:
+        """The command that shows a program, up to its index."""
+        grammar = "" if self.grammar is None else f" --grammar {self.grammar}"
+        features = ",".join(sorted(self.features))
+        return f"bpfheap fuzz verifier --seed {self.seed} --features {features}{grammar} --show"
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"seed": self.seed, "features": sorted(self.features)}
+        return found if self.grammar is None else found | {"grammar": self.grammar}
 
 
 class Against(StrEnum):
@@ -114,6 +149,15 @@ def verifier(
             + ".",
         ),
     ] = _DEFAULT_FEATURES,
+    grammar: Annotated[
+        str | None,
+        typer.Option(
+            metavar="all|NAME,NAME",
+            help="Not any random programs, but those of grammars, which aim at what verifiers get "
+            "wrong: " + "; ".join(f"{g.name} ({g.about})" for g in GRAMMARS.values()) + ".",
+            show_default=False,
+        ),
+    ] = None,
     exhaustive: Annotated[
         str | None,
         typer.Option(
@@ -178,8 +222,9 @@ def verifier(
         raise UsageError("--length is of --exhaustive", hint="random programs have any length")
     against = against or Against.KERNEL
     chosen = features_of(features)
+    source = Source(seed, chosen, grammar)
     if show is not None:
-        _show(seed, show, chosen, as_json=json)
+        _show(source, show, as_json=json)
         return
     if against is Against.KERNEL:
         reason = available()
@@ -188,7 +233,7 @@ def verifier(
                 f"the kernel cannot be asked: {reason}",
                 hint="--against unpruned and --against model need no kernel",
             )
-    opened = partial(_OPENED[against], seed, chosen)
+    opened = partial(_OPENED[against], source)
     with ProgressBar(number) as bar:
         report = hunt(
             opened,
@@ -196,12 +241,10 @@ def verifier(
             jobs=processes,
             progress=partial(_show_progress, bar),
         )
-    replay = f"bpfheap fuzz verifier --seed {seed} --features {','.join(sorted(chosen))} --show"
     if json:
-        head = {"against": str(against), "seed": seed, "features": sorted(chosen)}
-        print_json(head | report.to_json())
+        print_json({"against": str(against)} | source.to_json() | report.to_json())
     else:
-        _print(console(), report, against, replay)
+        _print(console(), report, against, source.replay)
     if not report.finished:
         done = f"interrupted: {report.counts.total():,} of {number:,} programs examined"
         say(console(stderr=True), plain(done, "yellow"))
@@ -214,32 +257,31 @@ app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
 
 
 @contextmanager
-def _kernel(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
+def _kernel(source: Source) -> Iterator[Examiner]:
     with Kernel() as kernel:
-        yield AgainstKernel(seed, features, kernel)
+        yield AgainstKernel(source.seed, source.features, kernel, source.made)
 
 
 @contextmanager
-def _unpruned(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
-    yield AgainstUnpruned(seed, features)
+def _unpruned(source: Source) -> Iterator[Examiner]:
+    # Programs of grammars are short.
+    often = source.grammar is not None
+    yield AgainstUnpruned(source.seed, source.features, source.made, often)
 
 
 @contextmanager
-def _model(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
-    yield AgainstModel(seed, features)
+def _model(source: Source) -> Iterator[Examiner]:
+    yield AgainstModel(source.seed, source.features, source.made)
 
 
 @contextmanager
-def _native(seed: int, features: frozenset[str]) -> Iterator[Examiner]:
+def _native(source: Source) -> Iterator[Examiner]:
     try:
         machines = import_module("bpfheap.fuzz.machines")
     except ImportError as error:
         raise UsageError(f"the native machine is not here: {error}") from None
-    if available() is not None:
-        yield machines.AgainstNative(seed, features)
-        return
-    with Kernel() as kernel:
-        yield machines.AgainstNative(seed, features, kernel)
+    with Kernel() if available() is None else nullcontext() as kernel:
+        yield machines.AgainstNative(source.seed, source.features, kernel, source.made)
 
 
 _OPENED = {
@@ -265,10 +307,10 @@ def _show_progress(bar: ProgressBar, done: int, bugs: int) -> None:
         bar.show(f"programs ({bugs} to look at)" if bugs else "programs", done)
 
 
-def _show(seed: int, index: int, features: frozenset[str], *, as_json: bool) -> None:
-    made = random_program(seed, index, features)
+def _show(source: Source, index: int, *, as_json: bool) -> None:
+    made = source.made(source.seed, index, source.features)
     if as_json:
-        document: dict[str, Any] = {"seed": seed, "index": index, "features": sorted(features)}
+        document = source.to_json() | {"index": index}
         print_json(document | {"section": made.section, "program": listing(made)})
         return
     out = console()

@@ -9,7 +9,7 @@ from bpfheap.errors import KernelError
 from bpfheap.fuzz.differences import section_of
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.kernel import possible_cpus
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -43,9 +43,10 @@ class AgainstKernel:
     seed: int
     features: frozenset[str]
     judge: Judge
+    made: Made = random_program
 
     def program(self, index: int) -> RandomProgram:
-        return random_program(self.seed, index, self.features)
+        return self.made(self.seed, index, self.features)
 
     def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)

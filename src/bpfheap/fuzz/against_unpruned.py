@@ -8,7 +8,7 @@ from typing import Final
 
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
@@ -22,18 +22,24 @@ _TOO_LARGE: Final = ("BPF program is too large", "the sequence of ")
 
 @dataclass(frozen=True, slots=True)
 class AgainstUnpruned:
-    """An Examiner."""
+    """An Examiner.
+
+    `stored_often`: as in Options, for programs that are too short to be pruned otherwise.
+    """
 
     seed: int
     features: frozenset[str]
+    made: Made = random_program
+    stored_often: bool = False
 
     def program(self, index: int) -> RandomProgram:
-        return random_program(self.seed, index, self.features)
+        return self.made(self.seed, index, self.features)
 
     def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)
         try:
-            if not verify(obj, spec, Options(complexity_limit=LIMIT, explain=False)).accepted:
+            options = Options(complexity_limit=LIMIT, explain=False, stored_often=self.stored_often)
+            if not verify(obj, spec, options).accepted:
                 return FuzzResult(Outcome.REFUSED)
             return walked_to_the_end(obj, spec)
         except Exception as error:

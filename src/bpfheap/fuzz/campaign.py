@@ -31,18 +31,38 @@ from bpfheap.fuzz.exhaustive import (
     examine_unit,
     units,
 )
+from bpfheap.fuzz.generate import random_program
+from bpfheap.fuzz.grammars import aimed_program
 from bpfheap.fuzz.hunt import hunt
-from bpfheap.fuzz.results import Examiner
+from bpfheap.fuzz.results import Examiner, Made
 from bpfheap.fuzz.share import shared
 from bpfheap.fuzz.soundness import AgainstModel
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.fuzz.themes import THEMES
 from bpfheap.kernel import Kernel, available
 
-#: Random programs in a piece, by what they are held against; about a second each.
-_BATCHES: Final = {"unpruned": 100, "kernel": 200, "model": 40, "native": 20}
-#: The pieces of one turn, with one of a theme at the end.
-_TURN: Final = (*_BATCHES, "themes")
+
+class _Instrument(NamedTuple):
+    """Programs, and what they are held against; `size` of them are a piece, about a second."""
+
+    name: str
+    against: str
+    made: Made
+    size: int
+
+
+_INSTRUMENTS: Final = (
+    _Instrument("unpruned", "unpruned", random_program, 100),
+    _Instrument("kernel", "kernel", random_program, 200),
+    _Instrument("model", "model", random_program, 40),
+    _Instrument("native", "native", random_program, 20),
+    _Instrument("aimed unpruned", "unpruned", aimed_program, 100),
+    _Instrument("aimed kernel", "kernel", aimed_program, 100),
+    _Instrument("aimed model", "model", aimed_program, 40),
+    _Instrument("aimed native", "native", aimed_program, 10),
+)
+#: The pieces of one turn: those, and one of a theme at the end.
+_TURN: Final = len(_INSTRUMENTS) + 1
 #: So many pieces there are; more than anybody has time for.
 _PIECES: Final = 10_000_000
 #: What is done, one line for each piece.
@@ -86,27 +106,39 @@ def _theme_units() -> tuple[tuple[str, Unit], ...]:
     return tuple(sorted(found, key=lambda entry: entry[1].length))
 
 
+def _at(index: int) -> tuple[_Instrument, tuple[str, Unit] | None]:
+    """What a piece does: an instrument's programs, or the unit of a theme."""
+    turn, at = divmod(index, _TURN)
+    if at < len(_INSTRUMENTS):
+        return _INSTRUMENTS[at], None
+    # A theme that is through makes room for other programs than those before.
+    return _INSTRUMENTS[0], _theme_units()[turn] if turn < len(_theme_units()) else None
+
+
+def instrument_of(index: int) -> str:
+    """The name of the instrument that a piece is of."""
+    instrument, unit = _at(index)
+    return instrument.name if unit is None else f"theme {unit[0]}"
+
+
 def run_piece(index: int) -> PieceResult:
     """Do one piece of the work, in any process on any machine."""
-    turn, at = divmod(index, len(_TURN))
-    name = _TURN[at]
-    if name == "themes":
-        if turn < len(_theme_units()):
-            return _of_theme(index, *_theme_units()[turn])
-        name = "unpruned"
-    if name == "kernel" and available() is not None:
+    instrument, unit = _at(index)
+    if unit is not None:
+        return _of_theme(index, *unit)
+    name = instrument.name
+    if instrument.against == "kernel" and available() is not None:
         return PieceResult(index, name, {}, ())
-    size = _BATCHES[name]
-    # A theme that is through makes room for other programs than those before.
+    turn, at = divmod(index, _TURN)
     seed = at + 1
 
     @contextmanager
     def opened() -> Iterator[Examiner]:
-        kernel = Kernel() if name in ("kernel", "native") and available() is None else None
-        with kernel or nullcontext():
-            yield _examiner(name, seed, kernel)
+        asks = instrument.against in ("kernel", "native") and available() is None
+        with Kernel() if asks else nullcontext() as kernel:
+            yield _examiner(instrument, seed, kernel)
 
-    report = hunt(opened, range(turn * size, (turn + 1) * size))
+    report = hunt(opened, range(turn * instrument.size, (turn + 1) * instrument.size))
     obj = surroundings(ALL)
     files = []
     for bug in report.findings:
@@ -117,16 +149,17 @@ def run_piece(index: int) -> PieceResult:
     return PieceResult(index, name, counts, tuple(files))
 
 
-def _examiner(name: str, seed: int, kernel: Kernel | None) -> Examiner:
-    if name == "unpruned":
-        return AgainstUnpruned(seed, ALL)
-    if name == "kernel":
+def _examiner(instrument: _Instrument, seed: int, kernel: Kernel | None) -> Examiner:
+    made = instrument.made
+    if instrument.against == "unpruned":
+        return AgainstUnpruned(seed, ALL, made, stored_often=made is aimed_program)
+    if instrument.against == "kernel":
         assert kernel is not None
-        return AgainstKernel(seed, ALL, kernel)
-    if name == "model":
-        return AgainstModel(seed, ALL)
+        return AgainstKernel(seed, ALL, kernel, made)
+    if instrument.against == "model":
+        return AgainstModel(seed, ALL, made)
     native = import_module("bpfheap.fuzz.machines")
-    found: Examiner = native.AgainstNative(seed, ALL, kernel)
+    found: Examiner = native.AgainstNative(seed, ALL, kernel, made)
     return found
 
 
@@ -151,7 +184,7 @@ def _of_theme(index: int, name: str, unit: Unit) -> PieceResult:
 def _file_name(instrument: str, cause: tuple[object, str]) -> str:
     """One file for each cause."""
     digest = sha256(repr((str(cause[0]), cause[1])).encode()).hexdigest()[:10]
-    return f"{instrument}-{cause[0]}-{digest}.yaml"
+    return f"{instrument.replace(' ', '-')}-{cause[0]}-{digest}.yaml"
 
 
 def campaign(
@@ -222,14 +255,17 @@ def _read(path: Path, report: CampaignReport) -> set[int]:
         try:
             said = json.loads(line)
             index, counts = int(said["piece"]), Counter(said["counts"])
-            report.programs[said["instrument"]] += counts.total()
+            instrument = str(said["instrument"])
+            report.programs[instrument] += counts.total()
         except (ValueError, KeyError, TypeError):
             raise UsageError(
                 f"{path}, line {number}, is no piece of a hunt", hint="name another folder"
             ) from None
         report.outcomes += counts
         report.pieces += 1
-        done.add(index)
+        # Another version's turns may be others: what it did counts, but is not what is to be done.
+        if instrument == instrument_of(index):
+            done.add(index)
     return done
 
 

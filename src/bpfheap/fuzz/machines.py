@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from bpfheap.errors import KernelError, RunTooLong, Violation
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
 from bpfheap.fuzz.soundness import RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.kernel.load import KernelRun
@@ -111,9 +111,10 @@ class AgainstNative:
     seed: int
     features: frozenset[str]
     kernel: Runner | None = None
+    made: Made = random_program
 
     def program(self, index: int) -> RandomProgram:
-        return random_program(self.seed, index, self.features)
+        return self.made(self.seed, index, self.features)
 
     def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)

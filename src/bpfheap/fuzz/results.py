@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from bpfheap.fuzz.pieces import RandomProgram
 
@@ -76,6 +77,10 @@ def crashed(error: Exception) -> FuzzResult:
 def _gist(message: str) -> str:
     """The beginning of a message, with all numbers replaced."""
     return re.sub(r"-?(0x[0-9a-f]+|\d+)", "N", message)[:60]
+
+
+#: Makes the program with an index, of a seed, out of features.
+Made: TypeAlias = Callable[[int, int, frozenset[str]], RandomProgram]
 
 
 class Examiner(Protocol):

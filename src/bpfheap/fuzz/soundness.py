@@ -13,7 +13,7 @@ from bpfheap.errors import RunTooLong, Violation
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.known import ConcretePointer, ConcreteValue, Knowledge, verifier_knowledge
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.model import ModelMachine
@@ -49,9 +49,10 @@ class AgainstModel:
 
     seed: int
     features: frozenset[str]
+    made: Made = random_program
 
     def program(self, index: int) -> RandomProgram:
-        return random_program(self.seed, index, self.features)
+        return self.made(self.seed, index, self.features)
 
     def examine(self, program: RandomProgram, index: int) -> FuzzResult:
         obj, spec = surroundings(self.features), linked(program)

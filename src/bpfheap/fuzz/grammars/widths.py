@@ -1,0 +1,83 @@
+"""Arithmetic of 64 bits and of 32, and sign extension, on the same numbers."""
+
+from bpfheap.fuzz.grammar import Grammar
+
+_SIGNS = ("+=", "-=", "*=", "&=", "|=", "^=", "<<=", ">>=", "s>>=", "/=", "%=", "s/=", "s%=")
+
+GRAMMAR = Grammar(
+    "widths",
+    "arithmetic of 64 bits and of 32, sign extension, and bounds that only one of them has",
+    frozenset({"maps"}),
+    {
+        "body": (
+            "<make 6>\n<compute>\n<checked 6>",
+            "<make 6>\n<compute>\n<undo>",
+            "<compute>\n<compute>\n<checked $a>",
+            "unless <known> {\n<compute>\n<settle>\n}",
+            "unless <known> {\nunless <known> {\n<compute>\n<settle>\n}\n}",
+            "<apart 6>\n<compute>\n<noise>\n<settle>",
+            "<apart 7>\nunless <known> {\n<compute>\n<settle>\n}",
+        ),
+        "known": (
+            "<outside 6>",
+            "w6 > $k",
+            "w6 s> $k",
+            "r6 s> $k",
+            "r6 s< 0",
+            "w6 s< 0",
+            "r6 > <imm>",
+            "w6 <cmp> <imm>",
+            "r6 <cmp> <imm>",
+            "r7 > $k",
+            "r6 <cmp> r7",
+        ),
+        "compute": (
+            "r6 += 0",
+            "r$a <op> <imm>",
+            "w$a <op> <imm>",
+            "r6 <op> r7",
+            "w6 <op> w7",
+            "r6 <shift> <places>",
+            "w6 <shift> <few>",
+            "r6 = (s8)r6",
+            "r6 = (s16)r$a",
+            "r6 = (s32)r6",
+            "w6 = (s8)w6",
+            "w6 = w6",
+            "r6 = -r6",
+            "w6 = -w6",
+            "r6 = bswap16 r6",
+            "r6 = be32 r6",
+            "r6 = le16 r6",
+            "r6 <<= 32\nr6 >>= 32",
+            "r6 <<= 32\nr6 s>>= 32",
+            "r6 <<= 56\nr6 s>>= 56",
+            "w6 += -1",
+            "<compute>\n<compute>",
+            "unless <flip> {\n<compute>\n}",
+        ),
+        "op": _SIGNS[:6],
+        "shift": _SIGNS[6:9],
+        "few": ("0", "1", "8", "31"),
+        "places": ("<few>", "32", "56", "63"),
+        # There and back.
+        "undo": (
+            "r6 ^= -1\nr6 ^= -1\n<use 6>",
+            "r6 <<= 8\nr6 >>= 8\n<use 6>",
+            "r6 += r7\nr6 -= r7\n<checked 6>",
+            "r6 = -r6\nr6 = -r6\n<use 6>",
+            "<mask 6>\n<use 6>",
+        ),
+        "settle": (
+            "<use 6>",
+            "<mask 6>\n<use 6>",
+            "<checked 6>",
+            "<checked 6>",
+            "<checked 7>",
+            "w6 = w6\n<checked 6>",
+            "w6 &= $k\n<use 6>",
+            "unless w6 > $k {\nw6 = w6\n<use 6>\n}",
+            "unless <known> {\n<checked 6>\n}",
+        ),
+    },
+)
