@@ -99,6 +99,39 @@ def test_loops_of_the_kernel_are_unrolled(count: str, cut: bool) -> None:
     assert walked_to_the_end(OBJ, spec).outcome is expected
 
 
+_ENDLESS = """
+    r6 = *(u64 *)(r1 +8)
+    r0 = 1
+    again: if r0 == 0 goto out
+    r2 = func[name:sub] ll
+    r1 = 0
+    r3 = 0
+    r4 = 0
+    call bpf_loop
+    <step>
+    goto again
+    out: r0 = 0
+    exit
+    sub: r0 = 0
+    exit
+"""
+
+
+def test_an_endless_loop_around_one_of_the_kernel_has_its_section() -> None:
+    spec = linked(program("r0 = 0\nexit"))
+    for step, accepted in (("w6 |= 0", True), ("w7 = 0", False)):
+        done = assemble(_ENDLESS.replace("<step>", step), helper_number=_NUMBERS.get)
+        refs = {
+            slot: Ref(RefKind.FUNC, ref.name, target=done.labels[ref.name])
+            for slot, ref in done.refs.items()
+        }
+        spec = ProgramSpec(spec.name, "raw_tp", done.insns, refs, (), {}, spec.btf, "GPL", "made")
+        assert verify(OBJ, spec).accepted is accepted
+        found = walked_to_the_end(OBJ, spec)
+        assert found.outcome is Outcome.EXPLAINED
+        assert found.section == "Loops around loops that the kernel drives"
+
+
 def test_what_is_accepted_is_so_without_pruning() -> None:
     examiner = AgainstUnpruned(1, ALL)
     outcomes = {examiner.examine(examiner.program(index), index).outcome for index in range(30)}

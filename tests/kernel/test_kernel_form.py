@@ -272,6 +272,12 @@ processed 17 insns (limit 1000000) max_states_per_insn 0 total_states 0
 def test_the_telling_line() -> None:
     assert telling_line(LOG) == "R1 invalid mem access 'scalar'"
     assert telling_line("0: (95) exit\n") == ""
+    too_much = (
+        "R2 is no\n3: (bd) if r7 <= r6 goto pc+4 BPF program is too large. Processed 9 insn\n"
+    )
+    assert telling_line(too_much) == "BPF program is too large. Processed 9 insn"
+    endless = "infinite loop detected at insn 3\ncur state: R6=1\nold state: R6=1\n"
+    assert telling_line(endless) == "infinite loop detected at insn 3"
     assert telling_line("") == ""
     assert insns_processed(LOG) == 17
     assert insns_processed("") is None

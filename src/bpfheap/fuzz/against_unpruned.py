@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from bpfheap.fuzz.differences import section_of_unpruned
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
 from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
@@ -55,4 +56,6 @@ def walked_to_the_end(obj: ObjectSpec, spec: ProgramSpec) -> FuzzResult:
     message = verdict.error.message
     if message.startswith(_TOO_LARGE):
         return FuzzResult(Outcome.UNDECIDED)
-    return FuzzResult(Outcome.PRUNED, theirs=f"{message} (insn {verdict.error.insn})")
+    section = section_of_unpruned(message, spec)
+    outcome = Outcome.PRUNED if section is None else Outcome.EXPLAINED
+    return FuzzResult(outcome, theirs=f"{message} (insn {verdict.error.insn})", section=section)

@@ -45,7 +45,7 @@ def _kernel_bug(ours: str, kernel: str, program: ProgramSpec) -> bool:
 
 def _widened_inner_loop(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """An ordinary loop around an iterator or callback loop, whose scalars were widened."""
-    if kernel or not ours.startswith("infinite loop detected"):
+    if not (ours or kernel).startswith("infinite loop detected"):
         return False
     iterates = any(row and row.ret is Ret.ELEMENT_OR_NULL for _, row in calls_of(program))
     return iterates or any(ref.kind is RefKind.FUNC for ref in program.refs.values())
@@ -84,9 +84,11 @@ def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return False
 
 
+_LOOPS: Final = Difference("Loops around loops that the kernel drives", _widened_inner_loop)
+
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("How long a program may take", _complexity),
-    Difference("Loops around loops that the kernel drives", _widened_inner_loop),
+    _LOOPS,
     Difference("Half of a constant", _half_of_a_constant),
     Difference("Bugs of Linux", _kernel_bug),
     Difference("Holes of Linux", _beyond_the_packet),
@@ -99,3 +101,8 @@ def section_of(ours: str, kernel: str, program: ProgramSpec) -> str | None:
         if difference.explains(ours, kernel, program):
             return difference.section
     return None
+
+
+def section_of_unpruned(message: str, program: ProgramSpec) -> str | None:
+    """The same for what is accepted, and refused with `message` where no path ends early."""
+    return _LOOPS.section if _LOOPS.explains("", message, program) else None

@@ -11,7 +11,11 @@ _PROCESSED = re.compile(r"^processed (\d+) insns", re.MULTILINE)
 _WALK = re.compile(
     r"\d+: |from \d+|;|mark_precise|processed |verification time|stack depth|max_states|"
     r"frame\d+: |caller:|callee:|returning from|to caller at|propagating|Validating |Func#|"
-    r"func#\d+ @|last_idx|regs=|parent|arg#\d+ reference type|$"
+    r"func#\d+ @|last_idx|regs=|parent|arg#\d+ reference type|(?:cur|old) state:|$"
+)
+#: What is told behind the instruction that was too much, on its line.
+_TOO_MUCH = re.compile(
+    r"BPF program is too large\. Processed \d+ insn|The sequence of \d+ jumps is too complex\."
 )
 
 
@@ -37,4 +41,9 @@ def insns_processed(log: str) -> int | None:
 
 def telling_line(log: str) -> str:
     """The last line that says what is wrong; "" if none does."""
-    return next((line for line in reversed(log.splitlines()) if not _WALK.match(line)), "")
+    for line in reversed(log.splitlines()):
+        if found := _TOO_MUCH.search(line):
+            return found[0]
+        if not _WALK.match(line):
+            return line
+    return ""
