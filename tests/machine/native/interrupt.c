@@ -325,7 +325,7 @@ static void see(void *object)
 	struct bh_slab *slab = bh_slab_of(object);
 
 	if (slab->unit == unit)
-		places(slab)[bh_object_number(slab, object)]++;
+		places(slab)[bh_object_number(unit, object)]++;
 }
 
 static void see_batches(void *first)

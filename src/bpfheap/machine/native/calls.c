@@ -337,7 +337,9 @@ CALL(bpf_kptr_xchg)
 
 CALL(bpf_refcount_acquire_impl)
 {
-	return bh_object_acquire((void *)r[1], bh_type_of(run->here.core, (void *)r[1])) ? r[1] : 0;
+	const struct bh_type *type = bh_type_of(run->here.core, (void *)r[1]);
+
+	return type && bh_object_acquire((void *)r[1], type) ? r[1] : 0;
 }
 
 CALL(bpf_this_cpu_ptr)

@@ -32,6 +32,7 @@ static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n
 	uint64_t size = arg.size;
 	enum bh_granule least = BH_VACANT;
 	const struct bh_map *map;
+	const struct bh_type *type;
 	void *found;
 
 	switch ((enum bh_arg_kind)arg.kind) {
@@ -69,8 +70,10 @@ static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n
 		return bh_is_object(run->here.core, (void *)(uintptr_t)r[n]);
 	case BH_ARG_COUNTED:
 		found = (void *)(uintptr_t)r[n];
-		return bh_life_at(run->here.core, found) != BH_NOTHING &&
-		       bh_type_of(run->here.core, found)->refcount >= 0;
+		/* One that is dead keeps nobody from giving its slab back. */
+		type = bh_life_at(run->here.core, found) != BH_NOTHING ?
+			       bh_type_of(run->here.core, found) : NULL;
+		return type && type->refcount >= 0;
 	case BH_ARG_CODE:
 		return (uint32_t)r[n] < run->prog->length;
 	}

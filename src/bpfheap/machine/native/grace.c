@@ -42,18 +42,17 @@ void bh_free_closed(struct bh_unit *unit, void *object)
 
 /* -- objects that wait for a grace period */
 
-void *bh_unit_object(void *inside)
+void *bh_unit_object(const struct bh_unit *unit, void *inside)
 {
-	struct bh_slab *slab = bh_slab_of(inside);
-
-	return (char *)slab + slab->unit->first + (size_t)bh_object_number(slab, inside) * slab->unit->size;
+	return (char *)bh_slab_of(inside) + unit->first +
+	       (size_t)bh_object_number(unit, inside) * unit->size;
 }
 
 void bh_free_rcu(void *object)
 {
 	struct bh_slab *slab = bh_slab_of(object), *not_queued = NULL;
-	struct bh_unit *unit = slab->unit;
-	uint32_t n = bh_object_number(slab, object);
+	struct bh_unit *unit = bh_unit_of(object);
+	uint32_t n = bh_object_number(unit, object);
 
 	atomic_fetch_add_explicit(&unit->waiting_count, 1, memory_order_relaxed);
 	atomic_fetch_or_explicit(&slab->waiting[n / 64], (uint64_t)1 << n % 64,

@@ -74,15 +74,10 @@ static bool is_awaited(struct bh_heap *heap)
 	return false;
 }
 
-static void end_heap(struct bh_work *work)
+static void free_heap(struct bh_work *work)
 {
 	struct bh_heap *heap = (void *)((char *)work - offsetof(struct bh_heap, end_work));
 
-	/* Wait once more for work that is queued behind this. */
-	if (is_awaited(heap)) {
-		bh_call_rcu(heap->core, work);
-		return;
-	}
 	while (heap->units) {
 		struct bh_unit *unit = heap->units;
 
@@ -91,6 +86,19 @@ static void end_heap(struct bh_work *work)
 	}
 	pthread_mutex_destroy(&heap->lock);
 	free(heap);
+}
+
+static void end_heap(struct bh_work *work)
+{
+	struct bh_heap *heap = (void *)((char *)work - offsetof(struct bh_heap, end_work));
+
+	/* Wait once more for work that is queued behind this. */
+	if (!is_awaited(heap)) {
+		for (struct bh_unit *unit = heap->units; unit; unit = unit->next)
+			bh_unit_unmap(unit);
+		work->run = free_heap;
+	}
+	bh_call_rcu(heap->core, work);
 }
 
 struct bh_heap *bh_heap_create(struct bh_core *core, struct bh_limits limits)

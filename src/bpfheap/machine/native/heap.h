@@ -45,7 +45,7 @@ struct bh_cache {
 
 /* What is at the beginning of a slab, of which the size is a multiple of BH_SLAB. */
 struct bh_slab {
-	struct bh_unit *unit;
+	struct bh_unit *_Atomic unit;
 	uint64_t number;	  /* in the unit's table */
 	_Atomic uint32_t carved;  /* objects that were given out at least once; may count more */
 	_Atomic int32_t live;	  /* once the heap is closed */
@@ -78,8 +78,8 @@ bool bh_unit_prefill(struct bh_unit *unit, uint32_t n);
 bool bh_unit_reserve(struct bh_unit *unit, uint32_t n);
 /* Every object that was ever given out, live or free. Nothing may be allocated meanwhile. */
 void bh_unit_each(struct bh_unit *unit, void (*see)(void *object, void *arg), void *arg);
-/* The object of which a byte is at `inside`. */
-void *bh_unit_object(void *inside);
+/* The object of which a byte is at `inside`, in a slab of the unit. */
+void *bh_unit_object(const struct bh_unit *unit, void *inside);
 void *bh_unit_type(const struct bh_unit *unit);
 uint32_t bh_unit_size(const struct bh_unit *unit);
 struct bh_heap *bh_unit_heap(const struct bh_unit *unit);
@@ -108,6 +108,12 @@ static inline struct bh_cache *bh_cache_of(const struct bh_unit *unit, uint32_t 
 static inline struct bh_slab *bh_slab_of(const void *object)
 {
 	return (struct bh_slab *)((uintptr_t)object & ~(uintptr_t)(BH_SLAB - 1));
+}
+
+/* NULL where a slab was once: programs of a hardened core may name an object that is long gone. */
+static inline struct bh_unit *bh_unit_of(const void *object)
+{
+	return atomic_load_explicit(&bh_slab_of(object)->unit, memory_order_relaxed);
 }
 
 static inline uint32_t bh_cached(const struct bh_cache *cache)
@@ -146,7 +152,7 @@ static inline void bh_free(struct bh_cache *cache, void *object)
  */
 static inline void bh_free_at(struct bh_here *here, void *object)
 {
-	struct bh_unit *unit = bh_slab_of(object)->unit;
+	struct bh_unit *unit = bh_unit_of(object);
 
 	if (BH_UNLIKELY(here->recent_unit != unit)) {
 		here->recent_unit = unit;

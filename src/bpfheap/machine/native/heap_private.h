@@ -165,11 +165,11 @@ static inline void bh_cache_count(_Atomic uint32_t *count, int32_t change)
 /* -- grace periods: grace.c */
 
 /* Which object of its slab has a byte at `inside`. */
-static inline uint32_t bh_object_number(const struct bh_slab *slab, const void *inside)
+static inline uint32_t bh_object_number(const struct bh_unit *unit, const void *inside)
 {
-	uint64_t offset = (uintptr_t)inside - (uintptr_t)slab - slab->unit->first;
+	uint64_t offset = (uintptr_t)inside - (uintptr_t)bh_slab_of(inside) - unit->first;
 
-	return (uint32_t)(offset * slab->unit->reciprocal >> 32);
+	return (uint32_t)(offset * unit->reciprocal >> 32);
 }
 
 /* What the worker does before and after a grace period with objects of bh_free_rcu and empty slabs. */
@@ -186,7 +186,9 @@ void bh_slab_remove_if_empty(struct bh_unit *unit, struct bh_slab *slab);
 struct bh_stats bh_unit_stats_locked(struct bh_unit *unit);
 /* Let all that allocates or frees take the slow path, where it finds the heap closed; with the lock. */
 void bh_unit_shut(struct bh_unit *unit);
-/* Unmap all that it has. Nobody may use its objects any more. */
+/* Unmap its slabs. Nobody may use its objects any more. */
+void bh_unit_unmap(struct bh_unit *unit);
+/* And the rest, a grace period later: a program of a hardened core may have named what was in them. */
 void bh_unit_destroy(struct bh_unit *unit);
 
 #endif

@@ -402,13 +402,17 @@ void bh_object_drop(struct bh_here *here, void *object, int32_t program)
 void *bh_object_at(const struct bh_core *core, void *inside)
 {
 	const struct bh_region *region = bh_region_of(core);
-	char *object;
+	char *place = (char *)inside + bh_shadow(core), *object;
+	const struct bh_unit *unit;
 
 	if (bh_is_hardened(core) &&
-	    (region->granule[(uint32_t)(uintptr_t)inside / BH_GRANULE] != BH_SLABS ||
-	     !bh_slab_of((char *)inside + BH_SHADOW)->unit))
+	    region->granule[(uint32_t)(uintptr_t)inside / BH_GRANULE] != BH_SLABS)
 		return NULL;
-	object = (char *)bh_unit_object((char *)inside + bh_shadow(core)) - bh_shadow(core);
+	/* Once: it may go, if a program made the address up. */
+	unit = bh_unit_of(place);
+	if (!unit)
+		return NULL;
+	object = (char *)bh_unit_object(unit, place) - bh_shadow(core);
 	return bh_is_object(core, object) ? object : NULL;
 }
 

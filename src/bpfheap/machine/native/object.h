@@ -81,9 +81,12 @@ static inline bool bh_is_object(const struct bh_core *core, const void *object)
 	return bh_life_at(core, object) == BH_LIVE;
 }
 
+/* Of an object that lives as long as whoever asks is in a run; of others NULL if its slab is gone. */
 static inline struct bh_type *bh_type_of(const struct bh_core *core, const void *object)
 {
-	return bh_unit_type(bh_slab_of((const char *)object + bh_shadow(core))->unit);
+	const struct bh_unit *unit = bh_unit_of((const char *)object + bh_shadow(core));
+
+	return unit ? bh_unit_type(unit) : NULL;
 }
 
 /* The object of which a byte is at `inside`; on a hardened core NULL if there is none. */

@@ -247,6 +247,8 @@ PyObject *bh_py_core_type_at(struct core *self, PyObject *args)
 	if (!bh_is_object(self->core, (void *)(uintptr_t)address))
 		Py_RETURN_NONE;
 	type = bh_type_of(self->core, (void *)(uintptr_t)address);
+	if (!type)
+		Py_RETURN_NONE;
 	return Py_BuildValue("(II)", type->owner, type->id);
 }
 

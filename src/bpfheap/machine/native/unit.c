@@ -133,13 +133,17 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 	return unit;
 }
 
+void bh_unit_unmap(struct bh_unit *unit)
+{
+	for (uint64_t n = 0; n < unit->numbers; n++)
+		if (*bh_slab_entry(unit, n))
+			bh_slab_remove(unit, *bh_slab_entry(unit, n));
+}
+
 void bh_unit_destroy(struct bh_unit *unit)
 {
 	struct bh_core *core = unit->heap->core;
 
-	for (uint64_t n = 0; n < unit->numbers; n++)
-		if (*bh_slab_entry(unit, n))
-			bh_slab_remove(unit, *bh_slab_entry(unit, n));
 	for (unsigned i = 0; i < PAGES && unit->table[i]; i++)
 		bh_pages_unmap(core, unit->table[i], PER_PAGE * sizeof(struct bh_slab *));
 	bh_pages_unmap(core, unit->caches, caches_bytes(unit->heap));
