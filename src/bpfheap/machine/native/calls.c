@@ -90,6 +90,8 @@ CALL(bpf_for_each_map_elem)
 
 	if (r[4])
 		return error(-EINVAL);
+	/* Where no elements are takes its time, too. */
+	run->budget -= frame.map->mask / BH_LOOK;
 	bh_run_again(run, &frame, false);
 	return 0;
 }

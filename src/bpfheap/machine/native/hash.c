@@ -4,6 +4,8 @@
 /* How often a nested context tries for a bucket's lock. It cannot wait: the holder may be whom it has
  * interrupted. */
 enum { TRIES = 16 };
+/* Chain, on a hardened core. */
+enum { LONGEST = 256 };
 
 bool bh_bucket_lock(struct bh_bucket *bucket, struct bh_here *here)
 {
@@ -76,6 +78,20 @@ RACY static void fill_elem(struct bh_map *map, struct bh_here *here, struct bh_e
 	}
 }
 
+/* Programs of a hardened core could look for keys that meet in one bucket, and every look-up would take long.
+ * Others meet their like a few times. */
+static bool is_too_long(const struct bh_map *map, const struct bh_bucket *bucket)
+{
+	unsigned count = 0;
+
+	if (!bh_is_hardened(map->core))
+		return false;
+	for (struct bh_elem *elem = atomic_load_explicit(&bucket->first, memory_order_relaxed);
+	     !is_marker(elem); elem = atomic_load_explicit(&elem->next, memory_order_relaxed))
+		count++;
+	return count >= LONGEST;
+}
+
 static bool reserve_count(struct bh_map *map)
 {
 	if (atomic_fetch_add_explicit(&map->count, 1, memory_order_relaxed) < map->spec.max_entries)
@@ -102,6 +118,8 @@ int bh_hash_update(struct bh_map *map, struct bh_here *here, const void *key,
 	} else if (old && map->spec.per_cpu) {
 		bh_map_overwrite(map, here, bh_elem_value(map, old), value, cpu);
 		atomic_store_explicit(&old->seen, 1, memory_order_relaxed);
+	} else if (!old && is_too_long(map, bucket)) {
+		error = -ENOMEM;
 	} else if (!old && !reserve_count(map)) {
 		error = -E2BIG;
 	} else {

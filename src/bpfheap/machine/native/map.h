@@ -114,6 +114,8 @@ int bh_map_update(struct bh_map *map, struct bh_here *here, const void *key, con
 int bh_map_delete(struct bh_map *map, struct bh_here *here, const void *key);
 uint32_t bh_map_count(const struct bh_map *map);
 
+enum { BH_LOOK = 64 }; /* buckets of a walk that are a step of a budget */
+
 /*
  * A walk over all elements. One that is deleted meanwhile, and one that comes, may be left out or
  * seen; those that stay are seen. False at the end.
