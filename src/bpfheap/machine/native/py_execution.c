@@ -19,6 +19,7 @@ struct execution {
 	void *own_ctx;
 	int cpu;
 	bool held; /* it stopped in the middle */
+	bool going; /* in a thread: with the GIL */
 	uint32_t hold;
 };
 
@@ -88,6 +89,13 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 	return (PyObject *)self;
 }
 
+static bool is_at_rest(const struct execution *self)
+{
+	if (self->going)
+		PyErr_SetString(bh_py_usage_error, "the run is going on, in this thread or in another one");
+	return !self->going;
+}
+
 /* Nobody goes on with it: what it may have seen can be reclaimed. */
 static void end_hold(struct execution *self)
 {
@@ -115,7 +123,8 @@ static PyObject *execution_packet(struct execution *self, PyObject *args)
 	Py_ssize_t size;
 	unsigned int room, most;
 
-	if (!PyArg_ParseTuple(args, "y#IIiii", &frame, &size, &room, &most, &p->fields[0],
+	if (!is_at_rest(self) ||
+	    !PyArg_ParseTuple(args, "y#IIiii", &frame, &size, &room, &most, &p->fields[0],
 			      &p->fields[1], &p->fields[2]))
 		return NULL;
 	if (p->page || room + most > BH_PACKET || size > (Py_ssize_t)most)
@@ -139,6 +148,9 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 	enum bh_stop stop = BH_GOING;
 	bool entered;
 
+	if (!is_at_rest(self))
+		return NULL;
+	self->going = true;
 	run->stepping = count > 0 && PyObject_IsTrue(args[0]) == 1;
 	self->driver.ask = count > 1 ? args[1] : NULL;
 	bh_py_drive(&self->driver, run);
@@ -152,6 +164,7 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 		}
 	}
 	Py_END_ALLOW_THREADS
+	self->going = false;
 	bh_py_end_slice(&self->driver, run);
 	if (bh_py_failed(&self->driver))
 		return NULL;
@@ -163,6 +176,8 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 static PyObject *execution_close(struct execution *self, PyObject *unused)
 {
 	(void)unused;
+	if (!is_at_rest(self))
+		return NULL;
 	if (self->run->locked)
 		bh_core_break(self->owner->core);
 	end_hold(self);
@@ -173,7 +188,7 @@ static PyObject *execution_answer(struct execution *self, PyObject *r0)
 {
 	unsigned long long value = PyLong_AsUnsignedLongLongMask(r0);
 
-	if (PyErr_Occurred())
+	if (PyErr_Occurred() || !is_at_rest(self))
 		return NULL;
 	bh_run_answer(self->run, value);
 	Py_RETURN_NONE;
@@ -195,6 +210,8 @@ static PyObject *execution_data(struct execution *self, PyObject *unused)
 	const struct bh_packet *p = &self->run->packet;
 
 	(void)unused;
+	if (!is_at_rest(self))
+		return NULL;
 	if (!p->page)
 		Py_RETURN_NONE;
 	return PyBytes_FromStringAndSize(p->page + p->start, (Py_ssize_t)(p->end - p->start));
