@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import itertools
+import random
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +19,7 @@ import pytest
 
 import bpfheap
 from bpfheap.compile import object_spec
-from bpfheap.errors import BpfheapError, RunTooLong, UsageError, Violation
+from bpfheap.errors import BpfheapError, MapError, RunTooLong, UsageError, Violation
 from bpfheap.machine.native.code import _ARGUMENT
 from bpfheap.platform.calls import Arg
 from bpfheap.runtime.machine import Done
@@ -25,6 +29,8 @@ pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
 
 from wild import World, assembled
+
+from bpfheap.machine.native._core import LAYOUT
 
 HERE = Path(__file__).parent
 OPTIONS = (
@@ -86,6 +92,43 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     made = World(object_spec(HERE / "wild.bpf.c"), jit=request.param == "compiled")
     yield made
     made.runtime.close()
+
+
+#: Programs of unsound.bpf.c, and what comes of them.
+UNSOUND = {
+    "inner_template": "Violation",
+    # The next run waits for the lock that stays.
+    "unlocks_another": "done, RunTooLong",
+    "changes_another": "done",
+    "null_for_nonnull": "Violation",
+    "owns_itself": "done",
+    "refcount_inside": "Violation",
+    "counted_churn": "done",
+    "sleeping_global": "done",
+    "untrusted_number": "Violation",
+}
+
+
+@pytest.fixture(scope="module")
+def unsound() -> ObjectSpec:
+    return object_spec(HERE / "unsound.bpf.c")
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("name", UNSOUND)
+def test_what_was_accepted_wrongly_stays_inside(unsound: ObjectSpec, name: str, how: str) -> None:
+    own = World(replace(unsound, programs={}), jit=how == "compiled", budget=1 << 20)
+    address = (own.outside.address + 8).to_bytes(8, "little")
+    own.machine.map_update(own.maps["numbers"], bytes(4), address)
+    inner = own.maps["small"].to_bytes(4, "little")
+    own.machine.map_update(own.maps["outer"], bytes(4), inner)
+    outcomes = set()
+    for seed in range(3):
+        chance = random.Random(seed)
+        outcomes.add(own.run(unsound.programs[name], chance))
+        own.look(chance)
+    assert outcomes - {"left in the middle"} == set(UNSOUND[name].split(", "))
+    own.runtime.close()
 
 
 FAULTS = {
@@ -151,30 +194,31 @@ def test_a_run_that_faults_releases_its_lock(world: World) -> None:
             world.machine.step(world.machine.start(program, bytes(8)), through=True)
 
 
+#: For a lock that it makes up.
+WAITS = """
+    r1 = map[name:one][0]+32 ll
+    *(u32 *)(r1 +0) = 1
+    r1 = map[name:one] ll
+    *(u64 *)(r10 -8) = 0
+    r2 = r10
+    r2 += -8
+    r3 = r10
+    r3 += -512
+    r4 = 0
+    call bpf_map_update_elem
+    r1 = map[name:one][0]+32 ll
+    *(u32 *)(r1 +0) = 0
+    r0 = 0
+    exit
+"""
+UNLOCK = "r1 = map[name:one][0]+32 ll\n*(u32 *)(r1 +0) = 0\nr0 = 0\nexit"
+
+
 def test_a_lock_that_is_made_up_is_not_waited_for(world: World) -> None:
-    code = """
-        r1 = map[name:one][0]+32 ll
-        *(u32 *)(r1 +0) = 1
-        r1 = map[name:one] ll
-        *(u64 *)(r10 -8) = 0
-        r2 = r10
-        r2 += -8
-        r3 = r10
-        r3 += -512
-        r4 = 0
-        call bpf_map_update_elem
-        r1 = map[name:one][0]+32 ll
-        *(u32 *)(r1 +0) = 0
-        r0 = 0
-        exit
-    """
-    program = world.load(assembled(code, world.obj.btf))
+    program = world.load(assembled(WAITS, world.obj.btf))
     with pytest.raises(BpfheapError, match="without coming to an end"):
         world.machine.step(world.machine.start(program, bytes(8)), through=True)
-    unlock = "r1 = map[name:one][0]+32 ll\n*(u32 *)(r1 +0) = 0\nr0 = 0\nexit"
-    world.machine.step(
-        world.machine.start(world.load(assembled(unlock, world.obj.btf)), bytes(8)), through=True
-    )
+    world.machine.step(world.machine.start(world.load(assembled(UNLOCK, world.obj.btf)), bytes(8)))
 
 
 def test_a_violation_names_the_line(world: World) -> None:
@@ -273,6 +317,67 @@ def test_a_map_is_emptied_whatever_its_locks_say() -> None:
     assert core.type_at(stop.retval) is not None
     own.runtime.close()
     assert core.type_at(stop.retval) is None
+
+
+def test_the_budget_pays_for_buckets_without_elements(world: World) -> None:
+    machine = world.machine
+    spec = MapSpec("wide", 1, 4, 8, 1 << 20, world.obj.btf)
+    machine.map_create(1 << 20, spec, None, {})
+    code = """
+        r1 = map[name:wide] ll
+        r2 = func[name:sub] ll
+        r3 = 0
+        r4 = 0
+        call bpf_for_each_map_elem
+        r0 = 1
+        exit
+        sub: r0 = 0
+        exit
+    """
+    made = assembled(code, world.obj.btf)
+    machine.program_load(1 << 20, made, {**world.maps, "wide": 1 << 20}, None)
+    with pytest.raises(RunTooLong):
+        machine.step(machine.start(1 << 20, bytes(8)), through=True)
+    machine.program_free(1 << 20)
+    machine.map_free_step(1 << 20)
+
+
+def test_a_chain_does_not_get_long(world: World) -> None:
+    """Of keys that programs can find: they see a map's address, and so its seed."""
+    machine = world.machine
+    machine.map_create(1 << 21, MapSpec("met", 1, 4, 8, 4096, world.obj.btf), None, {})
+    address = machine._maps.record(1 << 21).map.pointer
+    seed = ctypes.c_uint64.from_address(address + LAYOUT["bh_map.seed"]).value
+    low = (1 << 32) - 1
+    hashes = ((seed ^ key) * LAYOUT["BH_HASH_WORD"] >> 32 & low for key in itertools.count())
+    meet = (key for key, hash_ in enumerate(hashes) if hash_ & 4095 == 0)
+    for key in itertools.islice(meet, 256):
+        machine.map_update(1 << 21, key.to_bytes(4, "little"), bytes(8))
+    with pytest.raises(MapError):
+        machine.map_update(1 << 21, next(meet).to_bytes(4, "little"), bytes(8))
+    machine.map_free_step(1 << 21)
+
+
+def test_a_run_that_goes_on_is_left_alone(world: World) -> None:
+    program = world.load(assembled(WAITS, world.obj.btf))
+    execution = world.machine.start(program, bytes(8))
+    run = world.machine._executions[execution].run
+
+    def wait() -> None:
+        with pytest.raises(RunTooLong):
+            world.machine.step(execution, through=True)
+        ended.append(True)
+
+    ended: list[bool] = []
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.3)
+    for way in (run.go, run.close, run.data, lambda: run.answer(0)):
+        with pytest.raises(UsageError, match="going on"):
+            way()
+    thread.join()
+    assert ended
+    world.machine.step(world.machine.start(world.load(assembled(UNLOCK, world.obj.btf)), bytes(8)))
 
 
 def test_nothing_waits_in_a_signal_for_whom_it_interrupts(world: World) -> None:

@@ -407,12 +407,20 @@ def made_up(spec: ProgramSpec, chance: random.Random) -> Facts:
 
 
 def assembled(code: str, btf: Btf) -> ProgramSpec:
-    """A program in assembly, of one function."""
+    """A program in assembly; labels whose address is taken begin functions."""
     done = assemble(code, helper_number=lambda name: CALL_BY_NAME[name].number)
-    refs = {s: Ref(RefKind(r.kind), r.name, r.offset) for s, r in done.refs.items()}
+    refs = {
+        slot: Ref(RefKind(r.kind), r.name, r.offset, done.labels.get(r.name, -1))
+        for slot, r in done.refs.items()
+    }
     func = next(n for n, t in enumerate(btf.types) if isinstance(t, Func))
-    main = SubprogSpec("main", 0, len(done.insns), func, True)
-    return ProgramSpec("wild", "raw_tp", done.insns, refs, (main,), {}, btf, "GPL", "wild")
+    starts = sorted({0, *(r.target for r in refs.values() if r.kind is RefKind.FUNC)})
+    ends = [*starts[1:], len(done.insns)]
+    subprogs = tuple(
+        SubprogSpec(f"sub{s}" if s else "main", s, e, func, s == 0)
+        for s, e in zip(starts, ends, strict=True)
+    )
+    return ProgramSpec("wild", "raw_tp", done.insns, refs, subprogs, {}, btf, "GPL", "wild")
 
 
 def run_all(first: int, count: int, *, jit: bool) -> dict[str, int]:
