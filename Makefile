@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-long test-versions coverage mutants golden proofs stress hunt test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long test-versions coverage mutants golden proofs stress wild hunt test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -69,6 +69,11 @@ proofs: setup
 STRESS_SECONDS ?= 600
 stress: setup
 	@BPFHEAP_STRESS=$(STRESS_SECONDS) $(BIN)/python -m pytest -n auto tests/machine/native/test_heap_stress.py
+
+# Random programs that nobody verified, on a hardened machine.
+WILD ?= 200000
+wild: setup
+	@$(BIN)/python tests/machine/native/wild.py both 0 $(WILD)
 
 # All instruments that look for faults of the verifier, in turn; goes on where the last one ended.
 HUNT_SECONDS ?= 3600
