@@ -320,6 +320,18 @@ def _void(env: Env, st: State, meta: Meta) -> Reg:
     return NOTHING
 
 
+def _entries(ref: MapRef, row: MapType) -> int:
+    """How many elements each map that may be there has at least."""
+    if ref.holder is not Holder.INNER:
+        return ref.spec.max_entries
+    # With that flag, what an outer map holds may be shorter (array_map_meta_equal): Linux then
+    # takes none for granted.
+    if ref.spec.flags & MapFlag.INNER_MAP:
+        return 0
+    # Maps of other sizes may be there, too (bpf_map_meta_equal). All have one element.
+    return 1 if row.per_cpu else ref.spec.max_entries
+
+
 def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     ref = meta.map_of(0)
     row = _map_type(ref, 1)
@@ -330,10 +342,8 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     present = (
         meta.call.map_op == "lookup"
         and row.fixed
-        # With that flag, what an outer map holds may be shorter (array_map_meta_equal).
-        and not (ref.holder is Holder.INNER and ref.spec.flags & MapFlag.INNER_MAP)
         and meta.key is not None
-        and meta.key < ref.spec.max_entries
+        and meta.key < _entries(ref, row)
     )
     if present:
         return env.map_value(ref)
