@@ -87,7 +87,7 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint=f"{ref} is a map of type {row.c_name}",
         )
-    if op in ("update", "delete") and ref.spec.flags & MapFlag.RDONLY_PROG:
+    if op in ("update", "delete") and ref.readonly:
         raise Reject(f"write into map forbidden: {ref} is read-only for programs", register=n)
     if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
         raise Reject(f"read from map forbidden: {ref} is write-only for programs", register=n)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
-from bpfheap.platform.maps import BY_NUMBER, MapFlag
+from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.verifier.analysis.cfg import call_row
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
@@ -105,7 +105,7 @@ def lockable(reg: Reg) -> MapRef | Layout | None:
         ref: MapRef = reg.what
         row = BY_NUMBER.get(ref.spec.type)
         per_cpu = row is not None and row.per_cpu
-        if per_cpu or ref.spec.flags & MapFlag.RDONLY_PROG:
+        if per_cpu or ref.readonly:
             raise Reject(
                 f"map {ref} has to have BTF in order to use what is in it: Linux gives none to "
                 f"{'per-CPU' if per_cpu else 'read-only'} maps with locks",

@@ -270,7 +270,7 @@ class MapValueMemory(Obligations):
     ) -> Start:
         ref: MapRef = reg.what
         low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
-        _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
+        _may_access(ref, n, low, size, write=False)
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
@@ -285,7 +285,7 @@ class MapValueMemory(Obligations):
     ) -> Start:
         ref: MapRef = reg.what
         low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
-        _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
+        _may_access(ref, n, low, size, write=True)
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
@@ -303,10 +303,7 @@ class MapValueMemory(Obligations):
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
         ref: MapRef = reg.what
         low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, 0, size)
-        if write:
-            _may_access(ref, n, low, size, MapFlag.RDONLY_PROG, "write into")
-        else:
-            _may_access(ref, n, low, size, MapFlag.WRONLY_PROG, "read from")
+        _may_access(ref, n, low, size, write=write)
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             raise Reject(
@@ -318,11 +315,11 @@ class MapValueMemory(Obligations):
         return low, high
 
 
-def _may_access(ref: MapRef, n: i64, low: i64, size: i64, forbidden: MapFlag, what: str) -> None:
-    write = forbidden is MapFlag.RDONLY_PROG
-    if ref.spec.flags & forbidden or (write and ref.spec.readonly):
+def _may_access(ref: MapRef, n: i64, low: i64, size: i64, *, write: bool) -> None:
+    if ref.readonly if write else ref.spec.flags & MapFlag.WRONLY_PROG:
+        done = "write into" if write else "read from"
         raise Reject(
-            f"{what} map forbidden, value_size={ref.spec.value_size} off={low} size={size}",
+            f"{done} map forbidden, value_size={ref.spec.value_size} off={low} size={size}",
             register=n,
             hint=f"{ref} is {'read' if write else 'write'}-only for programs",
         )

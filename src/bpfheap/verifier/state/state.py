@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from mypy_extensions import i64
 
+from bpfheap.platform.maps import MapFlag
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, const
 from bpfheap.verifier.flows import Field, Holder
@@ -129,17 +130,19 @@ class MapRef:
     `holder`, `name`: those of flows; an inner map goes by the name of its outer map.
     `spec`: its definition.
     `layout`: that of its values.
+    `readonly`: programs may not change what is in it.
     `constant`: the bytes of its value that nobody can change any more, None for none.
     `inner`: what a lookup in a map of maps finds, None until one was looked at.
     """
 
-    __slots__ = ("constant", "holder", "inner", "layout", "name", "spec")
+    __slots__ = ("constant", "holder", "inner", "layout", "name", "readonly", "spec")
 
     def __init__(self, holder: Holder, name: str, spec: MapSpec, layout: Layout) -> None:
         self.holder = holder
         self.name = name
         self.spec = spec
         self.layout = layout
+        self.readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
         self.constant = spec.data if spec.readonly else None
         self.inner: MapRef | None = None
 
