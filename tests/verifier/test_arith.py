@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from scalar_sets import (
@@ -9,6 +11,7 @@ from scalar_sets import (
     S32_MAX,
     S32_MIN,
     S64_MAX,
+    S64_MIN,
     U32,
     U64,
     Tnum,
@@ -90,6 +93,56 @@ def test_alu_of_constants_is_exact(x: int, y: int) -> None:
             if name in DIVISIONS or (name in SHIFTS and y >= width):
                 expected = ANY
             assert alu(name, width, const(x), const(y)) == expected, (name, width)
+
+
+#: What only the signed ends, the unsigned ones, or those of the low half say of values.
+SIGNED, UNSIGNED, SIGNED32, UNSIGNED32 = 2, 4, 8, 16
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "keep", "xs", "ys"),
+    [
+        ("add", 64, SIGNED, [S64_MIN, S64_MAX], [-1, 0]),
+        ("add", 64, UNSIGNED, [0, 5], [-3, -1]),
+        ("sub", 64, SIGNED, [S64_MIN, S64_MAX], [-1, 0]),
+        ("sub", 64, UNSIGNED, [0, 5], [1, 3]),
+        ("mul", 64, UNSIGNED, [1 << 32, 1 << 33], [1 << 31, 1 << 32]),
+        ("mul", 64, SIGNED, [-3, 2], [-5, 7]),
+        ("add", 32, UNSIGNED32, [0, 5], [U32 - 3, U32]),
+        ("mul", 32, UNSIGNED32, [1 << 16, 1 << 17], [1 << 15, 1 << 16]),
+        ("mul", 32, SIGNED32, [1, 1 << 16], [1, 1 << 16]),
+        ("xor", 64, UNSIGNED, [3, 4], [3, 4]),
+        ("xor", 32, UNSIGNED32, [3, 4], [3, 4]),
+        ("lsh", 64, UNSIGNED, [1, 1 << 61, 1 << 62 | 5], [2]),
+        ("lsh", 32, UNSIGNED32, [1, 1 << 29, 1 << 30 | 5], [2]),
+    ],
+)
+def test_ends_that_overflow_stay_no_ends(
+    name: str, width: int, keep: int, xs: list[int], ys: list[int]
+) -> None:
+    """What other components say does not hide it."""
+    xs, ys = [x & U64 for x in xs], [y & U64 for y in ys]
+    result = alu(name, width, hull(xs, keep), hull(ys, keep))
+    for x, y in product(xs, ys):
+        assert result.contains(concrete_alu(name, width, x, y)), (x, y)
+
+
+@pytest.mark.parametrize(
+    ("width", "is_signed", "keep", "xs"),
+    [
+        (8, False, UNSIGNED32, [5, 0xFF, 0x107]),
+        (8, True, SIGNED, [0x10, 0x7F, 0xF0]),
+        (8, True, SIGNED, [0x10, 0x7F, 0x120]),
+        (32, False, SIGNED, [-5, 7]),
+    ],
+)
+def test_ends_that_are_cut_off_stay_no_ends(
+    width: int, is_signed: bool, keep: int, xs: list[int]
+) -> None:
+    xs = [x & U64 for x in xs]
+    result = cast(hull(xs, keep), width, is_signed)
+    for x in xs:
+        assert result.contains(extended(x, width, is_signed)), x
 
 
 @settings(fixed, max_examples=500)

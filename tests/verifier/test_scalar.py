@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -27,6 +28,8 @@ from scalar_sets import (
     value_sets,
     values,
 )
+
+from bpfheap.verifier.domain import scalar
 
 
 def raw(**known: Any) -> View:
@@ -207,6 +210,14 @@ def test_sync_of_typical_scalars(before: View, after: View) -> None:
 )
 def test_contradictions_are_none(impossible: View) -> None:
     assert together(impossible) is None
+
+
+def test_the_least_member_from_some_value_on() -> None:
+    for mask, value in product(range(32), repeat=2):
+        members = [x for x in range(32) if x & ~mask == value & ~mask]
+        for low in range(members[-1] + 1):
+            expected = next(x for x in members if x >= low)
+            assert scalar.member_from(value & ~mask, mask, low) == expected
 
 
 def test_ends_are_those_of_their_types() -> None:
