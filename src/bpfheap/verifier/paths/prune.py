@@ -27,7 +27,6 @@ from bpfheap.verifier.state.state import (
     PACKET,
     PACKET_META,
     SCALAR,
-    SPILL,
     UNINIT,
     UNKNOWN,
     ZERO,
@@ -422,26 +421,23 @@ def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool
             # A number, whatever it is. A pointer can be read as a number too, but not in parts.
             if new is not None and new.reg is not None and new.reg.kind != SCALAR:
                 return False
-            return _subsumes_bytes(old.kinds, None if new is None else new.kinds, True)
+            return _subsumes_bytes(old.kinds, None if new is None else new.kinds)
         if new is None or new.reg is None:
             return (
                 is_unknown(reg.scalar)
                 and reg.id == 0
-                and _subsumes_bytes(old.kinds, None if new is None else new.kinds, True)
+                and _subsumes_bytes(old.kinds, None if new is None else new.kinds)
             )
         return new.kinds == old.kinds and _subsumes(reg, new.reg, precise, ids)
     # A spilled 0 is no zero bytes: whoever spilled it need not have been precise.
-    return _subsumes_bytes(old.kinds, None if new is None else new.kinds, False)
+    return _subsumes_bytes(old.kinds, None if new is None else new.kinds)
 
 
-def _subsumes_bytes(old: bytes, new: bytes | None, spilled: bool) -> bool:
+def _subsumes_bytes(old: bytes, new: bytes | None) -> bool:
     """What is known to be 0 must be so again; spilled bytes were looked at by the caller."""
     i: i64 = 0
     while i < 8:
-        was = old[i]
-        if was == ZERO and (new is None or new[i] != ZERO):
-            return False
-        if was == SPILL and not spilled:
+        if old[i] == ZERO and (new is None or new[i] != ZERO):
             return False
         i += 1
     return True
