@@ -44,6 +44,11 @@ def mutant(name: str, old: str, new: str, *tests: str) -> dict[str, Any]:
     }
 
 
+def equivalent(name: str, old: str, new: str) -> dict[str, Any]:
+    row = mutant(name, old, new) | {"equivalent": "all numbers are whole"}
+    return {key: value for key, value in row.items() if key != "tests"}
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Its top; a compiled module there would hide all edits."""
@@ -77,6 +82,8 @@ def test_each_has_its_fate(tree: Path, capsys: pytest.CaptureFixture[str]) -> No
             mutant("gone", "n == 3", "n == 4"),
             mutant("twice", "return", "yield"),
             mutant("no-python", "return n", "return n("),
+            equivalent("same", "n > 9", "n >= 10"),
+            equivalent("same-once", "n == 5", "n == 6"),
         ],
         capsys,
     )
@@ -89,14 +96,19 @@ def test_each_has_its_fate(tree: Path, capsys: pytest.CaptureFixture[str]) -> No
         "gone": "stale",
         "twice": "stale",
         "no-python": "broken",
+        "same": "equivalent",
+        "same-once": "stale",
     }
     assert found["low"][1] == found["other-low"][1] == failed
     assert found["twice"][1] == "found 3 times"
+    assert found["same"][1] == "all numbers are whole"
     assert (tree / "src" / "made_up.py").read_text() == SOURCE
 
 
 def test_all_killed_is_fine(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fates(tree, [mutant("low", "n < 0", "n < -9")], capsys)[0] == 0
+    mutants = [mutant("low", "n < 0", "n < -9"), equivalent("same", "n > 9", "n >= 10")]
+    assert fates(tree, mutants, capsys)[0] == 0
+    assert fates(tree, mutants[1:], capsys)[0] == 0
 
 
 def test_tests_that_fail_anyway_tell_nothing(
@@ -108,10 +120,63 @@ def test_tests_that_fail_anyway_tell_nothing(
     assert "the tests fail without an edit" in capsys.readouterr().err
 
 
+#: In place of bpfheap: the first instrument looks at low numbers, the others at nothing.
+PROGRAM = f"""\
+import sys
+from made_up import clamp
+
+assert sys.argv[-2:] == ["--jobs", "1"]
+if sys.argv[1:-2] == {next(iter(TOOL["INSTRUMENTS"].values())).split()}:
+    sys.exit(clamp(-1) != LEAST)
+"""
+
+
+def instruments(tree: Path, least: int, *arguments: str) -> int:
+    (tree / "src" / "bpfheap.py").write_text(PROGRAM.replace("LEAST", str(least)))
+    mutants = [mutant("low", "n < 0", "n < -9"), mutant("high", "n > 9", "n > 99")]
+    mutants.append(mutant("gone", "n == 3", "n == 4"))
+    (tree / "list.yaml").write_text(yaml.safe_dump(mutants))
+    code: int = TOOL["main"]([*arguments, str(tree / "list.yaml")], root=tree)
+    return code
+
+
+def test_which_instruments_notice(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two, *_ = TOOL["INSTRUMENTS"]
+    assert instruments(tree, 0, "--json", "--instruments", f"{one},{two}") == 0
+    told = json.loads(capsys.readouterr().out)["mutants"]
+    assert {m["name"]: m["instruments"] for m in told} == {
+        "low": {one: True, two: False},
+        "high": {one: False, two: False},
+        "gone": None,
+    }
+    assert instruments(tree, 0, "--instruments", f"{one},{two}") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[:5] == [
+        [one, two],
+        ["low", "yes", "-"],
+        ["high", "-", "-"],
+        ["gone", "stale"],
+        ["1", "0"],
+    ]
+    assert rows[5] == ["1", "of", "3", "are", "noticed", "by", "an", "instrument"]
+
+
+def test_an_instrument_that_finds_something_anyway_tells_nothing(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert instruments(tree, 1, "--instruments", "all") == 2
+    assert "without an edit, too" in capsys.readouterr().err
+    assert instruments(tree, 0, "--instruments", "luck") == 2
+    assert "there is no instrument luck" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
         ([{"name": "x"}], "a mutant has"),
+        ([{**mutant("a", "x", "y"), "equivalent": "it is"}], "a mutant has"),
+        ([{**equivalent("a", "x", "y"), "equivalent": ""}], "no tests, and nothing why"),
+        ([{**mutant("a", "x", "y"), "tests": []}], "no tests, and nothing why"),
         ([mutant("a", "x", "y"), mutant("a", "x", "z")], "two mutants a"),
         ([mutant("a", "x", "x")], "a changes nothing"),
         ([{**mutant("a", "x", "y"), "file": "a.c"}], "a.c is not Python"),
