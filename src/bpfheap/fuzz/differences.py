@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from bpfheap.isa import Insn, Kind, Op, instructions
 from bpfheap.platform.called import calls_of
-from bpfheap.platform.calls import Ret
+from bpfheap.platform.calls import HELPER_BY_NUMBER, Arg, Ret
 from bpfheap.spec import ProgramSpec, RefKind
 
 
@@ -28,6 +28,8 @@ class Difference(NamedTuple):
 #: Of the maps all of whose elements are there.
 _KEY_BITS: Final = 32
 _POINTER_BITS: Final = 64
+#: The register with the number of calls.
+_COUNT: Final = 1
 #: Also of a packet pointer, to which a number was added.
 _PACKET_ACCESS: Final = re.compile(r"invalid access to packet|min value is negative")
 _TOO_LARGE: Final = re.compile(r"BPF program is too large|The sequence of \d+ jumps is too complex")
@@ -84,6 +86,23 @@ def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return False
 
 
+def _number_of_calls(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """A callback is called as often as is not known, or not the same on each path. To Linux
+    what was right of few calls is right of many, which it need not walk."""
+    if kernel or not _TOO_LARGE.search(ours):
+        return False
+    given: dict[int, bool] = {}
+    for slot, op in instructions(program.insns):
+        insn = program.insns[slot]
+        if op.kind is Kind.CALL_HELPER:
+            row = HELPER_BY_NUMBER.get(insn.imm)
+            if row is not None and Arg.COUNT in row.args and not given.get(_COUNT, True):
+                return True
+        elif op.kind is Kind.MOV:
+            given[insn.dst] = not op.reg
+    return False
+
+
 _LOOPS: Final = Difference("Loops around loops that the kernel drives", _widened_inner_loop)
 
 DIFFERENCES: tuple[Difference, ...] = (
@@ -92,6 +111,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference("Half of a constant", _half_of_a_constant),
     Difference("Bugs of Linux", _kernel_bug),
     Difference("Holes of Linux", _beyond_the_packet),
+    Difference("Holes of Linux", _number_of_calls),
 )
 
 
