@@ -34,6 +34,18 @@ def unpruned(text: str, limit: int = 1000) -> Verdict:
     return verify(OBJ, linked(program(text)), Options(limit, pruned=False))
 
 
+def test_a_pointer_that_passed_for_a_number_is_explained() -> None:
+    """It is left on the stack by one path and taken for any number, as on the other one."""
+    text = "call bpf_get_prandom_u32\nif r0 == 7 goto a\n*(u64 *)(r10 -8) = r10\n"
+    text += "a: r1 = *(u64 *)(r10 -8)\n<done>\nr0 = 0\nexit\n"
+    found = [walked_to_the_end(OBJ, linked(program(text.replace("<done>", done))))
+             for done in ("r1 += r10", "r1 *= 2", "r0 = *(u64 *)(r1 +8)")]  # fmt: skip
+    assert [result.outcome for result in found] == [
+        Outcome.EXPLAINED, Outcome.EXPLAINED, Outcome.PRUNED,
+    ]  # fmt: skip
+    assert found[0].section == "Pointers taken for numbers"
+
+
 _END = "r0 = 0\nexit\n"
 
 

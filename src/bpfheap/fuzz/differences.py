@@ -27,6 +27,11 @@ class Difference(NamedTuple):
 
 #: Of the maps all of whose elements are there.
 _KEY_BITS: Final = 32
+#: How a pointer is refused where a number would not be.
+_ARITHMETIC: Final = re.compile(
+    r"^R\d+ (pointer add pointer|bitwise operator \S+ on pointer"
+    r"|pointer arithmetic with \S+ operator) prohibited"
+)
 _POINTER_BITS: Final = 64
 #: The register with the number of calls.
 _COUNT: Final = 1
@@ -103,13 +108,26 @@ def _number_of_calls(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return False
 
 
+def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """One path has a pointer in the stack where another one has never written, which covers it if
+    the path ends there; else the program is refused for computing with the pointer."""
+    if kernel or not _ARITHMETIC.search(ours):
+        return False
+    return any(
+        op.kind is Kind.STORE_REG and op.width == _POINTER_BITS
+        for _, op in instructions(program.insns)
+    )
+
+
 _LOOPS: Final = Difference("Loops around loops that the kernel drives", _widened_inner_loop)
+_POINTERS: Final = Difference("Pointers taken for numbers", _spilled_pointer)
 
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("How long a program may take", _complexity),
     _LOOPS,
     Difference("Half of a constant", _half_of_a_constant),
     Difference("Bugs of Linux", _kernel_bug),
+    _POINTERS,
     Difference("Holes of Linux", _beyond_the_packet),
     Difference("Holes of Linux", _number_of_calls),
 )
@@ -125,4 +143,6 @@ def section_of(ours: str, kernel: str, program: ProgramSpec) -> str | None:
 
 def section_of_unpruned(message: str, program: ProgramSpec) -> str | None:
     """The same for what is accepted, and refused with `message` where no path ends early."""
+    if _POINTERS.explains(message, "", program):
+        return _POINTERS.section
     return _LOOPS.section if _LOOPS.explains("", message, program) else None
