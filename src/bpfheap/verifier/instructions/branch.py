@@ -188,9 +188,8 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
                 if step.with_reg:
                     mark_register(env.cfg, st, step.dst if other is dst else step.src)
                 return step.target if step.code == JNE else step.next
-        elif step.width == 64:
-            if step.with_reg:
-                mark_register(env.cfg, st, step.dst if other is dst else step.src)
+        elif step.width == 64 and not step.with_reg:
+            # Linux takes a comparison with a register for none that tells NULL.
             return _null_check(env, st, step, pointer)
     elif equality and step.width == 64 and _tells_non_null(dst, src):
         unsure = dst if dst.or_null else src
