@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,6 +106,8 @@ def test_against_the_kernel(cli: Cli) -> None:
         (("--features", "locks"), "locks is nothing without maps"),
         (("--against", "wall"), "wall"),
         (("-n", "0"), "Usage"),
+        (("--corpus", "found"), "--corpus is of --guided (add --guided)"),
+        (("--guided", "--show", "1"), "--guided has no programs by index"),
         (("--grammar", "heap"), "there is no grammar heap (all, or some of joined, "),
         (("--grammar", "joined", "--features", "packets"), "grammar joined needs features"),
     ],
@@ -131,6 +134,21 @@ def test_programs_of_grammars(cli: Cli) -> None:
     assert result.json["outcomes"]["accepted"] > 5
     assert cli(*args, "--show", 3).out != cli("fuzz", "verifier", "--show", 3).out
     assert cli(*args, "--show", 3, "--json").json["grammar"] == "joined,nulls"
+
+
+def test_guided_programs(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpfheap.cli.fuzz.stored_seeds", lambda: ["r0 = 0"])
+    monkeypatch.setattr("bpfheap.fuzz.guided._TRIES", 5)
+    args = ("fuzz", "verifier", "--guided", "--against", "unpruned", "-n", 4, "--jobs", 1)
+    result = cli(*args, "--grammar", "nulls", "--corpus", tmp_path / "found")
+    assert result.code == 0, result.err
+    first, second, *_ = result.out.splitlines()
+    assert " branches of the verifier, " in first
+    assert second == "4 programs"
+    assert list((tmp_path / "found").glob("*.s"))
+    found = cli(*args, "--json").json
+    assert (found["programs"], found["grammar"]) == (4, "all")
+    assert found["arcs"] > found["arcs_at_first"] > 0
 
 
 def test_all_programs_of_a_theme(cli: Cli) -> None:

@@ -118,7 +118,8 @@ def test_every_instrument_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     results = [run_piece(index) for index in range(module._TURN)]
     assert [result.instrument for result in results] == [
         "unpruned", "kernel", "model", "native",
-        "aimed unpruned", "aimed kernel", "aimed model", "aimed native", "theme stack",
+        "aimed unpruned", "aimed kernel", "aimed model", "aimed native",
+        "seeded unpruned", "seeded kernel", "theme stack",
     ]  # fmt: skip
     assert [result.instrument for result in results] == [
         instrument_of(index) for index in range(module._TURN)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,8 +23,10 @@ from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
 from bpfheap.fuzz.against_unpruned import AgainstUnpruned
+from bpfheap.fuzz.corpus import read_seeds, stored_seeds
 from bpfheap.fuzz.generate import features_of, random_program
 from bpfheap.fuzz.grammars import GRAMMARS, aimed_program, fitting
+from bpfheap.fuzz.guided import guided as guided_search
 from bpfheap.fuzz.hunt import HuntReport, hunt, listing
 from bpfheap.fuzz.results import BUGS, Examiner, Made, Outcome
 from bpfheap.fuzz.soundness import AgainstModel
@@ -44,6 +47,8 @@ bpfheap fuzz verifier --features maps,branches --json
 bpfheap fuzz verifier --seed 7 --show 42
 
 bpfheap fuzz verifier --grammar spilled,joined --against unpruned -n 100000
+
+bpfheap fuzz verifier --guided --against unpruned -n 20000 --corpus found
 
 bpfheap fuzz verifier --exhaustive stack --length 3
 """
@@ -76,12 +81,13 @@ _UNPRUNED_WORDS = {Outcome.ACCEPTED: "accepted, and so without pruning", Outcome
 
 @dataclass(frozen=True)
 class Source:
-    """Where programs come from. `grammar`: as the option has it. Raises UsageError for a grammar
-    that there is not, or that does not do with the features."""
+    """Where programs come from. `grammar`, `guided`: as the options have it. Raises UsageError for
+    a grammar that there is not, or that does not do with the features."""
 
     seed: int
     features: frozenset[str]
     grammar: str | None
+    guided: bool = False
 
     def __post_init__(self) -> None:
         if self.grammar is not None:
@@ -93,12 +99,12 @@ class Source:
             return random_program
         return partial(aimed_program, names=self.grammar)
 
-    @property
-    def replay(self) -> str:
-        """The command that shows a program, up to its index."""
+    def replay(self, index: int) -> str:
+        """The command that shows a program, or comes by it again."""
         grammar = "" if self.grammar is None else f" --grammar {self.grammar}"
         features = ",".join(sorted(self.features))
-        return f"bpfheap fuzz verifier --seed {self.seed} --features {features}{grammar} --show"
+        command = f"bpfheap fuzz verifier --seed {self.seed} --features {features}{grammar}"
+        return f"{command} --guided -n {index + 1}" if self.guided else f"{command} --show {index}"
 
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"seed": self.seed, "features": sorted(self.features)}
@@ -155,6 +161,24 @@ def verifier(
             metavar="all|NAME,NAME",
             help="Not any random programs, but those of grammars, which aim at what verifiers get "
             "wrong: " + "; ".join(f"{g.name} ({g.about})" for g in GRAMMARS.values()) + ".",
+            show_default=False,
+        ),
+    ] = None,
+    guided: Annotated[
+        bool,
+        typer.Option(
+            "--guided",
+            help="Keep programs that reach branches of the verifier that none before them reached, "
+            "and make others of them, besides those of the grammars (all, if --grammar names "
+            "none).",
+        ),
+    ] = False,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --guided: where to read more programs to begin with, and to write what is "
+            "kept, made small.",
             show_default=False,
         ),
     ] = None,
@@ -220,9 +244,14 @@ def verifier(
         return
     if length is not None:
         raise UsageError("--length is of --exhaustive", hint="random programs have any length")
+    if corpus is not None and not guided:
+        raise UsageError("--corpus is of --guided", hint="add --guided")
     against = against or Against.KERNEL
+    grammar = grammar or ("all" if guided else None)
     chosen = features_of(features)
-    source = Source(seed, chosen, grammar)
+    source = Source(seed, chosen, grammar, guided)
+    if show is not None and guided:
+        raise UsageError("--guided has no programs by index", hint="leave out --show or --guided")
     if show is not None:
         _show(source, show, as_json=json)
         return
@@ -234,17 +263,26 @@ def verifier(
                 hint="--against unpruned and --against model need no kernel",
             )
     opened = partial(_OPENED[against], source)
+    about: dict[str, Any] = {}
     with ProgressBar(number) as bar:
-        report = hunt(
-            opened,
-            range(number),
-            jobs=processes,
-            progress=partial(_show_progress, bar),
-        )
+        progress = partial(_show_progress, bar)
+        if guided:
+            seeds = [*stored_seeds(), *(read_seeds(corpus) if corpus is not None else ())]
+            search = guided_search(
+                opened, number, seed, chosen, seeds, names=grammar or "all", into=corpus,
+                jobs=processes, progress=progress,
+            )  # fmt: skip
+            report, about = search.hunt, search.to_json()
+        else:
+            report = hunt(opened, range(number), jobs=processes, progress=progress)
     if json:
-        print_json({"against": str(against)} | source.to_json() | report.to_json())
+        print_json({"against": str(against)} | source.to_json() | (about or report.to_json()))
     else:
-        _print(console(), report, against, source.replay)
+        if about:
+            arcs, first, kept = (about[name] for name in ("arcs", "arcs_at_first", "kept"))
+            told = f"{arcs:,} branches of the verifier, {first:,} at first; {kept:,} programs kept"
+            say(console(), plain(told))
+        _print(console(), report, against, source)
     if not report.finished:
         done = f"interrupted: {report.counts.total():,} of {number:,} programs examined"
         say(console(stderr=True), plain(done, "yellow"))
@@ -319,7 +357,7 @@ def _show(source: Source, index: int, *, as_json: bool) -> None:
         say(out, plain(line))
 
 
-def _print(out: Console, report: HuntReport, against: Against, replay: str) -> None:
+def _print(out: Console, report: HuntReport, against: Against, source: Source) -> None:
     words = _WORDS | _WORDS_OF[against]
     say(out, plain(f"{report.counts.total():,} programs", "bold"))
     for outcome in Outcome:
@@ -346,6 +384,6 @@ def _print(out: Console, report: HuntReport, against: Against, replay: str) -> N
         say(out, plain(f'    SEC("{finding.program.section}")'))
         for line in listing(finding.program):
             say(out, plain(f"    {line}"))
-        say(out, plain(f"    as it was: {replay} {finding.indices[0]}"))
+        say(out, plain(f"    as it was: {source.replay(finding.indices[0])}"))
     if report.untold:
         say(out, plain(f"\n{report.untold} more kinds of findings are not shown"))

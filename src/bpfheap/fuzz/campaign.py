@@ -22,6 +22,7 @@ from bpfheap.errors import UsageError
 from bpfheap.fuzz.against_kernel import AgainstKernel
 from bpfheap.fuzz.against_unpruned import AgainstUnpruned
 from bpfheap.fuzz.casefile import case_file
+from bpfheap.fuzz.corpus import seeded_program
 from bpfheap.fuzz.exhaustive import (
     Asked,
     Unit,
@@ -60,6 +61,8 @@ _INSTRUMENTS: Final = (
     _Instrument("aimed kernel", "kernel", aimed_program, 100),
     _Instrument("aimed model", "model", aimed_program, 40),
     _Instrument("aimed native", "native", aimed_program, 10),
+    _Instrument("seeded unpruned", "unpruned", seeded_program, 100),
+    _Instrument("seeded kernel", "kernel", seeded_program, 100),
 )
 #: The pieces of one turn: those, and one of a theme at the end.
 _TURN: Final = len(_INSTRUMENTS) + 1
@@ -152,7 +155,7 @@ def run_piece(index: int) -> PieceResult:
 def _examiner(instrument: _Instrument, seed: int, kernel: Kernel | None) -> Examiner:
     made = instrument.made
     if instrument.against == "unpruned":
-        return AgainstUnpruned(seed, ALL, made, stored_often=made is aimed_program)
+        return AgainstUnpruned(seed, ALL, made, stored_often=made is not random_program)
     if instrument.against == "kernel":
         assert kernel is not None
         return AgainstKernel(seed, ALL, kernel, made)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bpfheap.fuzz.minimise import minimised
@@ -67,6 +67,22 @@ class HuntReport:
     untold: int = 0
     #: False if an interrupt ended the search.
     finished: bool = False
+
+    def add(self, other: HuntReport) -> None:
+        """What was found over other programs."""
+        self.counts += other.counts
+        self.unasked += other.unasked
+        self.sections += other.sections
+        self.finished = other.finished
+        self.untold += other.untold
+        known = {finding.result.cause: at for at, finding in enumerate(self.findings)}
+        for finding in other.findings:
+            at = known.get(finding.result.cause)
+            if at is None:
+                self.findings.append(finding)
+            else:
+                first = self.findings[at]
+                self.findings[at] = replace(first, indices=first.indices + finding.indices)
 
     @property
     def bugs(self) -> int:

@@ -27,11 +27,13 @@ _TRIES: Final = 3000
 _SECONDS: Final = 60
 
 
-def minimised(program: RandomProgram, keeps: Callable[[RandomProgram], bool]) -> RandomProgram:
+def minimised(
+    program: RandomProgram, keeps: Callable[[RandomProgram], bool], tries: int = _TRIES
+) -> RandomProgram:
     """A smaller program for which `keeps` still holds: pieces are taken out, then instructions,
     then what is left is made simpler, until nothing changes or it has taken too long. `keeps` must
-    hold for `program`."""
-    left, end = _TRIES, time.monotonic() + _SECONDS
+    hold for `program`, and is asked about `tries` programs at most."""
+    left, end = tries, time.monotonic() + _SECONDS
     size = None
     while size != (size := _size(program)) and left > 0:
         for candidates in (_without_pieces, _without_insns, _simpler):

@@ -9,7 +9,9 @@ from typing import Final
 
 from bpfheap.fuzz import code
 from bpfheap.fuzz.pieces import (
+    AddressPiece,
     BranchPiece,
+    CallPiece,
     CodePiece,
     LoopPiece,
     Piece,
@@ -41,12 +43,30 @@ _TRIES: Final = 20
 def mutated(rng: Random, program: RandomProgram) -> RandomProgram:
     """The program with one mutation; the program itself if no mutation was found that fits."""
     found = list(walk_pieces(program))
-    for _ in range(_TRIES):
+    for _ in range(_TRIES if found else 0):
         path, piece = rng.choice(found)
         new = rng.choice(_CHANGES)(rng, piece)
         if new is not None and new != (piece,):
             return with_replaced(program, path, new)
     return program
+
+
+def spliced(rng: Random, program: RandomProgram, other: RandomProgram) -> RandomProgram:
+    """The program with a piece of another one in it, put in or in place of one; the program itself
+    if there is no such piece, or no place for it."""
+    donors = [piece for _, piece in walk_pieces(other) if _stands_alone(piece)]
+    places = [path for path, _ in walk_pieces(program)]
+    if not donors or not places:
+        return program
+    path = rng.choice(places)
+    return with_replaced(program, path, (rng.choice(donors),), count=rng.choice((0, 0, 1)))
+
+
+def _stands_alone(piece: Piece) -> bool:
+    """Does it name no function? Another program's are others."""
+    if isinstance(piece, CallPiece | AddressPiece):
+        return False
+    return all(_stands_alone(inner) for part in piece.parts for inner in part)
 
 
 def _left_out(rng: Random, piece: Piece) -> Pieces | None:

@@ -1,0 +1,18 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:table] ll
+call bpf_map_lookup_elem#1
+unless r0 == 0x0 {
+r9 = r0
+r1 = type fuzz_node
+call kfunc bpf_obj_new_impl
+r6 = r0
+r2 = r6
+r1 = r9
+call bpf_kptr_xchg#194
+r6 = r0
+r2 = r6
+r1 = r9
+call bpf_kptr_xchg#194
+}

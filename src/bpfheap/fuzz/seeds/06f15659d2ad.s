@@ -1,0 +1,13 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:counts] ll
+call bpf_map_lookup_elem#1
+unless r0 == 0x0 {
+r9 = r0
+r6 = *(u32 *)(r9 +32)
+unless r6 s> 0x1 {
+w6 += -1
+w6 &= 0
+}
+}

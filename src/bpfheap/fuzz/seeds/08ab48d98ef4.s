@@ -1,0 +1,2 @@
+SEC tc
+call bpf_spin_unlock#94

@@ -1,0 +1,3 @@
+SEC tc
+unless r0 == 0x0 {
+}

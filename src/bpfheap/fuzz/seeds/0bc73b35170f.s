@@ -1,0 +1,6 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:counts] ll
+call bpf_map_lookup_elem#1
+w9 = (s8)w0

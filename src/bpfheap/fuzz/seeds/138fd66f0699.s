@@ -1,0 +1,4 @@
+SEC tc
+r6 = 0
+unless w6 == 0xffffffff {
+}

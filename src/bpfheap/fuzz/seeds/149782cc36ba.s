@@ -1,0 +1,12 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:counts] ll
+call bpf_map_lookup_elem#1
+unless r0 == 0x0 {
+r9 = r0
+r7 = *(u32 *)(r9 +8)
+r6 = r7
+unless w6 == 0x0 {
+}
+}

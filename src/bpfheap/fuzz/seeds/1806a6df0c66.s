@@ -1,0 +1,9 @@
+SEC tc
+*(u8 *)(r10 -4) = 0
+r2 = r10
+r2 += -4
+r1 = map[name:numbers] ll
+call bpf_map_lookup_elem#1
+f1:
+f2:
+g1:

@@ -1,0 +1,9 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:counts] ll
+call bpf_map_lookup_elem#1
+unless r0 == 0x0 {
+r9 = r0
+r0 = *(u8 *)(r9 +40)
+}

@@ -1,0 +1,2 @@
+SEC tc
+call kfunc bpf_iter_num_next

@@ -1,0 +1,2 @@
+SEC tc
+call kfunc bpf_obj_drop_impl

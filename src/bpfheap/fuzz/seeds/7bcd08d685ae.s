@@ -1,0 +1,8 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:guarded] ll
+call bpf_map_lookup_elem#1
+r7 = r0
+r6 = r7
+*(u32 *)(r10 -16) = r6

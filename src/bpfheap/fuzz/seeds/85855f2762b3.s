@@ -1,0 +1,5 @@
+SEC tc
+r6 = 1
+loop {
+leave if r6 == 0x0
+} again

@@ -1,0 +1,7 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:counts] ll
+call bpf_map_lookup_elem#1
+r9 = r0
+r9 = -r9

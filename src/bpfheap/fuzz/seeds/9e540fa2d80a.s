@@ -1,0 +1,2 @@
+SEC tc
+call bpf_kptr_xchg#194

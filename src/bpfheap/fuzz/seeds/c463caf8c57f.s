@@ -1,0 +1,8 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:counts] ll
+call bpf_map_lookup_elem#1
+r9 = r0
+*(u64 *)(r10 -16) = r9
+r6 = *(s8 *)(r10 -10)

@@ -1,0 +1,16 @@
+SEC tc
+r2 = r10
+r2 += -4
+r1 = map[name:counts] ll
+call bpf_map_lookup_elem#1
+unless r0 == 0x0 {
+r9 = r0
+r6 = 0
+unless r6 > 0x0 {
+r1 = 0
+r2 = 0
+r1 = 0
+r0 = r1
+r0 -= r9
+}
+}
