@@ -240,6 +240,42 @@ def test_a_fault_in_a_signal_is_the_last_run(world: World) -> None:
     probe.detach()
 
 
+_AROUND_OTHERS = """
+import ctypes, faulthandler, sys
+sys.path.insert(0, sys.argv[1])
+from bpfheap.compile import object_spec
+from bpfheap.errors import Violation
+from wild import World, assembled
+world = World(object_spec(sys.argv[1] + "/wild.bpf.c"), jit=True)
+program = world.load(assembled("r1 = 0\\n*(u64 *)(r1 +0) = 1\\nr0 = 0\\nexit", world.obj.btf))
+def faults():
+    try:
+        world.machine.step(world.machine.start(program, bytes(8)), through=True)
+    except Violation as error:
+        print("Violation", flush=True)
+faults()
+faulthandler.enable()
+faults()
+faulthandler.disable()
+faulthandler.enable()
+faults()
+ctypes.string_at(8)
+"""
+
+
+def test_other_handlers_of_faults_come_and_go() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _AROUND_OTHERS, str(HERE)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.stdout.split() == ["Violation"] * 3, ran.stderr
+    # A fault of somebody else's is told by whoever was there before, and ends the process.
+    assert ran.returncode == -signal.SIGSEGV
+    assert ran.stderr.count("Fatal Python error: Segmentation fault") == 1
+
+
 # -- loops that programs make up in what the core reads
 
 #: An object with the most owners there can be in r6, and a holder in r7.

@@ -43,10 +43,30 @@ static uint64_t pc_of(const void *context)
 #endif
 }
 
+/* What others installed before: a fault that is not ours is theirs. */
+static void pass_on(int signal, siginfo_t *info, void *context)
+{
+	static _Thread_local bool passing __attribute__((tls_model("initial-exec")));
+	const struct sigaction *before = signal == SIGSEGV ? &segv : &bus;
+
+	/* One that has us for what was before it would come back for ever. */
+	if (passing || (!(before->sa_flags & SA_SIGINFO) &&
+			(before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN))) {
+		/* The access is made again, with the consequences it had without us. */
+		sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+		return;
+	}
+	passing = true;
+	if (before->sa_flags & SA_SIGINFO)
+		before->sa_sigaction(signal, info, context);
+	else
+		before->sa_handler(signal);
+	passing = false;
+}
+
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
 	struct escape *escape = innermost;
-	const struct sigaction *before = signal == SIGSEGV ? &segv : &bus;
 
 	if (escape && is_ours(escape->run, (uintptr_t)info->si_addr)) {
 		escape->run->fault = (uintptr_t)info->si_addr;
@@ -54,30 +74,34 @@ static void on_fault(int signal, siginfo_t *info, void *context)
 		escape->run->stop = BH_FAULT;
 		siglongjmp(escape->at, 1);
 	}
-	if (before->sa_flags & SA_SIGINFO)
-		before->sa_sigaction(signal, info, context);
-	else if (before->sa_handler != SIG_DFL && before->sa_handler != SIG_IGN)
-		before->sa_handler(signal);
-	else
-		/* The access is made again, with the consequences it had without us. */
-		sigaction(signal, before, NULL);
+	pass_on(signal, info, context);
 }
 
-static void install(void)
+static void install(int signal, struct sigaction *before)
 {
 	/* What is interrupted goes on elsewhere, so nothing is blocked meanwhile. */
 	struct sigaction action = { .sa_sigaction = on_fault,
 				    .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
+	struct sigaction now;
 
-	sigaction(SIGSEGV, &action, &segv);
-	sigaction(SIGBUS, &action, &bus);
+	sigaction(signal, NULL, &now);
+	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault)
+		return;
+	*before = now;
+	sigaction(signal, &action, NULL);
 }
 
-void bh_faults_catch(void)
+/* Others may have installed theirs since the last time, or taken ours away. */
+void bh_faults_catch(const struct bh_core *core)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-	pthread_once(&once, install);
+	if (!bh_is_hardened(core))
+		return;
+	pthread_mutex_lock(&lock);
+	install(SIGSEGV, &segv);
+	install(SIGBUS, &bus);
+	pthread_mutex_unlock(&lock);
 }
 
 uint64_t bh_run_guarded(struct bh_run *run, uint64_t r1, uint64_t r2)

@@ -59,6 +59,7 @@ static PyObject *entry_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	self->cpu = cpu;
 	self->limit = limit > 0 ? limit : -1;
 	self->brief = brief;
+	bh_faults_catch(core->core);
 	return (PyObject *)self;
 }
 

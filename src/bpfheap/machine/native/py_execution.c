@@ -83,6 +83,7 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 		return PyErr_NoMemory();
 	}
 	memcpy(copy, ctx, (size_t)size);
+	bh_faults_catch(core->core);
 	bh_run_begin(self->run, prog->prog, copy);
 	self->run->r[1] = (uintptr_t)copy;
 	self->run->r[2] = (uint64_t)size;

@@ -123,8 +123,6 @@ static PyObject *core_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 		return NULL;
 	}
 	bh_pages_limit(self->core, memory);
-	if (hardened)
-		bh_faults_catch();
 	for (unsigned int i = 0; i < slots; i++)
 		self->random[i] = seed + i * 0xd1342543de82ef95u;
 	return (PyObject *)self;

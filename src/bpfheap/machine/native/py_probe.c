@@ -35,6 +35,7 @@ static PyObject *probe_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	self->owner = core;
 	Py_INCREF((PyObject *)prog);
 	self->program = (PyObject *)prog;
+	bh_faults_catch(core->core);
 	self->probe = bh_probe_attach(core->core, prog->prog, core->random, number, hz,
 				      budget);
 	if (!self->probe) {

@@ -186,7 +186,7 @@ enum bh_stop bh_run_whole(struct bh_run *run, const struct bh_prog *prog, void *
 void bh_run_answer(struct bh_run *run, uint64_t r0);
 
 /* For compiled programs of hardened cores, which end where they fault. */
-void bh_faults_catch(void);
+void bh_faults_catch(const struct bh_core *core);
 uint64_t bh_run_guarded(struct bh_run *run, uint64_t r1, uint64_t r2);
 
 /* For compiled programs. Count `rounds` of loops that nobody knows the end of; false: go no further. */
