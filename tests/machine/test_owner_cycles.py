@@ -24,6 +24,31 @@ CYCLES = {
     # What is kept by such an object is left, too.
     "a_third": ["self#2 keeps itself alive: self#2.me owns self#2"],
     "in_two": [],
+    "in_a_function": [ITSELF],
+    "in_a_callback": [ITSELF, "self#2 keeps itself alive: self#2.me owns self#2"],
+    "pair": [
+        "self#1 keeps itself alive: self#1.me owns self#2, self#2.me owns self#1",
+        "self#2 keeps itself alive: self#2.me owns self#1, self#1.me owns self#2",
+    ],
+    "three": [
+        f"self#{a} keeps itself alive: self#{a}.me owns self#{b}, self#{b}.me owns self#{c}, "
+        f"self#{c}.me owns self#{a}"
+        for a, b, c in ((1, 2, 3), (2, 3, 1), (3, 1, 2))
+    ],
+    "chain": [],
+    "taken_apart": [],
+    "put_again": [ITSELF],
+    "in_a_map_and_itself": [ITSELF],
+    "in_a_map": [],
+    "in_a_deleted_element": [ITSELF],
+    "in_a_list": [
+        "bough#1 keeps itself alive: bough#1.list owns leaf#1, leaf#1.bough owns bough#1",
+        "leaf#1 keeps itself alive: leaf#1.bough owns bough#1, bough#1.list owns leaf#1",
+    ],
+    "in_a_tree": [
+        "bough#1 keeps itself alive: bough#1.root owns leaf#1, leaf#1.bough owns bough#1",
+        "leaf#1 keeps itself alive: leaf#1.bough owns bough#1, bough#1.root owns leaf#1",
+    ],
 }
 
 
@@ -40,9 +65,13 @@ def test_the_cycle_is_told(obj: ObjectSpec, name: str) -> None:
     assert [life[-1] for life in lives] == CYCLES[name]
 
 
+@pytest.mark.parametrize("hardened", [False, True], ids=["plain", "hardened"])
+@pytest.mark.parametrize("jit", [False, True], ids=["interpreted", "compiled"])
 @pytest.mark.parametrize("name", CYCLES)
-def test_the_native_machine_finds_the_leak(obj: ObjectSpec, name: str) -> None:
-    runtime = Runtime(machine="native")
+def test_the_native_machine_finds_the_leak(
+    obj: ObjectSpec, name: str, jit: bool, hardened: bool
+) -> None:
+    runtime = Runtime(machine="native", jit=jit, hardened=hardened)
     runtime.load(obj, programs=[name]).programs[name].run()
     assert [left.kind for left in runtime.close()] == ["leak"] * len(CYCLES[name])
 

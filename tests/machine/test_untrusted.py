@@ -17,6 +17,8 @@ MACHINES = [
     pytest.param({"machine": "model"}, id="model"),
     pytest.param({"machine": "native", "jit": False}, id="interpreted"),
     pytest.param({"machine": "native", "jit": True}, id="compiled"),
+    pytest.param({"machine": "native", "jit": False, "hardened": True}, id="hardened-interpreted"),
+    pytest.param({"machine": "native", "jit": True, "hardened": True}, id="hardened-compiled"),
 ]
 
 #: Somebody else's memory in this process.
@@ -33,6 +35,12 @@ NUMBERS = {
 }
 
 
+ZERO = (
+    "wide", "word", "half", "byte", "far", "wide_unsigned", "beyond", "spilled", "joined",
+    "by_a_static", "by_a_callback", "in_a_loop", "of_a_hash", "of_an_object",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def obj() -> ObjectSpec:
     return object_spec(Path(__file__).with_name("untrusted.bpf.c"))
@@ -47,7 +55,7 @@ def result(obj: ObjectSpec, options: dict[str, Any], name: str, number: int) -> 
 
 @pytest.mark.parametrize("options", MACHINES)
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
-@pytest.mark.parametrize("name", ["wide", "word", "half", "byte", "far"])
+@pytest.mark.parametrize("name", ZERO)
 def test_what_is_not_the_runtimes_reads_as_0(
     obj: ObjectSpec, options: dict[str, Any], name: str, number: int
 ) -> None:

@@ -96,6 +96,84 @@ READ(half, inner->half)
 READ(byte, inner->byte)
 READ(far, inner->next->next->next->word)
 
+READ(wide_unsigned, (__u64)*(__u8 *)&inner->a + *(__u16 *)&inner->word + *(__u32 *)&inner->a)
+READ(beyond, inner->next ? inner->next->next ? 1 : inner->next->half : inner->byte)
+READ(spilled, ({ struct inner *volatile kept = inner; kept->word; }))
+READ(joined, ({ struct inner *one = *number & 8 ? inner : inner->next; barrier_var(one); one->word; }))
+
+static __noinline int word_of(struct box *box)
+{
+	return box->plain->word;
+}
+
+READ(by_a_static, word_of(box))
+
+static long add_word(__u32 i, struct box **box)
+{
+	return (*box)->plain->word != 0;
+}
+
+READ(by_a_callback, bpf_loop(3, add_word, &box, 0) - 3)
+READ(in_a_loop, ({ int i, sum = 0; bpf_for(i, 0, 5) { sum += inner->a; inner = inner->next; } sum; }))
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct holder);
+} hash SEC(".maps");
+
+SEC("syscall") int of_a_hash(void *ctx)
+{
+	struct holder empty = {};
+	__u32 key = 0;
+	__u64 *number = bpf_map_lookup_elem(&numbers, &key);
+	struct holder *h;
+	struct box *box;
+
+	bpf_map_update_elem(&hash, &key, &empty, 0);
+	h = bpf_map_lookup_elem(&hash, &key);
+	if (!h || !number || !put(h, *number))
+		return 100;
+	box = h->box;
+	return box ? box->plain->word : 101;
+}
+
+struct shelf {
+	struct box __kptr *box;
+};
+
+__kptr_type(struct shelf);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct { struct shelf __kptr *shelf; });
+} shelves SEC(".maps");
+
+/* The box is another object's. */
+SEC("syscall") int of_an_object(void *ctx)
+{
+	__u32 key = 0;
+	__u64 *number = bpf_map_lookup_elem(&numbers, &key);
+	struct holder *h = holder();
+	struct box *box;
+
+	if (!h || !number || !put(h, *number))
+		return 100;
+	box = bpf_kptr_xchg(&h->box, NULL);
+	if (!box)
+		return 101;
+	if (!put(h, *number)) {
+		bpf_obj_drop(box);
+		return 102;
+	}
+	bpf_obj_drop(box);
+	box = h->box;
+	return box ? box->plain->next->word : 103;
+}
+
 /* A pointer into the map's own value, which lives. */
 SEC("syscall") int own_value(void *ctx)
 {
