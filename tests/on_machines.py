@@ -10,6 +10,7 @@ SHARED = {
         test_an_execution_stops_before_each_call test_callbacks_stop_too test_loop
         test_loop_has_a_limit test_each_execution_has_its_cpu test_references_to_nothing
         test_formats test_formats_that_are_refused test_printk test_printk_of_a_string
+        test_printk_of_a_string_that_is_not_there
         test_vprintk_takes_words_from_memory
     """,
     "control": """

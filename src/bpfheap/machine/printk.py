@@ -30,7 +30,7 @@ def format_line(
     string: Callable[[Value], bytes],
 ) -> str:
     """The text of a format without its final NUL. `number` gives a value as a number, `string`
-    the bytes at a pointer.
+    the bytes at a pointer: none where nothing can be read, at NULL neither.
 
     Raises FormatRefused for a conversion that the kernel does not know, and for more of them than
     there are arguments.
@@ -49,7 +49,7 @@ def format_line(
         value = arguments[used]
         used += 1
         if kind == b"s":
-            shown, flags = _string(value, string), flags.replace("0", "")
+            shown, flags = string(value).decode("utf-8", "replace"), flags.replace("0", "")
         elif kind == b"c":
             shown, flags = chr(number(value) & 0xFF), flags.replace("0", "")
         elif kind == b"p":
@@ -65,10 +65,6 @@ def _text(raw: bytes) -> str:
     if b"%" in raw:
         raise FormatRefused
     return raw.decode("utf-8", "replace")
-
-
-def _string(value: Value, string: Callable[[Value], bytes]) -> str:
-    return string(value).decode("utf-8", "replace") if value else "(null)"
 
 
 def _integer(number: int, bits: int, kind: str, flags: str) -> str:

@@ -10,6 +10,7 @@
 		return bpf_trace_printk(text, sizeof(text), ##__VA_ARGS__) & 1; \
 	}
 
+PRINTS(string_at_null, "<%s>", 0L)
 PRINTS(string_at_a_number, "<%s>", 0xdead0000L)
 PRINTS(string_at_a_small_number, "%d %llx <%s>", 1, 2, 8L)
 PRINTS(string_at_a_negative_number, "<%s>", -8L)
