@@ -46,6 +46,84 @@ SEC("raw_tp") int around_empty_iterator(void *ctx)
 	return 0;
 }
 
+SEC("raw_tp") int around_may_goto(void *ctx)
+{
+	__u64 n = 0;
+
+	FOREVER(while (n < 5 && can_loop) n++);
+	return 0;
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 3);
+	__type(key, __u32);
+	__type(value, __u64);
+} words SEC(".maps");
+
+static long nothing_of_it(void *map, __u32 *key, __u64 *value, void *ctx)
+{
+	return 0;
+}
+
+SEC("raw_tp") int around_elements(void *ctx)
+{
+	FOREVER(bpf_for_each_map_elem(&words, nothing_of_it, NULL, 0));
+	return 0;
+}
+
+SEC("raw_tp") int around_two(void *ctx)
+{
+	int i;
+
+	FOREVER(bpf_loop(2, nothing, NULL, 0); bpf_for(i, 0, 2) { barrier(); });
+	return 0;
+}
+
+SEC("raw_tp") int around_one_that_is_left(void *ctx)
+{
+	int i;
+
+	FOREVER(bpf_for(i, 0, 9) { if (i == 2) break; });
+	return 0;
+}
+
+static long forever(__u32 i, void *ctx)
+{
+	FOREVER(bpf_loop(1, nothing, NULL, 0));
+	return 0;
+}
+
+SEC("raw_tp") int in_a_callback(void *ctx)
+{
+	bpf_loop(3, forever, NULL, 0);
+	return 0;
+}
+
+static __noinline int forever_below(int n)
+{
+	int i;
+
+	FOREVER(bpf_for(i, 0, 3) { barrier(); });
+	return n;
+}
+
+SEC("raw_tp") int in_a_function(void *ctx)
+{
+	return forever_below(1);
+}
+
+__weak __noinline int forever_global(int n)
+{
+	FOREVER(bpf_loop(n, nothing, NULL, 0));
+	return n;
+}
+
+SEC("raw_tp") int in_a_global_function(void *ctx)
+{
+	return forever_global(2);
+}
+
 /* Each function calls the next one many times: no loop, but no end that anybody sees. */
 #define FOUR(x) x x x x
 #define MANY(x) FOUR(FOUR(x x x))

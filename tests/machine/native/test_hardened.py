@@ -24,6 +24,7 @@ from bpfheap.machine.native.code import _ARGUMENT
 from bpfheap.platform.calls import Arg
 from bpfheap.runtime.machine import Done
 from bpfheap.spec import MapSpec, ObjectSpec, SourceLine
+from bpfheap.verifier import verify
 
 pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
@@ -31,6 +32,7 @@ pytest.importorskip("llvmlite")
 from wild import World, assembled
 
 from bpfheap.machine.native._core import LAYOUT
+from bpfheap.machine.native.machine import NativeMachine
 
 HERE = Path(__file__).parent
 OPTIONS = (
@@ -42,6 +44,8 @@ OPTIONS = (
 WAYS = ("interpreted", "compiled")
 ENDLESS = (
     "around_loop", "around_no_rounds", "around_iterator", "around_empty_iterator", "around_calls",
+    "around_may_goto", "around_elements", "around_two", "around_one_that_is_left", "in_a_callback",
+    "in_a_function", "in_a_global_function",
 )  # fmt: skip
 
 
@@ -444,10 +448,24 @@ def endless() -> ObjectSpec:
     return object_spec(HERE / "endless.bpf.c")
 
 
-def forever(rt: bpfheap.Runtime, endless: ObjectSpec, name: str) -> None:
-    """Run what the verifier refuses."""
+@pytest.mark.parametrize("name", ENDLESS)
+def test_the_verifier_refuses_it(endless: ObjectSpec, name: str) -> None:
+    error = verify(endless, endless.programs[name]).error
+    assert error is not None
+    assert error.message.startswith(("infinite loop detected", "BPF program is too large"))
+
+
+def unverified(rt: bpfheap.Runtime, endless: ObjectSpec, name: str, section: str) -> NativeMachine:
+    """A machine with a program that the verifier refuses, whose number is 1."""
     machine = rt.system.machine
-    machine.program_load(1, endless.programs[name], {}, None)
+    assert isinstance(machine, NativeMachine)
+    machine.map_create(1, endless.maps["words"], None, {})
+    machine.program_load(1, replace(endless.programs[name], section=section), {"words": 1}, None)
+    return machine
+
+
+def forever(rt: bpfheap.Runtime, endless: ObjectSpec, name: str) -> None:
+    machine = unverified(rt, endless, name, "raw_tp")
     machine.step(machine.start(1, bytes(8)), through=True)
 
 
@@ -469,6 +487,20 @@ def test_a_loop_without_end_can_be_interrupted(endless: ObjectSpec, name: str, j
         threading.Timer(0.1, lambda: signal.raise_signal(signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
             forever(rt, endless, name)
+
+
+@pytest.mark.parametrize("options", OPTIONS[2:], ids=str)
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_loop_without_end_has_a_budget_in_a_signal(
+    endless: ObjectSpec, name: str, options: dict[str, bool]
+) -> None:
+    with runtime(options, 100_000) as rt:
+        probe = unverified(rt, endless, name, "perf_event").attach(1, signal.SIGUSR2, 0)
+        for _ in range(2):
+            signal.raise_signal(signal.SIGUSR2)
+        assert "without coming to an end" in str(probe.error())
+        assert probe.stats()[0] == 1
+        probe.detach()
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
