@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.memory.access import deepen
 from bpfheap.verifier.memory.kinds import within_stack
@@ -47,7 +48,9 @@ def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[FuncState, i64]:
         )
     if reg.scalar.m != 0:
         mark_register(env.cfg, st, n)
-        raise Reject(f"R{n} has to point at one place on the stack", register=n)
+        raise Reject(
+            f"R{n} has to point at one place on the stack", register=n, hint=hints.CONST_OFFSET
+        )
     low, _ = within_stack(n, reg, 0, SLOT, "write to")
     return st.frames[reg.what], low
 

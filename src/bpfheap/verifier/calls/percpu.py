@@ -6,7 +6,7 @@ in kernel/bpf/verifier.c of Linux 6.18; __btf_type_is_scalar_struct.
 
 from __future__ import annotations
 
-from bpfheap.btf import Array, Btf, Enum, Enum64, Int, Struct
+from bpfheap.btf import Array, Btf, Enum, Enum64, Int, Struct, Union
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind
@@ -41,7 +41,7 @@ def made(env: Env, st: State, meta: Meta) -> Reg:
         raise Reject(
             "bpf_percpu_obj_new type ID argument must be of a struct of scalars",
             register=1,
-            hint=f"take pointers and unions out of {layout}",
+            hint=f"take pointers out of {layout}",
         )
     env.flow(FlowKind.ALLOC, GLOBAL_ALLOCATOR, None, meta.slot)
     return acquire_object(env, st, Object(layout, GLOBAL_ALLOCATOR, per_cpu=True), meta.slot)
@@ -49,11 +49,11 @@ def made(env: Env, st: State, meta: Meta) -> Reg:
 
 def _scalars(btf: Btf, type_id: int, depth: int) -> bool:
     kind = btf[type_id]
-    if not isinstance(kind, Struct) or depth > _MAX_DEPTH:
+    if not isinstance(kind, Struct | Union) or depth > _MAX_DEPTH:
         return False
     for member in kind.members:
         inner = btf.resolve(member.type)
-        if isinstance(btf[inner], Struct):
+        if isinstance(btf[inner], Struct | Union):
             if not _scalars(btf, inner, depth + 1):
                 return False
             continue
