@@ -145,7 +145,7 @@ def _memory(
 
 
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    ref = meta.map_of(n)
+    ref = meta.map_of()
     _memory(env, st, n, reg, meta, ref.spec.key_size)
     # To rely on the keys of other maps would only keep loops from being widened.
     present = _map_type(ref, n).fixed and ref.spec.key_size == 4
@@ -157,7 +157,7 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    _memory(env, st, n, reg, meta, meta.map_of(n).spec.value_size)
+    _memory(env, st, n, reg, meta, meta.map_of().spec.value_size)
 
 
 def _sized(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -333,7 +333,7 @@ def _entries(ref: MapRef, row: MapType) -> int:
 
 
 def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
-    ref = meta.map_of(0)
+    ref = meta.map_of()
     row = _map_type(ref, 1)
     if row.outer:
         return Reg(MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)

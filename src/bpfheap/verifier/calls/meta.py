@@ -54,9 +54,8 @@ class Meta:
         self.field: Field | None = None
         self.iterator: tuple[FuncState, int] | None = None
 
-    def map_of(self, n: int) -> MapRef:
-        if self.map is None:
-            raise Reject(f"{self.call.name} has no map to tell the size of R{n}", register=n)
+    def map_of(self) -> MapRef:
+        assert self.map is not None, f"{self.call.name} has no map among its first arguments"
         return self.map
 
 

@@ -81,9 +81,7 @@ def smear(x: i64) -> i64:
 
 
 def sext(x: i64, bits: i64) -> i64:
-    """The low `bits` (1 to 64) bits, sign extended."""
-    if bits >= 64:
-        return x
+    """The low `bits` (1 to 63) bits, sign extended."""
     sign = shl(1, bits - 1)
     return ((x & ((sign << 1) - 1)) ^ sign) - sign
 

@@ -424,7 +424,7 @@ def transfer(env: Env, st: State, step: Step) -> i64:
     if tag == STORE_REG:
         return _store_reg(env, st, step)
     if tag == JA:
-        return step.target
+        return _ja(env, st, step)
     if step.wrong is not None:
         raise step.wrong
     return TRANSFER[step.kind](env, st, step)

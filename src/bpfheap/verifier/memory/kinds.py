@@ -274,8 +274,6 @@ class MapValueMemory(Obligations):
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
-            if signed:
-                raise _xchg_only(field, n, "read")
         else:
             _no_special(ref.layout, n, low, high + size)
         return low, high

@@ -30,8 +30,7 @@ Start = tuple[i64, i64]
 
 class Obligations:
     """What must hold of accesses through pointers of one kind. `n` is the number of the pointer's
-    register, `off` the instruction's offset. All methods raise Reject. By default nothing is
-    allowed."""
+    register, `off` the instruction's offset. All methods raise Reject."""
 
     #: May a helper read or write through it?
     for_helpers = False
@@ -42,17 +41,17 @@ class Obligations:
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
     ) -> Start:
         """A load, which extends the sign if `signed`."""
-        raise invalid_access(n, reg)
+        raise NotImplementedError
 
     def store(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
     ) -> Start:
         """A store of `value`, whose register has been read already."""
-        raise invalid_access(n, reg)
+        raise NotImplementedError
 
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
-        """A helper reads, or with `write` writes, `size` bytes."""
-        raise invalid_access(n, reg)
+        """A helper reads, or with `write` writes, `size` bytes; asked only if `for_helpers`."""
+        raise NotImplementedError
 
 
 def invalid_access(n: i64, reg: Reg) -> Reject:

@@ -45,20 +45,19 @@ class Wanted:
     `frame`: the number of the frame that the instructions are of.
     `regs`, `slots`: those of that frame.
     `others`: those of its callers, and of functions that it called, by frame; None for none.
-    `lost`: can it not be told any more?
     """
 
-    __slots__ = ("frame", "lost", "others", "regs", "slots")
+    __slots__ = ("frame", "others", "regs", "slots")
 
     def __init__(self, frame: i64) -> None:
         self.frame = frame
         self.regs: i64 = 0
         self.slots: i64 = 0
         self.others: dict[int, tuple[i64, i64]] | None = None
-        self.lost = False
 
     def enter(self, frame: i64) -> None:
         """Speak of another frame from here on."""
+        assert 0 <= frame < MAX_FRAMES, "the trail enters and leaves other functions than the path"
         if self.others is None:
             self.others = {}
         if self.regs | self.slots:
@@ -140,9 +139,6 @@ def _walk_back(cfg: Cfg, st: State, wanted: Wanted, skip: i64) -> None:
             if linked is not None:
                 _link(linked, wanted)
             _step_back(step, entry >> ACCESS_SHIFT, wanted)
-            if wanted.lost:
-                _everything(stored)
-                return
             if linked is not None:
                 _link(linked, wanted)
             if wanted.regs | wanted.slots == 0 and wanted.none():
@@ -207,13 +203,9 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
         wanted.enter(wanted.frame + 1)
     elif tag == CALL and access:
         # The callback's arguments are no scalars of the caller's.
-        frame = wanted.frame
-        if frame == 0:
-            wanted.lost = True
-            return
         wanted.regs = 0
         wanted.slots = 0
-        wanted.enter(frame - 1)
+        wanted.enter(wanted.frame - 1)
     elif tag == CALL:
         wanted.regs = mask & ~0x3F
     elif tag == ATOMIC:
@@ -223,9 +215,6 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
             wanted.drop_slots(access >> 8, shl(1, (access & 0xFF) - 1))
     elif tag == EXIT:
         frame = wanted.frame
-        if frame + 1 >= MAX_FRAMES:
-            wanted.lost = True
-            return
         if access:
             # A callback: its result is looked at right there, and the caller keeps r0 to r5.
             wanted.enter(frame + 1)
@@ -234,13 +223,9 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
         wanted.enter(frame + 1)
         wanted.regs |= mask & 1
     elif tag == CALL_LOCAL:
-        frame = wanted.frame
-        if frame == 0:
-            wanted.lost = True
-            return
         wanted.regs = 0
         wanted.slots = 0
-        wanted.enter(frame - 1)
+        wanted.enter(wanted.frame - 1)
         wanted.regs |= mask & 0x3E
 
 
@@ -256,10 +241,7 @@ def _note(stored: Stored, wanted: Wanted) -> bool:
                 regs, slots = _note_frame(stored, i, regs, slots)
                 if regs | slots:
                     wanted.add(i, regs, slots)
-    if here < len(frames):
-        wanted.regs, wanted.slots = _note_frame(stored, here, wanted.regs, wanted.slots)
-    else:
-        wanted.lost = True
+    wanted.regs, wanted.slots = _note_frame(stored, here, wanted.regs, wanted.slots)
     return not wanted.none()
 
 
@@ -288,12 +270,3 @@ def _note_frame(stored: Stored, i: i64, regs: i64, slots: i64) -> tuple[i64, i64
         if new_slots:
             stored.precise_slots[i] = known | new_slots
     return new, new_slots
-
-
-def _everything(stored: Stored | None) -> None:
-    """All scalars of all states on the way (mark_all_scalars_precise)."""
-    while stored is not None:
-        for i in range(len(stored.precise_regs)):
-            stored.precise_regs[i] = 0x3FF
-            stored.precise_slots[i] = -1
-        stored = stored.parent
