@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from explore_samples import EVERYTHING, bounded, model_of, scenario, searched
 
 from bpfheap.errors import UsageError
-from bpfheap.explore import Reductions
+from bpfheap.explore import Reductions, read_scenario
+from bpfheap.explore.cells import Cell
+from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.model import Model
 from bpfheap.explore.plan import plan_of
 from bpfheap.explore.replay import Player, policy_named
 from bpfheap.explore.search import Search
-from bpfheap.explore.tracked import StateView
-from bpfheap.explore.world import Action, parse_action
+from bpfheap.explore.tracked import StateView, TrackedRegions
+from bpfheap.explore.world import Action, Actor, MapUser, parse_action
 
 ONE = bounded(scenario("three_programs", "p2.bpf.c"), runs=2, cpus=2)
 TWO = bounded(scenario("three_programs", "p1.bpf.c", "p2.bpf.c"), cpus=1)
@@ -134,8 +137,9 @@ def test_what_is_no_action(text: str, told: str) -> None:
         (["create ma", "create m1", "load p2"], Action("run", "p2"), "names no CPU"),
         (["create ma", "create m1", "load p2"], Action("run", "p2", 7), "names no CPU"),
         ([], Action("close", "ma"), "close ma is not possible here"),
+        (["create ma", "close ma"], Action("close", "ma"), "not possible: ma is closed"),
     ],
-    ids=["verb", "no CPU", "CPU", "closed"],
+    ids=["verb", "no CPU", "CPU", "never open", "closed"],
 )
 def test_what_cannot_be_done_now(before: list[str], action: Action, told: str) -> None:
     policy = policy_named("live-count")
@@ -152,3 +156,88 @@ def test_next_states_are_those_of_all_actions() -> None:
     for _, state in walk(model, rng):
         each = [model.next_state(state, action)[1] for action in model.actions(state)]
         assert each == [after for _, after in model.successors(state)]
+
+
+def test_what_was_learnt_of_a_byte_is_void_once_the_cell_has_two() -> None:
+    """A map that user space has closed for good; its number is 256, whose low byte is that of a map
+    that was never there."""
+    model = model_of(TWO, "live-count")
+    store = model.store
+    (start,) = model.init_states()
+    cell = store.cell(Cell("user", Actor("map", "ma")))
+
+    def possible(state: bytes) -> set[str]:
+        found = {str(effect.action) for effect, _ in model.successors(state)}
+        assert found == {str(action) for action in model.actions(state)}
+        return found
+
+    assert "create ma" in possible(start)
+    while len(store.values[cell]) < 256:
+        store.number(cell, MapUser(creates=1, pins=2 * len(store.values[cell])))
+    closed = store.write(start, store.digits(cell, store.number(cell, MapUser(creates=1))))
+    assert (store.epoch, len(store.places[cell])) == (1, 2)
+    assert "create ma" not in possible(closed)
+    assert "create ma" in possible(start)
+
+
+def test_there_is_no_state_after_a_violation() -> None:
+    found = searched(scenario("inner_map"), "used-allocators")
+    assert isinstance(found.model, Model)
+    ((_, seen), *_) = found.ledger.violations.items()
+    (state,) = found.model.init_states()
+    *way, last = found.trail.to(seen.first)
+    for action in way:
+        _, after = found.model.next_state(state, action)
+        assert after is not None
+        state = after
+    effect, after = found.model.next_state(state, last)
+    assert after is None
+    assert effect.violation is not None
+
+
+def test_what_the_runtime_refuses_cannot_be_done_now() -> None:
+    player = Player(plan_of(scenario("inner_map")), policy_named("live-count")())
+    for done in ("create inner", "create outer"):
+        player.play(parse_action(done))
+    with pytest.raises(UsageError, match="delete 0: "):
+        player.play(Action("delete", "0"))
+
+
+def test_regions_are_all_that_a_state_has() -> None:
+    """That of an element that is gone, and that a program may still read, included."""
+    of = read_scenario([Path(__file__).parent / "asymmetric" / "deleted.bpf.c"])
+    model = model_of(bounded(of, cpus=2), "live-count")
+    (state,) = model.init_states()
+    for text in (
+        *("create ma", "create m", "create seen", "load add", "load drop", "load keep"),
+        *("run add cpu0", "step cpu0", "run keep cpu0", "run drop cpu1", "step cpu1"),
+    ):
+        _, after = model.next_state(state, parse_action(text))
+        assert after is not None
+        state = after
+    view = StateView(model.store, state, model.constants, any_cpu=False)
+    regions = view.memory.regions
+    assert isinstance(regions, TrackedRegions)
+    ids = set(regions)
+    assert ids == {region.id for region in regions.values()}
+    (gone,) = view.memory.retired
+    assert ids > set(gone.regions) != set()
+
+
+def test_a_system_has_no_other_attributes() -> None:
+    model = model_of(ONE, "live-count")
+    view = StateView(model.store, b"", model.constants, any_cpu=False)
+    assert not hasattr(view.system, "made_up")
+
+
+def test_an_object_that_is_left_is_a_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program that is verified leaves one, so a machine has to claim it."""
+    player = Player(plan_of(ONE), policy_named("live-count")())
+    machine = player.world.system.machine
+    monkeypatch.setattr(machine, "allocator_objects", lambda _: [("it was made",)])
+    found = player.world.leaks()
+    assert found is not None
+    assert ViolationKey.of(found) == ViolationKey(
+        "leak", "an object of bpf_obj_new is left that nothing can reach any more"
+    )
+    assert found.life == ("it was made",)

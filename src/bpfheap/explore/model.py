@@ -238,6 +238,8 @@ class Model:
     # -- inside
 
     def _padded(self, state: bytes) -> bytes:
+        """With all its zeros, to look it up in what was learnt."""
+        self._forget_if_void()
         return state.ljust(self.store.width, b"\0")
 
     def _view(self, state: bytes) -> StateView:
@@ -315,7 +317,7 @@ class Model:
         self._learn(self._effects, number, view, effect)
         return effect
 
-    def forget_if_void(self) -> None:
+    def _forget_if_void(self) -> None:
         """A cell got one more byte: what was learnt does not look at it."""
         if self._epoch != self.store.epoch:
             self._epoch = self.store.epoch
@@ -323,7 +325,7 @@ class Model:
             self._effects.clear()
 
     def _learn(self, known: dict[Any, Any], key: Any, view: StateView, found: Any) -> None:
-        self.forget_if_void()
+        self._forget_if_void()
         if not self._remember:
             return
         store = self.store

@@ -171,7 +171,6 @@ class Shard:
     def visit(self, depth: int) -> None:
         """Go through this depth's states, and lay out for the others what belongs to them."""
         self._store.catch_up()
-        self._model.forget_if_void()
         self._seen, self._transitions = Ledger(), 0
         sent = [Batch.empty() for _ in range(self._shards)]
         visited, successors = self._visited, self._model.successors
