@@ -54,6 +54,8 @@ def test_a_cell_gets_a_byte_more_when_it_needs_one() -> None:
     assert len(late) == 2
     assert store.value(early, 0) == "first"
     assert store.value(late, 0) == "last"
+    assert store.is_known(0, "last")
+    assert not store.is_known(0, "never")
 
 
 def test_what_was_never_met_is_not_there() -> None:
@@ -66,7 +68,8 @@ def test_what_was_never_met_is_not_there() -> None:
 
 operations = st.lists(
     st.tuples(
-        st.sampled_from(["get", "in", "set", "pop", "items", "len", "del"]), st.integers(0, 3)
+        st.sampled_from(["get", "in", "set", "pop", "items", "keys", "len", "del"]),
+        st.integers(0, 3),
     ),
     max_size=12,
 )
@@ -86,6 +89,8 @@ def play(table: dict[int, int], steps: list[tuple[str, int]]) -> list[object]:
                 seen.append(table.pop(key, None))
             case "items":
                 seen.append(sorted(table.items()))
+            case "keys":
+                seen.append(sorted(table.keys()))
             case "len":
                 seen.append(len(table))
             case "del":

@@ -188,3 +188,8 @@ def test_markdown_is_one_table_whatever_names_say() -> None:
 )
 def test_what_a_scenario_shows(files: list[str], expected: Shows) -> None:
     assert shows(scenario("three_programs", *files)) == expected
+
+
+def test_a_field_that_two_allocators_fill_is_contested() -> None:
+    assert shows(scenario("two_allocators")).contested
+    assert not shows(scenario("two_fields")).contested

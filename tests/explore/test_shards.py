@@ -17,7 +17,15 @@ import pytest
 from explore_samples import bounded, scenario
 
 from bpfheap.errors import BpfheapError, UsageError
-from bpfheap.explore import Progress, Reductions, explore, explore_all, read_scenario, shards
+from bpfheap.explore import (
+    FindingKind,
+    Progress,
+    Reductions,
+    explore,
+    explore_all,
+    read_scenario,
+    shards,
+)
 from bpfheap.explore import run as running
 from bpfheap.explore.model import Model, Unstable
 from bpfheap.explore.plan import plan_of
@@ -136,6 +144,14 @@ def test_an_assumption_that_was_wrong_begins_the_search_again(small: Scenario, j
 def test_the_same_with_any_number_of_processes(small: Scenario) -> None:
     one, two = (replace(explore(small, "live-count", jobs=n), seconds=0) for n in (1, 2))
     assert one == two
+
+
+def test_an_allocator_that_never_goes_is_seen_by_the_process_that_has_the_end() -> None:
+    one, two = (
+        replace(explore(scenario("stack_hold"), "global", jobs=n), seconds=0) for n in (1, 2)
+    )
+    assert one == two
+    assert [finding.kind for finding in two.findings] == [FindingKind.IMMORTAL]
 
 
 def test_a_bound_on_states_ends_all() -> None:

@@ -171,7 +171,7 @@ class PlanConstants:
                     found = types.object(type_id)
                     if found is not None and found.key == key:
                         return found
-        raise KeyError(key)
+        raise KeyError(key)  # pragma: no cover - states name no other types
 
     def live(self, program: int, slot: int) -> int:
         """What a program may still read, from a slot on."""
