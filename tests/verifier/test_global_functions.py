@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bpfheap.btf import Btf, Func, FuncProto
 from bpfheap.compile import object_spec
 from bpfheap.spec import ObjectSpec
 from bpfheap.verifier import verify
@@ -38,6 +41,8 @@ global int write_always(struct pair *p) { p->left = 7; return 0; }
 global int write_given(struct pair *p __nonnull_arg) { p->left = 7; return 0; }
 global int length(struct __sk_buff *skb) { return skb->len; }
 global void nothing(int n) { }
+#define __trusted_arg __attribute__((btf_decl_tag("arg:trusted")))
+global int trusts(struct pair *p __trusted_arg) { return p ? 1 : 0; }
 
 SEC("tc") int unchecked(struct __sk_buff *ctx) { return index_of(3); }
 SEC("tc") int checked(struct __sk_buff *ctx) { return checked_index_of(300); }
@@ -79,6 +84,7 @@ SEC("tc") int unchecked_pointer(struct __sk_buff *ctx)
 SEC("tc") int nonnull(struct __sk_buff *ctx) { struct pair p = {}; return write_given(&p); }
 SEC("tc") int context(struct __sk_buff *ctx) { return length(ctx); }
 SEC("tc") int no_context(struct __sk_buff *ctx) { __u64 x = 0; return length((void *)&x); }
+SEC("tc") int trusting(struct __sk_buff *ctx) { struct pair p = {}; return trusts(&p); }
 SEC("tc") int without_result(struct __sk_buff *ctx) { nothing(1); return 0; }
 char LICENSE[] SEC("license") = "GPL";
 """
@@ -105,6 +111,7 @@ def obj(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
         ("nonnull", None),
         ("context", None),
         ("no_context", "invalid args into func#1 (length): R1 expected pointer to ctx"),
+        ("trusting", "arg#0 of trusts() is tagged arg:trusted, which is not supported"),
         ("without_result", "nothing() doesn't return scalar"),
     ],
 )
@@ -115,3 +122,18 @@ def test_global_functions(obj: ObjectSpec, program: str, message: str | None) ->
     else:
         assert error is not None
         assert message in error.message
+
+
+def test_more_arguments_than_registers(obj: ObjectSpec) -> None:
+    """No compiler makes such a function."""
+    spec = obj.programs["checked"]
+    (sub,) = [sub for sub in spec.subprogs if sub.name == "checked_index_of"]
+    types = list(spec.btf)
+    func = types[sub.func_id]
+    assert isinstance(func, Func)
+    proto = types[func.type]
+    assert isinstance(proto, FuncProto)
+    types[func.type] = FuncProto(proto.ret, proto.params * 6)
+    error = verify(obj, replace(spec, btf=Btf(tuple(types), "many"))).error
+    assert error is not None
+    assert "checked_index_of() with 6 > 5 args" in error.message

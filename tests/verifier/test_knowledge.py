@@ -111,6 +111,15 @@ def test_what_is_no_program_has_nothing_known() -> None:
     assert known == ()
 
 
+def test_what_is_refused_before_its_first_instruction_has_nothing_known() -> None:
+    insns = tuple(assemble("r0 = 0\nexit").insns)
+    main = SubprogSpec("main", 0, len(insns), 0, False)
+    spec = ProgramSpec("main", "nonsense", insns, {}, (main,), {}, Btf.EMPTY)
+    verdict, known = explained(_OBJ, spec)
+    assert not verdict.accepted
+    assert [one.values for one in known] == [{}, {}]
+
+
 def _check(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> tuple[Known, ...]:
     options = Options(complexity_limit=limit)
     verdict, known = explained(obj, spec, options)

@@ -3,6 +3,8 @@ were never written and for what it tells of precision and liveness."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from verifier_cases import Types
 
@@ -10,13 +12,16 @@ from bpfheap.btf import Btf
 from bpfheap.isa import assemble
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, SubprogSpec
 from bpfheap.verifier import Options, verify
+from bpfheap.verifier.analysis.cfg import Cfg
 from bpfheap.verifier.domain.arith import load_bounds
 from bpfheap.verifier.domain.scalar import Scalar, constant
-from bpfheap.verifier.explain.log import scalar_ranges, show_register, show_slot
+from bpfheap.verifier.explain.log import instruction, scalar_ranges, show_register, show_slot
 from bpfheap.verifier.state.state import (
     CTX,
     MEM,
     MISC,
+    NOTHING,
+    PACKET,
     SCALAR,
     SPILL,
     STACK,
@@ -36,6 +41,7 @@ _SMALL = Scalar(0, 3, -2, 3, 0, -1, -2, 3, 0, 0xFFFFFFFF)
 @pytest.mark.parametrize(
     ("reg", "text"),
     [
+        (NOTHING, "?"),
         (UNKNOWN, "scalar()"),
         (number(constant(5)), "5"),
         (number(constant(-1)), "-1"),
@@ -53,6 +59,7 @@ _SMALL = Scalar(0, 3, -2, 3, 0, -1, -2, 3, 0, 0xFFFFFFFF)
         (Reg(STACK, ZERO_OFFSET, -8, what=1), "fp[1]-8"),
         (Reg(STACK, _U8, -24, what=0), "fp(off=-24,smin=smin32=0,smax=umax=smax32=umax32=255,"
          "var_off=(0x0; 0xff))"),
+        (Reg(PACKET, constant(4), 2, 5, what=8), "pkt(id=5,off=2,r=8,imm=4)"),
         (Reg(MEM, ZERO_OFFSET, 0, 3, what=Mem(16), or_null=True), "mem_or_null(id=3,sz=16)"),
     ],
 )  # fmt: skip
@@ -166,3 +173,17 @@ def test_calls_show_both_frames() -> None:
         "3: (95) exit",
         "processed 6 insns (limit 1000000) total_states 0",
     ]
+
+
+def test_what_an_instruction_uses_without_naming_it() -> None:
+    code = "r1 = 1\n*(u64 *)(r10 -8) = r1\nr0 = 1\n"
+    code += "r0 = atomic64_cmpxchg((u64 *)(r10 -8), r0, r1)\nexit"
+    (line,) = [text for text in _log(_spec(code, ("main", 0)), 2) if text.startswith("3:")]
+    assert "; R0=" in line
+    assert "R1=1" in line
+
+
+def test_an_instruction_that_cannot_be_written_is_told_as_what_is_wrong_with_it() -> None:
+    spec = _spec("r0 = 0\nexit", ("main", 0))
+    odd = replace(spec, insns=(spec.insns[0]._replace(off=9), spec.insns[1]))
+    assert instruction(odd, Cfg(spec).at(0)).startswith("(")

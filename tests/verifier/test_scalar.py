@@ -30,6 +30,7 @@ from scalar_sets import (
 )
 
 from bpfheap.verifier.domain import scalar
+from bpfheap.verifier.domain.scalar import Scalar
 
 
 def raw(**known: Any) -> View:
@@ -225,3 +226,9 @@ def test_ends_are_those_of_their_types() -> None:
         ANY.tnum, -(2**63), 2**63 - 1, 0, 2**64 - 1, -(2**31), 2**31 - 1, 0, 2**32 - 1,
     )  # fmt: skip
     assert (S64_MIN, S32_MIN) == (-(2**63), -(2**31))
+
+
+def test_a_scalar_shows_all_that_it_knows() -> None:
+    text = repr(Scalar(0, 7, 0, 7, 0, 7, 0, 7, 0, 7))
+    assert "bits=(0x0; 0x7)" in text
+    assert "u=[0, 7]" in text

@@ -41,6 +41,34 @@ PROGRAM(over_lock, *(volatile __u64 *)(v + 8))
 PROGRAM(head, *(volatile __u8 *)(v + 31))
 PROGRAM(behind, (*(volatile __u64 *)(v + 32) = 1))
 PROGRAM(helper, bpf_trace_printk(v, 20))
+struct bpf_res_spin_lock { __u32 val; };
+struct bare { struct bpf_res_spin_lock lock; struct bpf_list_head items __contains(item, link); };
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct bare);
+} unlocked SEC(".maps");
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct val);
+} percpu SEC(".maps");
+
+#define PUSH(name, map, type)                                   \\
+SEC("tc") int name(struct __sk_buff *ctx)                       \\
+{                                                               \\
+    __u32 key = 0;                                              \\
+    struct type *v = bpf_map_lookup_elem(&map, &key);           \\
+    struct item *i = v ? bpf_obj_new(struct item) : 0;          \\
+    if (i)                                                      \\
+        bpf_list_push_back(&v->items, &i->link);                \\
+    return 0;                                                   \\
+}
+PUSH(push, table, val)
+PUSH(push_unlocked, unlocked, bare)
+PUSH(push_percpu, percpu, val)
 char LICENSE[] SEC("license") = "GPL";
 """
 
@@ -83,3 +111,18 @@ def test_plain_accesses_are_refused(obj: ObjectSpec, program: str, field: str | 
     else:
         assert error is not None
         assert f"{field} cannot be accessed directly" in error.message
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("push", "bpf_spin_lock at off=12 must be held for bpf_list_head"),
+        ("push_unlocked", "items of unlocked has no bpf_spin_lock beside it"),
+        ("push_percpu", "map percpu has to have BTF in order to use what is in it"),
+    ],
+)
+def test_a_list_has_a_lock_beside_it(obj: ObjectSpec, program: str, message: str) -> None:
+    """Linux refuses the maps of the others."""
+    error = verify(obj, obj.programs[program]).error
+    assert error is not None
+    assert message in error.message

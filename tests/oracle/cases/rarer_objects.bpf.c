@@ -251,3 +251,69 @@ int no_comparison(struct __sk_buff *ctx)
 	bpf_spin_unlock(&lock);
 	return 0;
 }
+
+/* ---------------------------------------------------------------- one load of many things */
+
+/* A record of a ring buffer, a kptr that was looked at, and one that may be gone. */
+struct sorts {
+	struct twig __kptr *seen;
+	struct twig __kptr_untrusted *untrusted;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, struct sorts);
+} sorts SEC(".maps");
+
+/* The number behind one of two pointers, by one instruction. */
+static __always_inline __u64 read_either(__u64 *one, __u64 *two)
+{
+	__u64 *p = one;
+
+	if (bpf_get_prandom_u32() & 1)
+		p = two;
+	barrier_var(p);
+	return *p;
+}
+
+SEC("tc") __accept
+int reads_seen_or_untrusted(struct __sk_buff *ctx)
+{
+	__u32 key = bpf_get_prandom_u32();
+	struct sorts *s = bpf_map_lookup_elem(&sorts, &key);
+	struct twig *seen, *untrusted;
+
+	if (!s)
+		return 0;
+	seen = s->seen;
+	untrusted = s->untrusted;
+	return seen && untrusted ? read_either(&seen->value, &untrusted->value) & 1 : 0;
+}
+
+SEC("tc") __accept
+int reads_element_or_seen(struct __sk_buff *ctx)
+{
+	__u32 key = bpf_get_prandom_u32();
+	struct sorts *s = bpf_map_lookup_elem(&sorts, &key);
+	struct bpf_iter_num it;
+	struct twig *seen;
+	int *element, found = 0;
+
+	if (!s)
+		return 0;
+	seen = s->seen;
+	bpf_iter_num_new(&it, 0, 3);
+	element = bpf_iter_num_next(&it);
+	if (seen && element) {
+		int *p = (int *)&seen->value;
+
+		if (bpf_get_prandom_u32() & 1)
+			p = element;
+		barrier_var(p);
+		found = *p & 1;
+	}
+	bpf_iter_num_destroy(&it);
+	return found;
+}

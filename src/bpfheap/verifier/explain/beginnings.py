@@ -74,10 +74,7 @@ class Beginnings:
 
     def _function(self, at: int) -> str:
         slot = self.path.slots[at]
-        for sub in self.env.cfg.subprogs:
-            if sub.start <= slot < sub.end:
-                return f"{sub.name}()"
-        return "a function"
+        return next(f"{sub.name}()" for sub in self.env.cfg.subprogs if sub.start <= slot < sub.end)
 
     def _beginning(self, place: RegisterAt) -> str:
         """Nothing on the path wrote the register."""
@@ -144,19 +141,17 @@ class Beginnings:
             size = f"{'s' if step.sx else 'u'}{step.width}"
             article = "an" if step.sx else "a"
             return f"is {article} {size} loaded from {self._source(step, at)} at {where}"
-        if step.kind is Kind.ATOMIC:
-            return f"is what an atomic operation at {where} found in memory"
-        return f"was computed at {where}"
+        assert step.kind is Kind.ATOMIC
+        return f"is what an atomic operation at {where} found in memory"
 
     def _called(self, at: int, step: Step) -> str:
         row = call_row(self.env.spec, step)
         if row is not None:
             # Programs write the macro's name.
             return row.name.removesuffix("_impl")
-        if step.kind is Kind.CALL_LOCAL:
-            cfg = self.env.cfg
-            return f"{cfg.subprogs[cfg.starts[step.target]].name}()"
-        return "a function"
+        assert step.kind is Kind.CALL_LOCAL
+        cfg = self.env.cfg
+        return f"{cfg.subprogs[cfg.starts[step.target]].name}()"
 
     def _about(self, row: Call, at: int) -> str:
         """The map or field that a call is about."""

