@@ -46,6 +46,16 @@ def test_reductions_find_the_same() -> None:
     assert not every.ledger.violations
 
 
+def test_what_others_may_read_is_not_read_first() -> None:
+    """Whoever reads an object of a list keeps its place among the others."""
+    some, every = (
+        searched(of("asks_between", cpus=2), "live-count", reductions)
+        for reductions in (Reductions(symmetry=False), EVERYTHING)
+    )
+    assert some.finished
+    assert (some.ledger.violations, some.states) == (every.ledger.violations, every.states)
+
+
 def test_a_race_is_found() -> None:
     alone = searched(of("lists", "hasty", cpus=1, one_process=1), "live-count", Reductions())
     assert not alone.ledger.violations

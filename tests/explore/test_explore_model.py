@@ -15,6 +15,7 @@ from bpfheap.explore.cells import Cell
 from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.model import Model
 from bpfheap.explore.plan import plan_of
+from bpfheap.explore.reduce import Symmetry
 from bpfheap.explore.replay import Player, policy_named
 from bpfheap.explore.search import Search
 from bpfheap.explore.tracked import StateView, TrackedRegions
@@ -178,6 +179,30 @@ def test_what_was_learnt_of_a_byte_is_void_once_the_cell_has_two() -> None:
     assert (store.epoch, len(store.places[cell])) == (1, 2)
     assert "create ma" not in possible(closed)
     assert "create ma" in possible(start)
+
+
+def test_an_exchange_of_cpus_may_name_a_value_that_takes_another_byte() -> None:
+    model = model_of(ONE, "live-count")
+    store = model.store
+    (state,) = model.init_states()
+    # The first run leaves an object, so the second one comes to a call that the first one did not.
+    for text in (
+        *("create ma", "create m1", "load p2", "run p2 cpu0", "run p2 cpu1"),
+        *["step cpu0"] * 4,
+        *["step cpu1"] * 4,
+    ):
+        _, after = model.next_state(state, parse_action(text))
+        assert after is not None
+        state = after
+    first, second = (store.cell(Cell("execution", n)) for n in (1, 2))
+    assert store.value(state, first) is None
+    assert store.value(state, second) is not None
+    while len(store.values[first]) < 256:
+        store.number(first, len(store.values[first]))
+    moved = Symmetry(store, model.plan).canonical(state)
+    assert (store.epoch, store.number_in(moved, first)) == (1, 256)
+    assert store.value(moved, first) == store.value(state, second)._replace(cpu=0)
+    assert store.value(moved, second) is None
 
 
 def test_there_is_no_state_after_a_violation() -> None:
