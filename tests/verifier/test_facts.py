@@ -11,6 +11,7 @@ from bpfheap.isa import Kind, op_of
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 from bpfheap.verifier.facts import (
+    ANYWHERE,
     DST_POINTER,
     NO_POINTER,
     SRC_POINTER,
@@ -75,6 +76,12 @@ def test_loads_that_may_find_nothing(obj: ObjectSpec) -> None:
     guarded = [spec.insns[slot] for slot, is_ in enumerate(facts.guarded) if is_]
     # That of seen->word.
     assert [op_of(insn).kind for insn in guarded] == [Kind.LOAD]
+
+
+def test_a_load_of_what_may_be_gone_may_find_anything() -> None:
+    mixed = object_spec(Path(__file__).parents[1] / "oracle" / "cases" / "rarer_objects.bpf.c")
+    _, facts = facts_of(mixed, "reads_seen_or_untrusted")
+    assert [guard for guard in facts.guarded if guard] == [ANYWHERE]
 
 
 def test_operands_that_are_pointers(obj: ObjectSpec) -> None:

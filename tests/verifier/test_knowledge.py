@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -118,6 +120,16 @@ def test_what_is_refused_before_its_first_instruction_has_nothing_known() -> Non
     verdict, known = explained(_OBJ, spec)
     assert not verdict.accepted
     assert [one.values for one in known] == [{}, {}]
+
+
+def test_what_is_known_as_json() -> None:
+    one = Known(3, SourceLine("a.c", 7, 1, "x = 5;"), "(b7) r0 = 5", {"r0": (("5", "6"), 2)})
+    told = {
+        "file": "a.c", "line": 7, "insn": 3, "text": "(b7) r0 = 5",
+        "knows": {"r0": ["5", "6"]}, "more": {"r0": 2},
+    }  # fmt: skip
+    assert one.to_json() == told
+    assert replace(one, line=None).to_json() == {**told, "file": None, "line": None}
 
 
 def _check(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> tuple[Known, ...]:

@@ -30,7 +30,7 @@ from scalar_sets import (
 )
 
 from bpfheap.verifier.domain import scalar
-from bpfheap.verifier.domain.scalar import Scalar
+from bpfheap.verifier.domain.scalar import Scalar, tighten
 
 
 def raw(**known: Any) -> View:
@@ -232,3 +232,8 @@ def test_a_scalar_shows_all_that_it_knows() -> None:
     text = repr(Scalar(0, 7, 0, 7, 0, 7, 0, 7, 0, 7))
     assert "bits=(0x0; 0x7)" in text
     assert "u=[0, 7]" in text
+
+
+def test_what_only_all_components_together_rule_out() -> None:
+    """From 0xfffffff0 to 2**32, or -2 or -1, with a low half from 3 to 8."""
+    assert tighten(0, -1, -2, 1 << 32, 0xFFFFFFF0, -1, 1, 8, 3, 8) is None

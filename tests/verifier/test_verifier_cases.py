@@ -6,6 +6,7 @@ import pytest
 from verifier_cases import Case, cases, check_schema
 
 from bpfheap.verifier import Flow, FlowKind, Options, Verdict, verify
+from bpfheap.verifier.flows import Field, Holder
 
 
 def flow_text(flow: Flow) -> str:
@@ -66,3 +67,10 @@ def test_the_schema_refuses(variant: dict[str, object], message: str) -> None:
     document = {"cases": [{"name": "x", "code": "exit", "variants": [variant]}]}
     with pytest.raises(ValueError, match=message):
         check_schema(document, "x.yaml")
+
+
+def test_a_flow_as_json() -> None:
+    field = Field(Holder.MAP, "m", "ptr")
+    told = {"kind": "store", "source": "ma", "field": "m.ptr", "line": None}
+    assert Flow(FlowKind.STORE, "ma", field).to_json() == told
+    assert Flow(FlowKind.TAKE, None, field).to_json() == {**told, "kind": "take", "source": None}

@@ -522,9 +522,9 @@ class State:
 
 
 def iterator_at(st: State, reg: Reg) -> Reg | None:
-    """The iterator that a register points at, None if there is none."""
-    if reg.kind != STACK or reg.scalar.m != 0:
-        return None
+    """The iterator at the place on the stack that a register points at, None if there is none."""
+    assert reg.kind == STACK
+    assert reg.scalar.m == 0
     at = reg.off + reg.scalar.smin
     slot = st.frames[reg.what].stack.get(at >> 3)
     found: Reg | None = None if at & 7 or slot is None else slot.reg
