@@ -180,3 +180,15 @@ def test_prog_allocators_grow_on_reload() -> None:
     for map_id in (M1, OUTER, X1):
         policy = policy.map_freed(map_id, VIEW)
     assert policy == ProgAllocators()
+
+
+def test_a_policy_that_asks_for_walks_need_not_learn_from_them() -> None:
+    policy = after(LiveCount(), P2)
+    assert policy.walked(P2.program, F1, A, VIEW) == policy
+    assert policy.walk_ended(P2.program, VIEW) == policy
+
+
+def test_a_field_that_no_flow_names_has_no_definition() -> None:
+    assert P2.definition(F1).field == F1
+    with pytest.raises(KeyError):
+        P2.definition(F3)

@@ -6,19 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from bpfheap.compile import object_spec
 from bpfheap.errors import LoadRefused, MapError, UsageError, VerifierError, Violation
-from bpfheap.lifetime import Global, LiveCount, Policy, Refusal, UsedAllocators, View
+from bpfheap.events import ObjectEvent, ObjectKind
+from bpfheap.lifetime import FieldId, Global, LiveCount, Policy, Refusal, UsedAllocators, View
 from bpfheap.machine.model import ModelMachine
+from bpfheap.platform.maps import BY_NAME
 from bpfheap.runtime.definitions import why_other_map
-from bpfheap.runtime.machine import AtCall, Done
+from bpfheap.runtime.facts import load_facts
+from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AtCall, Done
+from bpfheap.runtime.objects import MapObject
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.verifier import verify
+from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, FlowKind, Holder
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "three_programs"
 
@@ -312,6 +317,96 @@ def test_user_space_gets_the_kernel_s_errors(live: Loader) -> None:
     with pytest.raises(MapError) as seen:
         live.system.map_delete(live.fds["m2"], bytes(4))
     assert seen.value.errno_name == "ENOENT"
+
+
+class Signalled(ModelMachine):
+    """A machine with signals and short ways in, which keeps what it is told."""
+
+    asked: ClassVar[list[tuple[object, ...]]] = []
+
+    def attach(self, program: int, signal: int, hz: int) -> Any:
+        self.asked.append((program, signal, hz))
+
+    def entry(self, program: int, cpu: int | None) -> Any:
+        self.asked.append((program, cpu))
+
+    def note(self, sentence: str) -> None:
+        self.asked.append((sentence,))
+
+
+def test_a_machine_with_signals_and_entries_is_asked_for_them() -> None:
+    loader = Loader(LiveCount())
+    machine = Signalled()
+    loader.system = System(LiveCount(), machine)
+    loader.load("p3")
+    program = loader.system.program_of(loader.fds["p3"]).id
+    machine.asked.clear()
+    loader.system.attach(loader.fds["p3"], 10, 99)
+    loader.system.entry(loader.fds["p3"], 3)
+    loader.system.detached(10)
+    assert machine.asked == [
+        (program, 10, 99),
+        ("p3 runs on signal 10",),
+        (program, 3),
+        ("signal 10 runs nothing any more",),
+    ]
+
+
+def test_a_free_that_a_policy_sees_go_wrong_is_a_violation() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Suspicious(LiveCount):
+        watches_objects = True
+
+        def misdirected(self, event: ObjectEvent, view: View) -> str | None:
+            return "it goes elsewhere" if event.kind is ObjectKind.FREE else None
+
+    loader = Loader(Suspicious())
+    until_p3_is_alone(loader)
+    with pytest.raises(Violation, match="it goes elsewhere") as seen:
+        loader.system.run(loader.fds["p3"])
+    assert seen.value.kind == "use-after-free"
+    assert loader.system.machine.object_events == []
+
+
+def test_the_global_allocator_has_a_name(live: Loader) -> None:
+    assert live.system.allocator_name(GLOBAL_ALLOCATOR_ID) == GLOBAL_ALLOCATOR
+
+
+def test_what_the_global_allocator_made_is_stored_as_its() -> None:
+    obj, (m1,) = spec("p2"), [m for m in spec("p2").maps.values() if m.name == "m1"]
+    map_object = MapObject(7, "m1", 1)
+    stored = Flow(FlowKind.STORE, GLOBAL_ALLOCATOR, Field(Holder.MAP, "m1", "ptr"))
+    facts = load_facts(1, obj.programs["p2"], 1, (stored,), {"m1": map_object}, {7: m1}.__getitem__)
+    (flow,) = facts.flows
+    assert (flow.source, flow.field) == (
+        GLOBAL_ALLOCATOR_ID,
+        FieldId(Holder.MAP, 7, "ptr"),
+    )
+
+
+def test_a_map_that_names_one_that_is_not_there(live: Loader) -> None:
+    obj = spec("p3")
+    named = replace(obj.maps["m2"], kptr_allocator="elsewhere")
+    with pytest.raises(LoadRefused, match="m2 names map elsewhere, which is not there"):
+        live.system.map_create(named, live.system.btf_load(obj.btf), {})
+
+
+def test_an_inner_map_has_the_allocator_that_the_outer_one_names(live: Loader) -> None:
+    """An allocator of the same name is none."""
+    system, obj = live.system, spec("p2")
+    btf = system.btf_load(obj.btf)
+    first, second = (system.map_of(system.map_create(obj.maps["ma"], btf, {})).id for _ in range(2))
+    named = replace(obj.maps["m1"], kptr_allocator="ma")
+    outer = replace(
+        named, name="outer", type=BY_NAME["array_of_maps"].number, max_entries=1,
+        key_size=4, value_size=4, key=0, value=0, inner=replace(named, name="outer.inner"),
+        inner_names=("inner",),
+    )  # fmt: skip
+    fd = system.map_create(replace(named, name="inner"), btf, {"ma": first})
+    inner = system.map_of(fd).id
+    system.map_create(outer, btf, {"ma": first, "inner": inner})
+    with pytest.raises(LoadRefused, match="its kptr_allocator is another one, ma, not ma"):
+        system.map_create(outer, btf, {"ma": second, "inner": inner})
 
 
 def test_a_rejected_program_is_not_loaded(live: Loader) -> None:

@@ -169,3 +169,10 @@ def test_struct_values_behave() -> None:
     assert pickle.loads(pickle.dumps(shown)) == shown
     with pytest.raises(AttributeError, match="struct foo has no member nothing"):
         shown.nothing  # noqa: B018
+
+
+def test_bytes_whose_memory_is_gone() -> None:
+    view = memoryview(bytearray(8))
+    view.release()
+    with pytest.raises(UsageError, match="value is gone: its memory was released"):
+        pack(Btf.EMPTY, 0, view, 8)
