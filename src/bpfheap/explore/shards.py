@@ -311,12 +311,13 @@ class ShardedSearch(Search):
                 yield from self._depths(pipes)
                 idle = True
             finally:
+                self._children.clear()
+                if not idle:
+                    for child in children:
+                        child.terminate()
                 for pipe in pipes:
                     pipe.close()
-                self._children.clear()
                 for child in children:
-                    if not idle:
-                        child.terminate()
                     child.join()
 
     def _depths(self, pipes: list[Connection]) -> Iterator[None]:
