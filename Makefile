@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-long test-versions coverage mutants instruments golden proofs stress wild hunt test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long test-versions coverage mutants mutants-verifier instruments golden proofs stress wild hunt test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,10 @@ test-long: setup
 # That tests notice when a guard is taken out (tools/mutants.yaml).
 mutants: setup
 	@$(BIN)/python tools/mutants.py
+
+# The same for many small faults of the verifier; takes half an hour.
+mutants-verifier: setup
+	@$(BIN)/python tools/mutants.py tools/mutants-verifier.yaml
 
 # Which of them the instruments notice that look for faults of the verifier; takes hours for all,
 # or MUTANTS="--only NAME ...".

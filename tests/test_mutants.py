@@ -191,12 +191,14 @@ def test_mistakes_in_the_list(
     assert told in capsys.readouterr().err
 
 
-def test_all_mutants_can_be_made(capsys: pytest.CaptureFixture[str]) -> None:
-    """That each is killed, `make mutants` shows."""
-    mutants = TOOL["read"](ROOT / "tools" / "mutants.yaml")
+@pytest.mark.parametrize("name", ["mutants.yaml", "mutants-verifier.yaml"])
+def test_all_mutants_can_be_made(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """That each is killed, `make mutants` and `make mutants-verifier` show."""
+    file = ROOT / "tools" / name
+    mutants = TOOL["read"](file)
     for one in mutants:
         assert (ROOT / one.file).read_text().count(one.old) == 1, one.name
         for test in one.tests:
             assert (ROOT / test.partition("::")[0]).exists(), one.name
-    assert TOOL["main"](["--list", "--only", mutants[0].name]) == 0
+    assert TOOL["main"](["--list", "--only", mutants[0].name, str(file)]) == 0
     assert capsys.readouterr().out.startswith(f"{mutants[0].name}: ")
