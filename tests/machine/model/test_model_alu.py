@@ -104,6 +104,14 @@ POINTERS = {
     "the difference of two places": ("r0 = r10\nr1 = r10\nr1 += -8\nr0 -= r1\nexit", 8),
     "order inside a region": (
         "r1 = r10\nr1 += -8\nr0 = 0\nif r1 >= r10 goto pc+1\nr0 = 1\nexit", 1),
+    "a pointer and its copy have bits in common": (
+        "r2 = r1\nr0 = 1\nif r1 & r2 goto pc+1\nr0 = 0\nexit", 1),
+    "what is behind is above": (
+        "r1 = r10\nr1 += -8\nr2 = r1\nr2 += 16\nr0 = 1\nif r2 > r1 goto pc+1\nr0 = 0\nexit", 1),
+    "what is in front of the start is below": (
+        "r2 = r1\nr2 += -8\nr0 = 1\nif r2 < r1 goto pc+1\nr0 = 0\nexit", 1),
+    "what is in front of the start is below, with a sign": (
+        "r2 = r1\nr2 += -8\nr0 = 1\nif r2 s< r1 goto pc+1\nr0 = 0\nexit", 1),
     "a pointer is not NULL": ("r0 = 1\nif r10 != 0x0 goto pc+1\nr0 = 0\nexit", 1),
     "through memory": (
         "*(u64 *)(r10 -8) = r10\nr1 = *(u64 *)(r10 -8)\n*(u64 *)(r1 -16) = 9\n"

@@ -45,6 +45,8 @@ MAX_LOOPS = 1 << 23
 STOP = -1
 #: And instead of one in the same program: go on in another one, at the execution's slot.
 SWITCH = -2
+#: From where on numbers are negative, if they have a sign.
+_MIDDLE = 1 << 63
 
 Registers: TypeAlias = list[Value]
 
@@ -160,8 +162,16 @@ class Core:
         if b is None:
             raise Fault("invalid-access", f"{name} with a register to which nothing was written")
         if width == 64:
-            if isinstance(a, Pointer) and isinstance(b, Pointer) and a.region == b.region:
-                return JUMPS[64][name](a.offset & U64, b.offset & U64)
+            # Which bits two of them have in common, their addresses alone tell.
+            if (
+                name != "jset"
+                and isinstance(a, Pointer)
+                and isinstance(b, Pointer)
+                and a.region == b.region
+            ):
+                # No memory lies on both sides of an edge of the numbers.
+                edge = 0 if name.startswith("js") else _MIDDLE
+                return JUMPS[64][name](a.offset + edge & U64, b.offset + edge & U64)
             # No address is NULL: no need to settle what it is.
             if name in ("jeq", "jne") and (a == 0 or b == 0):
                 return name == "jne"
