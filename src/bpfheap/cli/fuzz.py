@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,18 +17,17 @@ from bpfheap.cli.campaign import EXAMPLES as HUNT_EXAMPLES
 from bpfheap.cli.campaign import hunt as run_hunt
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
-from bpfheap.fuzz.against_kernel import AgainstKernel
-from bpfheap.fuzz.against_unpruned import AgainstUnpruned
+from bpfheap.fuzz.against import Against
+from bpfheap.fuzz.against import opened as examiner_of
 from bpfheap.fuzz.corpus import read_seeds, stored_seeds
 from bpfheap.fuzz.generate import features_of, random_program
 from bpfheap.fuzz.grammars import GRAMMARS, aimed_program, fitting
 from bpfheap.fuzz.guided import guided as guided_search
 from bpfheap.fuzz.hunt import HuntReport, hunt, listing
-from bpfheap.fuzz.results import BUGS, Examiner, Made, Outcome
-from bpfheap.fuzz.soundness import AgainstModel
+from bpfheap.fuzz.results import BUGS, Made, Outcome
 from bpfheap.fuzz.surroundings import FEATURES
 from bpfheap.fuzz.themes import THEMES
-from bpfheap.kernel import Kernel, available
+from bpfheap.kernel import available
 
 EXAMPLES = """Examples:
 
@@ -109,15 +104,6 @@ class Source:
     def to_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"seed": self.seed, "features": sorted(self.features)}
         return found if self.grammar is None else found | {"grammar": self.grammar}
-
-
-class Against(StrEnum):
-    """What the verifier is compared with."""
-
-    KERNEL = "kernel"
-    UNPRUNED = "unpruned"
-    MODEL = "model"
-    NATIVE = "native"
 
 
 app = typer.Typer(
@@ -262,7 +248,7 @@ def verifier(
                 f"the kernel cannot be asked: {reason}",
                 hint="--against unpruned and --against model need no kernel",
             )
-    opened = partial(_OPENED[against], source)
+    opened = partial(examiner_of, against, seed, chosen, source.made)
     about: dict[str, Any] = {}
     with ProgressBar(number) as bar:
         progress = partial(_show_progress, bar)
@@ -294,40 +280,6 @@ app.command("hunt", help=help_of(run_hunt), epilog=HUNT_EXAMPLES)(run_hunt)
 app.command("verifier", help=help_of(verifier), epilog=EXAMPLES)(verifier)
 
 
-@contextmanager
-def _kernel(source: Source) -> Iterator[Examiner]:
-    with Kernel() as kernel:
-        yield AgainstKernel(source.seed, source.features, kernel, source.made)
-
-
-@contextmanager
-def _unpruned(source: Source) -> Iterator[Examiner]:
-    # Programs of grammars are short.
-    often = source.grammar is not None
-    yield AgainstUnpruned(source.seed, source.features, source.made, often)
-
-
-@contextmanager
-def _model(source: Source) -> Iterator[Examiner]:
-    yield AgainstModel(source.seed, source.features, source.made)
-
-
-@contextmanager
-def _native(source: Source) -> Iterator[Examiner]:
-    try:
-        machines = import_module("bpfheap.fuzz.machines")
-    except ImportError as error:
-        raise UsageError(f"the native machine is not here: {error}") from None
-    with Kernel() if available() is None else nullcontext() as kernel:
-        yield machines.AgainstNative(source.seed, source.features, kernel, source.made)
-
-
-_OPENED = {
-    Against.KERNEL: _kernel,
-    Against.UNPRUNED: _unpruned,
-    Against.MODEL: _model,
-    Against.NATIVE: _native,
-}
 #: What of _WORDS is said otherwise.
 _WORDS_OF: dict[Against, dict[Outcome, str]] = {
     Against.KERNEL: {},

@@ -12,15 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bpfheap.errors import UsageError
-from bpfheap.fuzz.against_kernel import AgainstKernel
-from bpfheap.fuzz.against_unpruned import AgainstUnpruned
+from bpfheap.fuzz.against import Against, opened
 from bpfheap.fuzz.casefile import case_file
 from bpfheap.fuzz.corpus import seeded_program
 from bpfheap.fuzz.exhaustive import (
@@ -35,9 +34,8 @@ from bpfheap.fuzz.exhaustive import (
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.grammars import aimed_program
 from bpfheap.fuzz.hunt import hunt
-from bpfheap.fuzz.results import Examiner, Made
+from bpfheap.fuzz.results import Made
 from bpfheap.fuzz.share import shared
-from bpfheap.fuzz.soundness import AgainstModel
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.fuzz.themes import THEMES
 from bpfheap.kernel import Kernel, available
@@ -47,22 +45,22 @@ class _Instrument(NamedTuple):
     """Programs, and what they are held against; `size` of them are a piece, about a second."""
 
     name: str
-    against: str
+    against: Against
     made: Made
     size: int
 
 
 _INSTRUMENTS: Final = (
-    _Instrument("unpruned", "unpruned", random_program, 100),
-    _Instrument("kernel", "kernel", random_program, 200),
-    _Instrument("model", "model", random_program, 40),
-    _Instrument("native", "native", random_program, 20),
-    _Instrument("aimed unpruned", "unpruned", aimed_program, 100),
-    _Instrument("aimed kernel", "kernel", aimed_program, 100),
-    _Instrument("aimed model", "model", aimed_program, 40),
-    _Instrument("aimed native", "native", aimed_program, 10),
-    _Instrument("seeded unpruned", "unpruned", seeded_program, 100),
-    _Instrument("seeded kernel", "kernel", seeded_program, 100),
+    _Instrument("unpruned", Against.UNPRUNED, random_program, 100),
+    _Instrument("kernel", Against.KERNEL, random_program, 200),
+    _Instrument("model", Against.MODEL, random_program, 40),
+    _Instrument("native", Against.NATIVE, random_program, 20),
+    _Instrument("aimed unpruned", Against.UNPRUNED, aimed_program, 100),
+    _Instrument("aimed kernel", Against.KERNEL, aimed_program, 100),
+    _Instrument("aimed model", Against.MODEL, aimed_program, 40),
+    _Instrument("aimed native", Against.NATIVE, aimed_program, 10),
+    _Instrument("seeded unpruned", Against.UNPRUNED, seeded_program, 100),
+    _Instrument("seeded kernel", Against.KERNEL, seeded_program, 100),
 )
 #: The pieces of one turn: those, and one of a theme at the end.
 _TURN: Final = len(_INSTRUMENTS) + 1
@@ -130,18 +128,13 @@ def run_piece(index: int) -> PieceResult:
     if unit is not None:
         return _of_theme(index, *unit)
     name = instrument.name
-    if instrument.against == "kernel" and available() is not None:
+    if instrument.against is Against.KERNEL and available() is not None:
         return PieceResult(index, name, {}, ())
     turn, at = divmod(index, _TURN)
     seed = at + 1
 
-    @contextmanager
-    def opened() -> Iterator[Examiner]:
-        asks = instrument.against in ("kernel", "native") and available() is None
-        with Kernel() if asks else nullcontext() as kernel:
-            yield _examiner(instrument, seed, kernel)
-
-    report = hunt(opened, range(turn * instrument.size, (turn + 1) * instrument.size))
+    examiner_of = partial(opened, instrument.against, seed, ALL, instrument.made)
+    report = hunt(examiner_of, range(turn * instrument.size, (turn + 1) * instrument.size))
     obj = surroundings(ALL)
     files = []
     for bug in report.findings:
@@ -150,20 +143,6 @@ def run_piece(index: int) -> PieceResult:
         files.append((_file_name(name, bug.result.cause), text))
     counts = {str(outcome): n for outcome, n in report.counts.items()}
     return PieceResult(index, name, counts, tuple(files))
-
-
-def _examiner(instrument: _Instrument, seed: int, kernel: Kernel | None) -> Examiner:
-    made = instrument.made
-    if instrument.against == "unpruned":
-        return AgainstUnpruned(seed, ALL, made, stored_often=made is not random_program)
-    if instrument.against == "kernel":
-        assert kernel is not None
-        return AgainstKernel(seed, ALL, kernel, made)
-    if instrument.against == "model":
-        return AgainstModel(seed, ALL, made)
-    native = import_module("bpfheap.fuzz.machines")
-    found: Examiner = native.AgainstNative(seed, ALL, kernel, made)
-    return found
 
 
 def _of_theme(index: int, name: str, unit: Unit) -> PieceResult:
