@@ -10,7 +10,7 @@ from bpfheap.api.arguments import one_of
 from bpfheap.errors import UsageError
 from bpfheap.host import memory_bound
 from bpfheap.lifetime import POLICIES, Policy
-from bpfheap.machine.model import ModelMachine
+from bpfheap.machine.model import ModelMachine, ModelOptions
 from bpfheap.runtime.machine import Machine
 
 
@@ -34,12 +34,10 @@ def _model(options: MachineOptions) -> Machine:
         )
     if options.jit:
         raise UsageError("the model machine compiles nothing", hint='use machine="native"')
-    if not options.budget:
-        return ModelMachine(cpus=options.cpus, seed=options.seed, memory=options.memory)
     return ModelMachine(
         cpus=options.cpus,
         seed=options.seed,
-        step_limit=options.budget,
+        step_limit=options.budget or ModelOptions().step_limit,
         memory=options.memory,
     )
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any, Final, TypeAlias
@@ -37,7 +38,11 @@ _FOLDER: Final = str(Path(bpfheap.verifier.__file__).parent)
 _ENTRY: Final = 0
 
 
+@cache
 def _named(code: CodeType) -> str:
+    """A function of the verifier; "" for any other."""
+    if not code.co_filename.startswith(_FOLDER):
+        return ""
     place = code.co_filename.removeprefix(_FOLDER).lstrip(os.sep)
     return f"{place}:{code.co_name}:{code.co_firstlineno}"
 
@@ -45,14 +50,9 @@ def _named(code: CodeType) -> str:
 @contextmanager
 def _traced(found: set[Arc]) -> Iterator[None]:
     """Collects pairs of lines that follow each other in a function of the verifier."""
-    names: dict[CodeType, str] = {}
 
     def called(frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
-        code = frame.f_code
-        name = names.get(code)
-        if name is None:
-            inside = code.co_filename.startswith(_FOLDER)
-            name = names[code] = _named(code) if inside else ""
+        name = _named(frame.f_code)
         if not name:
             return None
         before = _ENTRY
@@ -80,14 +80,10 @@ if sys.version_info >= (3, 12):
     def _watching(found: set[Arc]) -> Iterator[None]:
         """Collects branches of the verifier with where they led."""
         monitoring = sys.monitoring
-        names: dict[CodeType, str] = {}
         tool = monitoring.PROFILER_ID
 
         def branched(code: CodeType, offset: int, destination: int) -> Any:
-            name = names.get(code)
-            if name is None:
-                inside = code.co_filename.startswith(_FOLDER)
-                name = names[code] = _named(code) if inside else ""
+            name = _named(code)
             if not name:
                 return monitoring.DISABLE
             found.add((name, offset, destination))
