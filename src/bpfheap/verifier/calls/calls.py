@@ -148,8 +148,8 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     ref = meta.map_of()
     _memory(env, st, n, reg, meta, ref.spec.key_size)
     # To rely on the keys of other maps would only keep loops from being widened.
-    present = _map_type(ref, n).fixed and ref.spec.key_size == 4
-    if present and reg.kind == STACK and reg.scalar.is_const:
+    tells = _map_type(ref, n).fixed and ref.spec.key_size == 4
+    if tells and reg.kind == STACK and reg.scalar.is_const:
         at = reg.off + reg.scalar.smin
         meta.key = stack.constant_key(st.frames[reg.what], at)
         if meta.key is not None:
@@ -341,7 +341,7 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     # (can_elide_value_nullness).
     present = (
         meta.call.map_op == "lookup"
-        and row.fixed
+        # Known of fixed maps alone.
         and meta.key is not None
         and meta.key < _entries(ref, row)
     )
