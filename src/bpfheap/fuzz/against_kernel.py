@@ -60,14 +60,14 @@ class AgainstKernel:
             if verdict.accepted == answer.accepted:
                 return FuzzResult(Outcome.ACCEPTED if answer.accepted else Outcome.REFUSED)
             answer = self.judge.verify(obj, spec, log=True)
+            if answer.accepted and verdict.insns_processed > LIMIT:
+                verdict = verify(obj, spec, replace(options, complexity_limit=_FULL_LIMIT))
+                if verdict.accepted:
+                    return FuzzResult(Outcome.TOO_LONG)
         except KernelError as error:
             return FuzzResult(Outcome.UNASKED, theirs=str(error))
         except Exception as error:
             return crashed(error)
-        if answer.accepted and verdict.insns_processed > LIMIT:
-            verdict = verify(obj, spec, replace(options, complexity_limit=_FULL_LIMIT))
-            if verdict.accepted:
-                return FuzzResult(Outcome.TOO_LONG)
         ours = "" if verdict.error is None else verdict.error.message
         theirs = "" if answer.accepted else answer.message or "(it does not say why)"
         section = section_of(ours, theirs, spec)
