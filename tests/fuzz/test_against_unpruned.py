@@ -12,16 +12,15 @@ from bpfheap.fuzz.pieces import CodePiece, RandomFunction, RandomProgram
 from bpfheap.fuzz.results import Outcome
 from bpfheap.fuzz.surroundings import ALL, linked, surroundings
 from bpfheap.isa import assemble
-from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.calls import HELPER_NUMBERS
 from bpfheap.spec import ObjectSpec, ProgramSpec, Ref, RefKind
 from bpfheap.verifier import Options, Verdict, verify
 
 OBJ = surroundings(ALL)
-_NUMBERS = {call.name: call.number for call in HELPERS}
 
 
 def program(text: str) -> RandomProgram:
-    done = assemble(text, helper_number=_NUMBERS.get)
+    done = assemble(text, helper_number=HELPER_NUMBERS.get)
     refs = tuple(
         (slot, Ref(RefKind(ref.kind), ref.name, ref.offset, done.labels.get(ref.name, -1)))
         for slot, ref in done.refs.items()
@@ -97,7 +96,7 @@ _LOOP = """
 @pytest.mark.parametrize(("count", "cut"), [("0", False), ("3", False), ("1000", True)])
 def test_loops_of_the_kernel_are_unrolled(count: str, cut: bool) -> None:
     spec = linked(program("r0 = 0\nexit"))
-    done = assemble(_LOOP.replace("<count>", count), helper_number=_NUMBERS.get)
+    done = assemble(_LOOP.replace("<count>", count), helper_number=HELPER_NUMBERS.get)
     refs = {
         slot: Ref(RefKind.FUNC, ref.name, target=done.labels[ref.name])
         for slot, ref in done.refs.items()
@@ -132,7 +131,7 @@ _ENDLESS = """
 def test_an_endless_loop_around_one_of_the_kernel_has_its_section() -> None:
     spec = linked(program("r0 = 0\nexit"))
     for step, accepted in (("w6 |= 0", True), ("w7 = 0", False)):
-        done = assemble(_ENDLESS.replace("<step>", step), helper_number=_NUMBERS.get)
+        done = assemble(_ENDLESS.replace("<step>", step), helper_number=HELPER_NUMBERS.get)
         refs = {
             slot: Ref(RefKind.FUNC, ref.name, target=done.labels[ref.name])
             for slot, ref in done.refs.items()

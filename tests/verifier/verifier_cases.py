@@ -28,13 +28,12 @@ from bpfheap.btf import (
     Void,
 )
 from bpfheap.isa import assemble
-from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.calls import HELPER_NUMBERS
 from bpfheap.platform.maps import BY_NAME, MapFlag
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
 
 FOLDER = Path(__file__).parent / "cases"
 SCHEMA = json.loads((Path(__file__).parent / "case_schema.json").read_text())
-_NUMBERS = {call.name: call.number for call in HELPERS}
 _SCALARS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "int": 4}
 _TYPE = re.compile(r"(?P<base>\w+|struct \w+)(?P<tag> __\w+)?(?P<star> \*)?(?:\[(?P<n>\d+)\])?")
 
@@ -176,7 +175,7 @@ def expand(code: str, values: dict[str, Any], snippets: dict[str, str]) -> str:
 def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
     """Assembly as a linked program, with a function at each label that is called: a global one
     where the label begins with `global`."""
-    done = assemble(code, helper_number=_NUMBERS.get)
+    done = assemble(code, helper_number=HELPER_NUMBERS.get)
     refs = {
         slot: Ref(RefKind(s.kind), s.name, s.offset, done.labels.get(s.name, -1))
         for slot, s in done.refs.items()

@@ -42,10 +42,9 @@ from bpfheap.fuzz.pieces import (
 )
 from bpfheap.fuzz.surroundings import function_name, types
 from bpfheap.isa import Insn, Kind, assemble, disassemble, op_of
-from bpfheap.platform.calls import HELPER_BY_NUMBER, HELPERS
+from bpfheap.platform.calls import HELPER_BY_NUMBER, HELPER_NUMBERS
 from bpfheap.spec import Ref, RefKind
 
-_NUMBERS: Final = {call.name: call.number for call in HELPERS}
 _FUNCTION: Final = re.compile(r"([fg]\d+):")
 _ADDRESS: Final = re.compile(r"r(\d+) = func ([fg]\d+)")
 _CALL: Final = re.compile(r"call ([fg]\d+)")
@@ -174,7 +173,7 @@ def _straight(lines: list[str]) -> CodePiece:
 
 def _assembled(text: str) -> tuple[tuple[Insn, ...], tuple[tuple[int, Ref], ...]]:
     try:
-        done = assemble(text, helper_number=_NUMBERS.get, file="<program>")
+        done = assemble(text, helper_number=HELPER_NUMBERS.get, file="<program>")
     except AsmError as error:
         raise UsageError(str(error)) from None
     refs = ((slot, Ref(RefKind(r.kind), r.name, r.offset)) for slot, r in done.refs.items())

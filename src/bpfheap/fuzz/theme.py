@@ -11,14 +11,13 @@ from typing import Final, NamedTuple
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.surroundings import function_id, surroundings, types
 from bpfheap.isa import Insn, assemble
-from bpfheap.platform.calls import HELPERS
+from bpfheap.platform.calls import HELPER_NUMBERS
 from bpfheap.spec import ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
 
 #: Where the enumerated instructions are in the text of a theme, and the one of `last`.
 BODY: Final = "BODY"
 LAST: Final = "LAST"
 
-_NUMBERS: Final = {call.name: call.number for call in HELPERS}
 #: Where a jump of the alphabet leads: to each place behind it, or out of the program.
 _ANYWHERE: Final = "goto ?"
 _OUT: Final = "goto out"
@@ -169,7 +168,8 @@ class Theme:
         text = self.text.replace(f"{LAST}\n", f"{last.text}\n" if last.text else "")
         before, _, after = text.partition(f"{BODY}\n")
         done = assemble(
-            before + "start.of.body:\n" + "r0 = 0\n" * size + after, helper_number=_NUMBERS.get
+            before + "start.of.body:\n" + "r0 = 0\n" * size + after,
+            helper_number=HELPER_NUMBERS.get,
         )
         refs = {
             slot: Ref(RefKind(ref.kind), ref.name, ref.offset, done.labels.get(ref.name, -1))
@@ -198,7 +198,7 @@ def _letter(text: str, registers: tuple[int, ...]) -> Letter:
             calls.append((len(lines), callee))
             line = "call pc+0"
         lines.append(line)
-    done = assemble("\n".join(lines), helper_number=_NUMBERS.get)
+    done = assemble("\n".join(lines), helper_number=HELPER_NUMBERS.get)
     if calls and len(done.insns) != len(lines):
         raise UsageError(f"{text!r}: a wide instruction stands beside a call of a function")
     refs = tuple(

@@ -432,5 +432,7 @@ def left_out(number: int | None, name: str | None) -> Family | None:
 
 
 HELPER_BY_NUMBER: dict[int, Call] = {c.number: c for c in HELPERS if c.number is not None}
+#: By name, for assembly.
+HELPER_NUMBERS: dict[str, int] = {c.name: n for n, c in HELPER_BY_NUMBER.items()}
 KFUNC_BY_NAME: dict[str, Call] = {c.name: c for c in KFUNCS}
 CALL_BY_NAME: dict[str, Call] = {c.name: c for c in (*HELPERS, *KFUNCS)}
