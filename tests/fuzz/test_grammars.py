@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 import bpfheap
 from bpfheap.errors import UsageError
@@ -27,6 +28,7 @@ from bpfheap.spec import RefKind
 from bpfheap.verifier import Options, verify
 
 PACKAGE = Path(bpfheap.__file__).parent
+ROOT = Path(__file__).parents[2]
 _RULE = re.compile(r"<([a-z_]+)")
 
 
@@ -100,66 +102,48 @@ def test_grammars_by_name() -> None:
 
 
 class Planted(NamedTuple):
-    """A fault of the verifier, by the text that makes it."""
+    """A fault of the verifier, by its name in tools/mutants.yaml, and the grammar whose first
+    programs show it."""
 
     name: str
-    file: str
-    old: str
-    new: str
     grammar: str
+    number: int
     against: str = "unpruned"
 
 
-#: Guards of the verifier that are taken out, and the grammar that shows it.
 PLANTED = (
-    Planted(
-        "what was spilled is not traced back",
-        "paths/precision.py",
-        "                wanted.add(access >> 8, 0, shl(1, (access & 0xFF) - 1))",
-        "                pass",
-        "spilled,joined",
-    ),
-    Planted(
-        "a condition that went one way does not rest on its operand",
-        "instructions/branch.py",
-        "    if taken != DEPENDS:\n        mark_register(env.cfg, st, step.dst)\n",
-        "    if taken != DEPENDS:\n",
-        "joined,compared",
-    ),
-    Planted(
-        "what a condition told of a copy is not traced back",
-        "instructions/branch.py",
-        "        st.trail.linked(tuple(links))",
-        "        pass",
-        "linked,compared",
-    ),
-    Planted(
-        "numbers that are not linked stand for ones that are",
-        "paths/prune.py",
-        "return self._links.setdefault(old, new) == new",
-        "return True",
-        "linked",
-    ),
+    Planted("precise-fill", "spilled,joined", 400),
+    Planted("precise-branch", "joined,compared", 400),
+    Planted("precise-linked", "linked,compared", 400),
+    Planted("precise-argument", "functions", 500),
+    Planted("linked-pruned", "linked", 400),
+    Planted("prune-linked-offset", "linked", 400),
+    Planted("callback-rounds", "callbacks", 200),
+    Planted("stack-zero", "spilled", 100, "model"),
+    Planted("null-of-another", "nulls", 100, "model"),
+    Planted("lock-identity", "locks", 50, "model"),
 )
+MUTANTS = {row["name"]: row for row in yaml.safe_load((ROOT / "tools/mutants.yaml").read_text())}
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
 def test_a_planted_fault_is_found(planted: Planted, tmp_path: Path) -> None:
-    found = hunted(planted, tmp_path, 400)
-    assert found["findings"], planted.name
+    assert hunted(planted, tmp_path)["findings"]
 
 
-def hunted(planted: Planted, folder: Path, number: int) -> Any:
+def hunted(planted: Planted, folder: Path) -> Any:
     """What `fuzz verifier` says with the fault in the verifier."""
     shutil.copytree(
         PACKAGE, folder / "bpfheap", ignore=shutil.ignore_patterns("__pycache__", "verifier/*.so")
     )
-    path = folder / "bpfheap" / "verifier" / planted.file
+    mutant = MUTANTS[planted.name]
+    path = folder / Path(mutant["file"]).relative_to("src")
     text = path.read_text()
-    assert text.count(planted.old) == 1, planted.name
-    path.write_text(text.replace(planted.old, planted.new))
+    assert text.count(mutant["old"]) == 1
+    path.write_text(text.replace(mutant["old"], mutant["new"]))
     command = [sys.executable, "-m", "bpfheap", "fuzz", "verifier", "--json", "--jobs", "1"]
-    command += ["--grammar", planted.grammar, "--against", planted.against, "-n", str(number)]
+    command += ["--grammar", planted.grammar, "--against", planted.against]
+    command += ["-n", str(planted.number)]
     env = os.environ | {"PYTHONPATH": str(folder), "BPFHEAP_PURE": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, cwd=folder)
     assert done.returncode in (0, 1), done.stderr

@@ -1,5 +1,7 @@
 """Callbacks of bpf_loop and bpf_for_each_map_elem, and what they change on their caller's stack."""
 
+from itertools import permutations
+
 from bpfheap.fuzz.grammar import Grammar
 
 GRAMMAR = Grammar(
@@ -21,6 +23,8 @@ GRAMMAR = Grammar(
             "<context>\nunless <flip> {\n<call>\n}\n<after>",
             "<context>\nunless <flip> {\n<call>\n} else {\n<call>\n}\n<after>",
             "unless r6 > $k {\n<context>\n<call>\n<after>\n}",
+            "<few_calls>\n<all_marks>",
+            "<few_calls>\n<all_marks>",
         ),
         # What the callback is lent: -24 (number or pointer) and -16.
         "context": (
@@ -59,8 +63,22 @@ GRAMMAR = Grammar(
             "r6 = *(u32 *)(r10 -16)",
             "r6 = *(u8 *)(r10 -16)",
         ),
+        # Each call marks one of three slots: which of them can be marked after so few?
+        "few_calls": (
+            "*(u64 *)(r10 -32) = 0\n*(u64 *)(r10 -24) = 0\n*(u64 *)(r10 -16) = 0\n"
+            "r2 = func f1\nr1 = <few>\nr3 = r10\nr3 += -32\nr4 = 0\ncall bpf_loop",
+        ),
+        "few": ("1", "2", "2", "3"),
+        "all_marks": (
+            "r1 = *(u64 *)(r10 -32)\nr2 = *(u64 *)(r10 -24)\nr3 = *(u64 *)(r10 -16)\n"
+            "unless r1 <is_not> {\nunless r2 <is_not> {\nunless r3 <is_not> {\n<bad>\n}\n}\n}",
+        ),
+        "is_not": ("!= 42", "!= 42", "!= 0"),
         # r7 = what it is lent, r6 = which call it is.
-        "loop_callback": ("r6 = r1\nr7 = r2\nr8 = <small>\n<counts>\n<returns>",),
+        "loop_callback": (
+            "r6 = r1\nr7 = r2\nr8 = <small>\n<counts>\n<returns>",
+            "r6 = r1\nr7 = r2\n<marks>\nr0 = 0",
+        ),
         # r6 = the value, r7 = what it is lent.
         "walk_callback": ("r6 = r3\nr7 = r4\nr8 = *(u32 *)(r2 +0)\n<walks>\n<returns>",),
         "walks": (
@@ -70,6 +88,12 @@ GRAMMAR = Grammar(
             "*(u64 *)(r7 +0) = r6\n*(u64 *)(r7 +8) = r8",
             "r1 = *(u64 *)(r7 +0)\nunless r1 == 0 {\nr0 = *(u8 *)(r1 +0)\n}\n*(u64 *)(r7 +0) = r6",
             "r1 = *(u64 *)(r6 +8)\n*(u64 *)(r7 +8) = r1",
+        ),
+        "marks": tuple(
+            "call bpf_get_prandom_u32\nunless r0 & 1 {\n"
+            f"*(u64 *)(r7 +{one}) = 42\n}} else {{\nunless r0 & 2 {{\n*(u64 *)(r7 +{two}) = 42\n"
+            f"}} else {{\n*(u64 *)(r7 +{three}) = 42\n}}\n}}"
+            for one, two, three in permutations((0, 8, 16))
         ),
         "counts": (
             "<count>",
