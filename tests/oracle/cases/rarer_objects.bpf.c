@@ -14,6 +14,9 @@ struct orchard {
 	__u8 last;
 };
 
+__kptr_type(struct orchard);
+__kptr_type(struct twig);
+
 struct stash {
 	struct orchard __kptr_untrusted *tree;
 	struct twig __kptr_untrusted *twig;
