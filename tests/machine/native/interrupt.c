@@ -1,7 +1,7 @@
 /*
  * Every operation of the heap, interrupted at every instruction boundary by every other one.
  *
- *     interrupt
+ *     interrupt [hardened]
  *
  * The trap flag lets the processor stop after each instruction. There the process forks: in the child
  * another context runs, one level further up, as if a signal had come just there, and the operation goes
@@ -9,7 +9,10 @@
  * instruction. Prints a line for each operation: how many places there are in it, and how many runs that
  * made.
  *
- * With -DONE_CACHE all levels share a cache: then it has to find something.
+ * On a hardened core both contexts free one object, which only one of them may have freed then.
+ *
+ * With -DONE_CACHE all levels share a cache, with -DNO_GRACE what the other context frees does not wait for a
+ * grace period: then it has to find something.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -26,6 +29,7 @@
 #undef bh_barrier
 bool bh_barrier(struct bh_core *core, bh_patience patience);
 #include "heap_private.h"
+#include "object.h"
 
 bool bh_barrier(struct bh_core *core, bh_patience patience)
 {
@@ -286,12 +290,71 @@ static void waiting_already(void)
 	bh_free_rcu(object);
 }
 
-static const struct {
+static const struct bh_type type = { .size = 96, .copies = 1, .lock = -1, .refcount = -1 };
+
+static void *as_programs_see(void *object)
+{
+	return (char *)object - bh_shadow(core);
+}
+
+static void lives(uint32_t slot)
+{
+	full();
+	atomic_store(bh_region_life(bh_region_of(core), given), bh_unit_life(unit, slot));
+}
+
+static void lives_here(void)
+{
+	lives(here.slot);
+}
+
+static void lives_there(void)
+{
+	lives(here.slot + 1);
+}
+
+static void do_drop(void)
+{
+	bh_object_drop(&here, as_programs_see(given), -1);
+}
+
+static void do_drop_and_make(void)
+{
+	do_drop();
+	given = bh_object_new(&here, unit, -1);
+	bh_object_drop(&here, given, -1);
+	given = (char *)given + bh_shadow(core);
+}
+
+static void nested_drop(struct bh_here *at)
+{
+#ifdef NO_GRACE
+	if (atomic_exchange(bh_region_life(bh_region_of(core), given), BH_FREE) >= BH_LIVE)
+		bh_free(cache_at(unit, at), given);
+#else
+	bh_object_drop(at, as_programs_see(given), -1);
+#endif
+}
+
+static void nested_drop_and_collect(struct bh_here *at)
+{
+	nested_drop(at);
+	run_all(core, take(&core->queued));
+}
+
+static void nested_drop_twice(struct bh_here *at)
+{
+	nested_drop_and_collect(at);
+	nested_drop_and_collect(at);
+}
+
+struct operation {
 	const char *name;
 	void (*prepare)(void);
 	void (*run)(void);
 	bool frees;
-} operations[] = {
+};
+static const struct operation operations[] = {
 	{ "alloc", full, do_alloc, false },
 	{ "alloc from spares", low_with_spare, do_alloc, false },
 	{ "alloc from the inbox", low_with_inbox, do_alloc, false },
@@ -306,10 +369,20 @@ static const struct {
 	{ "free_rcu", full, do_free_rcu, true },
 	{ "free_rcu again", waiting_already, do_free_rcu, true },
 	{ "enter and leave", full, do_enter_leave, false },
+	{ NULL, NULL, NULL, false },
+};
+static const struct operation hardened_operations[] = {
+	{ "drop", lives_here, do_drop, true },
+	{ "drop of what another context made", lives_there, do_drop, true },
+	{ "drop, and once more when it is made again", lives_here, do_drop_and_make, true },
+	{ NULL, NULL, NULL, false },
 };
 
-static void (*const interruptions[])(struct bh_here *at) = { nested_alloc, nested_free, nested_both,
-							     nested_many, nested_rcu };
+typedef void (*interruption)(struct bh_here *at);
+static const interruption interruptions[] = { nested_alloc, nested_free, nested_both,
+					      nested_many,  nested_rcu,	 NULL };
+static const interruption hardened_interruptions[] = { nested_drop, nested_drop_and_collect,
+						       nested_drop_twice, NULL };
 
 /* -- where everything is */
 
@@ -368,7 +441,7 @@ static unsigned audit(void)
 }
 
 /* The end of a run: of the parent's, which nothing interrupted, or of a child's. */
-static unsigned long check(unsigned operation)
+static unsigned long check(const struct operation *operation)
 {
 	uint64_t live;
 	unsigned wrong;
@@ -382,7 +455,7 @@ static unsigned long check(unsigned operation)
 		live += nested_given[i] != NULL;
 	if (wrong || bh_unit_stats(unit).live != live) {
 		fprintf(stderr, "%s: %u objects in no place or two, %llu live, not %llu\n",
-			operations[operation].name, wrong,
+			operation->name, wrong,
 			(unsigned long long)bh_unit_stats(unit).live, (unsigned long long)live);
 		_exit(1);
 	}
@@ -392,46 +465,53 @@ static unsigned long check(unsigned operation)
 }
 
 /* In how many places the operation was interrupted. */
-static unsigned long sweep(unsigned operation, unsigned interruption)
+static unsigned long sweep(const struct operation *operation, interruption by)
 {
 	unsigned long count;
 
 	heap = bh_heap_create(core, (struct bh_limits){ 0, 0 });
-	unit = bh_unit_create(heap, 96, NULL);
+	unit = bh_unit_create(heap, 96, (void *)&type);
 	other = bh_unit_create(heap, 96, NULL);
 	held_count = 0;
 	result = NULL;
-	nested = interruptions[interruption];
+	nested = by;
 	bh_enter(core, 0, NULL, &here);
 	for (unsigned i = 0; i < MANY; i++)
 		bh_carve_or_map(unit, &nested_given[i], 1);
 	given = NULL;
-	if (operations[operation].frees)
+	if (operation->frees)
 		bh_carve_or_map(unit, &given, 1);
-	operations[operation].prepare();
+	operation->prepare();
 	steps = 0;
 	__asm__ volatile("pushfq; orq %0, (%%rsp); popfq" : : "i"(TRAP_FLAG) : "memory", "cc");
-	operations[operation].run();
+	operation->run();
 	__asm__ volatile("pushfq; andq %0, (%%rsp); popfq" : : "i"(~TRAP_FLAG) : "memory", "cc");
 	count = check(operation);
 	bh_heap_destroy(heap);
+	/* What an interruption collects is not to be of this heap. */
+	bh_barrier(core, NULL);
 	return count;
 }
 
-int main(void)
+int main(int count, char **words)
 {
 	struct sigaction action = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_NODEFER };
+	bool hardened = count > 1 && !strcmp(words[1], "hardened");
+	const struct operation *operation = hardened ? hardened_operations : operations;
 
 	core = bh_core_create(1);
+	if (hardened && !bh_core_harden(core))
+		return 2;
 	sigaction(SIGTRAP, &action, NULL);
-	for (unsigned i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+	for (; operation->name; operation++) {
+		const interruption *by = hardened ? hardened_interruptions : interruptions;
 		unsigned long runs = 0, places_ = 0;
 
-		for (unsigned j = 0; j < sizeof(interruptions) / sizeof(interruptions[0]); j++) {
-			places_ = sweep(i, j);
+		for (; *by; by++) {
+			places_ = sweep(operation, *by);
 			runs += places_;
 		}
-		printf("%lu %lu %s\n", places_, runs, operations[i].name);
+		printf("%lu %lu %s\n", places_, runs, operation->name);
 		fflush(stdout);
 	}
 	return 0;

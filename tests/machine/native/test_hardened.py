@@ -359,6 +359,21 @@ def test_a_map_is_emptied_whatever_its_locks_say() -> None:
     assert core.type_at(stop.retval) is None
 
 
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_what_is_freed_on_another_cpu_comes_back(options: dict[str, bool]) -> None:
+    """After a grace period on a hardened machine: ten times as many objects as a slab holds."""
+    with runtime(options) as rt:
+        loaded = rt.load(object_spec(HERE / "elsewhere.bpf.c"))
+        make, take = (loaded.programs[name] for name in ("make", "take"))
+        for n in range(200):
+            assert make.run(cpu=n % 2).retval == 100
+            assert take.run(cpu=1 - n % 2).retval == 100
+            if n % 20 == 19:
+                rt.grace_period()
+        stats = rt.allocators["ma"].stats()
+    assert (stats.live, stats.failures, stats.slabs) == (0, 0, 1)
+
+
 def test_the_budget_pays_for_buckets_without_elements(world: World) -> None:
     machine = world.machine
     spec = MapSpec("wide", 1, 4, 8, 1 << 20, world.obj.btf)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.long
 FLAGS = ["-std=c11", "-O2", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
 
 
-def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *more: str, hardened: bool = False) -> subprocess.CompletedProcess[str]:
     """Build the program and run it."""
     if COMPILER is None:
         pytest.skip("there is no C compiler")
@@ -27,7 +27,8 @@ def run(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [COMPILER, *FLAGS, *more, f"-I{CORE}", *map(str, sources)]
     command += ["-o", str(program), "-lpthread"]
     subprocess.run(command, check=True)
-    return subprocess.run([program], capture_output=True, text=True, check=False)
+    words = ["hardened"] if hardened else []
+    return subprocess.run([program, *words], capture_output=True, text=True, check=False)
 
 
 def test_nothing_is_lost_wherever_one_is_interrupted(tmp_path: Path) -> None:
@@ -46,5 +47,21 @@ def test_nothing_is_lost_wherever_one_is_interrupted(tmp_path: Path) -> None:
 
 def test_it_finds_that_levels_must_not_share_a_cache(tmp_path: Path) -> None:
     done = run(tmp_path, "-DONE_CACHE")
+    assert done.returncode == 1
+    assert "objects in no place or two" in done.stderr
+
+
+def test_what_two_contexts_free_is_freed_once(tmp_path: Path) -> None:
+    done = run(tmp_path, hardened=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert len(rows) == 3
+    for places, runs, name in rows:
+        assert int(places) >= 40, name
+        assert int(runs) >= 3 * 40, name
+
+
+def test_it_finds_that_the_other_context_has_to_wait(tmp_path: Path) -> None:
+    done = run(tmp_path, "-DNO_GRACE", hardened=True)
     assert done.returncode == 1
     assert "objects in no place or two" in done.stderr

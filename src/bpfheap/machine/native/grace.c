@@ -53,10 +53,12 @@ void bh_free_rcu(void *object)
 	struct bh_slab *slab = bh_slab_of(object), *not_queued = NULL;
 	struct bh_unit *unit = bh_unit_of(object);
 	uint32_t n = bh_object_number(unit, object);
+	uint64_t bit = (uint64_t)1 << n % 64;
 
 	atomic_fetch_add_explicit(&unit->waiting_count, 1, memory_order_relaxed);
-	atomic_fetch_or_explicit(&slab->waiting[n / 64], (uint64_t)1 << n % 64,
-				 memory_order_acq_rel);
+	/* It waits already if two contexts of a hardened core freed it. */
+	if (atomic_fetch_or_explicit(&slab->waiting[n / 64], bit, memory_order_acq_rel) & bit)
+		atomic_fetch_sub_explicit(&unit->waiting_count, 1, memory_order_relaxed);
 	/* A slab that is in the list is chained to something: to itself if it is the last. */
 	if (atomic_compare_exchange_strong(&slab->next_waiting, &not_queued, slab)) {
 		struct bh_slab *head = atomic_load(&unit->waiting);
@@ -66,6 +68,34 @@ void bh_free_rcu(void *object)
 		while (!atomic_compare_exchange_weak(&unit->waiting, &head, slab));
 	}
 	ask_to_collect(unit);
+}
+
+static void *object_numbered(const struct bh_unit *unit, struct bh_slab *slab, uint32_t n)
+{
+	return (char *)slab + unit->first + (size_t)n * unit->size;
+}
+
+/* On a hardened core: what was freed apart (enum bh_life) and is among these objects of a slab is so from before
+ * the grace period. */
+static void begin_grace(const struct bh_unit *unit, struct bh_slab *slab, uint32_t word, uint64_t bits)
+{
+	for (; bits; bits &= bits - 1) {
+		void *object = object_numbered(unit, slab, word * 64 + (uint32_t)__builtin_ctzll(bits));
+		uint32_t apart = BH_APART;
+
+		atomic_compare_exchange_strong(bh_region_life(bh_region_of(unit->heap->core), object), &apart,
+					       BH_APART_IN_GRACE);
+	}
+}
+
+/* After the grace period: did nobody else free it meanwhile? */
+static bool end_grace(const struct bh_unit *unit, void *object)
+{
+	_Atomic uint32_t *life = bh_region_life(bh_region_of(unit->heap->core), object);
+	uint32_t seen = atomic_load(life);
+
+	return seen == BH_DEAD ||
+	       (seen == BH_APART_IN_GRACE && atomic_compare_exchange_strong(life, &seen, BH_FREE));
 }
 
 /*
@@ -89,8 +119,11 @@ void bh_unit_collect(struct bh_work *work)
 			next = NULL;
 		/* First out of the list, then the bits: who sets one in between puts the slab into the list again. */
 		atomic_store(&slab->next_waiting, NULL);
-		for (uint32_t i = 0; i < unit->words; i++)
+		for (uint32_t i = 0; i < unit->words; i++) {
 			any |= in_grace[i] = atomic_exchange(&slab->waiting[i], 0);
+			if (bh_is_hardened(unit->heap->core))
+				begin_grace(unit, slab, i, in_grace[i]);
+		}
 		if (any) {
 			*(struct bh_slab **)(in_grace + unit->words) = unit->in_grace;
 			unit->in_grace = slab;
@@ -141,13 +174,18 @@ void bh_unit_reclaim(struct bh_work *work)
 			/* Cleared before the objects go back: with the last one the slab may be unmapped. */
 			in_grace[i] = 0;
 			for (; bits; bits &= bits - 1) {
-				uint32_t n = i * 64 + (uint32_t)__builtin_ctzll(bits);
+				void *object = object_numbered(unit, slab,
+							       i * 64 + (uint32_t)__builtin_ctzll(bits));
 
+				if (bh_is_hardened(unit->heap->core) && !end_grace(unit, object)) {
+					atomic_fetch_sub(&unit->waiting_count, 1);
+					continue;
+				}
 				if (count == unit->batch) {
 					return_freed(unit, objects, count);
 					count = 0;
 				}
-				objects[count++] = (char *)slab + unit->first + (size_t)n * unit->size;
+				objects[count++] = object;
 			}
 		}
 	}

@@ -18,6 +18,7 @@ enum {
 	BH_SLOTS = 117,    /* objects in a cache's array; a cache is 1 KiB then */
 	BH_OBJECT_MAX = 1 << 30,
 	BH_OBJECT_MIN = 16, /* a free object holds two words */
+	BH_UNIT_LIFE = 8,   /* where a unit has what lives under slot 0: see enum bh_life */
 };
 
 struct bh_heap;
@@ -103,6 +104,12 @@ static inline struct bh_cache *bh_cache_of(const struct bh_unit *unit, uint32_t 
 {
 	/* The first member of struct bh_unit, which is defined in heap_private.h. */
 	return *(struct bh_cache *const *)unit + slot;
+}
+
+/* What objects live under that a slot's context allocates from a unit of a hardened core: enum bh_life. */
+static inline uint32_t bh_unit_life(const struct bh_unit *unit, uint32_t slot)
+{
+	return *(const uint32_t *)((const char *)unit + BH_UNIT_LIFE) + slot;
 }
 
 static inline struct bh_slab *bh_slab_of(const void *object)

@@ -33,6 +33,7 @@ struct free_object {
 
 struct bh_unit {
 	struct bh_cache *caches; /* by slot; first: see bh_cache_of */
+	uint32_t life;		 /* at BH_UNIT_LIFE */
 	struct bh_heap *heap;
 	struct bh_unit *next;
 	void *type;

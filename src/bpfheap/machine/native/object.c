@@ -263,8 +263,8 @@ void *bh_object_new(struct bh_here *here, struct bh_unit *unit, int32_t program)
 	if (type->refcount >= 0)
 		*(uint32_t *)(object + type->refcount) = 1;
 	if (bh_is_hardened(here->core))
-		atomic_store_explicit(bh_region_life(bh_region_of(here->core), object), BH_LIVE,
-				      memory_order_release);
+		atomic_store_explicit(bh_region_life(bh_region_of(here->core), object),
+				      bh_unit_life(unit, here->slot), memory_order_release);
 	if (BH_UNLIKELY(type->events))
 		tell(type, here, program, false);
 	return object;
@@ -344,18 +344,39 @@ static void **way_back(const struct bh_type *type, char *object)
 	return NULL;
 }
 
+/* On a hardened core, one that lives is not any more: what it is then, or BH_NOTHING if somebody else was
+ * faster. */
+static enum bh_life end_life(const struct bh_here *here, char *object, bool waits)
+{
+	_Atomic uint32_t *life = bh_region_life(bh_region_of(here->core), object);
+	const struct bh_unit *unit = bh_unit_of(object + bh_shadow(here->core));
+	uint32_t seen = atomic_load_explicit(life, memory_order_acquire);
+	enum bh_life then = waits ? BH_DEAD : BH_APART;
+
+	if (!waits && unit && seen == bh_unit_life(unit, here->slot)) {
+		atomic_store_explicit(life, BH_FREE, memory_order_relaxed);
+		return BH_FREE;
+	}
+	return seen >= BH_LIVE && atomic_compare_exchange_strong(life, &seen, then) ? then : BH_NOTHING;
+}
+
 static void give_back(struct bh_here *here, void *object, const struct bh_type *type,
 		      int32_t program)
 {
-	/* It was live; if it is free by now, somebody else was faster. */
-	if (bh_is_hardened(here->core) &&
-	    atomic_exchange(bh_region_life(bh_region_of(here->core), object), BH_DEAD) != BH_LIVE)
-		return;
+	/* Programs that run now may still read these, so a grace period comes first (bpf_mem_free_rcu). */
+	bool waits = type->refcount >= 0 || type->copies > 1;
+
+	if (bh_is_hardened(here->core)) {
+		enum bh_life life = end_life(here, object, waits);
+
+		if (life == BH_NOTHING)
+			return;
+		waits = life != BH_FREE;
+	}
 	if (BH_UNLIKELY(type->events))
 		tell(type, here, program, true);
 	object = (char *)object + bh_shadow(here->core);
-	/* Programs that run now may still read these, so a grace period comes first (bpf_mem_free_rcu). */
-	if (type->refcount >= 0 || type->copies > 1)
+	if (waits)
 		bh_free_rcu(object);
 	else
 		bh_free_at(here, object);

@@ -65,7 +65,7 @@ enum {
 };
 
 /* What begins there, as far as a hardened core knows; what a program names is an object on other ones. */
-static inline enum bh_life bh_life_at(const struct bh_core *core, const void *object)
+static inline uint32_t bh_life_at(const struct bh_core *core, const void *object)
 {
 	const struct bh_region *region = bh_region_of(core);
 
@@ -73,12 +73,12 @@ static inline enum bh_life bh_life_at(const struct bh_core *core, const void *ob
 		return BH_LIVE;
 	if ((uintptr_t)object - (uintptr_t)region->base >= BH_REGION || (uintptr_t)object % 8)
 		return BH_NOTHING;
-	return (enum bh_life)atomic_load_explicit(bh_region_life(region, object), memory_order_acquire);
+	return atomic_load_explicit(bh_region_life(region, object), memory_order_acquire);
 }
 
 static inline bool bh_is_object(const struct bh_core *core, const void *object)
 {
-	return bh_life_at(core, object) == BH_LIVE;
+	return bh_life_at(core, object) >= BH_LIVE;
 }
 
 /* Of an object that lives as long as whoever asks is in a run; of others NULL if its slab is gone. */

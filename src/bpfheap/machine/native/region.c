@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 /* From the base: region, nothing, shadow, bytes of `life`, granules, handles. */
-enum { LIFE_SHIFT = 3 };
+enum { LIFE_SHIFT = 1 };
 #define TABLES (BH_LIFE + (BH_REGION >> LIFE_SHIFT))
 #define TABLES_BYTES (BH_GRANULES + BH_HANDLES * sizeof(uintptr_t))
 #define REMOVED ((uintptr_t)1)
@@ -145,6 +145,17 @@ void bh_region_give(struct bh_region *region, void *shadow, size_t size)
 	if (first < region->next)
 		region->next = first;
 	pthread_mutex_unlock(&region->lock);
+}
+
+uint32_t bh_region_lives(struct bh_region *region, uint32_t slots)
+{
+	uint32_t taken = atomic_load(&region->lives);
+
+	do
+		if (slots > UINT32_MAX - BH_LIVE - taken)
+			return 0;
+	while (!atomic_compare_exchange_weak(&region->lives, &taken, taken + slots));
+	return BH_LIVE + taken;
 }
 
 /* -- handles: open addressing */

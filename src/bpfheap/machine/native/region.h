@@ -41,18 +41,28 @@ enum bh_granule {
 	BH_SLABS, /* taken, with slabs in the shadow */
 };
 
+/*
+ * What begins at an address. Any context may name any object, and it may be freed once, by one of them. An
+ * atomic instruction for that would cost as much as all else of a free, so the context that allocated an object
+ * frees it by plain loads and stores, and others apart from it: they say so, and what is then true is found
+ * after a grace period, when whoever was about to free it has done so.
+ */
 enum bh_life {
 	BH_NOTHING,
-	BH_LIVE, /* an object */
-	BH_DEAD, /* an object that was freed; programs that run may still look at its count */
+	BH_DEAD,	   /* freed, and waits for a grace period: programs that run may look at its count */
+	BH_FREE,	   /* the allocator's */
+	BH_APART,	   /* freed by another context than that which allocated it */
+	BH_APART_IN_GRACE, /* and the grace period has begun */
+	BH_LIVE,	   /* and up: an object; a number for each unit and slot, which no other one ever has */
 };
 
 struct bh_region {
 	char *base; /* NULL: the core is not hardened */
 	uint64_t shadow; /* BH_SHADOW, or 0: all is where it is */
 	uint8_t *granule; /* enum bh_granule */
-	_Atomic uint8_t *life; /* of every 8 bytes, what begins there: enum bh_life */
+	_Atomic uint32_t *life; /* of every 8 bytes, what begins there: enum bh_life */
 	_Atomic uintptr_t *handle; /* a set: what programs may name by its address */
+	_Atomic uint32_t lives; /* numbers from BH_LIVE on that are taken */
 	uint32_t handles;
 	uint32_t next; /* granule to look at first */
 	pthread_mutex_t lock; /* of granules and handles; not taken above level 0 */
@@ -66,6 +76,9 @@ void bh_region_destroy(struct bh_region *region);
 /* Zeros for programs, and in their shadow; the address there. NULL with errno set. */
 void *bh_region_take(struct bh_region *region, size_t size, enum bh_granule kind);
 void bh_region_give(struct bh_region *region, void *shadow, size_t size);
+
+/* The first of `slots` numbers for objects that live: see enum bh_life. 0 if there are no more. */
+uint32_t bh_region_lives(struct bh_region *region, uint32_t slots);
 
 /* Where `size` bytes that a program names are, if it may write (read) them all; else NULL. */
 static inline char *bh_region_at(const struct bh_region *region, uint64_t address, uint64_t size,
@@ -81,8 +94,8 @@ static inline char *bh_region_at(const struct bh_region *region, uint64_t addres
 	return region->base + at;
 }
 
-/* Of an address in the region: what begins there. */
-static inline _Atomic uint8_t *bh_region_life(const struct bh_region *region, const void *object)
+/* Of an address in the region or its shadow: what begins there. */
+static inline _Atomic uint32_t *bh_region_life(const struct bh_region *region, const void *object)
 {
 	return &region->life[(uint32_t)(uintptr_t)object >> 3];
 }

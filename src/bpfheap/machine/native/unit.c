@@ -75,6 +75,14 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 	unit = bh_pages_map(heap->core, sizeof(*unit), 4096);
 	if (!unit)
 		return NULL;
+	_Static_assert(offsetof(struct bh_unit, life) == BH_UNIT_LIFE, "see bh_unit_life");
+	if (bh_is_hardened(heap->core)) {
+		unit->life = bh_region_lives((struct bh_region *)heap->core, bh_core_cpus(heap->core) * BH_LEVELS);
+		if (!unit->life) {
+			bh_pages_unmap(heap->core, unit, sizeof(*unit));
+			return NULL;
+		}
+	}
 	unit->heap = heap;
 	unit->type = type;
 	unit->size = size;

@@ -14,7 +14,7 @@ from typing import Final
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.frames import STACK, StackFrame
 from bpfheap.machine.native.jit.loops import Loop
-from bpfheap.machine.native.jit.source import MapShape, Source
+from bpfheap.machine.native.jit.source import MapShape, Site, Source
 from bpfheap.verifier.facts import Facts
 
 #: What the entry is called in the object file.
@@ -48,6 +48,10 @@ class Symbols:
         quoted = f'@"{name}"'
         self.declared.setdefault(name, f"{quoted} = external global [{size} x i8], align 8")
         return quoted
+
+    def unit(self, site: Site) -> str:
+        """What code may read of a struct bh_unit."""
+        return self.memory(site.symbol, LAYOUT["BH_UNIT_LIFE"] + 4)
 
 
 class Body:

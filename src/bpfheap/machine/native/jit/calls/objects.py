@@ -37,7 +37,7 @@ def _allocate(call: CallSite, heap: str) -> bool:
     site = _site(call, heap)
     if site is None:
         return False
-    unit = body.symbols.memory(site.symbol, 8)
+    unit = body.symbols.unit(site)
     if not site.plain:
         made = body.call(
             "bh_object_new", "ptr", f"ptr {call.here()}", f"ptr {unit}", f"i32 {call.program()}"
@@ -54,13 +54,13 @@ def _allocate(call: CallSite, heap: str) -> bool:
     body.label(fast)
     last = body.let(f"getelementptr i8, ptr {top}, i64 -8")
     body.do(f"store atomic ptr {last}, ptr {top_at} monotonic, align 8")
-    object_ = _begin(body, body.let(f"load ptr, ptr {last}"), site)
+    object_ = _begin(body, body.let(f"load ptr, ptr {last}"), unit, site)
     body.goto(out)
     body.label(slow)
     other = body.call("bh_alloc_slow", "ptr", f"ptr {cache}")
     body.branch(body.let(f"icmp eq ptr {other}, null"), out, done)
     body.label(done)
-    other = _begin(body, other, site)
+    other = _begin(body, other, unit, site)
     body.goto(out)
     body.label(out)
     found = body.let(f"phi ptr [ {object_}, %{fast} ], [ null, %{slow} ], [ {other}, %{done} ]")
@@ -68,12 +68,12 @@ def _allocate(call: CallSite, heap: str) -> bool:
     return True
 
 
-def _begin(body: Body, object_: str, site: Site) -> str:
+def _begin(body: Body, object_: str, unit: str, site: Site) -> str:
     """Zeros for what the heap gave; where the program has it."""
     if body.source.hardened:
         object_ = body.let(f"getelementptr i8, ptr {object_}, i64 {-LAYOUT['BH_SHADOW']}")
         life = _life(body, body.let(f"ptrtoint ptr {object_} to i64"))
-        body.do(f"store atomic i8 {LAYOUT['BH_LIVE']}, ptr {life} release, align 1")
+        body.do(f"store atomic i32 {_own_life(body, unit)}, ptr {life} release, align 4")
     body.do(
         f"call void @llvm.memset.p0.i64(ptr align 8 {object_}, i8 0, i64 {site.size}, i1 false)"
     )
@@ -83,8 +83,15 @@ def _begin(body: Body, object_: str, site: Site) -> str:
 def _life(body: Body, number: str) -> str:
     """Where the core notes what begins at an address of the region."""
     low = body.let(f"and i64 {number}, {0xFFFFFFFF}")
-    place = body.let(f"add i64 {body.let(f'lshr i64 {low}, 3')}, {LAYOUT['BH_LIFE']}")
+    place = body.let(f"add i64 {body.let(f'lshr i64 {low}, 1')}, {LAYOUT['BH_LIFE']}")
     return body.let(f"getelementptr i8, ptr %region, i64 {place}")
+
+
+def _own_life(body: Body, unit: str) -> str:
+    """What the core notes of objects that this context allocates: bh_unit_life."""
+    slot = body.known("i32", body.field("%run", "bh_run.cache"), 4)
+    first = body.let(f"getelementptr i8, ptr {unit}, i64 {LAYOUT['BH_UNIT_LIFE']}")
+    return body.let(f"add i32 {body.known('i32', first, 4)}, {slot}")
 
 
 def _site(call: CallSite, heap: str) -> Site | None:
@@ -94,10 +101,8 @@ def _site(call: CallSite, heap: str) -> Site | None:
     return None
 
 
-def _recent_top(body: Body, room: str, full: str) -> tuple[str, str]:
-    """Go where the cache of bh_run.recent has room for one more object, or has not: its top, and
-    where that is kept."""
-    cache = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent')}")
+def _room(body: Body, cache: str, room: str, full: str) -> tuple[str, str]:
+    """Go where a cache has room for one more object, or has not: its top, and where that is."""
     top_at = body.field(cache, "bh_cache.top")
     top = body.let(f"load atomic ptr, ptr {top_at} monotonic, align 8")
     high_at = body.field(cache, "bh_cache.high")
@@ -122,7 +127,8 @@ def _free(call: CallSite) -> bool:
     known, fast, slow, done = (body.name(stem) for stem in ("known", "fast", "slow", "freed"))
     body.branch(body.let(f"icmp eq ptr {unit}, {recent_unit}"), known, slow, likely=True)
     body.label(known)
-    top, top_at = _recent_top(body, fast, slow)
+    recent = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent')}")
+    top, top_at = _room(body, recent, fast, slow)
     body.label(fast)
     body.do(f"store ptr {object_}, ptr {top}")
     above = body.let(f"getelementptr i8, ptr {top}, i64 8")
@@ -139,42 +145,32 @@ def _free(call: CallSite) -> bool:
 
 
 def _free_inside(call: CallSite) -> bool:
-    """The same for a hardened program: what it names must live, and be of a type that the program
-    allocates and that owns nothing. The core looks at all else."""
+    """The same for a hardened program: what it names must live, be made by this context, and be of a
+    type that the program allocates and that owns nothing. The core looks at all else."""
     body = call.body
     size = round_up(call.facts.size)
     site = next((s for s in body.source.sites if s.bare and s.size == size), None)
     if site is None:
         return False
-    low = body.let(f"and i64 {call.number(1)}, {0xFFFFFFF8}")
-    life = _life(body, low)
-    lives, known, room, fast, slow, done = (
-        body.name(stem) for stem in ("lives", "known", "room", "fast", "slow", "freed")
+    number = call.number(1)
+    inside, lives, fast, slow, done = (
+        body.name(stem) for stem in ("inside", "lives", "fast", "slow", "freed")
     )
-    state = body.let(f"load atomic i8, ptr {life} acquire, align 1")
-    live = LAYOUT["BH_LIVE"]
-    body.branch(body.let(f"icmp eq i8 {state}, {live}"), lives, slow, likely=True)
+    region = body.let("ptrtoint ptr %region to i64")
+    distance = body.let(f"sub i64 {number}, {region}")
+    other = body.let(f"and i64 {distance}, {~0xFFFFFFF8}")
+    body.branch(body.let(f"icmp eq i64 {other}, 0"), inside, slow, likely=True)
+    body.label(inside)
+    life = _life(body, distance)
+    unit = body.symbols.unit(site)
+    state = body.let(f"load atomic i32, ptr {life} acquire, align 4")
+    body.branch(body.let(f"icmp eq i32 {state}, {_own_life(body, unit)}"), lives, slow, likely=True)
     body.label(lives)
-    above_slab = body.let(f"and i64 {low}, {-LAYOUT['BH_SLAB']}")
-    slab_at = body.let(f"add i64 {above_slab}, {LAYOUT['BH_SHADOW']}")
-    slab = body.let(f"getelementptr i8, ptr %region, i64 {slab_at}")
-    unit = body.let(f"load ptr, ptr {body.field(slab, 'bh_slab.unit')}")
-    recent_unit = body.let(f"load ptr, ptr {body.field('%run', 'bh_run.recent_unit')}")
-    recent = body.let(f"icmp eq ptr {unit}, {recent_unit}")
-    wanted = body.let(f"icmp eq ptr {unit}, {body.symbols.memory(site.symbol, 8)}")
-    body.branch(body.let(f"and i1 {recent}, {wanted}"), known, slow, likely=True)
-    body.label(known)
-    top, top_at = _recent_top(body, room, slow)
-    body.label(room)
-    # Somebody else may free it, too.
-    pair = body.let(
-        f"cmpxchg ptr {life}, i8 {live}, i8 {LAYOUT['BH_DEAD']} seq_cst seq_cst, align 1"
-    )
-    first = body.let(f"extractvalue {{ i8, i1 }} {pair}, 1")
-    body.branch(first, fast, slow, likely=True)
+    top, top_at = _room(body, _cache(call, unit), fast, slow)
     body.label(fast)
-    place = body.let(f"add i64 {low}, {LAYOUT['BH_SHADOW']}")
-    body.do(f"store ptr {body.let(f'getelementptr i8, ptr %region, i64 {place}')}, ptr {top}")
+    body.do(f"store atomic i32 {LAYOUT['BH_FREE']}, ptr {life} monotonic, align 4")
+    object_ = body.let(f"add i64 {number}, {LAYOUT['BH_SHADOW']}")
+    body.do(f"store i64 {object_}, ptr {top}")
     above = body.let(f"getelementptr i8, ptr {top}, i64 8")
     body.do(f"store atomic ptr {above}, ptr {top_at} monotonic, align 8")
     body.set(0, "0")
