@@ -40,6 +40,8 @@ static const struct named layout[] = {
 	{ "bh_run.cache", offsetof(struct bh_run, here.slot) },
 	{ "bh_run.recent", offsetof(struct bh_run, here.recent) },
 	{ "bh_run.recent_unit", offsetof(struct bh_run, here.recent_unit) },
+	SIZE(bh_run),
+	SIZE(bh_map),
 	SIZE(bh_cache),
 	FIELD(bh_cache, top),
 	FIELD(bh_cache, low),

@@ -49,6 +49,10 @@ class Symbols:
         self.declared.setdefault(name, f"{quoted} = external global [{size} x i8], align 8")
         return quoted
 
+    def map(self, shape: MapShape) -> str:
+        """A map's struct bh_map."""
+        return self.memory(shape.symbol, LAYOUT["bh_map"])
+
     def unit(self, site: Site) -> str:
         """What code may read of a struct bh_unit."""
         return self.memory(site.symbol, LAYOUT["BH_UNIT_LIFE"] + 4)
@@ -139,7 +143,8 @@ class Body:
 
     def known(self, type_: str, address: str, align: int = 8) -> str:
         """A load of what stays the same as long as the program runs."""
-        return self.let(f"load {type_}, ptr {address}, align {align}, !invariant.load !0")
+        there = ", !nonnull !0" if type_ == "ptr" else ""
+        return self.let(f"load {type_}, ptr {address}, align {align}, !invariant.load !0{there}")
 
     # -- registers
 
@@ -228,9 +233,7 @@ class Body:
         """A map's values or buckets."""
         if self.source.hardened:
             # LLVM is to know of no other way into the region.
-            return self.known(
-                "ptr", self.field(self.symbols.memory(shape.symbol, 8), "bh_map.memory")
-            )
+            return self.known("ptr", self.field(self.symbols.map(shape), "bh_map.memory"))
         return self.symbols.memory(f"{shape.symbol}.memory", shape.memory)
 
     # -- runs that are left in the middle

@@ -253,7 +253,8 @@ def _function(
             (after,) = block.after
             body.goto(body.to(after))
         body.end(block.start, loops)
-    given = "ptr noalias %run, " + ", ".join(f"i64 %a{n}" for n in range(1, 3 if entry else 6))
+    numbers = ", ".join(f"i64 %a{n}" for n in range(1, 3 if entry else 6))
+    given = f"ptr noalias dereferenceable({LAYOUT['bh_run']}) %run, {numbers}"
     linkage = "" if entry else "internal "
     dbg = "" if metadata is None else f" !dbg !{scope}"
     lines = body.finish()

@@ -248,7 +248,7 @@ def _lddw(body: Body, ins: Ins, after: After) -> None:
     source, slot, dst = body.source, ins.slot, ins.insn.dst
     if slot in source.maps:
         shape = source.shapes[source.maps[slot]]
-        body.set_pointer(dst, body.symbols.memory(shape.symbol, 8))
+        body.set_pointer(dst, body.symbols.map(shape))
     elif slot in source.values:
         name, offset = source.values[slot]
         base = body.memory_of(source.shapes[name])

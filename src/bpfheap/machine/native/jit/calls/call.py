@@ -49,7 +49,7 @@ class CallSite:
         """Argument n, which is a map; None if a hardened program does not show which."""
         if not self.body.source.hardened:
             return self.pointer(n)
-        return None if self.map is None else self.body.symbols.memory(self.map.symbol, 8)
+        return None if self.map is None else self.body.symbols.map(self.map)
 
     @property
     def map(self) -> MapShape | None:

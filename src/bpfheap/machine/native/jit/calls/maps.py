@@ -39,7 +39,7 @@ def _look(call: CallSite, shape: MapShape, cpu: str | None, there: str | None = 
     elif shape.shape == "hash" and shape.key_size in (4, 8) and not shape.pointers:
         found = _hash(call, shape)
     elif shape.shape in ("hash", "lru"):
-        symbol = body.symbols.memory(shape.symbol, 8)
+        symbol = body.symbols.map(shape)
         found = body.call(
             "bh_map_lookup", "ptr", f"ptr {symbol}", f"ptr {call.pointer(2, shape.key_size)}"
         )
@@ -74,7 +74,7 @@ def _array(call: CallSite, shape: MapShape, cpu: str | None) -> str:
 def _hash(call: CallSite, shape: MapShape) -> str:
     """Compare the first element of the bucket here; the core looks through the others."""
     body = call.body
-    symbol = body.symbols.memory(shape.symbol, 8)
+    symbol = body.symbols.map(shape)
     key_at = call.pointer(2, shape.key_size)
     t = f"i{shape.key_size * 8}"
     key = body.let(f"load {t}, ptr {key_at}, align 1")

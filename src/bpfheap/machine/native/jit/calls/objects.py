@@ -145,8 +145,8 @@ def _free(call: CallSite) -> bool:
 
 
 def _free_inside(call: CallSite) -> bool:
-    """The same for a hardened program: what it names must live, be made by this context, and be of a
-    type that the program allocates and that owns nothing. The core looks at all else."""
+    """The same for a hardened program: what it names must live, be of this context, and of a type
+    that the program allocates and that owns nothing. The core looks at all else."""
     body = call.body
     size = round_up(call.facts.size)
     site = next((s for s in body.source.sites if s.bare and s.size == size), None)

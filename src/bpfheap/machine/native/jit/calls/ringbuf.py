@@ -13,7 +13,7 @@ def _reserve(call: CallSite) -> bool:
     body, shape = call.body, call.map
     if shape is None or shape.shape != "ring":
         return False
-    ring = body.symbols.memory(shape.symbol, 8)
+    ring = body.symbols.map(shape)
     size, flags = call.number(2), call.number(3)
     begin, again, room, made, full, done = (
         body.name(stem) for stem in ("begin", "again", "room", "made", "full", "reserved")
