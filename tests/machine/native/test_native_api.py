@@ -94,7 +94,7 @@ def test_what_cannot_be_attached(rt: bpfheap.Runtime, sample: ObjectSpec) -> Non
 
 
 def test_signals_interrupt_runs(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:
-    """The timer's signals come wherever they come: counts balance in the end."""
+    """The timer's signals come wherever they come: nothing is lost."""
     obj = rt.load(sample)
     with rt.attach(obj.programs["sample"], signal=signal.SIGALRM, hz=5000) as attached:
         threads = [
@@ -107,9 +107,13 @@ def test_signals_interrupt_runs(rt: bpfheap.Runtime, sample: ObjectSpec) -> None
         while not attached.runs:
             obj.programs["work"].run()
     held = sum(slot.item is not None for slot in obj.maps["slots"].values())
-    assert live(rt) == held
+    # What was put into an element that another run had deleted is there until it is used again.
+    assert live(rt) >= held
     for key in tuple(obj.maps["slots"]):
         del obj.maps["slots"][key]
+    assert live(rt) <= sample.maps["slots"].max_entries
+    obj.close()
+    rt.grace_period()
     assert live(rt) == 0
 
 
