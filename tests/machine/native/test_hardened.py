@@ -25,11 +25,12 @@ from bpfheap.platform.calls import Arg
 from bpfheap.runtime.machine import Done
 from bpfheap.spec import MapSpec, ObjectSpec, SourceLine
 from bpfheap.verifier import verify
+from bpfheap.verifier.facts import CallFacts
 
 pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
 
-from wild import World, assembled
+from wild import World, assembled, made_up
 
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.machine import NativeMachine
@@ -181,6 +182,17 @@ def test_a_fault_is_a_violation(world: World, what: str) -> None:
         world.machine.step(execution, through=True)
     assert caught.value.kind == "invalid-access"
     assert not world.outside.changed()
+
+
+def test_a_verifier_that_is_wrong_frees_nothing_twice(world: World) -> None:
+    """The same where the verifier says that the object may be freed in place."""
+    code = FAULTS["an object twice"].replace("{plain}", str(world.type_id("plain")))
+    spec = assembled(code, world.obj.btf)
+    calls = {slot: CallFacts(plain=True, size=8) for slot in range(len(spec.insns))}
+    facts = replace(made_up(spec, random.Random(1)), calls=calls)
+    execution = world.machine.start(world.load(spec, facts), bytes(8))
+    with pytest.raises(Violation):
+        world.machine.step(execution, through=True)
 
 
 def test_a_run_that_faults_releases_its_lock(world: World) -> None:
