@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "map_private.h"
+#include "memory.h"
 
 char *bh_array_element(const struct bh_map *map, const void *key)
 {

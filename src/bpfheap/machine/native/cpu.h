@@ -141,10 +141,6 @@ void bh_pages_unmap(struct bh_core *core, void *pages, size_t size);
 /* Count bytes as mapped; false with errno set if there may not be so many more. */
 bool bh_pages_take(struct bh_core *core, size_t size);
 void bh_pages_give(struct bh_core *core, size_t size);
-/* The same for what programs reach, aligned to at most a granule. The address is that of the shadow: what
- * they reach is bh_shadow(core) below. */
-void *bh_memory_map(struct bh_core *core, size_t size, size_t align, enum bh_granule kind);
-void bh_memory_unmap(struct bh_core *core, void *memory, size_t size);
 uint64_t bh_pages_mapped(const struct bh_core *core);
 /* A load of 1, 2, 4 or 8 bytes from an address that a program may have made up: 0 where the core has no pages. */
 uint64_t bh_pages_load(struct bh_core *core, uint64_t address, uint32_t size);

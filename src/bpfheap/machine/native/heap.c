@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "heap_private.h"
+#include "memory.h"
 
 /* Give the objects of a chain of batches back to their slabs. */
 static void free_batches(struct bh_unit *unit, struct free_object *batches)

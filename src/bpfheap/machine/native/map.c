@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "map_private.h"
+#include "memory.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
 /* Records of runs: what of them programs reach on a hardened core, budgets, and loads that may lead anywhere. */
+#include "memory.h"
 #include "run.h"
 
 #include <stdlib.h>

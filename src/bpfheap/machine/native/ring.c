@@ -5,6 +5,7 @@
  * Headers lie where programs write: one that leads further than was reserved takes all of that.
  */
 #include "map_private.h"
+#include "memory.h"
 
 enum {
 	HEADER = BH_RING_HEADER,

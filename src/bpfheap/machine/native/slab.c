@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "heap_private.h"
+#include "memory.h"
 
 enum { CHUNK = 16 * BH_SLAB }; /* what is mapped at a time */
 

@@ -1,0 +1,12 @@
+/* Memory that programs reach: of the core's region if it is hardened, else pages like all others. */
+#ifndef BPFHEAP_MEMORY_H
+#define BPFHEAP_MEMORY_H
+
+#include "cpu.h"
+
+/* As bh_pages_map, aligned to at most a granule. The address is that of the shadow: what programs reach is
+ * bh_shadow(core) below. */
+void *bh_memory_map(struct bh_core *core, size_t size, size_t align, enum bh_granule kind);
+void bh_memory_unmap(struct bh_core *core, void *memory, size_t size);
+
+#endif
