@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "module.h"
+#include "py_parts.h"
 #include "run.h"
 
 #define FIELD(s, field) { #s "." #field, offsetof(struct s, field) }

@@ -4,29 +4,10 @@
 #include <Python.h>
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 
-#include "py_run.h"
-
-bool bh_py_patience(struct bh_here *here)
-{
-	PyGILState_STATE state = PyGILState_Ensure();
-	bool lasts;
-
-	Py_BEGIN_ALLOW_THREADS
-	sched_yield();
-	Py_END_ALLOW_THREADS
-	/* What one wait ended with ends those that come after it, and no handler may begin with it. */
-	lasts = !PyErr_Occurred() && PyErr_CheckSignals() == 0;
-	/* Whoever has the lock that is waited for will never give it back. */
-	if (lasts && here && bh_core_over(here->core) == BH_BROKEN) {
-		bh_py_raise_over(BH_BROKEN);
-		lasts = false;
-	}
-	PyGILState_Release(state);
-	return lasts;
-}
+#include "py_core.h"
+#include "py_driver.h"
 
 /* The exception is raised when the run has ended: see bh_py_failed. With the interpreter's lock. */
 static void keep_error(struct driver *driver)

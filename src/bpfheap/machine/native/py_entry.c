@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "py_run.h"
+#include "py_driver.h"
+#include "py_heap.h"
+#include "py_parts.h"
+#include "py_program.h"
 
 enum { CTX_SIZE = 256 }; /* larger contexts are allocated */
 

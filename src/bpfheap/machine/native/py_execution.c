@@ -7,7 +7,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "py_run.h"
+#include "py_driver.h"
+#include "py_heap.h"
+#include "py_parts.h"
+#include "py_program.h"
 
 struct execution {
 	PyObject_HEAD

@@ -2,12 +2,12 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-#include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 
-#include "run.h"
-#include "module.h"
+#include "py_heap.h"
+#include "py_memory.h"
+#include "py_parts.h"
+#include "py_types.h"
 
 struct run {
 	PyObject_HEAD
@@ -19,81 +19,6 @@ struct run {
 
 PyTypeObject *bh_py_core, *bh_py_heap_type, *bh_py_unit;
 static PyTypeObject *run_type;
-
-/* What goes away may be part of the core: a heap's type frees its memory last. */
-void bh_py_free(PyObject *self, PyObject *held)
-{
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc free_ = PyType_GetSlot(type, Py_tp_free);
-
-	free_(self);
-	Py_XDECREF(held);
-	Py_DECREF(type);
-}
-
-PyObject *bh_py_new(PyTypeObject *type)
-{
-	allocfunc alloc = PyType_GetSlot(type, Py_tp_alloc);
-
-	return alloc(type, 0);
-}
-
-/* -- waiting */
-
-bool bh_py_raise_over(enum bh_over over)
-{
-	switch (over) {
-	case BH_STOPPED:
-		PyErr_SetString(bh_py_closed_error, "the runtime is closed");
-		break;
-	case BH_BROKEN:
-		PyErr_SetString(bh_py_poisoned_error,
-				"a run was broken off while it held a lock, which nobody can have any more");
-		break;
-	case BH_FORKED:
-		PyErr_SetString(bh_py_poisoned_error,
-				"this process was forked from the one that made the runtime, without its threads");
-		break;
-	default:
-		return false;
-	}
-	return true;
-}
-
-bool bh_py_usable(const struct core *core)
-{
-	return !bh_py_raise_over(bh_core_over(core->core));
-}
-
-bool bh_py_here(const struct core *core)
-{
-	return bh_core_over(core->core) != BH_FORKED || !bh_py_raise_over(BH_FORKED);
-}
-
-PyObject *bh_py_refuse(const struct core *core)
-{
-	if (bh_py_usable(core))
-		PyErr_Format(bh_py_usage_error, "runs nest no deeper than %d levels", BH_LEVELS);
-	return NULL;
-}
-
-PyObject *bh_py_no_memory(const struct core *core)
-{
-	return PyErr_Format(bh_py_memory_error, "there is no memory for that, or less than it needs: %llu "
-			    "bytes are mapped already", (unsigned long long)bh_pages_mapped(core->core));
-}
-
-bool bh_py_enter(struct core *core, int cpu, struct bh_here *here)
-{
-	bool entered;
-
-	Py_BEGIN_ALLOW_THREADS
-	entered = bh_enter(core->core, cpu, bh_py_patience, here);
-	Py_END_ALLOW_THREADS
-	if (!entered && !PyErr_Occurred())
-		bh_py_refuse(core);
-	return entered;
-}
 
 /* -- Core */
 
@@ -566,15 +491,6 @@ static PyType_Spec run_spec = {
 	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
 	.slots = run_slots,
 };
-
-PyTypeObject *bh_py_add(PyObject *module, PyType_Spec *spec)
-{
-	PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-
-	if (type && PyModule_AddType(module, (PyTypeObject *)type))
-		Py_CLEAR(type);
-	return (PyTypeObject *)type;
-}
 
 int bh_py_heap(PyObject *module)
 {

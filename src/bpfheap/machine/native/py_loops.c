@@ -6,7 +6,9 @@
 #include <dlfcn.h>
 
 #include "loops.h"
-#include "module.h"
+#include "py_heap.h"
+#include "py_map.h"
+#include "py_parts.h"
 
 /* loop(what, side, core, unit, size, rounds, more): unit is None for somebody's malloc; `more` are
  * threads, or objects that live meanwhile. */

@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "module.h"
+#include "py_heap.h"
+#include "py_map.h"
+#include "py_parts.h"
+#include "py_types.h"
 
 struct map {
 	PyObject_HEAD

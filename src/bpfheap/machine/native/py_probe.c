@@ -3,7 +3,9 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 
-#include "py_run.h"
+#include "py_heap.h"
+#include "py_parts.h"
+#include "py_program.h"
 #include "sample.h"
 
 struct probe {

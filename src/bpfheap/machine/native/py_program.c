@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "py_run.h"
+#include "py_heap.h"
+#include "py_parts.h"
+#include "py_program.h"
 
 PyTypeObject *bh_py_prog;
 

@@ -1,18 +1,10 @@
-/* What the files share that run programs for Python. */
-#ifndef BPFHEAP_PY_RUN_H
-#define BPFHEAP_PY_RUN_H
+/* What a run asks of Python, for the files that run programs. */
+#ifndef BPFHEAP_PY_DRIVER_H
+#define BPFHEAP_PY_DRIVER_H
 
-#include "module.h"
+#include <Python.h>
+
 #include "run.h"
-
-/* A Program. */
-struct prog {
-	PyObject_HEAD
-	struct bh_prog *prog;
-	PyObject *held;
-};
-
-extern PyTypeObject *bh_py_prog;
 
 /* Whom a run asks for what it cannot do itself. */
 struct driver {
