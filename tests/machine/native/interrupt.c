@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 
@@ -28,8 +29,8 @@
 #include "cpu.c"
 #undef bh_barrier
 bool bh_barrier(struct bh_core *core, bh_patience patience);
-#include "heap_private.h"
 #include "object.h"
+#include "slab_private.h"
 
 bool bh_barrier(struct bh_core *core, bh_patience patience)
 {
@@ -178,7 +179,7 @@ static void cached(uint32_t count)
 		void *one = *(cache->top - 1);
 
 		bh_cache_set(cache, bh_cached(cache) - 1);
-		bh_depot_put(unit, bh_batch_pack(&one, 1));
+		bh_depot_put(&unit->depot, bh_batch_pack(&one, 1));
 	}
 	while (bh_cached(cache) < count && bh_carve_or_map(unit, &object, 1)) {
 		cache->objects[bh_cached(cache)] = object;
@@ -191,7 +192,7 @@ static void no_depot(void)
 	struct free_object *batch;
 	void *objects[BH_SLOTS];
 
-	while ((batch = bh_depot_take(unit)))
+	while ((batch = bh_depot_take(&unit->depot)))
 		for (uint32_t i = bh_batch_unpack(batch, objects); i--;)
 			keep(objects[i]);
 }
@@ -213,8 +214,8 @@ static void low_with_depot(void)
 	low();
 	for (unsigned i = 0; i < 32; i++)
 		bh_carve_or_map(unit, &objects[i], 1);
-	bh_depot_put(unit, bh_batch_pack(objects, 20));
-	bh_depot_put(unit, bh_batch_pack(objects + 20, 12));
+	bh_depot_put(&unit->depot, bh_batch_pack(objects, 20));
+	bh_depot_put(&unit->depot, bh_batch_pack(objects + 20, 12));
 }
 
 static void low_with_spare(void)
@@ -250,9 +251,9 @@ static void nothing_at_all(void)
 	low();
 	no_depot();
 	while (bh_carve(unit, &object, 1))
-		bh_depot_put(unit, bh_batch_pack(&object, 1));
+		bh_depot_put(&unit->depot, bh_batch_pack(&object, 1));
 	held_count = 0;
-	while ((object = bh_depot_take(unit)))
+	while ((object = bh_depot_take(&unit->depot)))
 		bh_free_rcu(object);
 }
 
@@ -425,7 +426,7 @@ static unsigned audit(void)
 		see_batches(cache->spare);
 		see_batches(atomic_load(&cache->inbox));
 	}
-	see_batches(atomic_load(&unit->depot));
+	see_batches(atomic_load(&unit->depot.batches));
 	for (unsigned i = 0; i < held_count; i++)
 		see(held[i]);
 	for (unsigned i = 0; i < MANY; i++)

@@ -20,7 +20,7 @@ COLLECT, RECLAIM, DRAIN, END = range(4)
 #: The slab of each object, and how many objects each slab has.
 SLAB_OF = (0, 0, 1)
 CARVED = (2, 1)
-#: Of a slab's count, as in heap_private.h.
+#: Of a slab's count, as in slab_private.h.
 BIAS, REMOVED = 100, -1
 #: The end of a chain. A slab that is in none has None for its link.
 LAST = -1

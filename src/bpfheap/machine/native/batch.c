@@ -1,5 +1,6 @@
-#define _GNU_SOURCE
-#include "heap_private.h"
+#include "batch.h"
+
+#include <stddef.h>
 
 struct free_object *bh_batch_pack(void *const *objects, uint32_t count)
 {
@@ -67,17 +68,17 @@ static struct free_object *pop_batch(_Atomic(void *) *list)
 	return batch;
 }
 
-void bh_depot_put(struct bh_unit *unit, struct free_object *batch)
+void bh_depot_put(struct bh_depot *depot, struct free_object *batch)
 {
-	atomic_fetch_add_explicit(&unit->depot_count, bh_batch_length(batch), memory_order_relaxed);
-	bh_batches_push(&unit->depot, batch, batch);
+	atomic_fetch_add_explicit(&depot->count, bh_batch_length(batch), memory_order_relaxed);
+	bh_batches_push(&depot->batches, batch, batch);
 }
 
-struct free_object *bh_depot_take(struct bh_unit *unit)
+struct free_object *bh_depot_take(struct bh_depot *depot)
 {
-	struct free_object *batch = pop_batch(&unit->depot);
+	struct free_object *batch = pop_batch(&depot->batches);
 
 	if (batch)
-		atomic_fetch_sub_explicit(&unit->depot_count, bh_batch_length(batch), memory_order_relaxed);
+		atomic_fetch_sub_explicit(&depot->count, bh_batch_length(batch), memory_order_relaxed);
 	return batch;
 }

@@ -1,5 +1,8 @@
-#define _GNU_SOURCE
-#include "heap_private.h"
+#include "batch.h"
+#include "grace.h"
+#include "slab_private.h"
+
+#include <assert.h>
 
 /* Let the worker collect what was put into a list; a reclaim that has not begun does so at its end. */
 static void ask_to_collect(struct bh_unit *unit)
@@ -41,12 +44,6 @@ void bh_free_closed(struct bh_unit *unit, void *object)
 }
 
 /* -- objects that wait for a grace period */
-
-void *bh_unit_object(const struct bh_unit *unit, void *inside)
-{
-	return (char *)bh_slab_of(inside) + unit->first +
-	       (size_t)bh_object_number(unit, inside) * unit->size;
-}
 
 void bh_free_rcu(void *object)
 {
@@ -145,7 +142,7 @@ static void return_freed(struct bh_unit *unit, void **objects, uint32_t count)
 		for (uint32_t i = 0; i < count; i++)
 			bh_free_closed(unit, objects[i]);
 	} else {
-		bh_depot_put(unit, bh_batch_pack(objects, count));
+		bh_depot_put(&unit->depot, bh_batch_pack(objects, count));
 	}
 	bh_heap_unlock(unit->heap);
 }

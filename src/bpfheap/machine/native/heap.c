@@ -1,6 +1,9 @@
-#define _GNU_SOURCE
-#include "heap_private.h"
+#include "batch.h"
+#include "heap.h"
 #include "memory.h"
+#include "slab_private.h"
+
+#include <stdlib.h>
 
 /* Give the objects of a chain of batches back to their slabs. */
 static void free_batches(struct bh_unit *unit, struct free_object *batches)
@@ -32,8 +35,8 @@ static void drain_unit(struct bh_unit *unit)
 		atomic_store(&cache->spare_count, 0);
 		atomic_store(&cache->inbox_count, 0);
 	}
-	free_batches(unit, atomic_exchange(&unit->depot, NULL));
-	atomic_store(&unit->depot_count, 0);
+	free_batches(unit, atomic_exchange(&unit->depot.batches, NULL));
+	atomic_store(&unit->depot.count, 0);
 	/* A slab's count began at BIAS and has lost one for each free object: correct it to those that live. */
 	for (uint64_t n = 0; n < unit->numbers; n++) {
 		struct bh_slab *slab = *bh_slab_entry(unit, n);

@@ -1,6 +1,5 @@
-#define _GNU_SOURCE
-#include "heap_private.h"
 #include "memory.h"
+#include "slab_private.h"
 
 enum { CHUNK = 16 * BH_SLAB }; /* what is mapped at a time */
 
@@ -43,50 +42,6 @@ static void *map_slab(struct bh_heap *heap, size_t bytes)
 	return slab;
 }
 
-/* A slab to carve objects out of. False without memory, or at a limit. With the lock. */
-static bool add_slab(struct bh_unit *unit)
-{
-	struct bh_heap *heap = unit->heap;
-	uint64_t limit = heap->limits.bytes;
-	uint64_t number = atomic_load_explicit(&unit->numbers, memory_order_relaxed);
-	size_t page = PER_PAGE * sizeof(struct bh_slab *);
-	struct bh_slab *slab;
-
-	if (limit && atomic_load(&heap->bytes) + unit->slab_bytes > limit)
-		return false;
-	if (number == (uint64_t)PAGES * PER_PAGE)
-		return false;
-	if (!unit->table[number / PER_PAGE]) {
-		unit->table[number / PER_PAGE] = bh_pages_map(heap->core, page, page);
-		if (!unit->table[number / PER_PAGE])
-			return false;
-	}
-	slab = map_slab(heap, unit->slab_bytes);
-	if (!slab)
-		return false;
-	/* Sample the peak: caches are empty when a slab is added. */
-	bh_unit_stats_locked(unit);
-	slab->unit = unit;
-	slab->number = number;
-	atomic_init(&slab->live, BIAS);
-	atomic_store_explicit(bh_slab_entry(unit, number), slab, memory_order_relaxed);
-	atomic_store_explicit(&unit->numbers, number + 1, memory_order_relaxed);
-	atomic_fetch_add(&unit->slabs, 1);
-	atomic_fetch_add(&heap->bytes, unit->slab_bytes);
-	atomic_store_explicit(&unit->carving, slab, memory_order_release);
-	return true;
-}
-
-void bh_slab_remove(struct bh_unit *unit, struct bh_slab *slab)
-{
-	struct bh_heap *heap = unit->heap;
-
-	atomic_store_explicit(bh_slab_entry(unit, slab->number), NULL, memory_order_relaxed);
-	atomic_fetch_sub(&unit->slabs, 1);
-	atomic_fetch_sub(&heap->bytes, unit->slab_bytes);
-	bh_memory_unmap(heap->core, slab, unit->slab_bytes);
-}
-
 /* Count up to `want` objects more as owned, as far as the limit lets; how many. */
 static uint32_t reserve_owned(struct bh_unit *unit, uint32_t want)
 {
@@ -122,48 +77,49 @@ uint32_t bh_carve(struct bh_unit *unit, void **out, uint32_t want)
 	return got;
 }
 
-uint32_t bh_carve_locked(struct bh_unit *unit, void **out, uint32_t want)
+struct bh_slab *bh_slab_map(struct bh_unit *unit)
 {
-	uint32_t got = bh_carve(unit, out, want);
+	struct bh_heap *heap = unit->heap;
+	uint64_t limit = heap->limits.bytes;
+	uint64_t number = atomic_load_explicit(&unit->numbers, memory_order_relaxed);
+	size_t page = PER_PAGE * sizeof(struct bh_slab *);
 
-	if (!got && reserve_owned(unit, 1)) {
-		atomic_fetch_sub(&unit->owned, 1);
-		if (add_slab(unit))
-			got = bh_carve(unit, out, want);
+	/* None for objects that there may not be. */
+	if (!reserve_owned(unit, 1))
+		return NULL;
+	atomic_fetch_sub(&unit->owned, 1);
+	if (limit && atomic_load(&heap->bytes) + unit->slab_bytes > limit)
+		return NULL;
+	if (number == (uint64_t)PAGES * PER_PAGE)
+		return NULL;
+	if (!unit->table[number / PER_PAGE]) {
+		unit->table[number / PER_PAGE] = bh_pages_map(heap->core, page, page);
+		if (!unit->table[number / PER_PAGE])
+			return NULL;
 	}
-	return got;
+	return map_slab(heap, unit->slab_bytes);
 }
 
-uint32_t bh_carve_or_map(struct bh_unit *unit, void **out, uint32_t want)
+void bh_slab_add(struct bh_unit *unit, struct bh_slab *slab)
 {
-	uint32_t got = bh_carve(unit, out, want);
+	uint64_t number = atomic_load_explicit(&unit->numbers, memory_order_relaxed);
 
-	if (!got) {
-		bh_heap_lock(unit->heap);
-		got = bh_carve_locked(unit, out, want);
-		bh_heap_unlock(unit->heap);
-	}
-	return got;
+	slab->unit = unit;
+	slab->number = number;
+	atomic_init(&slab->live, BIAS);
+	atomic_store_explicit(bh_slab_entry(unit, number), slab, memory_order_relaxed);
+	atomic_store_explicit(&unit->numbers, number + 1, memory_order_relaxed);
+	atomic_fetch_add(&unit->slabs, 1);
+	atomic_fetch_add(&unit->heap->bytes, unit->slab_bytes);
+	atomic_store_explicit(&unit->carving, slab, memory_order_release);
 }
 
-/* With the lock, so that statistics do not count an object that is moved twice, or not at all. */
-void bh_unit_replenish(struct bh_work *work)
+void bh_slab_remove(struct bh_unit *unit, struct bh_slab *slab)
 {
-	struct bh_unit *unit = (void *)((char *)work - offsetof(struct bh_unit, replenish_work));
-	void *objects[BH_SLOTS];
+	struct bh_heap *heap = unit->heap;
 
-	bh_heap_lock(unit->heap);
-	while (!bh_unit_closed(unit) && atomic_load(&unit->depot_count) < 2 * unit->batch) {
-		uint32_t got = bh_carve_locked(unit, objects, unit->batch);
-
-		if (!got)
-			break;
-		bh_depot_put(unit, bh_batch_pack(objects, got));
-	}
-	bh_heap_unlock(unit->heap);
-}
-
-void bh_unit_ask_replenish(struct bh_unit *unit)
-{
-	bh_queue(unit->heap->core, &unit->replenish_work);
+	atomic_store_explicit(bh_slab_entry(unit, slab->number), NULL, memory_order_relaxed);
+	atomic_fetch_sub(&unit->slabs, 1);
+	atomic_fetch_sub(&heap->bytes, unit->slab_bytes);
+	bh_memory_unmap(heap->core, slab, unit->slab_bytes);
 }

@@ -1,55 +1,10 @@
-#define _GNU_SOURCE
-#include "heap_private.h"
+#include "grace.h"
+#include "slab_private.h"
+#include "unit.h"
 
 static size_t caches_bytes(const struct bh_heap *heap)
 {
 	return (size_t)bh_core_cpus(heap->core) * BH_LEVELS * sizeof(struct bh_cache);
-}
-
-/* -- counts */
-
-/* Objects that are free, or wait for a grace period. */
-static uint64_t free_in_caches(const struct bh_unit *unit)
-{
-	uint64_t count = atomic_load(&unit->depot_count) + atomic_load(&unit->waiting_count);
-
-	for (uint32_t slot = 0; slot < bh_unit_slots(unit); slot++) {
-		struct bh_cache *cache = &unit->caches[slot];
-
-		count += bh_cached(cache) +
-			 atomic_load_explicit(&cache->spare_count, memory_order_relaxed) +
-			 atomic_load_explicit(&cache->inbox_count, memory_order_relaxed);
-	}
-	return count;
-}
-
-struct bh_stats bh_unit_stats_locked(struct bh_unit *unit)
-{
-	struct bh_stats stats = {
-		.slabs = atomic_load(&unit->slabs),
-		.bytes = atomic_load(&unit->slabs) * unit->slab_bytes,
-		.failures = atomic_load(&unit->failures),
-		};
-	uint64_t owned = atomic_load(&unit->owned);
-
-	stats.cached = free_in_caches(unit);
-	/* While others allocate and free, the counts are of different moments. */
-	stats.live = owned > stats.cached ? owned - stats.cached : 0;
-	stats.peak = atomic_load(&unit->peak);
-	while (stats.peak < stats.live)
-		if (atomic_compare_exchange_weak(&unit->peak, &stats.peak, stats.live))
-			stats.peak = stats.live;
-	return stats;
-}
-
-struct bh_stats bh_unit_stats(struct bh_unit *unit)
-{
-	struct bh_stats stats;
-
-	bh_heap_lock(unit->heap);
-	stats = bh_unit_stats_locked(unit);
-	bh_heap_unlock(unit->heap);
-	return stats;
 }
 
 /* -- the life of a unit */
@@ -163,7 +118,7 @@ void bh_unit_destroy(struct bh_unit *unit)
 /* Whether there may be slabs for so many objects: a bound is not to be found by using all there is. */
 static bool has_room(struct bh_unit *unit, uint64_t objects)
 {
-	uint64_t have = atomic_load(&unit->depot_count);
+	uint64_t have = atomic_load(&unit->depot.count);
 	uint64_t slabs = objects > have ? (objects - have) / unit->per_slab : 0;
 
 	return slabs <= bh_pages_room(unit->heap->core) / unit->slab_bytes;
@@ -184,7 +139,7 @@ static bool prefill_locked(struct bh_unit *unit, uint32_t n)
 		uint32_t got;
 
 		if (count < most) {
-			batch = bh_depot_take(unit);
+			batch = bh_depot_take(&unit->depot);
 			got = batch ? bh_batch_unpack(batch, objects + count) :
 				      bh_carve_locked(unit, objects + count, unit->batch);
 			if (!got)
@@ -199,7 +154,7 @@ static bool prefill_locked(struct bh_unit *unit, uint32_t n)
 		have += most;
 	}
 	if (count)
-		bh_depot_put(unit, bh_batch_pack(objects, count));
+		bh_depot_put(&unit->depot, bh_batch_pack(objects, count));
 	for (uint32_t slot = 0; first; slot++) {
 		struct bh_cache *cache = &unit->caches[slot];
 		struct free_object *last = first, *rest;
@@ -211,7 +166,7 @@ static bool prefill_locked(struct bh_unit *unit, uint32_t n)
 		}
 		rest = bh_batch_next(last);
 		if (have < wanted) {
-			bh_depot_put(unit, first);
+			bh_depot_put(&unit->depot, first);
 		} else {
 			atomic_fetch_add(&cache->keep, n);
 			atomic_fetch_add(&cache->inbox_count, n);
@@ -236,7 +191,7 @@ static bool reserve_locked(struct bh_unit *unit, uint32_t n)
 
 		if (!got)
 			return false;
-		bh_depot_put(unit, bh_batch_pack(objects, got));
+		bh_depot_put(&unit->depot, bh_batch_pack(objects, got));
 		left -= got;
 	}
 	return true;
@@ -265,6 +220,22 @@ bool bh_unit_reserve(struct bh_unit *unit, uint32_t n)
 }
 
 /* -- what it is */
+
+struct bh_stats bh_unit_stats(struct bh_unit *unit)
+{
+	struct bh_stats stats;
+
+	bh_heap_lock(unit->heap);
+	stats = bh_unit_stats_locked(unit);
+	bh_heap_unlock(unit->heap);
+	return stats;
+}
+
+void *bh_unit_object(const struct bh_unit *unit, void *inside)
+{
+	return (char *)bh_slab_of(inside) + unit->first +
+	       (size_t)bh_object_number(unit, inside) * unit->size;
+}
 
 void bh_unit_each(struct bh_unit *unit, void (*see)(void *object, void *arg), void *arg)
 {
