@@ -1,6 +1,7 @@
-#define _GNU_SOURCE
-#include "map_private.h"
+#include "array.h"
 #include "memory.h"
+
+#include <errno.h>
 
 char *bh_array_element(const struct bh_map *map, const void *key)
 {

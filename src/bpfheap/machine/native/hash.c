@@ -1,5 +1,7 @@
-#define _GNU_SOURCE
-#include "map_private.h"
+#include "hash.h"
+#include "lru_queue.h"
+
+#include <errno.h>
 
 /* How often a nested context tries for a bucket's lock. It cannot wait: the holder may be whom it has
  * interrupted. */

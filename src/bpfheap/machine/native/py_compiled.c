@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "element.h"
 #include "py_parts.h"
 #include "run.h"
 

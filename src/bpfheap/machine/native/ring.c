@@ -4,8 +4,10 @@
  * is as much room again. What nobody reserved is zeros: a header of 0 is one that is not there yet.
  * Headers lie where programs write: one that leads further than was reserved takes all of that.
  */
-#include "map_private.h"
 #include "memory.h"
+#include "ring.h"
+
+#include <errno.h>
 
 enum {
 	HEADER = BH_RING_HEADER,

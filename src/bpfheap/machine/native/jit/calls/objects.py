@@ -1,4 +1,4 @@
-"""Objects, as heap.h and object.c have them, and the copies of per-CPU objects."""
+"""Objects, as cache.h and object.c have them, and the copies of per-CPU objects."""
 
 from __future__ import annotations
 
