@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "calls.h"
 #include "run.h"
 
 enum { CPUS = 2, ROUNDS = 3000, LISTED = 3 };

@@ -1,5 +1,7 @@
 #define _GNU_SOURCE
-#include "run.h"
+#include "calls.h"
+#include "frame.h"
+#include "packet.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * lock of the core is held.
  */
 #define _GNU_SOURCE
-#include "run.h"
+#include "fault.h"
 
 #include <pthread.h>
 #include <setjmp.h>

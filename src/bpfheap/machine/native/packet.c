@@ -2,7 +2,7 @@
  * Packets of xdp and tc programs, and the calls that change them (net/core/filter.c). Contexts have
  * 32 bits for a pointer into the packet, so its page lies where 32 bits can point to.
  */
-#include "run.h"
+#include "packet.h"
 
 #include <errno.h>
 #include <limits.h>

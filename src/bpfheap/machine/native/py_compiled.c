@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "calls.h"
+#include "checks.h"
 #include "element.h"
 #include "py_parts.h"
 #include "run.h"

@@ -4,7 +4,7 @@
 
 #include <Python.h>
 
-#include "run.h"
+#include "record.h"
 
 /* Whom a run asks for what it cannot do itself. */
 struct driver {

@@ -10,6 +10,7 @@
 #include "py_heap.h"
 #include "py_parts.h"
 #include "py_program.h"
+#include "run.h"
 
 enum { CTX_SIZE = 256 }; /* larger contexts are allocated */
 

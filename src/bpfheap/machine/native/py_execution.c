@@ -11,6 +11,7 @@
 #include "py_heap.h"
 #include "py_parts.h"
 #include "py_program.h"
+#include "run.h"
 
 struct execution {
 	PyObject_HEAD

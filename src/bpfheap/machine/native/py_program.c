@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "calls.h"
 #include "py_heap.h"
 #include "py_parts.h"
 #include "py_program.h"
+#include "run.h"
 
 PyTypeObject *bh_py_prog;
 

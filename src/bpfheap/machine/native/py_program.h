@@ -4,7 +4,7 @@
 
 #include <Python.h>
 
-#include "run.h"
+#include "record.h"
 
 /* A Program. */
 struct prog {

@@ -1,6 +1,6 @@
 /* Records of runs: what of them programs reach on a hardened core, budgets, and loads that may lead anywhere. */
 #include "memory.h"
-#include "run.h"
+#include "record.h"
 
 #include <stdlib.h>
 #include <string.h>

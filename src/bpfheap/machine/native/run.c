@@ -1,6 +1,8 @@
+#include "calls.h"
+#include "checks.h"
+#include "fault.h"
+#include "frame.h"
 #include "run.h"
-
-#include <string.h>
 
 /* Operations, named as isa/ops.py has them: name, width, operand. */
 #define ALU(X, n) X(n##64_imm) X(n##64_reg) X(n##32_imm) X(n##32_reg)
@@ -67,13 +69,6 @@ static uint32_t smod32(int32_t a, int32_t b)
 
 /* -- frames */
 
-/* The stack of the current frame, cleared: its end, for r10. */
-static char *top(struct bh_run *run)
-{
-	memset(run->stack[run->depth], 0, BH_STACK);
-	return run->stack[run->depth] + BH_STACK;
-}
-
 void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 {
 	run->prog = prog;
@@ -89,127 +84,6 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 	run->locked = false;
 	run->lock = NULL;
 	run->ctx = ctx;
-}
-
-static bool count(struct bh_run *run)
-{
-	return BH_LIKELY(--run->budget >= 0) || bh_run_count(run, 0);
-}
-
-static bool push(struct bh_run *run, const struct bh_frame *frame)
-{
-	struct bh_frame *pushed = &run->frame[run->depth];
-
-	if (run->depth + 1 == BH_FRAMES) {
-		run->stop = BH_TOO_DEEP;
-		return false;
-	}
-	*pushed = *frame;
-	memcpy(pushed->saved, run->r + 6, sizeof(pushed->saved));
-	pushed->prog = run->prog;
-	pushed->goes = run->goes;
-	run->goes = 0;
-	run->depth++;
-	run->r[10] = (uintptr_t)top(run);
-	return true;
-}
-
-bool bh_run_enter(struct bh_run *run, const struct bh_frame *frame)
-{
-	if (!push(run, frame))
-		return false;
-	run->callback = true;
-	run->slot = frame->callback;
-	return true;
-}
-
-/* A call that made callbacks has ended: on behind it. */
-static void finish(struct bh_run *run, const struct bh_frame *frame, uint64_t r0)
-{
-	run->callback = true;
-	run->r[0] = r0;
-	run->slot = frame->slot + 1;
-}
-
-bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop)
-{
-	uint64_t *r = run->r;
-
-	if (!count(run)) {
-		run->stop = BH_PAUSE;
-		return false;
-	}
-	switch (frame->after) {
-	case BH_LOOP:
-		if (stop || frame->round == frame->limit)
-			break;
-		r[1] = frame->round++;
-		r[2] = frame->ctx;
-		return bh_run_enter(run, frame);
-	case BH_EACH:
-		if (stop || !bh_map_walk(frame->map, &frame->walk))
-			break;
-		frame->round++;
-		if (!bh_run_enter(run, frame))
-			return false;
-		/*
-		 * An array's key is `index` of the walk. The frame has been copied since, so the key is in
-		 * the copy.
-		 */
-		if (frame->walk.key == &frame->walk.index) {
-			uint32_t *key = run->window ? &run->window->key[run->depth - 1] :
-						      &run->frame[run->depth - 1].walk.index;
-
-			*key = frame->walk.index;
-			run->frame[run->depth - 1].walk.key = key;
-		}
-		r[1] = (uintptr_t)frame->map;
-		r[2] = (uintptr_t)run->frame[run->depth - 1].walk.key;
-		r[3] = (uintptr_t)frame->walk.value +
-		       (frame->map->spec.per_cpu ? (uint64_t)run->here.cpu * frame->map->stride : 0);
-		r[4] = frame->ctx;
-		return true;
-	case BH_LESS:
-		if (frame->round) {
-			struct bh_rb_node *next = bh_rb_node_at(
-				run->here.core, stop ? &frame->at->left : &frame->at->right);
-
-			if (!next) {
-				bh_rb_insert(run->here.core, frame->root, frame->node, frame->at,
-					     stop);
-				break;
-			}
-			frame->at = next;
-		}
-		frame->round = 1;
-		r[1] = (uintptr_t)frame->node;
-		r[2] = (uintptr_t)frame->at;
-		return bh_run_enter(run, frame);
-	default:
-		break;
-	}
-	finish(run, frame, frame->after == BH_LESS ? 0 : frame->round);
-	return false;
-}
-
-/* Back to the caller. False if there is none. */
-static bool leave(struct bh_run *run)
-{
-	struct bh_frame frame;
-
-	if (!run->depth)
-		return false;
-	frame = run->frame[--run->depth];
-	memcpy(run->r + 6, frame.saved, sizeof(frame.saved));
-	run->r[10] = (uintptr_t)(run->stack[run->depth] + BH_STACK);
-	run->prog = frame.prog;
-	run->goes = frame.goes;
-	run->slot = frame.slot + 1;
-	if (frame.after != BH_RETURN) {
-		bh_run_again(run, &frame, run->r[0] != 0);
-		run->callback = false;
-	}
-	return true;
 }
 
 void bh_run_answer(struct bh_run *run, uint64_t r0)
@@ -367,7 +241,7 @@ uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog)
 	run->depth = 0;
 	run->goes = 0;
 	run->r[1] = (uintptr_t)run->ctx;
-	run->r[10] = (uintptr_t)top(run);
+	run->r[10] = (uintptr_t)bh_run_top(run);
 	if (interpret(run) != BH_DONE)
 		return 0;
 	run->stop = BH_GOING;
@@ -413,7 +287,7 @@ enum bh_stop bh_run_go(struct bh_run *run)
 		run->begun = true;
 		if (!run->stepping && run->prog->code)
 			return run_code(run);
-		run->r[10] = (uintptr_t)top(run);
+		run->r[10] = (uintptr_t)bh_run_top(run);
 	}
 	interpret(run);
 	return ended(run);
@@ -493,7 +367,7 @@ interpret_as(struct bh_run *run, const bool hardened)
 		JCC_OP(jslt, int64_t, int32_t, a < b)
 		JCC_OP(jsle, int64_t, int32_t, a <= b)
 		jump:
-			if (in->off < 0 && BH_UNLIKELY(!count(run))) {
+			if (in->off < 0 && BH_UNLIKELY(!bh_run_step(run))) {
 				run->slot = (uint32_t)(in - code) + 1 + (uint32_t)in->off;
 				return run->stop = BH_PAUSE;
 			}
@@ -523,7 +397,7 @@ interpret_as(struct bh_run *run, const bool hardened)
 			struct bh_frame frame = { .slot = (uint32_t)(in - code) };
 
 			/* Functions that call one another many times need no loop to run on. */
-			if ((hardened && !count(run)) || !push(run, &frame)) {
+			if ((hardened && !bh_run_step(run)) || !bh_run_push(run, &frame)) {
 				run->slot = frame.slot;
 				return run->stop;
 			}
@@ -541,7 +415,7 @@ interpret_as(struct bh_run *run, const bool hardened)
 				run->at_call = true;
 				return run->stop = BH_AT_CALL;
 			}
-			if (BH_UNLIKELY(!count(run))) {
+			if (BH_UNLIKELY(!bh_run_step(run))) {
 				run->at_call = true;
 				return run->stop = BH_PAUSE;
 			}
@@ -562,7 +436,7 @@ interpret_as(struct bh_run *run, const bool hardened)
 			break;
 		}
 		case OP_exit:
-			if (!leave(run)) {
+			if (!bh_run_leave(run)) {
 				run->slot = (uint32_t)(in - code);
 				return run->stop = BH_DONE;
 			}
