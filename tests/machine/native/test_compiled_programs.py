@@ -318,6 +318,7 @@ def test_signals_interrupt_compiled_programs(rt: bpfheap.Runtime) -> None:
             made = program.compilation()
             assert made is not None
             assert not made.why
+            assert len(repr(made)) < 500, "for people"
         while attached.runs < 300:
             assert work.run().retval == 0
     found = rt.system.machine.allocator_types(0)

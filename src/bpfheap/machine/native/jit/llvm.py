@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
 from typing import Any, Final
@@ -134,7 +134,7 @@ class Compiled:
     `cached`: was it there already?
     """
 
-    image: bytes
+    image: bytes = field(repr=False)
     symbols: tuple[str, ...]
     ns: int
     cached: bool = False
