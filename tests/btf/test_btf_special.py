@@ -120,6 +120,26 @@ def test_errors_name_the_field(types: list[BtfType], message: str) -> None:
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("other", ["aa", "bb"], ids=["of itself", "of another"])
+def test_objects_do_not_own_one_another_in_a_circle(other: str) -> None:
+    """btf_check_and_fixup_fields: -ELOOP."""
+    a = struct_of("aa", ("lock", LOCK, 0), ("head", HEAD, 8), ("link", NODE, 24))
+    b = struct_of("bb", ("lock", LOCK, 0), ("head", HEAD, 8), ("link", NODE, 24))
+    tags = (DeclTag(f"contains:{other}:link", VALUE, 1), DeclTag("contains:aa:link", VALUE + 1, 1))
+    with pytest.raises(BtfError, match=r"struct aa is in lists .*ELOOP"):
+        special_fields(built(a, b, *tags), VALUE)
+
+
+def test_what_is_in_no_list_may_own_what_owns() -> None:
+    """A chain has an end: who owns aa is not owned."""
+    a = struct_of("aa", ("lock", LOCK, 0), ("head", HEAD, 8), ("link", NODE, 24))
+    top = struct_of("top", ("lock", LOCK, 0), ("head", HEAD, 8))
+    tags = (DeclTag("contains:item:link", VALUE, 1), DeclTag("contains:aa:link", VALUE + 1, 1))
+    btf = built(a, top, *tags)
+    for type_id in (VALUE, VALUE + 1):
+        assert len(special_fields(btf, type_id)) >= 2
+
+
 def test_many_nodes_are_too_many() -> None:
     with pytest.raises(BtfError, match="more than 512"):
         found(struct_of("one", ("n", NODE, 0), size=24), Array(VALUE, U32, 600), of=VALUE + 1)

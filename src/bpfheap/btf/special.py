@@ -88,7 +88,8 @@ def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
     Raises BtfError, with the path, for a second lock (timer, count), one in a union, a head
     without a `__contains` tag or with one that names no such struct or node, nesting beyond 64
     levels, and more than MAX_SPECIAL fields. Raises it, too, for a struct with a head and no lock,
-    and for one with both kinds of nodes and no count (btf_parse_fields, Linux 6.18).
+    for one with both kinds of nodes and no count (btf_parse_fields, Linux 6.18), and for one with a
+    node whose heads hold what has heads (btf_check_and_fixup_fields).
     """
     found: list[SpecialField] = []
     single: dict[SpecialKind, str] = {}
@@ -106,6 +107,7 @@ def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
         found.append(SpecialField(*raw[:4], contains, raw.tags))
     if isinstance(btf[btf.resolve(type_id)], Struct):
         _check_together(btf, type_id, {field.kind for field in found})
+        _check_owners(btf, type_id, found)
     return tuple(found)
 
 
@@ -123,6 +125,26 @@ def _check_together(btf: Btf, type_id: int, kinds: set[SpecialKind]) -> None:
             file=btf.file,
             hint="what is in a list and in a tree has two owners: add a struct bpf_refcount",
         )
+
+
+def _check_owners(btf: Btf, type_id: int, fields: list[SpecialField]) -> None:
+    """Objects shall not own one another in a circle. Linux does not look for circles: what can be
+    in a list or tree has none itself of objects that have."""
+    if not any(field.kind in NODE_OF.values() for field in fields):
+        return
+    for field in fields:
+        if field.contains is None:
+            continue
+        inside = _fields_within(btf, field.contains.type, {}, 0)
+        if any(raw.kind in NODE_OF for raw in inside):
+            owned = btf.c_name(field.contains.type)
+            raise BtfError(
+                f"{btf.c_name(type_id)} is in lists or trees, and its {field.path} holds "
+                f"{owned}, which has such itself (ELOOP)",
+                file=btf.file,
+                hint="objects could own one another in a circle: let one of them have no list or "
+                "tree, or be in none",
+            )
 
 
 def _fields_within(
