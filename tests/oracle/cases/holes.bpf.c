@@ -158,3 +158,62 @@ int nonnull_argument_may_be_null(struct __sk_buff *ctx)
 
 	return reads_nonnull((void *)s) & 1;
 }
+
+/* -------------------------------------------------------------------- seen in a section that has ended */
+
+struct counted {
+	struct bpf_refcount refs;
+	struct counted __kptr *other;
+	__u64 value;
+};
+
+__kptr_type(struct counted);
+
+struct keeper {
+	struct counted __kptr *kept;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct keeper);
+} keepers SEC(".maps");
+
+static __always_inline int acquire_seen(_Bool again)
+{
+	__u32 key = 0;
+	struct keeper *k = bpf_map_lookup_elem(&keepers, &key);
+	struct counted *seen, *mine;
+
+	if (!k)
+		return 0;
+	bpf_rcu_read_lock();
+	seen = k->kept;
+	if (!seen) {
+		bpf_rcu_read_unlock();
+		return 0;
+	}
+	if (again) {
+		bpf_rcu_read_unlock();
+		bpf_rcu_read_lock();
+	}
+	mine = bpf_refcount_acquire(seen);
+	bpf_rcu_read_unlock();
+	if (mine)
+		bpf_obj_drop(mine);
+	return 0;
+}
+
+SEC("syscall") __reject("is neither owning or non-owning ref") __kernel_accepts
+__reason("the object may be gone by the second section")
+int acquire_of_an_earlier_section(void *ctx)
+{
+	return acquire_seen(1);
+}
+
+SEC("syscall") __accept
+int acquire_of_this_section(void *ctx)
+{
+	return acquire_seen(0);
+}

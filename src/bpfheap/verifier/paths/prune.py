@@ -130,7 +130,10 @@ class StoredStates(Widening):
                     store = False
             elif self._same(stored, st, slot, self._how(stored)):
                 stored.hits += 1
-                inherit(self._cfg, st, stored)
+                if self._in_open_loop(stored):
+                    self._add_backedge(stored, st)
+                else:
+                    inherit(self._cfg, st, stored)
                 return True
             if store:
                 stored.misses += 1
@@ -155,8 +158,8 @@ class StoredStates(Widening):
         return loop != ITERATOR_LOOP or has_next(st)
 
     def _add_backedge(self, stored: Stored, st: State) -> None:
-        """An iteration ends within the state in which an earlier one began. What turns out to
-        matter there has to matter here too (propagate_backedges)."""
+        """The path ends at a state of a loop that is still walked. What turns out to matter there
+        has to matter here too (propagate_backedges)."""
         if stored.backedges is None:
             stored.backedges = []
             self._looping = True
