@@ -1,4 +1,4 @@
-"""Interruptions at every instruction of the heap's operations (interrupt.c)."""
+"""Interruptions at every instruction of the heap's operations (interrupt.c, meet.c)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ pytestmark = pytest.mark.long
 FLAGS = ["-std=c11", "-O2", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
 
 
-def run(folder: Path, *more: str, hardened: bool = False) -> subprocess.CompletedProcess[str]:
-    """Build the program and run it."""
+def run(
+    folder: Path, *more: str, name: str = "interrupt", words: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Build a program and run it."""
     if COMPILER is None:
         pytest.skip("there is no C compiler")
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("only x86-64 is known to stop after each instruction")
-    program = folder / "interrupt"
-    source = Path(__file__).with_name("interrupt.c")
+    program = folder / name
+    source = Path(__file__).with_name(f"{name}.c")
     # The program has cpu.c in it.
     sources = [source, *core_sources("cpu.c")]
     command = [COMPILER, *FLAGS, *more, f"-I{CORE}", *map(str, sources)]
     command += ["-o", str(program), "-lpthread"]
     subprocess.run(command, check=True)
-    words = ["hardened"] if hardened else []
     return subprocess.run([program, *words], capture_output=True, text=True, check=False)
 
 
@@ -52,7 +53,7 @@ def test_it_finds_that_levels_must_not_share_a_cache(tmp_path: Path) -> None:
 
 
 def test_what_two_contexts_free_is_freed_once(tmp_path: Path) -> None:
-    done = run(tmp_path, hardened=True)
+    done = run(tmp_path, words=("hardened",))
     assert done.returncode == 0, done.stderr
     rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
     assert len(rows) == 3
@@ -62,6 +63,16 @@ def test_what_two_contexts_free_is_freed_once(tmp_path: Path) -> None:
 
 
 def test_it_finds_that_the_other_context_has_to_wait(tmp_path: Path) -> None:
-    done = run(tmp_path, "-DNO_GRACE", hardened=True)
+    done = run(tmp_path, "-DNO_GRACE", words=("hardened",))
     assert done.returncode == 1
     assert "objects in no place or two" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["", "collect", "closed", "closed collect"])
+def test_two_cpus_free_one_object(tmp_path: Path, words: str) -> None:
+    """At each pair of places in what they do, of those that are tried: all would take minutes."""
+    done = run(tmp_path, name="meet", words=(*words.split(), "11"))
+    assert done.returncode == 0, done.stderr
+    runs, wrong = (int(word) for word in done.stdout.split() if word.isdigit())
+    assert runs > 100
+    assert wrong == 0

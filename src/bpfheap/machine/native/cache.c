@@ -31,6 +31,7 @@ struct bh_stats bh_unit_stats_locked(struct bh_unit *unit)
 	uint64_t owned = atomic_load(&unit->owned);
 
 	stats.cached = free_in_caches(unit);
+	stats.waiting = atomic_load(&unit->waiting_count);
 	/* While others allocate and free, the counts are of different moments. */
 	stats.live = owned > stats.cached ? owned - stats.cached : 0;
 	stats.peak = atomic_load(&unit->peak);

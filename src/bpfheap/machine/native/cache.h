@@ -20,6 +20,7 @@ struct bh_cache {
 	uint32_t slot;
 	_Atomic uint32_t inbox_count;
 	_Atomic(void *) inbox; /* batches that prefill put here */
+	_Atomic uint32_t life; /* of a hardened core: what new objects live under */
 	/* Not at the beginning of a page, where slabs and units have what a free reads: a CPU takes a store
 	 * and a load at equal places of two pages for the same at first. */
 	_Atomic(void **) top BH_ALIGNED(BH_LINE); /* of the array: how many there are, too */
@@ -32,6 +33,7 @@ struct bh_stats {
 	uint64_t live;	 /* exact while no context allocates or frees */
 	uint64_t peak;	 /* as seen when slabs were carved and stats taken */
 	uint64_t cached; /* free, in caches, lists and waiting for a grace period */
+	uint64_t waiting; /* of these, for a grace period; one that was freed twice is counted in both */
 	uint64_t slabs;
 	uint64_t bytes; /* of slabs */
 	uint64_t failures;

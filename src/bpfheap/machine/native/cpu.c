@@ -337,7 +337,7 @@ static int claim(struct bh_core *core, int cpu, bh_patience patience, struct bh_
 
 bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_here *here)
 {
-	uint32_t level = 0;
+	uint32_t level = 0, over;
 
 	here->core = core;
 	here->outside_core = running.core;
@@ -371,8 +371,10 @@ bool bh_enter(struct bh_core *core, int cpu, bh_patience patience, struct bh_her
 	here->recent = NULL;
 	atomic_store(&core->cpu[cpu].epoch[level],
 		     atomic_load_explicit(&core->epoch, memory_order_relaxed));
-	/* Whoever stops the core waits for those that began before. */
-	if (!level && BH_UNLIKELY(atomic_load(&core->over) != BH_USABLE)) {
+	/* Whoever stops the core waits for those that began before. Within a run, the load alone matters: no later
+	 * one comes before the epoch is there. */
+	over = atomic_load(&core->over);
+	if (!level && BH_UNLIKELY(over != BH_USABLE)) {
 		bh_leave(here);
 		return false;
 	}

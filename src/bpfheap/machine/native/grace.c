@@ -19,7 +19,7 @@ static void condemn(struct bh_unit *unit, struct bh_slab *slab)
 	struct bh_slab *head = atomic_load(&unit->condemned);
 
 	do
-		atomic_store(&slab->next_waiting, head);
+		slab->next_condemned = head;
 	while (!atomic_compare_exchange_weak(&unit->condemned, &head, slab));
 	ask_to_collect(unit);
 }
@@ -91,8 +91,8 @@ static bool end_grace(const struct bh_unit *unit, void *object)
 	_Atomic uint32_t *life = bh_region_life(bh_region_of(unit->heap->core), object);
 	uint32_t seen = atomic_load(life);
 
-	return seen == BH_DEAD ||
-	       (seen == BH_APART_IN_GRACE && atomic_compare_exchange_strong(life, &seen, BH_FREE));
+	return (seen == BH_DEAD || seen == BH_APART_IN_GRACE) &&
+	       atomic_compare_exchange_strong(life, &seen, BH_FREE);
 }
 
 /*
@@ -154,13 +154,9 @@ void bh_unit_reclaim(struct bh_work *work)
 	void *objects[BH_SLOTS];
 	uint32_t count = 0;
 
-	for (slab = unit->condemned_in_grace; slab; slab = next) {
-		next = atomic_load(&slab->next_waiting);
-		bh_slab_remove(unit, slab);
-	}
-	unit->condemned_in_grace = NULL;
 	while (unit->in_grace) {
 		uint64_t *in_grace;
+		bool twice = false;
 
 		slab = unit->in_grace;
 		in_grace = (uint64_t *)slab->waiting + unit->words;
@@ -176,6 +172,7 @@ void bh_unit_reclaim(struct bh_work *work)
 
 				if (bh_is_hardened(unit->heap->core) && !end_grace(unit, object)) {
 					atomic_fetch_sub(&unit->waiting_count, 1);
+					twice = true;
 					continue;
 				}
 				if (count == unit->batch) {
@@ -185,9 +182,22 @@ void bh_unit_reclaim(struct bh_work *work)
 				objects[count++] = object;
 			}
 		}
+		/* Who freed the last object of a closed heap found this slab waiting. */
+		if (twice)
+			bh_slab_remove_if_empty(unit, slab);
 	}
 	if (count)
 		return_freed(unit, objects, count);
+	for (slab = unit->condemned_in_grace; slab; slab = next) {
+		next = slab->next_condemned;
+		/* An object was freed twice, and the second time came late: bh_unit_collect takes the slab out
+		 * of the list of those that wait, and asks again. */
+		if (atomic_load(&slab->next_waiting))
+			atomic_store(&slab->live, 0);
+		else
+			bh_slab_remove(unit, slab);
+	}
+	unit->condemned_in_grace = NULL;
 	/* What was freed meanwhile did not ask for this: see ask_to_collect. */
 	if (atomic_load(&unit->waiting) || atomic_load(&unit->condemned))
 		bh_queue(unit->heap->core, &unit->collect_work);

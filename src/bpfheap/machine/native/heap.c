@@ -150,6 +150,7 @@ struct bh_stats bh_heap_stats(struct bh_heap *heap)
 		total.live += one.live;
 		total.peak += one.peak;
 		total.cached += one.cached;
+		total.waiting += one.waiting;
 		total.slabs += one.slabs;
 		total.bytes += one.bytes;
 		total.failures += one.failures;

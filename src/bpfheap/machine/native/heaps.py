@@ -78,6 +78,12 @@ class NativeAllocator:
             memory=whole["bytes"],
         )
 
+    @property
+    def used(self) -> bool:
+        """Whether objects of it live, or wait for a grace period."""
+        stats = self.heap.stats()
+        return bool(stats["live"] or stats["waiting"])
+
     def live_by_type(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for typed in self.units.values():
@@ -146,8 +152,9 @@ class Heaps:
         self.sweep()
 
     def sweep(self) -> None:
-        """Let go of destroyed allocators of which nothing lives any more."""
-        self._orphaned = [a for a in self._orphaned if a.stats().live or a.maps]
+        """Let go of destroyed allocators of which nothing lives any more. While some wait for a
+        grace period, how many live may be more than the count (bh_stats.waiting)."""
+        self._orphaned = [a for a in self._orphaned if a.used or a.maps]
 
     def unit(self, allocator: NativeAllocator, kind: ObjectType, cpus: int = 0) -> TypedUnit:
         """Where objects of a type come from; with `cpus`, such with a copy for each of them.

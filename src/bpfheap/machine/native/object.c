@@ -254,7 +254,8 @@ static void tell(const struct bh_type *type, const struct bh_here *here, int32_t
 void *bh_object_new(struct bh_here *here, struct bh_unit *unit, int32_t program)
 {
 	const struct bh_type *type = bh_unit_type(unit);
-	char *object = bh_alloc(bh_cache_of(unit, here->slot));
+	struct bh_cache *cache = bh_cache_of(unit, here->slot);
+	char *object = bh_alloc(cache);
 
 	if (!object)
 		return NULL;
@@ -263,8 +264,11 @@ void *bh_object_new(struct bh_here *here, struct bh_unit *unit, int32_t program)
 	if (type->refcount >= 0)
 		*(uint32_t *)(object + type->refcount) = 1;
 	if (bh_is_hardened(here->core))
+		/* Whoever watches is to hear of one free, by whom it was. */
 		atomic_store_explicit(bh_region_life(bh_region_of(here->core), object),
-				      bh_unit_life(unit, here->slot), memory_order_release);
+				      type->events ? bh_unit_shared_life(unit) :
+						     atomic_load_explicit(&cache->life, memory_order_relaxed),
+				      memory_order_release);
 	if (BH_UNLIKELY(type->events))
 		tell(type, here, program, false);
 	return object;
@@ -281,10 +285,13 @@ bool bh_object_acquire(void *object, const struct bh_type *type)
 	return false;
 }
 
-static bool was_last(char *object, const struct bh_type *type)
+/* One owner less. False if there are others, or the object went with its slab. */
+static bool was_last(const struct bh_core *core, char *object)
 {
-	return type->refcount < 0 ||
-	       atomic_fetch_sub((_Atomic uint32_t *)(object + type->refcount), 1) == 1;
+	const struct bh_type *type = bh_type_of(core, object);
+
+	return type && (type->refcount < 0 ||
+			atomic_fetch_sub((_Atomic uint32_t *)(object + type->refcount), 1) == 1);
 }
 
 static void *pop(const struct bh_core *core, const struct bh_field *field, void **at)
@@ -349,15 +356,23 @@ static void **way_back(const struct bh_type *type, char *object)
 static enum bh_life end_life(const struct bh_here *here, char *object, bool waits)
 {
 	_Atomic uint32_t *life = bh_region_life(bh_region_of(here->core), object);
-	const struct bh_unit *unit = bh_unit_of(object + bh_shadow(here->core));
+	struct bh_unit *unit = bh_unit_of(object + bh_shadow(here->core));
 	uint32_t seen = atomic_load_explicit(life, memory_order_acquire);
 	enum bh_life then = waits ? BH_DEAD : BH_APART;
 
-	if (!waits && unit && seen == bh_unit_life(unit, here->slot)) {
+	if (!unit || seen < BH_LIVE)
+		return BH_NOTHING;
+	if (!waits && seen == bh_unit_life(unit, here->slot)) {
 		atomic_store_explicit(life, BH_FREE, memory_order_relaxed);
 		return BH_FREE;
 	}
-	return seen >= BH_LIVE && atomic_compare_exchange_strong(life, &seen, then) ? then : BH_NOTHING;
+	if (!waits && seen == bh_unit_shared_life(unit))
+		then = BH_FREE;
+	if (!atomic_compare_exchange_strong(life, &seen, then))
+		return BH_NOTHING;
+	if (then == BH_APART)
+		bh_unit_share(unit);
+	return then;
 }
 
 static void give_back(struct bh_here *here, void *object, const struct bh_type *type,
@@ -394,15 +409,18 @@ void bh_object_drop(struct bh_here *here, void *object, int32_t program)
 	char *at = object, *up = NULL;
 	unsigned steps = 0;
 
-	if (!bh_is_object(core, at) || !was_last(at, bh_type_of(core, at)))
+	if (!bh_is_object(core, at) || !was_last(core, at))
 		return;
 	while (goes_on(core, &steps)) {
 		const struct bh_type *type = bh_type_of(core, at);
 		void **way;
-		char *held = take_one(core, type, at, &way);
+		char *held;
 
+		if (!type)
+			return;
+		held = take_one(core, type, at, &way);
 		if (held) {
-			if (!was_last(held, bh_type_of(core, held)))
+			if (!was_last(core, held))
 				continue;
 			*way = (void *)((uintptr_t)up | 1);
 			up = at;
@@ -413,7 +431,8 @@ void bh_object_drop(struct bh_here *here, void *object, int32_t program)
 		if (!up || !bh_is_object(core, up))
 			return;
 		at = up;
-		way = way_back(bh_type_of(core, at), at);
+		type = bh_type_of(core, at);
+		way = type ? way_back(type, at) : NULL;
 		if (!way)
 			return;
 		up = (char *)((uintptr_t)atomic_exchange((_Atomic(void *) *)way, NULL) & ~(uintptr_t)1);

@@ -49,6 +49,7 @@ static const struct named layout[] = {
 	FIELD(bh_cache, top),
 	FIELD(bh_cache, low),
 	FIELD(bh_cache, high),
+	FIELD(bh_cache, life),
 	FIELD(bh_slab, unit),
 	FIELD(bh_map, memory),
 	FIELD(bh_map, mask),

@@ -271,9 +271,10 @@ static PyObject *heap_close(struct heap *self, PyObject *unused)
 
 static PyObject *stats_of(struct bh_stats stats)
 {
-	return Py_BuildValue("{sKsKsKsKsKsK}", "live", (unsigned long long)stats.live, "peak",
+	return Py_BuildValue("{sKsKsKsKsKsKsK}", "live", (unsigned long long)stats.live, "peak",
 			     (unsigned long long)stats.peak, "cached",
-			     (unsigned long long)stats.cached, "slabs",
+			     (unsigned long long)stats.cached, "waiting",
+			     (unsigned long long)stats.waiting, "slabs",
 			     (unsigned long long)stats.slabs, "bytes",
 			     (unsigned long long)stats.bytes, "failures",
 			     (unsigned long long)stats.failures);

@@ -45,7 +45,8 @@ enum bh_granule {
  * What begins at an address. Any context may name any object, and it may be freed once, by one of them. An
  * atomic instruction for that would cost as much as all else of a free, so the context that allocated an object
  * frees it by plain loads and stores, and others apart from it: they say so, and what is then true is found
- * after a grace period, when whoever was about to free it has done so.
+ * after a grace period, when whoever was about to free it has done so. A unit of which one object was freed
+ * apart is shared from then on: its new objects are claimed by an atomic instruction, and wait for nothing.
  */
 enum bh_life {
 	BH_NOTHING,
@@ -53,7 +54,7 @@ enum bh_life {
 	BH_FREE,	   /* the allocator's */
 	BH_APART,	   /* freed by another context than that which allocated it */
 	BH_APART_IN_GRACE, /* and the grace period has begun */
-	BH_LIVE,	   /* and up: an object; a number for each unit and slot, which no other one ever has */
+	BH_LIVE,	   /* and up: an object; a number for each unit and slot, and one for its shared objects */
 };
 
 struct bh_region {

@@ -26,6 +26,7 @@ struct bh_slab {
 	_Atomic uint32_t carved;  /* objects that were given out at least once; may count more */
 	_Atomic int32_t live;	  /* once the heap is closed */
 	_Atomic(struct bh_slab *) next_waiting;
+	struct bh_slab *next_condemned;
 	_Atomic uint64_t waiting[]; /* bits of objects that wait for a grace period */
 };
 

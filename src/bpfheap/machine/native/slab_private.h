@@ -46,7 +46,7 @@ struct bh_unit {
 	struct bh_work collect_work, reclaim_work, replenish_work;
 	/* The worker's, while reclaim_work is queued: what was waiting and condemned when it collected. */
 	struct bh_slab *in_grace;	 /* chained behind their bitmaps */
-	struct bh_slab *condemned_in_grace; /* chained by next_waiting */
+	struct bh_slab *condemned_in_grace; /* chained by next_condemned */
 	_Atomic(struct bh_slab *) *table[PAGES];
 };
 

@@ -32,7 +32,9 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 		return NULL;
 	_Static_assert(offsetof(struct bh_unit, life) == BH_UNIT_LIFE, "see bh_unit_life");
 	if (bh_is_hardened(heap->core)) {
-		unit->life = bh_region_lives((struct bh_region *)heap->core, bh_core_cpus(heap->core) * BH_LEVELS);
+		/* One for each slot, and that of shared objects. */
+		unit->life = bh_region_lives((struct bh_region *)heap->core,
+					     bh_core_cpus(heap->core) * BH_LEVELS + 1);
 		if (!unit->life) {
 			bh_pages_unmap(heap->core, unit, sizeof(*unit));
 			return NULL;
@@ -85,6 +87,7 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 		atomic_init(&cache->low, cache->objects + unit->low);
 		atomic_init(&cache->high, cache->objects + unit->high);
 		atomic_init(&cache->keep, unit->high);
+		atomic_init(&cache->life, unit->life + slot);
 	}
 	bh_heap_lock(heap);
 	/* bh_heap_close may be on its way. */
@@ -94,6 +97,17 @@ struct bh_unit *bh_unit_create(struct bh_heap *heap, uint32_t size, void *type)
 	heap->units = unit;
 	bh_heap_unlock(heap);
 	return unit;
+}
+
+uint32_t bh_unit_shared_life(const struct bh_unit *unit)
+{
+	return unit->life + bh_unit_slots(unit);
+}
+
+void bh_unit_share(struct bh_unit *unit)
+{
+	for (uint32_t slot = 0; slot < bh_unit_slots(unit); slot++)
+		atomic_store_explicit(&unit->caches[slot].life, bh_unit_shared_life(unit), memory_order_relaxed);
 }
 
 void bh_unit_unmap(struct bh_unit *unit)

@@ -30,11 +30,16 @@ uint32_t bh_unit_size(const struct bh_unit *unit);
 struct bh_heap *bh_unit_heap(const struct bh_unit *unit);
 struct bh_stats bh_unit_stats(struct bh_unit *unit);
 
-/* What objects live under that a slot's context allocates from a unit of a hardened core: enum bh_life. */
+/* What objects live under that a slot's context alone frees without a grace period: enum bh_life. */
 static inline uint32_t bh_unit_life(const struct bh_unit *unit, uint32_t slot)
 {
 	return *(const uint32_t *)((const char *)unit + BH_UNIT_LIFE) + slot;
 }
+
+/* The same for those that any context does. */
+uint32_t bh_unit_shared_life(const struct bh_unit *unit);
+/* All objects that are allocated from here on are such. */
+void bh_unit_share(struct bh_unit *unit);
 
 /* -- for the files of the heap */
 

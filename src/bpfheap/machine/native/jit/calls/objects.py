@@ -54,13 +54,13 @@ def _allocate(call: CallSite, heap: str) -> bool:
     body.label(fast)
     last = body.let(f"getelementptr i8, ptr {top}, i64 -8")
     body.do(f"store atomic ptr {last}, ptr {top_at} monotonic, align 8")
-    object_ = _begin(body, body.let(f"load ptr, ptr {last}"), unit, site)
+    object_ = _begin(body, body.let(f"load ptr, ptr {last}"), cache, site)
     body.goto(out)
     body.label(slow)
     other = body.call("bh_alloc_slow", "ptr", f"ptr {cache}")
     body.branch(body.let(f"icmp eq ptr {other}, null"), out, done)
     body.label(done)
-    other = _begin(body, other, unit, site)
+    other = _begin(body, other, cache, site)
     body.goto(out)
     body.label(out)
     found = body.let(f"phi ptr [ {object_}, %{fast} ], [ null, %{slow} ], [ {other}, %{done} ]")
@@ -68,12 +68,15 @@ def _allocate(call: CallSite, heap: str) -> bool:
     return True
 
 
-def _begin(body: Body, object_: str, unit: str, site: Site) -> str:
+def _begin(body: Body, object_: str, cache: str, site: Site) -> str:
     """Zeros for what the heap gave; where the program has it."""
     if body.source.hardened:
         object_ = body.let(f"getelementptr i8, ptr {object_}, i64 {-LAYOUT['BH_SHADOW']}")
         life = _life(body, body.let(f"ptrtoint ptr {object_} to i64"))
-        body.do(f"store atomic i32 {_own_life(body, unit)}, ptr {life} release, align 4")
+        number = body.let(
+            f"load atomic i32, ptr {body.field(cache, 'bh_cache.life')} monotonic, align 4"
+        )
+        body.do(f"store atomic i32 {number}, ptr {life} release, align 4")
     body.do(
         f"call void @llvm.memset.p0.i64(ptr align 8 {object_}, i8 0, i64 {site.size}, i1 false)"
     )
@@ -88,7 +91,7 @@ def _life(body: Body, number: str) -> str:
 
 
 def _own_life(body: Body, unit: str) -> str:
-    """What the core notes of objects that this context allocates: bh_unit_life."""
+    """What objects live under that this context may free without more ado: bh_unit_life."""
     slot = body.known("i32", body.field("%run", "bh_run.cache"), 4)
     first = body.let(f"getelementptr i8, ptr {unit}, i64 {LAYOUT['BH_UNIT_LIFE']}")
     return body.let(f"add i32 {body.known('i32', first, 4)}, {slot}")
