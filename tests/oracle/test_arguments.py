@@ -182,7 +182,7 @@ def _map_for(call: Call) -> str:
 
 
 def _section(call: Call) -> str:
-    if call.sleepable:
+    if call.sleepable or call.offer is Offer.TRACES:
         return "syscall"
     return "xdp" if call.offer is Offer.CHANGES_XDP else "tc"
 

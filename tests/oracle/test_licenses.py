@@ -77,7 +77,9 @@ def test_kernel(oracle: Kernel, name: str, text: str) -> None:
 _LINUX = [row for row in (*HELPERS, *KFUNCS) if row.availability is not Availability.OURS]
 
 
-_SECTION_OF = {offer: "xdp" if offer is Offer.CHANGES_XDP else "tc" for offer in Offer}
+_SECTION_OF = dict.fromkeys(Offer, "tc") | {
+    Offer.CHANGES_XDP: "xdp", Offer.TRACES: "raw_tp",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("row", _LINUX, ids=lambda row: row.name)

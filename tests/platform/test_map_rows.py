@@ -83,8 +83,18 @@ def test_machines_have_all_maps() -> None:
     assert set(SHAPES.values()) <= set(_core.SHAPES)
 
 
+#: Calls that programs may make as far as the verifier is concerned, and no machine has.
+NOWHERE = {
+    "bpf_get_current_ancestor_cgroup_id", "bpf_get_current_cgroup_id", "bpf_get_current_comm",
+    "bpf_get_current_pid_tgid", "bpf_get_current_task", "bpf_get_current_uid_gid",
+    "bpf_get_ns_current_pid_tgid", "bpf_get_numa_node_id", "bpf_probe_read",
+    "bpf_probe_read_kernel", "bpf_probe_read_kernel_str", "bpf_probe_read_str",
+    "bpf_probe_read_user", "bpf_probe_read_user_str", "bpf_send_signal", "bpf_send_signal_thread",
+}  # fmt: skip
+
+
 def test_machines_have_all_calls() -> None:
-    rows = {row.name for row in (*HELPERS, *KFUNCS)}
+    rows = {row.name for row in (*HELPERS, *KFUNCS)} - NOWHERE
     assert set(calls.CALLS) == rows
     assert set(_core.CALLS) == rows
 

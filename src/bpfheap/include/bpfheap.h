@@ -613,10 +613,18 @@ ___bpfheap_helper(16, long, bpf_get_current_comm, void *buf, __u32 size_of_buf);
 ___bpfheap_helper(35, __u64, bpf_get_current_task, void);
 ___bpfheap_helper(158, struct task_struct *, bpf_get_current_task_btf, void);
 ___bpfheap_helper(80, __u64, bpf_get_current_cgroup_id, void);
+___bpfheap_helper(123, __u64, bpf_get_current_ancestor_cgroup_id, int ancestor_level);
+struct bpf_pidns_info;
+___bpfheap_helper(120, long, bpf_get_ns_current_pid_tgid, __u64 dev, __u64 ino,
+		  struct bpf_pidns_info *nsdata, __u32 size);
+___bpfheap_helper(109, long, bpf_send_signal, __u32 sig);
+___bpfheap_helper(117, long, bpf_send_signal_thread, __u32 sig);
 ___bpfheap_helper(173, __u64, bpf_get_func_ip, void *ctx);
 ___bpfheap_helper(174, __u64, bpf_get_attach_cookie, void *ctx);
 
 /* memory */
+___bpfheap_helper(4, long, bpf_probe_read, void *dst, __u32 size, const void *unsafe_ptr);
+___bpfheap_helper(45, long, bpf_probe_read_str, void *dst, __u32 size, const void *unsafe_ptr);
 ___bpfheap_helper(112, long, bpf_probe_read_user, void *dst, __u32 size, const void *unsafe_ptr);
 ___bpfheap_helper(113, long, bpf_probe_read_kernel, void *dst, __u32 size,
 		  const void *unsafe_ptr);

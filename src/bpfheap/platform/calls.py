@@ -55,6 +55,7 @@ class Ret(StrEnum):
 
     INTEGER = "integer"
     CPU = "cpu"  # the number of a CPU
+    LENGTH = "length"  # at most as many bytes as CONST_SIZE says, or -MAX_ERRNO and more
     VOID = "void"
     MAP_VALUE_OR_NULL = "map-value-or-null"
     KPTR_OR_NULL = "kptr-or-null"  # what was in the field; owned by the program
@@ -267,6 +268,18 @@ def _clock(name: str, number: int) -> Call:
                 E.SHARED, S.TIME, C.RETURNS, D.NOTHING, P.ALL, W.LINUX)  # fmt: skip
 
 
+def _current(name: str, number: int, *args: Arg, availability: Availability = W.LINUX) -> Call:
+    """Asks for the task that runs, or does something to it."""
+    return Call(name, number, args, R.INTEGER,
+                E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, availability)  # fmt: skip
+
+
+def _probe_read(name: str, number: int, ret: Ret = R.INTEGER, offer: Offer = P.ALL) -> Call:
+    """Copies from an address that may lead nowhere."""
+    return Call(name, number, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), ret,
+                E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, offer, W.LINUX_GPL)  # fmt: skip
+
+
 def _packet(name: str, number: int, args: tuple[Arg, ...], offer: Offer) -> Call:
     """Changes the packet."""
     return Call(name, number, (A.CTX, *args), R.INTEGER,
@@ -297,6 +310,7 @@ HELPERS: tuple[Call, ...] = (
          E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "update", reads_packet=True),
     Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "delete", reads_packet=True),
+    _probe_read("bpf_probe_read", 4, offer=P.TRACES),
     _clock("bpf_ktime_get_ns", 5),
     Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
          R.INTEGER,
@@ -308,17 +322,34 @@ HELPERS: tuple[Call, ...] = (
     _packet("bpf_skb_store_bytes", 9, (A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), P.CHANGES_SKB),
     Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.JUMPS, D.NOTHING, P.ALL, W.LINUX, "tail_call"),
+    _current("bpf_get_current_pid_tgid", 14),
+    _current("bpf_get_current_uid_gid", 15),
+    _current("bpf_get_current_comm", 16, A.UNINIT_MEM, A.CONST_SIZE),
     Call("bpf_skb_load_bytes", 26, (A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.READS_SKB, W.LINUX),
+    _current("bpf_get_current_task", 35, availability=W.LINUX_GPL),
     _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), P.CHANGES_SKB),
+    Call("bpf_get_numa_node_id", 42, (), R.INTEGER,
+         E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), P.CHANGES_XDP),
+    _probe_read("bpf_probe_read_str", 45, R.LENGTH, P.TRACES),
     _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), P.CHANGES_XDP),
     _packet("bpf_xdp_adjust_tail", 65, (A.ANYTHING,), P.CHANGES_XDP),
+    _current("bpf_get_current_cgroup_id", 80),
     Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID,
          E.SHARED, S.NOTHING, C.WAITS, D.NOTHING, P.LOCKS, W.LINUX),
     Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.LOCKS, W.LINUX, locked=True),
+    _current("bpf_send_signal", 109, A.ANYTHING),
+    _probe_read("bpf_probe_read_user", 112),
+    _probe_read("bpf_probe_read_kernel", 113),
+    _probe_read("bpf_probe_read_user_str", 114, R.LENGTH),
+    _probe_read("bpf_probe_read_kernel_str", 115, R.LENGTH),
+    _current("bpf_send_signal_thread", 117, A.ANYTHING),
     _clock("bpf_jiffies64", 118),
+    _current("bpf_get_ns_current_pid_tgid", 120, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM,
+             A.CONST_SIZE),
+    _current("bpf_get_current_ancestor_cgroup_id", 123, A.ANYTHING),
     _clock("bpf_ktime_get_boot_ns", 125),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),

@@ -53,11 +53,12 @@ class Offer(StrEnum):
     READS_SKB = "reads-skb"
     CHANGES_SKB = "changes-skb"
     CHANGES_XDP = "changes-xdp"
+    TRACES = "traces"  # what only tracing and syscall programs have (bpf_tracing_func_proto)
     LOCKS = "locks"  # and maps whose values have a bpf_spin_lock
 
 
-_NONE: frozenset[Offer] = frozenset()
 _LOCKS = frozenset({Offer.LOCKS})
+_TRACES = frozenset({Offer.TRACES})
 _SKB = frozenset({PacketKind.SKB, PacketKind.SKB_PAYLOAD})
 #: Which packets a program has to see for what it is offered.
 _PACKETS = {
@@ -247,20 +248,20 @@ PROGRAM_TYPES: tuple[ProgramType, ...] = (
                 offers=frozenset({Offer.READS_SKB}), returns=None, test_run=0),
     ProgramType("kprobe", 2, ("kprobe", "kretprobe", "ksyscall", "uprobe", "uretprobe"),
                 "pt_regs", 168, raw_ctx=0, private_stack=True, sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, offers=_NONE, returns=None, test_run=None),
+                packet=PacketKind.NONE, offers=_TRACES, returns=None, test_run=None),
     ProgramType("sched_cls", 3, ("tc", "classifier", "action", "tcx/ingress", "tcx/egress"),
                 "__sk_buff", 192, _TC_FIELDS, writes_packet=True, objects=True, attach=_TCX,
                 sleepable=False, interrupts=False, packet=PacketKind.SKB,
                 offers=_LOCKS | {Offer.READS_SKB, Offer.CHANGES_SKB}, returns=None, test_run=0),
     ProgramType("tracepoint", 5, ("tracepoint", "tp"), "void", 8192, raw_ctx=8,
                 private_stack=True, sleepable=False, interrupts=False, packet=PacketKind.NONE,
-                offers=_NONE, returns=None, test_run=None),
+                offers=_TRACES, returns=None, test_run=None),
     ProgramType("xdp", 6, ("xdp",), "xdp_md", 24, _XDP_FIELDS, writes_packet=True, objects=True,
                 attach=_XDP_ATTACH, sleepable=False, interrupts=False, packet=PacketKind.XDP,
                 offers=_LOCKS | {Offer.CHANGES_XDP}, returns=None, test_run=8),
     ProgramType("perf_event", 7, ("perf_event",), "bpf_perf_event_data", 184, _PERF_FIELDS,
                 private_stack=True, sleepable=False, interrupts=True, packet=PacketKind.NONE,
-                offers=_NONE, returns=None, test_run=None),
+                offers=_TRACES, returns=None, test_run=None),
     # On the way out, 2 and 3 tell of congestion.
     ProgramType("cgroup_skb", 8, ("cgroup_skb/egress",), "__sk_buff", 192, _CGROUP_FIELDS,
                 objects=True, attach=(("cgroup_skb/egress", 1),),  # BPF_CGROUP_INET_EGRESS
@@ -271,10 +272,10 @@ PROGRAM_TYPES: tuple[ProgramType, ...] = (
                 offers=_LOCKS | {Offer.READS_SKB}, returns=(0, 1), test_run=0),
     ProgramType("raw_tracepoint", 17, ("raw_tracepoint", "raw_tp"), "bpf_raw_tracepoint_args",
                 96, raw_ctx=0, private_stack=True, sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, offers=_NONE, returns=None, test_run=96),
+                packet=PacketKind.NONE, offers=_TRACES, returns=None, test_run=96),
     ProgramType("syscall", 31, ("syscall",), "void", 65535, raw_ctx=0, ctx_writable=True,
                 objects=True, sleepable=True, interrupts=False, packet=PacketKind.NONE,
-                offers=_LOCKS, returns=None, test_run=65535),
+                offers=_LOCKS | _TRACES, returns=None, test_run=65535),
 )  # fmt: skip
 
 BY_NAME: dict[str, ProgramType] = {t.name: t for t in PROGRAM_TYPES}

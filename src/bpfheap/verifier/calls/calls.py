@@ -59,6 +59,9 @@ from bpfheap.verifier.state.state import (
     number,
 )
 
+#: Results of the kernel from -MAX_ERRNO to -1 are errors.
+_MAX_ERRNO: i64 = 4095
+
 
 def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     pass
@@ -187,6 +190,7 @@ def _size(zero_allowed: bool) -> Checker:
                 hint="check that the size is not 0",
             )
         mark_register(env.cfg, st, n)
+        meta.size = scalar.top
         memory = st.regs[n - 1]
         arg = meta.call.args[n - 2]
         if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
@@ -316,6 +320,13 @@ def _cpu(env: Env, st: State, meta: Meta) -> Reg:
     return number(known)
 
 
+def _length(env: Env, st: State, meta: Meta) -> Reg:
+    """do_refine_retval_range"""
+    known = between(UNKNOWN_SCALAR, -_MAX_ERRNO, meta.size)
+    assert known is not None
+    return number(known)
+
+
 def _void(env: Env, st: State, meta: Meta) -> Reg:
     return NOTHING
 
@@ -367,6 +378,7 @@ def _new_or_null(env: Env, st: State, meta: Meta) -> Reg:
 RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.INTEGER: _integer,
     Ret.CPU: _cpu,
+    Ret.LENGTH: _length,
     Ret.VOID: _void,
     Ret.MAP_VALUE_OR_NULL: _value_or_null,
     Ret.KPTR_OR_NULL: _kptr_or_null,

@@ -26,7 +26,7 @@ class Meta:
     `kptr`: the field that is exchanged, None for none.
     `given`, `given_register`: the object that is given away, and its register.
     `layout`: that of what is allocated, linked or counted, None for none.
-    `size`: that of what is reserved, in bytes.
+    `size`: that of what is reserved, or the greatest that memory may have, in bytes.
     `referenced`: the argument that points into what the program has to give away, 0 for none.
     `root`, `field`: a list head or tree root, and its name in flows; None for none.
     `iterator`: its frame, and the stack slot in it; None for none.
