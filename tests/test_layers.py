@@ -179,9 +179,18 @@ def broken(package: Path) -> list[str]:
     return problems
 
 
-def circles(package: Path) -> set[frozenset[str]]:
-    """The groups of modules each of which reaches all of its group by imports."""
-    edges = graph(package)
+def includes(core: Path) -> dict[str, list[str]]:
+    """The same for files in C: a source and its headers are one, with the name of the source."""
+    edges: dict[str, list[str]] = {}
+    for path in sorted(core.glob("*.[ch]")):
+        name = path.stem.removesuffix("_private")
+        named = re.findall(r'^#include "(\w+?)(?:_private)?\.h"', path.read_text(), re.MULTILINE)
+        edges.setdefault(name, []).extend(other for other in named if other != name)
+    return edges
+
+
+def circles(edges: Mapping[str, list[str]]) -> set[frozenset[str]]:
+    """The groups each of whose members reaches all of its group."""
 
     def reached(start: str) -> set[str]:
         found: set[str] = set()
@@ -206,7 +215,13 @@ def test_layers_keep_their_order() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles(PACKAGE) == set()
+    assert circles(graph(PACKAGE)) == set()
+
+
+def test_files_of_the_core_are_in_layers() -> None:
+    edges = includes(PACKAGE / "machine" / "native")
+    assert set(edges) >= {"cpu", "heap", "map", "run", "module"}
+    assert circles(edges) == set()
 
 
 def test_every_placed_module_exists() -> None:
@@ -284,6 +299,17 @@ def test_a_circle_is_found(tmp_path: Path, back: str) -> None:
     (tmp_path / "api.py").write_text("from bpfheap.spec import Spec\n")
     (tmp_path / "spec.py").write_text("from bpfheap.btf.x import X\n")
     (tmp_path / "btf" / "x.py").write_text("import os\n")
-    assert circles(tmp_path) == set()
+    assert circles(graph(tmp_path)) == set()
     (tmp_path / "btf" / "x.py").write_text(f"{back}\n")
-    assert circles(tmp_path) == {frozenset({"api", "spec", "btf.x"})}
+    assert circles(graph(tmp_path)) == {frozenset({"api", "spec", "btf.x"})}
+
+
+def test_a_circle_of_includes_is_found(tmp_path: Path) -> None:
+    for name, text in (
+        ("a.c", '#include "a.h"\n#include <stdio.h>\n'), ("a.h", '#include "b.h"\n'),
+        ("b.h", '#include "c_private.h"\n'), ("c_private.h", "int x;\n"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(text)
+    assert circles(includes(tmp_path)) == set()
+    (tmp_path / "c.c").write_text('#include "a.h"\n')
+    assert circles(includes(tmp_path)) == {frozenset("abc")}
