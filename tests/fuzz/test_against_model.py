@@ -23,7 +23,7 @@ from bpfheap.machine.model.records import RegionKind
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict, verify
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
-from bpfheap.verifier.state.state import CTX, MAP_VALUE, NOTHING, SCALAR, STACK, Reg
+from bpfheap.verifier.state.state import CTX, MAP_VALUE, MEM, NOTHING, SCALAR, STACK, Reg
 
 MODEL = AgainstModel(1, ALL)
 OBJ = surroundings(ALL)
@@ -165,6 +165,13 @@ _VALUE = Reg(MAP_VALUE, constant(0), off=8)
         (Reg(MAP_VALUE, constant(0), or_null=True), 1, False),
         (Reg(STACK, constant(0), off=-8, what=0), ConcretePointer(RegionKind.STACK, -8), True),
         (Reg(CTX, constant(0)), ConcretePointer(RegionKind.STACK, 0), False),
+        (Reg(MEM, constant(0), ref=1), ConcretePointer(RegionKind.RECORD, 0), True),
+        (Reg(MEM, constant(0), ref=1), ConcretePointer(RegionKind.RECORD, 8), False),
+        (Reg(MEM, constant(0), ref=1), ConcretePointer(RegionKind.PACKET, 0), False),
+        # A parameter may lead into the middle of what a caller has.
+        (Reg(MEM, constant(0)), ConcretePointer(RegionKind.PACKET, 8), True),
+        (Reg(MEM, constant(0)), ConcretePointer(RegionKind.STACK, -8), True),
+        (Reg(MEM, constant(0)), ConcretePointer(RegionKind.CTX, 0), False),
     ],
 )
 def test_what_a_register_holds(reg: Reg, value: ConcreteValue, expected: bool) -> None:

@@ -70,6 +70,13 @@ _MEMORY: Final = {
     PACKET_META: {RegionKind.PACKET},
     PACKET_END: {RegionKind.PACKET},
 }
+#: What callers may give to a function that is verified alone, anywhere in it.
+_PARAMETER: Final = frozenset(
+    {
+        RegionKind.STACK, RegionKind.VALUE, RegionKind.OBJECT, RegionKind.PERCPU, RegionKind.COPY,
+        RegionKind.KEY, RegionKind.RECORD, RegionKind.ELEMENT, RegionKind.PACKET,
+    }
+)  # fmt: skip
 #: Pointers whose offset the verifier does not count from the packet's first byte.
 _OTHER_BASE: Final = frozenset({PACKET_META, PACKET_END})
 
@@ -85,6 +92,9 @@ def holds(reg: Reg, value: ConcreteValue) -> bool:
         return is_unknown(reg.scalar) if value.number is None else _among(reg, value.number)
     if not isinstance(value, ConcretePointer):
         return bool(reg.or_null) and value == 0
+    # Records and elements are held by a reference, parameters are not.
+    if reg.kind == MEM and not reg.ref:
+        return value.memory in _PARAMETER
     if value.memory not in _MEMORY.get(reg.kind, ()):
         return False
     if reg.kind in _OTHER_BASE:
