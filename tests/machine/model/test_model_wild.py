@@ -10,9 +10,10 @@ from model_world import BTF, NUMBERS, World
 from bpfheap.errors import BpfheapError
 from bpfheap.isa import OPS, Insn, Kind, Uses, check_structure
 from bpfheap.machine.model import run_raw
+from bpfheap.machine.model.calls import CALLS
 from bpfheap.spec import ProgramSpec, Ref, RefKind, SubprogSpec
 
-NUMBERS_OF_HELPERS = [n for n in NUMBERS.values() if n is not None]
+NUMBERS_OF_HELPERS = [n for name, n in NUMBERS.items() if n is not None and name in CALLS]
 CALL = 0x85
 EXIT = Insn(0x95)
 RUNNABLE = [op for op in OPS if op.kind is not Kind.LEGACY]

@@ -189,8 +189,8 @@ def _size(zero_allowed: bool) -> Checker:
                 register=n,
                 hint="check that the size is not 0",
             )
-        mark_register(env.cfg, st, n)
         meta.size = scalar.top
+        mark_register(env.cfg, st, n)
         memory = st.regs[n - 1]
         arg = meta.call.args[n - 2]
         if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
