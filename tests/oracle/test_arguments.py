@@ -40,6 +40,8 @@ MAPS = {
     "counters": _map("counters", "percpu_hash", U32, VAL, 4),
     "ring": _map("ring", "ringbuf", 0, 0, 4096),
     "progs": _map("progs", "prog_array", U32, U32, 4),
+    "events": _map("events", "perf_event_array", U32, U32, 4),
+    "stacks": _map("stacks", "stack_trace", U32, VAL, 4),
 }
 OBJ = ObjectSpec("arguments", BTF, MAPS, {})
 
@@ -93,6 +95,8 @@ _REGISTERS: dict[str, tuple[str, str, str]] = {
     "per-CPU map": ("", "r{n} = map[name:counters] ll", ""),
     "ring buffer": ("", "r{n} = map[name:ring] ll", ""),
     "program array": ("", "r{n} = map[name:progs] ll", ""),
+    "perf events": ("", "r{n} = map[name:events] ll", ""),
+    "stacks": ("", "r{n} = map[name:stacks] ll", ""),
     "map value": ("", "r{n} = r8", ""),
     "map value, further on": ("", "r{n} = r8\nr{n} += 8", ""),
     "kptr field": ("", "r{n} = r8\nr{n} += 16", ""),
@@ -174,6 +178,8 @@ def _code(call: Call, registers: list[str], section: str) -> str:
 
 def _map_for(call: Call) -> str:
     special = {
+        "event": "perf events",
+        "stack": "stacks",
         "output": "ring buffer",
         "tail_call": "program array",
         "lookup_percpu": "per-CPU map",
@@ -182,8 +188,10 @@ def _map_for(call: Call) -> str:
 
 
 def _section(call: Call) -> str:
-    if call.sleepable or call.offer is Offer.TRACES:
+    if call.sleepable:
         return "syscall"
+    if call.offer is Offer.TRACES:
+        return "raw_tp"
     return "xdp" if call.offer is Offer.CHANGES_XDP else "tc"
 
 
@@ -193,8 +201,11 @@ def test_every_argument(call: Call, oracle: Kernel) -> None:
     right = [_map_for(call) if arg is Arg.MAP else _RIGHT[arg] for arg in call.args]
     tried = {tuple(right)}
     for at, name in product(range(len(right)), _REGISTERS):
-        if section != "syscall" or not name.startswith("packet"):
+        if section in ("tc", "xdp") or not name.startswith("packet"):
             tried.add((*right[:at], name, *right[at + 1 :]))
+    if section == "raw_tp":
+        # Linux has no objects there, which is no matter of the call.
+        tried = {names for names in tried if not any(n.startswith("object") for n in names)}
     differ, accepted = [], 0
     for registers in sorted(tried):
         spec = program(_code(call, list(registers), section), BTF, section)

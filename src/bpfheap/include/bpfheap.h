@@ -619,6 +619,8 @@ ___bpfheap_helper(120, long, bpf_get_ns_current_pid_tgid, __u64 dev, __u64 ino,
 		  struct bpf_pidns_info *nsdata, __u32 size);
 ___bpfheap_helper(109, long, bpf_send_signal, __u32 sig);
 ___bpfheap_helper(117, long, bpf_send_signal_thread, __u32 sig);
+___bpfheap_helper(27, long, bpf_get_stackid, void *ctx, void *map, __u64 flags);
+___bpfheap_helper(67, long, bpf_get_stack, void *ctx, void *buf, __u32 size, __u64 flags);
 ___bpfheap_helper(173, __u64, bpf_get_func_ip, void *ctx);
 ___bpfheap_helper(174, __u64, bpf_get_attach_cookie, void *ctx);
 
@@ -650,6 +652,12 @@ ___bpfheap_helper(51, long, bpf_redirect_map, void *map, __u64 key, __u64 flags)
 ___bpfheap_helper(44, long, bpf_xdp_adjust_head, struct xdp_md *xdp_md, int delta);
 ___bpfheap_helper(54, long, bpf_xdp_adjust_meta, struct xdp_md *xdp_md, int delta);
 ___bpfheap_helper(65, long, bpf_xdp_adjust_tail, struct xdp_md *xdp_md, int delta);
+
+/* perf events */
+struct bpf_perf_event_value;
+___bpfheap_helper(22, __u64, bpf_perf_event_read, void *map, __u64 flags);
+___bpfheap_helper(55, long, bpf_perf_event_read_value, void *map, __u64 flags,
+		  struct bpf_perf_event_value *buf, __u32 buf_size);
 
 /* output */
 ___bpfheap_helper(6, long, bpf_trace_printk, const char *fmt, __u32 fmt_size, ...);

@@ -15,12 +15,13 @@ from bpfheap.kernel.bpf import (
     bytes_of,
     call,
     object_name,
+    possible_cpus,
     refused,
 )
 from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
 from bpfheap.spec import MapSpec
 
-PROG_ARRAY, RINGBUF = 3, 27
+PROG_ARRAY, PERF_EVENT_ARRAY, RINGBUF = 3, 4, 27
 #: Types that are created without BTF: prog_array, perf_event_array, stack_trace, cgroup_array, maps
 #: of maps, devmap, sockmap, cpumap, xskmap, sockhash, queue, stack, devmap_hash.
 _NO_BTF = frozenset({3, 4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25})
@@ -79,7 +80,7 @@ def _create(spec: MapSpec, btf: Descriptor | None, inner: Descriptor | None) -> 
             map_type=spec.type,
             key_size=spec.key_size,
             value_size=spec.value_size,
-            max_entries=_pages(spec.max_entries) if spec.type == RINGBUF else spec.max_entries,
+            max_entries=_entries(spec),
             map_flags=spec.flags | (F_RDONLY_PROG if spec.readonly else 0),
             inner_map_fd=inner.number if inner is not None else 0,
             numa_node=spec.numa_node,
@@ -90,6 +91,15 @@ def _create(spec: MapSpec, btf: Descriptor | None, inner: Descriptor | None) -> 
             map_extra=spec.map_extra,
         )
     )
+
+
+def _entries(spec: MapSpec) -> int:
+    """What libbpf makes of it: an array of perf events without a number has one for each CPU."""
+    if spec.type == RINGBUF:
+        return _pages(spec.max_entries)
+    if spec.type == PERF_EVENT_ARRAY:
+        return spec.max_entries or possible_cpus()
+    return spec.max_entries
 
 
 def _pages(size: int) -> int:

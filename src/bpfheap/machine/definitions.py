@@ -58,12 +58,14 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"max_entries is its size: a power of two, at least {_PAGE}",
         )
-    if row.holds is Holds.PROGRAMS and (spec.value_size != 4 or spec.key_size != 4 or size < 1):
+    if row.holds in (Holds.PROGRAMS, Holds.EVENTS) and (
+        spec.value_size != 4 or spec.key_size != 4 or size < 1
+    ):
         raise MapError(
             f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
             f"{spec.value_size}, {size} elements",
             errno_name="EINVAL",
-            hint="a prog_array has 4-byte keys and values, and max_entries",
+            hint=f"a {row.name} has 4-byte keys and values, and max_entries",
         )
     if row.holds not in (Holds.VALUES, Holds.MAPS):
         return

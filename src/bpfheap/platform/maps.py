@@ -23,6 +23,8 @@ class Holds(StrEnum):
     MAPS = "maps"
     PROGRAMS = "programs"  # programs can only jump there
     RECORDS = "records"  # bytes of programs, in a row for user space
+    EVENTS = "events"  # perf events: counters, and buffers that programs write records into
+    STACKS = "stacks"  # addresses of callers, which the kernel puts there
     NOTHING = "nothing"  # the map stands for something that is no element
 
 
@@ -32,6 +34,7 @@ class MapFlag(IntFlag):
 
     NO_PREALLOC = 1 << 0
     NUMA_NODE = 1 << 2
+    STACK_BUILD_ID = 1 << 5
     ZERO_SEED = 1 << 6
     RDONLY_PROG = 1 << 7
     WRONLY_PROG = 1 << 8
@@ -134,10 +137,14 @@ MAP_TYPES: tuple[MapType, ...] = (
             flags=_ONE_ARRAY),
     MapType("prog_array", 3, S.ARRAY, H.PROGRAMS, frozenset({"tail_call"}), key_size=4,
             sleepable=False, flags=_ACCESS),
+    MapType("perf_event_array", 4, S.ARRAY, H.EVENTS, frozenset({"event"}), key_size=4,
+            sleepable=False),
     MapType("percpu_hash", 5, S.HASH, H.VALUES, _COPIES, key_size=None, per_cpu=True, kptrs=True,
             sleepable=True, flags=_HASH),
     MapType("percpu_array", 6, S.ARRAY, H.VALUES, _COPIES, key_size=4, per_cpu=True, kptrs=True,
             sleepable=True, flags=_ARRAY),
+    MapType("stack_trace", 7, S.HASH, H.STACKS, frozenset({"stack"}), key_size=4, sleepable=False,
+            flags=MapFlag.NUMA_NODE | MapFlag.STACK_BUILD_ID),
     MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
             flags=_LRU),
     MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, key_size=None, per_cpu=True,

@@ -13,7 +13,7 @@ from model_world import KEY, World, alloc, lookup
 from bpfheap.errors import MapError, UsageError, Violation
 from bpfheap.machine.model.maps import elements
 from bpfheap.machine.model.records import Status
-from bpfheap.platform.maps import ANY, EXIST, MAP_TYPES, NOEXIST, MapFlag
+from bpfheap.platform.maps import ANY, EXIST, MAP_TYPES, NOEXIST, Holds, MapFlag
 
 K = [i.to_bytes(4, "little") for i in range(8)]
 V = [i.to_bytes(8, "little") for i in range(8)]
@@ -28,7 +28,9 @@ def world(type_name: str, **fields: Any) -> World:
 
 def test_every_map_type_has_an_implementation() -> None:
     for row in MAP_TYPES:
-        assert elements(row).keys is not None
+        # Perf events and stacks of callers are the kernel's alone.
+        if row.holds not in (Holds.EVENTS, Holds.STACKS):
+            assert elements(row).keys is not None
 
 
 UPDATES = [
