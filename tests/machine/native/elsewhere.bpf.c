@@ -25,24 +25,34 @@ struct {
 	__type(value, struct slot);
 } slots SEC(".maps");
 
+/* Put an object, or NULL, in a slot, and free what was there; 0 if nothing was. */
+static __always_inline int put(__u32 key, struct item *item)
+{
+	struct slot *slot = bpf_map_lookup_elem(&slots, &key);
+
+	if (!slot) {
+		if (item)
+			unit_free(item);
+		return 0;
+	}
+	item = bpf_kptr_xchg(&slot->item, item);
+	if (!item)
+		return 0;
+	unit_free(item);
+	return 1;
+}
+
 SEC("syscall")
 int make(void *ctx)
 {
 	__u32 made = 0, key;
 
 	bpf_for(key, 0, MANY) {
-		__u32 k = key;
-		struct slot *slot = bpf_map_lookup_elem(&slots, &k);
-		struct item *item;
+		struct item *item = bpf_mem_alloc(&ma, type_id_local(struct item));
 
-		if (!slot)
-			break;
-		item = bpf_mem_alloc(&ma, type_id_local(struct item));
 		if (!item)
 			break;
-		item = bpf_kptr_xchg(&slot->item, item);
-		if (item)
-			unit_free(item);
+		put(key, item);
 		made++;
 	}
 	return made;
@@ -54,17 +64,7 @@ int take(void *ctx)
 	__u32 taken = 0, key;
 
 	bpf_for(key, 0, MANY) {
-		__u32 k = key;
-		struct slot *slot = bpf_map_lookup_elem(&slots, &k);
-		struct item *item;
-
-		if (!slot)
-			break;
-		item = bpf_kptr_xchg(&slot->item, 0);
-		if (!item)
-			break;
-		unit_free(item);
-		taken++;
+		taken += put(key, 0);
 	}
 	return taken;
 }

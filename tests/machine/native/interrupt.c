@@ -14,36 +14,13 @@
  * With -DONE_CACHE all levels share a cache, with -DNO_GRACE what the other context frees does not wait for a
  * grace period: then it has to find something.
  */
-#define _GNU_SOURCE
-#include <pthread.h>
+#include "no_worker.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <ucontext.h>
-
-/* The core without its worker, whom a fork would leave behind; its lists of work are run here. */
-#define pthread_create(thread, attributes, run, arg) ((void)(run), (void)(arg), 0)
-#define pthread_join(thread, result) ((void)(thread))
-#define bh_barrier bh_barrier_of_worker
-#include "cpu.c"
-#undef bh_barrier
-bool bh_barrier(struct bh_core *core, bh_patience patience);
-#include "object.h"
-#include "slab_private.h"
-
-bool bh_barrier(struct bh_core *core, bh_patience patience)
-{
-	static struct bh_work *waiting;
-
-	(void)patience;
-
-	for (unsigned pass = 0; pass < PASSES; pass++) {
-		run_all(core, take(&core->queued));
-		waiting = run_deferred(core, waiting);
-	}
-	return true;
-}
 
 enum { TRAP_FLAG = 0x100, HELD = 1024, MANY = 70 };
 

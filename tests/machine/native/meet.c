@@ -9,37 +9,13 @@
  * collect: the worker collects when the owner is done, before the other one goes on.
  * STEP: stop after each STEPth instruction alone.
  */
-#define _GNU_SOURCE
-#include <pthread.h>
+#include "no_worker.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <ucontext.h>
-
-static int real_create(pthread_t *t, void *(*run)(void *), void *arg)
-{
-	return pthread_create(t, NULL, run, arg);
-}
-#define pthread_create(thread, attributes, run, arg) ((void)(run), (void)(arg), 0)
-#define bh_barrier bh_barrier_of_worker
-#include "cpu.c"
-#undef bh_barrier
-bool bh_barrier(struct bh_core *core, bh_patience patience);
-#include "object.h"
-#include "slab_private.h"
-
-bool bh_barrier(struct bh_core *core, bh_patience patience)
-{
-	static struct bh_work *waiting;
-
-	(void)patience;
-	for (unsigned pass = 0; pass < PASSES; pass++) {
-		run_all(core, take(&core->queued));
-		waiting = run_deferred(core, waiting);
-	}
-	return true;
-}
 
 enum { TRAP_FLAG = 0x100, OWNER_IS_DONE = 100, OTHER_IS_DONE = 101 };
 
@@ -125,9 +101,9 @@ static int one(bool closed, bool collect, unsigned long j, unsigned long k)
 	}
 	owner.park = j;
 	second.park = k;
-	real_create(&a, act, &owner);
+	start_thread(&a, act, &owner);
 	await(&owner.parked);
-	real_create(&b, act, &second);
+	start_thread(&b, act, &second);
 	await(&second.parked);
 	atomic_store(&owner.go, 1);
 	await(&owner.done);

@@ -32,16 +32,21 @@ def run(
     return subprocess.run([program, *words], capture_output=True, text=True, check=False)
 
 
-def test_nothing_is_lost_wherever_one_is_interrupted(tmp_path: Path) -> None:
-    done = run(tmp_path)
+def rows_of(done: subprocess.CompletedProcess[str]) -> list[tuple[int, int, str]]:
+    """Of each operation: the places where it was interrupted, the runs that made, its name."""
     assert done.returncode == 0, done.stderr
-    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    rows = (line.split(maxsplit=2) for line in done.stdout.splitlines())
+    return [(int(places), int(runs), name) for places, runs, name in rows]
+
+
+def test_nothing_is_lost_wherever_one_is_interrupted(tmp_path: Path) -> None:
+    rows = rows_of(run(tmp_path))
     assert len(rows) == 14
     # Each operation is as long as its path, and was interrupted by each of five others.
     for places, runs, name in rows:
-        assert int(places) >= 15, name
-        assert int(runs) >= 5 * 15, name
-    places_of = {name: int(places) for places, _, name in rows}
+        assert places >= 15, name
+        assert runs >= 5 * 15, name
+    places_of = {name: places for places, _, name in rows}
     assert places_of["alloc from the depot"] > 3 * places_of["alloc"]
     assert places_of["alloc that maps"] > places_of["alloc that carves"]
 
@@ -53,13 +58,11 @@ def test_it_finds_that_levels_must_not_share_a_cache(tmp_path: Path) -> None:
 
 
 def test_what_two_contexts_free_is_freed_once(tmp_path: Path) -> None:
-    done = run(tmp_path, words=("hardened",))
-    assert done.returncode == 0, done.stderr
-    rows = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    rows = rows_of(run(tmp_path, words=("hardened",)))
     assert len(rows) == 3
     for places, runs, name in rows:
-        assert int(places) >= 40, name
-        assert int(runs) >= 3 * 40, name
+        assert places >= 40, name
+        assert runs >= 3 * 40, name
 
 
 def test_it_finds_that_the_other_context_has_to_wait(tmp_path: Path) -> None:

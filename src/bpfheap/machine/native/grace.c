@@ -67,17 +67,12 @@ void bh_free_rcu(void *object)
 	ask_to_collect(unit);
 }
 
-static void *object_numbered(const struct bh_unit *unit, struct bh_slab *slab, uint32_t n)
-{
-	return (char *)slab + unit->first + (size_t)n * unit->size;
-}
-
 /* On a hardened core: what was freed apart (enum bh_life) and is among these objects of a slab is so from before
  * the grace period. */
 static void begin_grace(const struct bh_unit *unit, struct bh_slab *slab, uint32_t word, uint64_t bits)
 {
 	for (; bits; bits &= bits - 1) {
-		void *object = object_numbered(unit, slab, word * 64 + (uint32_t)__builtin_ctzll(bits));
+		void *object = bh_slab_object(unit, slab, word * 64 + (uint32_t)__builtin_ctzll(bits));
 		uint32_t apart = BH_APART;
 
 		atomic_compare_exchange_strong(bh_region_life(bh_region_of(unit->heap->core), object), &apart,
@@ -167,8 +162,8 @@ void bh_unit_reclaim(struct bh_work *work)
 			/* Cleared before the objects go back: with the last one the slab may be unmapped. */
 			in_grace[i] = 0;
 			for (; bits; bits &= bits - 1) {
-				void *object = object_numbered(unit, slab,
-							       i * 64 + (uint32_t)__builtin_ctzll(bits));
+				void *object = bh_slab_object(unit, slab,
+							      i * 64 + (uint32_t)__builtin_ctzll(bits));
 
 				if (bh_is_hardened(unit->heap->core) && !end_grace(unit, object)) {
 					atomic_fetch_sub(&unit->waiting_count, 1);

@@ -73,7 +73,7 @@ uint32_t bh_carve(struct bh_unit *unit, void **out, uint32_t want)
 		atomic_fetch_sub(&unit->owned, want - got);
 	/* The lowest address is allocated first. */
 	for (uint32_t i = 0; i < got; i++)
-		out[got - 1 - i] = (char *)slab + unit->first + (size_t)(at + i) * unit->size;
+		out[got - 1 - i] = bh_slab_object(unit, slab, at + i);
 	return got;
 }
 

@@ -102,6 +102,12 @@ void bh_slab_add(struct bh_unit *unit, struct bh_slab *slab);
 /* Unmap a slab. For the worker, when no run can look into it any more. */
 void bh_slab_remove(struct bh_unit *unit, struct bh_slab *slab);
 
+/* The object with that number in a slab. */
+static inline void *bh_slab_object(const struct bh_unit *unit, struct bh_slab *slab, uint32_t n)
+{
+	return (char *)slab + unit->first + (size_t)n * unit->size;
+}
+
 /* Which object of its slab has a byte at `inside`. */
 static inline uint32_t bh_object_number(const struct bh_unit *unit, const void *inside)
 {

@@ -247,8 +247,7 @@ struct bh_stats bh_unit_stats(struct bh_unit *unit)
 
 void *bh_unit_object(const struct bh_unit *unit, void *inside)
 {
-	return (char *)bh_slab_of(inside) + unit->first +
-	       (size_t)bh_object_number(unit, inside) * unit->size;
+	return bh_slab_object(unit, bh_slab_of(inside), bh_object_number(unit, inside));
 }
 
 void bh_unit_each(struct bh_unit *unit, void (*see)(void *object, void *arg), void *arg)
@@ -258,7 +257,7 @@ void bh_unit_each(struct bh_unit *unit, void (*see)(void *object, void *arg), vo
 		uint32_t count = slab ? bh_slab_carved(unit, slab) : 0;
 
 		for (uint32_t i = 0; i < count; i++)
-			see((char *)slab + unit->first + (size_t)i * unit->size, arg);
+			see(bh_slab_object(unit, slab, i), arg);
 	}
 }
 
