@@ -224,11 +224,17 @@ class Maker:
                 return
             # Somewhere inside, most of the time.
             base = self.random.randint(1, 5)
-            self.random.choice((self.value, self.stack))(base)
+            offsets: tuple[int, ...] = (0, 8, 16, 24)
+            if pick < 0.34:
+                self.random.choice((self.value, self.stack))(base)
+            else:
+                # What a look-up gave, or a callback its context.
+                base = self.random.choice((0, 2, 4))
+                offsets = (0, 4, 8, -8, 56, 64, 72, 512)
             self.plain(op)
             insn = self.insns[-1]
             dst, src = (insn.dst, base) if op.kind is Kind.LOAD else (base, insn.src)
-            off = self.random.choice((0, 8, 16, 24))
+            off = self.random.choice(offsets)
             self.insns[-1] = Insn(insn.opcode, dst, src, off, insn.imm)
         elif pick < 0.45:
             self.constant(self.random.randint(0, 5))

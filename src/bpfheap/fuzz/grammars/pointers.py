@@ -19,6 +19,25 @@ GRAMMAR = Grammar(
             "<make 6>\n<stack>",
             "<apart 6>\n<noise>\n<stack>",
             "unless <flip> {\nr1 = r9\n} else {\nr1 = r10\nr1 += -40\n}\n*(u8 *)(r1 +0) = 1",
+            "<words>\nr1 += -24\nunless <flip> {\nr1 += <word>\n}\n<stepped>\n<left>",
+            "<words>\nloop {\n<stepped>\nr6 >>= 1\n} while r6 > 0\n<left>",
+        ),
+        # Of four on the stack, in steps of known length.
+        "words": (
+            "<make 6>\nr6 &= 3\n*(u64 *)(r10 -8) = 1\n*(u64 *)(r10 -16) = 2\n"
+            "*(u64 *)(r10 -24) = 3\n*(u64 *)(r10 -32) = 4\nr1 = r10\nr1 += -8",
+        ),
+        "word": ("8", "16", "24"),
+        "stepped": (
+            "r1 += -8\nr2 = r1\nr2 += 8\n*(u64 *)(r2 +0) = 9",
+            "r1 += 8\nr7 = *(u64 *)(r1 -8)\nr1 += -16\nr2 = r1\nr2 += 8\n*(u64 *)(r2 +0) = r7",
+            "r1 += 4\n*(u32 *)(r1 -4) = r6\nr1 += -12",
+            "*(u64 *)(r10 -40) = r1\nr2 = *(u64 *)(r10 -40)\nr2 += <word>\nr1 += -8\n"
+            "*(u64 *)(r2 -<word>) = r6",
+        ),
+        "left": (
+            "r0 = *(u64 *)(r10 -8)\nr1 = *(u64 *)(r10 -16)\nr0 ^= r1\nr1 = *(u64 *)(r10 -24)\n"
+            "r0 += r1\nr1 = *(u64 *)(r10 -32)\nr0 ^= r1",
         ),
         # r1, which leads into the value, is moved.
         "moved": (

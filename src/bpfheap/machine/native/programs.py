@@ -150,9 +150,10 @@ class Programs:
         return 0 if made is None else places.slot_at(made.image, pc - loaded.address) or 0
 
     def source(self, program: int) -> Source:
-        """What the compiler is told of a program. Raises UsageError if nothing is known of it."""
+        """What the compiler is told of a program. Raises UsageError if nothing is known of it, but
+        of a hardened one nothing has to be."""
         loaded = self.record(program)
-        if loaded.facts is None:
+        if loaded.facts is None and not self._hardened:
             raise UsageError(f"the verifier said nothing of program {loaded.name}")
         return self._source(loaded, loaded.facts)[0]
 

@@ -36,7 +36,7 @@ def ir(source: Source, *, check: bool = False, debug: bool = False) -> tuple[str
     """The text of the module before LLVM's passes, and the symbols that it leaves open. With
     `check`, the result of each pass is looked at. Raises CannotCompile."""
     code = blocks.split(source)
-    found = {start: frames.frame_of(f, source) for start, f in code.functions.items()}
+    found = frames.frames_of(code, source)
     if check:
         blocks.check(code, source)
         frames.check(code, found)

@@ -196,12 +196,26 @@ class Body:
             inside = known is not None and -STACK <= known + off <= -size
             if known is not None and inside and (known + off) % align == 0:
                 return self.stack(known + off)
+            context, outer = self.frame.context, self.frame.outer.get((slot, n))
+            if context is not None and outer is not None:
+                base = self.let(f"inttoptr i64 %a{context.register} to ptr")
+                return self.let(f"getelementptr i8, ptr {base}, i64 {outer + off}")
+            if 0 <= off <= self.frame.values.get((slot, n), 0) - size and off % align == 0:
+                return self._in_value(self.get(n), off)
             origin = self.origin(n) if known is None else None
             return self.reach(self.argument(slot, n), off, align, origin=origin)
         if known is not None:
             return self.stack(known + off)
         base = self.pointer(n)
         return base if not off else self.let(f"getelementptr i8, ptr {base}, i64 {off}")
+
+    def _in_value(self, number: str, off: int) -> str:
+        """An address in a map's value; of NULL, where that leads in the region. Where the program
+        has asked for NULL, LLVM need not."""
+        none = self.let(f"icmp eq i64 {number}, 0")
+        value = self.let(f"inttoptr i64 {number} to ptr")
+        place = self.let(f"select i1 {none}, ptr %region, ptr {value}")
+        return self.let(f"getelementptr i8, ptr {place}, i64 {off}")
 
     def reach(self, number: str, off: int = 0, align: int = 1, *, origin: str | None = None) -> str:
         """Where a number leads in the region: its lower 32 bits count. Offsets lead into the guard

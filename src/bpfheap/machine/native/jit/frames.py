@@ -2,19 +2,23 @@
 
 A variable whose address only goes where its size is known gets memory of its own, which LLVM can
 turn into a register. Where an address goes elsewhere, the frame is one piece.
+
+Of a hardened program, whose frames of one piece lie in its region, that holds for what a callback
+gets as its context, too: its code shows which of its caller's bytes it is about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from bpfheap.isa import Kind
 from bpfheap.machine.native._core import LAYOUT
-from bpfheap.machine.native.jit.blocks import Code, Function, Ins
+from bpfheap.machine.native.jit.blocks import Code, Function, Ins, target
 from bpfheap.machine.native.jit.source import MapShape, Source
-from bpfheap.platform.calls import CALL_BY_NAME, Arg, Call
+from bpfheap.platform.calls import CALL_BY_NAME, Arg, Call, Ret
 from bpfheap.verifier.facts import CallFacts
 
 STACK: Final = LAYOUT["BH_STACK"]
@@ -26,6 +30,20 @@ _NUMBERS: Final = frozenset(
      Arg.ALLOC_SIZE, Arg.TYPE_ID, Arg.UNUSED}
 )  # fmt: skip
 _SIZED: Final = frozenset({Arg.MEM, Arg.MEM_OR_NULL, Arg.UNINIT_MEM})
+#: Maps that have values to find, as the core calls their shapes.
+_HOLD_VALUES: Final = frozenset({"array", "hash", "lru"})
+#: The register in which a callback gets its context, by who calls it back.
+CONTEXT: Final[Mapping[str, int]] = {"bpf_loop": 2, "bpf_for_each_map_elem": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a callback does with its context, which is always on its caller's stack: it is in
+    `register` when it begins, and all accesses are in [start, end) from there."""
+
+    register: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +52,17 @@ class StackFrame:
     0. `offsets` has what the frame pointer plus a constant is in: slot and register.
 
     Of a hardened program, which takes nothing for granted, `calls` has what the code itself shows
-    of its calls, and `proven` the slots of those whose arguments need no check."""
+    of its calls, and `proven` the slots of those whose arguments need no check. `context` is what a
+    callback is about on its caller's stack, and `outer` has what it plus a constant is in. `values`
+    has what NULL or the address of a map's value is in, and the bytes of that."""
 
     regions: tuple[tuple[int, int], ...]
     offsets: dict[tuple[int, int], int]
     calls: dict[int, CallFacts] = field(default_factory=dict)
     proven: set[int] = field(default_factory=set)
+    context: Context | None = None
+    outer: dict[tuple[int, int], int] = field(default_factory=dict)
+    values: dict[tuple[int, int], int] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -53,44 +76,97 @@ class StackFrame:
         raise AssertionError(f"no region has fp{offset}")
 
 
-#: A register's value: ("fp", offset), ("=", number), ("fp?", 0), ("map", slot of the lddw),
-#: ("code", slot of a function), or None for any other.
+#: A register's value: ("fp", offset), ("ctx", offset) from a callback's context, ("=", number),
+#: ("value", bytes) for NULL or the address of a map's value, ("map", slot of the lddw), ("code",
+#: slot of a function), ("fp?", 0), ("ctx?", 0) or ("any?", 0) for what may be an address on one of
+#: these stacks or both, or None for any other.
 Value = tuple[str, int] | None
-_MAYBE: Final = ("fp?", 0)
+_BASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "fp": ("fp",), "fp?": ("fp",), "ctx": ("ctx",), "ctx?": ("ctx",), "any?": ("fp", "ctx"),
+}  # fmt: skip
+_MAYBE: Final[Mapping[tuple[str, ...], Value]] = {
+    (): None, ("fp",): ("fp?", 0), ("ctx",): ("ctx?", 0), ("fp", "ctx"): ("any?", 0),
+}  # fmt: skip
+#: Bytes [start, end) from the frame pointer or the context. Without any, somebody else may see all.
+Access = tuple[str, int, int]
 
 
-class _Whole(Exception):
-    """Somebody else may see any byte."""
+def frames_of(code: Code, source: Source) -> dict[int, StackFrame]:
+    """Of each function, where its stack may be divided."""
+    contexts = _contexts(code, source) if source.hardened else {}
+    return {start: frame_of(f, source, contexts) for start, f in code.functions.items()}
 
 
-def frame_of(function: Function, source: Source) -> StackFrame:
-    """Where the stack of a function may be divided."""
-    before = values_of(function, source)
+def frame_of(
+    function: Function, source: Source, contexts: Mapping[int, Context] | None = None
+) -> StackFrame:
+    """Where the stack of a function may be divided. `contexts` has those of callbacks."""
+    contexts = {} if contexts is None else contexts
+    context = contexts.get(function.start)
     calls: dict[int, CallFacts] = {}
     proven: set[int] = set()
     accesses: list[tuple[int, int]] = []
-    offsets: dict[tuple[int, int], int] = {}
+    known: dict[str, dict[tuple[int, int], int]] = {"fp": {}, "ctx": {}, "value": {}}
     whole = False
-    for block in function.blocks.values():
-        values = list(before[block.start])
-        for ins in block.body:
-            for n in _read(ins, source):
-                value = values[n]
-                if value is not None and value[0] == "fp":
-                    offsets[ins.slot, n] = value[1]
+    for ins, values in _with_values(function, source, context):
+        for n in _read(ins, source):
+            value = values[n]
+            if value is not None and value[0] in known:
+                known[value[0]][ins.slot, n] = value[1]
+        row = _row(ins, source)
+        if source.hardened and row is not None:
+            calls[ins.slot] = _shown(ins, row, values, source)
+            if _is_proven(row, values, source):
+                proven.add(ins.slot)
+        for base, start, end in _accesses(ins, values, source, contexts):
+            if base == "fp":
+                accesses.append((start, end))
+                whole = whole or not -STACK <= start < end <= 0
+    regions = ((-STACK, 0),) if whole else tuple(_merged(accesses))
+    return StackFrame(regions, known["fp"], calls, proven, context, known["ctx"], known["value"])
+
+
+def _contexts(code: Code, source: Source) -> dict[int, Context]:
+    """By callback, what it is about on its caller's stack; without those that may be called with
+    something else, or let somebody else see its address."""
+    given: dict[int, set[tuple[int, Value]]] = defaultdict(set)
+    called = {0}
+    for function in code.functions.values():
+        for ins, values in _with_values(function, source):
             row = _row(ins, source)
-            if source.hardened and row is not None:
-                calls[ins.slot] = _shown(ins, row, values, source)
-                if _is_proven(row, values, source):
-                    proven.add(ins.slot)
-            try:
-                accesses += _accesses(ins, values, source)
-            except _Whole:
-                whole = True
-            step(ins, values, source)
-    if whole or any(not -STACK <= start < end <= 0 for start, end in accesses):
-        return StackFrame(((-STACK, 0),), offsets, calls, proven)
-    return StackFrame(tuple(_merged(accesses)), offsets, calls, proven)
+            if ins.op.kind is Kind.CALL_LOCAL:
+                called.add(target(ins))
+            elif row is not None and row.name in CONTEXT:
+                callback = values[row.args.index(Arg.CALLBACK) + 1]
+                if callback is not None and callback[0] == "code":
+                    value = values[row.args.index(Arg.CALLBACK_CTX) + 1]
+                    given[callback[1]].add((CONTEXT[row.name], value))
+    found: dict[int, Context] = {}
+    for start, ways in given.items():
+        registers = {register for register, _ in ways}
+        offsets = [v[1] for _, v in ways if v is not None and v[0] == "fp"]
+        if start in called or len(registers) > 1 or len(offsets) < len(ways):
+            continue
+        context = _context(code.functions[start], source, *registers)
+        fits = context is not None and all(
+            at + context.start >= -STACK and at + context.end <= 0 for at in offsets
+        )
+        if context is not None and fits:
+            found[start] = context
+    return found
+
+
+def _context(callback: Function, source: Source, register: int) -> Context | None:
+    """None if it lets somebody else see the address."""
+    # The byte at the address itself makes it one of the variable that is meant.
+    low, high = 0, 1
+    for ins, values in _with_values(callback, source, Context(register, low, high)):
+        for base, start, end in _accesses(ins, values, source, {}):
+            if base == "ctx":
+                if start >= end or ins.op.kind is Kind.ATOMIC:
+                    return None
+                low, high = min(low, start), max(high, end)
+    return Context(register, low, high)
 
 
 def check(code: Code, frames: dict[int, StackFrame]) -> None:
@@ -116,10 +192,14 @@ def _merged(accesses: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield at
 
 
-def values_of(function: Function, source: Source) -> dict[int, list[Value]]:
+def values_of(
+    function: Function, source: Source, context: Context | None = None
+) -> dict[int, list[Value]]:
     """What registers are when a block begins."""
     start: list[Value] = [None] * 11
     start[_FP] = ("fp", 0)
+    if context is not None:
+        start[context.register] = ("ctx", 0)
     before = {function.start: start}
     todo = [function.start]
     while todo:
@@ -140,14 +220,28 @@ def values_of(function: Function, source: Source) -> dict[int, list[Value]]:
     return before
 
 
+def _with_values(
+    function: Function, source: Source, context: Context | None = None
+) -> Iterator[tuple[Ins, list[Value]]]:
+    """Each instruction, and what registers are before it."""
+    before = values_of(function, source, context)
+    for block in function.blocks.values():
+        values = list(before[block.start])
+        for ins in block.body:
+            yield ins, values
+            step(ins, values, source)
+
+
 def _join(a: Value, b: Value) -> Value:
     if a == b:
         return a
-    return _MAYBE if _is_stack(a) or _is_stack(b) else None
+    either = {*_bases(a), *_bases(b)}
+    return _MAYBE[tuple(base for base in ("fp", "ctx") if base in either)]
 
 
-def _is_stack(value: Value) -> bool:
-    return value is not None and value[0] in ("fp", "fp?")
+def _bases(value: Value) -> tuple[str, ...]:
+    """What it may be an address of."""
+    return () if value is None else _BASES.get(value[0], ())
 
 
 def step(ins: Ins, values: list[Value], source: Source) -> None:
@@ -161,10 +255,9 @@ def step(ins: Ins, values: list[Value], source: Source) -> None:
                 values[insn.dst] = values[insn.src] if op.width == 64 and not op.sx else None
         case Kind.ALU:
             value = values[insn.dst]
-            plain = op.width == 64 and not op.reg and op.name in ("add", "sub")
-            if plain and value is not None and value[0] == "fp":
+            if value is not None and _moves(ins, values):
                 change = insn.imm if op.name == "add" else -insn.imm
-                values[insn.dst] = ("fp", value[1] + change)
+                values[insn.dst] = (value[0], value[1] + change)
             else:
                 values[insn.dst] = None
         case Kind.LDDW:
@@ -181,7 +274,23 @@ def step(ins: Ins, values: list[Value], source: Source) -> None:
         case Kind.ATOMIC if op.fetch:
             values[0 if op.name == "cmpxchg" else insn.src] = None
         case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
-            values[:6] = [None] * 6
+            values[:6] = [_result(ins, values, source), *[None] * 5]
+
+
+def _moves(ins: Ins, values: list[Value]) -> bool:
+    """Is it an address on the stack, whose distance stays known?"""
+    op, value = ins.op, values[ins.insn.dst]
+    known = value is not None and value[0] in ("fp", "ctx")
+    return known and op.width == 64 and not op.reg and op.name in ("add", "sub")
+
+
+def _result(ins: Ins, values: list[Value], source: Source) -> Value:
+    row, shape = _row(ins, source), _map_at(values[1], source)
+    looked_up = row is not None and row.ret is Ret.MAP_VALUE_OR_NULL
+    # Where values are pointers, what they lead to is found.
+    if looked_up and shape is not None and shape.shape in _HOLD_VALUES and not shape.pointers:
+        return "value", shape.value_size
+    return None
 
 
 def _read(ins: Ins, source: Source) -> tuple[int, ...]:
@@ -212,8 +321,10 @@ def _row(ins: Ins, source: Source) -> Call | None:
     return CALL_BY_NAME.get(source.calls.get(ins.slot) or "")
 
 
-def _accesses(ins: Ins, values: list[Value], source: Source) -> Iterator[tuple[int, int]]:
-    """The bytes of the stack that an instruction is about. Raises _Whole."""
+def _accesses(
+    ins: Ins, values: list[Value], source: Source, contexts: Mapping[int, Context]
+) -> Iterator[Access]:
+    """The bytes of the stack, and of the caller's, that an instruction is about."""
     op, insn = ins.op, ins.insn
     match op.kind:
         case Kind.LOAD:
@@ -223,57 +334,64 @@ def _accesses(ins: Ins, values: list[Value], source: Source) -> Iterator[tuple[i
         case Kind.STORE_REG | Kind.ATOMIC:
             value = values[insn.dst]
             if op.kind is Kind.ATOMIC and value is not None and (value[1] + insn.off) % op.size:
-                _not(value)
-            yield from _at(values[insn.dst], insn.off, op.size)
-            _not(values[insn.src])
+                yield from _escapes(value)
+            yield from _at(value, insn.off, op.size)
+            yield from _escapes(values[insn.src])
         case Kind.MOV:
             if op.reg and (op.width != 64 or op.sx):
-                _not(values[insn.src])
+                yield from _escapes(values[insn.src])
         case Kind.ALU:
-            plain = op.width == 64 and not op.reg and op.name in ("add", "sub")
-            if not plain:
-                _not(values[insn.dst])
+            if not _moves(ins, values):
+                yield from _escapes(values[insn.dst])
             if op.reg:
-                _not(values[insn.src])
+                yield from _escapes(values[insn.src])
         case Kind.JCOND:
-            _not(values[insn.dst])
+            yield from _escapes(values[insn.dst])
             if op.reg:
-                _not(values[insn.src])
+                yield from _escapes(values[insn.src])
         case Kind.CALL_HELPER | Kind.CALL_KFUNC:
-            yield from _of_call(ins, values, source)
+            yield from _of_call(ins, values, source, contexts)
         case _:
             for n in _read(ins, source):
-                _not(values[n])
+                yield from _escapes(values[n])
 
 
-def _at(value: Value, off: int, size: int) -> Iterator[tuple[int, int]]:
-    if value is not None and value[0] == "fp":
-        yield value[1] + off, value[1] + off + size
+def _at(value: Value, off: int, size: int) -> Iterator[Access]:
+    if value is not None and value[0] in ("fp", "ctx"):
+        yield value[0], value[1] + off, value[1] + off + size
     else:
-        _not(value)
+        yield from _escapes(value)
 
 
-def _not(value: Value) -> None:
-    if _is_stack(value):
-        raise _Whole
+def _escapes(value: Value) -> Iterator[Access]:
+    for base in _bases(value):
+        yield base, 0, 0
 
 
-def _of_call(ins: Ins, values: list[Value], source: Source) -> Iterator[tuple[int, int]]:
+def _of_call(
+    ins: Ins, values: list[Value], source: Source, contexts: Mapping[int, Context]
+) -> Iterator[Access]:
     row = _row(ins, source)
-    args = () if row is None else row.args
     if row is None:
         for n in range(1, 6):
-            _not(values[n])
-    for n, arg in enumerate(args, 1):
+            yield from _escapes(values[n])
+        return
+    for n, arg in enumerate(row.args, 1):
         value = values[n]
-        if not _is_stack(value):
+        if not _bases(value):
+            continue
+        context = None
+        if arg is Arg.CALLBACK_CTX:
+            context = contexts.get(_shown(ins, row, values, source).callback)
+        if context is not None:
+            yield from _at(value, context.start, context.end - context.start)
             continue
         size = _size(arg, ins, n, values, source)
         # The core checks addresses in the region.
-        checked = source.hardened and not (row is not None and _is_proven(row, values, source))
+        checked = source.hardened and not _is_proven(row, values, source)
         if size is None or checked:
-            raise _Whole
-        if size:
+            yield from _escapes(value)
+        elif size:
             yield from _at(value, 0, size)
 
 

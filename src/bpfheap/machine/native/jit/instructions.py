@@ -290,7 +290,8 @@ def _load_inside(body: Body, ins: Ins) -> None:
     """Of a hardened program. There are zeros where NULL leads."""
     op, insn, facts = ins.op, ins.insn, body.source.facts
     anywhere = facts is not None and facts.guarded[ins.slot] == ANYWHERE
-    if anywhere and (ins.slot, insn.src) not in body.frame.offsets:
+    frame, place = body.frame, (ins.slot, insn.src)
+    if anywhere and place not in frame.offsets and place not in frame.outer:
         number = body.let(f"add i64 {body.argument(ins.slot, insn.src)}, {insn.off}")
         value = body.call("bh_run_load", "i64", "ptr %run", f"i64 {number}", f"i32 {op.size}")
         if op.width < 64:

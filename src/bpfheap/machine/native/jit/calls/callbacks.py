@@ -10,15 +10,20 @@ from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.body import function_name
 from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
 from bpfheap.machine.native.jit.calls.maps import key_is_index
+from bpfheap.machine.native.jit.frames import CONTEXT
 from bpfheap.machine.native.jit.source import CannotCompile
 
 
-def _callback(call: CallSite, *arguments: str) -> str:
+def _callback(call: CallSite, *arguments: str, ctx: str = "0") -> str:
     """Call the function that the call is given: what it gives."""
     body, start = call.body, call.facts.callback
     if start not in body.stops:
         raise CannotCompile(f"slot {call.ins.slot} calls back, and it is not known whom")
-    given = ", ".join(["ptr %run", *arguments, *["i64 0"] * (5 - len(arguments))])
+    numbers = [*arguments, *["0"] * (5 - len(arguments))]
+    register = CONTEXT.get(body.source.calls[call.ins.slot] or "")
+    if register is not None:
+        numbers[register - 1] = ctx
+    given = ", ".join(["ptr %run", *(f"i64 {number}" for number in numbers)])
     value = body.let(f"call i64 @{function_name(start)}({given})")
     if body.stops[start]:
         body.stop_if_stopped()
@@ -52,7 +57,7 @@ def _loop(call: CallSite) -> bool:
     at = body.let(f"load i64, ptr {round_}")
     body.branch(body.let(f"icmp ult i64 {at}, {wide}"), more, ends)
     body.label(more)
-    stop = _callback(call, f"i64 {at}", f"i64 {ctx}")
+    stop = _callback(call, at, ctx=ctx)
     body.do(f"store i64 {body.let(f'add nuw i64 {at}, 1')}, ptr {round_}")
     body.branch(body.let(f"icmp eq i64 {stop}, 0"), again, over)
     body.label(over)
@@ -114,7 +119,7 @@ def _for_each(call: CallSite) -> bool:
         key = below
     value = body.let(f"load i64, ptr {body.field(walk, 'bh_walk.value')}")
     value = body.let(f"add i64 {value}, {distance}")
-    stop = _callback(call, f"i64 {number}", f"i64 {key}", f"i64 {value}", f"i64 {ctx}")
+    stop = _callback(call, number, key, value, ctx=ctx)
     body.branch(body.let(f"icmp eq i64 {stop}, 0"), again, ends)
     body.label(ends)
     if below:
@@ -154,7 +159,7 @@ def _rbtree_add(call: CallSite) -> bool:
     body.label(down)
     parent = body.let(f"load ptr, ptr {at}")
     number = body.let(f"ptrtoint ptr {parent} to i64")
-    less = _callback(call, f"i64 {node_number}", f"i64 {number}")
+    less = _callback(call, node_number, number)
     smaller = body.let(f"icmp ne i64 {less}, 0")
     body.branch(smaller, left, right)
     child = body.variable("ptr")
