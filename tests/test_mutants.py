@@ -82,6 +82,7 @@ def test_each_has_its_fate(tree: Path, capsys: pytest.CaptureFixture[str]) -> No
             mutant("gone", "n == 3", "n == 4"),
             mutant("twice", "return", "yield"),
             mutant("no-python", "return n", "return n("),
+            mutant("fault", "return n", "import os; os.abort()"),
             equivalent("same", "n > 9", "n >= 10"),
             equivalent("same-once", "n == 5", "n == 6"),
         ],
@@ -96,10 +97,12 @@ def test_each_has_its_fate(tree: Path, capsys: pytest.CaptureFixture[str]) -> No
         "gone": "stale",
         "twice": "stale",
         "no-python": "broken",
+        "fault": "killed",
         "same": "equivalent",
         "same-once": "stale",
     }
     assert found["low"][1] == found["other-low"][1] == failed
+    assert found["fault"][1] == "SIGABRT"
     assert found["twice"][1] == "found 3 times"
     assert found["same"][1] == "all numbers are whole"
     assert (tree / "src" / "made_up.py").read_text() == SOURCE

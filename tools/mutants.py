@@ -15,7 +15,7 @@ FILE (tools/mutants.yaml) is a list of edits:
 
 An edit is made in a copy of the tree, where nothing is compiled by mypyc. What becomes of it:
 
-    killed      a test failed
+    killed      a test failed, or the process that ran it did, by a fault
     equivalent  the list says that there is nothing to notice
     survived    all tests passed: write one
     stale       `old` is not there once: the code has changed, so must the edit
@@ -40,6 +40,7 @@ import os
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,8 @@ INSTRUMENTS: dict[str, str] = {
 
 #: How pytest ends (pytest.ExitCode), and bpfheap.
 _PASSED, _FAILED = 0, 1
+#: Faults of C code and machine code that end a process. Not by SIGKILL: that is a lack of memory.
+_FAULTS = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGILL, -signal.SIGFPE}
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
 
@@ -240,6 +243,8 @@ class Copy:
         by = failed[1] if failed else output.strip().rpartition("\n")[2]
         if code is None:
             return Result(mutant, Fate.SLOW, f"no end in {LIMIT} seconds", seconds)
+        if code in _FAULTS:
+            return Result(mutant, Fate.KILLED, signal.Signals(-code).name, seconds)
         # A process that ends with 1 without a failed test was ended by somebody else.
         if code not in (_PASSED, _FAILED) or (code == _FAILED and not failed):
             return Result(mutant, Fate.BROKEN, by, seconds)
