@@ -28,6 +28,7 @@ from bpfheap.verifier import Options, verify
 class Said:
     accepted: bool
     message: str = ""
+    log: str = ""
 
 
 class Kernel:
@@ -154,8 +155,77 @@ def test_what_is_beyond_the_packet_stays_so_to_linux() -> None:
     ):
         spec = linked(program_of(f"unless r2 > r3 {{\n}}\n{moved}\nunless r2 > r3 {{\n}}"))
         assert section_of(why, "", spec) == section
+        gone = (
+            "R6 invalid mem access 'scalar': its packet pointer was valid until bpf_skb_pull_data"
+        )
+        assert section_of(gone, "", spec) == section
         assert section_of("", why, spec) is None
         assert section_of("R6 !read_ok", "", spec) is None
+
+
+def test_a_read_somewhere_keeps_all_that_is_stored() -> None:
+    for code, section in (
+        ("r3 = r10\nr3 += r4\nr0 = *(u8 *)(r3 -8)", "How long a program may take"),
+        ("r3 = r10\nr3 += -16\nr0 = *(u8 *)(r3 +8)", None),
+        ("r3 += r4", None),
+    ):
+        spec = linked(program_of(code))
+        why = "the sequence of 8192 jumps is too complex"
+        assert section_of(why, "", spec) == section
+        assert section_of("R1 !read_ok", "", spec) is None
+        assert section_of("", why, spec) == "How long a program may take"
+
+
+def test_a_map_itself_is_the_kernels() -> None:
+    spec = linked(program_of("r0 = 0"))
+    assert section_of("R1 invalid mem access 'map_ptr'", "", spec) == "Objects of the kernel"
+    assert section_of("", "R1 invalid mem access 'map_ptr'", spec) is None
+
+
+def test_a_part_of_a_pointer_is_no_number() -> None:
+    why = "invalid size of register fill"
+    for code, section in (
+        ("*(u64 *)(r10 -8) = r1\nr0 = *(u8 *)(r10 -8)", "Pointers taken for numbers"),
+        ("r0 = *(u8 *)(r10 -8)", None),
+    ):
+        spec = linked(program_of(code))
+        assert section_of(why, "", spec) == section
+        assert section_of("", why, spec) is None
+
+
+_WENT_ON = """\
+0: R1=ctx() R10=fp0
+1: (64) w6 <<= 1                      ; R6=scalar(smin=0,smax=umax=0xfffffffe,{bits})
+2: (a6) if w6 < 0x1 goto pc+3         ; R6=scalar(smin=umin=1,smax=umax=0xfffffffe,{bits})
+3: (bc) w4 = w6                       ; R4=scalar(id=1,smin=umin=1,smax=umax=0xfffffffe,{bits})
+{condition}
+{after}: (b7) r0 = 0                       ; R0=0
+"""
+_EVEN = "var_off=(0x0; 0xfffffffe)"
+
+
+@pytest.mark.parametrize(
+    ("condition", "after", "section"),
+    [
+        ("4: (26) if w4 > 0x1 goto pc+1         ; R4=1", 5, "Branches that no number takes"),
+        ("4: (26) if w4 > 0x9 goto pc+1         ; R4=42", 5, "Branches that no number takes"),
+        ("4: (66) if r4 s< -1 goto pc+1         ; R4=-2", 5, "Branches that no number takes"),
+        ("4: (26) if w4 > 0x9 goto pc+1         ; R4=8", 5, None),
+        ("4: (26) if w4 > 0x9 goto pc+1         ; R4=42", 6, None),
+        ("4: (26) if w4 > 0x9 goto pc+1         ; R4=map_value(map=m,ks=4,vs=8)", 5, None),
+        ("4: (26) if w4 > 0x9 goto pc+1         ; R0=7 R4=8", 5, None),
+        ("4: (2e) if w4 > w6 goto pc+1          ; R4=scalar(smin=umin=1,smax=umax=3)", 5, None),
+        ("4: (2e) if w4 > w6 goto pc+1          ; R4=3", 5, "Branches that no number takes"),
+        ("4: (26) if w4 > 0x1 goto pc+1         ; frame1: R4=1", 5, None),
+        ("from 2 to 4: R4=1\n4: (26) if w4 > 0x1 goto pc+1    ; R4=1", 5, None),
+    ],
+)  # fmt: skip
+def test_linux_walks_on_with_a_number_that_cannot_be(
+    condition: str, after: int, section: str | None
+) -> None:
+    log = _WENT_ON.format(bits=_EVEN, condition=condition, after=after)
+    report = hunted(lambda accepted: Said(False, "R8 !read_ok", log))
+    assert list(report.sections) == ([] if section is None else [section])
 
 
 def test_few_calls_cover_many_to_linux() -> None:

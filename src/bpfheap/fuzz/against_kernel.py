@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from bpfheap.errors import KernelError
+from bpfheap.fuzz import impossible
 from bpfheap.fuzz.differences import section_of
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
@@ -28,6 +29,9 @@ class Answer(Protocol):
     def message(self) -> str:
         """Why the program was refused; "" without the log."""
         ...
+
+    @property
+    def log(self) -> str: ...
 
 
 class Judge(Protocol):
@@ -71,6 +75,8 @@ class AgainstKernel:
         ours = "" if verdict.error is None else verdict.error.message
         theirs = "" if answer.accepted else answer.message or "(it does not say why)"
         section = section_of(ours, theirs, spec)
+        if section is None and verdict.accepted and impossible.has_impossible_number(answer.log):
+            section = impossible.SECTION
         if section is not None:
             return FuzzResult(Outcome.EXPLAINED, ours, theirs, section)
         outcome = Outcome.KERNEL_REFUSES if verdict.accepted else Outcome.OURS_REFUSES

@@ -30,14 +30,19 @@ _KEY_BITS: Final = 32
 #: How a pointer is refused where a number would not be.
 _ARITHMETIC: Final = re.compile(
     r"^R\d+ (pointer add pointer|bitwise operator \S+ on pointer"
-    r"|pointer arithmetic with \S+ operator) prohibited"
+    r"|pointer arithmetic with \S+ operator) prohibited|^invalid size of register fill"
 )
 _POINTER_BITS: Final = 64
+_FP: Final = 10
 #: The register with the number of calls.
 _COUNT: Final = 1
 #: Also of a packet pointer, to which a number was added.
-_PACKET_ACCESS: Final = re.compile(r"invalid access to packet|min value is negative")
-_TOO_LARGE: Final = re.compile(r"BPF program is too large|The sequence of \d+ jumps is too complex")
+_PACKET_ACCESS: Final = re.compile(
+    r"invalid access to packet|min value is negative|packet pointer was valid until"
+)
+_TOO_LARGE: Final = re.compile(
+    r"BPF program is too large|[Tt]he sequence of \d+ jumps is too complex"
+)
 
 
 def _complexity(ours: str, kernel: str, program: ProgramSpec) -> bool:
@@ -108,9 +113,30 @@ def _number_of_calls(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return False
 
 
+def _reads_somewhere(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """The stack is read at an offset that is not known. To bpfheap all that is stored there matters
+    from then on, to Linux what is in the range, so that more states are alike."""
+    if kernel or not _TOO_LARGE.search(ours):
+        return False
+    on_stack: set[int] = set()
+    for slot, op in instructions(program.insns):
+        insn = program.insns[slot]
+        if op.kind is Kind.MOV and op.reg and insn.src == _FP:
+            on_stack.add(insn.dst)
+        elif op.kind is Kind.ALU and op.reg and op.name == "add" and insn.dst in on_stack:
+            return True
+    return False
+
+
+def _map_itself(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """The program reads from a map's address: from the kernel's struct bpf_map."""
+    return not kernel and ours.endswith("invalid mem access 'map_ptr'")
+
+
 def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """One path has a pointer in the stack where another one has never written, which covers it if
-    the path ends there; else the program is refused for computing with the pointer."""
+    the path ends there; else the program is refused for computing with the pointer, or for reading
+    a part of it."""
     if kernel or not _ARITHMETIC.search(ours):
         return False
     return any(
@@ -130,6 +156,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     _POINTERS,
     Difference("Holes of Linux", _beyond_the_packet),
     Difference("Holes of Linux", _number_of_calls),
+    Difference("How long a program may take", _reads_somewhere),
+    Difference("Objects of the kernel", _map_itself),
 )
 
 

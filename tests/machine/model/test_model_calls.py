@@ -76,8 +76,9 @@ def test_loop(count: int, stop: int, rounds: int) -> None:
     assert World().run_text(text) == 1000 + 101 * rounds
 
 
-def test_loop_has_a_limit() -> None:
-    text = LOOP.format(count=(1 << 23) + 1, stop="0x0", body="r5 = 0")
+@pytest.mark.parametrize("count", ["0x800001", "0x100000003 ll", "0x100000000000000 ll", "-1"])
+def test_loop_has_a_limit(count: str) -> None:
+    text = LOOP.format(count=count, stop="0x0", body="r5 = 0")
     assert World().run_text(text) == (1000 - 7) & M64
 
 

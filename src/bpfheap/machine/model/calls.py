@@ -117,7 +117,8 @@ def _for_each(core: Core, args: Arguments) -> Value | str:
 
 
 def _loop(core: Core, args: Arguments) -> Value | str:
-    count = _number(core, args[0], 1) & U32
+    # All 64 bits count where Linux writes the loop in place (inline_bpf_loop), as it mostly does.
+    count = _number(core, args[0], 1)
     callback = core.function_at(args[1])
     if _number(core, args[3], 4):
         return _error("EINVAL")

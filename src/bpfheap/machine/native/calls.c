@@ -108,7 +108,8 @@ CALL(bpf_loop)
 
 	if (r[4])
 		return error(-EINVAL);
-	if (frame.limit > BH_LOOPS)
+	/* All 64 bits, as where Linux writes the loop in place (inline_bpf_loop). */
+	if (r[1] > BH_LOOPS)
 		return error(-E2BIG);
 	bh_run_again(run, &frame, false);
 	return 0;

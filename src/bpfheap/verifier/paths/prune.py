@@ -58,6 +58,8 @@ RANGE_WITHIN: Final = 1
 EXACT: Final = 2
 
 
+#: Below all slots.
+_ALL_SLOTS: Final = -65
 #: Pointers whose range of offsets may shrink.
 _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 
@@ -219,7 +221,7 @@ class StoredStates(Widening):
             if a.callback != b.callback or a.iterations > b.iterations:
                 return False
             if how == RANGE_WITHIN:
-                if stored.branches and not _same_kinds(a, b):
+                if stored.branches and not _same_kinds(a, b, _lowest(a)):
                     return False
                 if not _subsumes_frame(
                     a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids
@@ -360,16 +362,28 @@ def _subsumes_frame(
     return True
 
 
-def _same_kinds(old: FuncState, new: FuncState) -> bool:
-    """Do all slots hold the same kinds of things, read or not? A loop whose first iteration writes
-    what later ones find written begins anew with the second (stacksafe, RANGE_WITHIN)."""
-    if len(old.stack) != len(new.stack):
-        return False
-    for at, slot in old.stack.items():
-        now = new.stack.get(at)
-        if now is None or now.kinds != slot.kinds:
-            return False
-    return True
+def _same_kinds(old: FuncState, new: FuncState, lowest: i64) -> bool:
+    """Do all slots from the lowest on hold the same kinds of things, read or not? A loop whose
+    first iteration writes what later ones find written begins anew with the second (stacksafe,
+    RANGE_WITHIN)."""
+    found = 0
+    for at, slot in new.stack.items():
+        if at >= lowest:
+            was = old.stack.get(at)
+            if was is None or was.kinds != slot.kinds:
+                return False
+            found += 1
+    return found == len(old.stack)
+
+
+def _lowest(frame: FuncState) -> i64:
+    """The lowest slot of which something is known. Linux does not compare what is below those that
+    were in use (allocated_stack): any bytes may be there."""
+    lowest: i64 = 0
+    for at in frame.stack:
+        if at < lowest:
+            lowest = at
+    return lowest
 
 
 def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
@@ -455,7 +469,7 @@ def _same_frame(old: FuncState, new: FuncState, live: i64, ids: Ids) -> bool:
         if live >> i & 1 and not _same_reg(a[i], b[i], ids):
             return False
         i -= 1
-    if not _same_kinds(old, new):
+    if not _same_kinds(old, new, _ALL_SLOTS):
         return False
     for at, slot in old.stack.items():
         now = new.stack[at].reg

@@ -32,15 +32,14 @@ def _callback(call: CallSite, *arguments: str, ctx: str = "0") -> str:
 
 def _loop(call: CallSite) -> bool:
     body = call.body
-    rounds, ctx, flags = call.word(1), call.number(3), call.number(4)
+    wide, ctx, flags = call.number(1), call.number(3), call.number(4)
     outcome = body.variable("i64", "0")
     check, begin, again, more, ends, over, done = (
         body.name(stem) for stem in ("check", "begin", "again", "more", "ends", "over", "done")
     )
     body.do(f"store i64 {errno_value(errno.EINVAL)}, ptr {outcome}")
-    wide = body.let(f"zext i32 {rounds} to i64")
     plain = body.let(f"icmp eq i64 {flags}, 0")
-    few = body.let(f"icmp ule i32 {rounds}, {LAYOUT['BH_LOOPS']}")
+    few = body.let(f"icmp ule i64 {wide}, {LAYOUT['BH_LOOPS']}")
     # Count all iterations before the first; those that a callback leaves out are taken off.
     each = body.rounds_of(call.facts.callback)
     whole = wide if each == 1 else body.let(f"mul i64 {wide}, {each}")
