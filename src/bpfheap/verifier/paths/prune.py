@@ -221,7 +221,7 @@ class StoredStates(Widening):
             if a.callback != b.callback or a.iterations > b.iterations:
                 return False
             if how == RANGE_WITHIN:
-                if stored.branches and not _same_kinds(a, b, _lowest(a)):
+                if not _same_kinds(a, b, _lowest(a)):
                     return False
                 if not _subsumes_frame(
                     a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids
