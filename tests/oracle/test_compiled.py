@@ -8,7 +8,9 @@ from oracle_cases import CaseFile, OracleCase, case_files
 from bpfheap.errors import MachineUnsupported
 from bpfheap.fuzz.results import Outcome
 from bpfheap.machine.model.calls import CALLS
-from bpfheap.machine.offers import check_calls
+from bpfheap.machine.model.maps import ELEMENTS
+from bpfheap.machine.offers import check_calls, implementation
+from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.verifier import Options, verify
 
 pytest.importorskip("bpfheap.machine.native._core")
@@ -30,6 +32,8 @@ def outcome(case: OracleCase) -> str | None:
         return None
     try:
         check_calls("model", case.program, CALLS)
+        for spec in case.obj.maps.values():
+            implementation("model", spec, BY_NUMBER[spec.type], ELEMENTS)
     except MachineUnsupported:
         return None
     result = machines.compared(case.obj, case.program, verdict, case.name, filled=False)

@@ -573,6 +573,8 @@ ___bpfheap_helper(1, void *, bpf_map_lookup_elem, void *map, const void *key);
 ___bpfheap_helper(2, long, bpf_map_update_elem, void *map, const void *key, const void *value,
 		  __u64 flags);
 ___bpfheap_helper(3, long, bpf_map_delete_elem, void *map, const void *key);
+___bpfheap_helper(33, long, bpf_skb_under_cgroup, struct __sk_buff *skb, void *map, __u32 index);
+___bpfheap_helper(37, long, bpf_current_task_under_cgroup, void *map, __u32 index);
 ___bpfheap_helper(87, long, bpf_map_push_elem, void *map, const void *value, __u64 flags);
 ___bpfheap_helper(88, long, bpf_map_pop_elem, void *map, void *value);
 ___bpfheap_helper(89, long, bpf_map_peek_elem, void *map, void *value);

@@ -22,6 +22,9 @@ from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
 from bpfheap.spec import MapSpec
 
 PROG_ARRAY, PERF_EVENT_ARRAY, RINGBUF = 3, 4, 27
+#: Types of which a map belongs to the first program that uses it, as its elements may have programs
+#: (map_type_contains_progs): prog_array, devmap, cpumap.
+WITH_PROGRAMS = frozenset({3, 14, 16})
 #: Types that are created without BTF: prog_array, perf_event_array, stack_trace, cgroup_array, maps
 #: of maps, devmap, sockmap, cpumap, xskmap, sockhash, queue, stack, devmap_hash.
 _NO_BTF = frozenset({3, 4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25})

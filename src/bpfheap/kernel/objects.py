@@ -9,7 +9,7 @@ from bpfheap.btf import Btf
 from bpfheap.errors import KernelError, UsageError
 from bpfheap.kernel.bpf import Attr, Command, Descriptor, bytes_of, call, errno_name
 from bpfheap.kernel.log import telling_line
-from bpfheap.kernel.maps import PROG_ARRAY, create_map, update
+from bpfheap.kernel.maps import WITH_PROGRAMS, create_map, update
 from bpfheap.kernel.program import SectionDef
 from bpfheap.kernel.types import kernel_btf
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
@@ -83,14 +83,14 @@ class KernelObject:
         raise _btf_refused(self.obj, -result, buffer.value.decode(errors="replace"), form.last)
 
     def map(self, name: str, user: SectionDef) -> Descriptor:
-        """The map for programs of a section. An array of programs belongs to the first program that
-        uses it, and programs of other types cannot (bpf_prog_map_compatible), so that each
+        """The map for programs of a section. One that may have programs is the first program's that
+        uses it, and programs of other types cannot use it (bpf_prog_map_compatible), so that each
         section has its own.
 
         Raises UsageError if the object has no such map, else what `create_map` raises.
         """
         spec = self.obj.maps.get(name)
-        key = (name, user if spec is not None and spec.type == PROG_ARRAY else None)
+        key = (name, user if spec is not None and spec.type in WITH_PROGRAMS else None)
         found = self._maps.get(key)
         if found is None:
             if spec is None:

@@ -67,7 +67,7 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"a {row.name} has 4-byte keys and values, and max_entries",
         )
-    if row.holds not in (Holds.VALUES, Holds.MAPS):
+    if row.holds not in (Holds.VALUES, Holds.MAPS) or row.key_size == 0:
         return
     keys = row.key_size if row.key_size is not None else spec.key_size
     if spec.key_size != keys or min(spec.key_size, spec.value_size, spec.max_entries) < 1:

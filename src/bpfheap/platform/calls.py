@@ -21,6 +21,7 @@ class Arg(StrEnum):
     MAP = "map"  # ARG_CONST_MAP_PTR
     MAP_KEY = "map-key"  # readable, key_size bytes
     MAP_VALUE = "map-value"  # readable, value_size bytes
+    UNINIT_VALUE = "uninit-value"  # writable, value_size bytes; need not be initialised
     MEM = "mem"  # readable, as long as the next argument says
     MEM_OR_NULL = "mem-or-null"
     UNINIT_MEM = "uninit-mem"  # writable, need not be initialised
@@ -334,12 +335,18 @@ HELPERS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.READS_SKB, W.LINUX),
     Call("bpf_get_stackid", 27, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX_GPL, "stack"),
+    Call("bpf_skb_under_cgroup", 33, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.CHANGES_SKB, W.LINUX, "cgroup"),
     _current("bpf_get_current_task", 35, availability=W.LINUX_GPL),
+    Call("bpf_current_task_under_cgroup", 37, (A.MAP, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX, "cgroup"),
     _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), P.CHANGES_SKB),
     Call("bpf_get_numa_node_id", 42, (), R.INTEGER,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), P.CHANGES_XDP),
     _probe_read("bpf_probe_read_str", 45, R.LENGTH, P.TRACES),
+    Call("bpf_redirect_map", 51, (A.MAP, A.ANYTHING, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.CHANGES_XDP, W.LINUX, "redirect"),
     _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), P.CHANGES_XDP),
     _packet("bpf_xdp_adjust_tail", 65, (A.ANYTHING,), P.CHANGES_XDP),
     Call("bpf_perf_event_read_value", 55, (A.MAP, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE),
@@ -348,6 +355,12 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_get_stack", 67, (A.CTX, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.LENGTH,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX_GPL),
     _current("bpf_get_current_cgroup_id", 80),
+    Call("bpf_map_push_elem", 87, (A.MAP, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "push", reads_packet=True),
+    Call("bpf_map_pop_elem", 88, (A.MAP, A.UNINIT_VALUE), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "pop"),
+    Call("bpf_map_peek_elem", 89, (A.MAP, A.UNINIT_VALUE), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "peek"),
     Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID,
          E.SHARED, S.NOTHING, C.WAITS, D.NOTHING, P.LOCKS, W.LINUX),
     Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID,

@@ -13,6 +13,9 @@ class Shape(StrEnum):
     ARRAY = "array"
     HASH = "hash"
     LRU = "lru"  # a hash map that is never full: what is not used goes
+    TRIE = "trie"  # a key finds the longest one that it begins with
+    QUEUE = "queue"  # no keys: values are pushed, and popped in an order
+    FILTER = "filter"  # no keys: was a value pushed before, as far as is known?
     NONE = "none"  # there are no keys
 
 
@@ -25,6 +28,9 @@ class Holds(StrEnum):
     RECORDS = "records"  # bytes of programs, in a row for user space
     EVENTS = "events"  # perf events: counters, and buffers that programs write records into
     STACKS = "stacks"  # addresses of callers, which the kernel puts there
+    DEVICES = "devices"  # network devices and CPUs that packets can go to; programs may read how
+    SOCKETS = "sockets"  # sockets that packets can go to
+    CGROUPS = "cgroups"
     NOTHING = "nothing"  # the map stands for something that is no element
 
 
@@ -49,6 +55,7 @@ F_LOCK = 4
 
 _NO_FLAGS = MapFlag(0)
 _KEYLESS = frozenset({Holds.RECORDS, Holds.NOTHING})
+_NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.FILTER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ class MapType:
     def __post_init__(self) -> None:
         for wrong, why in (
             ((self.shape is Shape.NONE) != (self.holds in _KEYLESS), "keys, if it has elements"),
-            (self.shape is Shape.NONE and self.key_size != 0, "key_size 0, without keys"),
+            (self.shape in _NO_KEYS and self.key_size != 0, "key_size 0, without keys"),
             (self.kptrs and self.holds is not Holds.VALUES, "values, for kptrs to be in"),
             (self.per_cpu and self.holds is not Holds.VALUES, "values, to have some per CPU"),
             (self.per_cpu != ("lookup_percpu" in self.ops), "lookup_percpu if it is per CPU"),
@@ -99,6 +106,11 @@ class MapType:
         return self.shape is Shape.ARRAY and self.holds is Holds.VALUES
 
     @property
+    def readonly(self) -> bool:
+        """Whether programs may only read what they find (dev_map_init_map)."""
+        return self.holds is Holds.DEVICES
+
+    @property
     def direct(self) -> bool:
         """Whether programs may have the address of a value without a lookup
         (map_direct_value_addr)."""
@@ -118,12 +130,15 @@ class MapType:
 _ELEMENTS = frozenset({"lookup", "update", "delete", "iterate"})
 _COPIES = _ELEMENTS | {"lookup_percpu"}
 _LOOKUP = frozenset({"lookup"})
+_REDIRECT = frozenset({"lookup", "redirect"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _HASH = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
 #: Elements are there from the start.
 _LRU = _ACCESS | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
 _ARRAY = _ACCESS | MapFlag.NUMA_NODE
 _ONE_ARRAY = _ARRAY | MapFlag.MMAPABLE | MapFlag.INNER_MAP
+_TRIE = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE
+_PUSHED = frozenset({"push", "pop", "peek"})
 
 #: The allocator's number lies far above those of the kernel, which has no such type.
 ALLOCATOR_NUMBER = 1000
@@ -145,16 +160,31 @@ MAP_TYPES: tuple[MapType, ...] = (
             sleepable=True, flags=_ARRAY),
     MapType("stack_trace", 7, S.HASH, H.STACKS, frozenset({"stack"}), key_size=4, sleepable=False,
             flags=MapFlag.NUMA_NODE | MapFlag.STACK_BUILD_ID),
+    MapType("cgroup_array", 8, S.ARRAY, H.CGROUPS, frozenset({"cgroup"}), key_size=4,
+            sleepable=False),
     MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
             flags=_LRU),
     MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, key_size=None, per_cpu=True,
             kptrs=True, sleepable=True, flags=_LRU),
+    MapType("lpm_trie", 11, S.TRIE, H.VALUES, _ELEMENTS - {"iterate"}, key_size=None,
+            sleepable=False, flags=_TRIE),
     MapType("array_of_maps", 12, S.ARRAY, H.MAPS, _LOOKUP, key_size=4, sleepable=True,
             flags=_ARRAY),
     MapType("hash_of_maps", 13, S.HASH, H.MAPS, _LOOKUP, key_size=None, sleepable=True,
             flags=_HASH),
+    MapType("devmap", 14, S.ARRAY, H.DEVICES, _REDIRECT, key_size=4, sleepable=False, flags=_ARRAY),
+    MapType("cpumap", 16, S.ARRAY, H.DEVICES, frozenset({"redirect"}), key_size=4, sleepable=False,
+            flags=MapFlag.NUMA_NODE),
+    MapType("xskmap", 17, S.ARRAY, H.SOCKETS, frozenset({"redirect"}), key_size=4, sleepable=False,
+            flags=_ARRAY),
+    MapType("queue", 22, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
+    MapType("stack", 23, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
+    MapType("devmap_hash", 25, S.HASH, H.DEVICES, _REDIRECT, key_size=4, sleepable=False,
+            flags=_ARRAY),
     MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0, sleepable=True,
             flags=MapFlag.NUMA_NODE),
+    MapType("bloom_filter", 30, S.FILTER, H.VALUES, frozenset({"push", "peek"}), key_size=0,
+            sleepable=False, flags=_ARRAY | MapFlag.ZERO_SEED),
     MapType("allocator", ALLOCATOR_NUMBER, S.NONE, H.NOTHING, frozenset({"alloc"}), key_size=0,
             sleepable=True),
 )  # fmt: skip

@@ -131,6 +131,7 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.MAP: ("map", 0),
     Arg.MAP_KEY: ("key", 0),
     Arg.MAP_VALUE: ("value", 0),
+    Arg.UNINIT_VALUE: ("value", 0),
     Arg.MEM: ("read", 0),
     Arg.MEM_OR_NULL: ("read", 0),
     Arg.UNINIT_MEM: ("write", 0),

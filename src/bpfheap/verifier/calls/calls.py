@@ -15,7 +15,7 @@ from mypy_extensions import i64
 from bpfheap.btf import SpecialKind
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, SideEffect, left_out
-from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType
+from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
 from bpfheap.platform.programs import types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
@@ -163,6 +163,13 @@ def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     _memory(env, st, n, reg, meta, meta.map_of().spec.value_size)
 
 
+def _uninit_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    ref = meta.map_of()
+    # A filter is asked for the value that is there (resolve_map_arg_type).
+    asked = _map_type(ref, n).shape is Shape.FILTER
+    _memory(env, st, n, reg, meta, ref.spec.value_size, write=not asked)
+
+
 def _sized(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """Memory whose length is the next argument; checked there."""
 
@@ -279,6 +286,7 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.MAP: _map,
     Arg.MAP_KEY: _map_key,
     Arg.MAP_VALUE: _map_value,
+    Arg.UNINIT_VALUE: _uninit_value,
     Arg.MEM: _sized,
     Arg.MEM_OR_NULL: _sized,
     Arg.UNINIT_MEM: _sized,

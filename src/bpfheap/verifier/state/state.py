@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from mypy_extensions import i64
 
-from bpfheap.platform.maps import MapFlag
+from bpfheap.platform.maps import BY_NUMBER, MapFlag
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, const
 from bpfheap.verifier.flows import Field, Holder
@@ -142,7 +142,9 @@ class MapRef:
         self.name = name
         self.spec = spec
         self.layout = layout
-        self.readonly = spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
+        row = BY_NUMBER.get(spec.type)
+        never = row is not None and row.readonly
+        self.readonly = never or spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
         self.constant = spec.data if spec.readonly else None
         self.inner: MapRef | None = None
 
