@@ -34,6 +34,8 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
                 "compile",
                 "platform",
                 "sources",
+                "kept",
+                "vmlinux",
             }
         ),
     ),
@@ -57,6 +59,8 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "spec": frozenset({"btf", "isa"}),
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
+    "kept": frozenset(),
+    "vmlinux": frozenset({"errors", "btf", "kept"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
     "compile": frozenset({"errors", "host", "spec", "elf"}),
 }

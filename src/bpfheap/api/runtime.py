@@ -20,6 +20,7 @@ from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
+from bpfheap.vmlinux import Vmlinux
 
 _IMMORTAL = "immortal-allocator"
 #: Virtual CPUs, BH_CPUS_MAX of the native machine.
@@ -48,13 +49,19 @@ class Leftover:
 
 
 def check(
-    source: str | Path | ObjectSpec, *, options: Options = Options()
+    source: str | Path | ObjectSpec,
+    *,
+    options: Options = Options(),
+    kernel_btf: str | Path | None = None,
 ) -> list[tuple[ProgramSpec, Verdict]]:
-    """Verify every program of one file (`.bpf.c` or object) and load nothing.
+    """Verify every program of one file (`.bpf.c` or object) and load nothing. `kernel_btf` is as in
+    Runtime.
 
     Raises CompileError or FormatError if there is no object to verify.
     """
-    spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+    spec = source
+    if not isinstance(spec, ObjectSpec):
+        spec = object_spec(Path(spec), target=Vmlinux(kernel_btf))
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 
 
@@ -72,6 +79,10 @@ class Runtime(Session):
     whatever they want on the model machine.
     `hardened` programs there reach the runtime's own memory alone, and come to an end, even if the
     verifier is wrong.
+
+    Files that ask for the types of a kernel (CO-RE, __ksym) see those of `kernel_btf`: a file with
+    BTF, or "none". Else they see those that pyproject.toml names (`kernel-btf` in
+    `[tool.bpfheap]`), or this system's.
 
     A run that is broken off while it holds a lock poisons the runtime, and a fork of the process
     does so on the native machine: everything but `close` then raises RuntimePoisoned.
@@ -92,6 +103,7 @@ class Runtime(Session):
         budget: int = 0,
         memory: int | None = None,
         hardened: bool = False,
+        kernel_btf: str | Path | None = None,
     ) -> None:
         one_of(grace, "grace", ("auto", "manual"))
         memory = None if memory is None else whole(memory, "the memory", 1)
@@ -103,10 +115,12 @@ class Runtime(Session):
             memory,
             bool(hardened),
         )
+        kernel = Vmlinux(kernel_btf)
         made = machine_named(machine, options)
         system = System(policy_named(policy), made, strict_identity=strict_identity)
         super().__init__(system, grace)
         self._options = Options(strict_identity=strict_identity)
+        self._kernel = kernel
         self._leftovers: list[Leftover] = []
         #: Closed, and no execution is left that could go on.
         self._settled = False
@@ -128,7 +142,9 @@ class Runtime(Session):
         """
         if not isinstance(source, str | Path | ObjectSpec):
             raise UsageError(f"a file is given by its path, not as {shown(source)}")
-        spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+        spec = source
+        if not isinstance(spec, ObjectSpec):
+            spec = object_spec(Path(spec), target=self._kernel)
         chosen = self._chosen(spec, programs)
         loaded = LoadedObject(self, spec)
         try:

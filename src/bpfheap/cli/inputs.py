@@ -1,4 +1,4 @@
-"""The FILE arguments: C sources, BPF objects, and folders of them."""
+"""The FILE arguments: C sources, BPF objects, and folders of them; the kernel that they are for."""
 
 from __future__ import annotations
 
@@ -18,4 +18,14 @@ Files = Annotated[
     ),
 ]
 
-__all__ = ["Files", "expand"]
+KernelBtf = Annotated[
+    str | None,
+    typer.Option(
+        "--kernel-btf",
+        metavar="FILE|none",
+        help="The kernel that the files are for: a file with its BTF.",
+        show_default="kernel-btf of pyproject.toml, or this system's",
+    ),
+]
+
+__all__ = ["Files", "KernelBtf", "expand"]

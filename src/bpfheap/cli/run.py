@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 import bpfheap
-from bpfheap.cli.inputs import Files, expand
-from bpfheap.cli.output import complain, console, plain, print_json, say
+from bpfheap.cli.inputs import Files, KernelBtf, expand
+from bpfheap.cli.output import complain, console, plain, print_json, remark, say
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.host import size_of
 from bpfheap.lifetime import POLICIES
@@ -174,6 +174,7 @@ def run(
     dump_asm: Annotated[
         bool, typer.Option("--dump-asm", help="Show its machine code beside its source.")
     ] = False,
+    kernel_btf: KernelBtf = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Load files and run one of their programs.
@@ -191,6 +192,7 @@ def run(
         budget=budget,
         memory=None if memory is None else size_of(memory),
         hardened=hardened,
+        kernel_btf=kernel_btf,
     )
     ctx_bytes = _bytes("--ctx", ctx)
     packet = _bytes("--data", data)
@@ -224,9 +226,11 @@ def run(
 
 def _load(rt: bpfheap.Runtime, path: Path) -> bpfheap.LoadedObject:
     try:
-        return rt.load(path)
+        loaded = rt.load(path)
     except BpfheapError as error:
         raise error.at(str(path)) from None
+    remark(loaded.spec)
+    return loaded
 
 
 def _bytes(option: str, text: str) -> bytes:

@@ -128,13 +128,13 @@ def _number(bounds: Bounds, name: str) -> str:
 
 class Replay:
     """A history from its replay string. `violation` is what it ended in, once `steps` came to the
-    end.
+    end. `kernel_btf` is as in Vmlinux.
 
     Raises UsageError for what is no replay string, or names what is not there, and what reading
     and compiling the files raises.
     """
 
-    def __init__(self, trace: str) -> None:
+    def __init__(self, trace: str, *, kernel_btf: str | None = None) -> None:
         head, bar, tail = trace.strip().partition(" | ")
         try:
             words = shlex.split(head)
@@ -148,7 +148,8 @@ class Replay:
         self.policy = words[1]
         policy = policy_named(self.policy)
         bounds = _bounds(words[2])
-        scenario = read_scenario([Path(word) for word in words[3:]], **bounds)
+        paths = [Path(word) for word in words[3:]]
+        scenario = read_scenario(paths, kernel_btf=kernel_btf, **bounds)
         # What the folder says of objects does not count, even where there is no limit.
         limited = replace(scenario.bounds, objects=bounds.get("objects"))
         self.scenario = replace(scenario, bounds=limited)

@@ -1,0 +1,20 @@
+"""What an object is told of the kernel that it is for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bpfheap.btf import LazyBtf
+
+
+class Target(Protocol):
+    """A kernel. Nothing is opened before it is asked for: most objects need nothing of it."""
+
+    def types(self) -> LazyBtf | None:
+        """Its BTF, None if there is none. Raises BpfheapError if that cannot be read."""
+
+    def has_symbol(self, name: str) -> bool | None:
+        """Whether it has an exported or internal symbol of that name; None if nobody knows."""
+
+    def without_types(self) -> str | None:
+        """What to tell users whose object would need `types`, None if they know."""
