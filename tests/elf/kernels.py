@@ -1,0 +1,40 @@
+"""Kernels for tests: their types are compiled from C, so that nothing depends on the machine's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from elf_objects import Image, build
+
+from bpfheap.btf import LazyBtf
+from bpfheap.elf import load_spec
+from bpfheap.spec import ObjectSpec
+
+
+class KernelOf:
+    """A target whose types are those of C source; None: it has none. `asked` counts how often
+    somebody wanted them."""
+
+    def __init__(self, source: str | None, symbols: Iterable[str] | None = None) -> None:
+        self._types = None if source is None else LazyBtf.parse(types_of(source), "vmlinux")
+        self._symbols = None if symbols is None else frozenset(symbols)
+        self.asked = 0
+
+    def types(self) -> LazyBtf | None:
+        self.asked += 1
+        return self._types
+
+    def has_symbol(self, name: str) -> bool | None:
+        return None if self._symbols is None else name in self._symbols
+
+    def without_types(self) -> str | None:
+        return "there is no kernel"
+
+
+def types_of(source: str) -> bytes:
+    """The BTF that C source compiles to. Types count if a variable or function uses them."""
+    return Image(build(source)).content(".BTF")
+
+
+def spec_for(source: str, kernel: KernelOf) -> ObjectSpec:
+    return load_spec(build(source), file="test.bpf.o", target=kernel)
