@@ -312,6 +312,7 @@ def test_without_a_kernel_ones_own_types_stand_for_it() -> None:
 
 # -- externs
 
+
 def extern(declaration: str, body: str, *, weak: bool = False) -> str:
     ending = ' __attribute__((section(".ksyms")))' + (" __attribute__((weak))" if weak else "")
     return f"""struct list {{ int x; }};
