@@ -209,7 +209,7 @@ def _section(file: io.BufferedReader) -> bytes:
     return data
 
 
-_SYMBOL: Final = re.compile(r"^[0-9a-f]+ \S (\S+)$", re.MULTILINE)
+_SYMBOL: Final = re.compile(r"^[0-9a-f]+ \S (\S+)", re.MULTILINE)
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     import bpfheap
 
 #: The marker's arguments; all of them are Runtime's.
-_OPTIONS = ("policy", "machine", "cpus", "seed", "strict_identity", "grace", "hardened")
+_OPTIONS = (
+    "policy",
+    "machine",
+    "cpus",
+    "seed",
+    "strict_identity",
+    "grace",
+    "hardened",
+    "kernel_btf",
+)
 
 
 class Bpf:
@@ -104,6 +113,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="let programs reach the runtime's own memory alone (on the native machine)",
     )
 
+    group.addoption(
+        "--bpf-kernel-btf",
+        metavar="FILE|none",
+        help="the kernel that programs are for, a file with its BTF, where the marker bpf names "
+        "none (default: kernel-btf of pyproject.toml, or this system's)",
+    )
+
 
 def pytest_configure(config: pytest.Config) -> None:
     arguments = ", ".join(f"{name}=..." for name in _OPTIONS)
@@ -133,7 +149,7 @@ def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for name in ("policy", "machine"):
+    for name in ("policy", "machine", "kernel_btf"):
         given = request.config.getoption(f"bpf_{name}")
         if given is not None:
             options[name] = given
@@ -149,6 +165,10 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
                 pytrace=False,
             )
         options |= marker.kwargs
+        kernel = marker.kwargs.get("kernel_btf")
+        # As with `load`: beside the test, then in the working directory.
+        if isinstance(kernel, str | Path) and (request.path.parent / kernel).is_file():
+            options["kernel_btf"] = request.path.parent / kernel
     return options
 
 
