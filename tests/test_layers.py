@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
                 "platform",
                 "sources",
                 "kept",
+                "kconfig",
                 "vmlinux",
             }
         ),
@@ -60,7 +61,8 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
     "kept": frozenset(),
-    "vmlinux": frozenset({"errors", "btf", "kept"}),
+    "kconfig": frozenset({"errors"}),
+    "vmlinux": frozenset({"errors", "btf", "kept", "kconfig"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
     "compile": frozenset({"errors", "host", "spec", "elf"}),
 }

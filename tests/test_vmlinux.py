@@ -11,7 +11,9 @@ import pytest
 
 import bpfheap
 from bpfheap import vmlinux
-from bpfheap.btf import Struct
+from bpfheap.btf import BtfIndex, LazyBtf, Struct
+from bpfheap.btf.lazy import index_of
+from bpfheap.btf.raw import TypeReader
 from bpfheap.errors import BpfheapError, BtfError, UsageError
 from bpfheap.vmlinux import Vmlinux, read_types
 
@@ -26,7 +28,7 @@ def kernel(name: str) -> bytes:
 
 def named(types: object) -> str:
     """The only struct of a kernel."""
-    assert isinstance(types, vmlinux.LazyBtf)
+    assert isinstance(types, LazyBtf)
     found = next(types[i] for i in range(len(types)) if isinstance(types[i], Struct))
     assert isinstance(found, Struct)
     return found.name
@@ -151,9 +153,13 @@ def test_a_file_that_changed_is_read_again(world: Path) -> None:
 
 def test_the_index_is_kept(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BPFHEAP_CACHE", str(world / "cache"))
-    made: list[object] = []
-    real = vmlinux.index_of
-    monkeypatch.setattr(vmlinux, "index_of", lambda reader: made.append(1) or real(reader))
+    made: list[int] = []
+
+    def counted(reader: TypeReader) -> BtfIndex:
+        made.append(1)
+        return index_of(reader)
+
+    monkeypatch.setattr("bpfheap.vmlinux.index_of", counted)
     for _ in range(2):
         vmlinux._read.cache_clear()
         assert named(read_types(world / "option")) == "option"

@@ -1,4 +1,4 @@
-"""The kernel that programs are for: its types, and where they come from."""
+"""The kernel that programs are for: its types, its configuration, and where they come from."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from elftools.elf.elffile import ELFFile
 
+from bpfheap import kconfig
 from bpfheap.btf import BtfIndex, LazyBtf
 from bpfheap.btf.lazy import index_of
 from bpfheap.btf.raw import open_types
 from bpfheap.errors import BpfheapError, BtfError, UsageError
+from bpfheap.kconfig import Kconfig
 from bpfheap.kept import Shelf
 
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
@@ -24,7 +26,10 @@ KALLSYMS: Final = Path("/proc/kallsyms")
 #: In place of a file: there is no kernel.
 NONE: Final = "none"
 _PYPROJECT: Final = "pyproject.toml"
-_KEY: Final = "kernel-btf"
+#: Keys of [tool.bpfheap], and options.
+_BTF: Final = "kernel-btf"
+_CONFIG: Final = "kconfig"
+_WHAT: Final = {_BTF: ("BTF", str(VMLINUX)), _CONFIG: ("configuration", "/boot/config-*")}
 #: Bytes of BTF that are read at all; a large kernel has a tenth of it.
 _MAX_BTF: Final = 128 << 20
 _SHELF: Final = Shelf("kernel", "indices of kernels' types", b"bpfheap types of a kernel 1\n")
@@ -39,29 +44,36 @@ class Vmlinux:
 
     Its types are, in this order: those that `btf` names, a file or "none"; those that the
     pyproject.toml of the working directory, or of one above it, names as `kernel-btf` in
-    `[tool.bpfheap]`; this system's. What is found is found when it is asked for first.
+    `[tool.bpfheap]`; this system's. Its configuration is that of the file `config`, of the key
+    `kconfig` there, or this system's if the types are. What is found is found when it is asked for
+    first.
 
-    Raises UsageError if `btf` is no file.
+    Raises UsageError if `btf` or `config` is no file.
     """
 
-    def __init__(self, btf: str | Path | None = None) -> None:
-        self._given = None if btf is None else _source(str(btf), Path())
-        self._found = False
+    def __init__(self, btf: str | Path | None = None, config: str | Path | None = None) -> None:
+        self._options = {
+            _BTF: None if btf is None else _source(_BTF, str(btf), Path()),
+            _CONFIG: None if config is None else _source(_CONFIG, str(config), Path()),
+        }
         self._types: LazyBtf | None = None
+        self._asked_types = False
         self._none = ""
         self._is_system = False
+        self._config: Kconfig | None = None
+        self._asked_config = False
         self._lock = threading.Lock()
 
     def types(self) -> LazyBtf | None:
         """Raises UsageError or BtfError for what cannot be read."""
         with self._lock:
-            if not self._found:
-                self._types = self._find()
-                self._found = True
+            if not self._asked_types:
+                self._types = self._find_types()
+                self._asked_types = True
             return self._types
 
-    def _find(self) -> LazyBtf | None:
-        source = self._given if self._given is not None else _of_project(Path.cwd())
+    def _find_types(self) -> LazyBtf | None:
+        source = self._source(_BTF)
         if source == NONE:
             return None
         if isinstance(source, Path):
@@ -77,6 +89,11 @@ class Vmlinux:
         self._is_system = True
         return found
 
+    def _source(self, key: str) -> Path | str | None:
+        """A file, "none", or None for this system's."""
+        given = self._options[key]
+        return given if given is not None else _of_project(key, Path.cwd())
+
     def has_symbol(self, name: str) -> bool | None:
         if self.types() is None:
             return None if self._none else False
@@ -90,8 +107,28 @@ class Vmlinux:
             f"say --kernel-btf {NONE}"
         )
 
+    def config(self, name: str) -> str | None:
+        """Raises UsageError or FormatError for what cannot be read."""
+        with self._lock:
+            if not self._asked_config:
+                self._config = self._find_config()
+                self._asked_config = True
+        return None if self._config is None else self._config.get(name)
 
-def _source(named: str, base: Path) -> Path | str:
+    def _find_config(self) -> Kconfig | None:
+        source = self._source(_CONFIG)
+        if isinstance(source, Path):
+            return kconfig.read(source)
+        # Another kernel's types come with another configuration.
+        return kconfig.of_system() if source is None and self._source(_BTF) is None else None
+
+    def without_config(self) -> str | None:
+        if self._config is not None:
+            return None
+        return "give the kernel's configuration with --kconfig FILE, such as /boot/config-*"
+
+
+def _source(key: str, named: str, base: Path) -> Path | str:
     if named == NONE:
         return NONE
     path = base / named
@@ -100,10 +137,11 @@ def _source(named: str, base: Path) -> Path | str:
     except (OSError, ValueError) as error:
         wrong = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     if wrong is not None:
+        what, example = _WHAT[key]
         raise UsageError(
-            f"a kernel's BTF {wrong}",
+            f"a kernel's {what} {wrong}",
             file=str(path),
-            hint=f"name a file, such as {VMLINUX}, or say {NONE}",
+            hint=f"name a file, such as {example}, or say {NONE}",
         )
     return path
 
@@ -111,25 +149,25 @@ def _source(named: str, base: Path) -> Path | str:
 # -- the project
 
 
-def _of_project(folder: Path) -> Path | str | None:
+def _of_project(key: str, folder: Path) -> Path | str | None:
     """What the nearest pyproject.toml with such a key says. Raises UsageError."""
     for base in (folder, *folder.parents):
         path = base / _PYPROJECT
         if path.is_file():
-            named = _read_project(path)
+            named = _read_project(key, path)
             if named is not None:
                 try:
-                    return _source(named, base)
+                    return _source(key, named, base)
                 except UsageError as error:
                     raise UsageError(
-                        f"[tool.bpfheap] {_KEY} names {error.file}: {error.message}",
+                        f"[tool.bpfheap] {key} names {error.file}: {error.message}",
                         file=str(path),
                         hint=error.hint,
                     ) from None
     return None
 
 
-def _read_project(path: Path) -> str | None:
+def _read_project(key: str, path: Path) -> str | None:
     import tomllib  # few processes need it
 
     try:
@@ -139,12 +177,12 @@ def _read_project(path: Path) -> str | None:
         raise UsageError(f"cannot be read: {reason}", file=str(path)) from None
     tool = said.get("tool")
     table = tool.get("bpfheap") if isinstance(tool, dict) else None
-    named = table.get(_KEY) if isinstance(table, dict) else None
+    named = table.get(key) if isinstance(table, dict) else None
     if named is not None and not isinstance(named, str):
         raise UsageError(
-            f"[tool.bpfheap] {_KEY} is no text",
+            f"[tool.bpfheap] {key} is no text",
             file=str(path),
-            hint=f'write {_KEY} = "vmlinux.btf"',
+            hint=f'write {key} = "FILE"',
         )
     return named
 

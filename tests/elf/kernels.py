@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from elf_objects import Image, build
 
@@ -15,9 +15,15 @@ class KernelOf:
     """A target whose types are those of C source; None: it has none. `asked` counts how often
     somebody wanted them."""
 
-    def __init__(self, source: str | None, symbols: Iterable[str] | None = None) -> None:
+    def __init__(
+        self,
+        source: str | None,
+        symbols: Iterable[str] | None = None,
+        config: Mapping[str, str] | None = None,
+    ) -> None:
         self._types = None if source is None else LazyBtf.parse(types_of(source), "vmlinux")
         self._symbols = None if symbols is None else frozenset(symbols)
+        self._config = config
         self.asked = 0
 
     def types(self) -> LazyBtf | None:
@@ -26,6 +32,12 @@ class KernelOf:
 
     def has_symbol(self, name: str) -> bool | None:
         return None if self._symbols is None else name in self._symbols
+
+    def config(self, name: str) -> str | None:
+        return None if self._config is None else self._config.get(name)
+
+    def without_config(self) -> str | None:
+        return "there is no configuration" if self._config is None else None
 
     def without_types(self) -> str | None:
         return "there is no kernel"

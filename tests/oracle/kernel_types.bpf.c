@@ -19,6 +19,10 @@ extern int no_such_variable __attribute__((section(".ksyms"), weak));
 extern void bpf_rcu_read_lock(void) __attribute__((section(".ksyms"), weak));
 extern void bpf_rcu_read_unlock(void) __attribute__((section(".ksyms"), weak));
 
+extern _Bool CONFIG_BPF_SYSCALL __attribute__((section(".kconfig"), weak));
+extern int CONFIG_NO_SUCH_NUMBER __attribute__((section(".kconfig"), weak));
+extern unsigned LINUX_KERNEL_VERSION __attribute__((section(".kconfig"), weak));
+
 ACCEPT(field_is_there)
 {
 	if (!EXISTS(((struct task_struct *)0)->pid))
@@ -107,6 +111,19 @@ ACCEPT(kfunc_is_a_number)
 	bpf_rcu_read_lock();
 	bpf_rcu_read_unlock();
 	return (long)bpf_rcu_read_lock;
+}
+
+ACCEPT(configuration_is_known)
+{
+	if (!CONFIG_BPF_SYSCALL || CONFIG_NO_SUCH_NUMBER || LINUX_KERNEL_VERSION < 0x50000)
+		WRONG;
+	return 0;
+}
+
+REJECT(configuration_is_not_written)
+{
+	*(volatile unsigned *)&LINUX_KERNEL_VERSION = 1;
+	return 0;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import platform
 import struct
 import sys
 from functools import cache
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bpfheap import kconfig
 from bpfheap.compile import object_spec
 from bpfheap.isa import encode
 from bpfheap.kernel import Kernel
@@ -58,6 +60,8 @@ def libbpf() -> ctypes.CDLL:
         ("bpf_program__name", text, (pointer,)),
         ("bpf_program__insns", pointer, (pointer,)),
         ("bpf_program__insn_cnt", ctypes.c_size_t, (pointer,)),
+        ("bpf_object__find_map_by_name", pointer, (pointer, text)),
+        ("bpf_map__initial_value", pointer, (pointer, ctypes.POINTER(ctypes.c_size_t))),
     ):
         made = getattr(lib, function)
         made.restype, made.argtypes = result, arguments
@@ -133,12 +137,58 @@ def test_libbpf_changes_the_same_loads(kernel: Kernel, tmp_path: Path) -> None:
     compare(source, theirs, tmp_path)
 
 
+CONFIG = {
+    "CONFIG_BOOL": ("_Bool", "y"),
+    "CONFIG_TRI": ("enum libbpf_tristate", "m"),
+    "CONFIG_CHAR": ("char", "n"),
+    "CONFIG_BYTE": ("__u8", "255"),
+    "CONFIG_SIGNED": ("signed char", "-3"),
+    "CONFIG_SHORT": ("short", "-300"),
+    "CONFIG_INT": ("int", "0x7fffffff"),
+    "CONFIG_OCTAL": ("unsigned", "0777"),
+    "CONFIG_LONG": ("long", "-9"),
+    "CONFIG_TEXT": ("char", '"some text"'),
+    "CONFIG_CUT": ("char", '"text that is too long"'),
+}
+
+
+def test_libbpf_has_the_same_configuration(kernel: Kernel, tmp_path: Path) -> None:
+    lib = libbpf()
+    source = "enum libbpf_tristate { TRI_NO, TRI_YES, TRI_MODULE };\n"
+    body = ""
+    for name, (kind, text) in CONFIG.items():
+        length = "[11]" if text.startswith('"') else ""
+        source += f'extern {kind} {name}{length} __attribute__((section(".kconfig")));\n'
+        body += f"sum += *(volatile char *)&{name};"
+    code = f'{source} SEC("tc") int p(void *c) {{ int sum = 0; {body} return sum; }}'
+    path = tmp_path / "test.o"
+    path.write_bytes(build(code))
+    config = "".join(f"{name}={text}\n" for name, (_, text) in CONFIG.items()).encode()
+    options = _OpenOptions(ctypes.sizeof(_OpenOptions), kconfig=config)
+    obj = lib.bpf_object__open_file(str(path).encode(), ctypes.byref(options))
+    assert obj
+    try:
+        assert lib.bpf_object__load(obj) == 0
+        size = ctypes.c_size_t()
+        found = lib.bpf_object__find_map_by_name(obj, b".kconfig")
+        theirs = ctypes.string_at(lib.bpf_map__initial_value(found, ctypes.byref(size)), size.value)
+    finally:
+        lib.bpf_object__close(obj)
+    values = {name: text for name, (_, text) in CONFIG.items()}
+    ours = spec_for(code, KernelOf(None, config=values)).maps[".kconfig"].data
+    assert ours == theirs
+
+
 # -- the live kernel
 
 
 @cache
 def live() -> ObjectSpec:
-    return object_spec(SOURCE, target=Vmlinux(VMLINUX))
+    files = (kconfig.BOOT / f"config-{platform.release()}", kconfig.PROC)
+    config = next((file for file in files if file.exists()), None)
+    if config is None:
+        pytest.skip("this system does not tell its configuration")
+    return object_spec(SOURCE, target=Vmlinux(VMLINUX, config))
 
 
 def tags() -> list[str]:

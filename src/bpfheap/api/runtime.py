@@ -53,15 +53,16 @@ def check(
     *,
     options: Options = Options(),
     kernel_btf: str | Path | None = None,
+    kconfig: str | Path | None = None,
 ) -> list[tuple[ProgramSpec, Verdict]]:
-    """Verify every program of one file (`.bpf.c` or object) and load nothing. `kernel_btf` is as in
-    Runtime.
+    """Verify every program of one file (`.bpf.c` or object) and load nothing. `kernel_btf` and
+    `kconfig` are as in Runtime.
 
     Raises CompileError or FormatError if there is no object to verify.
     """
     spec = source
     if not isinstance(spec, ObjectSpec):
-        spec = object_spec(Path(spec), target=Vmlinux(kernel_btf))
+        spec = object_spec(Path(spec), target=Vmlinux(kernel_btf, kconfig))
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 
 
@@ -82,7 +83,8 @@ class Runtime(Session):
 
     Files that ask for the types of a kernel (CO-RE, __ksym) see those of `kernel_btf`: a file with
     BTF, or "none". Else they see those that pyproject.toml names (`kernel-btf` in
-    `[tool.bpfheap]`), or this system's.
+    `[tool.bpfheap]`), or this system's. What they ask of its configuration (__kconfig) comes from
+    the file `kconfig`, the key of that name, or this system.
 
     A run that is broken off while it holds a lock poisons the runtime, and a fork of the process
     does so on the native machine: everything but `close` then raises RuntimePoisoned.
@@ -104,6 +106,7 @@ class Runtime(Session):
         memory: int | None = None,
         hardened: bool = False,
         kernel_btf: str | Path | None = None,
+        kconfig: str | Path | None = None,
     ) -> None:
         one_of(grace, "grace", ("auto", "manual"))
         memory = None if memory is None else whole(memory, "the memory", 1)
@@ -115,7 +118,7 @@ class Runtime(Session):
             memory,
             bool(hardened),
         )
-        kernel = Vmlinux(kernel_btf)
+        kernel = Vmlinux(kernel_btf, kconfig)
         made = machine_named(machine, options)
         system = System(policy_named(policy), made, strict_identity=strict_identity)
         super().__init__(system, grace)

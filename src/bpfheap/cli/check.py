@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from bpfheap.cli.explain import print_explained
-from bpfheap.cli.inputs import Files, KernelBtf, expand
+from bpfheap.cli.inputs import Files, KernelBtf, KernelConfig, expand
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError
@@ -82,6 +82,7 @@ def check(
         ),
     ] = 2,
     kernel_btf: KernelBtf = None,
+    kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Verify programs: is each one safe, and which flows of objects does it have.
@@ -92,7 +93,7 @@ def check(
     came from, the way that led there, and what to change. Exit code 1 if a program is rejected or
     a file cannot be read.
     """
-    wanted = _Wanted(program, explain, log_level if log else None, Vmlinux(kernel_btf))
+    wanted = _Wanted(program, explain, log_level if log else None, Vmlinux(kernel_btf, kconfig))
     checked: list[_Checked] = []
     errors: list[BpfheapError] = []
     names: set[str] = set()

@@ -28,4 +28,14 @@ KernelBtf = Annotated[
     ),
 ]
 
-__all__ = ["Files", "KernelBtf", "expand"]
+KernelConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--kconfig",
+        metavar="FILE|none",
+        help="That kernel's configuration, for __kconfig.",
+        show_default="kconfig of pyproject.toml, or this system's",
+    ),
+]
+
+__all__ = ["Files", "KernelBtf", "KernelConfig", "expand"]

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 import bpfheap
-from bpfheap.cli.inputs import Files, KernelBtf, expand
+from bpfheap.cli.inputs import Files, KernelBtf, KernelConfig, expand
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.host import size_of
@@ -175,6 +175,7 @@ def run(
         bool, typer.Option("--dump-asm", help="Show its machine code beside its source.")
     ] = False,
     kernel_btf: KernelBtf = None,
+    kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Load files and run one of their programs.
@@ -193,6 +194,7 @@ def run(
         memory=None if memory is None else size_of(memory),
         hardened=hardened,
         kernel_btf=kernel_btf,
+        kconfig=kconfig,
     )
     ctx_bytes = _bytes("--ctx", ctx)
     packet = _bytes("--data", data)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from bpfheap.btf import Btf, Datasec, Func, Var, Void, essential_name
 from bpfheap.btf.match import types_are_compatible
+from bpfheap.elf.kconfig import places
 from bpfheap.elf.target import Target
 from bpfheap.errors import RelocationError
 from bpfheap.platform.calls import KFUNC_BY_NAME
@@ -46,6 +47,8 @@ class Externs:
         self._btf = btf
         self._target = target
         self.by_name: dict[str, Declared] = {}
+        #: Where the variables of .kconfig are in its map; there is none without a target.
+        self.places = {} if target is None else places(btf)
         for kind in btf.types:
             if not isinstance(kind, Datasec) or kind.name not in _SECTIONS:
                 continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from bpfheap.elf.container import Container, Reloc, Section, Symbol
 from bpfheap.elf.ext import SectionInfo
 from bpfheap.elf.externs import Declared, Extern, Externs
+from bpfheap.elf.kconfig import KCONFIG
 from bpfheap.elf.patch import BAD_KFUNC, poison
 from bpfheap.elf.recipes import recipe_of
 from bpfheap.errors import ElfError, RelocationError
@@ -274,7 +275,11 @@ class Linker:
                     code.refs[slot] = Ref(RefKind.KFUNC_ADDR, extern.offered)
                 _set_wide(code.insns, slot, int(there))
                 return
-            ref = Ref(RefKind.KSYM, symbol.name)
+            if extern.kind is Extern.KCONFIG:
+                second = self._externs.places[symbol.name] + insn.imm
+                ref = Ref(RefKind.MAP_VALUE, KCONFIG, second)
+            else:
+                ref = Ref(RefKind.KSYM, symbol.name)
         elif symbol.section in self._codes:
             start, rest = divmod(offset, SLOT_SIZE)
             if rest or (symbol.section, start) not in self._by_start:
@@ -326,12 +331,14 @@ class Linker:
                 "define it in this file, or declare it `__ksym` if the machine provides it",
             )
         if extern.kind is Extern.KCONFIG:
-            raise self._error_at(
-                code,
-                slot,
-                f"{symbol.name} is a kernel configuration value (__kconfig)",
-                "there is no kernel here; use a `const volatile` variable",
-            )
+            if symbol.name not in self._externs.places:
+                raise self._error_at(
+                    code,
+                    slot,
+                    f"{symbol.name} is a kernel configuration value (__kconfig)",
+                    "there is no kernel here; use a `const volatile` variable",
+                )
+            return extern, True
         try:
             return extern, self._externs.is_there(extern, weak=symbol.bind == "STB_WEAK")
         except RelocationError as error:

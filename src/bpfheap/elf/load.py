@@ -22,6 +22,7 @@ from bpfheap.btf.raw import parse_types
 from bpfheap.elf.container import NOBITS, PROGBITS, Container, read_container
 from bpfheap.elf.ext import CoreRelo, SectionInfo, parse_ext
 from bpfheap.elf.externs import Externs
+from bpfheap.elf.kconfig import kconfig_map, place
 from bpfheap.elf.link import LinkedProgram, Linker, code_sections
 from bpfheap.elf.maps import read_maps
 from bpfheap.elf.patch import apply
@@ -88,6 +89,10 @@ def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
     btf, text = _read_btf(container)
     infos = _read_ext(container, text)
     maps = read_maps(container, btf)
+    weak = {s.name: s.bind == "STB_WEAK" for s in container.symbols if s.undefined}
+    config = kconfig_map(btf, weak, target)
+    if config is not None:
+        maps.by_name[config.name] = config
     linker = Linker(
         container,
         infos,
@@ -129,7 +134,9 @@ def _read_btf(container: Container) -> tuple[Btf, Callable[[int], str]]:
         for kind in types
     )
     *_, header, _, _, at, length = _BTF_HEADER.unpack_from(section.data)
-    return Btf(fixed, container.file), _strings(section.data[header + at : header + at + length])
+    return place(Btf(fixed, container.file)), _strings(
+        section.data[header + at : header + at + length]
+    )
 
 
 def _strings(data: bytes) -> Callable[[int], str]:

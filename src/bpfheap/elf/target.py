@@ -16,5 +16,13 @@ class Target(Protocol):
     def has_symbol(self, name: str) -> bool | None:
         """Whether it has an exported or internal symbol of that name; None if nobody knows."""
 
+    def config(self, name: str) -> str | None:
+        """The value of a configuration symbol as its file has it (y, m, 100, "text"), or a number
+        for a LINUX_... that loaders know; None if it is not set. Raises BpfheapError if the
+        configuration cannot be read."""
+
+    def without_config(self) -> str | None:
+        """What to tell users if there is no configuration at all; None if there is one."""
+
     def without_types(self) -> str | None:
         """What to tell users whose object would need `types`, None if they know."""

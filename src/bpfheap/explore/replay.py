@@ -11,7 +11,7 @@ from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.results import History, HistoryStep
-from bpfheap.explore.scenario import FLAGS, Bounds, Scenario, read_scenario
+from bpfheap.explore.scenario import FLAGS, Bounds, KernelFiles, Scenario, read_scenario
 from bpfheap.explore.world import Action, World, parse_action
 from bpfheap.lifetime import POLICIES, Policy
 from bpfheap.machine.model import ModelMachine
@@ -128,13 +128,13 @@ def _number(bounds: Bounds, name: str) -> str:
 
 class Replay:
     """A history from its replay string. `violation` is what it ended in, once `steps` came to the
-    end. `kernel_btf` is as in Vmlinux.
+    end. `kernel` is what Vmlinux is given.
 
     Raises UsageError for what is no replay string, or names what is not there, and what reading
     and compiling the files raises.
     """
 
-    def __init__(self, trace: str, *, kernel_btf: str | None = None) -> None:
+    def __init__(self, trace: str, *, kernel: KernelFiles = (None, None)) -> None:
         head, bar, tail = trace.strip().partition(" | ")
         try:
             words = shlex.split(head)
@@ -149,7 +149,7 @@ class Replay:
         policy = policy_named(self.policy)
         bounds = _bounds(words[2])
         paths = [Path(word) for word in words[3:]]
-        scenario = read_scenario(paths, kernel_btf=kernel_btf, **bounds)
+        scenario = read_scenario(paths, kernel=kernel, **bounds)
         # What the folder says of objects does not count, even where there is no limit.
         limited = replace(scenario.bounds, objects=bounds.get("objects"))
         self.scenario = replace(scenario, bounds=limited)

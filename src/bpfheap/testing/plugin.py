@@ -26,6 +26,7 @@ _OPTIONS = (
     "grace",
     "hardened",
     "kernel_btf",
+    "kconfig",
 )
 
 
@@ -119,6 +120,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the kernel that programs are for, a file with its BTF, where the marker bpf names "
         "none (default: kernel-btf of pyproject.toml, or this system's)",
     )
+    group.addoption("--bpf-kconfig", metavar="FILE|none", help="that kernel's configuration")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -149,7 +151,7 @@ def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for name in ("policy", "machine", "kernel_btf"):
+    for name in ("policy", "machine", "kernel_btf", "kconfig"):
         given = request.config.getoption(f"bpf_{name}")
         if given is not None:
             options[name] = given
@@ -165,10 +167,11 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
                 pytrace=False,
             )
         options |= marker.kwargs
-        kernel = marker.kwargs.get("kernel_btf")
-        # As with `load`: beside the test, then in the working directory.
-        if isinstance(kernel, str | Path) and (request.path.parent / kernel).is_file():
-            options["kernel_btf"] = request.path.parent / kernel
+        for name in ("kernel_btf", "kconfig"):
+            # As with `load`: beside the test, then in the working directory.
+            file = marker.kwargs.get(name)
+            if isinstance(file, str | Path) and (request.path.parent / file).is_file():
+                options[name] = request.path.parent / file
     return options
 
 
