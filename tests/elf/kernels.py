@@ -26,6 +26,9 @@ class KernelOf:
         self._config = config
         self.asked = 0
 
+    def be(self, types: LazyBtf) -> None:
+        self._types = types
+
     def types(self) -> LazyBtf | None:
         self.asked += 1
         return self._types

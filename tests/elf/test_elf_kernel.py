@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import random
 
 import pytest
 from elf_objects import build
-from kernels import KernelOf, spec_for
+from kernels import KernelOf, spec_for, types_of
 
-from bpfheap.btf import CoreResult, Struct
+from bpfheap.btf import (
+    BtfBuilder,
+    CoreKind,
+    CoreRelocation,
+    CoreResult,
+    CoreTarget,
+    FuncProto,
+    Int,
+    LazyBtf,
+    Member,
+    Param,
+    Ptr,
+    Struct,
+    Typedef,
+    Union,
+)
 from bpfheap.elf import load_spec
 from bpfheap.elf.patch import BAD_KFUNC, BAD_RELO, apply
 from bpfheap.errors import BpfheapError, RelocationError
@@ -415,3 +432,58 @@ def test_types_that_turn_out_to_be_broken_are_reported() -> None:
 
     with pytest.raises(BpfheapError, match="these types are broken"):
         spec_for(OWN + ASKING, Broken(None))
+
+
+@functools.cache
+def _parts() -> tuple[bytes, bytes]:
+    expressions = [expression for expression, _ in VALUES[::3]]
+    programs = (
+        f'SEC("tc") long value{n}(void *c) {{ return {expression}; }}'
+        for n, expression in enumerate(expressions)
+    )
+    return build("\n".join((PROGRAM, *programs))), types_of(KERNEL)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_broken_kernels_end_in_an_error_or_a_program(seed: int) -> None:
+    obj, types = _parts()
+    chance = random.Random(seed)
+    broken = bytearray(types)
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(24, len(broken))
+        broken[at] = chance.choice((0, 1, 4, 12, 255, chance.randrange(256)))
+    with contextlib.suppress(BpfheapError):
+        kernel = KernelOf(None)
+        kernel.be(LazyBtf.parse(bytes(broken), "vmlinux"))
+        load_spec(obj, file="test.bpf.o", target=kernel)
+
+
+def nested(builder: BtfBuilder, integer: int) -> None:
+    """Anonymous unions in unions, each twice in the next: 2**60 ways to a member."""
+    inner = builder.add(Union("", 4, (Member("other", integer, 0),)))
+    for _ in range(60):
+        inner = builder.add(Union("", 4, (Member("", inner, 0), Member("", inner, 0))))
+    builder.add(Struct("deep", 4, (Member("", inner, 0),)))
+
+
+def test_searches_that_would_take_for_ever() -> None:
+    builder = BtfBuilder()
+    nested(builder, builder.add(Int("int", 4, 1, 0, 32)))
+    kernel = LazyBtf.parse(builder.build().encode())
+    mine = BtfBuilder()
+    mine.add(Int("int", 4, 1, 0, 32))
+    deep = mine.add(Struct("deep", 4, (Member("wanted", 1, 0),)))
+    with pytest.raises(RelocationError, match="take too long"):
+        CoreTarget(mine.build(), kernel).resolve(CoreRelocation(deep, "0:0", CoreKind.FIELD_EXISTS))
+
+
+def test_functions_that_take_each_other() -> None:
+    builder = BtfBuilder()
+    builder.add(Int("int", 4, 1, 0, 32))
+    builder.add(Ptr(3))
+    proto = builder.add(FuncProto(1, (Param("a", 2), Param("b", 2))))
+    name = builder.add(Typedef("again", proto))
+    btf = builder.build()
+    for kind in (CoreKind.TYPE_EXISTS, CoreKind.TYPE_MATCHES):
+        with pytest.raises(RelocationError, match="too deeply"):
+            CoreTarget(btf, LazyBtf.parse(btf.encode())).resolve(CoreRelocation(name, "0", kind))

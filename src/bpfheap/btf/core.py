@@ -51,7 +51,7 @@ _MAX_OFFSET = 1 << 31
 #: BPF_CORE_SPEC_MAX_LEN.
 _MAX_STEPS = 64
 #: Members looked at for one access. Unions nested in unions could take for ever.
-_MOST = 1 << 20
+_MOST = 1 << 18
 
 
 class _Accessor(NamedTuple):

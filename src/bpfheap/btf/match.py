@@ -26,8 +26,8 @@ from bpfheap.btf.types import (
 from bpfheap.errors import RelocationError
 
 _MAX_DEPTH = 32
-#: Members compared for one relocation. The largest struct of a kernel has some hundreds.
-_MOST = 1 << 20
+#: Members and parameters compared for one relocation. The largest struct has some hundreds.
+_MOST = 1 << 16
 _ENUMS = (Enum, Enum64)
 _COMPOSITES = (Struct, Union)
 #: Any two of one kind are the same for a relocation about a type.
@@ -71,40 +71,13 @@ def fields_are_compatible(local: BtfTypes, local_id: int, target: BtfTypes, targ
     raise _too_deep()
 
 
-def types_are_compatible(
-    local: BtfTypes, local_id: int, target: BtfTypes, target_id: int, level: int = _MAX_DEPTH
-) -> bool:
+def types_are_compatible(local: BtfTypes, local_id: int, target: BtfTypes, target_id: int) -> bool:
     """bpf_core_types_are_compat: names do not count."""
-    if not kinds_are_compatible(local[local_id], target[target_id]):
-        return False
-    for _ in range(_MAX_DEPTH):
-        mine, theirs = local[local.resolve(local_id)], target[target.resolve(target_id)]
-        if not kinds_are_compatible(mine, theirs):
-            return False
-        match mine, theirs:
-            case (Int(), Int()):
-                return mine.offset == theirs.offset == 0
-            case (Ptr(), Ptr()):
-                local_id, target_id = mine.type, theirs.type
-            case (Array(), Array()):
-                local_id, target_id = mine.type, theirs.type
-            case (FuncProto(), FuncProto()):
-                if len(mine.params) != len(theirs.params):
-                    return False
-                for a, b in zip(mine.params, theirs.params, strict=True):
-                    if level <= 0:
-                        raise _too_deep()
-                    ids = local.resolve(a.type), target.resolve(b.type)
-                    if not types_are_compatible(local, ids[0], target, ids[1], level - 1):
-                        return False
-                local_id, target_id = local.resolve(mine.ret), target.resolve(theirs.ret)
-            case _:
-                return isinstance(mine, _ALIKE)
-    raise _too_deep()
+    return TypeMatcher(local, target).compatible(local_id, target_id)
 
 
 class TypeMatcher:
-    """bpf_core_types_match: local members, values and parameters all have to be in the target."""
+    """Compares types of a program with those of a kernel."""
 
     def __init__(self, local: BtfTypes, target: BtfTypes) -> None:
         self._local = local
@@ -112,8 +85,45 @@ class TypeMatcher:
         self._room = _MOST
 
     def match(self, local_id: int, target_id: int) -> bool:
-        """Root types whose names match."""
+        """bpf_core_types_match, of root types whose names match: local members, values and
+        parameters all have to be in the target."""
         return self._match(local_id, target_id, False, _MAX_DEPTH)
+
+    def compatible(self, local_id: int, target_id: int, level: int = _MAX_DEPTH) -> bool:
+        """bpf_core_types_are_compat."""
+        local, target = self._local, self._target
+        if not kinds_are_compatible(local[local_id], target[target_id]):
+            return False
+        for _ in range(_MAX_DEPTH):
+            mine, theirs = local[local.resolve(local_id)], target[target.resolve(target_id)]
+            if not kinds_are_compatible(mine, theirs):
+                return False
+            match mine, theirs:
+                case (Int(), Int()):
+                    return mine.offset == theirs.offset == 0
+                case (Ptr(), Ptr()):
+                    local_id, target_id = mine.type, theirs.type
+                case (Array(), Array()):
+                    local_id, target_id = mine.type, theirs.type
+                case (FuncProto(), FuncProto()):
+                    if len(mine.params) != len(theirs.params):
+                        return False
+                    self._take(len(mine.params))
+                    for a, b in zip(mine.params, theirs.params, strict=True):
+                        ids = local.resolve(a.type), target.resolve(b.type)
+                        if level <= 0:
+                            raise _too_deep()
+                        if not self.compatible(*ids, level - 1):
+                            return False
+                    local_id, target_id = local.resolve(mine.ret), target.resolve(theirs.ret)
+                case _:
+                    return isinstance(mine, _ALIKE)
+        raise _too_deep()
+
+    def _take(self, count: int) -> None:
+        self._room -= count
+        if self._room < 0:
+            raise _too_deep()
 
     def _match(self, local_id: int, target_id: int, behind_ptr: bool, level: int) -> bool:
         if level <= 0:
@@ -134,6 +144,7 @@ class TypeMatcher:
                 case (FuncProto(), FuncProto()):
                     if len(mine.params) != len(theirs.params):
                         return False
+                    self._take(len(mine.params))
                     for a, b in zip(mine.params, theirs.params, strict=True):
                         if not self._match(a.type, b.type, behind_ptr, level - 1):
                             return False
@@ -174,9 +185,7 @@ class TypeMatcher:
             by_name.setdefault(essential_name(member.name), []).append(member.type)
         for member in mine.members:
             found = by_name.get(essential_name(member.name), [])
-            self._room -= len(found)
-            if self._room < 0:
-                raise _too_deep()
+            self._take(len(found))
             if not any(self._match(member.type, other, False, level - 1) for other in found):
                 return False
         return True
