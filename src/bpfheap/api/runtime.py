@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from bpfheap.api.arguments import one_of, shown, whole
 from bpfheap.api.map import Map
@@ -17,6 +17,7 @@ from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, creation_order, loaded_programs
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
+from bpfheap.runtime.settings import with_entries, with_rodata
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
@@ -135,19 +136,28 @@ class Runtime(Session):
 
     @locked
     def load(
-        self, source: str | Path | ObjectSpec, *, programs: Iterable[str] | None = None
+        self,
+        source: str | Path | ObjectSpec,
+        *,
+        programs: Iterable[str] | None = None,
+        rodata: Mapping[str, Any] = {},
+        max_entries: Mapping[str, int] = {},
     ) -> LoadedObject:
         """Compile if need be, verify and load one file. A map whose name and type another loaded
         file has is that file's map. Programs in sections "?..." load only if named in `programs`.
+        `rodata` has values of constants (`const volatile` variables), which the verifier then
+        knows; `max_entries` the sizes of maps, where they are not to be as the file says.
 
         Raises CompileError, FormatError, VerifierError, LoadRefused, or UsageError for an unknown
-        name in `programs`. Then nothing of the file stays.
+        name in `programs`, `rodata` or `max_entries`, and for a value that does not fit. Then
+        nothing of the file stays.
         """
         if not isinstance(source, str | Path | ObjectSpec):
             raise UsageError(f"a file is given by its path, not as {shown(source)}")
         spec = source
         if not isinstance(spec, ObjectSpec):
             spec = object_spec(Path(spec), target=self._kernel)
+        spec = with_entries(with_rodata(spec, rodata), max_entries)
         chosen = self._chosen(spec, programs)
         loaded = LoadedObject(self, spec)
         try:

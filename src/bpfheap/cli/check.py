@@ -12,7 +12,15 @@ from rich.padding import Padding
 from rich.table import Table
 
 from bpfheap.cli.explain import print_explained
-from bpfheap.cli.inputs import Files, KernelBtf, KernelConfig, expand
+from bpfheap.cli.inputs import (
+    Constants,
+    Entries,
+    Files,
+    KernelBtf,
+    KernelConfig,
+    Settings,
+    expand,
+)
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError
@@ -56,6 +64,7 @@ class _Wanted:
     #: The level of the log, None for no log.
     log: int | None
     kernel: Vmlinux
+    settings: Settings
 
 
 def check(
@@ -81,6 +90,8 @@ def check(
             help="What the log has: 1 only the way to the rejection, 2 all paths.",
         ),
     ] = 2,
+    constants: Constants = None,
+    entries: Entries = None,
     kernel_btf: KernelBtf = None,
     kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -93,7 +104,13 @@ def check(
     came from, the way that led there, and what to change. Exit code 1 if a program is rejected or
     a file cannot be read.
     """
-    wanted = _Wanted(program, explain, log_level if log else None, Vmlinux(kernel_btf, kconfig))
+    wanted = _Wanted(
+        program,
+        explain,
+        log_level if log else None,
+        Vmlinux(kernel_btf, kconfig),
+        Settings(constants, entries),
+    )
     checked: list[_Checked] = []
     errors: list[BpfheapError] = []
     names: set[str] = set()
@@ -111,6 +128,8 @@ def check(
         checked += found
         if not json:
             _print(out, path, found, wanted)
+    if not errors:
+        wanted.settings.check_used()
     if program is not None and not checked and not errors:
         known = ", ".join(sorted(names)) or "none"
         raise UsageError(f"there is no program {program}", hint=f"there are {known}")
@@ -125,7 +144,7 @@ def check(
 
 def _check(path: Path, wanted: _Wanted, names: set[str]) -> list[_Checked]:
     """Verify the wanted programs of a file; adds the names of all its programs to `names`."""
-    obj = object_spec(path, target=wanted.kernel)
+    obj = wanted.settings.applied(object_spec(path, target=wanted.kernel))
     remark(obj)
     names.update(obj.programs)
     options = Options(log=wanted.log is not None, log_level=wanted.log or 2)

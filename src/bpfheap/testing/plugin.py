@@ -45,10 +45,13 @@ class Bpf:
         self._loaded: list[bpfheap.LoadedObject] = []
         self._closed = False
 
-    def load(self, file: str | Path, programs: Iterable[str] | None = None) -> bpfheap.LoadedObject:
+    def load(
+        self, file: str | Path, programs: Iterable[str] | None = None, **settings: Any
+    ) -> bpfheap.LoadedObject:
         """Compile, verify and load a file, looked for beside the test, then in the working
-        directory. Raises UsageError if it is in neither, else what `Runtime.load` raises."""
-        loaded = self.runtime.load(self._find(Path(file)), programs=programs)
+        directory. `settings` are other arguments of `Runtime.load` (rodata, max_entries). Raises
+        UsageError if it is in neither, else what `Runtime.load` raises."""
+        loaded = self.runtime.load(self._find(Path(file)), programs=programs, **settings)
         self._loaded.append(loaded)
         return loaded
 
