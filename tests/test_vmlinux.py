@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,3 +230,44 @@ def test_a_system_whose_types_are_broken(asking: Path, world: Path) -> None:
 def test_check_takes_a_kernel(asking: Path, world: Path) -> None:
     ((_, verdict),) = bpfheap.check(asking, kernel_btf=world / "option")
     assert verdict.accepted
+
+
+DEAD = """#include <bpfheap.h>
+#define KSYM __attribute__((section(".ksyms"), weak))
+#define FIELD(name, kind) __builtin_preserve_field_info(((struct option *)0)->name, kind)
+struct __attribute__((preserve_access_index)) option { int x; int gone; unsigned long wide; };
+extern void *bpf_no_such_kfunc(int) KSYM;
+extern void bpf_rcu_read_lock(void) KSYM;
+extern void bpf_rcu_read_unlock(void) KSYM;
+SEC("tc") int p(struct __sk_buff *skb)
+{
+	int r = 1;
+	if (FIELD(gone, 2)) {
+		struct option *o = (void *)(long)skb->data;
+		r += FIELD(gone, 0) + o->wide;
+	}
+	if (bpf_no_such_kfunc)
+		r += bpf_no_such_kfunc(1) != 0;
+	if (bpf_rcu_read_lock) {
+		bpf_rcu_read_lock();
+		bpf_rcu_read_unlock();
+		r += 10;
+	}
+	return r;
+}
+char _license[] SEC("license") = "GPL";
+"""
+
+
+@pytest.mark.parametrize("machine", ["model", "interpreted", "compiled", "hardened"])
+def test_machines_run_what_has_poison_beside_its_paths(world: Path, machine: str) -> None:
+    (world / "dead.bpf.c").write_text(DEAD)
+    options: dict[str, Any] = {"machine": "model"}
+    if machine != "model":
+        pytest.importorskip("bpfheap.machine.native._core")
+        pytest.importorskip("llvmlite")
+        options = {"machine": "native", "jit": machine != "interpreted"}
+        options["hardened"] = machine == "hardened"
+    with bpfheap.Runtime(kernel_btf=world / "option", **options) as rt:
+        loaded = rt.load(world / "dead.bpf.c")
+        assert loaded.programs["p"].run(data=bytes(14)).retval == 11
