@@ -11,8 +11,7 @@ from bpfheap.spec import ObjectSpec, RefKind
 from bpfheap.verifier import verify
 
 HEAD = """
-enum libbpf_tristate { TRI_NO, TRI_YES, TRI_MODULE };
-#define KCONFIG __attribute__((section(".kconfig")))
+#define KCONFIG __kconfig
 #define WEAK __attribute__((weak))
 """
 
