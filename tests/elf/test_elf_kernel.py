@@ -31,6 +31,7 @@ from bpfheap.elf.patch import BAD_KFUNC, BAD_RELO, apply
 from bpfheap.errors import BpfheapError, RelocationError
 from bpfheap.isa import Insn
 from bpfheap.spec import ObjectSpec, Ref, RefKind
+from bpfheap.verifier import verify
 
 KERNEL = """
 struct list { struct list *next; };
@@ -487,3 +488,37 @@ def test_functions_that_take_each_other() -> None:
     for kind in (CoreKind.TYPE_EXISTS, CoreKind.TYPE_MATCHES):
         with pytest.raises(RelocationError, match="too deeply"):
             CoreTarget(btf, LazyBtf.parse(btf.encode())).resolve(CoreRelocation(name, "0", kind))
+
+
+@pytest.mark.parametrize(
+    ("source", "message", "hint"),
+    [
+        (
+            extern("int bpf_absent(int)", "return bpf_absent(1);", weak=True),
+            f"invalid func unknown#{BAD_KFUNC}: the kernel has no kfunc bpf_absent",
+            "test `if (bpf_ksym_exists(function))`",
+        ),
+        (
+            f'{PROGRAM}SEC("tc") long p(void *c) {{ return FIELD(0, task, gone); }}',
+            f"invalid func unknown#{BAD_RELO}: the kernel has no struct task.gone",
+            "test bpf_core_field_exists() first",
+        ),
+        (
+            f'{PROGRAM}SEC("tc") long p(void *c) {{ return VALUE(1, enum state, NEVER); }}',
+            f"invalid func unknown#{BAD_RELO}: the kernel has no NEVER of enum state",
+            "test bpf_core_field_exists() first",
+        ),
+        (
+            extern("void bpf_rcu_read_lock(void)",
+                   "return *(char *)(void *)bpf_rcu_read_lock;", weak=True),
+            "invalid access to memory",
+            "",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_reached_is_rejected(source: str, message: str, hint: str) -> None:
+    spec = spec_for(source, KernelOf("struct task { int pid; } a; enum state { B } b;"))
+    error = verify(spec, spec.programs["p"]).error
+    assert error is not None
+    assert message in error.message
+    assert hint in (error.hint or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,11 @@ def test_which_there_are(obj: ObjectSpec) -> None:
 )  # fmt: skip
 def test_values_of_the_command_line(text: str, value: Any) -> None:
     assert read_value(text) == value
+
+
+def test_data_without_types_has_no_constants(obj: ObjectSpec) -> None:
+    untyped = replace(obj, maps={".rodata": replace(obj.maps[".rodata"], value=0)})
+    assert constants(untyped) == {}
 
 
 def test_sizes_of_maps(obj: ObjectSpec) -> None:

@@ -7,6 +7,7 @@ and can be kept; types are parsed when somebody asks for them.
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from array import array
 from bisect import bisect_left
@@ -139,6 +140,8 @@ class LazyBtf(BtfTypes):
         self._reader = reader
         self._index = index
         self._types: dict[int, BtfType] = {0: Void()}
+        #: One kernel's types serve all threads.
+        self._lock = threading.Lock()
 
     @classmethod
     def parse(cls, data: bytes, file: str | None = None) -> LazyBtf:
@@ -157,8 +160,9 @@ class LazyBtf(BtfTypes):
         if found is None:
             if not 0 < type_id < len(self):
                 raise self.missing(type_id)
-            self._reader.offset = self._index.offsets[type_id - 1]
-            found = self._types[type_id] = read_type(self._reader, type_id)
+            with self._lock:
+                self._reader.offset = self._index.offsets[type_id - 1]
+                found = self._types[type_id] = read_type(self._reader, type_id)
         return found
 
     def named(self, essential: str) -> Iterator[int]:

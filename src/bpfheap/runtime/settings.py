@@ -9,7 +9,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from bpfheap.btf import Array, Btf, Datasec, Enum, Enum64, Float, Int, Ptr, Struct, Union, Var
+from bpfheap.btf import Array, Btf, Datasec, Enum, Enum64, Float, Int, Ptr, Var
 from bpfheap.errors import UsageError
 from bpfheap.runtime.values import pack
 from bpfheap.spec import MapSpec, ObjectSpec
@@ -129,7 +129,6 @@ def _among(known: list[str], name: str) -> str:
 
 def _encoded(btf: Btf, type_id: int, value: Any, what: str) -> bytes:
     kind = btf[btf.resolve(type_id)]
-    size = btf.size_of(type_id)
     match kind:
         case Int():
             return _integer(kind, value, what)
@@ -137,7 +136,10 @@ def _encoded(btf: Btf, type_id: int, value: Any, what: str) -> bytes:
             if isinstance(value, str):
                 named = dict(kind.values)
                 if value not in named:
-                    raise _misfit(btf, type_id, value, what, _among(list(named), value))
+                    name = btf.c_name(btf.resolve(type_id))
+                    raise UsageError(
+                        f"{what} is {name}, not {value!r}", hint=_among(list(named), value)
+                    )
                 value = named[value]
             return _integer(kind, value, what)
         case Float() | Ptr():
@@ -147,9 +149,8 @@ def _encoded(btf: Btf, type_id: int, value: Any, what: str) -> bytes:
             )
         case Array():
             return _array(btf, kind, value, what)
-        case Struct() | Union():
-            return pack(btf, type_id, value, size, what=what)
-    raise _misfit(btf, type_id, value, what, None)
+        case _:
+            return pack(btf, type_id, value, btf.size_of(type_id), what=what)
 
 
 def _integer(kind: Int | Enum | Enum64, value: Any, what: str) -> bytes:
@@ -176,7 +177,3 @@ def _array(btf: Btf, kind: Array, value: Any, what: str) -> bytes:
         raise UsageError(f"{what} has room for {kind.count} elements, not for {len(value)}")
     found = b"".join(_encoded(btf, kind.type, item, f"{what}[{i}]") for i, item in enumerate(value))
     return found.ljust(size * kind.count, b"\0")
-
-
-def _misfit(btf: Btf, type_id: int, value: Any, what: str, hint: str | None) -> UsageError:
-    return UsageError(f"{what} is {btf.c_name(btf.resolve(type_id))}, not {value!r}", hint=hint)

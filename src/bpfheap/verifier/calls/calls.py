@@ -492,7 +492,7 @@ def _row(env: Env, step: Step) -> Call:
     missing = env.spec.refs.get(step.slot)
     if missing is not None and missing.kind is RefKind.MISSING:
         raise Reject(
-            f"the kernel has no {missing.name}, and this is reached",
+            f"invalid func unknown#{step.imm}: the kernel has no {missing.name}",
             hint="reach it only where the kernel has that: test `if (bpf_ksym_exists(function))`"
             if missing.name.startswith("kfunc ")
             else "reach it only where the kernel has that: test bpf_core_field_exists() first",
