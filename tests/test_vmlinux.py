@@ -110,6 +110,14 @@ def test_projects_that_are_wrong(world: Path, text: str, message: str | None) ->
     assert "\n" not in str(error.value)
 
 
+def test_a_working_directory_that_is_gone(world: Path) -> None:
+    gone = world / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    assert named(Vmlinux().types()) == "system"
+
+
 @pytest.mark.parametrize("name", ["nowhere", ".", "", "a\0b"])
 def test_an_option_that_is_no_file_is_refused_at_once(world: Path, name: str) -> None:
     with pytest.raises(UsageError, match="a kernel's BTF"):

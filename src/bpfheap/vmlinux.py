@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import stat
 import threading
@@ -92,7 +93,7 @@ class Vmlinux:
     def _source(self, key: str) -> Path | str | None:
         """A file, "none", or None for this system's."""
         given = self._options[key]
-        return given if given is not None else _of_project(key, Path.cwd())
+        return given if given is not None else _of_project(key)
 
     def has_symbol(self, name: str) -> bool | None:
         if self.types() is None:
@@ -149,11 +150,16 @@ def _source(key: str, named: str, base: Path) -> Path | str:
 # -- the project
 
 
-def _of_project(key: str, folder: Path) -> Path | str | None:
+def _of_project(key: str) -> Path | str | None:
     """What the nearest pyproject.toml with such a key says. Raises UsageError."""
+    try:
+        folder = Path.cwd()
+    except OSError:  # it was removed
+        return None
     for base in (folder, *folder.parents):
         path = base / _PYPROJECT
-        if path.is_file():
+        # Folders above may be somebody else's; is_file would raise.
+        if os.path.isfile(path):
             named = _read_project(key, path)
             if named is not None:
                 try:
