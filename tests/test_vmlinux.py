@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent / "elf"))
 from elf_objects import build
 from kernels import types_of
 
+from split_btf import split
+
 
 def kernel(name: str) -> bytes:
     return types_of(f"struct {name} {{ int x; }} a;")
@@ -279,3 +281,22 @@ def test_machines_run_what_has_poison_beside_its_paths(world: Path, machine: str
     with bpfheap.Runtime(kernel_btf=world / "option", **options) as rt:
         loaded = rt.load(world / "dead.bpf.c")
         assert loaded.programs["p"].run(data=bytes(14)).retval == 11
+
+
+def test_modules_are_the_systems_alone(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = world / "btf"
+    folder.mkdir()
+    (folder / "vmlinux").write_bytes(types_of("int first; struct task { int pid; } a;"))
+    monkeypatch.setattr(vmlinux, "VMLINUX", folder / "vmlinux")
+    system = Vmlinux()
+    base = system.types()
+    assert base is not None
+    task = base.find("task", Struct)
+    assert task is not None
+    (folder / "extra").write_bytes(split(base, "extra", task))
+    (folder / "broken").write_bytes(b"broken")
+    (module,) = system.modules()
+    assert module.find("extra", Struct) == len(base)
+    assert system.modules()[0] is module
+    assert Vmlinux(world / "option").modules() == ()
+    assert Vmlinux("none").modules() == ()

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import threading
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +59,7 @@ class Vmlinux:
             _CONFIG: None if config is None else _source(_CONFIG, str(config), Path()),
         }
         self._types: LazyBtf | None = None
+        self._modules: tuple[LazyBtf, ...] | None = None
         self._asked_types = False
         self._none = ""
         self._is_system = False
@@ -89,6 +91,17 @@ class Vmlinux:
             return None
         self._is_system = True
         return found
+
+    def modules(self) -> tuple[LazyBtf, ...]:
+        """Those of this system, if its kernel is meant. Modules that cannot be read, for example as
+        they were unloaded just now, are left out."""
+        types = self.types()
+        if types is None or not self._is_system:
+            return ()
+        with self._lock:
+            if self._modules is None:
+                self._modules = tuple(_modules_of(types))
+            return self._modules
 
     def _source(self, key: str) -> Path | str | None:
         """A file, "none", or None for this system's."""
@@ -211,16 +224,31 @@ def read_types(path: Path) -> LazyBtf:
 @lru_cache(maxsize=4)
 def _read(path: Path, identity: tuple[int, ...]) -> LazyBtf:
     """`identity` changes with the file's content."""
-    data = _bytes_of(path)
-    file = str(path)
-    reader = open_types(data, file)
-    key = hashlib.sha256(data).digest()
+    return _indexed(_bytes_of(path), str(path))
+
+
+def _indexed(data: bytes, file: str, base: LazyBtf | None = None, base_key: bytes = b"") -> LazyBtf:
+    """`base_key` tells bases apart."""
+    reader = open_types(data, file, None if base is None else base.reader)
+    key = hashlib.sha256(base_key + data).digest()
     kept = _SHELF.find(key)
     index = None if kept is None else BtfIndex.decode(kept)
     if index is None:
         index = index_of(reader)
         _SHELF.keep(key, index.encode())
-    return LazyBtf(reader, index, file)
+    return LazyBtf(reader, index, file, base)
+
+
+def _modules_of(types: LazyBtf) -> Iterator[LazyBtf]:
+    # Names in a module may be the kernel's.
+    base_key = hashlib.sha256(types.reader.strings).digest()
+    for path in sorted(VMLINUX.parent.iterdir()):
+        if path.name == VMLINUX.name:
+            continue
+        try:
+            yield _indexed(_bytes_of(path), str(path), types, base_key)
+        except (OSError, BtfError):
+            continue
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -17,6 +17,7 @@ from bpfheap.btf import (
     FuncProto,
     Int,
     LazyBtf,
+    Member,
     Param,
     Ptr,
     SecVar,
@@ -30,6 +31,7 @@ from bpfheap.btf.lazy import index_of
 from bpfheap.btf.raw import encode_types, open_types
 from bpfheap.btf.types import Void, name_of
 from bpfheap.errors import BtfError
+from split_btf import split
 
 INT = Int("int", 4, 1, 0, 32)
 
@@ -161,3 +163,32 @@ def test_sizes_of_broken_types(types: tuple[BtfType, ...], message: str | None) 
     with pytest.raises(BtfError, match=message):
         btf.size_of(1)
     assert lazy(Ptr(0)).size_of(1) == 8
+
+
+def test_types_of_a_module_go_on_where_the_kernels_end() -> None:
+    base = lazy(INT, Struct("task", 4, (Member("pid", 1, 0),)))
+    module = LazyBtf.parse(split(base, "extra", 2), "module", base)
+    # The struct, and a pointer to it.
+    assert len(module) == 5
+    assert module[1] == INT
+    assert module[3] == Struct("extra", 8, (Member("pid", 2, 0), Member("own", 1, 32)))
+    assert module[4] == Ptr(3)
+    assert module.c_name(4) == "struct extra *"
+    assert (module.find("extra", Struct), module.find("task", Struct)) == (3, None)
+    assert list(module.named("extra")) == [3]
+    assert (module.size_of(3), module.size_of(2), module.resolve(2)) == (8, 4, 2)
+    assert base.find("extra", Struct) is None
+    with pytest.raises(BtfError, match="there is no type 5"):
+        module[5]
+    again = BtfIndex.decode(index_of(module.reader).encode())
+    assert again is not None
+    assert LazyBtf(module.reader, again, "module", base).find("extra", Struct) == 3
+
+
+def test_a_module_without_its_kernel_is_refused() -> None:
+    base = lazy(INT, Struct("task", 4, (Member("pid", 1, 0),)))
+    with pytest.raises(BtfError, match="do not start and end with NUL"):
+        LazyBtf.parse(split(base, "extra", 2), "module")
+    empty = lazy(INT)
+    with pytest.raises(BtfError, match="a name is at byte"):
+        LazyBtf.parse(split(base, "extra", 2), "module", empty)[2]

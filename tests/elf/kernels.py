@@ -24,14 +24,19 @@ class KernelOf:
         self._types = None if source is None else LazyBtf.parse(types_of(source), "vmlinux")
         self._symbols = None if symbols is None else frozenset(symbols)
         self._config = config
+        self._modules: tuple[LazyBtf, ...] = ()
         self.asked = 0
 
-    def be(self, types: LazyBtf) -> None:
+    def be(self, types: LazyBtf, *modules: LazyBtf) -> None:
         self._types = types
+        self._modules = modules
 
     def types(self) -> LazyBtf | None:
         self.asked += 1
         return self._types
+
+    def modules(self) -> tuple[LazyBtf, ...]:
+        return self._modules
 
     def has_symbol(self, name: str) -> bool | None:
         return None if self._symbols is None else name in self._symbols

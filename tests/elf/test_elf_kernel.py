@@ -32,6 +32,7 @@ from bpfheap.errors import BpfheapError, RelocationError
 from bpfheap.isa import Insn
 from bpfheap.spec import ObjectSpec, Ref, RefKind
 from bpfheap.verifier import verify
+from split_btf import split
 
 KERNEL = """
 struct list { struct list *next; };
@@ -522,3 +523,26 @@ def test_what_is_reached_is_rejected(source: str, message: str, hint: str) -> No
     assert error is not None
     assert message in error.message
     assert hint in (error.hint or "")
+
+
+MODULE = """
+#define FIELD(kind, type, access) __builtin_preserve_field_info(((struct type *)0)->access, kind)
+struct __attribute__((preserve_access_index)) extra { int own; };
+struct __attribute__((preserve_access_index)) task { int own; };
+SEC("tc") long theirs(void *c) { return FIELD(0, extra, own); }
+SEC("tc") long kernels(void *c) { return FIELD(2, task, own); }
+"""
+
+
+def test_what_only_a_module_has() -> None:
+    """Types that the kernel has itself are not looked for in modules."""
+    base = LazyBtf.parse(types_of("int first; struct task { int pid; } a;"))
+    kernel = KernelOf(None)
+    task = base.find("task", Struct)
+    assert task is not None
+    modules = [LazyBtf.parse(split(base, n, task), n, base) for n in ("other", "extra", "task")]
+    kernel.be(base, *modules)
+    found = spec_for(MODULE, kernel).programs
+    assert {n: immediate(p.insns) for n, p in found.items()} == {"theirs": 4, "kernels": 0}
+    kernel.be(base, modules[0])
+    assert spec_for(MODULE, kernel).programs["theirs"].refs

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from bpfheap.btf.identity import same_type
 from bpfheap.btf.lazy import LazyBtf, essential_name
@@ -60,6 +61,10 @@ class _Accessor(NamedTuple):
     type: int
     place: int
     name: str | None
+
+
+#: A type of a kernel, or of one of its modules.
+_Candidate: TypeAlias = tuple[LazyBtf, int]
 
 
 class _Field(NamedTuple):
@@ -125,10 +130,14 @@ def core_value(btf: Btf, type_id: int, access: str, kind: CoreKind) -> int:
 class CoreTarget:
     """The types of a kernel, as the target of one object's relocations."""
 
-    def __init__(self, local: Btf, target: LazyBtf) -> None:
+    def __init__(
+        self, local: Btf, target: LazyBtf, modules: Callable[[], Iterable[LazyBtf]] = tuple
+    ) -> None:
+        """`modules` gives the types of the kernel's modules, for what it does not have itself."""
         self._local = local
         self._target = target
-        self._candidates: dict[int, list[int]] = {}
+        self._modules = modules
+        self._candidates: dict[int, list[_Candidate]] = {}
         self._results: dict[CoreRelocation, CoreResult] = {}
 
     def resolve(self, relocation: CoreRelocation) -> CoreResult:
@@ -156,7 +165,7 @@ class CoreTarget:
         bits = 0
         matching = []
         for candidate in candidates:
-            spec = self._match(local, candidate)
+            spec = self._match(local, *candidate)
             if spec is None:
                 continue
             one = self._result(local, spec)
@@ -173,7 +182,7 @@ class CoreTarget:
             return result
         return CoreResult(0, exists=kind in _EXISTENCE)
 
-    def _named_like(self, type_id: int) -> list[int]:
+    def _named_like(self, type_id: int) -> list[_Candidate]:
         """bpf_core_find_cands."""
         found = self._candidates.get(type_id)
         if found is None:
@@ -181,16 +190,15 @@ class CoreTarget:
             name = essential_name(name_of(root))
             if not name:
                 raise RelocationError("a CO-RE relocation about a type without a name")
-            found = self._candidates[type_id] = [
-                other
-                for other in self._target.named(name)
-                if kinds_are_compatible(self._target[other], root)
-            ]
+            found = _candidates(self._target, name, root)
+            if not found:
+                for module in self._modules():
+                    found += _candidates(module, name, root)
+            self._candidates[type_id] = found
         return found
 
-    def _match(self, local: _Spec, candidate: int) -> _Spec | None:
+    def _match(self, local: _Spec, target: LazyBtf, candidate: int) -> _Spec | None:
         """bpf_core_spec_match."""
-        target = self._target
         spec = _Spec(target, candidate, local.kind, local.access, end=candidate)
         if local.kind is CoreKind.TYPE_MATCHES:
             found = TypeMatcher(self._local, target).match(local.root, candidate)
@@ -203,7 +211,7 @@ class CoreTarget:
         return _MemberSearch(local, spec).found()
 
     def _match_value(self, local: _Spec, spec: _Spec) -> _Spec | None:
-        kind = self._target[self._target.resolve(spec.root)]
+        kind = spec.btf[spec.btf.resolve(spec.root)]
         wanted = essential_name(local.accessors[0].name or "")
         if isinstance(kind, Enum | Enum64):
             for name, number in kind.values:
@@ -225,6 +233,11 @@ class CoreTarget:
             or (_is_unsigned(mine) and _is_unsigned(theirs))
         )
         return CoreResult(_value(spec), sizes=(mine_size, their_size), same_number=same)
+
+
+def _candidates(types: LazyBtf, name: str, root: BtfType) -> list[_Candidate]:
+    """bpf_core_add_cands."""
+    return [(types, i) for i in types.named(name) if kinds_are_compatible(types[i], root)]
 
 
 def _is_unsigned(kind: BtfType | None) -> bool:

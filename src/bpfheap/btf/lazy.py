@@ -104,7 +104,7 @@ class BtfIndex:
 def index_of(reader: TypeReader) -> BtfIndex:
     """Only what is needed to get from one type to the next is checked: BtfError if the bytes do not
     even have that."""
-    data, strings = reader.types, reader.strings
+    data = reader.types
     offsets = array("I")
     found: list[tuple[int, int]] = []
     hashes: dict[int, int] = {}
@@ -115,7 +115,7 @@ def index_of(reader: TypeReader) -> BtfIndex:
         offsets.append(at)
         if name:
             if name not in hashes:
-                hashes[name] = _hash(strings[name : strings.find(b"\0", name)])
+                hashes[name] = _hash(reader.raw_name(name))
             found.append((hashes[name], len(offsets)))
         once, each = tail[info >> 24 & 0x1F]
         at += size + once + (info & 0xFFFF) * each
@@ -133,36 +133,50 @@ def _hash(name: bytes) -> int:
 
 class LazyBtf(BtfTypes):
     """Types of a large BTF. Little of it is checked before it is asked for, so all methods raise
-    BtfError for what turns out to be broken, and none goes on for ever."""
+    BtfError for what turns out to be broken, and none goes on for ever.
 
-    def __init__(self, reader: TypeReader, index: BtfIndex, file: str | None = None) -> None:
+    Types of a module are split off `base`, the kernel's: their ids go on where its end. `named` and
+    `find` look at the module's alone.
+    """
+
+    def __init__(
+        self,
+        reader: TypeReader,
+        index: BtfIndex,
+        file: str | None = None,
+        base: LazyBtf | None = None,
+    ) -> None:
         self.file = file
-        self._reader = reader
+        self.reader = reader
+        self._base = base
+        self._first = 1 if base is None else len(base)
         self._index = index
         self._types: dict[int, BtfType] = {0: Void()}
         #: One kernel's types serve all threads.
         self._lock = threading.Lock()
 
     @classmethod
-    def parse(cls, data: bytes, file: str | None = None) -> LazyBtf:
+    def parse(cls, data: bytes, file: str | None = None, base: LazyBtf | None = None) -> LazyBtf:
         """From the bytes of a .BTF section."""
-        reader = open_types(data, file)
-        return cls(reader, index_of(reader), file)
+        reader = open_types(data, file, None if base is None else base.reader)
+        return cls(reader, index_of(reader), file, base)
 
     def __len__(self) -> int:
-        return len(self._index.offsets) + 1
+        return len(self._index.offsets) + self._first
 
     def __repr__(self) -> str:
         return f"<BTF of {self.file or 'memory'}, {len(self)} types>"
 
     def __getitem__(self, type_id: int) -> BtfType:
+        if self._base is not None and type_id < self._first:
+            return self._base[type_id]
         found = self._types.get(type_id)
         if found is None:
             if not 0 < type_id < len(self):
                 raise self.missing(type_id)
             with self._lock:
-                self._reader.offset = self._index.offsets[type_id - 1]
-                found = self._types[type_id] = read_type(self._reader, type_id)
+                self.reader.offset = self._index.offsets[type_id - self._first]
+                found = self._types[type_id] = read_type(self.reader, type_id)
         return found
 
     def named(self, essential: str) -> Iterator[int]:
@@ -171,7 +185,7 @@ class LazyBtf(BtfTypes):
         index = self._index
         at = bisect_left(index.hashes, wanted)
         while at < len(index.hashes) and index.hashes[at] == wanted:
-            type_id = index.ids[at]
+            type_id = index.ids[at] - 1 + self._first
             if essential_name(name_of(self[type_id])) == essential:
                 yield type_id
             at += 1

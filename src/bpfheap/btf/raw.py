@@ -46,13 +46,17 @@ _MAX_SHARING = 8
 
 
 class TypeReader:
-    """A cursor over the type section, and the strings beside it. `offset` is its place."""
+    """A cursor over the type section, and the strings beside it. `offset` is its place. Types split
+    off those of `base` go on counting its strings."""
 
-    def __init__(self, types: bytes, strings: bytes, file: str | None) -> None:
+    def __init__(
+        self, types: bytes, strings: bytes, file: str | None, base: TypeReader | None = None
+    ) -> None:
         self.types = types
         self.strings = strings
         self.file = file
         self.offset = 0
+        self.base = base
         self._names: dict[int, str] = {}
         self._room = _MAX_SHARING * len(strings)
 
@@ -67,6 +71,10 @@ class TypeReader:
 
     def name(self, offset: int) -> str:
         """The string at an offset of the string section."""
+        if self.base is not None:
+            if offset < len(self.base.strings):
+                return self.base.name(offset)
+            offset -= len(self.base.strings)
         known = self._names.get(offset)
         if known is not None:
             return known
@@ -86,6 +94,14 @@ class TypeReader:
             raise self.error(f"the name at byte {offset} is no text") from None
         self._names[offset] = name
         return name
+
+    def raw_name(self, offset: int) -> bytes:
+        """The same, as it is, and empty if there is none."""
+        if self.base is not None:
+            if offset < len(self.base.strings):
+                return self.base.raw_name(offset)
+            offset -= len(self.base.strings)
+        return self.strings[offset : self.strings.find(b"\0", offset)]
 
     def error(self, message: str, hint: str | None = None) -> BtfError:
         return BtfError(f"BTF: {message}", file=self.file, hint=hint)
@@ -175,8 +191,9 @@ _FLAGGED = frozenset((4, 5, 6, 7, 17, 18, 19))
 _RESERVED = 0x60FF0000
 
 
-def open_types(data: bytes, file: str | None = None) -> TypeReader:
-    """A reader at the first type. Raises BtfError for what is no BTF."""
+def open_types(data: bytes, file: str | None = None, base: TypeReader | None = None) -> TypeReader:
+    """A reader at the first type; `base` is what the types were split off. Raises BtfError for what
+    is no BTF."""
     if len(data) < _HEADER.size:
         raise BtfError(f"BTF: {len(data)} bytes are too short for a header", file=file)
     magic, version, flags, header, type_at, type_len, str_at, str_len = _HEADER.unpack_from(data)
@@ -190,9 +207,11 @@ def open_types(data: bytes, file: str | None = None) -> TypeReader:
     if header < _HEADER.size or type_at + type_len > body or str_at + str_len > body:
         raise BtfError("BTF: its sections end beyond its end", file=file)
     strings = data[header + str_at : header + str_at + str_len]
-    if not strings or strings[0] or strings[-1]:
+    if strings[-1:] != b"\0" and (base is None or strings):
         raise BtfError("BTF: the strings do not start and end with NUL", file=file)
-    return TypeReader(data[header + type_at : header + type_at + type_len], strings, file)
+    if base is None and strings[0]:
+        raise BtfError("BTF: the strings do not start and end with NUL", file=file)
+    return TypeReader(data[header + type_at : header + type_at + type_len], strings, file, base)
 
 
 def read_type(r: TypeReader, number: int) -> BtfType:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bpfheap.btf import Btf, Datasec, Func, Var, Void, essential_name
+from bpfheap.btf import Btf, BtfType, Datasec, Func, LazyBtf, Var, Void, essential_name
 from bpfheap.btf.match import types_are_compatible
 from bpfheap.elf.kconfig import places
 from bpfheap.elf.target import Target
@@ -84,9 +84,10 @@ class Externs:
         offered = declared.offered in KFUNC_BY_NAME
         if types is None:
             return offered or not weak
-        found = types.find(essential_name(declared.name), Func)
-        if found is None:
+        place = _place(target, types, essential_name(declared.name), Func)
+        if place is None:
             return offered or self._lacks(declared, weak)
+        types, found = place
         mine, theirs = self._btf[declared.type_id], types[found]
         assert isinstance(mine, Func)
         assert isinstance(theirs, Func)
@@ -103,9 +104,10 @@ class Externs:
         types = target.types()
         if types is None:
             return not weak
-        found = types.find(declared.name, Var)
-        if found is None:
+        place = _place(target, types, declared.name, Var)
+        if place is None:
             return self._lacks(declared, weak)
+        types, found = place
         theirs = types[found]
         assert isinstance(theirs, Var)
         mine_id, their_id = self._btf.resolve(var.type), types.resolve(theirs.type)
@@ -124,3 +126,17 @@ class Externs:
             f"the kernel has no {what} {declared.name}",
             hint="declare it `__ksym __weak` and test its address before it is used",
         )
+
+
+def _place(
+    target: Target, types: LazyBtf, name: str, kind: type[BtfType]
+) -> tuple[LazyBtf, int] | None:
+    """find_ksym_btf_id: in the kernel, then in its modules."""
+    found = types.find(name, kind)
+    if found is not None:
+        return types, found
+    for module in target.modules():
+        found = module.find(name, kind)
+        if found is not None:
+            return module, found
+    return None

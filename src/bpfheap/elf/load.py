@@ -216,7 +216,9 @@ class _CoreResolver:
         if relocation.kind is not CoreKind.TYPE_ID_LOCAL and self._target is not None:
             if not self._asked:
                 types = self._target.types()
-                self._types = None if types is None else CoreTarget(self._btf, types)
+                self._types = (
+                    None if types is None else CoreTarget(self._btf, types, self._target.modules)
+                )
                 self._asked = True
             if self._types is not None:
                 return self._types.resolve(relocation)

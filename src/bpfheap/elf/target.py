@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from bpfheap.btf import LazyBtf
@@ -12,6 +13,9 @@ class Target(Protocol):
 
     def types(self) -> LazyBtf | None:
         """Its BTF, None if there is none. Raises BpfheapError if that cannot be read."""
+
+    def modules(self) -> Iterable[LazyBtf]:
+        """The types of its modules, for what `types` does not have."""
 
     def has_symbol(self, name: str) -> bool | None:
         """Whether it has an exported or internal symbol of that name; None if nobody knows."""
