@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from bpfheap import vmlinux
 from bpfheap.kernel import Kernel, available
 from compiled_modules import fall_back
 from on_machines import is_shared
@@ -69,6 +70,12 @@ def on_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     for world in worlds:
         if hasattr(world, "ModelMachine"):
             monkeypatch.setattr(world, "ModelMachine", partial(NativeMachine, hardened=hardened))
+
+
+@pytest.fixture(autouse=True)
+def no_kernel_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests expect of a program does not depend on the types of the kernel that is here."""
+    monkeypatch.setattr(vmlinux, "VMLINUX", Path("/nowhere/vmlinux"))
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,9 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
                 "compile",
                 "platform",
                 "sources",
+                "kept",
+                "kconfig",
+                "vmlinux",
             }
         ),
     ),
@@ -57,6 +60,9 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "spec": frozenset({"btf", "isa"}),
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
+    "kept": frozenset(),
+    "kconfig": frozenset({"errors"}),
+    "vmlinux": frozenset({"errors", "btf", "kept", "kconfig"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
     "compile": frozenset({"errors", "host", "spec", "elf"}),
 }

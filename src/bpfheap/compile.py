@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpfheap.elf import load_spec
+from bpfheap.elf.target import Target
 from bpfheap.errors import CompileError, UsageError
 from bpfheap.host import ending_with_parent
 from bpfheap.spec import ObjectSpec
@@ -147,16 +148,18 @@ def object_spec(
     include: Iterable[Path | str] = (),
     compiler: Compiler | None = None,
     cflags: Sequence[str] = (),
+    target: Target | None = None,
 ) -> ObjectSpec:
     """Read a file: C source (`.c`), which is compiled, or a BPF ELF object (anything else).
+    `target` is the kernel that it is for, as in `load_spec`.
 
     Raises what `compile_c` and `load_spec` raise.
     """
     path = Path(path)
     if path.suffix != ".c":
-        return load_spec(path)
+        return load_spec(path, target=target)
     data = compile_c(path, include=include, compiler=compiler, cflags=cflags)
-    return load_spec(data, file=str(path))
+    return load_spec(data, file=str(path), target=target)
 
 
 @functools.cache

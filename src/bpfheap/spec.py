@@ -32,7 +32,9 @@ class RefKind(StrEnum):
     MAP_VALUE = "map-value"  # lddw: address inside the value of a one-element array map
     FUNC = "func"  # lddw: address of a subprogram, for callbacks (BPF_PSEUDO_FUNC)
     KFUNC = "kfunc"  # call: by name, from .ksyms
+    KFUNC_ADDR = "kfunc-addr"  # lddw: whether there is such a kfunc, any number but 0
     KSYM = "ksym"  # lddw: a kernel variable; no machine in user space has any
+    MISSING = "missing"  # call of no helper: what the kernel lacks, by name; never to be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Ref:
     """What the immediate of one slot refers to."""
 
     kind: RefKind
-    #: Of the map, kfunc, function or kernel variable.
+    #: Of the map, kfunc, function or kernel variable; for MISSING, what is missing.
     name: str
     #: For MAP_VALUE: the byte offset inside the value.
     offset: int = 0
@@ -157,3 +159,5 @@ class ObjectSpec:
     maps: dict[str, MapSpec] = field(hash=False)
     programs: dict[str, ProgramSpec] = field(hash=False)
     license: str = ""
+    #: What users should know of how it was read, a line each.
+    notes: tuple[str, ...] = field(default=(), compare=False)

@@ -320,3 +320,37 @@ def test_tests_without_bpf_pay_nothing() -> None:
     code = "import sys, bpfheap.testing.plugin\nprint([m for m in sys.modules if 'bpfheap' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "['bpfheap', 'bpfheap.testing', 'bpfheap.testing.plugin']\n"
+
+
+ASKING = """#include <bpfheap.h>
+struct __attribute__((preserve_access_index)) mine { int x; };
+SEC("tc") int p(struct __sk_buff *skb)
+{
+	return __builtin_preserve_field_info(((struct mine *)0)->x, 2);
+}
+"""
+
+
+def test_the_kernel_that_programs_are_for(pytester: pytest.Pytester) -> None:
+    """The marker's before the option's."""
+    (pytester.path / "asking.bpf.c").write_text(ASKING)
+    (pytester.path / "kernel.c").write_text("struct mine { int x; } a;")
+    (pytester.path / "kernel.o").write_bytes(compile_c(pytester.path / "kernel.c"))
+    (pytester.path / "other.c").write_text("struct other { int x; } a;")
+    (pytester.path / "other.o").write_bytes(compile_c(pytester.path / "other.c"))
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_option(bpf):
+            assert bpf.load("asking.bpf.c").programs["p"].run(data=bytes(14)).retval == 0
+
+        @pytest.mark.bpf(kernel_btf="kernel.o")
+        def test_marker(bpf):
+            assert bpf.load("asking.bpf.c").programs["p"].run(data=bytes(14)).retval == 1
+        """
+    )
+    inner(pytester, "--bpf-kernel-btf", "other.o").assert_outcomes(passed=2)
+    refused = inner(pytester, "--bpf-kernel-btf", "nowhere")
+    refused.assert_outcomes(errors=1, passed=1)
+    refused.stdout.fnmatch_lines(["*nowhere: a kernel's BTF cannot be read*"])

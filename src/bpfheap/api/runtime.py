@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from bpfheap.api.arguments import one_of, shown, whole
 from bpfheap.api.map import Map
@@ -17,9 +17,11 @@ from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, creation_order, loaded_programs
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
+from bpfheap.runtime.settings import with_entries, with_rodata
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
+from bpfheap.vmlinux import Vmlinux
 
 _IMMORTAL = "immortal-allocator"
 #: Virtual CPUs, BH_CPUS_MAX of the native machine.
@@ -48,13 +50,20 @@ class Leftover:
 
 
 def check(
-    source: str | Path | ObjectSpec, *, options: Options = Options()
+    source: str | Path | ObjectSpec,
+    *,
+    options: Options = Options(),
+    kernel_btf: str | Path | None = None,
+    kconfig: str | Path | None = None,
 ) -> list[tuple[ProgramSpec, Verdict]]:
-    """Verify every program of one file (`.bpf.c` or object) and load nothing.
+    """Verify every program of one file (`.bpf.c` or object) and load nothing. `kernel_btf` and
+    `kconfig` are as in Runtime.
 
     Raises CompileError or FormatError if there is no object to verify.
     """
-    spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+    spec = source
+    if not isinstance(spec, ObjectSpec):
+        spec = object_spec(Path(spec), target=Vmlinux(kernel_btf, kconfig))
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 
 
@@ -72,6 +81,11 @@ class Runtime(Session):
     whatever they want on the model machine.
     `hardened` programs there reach the runtime's own memory alone, and come to an end, even if the
     verifier is wrong.
+
+    Files that ask for the types of a kernel (CO-RE, __ksym) see those of `kernel_btf`: a file with
+    BTF, or "none". Else they see those that pyproject.toml names (`kernel-btf` in
+    `[tool.bpfheap]`), or this system's. What they ask of its configuration (__kconfig) comes from
+    the file `kconfig`, the key of that name, or this system.
 
     A run that is broken off while it holds a lock poisons the runtime, and a fork of the process
     does so on the native machine: everything but `close` then raises RuntimePoisoned.
@@ -92,6 +106,8 @@ class Runtime(Session):
         budget: int = 0,
         memory: int | None = None,
         hardened: bool = False,
+        kernel_btf: str | Path | None = None,
+        kconfig: str | Path | None = None,
     ) -> None:
         one_of(grace, "grace", ("auto", "manual"))
         memory = None if memory is None else whole(memory, "the memory", 1)
@@ -103,10 +119,12 @@ class Runtime(Session):
             memory,
             bool(hardened),
         )
+        kernel = Vmlinux(kernel_btf, kconfig)
         made = machine_named(machine, options)
         system = System(policy_named(policy), made, strict_identity=strict_identity)
         super().__init__(system, grace)
         self._options = Options(strict_identity=strict_identity)
+        self._kernel = kernel
         self._leftovers: list[Leftover] = []
         #: Closed, and no execution is left that could go on.
         self._settled = False
@@ -118,17 +136,28 @@ class Runtime(Session):
 
     @locked
     def load(
-        self, source: str | Path | ObjectSpec, *, programs: Iterable[str] | None = None
+        self,
+        source: str | Path | ObjectSpec,
+        *,
+        programs: Iterable[str] | None = None,
+        rodata: Mapping[str, Any] = {},
+        max_entries: Mapping[str, int] = {},
     ) -> LoadedObject:
         """Compile if need be, verify and load one file. A map whose name and type another loaded
         file has is that file's map. Programs in sections "?..." load only if named in `programs`.
+        `rodata` has values of constants (`const volatile` variables), which the verifier then
+        knows; `max_entries` the sizes of maps, where they are not to be as the file says.
 
         Raises CompileError, FormatError, VerifierError, LoadRefused, or UsageError for an unknown
-        name in `programs`. Then nothing of the file stays.
+        name in `programs`, `rodata` or `max_entries`, and for a value that does not fit. Then
+        nothing of the file stays.
         """
         if not isinstance(source, str | Path | ObjectSpec):
             raise UsageError(f"a file is given by its path, not as {shown(source)}")
-        spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+        spec = source
+        if not isinstance(spec, ObjectSpec):
+            spec = object_spec(Path(spec), target=self._kernel)
+        spec = with_entries(with_rodata(spec, rodata), max_entries)
         chosen = self._chosen(spec, programs)
         loaded = LoadedObject(self, spec)
         try:

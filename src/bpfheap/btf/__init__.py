@@ -1,6 +1,6 @@
 """BTF: types of BPF programs, with their layout, names and tags."""
 
-from bpfheap.btf.core import CoreKind, core_value
+from bpfheap.btf.core import CoreKind, CoreRelocation, CoreResult, CoreTarget, core_value
 from bpfheap.btf.cprint import declare, dump_c, print_c
 from bpfheap.btf.fields import (
     KptrField,
@@ -11,8 +11,9 @@ from bpfheap.btf.fields import (
     plain_pointers,
 )
 from bpfheap.btf.identity import same_type, why_different
+from bpfheap.btf.lazy import BtfIndex, LazyBtf, essential_name
 from bpfheap.btf.special import NODE_OF, Contains, SpecialField, SpecialKind, special_fields
-from bpfheap.btf.table import Btf, BtfBuilder
+from bpfheap.btf.table import Btf, BtfBuilder, BtfTypes
 from bpfheap.btf.types import (
     KINDS,
     Array,
@@ -42,10 +43,11 @@ from bpfheap.btf.types import (
 )  # fmt: skip
 
 __all__ = [
-    "KINDS", "NODE_OF", "Array", "Btf", "BtfBuilder", "BtfType", "Const", "Contains", "CoreKind",
-    "Datasec", "DeclTag", "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField",
-    "KptrKind", "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar", "SpecialField",
-    "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void", "Volatile",
-    "core_value", "declare", "dump_c", "incomplete", "kptr_fields", "plain_pointers", "print_c",
-    "same_type", "special_fields", "why_different",
+    "KINDS", "NODE_OF", "Array", "Btf", "BtfBuilder", "BtfIndex", "BtfType", "BtfTypes",
+    "Const", "Contains", "CoreKind", "CoreRelocation", "CoreResult", "CoreTarget", "Datasec",
+    "DeclTag", "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField",
+    "KptrKind", "LazyBtf", "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar",
+    "SpecialField", "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void",
+    "Volatile", "core_value", "declare", "dump_c", "essential_name", "incomplete",
+    "kptr_fields", "plain_pointers", "print_c", "same_type", "special_fields", "why_different",
 ]  # fmt: skip

@@ -38,20 +38,25 @@ from bpfheap.errors import BtfError
 _HEADER = struct.Struct("<HBBIIIII")
 _MAGIC = 0xEB9F
 _TYPE = struct.Struct("<III")
-_MAX_TYPES = 1 << 20
+#: The most types of one BTF. A large kernel has a fifth.
+MAX_TYPES = 1 << 20
 #: Names may overlap, as linkers let a name be the end of a longer one; all names together may have
 #: this many times the bytes of the string section.
 _MAX_SHARING = 8
 
 
-class _TypeReader:
-    """A cursor over the type section, and the strings beside it."""
+class TypeReader:
+    """A cursor over the type section, and the strings beside it. `offset` is its place. Types split
+    off those of `base` go on counting its strings."""
 
-    def __init__(self, types: bytes, strings: bytes, file: str | None) -> None:
+    def __init__(
+        self, types: bytes, strings: bytes, file: str | None, base: TypeReader | None = None
+    ) -> None:
         self.types = types
         self.strings = strings
         self.file = file
         self.offset = 0
+        self.base = base
         self._names: dict[int, str] = {}
         self._room = _MAX_SHARING * len(strings)
 
@@ -66,6 +71,10 @@ class _TypeReader:
 
     def name(self, offset: int) -> str:
         """The string at an offset of the string section."""
+        if self.base is not None:
+            if offset < len(self.base.strings):
+                return self.base.name(offset)
+            offset -= len(self.base.strings)
         known = self._names.get(offset)
         if known is not None:
             return known
@@ -86,6 +95,14 @@ class _TypeReader:
         self._names[offset] = name
         return name
 
+    def raw_name(self, offset: int) -> bytes:
+        """The same, as it is, and empty if there is none."""
+        if self.base is not None:
+            if offset < len(self.base.strings):
+                return self.base.raw_name(offset)
+            offset -= len(self.base.strings)
+        return self.strings[offset : self.strings.find(b"\0", offset)]
+
     def error(self, message: str, hint: str | None = None) -> BtfError:
         return BtfError(f"BTF: {message}", file=self.file, hint=hint)
 
@@ -94,7 +111,7 @@ def _signed(value: int, bits: int = 32) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-def _members(r: _TypeReader, vlen: int, flag: bool) -> tuple[Member, ...]:
+def _members(r: TypeReader, vlen: int, flag: bool) -> tuple[Member, ...]:
     found = []
     for _ in range(vlen):
         name, type_id, offset = r.words(3)
@@ -104,23 +121,23 @@ def _members(r: _TypeReader, vlen: int, flag: bool) -> tuple[Member, ...]:
     return tuple(found)
 
 
-def _int(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _int(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     (info,) = r.words(1)
     if info & 0xF000FF00:
         raise r.error(f"int {name} has unknown bits set, 0x{info:08x}")
     return Int(name, size, (info >> 24) & 0xF, (info >> 16) & 0xFF, info & 0xFF)
 
 
-def _array(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _array(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     return Array(*r.words(3))
 
 
-def _enum(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _enum(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     pairs = (r.words(2) for _ in range(vlen))
     return Enum(name, size, flag, tuple((r.name(n), _signed(v) if flag else v) for n, v in pairs))
 
 
-def _enum64(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _enum64(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     values = []
     for _ in range(vlen):
         label, low, high = r.words(3)
@@ -129,21 +146,21 @@ def _enum64(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfT
     return Enum64(name, size, flag, tuple(values))
 
 
-def _proto(r: _TypeReader, name: str, ret: int, vlen: int, flag: bool) -> BtfType:
+def _proto(r: TypeReader, name: str, ret: int, vlen: int, flag: bool) -> BtfType:
     pairs = [r.words(2) for _ in range(vlen)]
     return FuncProto(ret, tuple(Param(r.name(n), t) for n, t in pairs))
 
 
-def _datasec(r: _TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
+def _datasec(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     return Datasec(name, size, tuple(SecVar(*r.words(3)) for _ in range(vlen)))
 
 
-def _decl_tag(r: _TypeReader, name: str, type_id: int, vlen: int, flag: bool) -> BtfType:
+def _decl_tag(r: TypeReader, name: str, type_id: int, vlen: int, flag: bool) -> BtfType:
     return DeclTag(name, type_id, _signed(*r.words(1)), flag)
 
 
 #: Kind -> from the name, size or type, vlen and flag of a type's first words.
-_READ: dict[int, Callable[[_TypeReader, str, int, int, bool], BtfType]] = {
+_READ: dict[int, Callable[[TypeReader, str, int, int, bool], BtfType]] = {
     1: _int,
     2: lambda r, n, t, v, f: Ptr(t),
     3: _array,
@@ -174,8 +191,9 @@ _FLAGGED = frozenset((4, 5, 6, 7, 17, 18, 19))
 _RESERVED = 0x60FF0000
 
 
-def parse_types(data: bytes, file: str | None = None) -> tuple[BtfType, ...]:
-    """All types, Void first. Raises BtfError; references are not checked here."""
+def open_types(data: bytes, file: str | None = None, base: TypeReader | None = None) -> TypeReader:
+    """A reader at the first type; `base` is what the types were split off. Raises BtfError for what
+    is no BTF."""
     if len(data) < _HEADER.size:
         raise BtfError(f"BTF: {len(data)} bytes are too short for a header", file=file)
     magic, version, flags, header, type_at, type_len, str_at, str_len = _HEADER.unpack_from(data)
@@ -189,29 +207,42 @@ def parse_types(data: bytes, file: str | None = None) -> tuple[BtfType, ...]:
     if header < _HEADER.size or type_at + type_len > body or str_at + str_len > body:
         raise BtfError("BTF: its sections end beyond its end", file=file)
     strings = data[header + str_at : header + str_at + str_len]
-    if not strings or strings[0] or strings[-1]:
+    if strings[-1:] != b"\0" and (base is None or strings):
         raise BtfError("BTF: the strings do not start and end with NUL", file=file)
-    r = _TypeReader(data[header + type_at : header + type_at + type_len], strings, file)
+    if base is None and strings[0]:
+        raise BtfError("BTF: the strings do not start and end with NUL", file=file)
+    return TypeReader(data[header + type_at : header + type_at + type_len], strings, file, base)
+
+
+def read_type(r: TypeReader, number: int) -> BtfType:
+    """The type at the reader's place, whose id is `number`. Raises BtfError; references are not
+    checked here."""
+    name, info, size_or_type = r.words(3)
+    kind, vlen, flag = (info >> 24) & 0x1F, info & 0xFFFF, bool(info >> 31)
+    read = _READ.get(kind)
+    if read is None:
+        raise r.error(f"type {number} is of unknown kind {kind}")
+    if (
+        info & _RESERVED
+        or (name and kind in _NAMELESS)
+        or (vlen and kind not in _COUNTED)
+        or (flag and kind not in _FLAGGED)
+    ):
+        raise r.error(
+            f"type {number}, a {KINDS[kind].__name__}, has a name, count or flag that "
+            "its kind does not have"
+        )
+    return read(r, r.name(name), size_or_type, vlen, flag)
+
+
+def parse_types(data: bytes, file: str | None = None) -> tuple[BtfType, ...]:
+    """All types, Void first. Raises BtfError; references are not checked here."""
+    r = open_types(data, file)
     found: list[BtfType] = [Void()]
     while r.offset < len(r.types):
-        name, info, size_or_type = r.words(3)
-        kind, vlen, flag = (info >> 24) & 0x1F, info & 0xFFFF, bool(info >> 31)
-        read = _READ.get(kind)
-        if read is None:
-            raise r.error(f"type {len(found)} is of unknown kind {kind}")
-        if (
-            info & _RESERVED
-            or (name and kind in _NAMELESS)
-            or (vlen and kind not in _COUNTED)
-            or (flag and kind not in _FLAGGED)
-        ):
-            raise r.error(
-                f"type {len(found)}, a {KINDS[kind].__name__}, has a name, count or flag that "
-                "its kind does not have"
-            )
-        found.append(read(r, r.name(name), size_or_type, vlen, flag))
-        if len(found) > _MAX_TYPES:
-            raise r.error(f"there are more than {_MAX_TYPES} types")
+        found.append(read_type(r, len(found)))
+        if len(found) > MAX_TYPES:
+            raise r.error(f"there are more than {MAX_TYPES} types")
     return tuple(found)
 
 

@@ -38,7 +38,73 @@ _MAX_NAMED = 64
 _MAX_PARAMS = 6
 
 
-class Btf:
+class BtfTypes:
+    """Types by their ids: what a Btf, all of which was checked, and a LazyBtf have in common."""
+
+    file: str | None
+
+    def __getitem__(self, type_id: int) -> BtfType:
+        """Raises BtfError for an id that is not there."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        """With void."""
+        raise NotImplementedError
+
+    def resolve(self, type_id: int) -> int:
+        """The type behind typedefs, qualifiers and type tags. Raises BtfError."""
+        raise NotImplementedError
+
+    def size_of(self, type_id: int) -> int:
+        """In bytes. Raises BtfError for a type without a size (void, a function)."""
+        raise NotImplementedError
+
+    def missing(self, type_id: int) -> BtfError:
+        """The error for an id that is not there."""
+        return BtfError(f"there is no type {type_id}, BTF has {len(self)} types", file=self.file)
+
+    def c_name(self, type_id: int) -> str:
+        """The type's name as C spells it without a variable: "struct foo *", "int (*)[3]". Tags
+        are left out, and so are parameters where there are many: it is meant for messages."""
+        return self._c_name(type_id, 0)
+
+    def _c_name(self, type_id: int, depth: int) -> str:
+        inner = ""
+        before: list[str] = []  # qualifiers met since the last pointer
+        kind = self[type_id]
+        for _ in range(_MAX_NAMED):
+            match kind:
+                case Const() | Volatile() | Restrict():
+                    before.append(QUALIFIERS[type(kind)])
+                    kind = self[kind.type]
+                case TypeTag():
+                    kind = self[kind.type]
+                case Ptr():
+                    words = " ".join(before)
+                    gap = " " if words and inner and inner[0] not in "[(" else ""
+                    inner, before = f"*{words}{gap}{inner}", []
+                    kind = self[kind.type]
+                case Array():
+                    inner = f"{closed(inner)}[{kind.count}]"
+                    kind = self[kind.type]
+                case FuncProto():
+                    inner = f"{closed(inner)}({self._params(kind, depth)})"
+                    kind = self[kind.ret]
+                case _:
+                    break
+        else:
+            return f"... {inner[:_MAX_NAMED]}"
+        gap = " " if inner and inner[0] != "[" else ""
+        return " ".join([*before, _base_name(kind)]) + gap + inner
+
+    def _params(self, proto: FuncProto, depth: int) -> str:
+        if depth > 1 or len(proto.params) > _MAX_PARAMS:
+            return "..."
+        parts = [self._c_name(p.type, depth + 1) if p.type else "..." for p in proto.params]
+        return ", ".join(parts) or "void"
+
+
+class Btf(BtfTypes):
     """`types[0]` is Void; `sizes` and `aligns` are in bytes, None for types that have none. Two
     are equal if they hold the same types in the same order.
 
@@ -77,16 +143,11 @@ class Btf:
     def __getitem__(self, type_id: int) -> BtfType:
         """Raises BtfError for an id that is not there."""
         if not 0 <= type_id < len(self.types):
-            raise self._missing(type_id)
+            raise self.missing(type_id)
         return self.types[type_id]
 
     def __iter__(self) -> Iterator[BtfType]:
         return iter(self.types)
-
-    def _missing(self, type_id: int) -> BtfError:
-        return BtfError(
-            f"there is no type {type_id}, BTF has {len(self.types)} types", file=self.file
-        )
 
     def __len__(self) -> int:
         return len(self.types)
@@ -115,7 +176,7 @@ class Btf:
         """The type behind typedefs, qualifiers and type tags. Raises BtfError for an id that is
         not there, as all methods that take one do."""
         if not 0 <= type_id < len(self.types):
-            raise self._missing(type_id)
+            raise self.missing(type_id)
         return self._resolved[type_id]
 
     def size_of(self, type_id: int) -> int:
@@ -141,46 +202,6 @@ class Btf:
         the pointer, perhaps behind typedefs and qualifiers."""
         kind = self.types[self.resolve(type_id)]
         return self._type_tags[kind.type] if isinstance(kind, Ptr) else ()
-
-    def c_name(self, type_id: int) -> str:
-        """The type's name as C spells it without a variable: "struct foo *", "int (*)[3]". Tags
-        are left out, and so are parameters where there are many: it is meant for messages."""
-        return self._c_name(type_id, 0)
-
-    def _c_name(self, type_id: int, depth: int) -> str:
-        inner = ""
-        before: list[str] = []  # qualifiers met since the last pointer
-        kind = self[type_id]
-        for _ in range(_MAX_NAMED):
-            match kind:
-                case Const() | Volatile() | Restrict():
-                    before.append(QUALIFIERS[type(kind)])
-                    kind = self.types[kind.type]
-                case TypeTag():
-                    kind = self.types[kind.type]
-                case Ptr():
-                    words = " ".join(before)
-                    gap = " " if words and inner and inner[0] not in "[(" else ""
-                    inner, before = f"*{words}{gap}{inner}", []
-                    kind = self.types[kind.type]
-                case Array():
-                    inner = f"{closed(inner)}[{kind.count}]"
-                    kind = self.types[kind.type]
-                case FuncProto():
-                    inner = f"{closed(inner)}({self._params(kind, depth)})"
-                    kind = self.types[kind.ret]
-                case _:
-                    break
-        else:
-            return f"... {inner[:_MAX_NAMED]}"
-        gap = " " if inner and inner[0] != "[" else ""
-        return " ".join([*before, _base_name(kind)]) + gap + inner
-
-    def _params(self, proto: FuncProto, depth: int) -> str:
-        if depth > 1 or len(proto.params) > _MAX_PARAMS:
-            return "..."
-        parts = [self._c_name(p.type, depth + 1) if p.type else "..." for p in proto.params]
-        return ", ".join(parts) or "void"
 
 
 def closed(inner: str) -> str:

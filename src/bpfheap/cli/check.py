@@ -12,8 +12,16 @@ from rich.padding import Padding
 from rich.table import Table
 
 from bpfheap.cli.explain import print_explained
-from bpfheap.cli.inputs import Files, expand
-from bpfheap.cli.output import complain, console, plain, print_json, say
+from bpfheap.cli.inputs import (
+    Constants,
+    Entries,
+    Files,
+    KernelBtf,
+    KernelConfig,
+    Settings,
+    expand,
+)
+from bpfheap.cli.output import complain, console, plain, print_json, remark, say
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.report import details
@@ -23,6 +31,7 @@ from bpfheap.verifier.explain.knowledge import Known
 from bpfheap.verifier.flows import Flow
 from bpfheap.verifier.verdict import Options, Verdict
 from bpfheap.verifier.walk import explained
+from bpfheap.vmlinux import Vmlinux
 
 EXAMPLES = """Examples:
 
@@ -54,6 +63,8 @@ class _Wanted:
     explain: bool
     #: The level of the log, None for no log.
     log: int | None
+    kernel: Vmlinux
+    settings: Settings
 
 
 def check(
@@ -79,6 +90,10 @@ def check(
             help="What the log has: 1 only the way to the rejection, 2 all paths.",
         ),
     ] = 2,
+    constants: Constants = None,
+    entries: Entries = None,
+    kernel_btf: KernelBtf = None,
+    kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Verify programs: is each one safe, and which flows of objects does it have.
@@ -89,7 +104,13 @@ def check(
     came from, the way that led there, and what to change. Exit code 1 if a program is rejected or
     a file cannot be read.
     """
-    wanted = _Wanted(program, explain, log_level if log else None)
+    wanted = _Wanted(
+        program,
+        explain,
+        log_level if log else None,
+        Vmlinux(kernel_btf, kconfig),
+        Settings(constants, entries),
+    )
     checked: list[_Checked] = []
     errors: list[BpfheapError] = []
     names: set[str] = set()
@@ -107,6 +128,8 @@ def check(
         checked += found
         if not json:
             _print(out, path, found, wanted)
+    if not errors:
+        wanted.settings.check_used()
     if program is not None and not checked and not errors:
         known = ", ".join(sorted(names)) or "none"
         raise UsageError(f"there is no program {program}", hint=f"there are {known}")
@@ -121,7 +144,8 @@ def check(
 
 def _check(path: Path, wanted: _Wanted, names: set[str]) -> list[_Checked]:
     """Verify the wanted programs of a file; adds the names of all its programs to `names`."""
-    obj = object_spec(path)
+    obj = wanted.settings.applied(object_spec(path, target=wanted.kernel))
+    remark(obj)
     names.update(obj.programs)
     options = Options(log=wanted.log is not None, log_level=wanted.log or 2)
     found = []

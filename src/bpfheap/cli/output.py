@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bpfheap.errors import BpfheapError, CompileError, Violation
 from bpfheap.report import details
+from bpfheap.spec import ObjectSpec
 
 #: Columns of tables in a file or pipe; rich would fold them at 80.
 _PIPE_WIDTH = 200
@@ -48,6 +49,12 @@ def help_of(command: Callable[..., None]) -> str:
 def print_json(value: Any) -> None:
     """One JSON document, on stdout."""
     print(json.dumps(value, indent=2))
+
+
+def remark(obj: ObjectSpec) -> None:
+    """Print to stderr what users should know of how a file was read."""
+    for note in obj.notes:
+        say(console(stderr=True), plain(f"{obj.file}: note: {note}", "yellow"))
 
 
 def complain(error: BpfheapError) -> None:

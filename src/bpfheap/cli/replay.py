@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from bpfheap.cli.histories import count, life_lines, step_lines
+from bpfheap.cli.inputs import KernelBtf, KernelConfig
 from bpfheap.cli.output import console, plain, print_json, say
 from bpfheap.errors import UsageError
 from bpfheap.explore import HistoryStep, Replay
@@ -57,6 +58,8 @@ def replay(
         bool,
         typer.Option("--all", help="All steps at once, as always where there is no terminal."),
     ] = False,
+    kernel_btf: KernelBtf = None,
+    kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Play a history that `bpfheap explore` found, on the runtime that `bpfheap run` uses.
@@ -65,7 +68,7 @@ def replay(
     if the history ends in a violation.
     """
     text = _pick(_histories(trace), pick)
-    history = Replay(text)
+    history = Replay(text, kernel=(kernel_btf, kconfig))
     if json:
         steps = list(_steps(history))
         print_json(_document(text, history, steps))

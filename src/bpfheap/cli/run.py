@@ -11,13 +11,24 @@ import typer
 from rich.table import Table
 
 import bpfheap
-from bpfheap.cli.inputs import Files, expand
-from bpfheap.cli.output import complain, console, plain, print_json, say
+from bpfheap.cli.inputs import (
+    Constants,
+    Entries,
+    Files,
+    KernelBtf,
+    KernelConfig,
+    Settings,
+    expand,
+)
+from bpfheap.cli.output import complain, console, plain, print_json, remark, say
+from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.host import size_of
 from bpfheap.lifetime import POLICIES
 from bpfheap.report import numbered
 from bpfheap.runtime.machine import CodeForm
+from bpfheap.spec import ObjectSpec
+from bpfheap.vmlinux import Vmlinux
 
 EXAMPLES = """Examples:
 
@@ -174,6 +185,10 @@ def run(
     dump_asm: Annotated[
         bool, typer.Option("--dump-asm", help="Show its machine code beside its source.")
     ] = False,
+    constants: Constants = None,
+    entries: Entries = None,
+    kernel_btf: KernelBtf = None,
+    kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Load files and run one of their programs.
@@ -192,11 +207,14 @@ def run(
         memory=None if memory is None else size_of(memory),
         hardened=hardened,
     )
+    kernel, settings = Vmlinux(kernel_btf, kconfig), Settings(constants, entries)
     ctx_bytes = _bytes("--ctx", ctx)
     packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)
     try:
-        loaded = [_load(rt, path) for path in expand(files)]
+        specs = [_read(path, kernel, settings) for path in expand(files)]
+        settings.check_used()
+        loaded = [_load(rt, spec) for spec in specs]
         chosen = _choose(loaded, program)
         report.program = chosen.name
         forms: dict[CodeForm, bool] = {"ir": dump_ir, "asm": dump_asm}
@@ -222,11 +240,20 @@ def run(
         raise typer.Exit(1)
 
 
-def _load(rt: bpfheap.Runtime, path: Path) -> bpfheap.LoadedObject:
+def _read(path: Path, kernel: Vmlinux, settings: Settings) -> ObjectSpec:
     try:
-        return rt.load(path)
+        spec = settings.applied(object_spec(path, target=kernel))
     except BpfheapError as error:
         raise error.at(str(path)) from None
+    remark(spec)
+    return spec
+
+
+def _load(rt: bpfheap.Runtime, spec: ObjectSpec) -> bpfheap.LoadedObject:
+    try:
+        return rt.load(spec)
+    except BpfheapError as error:
+        raise error.at(spec.file) from None
 
 
 def _bytes(option: str, text: str) -> bytes:

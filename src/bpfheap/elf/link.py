@@ -7,10 +7,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from bpfheap.elf.container import Container, Reloc, Section, Symbol
 from bpfheap.elf.ext import SectionInfo
+from bpfheap.elf.externs import Declared, Extern, Externs
+from bpfheap.elf.kconfig import KCONFIG
+from bpfheap.elf.patch import BAD_KFUNC, poison
 from bpfheap.elf.recipes import recipe_of
 from bpfheap.errors import ElfError, RelocationError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, SLOT_SIZE, Insn, decode
@@ -26,14 +28,6 @@ MAX_SLOTS = 4_000_000
 
 #: Where functions live that are no programs.
 _TEXT = ".text"
-
-
-class Extern(StrEnum):
-    """What an undefined symbol is, by the BTF section that declares it."""
-
-    KFUNC = "function in .ksyms"
-    KSYM = "variable in .ksyms"
-    KCONFIG = "variable in .kconfig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +97,11 @@ class Linker:
         *,
         maps_at: Mapping[int, str],
         data_sections: Mapping[int, str],
-        externs: Mapping[str, Extern],
+        externs: Externs,
     ) -> None:
         """`infos` is .BTF.ext by section; `maps_at` gives the map that starts at a byte of .maps;
         `data_sections` the names of the maps that stand for data sections, by section index;
-        `externs` what the symbols are that this object only declares."""
+        `externs` what is known of the symbols that this object only declares."""
         self._file = container.file
         self._container = container
         self._maps_at = maps_at
@@ -122,6 +116,12 @@ class Linker:
     def instructions(self) -> dict[str, list[Insn]]:
         """The slots of each section, to be changed in place before `link`."""
         return {code.section.name: code.insns for code in self._codes.values()}
+
+    def note_missing(self, section: str, missing: Mapping[int, str]) -> None:
+        """What poisoned slots of a section would need, by slot."""
+        for code in self._codes.values():
+            if code.section.name == section:
+                code.refs |= {slot: Ref(RefKind.MISSING, what) for slot, what in missing.items()}
 
     def link(self) -> list[LinkedProgram]:
         """All programs, in file order. Raises ElfError and RelocationError."""
@@ -226,12 +226,16 @@ class Linker:
         if insn.src != _PSEUDO_CALL:
             raise self._error_at(code, slot, "a relocation on the call of a helper", None)
         if symbol.undefined:
-            extern = self._resolve_extern(code, slot, symbol)
-            if extern is not Extern.KFUNC:
+            extern, there = self._resolve_extern(code, slot, symbol)
+            if extern.kind is not Extern.KFUNC:
                 raise self._error_at(
-                    code, slot, f"{symbol.name} is called, but is a {extern}", None
+                    code, slot, f"{symbol.name} is called, but is a {extern.kind}", None
                 )
-            code.refs[slot] = Ref(RefKind.KFUNC, symbol.name)
+            if not there:
+                poison(code.insns, slot, BAD_KFUNC + extern.number)
+                code.refs[slot] = Ref(RefKind.MISSING, f"kfunc {symbol.name}")
+                return
+            code.refs[slot] = Ref(RefKind.KFUNC, extern.offered)
             code.insns[slot] = insn._replace(src=_PSEUDO_KFUNC, imm=0)
             return
         target = symbol.section
@@ -265,8 +269,17 @@ class Linker:
         offset = symbol.value + insn.imm
         second = 0
         if symbol.undefined:
-            self._resolve_extern(code, slot, symbol)
-            ref = Ref(RefKind.KSYM, symbol.name)
+            extern, there = self._resolve_extern(code, slot, symbol)
+            if not there or extern.kind is Extern.KFUNC:
+                if there:
+                    code.refs[slot] = Ref(RefKind.KFUNC_ADDR, extern.offered)
+                _set_wide(code.insns, slot, int(there))
+                return
+            if extern.kind is Extern.KCONFIG:
+                second = self._externs.places[symbol.name] + insn.imm
+                ref = Ref(RefKind.MAP_VALUE, KCONFIG, second)
+            else:
+                ref = Ref(RefKind.KSYM, symbol.name)
         elif symbol.section in self._codes:
             start, rest = divmod(offset, SLOT_SIZE)
             if rest or (symbol.section, start) not in self._by_start:
@@ -305,8 +318,11 @@ class Linker:
         if slot + 1 < len(code.insns):
             code.insns[slot + 1] = code.insns[slot + 1]._replace(imm=second)
 
-    def _resolve_extern(self, code: _SectionCode, slot: int, symbol: Symbol) -> Extern:
-        extern = self._externs.get(symbol.name)
+    def _resolve_extern(
+        self, code: _SectionCode, slot: int, symbol: Symbol
+    ) -> tuple[Declared, bool]:
+        """What a symbol is declared as, and whether there is one; all that are not weak are."""
+        extern = self._externs.by_name.get(symbol.name)
         if extern is None:
             raise self._error_at(
                 code,
@@ -314,14 +330,19 @@ class Linker:
                 f"{symbol.name or 'a symbol without name'} is used, but never defined",
                 "define it in this file, or declare it `__ksym` if the machine provides it",
             )
-        if extern is Extern.KCONFIG:
-            raise self._error_at(
-                code,
-                slot,
-                f"{symbol.name} is a kernel configuration value (__kconfig)",
-                "there is no kernel here; use a `const volatile` variable",
-            )
-        return extern
+        if extern.kind is Extern.KCONFIG:
+            if symbol.name not in self._externs.places:
+                raise self._error_at(
+                    code,
+                    slot,
+                    f"{symbol.name} is a kernel configuration value (__kconfig)",
+                    "there is no kernel here; use a `const volatile` variable",
+                )
+            return extern, True
+        try:
+            return extern, self._externs.is_there(extern, weak=symbol.bind == "STB_WEAK")
+        except RelocationError as error:
+            raise self._error_at(code, slot, error.message, error.hint) from None
 
     def _data_section(self, symbol: Symbol) -> Section | None:
         section = self._container.section_at(symbol.section)
@@ -420,6 +441,13 @@ def code_sections(container: Container) -> list[Section]:
             )
         names.add(section.name)
     return found
+
+
+def _set_wide(insns: list[Insn], slot: int, value: int) -> None:
+    """Let lddw load a small number."""
+    insns[slot] = insns[slot]._replace(src=0, imm=value)
+    if slot + 1 < len(insns):
+        insns[slot + 1] = insns[slot + 1]._replace(imm=0)
 
 
 def _slots_in(slots: list[int], function: ElfFunction) -> list[int]:

@@ -1,4 +1,5 @@
-"""Bytes of a BPF ELF object -> ObjectSpec. Deterministic: nothing here depends on the machine."""
+"""Bytes of a BPF ELF object -> ObjectSpec. Deterministic: what the object needs of a kernel comes
+from the `Target` that is given."""
 
 from __future__ import annotations
 
@@ -7,16 +8,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from bpfheap.btf import Btf, CoreKind, Datasec, Func, Var, core_value
+from bpfheap.btf import (
+    Btf,
+    CoreKind,
+    CoreRelocation,
+    CoreResult,
+    CoreTarget,
+    Datasec,
+    core_value,
+)
+from bpfheap.btf.core import described
 from bpfheap.btf.raw import parse_types
 from bpfheap.elf.container import NOBITS, PROGBITS, Container, read_container
 from bpfheap.elf.ext import CoreRelo, SectionInfo, parse_ext
-from bpfheap.elf.link import Extern, LinkedProgram, Linker, code_sections
+from bpfheap.elf.externs import Externs
+from bpfheap.elf.kconfig import kconfig_map, place
+from bpfheap.elf.link import LinkedProgram, Linker, code_sections
 from bpfheap.elf.maps import read_maps
-from bpfheap.elf.patch import patch
+from bpfheap.elf.patch import apply
 from bpfheap.elf.recipes import relocate_data
+from bpfheap.elf.target import Target
 from bpfheap.errors import BpfheapError, BtfError, ElfError, InsnError, RelocationError, UsageError
-from bpfheap.isa import Insn
 from bpfheap.isa.check import check_structure
 from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
 
@@ -29,8 +41,11 @@ _BTF_HEADER = struct.Struct("<HBBIIIII")
 _MAX_TEXT = 4096
 
 
-def load_spec(source: Path | str | bytes, *, file: str | None = None) -> ObjectSpec:
+def load_spec(
+    source: Path | str | bytes, *, file: str | None = None, target: Target | None = None
+) -> ObjectSpec:
     """Read an object from its path, or from its bytes; `file` is what errors and specs call it.
+    `target` is the kernel that it is for; without one, its own types stand for a kernel's.
 
     Raises UsageError if there is no such file, else ElfError, BtfError, RelocationError or
     InsnError, each with the file and, where it is known, the source line.
@@ -40,7 +55,7 @@ def load_spec(source: Path | str | bytes, *, file: str | None = None) -> ObjectS
     else:
         data, name = _read(Path(source)), file or str(source)
     try:
-        return _load(data, name)
+        return _load(data, name, target)
     except BpfheapError as error:
         error.at(name)
         # Names in a broken BTF can hold anything; a message is one line.
@@ -69,19 +84,26 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"cannot be read: {reason}", file=str(path)) from error
 
 
-def _load(data: bytes, file: str) -> ObjectSpec:
+def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
     container = read_container(data, file)
     btf, text = _read_btf(container)
     infos = _read_ext(container, text)
     maps = read_maps(container, btf)
+    weak = {s.name: s.bind == "STB_WEAK" for s in container.symbols if s.undefined}
+    config = kconfig_map(btf, weak, target)
+    if config is not None:
+        maps.by_name[config.name] = config
     linker = Linker(
         container,
         infos,
         maps_at=maps.by_offset,
         data_sections=maps.data_sections,
-        externs=_externs(btf),
+        externs=Externs(btf, target),
     )
-    _apply_core(linker.instructions(), infos, btf)
+    notes: tuple[str, ...] = ()
+    if not _apply_core(linker, infos, btf, target) and target is not None:
+        note = target.without_types()
+        notes = () if note is None else (note,)
     license_ = _license(container)
     programs: dict[str, ProgramSpec] = {}
     for linked in linker.link():
@@ -90,7 +112,7 @@ def _load(data: bytes, file: str) -> ObjectSpec:
         program = _program(linked, btf, license_, file)
         _check(program)
         programs[program.name] = program
-    return ObjectSpec(file=file, btf=btf, maps=maps.by_name, programs=programs, license=license_)
+    return ObjectSpec(file, btf, maps.by_name, programs, license_, notes)
 
 
 # -- BTF
@@ -112,7 +134,9 @@ def _read_btf(container: Container) -> tuple[Btf, Callable[[int], str]]:
         for kind in types
     )
     *_, header, _, _, at, length = _BTF_HEADER.unpack_from(section.data)
-    return Btf(fixed, container.file), _strings(section.data[header + at : header + at + length])
+    return place(Btf(fixed, container.file)), _strings(
+        section.data[header + at : header + at + length]
+    )
 
 
 def _strings(data: bytes) -> Callable[[int], str]:
@@ -142,48 +166,67 @@ def _read_ext(container: Container, text: Callable[[int], str]) -> dict[str, Sec
     return parse_ext(section.data, text, sizes, container.file)
 
 
-def _externs(btf: Btf) -> dict[str, Extern]:
-    """The kfuncs and kernel variables that the object declares, by name."""
-    found: dict[str, Extern] = {}
-    for kind in btf.types:
-        if not isinstance(kind, Datasec) or kind.name not in (".ksyms", ".kconfig"):
-            continue
-        for entry in kind.vars:
-            declared = btf[entry.type]
-            if isinstance(declared, Func):
-                found[declared.name] = Extern.KFUNC
-            elif isinstance(declared, Var):
-                found[declared.name] = Extern.KSYM if kind.name == ".ksyms" else Extern.KCONFIG
-    return found
-
-
-def _apply_core(code: dict[str, list[Insn]], infos: dict[str, SectionInfo], btf: Btf) -> None:
-    """Apply the CO-RE relocations. Raises RelocationError and InsnError, at the source line."""
-    values: dict[tuple[int, str, int], int] = {}
-    for name, insns in code.items():
+def _apply_core(
+    linker: Linker, infos: dict[str, SectionInfo], btf: Btf, target: Target | None
+) -> bool:
+    """Apply the CO-RE relocations. False if they should have gone by a kernel's types, and there
+    are none. Raises RelocationError and InsnError, at the source line."""
+    resolver = _CoreResolver(btf, target)
+    for name, insns in linker.instructions().items():
         info = infos[name]
+        missing: dict[int, str] = {}
         for relo in info.relos:
             try:
-                key = (relo.type_id, relo.access, relo.kind)
-                if key not in values:
-                    values[key] = _core_value(btf, relo)
-                patch(insns, relo.slot, values[key])
+                relocation = _core_relocation(relo)
+                if not apply(insns, relo.slot, resolver.resolve(relocation)):
+                    missing[relo.slot] = described(btf, relocation)
             except BpfheapError as error:
                 line = info.line_of(relo.slot)
                 if line is not None and error.file is None:
                     error.at(line.file, line.line)
                 raise
+        linker.note_missing(name, missing)
+    return resolver.satisfied
 
 
-def _core_value(btf: Btf, relo: CoreRelo) -> int:
+def _core_relocation(relo: CoreRelo) -> CoreRelocation:
     try:
-        kind = CoreKind(relo.kind)
+        return CoreRelocation(relo.type_id, relo.access, CoreKind(relo.kind))
     except ValueError:
         raise RelocationError(
             f"unknown CO-RE relocation kind {relo.kind}",
             hint="known are 0 (field offset) to 12 (type matches)",
         ) from None
-    return core_value(btf, relo.type_id, relo.access, kind)
+
+
+class _CoreResolver:
+    """By the target's types, which are not asked for before they are needed; by the object's own
+    where there are none."""
+
+    def __init__(self, btf: Btf, target: Target | None) -> None:
+        self._btf = btf
+        self._target = target
+        self._types: CoreTarget | None = None
+        self._asked = False
+        self._own: dict[CoreRelocation, CoreResult] = {}
+        #: No relocation wanted types that are not there.
+        self.satisfied = True
+
+    def resolve(self, relocation: CoreRelocation) -> CoreResult:
+        if relocation.kind is not CoreKind.TYPE_ID_LOCAL and self._target is not None:
+            if not self._asked:
+                types = self._target.types()
+                self._types = (
+                    None if types is None else CoreTarget(self._btf, types, self._target.modules)
+                )
+                self._asked = True
+            if self._types is not None:
+                return self._types.resolve(relocation)
+            self.satisfied = False
+        found = self._own.get(relocation)
+        if found is None:
+            found = self._own[relocation] = CoreResult(core_value(self._btf, *relocation))
+        return found
 
 
 # -- programs

@@ -127,24 +127,31 @@ def _data_maps(container: Container, btf: Btf) -> list[tuple[Section, MapSpec]]:
                 file=container.file,
                 hint="make the global variables smaller, or use an array map",
             )
+        # Pointers in initialised data stay what the compiler left there, as with libbpf: where
+        # things will be is not known, and a program could not use the number.
+        data = section.data if section.type == PROGBITS else bytes(section.size)
+        value = datasecs.get(section.name, 0)
         readonly = base == ".rodata"
-        spec = MapSpec(
-            name=section.name,
-            type=_ARRAY_TYPE,
-            key_size=4,
-            value_size=section.size,
-            max_entries=1,
-            btf=btf,
-            flags=_RDONLY_PROG if readonly else 0,
-            value=datasecs.get(section.name, 0),
-            # Pointers in initialised data stay what the compiler left there, as with libbpf:
-            # where things will be is not known, and a program could not use the number.
-            data=section.data if section.type == PROGBITS else bytes(section.size),
-            readonly=readonly,
-            file=container.file,
-        )
+        spec = data_map(section.name, data, btf, value, readonly=readonly, file=container.file)
         found.append((section, spec))
     return found
+
+
+def data_map(name: str, data: bytes, btf: Btf, value: int, *, readonly: bool, file: str) -> MapSpec:
+    """An array with one element, which is a section's data; `value` is the id of its DATASEC."""
+    return MapSpec(
+        name=name,
+        type=_ARRAY_TYPE,
+        key_size=4,
+        value_size=len(data),
+        max_entries=1,
+        btf=btf,
+        flags=_RDONLY_PROG if readonly else 0,
+        value=value,
+        data=data,
+        readonly=readonly,
+        file=file,
+    )
 
 
 def _types(btf: Btf) -> list[tuple[int, Any]]:

@@ -16,7 +16,7 @@ from bpfheap.explore.results import (
     VerdictKind,
 )
 from bpfheap.explore.run import explore, explore_all
-from bpfheap.explore.scenario import Bounds, Scenario, read_scenario
+from bpfheap.explore.scenario import Bounds, KernelFiles, Scenario, read_scenario
 
 __all__ = [
     "Bounds",
@@ -25,6 +25,7 @@ __all__ = [
     "FindingKind",
     "History",
     "HistoryStep",
+    "KernelFiles",
     "Loads",
     "Progress",
     "Reductions",

@@ -11,7 +11,7 @@ from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.plan import Plan, plan_of
 from bpfheap.explore.results import History, HistoryStep
-from bpfheap.explore.scenario import FLAGS, Bounds, Scenario, read_scenario
+from bpfheap.explore.scenario import FLAGS, Bounds, KernelFiles, Scenario, read_scenario
 from bpfheap.explore.world import Action, World, parse_action
 from bpfheap.lifetime import POLICIES, Policy
 from bpfheap.machine.model import ModelMachine
@@ -128,13 +128,13 @@ def _number(bounds: Bounds, name: str) -> str:
 
 class Replay:
     """A history from its replay string. `violation` is what it ended in, once `steps` came to the
-    end.
+    end. `kernel` is what Vmlinux is given.
 
     Raises UsageError for what is no replay string, or names what is not there, and what reading
     and compiling the files raises.
     """
 
-    def __init__(self, trace: str) -> None:
+    def __init__(self, trace: str, *, kernel: KernelFiles = (None, None)) -> None:
         head, bar, tail = trace.strip().partition(" | ")
         try:
             words = shlex.split(head)
@@ -148,7 +148,8 @@ class Replay:
         self.policy = words[1]
         policy = policy_named(self.policy)
         bounds = _bounds(words[2])
-        scenario = read_scenario([Path(word) for word in words[3:]], **bounds)
+        paths = [Path(word) for word in words[3:]]
+        scenario = read_scenario(paths, kernel=kernel, **bounds)
         # What the folder says of objects does not count, even where there is no limit.
         limited = replace(scenario.bounds, objects=bounds.get("objects"))
         self.scenario = replace(scenario, bounds=limited)

@@ -7,12 +7,16 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from bpfheap.compile import object_spec
 from bpfheap.errors import UsageError
 from bpfheap.sources import expand
 from bpfheap.spec import ObjectSpec
+from bpfheap.vmlinux import Vmlinux
+
+#: A kernel's types and configuration, as Vmlinux is given them.
+KernelFiles: TypeAlias = tuple[str | None, str | None]
 
 _FILE = "scenario.toml"
 #: Each more multiplies the states; with this many nothing would ever end.
@@ -68,6 +72,8 @@ class Scenario:
     pins: tuple[str, ...] = ()
     inserts: tuple[Insert, ...] = ()
     about: str = ""
+    #: The kernel that the files are for, as Vmlinux is given it.
+    kernel: KernelFiles = (None, None)
 
     @property
     def objects(self) -> tuple[ObjectSpec, ...]:
@@ -76,17 +82,22 @@ class Scenario:
 
     def compiled(self, macro: str | None) -> tuple[ObjectSpec, ...]:
         """What the sources say with a macro defined; objects say what they say."""
-        return _specs(self.files, () if macro is None else (f"-D{macro}",))
+        return _specs(self.files, () if macro is None else (f"-D{macro}",), self.kernel)
 
 
 @functools.lru_cache(maxsize=64)
-def _specs(files: tuple[Path, ...], cflags: tuple[str, ...]) -> tuple[ObjectSpec, ...]:
-    return tuple(object_spec(path, cflags=cflags) for path in files)
+def _specs(
+    files: tuple[Path, ...], cflags: tuple[str, ...], kernel: KernelFiles
+) -> tuple[ObjectSpec, ...]:
+    target = Vmlinux(*kernel)
+    return tuple(object_spec(path, cflags=cflags, target=target) for path in files)
 
 
-def read_scenario(paths: Sequence[Path], **bounds: int | bool | None) -> Scenario:
+def read_scenario(
+    paths: Sequence[Path], *, kernel: KernelFiles = (None, None), **bounds: int | bool | None
+) -> Scenario:
     """A scenario of one folder, or of the files given. `bounds` are those of Bounds to use
-    whatever the folder says; None leaves it as it is.
+    whatever the folder says; None leaves it as it is. `kernel` is what Vmlinux is given.
 
     Raises UsageError for what cannot be opened, and for a scenario.toml with anything else in it
     than there can be.
@@ -94,7 +105,7 @@ def read_scenario(paths: Sequence[Path], **bounds: int | bool | None) -> Scenari
     files = tuple(expand(paths))
     only = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     name = only.resolve().name if only is not None else "+".join(f.stem for f in files)
-    found = Scenario(name.replace(".bpf", ""), tuple(paths), files)
+    found = Scenario(name.replace(".bpf", ""), tuple(paths), files, kernel=kernel)
     if only is not None and (only / _FILE).exists():
         found = _with_file(found, only / _FILE)
     given = {key: value for key, value in bounds.items() if value is not None}

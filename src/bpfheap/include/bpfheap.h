@@ -71,6 +71,12 @@ typedef signed long long __s64;
 #ifndef __ksym
 #define __ksym __attribute__((section(".ksyms")))
 #endif
+/* extern int CONFIG_HZ __kconfig; of the kernel that the file is for */
+#ifndef __kconfig
+#define __kconfig __attribute__((section(".kconfig")))
+/* in libbpf's bpf_helpers.h, too */
+enum libbpf_tristate { TRI_NO = 0, TRI_YES = 1, TRI_MODULE = 2 };
+#endif
 
 /* ------------------------------------------------------------------------ map definitions */
 

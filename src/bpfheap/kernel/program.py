@@ -68,6 +68,12 @@ def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
             case RefKind.KFUNC:
                 number = _known(program, slot, ref, "function", function_id(ref.name))
                 insns[slot] = insn._replace(src=Pseudo.KFUNC_CALL, imm=number, off=0)
+            case RefKind.KFUNC_ADDR:
+                number = _known(program, slot, ref, "function", function_id(ref.name))
+                _wide(insns, slot, Pseudo.BTF_ID, number)
+            case RefKind.MISSING:
+                # libbpf loads it so, too: the kernel rejects it if a path leads there.
+                pass
             case RefKind.KSYM:
                 number = _known(program, slot, ref, "variable", variable_id(ref.name))
                 _wide(insns, slot, Pseudo.BTF_ID, number)

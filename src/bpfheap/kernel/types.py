@@ -7,7 +7,6 @@ import functools
 import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bpfheap.btf import (
     Btf,
@@ -17,15 +16,15 @@ from bpfheap.btf import (
     Func,
     FuncProto,
     Int,
+    LazyBtf,
     SecVar,
     Var,
+    essential_name,
 )
 from bpfheap.btf.raw import encode_types
-from bpfheap.btf.skim import ids_by_name
-from bpfheap.errors import KernelUnsupported
+from bpfheap.errors import BpfheapError, KernelUnsupported
 from bpfheap.platform.calls import KFUNC_BY_NAME
-
-VMLINUX = Path("/sys/kernel/btf/vmlinux")
+from bpfheap.vmlinux import VMLINUX, read_types
 
 _STATIC, _GLOBAL, _EXTERN = 0, 1, 2
 _KSYMS = ".ksyms"
@@ -104,16 +103,15 @@ def _section(section: Datasec, btf: Btf, dummy: int) -> BtfType:
 
 
 @functools.cache
-def _kernel_ids(kind: type[BtfType]) -> dict[str, int]:
+def _kernel_types() -> LazyBtf:
     try:
-        data = VMLINUX.read_bytes()
-    except OSError as error:
+        return read_types(VMLINUX)
+    except BpfheapError as error:
         raise KernelUnsupported(
-            f"cannot be read: {error.strerror}",
+            error.message,
             file=str(VMLINUX),
             hint="the kernel has to be built with CONFIG_DEBUG_INFO_BTF",
         ) from None
-    return ids_by_name(data, kind, str(VMLINUX))
 
 
 def function_id(name: str) -> int | None:
@@ -123,9 +121,9 @@ def function_id(name: str) -> int | None:
     row = KFUNC_BY_NAME.get(name)
     if row is not None and row.ours:
         return None
-    return _kernel_ids(Func).get(name.partition("___")[0])
+    return _kernel_types().find(essential_name(name), Func)
 
 
 def variable_id(name: str) -> int | None:
     """As `function_id`, of a variable."""
-    return _kernel_ids(Var).get(name.partition("___")[0])
+    return _kernel_types().find(essential_name(name), Var)

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     import bpfheap
 
 #: The marker's arguments; all of them are Runtime's.
-_OPTIONS = ("policy", "machine", "cpus", "seed", "strict_identity", "grace", "hardened")
+_OPTIONS = (
+    "policy",
+    "machine",
+    "cpus",
+    "seed",
+    "strict_identity",
+    "grace",
+    "hardened",
+    "kernel_btf",
+    "kconfig",
+)
 
 
 class Bpf:
@@ -35,10 +45,13 @@ class Bpf:
         self._loaded: list[bpfheap.LoadedObject] = []
         self._closed = False
 
-    def load(self, file: str | Path, programs: Iterable[str] | None = None) -> bpfheap.LoadedObject:
+    def load(
+        self, file: str | Path, programs: Iterable[str] | None = None, **settings: Any
+    ) -> bpfheap.LoadedObject:
         """Compile, verify and load a file, looked for beside the test, then in the working
-        directory. Raises UsageError if it is in neither, else what `Runtime.load` raises."""
-        loaded = self.runtime.load(self._find(Path(file)), programs=programs)
+        directory. `settings` are other arguments of `Runtime.load` (rodata, max_entries). Raises
+        UsageError if it is in neither, else what `Runtime.load` raises."""
+        loaded = self.runtime.load(self._find(Path(file)), programs=programs, **settings)
         self._loaded.append(loaded)
         return loaded
 
@@ -104,6 +117,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="let programs reach the runtime's own memory alone (on the native machine)",
     )
 
+    group.addoption(
+        "--bpf-kernel-btf",
+        metavar="FILE|none",
+        help="the kernel that programs are for, a file with its BTF, where the marker bpf names "
+        "none (default: kernel-btf of pyproject.toml, or this system's)",
+    )
+    group.addoption("--bpf-kconfig", metavar="FILE|none", help="that kernel's configuration")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     arguments = ", ".join(f"{name}=..." for name in _OPTIONS)
@@ -133,7 +154,7 @@ def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for name in ("policy", "machine"):
+    for name in ("policy", "machine", "kernel_btf", "kconfig"):
         given = request.config.getoption(f"bpf_{name}")
         if given is not None:
             options[name] = given
@@ -149,6 +170,11 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
                 pytrace=False,
             )
         options |= marker.kwargs
+        for name in ("kernel_btf", "kconfig"):
+            # As with `load`: beside the test, then in the working directory.
+            file = marker.kwargs.get(name)
+            if isinstance(file, str | Path) and (request.path.parent / file).is_file():
+                options[name] = request.path.parent / file
     return options
 
 

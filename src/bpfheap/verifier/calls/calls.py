@@ -497,6 +497,14 @@ def _row(env: Env, step: Step) -> Call:
     row = call_row(env.spec, step)
     if row is not None:
         return row
+    missing = env.spec.refs.get(step.slot)
+    if missing is not None and missing.kind is RefKind.MISSING:
+        raise Reject(
+            f"invalid func unknown#{step.imm}: the kernel has no {missing.name}",
+            hint="reach it only where the kernel has that: test `if (bpf_ksym_exists(function))`"
+            if missing.name.startswith("kfunc ")
+            else "reach it only where the kernel has that: test bpf_core_field_exists() first",
+        )
     if step.kind is Kind.CALL_HELPER:
         family = left_out(step.imm, None)
         message, hint = f"unknown helper #{step.imm}", "bpfheap.h declares those that there are"

@@ -57,6 +57,7 @@ from bpfheap.verifier.state.state import (
     UNINIT,
     UNKNOWN,
     ZERO_OFFSET,
+    Mem,
     Reg,
     State,
     is_null,
@@ -249,6 +250,10 @@ def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | N
         )
 
 
+#: What the address of a kfunc leads to.
+_KFUNC: Final = Mem(0, readonly=True)
+
+
 def _lddw(env: Env, st: State, step: Step) -> i64:
     ref = env.spec.refs.get(step.slot)
     if ref is None:
@@ -288,6 +293,9 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
             value = Reg(MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
         case RefKind.FUNC:
             value = Reg(FUNC, ZERO_OFFSET, what=ref.target)
+        case RefKind.KFUNC_ADDR:
+            # check_pseudo_btf_id: memory of no bytes.
+            value = Reg(MEM, ZERO_OFFSET, what=_KFUNC)
         case _:
             raise Reject(
                 f"{ref.name} is a variable of the kernel: there is none in user space",

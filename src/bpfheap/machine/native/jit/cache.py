@@ -1,44 +1,21 @@
-"""Compiled programs on disk, by what they were made from.
-
-A file tells what it is, what it was made from, and the hash of what follows; one that says anything
-else, belongs to somebody else or could be written by somebody else is as good as none. Files are
-put in place whole, and the oldest go when there are too many.
-"""
+"""Compiled programs on disk, by what they were made from (see bpfheap.kept)."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import stat
-import tempfile
 import time
-import warnings
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from bpfheap.isa import encode
+from bpfheap.kept import Shelf
 from bpfheap.machine.native._core import CALLS, LAYOUT
 from bpfheap.machine.native.jit import llvm
 from bpfheap.machine.native.jit.llvm import Compiled
 from bpfheap.machine.native.jit.source import Source
 
-_MAGIC: Final = b"bpfheap compiled program 1\n"
-_HASH: Final = 32
-#: Bytes of all files together.
-_LIMIT: Final = 256 << 20
-#: Files are counted once for so many that are written.
-_SWEEP: Final = 64
-
-
-def folder() -> Path | None:
-    """$BPFHEAP_CACHE, or a folder of the user's; None if it is set to nothing."""
-    named = os.environ.get("BPFHEAP_CACHE")
-    if named is not None:
-        return Path(named) if named else None
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "bpfheap" / "compiled"
+_SHELF: Final = Shelf("compiled", "compiled programs", b"bpfheap compiled program 1\n")
 
 
 @cache
@@ -78,101 +55,15 @@ def key(source: Source) -> bytes:
 def find(wanted: bytes) -> Compiled | None:
     """What was kept for that key."""
     began = time.perf_counter_ns()
-    where = _path(wanted)
-    if where is None:
-        return None
-    try:
-        # A pipe would be waited for, and a link may lead anywhere.
-        handle = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                return None
-            if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                return None
-            data = file.read()
-    except OSError:
-        return None
-    made = _read(data, wanted, began)
-    if made is not None:
-        # For the order in which they go.
-        with contextlib.suppress(OSError):
-            os.utime(where)
-    return made
-
-
-def keep(wanted: bytes, made: Compiled) -> None:
-    """For the next time; not to be able to is no error."""
-    where = _path(wanted)
-    if where is None:
-        return
-    payload = "\n".join(made.symbols).encode()
-    payload = len(payload).to_bytes(4, "little") + payload + made.image
-    data = _MAGIC + wanted + hashlib.sha256(payload).digest() + payload
-    try:
-        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=where.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).replace(where)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
-        if wanted[0] % _SWEEP == 0:
-            _sweep(where.parent)
-    except OSError:
-        return
-
-
-def _path(wanted: bytes) -> Path | None:
-    base = folder()
-    return None if base is None or not _is_private(base) else base / wanted.hex()
-
-
-def _is_private(base: Path) -> bool:
-    """Nobody else can put code there; also if it is not there yet. Warns once if somebody can."""
-    try:
-        about = base.stat()
-    except OSError:
-        return True
-    if about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return True
-    _warn(base)
-    return False
-
-
-@cache
-def _warn(base: Path) -> None:
-    warnings.warn(
-        f"{base} is not used for compiled programs, as others can write there: chmod go-w, or "
-        "let BPFHEAP_CACHE name another folder",
-        stacklevel=2,
-    )
-
-
-def _read(data: bytes, wanted: bytes, began: int) -> Compiled | None:
-    head = len(_MAGIC) + 2 * _HASH
-    payload = data[head:]
-    if data[: len(_MAGIC)] != _MAGIC or data[len(_MAGIC) : head - _HASH] != wanted:
-        return None
-    if data[head - _HASH : head] != hashlib.sha256(payload).digest():
+    payload = _SHELF.find(wanted)
+    if payload is None:
         return None
     end = 4 + int.from_bytes(payload[:4], "little")
     symbols = payload[4:end].decode().split("\n") if end > 4 else []
     return Compiled(payload[end:], tuple(symbols), time.perf_counter_ns() - began, cached=True)
 
 
-def _sweep(base: Path) -> None:
-    """Let the files go that were used longest ago."""
-    files: list[tuple[float, int, Path]] = []
-    for path in base.iterdir():
-        with contextlib.suppress(OSError):
-            about = path.stat()
-            files.append((about.st_mtime, about.st_size, path))
-    total = sum(size for _, size, _ in files)
-    for _, size, path in sorted(files):
-        if total <= _LIMIT:
-            return
-        path.unlink(missing_ok=True)
-        total -= size
+def keep(wanted: bytes, made: Compiled) -> None:
+    """For the next time; not to be able to is no error."""
+    symbols = "\n".join(made.symbols).encode()
+    _SHELF.keep(wanted, len(symbols).to_bytes(4, "little") + symbols + made.image)

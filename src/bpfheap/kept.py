@@ -1,0 +1,136 @@
+"""Files that are kept from one process to the next, by what they were made from.
+
+A file tells what it is, what it was made from, and the hash of what follows; one that says anything
+else, belongs to somebody else or could be written by somebody else is as good as none. Files are
+put in place whole, and the oldest go when there are too many.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+#: Bytes of a key, and of the hash of what follows.
+KEY: Final = 32
+#: Bytes of all files of a folder together.
+_LIMIT: Final = 256 << 20
+#: Files are counted once for so many that are written.
+_SWEEP: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Files of one kind. `folder` is theirs among the user's, `what` names them in a warning,
+    `magic` is how each begins."""
+
+    folder: str
+    what: str
+    magic: bytes
+
+    def find(self, wanted: bytes) -> bytes | None:
+        """What was kept for that key."""
+        where = self._path(wanted)
+        if where is None:
+            return None
+        try:
+            # A pipe would be waited for, and a link may lead anywhere.
+            handle = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(handle, "rb") as file:
+                about = os.fstat(file.fileno())
+                if not stat.S_ISREG(about.st_mode):
+                    return None
+                if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                    return None
+                data = file.read()
+        except OSError:
+            return None
+        payload = self._payload(data, wanted)
+        if payload is not None:
+            # For the order in which they go.
+            with contextlib.suppress(OSError):
+                os.utime(where)
+        return payload
+
+    def keep(self, wanted: bytes, payload: bytes) -> None:
+        """For the next time; not to be able to is no error."""
+        where = self._path(wanted)
+        if where is None:
+            return
+        data = self.magic + wanted + hashlib.sha256(payload).digest() + payload
+        try:
+            where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=where.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                Path(name).replace(where)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+                raise
+            if wanted[0] % _SWEEP == 0:
+                _sweep(where.parent)
+        except OSError:
+            return
+
+    def _path(self, wanted: bytes) -> Path | None:
+        base = self._base()
+        return None if base is None or not self._is_private(base) else base / wanted.hex()
+
+    def _base(self) -> Path | None:
+        """$BPFHEAP_CACHE, or a folder of the user's; None if it is set to nothing."""
+        named = os.environ.get("BPFHEAP_CACHE")
+        if named is not None:
+            return Path(named) if named else None
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        return Path(base) / "bpfheap" / self.folder
+
+    def _is_private(self, base: Path) -> bool:
+        """Nobody else can put files there; also if it is not there yet. Warns once if somebody
+        can."""
+        try:
+            about = base.stat()
+        except OSError:
+            return True
+        if about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return True
+        _warn(base, self.what)
+        return False
+
+    def _payload(self, data: bytes, wanted: bytes) -> bytes | None:
+        head = len(self.magic) + 2 * KEY
+        payload = data[head:]
+        if data[: head - KEY] != self.magic + wanted:
+            return None
+        return payload if data[head - KEY : head] == hashlib.sha256(payload).digest() else None
+
+
+@cache
+def _warn(base: Path, what: str) -> None:
+    warnings.warn(
+        f"{base} is not used for {what}, as others can write there: chmod go-w, or let "
+        "BPFHEAP_CACHE name another folder",
+        stacklevel=2,
+    )
+
+
+def _sweep(base: Path) -> None:
+    """Let the files go that were used longest ago."""
+    files: list[tuple[float, int, Path]] = []
+    for path in base.iterdir():
+        with contextlib.suppress(OSError):
+            about = path.stat()
+            files.append((about.st_mtime, about.st_size, path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= _LIMIT:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
