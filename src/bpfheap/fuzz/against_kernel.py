@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from bpfheap.errors import KernelError
 from bpfheap.fuzz import impossible
-from bpfheap.fuzz.differences import section_of
+from bpfheap.fuzz.differences import HOLES, section_of
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
 from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
@@ -75,6 +75,10 @@ class AgainstKernel:
         ours = "" if verdict.error is None else verdict.error.message
         theirs = "" if answer.accepted else answer.message or "(it does not say why)"
         section = section_of(ours, theirs, spec)
+        if section is None and answer.accepted:
+            # Refused for what a path in the loop of a callback learns late?
+            linux = verify(obj, spec, replace(options, as_linux=True))
+            section = HOLES if linux.accepted else None
         if section is None and verdict.accepted and impossible.has_impossible_number(answer.log):
             section = impossible.SECTION
         if section is not None:

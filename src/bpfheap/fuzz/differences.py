@@ -145,6 +145,7 @@ def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
     )
 
 
+HOLES: Final = "Holes of Linux"
 _LOOPS: Final = Difference("Loops around loops that the kernel drives", _widened_inner_loop)
 _POINTERS: Final = Difference("Pointers taken for numbers", _spilled_pointer)
 
@@ -154,8 +155,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference("Half of a constant", _half_of_a_constant),
     Difference("Bugs of Linux", _kernel_bug),
     _POINTERS,
-    Difference("Holes of Linux", _beyond_the_packet),
-    Difference("Holes of Linux", _number_of_calls),
+    Difference(HOLES, _beyond_the_packet),
+    Difference(HOLES, _number_of_calls),
     Difference("How long a program may take", _reads_somewhere),
     Difference("Objects of the kernel", _map_itself),
 )

@@ -31,6 +31,8 @@ class Options:
     whatever can happen? For tests of the verifier itself.
     `stored_often`: is a state stored wherever paths may meet, as with BPF_F_TEST_STATE_FREQ? Short
     programs are pruned so, too. For tests.
+    `as_linux`: does a path that ended in the loop of a callback learn nothing of what turns out to
+    matter there later, as in Linux? That is one of its holes. To tell why verdicts differ.
     `pruned`: may a path end where a stored state subsumes it? Without, every path is walked to its
     end, but for loops that the kernel drives, which are unrolled a few times. For tests, too.
     `observe`: called before each instruction, with its slot and the state, which the walk will go
@@ -46,6 +48,7 @@ class Options:
     facts: bool = False
     all_precise: bool = False
     stored_often: bool = False
+    as_linux: bool = False
     pruned: bool = True
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)
 

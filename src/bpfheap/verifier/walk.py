@@ -219,6 +219,7 @@ class Walk:
             stored = StoredStates(
                 env.cfg, env.live(),
                 all_precise=env.options.all_precise, often=env.options.stored_often,
+                as_linux=env.options.as_linux,
             )  # fmt: skip
         else:
             stored = UnprunedStates(env.cfg, env.live())

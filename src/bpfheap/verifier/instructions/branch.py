@@ -72,23 +72,29 @@ def jump(env: Env, st: State, step: Step) -> i64:
         if with_reg:
             mark_register(env.cfg, st, step.src)
         if otherwise is not None:
-            _learn(st, step, otherwise, [])
+            _learn(st, step, otherwise, _links(env, st, step, dst, src))
             return step.next
         if when is not None:
-            _learn(st, step, when, [])
+            _learn(st, step, when, _links(env, st, step, dst, src))
         return step.target
-    links: list[Link] = []
-    if with_reg and src.id:
-        _collect_links(env, st, step.slot, src.id, links)
-    if dst.id and dst.id != (src.id if with_reg else 0):
-        _collect_links(env, st, step.slot, dst.id, links)
-    if len(links) > 1:
-        st.trail.linked(tuple(links))
+    links = _links(env, st, step, dst, src)
     other = st.copy()
     _learn(other, step, when, links)
     env.fork(other, step.target, step.slot)
     _learn(st, step, otherwise, links)
     return step.next
+
+
+def _links(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> list[Link]:
+    """The scalars that learn what a condition says of its operands, noted for precision."""
+    links: list[Link] = []
+    if step.with_reg and src.id:
+        _collect_links(env, st, step.slot, src.id, links)
+    if dst.id and dst.id != (src.id if step.with_reg else 0):
+        _collect_links(env, st, step.slot, dst.id, links)
+    if len(links) > 1:
+        st.trail.linked(tuple(links))
+    return links
 
 
 def _learn(st: State, step: Step, now: Pair, links: list[Link]) -> None:

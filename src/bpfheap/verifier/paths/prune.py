@@ -68,10 +68,17 @@ class StoredStates(Widening):
     """All states that a walk has stored, by slot."""
 
     def __init__(
-        self, cfg: Cfg, live: list[int], *, all_precise: bool, often: bool = False
+        self,
+        cfg: Cfg,
+        live: list[int],
+        *,
+        all_precise: bool,
+        often: bool = False,
+        as_linux: bool = False,
     ) -> None:
         """`live` has for each slot what the rest of its function reads (see liveness); with
-        `all_precise`, every scalar counts; with `often`, every state is stored."""
+        `all_precise`, every scalar counts; with `often`, every state is stored; `as_linux` as in
+        Options."""
         self._cfg = cfg
         self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
@@ -80,6 +87,7 @@ class StoredStates(Widening):
         self._last_insns: i64 = 0
         self._all_precise = all_precise
         self._often = often
+        self._as_linux = as_linux
         self._looping = False
         self.count = 0
         #: Did a path end without a verdict? See unpruned.py.
@@ -118,7 +126,10 @@ class StoredStates(Widening):
                     if not _goes_on(stored.state, st) and self._same(stored, st, slot, EXACT):
                         raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
                     stored.hits += 1
-                    self._add_backedge(stored, st)
+                    if self._as_linux and loop == CALLBACK_LOOP:
+                        inherit(self._cfg, st, stored)
+                    else:
+                        self._add_backedge(stored, st)
                     return True
                 if (
                     loop != CALLBACK_LOOP
