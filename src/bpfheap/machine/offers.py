@@ -8,6 +8,7 @@ from typing import TypeVar
 from bpfheap.errors import MachineUnsupported
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.maps import Holds, MapType, Shape
+from bpfheap.platform.programs import PacketKind, program_type
 from bpfheap.spec import MapSpec, ProgramSpec
 
 _T = TypeVar("_T")
@@ -24,6 +25,17 @@ def check_calls(machine: str, spec: ProgramSpec, offered: Container[str]) -> Non
                 file=spec.file or None if where is None else where.file,
                 line=None if where is None else where.line,
             )
+
+
+def check_packet(machine: str, spec: ProgramSpec) -> None:
+    """Raises MachineUnsupported for a program whose packets no machine makes."""
+    row = program_type(spec.section)
+    if row is not None and row.packet is PacketKind.OTHER:
+        raise MachineUnsupported(
+            f"program {spec.name} is of type {row.name}, whose packets the {machine} machine does "
+            "not offer",
+            file=spec.file or None,
+        )
 
 
 def implementation(

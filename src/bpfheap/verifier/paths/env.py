@@ -83,6 +83,13 @@ class Env:
                 insn=0,
                 hint=f"known are {known}",
             )
+        if found.kernel_types:
+            raise Reject(
+                f'section "{self.spec.section}" is of {found.name} programs, whose context only '
+                "the types of the kernel describe: these are not supported",
+                insn=0,
+                hint="programs of other types need none of them",
+            )
         self.type = found
         self.cfg = Cfg(self.spec)
         self.depth = [0] * len(self.cfg.subprogs)
