@@ -6,6 +6,8 @@ in table.py.
 
 from bpfheap.platform.programs.attach import AttachType
 from bpfheap.platform.programs.row import (
+    ANY_TYPE,
+    NUMBER,
     CtxField,
     CtxKind,
     Offer,
@@ -24,7 +26,9 @@ from bpfheap.platform.programs.table import (
 )
 
 __all__ = [
+    "ANY_TYPE",
     "BY_NAME",
+    "NUMBER",
     "PROGRAM_TYPES",
     "AttachType",
     "CtxField",

@@ -88,6 +88,11 @@ _PACKETS = {
     Offer.READS_SKB: _SKB, Offer.PULLS_SKB: _SKB, Offer.CHANGES_SKB: _SKB,
     Offer.CHANGES_XDP: frozenset({PacketKind.XDP}),
 }  # fmt: skip
+#: A context without a struct of its own.
+_NO_STRUCT = "void"
+_PROJECTED = {"__sk_buff": "sk_buff", "xdp_md": "xdp_buff"}
+#: Among `ctx_tagged`: a number of 8 bytes; any type that has a name.
+NUMBER, ANY_TYPE = "u64", "*"
 _IN_PACKET = frozenset({CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META})
 
 
@@ -132,6 +137,10 @@ class ProgramType:
     where one may sleep, and so not in an RCU section. `offers` are the helpers that it has beyond
     those of all types. `kernel_types`: what its context holds is said by the kernel's BTF alone.
 
+    A global function's parameter is the context if it points at `ctx_struct`, or is declared with
+    `ctx_typedef` (btf_is_prog_ctx_type); with a tag, it may also point at what `ctx_tagged` names:
+    structs, typedefs, NUMBER, ANY_TYPE (btf_validate_prog_ctx_type).
+
     Raises ValueError for facts that exclude each other.
     """
 
@@ -148,6 +157,8 @@ class ProgramType:
     private_stack: bool = False
     objects: bool = False
     kernel_types: bool = False
+    ctx_typedef: str = ""
+    ctx_tagged: frozenset[str] = frozenset()
     sleepable: bool = field(kw_only=True)
     interrupts: bool = field(kw_only=True)
     packet: PacketKind = field(kw_only=True)
@@ -159,6 +170,19 @@ class ProgramType:
     def sections(self) -> tuple[str, ...]:
         """The names alone."""
         return tuple(section.name for section in self.names)
+
+    @property
+    def ctx_names(self) -> frozenset[str]:
+        """Structs that a global function's parameter points at if it is the context; the kernel's
+        own is as good as what programs see of it (btf_is_projection_of)."""
+        if self.ctx_struct == _NO_STRUCT:
+            return frozenset()
+        return frozenset({self.ctx_struct, _PROJECTED.get(self.ctx_struct, self.ctx_struct)})
+
+    @property
+    def ctx_pointer(self) -> str:
+        """A pointer to the context, in C."""
+        return "void *" if self.ctx_struct == _NO_STRUCT else f"struct {self.ctx_struct} *"
 
     @property
     def has_packet(self) -> bool:

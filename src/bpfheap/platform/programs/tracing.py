@@ -8,6 +8,8 @@ from __future__ import annotations
 from bpfheap.platform.programs.attach import AttachType as At
 from bpfheap.platform.programs.fields import kernel
 from bpfheap.platform.programs.row import (
+    ANY_TYPE,
+    NUMBER,
     CtxField,
     CtxKind,
     Offer,
@@ -24,6 +26,9 @@ _REGISTERS = (
     "orig_ax", "ip", "cs", "flags", "sp", "ss",
 )  # fmt: skip
 
+#: What they were called by programs for several architectures.
+_USER_REGISTERS = "bpf_user_pt_regs_t"
+
 # pe_prog_is_valid_access: registers as a whole, the sample in any pieces.
 _PERF_FIELDS = (
     *(CtxField(f"regs.{name}", 8 * i, 8, CtxKind.SCALAR) for i, name in enumerate(_REGISTERS)),
@@ -35,7 +40,8 @@ _PERF_FIELDS = (
 def _probe(sections: tuple[Section, ...], returns: tuple[int, int] | None) -> ProgramType:
     return ProgramType("kprobe", 2, sections, "pt_regs", 168, raw_ctx=0, private_stack=True,
                        sleepable=False, interrupts=False, packet=PacketKind.NONE, offers=_OFFERS,
-                       returns=returns, test_run=None)  # fmt: skip
+                       returns=returns, test_run=None, ctx_typedef=_USER_REGISTERS,
+                       ctx_tagged=frozenset({_USER_REGISTERS}))  # fmt: skip
 
 
 def _plus(
@@ -78,23 +84,25 @@ TRACING: tuple[ProgramType, ...] = (
     ), (0, 1)),
     ProgramType("tracepoint", 5, tuple(_plus("tracepoint", "tp")), "void", 8192, raw_ctx=8,
                 private_stack=True, objects=True, sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, offers=_OFFERS, returns=None, test_run=None),
+                packet=PacketKind.NONE, offers=_OFFERS, returns=None, test_run=None,
+                ctx_tagged=frozenset({ANY_TYPE})),
     ProgramType("perf_event", 7, (Section("perf_event"),), "bpf_perf_event_data", 184,
                 _PERF_FIELDS, private_stack=True, objects=True, sleepable=False, interrupts=True,
-                packet=PacketKind.NONE, offers=_OFFERS, returns=None, test_run=None),
+                packet=PacketKind.NONE, offers=_OFFERS, returns=None, test_run=None,
+                ctx_tagged=frozenset({_USER_REGISTERS, "pt_regs"})),
     ProgramType("raw_tracepoint", 17, tuple(_plus("raw_tracepoint", "raw_tp")),
                 "bpf_raw_tracepoint_args", 96, raw_ctx=0, private_stack=True, sleepable=False,
                 interrupts=False, packet=PacketKind.NONE, offers=_OFFERS, returns=None,
-                test_run=96),
+                test_run=96, ctx_tagged=frozenset({NUMBER})),
     # raw_tp_writable_prog_is_valid_access: later parts of the buffer's address are numbers.
     ProgramType("raw_tracepoint_writable", 24, tuple(_plus("raw_tracepoint.w", "raw_tp.w")),
                 "bpf_raw_tracepoint_args", 96, (kernel("buffer", 0),), raw_ctx=1, sleepable=False,
                 interrupts=False, packet=PacketKind.NONE, offers=_OFFERS, returns=None,
-                test_run=None),
+                test_run=None, ctx_tagged=frozenset({NUMBER})),
     ProgramType("syscall", 31, (Section("syscall", sleepable=True),), "void", 65535, raw_ctx=0,
                 ctx_writable=True, objects=True, sleepable=True, interrupts=False,
                 packet=PacketKind.NONE, offers=_OFFERS | {Offer.LOCKS}, returns=None,
-                test_run=65535),
+                test_run=65535, ctx_tagged=frozenset({ANY_TYPE})),
     _typed("tracing", 26, [
         *_plus("tp_btf", attach=At.TRACE_RAW_TP, btf=True),
         *_both("fentry", At.TRACE_FENTRY),

@@ -113,7 +113,7 @@ class Env:
         found = self._parameters.get(number)
         if found is None:
             sub = self.cfg.subprogs[number]
-            found = parameters(self.spec, sub, self.type.ctx_struct)
+            found = parameters(self.spec, sub, self.type)
             self._parameters[number] = found
         return found
 
