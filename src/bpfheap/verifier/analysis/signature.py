@@ -147,3 +147,12 @@ def _typedef(btf: Btf, target: int) -> str:
     while isinstance(kind, Const | Volatile | Restrict | TypeTag):
         kind = btf[kind.type] if kind.type else None
     return kind.name if isinstance(kind, Typedef) else ""
+
+
+def returns_number(spec: ProgramSpec, sub: SubprogSpec) -> bool:
+    """Does a function say that it returns a number?"""
+    func = spec.btf[sub.func_id]
+    proto = spec.btf[func.type] if isinstance(func, Func) else None
+    if not isinstance(proto, FuncProto):
+        return False
+    return isinstance(spec.btf[spec.btf.resolve(proto.ret)], Int | BtfEnum | Enum64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.licenses import is_gpl_compatible
@@ -18,7 +19,7 @@ from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
-from bpfheap.verifier.analysis.signature import Parameter, parameters
+from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
@@ -93,7 +94,30 @@ class Env:
         self.type = found
         self.cfg = Cfg(self.spec)
         self.depth = [0] * len(self.cfg.subprogs)
+        self._check_returns()
         self._check_kfuncs()
+
+    def _check_returns(self) -> None:
+        """A function that may end early gives 0 then, so it has to give a number
+        (check_abnormal_return, check_btf_func_early)."""
+        for sub in self.cfg.subprogs[1:]:
+            for step in self.cfg.within(sub):
+                row = call_row(self.spec, step)
+                if step.kind is not Kind.LEGACY and (row is None or not row.jumps):
+                    continue
+                what = "LD_ABS" if row is None else "tail_call"
+                if not sub.func_id:
+                    raise Reject(
+                        f"{what} is not allowed in subprogs without BTF",
+                        insn=step.slot,
+                        hint="compile with -g",
+                    )
+                if not returns_number(self.spec, sub):
+                    raise Reject(
+                        f"{what} is only allowed in functions that return 'int'.",
+                        insn=step.slot,
+                        hint=f"let {sub.name}() return an int",
+                    )
 
     def _check_kfuncs(self) -> None:
         """Of kfuncs the licence is asked for in code that never runs, too (add_kfunc_call)."""
