@@ -29,6 +29,7 @@ from bpfheap.platform.programs import (
     Section,
     attach_type,
     may_sleep,
+    other_sections,
     program_type,
     section_def,
     types_with,
@@ -176,6 +177,14 @@ def test_names_of_nobody(name: str) -> None:
     assert section_def(name) is None
     assert program_type(name) is None
     assert not may_sleep(name)
+
+
+def test_what_may_have_been_meant() -> None:
+    assert other_sections("?cgroup_skb/igress").startswith("did you mean cgroup_skb/ingress or ")
+    assert other_sections("nonsense") == (
+        "known are socket, tc, xdp, kprobe, tracepoint, raw_tp, perf_event, cgroup_skb/egress, "
+        "syscall and all others of libbpf"
+    )
 
 
 def test_each_name_is_in_one_row() -> None:

@@ -11,7 +11,7 @@ from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo
 from bpfheap.kernel.types import function_id, variable_id
 from bpfheap.platform.calls import KFUNC_BY_NAME
-from bpfheap.platform.programs import PROGRAM_TYPES, may_sleep, program_type, section_def
+from bpfheap.platform.programs import may_sleep, other_sections, program_type, section_def
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
 FUNC_INFO = struct.Struct("<II")
@@ -33,11 +33,10 @@ def section_of(program: ProgramSpec) -> SectionDef:
     """Raises UsageError for a name that selects no program type."""
     row, found = program_type(program.section), section_def(program.section)
     if row is None or found is None:
-        known = ", ".join(t.sections[0] for t in PROGRAM_TYPES)
         raise UsageError(
             f'section "{program.section}" selects no program type',
             file=program.file or None,
-            hint=f"known are {known}",
+            hint=other_sections(program.section),
         )
     flags = F_SLEEPABLE if may_sleep(program.section) else 0
     if found.frags:

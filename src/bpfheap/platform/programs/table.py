@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import lru_cache
 
 from bpfheap.platform.programs.cgroups import CGROUPS
@@ -24,6 +25,19 @@ _EXACT = sorted(
     key=len,
     reverse=True,
 )
+
+
+#: What most programs have, for people.
+_OFTEN = ("socket", "tc", "xdp", "kprobe", "tracepoint", "raw_tp", "perf_event",
+          "cgroup_skb/egress", "syscall")  # fmt: skip
+
+
+def other_sections(section: str) -> str:
+    """What somebody may have meant by a name that selects nothing."""
+    close = get_close_matches(section.removeprefix("?"), _BY_SECTION, 3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"known are {', '.join(_OFTEN)} and all others of libbpf"
 
 
 def types_with(offer: Offer) -> str:

@@ -472,6 +472,7 @@ def _return_for(env: Env, st: State, step: Step, call: Call) -> i64:
     """The program that was jumped to returns to the caller of the function that jumped, and may
     have changed the packet; without such a program, the function goes on."""
     env.fork(st.copy(), step.next, step.slot)
+    st.regs[0] = UNKNOWN
     st.trail.returned()
     left = st.pop()
     forget_packet(st, step.slot, call.name)

@@ -8,10 +8,10 @@ from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import (
-    PROGRAM_TYPES,
     Offer,
     ProgramType,
     may_sleep,
+    other_sections,
     program_type,
     types_with,
 )
@@ -78,11 +78,10 @@ class Env:
         """All that is known before the walk. Raises Reject and InsnError."""
         found = program_type(self.spec.section)
         if found is None:
-            known = ", ".join(t.sections[0] for t in PROGRAM_TYPES)
             raise Reject(
                 f'section "{self.spec.section}" selects no program type',
                 insn=0,
-                hint=f"known are {known}",
+                hint=other_sections(self.spec.section),
             )
         if found.kernel_types:
             raise Reject(
