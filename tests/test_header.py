@@ -353,7 +353,11 @@ def test_numbers_are_those_of_the_tables(tmp_path: Path, compiler: Compiler) -> 
     compile_c(path, compiler=compiler)
 
 
-CONTEXTS = {t.ctx_struct: t for t in PROGRAM_TYPES if t.fields}
+CONTEXTS = {
+    t.ctx_struct: t
+    for t in PROGRAM_TYPES
+    if t.fields and t.raw_ctx is None and t.ctx_struct != "void"
+}
 
 
 @pytest.mark.parametrize("name", CONTEXTS)
@@ -362,7 +366,7 @@ def test_contexts_are_laid_out_as_the_tables_say(
 ) -> None:
     row = CONTEXTS[name]
     facts = {f"sizeof(struct {name})": row.ctx_size}
-    for f in row.fields:
+    for f in (f for f in row.fields if f.name != "(padding)"):
         facts[f"offsetof(struct {name}, {f.name})"] = f.offset
         facts[f"sizeof(((struct {name} *)0)->{f.name})"] = f.size
     path = tmp_path / "contexts.c"

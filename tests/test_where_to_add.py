@@ -85,8 +85,8 @@ from bpfheap.machine.model.maps.other import OtherElements
 """),
     )),
     Addition("a program type", (
-        Edit("platform/programs.py", "PROGRAM_TYPES: tuple", """
-    ProgramType("made_up", 99, ("made_up",), "made_up_md", 8, (
+        Edit("platform/programs/packets.py", "PACKETS: tuple", """
+    ProgramType("made_up", 99, (Section("made_up"),), "made_up_md", 8, (
         CtxField("data", 0, 4, CtxKind.PACKET),
         CtxField("data_end", 4, 4, CtxKind.PACKET_END),
     ), sleepable=False, interrupts=False, packet=PacketKind.XDP, offers=frozenset(), returns=None,

@@ -203,6 +203,8 @@ def test_functions_that_the_kernel_lacks_are_named(name: str) -> None:
         ("cgroup/skb", (8, 0, 0)),
         ("syscall", (31, 0, 16)),
         ("uprobe.s/x", (2, 0, 16)),
+        ("xdp.frags/devmap", (6, 33, 32)),
+        ("cgroup/bind6", (18, 9, 0)),
     ],
 )
 def test_sections_select(section: str, expected: tuple[int, int, int]) -> None:

@@ -474,6 +474,8 @@ enum xdp_action {
 
 struct bpf_flow_keys;
 struct bpf_sock;
+struct nf_hook_state;
+struct sk_buff;
 
 /* A pointer takes 8 bytes here, whatever the machine. */
 #define ___bpfheap_ptr(type, name) union { type name; __u64 : 64; } __attribute__((aligned(8)))
@@ -542,6 +544,164 @@ struct bpf_perf_event_data {
 /* The context of raw_tp programs. */
 struct bpf_raw_tracepoint_args {
 	__u64 args[0];
+};
+
+/* The context of cgroup/sock and cgroup/post_bind programs. */
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__u16 dst_port;
+	__u16 : 16;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+
+/* The context of cgroup/bind, connect, sendmsg and other programs that see addresses. */
+struct bpf_sock_addr {
+	__u32 user_family;
+	__u32 user_ip4;
+	__u32 user_ip6[4];
+	__u32 user_port;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 msg_src_ip4;
+	__u32 msg_src_ip6[4];
+	___bpfheap_ptr(struct bpf_sock *, sk);
+};
+
+/* The context of sockops programs. */
+struct bpf_sock_ops {
+	__u32 op;
+	union {
+		__u32 args[4];
+		__u32 reply;
+		__u32 replylong[4];
+	};
+	__u32 family;
+	__u32 remote_ip4;
+	__u32 local_ip4;
+	__u32 remote_ip6[4];
+	__u32 local_ip6[4];
+	__u32 remote_port;
+	__u32 local_port;
+	__u32 is_fullsock;
+	__u32 snd_cwnd;
+	__u32 srtt_us;
+	__u32 bpf_sock_ops_cb_flags;
+	__u32 state;
+	__u32 rtt_min;
+	__u32 snd_ssthresh;
+	__u32 rcv_nxt;
+	__u32 snd_nxt;
+	__u32 snd_una;
+	__u32 mss_cache;
+	__u32 ecn_flags;
+	__u32 rate_delivered;
+	__u32 rate_interval_us;
+	__u32 packets_out;
+	__u32 retrans_out;
+	__u32 total_retrans;
+	__u32 segs_in;
+	__u32 data_segs_in;
+	__u32 segs_out;
+	__u32 data_segs_out;
+	__u32 lost_out;
+	__u32 sacked_out;
+	__u32 sk_txhash;
+	__u64 bytes_received;
+	__u64 bytes_acked;
+	___bpfheap_ptr(struct bpf_sock *, sk);
+	___bpfheap_ptr(void *, skb_data);
+	___bpfheap_ptr(void *, skb_data_end);
+	__u32 skb_len;
+	__u32 skb_tcp_flags;
+	__u64 skb_hwtstamp;
+};
+
+/* The context of sk_msg programs. */
+struct sk_msg_md {
+	___bpfheap_ptr(void *, data);
+	___bpfheap_ptr(void *, data_end);
+	__u32 family;
+	__u32 remote_ip4;
+	__u32 local_ip4;
+	__u32 remote_ip6[4];
+	__u32 local_ip6[4];
+	__u32 remote_port;
+	__u32 local_port;
+	__u32 size;
+	___bpfheap_ptr(struct bpf_sock *, sk);
+};
+
+/* The context of sk_reuseport programs. */
+struct sk_reuseport_md {
+	___bpfheap_ptr(void *, data);
+	___bpfheap_ptr(void *, data_end);
+	__u32 len;
+	__u32 eth_protocol;
+	__u32 ip_protocol;
+	__u32 bind_inany;
+	__u32 hash;
+	___bpfheap_ptr(struct bpf_sock *, sk);
+	___bpfheap_ptr(struct bpf_sock *, migrating_sk);
+};
+
+/* The context of sk_lookup programs. */
+struct bpf_sk_lookup {
+	union {
+		___bpfheap_ptr(struct bpf_sock *, sk);
+		__u64 cookie;
+	};
+	__u32 family;
+	__u32 protocol;
+	__u32 remote_ip4;
+	__u32 remote_ip6[4];
+	__u16 remote_port;
+	__u16 : 16;
+	__u32 local_ip4;
+	__u32 local_ip6[4];
+	__u32 local_port;
+	__u32 ingress_ifindex;
+};
+
+/* The context of cgroup/sysctl programs. */
+struct bpf_sysctl {
+	__u32 write;
+	__u32 file_pos;
+};
+
+/* The context of cgroup/getsockopt and setsockopt programs. */
+struct bpf_sockopt {
+	___bpfheap_ptr(struct bpf_sock *, sk);
+	___bpfheap_ptr(void *, optval);
+	___bpfheap_ptr(void *, optval_end);
+	__s32 level;
+	__s32 optname;
+	__s32 optlen;
+	__s32 retval;
+};
+
+/* The context of cgroup/dev programs. */
+struct bpf_cgroup_dev_ctx {
+	__u32 access_type;
+	__u32 major;
+	__u32 minor;
+};
+
+/* The context of netfilter programs. */
+struct bpf_nf_ctx {
+	const struct nf_hook_state *state;
+	struct sk_buff *skb;
 };
 
 struct bpf_spin_lock {

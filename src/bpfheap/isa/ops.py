@@ -46,7 +46,7 @@ class Kind(StrEnum):
     STORE_IMM = "store-imm"
     STORE_REG = "store-reg"
     ATOMIC = "atomic"
-    LEGACY = "legacy"  # packet access of classic BPF (section 5.4): known, never executed
+    LEGACY = "legacy"  # packet access of classic BPF (section 5.4): no machine has it
 
 
 #: Calls that leave the program.

@@ -76,6 +76,7 @@ class Pseudo(IntEnum):
 REWRITE = "Kernel(rewrite=True) makes programs use the kernel's own allocator"
 
 F_SLEEPABLE = 1 << 4
+F_XDP_HAS_FRAGS = 1 << 5
 F_RDONLY_PROG = 1 << 7
 
 #: Command -> fields in order, each a name and its struct code.

@@ -205,8 +205,8 @@ class Kernel:
                     update(loaded.map(name, section_of(program)), key, value)
 
 
-#: socket_filter, sched_cls, xdp, cgroup_skb.
-_WITH_PACKET = frozenset({1, 3, 6, 8})
+#: socket_filter, sched_cls, sched_act, xdp, cgroup_skb, lwt_in, lwt_out, lwt_xmit, lwt_seg6local.
+_WITH_PACKET = frozenset({1, 3, 4, 6, 8, 10, 11, 12, 19})
 
 
 class _Load:

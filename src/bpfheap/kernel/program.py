@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
-from bpfheap.kernel.bpf import F_SLEEPABLE, REWRITE, Descriptor, Pseudo
+from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo
 from bpfheap.kernel.types import function_id, variable_id
 from bpfheap.platform.calls import KFUNC_BY_NAME
-from bpfheap.platform.programs import PROGRAM_TYPES, attach_type, may_sleep, program_type
+from bpfheap.platform.programs import may_sleep, other_sections, program_type, section_def
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
 FUNC_INFO = struct.Struct("<II")
@@ -31,16 +31,17 @@ class SectionDef:
 
 def section_of(program: ProgramSpec) -> SectionDef:
     """Raises UsageError for a name that selects no program type."""
-    row = program_type(program.section)
-    if row is None:
-        known = ", ".join(t.sections[0] for t in PROGRAM_TYPES)
+    row, found = program_type(program.section), section_def(program.section)
+    if row is None or found is None:
         raise UsageError(
             f'section "{program.section}" selects no program type',
             file=program.file or None,
-            hint=f"known are {known}",
+            hint=other_sections(program.section),
         )
     flags = F_SLEEPABLE if may_sleep(program.section) else 0
-    return SectionDef(row.number, attach_type(program.section), flags)
+    if found.frags:
+        flags |= F_XDP_HAS_FRAGS
+    return SectionDef(row.number, found.attach, flags)
 
 
 def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:

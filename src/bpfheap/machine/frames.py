@@ -1,5 +1,5 @@
 """The packets that programs get, as BPF_PROG_TEST_RUN makes them (net/bpf/test_run.c); the rows of
-platform/programs.py say which."""
+platform/programs/ say which."""
 
 from __future__ import annotations
 

@@ -264,9 +264,9 @@ MAX_CPUS = 8192
 # Families whose members have most facts in common.
 
 
-def _clock(name: str, number: int) -> Call:
+def _clock(name: str, number: int, offer: Offer = P.ALL) -> Call:
     return Call(name, number, (), R.INTEGER,
-                E.SHARED, S.TIME, C.RETURNS, D.NOTHING, P.ALL, W.LINUX)  # fmt: skip
+                E.SHARED, S.TIME, C.RETURNS, D.NOTHING, offer, W.LINUX)  # fmt: skip
 
 
 def _current(name: str, number: int, *args: Arg, availability: Availability = W.LINUX) -> Call:
@@ -306,23 +306,23 @@ def _graph(
 
 HELPERS: tuple[Call, ...] = (
     Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL,
-         E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "lookup", reads_packet=True),
+         E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "lookup", reads_packet=True),
     Call("bpf_map_update_elem", 2, (A.MAP, A.MAP_KEY, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
-         E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "update", reads_packet=True),
+         E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "update", reads_packet=True),
     Call("bpf_map_delete_elem", 3, (A.MAP, A.MAP_KEY), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "delete", reads_packet=True),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "delete", reads_packet=True),
     _probe_read("bpf_probe_read", 4, offer=P.TRACES),
-    _clock("bpf_ktime_get_ns", 5),
+    _clock("bpf_ktime_get_ns", 5, P.FEW),
     Call("bpf_trace_printk", 6, (A.MEM, A.CONST_SIZE, A.UNCHECKED, A.UNCHECKED, A.UNCHECKED),
          R.INTEGER,
-         E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.FEW, W.LINUX_GPL),
     Call("bpf_get_prandom_u32", 7, (), R.INTEGER,
-         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.FEW, W.LINUX),
     Call("bpf_get_smp_processor_id", 8, (), R.CPU,
          E.LOCAL, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _packet("bpf_skb_store_bytes", 9, (A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), P.CHANGES_SKB),
-    Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.JUMPS, D.NOTHING, P.ALL, W.LINUX, "tail_call"),
+    Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.VOID,
+         E.SHARED, S.NOTHING, C.JUMPS, D.NOTHING, P.FEW, W.LINUX, "tail_call"),
     _current("bpf_get_current_pid_tgid", 14),
     _current("bpf_get_current_uid_gid", 15),
     _current("bpf_get_current_comm", 16, A.UNINIT_MEM, A.CONST_SIZE),
@@ -330,7 +330,7 @@ HELPERS: tuple[Call, ...] = (
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, "event"),
     Call("bpf_perf_event_output", 25,
          (A.CTX, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, "event"),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.OUTPUTS, W.LINUX_GPL, "event"),
     Call("bpf_skb_load_bytes", 26, (A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.READS_SKB, W.LINUX),
     Call("bpf_get_stackid", 27, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
@@ -340,7 +340,7 @@ HELPERS: tuple[Call, ...] = (
     _current("bpf_get_current_task", 35, availability=W.LINUX_GPL),
     Call("bpf_current_task_under_cgroup", 37, (A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX, "cgroup"),
-    _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), P.CHANGES_SKB),
+    _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), P.PULLS_SKB),
     Call("bpf_get_numa_node_id", 42, (), R.INTEGER,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), P.CHANGES_XDP),
@@ -362,9 +362,9 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_map_peek_elem", 89, (A.MAP, A.UNINIT_VALUE), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "peek"),
     Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID,
-         E.SHARED, S.NOTHING, C.WAITS, D.NOTHING, P.LOCKS, W.LINUX),
+         E.SHARED, S.NOTHING, C.WAITS, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.LOCKS, W.LINUX, locked=True),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, locked=True),
     _current("bpf_send_signal", 109, A.ANYTHING),
     _probe_read("bpf_probe_read_user", 112),
     _probe_read("bpf_probe_read_kernel", 113),
@@ -375,7 +375,7 @@ HELPERS: tuple[Call, ...] = (
     _current("bpf_get_ns_current_pid_tgid", 120, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM,
              A.CONST_SIZE),
     _current("bpf_get_current_ancestor_cgroup_id", 123, A.ANYTHING),
-    _clock("bpf_ktime_get_boot_ns", 125),
+    _clock("bpf_ktime_get_boot_ns", 125, P.FEW),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
     Call("bpf_ringbuf_reserve", 131, (A.MAP, A.ALLOC_SIZE, A.ANYTHING), R.RECORD_OR_NULL,
@@ -392,7 +392,7 @@ HELPERS: tuple[Call, ...] = (
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER,
          E.SHARED, S.OWN_COPY, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
-    _clock("bpf_ktime_get_coarse_ns", 160),
+    _clock("bpf_ktime_get_coarse_ns", 160, P.COARSE_CLOCK),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, "iterate"),
     Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),

@@ -46,7 +46,7 @@ from bpfheap.machine.model.records import (
 )
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Value
-from bpfheap.machine.offers import check_calls, implementation
+from bpfheap.machine.offers import check_calls, check_packet, implementation
 from bpfheap.machine.relocations import resolve
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
@@ -324,9 +324,10 @@ class ModelMachine:
         facts: Facts | None = None,
     ) -> None:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing,
-        MachineUnsupported for a call that this machine does not offer."""
+        MachineUnsupported for a call or a packet that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
         check_calls(self.name, spec, CALLS)
+        check_packet(self.name, spec)
         code_region = self._state.add_region(
             RegionKind.CODE, f"the code of {spec.name}", 0, subject=program
         )

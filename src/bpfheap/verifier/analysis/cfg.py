@@ -63,7 +63,7 @@ _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
 _JUMPS = frozenset({ControlFlow.JUMP, ControlFlow.BRANCH})
 #: What Linux takes for jumps when it weighs whether to store a state.
 _COUNTED = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_REG})
-_WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
+_WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD, Kind.LEGACY})
 
 
 class Step:

@@ -104,8 +104,11 @@ class _Function:
                 # A global function's declared arguments are looked at, whatever it does.
                 callee = _ARGS if step.tag == CALL else self.found[step.target]
                 live = live & ~_CLOBBERED | callee & _ARGS
-            case Kind.CALL_REG | Kind.LEGACY:
+            case Kind.CALL_REG:
                 live = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK
+            case Kind.LEGACY:
+                # Linux takes it to read all of them.
+                live |= (1 << FIRST_SLOT) - 1
         return live
 
     def _load(self, step: Step, live: int) -> int:
@@ -197,6 +200,9 @@ class _Function:
                 enters = step.kind is Kind.CALL_LOCAL or step.loop == CALLBACK_LOOP
                 if enters and any(n in before for n in range(1, 6)):
                     self.escapes = True
+                for n in range(6):
+                    after.pop(n, None)
+            case Kind.LEGACY:
                 for n in range(6):
                     after.pop(n, None)
         return after

@@ -8,14 +8,30 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from bpfheap.btf import (
+    Btf,
+    Const,
+    Enum64,
+    Func,
+    FuncProto,
+    Int,
+    Ptr,
+    Restrict,
+    Struct,
+    Typedef,
+    TypeTag,
+    Union,
+    Volatile,
+)
 from bpfheap.btf import Enum as BtfEnum
-from bpfheap.btf import Enum64, Func, FuncProto, Int, Ptr, Struct
 from bpfheap.errors import BtfError
+from bpfheap.platform.programs import ANY_TYPE, NUMBER, ProgramType
 from bpfheap.spec import ProgramSpec, SubprogSpec
 from bpfheap.verifier.reject import Reject
 
 #: As many arguments as there are registers for them.
 _MAX_PARAMETERS = 5
+_U64 = 8
 _CTX_TAG, _NONNULL_TAG = "arg:ctx", "arg:nonnull"
 
 
@@ -40,7 +56,7 @@ class Parameter(NamedTuple):
     or_null: bool = False
 
 
-def parameters(spec: ProgramSpec, sub: SubprogSpec, ctx_struct: str) -> tuple[Parameter, ...]:
+def parameters(spec: ProgramSpec, sub: SubprogSpec, row: ProgramType) -> tuple[Parameter, ...]:
     """What a global function declares. Raises Reject for what no global function can have."""
     btf = spec.btf
     func = btf[sub.func_id]
@@ -73,8 +89,17 @@ def parameters(spec: ProgramSpec, sub: SubprogSpec, ctx_struct: str) -> tuple[Pa
                 hint="pass numbers, the context, or pointers to structs",
             )
         else:
-            target = btf[btf.resolve(kind.type)]
-            if _CTX_TAG in tags or (isinstance(target, Struct) and target.name == ctx_struct):
+            if _CTX_TAG in tags or _is_ctx(btf, kind.type, row):
+                if set(tags) - {_CTX_TAG}:
+                    raise Reject(
+                        f"{where} has invalid combination of tags", hint="the context is never NULL"
+                    )
+                if tags and not _may_be_ctx(btf, kind.type, row):
+                    raise Reject(
+                        f"{where} of type {btf.c_name(parameter.type)} cannot be the context of "
+                        f"{row.name} programs",
+                        hint=f"make it a {row.ctx_pointer}",
+                    )
                 found.append(Parameter(Passing.CTX))
                 continue
             try:
@@ -88,3 +113,46 @@ def parameters(spec: ProgramSpec, sub: SubprogSpec, ctx_struct: str) -> tuple[Pa
                 )
             found.append(Parameter(Passing.MEMORY, size, _NONNULL_TAG not in tags))
     return tuple(found)
+
+
+def _is_ctx(btf: Btf, target: int, row: ProgramType) -> bool:
+    """Is a pointer to that type the context, without a tag (btf_is_prog_ctx_type)?"""
+    if row.ctx_typedef and _typedef(btf, target) == row.ctx_typedef:
+        return True
+    kind = btf[btf.resolve(target)]
+    return isinstance(kind, Struct | Union) and kind.name in row.ctx_names
+
+
+def _may_be_ctx(btf: Btf, target: int, row: ProgramType) -> bool:
+    """May a pointer to that type be tagged as the context (btf_validate_prog_ctx_type)?"""
+    if row.ctx_tagged & {_typedef(btf, target)} - {""}:
+        return True
+    resolved = btf.resolve(target)
+    if not resolved:
+        return True
+    kind = btf[resolved]
+    if not getattr(kind, "name", ""):
+        return False
+    if ANY_TYPE in row.ctx_tagged:
+        return True
+    if isinstance(kind, Int):
+        return kind.size == _U64 and NUMBER in row.ctx_tagged
+    names = row.ctx_tagged | {row.ctx_struct}
+    return isinstance(kind, Struct) and kind.name in names
+
+
+def _typedef(btf: Btf, target: int) -> str:
+    """The name of the first typedef, "" if there is none."""
+    kind = btf[target] if target else None
+    while isinstance(kind, Const | Volatile | Restrict | TypeTag):
+        kind = btf[kind.type] if kind.type else None
+    return kind.name if isinstance(kind, Typedef) else ""
+
+
+def returns_number(spec: ProgramSpec, sub: SubprogSpec) -> bool:
+    """Does a function say that it returns a number?"""
+    func = spec.btf[sub.func_id]
+    proto = spec.btf[func.type] if isinstance(func, Func) else None
+    if not isinstance(proto, FuncProto):
+        return False
+    return isinstance(spec.btf[spec.btf.resolve(proto.ret)], Int | BtfEnum | Enum64)

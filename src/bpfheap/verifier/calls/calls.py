@@ -470,7 +470,7 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     regs = st.regs
     regs[0] = result
     for n in range(1, 6):
-        regs[n] = _clobbered(regs[n])
+        regs[n] = clobbered(regs[n])
     if call.jumps and len(st.frames) > 1:
         return _return_for(env, st, step, call)
     return step.next
@@ -480,13 +480,14 @@ def _return_for(env: Env, st: State, step: Step, call: Call) -> i64:
     """The program that was jumped to returns to the caller of the function that jumped, and may
     have changed the packet; without such a program, the function goes on."""
     env.fork(st.copy(), step.next, step.slot)
+    st.regs[0] = UNKNOWN
     st.trail.returned()
     left = st.pop()
     forget_packet(st, step.slot, call.name)
     return env.cfg.at(left.callsite).next
 
 
-def _clobbered(reg: Reg) -> Reg:
+def clobbered(reg: Reg) -> Reg:
     """r1 to r5 after a call; where an object went stays known, for the error's sake."""
     if reg.kind == SCALAR and isinstance(reg.what, Gone):
         return Reg(UNINIT, UNKNOWN_SCALAR, what=reg.what)

@@ -130,6 +130,10 @@ class Beginnings:
             row = call_row(self.env.spec, step)
             about = "" if row is None else self._about(row, at)
             return f"came from {self._called(at, step)}{about} at {where}"
+        if step.kind is Kind.LEGACY:
+            if place.register:
+                return f"lost its value at {where}: {step.name} overwrites r0 to r5"
+            return f"is a u{step.width} loaded from the packet at {where}"
         if step.kind is Kind.MOV:
             return f"is the constant {step.imm} ({where})"
         if step.kind is Kind.LDDW:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bpfheap.isa import Kind
+from bpfheap.isa import Kind, Uses
 from bpfheap.spec import ProgramSpec, SourceLine
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
@@ -140,6 +140,8 @@ class Observer:
             used = (1, 2, 3, 4, 5)
         elif step.kind in (Kind.LOAD, Kind.MOV):
             used = (step.src,) if step.kind is Kind.LOAD or step.with_reg else ()
+        elif step.kind is Kind.LEGACY:
+            used = (6, step.src) if Uses.SRC in step.op.uses else (6,)
         elif step.kind is Kind.EXIT:
             used = (0,)
         elif step.kind in (Kind.LDDW, Kind.JA):

@@ -286,7 +286,7 @@ class Log:
 
 def _used(step: Step) -> list[int]:
     kind = step.kind
-    if kind in _CALLS:
+    if kind in _CALLS or kind is Kind.LEGACY:
         return [0]
     found = set()
     if kind in _DST or kind in _BOTH or kind in _WITH_REG:

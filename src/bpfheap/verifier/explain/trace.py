@@ -141,7 +141,7 @@ class Tracer(Beginnings):
                     return at
                 if 1 <= n <= 5 and step.kind is Kind.CALL_LOCAL:
                     return at
-            elif step.writes == n:
+            elif step.writes == n or (step.kind is Kind.LEGACY and n <= 5):
                 return at
         return None
 

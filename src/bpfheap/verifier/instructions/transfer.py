@@ -11,13 +11,14 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from bpfheap.isa import Kind
+from bpfheap.isa import Kind, Uses
 from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.platform.programs import PROGRAM_TYPES
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import ALU, JA, JCOND, LOAD, MOV, PLAIN, STORE_REG, Step
 from bpfheap.verifier.calls.callback import leave_callback
-from bpfheap.verifier.calls.calls import call_outside
+from bpfheap.verifier.calls.calls import call_outside, clobbered
 from bpfheap.verifier.calls.globals import call_global
 from bpfheap.verifier.calls.locks import check_left
 from bpfheap.verifier.domain.arith import (
@@ -68,6 +69,8 @@ from bpfheap.verifier.state.state import (
 
 #: The program's end.
 END: Final = -1
+#: Where loads of classic BPF have their context.
+_PACKET_CTX: Final = 6
 
 Transfer = Callable[[Env, State, Step], i64]
 
@@ -412,10 +415,34 @@ def _call_register(env: Env, st: State, step: Step) -> i64:
 
 
 def _legacy(env: Env, st: State, step: Step) -> i64:
-    raise Reject(
-        f"{step.name}: packet access of classic BPF is not supported",
-        hint="it has been obsolete since Linux 4.7",
-    )
+    """check_ld_abs: a load from the packet, or the end of the program. The context is in r6."""
+    if not env.type.loads_packet:
+        able = ", ".join(dict.fromkeys(row.name for row in PROGRAM_TYPES if row.loads_packet))
+        raise Reject(
+            "BPF_LD_[ABS|IND] instructions not allowed for this program type",
+            hint=f"{env.type.name} programs cannot have them, but {able} can",
+        )
+    ctx = readable(env, st, _PACKET_CTX)
+    check_left(env, st, "BPF_LD_[ABS|IND]")
+    if ctx.kind != CTX:
+        raise Reject(
+            f"at the time of BPF_LD_ABS|IND R6 != pointer to skb: it is {type_name(ctx)}",
+            register=_PACKET_CTX,
+            hint="pass the program's context",
+        )
+    if Uses.SRC in step.op.uses:
+        readable(env, st, step.src)
+    if ctx.off or not ctx.scalar.is_const or ctx.scalar.v:
+        raise Reject(
+            f"dereference of modified ctx ptr R6 off={ctx.off} disallowed",
+            register=_PACKET_CTX,
+            hint="pass the program's context, unchanged",
+        )
+    regs = st.regs
+    for n in range(1, 6):
+        regs[n] = clobbered(regs[n])
+    regs[0] = UNKNOWN
+    return step.next
 
 
 def transfer(env: Env, st: State, step: Step) -> i64:

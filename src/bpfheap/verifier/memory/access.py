@@ -44,14 +44,13 @@ _PACKET_POINTERS = {
     CtxKind.PACKET_END: PACKET_END,
     CtxKind.PACKET_META: PACKET_META,
 }
-#: By program type and offset in its context, the kind of pointer that is read there as a whole.
-_CTX_POINTERS: dict[str, dict[int, int]] = {
-    row.name: {
-        field.offset: _PACKET_POINTERS[field.kind]
-        for field in row.fields
-        if field.kind in _PACKET_POINTERS
-    }
+#: By program type and offset in its context, the kind of pointer that is read there as a whole: it
+#: is the same in all rows of a type.
+_CTX_POINTERS: dict[tuple[str, int], int] = {
+    (row.name, field.offset): _PACKET_POINTERS[field.kind]
     for row in PROGRAM_TYPES
+    for field in row.fields
+    if field.kind in _PACKET_POINTERS
 }
 
 
@@ -143,7 +142,7 @@ def _seen(env: Env, st: State, ref: MapRef, field: KptrField) -> Reg:
 
 def _ctx_pointer(env: Env, off: i64) -> Reg | None:
     """The packet pointer at an offset in the context, None if there is none."""
-    kind = _CTX_POINTERS[env.type.name].get(off)
+    kind = _CTX_POINTERS.get((env.type.name, off))
     if kind is None:
         return None
     return Reg(kind, ZERO_OFFSET, what=None if kind == PACKET_END else 0)

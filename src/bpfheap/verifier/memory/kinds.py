@@ -223,31 +223,20 @@ def _ctx_field(
             register=n,
             hint="access the context's fields directly: ctx->field",
         )
-    if row.raw_ctx is not None:
-        outside = off < row.raw_ctx or off + size > row.ctx_size or off & (size - 1)
+    if row.raw_ctx is not None and off >= row.raw_ctx:
+        outside = off + size > row.ctx_size or off & (size - 1)
         if outside or (write and not row.ctx_writable):
             raise _no_ctx_field(row, n, off, size, write=write)
         return None
     for field in row.fields:
-        if not field.offset <= off < field.offset + field.size:
-            continue
-        end = field.offset + field.size
-        if field.joined:
-            end = max(other.offset + other.size for other in row.fields if other.joined)
-        if off + size > end:
-            continue
-        narrow = size < field.size
-        if field.kind is CtxKind.KERNEL:
-            error = _no_ctx_field(row, n, off, size, write=write)
-            error.hint = f"{field.name} is an object of the kernel: these are not supported"
-            raise error
-        if field.joined and off & (size - 1) == 0 and (field.writable or not write):
+        if field.offset <= off < field.offset + field.size:
+            if not field.allows(off, size, write=write):
+                break
+            if field.kind is CtxKind.KERNEL:
+                error = _no_ctx_field(row, n, off, size, write=write)
+                error.hint = f"{field.name} is an object of the kernel: these are not supported"
+                raise error
             return field
-        if off & (size - 1) or (narrow and not field.narrow):
-            break
-        if write and (narrow or not field.writable):
-            break
-        return field
     raise _no_ctx_field(row, n, off, size, write=write)
 
 

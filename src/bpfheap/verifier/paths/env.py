@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import (
-    PROGRAM_TYPES,
     Offer,
     ProgramType,
     may_sleep,
+    other_sections,
     program_type,
     types_with,
 )
@@ -18,7 +19,7 @@ from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
-from bpfheap.verifier.analysis.signature import Parameter, parameters
+from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
@@ -77,16 +78,45 @@ class Env:
         """All that is known before the walk. Raises Reject and InsnError."""
         found = program_type(self.spec.section)
         if found is None:
-            known = ", ".join(t.sections[0] for t in PROGRAM_TYPES)
             raise Reject(
                 f'section "{self.spec.section}" selects no program type',
                 insn=0,
-                hint=f"known are {known}",
+                hint=other_sections(self.spec.section),
+            )
+        if found.kernel_types:
+            raise Reject(
+                f'section "{self.spec.section}" is of {found.name} programs, whose context only '
+                "the types of the kernel describe: these are not supported",
+                insn=0,
+                hint="programs of other types need none of them",
             )
         self.type = found
         self.cfg = Cfg(self.spec)
         self.depth = [0] * len(self.cfg.subprogs)
+        self._check_returns()
         self._check_kfuncs()
+
+    def _check_returns(self) -> None:
+        """A function that may end early gives 0 then, so it has to give a number
+        (check_abnormal_return, check_btf_func_early)."""
+        for sub in self.cfg.subprogs[1:]:
+            for step in self.cfg.within(sub):
+                row = call_row(self.spec, step)
+                if step.kind is not Kind.LEGACY and (row is None or not row.jumps):
+                    continue
+                what = "LD_ABS" if row is None else "tail_call"
+                if not sub.func_id:
+                    raise Reject(
+                        f"{what} is not allowed in subprogs without BTF",
+                        insn=step.slot,
+                        hint="compile with -g",
+                    )
+                if not returns_number(self.spec, sub):
+                    raise Reject(
+                        f"{what} is only allowed in functions that return 'int'.",
+                        insn=step.slot,
+                        hint=f"let {sub.name}() return an int",
+                    )
 
     def _check_kfuncs(self) -> None:
         """Of kfuncs the licence is asked for in code that never runs, too (add_kfunc_call)."""
@@ -106,7 +136,7 @@ class Env:
         found = self._parameters.get(number)
         if found is None:
             sub = self.cfg.subprogs[number]
-            found = parameters(self.spec, sub, self.type.ctx_struct)
+            found = parameters(self.spec, sub, self.type)
             self._parameters[number] = found
         return found
 

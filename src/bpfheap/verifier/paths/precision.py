@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
+from bpfheap.isa import Kind
 from bpfheap.verifier.analysis.cfg import (
     ALU,
     ATOMIC,
@@ -227,6 +228,8 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
         wanted.slots = 0
         wanted.enter(wanted.frame - 1)
         wanted.regs |= mask & 0x3E
+    elif step.kind is Kind.LEGACY:
+        wanted.regs = mask & ~0x3F
 
 
 def _note(stored: Stored, wanted: Wanted) -> bool:

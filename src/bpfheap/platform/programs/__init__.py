@@ -1,0 +1,47 @@
+"""Program types: which section names select them and what their context holds.
+
+A file for each family of rows; what a row says is in row.py, all rows and the way to find one are
+in table.py.
+"""
+
+from bpfheap.platform.programs.attach import AttachType
+from bpfheap.platform.programs.row import (
+    ANY_TYPE,
+    NUMBER,
+    CtxField,
+    CtxKind,
+    Offer,
+    PacketKind,
+    ProgramType,
+    Section,
+)
+from bpfheap.platform.programs.table import (
+    BY_NAME,
+    PROGRAM_TYPES,
+    attach_type,
+    may_sleep,
+    other_sections,
+    program_type,
+    section_def,
+    types_with,
+)
+
+__all__ = [
+    "ANY_TYPE",
+    "BY_NAME",
+    "NUMBER",
+    "PROGRAM_TYPES",
+    "AttachType",
+    "CtxField",
+    "CtxKind",
+    "Offer",
+    "PacketKind",
+    "ProgramType",
+    "Section",
+    "attach_type",
+    "may_sleep",
+    "other_sections",
+    "program_type",
+    "section_def",
+    "types_with",
+]

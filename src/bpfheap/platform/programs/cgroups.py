@@ -1,0 +1,168 @@
+"""Programs of control groups.
+
+Sources: cg_skb_verifier_ops, cg_sock_verifier_ops and cg_sock_addr_verifier_ops in
+net/core/filter.c, kernel/bpf/cgroup.c, and check_return_code in kernel/bpf/verifier.c of Linux
+6.18.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bpfheap.platform.programs.attach import AttachType as At
+from bpfheap.platform.programs.fields import SKB, array_of, kernel, pick, whole, words
+from bpfheap.platform.programs.row import (
+    CtxField,
+    CtxKind,
+    Offer,
+    PacketKind,
+    ProgramType,
+    Section,
+)
+
+_BASE = frozenset({Offer.ALL, Offer.LOCKS, Offer.OUTPUTS})
+_NETWORK = _BASE | {Offer.COARSE_CLOCK}
+#: Refuse or allow.
+_EITHER = (0, 1)
+
+# cg_skb_is_valid_access
+_SKB_FIELDS = pick(
+    SKB,
+    hidden={"tc_classid", "data_meta", "wire_len", "tstamp_type"},
+    writable={"mark", "priority", "cb", "tstamp"},
+)
+
+
+def _skb(sections: tuple[Section, ...], returns: tuple[int, int]) -> ProgramType:
+    return ProgramType("cgroup_skb", 8, sections, "__sk_buff", 192, _SKB_FIELDS, objects=True,
+                       sleepable=False, interrupts=False, packet=PacketKind.SKB_PAYLOAD,
+                       offers=_NETWORK | {Offer.READS_SKB}, returns=returns,
+                       test_run=0)  # fmt: skip
+
+
+def _from_start(*names: str, start: int) -> list[CtxField]:
+    return [replace(field, from_start=True) for field in words(*names, start=start)]
+
+
+# bpf_sock_is_valid_access: pieces of most fields are those at their start.
+_SOCK = (
+    *whole("bound_dev_if", start=0),
+    *_from_start("family", "type", "protocol", start=4),
+    *whole("mark", "priority", start=16),
+    *words("src_ip4", "src_ip6[4]", start=24),
+    *_from_start("src_port", start=44),
+    CtxField("dst_port", 48, 2, CtxKind.SCALAR, narrow=True, padded=True),
+    *words("dst_ip4", "dst_ip6[4]", start=52),
+    *_from_start("state", "rx_queue_mapping", start=72),
+)
+_OF_MAKING = frozenset({"bound_dev_if", "mark", "priority"})
+
+
+def _sock(sections: tuple[Section, ...], hidden: frozenset[str]) -> ProgramType:
+    """__sock_filter_check_attach_type"""
+    writable = _OF_MAKING - hidden
+    return ProgramType("cgroup_sock", 9, sections, "bpf_sock", 80,
+                       pick(_SOCK, hidden=hidden, writable=writable), objects=True,
+                       sleepable=False, interrupts=False, packet=PacketKind.NONE,
+                       offers=_NETWORK, returns=_EITHER, test_run=None)  # fmt: skip
+
+
+# sock_addr_is_valid_access
+_ADDRESS = (
+    *whole("user_family", start=0),
+    *words("user_ip4", "user_ip6[4]", "user_port", start=4),
+    *whole("family", "type", "protocol", start=28),
+    *words("msg_src_ip4", "msg_src_ip6[4]", start=40),
+    kernel("sk", 64),
+)
+_PEER = frozenset({"user_ip4", "user_ip6", "user_port"})
+_SOURCE = frozenset({"msg_src_ip4", "msg_src_ip6"})
+#: By the last of a section's name, what programs of other families do not see.
+_OF_FAMILY = {
+    "4": frozenset({"user_ip4", "msg_src_ip4"}),
+    "6": frozenset({"user_ip6", "msg_src_ip6"}),
+    "_unix": frozenset(),
+}
+
+
+def _addresses(
+    what: str,
+    attach: dict[str, At],
+    returns: tuple[int, int] = _EITHER,
+    *,
+    sends: bool = False,
+) -> list[ProgramType]:
+    """A row for each family of addresses; those of messages that are sent see where from."""
+    rows = []
+    for family, number in attach.items():
+        seen = _OF_FAMILY[family] | {"user_port"}
+        hidden = (_PEER | _SOURCE) - (seen if sends else seen - _SOURCE)
+        fields = tuple(
+            replace(field, wide=array_of(field) in ("user_ip6", "msg_src_ip6"))
+            for field in pick(_ADDRESS, hidden=hidden, writable=_PEER | _SOURCE)
+        )
+        rows.append(
+            ProgramType("cgroup_sock_addr", 18, (Section(f"cgroup/{what}{family}", number),),
+                        "bpf_sock_addr", 72, fields, objects=True, sleepable=False,
+                        interrupts=False, packet=PacketKind.NONE, offers=_NETWORK,
+                        returns=returns, test_run=None)
+        )  # fmt: skip
+    return rows
+
+
+# cg_sockopt_is_valid_access
+_OPTION = (
+    kernel("sk", 0),
+    CtxField("optval", 8, 8, CtxKind.PACKET),
+    CtxField("optval_end", 16, 8, CtxKind.PACKET_END),
+    *whole("level", "optname", "optlen", "retval", start=24),
+)
+
+
+def _option(section: Section, fields: tuple[CtxField, ...]) -> ProgramType:
+    return ProgramType("cgroup_sockopt", 25, (section,), "bpf_sockopt", 40, fields, objects=True,
+                       writes_packet=True, sleepable=False, interrupts=False,
+                       packet=PacketKind.OTHER, offers=_BASE, returns=_EITHER,
+                       test_run=None)  # fmt: skip
+
+
+CGROUPS: tuple[ProgramType, ...] = (
+    # On the way out, 2 and 3 tell of congestion.
+    _skb((Section("cgroup_skb/egress", At.CGROUP_INET_EGRESS, attach_optional=True),), (0, 3)),
+    _skb((Section("cgroup/skb"),
+          Section("cgroup_skb/ingress", At.CGROUP_INET_INGRESS, attach_optional=True)), _EITHER),
+    _sock((Section("cgroup/sock", At.CGROUP_INET_SOCK_CREATE, attach_optional=True),
+           Section("cgroup/sock_create", At.CGROUP_INET_SOCK_CREATE),
+           Section("cgroup/sock_release", At.CGROUP_INET_SOCK_RELEASE)),
+          frozenset({"src_ip4", "src_ip6", "src_port"})),
+    _sock((Section("cgroup/post_bind4", At.CGROUP_INET4_POST_BIND),), _OF_MAKING | {"src_ip6"}),
+    _sock((Section("cgroup/post_bind6", At.CGROUP_INET6_POST_BIND),), _OF_MAKING | {"src_ip4"}),
+    # 2 and 3 let a program bind to a port that takes a privilege.
+    *_addresses("bind", {"4": At.CGROUP_INET4_BIND, "6": At.CGROUP_INET6_BIND}, (0, 3)),
+    *_addresses("connect", {"4": At.CGROUP_INET4_CONNECT, "6": At.CGROUP_INET6_CONNECT,
+                            "_unix": At.CGROUP_UNIX_CONNECT}),
+    *_addresses("sendmsg", {"4": At.CGROUP_UDP4_SENDMSG, "6": At.CGROUP_UDP6_SENDMSG,
+                            "_unix": At.CGROUP_UNIX_SENDMSG}, sends=True),
+    *_addresses("recvmsg", {"4": At.CGROUP_UDP4_RECVMSG, "6": At.CGROUP_UDP6_RECVMSG,
+                            "_unix": At.CGROUP_UNIX_RECVMSG}, (1, 1)),
+    *_addresses("getpeername", {"4": At.CGROUP_INET4_GETPEERNAME, "6": At.CGROUP_INET6_GETPEERNAME,
+                                "_unix": At.CGROUP_UNIX_GETPEERNAME}, (1, 1)),
+    *_addresses("getsockname", {"4": At.CGROUP_INET4_GETSOCKNAME, "6": At.CGROUP_INET6_GETSOCKNAME,
+                                "_unix": At.CGROUP_UNIX_GETSOCKNAME}, (1, 1)),
+    # cgroup_dev_is_valid_access
+    ProgramType("cgroup_device", 15,
+                (Section("cgroup/dev", At.CGROUP_DEVICE, attach_optional=True),),
+                "bpf_cgroup_dev_ctx", 12,
+                (*words("access_type", start=0), *whole("major", "minor", start=4)), objects=True,
+                sleepable=False, interrupts=False, packet=PacketKind.NONE, offers=_BASE,
+                returns=_EITHER, test_run=None),
+    # sysctl_is_valid_access
+    ProgramType("cgroup_sysctl", 23, (Section("cgroup/sysctl", At.CGROUP_SYSCTL),), "bpf_sysctl",
+                8, pick(tuple(words("write", "file_pos")), writable={"file_pos"}), objects=True,
+                sleepable=False, interrupts=False, packet=PacketKind.NONE, offers=_NETWORK,
+                returns=_EITHER, test_run=None),
+    _option(Section("cgroup/getsockopt", At.CGROUP_GETSOCKOPT),
+            pick(_OPTION, writable={"optlen", "retval"})),
+    _option(Section("cgroup/setsockopt", At.CGROUP_SETSOCKOPT),
+            pick(_OPTION, hidden={"retval"}, writable={"level", "optname", "optlen"})),
+)  # fmt: skip
