@@ -17,9 +17,10 @@ from bpfheap.platform.programs.row import (
 )
 
 _SOCKET = frozenset({Offer.ALL, Offer.COARSE_CLOCK, Offer.OUTPUTS, Offer.READS_SKB})
-_TC = _SOCKET | {Offer.LOCKS, Offer.PULLS_SKB, Offer.CHANGES_SKB}
+_SK_SKB = _SOCKET | {Offer.LOCKS, Offer.PULLS_SKB, Offer.CHANGES_SKB}
+_TC = _SK_SKB | {Offer.SKB_CGROUP}
 _XDP = frozenset({Offer.ALL, Offer.COARSE_CLOCK, Offer.OUTPUTS, Offer.LOCKS, Offer.CHANGES_XDP})
-_LWT = _SOCKET | {Offer.LOCKS, Offer.PULLS_SKB}
+_LWT = _SOCKET | {Offer.LOCKS, Offer.PULLS_SKB, Offer.SKB_CGROUP}
 
 _TIMES = frozenset({"tstamp", "tstamp_type", "hwtstamp"})
 
@@ -116,7 +117,7 @@ PACKETS: tuple[ProgramType, ...] = (
                             attach_optional=True),
                     Section("sk_skb/verdict", At.SK_SKB_VERDICT, attach_optional=True),
                 ), "__sk_buff", 192, _STREAM_FIELDS, writes_packet=True, sleepable=False,
-                interrupts=False, packet=PacketKind.OTHER, offers=_TC, returns=None, test_run=None),
+                interrupts=False, packet=PacketKind.OTHER, offers=_SK_SKB, returns=None, test_run=None),
     ProgramType("flow_dissector", 22,
                 (Section("flow_dissector", At.FLOW_DISSECTOR, attach_optional=True),),
                 "__sk_buff", 192, _FLOW_FIELDS, sleepable=False, interrupts=False,

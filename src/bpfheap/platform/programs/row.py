@@ -75,6 +75,7 @@ class Offer(StrEnum):
     READS_SKB = "reads-skb"
     PULLS_SKB = "pulls-skb"
     CHANGES_SKB = "changes-skb"
+    SKB_CGROUP = "skb-cgroup"  # which control group a packet belongs to
     CHANGES_XDP = "changes-xdp"
     OUTPUTS = "outputs"  # records for perf events
     COARSE_CLOCK = "coarse-clock"  # bpf_sk_base_func_proto, and a few types of their own
@@ -85,7 +86,7 @@ class Offer(StrEnum):
 _SKB = frozenset({PacketKind.SKB, PacketKind.SKB_PAYLOAD, PacketKind.OTHER})
 #: Which packets a program has to see for what it is offered.
 _PACKETS = {
-    Offer.READS_SKB: _SKB, Offer.PULLS_SKB: _SKB, Offer.CHANGES_SKB: _SKB,
+    Offer.READS_SKB: _SKB, Offer.PULLS_SKB: _SKB, Offer.CHANGES_SKB: _SKB, Offer.SKB_CGROUP: _SKB,
     Offer.CHANGES_XDP: frozenset({PacketKind.XDP}),
 }  # fmt: skip
 #: A context without a struct of its own.
