@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from oracle_cases import CaseFile, OracleCase, case_files
 
+import bpfheap
 from bpfheap.errors import MachineUnsupported
 from bpfheap.fuzz.results import Outcome
 from bpfheap.machine.model.calls import CALLS
 from bpfheap.machine.model.maps import ELEMENTS
 from bpfheap.machine.offers import check_calls, implementation
+from bpfheap.platform.called import calls_of
+from bpfheap.platform.calls import Sees
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.verifier import Options, verify
 
@@ -38,6 +43,28 @@ def outcome(case: OracleCase) -> str | None:
         return None
     result = machines.compared(case.obj, case.program, verdict, case.name, filled=False)
     return result.theirs if result.outcome is Outcome.DIFFERENT else None
+
+
+#: Those that give the same on each machine, as they ask for no chance.
+STACK = [
+    case
+    for file in FILES
+    if file.name == "stack_addresses.yaml"
+    for case in file.cases
+    if case.ours.accept and all(row is None or row.sees is Sees.NOTHING
+                                for _, row in calls_of(case.program))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STACK, ids=lambda case: case.name)
+def test_hardened_machines_do_the_same(case: OracleCase) -> None:
+    obj = replace(case.obj, programs={case.program.name: case.program})
+    said = []
+    for machine, jit in (("model", False), ("native", False), ("native", True)):
+        with bpfheap.Runtime(machine=machine, jit=jit, hardened=machine == "native") as rt:
+            result = rt.load(obj).programs[case.program.name].run()
+            said.append((result.retval, result.printk))
+    assert said == said[:1] * 3
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)

@@ -208,3 +208,26 @@ def test_only_what_is_in_a_value_goes_without_a_mask(world: World, what: str) ->
     found = world.machine.source(world.load(assembled(code, world.obj.btf)))
     text, _ = jit.ir(found, check=True)
     assert text.count(", ptr %region, ptr %") == accesses
+
+
+def test_keys_of_elements_leave_room_for_all_frames(world: World) -> None:
+    """Eight frames of one piece, and a key of an array between the last two."""
+    shown = "r1 = r10\nr1 += -8\n*(u64 *)(r10 -16) = r1\n"
+    code = shown + "call f1\nexit\n"
+    for n in range(1, 7):
+        ends = f"call f{n + 1}\nexit\n"
+        if n == 6:
+            ends = (
+                "r1 = map[name:array] ll\nr2 = func[name:each] ll\nr3 = 0\nr4 = 0\n"
+                "call bpf_for_each_map_elem\nexit\n"
+            )
+        code += f"f{n}: {shown}{ends}"
+    code += (
+        f"each: {shown}r0 = *(u32 *)(r2 +0)\nr0 -= 15\nif r0 != 0 goto pc+1\nr0 = 1\nr0 = 0\nexit"
+    )
+    assert result_of(world, code) == 16
+
+
+def test_functions_that_call_on_and_on_are_refused(world: World) -> None:
+    code = "call f1\nexit\n" + "".join(f"f{n}: call f{n + 1}\nexit\n" for n in range(1, 1500))
+    assert result_of(world, code + "f1500: r0 = 0\nexit") is Violation

@@ -117,8 +117,9 @@ struct bh_packet {
 /* What of a run its program reaches, on a hardened core. */
 struct bh_window {
 	char packet[BH_PACKET];
+	char below[BH_FRAMES][16]; /* keys of arrays' elements, which compiled code puts between frames */
 	char stack[BH_FRAMES][BH_STACK];
-	uint32_t key[BH_FRAMES]; /* of an array's element, for a callback */
+	uint32_t key[BH_FRAMES]; /* the same, where the interpreter puts them */
 	char ctx[];
 };
 

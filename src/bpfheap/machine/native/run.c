@@ -271,7 +271,7 @@ static enum bh_stop run_code(struct bh_run *run)
 	run->machine_stack = (uintptr_t)__builtin_frame_address(0);
 	if (run->window) {
 		run->sp = (uintptr_t)(run->window->stack + BH_FRAMES);
-		run->sp_end = (uintptr_t)run->window->stack;
+		run->sp_end = (uintptr_t)run->window->below;
 		run->r[0] = bh_run_guarded(run, run->r[1], run->r[2]);
 	} else {
 		run->r[0] = run->prog->code(run, run->r[1], run->r[2]);

@@ -108,6 +108,8 @@ def _callees_first(
             raise CannotCompile(f"the function at slot {start} calls itself")
         if start in frames_of:
             return frames_of[start]
+        if source.hardened and len(above) == LAYOUT["BH_FRAMES"]:
+            raise CannotCompile(f"the function at slot {start} may be one frame too many")
         deepest = weight = 0
         for ins in code.functions[start]:
             weight += 1

@@ -18,12 +18,14 @@ from bpfheap.isa import Kind
 from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.blocks import Code, Function, Ins, target
 from bpfheap.machine.native.jit.source import MapShape, Source
-from bpfheap.platform.calls import CALL_BY_NAME, Arg, Call, Ret
+from bpfheap.platform.calls import CALL_BY_NAME, Arg, Call, Course, Ret
 from bpfheap.verifier.facts import CallFacts
 
 STACK: Final = LAYOUT["BH_STACK"]
 _FP: Final = 10
 _ITERATOR: Final = 8
+#: As much as an access may have to be.
+_ALIGNED: Final = 8
 #: What need not be checked, as the core does.
 _NUMBERS: Final = frozenset(
     {Arg.ANYTHING, Arg.SCALAR, Arg.COUNT, Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO, Arg.CTX,
@@ -145,7 +147,10 @@ def _contexts(code: Code, source: Source) -> dict[int, Context]:
     for start, ways in given.items():
         registers = {register for register, _ in ways}
         offsets = [v[1] for _, v in ways if v is not None and v[0] == "fp"]
-        if start in called or len(registers) > 1 or len(offsets) < len(ways):
+        # One that is never called back has no code.
+        if start not in code.functions or start in called:
+            continue
+        if len(registers) > 1 or len(offsets) < len(ways):
             continue
         context = _context(code.functions[start], source, *registers)
         fits = context is not None and all(
@@ -180,8 +185,9 @@ def check(code: Code, frames: dict[int, StackFrame]) -> None:
 
 
 def _merged(accesses: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Each begins aligned, as what is in it is from there on."""
     at: tuple[int, int] | None = None
-    for start, end in sorted(accesses):
+    for start, end in sorted((start & -_ALIGNED, end) for start, end in accesses):
         if at is not None and start < at[1]:
             at = (at[0], max(at[1], end))
             continue
@@ -337,6 +343,9 @@ def _accesses(
                 yield from _escapes(value)
             yield from _at(value, insn.off, op.size)
             yield from _escapes(values[insn.src])
+            if op.name == "cmpxchg":
+                # It compares r0.
+                yield from _escapes(values[0])
         case Kind.MOV:
             if op.reg and (op.width != 64 or op.sx):
                 yield from _escapes(values[insn.src])
@@ -389,9 +398,9 @@ def _of_call(
         size = _size(arg, ins, n, values, source)
         # The core checks addresses in the region.
         checked = source.hardened and not _is_proven(row, values, source)
-        if size is None or checked:
+        if not size or checked:
             yield from _escapes(value)
-        elif size:
+        else:
             yield from _at(value, 0, size)
 
 
@@ -442,8 +451,10 @@ def _shown(ins: Ins, row: Call, values: list[Value], source: Source) -> CallFact
 
 
 def _is_proven(row: Call, values: list[Value], source: Source) -> bool:
-    """Are the arguments what the core would let pass?"""
-    return all(_fits(row, arg, n, values, source) for n, arg in enumerate(row.args, 1))
+    """Are the arguments what the core would let pass? Who prints reads them where the core would,
+    in the region."""
+    fit = (_fits(row, arg, n, values, source) for n, arg in enumerate(row.args, 1))
+    return row.course is not Course.PRINTS and all(fit)
 
 
 def _fits(row: Call, arg: Arg, n: int, values: list[Value], source: Source) -> bool:
