@@ -88,9 +88,9 @@ def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
     back: set[int] = set()
     for slot, op in instructions(program.insns):
         insn = program.insns[slot]
-        if op.kind is Kind.LOAD and op.size == _PACKET_FIELD and insn.off in _PACKET_FIELDS:
-            packet.add(insn.dst)
-        elif op.kind is Kind.MOV and op.reg and insn.src in packet:
+        loads = op.kind is Kind.LOAD and op.size == _PACKET_FIELD and insn.off in _PACKET_FIELDS
+        copies = op.kind is Kind.MOV and op.reg and insn.src in packet
+        if loads or copies:
             packet.add(insn.dst)
         elif op.kind is Kind.JCOND and op.reg and {insn.dst, insn.src} <= packet:
             if back & {insn.dst, insn.src}:
