@@ -36,10 +36,9 @@ _POINTER_BITS: Final = 64
 _FP: Final = 10
 #: The register with the number of calls.
 _COUNT: Final = 1
-#: Also of a packet pointer, to which a number was added.
-_PACKET_ACCESS: Final = re.compile(
-    r"invalid access to packet|min value is negative|packet pointer was valid until"
-)
+#: Bytes of data and data_end in a context, and where they are: struct xdp_md, struct __sk_buff.
+_PACKET_FIELD: Final = 4
+_PACKET_FIELDS: Final = frozenset({0, 4, 76, 80})
 _TOO_LARGE: Final = re.compile(
     r"BPF program is too large|[Tt]he sequence of \d+ jumps is too complex"
 )
@@ -80,14 +79,20 @@ def _moves_back(insn: Insn, op: Op) -> bool:
 
 def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """A packet pointer that was found beyond the end is taken back by a constant; to Linux what
-    follows is dead, then, where it is compared with the end once more."""
-    if kernel or not _PACKET_ACCESS.search(ours):
+    follows is dead, then, where it is compared with the end once more, whatever it is."""
+    if kernel:
         return False
+    #: What may be in the packet, or its end, from the context.
+    packet: set[int] = set()
     compared: set[int] = set()
     back: set[int] = set()
     for slot, op in instructions(program.insns):
         insn = program.insns[slot]
-        if op.kind is Kind.JCOND and op.reg:
+        loads = op.kind is Kind.LOAD and op.size == _PACKET_FIELD and insn.off in _PACKET_FIELDS
+        copies = op.kind is Kind.MOV and op.reg and insn.src in packet
+        if loads or copies:
+            packet.add(insn.dst)
+        elif op.kind is Kind.JCOND and op.reg and {insn.dst, insn.src} <= packet:
             if back & {insn.dst, insn.src}:
                 return True
             compared |= {insn.dst, insn.src}
