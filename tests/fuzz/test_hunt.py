@@ -177,6 +177,19 @@ def test_a_read_somewhere_keeps_all_that_is_stored() -> None:
         assert section_of("", why, spec) == "How long a program may take"
 
 
+def test_an_inner_loop_is_walked_anew() -> None:
+    begin = "r1 = r10\nr1 += -24\nr2 = 0\nr3 = 3\ncall kfunc bpf_iter_num_new"
+    why = "BPF program is too large. Processed 1000001 insn"
+    for code, section in (
+        (f"loop {{\n{begin}\n}} while r7 > 0", "Loops around loops that the kernel drives"),
+        (f"{begin}\nloop {{\nr7 += 1\n}} while r7 > 0", None),
+        (f"loop {{\nr7 += 1\n}} while r7 > 0\n{begin}", None),
+    ):
+        spec = linked(program_of(code))
+        assert section_of(why, "", spec) == section
+        assert section_of("R1 !read_ok", "", spec) is None
+
+
 def test_a_map_itself_is_the_kernels() -> None:
     spec = linked(program_of("r0 = 0"))
     assert section_of("R1 invalid mem access 'map_ptr'", "", spec) == "Objects of the kernel"

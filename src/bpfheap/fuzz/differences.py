@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from bpfheap.isa import Insn, Kind, Op, instructions
 from bpfheap.platform.called import calls_of
-from bpfheap.platform.calls import HELPER_BY_NUMBER, Arg, Ret
+from bpfheap.platform.calls import HELPER_BY_NUMBER, Arg, Ret, SideEffect
 from bpfheap.spec import ProgramSpec, RefKind
 
 
@@ -60,6 +60,21 @@ def _widened_inner_loop(ours: str, kernel: str, program: ProgramSpec) -> bool:
         return False
     iterates = any(row and row.ret is Ret.ELEMENT_OR_NULL for _, row in calls_of(program))
     return iterates or any(ref.kind is RefKind.FUNC for ref in program.refs.values())
+
+
+def _inner_loop_anew(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """An ordinary loop around an iterator's loop, which is walked anew in each of its rounds."""
+    if kernel or not _TOO_LARGE.search(ours):
+        return False
+    begun = [
+        slot for slot, row in calls_of(program) if row and row.side_effect is SideEffect.BEGINS
+    ]
+    for slot, op in instructions(program.insns):
+        if op.kind is Kind.JCOND:
+            target = op.target(program.insns[slot], slot)
+            if any(target <= at < slot for at in begun):
+                return True
+    return False
 
 
 def _half_of_a_constant(ours: str, kernel: str, program: ProgramSpec) -> bool:
@@ -157,6 +172,7 @@ _POINTERS: Final = Difference("Pointers taken for numbers", _spilled_pointer)
 DIFFERENCES: tuple[Difference, ...] = (
     Difference("How long a program may take", _complexity),
     _LOOPS,
+    Difference(_LOOPS.section, _inner_loop_anew),
     Difference("Half of a constant", _half_of_a_constant),
     Difference("Bugs of Linux", _kernel_bug),
     _POINTERS,
