@@ -54,7 +54,7 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "host": frozenset({"errors"}),
     "isa": frozenset({"errors"}),
     "btf": frozenset({"errors"}),
-    "spec": frozenset({"btf", "isa"}),
+    "spec": frozenset({"errors", "btf", "isa"}),
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),

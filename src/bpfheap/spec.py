@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bpfheap.btf import Btf
+from bpfheap.errors import BpfheapError
 from bpfheap.isa import Insn
 
 
@@ -33,6 +34,7 @@ class RefKind(StrEnum):
     FUNC = "func"  # lddw: address of a subprogram, for callbacks (BPF_PSEUDO_FUNC)
     KFUNC = "kfunc"  # call: by name, from .ksyms
     KSYM = "ksym"  # lddw: a kernel variable; no machine in user space has any
+    KCONFIG = "kconfig"  # lddw: a value of the kernel's configuration; the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ class ProgramSpec:
     btf: Btf = field(compare=False, repr=False)
     license: str = ""
     file: str = ""
+    #: Why it could not be linked; its code is then as far as it was. Nothing runs it.
+    broken: BpfheapError | None = field(default=None, compare=False, repr=False)
 
     def line_of(self, slot: int) -> SourceLine | None:
         """The source line that `slot` belongs to: the nearest one at or before it, in the same

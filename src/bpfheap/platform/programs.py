@@ -64,6 +64,8 @@ _SKB = frozenset({PacketKind.SKB, PacketKind.SKB_PAYLOAD})
 _PACKETS = {
     Offer.READS_SKB: _SKB, Offer.CHANGES_SKB: _SKB, Offer.CHANGES_XDP: frozenset({PacketKind.XDP}),
 }  # fmt: skip
+#: BPF_PROG_TYPE_SOCKET_FILTER, SCHED_CLS, SCHED_ACT
+_CLASSIC = frozenset({1, 3, 4})
 _IN_PACKET = frozenset({CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META})
 
 
@@ -111,6 +113,11 @@ class ProgramType:
     @property
     def has_packet(self) -> bool:
         return self.packet is not PacketKind.NONE
+
+    @property
+    def classic(self) -> bool:
+        """Whether Linux lets them access packets as classic BPF does (may_access_skb)."""
+        return self.number in _CLASSIC
 
     def has(self, offer: Offer) -> bool:
         """Whether programs of this type may call helpers of that kind."""
