@@ -15,10 +15,8 @@ from bpfheap.elf.link import Extern, LinkedProgram, Linker, code_sections
 from bpfheap.elf.maps import read_maps
 from bpfheap.elf.patch import patch
 from bpfheap.elf.recipes import relocate_data
-from bpfheap.errors import BpfheapError, BtfError, ElfError, InsnError, RelocationError, UsageError
-from bpfheap.isa import Insn
-from bpfheap.isa.check import check_structure
-from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
+from bpfheap.errors import BpfheapError, BtfError, ElfError, RelocationError, UsageError
+from bpfheap.spec import ObjectSpec, ProgramSpec
 
 #: Nothing larger is read at all; the largest objects in use have a tenth of it.
 _MAX_FILE = 256 << 20
@@ -32,8 +30,10 @@ _MAX_TEXT = 4096
 def load_spec(source: Path | str | bytes, *, file: str | None = None) -> ObjectSpec:
     """Read an object from its path, or from its bytes; `file` is what errors and specs call it.
 
-    Raises UsageError if there is no such file, else ElfError, BtfError, RelocationError or
-    InsnError, each with the file and, where it is known, the source line.
+    A program that cannot be linked is `broken`; the others of its file do not suffer for it.
+
+    Raises UsageError if there is no such file, else ElfError, BtfError or RelocationError, each
+    with the file.
     """
     if isinstance(source, bytes):
         data, name = source, file or "<bytes>"
@@ -42,14 +42,14 @@ def load_spec(source: Path | str | bytes, *, file: str | None = None) -> ObjectS
     try:
         return _load(data, name)
     except BpfheapError as error:
-        error.at(name)
-        # Names in a broken BTF can hold anything; a message is one line.
-        error.message = _one_line(error.message)
+        _in_one_line(error, name)
         raise
 
 
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+def _in_one_line(error: BpfheapError, file: str) -> BpfheapError:
+    """With its file. Names in a broken BTF can hold anything; a message is one line."""
+    error.message = "".join(c if c.isprintable() else "?" for c in error.message)
+    return error.at(file)
 
 
 def _read(path: Path) -> bytes:
@@ -81,15 +81,13 @@ def _load(data: bytes, file: str) -> ObjectSpec:
         data_sections=maps.data_sections,
         externs=_externs(btf),
     )
-    _apply_core(linker.instructions(), infos, btf)
+    _apply_core(linker, infos, btf)
     license_ = _license(container)
     programs: dict[str, ProgramSpec] = {}
     for linked in linker.link():
         if linked.function.name in programs:
             raise ElfError(f"two programs are called {linked.function.name}", hint="rename one")
-        program = _program(linked, btf, license_, file)
-        _check(program)
-        programs[program.name] = program
+        programs[linked.function.name] = _program(linked, btf, license_, file)
     return ObjectSpec(file=file, btf=btf, maps=maps.by_name, programs=programs, license=license_)
 
 
@@ -157,10 +155,11 @@ def _externs(btf: Btf) -> dict[str, Extern]:
     return found
 
 
-def _apply_core(code: dict[str, list[Insn]], infos: dict[str, SectionInfo], btf: Btf) -> None:
-    """Apply the CO-RE relocations. Raises RelocationError and InsnError, at the source line."""
+def _apply_core(linker: Linker, infos: dict[str, SectionInfo], btf: Btf) -> None:
+    """Apply the CO-RE relocations. One that cannot be is a fault of its slot, at the source
+    line."""
     values: dict[tuple[int, str, int], int] = {}
-    for name, insns in code.items():
+    for name, insns in linker.instructions().items():
         info = infos[name]
         for relo in info.relos:
             try:
@@ -172,7 +171,7 @@ def _apply_core(code: dict[str, list[Insn]], infos: dict[str, SectionInfo], btf:
                 line = info.line_of(relo.slot)
                 if line is not None and error.file is None:
                     error.at(line.file, line.line)
-                raise
+                linker.fault(name, relo.slot, error)
 
 
 def _core_value(btf: Btf, relo: CoreRelo) -> int:
@@ -207,21 +206,5 @@ def _program(linked: LinkedProgram, btf: Btf, license_: str, file: str) -> Progr
         btf=btf,
         license=license_,
         file=file,
+        broken=None if linked.fault is None else _in_one_line(linked.fault, file),
     )
-
-
-def _check(program: ProgramSpec) -> None:
-    """Raises InsnError, at the source line, for code that cannot be a program."""
-    try:
-        check_structure(program.insns, program.refs)
-    except InsnError as error:
-        line: SourceLine | None = None
-        if error.insn is not None:
-            line = program.line_of(error.insn)
-        raise InsnError(
-            f"program {program.name}: {error.message}",
-            insn=error.insn,
-            file=line.file if line is not None else program.file,
-            line=line.line if line is not None else None,
-            hint=error.hint,
-        ) from None
