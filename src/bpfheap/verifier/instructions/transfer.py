@@ -44,7 +44,7 @@ from bpfheap.verifier.memory.rewrites import same_kind
 from bpfheap.verifier.memory.stack import as_zeros, fits
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     FUNC,
@@ -288,9 +288,18 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
             value = Reg(MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
         case RefKind.FUNC:
             value = Reg(FUNC, ZERO_OFFSET, what=ref.target)
+        case RefKind.KCONFIG:
+            raise NotKnown(
+                f"bpfheap does not know {ref.name}, a value of the kernel's configuration "
+                "(__kconfig)",
+                ref.name,
+                register=step.dst,
+                hint="use a `const volatile` variable",
+            )
         case _:
-            raise Reject(
-                f"{ref.name} is a variable of the kernel: there is none in user space",
+            raise NotKnown(
+                f"bpfheap does not know {ref.name}, a variable of the kernel",
+                ref.name,
                 register=step.dst,
                 hint="use a global variable of the program",
             )
@@ -404,9 +413,16 @@ def _call_register(env: Env, st: State, step: Step) -> i64:
 
 
 def _legacy(env: Env, st: State, step: Step) -> i64:
-    raise Reject(
-        f"{step.name}: packet access of classic BPF is not supported",
-        hint="it has been obsolete since Linux 4.7",
+    """check_ld_abs"""
+    if not env.type.classic:
+        raise Reject(
+            "BPF_LD_[ABS|IND] instructions not allowed for this program type",
+            hint="use bpf_skb_load_bytes, or pointers into the packet",
+        )
+    raise NotKnown(
+        f"bpfheap does not know {step.name}, packet access of classic BPF",
+        step.name,
+        hint="use bpf_skb_load_bytes: it has been obsolete since Linux 4.7",
     )
 
 

@@ -22,7 +22,7 @@ from bpfheap.verifier.memory.obligations import (
     within,
 )
 from bpfheap.verifier.paths.env import Env
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
     ALL_SPILL,
@@ -238,9 +238,14 @@ def _ctx_field(
             continue
         narrow = size < field.size
         if field.kind is CtxKind.KERNEL:
-            error = _no_ctx_field(row, n, off, size, write=write)
-            error.hint = f"{field.name} is an object of the kernel: these are not supported"
-            raise error
+            if write or narrow or off != field.offset:
+                raise _no_ctx_field(row, n, off, size, write=write)
+            raise NotKnown(
+                f"bpfheap does not know {field.name} of struct {row.ctx_struct}, an object of the "
+                "kernel",
+                f"{row.ctx_struct}.{field.name}",
+                register=n,
+            )
         if field.joined and off & (size - 1) == 0 and (field.writable or not write):
             return field
         if off & (size - 1) or (narrow and not field.narrow):
