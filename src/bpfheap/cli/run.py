@@ -180,7 +180,8 @@ def run(
 
     All files are loaded into one runtime; maps of the same name and type are one map. Afterwards
     everything is unloaded and freed, so that a use-after-free at the very end is seen too. Exit
-    code 1 if a file does not load or the run does something wrong.
+    code 4 if a program needs what bpfheap does not know, 1 if a file does not load or the run does
+    something wrong.
     """
     if (dump_ir or dump_asm or hardened) and machine == _DEFAULT_MACHINE:
         machine = "native"
@@ -219,7 +220,7 @@ def run(
     if report.error is not None:
         complain(report.error)
     if not report.clean:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if report.error is None else report.error.exit_code)
 
 
 def _load(rt: bpfheap.Runtime, path: Path) -> bpfheap.LoadedObject:
