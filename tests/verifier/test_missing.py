@@ -124,7 +124,7 @@ def test_verdicts(name: str, section: str, body: str, said: tuple[str, ...] | st
         assert error.file is not None
         assert error.line is not None
         assert error.hint
-        assert error.path == error.history == ()
+        assert (error.path, error.history) == ((), ())
         assert error.to_json()["missing"] == list(said)
 
 
