@@ -300,7 +300,7 @@ def test_names_from_files_cannot_drive_the_terminal(cli: Cli, tmp_path: Path) ->
 
 NOT_KNOWN = """
 #include <bpfheap.h>
-struct { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, 1);
+struct { __uint(type, BPF_MAP_TYPE_SOCKHASH); __uint(max_entries, 1);
          __type(key, __u64); __type(value, __u64); } routes SEC(".maps");
 static long (*bpf_csum_diff)(void *, __u32, void *, __u32, __u32) = (void *)28;
 SEC("tc") int unknown(struct __sk_buff *skb)
@@ -316,7 +316,7 @@ FAULTY = """
 extern int nowhere;
 SEC("xdp") int unlinked(void *ctx) { return nowhere; }
 """
-MISSING = ["bpf_csum_diff#28", "LPM_TRIE"]
+MISSING = ["bpf_csum_diff#28", "SOCKHASH"]
 
 
 @pytest.fixture(scope="module")

@@ -378,7 +378,7 @@ def test_all_that_is_missing_is_in_the_report(pytester: pytest.Pytester) -> None
             assert seen.value.missing == ("bpf_made_up", "CONFIG_HZ")
         """
     )
-    result = inner(pytester)
+    result = inner(pytester, "--bpf-kernel-btf", "none", "--bpf-kconfig", "none")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         ["*bpfheap does not know kfunc bpf_made_up*", "*missing:", "*bpf_made_up", "*CONFIG_HZ"]

@@ -21,10 +21,10 @@ from bpfheap.verifier.walk import explained
 MAPS = """
 #define MAP(NAME, TYPE) struct { __uint(type, TYPE); __uint(max_entries, 4); \
     __type(key, __u64); __type(value, __u64); } NAME SEC(".maps")
-MAP(trie, BPF_MAP_TYPE_LPM_TRIE);
+MAP(trie, BPF_MAP_TYPE_SOCKHASH);
 MAP(odd, 4242);
 MAP(hash, BPF_MAP_TYPE_HASH);
-struct trie_like { __uint(type, BPF_MAP_TYPE_LPM_TRIE); __uint(max_entries, 4);
+struct trie_like { __uint(type, BPF_MAP_TYPE_SOCKHASH); __uint(max_entries, 4);
     __type(key, __u64); __type(value, __u64); };
 struct { __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); __uint(max_entries, 4);
     __type(key, __u64); __array(values, struct trie_like); } outer SEC(".maps");
@@ -47,10 +47,10 @@ __noinline int dynamic(struct bpf_dynptr *p) { return p->opaque[0]; }
 PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     ("helper", "tc", "return bpf_csum_diff(NULL, 0, NULL, 0, 0);", ("bpf_csum_diff#28",)),
     ("kfunc", "tc", "bpf_made_up(); return 0;", ("bpf_made_up",)),
-    ("map_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&trie, &k);", ("LPM_TRIE",)),
-    ("inner_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&outer, &k);", ("LPM_TRIE",)),
+    ("map_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&trie, &k);", ("SOCKHASH",)),
+    ("inner_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&outer, &k);", ("SOCKHASH",)),
     ("section", "fexit/vfs_read", "return 0;", ('SEC("fexit")',)),
-    ("sub_section", "?cgroup/bind4", "return 0;", ('SEC("cgroup/bind4")',)),
+    ("no_section", "?cgroup/nonsense", "return 0;", ('SEC("cgroup/nonsense")',)),
     ("variable", "tc", "return (long)&runqueues >> 3;", ("runqueues",)),
     ("config", "tc", "return CONFIG_HZ;", ("CONFIG_HZ",)),
     ("ctx_object", "tc", "return ctx->sk != NULL;", ("__sk_buff.sk",)),
@@ -63,7 +63,7 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
         "if (bpf_map_lookup_elem(&trie, &k)) bpf_made_up(); "
         "bpf_csum_diff(NULL, 0, NULL, 0, 0); bpf_map_delete_elem(&hash, &k); "
         "if (k == 3) bpf_future(); bpf_made_up(); bpf_throw(0); return CONFIG_HZ;",
-        ("bpf_probe_write_user#36", "LPM_TRIE", "bpf_made_up", "bpf_csum_diff#28", "bpf_throw",
+        ("bpf_probe_write_user#36", "SOCKHASH", "bpf_made_up", "bpf_csum_diff#28", "bpf_throw",
          "CONFIG_HZ"),
     ),
     (
@@ -201,9 +201,9 @@ def test_what_could_not_be_linked(broken: Exception, missing: tuple[str, ...] | 
 
 def test_map_types_are_named_however_a_map_is_used() -> None:
     """By its address in a value, too, and as the template of a map that itself is unknown."""
-    inner = MapSpec("inner", 11, 8, 8, 4, Btf.EMPTY)
+    inner = MapSpec("inner", 18, 8, 8, 4, Btf.EMPTY)
     maps = {
-        "m": MapSpec("m", 14, 4, 4, 1, Btf.EMPTY, inner=inner),
+        "m": MapSpec("m", 15, 4, 4, 1, Btf.EMPTY, inner=inner),
         "fine": MapSpec("fine", BY_NAME["array"].number, 4, 4, 1, Btf.EMPTY),
     }
     refs = {0: Ref(RefKind.MAP_VALUE, "m"), 2: Ref(RefKind.MAP, "fine"), 4: Ref(RefKind.MAP, "no")}
@@ -212,7 +212,7 @@ def test_map_types_are_named_however_a_map_is_used() -> None:
         "p", "tc", (*code, Insn(0xB7), Insn(0x95)), refs, (), {}, Btf.EMPTY, "GPL"
     )
     obj = ObjectSpec("x.o", Btf.EMPTY, maps, {"p": program})
-    assert verify(obj, program).missing == ("DEVMAP", "LPM_TRIE")
+    assert verify(obj, program).missing == ("SOCKMAP", "SOCKHASH")
 
 
 # -- what is loaded
@@ -248,7 +248,7 @@ def test_what_is_not_asked_for_costs_nothing(machine: str) -> None:
 def test_a_map_that_dead_code_names_is_not_there() -> None:
     with (
         bpfheap.Runtime() as rt,
-        pytest.raises(bpfheap.errors.MachineUnsupported, match="map trie is of type LPM_TRIE"),
+        pytest.raises(bpfheap.errors.MachineUnsupported, match="map trie is of type SOCKHASH"),
     ):
         rt.load(without("odd"), programs=["dead_map"])
 

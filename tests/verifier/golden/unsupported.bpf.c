@@ -3,7 +3,7 @@
 #include "mistakes.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
 	__uint(max_entries, 16);
 	__type(key, __u64);
 	__type(value, struct counts);
