@@ -57,7 +57,7 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "host": frozenset({"errors"}),
     "isa": frozenset({"errors"}),
     "btf": frozenset({"errors"}),
-    "spec": frozenset({"btf", "isa"}),
+    "spec": frozenset({"errors", "btf", "isa"}),
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
     "kept": frozenset(),

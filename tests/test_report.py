@@ -6,6 +6,7 @@ from bpfheap.errors import (
     BpfheapError,
     CompileError,
     PathStep,
+    Unsupported,
     UsageError,
     VerifierError,
     Violation,
@@ -60,6 +61,11 @@ from bpfheap.report import details
         ),
         (VerifierError("no", insn=7), ["      | at instruction 7"]),
         (VerifierError("no"), []),
+        (Unsupported("who knows"), []),
+        (
+            Unsupported("who knows", insn=7, missing=("bpf_x#9", "QUEUE")),
+            ["      | at instruction 7", "missing:", "    bpf_x#9", "    QUEUE"],
+        ),
     ],
 )
 def test_details(error: BpfheapError, lines: list[str]) -> None:

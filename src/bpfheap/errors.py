@@ -98,6 +98,20 @@ class InsnError(FormatError):
         self.insn = insn
 
 
+#: The hint of what bpfheap does not know, where there is no better one.
+LINUX_MAY = "Linux may; that is no fault of the program"
+
+
+class UnofferedInsn(InsnError):
+    """An instruction that Linux has and bpfheap does not. `name` is what the field calls it."""
+
+    def __init__(
+        self, message: str, *, name: str = "", hint: str | None = LINUX_MAY, **where: Any
+    ) -> None:
+        super().__init__(message, hint=hint, **where)
+        self.name = name
+
+
 class AsmError(FormatError):
     """Assembly text that cannot be assembled."""
 
@@ -132,8 +146,9 @@ class PathStep:
         }
 
 
-class VerifierError(BpfheapError):
-    """A program was rejected.
+class ProgramError(BpfheapError):
+    """A program was not accepted: it is rejected (VerifierError), or nothing can be said of it
+    (Unsupported).
 
     `insn` is the slot's index in the linked program, `register` the register in question
     ("r1") or None, `source` the text of the C line, `column` (1-based, None if unknown) the place
@@ -175,6 +190,48 @@ class VerifierError(BpfheapError):
             "history": list(self.history),
             "path": [step.to_json() for step in self.path],
         }
+
+
+class VerifierError(ProgramError):
+    """A program was rejected: Linux would refuse it."""
+
+
+class Unsupported(ProgramError):
+    """A program needs what bpfheap does not know, so that there is no verdict: Linux may accept it.
+
+    The message is about what the verifier met first. `missing` has everything that the program
+    names and bpfheap does not know: helpers as name#number, kfuncs and variables of the kernel by
+    name, map types as C does behind BPF_MAP_TYPE_, sections as SEC("..."), instructions by name.
+    """
+
+    exit_code: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        missing: tuple[str, ...] = (),
+        hint: str | None = LINUX_MAY,
+        **where: Any,
+    ) -> None:
+        super().__init__(message, hint=hint, **where)
+        self.missing = missing
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "missing": list(self.missing)}
+
+
+class NoPrograms(BpfheapError):
+    """A file without programs, where there should be some to verify."""
+
+    def __init__(
+        self,
+        message: str = "no programs",
+        *,
+        hint: str | None = 'programs are functions with a section: SEC("xdp") int f(...)',
+        **where: Any,
+    ) -> None:
+        super().__init__(message, hint=hint, **where)
 
 
 class LoadRefused(BpfheapError):

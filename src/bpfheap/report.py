@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bpfheap.errors import BpfheapError, CompileError, VerifierError, Violation
+from bpfheap.errors import (
+    BpfheapError,
+    CompileError,
+    ProgramError,
+    Unsupported,
+    VerifierError,
+    Violation,
+)
 
 
 def numbered(life: Sequence[str]) -> list[str]:
@@ -26,9 +33,15 @@ def details(error: BpfheapError) -> list[str]:
             return ["the object's life:", *numbered(life)]
         case VerifierError():
             return _rejection(error)
+        case Unsupported(missing=missing):
+            return [*_source(error), *(["missing:"] if missing else []), *_listed(missing)]
         case CompileError(diagnostics=diagnostics) if diagnostics:
             return diagnostics.splitlines()
     return []
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    return [f"    {name}" for name in names]
 
 
 def _rejection(error: VerifierError) -> list[str]:
@@ -40,7 +53,7 @@ def _rejection(error: VerifierError) -> list[str]:
     return lines
 
 
-def _source(error: VerifierError) -> list[str]:
+def _source(error: ProgramError) -> list[str]:
     """The source line, with a caret below it."""
     lines = []
     if error.source:
@@ -55,7 +68,7 @@ def _source(error: VerifierError) -> list[str]:
     return lines
 
 
-def caret(error: VerifierError) -> str:
+def caret(error: ProgramError) -> str:
     """The line below the source line up to the caret, and a space; "" if the column is unknown."""
     if not error.source or error.column is None or not 0 < error.column <= len(error.source):
         return ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bpfheap.btf import Btf
+from bpfheap.errors import BpfheapError
 from bpfheap.isa import Insn
 
 
@@ -34,6 +35,7 @@ class RefKind(StrEnum):
     KFUNC = "kfunc"  # call: by name, from .ksyms
     KFUNC_ADDR = "kfunc-addr"  # lddw: whether there is such a kfunc, any number but 0
     KSYM = "ksym"  # lddw: a kernel variable; no machine in user space has any
+    KCONFIG = "kconfig"  # lddw: a value of a configuration that is not known
     MISSING = "missing"  # call of no helper: what the kernel lacks, by name; never to be reached
 
 
@@ -135,6 +137,8 @@ class ProgramSpec:
     btf: Btf = field(compare=False, repr=False)
     license: str = ""
     file: str = ""
+    #: Why it could not be linked; its code is then as far as it was. Nothing runs it.
+    broken: BpfheapError | None = field(default=None, compare=False, repr=False)
 
     def line_of(self, slot: int) -> SourceLine | None:
         """The source line that `slot` belongs to: the nearest one at or before it, in the same

@@ -81,10 +81,6 @@ SOURCES: dict[str, tuple[str, str]] = {
         'SEC("tc") int x(void *c) { return ((long (*)(void))9999)(); }',
         "9999",
     ),
-    "unknown kfunc": (
-        'extern int nobody(void) __ksym; SEC("tc") int x(void *c) { return nobody(); }',
-        "nobody",
-    ),
     "call to nothing": (
         'extern int nothing(void); SEC("tc") int x(void *c) { return nothing(); }',
         "nothing",

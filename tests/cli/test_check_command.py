@@ -33,12 +33,13 @@ SCHEMA = {
                     "states",
                     "flows",
                     "error",
+                    "missing",
                 ],
                 "properties": {
                     "file": TEXT,
                     "section": TEXT,
                     "name": TEXT,
-                    "verdict": {"enum": ["accept", "reject"]},
+                    "verdict": {"enum": ["accept", "reject", "unsupported"]},
                     "insns_processed": COUNT,
                     "states": COUNT,
                     "flows": {
@@ -53,6 +54,7 @@ SCHEMA = {
                             },
                         },
                     },
+                    "missing": {"type": "array", "items": TEXT},
                     "error": {
                         "type": ["object", "null"],
                         "required": ["message", "file", "line", "insn", "hint"],
@@ -203,7 +205,7 @@ def test_explain_shows_lines_between(cli: Cli, tmp_path: Path) -> None:
     assert "      ⋮" in result.out
     assert "many" not in result.out
     source.write_text("/* not what was compiled */\n")
-    assert cli("check", source).code == 0
+    assert cli("check", source).code == 1
 
 
 def test_explain_without_the_source_file(cli: Cli, first: Path, tmp_path: Path) -> None:
@@ -294,3 +296,129 @@ def test_names_from_files_cannot_drive_the_terminal(cli: Cli, tmp_path: Path) ->
     assert result.code == 1
     assert "\x1b" not in result.err
     assert "\\x1b[2Jevil.o" in result.err
+
+
+NOT_KNOWN = """
+#include <bpfheap.h>
+struct { __uint(type, BPF_MAP_TYPE_SOCKHASH); __uint(max_entries, 1);
+         __type(key, __u64); __type(value, __u64); } routes SEC(".maps");
+static long (*bpf_csum_diff)(void *, __u32, void *, __u32, __u32) = (void *)28;
+SEC("tc") int unknown(struct __sk_buff *skb)
+{
+    __u64 key = skb->len;
+    if (bpf_csum_diff(NULL, 0, NULL, 0, 0) == 3)
+        return 0;
+    return bpf_map_lookup_elem(&routes, &key) != NULL;
+}
+SEC("tc") int fine(void *ctx) { return 7; }
+"""
+FAULTY = """
+extern int nowhere;
+SEC("xdp") int unlinked(void *ctx) { return nowhere; }
+"""
+MISSING = ["bpf_csum_diff#28", "SOCKHASH"]
+
+
+@pytest.fixture(scope="module")
+def not_known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("not_known") / "not_known.bpf.c"
+    path.write_text(NOT_KNOWN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("faulty") / "faulty.bpf.c"
+    path.write_text(NOT_KNOWN + FAULTY)
+    return path
+
+
+def test_an_unsupported_program_in_words(cli: Cli, not_known: Path) -> None:
+    result = cli("check", not_known)
+    assert result.code == 4
+    assert result.err == ""
+    lines = result.out.splitlines()
+    assert lines[0].startswith(f"unsupported unknown ({not_known}, tc): ")
+    assert lines[1] == (
+        f"    {not_known}:9: bpfheap does not know helper bpf_csum_diff#28 "
+        "(Linux may; that is no fault of the program)"
+    )
+    assert lines[4:] == ["    missing:", *(f"        {name}" for name in MISSING), lines[-1]]
+    assert lines[-1].startswith("accept fine (")
+
+
+def test_an_unsupported_program_in_json(cli: Cli, not_known: Path) -> None:
+    result = cli("check", not_known, "--json")
+    assert result.code == 4
+    jsonschema.validate(result.json, SCHEMA)
+    unknown, fine = result.json["programs"]
+    assert (unknown["verdict"], fine["verdict"]) == ("unsupported", "accept")
+    assert (unknown["missing"], fine["missing"]) == (MISSING, [])
+    assert unknown["error"]["type"] == "Unsupported"
+    assert unknown["error"]["missing"] == MISSING
+    assert unknown["error"]["line"] == 9
+    assert unknown["flows"] == []
+
+
+def test_exit_codes_of_several(cli: Cli, not_known: Path, rejected: Path, first: Path) -> None:
+    """A rejection says more than that something is not known."""
+    assert cli("check", not_known, "-p", "fine").code == 0
+    assert cli("check", first, not_known).code == 4
+    assert cli("check", not_known, rejected).code == 1
+    assert cli("check", rejected, not_known).code == 1
+
+
+def test_a_faulty_program_does_not_hide_its_file(cli: Cli, faulty: Path) -> None:
+    result = cli("check", faulty, "--json")
+    assert result.code == 1
+    jsonschema.validate(result.json, SCHEMA)
+    verdicts = {p["name"]: p["verdict"] for p in result.json["programs"]}
+    assert verdicts == {"unknown": "unsupported", "fine": "accept", "unlinked": "reject"}
+    error = result.json["programs"][-1]["error"]
+    assert "nowhere is used, but never defined" in error["message"]
+    assert (error["file"], error["line"]) == (str(faulty), 16)
+    told = cli("check", faulty).out
+    assert f"reject unlinked ({faulty}, xdp): " in told
+    assert f"    {faulty}:16: nowhere is used, but never defined" in told
+    assert cli("check", faulty, "-p", "fine", "--explain", "--log").code == 0
+    assert cli("check", faulty, "-p", "unlinked", "--explain", "--log").code == 1
+    assert cli("check", faulty, "-p", "unknown", "--explain", "--log").code == 4
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file without programs."""
+    folder = tmp_path_factory.mktemp("empty")
+    (folder / "library.bpf.c").write_text("int help(int a) { return a + 1; }\n")
+    return folder
+
+
+@pytest.mark.parametrize("named", ["file", "folder", "file beside others"])
+def test_no_programs_is_no_silent_pass(cli: Cli, empty: Path, first: Path, named: str) -> None:
+    library = empty / "library.bpf.c"
+    given = {"file": [library], "folder": [empty], "file beside others": [first, library]}[named]
+    result = cli("check", *given)
+    assert result.code == 1
+    assert f"{empty if named == 'folder' else library}: no programs (programs are" in result.err
+    document = cli("check", *given, "--json")
+    assert document.code == 1
+    assert [e["type"] for e in document.json["errors"]] == ["NoPrograms"]
+
+
+def test_a_folder_may_have_files_without_programs(
+    cli: Cli, empty: Path, first: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "library.bpf.c").write_bytes((empty / "library.bpf.c").read_bytes())
+    result = cli("check", tmp_path)
+    assert result.code == 0
+    assert f"{tmp_path / 'library.bpf.c'}: no programs" in result.out
+    assert "accept first (" in result.out
+    assert "no programs" not in cli("check", tmp_path, "-p", "first").out
+
+
+def test_help_tells_the_exit_codes(cli: Cli) -> None:
+    told = " ".join(cli("check", "--help").out.replace("│", " ").split())
+    assert "else 4 if a program is unsupported" in told
+    assert "4 a program needs what bpfheap does not know" in " ".join(
+        cli("--help").out.replace("│", " ").split()
+    )

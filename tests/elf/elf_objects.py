@@ -12,6 +12,7 @@ import pytest
 
 from bpfheap.compile import Compiler, compile_c, find_compilers
 from bpfheap.elf import load_spec
+from bpfheap.errors import BpfheapError
 from bpfheap.spec import ObjectSpec
 
 
@@ -44,6 +45,12 @@ def build(source: str, compiler: Compiler | None = None, cflags: tuple[str, ...]
 
 def spec_of(source: str, compiler: Compiler | None = None) -> ObjectSpec:
     return load_spec(build(source, compiler), file="test.bpf.o")
+
+
+def fault_of(spec: ObjectSpec) -> BpfheapError:
+    """What is wrong with the only program that cannot be linked."""
+    (fault,) = (p.broken for p in spec.programs.values() if p.broken is not None)
+    return fault
 
 
 class Image:

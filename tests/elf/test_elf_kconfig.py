@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from elf_objects import fault_of
 from kernels import KernelOf, spec_for
 
 from bpfheap.btf import Datasec
@@ -22,6 +25,7 @@ def spec_with(declaration: str, config: dict[str, str] | None) -> ObjectSpec:
     source = f"""{HEAD}
     extern {declared};
     SEC("tc") int p(void *ctx) {{ return *(volatile char *)&CONFIG_X; }}
+    SEC("tc") int q(void *ctx) {{ return 0; }}
     """
     values = None if config is None else {f"CONFIG_{name}": v for name, v in config.items()}
     return spec_for(source, KernelOf(None, config=values))
@@ -80,19 +84,39 @@ def test_values(declaration: str, text: str | None, data: bytes) -> None:
         ("char X[4]", "y", "declared as an array of char"),
         ("char X[4]", '"open', 'is "open'),
         ("int X", None, "CONFIG_X is not in the kernel's configuration"),
-        ("float X", "1", "is float, and no value of a configuration is"),
-        ("int X[2]", "1", r"is int\[2\], and no value"),
-        ("int *X", "1", r"is int \*, and no value"),
     ],
 )
 def test_what_does_not_fit(declaration: str, text: str | None, message: str) -> None:
+    """It costs the programs that use the variable, and no others."""
+    spec = spec_with(f"{declaration} KCONFIG", {} if text is None else {"X": text})
+    fault = fault_of(spec)
+    assert isinstance(fault, RelocationError)
+    assert re.search(message, str(fault))
+    assert fault.line
+    verdicts = {p.name: verify(spec, p).kind for p in spec.programs.values()}
+    assert verdicts == {"p": "reject", "q": "accept"}
+
+
+@pytest.mark.parametrize(
+    ("declaration", "message"),
+    [
+        ("float X", "is float, and no value of a configuration is"),
+        ("int X[2]", r"is int\[2\], and no value"),
+        ("int *X", r"is int \*, and no value"),
+    ],
+)
+def test_what_no_value_is(declaration: str, message: str) -> None:
     with pytest.raises(RelocationError, match=message):
-        spec_with(f"{declaration} KCONFIG", {} if text is None else {"X": text})
+        spec_with(f"{declaration} KCONFIG", {"X": "1"})
 
 
 def test_without_a_configuration() -> None:
-    with pytest.raises(RelocationError, match=r"not in the .* \(there is no configuration\)"):
-        spec_with("int X KCONFIG", None)
+    spec = spec_with("int X KCONFIG", None)
+    verdict = verify(spec, spec.programs["p"])
+    assert (verdict.kind, verdict.missing) == ("unsupported", ("CONFIG_X",))
+    assert verdict.error is not None
+    assert "--kconfig" in str(verdict.error.hint)
+    assert verify(spec, spec.programs["q"]).accepted
     found = spec_with("int X KCONFIG WEAK", None).maps[".kconfig"]
     assert found.data == bytes(4)
 

@@ -354,3 +354,32 @@ def test_the_kernel_that_programs_are_for(pytester: pytest.Pytester) -> None:
     refused = inner(pytester, "--bpf-kernel-btf", "nowhere")
     refused.assert_outcomes(errors=1, passed=1)
     refused.stdout.fnmatch_lines(["*nowhere: a kernel's BTF cannot be read*"])
+
+
+def test_all_that_is_missing_is_in_the_report(pytester: pytest.Pytester) -> None:
+    (pytester.path / "unknown.bpf.c").write_text(
+        "#include <bpfheap.h>\n"
+        'extern int CONFIG_HZ __attribute__((section(".kconfig")));\n'
+        "void bpf_made_up(void) __ksym;\n"
+        'SEC("tc") int p(void *ctx) { bpf_made_up(); return CONFIG_HZ; }\n'
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+        from bpfheap.errors import Unsupported, VerifierError
+
+        def test_it(bpf):
+            bpf.load("unknown.bpf.c")
+
+        def test_it_is_no_rejection(bpf):
+            with pytest.raises(Unsupported) as seen:
+                bpf.load("unknown.bpf.c")
+            assert not isinstance(seen.value, VerifierError)
+            assert seen.value.missing == ("bpf_made_up", "CONFIG_HZ")
+        """
+    )
+    result = inner(pytester, "--bpf-kernel-btf", "none", "--bpf-kconfig", "none")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["*bpfheap does not know kfunc bpf_made_up*", "*missing:", "*bpf_made_up", "*CONFIG_HZ"]
+    )

@@ -111,7 +111,7 @@ def obj(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
         ("nonnull", None),
         ("context", None),
         ("no_context", "invalid args into func#1 (length): R1 expected pointer to ctx"),
-        ("trusting", "arg#0 of trusts() is tagged arg:trusted, which is not supported"),
+        ("trusting", "bpfheap does not know tag arg:trusted, which arg#0 of trusts() has"),
         ("without_result", "nothing() doesn't return scalar"),
     ],
 )

@@ -55,8 +55,8 @@ def everything(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> None:
     """Ask where each register came from, wherever the walk is refused or cut off."""
     walk = Walk(obj, spec, Options(complexity_limit=limit), logged=False)
     error = walk.verdict().error
-    assume(error is not None)
-    assert error is not None
+    assume(isinstance(error, VerifierError))
+    assert isinstance(error, VerifierError)
     walk.explain(error)
     check_sentences(error.history)
     path = walk.path()

@@ -37,7 +37,7 @@ _VALUE_IN_R7 = """
 def refused(code: str, *, spec: ProgramSpec | None = None) -> VerifierError:
     snippets = {"value": _VALUE_IN_R7}
     error = verify(_OBJ, spec or program(expand(code, {}, snippets), _BTF)).error
-    assert error is not None
+    assert isinstance(error, VerifierError)
     return error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from verifier_cases import Case, cases, check_schema
 
-from bpfheap.verifier import Flow, FlowKind, Options, Verdict, verify
+from bpfheap.verifier import Flow, FlowKind, Options, Verdict, VerdictKind, verify
 from bpfheap.verifier.flows import Field, Holder
 
 
@@ -28,15 +28,14 @@ def _check(case: Case, *, stored_often: bool = False) -> Verdict:
     options = Options(complexity_limit=case.complexity_limit, stored_often=stored_often)
     verdict = verify(case.obj, case.program, options)
     expected = case.expected
-    if expected["verdict"] == "accept":
-        assert verdict.error is None, verdict.error.log
-    else:
+    assert verdict.kind == expected["verdict"], str(verdict.error)
+    assert verdict.missing == tuple(expected.get("missing", ()))
+    if verdict.error is not None:
         error = verdict.error
-        assert error is not None, "accepted"
         assert expected["message"] in error.message
         assert "\n" not in str(error)
         assert error.insn is not None
-        assert error.message in error.log
+        assert error.message in error.log or verdict.kind is VerdictKind.UNSUPPORTED
         if "register" in expected:
             assert error.register == expected["register"]
         assert expected.get("hint", "") in (error.hint or "")
@@ -61,6 +60,8 @@ def test_there_are_enough_cases_of_each_verdict() -> None:
         ({"verdict": "accept", "message": "no"}, "should not be valid"),
         ({"verdict": "accept", "comment": "no"}, "'comment' was unexpected"),
         ({"verdict": "reject", "message": "x", "register": "11"}, "does not match"),
+        ({"verdict": "reject", "message": "x", "missing": ["y"]}, "should not be valid"),
+        ({"verdict": "unsupported", "message": "x"}, "'missing' is a required property"),
     ],
 )
 def test_the_schema_refuses(variant: dict[str, object], message: str) -> None:

@@ -15,7 +15,7 @@ from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
-from bpfheap.runtime.loader import Loader, creation_order, loaded_programs
+from bpfheap.runtime.loader import Loader, loaded_programs, wanted_maps
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
 from bpfheap.runtime.settings import with_entries, with_rodata
 from bpfheap.runtime.system import System
@@ -57,7 +57,8 @@ def check(
     kconfig: str | Path | None = None,
 ) -> list[tuple[ProgramSpec, Verdict]]:
     """Verify every program of one file (`.bpf.c` or object) and load nothing. `kernel_btf` and
-    `kconfig` are as in Runtime.
+    `kconfig` are as in Runtime. Each program has a verdict, those that could not be linked, too:
+    `verdict.kind` says which.
 
     Raises CompileError or FormatError if there is no object to verify.
     """
@@ -148,7 +149,11 @@ class Runtime(Session):
         `rodata` has values of constants (`const volatile` variables), which the verifier then
         knows; `max_entries` the sizes of maps, where they are not to be as the file says.
 
-        Raises CompileError, FormatError, VerifierError, LoadRefused, or UsageError for an unknown
+        Maps of types that bpfheap does not know are not made, as long as no program that is loaded
+        names one.
+
+        Raises CompileError, FormatError, VerifierError for a program that is rejected, Unsupported
+        for one that needs what bpfheap does not know, LoadRefused, or UsageError for an unknown
         name in `programs`, `rodata` or `max_entries`, and for a value that does not fit. Then
         nothing of the file stays.
         """
@@ -328,13 +333,18 @@ class LoadedObject:
         assert self._btf_fd is not None
         system = self._runtime.system
         loader = Loader(system, self._btf_fd)
-        for spec in creation_order(self.spec):
+        verdicts = [
+            verify(self.spec, program, replace(options, facts=True)) for program in programs
+        ]
+        for program, verdict in zip(programs, verdicts, strict=True):
+            if verdict.error is not None:
+                raise program.broken or verdict.error
+        for spec in wanted_maps(self.spec, programs):
             # Maps of one name are one map, but every file has data sections of its own.
             existing = None if spec.data is not None else system.find_map(spec.name)
             fd = loader.open_map(spec, existing)
             self.maps[spec.name] = Map(self._runtime, spec, loader.map_ids[spec.name], fd)
-        for program in programs:
-            verdict = verify(self.spec, program, replace(options, facts=True))
+        for program, verdict in zip(programs, verdicts, strict=True):
             fd = loader.load_program(program, verdict)
             self.programs[program.name] = Program(self._runtime, program, verdict, fd)
         loader.fill_program_arrays({p.name: p.fd for p in self.programs.values()})

@@ -15,7 +15,7 @@ from bpfheap.bench.programs import BenchProgram, CorpusSource, Group, Uncompiled
 from bpfheap.errors import BpfheapError
 from bpfheap.kernel import KernelVerdict
 from bpfheap.spec import ObjectSpec, ProgramSpec
-from bpfheap.verifier import Verdict, verify
+from bpfheap.verifier import Verdict, VerdictKind, verify
 
 #: Seconds after which a program gets no further round.
 _MAX_SECONDS: Final = 5.0
@@ -165,7 +165,8 @@ def _verify(program: BenchProgram, side: Side) -> None:
 
 
 def _note(side: Side, verdict: Verdict) -> None:
-    side.accepted = verdict.accepted
+    # An unsupported program has no verdict.
+    side.accepted = None if verdict.kind is VerdictKind.UNSUPPORTED else verdict.accepted
     side.processed = verdict.insns_processed
     side.error = "" if verdict.error is None else str(verdict.error)
 

@@ -23,15 +23,19 @@ from bpfheap.cli.inputs import (
 )
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
 from bpfheap.compile import object_spec
-from bpfheap.errors import BpfheapError, UsageError
+from bpfheap.errors import BpfheapError, NoPrograms, Unsupported, UsageError
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
-from bpfheap.verifier import verify
+from bpfheap.verifier import VerdictKind, verify
 from bpfheap.verifier.explain.knowledge import Known
 from bpfheap.verifier.flows import Flow
 from bpfheap.verifier.verdict import Options, Verdict
 from bpfheap.verifier.walk import explained
 from bpfheap.vmlinux import Vmlinux
+
+_STYLES = {
+    VerdictKind.ACCEPT: "green", VerdictKind.REJECT: "red", VerdictKind.UNSUPPORTED: "yellow",
+}  # fmt: skip
 
 EXAMPLES = """Examples:
 
@@ -101,8 +105,10 @@ def check(
     Flows say what a program does with objects that it owns, over all its paths: where they come
     from (alloc), which map fields they go into (store, move), where it takes them out (take) and
     gives them back (free). Of a rejected program you see the place, where the values in question
-    came from, the way that led there, and what to change. Exit code 1 if a program is rejected or
-    a file cannot be read.
+    came from, the way that led there, and what to change. An unsupported program names something
+    that bpfheap does not know, such as a helper or a type of map: Linux may accept it, and you see
+    all that is missing. Exit code 1 if a program is rejected or a file cannot be read or has no
+    programs, else 4 if a program is unsupported.
     """
     wanted = _Wanted(
         program,
@@ -126,10 +132,21 @@ def check(
             complain(error)
             continue
         checked += found
+        if not found and program is None:
+            # A folder may have files that are there for others only.
+            if path in files:
+                errors.append(NoPrograms(file=str(path)))
+                complain(errors[-1])
+            elif not json:
+                say(out, plain(f"{path}: no programs"))
         if not json:
             _print(out, path, found, wanted)
     if not errors:
         wanted.settings.check_used()
+    if not checked and not errors and program is None:
+        errors += [NoPrograms(file=str(path)) for path in files]
+        for without in errors:
+            complain(without)
     if program is not None and not checked and not errors:
         known = ", ".join(sorted(names)) or "none"
         raise UsageError(f"there is no program {program}", hint=f"there are {known}")
@@ -138,8 +155,11 @@ def check(
         if errors:
             document["errors"] = [error.to_json() for error in errors]
         print_json(document)
-    if errors or not all(program.verdict.accepted for program in checked):
+    kinds = {one.verdict.kind for one in checked}
+    if errors or VerdictKind.REJECT in kinds:
         raise typer.Exit(1)
+    if VerdictKind.UNSUPPORTED in kinds:
+        raise typer.Exit(Unsupported.exit_code)
 
 
 def _check(path: Path, wanted: _Wanted, names: set[str]) -> list[_Checked]:
@@ -165,11 +185,12 @@ def _to_json(checked: _Checked, wanted: _Wanted) -> dict[str, Any]:
         "file": program.file,
         "section": program.section,
         "name": program.name,
-        "verdict": "accept" if verdict.accepted else "reject",
+        "verdict": str(verdict.kind),
         "insns_processed": verdict.insns_processed,
         "states": verdict.states,
         "flows": [flow.to_json() for flow in verdict.flows],
         "error": None if verdict.error is None else verdict.error.to_json(),
+        "missing": list(verdict.missing),
     }
     if checked.known is not None:
         document["lines"] = [line.to_json() for line in checked.known]
@@ -183,13 +204,11 @@ def _log(verdict: Verdict) -> str:
 
 
 def _print(out: Console, path: Path, found: list[_Checked], wanted: _Wanted) -> None:
-    if not found and wanted.program is None:
-        say(out, plain(f"{path}: no programs"))
     for checked in found:
         program, verdict = checked.program, checked.verdict
         say(
             out,
-            plain("accept", "green") if verdict.accepted else plain("reject", "red"),
+            plain(verdict.kind, _STYLES[verdict.kind]),
             plain(program.name, "bold"),
             plain(
                 f"({path}, {program.section}): {verdict.insns_processed} instructions processed, "

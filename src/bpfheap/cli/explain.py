@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bpfheap.cli.output import plain, say
-from bpfheap.errors import VerifierError
+from bpfheap.errors import ProgramError
 from bpfheap.report import caret
 from bpfheap.verifier.explain.knowledge import Known
 
@@ -20,7 +20,7 @@ _MAX_GAP = 4
 _LARGEST = 1 << 22
 
 
-def print_explained(out: Console, known: tuple[Known, ...], error: VerifierError | None) -> None:
+def print_explained(out: Console, known: tuple[Known, ...], error: ProgramError | None) -> None:
     """Print the source lines, file by file; without line information, the instructions."""
     files = dict.fromkeys(one.line.file for one in known if one.line is not None)
     for file in files:
@@ -37,7 +37,7 @@ def print_explained(out: Console, known: tuple[Known, ...], error: VerifierError
         _print_error(out, error)
 
 
-def _print_file(out: Console, file: str, known: list[Known], error: VerifierError | None) -> None:
+def _print_file(out: Console, file: str, known: list[Known], error: ProgramError | None) -> None:
     by_line = {one.line.line: one for one in known if one.line is not None and one.line.line > 0}
     source = _source(file, tuple((number, one.text) for number, one in by_line.items()))
     previous = None
@@ -86,7 +86,7 @@ def _print_known(out: Console, one: Known) -> None:
         say(out, plain(f"      |     {name}: {words}", "cyan"))
 
 
-def _print_error(out: Console, error: VerifierError) -> None:
+def _print_error(out: Console, error: ProgramError) -> None:
     say(out, plain(f"      | {caret(error)}{error.message}", "red"))
     if error.hint:
         say(out, plain(f"      | {error.hint}", "red"))

@@ -56,6 +56,7 @@ _WORDS = {
     Outcome.ACCEPTED: "accepted by both",
     Outcome.REFUSED: "refused by both",
     Outcome.TOO_LONG: "accepted by both, by ours after more instructions",
+    Outcome.UNSUPPORTED: "not known to bpfheap as a whole",
     Outcome.UNASKED: "without a verdict of the kernel",
     Outcome.EXPLAINED: "differ for a known reason",
     Outcome.CRASH: "crashed bpfheap",

@@ -195,7 +195,8 @@ def run(
 
     All files are loaded into one runtime; maps of the same name and type are one map. Afterwards
     everything is unloaded and freed, so that a use-after-free at the very end is seen too. Exit
-    code 1 if a file does not load or the run does something wrong.
+    code 4 if a program needs what bpfheap does not know, 1 if a file does not load or the run does
+    something wrong.
     """
     if (dump_ir or dump_asm or hardened) and machine == _DEFAULT_MACHINE:
         machine = "native"
@@ -237,7 +238,7 @@ def run(
     if report.error is not None:
         complain(report.error)
     if not report.clean:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if report.error is None else report.error.exit_code)
 
 
 def _read(path: Path, kernel: Vmlinux, settings: Settings) -> ObjectSpec:

@@ -35,6 +35,9 @@ _MAX_NAME = 4096
 #: All but NUL, which ends names. They would garble every message about the name.
 _CONTROLS = bytes([*range(1, 32), 127])
 
+#: R_BPF_NONE: a relocation of nothing, as linkers leave where one was done away with.
+_R_BPF_NONE = 0
+
 _COMPILE = "compile it with `clang -target bpf -O2 -g -c`"
 
 
@@ -279,6 +282,8 @@ def _symbols(table: Any, sections: int) -> tuple[Symbol, ...]:
 def _relocs(table: Any, symbols: tuple[Symbol, ...], target: Section, file: str) -> list[Reloc]:
     found = []
     for r in table.iter_relocations():
+        if r["r_info_type"] == _R_BPF_NONE:
+            continue
         index, offset = r["r_info_sym"], r["r_offset"]
         if index >= len(symbols):
             raise ElfError(

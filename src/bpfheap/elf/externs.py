@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from bpfheap.btf import Btf, BtfType, Datasec, Func, LazyBtf, Var, Void, essential_name
 from bpfheap.btf.match import types_are_compatible
-from bpfheap.elf.kconfig import places
+from bpfheap.elf.kconfig import Config
 from bpfheap.elf.target import Target
 from bpfheap.errors import RelocationError
 from bpfheap.platform.calls import KFUNC_BY_NAME
@@ -43,12 +43,11 @@ class Declared:
 class Externs:
     """The externs of one object. Without a target, all that is declared is taken to be there."""
 
-    def __init__(self, btf: Btf, target: Target | None) -> None:
+    def __init__(self, btf: Btf, target: Target | None, config: Config) -> None:
         self._btf = btf
         self._target = target
         self.by_name: dict[str, Declared] = {}
-        #: Where the variables of .kconfig are in its map; there is none without a target.
-        self.places = {} if target is None else places(btf)
+        self.config = config
         for kind in btf.types:
             if not isinstance(kind, Datasec) or kind.name not in _SECTIONS:
                 continue

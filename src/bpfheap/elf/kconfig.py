@@ -4,7 +4,7 @@ only read (tools/lib/bpf/libbpf.c, bpf_object__collect_externs and bpf_object__r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bpfheap.btf import (
@@ -121,31 +121,44 @@ def _form(btf: Btf, var: Var) -> tuple[_Form, bool]:
     )
 
 
-def kconfig_map(btf: Btf, weak: Mapping[str, bool], target: Target | None) -> MapSpec | None:
-    """The map with the target's values; None if there is no target, or no such variable. `weak`
-    says of each variable that is used whether it may be missing. Raises RelocationError."""
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What is known of the variables: `places` in the map of those that have a value, `faults` of
+    those that can have none, without a place. Nothing is known of others."""
+
+    map: MapSpec | None = None
+    places: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, RelocationError] = field(default_factory=dict)
+
+
+def read_config(btf: Btf, weak: Mapping[str, bool], target: Target | None) -> Config:
+    """The target's values. Without a target, or such variables, there is no map. `weak` says of
+    each variable that is used whether it may be missing."""
     section = _section(btf)
     if section is None or target is None:
-        return None
+        return Config()
     type_id, datasec = section
     data = bytearray(datasec.size)
+    places: dict[str, int] = {}
+    faults: dict[str, RelocationError] = {}
     for value in _values(btf, datasec):
         text = target.config(value.name)
-        if text is None:
-            if not weak.get(value.name, False):
-                raise RelocationError(
+        if text is not None:
+            try:
+                data[value.offset : value.offset + value.size] = _encoded(value, text)
+            except RelocationError as error:
+                faults[value.name] = error
+                continue
+        elif not weak.get(value.name, False):
+            if target.without_config() is None:
+                faults[value.name] = RelocationError(
                     f"{value.name} is not in the kernel's configuration",
-                    hint=target.without_config() or "declare it `__kconfig __weak`: it is 0 then",
+                    hint="declare it `__kconfig __weak`: it is 0 then",
                 )
             continue
-        data[value.offset : value.offset + value.size] = _encoded(value, text)
-    return data_map(KCONFIG, bytes(data), btf, type_id, readonly=True, file=btf.file or "")
-
-
-def places(btf: Btf) -> dict[str, int]:
-    """Where each variable is in the map."""
-    section = _section(btf)
-    return {} if section is None else {v.name: v.offset for v in _values(btf, section[1])}
+        places[value.name] = value.offset
+    found = data_map(KCONFIG, bytes(data), btf, type_id, readonly=True, file=btf.file or "")
+    return Config(found, places, faults)
 
 
 def _encoded(value: _Value, text: str) -> bytes:

@@ -14,13 +14,15 @@ from bpfheap.elf.externs import Declared, Extern, Externs
 from bpfheap.elf.kconfig import KCONFIG
 from bpfheap.elf.patch import BAD_KFUNC, poison
 from bpfheap.elf.recipes import recipe_of
-from bpfheap.errors import ElfError, RelocationError
+from bpfheap.errors import BpfheapError, ElfError, RelocationError, Unsupported
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, SLOT_SIZE, Insn, decode
 from bpfheap.spec import Ref, RefKind, SourceLine, SubprogSpec
 
 #: What the source register says of an immediate (RFC 9669 section 5.4 and 4.3.1; BPF_PSEUDO_*).
 _PSEUDO_CALL, _PSEUDO_KFUNC = 1, 2
-_PSEUDO_LDDW = {RefKind.MAP: 1, RefKind.MAP_VALUE: 2, RefKind.KSYM: 3, RefKind.FUNC: 4}
+_PSEUDO_LDDW = {
+    RefKind.MAP: 1, RefKind.MAP_VALUE: 2, RefKind.KSYM: 3, RefKind.KCONFIG: 3, RefKind.FUNC: 4,
+}  # fmt: skip
 
 #: Slots of all linked programs of an object together, subprograms counted where they are used.
 #: The kernel takes a million for one program (BPF_COMPLEXITY_LIMIT_INSNS).
@@ -28,6 +30,8 @@ MAX_SLOTS = 4_000_000
 
 #: Where functions live that are no programs.
 _TEXT = ".text"
+#: Where variables live that are in an arena (ARENA_SEC of libbpf).
+_ARENA = ".addr_space.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,15 @@ class _SectionCode:
     ref_slots: list[int] = field(default_factory=list)
     #: Sorted by slot.
     local_refs: list[_LocalRef] = field(default_factory=list)
+    #: What is wrong with a slot. It costs the programs that have it, and no others.
+    faults: dict[int, BpfheapError] = field(default_factory=dict)
+    #: The keys of `faults`, sorted.
+    fault_slots: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedProgram:
-    """A program, ready to become a ProgramSpec."""
+    """A program, ready to become a ProgramSpec. `fault` is the first thing wrong with it."""
 
     function: ElfFunction
     section: str
@@ -85,6 +93,7 @@ class LinkedProgram:
     refs: dict[int, Ref]
     subprogs: tuple[SubprogSpec, ...]
     lines: dict[int, SourceLine]
+    fault: BpfheapError | None
 
 
 class Linker:
@@ -123,8 +132,13 @@ class Linker:
             if code.section.name == section:
                 code.refs |= {slot: Ref(RefKind.MISSING, what) for slot, what in missing.items()}
 
+    def fault(self, section: str, slot: int, error: BpfheapError) -> None:
+        """Note what is wrong with a slot, before `link`."""
+        code = next(c for c in self._codes.values() if c.section.name == section)
+        code.faults.setdefault(slot, error)
+
     def link(self) -> list[LinkedProgram]:
-        """All programs, in file order. Raises ElfError and RelocationError."""
+        """All programs, in file order. Raises ElfError where no programs can be told apart."""
         for code in self._codes.values():
             code.functions = self._functions(code)
             for function in code.functions:
@@ -196,30 +210,41 @@ class Linker:
 
     def _relocate(self, code: _SectionCode) -> None:
         """Fill in refs and local references of a section."""
-        slots = set()
+        slots: set[int] = set()
         for reloc in self._container.relocs.get(code.section.index, ()):
-            slot, rest = divmod(reloc.offset, SLOT_SIZE)
-            recipe = recipe_of(reloc, code.section, self._file)
-            opcode = code.insns[slot].opcode
-            if rest or recipe.opcode is None or recipe.opcode != opcode or slot in slots:
-                raise self._error_at(
-                    code,
-                    slot,
-                    f"{recipe.name} at byte {reloc.offset} of section {code.section.name} does "
-                    f"not fit the instruction there (opcode 0x{opcode:02x})",
-                    "compile the source again",
-                )
+            slot = reloc.offset // SLOT_SIZE
+            try:
+                self._relocate_slot(code, slot, reloc, again=slot in slots)
+            except (RelocationError, Unsupported) as error:
+                code.faults.setdefault(slot, error)
             slots.add(slot)
-            if opcode == LDDW_OPCODE:
-                self._relocate_lddw(code, slot, reloc)
-            else:
-                self._relocate_call(code, slot, reloc)
         for slot, insn in enumerate(code.insns):
             if insn.opcode == CALL_OPCODE and insn.src == _PSEUDO_CALL and slot not in slots:
                 # The compiler resolves calls of static functions within a section by itself.
-                self._add_local_call(code, slot, code.section.index, slot + 1 + insn.imm, None)
+                try:
+                    self._add_local_call(code, slot, code.section.index, slot + 1 + insn.imm, None)
+                except RelocationError as error:
+                    code.faults.setdefault(slot, error)
         code.local_refs.sort(key=lambda r: r.slot)
         code.ref_slots = sorted(code.refs)
+        code.fault_slots = sorted(code.faults)
+
+    def _relocate_slot(self, code: _SectionCode, slot: int, reloc: Reloc, *, again: bool) -> None:
+        """Raises RelocationError, and Unsupported for what Linux would make of it."""
+        recipe = recipe_of(reloc, code.section, self._file)
+        opcode = code.insns[slot].opcode
+        if reloc.offset % SLOT_SIZE or recipe.opcode is None or recipe.opcode != opcode or again:
+            raise self._error_at(
+                code,
+                slot,
+                f"{recipe.name} at byte {reloc.offset} of section {code.section.name} does "
+                f"not fit the instruction there (opcode 0x{opcode:02x})",
+                "compile the source again",
+            )
+        if opcode == LDDW_OPCODE:
+            self._relocate_lddw(code, slot, reloc)
+        else:
+            self._relocate_call(code, slot, reloc)
 
     def _relocate_call(self, code: _SectionCode, slot: int, reloc: Reloc) -> None:
         insn, symbol = code.insns[slot], reloc.symbol
@@ -276,8 +301,12 @@ class Linker:
                 _set_wide(code.insns, slot, int(there))
                 return
             if extern.kind is Extern.KCONFIG:
-                second = self._externs.places[symbol.name] + insn.imm
-                ref = Ref(RefKind.MAP_VALUE, KCONFIG, second)
+                place = self._externs.config.places.get(symbol.name)
+                if place is None:
+                    ref = Ref(RefKind.KCONFIG, symbol.name)
+                else:
+                    second = place + insn.imm
+                    ref = Ref(RefKind.MAP_VALUE, KCONFIG, second)
             else:
                 ref = Ref(RefKind.KSYM, symbol.name)
         elif symbol.section in self._codes:
@@ -306,6 +335,14 @@ class Linker:
                     code, slot, f"no map starts at byte {offset} of section .maps", None
                 )
             ref = Ref(RefKind.MAP, found)
+        elif self._section_name(symbol) == _ARENA:
+            where = self._error_at(code, slot, "", None)
+            raise Unsupported(
+                f"bpfheap does not know arenas, and {symbol.name or 'a variable'} is in one",
+                missing=("ARENA",),
+                file=where.file,
+                line=where.line,
+            )
         else:
             raise self._error_at(
                 code,
@@ -321,7 +358,8 @@ class Linker:
     def _resolve_extern(
         self, code: _SectionCode, slot: int, symbol: Symbol
     ) -> tuple[Declared, bool]:
-        """What a symbol is declared as, and whether there is one; all that are not weak are."""
+        """What a symbol is declared as, and whether there is one; all that are not weak are.
+        Raises RelocationError, and BpfheapError if the kernel's types cannot be read."""
         extern = self._externs.by_name.get(symbol.name)
         if extern is None:
             raise self._error_at(
@@ -330,16 +368,11 @@ class Linker:
                 f"{symbol.name or 'a symbol without name'} is used, but never defined",
                 "define it in this file, or declare it `__ksym` if the machine provides it",
             )
-        if extern.kind is Extern.KCONFIG:
-            if symbol.name not in self._externs.places:
-                raise self._error_at(
-                    code,
-                    slot,
-                    f"{symbol.name} is a kernel configuration value (__kconfig)",
-                    "there is no kernel here; use a `const volatile` variable",
-                )
-            return extern, True
         try:
+            if extern.kind is Extern.KCONFIG:
+                if symbol.name in self._externs.config.faults:
+                    raise self._externs.config.faults[symbol.name]
+                return extern, True
             return extern, self._externs.is_there(extern, weak=symbol.bind == "STB_WEAK")
         except RelocationError as error:
             raise self._error_at(code, slot, error.message, error.hint) from None
@@ -376,6 +409,14 @@ class Linker:
                     order[callee] = None
                     queue.append(callee)
         return list(order)
+
+    def _fault_in(self, functions: list[ElfFunction]) -> BpfheapError | None:
+        """The first thing that is wrong with them."""
+        for function in functions:
+            code = self._codes[function.section]
+            for slot in _slots_in(code.fault_slots, function):
+                return code.faults[slot]
+        return None
 
     def _local_refs_of(self, function: ElfFunction) -> list[_LocalRef]:
         found = self._codes[function.section].local_refs
@@ -417,6 +458,7 @@ class Linker:
             refs=refs,
             subprogs=tuple(subprogs),
             lines=lines,
+            fault=self._fault_in(functions),
         )
 
 

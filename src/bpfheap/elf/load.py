@@ -22,15 +22,14 @@ from bpfheap.btf.raw import parse_types
 from bpfheap.elf.container import NOBITS, PROGBITS, Container, read_container
 from bpfheap.elf.ext import CoreRelo, SectionInfo, parse_ext
 from bpfheap.elf.externs import Externs
-from bpfheap.elf.kconfig import kconfig_map, place
+from bpfheap.elf.kconfig import place, read_config
 from bpfheap.elf.link import LinkedProgram, Linker, code_sections
 from bpfheap.elf.maps import read_maps
 from bpfheap.elf.patch import apply
 from bpfheap.elf.recipes import relocate_data
 from bpfheap.elf.target import Target
-from bpfheap.errors import BpfheapError, BtfError, ElfError, InsnError, RelocationError, UsageError
-from bpfheap.isa.check import check_structure
-from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
+from bpfheap.errors import BpfheapError, BtfError, ElfError, RelocationError, UsageError
+from bpfheap.spec import ObjectSpec, ProgramSpec
 
 #: Nothing larger is read at all; the largest objects in use have a tenth of it.
 _MAX_FILE = 256 << 20
@@ -47,8 +46,10 @@ def load_spec(
     """Read an object from its path, or from its bytes; `file` is what errors and specs call it.
     `target` is the kernel that it is for; without one, its own types stand for a kernel's.
 
-    Raises UsageError if there is no such file, else ElfError, BtfError, RelocationError or
-    InsnError, each with the file and, where it is known, the source line.
+    A program that cannot be linked is `broken`; the others of its file do not suffer for it.
+
+    Raises UsageError if there is no such file, else ElfError, BtfError or RelocationError, each
+    with the file.
     """
     if isinstance(source, bytes):
         data, name = source, file or "<bytes>"
@@ -57,14 +58,14 @@ def load_spec(
     try:
         return _load(data, name, target)
     except BpfheapError as error:
-        error.at(name)
-        # Names in a broken BTF can hold anything; a message is one line.
-        error.message = _one_line(error.message)
+        _in_one_line(error, name)
         raise
 
 
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+def _in_one_line(error: BpfheapError, file: str) -> BpfheapError:
+    """With its file. Names in a broken BTF can hold anything; a message is one line."""
+    error.message = "".join(c if c.isprintable() else "?" for c in error.message)
+    return error.at(file)
 
 
 def _read(path: Path) -> bytes:
@@ -90,15 +91,15 @@ def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
     infos = _read_ext(container, text)
     maps = read_maps(container, btf)
     weak = {s.name: s.bind == "STB_WEAK" for s in container.symbols if s.undefined}
-    config = kconfig_map(btf, weak, target)
-    if config is not None:
-        maps.by_name[config.name] = config
+    config = read_config(btf, weak, target)
+    if config.map is not None:
+        maps.by_name[config.map.name] = config.map
     linker = Linker(
         container,
         infos,
         maps_at=maps.by_offset,
         data_sections=maps.data_sections,
-        externs=Externs(btf, target),
+        externs=Externs(btf, target, config),
     )
     notes: tuple[str, ...] = ()
     if not _apply_core(linker, infos, btf, target) and target is not None:
@@ -109,9 +110,7 @@ def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
     for linked in linker.link():
         if linked.function.name in programs:
             raise ElfError(f"two programs are called {linked.function.name}", hint="rename one")
-        program = _program(linked, btf, license_, file)
-        _check(program)
-        programs[program.name] = program
+        programs[linked.function.name] = _program(linked, btf, license_, file)
     return ObjectSpec(file, btf, maps.by_name, programs, license_, notes)
 
 
@@ -170,12 +169,15 @@ def _apply_core(
     linker: Linker, infos: dict[str, SectionInfo], btf: Btf, target: Target | None
 ) -> bool:
     """Apply the CO-RE relocations. False if they should have gone by a kernel's types, and there
-    are none. Raises RelocationError and InsnError, at the source line."""
+    are none. One that cannot be applied is a fault of its slot, at the source line. Raises
+    BpfheapError if those types cannot be read."""
     resolver = _CoreResolver(btf, target)
     for name, insns in linker.instructions().items():
         info = infos[name]
         missing: dict[int, str] = {}
         for relo in info.relos:
+            if relo.kind != CoreKind.TYPE_ID_LOCAL:
+                resolver.open()
             try:
                 relocation = _core_relocation(relo)
                 if not apply(insns, relo.slot, resolver.resolve(relocation)):
@@ -184,7 +186,7 @@ def _apply_core(
                 line = info.line_of(relo.slot)
                 if line is not None and error.file is None:
                     error.at(line.file, line.line)
-                raise
+                linker.fault(name, relo.slot, error)
         linker.note_missing(name, missing)
     return resolver.satisfied
 
@@ -212,14 +214,18 @@ class _CoreResolver:
         #: No relocation wanted types that are not there.
         self.satisfied = True
 
+    def open(self) -> None:
+        """Raises BpfheapError for types that cannot be read."""
+        if self._target is None or self._asked:
+            return
+        types = self._target.types()
+        if types is not None:
+            self._types = CoreTarget(self._btf, types, self._target.modules)
+        self._asked = True
+
     def resolve(self, relocation: CoreRelocation) -> CoreResult:
         if relocation.kind is not CoreKind.TYPE_ID_LOCAL and self._target is not None:
-            if not self._asked:
-                types = self._target.types()
-                self._types = (
-                    None if types is None else CoreTarget(self._btf, types, self._target.modules)
-                )
-                self._asked = True
+            self.open()
             if self._types is not None:
                 return self._types.resolve(relocation)
             self.satisfied = False
@@ -250,21 +256,5 @@ def _program(linked: LinkedProgram, btf: Btf, license_: str, file: str) -> Progr
         btf=btf,
         license=license_,
         file=file,
+        broken=None if linked.fault is None else _in_one_line(linked.fault, file),
     )
-
-
-def _check(program: ProgramSpec) -> None:
-    """Raises InsnError, at the source line, for code that cannot be a program."""
-    try:
-        check_structure(program.insns, program.refs)
-    except InsnError as error:
-        line: SourceLine | None = None
-        if error.insn is not None:
-            line = program.line_of(error.insn)
-        raise InsnError(
-            f"program {program.name}: {error.message}",
-            insn=error.insn,
-            file=line.file if line is not None else program.file,
-            line=line.line if line is not None else None,
-            hint=error.hint,
-        ) from None

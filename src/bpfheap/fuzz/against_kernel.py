@@ -10,11 +10,11 @@ from bpfheap.fuzz import impossible
 from bpfheap.fuzz.differences import HOLES, section_of
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed, not_accepted
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.kernel import possible_cpus
 from bpfheap.spec import ObjectSpec, ProgramSpec
-from bpfheap.verifier import Options, verify
+from bpfheap.verifier import Options, VerdictKind, verify
 
 #: What both allow, when it makes a difference that ours gave up at LIMIT.
 _FULL_LIMIT: Final = Options().complexity_limit
@@ -59,6 +59,8 @@ class AgainstKernel:
             verdict = verify(obj, spec, options)
         except Exception as error:
             return crashed(error)
+        if verdict.kind is VerdictKind.UNSUPPORTED:
+            return not_accepted(verdict)
         try:
             answer = self.judge.verify(obj, spec)
             if verdict.accepted == answer.accepted:

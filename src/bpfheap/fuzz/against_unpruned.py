@@ -9,7 +9,7 @@ from typing import Final
 from bpfheap.fuzz.differences import section_of_unpruned
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed, not_accepted
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
@@ -40,8 +40,9 @@ class AgainstUnpruned:
         obj, spec = surroundings(self.features), linked(program)
         try:
             options = Options(complexity_limit=LIMIT, explain=False, stored_often=self.stored_often)
-            if not verify(obj, spec, options).accepted:
-                return FuzzResult(Outcome.REFUSED)
+            verdict = verify(obj, spec, options)
+            if not verdict.accepted:
+                return not_accepted(verdict)
             return walked_to_the_end(obj, spec)
         except Exception as error:
             return crashed(error)

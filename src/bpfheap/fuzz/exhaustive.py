@@ -22,7 +22,7 @@ from bpfheap.fuzz.against_unpruned import walked_to_the_end
 from bpfheap.fuzz.differences import section_of
 from bpfheap.fuzz.hunt import listing_of
 from bpfheap.fuzz.known import verifier_knowledge
-from bpfheap.fuzz.results import BUGS, LIMIT, FuzzResult, Outcome, crashed
+from bpfheap.fuzz.results import BUGS, LIMIT, FuzzResult, Outcome, crashed, not_accepted
 from bpfheap.fuzz.share import shared
 from bpfheap.fuzz.soundness import RuledOutValue, run
 from bpfheap.fuzz.theme import Letter, Placed, Theme
@@ -240,7 +240,7 @@ def judged(
         options = Options(complexity_limit=LIMIT, explain=False, stored_often=True)
         verdict = verify(obj, program, options)
         if verdict.error is not None:
-            return FuzzResult(Outcome.REFUSED, verdict.error.message), verdict.error.insn
+            return not_accepted(verdict), verdict.error.insn
         found = [Outcome.ACCEPTED]
         section = None
         for ask in asked:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from bpfheap.errors import KernelError, RunTooLong, Violation
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed, not_accepted
 from bpfheap.fuzz.soundness import RUNS, STEPS, context, fill, packet
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.kernel.load import KernelRun
@@ -121,7 +121,7 @@ class AgainstNative:
         try:
             verdict = verify(obj, spec, Options(complexity_limit=LIMIT, facts=True, explain=False))
             if not verdict.accepted:
-                return FuzzResult(Outcome.REFUSED)
+                return not_accepted(verdict)
             found = compared(obj, spec, verdict, f"{self.seed}:{index}")
             if found.outcome is Outcome.ACCEPTED and self.kernel is not None:
                 return beside_linux(obj, spec, verdict, f"{self.seed}:{index}", self.kernel)

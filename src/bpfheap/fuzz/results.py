@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 from bpfheap.fuzz.pieces import RandomProgram
+from bpfheap.verifier import Verdict, VerdictKind
 
 #: Instructions processed after which bpfheap's verifier gives a random program up: a longer
 #: verification costs more time than it finds bugs.
@@ -23,6 +24,7 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"  # by both; with a machine: and every run was fine
     REFUSED = "refused"  # by both; with a machine: so it never ran
     TOO_LONG = "too-long"  # accepted by both, but by ours only after LIMIT
+    UNSUPPORTED = "unsupported"  # bpfheap does not know something that the program names
     UNASKED = "unasked"  # the kernel gave no verdict, e.g. for lack of memory
     INCOMPARABLE = "incomparable"  # results depend on clocks, addresses or the order of keys
     EXPLAINED = "explained"  # a known difference, see `differences.py`
@@ -65,6 +67,13 @@ class FuzzResult:
     def cause(self) -> tuple[Outcome, str]:
         """Programs with the same cause probably show the same bug."""
         return self.outcome, _gist(self.ours or self.theirs)
+
+
+def not_accepted(verdict: Verdict) -> FuzzResult:
+    """For a program that bpfheap's verifier does not accept, so that nothing runs it."""
+    unsupported = verdict.kind is VerdictKind.UNSUPPORTED
+    message = "" if verdict.error is None else verdict.error.message
+    return FuzzResult(Outcome.UNSUPPORTED if unsupported else Outcome.REFUSED, message)
 
 
 def crashed(error: Exception) -> FuzzResult:

@@ -13,7 +13,7 @@ from bpfheap.errors import RunTooLong, Violation
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.known import ConcretePointer, ConcreteValue, Knowledge, verifier_knowledge
 from bpfheap.fuzz.pieces import RandomProgram
-from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed
+from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed, not_accepted
 from bpfheap.fuzz.surroundings import linked, surroundings
 from bpfheap.lifetime import LiveCount
 from bpfheap.machine.model import ModelMachine
@@ -61,7 +61,7 @@ class AgainstModel:
             options = Options(complexity_limit=LIMIT, explain=False, facts=True)
             verdict = verify(obj, spec, options)
             if not verdict.accepted:
-                return FuzzResult(Outcome.REFUSED)
+                return not_accepted(verdict)
             run(obj, spec, verdict, rng, verifier_knowledge(obj, spec, LIMIT))
         except Violation as seen:
             return FuzzResult(Outcome.VIOLATION, theirs=f"{seen.kind}: {seen.message}")

@@ -16,6 +16,7 @@ from bpfheap.isa.ops import (
     op_of,
     second_of,
     slots_of,
+    unoffered,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "op_of",
     "second_of",
     "slots_of",
+    "unoffered",
 ]

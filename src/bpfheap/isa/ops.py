@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bpfheap.errors import InsnError
+from bpfheap.errors import InsnError, UnofferedInsn
 from bpfheap.isa.insn import Insn
 
 # Instruction classes (RFC 9669 table 2).
@@ -216,6 +216,20 @@ def _rows() -> list[Op]:
     return rows
 
 
+#: Instructions of Linux 6.18 that have no row, by opcode: their
+#: names, and the field and the value of it that select them.
+_UNOFFERED: dict[int, tuple[tuple[str, Uses, int], ...]] = {
+    # From one address space to another, for arenas (BPF_ADDR_SPACE_CAST).
+    0xB0 | ALU64 | X: (("addr_space_cast", _O, 1),),
+    **{
+        ATOMIC | size | STX: (
+            ("load_acquire", _I, 0x100),
+            ("store_release", _I, 0x110),
+        )
+        for size in _SIZES.values()
+    },
+}
+
 #: Every operation there is.
 OPS: tuple[Op, ...] = tuple(_rows())
 
@@ -265,8 +279,23 @@ def op_of(insn: Insn, slot: int | None = None) -> Op:
     raise _op_error(insn, slot)
 
 
+def unoffered(insn: Insn) -> str | None:
+    """The name of an instruction that Linux has and no row, None for what is none."""
+    for name, field, value in _UNOFFERED.get(insn.opcode, ()):
+        if getattr(insn, field) == value and insn.dst <= 10 and insn.src <= 10:
+            return name
+    return None
+
+
 def _op_error(insn: Insn, slot: int | None) -> InsnError:
     """The error for a slot that is no instruction."""
+    name = unoffered(insn)
+    if name is not None:
+        return UnofferedInsn(
+            f"{'' if slot is None else f'slot {slot}: '}bpfheap does not know instruction {name}",
+            insn=slot,
+            name=name,
+        )
     rows = _BY_OPCODE.get(insn.opcode)
     if rows is None:
         return _insn_error(f"unknown opcode 0x{insn.opcode:02x}", slot)

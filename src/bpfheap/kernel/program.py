@@ -48,8 +48,11 @@ def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
     """The instructions with descriptors and ids of the live kernel in them.
 
     `map_of` gives the map of a name. Raises what it raises, KernelUnsupported for a function or
-    variable that the kernel does not have, and InsnError for what cannot be encoded.
+    variable that the kernel does not have, InsnError for what cannot be encoded, and what is wrong
+    with a program that could not be linked.
     """
+    if program.broken is not None:
+        raise program.broken
     insns = list(program.insns)
     for slot, ref in program.refs.items():
         if not 0 <= slot < len(insns):
@@ -75,6 +78,8 @@ def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
             case RefKind.MISSING:
                 # libbpf loads it so, too: the kernel rejects it if a path leads there.
                 pass
+            case RefKind.KCONFIG:
+                _known(program, slot, ref, "configuration", None)
             case RefKind.KSYM:
                 number = _known(program, slot, ref, "variable", variable_id(ref.name))
                 _wide(insns, slot, Pseudo.BTF_ID, number)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bpfheap.btf import KptrField, SpecialField
 from bpfheap.btf.special import NODE_OF
-from bpfheap.errors import MapError
+from bpfheap.errors import MachineUnsupported, MapError
 from bpfheap.machine.layout import owning, round_up, special
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
+from bpfheap.platform.missing import missing_map_type
 from bpfheap.spec import MapSpec
 
 #: What MapError's message says.
@@ -132,9 +133,15 @@ def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]
 
 
 def row_of(spec: MapSpec) -> MapType:
-    """Raises MapError for a type that no machine knows."""
+    """Raises MachineUnsupported for a type that Linux has and no machine, MapError for others."""
     row = BY_NUMBER.get(spec.type)
     if row is None:
+        name = missing_map_type(spec)
+        if name is not None:
+            raise MachineUnsupported(
+                f"map {spec.name} is of type {name}, which bpfheap does not know",
+                file=spec.file or None,
+            )
         raise MapError(
             f"map {spec.name} has type {spec.type}, which no machine knows", errno_name="EINVAL"
         )

@@ -62,7 +62,7 @@ def resolve(spec: ProgramSpec, addresses: Addresses[Address]) -> Links[Address]:
                         why = f"map {ref.name} has no value to point into"
                 if address is not None:
                     found[slot] = address
-            case RefKind.KSYM:
+            case RefKind.KSYM | RefKind.KCONFIG:
                 why = f"{ref.name} is a variable of the kernel, and there is none here"
         if why is not None:
             where = spec.line_of(slot)

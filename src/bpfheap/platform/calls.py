@@ -462,7 +462,7 @@ class Family:
 
 
 LEFT_OUT: tuple[Family, ...] = (
-    Family("dynptrs", frozenset(range(197, 204)) | {136}, ("bpf_dynptr_", "bpf_ringbuf_dynptr")),
+    Family("dynptrs", frozenset(range(197, 204)), ("bpf_dynptr_", "bpf_ringbuf_dynptr")),
     Family("timers and work queues", frozenset(range(169, 173)),
            ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
     Family("arenas", frozenset(), ("bpf_arena_",)),

@@ -6,11 +6,12 @@ other; both go through the steps that are here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bpfheap.errors import LoadRefused
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Holds
+from bpfheap.platform.missing import missing_map_type
 from bpfheap.runtime.system import System
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier.verdict import Verdict
@@ -39,6 +40,18 @@ def creation_order(obj: ObjectSpec) -> list[MapSpec]:
         if spec.name not in ordered:
             visit(spec, frozenset({spec.name}))
     return list(ordered.values())
+
+
+def wanted_maps(obj: ObjectSpec, programs: Iterable[ProgramSpec]) -> list[MapSpec]:
+    """The maps to make for these programs, in the order of `creation_order`: all of the file, but
+    for those of types that Linux has and bpfheap does not, and that no program names."""
+    named = {ref.name for program in programs for ref in program.refs.values()}
+    return [
+        spec
+        for spec in creation_order(obj)
+        if spec.name in named
+        or all(missing_map_type(m) is None for m in (spec, spec.inner) if m is not None)
+    ]
 
 
 def loaded_programs(obj: ObjectSpec) -> list[ProgramSpec]:

@@ -17,7 +17,7 @@ if os.environ.get("BPFHEAP_PURE"):
             )
 
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, FlowKind, Holder
-from bpfheap.verifier.verdict import Options, Verdict
+from bpfheap.verifier.verdict import Options, Verdict, VerdictKind
 from bpfheap.verifier.walk import verify
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "Holder",
     "Options",
     "Verdict",
+    "VerdictKind",
     "verify",
 ]

@@ -1,6 +1,9 @@
-"""How the verifier's parts say no; the walk adds the place and makes a VerifierError of it."""
+"""How the verifier's parts say no, and that they do not know; the walk adds the place and makes a
+VerifierError or Unsupported of it."""
 
 from __future__ import annotations
+
+from bpfheap.errors import LINUX_MAY
 
 
 class Reject(Exception):
@@ -25,3 +28,17 @@ class Reject(Exception):
         self.register = register
         self.hint = hint
         self.insn = insn
+
+
+class NotKnown(Reject):
+    """The instruction at hand needs what bpfheap does not know, and Linux may.
+
+    `missing`: its name, as in errors.Unsupported.
+    """
+
+    def __init__(
+        self, message: str, missing: str, *, register: int | None = None, hint: str = LINUX_MAY,
+        insn: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message, register=register, hint=hint, insn=insn)
+        self.missing = missing

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from bpfheap.errors import VerifierError
+from bpfheap.errors import ProgramError, Unsupported
 from bpfheap.platform.calls import MAX_CPUS
 from bpfheap.verifier.facts import Facts
 from bpfheap.verifier.flows import Flow
@@ -53,6 +54,14 @@ class Options:
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)
 
 
+class VerdictKind(StrEnum):
+    """What there is to say about a program."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"  # Linux would refuse it
+    UNSUPPORTED = "unsupported"  # it needs what bpfheap does not know
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What the verifier says about one program.
@@ -62,7 +71,7 @@ class Verdict:
     `states`: how many were stored for pruning over the whole walk.
     `flows`: in the order in which the walk first met them; a rejected program, not all of whose
     paths were walked, has none.
-    `error`: why it was rejected, None for an accepted program.
+    `error`: why it was not accepted: a VerifierError, or Unsupported. None for an accepted program.
     `log`: "" unless asked for or rejected.
     `facts`: what a compiler wants to know, if it was asked for; None for a rejected program.
     `cut`: did paths end because a loop was unrolled often enough (see Options.pruned)?
@@ -72,7 +81,7 @@ class Verdict:
     insns_processed: int
     states: int
     flows: tuple[Flow, ...]
-    error: VerifierError | None = None
+    error: ProgramError | None = None
     log: str = field(default="", repr=False)
     facts: Facts | None = field(default=None, repr=False, compare=False)
     cut: bool = False
@@ -80,3 +89,15 @@ class Verdict:
     @property
     def accepted(self) -> bool:
         return self.error is None
+
+    @property
+    def kind(self) -> VerdictKind:
+        if self.error is None:
+            return VerdictKind.ACCEPT
+        unsupported = isinstance(self.error, Unsupported)
+        return VerdictKind.UNSUPPORTED if unsupported else VerdictKind.REJECT
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """All that an unsupported program names and bpfheap does not know; see Unsupported."""
+        return self.error.missing if isinstance(self.error, Unsupported) else ()

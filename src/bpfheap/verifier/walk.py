@@ -7,11 +7,21 @@ is called is walked once, for any arguments of its types.
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from mypy_extensions import i64
 
-from bpfheap.errors import BpfheapError, InsnError, VerifierError
+from bpfheap.errors import (
+    BpfheapError,
+    InsnError,
+    ProgramError,
+    UnofferedInsn,
+    Unsupported,
+    VerifierError,
+)
+from bpfheap.platform.missing import missing_in
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, stack_chains
@@ -26,7 +36,7 @@ from bpfheap.verifier.instructions.transfer import transfer
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.prune import StoredStates
 from bpfheap.verifier.paths.unpruned import UnprunedStates
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     FP,
@@ -65,6 +75,8 @@ def explained(
 ) -> tuple[Verdict, tuple[Known, ...]]:
     """Verify a program and tell what is known line by line, in the order of the code. Of a refused
     program that is what is known up to the refusal; nothing if no instruction was walked."""
+    if spec.broken is not None:
+        return verify(obj, spec, options), ()
     try:
         observer = Observer(spec)
     except (Reject, InsnError):
@@ -76,20 +88,37 @@ def explained(
 
 
 def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
+    if program.broken is not None:
+        return Verdict(program.name, 0, 0, (), _of_broken(obj, program, program.broken))
     walk = Walk(obj, program, options, logged=options.log)
     verdict = walk.verdict()
     error = verdict.error
-    if error is None or not options.explain:
+    if not isinstance(error, VerifierError) or not options.explain:
         return verdict
     if not options.log:
         if verdict.insns_processed <= _MAX_LOGGED:
             walk = Walk(obj, program, options, logged=True)
             verdict = walk.verdict()
-            error = verdict.error or error
+            assert isinstance(verdict.error, VerifierError)
+            error = verdict.error
         else:
             error.log = f"{error.message}\n{_summary(verdict, options.complexity_limit)}\n"
     walk.explain(error)
     return verdict
+
+
+def _of_broken(obj: ObjectSpec, program: ProgramSpec, why: BpfheapError) -> ProgramError:
+    """The error of a program that could not be linked."""
+    error: ProgramError
+    if isinstance(why, (Unsupported, UnofferedInsn)):
+        named = why.missing if isinstance(why, Unsupported) else (why.name,)
+        missing = tuple(dict.fromkeys((*named, *missing_in(obj, program))))
+        error = Unsupported(why.message, missing=missing, program=program.name, hint=why.hint)
+    else:
+        error = VerifierError(why.message, program=program.name, hint=why.hint)
+    error.at(why.file, why.line)
+    error.__cause__ = why
+    return error
 
 
 def _summary(verdict: Verdict, limit: int) -> str:
@@ -117,7 +146,7 @@ class Walk:
         self._state: State | None = None
 
     def verdict(self) -> Verdict:
-        error: VerifierError | None = None
+        error: ProgramError | None = None
         try:
             self._env.prepare()
             regs = [NOTHING] * 6
@@ -141,7 +170,7 @@ class Walk:
             error = self._error(broken, broken.insn, None)
         return self._finish(error)
 
-    def _finish(self, error: VerifierError | None) -> Verdict:
+    def _finish(self, error: ProgramError | None) -> Verdict:
         states = self._states
         flows = () if error is not None else tuple(self._env.flows.values())
         facts = None
@@ -160,12 +189,17 @@ class Walk:
         return Verdict(self._spec.name, self._insns, states, flows, error, text, facts, cut)
 
     def _error(
-        self, why: Reject | BpfheapError, insn: int | None, register: int | None
-    ) -> VerifierError:
+        self, why: Reject | InsnError, insn: int | None, register: int | None
+    ) -> ProgramError:
         line = None
         if insn is not None and 0 <= insn < len(self._spec.insns):
             line = self._spec.line_of(insn)
-        return VerifierError(
+        kind: Callable[..., ProgramError] = VerifierError
+        if isinstance(why, (NotKnown, UnofferedInsn)):
+            name = why.missing if isinstance(why, NotKnown) else why.name
+            missing = dict.fromkeys((name, *missing_in(self._env.obj, self._spec)))
+            kind = partial(Unsupported, missing=tuple(missing))
+        return kind(
             why.message,
             program=self._spec.name,
             insn=insn,

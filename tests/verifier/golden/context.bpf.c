@@ -92,9 +92,3 @@ int map_read_directly(struct __sk_buff *skb)
 {
 	return *(volatile __u32 *)&counts;
 }
-
-SEC("nonsense")
-int section_unknown(struct __sk_buff *skb)
-{
-	return 0;
-}

@@ -27,12 +27,16 @@ from bpfheap.btf import Enum as BtfEnum
 from bpfheap.errors import BtfError
 from bpfheap.platform.programs import ANY_TYPE, NUMBER, ProgramType
 from bpfheap.spec import ProgramSpec, SubprogSpec
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 
 #: As many arguments as there are registers for them.
 _MAX_PARAMETERS = 5
 _U64 = 8
 _CTX_TAG, _NONNULL_TAG = "arg:ctx", "arg:nonnull"
+#: Those of Linux that bpfheap does not know.
+_OTHER_TAGS = frozenset({"arg:trusted", "arg:untrusted", "arg:nullable", "arg:arena"})
+#: Pointers to it are no plain memory.
+_DYNPTR = "bpf_dynptr"
 
 
 class Passing(Enum):
@@ -79,6 +83,8 @@ def parameters(spec: ProgramSpec, sub: SubprogSpec, row: ProgramType) -> tuple[P
         tags = [t for t in btf.decl_tags(sub.func_id, i) if t.startswith("arg:")]
         where = f"arg#{i} of {sub.name}()"
         unknown = [t for t in tags if t not in (_CTX_TAG, _NONNULL_TAG)]
+        if unknown and _OTHER_TAGS.issuperset(unknown):
+            raise NotKnown(f"bpfheap does not know tag {unknown[0]}, which {where} has", unknown[0])
         if unknown:
             raise Reject(f"{where} is tagged {unknown[0]}, which is not supported")
         if isinstance(kind, Int | BtfEnum | Enum64) and not tags:
@@ -102,6 +108,9 @@ def parameters(spec: ProgramSpec, sub: SubprogSpec, row: ProgramType) -> tuple[P
                     )
                 found.append(Parameter(Passing.CTX))
                 continue
+            target = btf[btf.resolve(kind.type)]
+            if isinstance(target, Struct) and target.name == _DYNPTR:
+                raise NotKnown(f"bpfheap does not know dynptrs, and {where} is one", _DYNPTR)
             try:
                 size = btf.size_of(btf.resolve(kind.type))
             except BtfError:

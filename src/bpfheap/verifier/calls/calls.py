@@ -13,9 +13,12 @@ from difflib import get_close_matches
 from mypy_extensions import i64
 
 from bpfheap.btf import SpecialKind
+from bpfheap.errors import LINUX_MAY
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, SideEffect, left_out
+from bpfheap.platform.linux import HELPER_NAMES
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
+from bpfheap.platform.missing import kfunc_name, missing_helper
 from bpfheap.platform.programs import types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
@@ -36,7 +39,7 @@ from bpfheap.verifier.memory.ownership import acquire_object, check_owned, excha
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env, licensed
 from bpfheap.verifier.paths.precision import mark_register, mark_slot
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     FUNC,
@@ -81,7 +84,7 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != MAP or reg.or_null:
         raise expected(n, reg, "map_ptr")
     ref: MapRef = reg.what
-    row = _map_type(ref, n)
+    row = BY_NUMBER[ref.spec.type]
     call = meta.call
     op = call.map_op
     if op is not None and op not in row.ops:
@@ -95,16 +98,6 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
         raise Reject(f"read from map forbidden: {ref} is write-only for programs", register=n)
     meta.map = ref
-
-
-def _map_type(ref: MapRef, n: int) -> MapType:
-    row = BY_NUMBER.get(ref.spec.type)
-    if row is None:
-        known = ", ".join(t.name for t in BY_NUMBER.values())
-        raise Reject(
-            f"map {ref.name} has unknown type {ref.spec.type}", register=n, hint=f"known: {known}"
-        )
-    return row
 
 
 def _title(call: Call) -> str:
@@ -151,7 +144,7 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     ref = meta.map_of()
     _memory(env, st, n, reg, meta, ref.spec.key_size)
     # To rely on the keys of other maps would only keep loops from being widened.
-    tells = _map_type(ref, n).fixed and ref.spec.key_size == 4
+    tells = BY_NUMBER[ref.spec.type].fixed and ref.spec.key_size == 4
     if tells and reg.kind == STACK and reg.scalar.is_const:
         at = reg.off + reg.scalar.smin
         meta.key = stack.constant_key(st.frames[reg.what], at)
@@ -166,7 +159,7 @@ def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _uninit_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     ref = meta.map_of()
     # A filter is asked for the value that is there (resolve_map_arg_type).
-    asked = _map_type(ref, n).shape is Shape.FILTER
+    asked = BY_NUMBER[ref.spec.type].shape is Shape.FILTER
     _memory(env, st, n, reg, meta, ref.spec.value_size, write=not asked)
 
 
@@ -353,7 +346,7 @@ def _entries(ref: MapRef, row: MapType) -> int:
 
 def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     ref = meta.map_of()
-    row = _map_type(ref, 1)
+    row = BY_NUMBER[ref.spec.type]
     if row.outer:
         return Reg(MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)
     # A constant key of an array is there or not: no check for NULL is needed
@@ -507,18 +500,30 @@ def _row(env: Env, step: Step) -> Call:
             else "reach it only where the kernel has that: test bpf_core_field_exists() first",
         )
     if step.kind is Kind.CALL_HELPER:
-        family = left_out(step.imm, None)
-        message, hint = f"unknown helper #{step.imm}", "bpfheap.h declares those that there are"
+        name = missing_helper(step.imm)
+        if name is None:
+            raise _no_helper(step.imm)
+        what, family = f"helper {name}", left_out(step.imm, None)
+        close: list[str] = []
     else:
-        ref = env.spec.refs.get(step.slot)
-        name = ref.name if ref is not None and ref.kind is RefKind.KFUNC else f"#{step.imm}"
-        family = left_out(None, name)
-        message = f"unknown kfunc {name}: no machine offers it"
-        close = get_close_matches(name, KFUNC_BY_NAME, 3)
-        hint = f"did you mean {' or '.join(close)}?" if close else (
-            "bpfheap.h declares those that there are"
-        )  # fmt: skip
+        name = kfunc_name(env.spec, step.slot)
+        what, family = f"kfunc {name}", left_out(None, name)
+        close = get_close_matches(name, KFUNC_BY_NAME, 3, cutoff=0.8)
+    hint = LINUX_MAY
     if family is not None:
-        message = f"{message}: {family.name} are not supported"
-        hint = f"only Linux has {family.name}; do without them here"
-    raise Reject(message, hint=hint)
+        hint = f"{family.name} are not there yet"
+    elif close:
+        hint = f"did you mean {' or '.join(close)}?"
+    raise NotKnown(f"bpfheap does not know {what}", name, hint=hint)
+
+
+def _no_helper(number: int) -> Reject:
+    """For a number that Linux has no helper for (check_helper_call)."""
+    if number == 0:
+        return Reject(
+            "program of this type cannot use helper bpf_unspec#0", hint="0 is no helper's number"
+        )
+    return Reject(
+        f"invalid func unknown#{number}",
+        hint=f"Linux has helpers 1 to {max(HELPER_NAMES)}; newer functions are kfuncs",
+    )

@@ -16,7 +16,7 @@ from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     MEM,
@@ -59,6 +59,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     try:
         for n, parameter in enumerate(env.parameters(number), 1):
             _check(env, st, n, parameter)
+    except NotKnown:
+        raise
     except Reject as wrong:
         raise Reject(
             f"Caller passes invalid args into func#{number} ({sub.name}): {wrong.message}",

@@ -45,7 +45,7 @@ from bpfheap.verifier.memory.rewrites import same_kind
 from bpfheap.verifier.memory.stack import as_zeros, fits
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     FUNC,
@@ -299,9 +299,18 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
         case RefKind.KFUNC_ADDR:
             # check_pseudo_btf_id: memory of no bytes.
             value = Reg(MEM, ZERO_OFFSET, what=_KFUNC)
+        case RefKind.KCONFIG:
+            raise NotKnown(
+                f"bpfheap does not know {ref.name}, a value of the kernel's configuration "
+                "(__kconfig)",
+                ref.name,
+                register=step.dst,
+                hint="name a configuration with --kconfig, or use a `const volatile` variable",
+            )
         case _:
-            raise Reject(
-                f"{ref.name} is a variable of the kernel: there is none in user space",
+            raise NotKnown(
+                f"bpfheap does not know {ref.name}, a variable of the kernel",
+                ref.name,
                 register=step.dst,
                 hint="use a global variable of the program",
             )

@@ -22,7 +22,7 @@ from bpfheap.verifier.memory.obligations import (
     within,
 )
 from bpfheap.verifier.paths.env import Env
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
     ALL_SPILL,
@@ -233,9 +233,12 @@ def _ctx_field(
             if not field.allows(off, size, write=write):
                 break
             if field.kind is CtxKind.KERNEL:
-                error = _no_ctx_field(row, n, off, size, write=write)
-                error.hint = f"{field.name} is an object of the kernel: these are not supported"
-                raise error
+                raise NotKnown(
+                    f"bpfheap does not know {field.name} of struct {row.ctx_struct}, an object of "
+                    "the kernel",
+                    f"{row.ctx_struct}.{field.name}",
+                    register=n,
+                )
             return field
     raise _no_ctx_field(row, n, off, size, write=write)
 

@@ -6,7 +6,8 @@ from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.licenses import is_gpl_compatible
-from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.platform.maps import BY_NUMBER, MapType
+from bpfheap.platform.missing import missing_map_type, section_name
 from bpfheap.platform.programs import (
     Offer,
     ProgramType,
@@ -15,14 +16,14 @@ from bpfheap.platform.programs import (
     program_type,
     types_with,
 )
-from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
-from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
 from bpfheap.verifier.verdict import Options
@@ -78,17 +79,18 @@ class Env:
         """All that is known before the walk. Raises Reject and InsnError."""
         found = program_type(self.spec.section)
         if found is None:
-            raise Reject(
-                f'section "{self.spec.section}" selects no program type',
+            raise NotKnown(
+                f'section "{self.spec.section}" selects no program type that bpfheap knows',
+                section_name(self.spec.section),
                 insn=0,
                 hint=other_sections(self.spec.section),
             )
         if found.kernel_types:
-            raise Reject(
-                f'section "{self.spec.section}" is of {found.name} programs, whose context only '
-                "the types of the kernel describe: these are not supported",
+            raise NotKnown(
+                f"bpfheap does not know {found.name} programs, whose context only the types of the "
+                "kernel describe",
+                section_name(self.spec.section),
                 insn=0,
-                hint="programs of other types need none of them",
             )
         self.type = found
         self.cfg = Cfg(self.spec)
@@ -190,8 +192,8 @@ class Env:
             spec = self.obj.maps.get(name)
             if spec is None:
                 raise Reject(f"there is no map {name}", hint='define it in SEC(".maps")')
-            row = BY_NUMBER.get(spec.type)
-            if self.sleepable and row is not None and not row.sleepable:
+            row = _map_type(spec)
+            if self.sleepable and not row.sleepable:
                 # check_map_prog_compatibility, as below
                 raise Reject(
                     "Sleepable programs can only use array, hash, ringbuf and local storage maps: "
@@ -216,6 +218,7 @@ class Env:
                     f"map {outer.name} has no template for its inner maps",
                     hint="give it one: __array(values, struct { ... });",
                 )
+            _map_type(spec)
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
             outer.inner = MapRef(Holder.INNER, outer.name, spec, layout)
         return outer.inner
@@ -253,6 +256,18 @@ class Env:
         """Where a slot is, for people."""
         line = self.spec.line_of(slot)
         return f"insn {slot}" if line is None else f"{line}, insn {slot}"
+
+
+def _map_type(spec: MapSpec) -> MapType:
+    """Raises Reject for a type that Linux does not have, NotKnown for others without a row."""
+    row = BY_NUMBER.get(spec.type)
+    if row is not None:
+        return row
+    name = missing_map_type(spec)
+    if name is None:
+        known = ", ".join(t.name for t in BY_NUMBER.values())
+        raise Reject(f"map {spec.name} has unknown type {spec.type}", hint=f"known: {known}")
+    raise NotKnown(f"bpfheap does not know map type {name}, which {spec.name} is of", name)
 
 
 def licensed(spec: ProgramSpec) -> str:
