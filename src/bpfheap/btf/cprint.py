@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from bpfheap.btf.types import (
     Enum,
     Enum64,
     Float,
+    Func,
     FuncProto,
     Fwd,
     Int,
@@ -36,6 +38,15 @@ _MAX_DEPTH = 64
 #: The most characters that are written. All types of a kernel take about four million; a few
 #: hundred bytes of hostile BTF (nested anonymous structs) could take terabytes.
 _MAX_TEXT = 1 << 25
+
+#: The attributes that a type tag may be, and that clang reads again.
+_ADDRESS_SPACE = re.compile(r"address_space\(\d{1,8}\)")
+#: What names of integers and floats consist of; compilers have others, such as "ssizetype".
+_ARITHMETIC = re.compile(
+    r"(?:(?:char|short|int|long|signed|unsigned|float|double|__int128|_Float16|_BitInt\(\d+\))\b ?)+"
+)
+#: The compiler's own type, which is another one on another target.
+_VA_LIST = "__builtin_va_list"
 
 #: Size of an enum in bytes -> the integer under it.
 _WIDTHS = {1: "char", 2: "short", 4: "int", 8: "long long"}
@@ -68,24 +79,54 @@ def dump_c(btf: Btf) -> str:
     have one name, as those local to functions may, the later ones get a number: "foo___2". Raises
     BtfError.
     """
-    writer = _Writer(btf)
-    named, again = _distinct(btf)
-    writer.names.update(named)
-    writer.hoisted.update(_shared(btf))
-    out = [f"{line};\n" for line in dict.fromkeys(_declarations(writer)) if line]
-    # A typedef can need itself by way of a pointer to a function; such a cycle is cut anywhere.
-    seen: set[_Need] = set()
-    for root in range(len(btf)):
-        stack = [(_Need(root, complete=True), False)]
-        while stack:
-            need, ready = stack.pop()
-            if ready:
-                out += _top_level(writer, need) if need.type not in again else ()
-            elif need not in seen:
-                seen.add(need)
-                stack.append((need, True))
-                stack += [(other, False) for other in reversed(_needs(btf, need))]
-    return "".join(out)
+    return Dump(btf).types
+
+
+class Dump:
+    """All types of a BTF as C, as `dump_c` gives them, and what else is said with them.
+
+    `attributes`: write attributes that some targets do not have, such as address_space.
+    """
+
+    def __init__(self, btf: Btf, *, attributes: bool = False) -> None:
+        self._writer = writer = _Writer(btf)
+        writer.attributes = attributes
+        named, self._again = _distinct(btf)
+        writer.names.update(named)
+        writer.names.update(_argument_lists(btf, named))
+        writer.hoisted.update(_shared(btf))
+        # Typedefs, values of enums and functions share one name space.
+        for type_id, kind in enumerate(btf.types):
+            if isinstance(kind, Typedef):
+                writer.values[writer.name(type_id)] = 1
+        self.types = self._definitions()
+
+    def prototype(self, type_id: int) -> str | None:
+        """The declaration of a function, without the semicolon; None if something else has its
+        name. Raises BtfError."""
+        function = self._writer.btf[type_id]
+        assert isinstance(function, Func)
+        if self._writer.values.get(function.name):
+            return None
+        self._writer.values[function.name] = 1
+        return self._writer.declare(function.type, function.name)
+
+    def _definitions(self) -> str:
+        writer = self._writer
+        out = [f"{line};\n" for line in dict.fromkeys(_declarations(writer)) if line]
+        # A typedef can need itself by way of a pointer to a function; such a cycle is cut anywhere.
+        seen: set[_Need] = set()
+        for root in range(len(writer.btf)):
+            stack = [(_Need(root, complete=True), False)]
+            while stack:
+                need, ready = stack.pop()
+                if ready:
+                    out += _top_level(writer, need) if need.type not in self._again else ()
+                elif need not in seen:
+                    seen.add(need)
+                    stack.append((need, True))
+                    stack += [(other, False) for other in reversed(_needs(writer.btf, need))]
+        return "".join(out)
 
 
 class _Need(NamedTuple):
@@ -105,6 +146,8 @@ class _Writer:
         self.names: dict[int, str] = {}
         #: Anonymous enums, and the typedef that stands for each.
         self.hoisted: dict[int, str] = {}
+        #: Write attributes such as address_space, which some targets do not have.
+        self.attributes = False
         #: How many characters may still be written.
         self.left = _MAX_TEXT
         #: Enums whose values are written already.
@@ -130,11 +173,15 @@ class _Writer:
             kind = self.btf[type_id]
             match kind:
                 case Const() | Volatile() | Restrict():
-                    before.append(QUALIFIERS[type(kind)])
+                    # An array and its elements may both be const; C says it once.
+                    if QUALIFIERS[type(kind)] not in before:
+                        before.append(QUALIFIERS[type(kind)])
                     type_id = kind.type
                 case TypeTag():
-                    if not kind.attribute:  # such as address_space: of another target
+                    if not kind.attribute:
                         before.append(self.attribute("btf_type_tag", kind.name))
+                    elif self.attributes and (known := _ADDRESS_SPACE.fullmatch(kind.name)):
+                        before.append(f"__attribute__(({known[0]}))")
                     type_id = kind.type
                 case Ptr():
                     words = _words(before)
@@ -178,6 +225,8 @@ class _Writer:
             case Int() | Float() | Typedef():
                 name = self.name(type_id)
                 self.spend(depth, type_id, len(name))
+                if isinstance(kind, Int) and name and not _ARITHMETIC.fullmatch(name):
+                    return _arithmetic(kind)
                 return name or f"unsigned _BitInt({self.btf.size_of(type_id) * 8})"
             case Struct() | Union() | Enum() | Enum64() | Fwd():
                 return f"{_word(kind)} {self.name(type_id)}"
@@ -308,6 +357,24 @@ def _integer(kind: Enum | Enum64) -> str:
     return f"{'signed' if kind.signed else 'unsigned'} {_WIDTHS[kind.size]}"
 
 
+def _arithmetic(kind: Int) -> str:
+    """C's name for an integer that has one of the compiler's own."""
+    width = {16: "__int128", **_WIDTHS}.get(kind.size, "int")
+    return f"{'signed' if kind.signed else 'unsigned'} {width}"
+
+
+def _argument_lists(btf: Btf, named: dict[int, str]) -> dict[int, str]:
+    """New names for the compiler's list of arguments where it is none of BPF's, a pointer: what it
+    is says the BTF, so that structs that have one keep their size."""
+    return {
+        type_id: f"{named.get(type_id, kind.name)}___host"
+        for type_id, kind in enumerate(btf.types)
+        if isinstance(kind, Typedef)
+        and kind.name == _VA_LIST
+        and not isinstance(btf[btf.resolve(type_id)], Ptr)
+    }
+
+
 def _distinct(btf: Btf) -> tuple[dict[int, str], set[int]]:
     """New names for types that differ from an earlier type of the same name, and the ids of types
     that are the same as an earlier one. Structs, unions and enums share one name space."""
@@ -379,7 +446,7 @@ def _top_level(writer: _Writer, need: _Need) -> list[str]:
     kind = writer.btf[need.type]
     match kind:
         # The compiler has this one built in.
-        case Typedef() if not need.complete and kind.name != "__builtin_va_list":
+        case Typedef() if not need.complete and writer.name(need.type) != _VA_LIST:
             return [f"{writer.typedef(need.type)};\n"]
         case Struct() | Union() if need.complete and kind.name:
             return [f"{writer.define(need.type)};\n"]
