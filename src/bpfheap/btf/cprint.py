@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from bpfheap.btf.check import references
@@ -75,7 +75,7 @@ def print_c(btf: Btf, type_id: int) -> str:
 
 def dump_c(btf: Btf) -> str:
     """Every type that has a name, each after those that it needs, with declarations of all structs
-    first. Functions and variables are not types and are left out. Where several types or values
+    first, and enums that have none. Functions and variables are not types and are left out. Where several types or values
     have one name, as those local to functions may, the later ones get a number: "foo___2". Raises
     BtfError.
     """
@@ -94,7 +94,13 @@ class Dump:
         named, self._again = _distinct(btf)
         writer.names.update(named)
         writer.names.update(_argument_lists(btf, named))
-        writer.hoisted.update(_shared(btf))
+        counts = Counter(ref for kind in btf.types for ref in references(kind))
+        writer.hoisted.update(_shared(btf, counts))
+        writer.loose.update(
+            type_id
+            for type_id, kind in enumerate(btf.types)
+            if isinstance(kind, Enum | Enum64) and not kind.name and not counts[type_id]
+        )
         # Typedefs, values of enums and functions share one name space.
         for type_id, kind in enumerate(btf.types):
             if isinstance(kind, Typedef):
@@ -146,6 +152,8 @@ class _Writer:
         self.names: dict[int, str] = {}
         #: Anonymous enums, and the typedef that stands for each.
         self.hoisted: dict[int, str] = {}
+        #: Anonymous enums that no type refers to: constants, such as BPF_ANY.
+        self.loose: set[int] = set()
         #: Write attributes such as address_space, which some targets do not have.
         self.attributes = False
         #: How many characters may still be written.
@@ -403,10 +411,9 @@ def _distinct(btf: Btf) -> tuple[dict[int, str], set[int]]:
     return renamed, again
 
 
-def _shared(btf: Btf) -> dict[int, str]:
+def _shared(btf: Btf, counts: Mapping[int, int]) -> dict[int, str]:
     """Anonymous enums that several types or members refer to. C could write their values once
     only, and a typedef changes nothing of what they are."""
-    counts = Counter(ref for kind in btf.types for ref in references(kind))
     return {
         type_id: f"enum___{type_id}"
         for type_id, kind in enumerate(btf.types)
@@ -454,6 +461,6 @@ def _top_level(writer: _Writer, need: _Need) -> list[str]:
             return []
         case Enum() | Enum64() if need.type in writer.hoisted:
             return [f"typedef {writer.define(need.type)} {writer.hoisted[need.type]};\n"]
-        case Enum() | Enum64() if kind.name:
+        case Enum() | Enum64() if kind.name or need.type in writer.loose:
             return [f"{writer.define(need.type)};\n"]
     return []

@@ -1,4 +1,4 @@
-"""vmlinux.h: all types of a kernel as one header, as `bpftool btf dump file ... format c` has them."""
+"""vmlinux.h: all types of a kernel as one header, as bpftool writes it."""
 
 from __future__ import annotations
 

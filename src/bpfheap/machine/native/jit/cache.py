@@ -11,13 +11,12 @@ import contextlib
 import hashlib
 import os
 import stat
-import tempfile
 import time
-import warnings
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from bpfheap import kept
 from bpfheap.isa import encode
 from bpfheap.machine.native._core import CALLS, LAYOUT
 from bpfheap.machine.native.jit import llvm
@@ -30,15 +29,6 @@ _HASH: Final = 32
 _LIMIT: Final = 256 << 20
 #: Files are counted once for so many that are written.
 _SWEEP: Final = 64
-
-
-def folder() -> Path | None:
-    """$BPFHEAP_CACHE, or a folder of the user's; None if it is set to nothing."""
-    named = os.environ.get("BPFHEAP_CACHE")
-    if named is not None:
-        return Path(named) if named else None
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "bpfheap" / "compiled"
 
 
 @cache
@@ -81,17 +71,8 @@ def find(wanted: bytes) -> Compiled | None:
     where = _path(wanted)
     if where is None:
         return None
-    try:
-        # A pipe would be waited for, and a link may lead anywhere.
-        handle = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                return None
-            if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                return None
-            data = file.read()
-    except OSError:
+    data = kept.read(where)
+    if data is None:
         return None
     made = _read(data, wanted, began)
     if made is not None:
@@ -110,15 +91,7 @@ def keep(wanted: bytes, made: Compiled) -> None:
     payload = len(payload).to_bytes(4, "little") + payload + made.image
     data = _MAGIC + wanted + hashlib.sha256(payload).digest() + payload
     try:
-        where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=where.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(name).replace(where)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+        kept.write(where, data)
         if wanted[0] % _SWEEP == 0:
             _sweep(where.parent)
     except OSError:
@@ -126,29 +99,8 @@ def keep(wanted: bytes, made: Compiled) -> None:
 
 
 def _path(wanted: bytes) -> Path | None:
-    base = folder()
-    return None if base is None or not _is_private(base) else base / wanted.hex()
-
-
-def _is_private(base: Path) -> bool:
-    """Nobody else can put code there; also if it is not there yet. Warns once if somebody can."""
-    try:
-        about = base.stat()
-    except OSError:
-        return True
-    if about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return True
-    _warn(base)
-    return False
-
-
-@cache
-def _warn(base: Path) -> None:
-    warnings.warn(
-        f"{base} is not used for compiled programs, as others can write there: chmod go-w, or "
-        "let BPFHEAP_CACHE name another folder",
-        stacklevel=2,
-    )
+    base = kept.folder("compiled")
+    return None if base is None or not kept.is_private(base) else base / wanted.hex()
 
 
 def _read(data: bytes, wanted: bytes, began: int) -> Compiled | None:
@@ -169,6 +121,8 @@ def _sweep(base: Path) -> None:
     for path in base.iterdir():
         with contextlib.suppress(OSError):
             about = path.stat()
+            if not stat.S_ISREG(about.st_mode):
+                continue
             files.append((about.st_mtime, about.st_size, path))
     total = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):

@@ -1,6 +1,8 @@
 """Compiles C to BPF objects: by a clang on PATH that has a BPF target, else by the ziglang wheel's.
 
-Both produce the same maps, types and relocations. Objects are reproducible: no time, no working
+Sources of other projects compile as they are, as far as what they include is there: `options` says
+which folders, macros and flags count, `headers` where a system's own are, `vmlinux` writes the
+kernel's types, `refusal` tells what is missing. Both produce the same maps, types and relocations. Objects are reproducible: no time, no working
 directory goes into them, only the path of the source as it was given.
 """
 
@@ -8,22 +10,32 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import platform
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpfheap.compile import headers, vmlinux
+from bpfheap.compile.options import CompileOptions, Texts, macros_in, options_for
+from bpfheap.compile.refusal import missing_header, refusal
 from bpfheap.elf import load_spec
-from bpfheap.errors import CompileError, UsageError
+from bpfheap.errors import BtfError, CompileError, UsageError
 from bpfheap.host import ending_with_parent
 from bpfheap.spec import ObjectSpec
 
+__all__ = [
+    "INCLUDE_DIR",
+    "CompileOptions",
+    "Compiler",
+    "compile_c",
+    "find_compilers",
+    "object_spec",
+]
+
 #: Where bpfheap.h is; always on the include path.
-INCLUDE_DIR = Path(__file__).with_name("include")
+INCLUDE_DIR = Path(__file__).parents[1] / "include"
 
 #: Names of clang on PATH, best first. BTF type tags came with clang 14.
 CLANG_NAMES = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
@@ -61,18 +73,53 @@ def find_compilers() -> list[Compiler]:
 
 def compile_c(
     path: Path | str,
+    options: CompileOptions = CompileOptions(),
     *,
-    include: Iterable[Path | str] = (),
+    include: Texts = (),
+    define: Texts = (),
+    cflags: Texts = (),
+    compile_commands: Path | str | None = None,
+    kernel_btf: Path | str | None = None,
     compiler: Compiler | None = None,
-    cflags: Sequence[str] = (),
 ) -> bytes:
     """Compile one C file to a BPF ELF object and return its bytes.
 
-    `include` are directories, searched before that of bpfheap.h. `cflags` come last, so they win.
-    clang's warnings go to stderr as they are. Raises CompileError, with clang's own output in
-    `diagnostics`, and UsageError if there is no such file.
+    `options`, and above them the single ones, are CompileOptions; what else is said of the source
+    `options_for` knows. Where the source includes vmlinux.h and no folder has it, it is written
+    from the kernel's BTF. clang's warnings go to stderr as they are. Raises CompileError, with
+    clang's own output in `diagnostics`, and UsageError if there is no such file.
     """
     path = Path(path)
+    source = _text_of(path)
+    given = CompileOptions.of(
+        include=include,
+        define=define,
+        cflags=cflags,
+        compile_commands=compile_commands,
+        kernel_btf=kernel_btf,
+    ).over(options)
+    options = options_for(path, given)
+    compiler = compiler or _preferred()
+    done = _compiled(compiler, path, source, options, None)
+    diagnostics = done.stderr.decode(errors="replace")
+    no_types = ""
+    if done.returncode != 0 and missing_header(diagnostics) == vmlinux.NAME:
+        try:
+            kernel_btf = None if options.kernel_btf is None else Path(options.kernel_btf)
+            folder = vmlinux.header_folder(kernel_btf)
+        except BtfError as error:
+            no_types = str(error)
+        else:
+            done = _compiled(compiler, path, source, options, folder)
+            diagnostics = done.stderr.decode(errors="replace")
+    if done.returncode != 0:
+        raise refusal(compiler.name, path, diagnostics, no_types)
+    if diagnostics and sys.stderr is not None:
+        sys.stderr.write(diagnostics)
+    return done.stdout
+
+
+def _text_of(path: Path) -> str:
     try:
         if not path.is_file():
             raise UsageError(
@@ -80,23 +127,17 @@ def compile_c(
                 file=str(path),
                 hint="give the path of a C source file",
             )
+        return path.read_text(errors="replace")
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror}", file=str(path)) from None
-    compiler = compiler or _preferred()
-    command = [*compiler.command, *_FLAGS]
-    for directory in include:
-        command += ["-I", str(directory)]
-    command += ["-isystem", str(INCLUDE_DIR)]
-    if compiler.builtin_headers is not None:
-        command += ["-isystem", str(compiler.builtin_headers)]
-    # Debian keeps asm/types.h where only clang's host target looks.
-    multiarch = Path(f"/usr/include/{platform.machine()}-linux-gnu")
-    if multiarch.is_dir():
-        command += ["-idirafter", str(multiarch)]
-    name = f"./{path}" if str(path).startswith("-") else str(path)
-    command += [*cflags, "-x", "c", "-c", name, "-o", "-"]
+
+
+def _compiled(
+    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Path | None
+) -> subprocess.CompletedProcess[bytes]:
+    """Let the compiler make an object; `types` is the folder of a vmlinux.h."""
     try:
-        done = _run(command)
+        return _run(_command(compiler, path, source, options, types))
     except subprocess.TimeoutExpired:
         raise CompileError(
             f"{compiler.name} did not finish in {_TIMEOUT} seconds",
@@ -109,12 +150,28 @@ def compile_c(
             file=str(path),
             hint="check the compiler's installation",
         ) from error
-    diagnostics = done.stderr.decode(errors="replace")
-    if done.returncode != 0:
-        raise _refusal(compiler, path, diagnostics)
-    if diagnostics and sys.stderr is not None:
-        sys.stderr.write(diagnostics)
-    return done.stdout
+
+
+def _command(
+    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Path | None
+) -> list[str]:
+    command = [*compiler.command, *_FLAGS]
+    in_flags = macros_in(options.cflags)
+    macros = {name: text for name, text in options.macros.items() if name not in in_flags}
+    command += [f"-D{text}" for text in headers.macros({*macros, *in_flags}, source)]
+    command += [f"-D{text}" for text in macros.values()]
+    for folder in options.include:
+        command += ["-I", folder]
+    command += ["-isystem", str(INCLUDE_DIR)]
+    if compiler.builtin_headers is not None:
+        command += ["-isystem", str(compiler.builtin_headers)]
+    if types is not None:
+        # The folder's name is this machine's business, and no object's.
+        command += ["-idirafter", str(types), f"-fdebug-prefix-map={types}=."]
+    for late in headers.folders():
+        command += ["-idirafter", str(late)]
+    name = f"./{path}" if str(path).startswith("-") else str(path)
+    return [*command, *options.cflags, "-x", "c", "-c", name, "-o", "-"]
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
@@ -127,35 +184,34 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-#: The first line of an error as clang prints it.
-_ERROR = re.compile(r"^(.+?):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
-
-
-def _refusal(compiler: Compiler, path: Path, diagnostics: str) -> CompileError:
-    found = _ERROR.search(diagnostics)
-    return CompileError(
-        f"{compiler.name}: {found[3] if found else 'no object was made'}",
-        diagnostics=diagnostics,
-        file=found[1] if found else str(path),
-        line=int(found[2]) if found else None,
-    )
-
-
 def object_spec(
     path: Path | str,
+    options: CompileOptions = CompileOptions(),
     *,
-    include: Iterable[Path | str] = (),
+    include: Texts = (),
+    define: Texts = (),
+    cflags: Texts = (),
+    compile_commands: Path | str | None = None,
+    kernel_btf: Path | str | None = None,
     compiler: Compiler | None = None,
-    cflags: Sequence[str] = (),
 ) -> ObjectSpec:
     """Read a file: C source (`.c`), which is compiled, or a BPF ELF object (anything else).
 
-    Raises what `compile_c` and `load_spec` raise.
+    Takes what `compile_c` takes; raises what that and `load_spec` raise.
     """
     path = Path(path)
     if path.suffix != ".c":
         return load_spec(path)
-    data = compile_c(path, include=include, compiler=compiler, cflags=cflags)
+    data = compile_c(
+        path,
+        options,
+        include=include,
+        define=define,
+        cflags=cflags,
+        compile_commands=compile_commands,
+        kernel_btf=kernel_btf,
+        compiler=compiler,
+    )
     return load_spec(data, file=str(path))
 
 
