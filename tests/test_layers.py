@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
                 "compile",
                 "platform",
                 "sources",
+                "kept",
             }
         ),
     ),
@@ -57,8 +58,9 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "spec": frozenset({"btf", "isa"}),
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
+    "kept": frozenset(),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
-    "compile": frozenset({"errors", "host", "spec", "elf"}),
+    "compile": frozenset({"errors", "host", "kept", "btf", "spec", "elf"}),
 }
 
 #: Layers above its own that a module must not import all the same: the live kernel is what the

@@ -13,6 +13,7 @@ from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.compile import object_spec
+from bpfheap.compile.options import Texts
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, creation_order, loaded_programs
@@ -48,13 +49,28 @@ class Leftover:
 
 
 def check(
-    source: str | Path | ObjectSpec, *, options: Options = Options()
+    source: str | Path | ObjectSpec,
+    *,
+    options: Options = Options(),
+    include: Texts = (),
+    define: Texts = (),
+    cflags: Texts = (),
+    compile_commands: str | Path | None = None,
 ) -> list[tuple[ProgramSpec, Verdict]]:
-    """Verify every program of one file (`.bpf.c` or object) and load nothing.
+    """Verify every program of one file (`.bpf.c` or object) and load nothing. How C is compiled say
+    the same arguments as those of `Runtime.load`.
 
     Raises CompileError or FormatError if there is no object to verify.
     """
-    spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+    if not isinstance(source, ObjectSpec):
+        source = object_spec(
+            source,
+            include=include,
+            define=define,
+            cflags=cflags,
+            compile_commands=compile_commands,
+        )
+    spec = source
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 
 
@@ -118,17 +134,37 @@ class Runtime(Session):
 
     @locked
     def load(
-        self, source: str | Path | ObjectSpec, *, programs: Iterable[str] | None = None
+        self,
+        source: str | Path | ObjectSpec,
+        *,
+        programs: Iterable[str] | None = None,
+        include: Texts = (),
+        define: Texts = (),
+        cflags: Texts = (),
+        compile_commands: str | Path | None = None,
     ) -> LoadedObject:
         """Compile if need be, verify and load one file. A map whose name and type another loaded
         file has is that file's map. Programs in sections "?..." load only if named in `programs`.
+
+        C is compiled with headers of the folders `include`, with the macros `define` ("NAME" or
+        "NAME=VALUE") and the compiler's flags `cflags`, and with what `[tool.bpfheap]` of the
+        pyproject.toml says, and the source's entry in `compile_commands` or the
+        compile_commands.json near it.
 
         Raises CompileError, FormatError, VerifierError, LoadRefused, or UsageError for an unknown
         name in `programs`. Then nothing of the file stays.
         """
         if not isinstance(source, str | Path | ObjectSpec):
             raise UsageError(f"a file is given by its path, not as {shown(source)}")
-        spec = source if isinstance(source, ObjectSpec) else object_spec(Path(source))
+        spec = source
+        if not isinstance(spec, ObjectSpec):
+            spec = object_spec(
+                spec,
+                include=include,
+                define=define,
+                cflags=cflags,
+                compile_commands=compile_commands,
+            )
         chosen = self._chosen(spec, programs)
         loaded = LoadedObject(self, spec)
         try:

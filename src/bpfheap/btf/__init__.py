@@ -47,6 +47,6 @@ __all__ = [
     "Datasec", "DeclTag", "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField",
     "KptrKind", "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar", "SpecialField",
     "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void", "Volatile",
-    "core_value", "declare", "dump_c", "incomplete", "kernel_header", "kptr_fields", "plain_pointers", "print_c",
-    "same_type", "special_fields", "why_different",
+    "core_value", "declare", "dump_c", "incomplete", "kernel_header", "kptr_fields",
+    "plain_pointers", "print_c", "same_type", "special_fields", "why_different",
 ]  # fmt: skip

@@ -43,7 +43,7 @@ _MAX_TEXT = 1 << 25
 _ADDRESS_SPACE = re.compile(r"address_space\(\d{1,8}\)")
 #: What names of integers and floats consist of; compilers have others, such as "ssizetype".
 _ARITHMETIC = re.compile(
-    r"(?:(?:char|short|int|long|signed|unsigned|float|double|__int128|_Float16|_BitInt\(\d+\))\b ?)+"
+    r"(?:(?:char|short|int|long|signed|unsigned|float|double|__int128|_BitInt\(\d+\)) ?)+"
 )
 #: The compiler's own type, which is another one on another target.
 _VA_LIST = "__builtin_va_list"
@@ -75,9 +75,9 @@ def print_c(btf: Btf, type_id: int) -> str:
 
 def dump_c(btf: Btf) -> str:
     """Every type that has a name, each after those that it needs, with declarations of all structs
-    first, and enums that have none. Functions and variables are not types and are left out. Where several types or values
-    have one name, as those local to functions may, the later ones get a number: "foo___2". Raises
-    BtfError.
+    first, and enums that have none. Functions and variables are not types and are left out. Where
+    several types or values have one name, as those local to functions may, the later ones get a
+    number: "foo___2". Raises BtfError.
     """
     return Dump(btf).types
 

@@ -13,9 +13,10 @@ import typer
 import bpfheap
 from bpfheap.cli.explored import print_result, print_table, trace_lines
 from bpfheap.cli.histories import count
-from bpfheap.cli.inputs import Files
+from bpfheap.cli.inputs import Files, compiles
 from bpfheap.cli.live import LiveLines
 from bpfheap.cli.output import console, plain, print_json, say
+from bpfheap.compile import CompileOptions
 from bpfheap.errors import UsageError
 from bpfheap.explore import (
     Reductions,
@@ -62,8 +63,10 @@ def _bound(text: str) -> Any:
     return typer.Option(min=1, metavar="N", help=text, rich_help_panel=_BOUNDS, show_default=False)
 
 
+@compiles
 def explore(
     files: Files,
+    compiling: CompileOptions,
     policy: Annotated[
         str,
         typer.Option(
@@ -166,7 +169,7 @@ def explore(
         "states": states,
         "nmi": nmi or None,
     }
-    scenarios = _scenarios(files, bounds)
+    scenarios = _scenarios(files, compiling, bounds)
     search = _Search(
         tasks=[(scenario, name) for scenario in scenarios for name in names],
         jobs=jobs or len(os.sched_getaffinity(0)),
@@ -212,12 +215,14 @@ def _policies(text: str) -> list[str]:
     return names
 
 
-def _scenarios(paths: Sequence[Path], bounds: dict[str, int | None]) -> list[Scenario]:
+def _scenarios(
+    paths: Sequence[Path], compiling: CompileOptions, bounds: dict[str, int | None]
+) -> list[Scenario]:
     """A scenario for each folder, and one for all loose files."""
     folders = [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
     loose = [path for path in dict.fromkeys(paths) if path not in folders]
     groups = [*([folder] for folder in folders), *([loose] if loose else [])]
-    found = [read_scenario(group, **bounds) for group in groups]
+    found = [read_scenario(group, compiling, **bounds) for group in groups]
     names = [scenario.name for scenario in found]
     for name in names:
         if names.count(name) > 1:

@@ -11,8 +11,9 @@ import typer
 from rich.table import Table
 
 import bpfheap
-from bpfheap.cli.inputs import Files, expand
+from bpfheap.cli.inputs import Files, compiles, expand
 from bpfheap.cli.output import complain, console, plain, print_json, say
+from bpfheap.compile import CompileOptions, object_spec
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.host import size_of
 from bpfheap.lifetime import POLICIES
@@ -95,8 +96,10 @@ def _machine_names(incomplete: str) -> list[str]:
     return [name for name in bpfheap.machines() if name.startswith(incomplete)]
 
 
+@compiles
 def run(
     files: Files,
+    compiling: CompileOptions,
     program: Annotated[
         str | None,
         typer.Option(
@@ -196,7 +199,7 @@ def run(
     packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)
     try:
-        loaded = [_load(rt, path) for path in expand(files)]
+        loaded = [_load(rt, path, compiling) for path in expand(files)]
         chosen = _choose(loaded, program)
         report.program = chosen.name
         forms: dict[CodeForm, bool] = {"ir": dump_ir, "asm": dump_asm}
@@ -222,9 +225,9 @@ def run(
         raise typer.Exit(1)
 
 
-def _load(rt: bpfheap.Runtime, path: Path) -> bpfheap.LoadedObject:
+def _load(rt: bpfheap.Runtime, path: Path, compiling: CompileOptions) -> bpfheap.LoadedObject:
     try:
-        return rt.load(path)
+        return rt.load(object_spec(path, compiling))
     except BpfheapError as error:
         raise error.at(str(path)) from None
 

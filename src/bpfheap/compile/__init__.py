@@ -2,8 +2,9 @@
 
 Sources of other projects compile as they are, as far as what they include is there: `options` says
 which folders, macros and flags count, `headers` where a system's own are, `vmlinux` writes the
-kernel's types, `refusal` tells what is missing. Both produce the same maps, types and relocations. Objects are reproducible: no time, no working
-directory goes into them, only the path of the source as it was given.
+kernel's types, `refusal` tells what is missing. All compilers produce the same maps, types and
+relocations. Objects are reproducible: no time, no working directory goes into them, only the path
+of the source as it was given.
 """
 
 from __future__ import annotations

@@ -88,6 +88,38 @@ class CompileOptions:
         """The same, where paths are relative to `folder`."""
         return replace(self, include=tuple(str(folder / path) for path in self.include))
 
+    def words(self) -> list[str]:
+        """As the command line has them."""
+        found = [word for text in self.include for word in ("-I", text)]
+        found += [word for text in self.define for word in ("-D", text)]
+        found += ["--cflags", shlex.join(self.cflags)] if self.cflags else []
+        if self.compile_commands is not None:
+            found += ["--compile-commands", self.compile_commands]
+        return found
+
+    @classmethod
+    def read(cls, words: Sequence[str]) -> tuple[CompileOptions, list[str]]:
+        """The options that `words` wrote, and the words behind them. Raises UsageError."""
+        found, rest = cls(), list(words)
+        while len(rest) > 1 and rest[0] in ("-I", "-D", "--cflags", "--compile-commands"):
+            match rest[0]:
+                case "-I":
+                    more = cls.of(include=rest[1])
+                case "-D":
+                    more = cls.of(define=rest[1])
+                case "--cflags":
+                    more = cls.of(cflags=rest[1])
+                case _:
+                    more = cls.of(compile_commands=rest[1])
+            found = cls(
+                found.include + more.include,
+                found.define + more.define,
+                found.cflags + more.cflags,
+                more.compile_commands or found.compile_commands,
+            )
+            rest = rest[2:]
+        return found, rest
+
     @property
     def macros(self) -> dict[str, str]:
         """The macros: name -> "NAME=VALUE"."""
@@ -111,7 +143,7 @@ def options_for(source: Path, given: CompileOptions) -> CompileOptions:
     return found.over(_of_commands(source, found.compile_commands))
 
 
-def words_of(text: str, what: str) -> tuple[str, ...]:
+def words_of(text: str, what: str = "--cflags") -> tuple[str, ...]:
     """The words of a string as the shell has them. Raises UsageError."""
     return _split(text, what)
 

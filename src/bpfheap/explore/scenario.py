@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bpfheap.compile import object_spec
+from bpfheap.compile import CompileOptions, object_spec
 from bpfheap.errors import UsageError
 from bpfheap.sources import expand
 from bpfheap.spec import ObjectSpec
@@ -59,7 +59,7 @@ class Insert(NamedTuple):
 @dataclass(frozen=True)
 class Scenario:
     """Files and bounds. `paths` are as they were given. `pins` are maps that user space may pin;
-    `about` is a sentence on what the scenario shows."""
+    `about` is a sentence on what the scenario shows; `compiling` is how sources are compiled."""
 
     name: str
     paths: tuple[Path, ...]
@@ -68,6 +68,7 @@ class Scenario:
     pins: tuple[str, ...] = ()
     inserts: tuple[Insert, ...] = ()
     about: str = ""
+    compiling: CompileOptions = CompileOptions()
 
     @property
     def objects(self) -> tuple[ObjectSpec, ...]:
@@ -76,15 +77,20 @@ class Scenario:
 
     def compiled(self, macro: str | None) -> tuple[ObjectSpec, ...]:
         """What the sources say with a macro defined; objects say what they say."""
-        return _specs(self.files, () if macro is None else (f"-D{macro}",))
+        defined = CompileOptions(define=() if macro is None else (macro,))
+        return _specs(self.files, defined.over(self.compiling))
 
 
 @functools.lru_cache(maxsize=64)
-def _specs(files: tuple[Path, ...], cflags: tuple[str, ...]) -> tuple[ObjectSpec, ...]:
-    return tuple(object_spec(path, cflags=cflags) for path in files)
+def _specs(files: tuple[Path, ...], options: CompileOptions) -> tuple[ObjectSpec, ...]:
+    return tuple(object_spec(path, options) for path in files)
 
 
-def read_scenario(paths: Sequence[Path], **bounds: int | bool | None) -> Scenario:
+def read_scenario(
+    paths: Sequence[Path],
+    compiling: CompileOptions = CompileOptions(),
+    **bounds: int | bool | None,
+) -> Scenario:
     """A scenario of one folder, or of the files given. `bounds` are those of Bounds to use
     whatever the folder says; None leaves it as it is.
 
@@ -94,7 +100,7 @@ def read_scenario(paths: Sequence[Path], **bounds: int | bool | None) -> Scenari
     files = tuple(expand(paths))
     only = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     name = only.resolve().name if only is not None else "+".join(f.stem for f in files)
-    found = Scenario(name.replace(".bpf", ""), tuple(paths), files)
+    found = Scenario(name.replace(".bpf", ""), tuple(paths), files, compiling=compiling)
     if only is not None and (only / _FILE).exists():
         found = _with_file(found, only / _FILE)
     given = {key: value for key, value in bounds.items() if value is not None}

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 #: The marker's arguments; all of them are Runtime's.
 _OPTIONS = ("policy", "machine", "cpus", "seed", "strict_identity", "grace", "hardened")
+#: How sources are compiled, in the ini file: arguments of `Bpf.load`, pytest's type, what it is.
+_COMPILING = (
+    ("include", "paths", "folders with headers, relative to the ini file"),
+    ("define", "linelist", "macros, NAME or NAME=VALUE, one a line"),
+    ("cflags", "args", "further flags of the compiler"),
+)
 
 
 class Bpf:
@@ -27,18 +33,29 @@ class Bpf:
     is fine, and nothing more is checked at its end.
     """
 
-    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, options: dict[str, Any], compiling: dict[str, Any] | None = None
+    ) -> None:
         import bpfheap
+        from bpfheap.compile import CompileOptions
 
+        self._compiling = CompileOptions.of(**compiling or {})
         self.runtime: bpfheap.Runtime = bpfheap.Runtime(**options)
         self._folder = folder
         self._loaded: list[bpfheap.LoadedObject] = []
         self._closed = False
 
-    def load(self, file: str | Path, programs: Iterable[str] | None = None) -> bpfheap.LoadedObject:
+    def load(
+        self, file: str | Path, programs: Iterable[str] | None = None, **compiling: Any
+    ) -> bpfheap.LoadedObject:
         """Compile, verify and load a file, looked for beside the test, then in the working
-        directory. Raises UsageError if it is in neither, else what `Runtime.load` raises."""
-        loaded = self.runtime.load(self._find(Path(file)), programs=programs)
+        directory. `compiling` are `Runtime.load`'s `include`, `define`, `cflags` and
+        `compile_commands`; the ini file's bpf_include, bpf_define and bpf_cflags come behind them.
+        Raises UsageError if it is in neither, else what `Runtime.load` raises."""
+        from bpfheap.compile import CompileOptions, object_spec
+
+        given = CompileOptions.of(**compiling).over(self._compiling)
+        loaded = self.runtime.load(object_spec(self._find(Path(file)), given), programs=programs)
         self._loaded.append(loaded)
         return loaded
 
@@ -103,6 +120,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="let programs reach the runtime's own memory alone (on the native machine)",
     )
+    for name, kind, text in _COMPILING:
+        parser.addini(f"bpf_{name}", f"how sources are compiled: {text}", kind)  # type: ignore[arg-type]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -120,7 +139,8 @@ def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
 
     wrong = ""
     try:
-        made = Bpf(request.path.parent, _options(request))
+        compiling = {name: request.config.getini(f"bpf_{name}") for name, *_ in _COMPILING}
+        made = Bpf(request.path.parent, _options(request), compiling)
     except UsageError as error:
         wrong = str(error)
     if wrong:
