@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bpfheap.btf.check import references
 from bpfheap.btf.identity import MAX_PAIRS, compare
-from bpfheap.btf.layout import gaps, lay_out
+from bpfheap.btf.layout import gaps, lay_out, paddings
 from bpfheap.btf.table import QUALIFIERS, Btf, closed
 from bpfheap.btf.types import (
     Array,
@@ -278,17 +278,30 @@ class _Writer:
     def members(self, type_id: int, kind: Struct | Union, depth: int, indent: str) -> list[str]:
         """A line for each member, and for padding where the struct is packed."""
         before = [0] * (len(kind.members) + 1)
-        if lay_out(kind, self.btf.sizes, self.btf.aligns).packed:
+        between: list[list[int]] = [[] for _ in before]
+        layout = lay_out(kind, self.btf.sizes, self.btf.aligns)
+        if layout.padded and isinstance(kind, Struct):
+            # Before it is made: hostile BTF may have a gap of gigabytes.
+            wide = sum(gap for gap in gaps(kind, self.btf.sizes) if gap > 0)
+            self.spend(0, type_id, 24 * (wide // 64))
+            between = paddings(kind, layout, self.btf.sizes, self.btf.aligns)
+        elif layout.packed:
             # A union grows with its largest member, but one without a name is 64 bits at most.
             struct = isinstance(kind, Struct)
             before = gaps(kind, self.btf.sizes) if struct else [*before[1:], min(64, kind.size * 8)]
         lines: list[str] = []
         for i, member in enumerate(kind.members):
-            lines += self.padding(type_id, before[i])
+            lines += self.padding(type_id, before[i]) + self.pieces(type_id, between[i])
             text = self.declare(member.type, member.name, depth=depth, indent=indent)
             width = f" : {member.bitfield_size}" if member.bitfield_size else ""
             lines.append(f"{text}{width}{self.decl_tags(type_id, i)};")
-        return lines + self.padding(type_id, before[-1])
+        return lines + self.padding(type_id, before[-1]) + self.pieces(type_id, between[-1])
+
+    def pieces(self, type_id: int, widths: list[int]) -> list[str]:
+        """Padding where no attribute says that there is none, unit by unit."""
+        self.spend(0, type_id, 24 * len(widths))
+        units = {64: "long long", 32: "int", 16: "short"}
+        return [f"unsigned {units.get(width, 'char')} : {width};" for width in widths]
 
     def padding(self, type_id: int, bits: int) -> list[str]:
         """Padding, as unnamed bitfields, which BTF does not record. Negative gaps, which no

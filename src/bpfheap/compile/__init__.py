@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -169,8 +170,11 @@ def _command(
     if types is not None:
         # The folder's name is this machine's business, and no object's.
         command += ["-idirafter", str(types), f"-fdebug-prefix-map={types}=."]
+    # Of a folder that is given twice, clang forgets the first place.
+    first = {os.path.realpath(folder) for folder in options.include}
     for late in headers.folders():
-        command += ["-idirafter", str(late)]
+        if os.path.realpath(late) not in first:
+            command += ["-idirafter", str(late)]
     name = f"./{path}" if str(path).startswith("-") else str(path)
     return [*command, *options.cflags, "-x", "c", "-c", name, "-o", "-"]
 
