@@ -127,7 +127,7 @@ def test_a_pyproject_that_says_what_cannot_be(folder: Path, text: str, message: 
 )
 def test_arguments_that_cannot_be(folder: Path, how: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        value(**how)
+        value(**how)  # type: ignore[arg-type]
 
 
 def test_options_of_the_command_line_are_written_and_read() -> None:
@@ -196,6 +196,11 @@ typedef __builtin_va_list va_list_of_a_compiler;
 typedef struct { int counter; } atomic_t;
 struct atomic_t { long other; };
 
+enum bpf_map_type { BPF_MAP_TYPE_HASH = 1 } a_map;
+typedef unsigned char __u8; typedef unsigned short __u16; typedef unsigned int __u32;
+typedef unsigned long long __u64; typedef int __s32; typedef long long __s64;
+typedef __u16 __be16; typedef __u32 __be32, __wsum;
+struct { __u8 a; __be16 b; __be32 c; __wsum d; __u64 e; __s32 f; __s64 g; } numbers;
 enum big { BIG = 1ULL << 40, NEGATIVE = -1 };
 enum tiny { TINY } __attribute__((packed));
 union both { int i; struct { char a, b; }; };
@@ -206,6 +211,8 @@ struct __attribute__((packed)) tight { char a; long b; short c; };
 struct wide { int a; } __attribute__((aligned(64)));
 struct all {
 	struct forward *f;
+	struct all *up;
+	struct flex *flex;
 	union both u;
 	enum big e;
 	enum tiny t;
@@ -304,8 +311,8 @@ def test_access_is_by_name(folder: Path, kernel: Path) -> None:
     data = compile_c("p.bpf.c", kernel_btf=kernel)
     plain = compile_c("p.bpf.c", kernel_btf=kernel, define="BPF_NO_PRESERVE_ACCESS_INDEX")
     # The string that tells the way to the member.
-    assert b"0:11\0" in btf_section(data)
-    assert b"0:11\0" not in btf_section(plain)
+    assert b"0:13\0" in btf_section(data)
+    assert b"0:13\0" not in btf_section(plain)
 
 
 def test_a_vmlinux_h_of_the_user_s_own_is_taken(folder: Path) -> None:
@@ -378,12 +385,118 @@ def test_the_header_is_kept(tmp_path: Path, kernel: Path, monkeypatch: pytest.Mo
     vmlinux._folder.cache_clear()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not os.access("/sys/kernel/btf/vmlinux", os.R_OK), reason="no kernel BTF")
 def test_this_system_s_kernel(folder: Path) -> None:
     checks = assertions(Btf.parse(vmlinux.SYSTEM_BTF.read_bytes()), only=7)
     assert checks.count("sizeof") > 200
     (folder / "p.bpf.c").write_text(f'#include "vmlinux.h"\n{checks}\n{VALUE}')
     assert value(define="VALUE=1", cflags="-Werror -Wno-unused-parameter") == 1
+
+
+# -- libbpf's headers
+
+TOOL = """
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+
+char LICENSE[] SEC("license") = "GPL";
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, __u64);
+} seen SEC(".maps");
+
+SEC("fentry/made") int BPF_PROG(begin, struct all *a, int n)
+{
+	__u32 key = bpf_htons(n);
+	__u64 *found = bpf_map_lookup_elem(&seen, &key);
+
+	bpf_printk("%d %d", n, bpf_core_field_exists(a->yes));
+	return found ? *found : bpf_core_enum_value_exists(enum tiny, TINY);
+}
+SEC("raw_tp/made") int BPF_PROG(none)
+{
+	bpf_printk("%d %d %d %d", 1, 2, 3, 4);
+	return bpf_core_type_size(struct all);
+}
+SEC("tp/made") int path(struct all **ctx)
+{
+	struct tight t = {};
+
+	BPF_CORE_READ_INTO(&t, *ctx, tight);
+	barrier_var(ctx);
+	return BPF_CORE_READ(*ctx, up, up, flex, n) + BPF_CORE_READ_BITFIELD_PROBED(*ctx, bits.b);
+}
+"""
+REGISTERS = """
+SEC("kprobe/made") int BPF_KPROBE(enter, int a, struct all *b) { return a + !b; }
+SEC("kretprobe/made") int BPF_KRETPROBE(leave, long result) { return result; }
+SEC("uprobe") int BPF_UPROBE(user, void *p) { return !p; }
+"""
+SYSCALL = """
+SEC("ksyscall/made") int BPF_KSYSCALL(call, int fd, const char *name) { return fd + !name; }
+"""
+
+
+@each_compiler
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_program_for_libbpf(folder: Path, kernel: Path, compiler: Compiler, ours: bool) -> None:
+    if not ours and not any((f / "bpf" / "bpf_tracing.h").exists() for f in headers.folders()[:-3]):
+        pytest.skip("libbpf's headers are not installed")
+    (folder / "p.bpf.c").write_text(TOOL)
+    include = [headers.STAND_INS] if ours else []
+    made = compiled("p.bpf.c", include=include, kernel_btf=kernel, compiler=compiler)
+    assert set(made.programs) == {"begin", "none", "path"}
+    assert made.programs["begin"].insns
+    assert made.maps["seen"].max_entries == 16
+
+
+@each_compiler
+def test_registers(folder: Path, compiler: Compiler) -> None:
+    if headers.macros((), "")[-1] != "__TARGET_ARCH_x86":
+        pytest.skip("the registers are those of x86")
+    text = TOOL[TOOL.index("#include <bpf") : TOOL.index("struct {")] + REGISTERS
+    (folder / "p.bpf.c").write_text(f"#include <linux/ptrace.h>\nstruct all;\n{text}")
+    made = compiled("p.bpf.c", include=headers.STAND_INS, compiler=compiler)
+    assert set(made.programs) == {"enter", "leave", "user"}
+    (folder / "p.bpf.c").write_text(f"#include <linux/ptrace.h>\nstruct all;\n{text}{SYSCALL}")
+    assert b"LINUX_HAS_SYSCALL_WRAPPER" in compile_c(
+        "p.bpf.c", include=headers.STAND_INS, compiler=compiler
+    )
+    # di is at byte 112 of pt_regs, ax at 80.
+    assert 112 in {insn.off for insn in made.programs["enter"].insns}
+    assert 80 in {insn.off for insn in made.programs["leave"].insns}
+
+
+def test_all_helpers_have_the_numbers_of_the_table() -> None:
+    import re
+
+    from bpfheap.compile import INCLUDE_DIR
+    from bpfheap.platform.calls import HELPERS
+
+    text = (headers.STAND_INS / "bpf" / "bpf_helper_defs.h").read_text()
+    rows = re.findall(r"^___bpf_helper\((\d+), [^,]+, (\w+),\s([^;]*)\);", text, re.MULTILINE)
+    numbers = {name: int(number) for number, name, _ in rows}
+    assert sorted(numbers.values()) == list(range(1, 212))
+    assert {
+        c.name: c.number for c in HELPERS if c.number and c.number < 212
+    }.items() <= numbers.items()
+    alone = re.findall(
+        r"^___bpfheap_helper\((\d+), [^,]+, (\w+),\s([^;]*)\);",
+        (INCLUDE_DIR / "bpfheap.h").read_text(),
+        re.MULTILINE,
+    )
+    said = {name: " ".join(arguments.split()) for _, name, arguments in rows}
+    known = [(name, " ".join(arguments.split())) for _, name, arguments in alone if name in said]
+    assert len(known) > 50
+    assert {
+        name for name, arguments in known if said[name].count(",") != arguments.count(",")
+    } == set()
 
 
 # -- what is not there

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpfheap.compile import headers, vmlinux
@@ -102,23 +102,33 @@ def compile_c(
     ).over(options)
     options = options_for(path, given)
     compiler = compiler or _preferred()
-    done = _compiled(compiler, path, source, options, None)
-    diagnostics = done.stderr.decode(errors="replace")
+    types: Path | None = None
     no_types = ""
-    if done.returncode != 0 and missing_header(diagnostics) == vmlinux.NAME:
+    done = _compiled(compiler, path, source, options, None)
+    if done.returncode != 0 and missing_header(_said(done)) == vmlinux.NAME:
         try:
-            kernel_btf = None if options.kernel_btf is None else Path(options.kernel_btf)
-            folder = vmlinux.header_folder(kernel_btf)
+            kernel = None if options.kernel_btf is None else Path(options.kernel_btf)
+            types = vmlinux.header_folder(kernel)
         except BtfError as error:
             no_types = str(error)
         else:
-            done = _compiled(compiler, path, source, options, folder)
-            diagnostics = done.stderr.decode(errors="replace")
+            done = _compiled(compiler, path, source, options, types)
+    if done.returncode != 0 and headers.is_libbpf_old():
+        # What the source wants may have come to libbpf since. If this does not help either, what
+        # was said first counts.
+        newer = replace(options, include=(*options.include, str(headers.STAND_INS)))
+        again = _compiled(compiler, path, source, newer, types)
+        done = again if again.returncode == 0 else done
+    diagnostics = _said(done)
     if done.returncode != 0:
         raise refusal(compiler.name, path, diagnostics, no_types)
     if diagnostics and sys.stderr is not None:
         sys.stderr.write(diagnostics)
     return done.stdout
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    return done.stderr.decode(errors="replace")
 
 
 def _text_of(path: Path) -> str:

@@ -7,7 +7,9 @@ where all of them are, nor says which machine it is.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import platform
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -17,6 +19,9 @@ from typing import Final, NamedTuple
 
 #: Headers of our own that stand in for libbpf's, as <bpf/bpf_helpers.h>, where there are none.
 STAND_INS: Final = Path(__file__).parents[1] / "include" / "libbpf"
+
+#: The version of libbpf whose names those headers have.
+_STANDS_FOR: Final = (1, 6)
 
 _USR: Final = (Path("/usr/local/include"), Path("/usr/include"))
 
@@ -84,9 +89,19 @@ def folders() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def has_libbpf() -> bool:
-    """Are libbpf's headers the system's own?"""
-    return any(_holds_libbpf(folder) for folder in folders() if folder != STAND_INS)
+@functools.cache
+def is_libbpf_old() -> bool:
+    """Do the system's own headers of libbpf have less than ours?"""
+    for folder in folders():
+        if folder == STAND_INS or not _holds_libbpf(folder):
+            continue
+        try:
+            text = (folder / "bpf" / "libbpf_version.h").read_text(errors="replace")
+        except OSError:
+            return True
+        found = dict(re.findall(r"LIBBPF_(MAJOR|MINOR)_VERSION (\d+)", text))
+        return (int(found.get("MAJOR", 0)), int(found.get("MINOR", 0))) < _STANDS_FOR
+    return False
 
 
 def _multiarch() -> list[Path]:
@@ -115,8 +130,6 @@ def _holds_libbpf(folder: Path) -> bool:
 
 
 def _of_zig() -> list[Path]:
-    import importlib.util
-
     wheel = importlib.util.find_spec("ziglang")
     machine = _MACHINES.get(platform.machine())
     for folder in wheel.submodule_search_locations or () if wheel is not None else ():

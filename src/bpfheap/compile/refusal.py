@@ -23,6 +23,8 @@ _OPTION: Final = re.compile(r"^\S*(?:clang|zig)\S*: error: (.*)$", re.MULTILINE)
 #: Folders above a source in which a header is looked for, and names looked at in all.
 _LEVELS: Final = 5
 _LOOKED_AT: Final = 20_000
+#: Folders of the system have no more parts than this: /, /usr, /home.
+_OUTSIDE: Final = 2
 
 #: Packages of Debian, and what others call them, by the beginning of a header's path.
 _PACKAGES: Final = (
@@ -92,18 +94,24 @@ def _beside(header: str, path: Path) -> Iterator[str]:
     if wanted.is_absolute() or ".." in wanted.parts:
         return
     left = _LOOKED_AT
-    folder = path.parent
+    folder = Path(os.path.abspath(path.parent))
     for _ in range(_LEVELS):
+        # Beyond a project there is everything: other people's files, devices, networks.
+        if len(folder.parts) <= _OUTSIDE or folder == Path.home():
+            return
         for here, folders, files in os.walk(folder):
             left -= len(files) + len(folders) + 1
             if left < 0:
                 return
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            if (
-                wanted.name in files
-                and Path(here, wanted.name).parts[-len(wanted.parts) :] == wanted.parts
-            ):
-                yield os.path.normpath(Path(here, *[".."] * (len(wanted.parts) - 1)))
-        if (folder / ".git").exists() or folder.resolve().parent == folder.resolve():
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not name.startswith(".") and not os.path.ismount(Path(here, name))
+            )
+            if wanted.name in files:
+                found = Path(here, wanted.name)
+                if found.parts[-len(wanted.parts) :] == wanted.parts:
+                    yield os.path.relpath(Path(*found.parts[: -len(wanted.parts)]))
+        if (folder / ".git").exists():
             return
-        folder = folder / ".."
+        folder = folder.parent
