@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, frozenset[str]], ...] = (
                 "platform",
                 "sources",
                 "kept",
+                "project",
                 "kconfig",
                 "vmlinux",
             }
@@ -61,10 +62,11 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "platform": frozenset({"errors", "isa", "spec"}),
     "sources": frozenset({"errors"}),
     "kept": frozenset(),
+    "project": frozenset({"errors"}),
     "kconfig": frozenset({"errors"}),
-    "vmlinux": frozenset({"errors", "btf", "kept", "kconfig"}),
+    "vmlinux": frozenset({"errors", "btf", "kept", "kconfig", "project"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
-    "compile": frozenset({"errors", "host", "spec", "elf"}),
+    "compile": frozenset({"errors", "host", "kept", "project", "btf", "spec", "elf", "vmlinux"}),
 }
 
 #: Layers above its own that a module must not import all the same: the live kernel is what the

@@ -84,9 +84,9 @@ def test_who_says_which(
 
 
 def test_nothing_is_opened_before_it_is_asked_for(world: Path) -> None:
-    project(world, "nonsense")
+    project(world, "nonsense of bpfheap")
     found = Vmlinux()
-    with pytest.raises(UsageError, match=r"pyproject\.toml: cannot be read"):
+    with pytest.raises(UsageError, match=r"pyproject\.toml: this is no TOML"):
         found.types()
 
 
@@ -96,9 +96,12 @@ def test_nothing_is_opened_before_it_is_asked_for(world: Path) -> None:
         ("[tool.bpfheap]\nkernel-btf = 7\n", "kernel-btf is no text"),
         (KEY.format("nowhere"), "kernel-btf names .*nowhere: a kernel's BTF cannot be read"),
         (KEY.format("."), "a kernel's BTF is no file"),
-        ("x = " + "[" * 10000, "cannot be read"),
-        ("tool = 3", None),
-        ("[tool]\nbpfheap = 3", None),
+        ("bpfheap = " + "[" * 10000, "this is no TOML"),
+        ("[tool]\nbpfheap = 3", "tool.bpfheap is no table"),
+        ("[tool.bpfheap]\nkernel_btf = 'x'", "has no key kernel_btf .*kernel-btf, kconfig"),
+        ("tool = 3 # bpfheap", None),
+        # What says nothing of bpfheap is nobody's business here.
+        ("x = [", None),
     ],
 )
 def test_projects_that_are_wrong(world: Path, text: str, message: str | None) -> None:

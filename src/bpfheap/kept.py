@@ -1,8 +1,9 @@
-"""Files that are kept from one process to the next, by what they were made from.
+"""Files that are kept from one process to the next, in a folder of the user's.
 
-A file tells what it is, what it was made from, and the hash of what follows; one that says anything
-else, belongs to somebody else or could be written by somebody else is as good as none. Files are
-put in place whole, and the oldest go when there are too many.
+What belongs to somebody else or could be written by somebody else is as good as none, and files are
+put in place whole. Those of a Shelf go by what they were made from: a file tells what it is, what
+it was made from, and the hash of what follows; one that says anything else is none, too, and the
+oldest go when there are too many.
 """
 
 from __future__ import annotations
@@ -38,22 +39,9 @@ class Shelf:
     def find(self, wanted: bytes) -> bytes | None:
         """What was kept for that key."""
         where = self._path(wanted)
-        if where is None:
-            return None
-        try:
-            # A pipe would be waited for, and a link may lead anywhere.
-            handle = os.open(where, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(handle, "rb") as file:
-                about = os.fstat(file.fileno())
-                if not stat.S_ISREG(about.st_mode):
-                    return None
-                if about.st_uid != os.geteuid() or about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-                    return None
-                data = file.read()
-        except OSError:
-            return None
-        payload = self._payload(data, wanted)
-        if payload is not None:
+        data = None if where is None else read(where)
+        payload = None if data is None else self._payload(data, wanted)
+        if where is not None and payload is not None:
             # For the order in which they go.
             with contextlib.suppress(OSError):
                 os.utime(where)
@@ -64,45 +52,16 @@ class Shelf:
         where = self._path(wanted)
         if where is None:
             return
-        data = self.magic + wanted + hashlib.sha256(payload).digest() + payload
         try:
-            where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=where.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                Path(name).replace(where)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write(where, self.magic + wanted + hashlib.sha256(payload).digest() + payload)
             if wanted[0] % _SWEEP == 0:
                 _sweep(where.parent)
         except OSError:
             return
 
     def _path(self, wanted: bytes) -> Path | None:
-        base = self._base()
-        return None if base is None or not self._is_private(base) else base / wanted.hex()
-
-    def _base(self) -> Path | None:
-        """$BPFHEAP_CACHE, or a folder of the user's; None if it is set to nothing."""
-        named = os.environ.get("BPFHEAP_CACHE")
-        if named is not None:
-            return Path(named) if named else None
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-        return Path(base) / "bpfheap" / self.folder
-
-    def _is_private(self, base: Path) -> bool:
-        """Nobody else can put files there; also if it is not there yet. Warns once if somebody
-        can."""
-        try:
-            about = base.stat()
-        except OSError:
-            return True
-        if about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return True
-        _warn(base, self.what)
-        return False
+        base = folder(self.folder)
+        return None if base is None or not is_private(base, self.what) else base / wanted.hex()
 
     def _payload(self, data: bytes, wanted: bytes) -> bytes | None:
         head = len(self.magic) + 2 * KEY
@@ -110,6 +69,58 @@ class Shelf:
         if data[: head - KEY] != self.magic + wanted:
             return None
         return payload if data[head - KEY : head] == hashlib.sha256(payload).digest() else None
+
+
+def folder(kind: str, inside: str = "") -> Path | None:
+    """Where files of one kind are: in $BPFHEAP_CACHE (there in the folder `inside`), or in a folder
+    of the user's; None if that is set to nothing."""
+    named = os.environ.get("BPFHEAP_CACHE")
+    if named is not None:
+        return Path(named) / inside if named else None
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "bpfheap" / kind
+
+
+def is_private(base: Path, what: str) -> bool:
+    """Nobody else can put files there; also if it is not there yet. Warns once if somebody can;
+    `what` names the files."""
+    try:
+        about = base.stat()
+    except OSError:
+        return True
+    if _is_own(about):
+        return True
+    _warn(base, what)
+    return False
+
+
+def read(path: Path) -> bytes | None:
+    """What such a file has in it."""
+    try:
+        # A pipe would be waited for, and a link may lead anywhere.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            about = os.fstat(file.fileno())
+            return file.read() if stat.S_ISREG(about.st_mode) and _is_own(about) else None
+    except OSError:
+        return None
+
+
+def write(path: Path, data: bytes) -> None:
+    """Put a file in place, and its folder if need be. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _is_own(about: os.stat_result) -> bool:
+    return about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 @cache
@@ -127,6 +138,8 @@ def _sweep(base: Path) -> None:
     for path in base.iterdir():
         with contextlib.suppress(OSError):
             about = path.stat()
+            if not stat.S_ISREG(about.st_mode):
+                continue
             files.append((about.st_mtime, about.st_size, path))
     total = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import stat
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from elftools.elf.elffile import ELFFile
 
-from bpfheap import kconfig
+from bpfheap import kconfig, project
 from bpfheap.btf import BtfIndex, LazyBtf
 from bpfheap.btf.lazy import index_of
 from bpfheap.btf.raw import open_types
@@ -27,10 +26,8 @@ VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 KALLSYMS: Final = Path("/proc/kallsyms")
 #: In place of a file: there is no kernel.
 NONE: Final = "none"
-_PYPROJECT: Final = "pyproject.toml"
 #: Keys of [tool.bpfheap], and options.
-_BTF: Final = "kernel-btf"
-_CONFIG: Final = "kconfig"
+_BTF, _CONFIG = project.KERNEL
 _WHAT: Final = {_BTF: ("BTF", str(VMLINUX)), _CONFIG: ("configuration", "/boot/config-*")}
 #: Bytes of BTF that are read at all; a large kernel has a tenth of it.
 _MAX_BTF: Final = 128 << 20
@@ -165,45 +162,20 @@ def _source(key: str, named: str, base: Path) -> Path | str:
 
 def _of_project(key: str) -> Path | str | None:
     """What the nearest pyproject.toml with such a key says. Raises UsageError."""
-    try:
-        folder = Path.cwd()
-    except OSError:  # it was removed
+    said = project.said((key,))
+    if said is None:
         return None
-    for base in (folder, *folder.parents):
-        path = base / _PYPROJECT
-        # Folders above may be somebody else's; is_file would raise.
-        if os.path.isfile(path):
-            named = _read_project(key, path)
-            if named is not None:
-                try:
-                    return _source(key, named, base)
-                except UsageError as error:
-                    raise UsageError(
-                        f"[tool.bpfheap] {key} names {error.file}: {error.message}",
-                        file=str(path),
-                        hint=error.hint,
-                    ) from None
-    return None
-
-
-def _read_project(key: str, path: Path) -> str | None:
-    import tomllib  # few processes need it
-
-    try:
-        said: Any = tomllib.loads(path.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"cannot be read: {reason}", file=str(path)) from None
-    tool = said.get("tool")
-    table = tool.get("bpfheap") if isinstance(tool, dict) else None
-    named = table.get(key) if isinstance(table, dict) else None
-    if named is not None and not isinstance(named, str):
+    file, named = str(said.path), said.values[key]
+    if not isinstance(named, str):
         raise UsageError(
-            f"[tool.bpfheap] {key} is no text",
-            file=str(path),
-            hint=f'write {key} = "FILE"',
+            f"[tool.bpfheap] {key} is no text", file=file, hint=f'write {key} = "FILE"'
         )
-    return named
+    try:
+        return _source(key, named, said.path.parent)
+    except UsageError as error:
+        raise UsageError(
+            f"[tool.bpfheap] {key} names {error.file}: {error.message}", file=file, hint=error.hint
+        ) from None
 
 
 # -- files

@@ -99,7 +99,12 @@ def test_scoped_types_of_one_name_get_numbers(layouts: Btf) -> None:
         ((INT, Struct("s", 8, (Member("a", 1, 0),))),
          "struct s {\n\tint a;\n} __attribute__((aligned(8)));"),
         ((INT, Struct("s", 12, (Member("a", 1, 64),))),
-         "struct s {\n\tunsigned long long : 64;\n\tint a;\n} __attribute__((packed));"),
+         "struct s {\n\tunsigned long long : 64;\n\tint a;\n};"),
+        ((INT, Struct("s", 6, (Member("a", 1, 16),))),
+         "struct s {\n\tunsigned long long : 16;\n\tint a;\n} __attribute__((packed));"),
+        ((INT, Struct("s", 16, (Member("a", 1, 0, 3), Member("b", 1, 96)))),
+         "struct s {\n\tint a : 3;\n\tunsigned char : 5;\n\tunsigned char : 8;\n"
+         "\tunsigned short : 16;\n\tunsigned int : 32;\n\tunsigned int : 32;\n\tint b;\n};"),
         ((INT, Struct("s", 4, (Member("a", 1, 0, 3), Member("b", 1, 3, 29)))),
          "struct s {\n\tint a : 3;\n\tint b : 29;\n};"),
         ((INT, Union("u", 8, (Member("a", 1, 0),)), Struct("s", 8, (Member("", 2, 0),))),

@@ -13,6 +13,7 @@ from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.compile import object_spec
+from bpfheap.compile.options import Texts
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, loaded_programs, wanted_maps
@@ -53,18 +54,29 @@ def check(
     source: str | Path | ObjectSpec,
     *,
     options: Options = Options(),
+    include: Texts = (),
+    define: Texts = (),
+    cflags: Texts = (),
+    compile_commands: str | Path | None = None,
     kernel_btf: str | Path | None = None,
     kconfig: str | Path | None = None,
 ) -> list[tuple[ProgramSpec, Verdict]]:
-    """Verify every program of one file (`.bpf.c` or object) and load nothing. `kernel_btf` and
-    `kconfig` are as in Runtime. Each program has a verdict, those that could not be linked, too:
-    `verdict.kind` says which.
+    """Verify every program of one file (`.bpf.c` or object) and load nothing. How C is compiled say
+    the same arguments as those of `Runtime.load`; `kernel_btf` and `kconfig` are as in Runtime.
+    Each program has a verdict, those that could not be linked, too: `verdict.kind` says which.
 
     Raises CompileError or FormatError if there is no object to verify.
     """
     spec = source
     if not isinstance(spec, ObjectSpec):
-        spec = object_spec(Path(spec), target=Vmlinux(kernel_btf, kconfig))
+        spec = object_spec(
+            spec,
+            include=include,
+            define=define,
+            cflags=cflags,
+            compile_commands=compile_commands,
+            target=Vmlinux(kernel_btf, kconfig),
+        )
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 
 
@@ -143,6 +155,10 @@ class Runtime(Session):
         programs: Iterable[str] | None = None,
         rodata: Mapping[str, Any] = {},
         max_entries: Mapping[str, int] = {},
+        include: Texts = (),
+        define: Texts = (),
+        cflags: Texts = (),
+        compile_commands: str | Path | None = None,
     ) -> LoadedObject:
         """Compile if need be, verify and load one file. A map whose name and type another loaded
         file has is that file's map. Programs in sections "?..." load only if named in `programs`.
@@ -151,6 +167,11 @@ class Runtime(Session):
 
         Maps of types that bpfheap does not know are not made, as long as no program that is loaded
         names one.
+
+        C is compiled with headers of the folders `include`, with the macros `define` ("NAME" or
+        "NAME=VALUE") and the compiler's flags `cflags`, and with what `[tool.bpfheap]` of the
+        pyproject.toml says, and the source's entry in `compile_commands` or the
+        compile_commands.json near it.
 
         Raises CompileError, FormatError, VerifierError for a program that is rejected, Unsupported
         for one that needs what bpfheap does not know, LoadRefused, or UsageError for an unknown
@@ -161,7 +182,14 @@ class Runtime(Session):
             raise UsageError(f"a file is given by its path, not as {shown(source)}")
         spec = source
         if not isinstance(spec, ObjectSpec):
-            spec = object_spec(Path(spec), target=self._kernel)
+            spec = object_spec(
+                spec,
+                include=include,
+                define=define,
+                cflags=cflags,
+                compile_commands=compile_commands,
+                target=self._kernel,
+            )
         spec = with_entries(with_rodata(spec, rodata), max_entries)
         chosen = self._chosen(spec, programs)
         loaded = LoadedObject(self, spec)

@@ -11,6 +11,7 @@ from bpfheap.btf.fields import (
     plain_pointers,
 )
 from bpfheap.btf.identity import same_type, why_different
+from bpfheap.btf.kernel_header import kernel_header
 from bpfheap.btf.lazy import BtfIndex, LazyBtf, essential_name
 from bpfheap.btf.special import NODE_OF, Contains, SpecialField, SpecialKind, special_fields
 from bpfheap.btf.table import Btf, BtfBuilder, BtfTypes
@@ -49,5 +50,6 @@ __all__ = [
     "KptrKind", "LazyBtf", "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar",
     "SpecialField", "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void",
     "Volatile", "core_value", "declare", "dump_c", "essential_name", "incomplete",
-    "kptr_fields", "plain_pointers", "print_c", "same_type", "special_fields", "why_different",
+    "kernel_header", "kptr_fields", "plain_pointers", "print_c", "same_type", "special_fields",
+    "why_different",
 ]  # fmt: skip

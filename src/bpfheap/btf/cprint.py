@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from bpfheap.btf.check import references
 from bpfheap.btf.identity import MAX_PAIRS, compare
-from bpfheap.btf.layout import gaps, lay_out
+from bpfheap.btf.layout import gaps, lay_out, paddings
 from bpfheap.btf.table import QUALIFIERS, Btf, closed
 from bpfheap.btf.types import (
     Array,
@@ -16,6 +17,7 @@ from bpfheap.btf.types import (
     Enum,
     Enum64,
     Float,
+    Func,
     FuncProto,
     Fwd,
     Int,
@@ -36,6 +38,15 @@ _MAX_DEPTH = 64
 #: The most characters that are written. All types of a kernel take about four million; a few
 #: hundred bytes of hostile BTF (nested anonymous structs) could take terabytes.
 _MAX_TEXT = 1 << 25
+
+#: The attributes that a type tag may be, and that clang reads again.
+_ADDRESS_SPACE = re.compile(r"address_space\(\d{1,8}\)")
+#: What names of integers and floats consist of; compilers have others, such as "ssizetype".
+_ARITHMETIC = re.compile(
+    r"(?:(?:char|short|int|long|signed|unsigned|float|double|__int128|_BitInt\(\d+\)) ?)+"
+)
+#: The compiler's own type, which is another one on another target.
+_VA_LIST = "__builtin_va_list"
 
 #: Size of an enum in bytes -> the integer under it.
 _WIDTHS = {1: "char", 2: "short", 4: "int", 8: "long long"}
@@ -64,28 +75,64 @@ def print_c(btf: Btf, type_id: int) -> str:
 
 def dump_c(btf: Btf) -> str:
     """Every type that has a name, each after those that it needs, with declarations of all structs
-    first. Functions and variables are not types and are left out. Where several types or values
-    have one name, as those local to functions may, the later ones get a number: "foo___2". Raises
-    BtfError.
+    first, and enums that have none. Functions and variables are not types and are left out. Where
+    several types or values have one name, as those local to functions may, the later ones get a
+    number: "foo___2". Raises BtfError.
     """
-    writer = _Writer(btf)
-    named, again = _distinct(btf)
-    writer.names.update(named)
-    writer.hoisted.update(_shared(btf))
-    out = [f"{line};\n" for line in dict.fromkeys(_declarations(writer)) if line]
-    # A typedef can need itself by way of a pointer to a function; such a cycle is cut anywhere.
-    seen: set[_Need] = set()
-    for root in range(len(btf)):
-        stack = [(_Need(root, complete=True), False)]
-        while stack:
-            need, ready = stack.pop()
-            if ready:
-                out += _top_level(writer, need) if need.type not in again else ()
-            elif need not in seen:
-                seen.add(need)
-                stack.append((need, True))
-                stack += [(other, False) for other in reversed(_needs(btf, need))]
-    return "".join(out)
+    return Dump(btf).types
+
+
+class Dump:
+    """All types of a BTF as C, as `dump_c` gives them, and what else is said with them.
+
+    `attributes`: write attributes that some targets do not have, such as address_space.
+    """
+
+    def __init__(self, btf: Btf, *, attributes: bool = False) -> None:
+        self._writer = writer = _Writer(btf)
+        writer.attributes = attributes
+        named, self._again = _distinct(btf)
+        writer.names.update(named)
+        writer.names.update(_argument_lists(btf, named))
+        counts = Counter(ref for kind in btf.types for ref in references(kind))
+        writer.hoisted.update(_shared(btf, counts))
+        writer.loose.update(
+            type_id
+            for type_id, kind in enumerate(btf.types)
+            if isinstance(kind, Enum | Enum64) and not kind.name and not counts[type_id]
+        )
+        # Typedefs, values of enums and functions share one name space.
+        for type_id, kind in enumerate(btf.types):
+            if isinstance(kind, Typedef):
+                writer.values[writer.name(type_id)] = 1
+        self.types = self._definitions()
+
+    def prototype(self, type_id: int) -> str | None:
+        """The declaration of a function, without the semicolon; None if something else has its
+        name. Raises BtfError."""
+        function = self._writer.btf[type_id]
+        assert isinstance(function, Func)
+        if self._writer.values.get(function.name):
+            return None
+        self._writer.values[function.name] = 1
+        return self._writer.declare(function.type, function.name)
+
+    def _definitions(self) -> str:
+        writer = self._writer
+        out = [f"{line};\n" for line in dict.fromkeys(_declarations(writer)) if line]
+        # A typedef can need itself by way of a pointer to a function; such a cycle is cut anywhere.
+        seen: set[_Need] = set()
+        for root in range(len(writer.btf)):
+            stack = [(_Need(root, complete=True), False)]
+            while stack:
+                need, ready = stack.pop()
+                if ready:
+                    out += _top_level(writer, need) if need.type not in self._again else ()
+                elif need not in seen:
+                    seen.add(need)
+                    stack.append((need, True))
+                    stack += [(other, False) for other in reversed(_needs(writer.btf, need))]
+        return "".join(out)
 
 
 class _Need(NamedTuple):
@@ -105,6 +152,10 @@ class _Writer:
         self.names: dict[int, str] = {}
         #: Anonymous enums, and the typedef that stands for each.
         self.hoisted: dict[int, str] = {}
+        #: Anonymous enums that no type refers to: constants, such as BPF_ANY.
+        self.loose: set[int] = set()
+        #: Write attributes such as address_space, which some targets do not have.
+        self.attributes = False
         #: How many characters may still be written.
         self.left = _MAX_TEXT
         #: Enums whose values are written already.
@@ -130,11 +181,15 @@ class _Writer:
             kind = self.btf[type_id]
             match kind:
                 case Const() | Volatile() | Restrict():
-                    before.append(QUALIFIERS[type(kind)])
+                    # An array and its elements may both be const; C says it once.
+                    if QUALIFIERS[type(kind)] not in before:
+                        before.append(QUALIFIERS[type(kind)])
                     type_id = kind.type
                 case TypeTag():
-                    if not kind.attribute:  # such as address_space: of another target
+                    if not kind.attribute:
                         before.append(self.attribute("btf_type_tag", kind.name))
+                    elif self.attributes and (known := _ADDRESS_SPACE.fullmatch(kind.name)):
+                        before.append(f"__attribute__(({known[0]}))")
                     type_id = kind.type
                 case Ptr():
                     words = _words(before)
@@ -178,6 +233,8 @@ class _Writer:
             case Int() | Float() | Typedef():
                 name = self.name(type_id)
                 self.spend(depth, type_id, len(name))
+                if isinstance(kind, Int) and name and not _ARITHMETIC.fullmatch(name):
+                    return _arithmetic(kind)
                 return name or f"unsigned _BitInt({self.btf.size_of(type_id) * 8})"
             case Struct() | Union() | Enum() | Enum64() | Fwd():
                 return f"{_word(kind)} {self.name(type_id)}"
@@ -221,17 +278,30 @@ class _Writer:
     def members(self, type_id: int, kind: Struct | Union, depth: int, indent: str) -> list[str]:
         """A line for each member, and for padding where the struct is packed."""
         before = [0] * (len(kind.members) + 1)
-        if lay_out(kind, self.btf.sizes, self.btf.aligns).packed:
+        between: list[list[int]] = [[] for _ in before]
+        layout = lay_out(kind, self.btf.sizes, self.btf.aligns)
+        if layout.padded and isinstance(kind, Struct):
+            # Before it is made: hostile BTF may have a gap of gigabytes.
+            wide = sum(gap for gap in gaps(kind, self.btf.sizes) if gap > 0)
+            self.spend(0, type_id, 24 * (wide // 64))
+            between = paddings(kind, layout, self.btf.sizes, self.btf.aligns)
+        elif layout.packed:
             # A union grows with its largest member, but one without a name is 64 bits at most.
             struct = isinstance(kind, Struct)
             before = gaps(kind, self.btf.sizes) if struct else [*before[1:], min(64, kind.size * 8)]
         lines: list[str] = []
         for i, member in enumerate(kind.members):
-            lines += self.padding(type_id, before[i])
+            lines += self.padding(type_id, before[i]) + self.pieces(type_id, between[i])
             text = self.declare(member.type, member.name, depth=depth, indent=indent)
             width = f" : {member.bitfield_size}" if member.bitfield_size else ""
             lines.append(f"{text}{width}{self.decl_tags(type_id, i)};")
-        return lines + self.padding(type_id, before[-1])
+        return lines + self.padding(type_id, before[-1]) + self.pieces(type_id, between[-1])
+
+    def pieces(self, type_id: int, widths: list[int]) -> list[str]:
+        """Padding where no attribute says that there is none, unit by unit."""
+        self.spend(0, type_id, 24 * len(widths))
+        units = {64: "long long", 32: "int", 16: "short"}
+        return [f"unsigned {units.get(width, 'char')} : {width};" for width in widths]
 
     def padding(self, type_id: int, bits: int) -> list[str]:
         """Padding, as unnamed bitfields, which BTF does not record. Negative gaps, which no
@@ -308,6 +378,24 @@ def _integer(kind: Enum | Enum64) -> str:
     return f"{'signed' if kind.signed else 'unsigned'} {_WIDTHS[kind.size]}"
 
 
+def _arithmetic(kind: Int) -> str:
+    """C's name for an integer that has one of the compiler's own."""
+    width = {16: "__int128", **_WIDTHS}.get(kind.size, "int")
+    return f"{'signed' if kind.signed else 'unsigned'} {width}"
+
+
+def _argument_lists(btf: Btf, named: dict[int, str]) -> dict[int, str]:
+    """New names for the compiler's list of arguments where it is none of BPF's, a pointer: what it
+    is says the BTF, so that structs that have one keep their size."""
+    return {
+        type_id: f"{named.get(type_id, kind.name)}___host"
+        for type_id, kind in enumerate(btf.types)
+        if isinstance(kind, Typedef)
+        and kind.name == _VA_LIST
+        and not isinstance(btf[btf.resolve(type_id)], Ptr)
+    }
+
+
 def _distinct(btf: Btf) -> tuple[dict[int, str], set[int]]:
     """New names for types that differ from an earlier type of the same name, and the ids of types
     that are the same as an earlier one. Structs, unions and enums share one name space."""
@@ -336,10 +424,9 @@ def _distinct(btf: Btf) -> tuple[dict[int, str], set[int]]:
     return renamed, again
 
 
-def _shared(btf: Btf) -> dict[int, str]:
+def _shared(btf: Btf, counts: Mapping[int, int]) -> dict[int, str]:
     """Anonymous enums that several types or members refer to. C could write their values once
     only, and a typedef changes nothing of what they are."""
-    counts = Counter(ref for kind in btf.types for ref in references(kind))
     return {
         type_id: f"enum___{type_id}"
         for type_id, kind in enumerate(btf.types)
@@ -379,7 +466,7 @@ def _top_level(writer: _Writer, need: _Need) -> list[str]:
     kind = writer.btf[need.type]
     match kind:
         # The compiler has this one built in.
-        case Typedef() if not need.complete and kind.name != "__builtin_va_list":
+        case Typedef() if not need.complete and writer.name(need.type) != _VA_LIST:
             return [f"{writer.typedef(need.type)};\n"]
         case Struct() | Union() if need.complete and kind.name:
             return [f"{writer.define(need.type)};\n"]
@@ -387,6 +474,6 @@ def _top_level(writer: _Writer, need: _Need) -> list[str]:
             return []
         case Enum() | Enum64() if need.type in writer.hoisted:
             return [f"typedef {writer.define(need.type)} {writer.hoisted[need.type]};\n"]
-        case Enum() | Enum64() if kind.name:
+        case Enum() | Enum64() if kind.name or need.type in writer.loose:
             return [f"{writer.define(need.type)};\n"]
     return []

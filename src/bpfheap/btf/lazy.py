@@ -6,6 +6,7 @@ and can be kept; types are parsed when somebody asks for them.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import threading
 import zlib
@@ -14,8 +15,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 
 from bpfheap.btf.check import MAX_SIZE, POINTER_SIZE
-from bpfheap.btf.raw import MAX_TYPES, TypeReader, open_types, read_type
-from bpfheap.btf.table import BtfTypes
+from bpfheap.btf.raw import MAX_TYPES, TypeReader, open_types, read_type, read_types
+from bpfheap.btf.table import Btf, BtfTypes
 from bpfheap.btf.types import (
     MODIFIERS,
     Array,
@@ -160,6 +161,16 @@ class LazyBtf(BtfTypes):
         """From the bytes of a .BTF section."""
         reader = open_types(data, file, None if base is None else base.reader)
         return cls(reader, index_of(reader), file, base)
+
+    def whole(self) -> Btf:
+        """All types of a kernel, each checked. Takes seconds."""
+        own = TypeReader(self.reader.types, self.reader.strings, self.file)
+        return Btf(read_types(own), self.file)
+
+    def digest(self) -> bytes:
+        """The same for the same types, in every process."""
+        parts = (self.reader.types, self.reader.strings)
+        return hashlib.sha256(b"".join(hashlib.sha256(p).digest() for p in parts)).digest()
 
     def __len__(self) -> int:
         return len(self._index.offsets) + self._first

@@ -237,7 +237,11 @@ def read_type(r: TypeReader, number: int) -> BtfType:
 
 def parse_types(data: bytes, file: str | None = None) -> tuple[BtfType, ...]:
     """All types, Void first. Raises BtfError; references are not checked here."""
-    r = open_types(data, file)
+    return read_types(open_types(data, file))
+
+
+def read_types(r: TypeReader) -> tuple[BtfType, ...]:
+    """The same, of a reader at the first type."""
     found: list[BtfType] = [Void()]
     while r.offset < len(r.types):
         found.append(read_type(r, len(found)))

@@ -19,10 +19,11 @@ from bpfheap.cli.inputs import (
     KernelBtf,
     KernelConfig,
     Settings,
+    compiles,
     expand,
 )
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
-from bpfheap.compile import object_spec
+from bpfheap.compile import CompileOptions, object_spec
 from bpfheap.errors import BpfheapError, NoPrograms, Unsupported, UsageError
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
@@ -42,6 +43,8 @@ EXAMPLES = """Examples:
 bpfheap check prog.bpf.c
 
 bpfheap check prog.bpf.c -p filter --explain
+
+bpfheap check tool.bpf.c -I ../headers -D DEBUG=1
 
 bpfheap check prog.bpf.o --log --log-level 1
 
@@ -71,8 +74,10 @@ class _Wanted:
     settings: Settings
 
 
+@compiles
 def check(
     files: Files,
+    compiling: CompileOptions,
     program: Annotated[
         str | None,
         typer.Option("--program", "-p", metavar="NAME", help="Only programs of this name."),
@@ -123,7 +128,7 @@ def check(
     out = console()
     for path in expand(files):
         try:
-            found = _check(path, wanted, names)
+            found = _check(path, compiling, wanted, names)
         except UsageError:
             raise
         except BpfheapError as error:
@@ -162,9 +167,11 @@ def check(
         raise typer.Exit(Unsupported.exit_code)
 
 
-def _check(path: Path, wanted: _Wanted, names: set[str]) -> list[_Checked]:
+def _check(
+    path: Path, compiling: CompileOptions, wanted: _Wanted, names: set[str]
+) -> list[_Checked]:
     """Verify the wanted programs of a file; adds the names of all its programs to `names`."""
-    obj = wanted.settings.applied(object_spec(path, target=wanted.kernel))
+    obj = wanted.settings.applied(object_spec(path, compiling, target=wanted.kernel))
     remark(obj)
     names.update(obj.programs)
     options = Options(log=wanted.log is not None, log_level=wanted.log or 2)

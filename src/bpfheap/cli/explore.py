@@ -13,9 +13,10 @@ import typer
 import bpfheap
 from bpfheap.cli.explored import print_result, print_table, trace_lines
 from bpfheap.cli.histories import count
-from bpfheap.cli.inputs import Files, KernelBtf, KernelConfig
+from bpfheap.cli.inputs import Files, KernelBtf, KernelConfig, compiles
 from bpfheap.cli.live import LiveLines
 from bpfheap.cli.output import console, plain, print_json, say
+from bpfheap.compile import CompileOptions
 from bpfheap.errors import UsageError
 from bpfheap.explore import (
     KernelFiles,
@@ -63,8 +64,10 @@ def _bound(text: str) -> Any:
     return typer.Option(min=1, metavar="N", help=text, rich_help_panel=_BOUNDS, show_default=False)
 
 
+@compiles
 def explore(
     files: Files,
+    compiling: CompileOptions,
     policy: Annotated[
         str,
         typer.Option(
@@ -169,7 +172,7 @@ def explore(
         "states": states,
         "nmi": nmi or None,
     }
-    scenarios = _scenarios(files, bounds, (kernel_btf, kconfig))
+    scenarios = _scenarios(files, compiling, bounds, (kernel_btf, kconfig))
     search = _Search(
         tasks=[(scenario, name) for scenario in scenarios for name in names],
         jobs=jobs or len(os.sched_getaffinity(0)),
@@ -216,13 +219,16 @@ def _policies(text: str) -> list[str]:
 
 
 def _scenarios(
-    paths: Sequence[Path], bounds: dict[str, int | None], kernel: KernelFiles
+    paths: Sequence[Path],
+    compiling: CompileOptions,
+    bounds: dict[str, int | None],
+    kernel: KernelFiles,
 ) -> list[Scenario]:
     """A scenario for each folder, and one for all loose files."""
     folders = [path for path in dict.fromkeys(paths) if os.path.isdir(path)]
     loose = [path for path in dict.fromkeys(paths) if path not in folders]
     groups = [*([folder] for folder in folders), *([loose] if loose else [])]
-    found = [read_scenario(group, kernel=kernel, **bounds) for group in groups]
+    found = [read_scenario(group, compiling, kernel=kernel, **bounds) for group in groups]
     names = [scenario.name for scenario in found]
     for name in names:
         if names.count(name) > 1:

@@ -18,10 +18,11 @@ from bpfheap.cli.inputs import (
     KernelBtf,
     KernelConfig,
     Settings,
+    compiles,
     expand,
 )
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
-from bpfheap.compile import object_spec
+from bpfheap.compile import CompileOptions, object_spec
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.host import size_of
 from bpfheap.lifetime import POLICIES
@@ -106,8 +107,10 @@ def _machine_names(incomplete: str) -> list[str]:
     return [name for name in bpfheap.machines() if name.startswith(incomplete)]
 
 
+@compiles
 def run(
     files: Files,
+    compiling: CompileOptions,
     program: Annotated[
         str | None,
         typer.Option(
@@ -213,7 +216,7 @@ def run(
     packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)
     try:
-        specs = [_read(path, kernel, settings) for path in expand(files)]
+        specs = [_read(path, compiling, kernel, settings) for path in expand(files)]
         settings.check_used()
         loaded = [_load(rt, spec) for spec in specs]
         chosen = _choose(loaded, program)
@@ -241,9 +244,9 @@ def run(
         raise typer.Exit(1 if report.error is None else report.error.exit_code)
 
 
-def _read(path: Path, kernel: Vmlinux, settings: Settings) -> ObjectSpec:
+def _read(path: Path, compiling: CompileOptions, kernel: Vmlinux, settings: Settings) -> ObjectSpec:
     try:
-        spec = settings.applied(object_spec(path, target=kernel))
+        spec = settings.applied(object_spec(path, compiling, target=kernel))
     except BpfheapError as error:
         raise error.at(str(path)) from None
     remark(spec)

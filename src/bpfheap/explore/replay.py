@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bpfheap.compile import CompileOptions
 from bpfheap.errors import BpfheapError, UsageError, Violation
 from bpfheap.explore.ledger import ViolationKey
 from bpfheap.explore.plan import Plan, plan_of
@@ -117,7 +118,8 @@ def shorten(
 def trace_of(scenario: Scenario, policy: str, actions: Sequence[Action]) -> str:
     """The replay string: what to explore, and the actions, in one line."""
     bounds = ",".join(f"{name}={_number(scenario.bounds, name)}" for name in _OF_PLANS)
-    paths = " ".join(shlex.quote(str(path)) for path in scenario.paths)
+    words = (*scenario.compiling.words(), *map(str, scenario.paths))
+    paths = " ".join(map(shlex.quote, words))
     return f"{_MARK} {policy} {bounds} {paths} | " + "; ".join(map(str, actions))
 
 
@@ -148,8 +150,9 @@ class Replay:
         self.policy = words[1]
         policy = policy_named(self.policy)
         bounds = _bounds(words[2])
-        paths = [Path(word) for word in words[3:]]
-        scenario = read_scenario(paths, kernel=kernel, **bounds)
+        compiling, paths = CompileOptions.read(words[3:])
+        files = [Path(path) for path in paths]
+        scenario = read_scenario(files, compiling, kernel=kernel, **bounds)
         # What the folder says of objects does not count, even where there is no limit.
         limited = replace(scenario.bounds, objects=bounds.get("objects"))
         self.scenario = replace(scenario, bounds=limited)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from bpfheap.compile import object_spec
+from bpfheap.compile import CompileOptions, object_spec
 from bpfheap.errors import UsageError
 from bpfheap.sources import expand
 from bpfheap.spec import ObjectSpec
@@ -63,7 +63,7 @@ class Insert(NamedTuple):
 @dataclass(frozen=True)
 class Scenario:
     """Files and bounds. `paths` are as they were given. `pins` are maps that user space may pin;
-    `about` is a sentence on what the scenario shows."""
+    `about` is a sentence on what the scenario shows; `compiling` is how sources are compiled."""
 
     name: str
     paths: tuple[Path, ...]
@@ -72,6 +72,7 @@ class Scenario:
     pins: tuple[str, ...] = ()
     inserts: tuple[Insert, ...] = ()
     about: str = ""
+    compiling: CompileOptions = CompileOptions()
     #: The kernel that the files are for, as Vmlinux is given it.
     kernel: KernelFiles = (None, None)
 
@@ -82,19 +83,24 @@ class Scenario:
 
     def compiled(self, macro: str | None) -> tuple[ObjectSpec, ...]:
         """What the sources say with a macro defined; objects say what they say."""
-        return _specs(self.files, () if macro is None else (f"-D{macro}",), self.kernel)
+        defined = CompileOptions(define=() if macro is None else (macro,))
+        return _specs(self.files, defined.over(self.compiling), self.kernel)
 
 
 @functools.lru_cache(maxsize=64)
 def _specs(
-    files: tuple[Path, ...], cflags: tuple[str, ...], kernel: KernelFiles
+    files: tuple[Path, ...], options: CompileOptions, kernel: KernelFiles
 ) -> tuple[ObjectSpec, ...]:
     target = Vmlinux(*kernel)
-    return tuple(object_spec(path, cflags=cflags, target=target) for path in files)
+    return tuple(object_spec(path, options, target=target) for path in files)
 
 
 def read_scenario(
-    paths: Sequence[Path], *, kernel: KernelFiles = (None, None), **bounds: int | bool | None
+    paths: Sequence[Path],
+    compiling: CompileOptions = CompileOptions(),
+    *,
+    kernel: KernelFiles = (None, None),
+    **bounds: int | bool | None,
 ) -> Scenario:
     """A scenario of one folder, or of the files given. `bounds` are those of Bounds to use
     whatever the folder says; None leaves it as it is. `kernel` is what Vmlinux is given.
@@ -105,7 +111,9 @@ def read_scenario(
     files = tuple(expand(paths))
     only = paths[0] if len(paths) == 1 and paths[0].is_dir() else None
     name = only.resolve().name if only is not None else "+".join(f.stem for f in files)
-    found = Scenario(name.replace(".bpf", ""), tuple(paths), files, kernel=kernel)
+    found = Scenario(
+        name.replace(".bpf", ""), tuple(paths), files, compiling=compiling, kernel=kernel
+    )
     if only is not None and (only / _FILE).exists():
         found = _with_file(found, only / _FILE)
     given = {key: value for key, value in bounds.items() if value is not None}

@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     import bpfheap
+    from bpfheap.compile.options import Texts
 
 #: The marker's arguments; all of them are Runtime's.
 _OPTIONS = (
@@ -28,6 +29,12 @@ _OPTIONS = (
     "kernel_btf",
     "kconfig",
 )
+#: How sources are compiled, in the ini file: arguments of `Bpf.load`, pytest's type, what it is.
+_COMPILING = (
+    ("include", "paths", "folders with headers, relative to the ini file"),
+    ("define", "linelist", "macros, NAME or NAME=VALUE, one a line"),
+    ("cflags", "args", "further flags of the compiler"),
+)
 
 
 class Bpf:
@@ -37,21 +44,47 @@ class Bpf:
     is fine, and nothing more is checked at its end.
     """
 
-    def __init__(self, folder: Path, options: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, options: dict[str, Any], compiling: dict[str, Any] | None = None
+    ) -> None:
         import bpfheap
+        from bpfheap.compile import CompileOptions
 
+        self._compiling = CompileOptions.of(**compiling or {})
         self.runtime: bpfheap.Runtime = bpfheap.Runtime(**options)
         self._folder = folder
         self._loaded: list[bpfheap.LoadedObject] = []
         self._closed = False
 
     def load(
-        self, file: str | Path, programs: Iterable[str] | None = None, **settings: Any
+        self,
+        file: str | Path,
+        programs: Iterable[str] | None = None,
+        *,
+        include: Texts = (),
+        define: Texts = (),
+        cflags: Texts = (),
+        compile_commands: str | Path | None = None,
+        **settings: Any,
     ) -> bpfheap.LoadedObject:
         """Compile, verify and load a file, looked for beside the test, then in the working
-        directory. `settings` are other arguments of `Runtime.load` (rodata, max_entries). Raises
-        UsageError if it is in neither, else what `Runtime.load` raises."""
-        loaded = self.runtime.load(self._find(Path(file)), programs=programs, **settings)
+        directory. The arguments are `Runtime.load`'s (`settings` its rodata and max_entries); the
+        ini file's bpf_include, bpf_define and bpf_cflags come behind those of their names. Raises
+        UsageError if the file is in neither, else what `Runtime.load` raises."""
+        from bpfheap.compile import CompileOptions
+
+        how = CompileOptions.of(
+            include=include, define=define, cflags=cflags, compile_commands=compile_commands
+        ).over(self._compiling)
+        loaded = self.runtime.load(
+            self._find(Path(file)),
+            programs=programs,
+            include=how.include,
+            define=how.define,
+            cflags=how.cflags,
+            compile_commands=how.compile_commands,
+            **settings,
+        )
         self._loaded.append(loaded)
         return loaded
 
@@ -116,7 +149,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="let programs reach the runtime's own memory alone (on the native machine)",
     )
-
     group.addoption(
         "--bpf-kernel-btf",
         metavar="FILE|none",
@@ -124,6 +156,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "none (default: kernel-btf of pyproject.toml, or this system's)",
     )
     group.addoption("--bpf-kconfig", metavar="FILE|none", help="that kernel's configuration")
+    for name, kind, text in _COMPILING:
+        parser.addini(f"bpf_{name}", f"how sources are compiled: {text}", kind)  # type: ignore[arg-type]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -141,7 +175,8 @@ def bpf(request: pytest.FixtureRequest) -> Generator[Bpf]:
 
     wrong = ""
     try:
-        made = Bpf(request.path.parent, _options(request))
+        compiling = {name: request.config.getini(f"bpf_{name}") for name, *_ in _COMPILING}
+        made = Bpf(request.path.parent, _options(request), compiling)
     except UsageError as error:
         wrong = str(error)
     if wrong:

@@ -1,0 +1,261 @@
+"""Compiles C to BPF objects: by a clang on PATH that has a BPF target, else by the ziglang wheel's.
+
+Sources of other projects compile as they are, as far as what they include is there: `options` says
+which folders, macros and flags count, `headers` where a system's own are, `vmlinux` writes the
+kernel's types, `refusal` tells what is missing. All compilers produce the same maps, types and
+relocations. Objects are reproducible: no time, no working directory goes into them, only the path
+of the source as it was given.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bpfheap.compile import headers, vmlinux
+from bpfheap.compile.options import CompileOptions, Texts, macros_in, options_for
+from bpfheap.compile.refusal import missing_header, refusal
+from bpfheap.elf import load_spec
+from bpfheap.elf.target import Target
+from bpfheap.errors import BtfError, CompileError, UsageError
+from bpfheap.host import ending_with_parent
+from bpfheap.spec import ObjectSpec
+from bpfheap.vmlinux import Vmlinux
+
+__all__ = [
+    "INCLUDE_DIR",
+    "CompileOptions",
+    "Compiler",
+    "compile_c",
+    "find_compilers",
+    "object_spec",
+]
+
+#: Where bpfheap.h is; always on the include path.
+INCLUDE_DIR = Path(__file__).parents[1] / "include"
+
+#: Names of clang on PATH, best first. BTF type tags came with clang 14.
+CLANG_NAMES = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
+
+#: cpu v3 is what every clang that we accept can emit and every kernel since 5.1 can run; `-g`
+#: makes BTF; the compilation directory would make objects differ from one checkout to another.
+_FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fdebug-compilation-dir=.")
+
+#: Seconds that a compilation may take. A BPF program takes a hundredth of it; a compiler that takes
+#: longer is waiting, for example for a pipe that it includes.
+_TIMEOUT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """A compiler that has a BPF target."""
+
+    name: str
+    #: The beginning of its command line.
+    command: tuple[str, ...]
+    #: The directory of its own headers (stddef.h), if it does not find them itself.
+    builtin_headers: Path | None = None
+
+
+def find_compilers() -> list[Compiler]:
+    """All compilers of this machine that have a BPF target, the preferred one first."""
+    found = [
+        Compiler(name, (path,))
+        for name in CLANG_NAMES
+        if (path := shutil.which(name)) is not None and _has_bpf_target(path)
+    ]
+    zig = _zig_clang()
+    return [*found, zig] if zig is not None else found
+
+
+def compile_c(
+    path: Path | str,
+    options: CompileOptions = CompileOptions(),
+    *,
+    include: Texts = (),
+    define: Texts = (),
+    cflags: Texts = (),
+    compile_commands: Path | str | None = None,
+    compiler: Compiler | None = None,
+    target: Target | None = None,
+) -> bytes:
+    """Compile one C file to a BPF ELF object and return its bytes.
+
+    `options`, and above them the single ones, are CompileOptions; what else is said of the source
+    `options_for` knows. Where the source includes vmlinux.h and no folder has it, it is written
+    from the types of the kernel `target`; None means the one that Vmlinux finds. clang's warnings
+    go to stderr as they are. Raises CompileError, with clang's own output in `diagnostics`, and
+    UsageError if there is no such file.
+    """
+    path = Path(path)
+    source = _text_of(path)
+    given = CompileOptions.of(
+        include=include, define=define, cflags=cflags, compile_commands=compile_commands
+    ).over(options)
+    options = options_for(path, given)
+    compiler = compiler or _preferred()
+    types: Path | None = None
+    no_types = ""
+    done = _compiled(compiler, path, source, options, None)
+    if done.returncode != 0 and missing_header(_said(done)) == vmlinux.NAME:
+        try:
+            types = vmlinux.header_folder((Vmlinux() if target is None else target).types())
+        except BtfError as error:
+            no_types = str(error)
+        else:
+            done = _compiled(compiler, path, source, options, types)
+    if done.returncode != 0 and headers.is_libbpf_old():
+        # What the source wants may have come to libbpf since. If this does not help either, what
+        # was said first counts.
+        newer = replace(options, include=(*options.include, str(headers.STAND_INS)))
+        again = _compiled(compiler, path, source, newer, types)
+        done = again if again.returncode == 0 else done
+    diagnostics = _said(done)
+    if done.returncode != 0:
+        raise refusal(compiler.name, path, diagnostics, no_types)
+    if diagnostics and sys.stderr is not None:
+        sys.stderr.write(diagnostics)
+    return done.stdout
+
+
+def _said(done: subprocess.CompletedProcess[bytes]) -> str:
+    return done.stderr.decode(errors="replace")
+
+
+def _text_of(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise UsageError(
+                "not a file" if path.exists() else "no such file",
+                file=str(path),
+                hint="give the path of a C source file",
+            )
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", file=str(path)) from None
+
+
+def _compiled(
+    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Path | None
+) -> subprocess.CompletedProcess[bytes]:
+    """Let the compiler make an object; `types` is the folder of a vmlinux.h."""
+    try:
+        return _run(_command(compiler, path, source, options, types))
+    except subprocess.TimeoutExpired:
+        raise CompileError(
+            f"{compiler.name} did not finish in {_TIMEOUT} seconds",
+            file=str(path),
+            hint="does it include a device or a pipe?",
+        ) from None
+    except OSError as error:
+        raise CompileError(
+            f"{compiler.name} cannot be run: {error.strerror}",
+            file=str(path),
+            hint="check the compiler's installation",
+        ) from error
+
+
+def _command(
+    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Path | None
+) -> list[str]:
+    command = [*compiler.command, *_FLAGS]
+    in_flags = macros_in(options.cflags)
+    macros = {name: text for name, text in options.macros.items() if name not in in_flags}
+    command += [f"-D{text}" for text in headers.macros({*macros, *in_flags}, source)]
+    command += [f"-D{text}" for text in macros.values()]
+    for folder in options.include:
+        command += ["-I", folder]
+    command += ["-isystem", str(INCLUDE_DIR)]
+    if compiler.builtin_headers is not None:
+        command += ["-isystem", str(compiler.builtin_headers)]
+    if types is not None:
+        # The folder's name is this machine's business, and no object's.
+        command += ["-idirafter", str(types), f"-fdebug-prefix-map={types}=."]
+    # Of a folder that is given twice, clang forgets the first place.
+    first = {os.path.realpath(folder) for folder in options.include}
+    for late in headers.folders():
+        if os.path.realpath(late) not in first:
+            command += ["-idirafter", str(late)]
+    name = f"./{path}" if str(path).startswith("-") else str(path)
+    return [*command, *options.cflags, "-x", "c", "-c", name, "-o", "-"]
+
+
+def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command,
+        capture_output=True,
+        timeout=_TIMEOUT,
+        check=False,
+        preexec_fn=ending_with_parent(),
+    )
+
+
+def object_spec(
+    path: Path | str,
+    options: CompileOptions = CompileOptions(),
+    *,
+    include: Texts = (),
+    define: Texts = (),
+    cflags: Texts = (),
+    compile_commands: Path | str | None = None,
+    compiler: Compiler | None = None,
+    target: Target | None = None,
+) -> ObjectSpec:
+    """Read a file: C source (`.c`), which is compiled, or a BPF ELF object (anything else).
+    `target` is the kernel that it is for, as in `load_spec`.
+
+    Takes what `compile_c` takes; raises what that and `load_spec` raise.
+    """
+    path = Path(path)
+    if path.suffix != ".c":
+        return load_spec(path, target=target)
+    data = compile_c(
+        path,
+        options,
+        include=include,
+        define=define,
+        cflags=cflags,
+        compile_commands=compile_commands,
+        target=target,
+        compiler=compiler,
+    )
+    return load_spec(data, file=str(path), target=target)
+
+
+@functools.cache
+def _preferred() -> Compiler:
+    compilers = find_compilers()
+    if not compilers:
+        raise CompileError(
+            "no clang with a BPF target was found",
+            hint="install clang 14 or newer, or `pip install ziglang`",
+        )
+    return compilers[0]
+
+
+@functools.cache
+def _has_bpf_target(clang: str) -> bool:
+    """Was this clang built with the BPF target?"""
+    try:
+        done = _run([clang, "--print-targets"])
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return any(line.split()[:1] == [b"bpf"] for line in done.stdout.splitlines())
+
+
+def _zig_clang() -> Compiler | None:
+    """The clang inside the ziglang wheel. `zig cc` is not used: it prints no warnings when the
+    object is in its cache. The wheel is not imported: importing it runs zig."""
+    wheel = importlib.util.find_spec("ziglang")
+    for folder in wheel.submodule_search_locations or () if wheel is not None else ():
+        zig = Path(folder) / "zig"
+        if zig.is_file():
+            return Compiler("ziglang", (str(zig), "clang"), Path(folder) / "lib" / "include")
+    return None

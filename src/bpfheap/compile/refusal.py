@@ -1,0 +1,117 @@
+"""What clang says against a source, as one error that says what to change."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from bpfheap.errors import CompileError
+
+#: The first line of an error as clang prints it.
+_ERROR: Final = re.compile(r"^(.+?):(\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
+_MISSING: Final = re.compile(r"'([^']+)' file not found")
+_UNKNOWN: Final = re.compile(
+    r"(?:unknown type name|use of undeclared identifier|call to undeclared (?:library )?function) "
+    r"'(\w+)'"
+)
+#: The error that clang gives for an option of its own command line.
+_OPTION: Final = re.compile(r"^\S*(?:clang|zig)\S*: error: (.*)$", re.MULTILINE)
+
+#: Folders above a source in which a header is looked for, and names looked at in all.
+_LEVELS: Final = 5
+_LOOKED_AT: Final = 20_000
+#: Folders of the system have no more parts than this: /, /usr, /home.
+_OUTSIDE: Final = 2
+
+#: Packages of Debian, and what others call them, by the beginning of a header's path.
+_PACKAGES: Final = (
+    ("bpf/", "libbpf's headers (libbpf-dev, libbpf-devel)"),
+    ("linux/", "a newer kernel's headers (linux-libc-dev, kernel-headers)"),
+    ("asm/", "the kernel's headers (linux-libc-dev, kernel-headers)"),
+    ("xdp/", "libxdp's headers (libxdp-dev, libxdp-devel)"),
+    ("sys/", "libc's headers (libc6-dev, glibc-devel)"),
+    ("bits/", "libc's headers (libc6-dev, glibc-devel)"),
+    ("gnu/", "libc's headers (libc6-dev, glibc-devel)"),
+)
+
+
+def missing_header(diagnostics: str) -> str | None:
+    """The header that the first error wants, as it is included."""
+    found = _ERROR.search(diagnostics)
+    missing = _MISSING.match(found[3]) if found is not None else None
+    return missing[1] if missing is not None else None
+
+
+def refusal(compiler: str, path: Path, diagnostics: str, no_types: str = "") -> CompileError:
+    """clang's first error, with its place. `no_types` says why there is no vmlinux.h."""
+    found = _ERROR.search(diagnostics)
+    if found is None:
+        option = _OPTION.search(diagnostics)
+        return CompileError(
+            f"{compiler}: {option[1] if option is not None else 'no object was made'}",
+            diagnostics=diagnostics,
+            file=str(path),
+            hint="see what -I, -D and --cflags say" if option is not None else None,
+        )
+    return CompileError(
+        f"{compiler}: {found[3]}",
+        diagnostics=diagnostics,
+        file=found[1],
+        line=int(found[2]),
+        hint=_hint(found[3], path, no_types),
+    )
+
+
+def _hint(message: str, path: Path, no_types: str) -> str | None:
+    missing = _MISSING.match(message)
+    if missing is not None:
+        return _where(missing[1], path, no_types)
+    if _UNKNOWN.search(message) is not None:
+        return (
+            "pass -D for a macro that the project's own build defines, or -I for newer headers "
+            "than those found"
+        )
+    return None
+
+
+def _where(header: str, path: Path, no_types: str) -> str:
+    if no_types:
+        return f"{no_types}; pass --kernel-btf FILE, or -I with a folder that has one"
+    for folder in _beside(header, path):
+        return f"pass -I {folder}"
+    for start, package in _PACKAGES:
+        if header.startswith(start):
+            return f"install {package}, or pass -I with a folder that has it"
+    return "pass -I with a folder that has it, or --compile-commands"
+
+
+def _beside(header: str, path: Path) -> Iterator[str]:
+    """The folder below one of those above the source from which the header can be included."""
+    wanted = Path(header)
+    if wanted.is_absolute() or ".." in wanted.parts:
+        return
+    left = _LOOKED_AT
+    folder = Path(os.path.abspath(path.parent))
+    for _ in range(_LEVELS):
+        # Beyond a project there is everything: other people's files, devices, networks.
+        if len(folder.parts) <= _OUTSIDE or folder == Path.home():
+            return
+        for here, folders, files in os.walk(folder):
+            left -= len(files) + len(folders) + 1
+            if left < 0:
+                return
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not name.startswith(".") and not os.path.ismount(Path(here, name))
+            )
+            if wanted.name in files:
+                found = Path(here, wanted.name)
+                if found.parts[-len(wanted.parts) :] == wanted.parts:
+                    yield os.path.relpath(Path(*found.parts[: -len(wanted.parts)]))
+        if (folder / ".git").exists():
+            return
+        folder = folder.parent
