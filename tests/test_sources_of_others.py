@@ -533,6 +533,15 @@ def test_a_missing_header(folder: Path, include: str, hint: str) -> None:
     assert (caught.value.file, caught.value.line) == ("p.bpf.c", 3)
 
 
+def test_a_word_of_newer_c(folder: Path) -> None:
+    (folder / "p.bpf.c").write_text(f"static bool b;\n{VALUE}")
+    with pytest.raises(CompileError, match=r"unknown type name 'bool' .*--cflags -std=gnu2x"):
+        value(define="VALUE=1")
+    assert value(define="VALUE=1", cflags="-std=gnu2x") == 1
+    with pytest.raises(CompileError, match=r"unknown type name 'other' .*-D for a macro"):
+        value(define=["VALUE=1", "bool=other"])
+
+
 def test_an_option_that_clang_does_not_have(folder: Path) -> None:
     with pytest.raises(CompileError, match=r"no-such-option.*see what -I, -D and --cflags say"):
         value(cflags="--no-such-option", define="VALUE=1")

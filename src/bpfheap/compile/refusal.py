@@ -69,7 +69,10 @@ def _hint(message: str, path: Path, no_types: str) -> str | None:
     missing = _MISSING.match(message)
     if missing is not None:
         return _where(missing[1], path, no_types)
-    if _UNKNOWN.search(message) is not None:
+    unknown = _UNKNOWN.search(message)
+    if unknown is not None and unknown[1] in ("bool", "true", "false"):
+        return "pass --cflags -std=gnu2x, in which that is a word of C, or -include stdbool.h"
+    if unknown is not None:
         return (
             "pass -D for a macro that the project's own build defines, or -I for newer headers "
             "than those found"

@@ -74,7 +74,8 @@ def reload(times):
 
 spec = object_spec(Path(sys.argv[1]))
 with bpfheap.Runtime(machine="native") as rt:
-    reload(60)
+    # Until the heap has the steps in which it grows.
+    reload(300)
     before = resident()
     reload(200)
     print((resident() - before) / 200)
