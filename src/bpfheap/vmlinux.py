@@ -120,11 +120,15 @@ class Vmlinux:
 
     def config(self, name: str) -> str | None:
         """Raises UsageError or FormatError for what cannot be read."""
+        found = self._kconfig()
+        return None if found is None else found.get(name)
+
+    def _kconfig(self) -> Kconfig | None:
         with self._lock:
             if not self._asked_config:
                 self._config = self._find_config()
                 self._asked_config = True
-        return None if self._config is None else self._config.get(name)
+            return self._config
 
     def _find_config(self) -> Kconfig | None:
         source = self._source(_CONFIG)
@@ -133,10 +137,8 @@ class Vmlinux:
         # Another kernel's types come with another configuration.
         return kconfig.of_system() if source is None and self._source(_BTF) is None else None
 
-    def without_config(self) -> str | None:
-        if self._config is not None:
-            return None
-        return "give the kernel's configuration with --kconfig FILE, such as /boot/config-*"
+    def has_config(self) -> bool:
+        return self._kconfig() is not None
 
 
 def _source(key: str, named: str, base: Path) -> Path | str:

@@ -44,8 +44,8 @@ class KernelOf:
     def config(self, name: str) -> str | None:
         return None if self._config is None else self._config.get(name)
 
-    def without_config(self) -> str | None:
-        return "there is no configuration" if self._config is None else None
+    def has_config(self) -> bool:
+        return self._config is not None
 
     def without_types(self) -> str | None:
         return "there is no kernel"

@@ -29,7 +29,7 @@ from bpfheap.btf import (
 )
 from bpfheap.elf import load_spec
 from bpfheap.elf.patch import BAD_KFUNC, BAD_RELO, apply
-from bpfheap.errors import BpfheapError, RelocationError
+from bpfheap.errors import BpfheapError, BtfError, RelocationError
 from bpfheap.isa import Insn
 from bpfheap.spec import ObjectSpec, Ref, RefKind
 from bpfheap.verifier import verify
@@ -429,13 +429,24 @@ def test_weak_variables(declaration: str, kernel: KernelOf, kind: RefKind | None
         assert immediate(program.insns) == 0
 
 
-def test_types_that_turn_out_to_be_broken_are_reported() -> None:
+def test_what_one_program_lacks_costs_no_other() -> None:
+    source = extern("int bpf_absent(int)", "return bpf_absent(1);")
+    source += 'SEC("tc") int fine(void *ctx) { return 7; }'
+    spec = spec_for(source, KernelOf("int variable;"))
+    kinds = {program.name: verify(spec, program).kind for program in spec.programs.values()}
+    assert kinds == {"p": "reject", "fine": "accept"}
+
+
+@pytest.mark.parametrize(
+    "source", [OWN + ASKING, extern("int bpf_absent(int)", "return bpf_absent(1);")]
+)
+def test_types_that_cannot_be_read_are_no_fault_of_a_program(source: str) -> None:
     class Broken(KernelOf):
         def types(self) -> None:
-            raise RelocationError("these types are broken")
+            raise BtfError("these types are broken")
 
-    with pytest.raises(BpfheapError, match="these types are broken"):
-        spec_for(OWN + ASKING, Broken(None))
+    with pytest.raises(BtfError, match="these types are broken"):
+        spec_for(source, Broken(None))
 
 
 @functools.cache

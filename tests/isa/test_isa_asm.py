@@ -73,8 +73,8 @@ def test_symbols_are_the_kinds_of_the_spec() -> None:
     r1 = ksym[name:k] ll
     call kfunc f
     """
-    #: Those that only a kernel's types give.
-    of_kernels = {RefKind.KFUNC_ADDR, RefKind.MISSING}
+    #: Those that only a kernel gives.
+    of_kernels = {RefKind.KFUNC_ADDR, RefKind.KCONFIG, RefKind.MISSING}
     assert {ref.kind for ref in assemble(text).refs.values()} == set(RefKind) - of_kernels
 
 

@@ -207,8 +207,9 @@ def test_pointers_are_at_the_same_place_in_all_rows_of_a_type() -> None:
 def test_types_of_the_kernel_are_not_known(row: ProgramType) -> None:
     spec = program(f"{row.sections[0]}/x")
     verdict = verify(ObjectSpec("o", spec.btf, {}, {}), spec)
+    assert verdict.missing == (f'SEC("{row.sections[0]}")',)
     assert verdict.error is not None
-    assert f"is of {row.name} programs" in verdict.error.message
+    assert f"does not know {row.name} programs" in verdict.error.message
 
 
 @each_row

@@ -174,6 +174,7 @@ def test_what_is_no_instruction_is_rejected() -> None:
     for insn in (
         INSNS["addr_space_cast"]._replace(dst=11),
         INSNS["addr_space_cast"]._replace(off=2),
+        INSNS["addr_space_cast"]._replace(imm=0),
         INSNS["load_acquire"]._replace(imm=0x120),
     ):
         program = of_code(Insn(0xB7), insn, Insn(0x95))

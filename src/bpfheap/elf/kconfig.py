@@ -150,7 +150,7 @@ def read_config(btf: Btf, weak: Mapping[str, bool], target: Target | None) -> Co
                 faults[value.name] = error
                 continue
         elif not weak.get(value.name, False):
-            if target.without_config() is None:
+            if target.has_config():
                 faults[value.name] = RelocationError(
                     f"{value.name} is not in the kernel's configuration",
                     hint="declare it `__kconfig __weak`: it is 0 then",

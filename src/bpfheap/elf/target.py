@@ -25,8 +25,8 @@ class Target(Protocol):
         for a LINUX_... that loaders know; None if it is not set. Raises BpfheapError if the
         configuration cannot be read."""
 
-    def without_config(self) -> str | None:
-        """What to tell users if there is no configuration at all; None if there is one."""
+    def has_config(self) -> bool:
+        """Whether there is a configuration at all."""
 
     def without_types(self) -> str | None:
         """What to tell users whose object would need `types`, None if they know."""

@@ -216,15 +216,15 @@ def _rows() -> list[Op]:
     return rows
 
 
-#: Instructions of Linux 6.18 that have no row, by opcode: their
-#: names, and the field and the value of it that select them.
-_UNOFFERED: dict[int, tuple[tuple[str, Uses, int], ...]] = {
-    # From one address space to another, for arenas (BPF_ADDR_SPACE_CAST).
-    0xB0 | ALU64 | X: (("addr_space_cast", _O, 1),),
+#: Instructions of Linux 6.18 that have no row, by opcode: their names, and the offset (None for
+#: any) and the immediates that select them.
+_UNOFFERED: dict[int, tuple[tuple[str, int | None, tuple[int, ...]], ...]] = {
+    # From one address space to another, for arenas (BPF_ADDR_SPACE_CAST, check_alu_op).
+    0xB0 | ALU64 | X: (("addr_space_cast", 1, (1, 1 << 16)),),
     **{
         ATOMIC | size | STX: (
-            ("load_acquire", _I, 0x100),
-            ("store_release", _I, 0x110),
+            ("load_acquire", None, (0x100,)),
+            ("store_release", None, (0x110,)),
         )
         for size in _SIZES.values()
     },
@@ -281,8 +281,9 @@ def op_of(insn: Insn, slot: int | None = None) -> Op:
 
 def unoffered(insn: Insn) -> str | None:
     """The name of an instruction that Linux has and no row, None for what is none."""
-    for name, field, value in _UNOFFERED.get(insn.opcode, ()):
-        if getattr(insn, field) == value and insn.dst <= 10 and insn.src <= 10:
+    for name, off, imms in _UNOFFERED.get(insn.opcode, ()):
+        selected = insn.imm in imms and off in (None, insn.off)
+        if selected and insn.dst <= 10 and insn.src <= 10:
             return name
     return None
 

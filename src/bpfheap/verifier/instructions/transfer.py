@@ -301,11 +301,11 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
             value = Reg(MEM, ZERO_OFFSET, what=_KFUNC)
         case RefKind.KCONFIG:
             raise NotKnown(
-                f"bpfheap does not know {ref.name}, a value of the kernel's configuration "
-                "(__kconfig)",
+                f"bpfheap does not know {ref.name}, a value of the kernel's configuration",
                 ref.name,
                 register=step.dst,
-                hint="name a configuration with --kconfig, or use a `const volatile` variable",
+                hint="give it with --kconfig FILE, such as /boot/config-*, or use a `const "
+                "volatile` variable",
             )
         case _:
             raise NotKnown(
