@@ -95,7 +95,8 @@ Access = tuple[str, int, int]
 
 def frames_of(code: Code, source: Source) -> dict[int, StackFrame]:
     """Of each function, where its stack may be divided."""
-    contexts = _contexts(code, source) if source.hardened else {}
+    calls_back = source.hardened and not CONTEXT.keys().isdisjoint(source.calls.values())
+    contexts = _contexts(code, source) if calls_back else {}
     return {start: frame_of(f, source, contexts) for start, f in code.functions.items()}
 
 
