@@ -232,7 +232,8 @@ class StoredStates(Widening):
             if a.callback != b.callback or a.iterations > b.iterations:
                 return False
             if how == RANGE_WITHIN:
-                if not _same_kinds(a, b, _lowest(a)):
+                # Linux does not compare what is below the slots that were in use (allocated_stack).
+                if not _same_kinds(a, b, min(a.stack, default=0)):
                     return False
                 if not _subsumes_frame(
                     a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids
@@ -385,16 +386,6 @@ def _same_kinds(old: FuncState, new: FuncState, lowest: i64) -> bool:
                 return False
             found += 1
     return found == len(old.stack)
-
-
-def _lowest(frame: FuncState) -> i64:
-    """The lowest slot of which something is known. Linux does not compare what is below those that
-    were in use (allocated_stack): any bytes may be there."""
-    lowest: i64 = 0
-    for at in frame.stack:
-        if at < lowest:
-            lowest = at
-    return lowest
 
 
 def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
