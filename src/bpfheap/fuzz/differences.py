@@ -44,6 +44,11 @@ _TOO_LARGE: Final = re.compile(
 )
 
 
+def _gave_up(ours: str, kernel: str) -> bool:
+    """bpfheap reached its complexity limit, and the kernel accepted."""
+    return not kernel and _TOO_LARGE.search(ours) is not None
+
+
 def _complexity(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """The kernel reached its complexity limit, bpfheap did not."""
     return not ours and _TOO_LARGE.search(kernel) is not None
@@ -64,7 +69,7 @@ def _widened_inner_loop(ours: str, kernel: str, program: ProgramSpec) -> bool:
 
 def _inner_loop_anew(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """An ordinary loop around an iterator's loop, which is walked anew in each of its rounds."""
-    if kernel or not _TOO_LARGE.search(ours):
+    if not _gave_up(ours, kernel):
         return False
     begun = [
         slot for slot, row in calls_of(program) if row and row.side_effect is SideEffect.BEGINS
@@ -119,7 +124,7 @@ def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
 def _number_of_calls(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """A callback is called as often as is not known, or not the same on each path. To Linux
     what was right of few calls is right of many, which it need not walk."""
-    if kernel or not _TOO_LARGE.search(ours):
+    if not _gave_up(ours, kernel):
         return False
     given: dict[int, bool] = {}
     for slot, op in instructions(program.insns):
@@ -136,7 +141,7 @@ def _number_of_calls(ours: str, kernel: str, program: ProgramSpec) -> bool:
 def _reads_somewhere(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """The stack is read at an offset that is not known. To bpfheap all that is stored there matters
     from then on, to Linux what is in the range, so that more states are alike."""
-    if kernel or not _TOO_LARGE.search(ours):
+    if not _gave_up(ours, kernel):
         return False
     on_stack: set[int] = set()
     for slot, op in instructions(program.insns):
@@ -166,11 +171,12 @@ def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
 
 
 HOLES: Final = "Holes of Linux"
+_LENGTH: Final = "How long a program may take"
 _LOOPS: Final = Difference("Loops around loops that the kernel drives", _widened_inner_loop)
 _POINTERS: Final = Difference("Pointers taken for numbers", _spilled_pointer)
 
 DIFFERENCES: tuple[Difference, ...] = (
-    Difference("How long a program may take", _complexity),
+    Difference(_LENGTH, _complexity),
     _LOOPS,
     Difference(_LOOPS.section, _inner_loop_anew),
     Difference("Half of a constant", _half_of_a_constant),
@@ -178,7 +184,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     _POINTERS,
     Difference(HOLES, _beyond_the_packet),
     Difference(HOLES, _number_of_calls),
-    Difference("How long a program may take", _reads_somewhere),
+    Difference(_LENGTH, _reads_somewhere),
     Difference("Objects of the kernel", _map_itself),
 )
 
