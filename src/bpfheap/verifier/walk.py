@@ -107,15 +107,27 @@ def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
     return verdict
 
 
+def _kind_of(
+    why: Reject | BpfheapError, obj: ObjectSpec, program: ProgramSpec
+) -> Callable[..., ProgramError]:
+    """What makes the error of a program: where bpfheap does not know, with all that is missing."""
+    named: tuple[str, ...]
+    if isinstance(why, Unsupported):
+        named = why.missing
+    elif isinstance(why, NotKnown):
+        named = (why.missing,)
+    elif isinstance(why, UnofferedInsn):
+        named = (why.name,)
+    else:
+        return VerifierError
+    missing = dict.fromkeys((*named, *missing_in(obj, program)))
+    return partial(Unsupported, missing=tuple(missing))
+
+
 def _of_broken(obj: ObjectSpec, program: ProgramSpec, why: BpfheapError) -> ProgramError:
     """The error of a program that could not be linked."""
-    error: ProgramError
-    if isinstance(why, (Unsupported, UnofferedInsn)):
-        named = why.missing if isinstance(why, Unsupported) else (why.name,)
-        missing = tuple(dict.fromkeys((*named, *missing_in(obj, program))))
-        error = Unsupported(why.message, missing=missing, program=program.name, hint=why.hint)
-    else:
-        error = VerifierError(why.message, program=program.name, hint=why.hint)
+    kind = _kind_of(why, obj, program)
+    error = kind(why.message, program=program.name, hint=why.hint)
     error.at(why.file, why.line)
     error.__cause__ = why
     return error
@@ -194,12 +206,7 @@ class Walk:
         line = None
         if insn is not None and 0 <= insn < len(self._spec.insns):
             line = self._spec.line_of(insn)
-        kind: Callable[..., ProgramError] = VerifierError
-        if isinstance(why, (NotKnown, UnofferedInsn)):
-            name = why.missing if isinstance(why, NotKnown) else why.name
-            missing = dict.fromkeys((name, *missing_in(self._env.obj, self._spec)))
-            kind = partial(Unsupported, missing=tuple(missing))
-        return kind(
+        return _kind_of(why, self._env.obj, self._spec)(
             why.message,
             program=self._spec.name,
             insn=insn,
