@@ -12,7 +12,7 @@ from bpfheap.errors import MachineUnsupported
 from bpfheap.fuzz.results import Outcome
 from bpfheap.machine.model.calls import CALLS
 from bpfheap.machine.model.maps import ELEMENTS
-from bpfheap.machine.offers import check_calls, check_packet, implementation
+from bpfheap.machine.offers import check_program, implementation
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import Sees
 from bpfheap.platform.maps import BY_NUMBER
@@ -36,8 +36,7 @@ def outcome(case: OracleCase) -> str | None:
     if not verdict.accepted:
         return None
     try:
-        check_calls("model", case.program, CALLS)
-        check_packet("model", case.program)
+        check_program("model", case.program, CALLS)
         for spec in case.obj.maps.values():
             implementation("model", spec, BY_NUMBER[spec.type], ELEMENTS)
     except MachineUnsupported:

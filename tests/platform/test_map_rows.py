@@ -18,7 +18,7 @@ from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_numbers
 from bpfheap.machine.native.machine import NativeMachine
 from bpfheap.machine.native.records import SHAPES
-from bpfheap.machine.offers import check_calls
+from bpfheap.machine.offers import check_program
 from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, HELPERS, KFUNCS
 from bpfheap.platform.maps import BY_NUMBER, MAP_TYPES, Holds, MapFlag, MapType, Shape
 from bpfheap.spec import MapSpec, ProgramSpec, Ref, RefKind, SourceLine
@@ -147,15 +147,15 @@ def test_a_call_that_a_machine_does_not_offer() -> None:
     refs = {1: Ref(RefKind.KFUNC, "unit_free")}
     lines = {0: SourceLine("p.c", 3), 1: SourceLine("p.c", 4)}
     spec = ProgramSpec("p", "tc", insns, refs, (), lines, BTF)
-    check_calls("small", spec, {"bpf_ktime_get_ns", "unit_free"})
+    check_program("small", spec, {"bpf_ktime_get_ns", "unit_free"})
     for offered, line, name in (
         ({"unit_free"}, 3, "bpf_ktime_get_ns"),
         ({"bpf_ktime_get_ns"}, 4, "unit_free"),
     ):
         message = f"^p.c:{line}: program p calls {name}, which the small machine does not offer"
         with pytest.raises(MachineUnsupported, match=message):
-            check_calls("small", spec, offered)
-    check_calls("small", replace(spec, insns=(Insn(0x85, imm=999), Insn(0x95)), refs={}), set())
+            check_program("small", spec, offered)
+    check_program("small", replace(spec, insns=(Insn(0x85, imm=999), Insn(0x95)), refs={}), set())
 
 
 def test_a_helper_that_the_core_does_not_have_takes_nothing_away(

@@ -17,7 +17,7 @@ from bpfheap.fuzz.soundness import packet
 from bpfheap.isa import Insn
 from bpfheap.kernel.program import section_of
 from bpfheap.machine import frames
-from bpfheap.machine.offers import check_packet
+from bpfheap.machine.offers import check_program
 from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.programs import (
     PROGRAM_TYPES,
@@ -218,9 +218,9 @@ def test_packets_go_where_the_row_says(row: ProgramType) -> None:
         with pytest.raises(
             MachineUnsupported, match=f"type {row.name}, whose packets the m machine"
         ):
-            check_packet("m", program(row.sections[0]))
+            check_program("m", program(row.sections[0]), ())
         return
-    check_packet("m", program(row.sections[0]))
+    check_program("m", program(row.sections[0]), ())
     if not row.has_packet:
         with pytest.raises(UsageError, match="gets none"):
             frames.check(row, b"", FRAME)

@@ -59,16 +59,14 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"max_entries is its size: a power of two, at least {_PAGE}",
         )
-    if row.holds in (Holds.PROGRAMS, Holds.EVENTS) and (
-        spec.value_size != 4 or spec.key_size != 4 or size < 1
-    ):
+    if row.holds is Holds.PROGRAMS and (spec.value_size != 4 or spec.key_size != 4 or size < 1):
         raise MapError(
             f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
             f"{spec.value_size}, {size} elements",
             errno_name="EINVAL",
             hint=f"a {row.name} has 4-byte keys and values, and max_entries",
         )
-    if row.holds not in (Holds.VALUES, Holds.MAPS) or row.key_size == 0:
+    if row.holds not in (Holds.VALUES, Holds.MAPS):
         return
     keys = row.key_size if row.key_size is not None else spec.key_size
     if spec.key_size != keys or min(spec.key_size, spec.value_size, spec.max_entries) < 1:

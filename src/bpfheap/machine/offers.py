@@ -15,38 +15,32 @@ from bpfheap.spec import MapSpec, ProgramSpec
 _T = TypeVar("_T")
 
 
-def check_calls(machine: str, spec: ProgramSpec, offered: Container[str]) -> None:
-    """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`. What has no
-    row in platform/calls.py at all is left to the run."""
+def check_program(machine: str, spec: ProgramSpec, offered: Container[str]) -> None:
+    """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`, for a
+    program whose packets no machine makes, and for the loads of classic BPF, which no machine makes
+    either. What has no row in platform/calls.py at all is left to the run. Raises InsnError for
+    what is no program."""
     for slot, row in calls_of(spec):
         if row is not None and row.name not in offered:
-            where = spec.line_of(slot)
-            raise MachineUnsupported(
-                f"program {spec.name} calls {row.name}, which the {machine} machine does not offer",
-                file=spec.file or None if where is None else where.file,
-                line=None if where is None else where.line,
-            )
-
-
-def check_packet(machine: str, spec: ProgramSpec) -> None:
-    """Raises MachineUnsupported for a program whose packets no machine makes, and for the loads
-    of classic BPF, which no machine makes either. Raises InsnError for what is no program."""
+            raise _not_offered(machine, spec, slot, f"calls {row.name}, which")
     for slot, op in instructions(spec.insns):
         if op.kind is Kind.LEGACY:
-            where = spec.line_of(slot)
-            raise MachineUnsupported(
-                f"program {spec.name} has {op.name}, packet access of classic BPF, which the "
-                f"{machine} machine does not offer",
-                file=spec.file or None if where is None else where.file,
-                line=None if where is None else where.line,
-            )
-    row = program_type(spec.section)
-    if row is not None and row.packet is PacketKind.OTHER:
-        raise MachineUnsupported(
-            f"program {spec.name} is of type {row.name}, whose packets the {machine} machine does "
-            "not offer",
-            file=spec.file or None,
-        )
+            what = f"has {op.name}, packet access of classic BPF, which"
+            raise _not_offered(machine, spec, slot, what)
+    type_ = program_type(spec.section)
+    if type_ is not None and type_.packet is PacketKind.OTHER:
+        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose packets")
+
+
+def _not_offered(
+    machine: str, spec: ProgramSpec, slot: int | None, what: str
+) -> MachineUnsupported:
+    where = None if slot is None else spec.line_of(slot)
+    return MachineUnsupported(
+        f"program {spec.name} {what} the {machine} machine does not offer",
+        file=spec.file or None if where is None else where.file,
+        line=None if where is None else where.line,
+    )
 
 
 def implementation(

@@ -46,7 +46,7 @@ from bpfheap.machine.model.records import (
 )
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Value
-from bpfheap.machine.offers import check_calls, check_packet, implementation
+from bpfheap.machine.offers import check_program, implementation
 from bpfheap.machine.relocations import resolve
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
@@ -207,8 +207,8 @@ class ModelMachine:
         """Elements have no memory here, so it is nobody's. Raises MapError for a map that could not
         be made, BtfError for kptr fields that cannot be."""
         row = row_of(spec)
-        check_definition(spec, row, self.options.cpus)
         implementation(self.name, spec, row, ELEMENTS)
+        check_definition(spec, row, self.options.cpus)
         state = self._state
         size = heap.map_bytes(spec, row, self.options.cpus)
         if not heap.fits(state, self.options, size):
@@ -326,8 +326,7 @@ class ModelMachine:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing,
         MachineUnsupported for a call or a packet that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
-        check_calls(self.name, spec, CALLS)
-        check_packet(self.name, spec)
+        check_program(self.name, spec, CALLS)
         code_region = self._state.add_region(
             RegionKind.CODE, f"the code of {spec.name}", 0, subject=program
         )

@@ -54,8 +54,8 @@ class Maps:
     ) -> None:
         """`allocates` is what an allocator map names, `elements` whose memory the values are."""
         row = row_of(spec)
-        check_definition(spec, row, self._core.cpus)
         shape = shape_number(spec, row)
+        check_definition(spec, row, self._core.cpus)
         kptrs, special = fields_of(spec)
         check_special(spec, row, special)
         layout = None

@@ -17,7 +17,7 @@ from bpfheap.machine.native.code import arguments, helper_numbers, make
 from bpfheap.machine.native.compiling import NamedMap, Origin, source_of
 from bpfheap.machine.native.heaps import Heaps, NativeAllocator
 from bpfheap.machine.native.records import MACHINE, NativeMap, NativeProgram, shape_number
-from bpfheap.machine.offers import check_calls, check_packet
+from bpfheap.machine.offers import check_program
 from bpfheap.machine.relocations import resolve
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Ret
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
@@ -93,8 +93,7 @@ class Programs:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing,
         MachineUnsupported for a call or a packet that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
-        check_calls(MACHINE, spec, _core.CALLS)
-        check_packet(MACHINE, spec)
+        check_program(MACHINE, spec, _core.CALLS)
         named = {r.name: maps[r.name] for r in spec.refs.values() if r.name in maps}
         links = resolve(spec, _Addresses(named))
         code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded)
