@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -38,26 +39,26 @@ _MAX_NAMED = 64
 _MAX_PARAMS = 6
 
 
-class BtfTypes:
+class BtfTypes(ABC):
     """Types by their ids: what a Btf, all of which was checked, and a LazyBtf have in common."""
 
     file: str | None
 
+    @abstractmethod
     def __getitem__(self, type_id: int) -> BtfType:
         """Raises BtfError for an id that is not there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def __len__(self) -> int:
         """With void."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resolve(self, type_id: int) -> int:
         """The type behind typedefs, qualifiers and type tags. Raises BtfError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size_of(self, type_id: int) -> int:
         """In bytes. Raises BtfError for a type without a size (void, a function)."""
-        raise NotImplementedError
 
     def missing(self, type_id: int) -> BtfError:
         """The error for an id that is not there."""
