@@ -18,9 +18,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 from bpfheap.compile import headers, vmlinux
-from bpfheap.compile.options import CompileOptions, Texts, macros_in, options_for
+from bpfheap.compile.options import CompileOptions, GivenOptions, macros_in, options_for
 from bpfheap.compile.refusal import missing_header, refusal
 from bpfheap.elf import load_spec
 from bpfheap.elf.target import Target
@@ -79,16 +80,13 @@ def compile_c(
     path: Path | str,
     options: CompileOptions = CompileOptions(),
     *,
-    include: Texts = (),
-    define: Texts = (),
-    cflags: Texts = (),
-    compile_commands: Path | str | None = None,
     compiler: Compiler | None = None,
     target: Target | None = None,
+    **more: Unpack[GivenOptions],
 ) -> bytes:
     """Compile one C file to a BPF ELF object and return its bytes.
 
-    `options`, and above them the single ones, are CompileOptions; what else is said of the source
+    `options`, and above them what CompileOptions.of takes, say how; what else is said of the source
     `options_for` knows. Where the source includes vmlinux.h and no folder has it, it is written
     from the types of the kernel `target`; None means the one that Vmlinux finds. clang's warnings
     go to stderr as they are. Raises CompileError, with clang's own output in `diagnostics`, and
@@ -96,10 +94,7 @@ def compile_c(
     """
     path = Path(path)
     source = _text_of(path)
-    given = CompileOptions.of(
-        include=include, define=define, cflags=cflags, compile_commands=compile_commands
-    ).over(options)
-    options = options_for(path, given)
+    options = options_for(path, CompileOptions.of(**more).over(options))
     compiler = compiler or _preferred()
     types: Path | None = None
     no_types = ""
@@ -201,12 +196,9 @@ def object_spec(
     path: Path | str,
     options: CompileOptions = CompileOptions(),
     *,
-    include: Texts = (),
-    define: Texts = (),
-    cflags: Texts = (),
-    compile_commands: Path | str | None = None,
     compiler: Compiler | None = None,
     target: Target | None = None,
+    **more: Unpack[GivenOptions],
 ) -> ObjectSpec:
     """Read a file: C source (`.c`), which is compiled, or a BPF ELF object (anything else).
     `target` is the kernel that it is for, as in `load_spec`.
@@ -216,16 +208,7 @@ def object_spec(
     path = Path(path)
     if path.suffix != ".c":
         return load_spec(path, target=target)
-    data = compile_c(
-        path,
-        options,
-        include=include,
-        define=define,
-        cflags=cflags,
-        compile_commands=compile_commands,
-        target=target,
-        compiler=compiler,
-    )
+    data = compile_c(path, options, compiler=compiler, target=target, **more)
     return load_spec(data, file=str(path), target=target)
 
 

@@ -16,7 +16,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict
 
 from bpfheap import project
 from bpfheap.compile import commands
@@ -26,6 +26,15 @@ _DEFINE: Final = re.compile(r"[A-Za-z_]\w*(\([^()=]*\))?(=.*)?", re.DOTALL)
 
 #: Several strings, or one.
 Texts = Iterable[str | Path] | str | Path
+
+
+class GivenOptions(TypedDict, total=False):
+    """What CompileOptions.of takes, for those who pass it on."""
+
+    include: Texts
+    define: Texts
+    cflags: Texts
+    compile_commands: str | Path | None
 
 
 @dataclass(frozen=True, slots=True)
