@@ -194,30 +194,6 @@ extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __weak __ksym;
 	     (cur = bpf_iter_##type##_next(&___it));)
 #endif
 
-#ifndef bpf_for
-#define bpf_for(i, start, end)                                                      \
-	for (struct bpf_iter_num ___it                                              \
-		     __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),    \
-	     *___p __attribute__((unused)) =                                        \
-		     (bpf_iter_num_new(&___it, (start), (end)),                     \
-		      (void)bpf_iter_num_destroy, (void *)0);                       \
-	     ({                                                                     \
-		     int *___n = bpf_iter_num_next(&___it);                         \
-		     int ___more = !!___n;                                          \
-		     if (___more)                                                   \
-			     (i) = *___n;                                           \
-		     ___more && (i) >= (start) && (i) < (end);                      \
-	     });)
-#endif
-
-#ifndef bpf_repeat
-#define bpf_repeat(n)                                                               \
-	for (struct bpf_iter_num ___it                                              \
-		     __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),    \
-	     *___p __attribute__((unused)) =                                        \
-		     (bpf_iter_num_new(&___it, 0, (n)),                             \
-		      (void)bpf_iter_num_destroy, (void *)0);                       \
-	     bpf_iter_num_next(&___it);)
-#endif
+#include "../../bpfheap_loops.h"
 
 #endif /* __BPF_HELPERS__ */

@@ -238,45 +238,30 @@ struct pt_regs;
 
 #define ___bpf_passed(family, args...) ___bpf_tracing_apply(family, ___bpf_narg(args))(args)
 
-/* fentry, fexit, raw tracepoints with BTF, LSM, struct_ops: an array of 64-bit arguments. */
-#define BPF_PROG(name, args...)                                                     \
-	name(unsigned long long *ctx);                                              \
-	static __always_inline typeof(name(0)) ____##name(unsigned long long *ctx, ##args); \
-	typeof(name(0)) name(unsigned long long *ctx)                               \
+/* A program whose arguments, by what `family` makes of them, are those of a function behind it. */
+#define ___bpf_function(type, family, name, args...)                                \
+	name(type ctx);                                                             \
+	static __always_inline typeof(name(0)) ____##name(type ctx, ##args);        \
+	typeof(name(0)) name(type ctx)                                              \
 	{                                                                           \
 		_Pragma("GCC diagnostic push")                                      \
 		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")              \
-		return ____##name(___bpf_passed(___bpf_ctx_args, ##args));          \
+		return ____##name(___bpf_passed(family, ##args));                   \
 		_Pragma("GCC diagnostic pop")                                       \
 	}                                                                           \
-	static __always_inline typeof(name(0)) ____##name(unsigned long long *ctx, ##args)
+	static __always_inline typeof(name(0)) ____##name(type ctx, ##args)
+
+/* fentry, fexit, raw tracepoints with BTF, LSM, struct_ops: an array of 64-bit arguments. */
+#define BPF_PROG(name, args...)                                                     \
+	___bpf_function(unsigned long long *, ___bpf_ctx_args, name, ##args)
 
 /* kprobes and uprobes: the registers at the function's entry, or at its end. */
 struct pt_regs;
 
 #define BPF_KPROBE(name, args...)                                                   \
-	name(struct pt_regs *ctx);                                                  \
-	static __always_inline typeof(name(0)) ____##name(struct pt_regs *ctx, ##args); \
-	typeof(name(0)) name(struct pt_regs *ctx)                                   \
-	{                                                                           \
-		_Pragma("GCC diagnostic push")                                      \
-		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")              \
-		return ____##name(___bpf_passed(___bpf_kprobe_args, ##args));       \
-		_Pragma("GCC diagnostic pop")                                       \
-	}                                                                           \
-	static __always_inline typeof(name(0)) ____##name(struct pt_regs *ctx, ##args)
-
+	___bpf_function(struct pt_regs *, ___bpf_kprobe_args, name, ##args)
 #define BPF_KRETPROBE(name, args...)                                                \
-	name(struct pt_regs *ctx);                                                  \
-	static __always_inline typeof(name(0)) ____##name(struct pt_regs *ctx, ##args); \
-	typeof(name(0)) name(struct pt_regs *ctx)                                   \
-	{                                                                           \
-		_Pragma("GCC diagnostic push")                                      \
-		_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")              \
-		return ____##name(___bpf_passed(___bpf_kretprobe_args, ##args));    \
-		_Pragma("GCC diagnostic pop")                                       \
-	}                                                                           \
-	static __always_inline typeof(name(0)) ____##name(struct pt_regs *ctx, ##args)
+	___bpf_function(struct pt_regs *, ___bpf_kretprobe_args, name, ##args)
 
 #define BPF_UPROBE(name, args...) BPF_KPROBE(name, ##args)
 #define BPF_URETPROBE(name, args...) BPF_KRETPROBE(name, ##args)
