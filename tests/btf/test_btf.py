@@ -11,7 +11,6 @@ from bpfheap.btf import (
     KINDS,
     Array,
     Btf,
-    BtfBuilder,
     BtfType,
     Const,
     CoreKind,
@@ -39,15 +38,9 @@ from bpfheap.btf import (
     why_different,
 )  # fmt: skip
 from bpfheap.errors import BtfError, RelocationError
+from built_btf import built
 
 INT = Int("int", 4, 1, 0, 32)
-
-
-def built(*types: BtfType) -> Btf:
-    builder = BtfBuilder()
-    for kind in types:
-        builder.add(kind)
-    return builder.build()
 
 
 def struct_of(*members: tuple[str, int, int], size: int = 64, name: str = "s") -> Struct:

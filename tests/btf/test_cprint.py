@@ -26,9 +26,10 @@ from bpfheap.btf import (
 from bpfheap.btf.types import KINDS, BtfType, name_of
 from bpfheap.compile import compile_c
 from bpfheap.errors import BtfError
+from built_btf import built
 
 from .conftest import btf_section
-from .test_btf import INT, LONG, built
+from .test_btf import INT, LONG
 
 LAYOUTS = Path(__file__).with_name("layouts.c")
 NAMED = (Struct, Union, Enum, KINDS[19], Typedef)

@@ -36,8 +36,9 @@ from bpfheap.btf import (
     why_different,
 )  # fmt: skip
 from bpfheap.errors import BtfError, RelocationError
+from built_btf import built
 
-from .test_btf import INT, LONG, built, struct_of
+from .test_btf import INT, LONG, struct_of
 
 TARGET = Struct("t", 8, ())
 KPTR = (TARGET, TypeTag("kptr", 1), Ptr(2))

@@ -8,7 +8,6 @@ from bpfheap.btf import (
     KINDS,
     Array,
     Btf,
-    BtfBuilder,
     BtfIndex,
     BtfType,
     Const,
@@ -31,16 +30,10 @@ from bpfheap.btf.lazy import index_of
 from bpfheap.btf.raw import encode_types, open_types
 from bpfheap.btf.types import Void, name_of
 from bpfheap.errors import BtfError
+from built_btf import built
 from split_btf import split
 
 INT = Int("int", 4, 1, 0, 32)
-
-
-def built(*types: BtfType) -> Btf:
-    builder = BtfBuilder()
-    for kind in types:
-        builder.add(kind)
-    return builder.build()
 
 
 def lazy(*types: BtfType) -> LazyBtf:

@@ -10,8 +10,6 @@ import pytest
 
 from bpfheap.btf import (
     Btf,
-    BtfBuilder,
-    BtfType,
     Const,
     Datasec,
     Func,
@@ -38,15 +36,9 @@ from bpfheap.kernel.log import insns_processed, telling_line
 from bpfheap.kernel.program import func_info, line_info, linked, section_of
 from bpfheap.kernel.types import kernel_btf
 from bpfheap.spec import ProgramSpec, Ref, RefKind, SourceLine, SubprogSpec
+from built_btf import built
 
 INT = Int("int", 4, 1, 0, 32)
-
-
-def built(*types: BtfType) -> Btf:
-    builder = BtfBuilder()
-    for kind in types:
-        builder.add(kind)
-    return builder.build()
 
 
 def as_loaded(btf: Btf, static: set[int] | None = None) -> Btf:
