@@ -317,7 +317,7 @@ class OutOfMemory(BpfheapError, MemoryError):
 
 
 class KernelError(BpfheapError):
-    """The live kernel refused what is not a program: a map, the BTF, a test run. `errno_name` is
+    """The kernel refused what is not a program: a map, the BTF, a test run. `errno_name` is
     e.g. "EPERM", `log` the kernel's own words, if there are any."""
 
     def __init__(self, message: str, *, errno_name: str, log: str = "", **where: Any) -> None:
@@ -326,8 +326,16 @@ class KernelError(BpfheapError):
         self.log = log
 
 
+class KernelUnavailable(KernelError):
+    """The kernel cannot be asked at all, or has no memory or descriptors left to answer: that says
+    nothing of a program."""
+
+    def __init__(self, message: str, *, errno_name: str = "ENODEV", **where: Any) -> None:
+        super().__init__(message, errno_name=errno_name, **where)
+
+
 class KernelUnsupported(KernelError):
-    """The program uses what the live kernel does not have, such as an allocator map."""
+    """The program uses what the kernel does not have, such as an allocator map."""
 
     def __init__(self, message: str, **where: Any) -> None:
         super().__init__(message, errno_name="ENOTSUPP", **where)

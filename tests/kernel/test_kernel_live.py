@@ -215,7 +215,7 @@ def test_a_name_of_the_kernels_own(kernel: Kernel, tmp_path: Path) -> None:
 
 def test_where_it_is_not_allowed(monkeypatch: pytest.MonkeyPatch, obj: ObjectSpec) -> None:
     available.cache_clear()
-    monkeypatch.setattr("bpfheap.kernel.bpf.call", lambda attr: -errno.EPERM)
+    monkeypatch.setattr("bpfheap.kernel.live._call", lambda attr: -errno.EPERM)
     try:
         assert available() == "bpf(2) is not allowed here: EPERM"
         with pytest.raises(KernelError, match="not allowed here: EPERM"):
@@ -228,7 +228,7 @@ def test_a_failure_of_the_machine_is_no_verdict(
     monkeypatch: pytest.MonkeyPatch, kernel: Kernel
 ) -> None:
     made = plain("r0 = 0\n exit")
-    monkeypatch.setattr("bpfheap.kernel.load.call", lambda attr: -errno.EMFILE)
+    monkeypatch.setattr("bpfheap.kernel.live._call", lambda attr: -errno.EMFILE)
     with pytest.raises(KernelError, match="program p could not be loaded: EMFILE"):
         kernel.verify(made, made.programs["p"])
 

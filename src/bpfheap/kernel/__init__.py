@@ -3,7 +3,7 @@
 Programs are loaded and run by BPF_PROG_TEST_RUN; nothing is ever attached.
 """
 
-from bpfheap.kernel.bpf import available, possible_cpus
+from bpfheap.kernel.live import available, possible_cpus
 from bpfheap.kernel.load import Kernel
 from bpfheap.kernel.log import KernelVerdict
 

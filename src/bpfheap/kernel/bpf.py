@@ -1,43 +1,21 @@
-"""bpf(2) itself: the system call, and the layouts of its attributes (union bpf_attr in
-uapi/linux/bpf.h), one table row a field."""
+"""bpf(2) itself: the layouts of its attributes (union bpf_attr in uapi/linux/bpf.h), one table row
+a field, and what carries a call to a kernel."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import functools
-import os
-import platform
 import struct
-import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import IntEnum, IntFlag
-from pathlib import Path
 from types import TracebackType
 
+from bpfheap.btf import LazyBtf
 from bpfheap.errors import KernelError
 
-#: Number of the system call, by machine; those that are not listed have no table of their own.
-_SYSCALL: Mapping[str, int] = {
-    "x86_64": 321,
-    "aarch64": 280,
-    "riscv64": 280,
-    "loongarch64": 280,
-    "ppc64le": 361,
-}
-#: The verifier gives up with EAGAIN when a signal is pending; libbpf tries five times too.
-_ATTEMPTS = 5
 #: The kernel's own number for "not supported", which C libraries do not know.
 ENOTSUPP = 524
-
-
-def possible_cpus() -> int:
-    """How many CPUs there can ever be here (nr_cpu_ids)."""
-    try:
-        listed = Path("/sys/devices/system/cpu/possible").read_text()
-        return int(listed.strip().rpartition(",")[2].rpartition("-")[2]) + 1
-    except (OSError, ValueError):
-        return os.cpu_count() or 1
 
 
 class Command(IntEnum):
@@ -124,54 +102,78 @@ _EMPTY = {
     for command, row in LAYOUTS.items()
 }
 
-Value = int | bytes
+#: Memory that a call reads and writes.
+Buffer = ctypes.Array[ctypes.c_char]
+Value = int | bytes | Buffer
+#: The struct code of a pointer.
+_POINTER = "Q"
 
 
 class Attr:
-    """The attributes of one call, as bytes that the kernel reads and may write."""
+    """The attributes of one call, and the memory that they point at.
+
+    A pointer's field has bytes, of which the kernel gets a copy, or a buffer, which it may write;
+    no bytes are NULL. `raw` is what the kernel left of the attributes.
+    """
 
     def __init__(self, command: Command, **fields: Value) -> None:
         """Fields that are not named are 0. Raises KernelError for a number that does not fit."""
         values = {**_EMPTY[command], **fields}
         assert len(values) == len(_EMPTY[command]), f"{command.name} has no such field: {fields}"
+        self.command = command
+        #: By field, as `at` wants the addresses.
+        self.memory: dict[str, Buffer] = {}
+        for name, code in LAYOUTS[command]:
+            if code == _POINTER and not isinstance(value := values[name], int):
+                values[name] = 0
+                if len(value):
+                    self.memory[name] = bytes_of(value) if isinstance(value, bytes) else value
+        self._values = values
         try:
-            packed = _STRUCTS[command].pack(*(values[name] for name in _NAMES[command]))
+            self.raw = self.at({})
         except struct.error:
             wrong = ", ".join(f"{k}={v!r}" for k, v in fields.items() if isinstance(v, int))
             raise KernelError(
                 f"{command.name}: a number does not fit its field in {wrong}", errno_name="EINVAL"
             ) from None
-        self.command = command
-        self.buffer = ctypes.create_string_buffer(packed, len(packed))
+
+    def at(self, addresses: Mapping[str, int]) -> bytes:
+        """The attributes, with the memory at these addresses."""
+        values = {**self._values, **addresses}
+        return _STRUCTS[self.command].pack(*(values[name] for name in _NAMES[self.command]))
 
     def __getitem__(self, name: str) -> int:
         """A field's value after the call; only numbers are ever asked for."""
-        values = _STRUCTS[self.command].unpack(self.buffer.raw)
+        values = _STRUCTS[self.command].unpack(self.raw)
         return int(values[_NAMES[self.command].index(name)])
 
 
-def call(attr: Attr) -> int:
-    """The result, a descriptor or 0; a negative errno if the call failed."""
-    number = _SYSCALL.get(platform.machine())
-    if number is None or not sys.platform.startswith("linux"):
-        return -errno.ENOSYS
-    libc = _libc()
-    size = ctypes.c_uint(len(attr.buffer))
-    for _ in range(_ATTEMPTS):
-        result = int(libc.syscall(number, int(attr.command), attr.buffer, size))
-        if result >= 0:
-            return result
-        failed = ctypes.get_errno()
-        if failed not in (errno.EAGAIN, errno.EINTR):
-            break
-    return -failed
+class Transport(ABC):
+    """What carries calls to a kernel: to the one that this process runs on, or to another."""
 
+    @abstractmethod
+    def call(self, attr: Attr) -> int:
+        """The result, a descriptor or 0; a negative errno if the call failed. Raises
+        KernelUnavailable if there is nobody to call any more."""
 
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
-    return libc
+    @abstractmethod
+    def close_descriptor(self, number: int) -> None:
+        """Of a descriptor that a call gave. Called by the garbage collector, too, so at any
+        time."""
+
+    @property
+    @abstractmethod
+    def release(self) -> str:
+        """What uname(2) calls the kernel."""
+
+    @property
+    @abstractmethod
+    def cpus(self) -> int:
+        """How many CPUs there can ever be (nr_cpu_ids)."""
+
+    @abstractmethod
+    def types(self) -> LazyBtf:
+        """The kernel's own types. Raises KernelUnsupported if it has none."""
 
 
 def errno_name(number: int) -> str:
@@ -186,9 +188,9 @@ def refused(what: str, number: int, *, hint: str | None = None, log: str = "") -
     )
 
 
-def bytes_of(data: bytes) -> ctypes.Array[ctypes.c_char]:
-    """Memory with these bytes, at an address that stays; hold it as long as the call lasts."""
-    return ctypes.create_string_buffer(data, max(len(data), 1))
+def bytes_of(data: bytes) -> Buffer:
+    """Memory with these bytes, at an address that stays."""
+    return ctypes.create_string_buffer(data, len(data))
 
 
 def object_name(name: str) -> bytes:
@@ -201,13 +203,14 @@ def object_name(name: str) -> bytes:
 class Descriptor:
     """An open file descriptor of a BPF object. Closing twice does nothing."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, transport: Transport, number: int) -> None:
+        self.transport = transport
         self.number = number
 
     def close(self) -> None:
         number, self.number = self.number, -1
         if number >= 0:
-            os.close(number)
+            self.transport.close_descriptor(number)
 
     def __enter__(self) -> Descriptor:
         return self
@@ -222,30 +225,3 @@ class Descriptor:
 
     def __del__(self) -> None:
         self.close()
-
-
-@functools.cache
-def available() -> str | None:
-    """None if programs may be loaded here, else the reason, for people. Asked once."""
-    if not sys.platform.startswith("linux"):
-        return f"bpf(2) is a system call of Linux, this is {sys.platform}"
-    if platform.machine() not in _SYSCALL:
-        return f"the number of bpf(2) on {platform.machine()} is not known"
-    if sys.byteorder != "little":
-        return "objects are little endian, this machine is not"
-    exit_0 = bytes_of(bytes.fromhex("b7000000000000009500000000000000"))
-    license_ = bytes_of(b"GPL\0")
-    sched_cls = 3  # what only CAP_BPF and CAP_NET_ADMIN may load
-    result = call(
-        Attr(
-            Command.PROG_LOAD,
-            prog_type=sched_cls,
-            insn_cnt=2,
-            insns=ctypes.addressof(exit_0),
-            license=ctypes.addressof(license_),
-        )
-    )
-    if result >= 0:
-        os.close(result)
-        return None
-    return f"bpf(2) is not allowed here: {errno_name(-result)}"

@@ -1,4 +1,4 @@
-"""The live kernel as an oracle: load a program and see; run it by BPF_PROG_TEST_RUN."""
+"""A kernel as an oracle: load a program and see; run it by BPF_PROG_TEST_RUN."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import NamedTuple
 
-from bpfheap.errors import KernelError, UsageError
+from bpfheap.errors import KernelUnavailable, UsageError
 from bpfheap.isa import SLOT_SIZE
 from bpfheap.kernel.bpf import (
     Attr,
+    Buffer,
     Command,
     Descriptor,
     LogLevel,
-    available,
+    Transport,
     bytes_of,
-    call,
     errno_name,
     object_name,
     refused,
 )
+from bpfheap.kernel.live import Live
 from bpfheap.kernel.log import KernelVerdict, insns_processed, telling_line
 from bpfheap.kernel.maps import PROG_ARRAY, update
 from bpfheap.kernel.objects import KernelObject
@@ -61,20 +62,19 @@ class KernelRun(NamedTuple):
 
 
 class Kernel:
-    """Holds the descriptors of the objects that it met last; a context manager.
+    """A kernel, the live one unless another transport leads elsewhere. Holds the descriptors of the
+    objects that it met last; a context manager, which leaves the transport open.
 
     With `rewrite`, allocator maps are done away with first: bpf_mem_alloc and unit_free become
     bpf_obj_new and bpf_obj_drop (see `rewrite.without_allocators`).
     """
 
-    def __init__(self, *, rewrite: bool = False) -> None:
-        """Raises KernelError where bpf(2) is not allowed, see `available`."""
-        why = available()
-        if why is not None:
-            raise KernelError(why, errno_name="EPERM", hint="run it as root, on Linux")
+    def __init__(self, transport: Transport | None = None, *, rewrite: bool = False) -> None:
+        """Raises KernelUnavailable where bpf(2) is not allowed."""
+        self.transport = Live() if transport is None else transport
         self.rewrite = rewrite
         self._loaded: OrderedDict[int, tuple[ObjectSpec, KernelObject]] = OrderedDict()
-        self._log: ctypes.Array[ctypes.c_char] | None = None
+        self._log: Buffer | None = None
 
     def __enter__(self) -> Kernel:
         return self
@@ -110,10 +110,13 @@ class Kernel:
         loaded, program = self._object(obj, program)
         attr = _Load(loaded, program)
         result, ns = attr.timed(LogLevel.NONE, None)
-        Descriptor(result).close()
+        Descriptor(self.transport, result).close()
         number = max(-result, 0)
         if number in _OF_THE_MACHINE:
-            raise refused(f"program {program.name} could not be loaded", number)
+            name = errno_name(number)
+            raise KernelUnavailable(
+                f"program {program.name} could not be loaded: {name}", errno_name=name
+            )
         if not log and not stats:
             return KernelVerdict(result >= 0, number, ns=ns)
         level = LogLevel.STATS
@@ -128,7 +131,7 @@ class Kernel:
             self._log = ctypes.create_string_buffer(_LOG_SIZE)
         self._log[0] = b"\0"
         result, _ = attr.timed(level, self._log)
-        Descriptor(result).close()
+        Descriptor(self.transport, result).close()
         return self._log.value.decode(errors="replace")
 
     def _object(self, obj: ObjectSpec, program: ProgramSpec) -> tuple[KernelObject, ProgramSpec]:
@@ -136,7 +139,7 @@ class Kernel:
         key = id(obj)
         if key not in self._loaded:
             form = without_allocators(obj) if self.rewrite else obj
-            self._loaded[key] = (obj, KernelObject(form))
+            self._loaded[key] = (obj, KernelObject(self.transport, form))
             while len(self._loaded) > _KEPT:
                 self._loaded.popitem(last=False)[1][1].close()
         self._loaded.move_to_end(key)
@@ -186,7 +189,7 @@ class Kernel:
             raise refused(
                 f"the kernel rejects {program.name}: {telling_line(log)}", -result, log=log
             )
-        made = Descriptor(result)
+        made = Descriptor(self.transport, result)
         loaded.keep(program, made)
         self._fill_program_arrays(loaded, program)
         return made
@@ -210,24 +213,20 @@ _WITH_PACKET = frozenset({1, 3, 4, 6, 8, 10, 11, 12, 19})
 
 
 class _Load:
-    """The attributes of one program's load; all memory that they point to stays as long as this."""
+    """What one program's loads have in common."""
 
     def __init__(self, loaded: KernelObject, program: ProgramSpec) -> None:
         section = section_of(program)
-        code = linked(program, lambda name: loaded.map(name, section))
+        self._kernel = loaded.kernel
+        code = linked(program, loaded.kernel, lambda name: loaded.map(name, section))
         btf = loaded.btf(program.btf)
         functions = func_info(program) if btf is not None else b""
         lines = line_info(program, btf.strings) if btf is not None and functions else b""
-        self._memory = [
-            bytes_of(part)
-            for part in (code, program.license.encode(errors="replace") + b"\0", functions, lines)
-        ]
-        at = [ctypes.addressof(part) for part in self._memory]
-        self._fields: dict[str, int | bytes] = {
+        self._fields: dict[str, int | bytes | Buffer] = {
             "prog_type": section.type,
             "insn_cnt": len(code) // SLOT_SIZE,
-            "insns": at[0],
-            "license": at[1],
+            "insns": bytes_of(code),
+            "license": bytes_of(program.license.encode(errors="replace") + b"\0"),
             "prog_flags": section.flags,
             "prog_name": object_name(program.name),
             "expected_attach_type": section.attach_type,
@@ -236,28 +235,24 @@ class _Load:
         if functions:
             self._fields |= {
                 "func_info_rec_size": FUNC_INFO.size,
-                "func_info": at[2],
+                "func_info": bytes_of(functions),
                 "func_info_cnt": len(functions) // FUNC_INFO.size,
             }
         if lines:
             self._fields |= {
                 "line_info_rec_size": LINE_INFO.size,
-                "line_info": at[3],
+                "line_info": bytes_of(lines),
                 "line_info_cnt": len(lines) // LINE_INFO.size,
             }
 
-    def timed(self, level: LogLevel, log: ctypes.Array[ctypes.c_char] | None) -> tuple[int, int]:
+    def timed(self, level: LogLevel, log: Buffer | None) -> tuple[int, int]:
         """The descriptor or a negative errno, and the nanoseconds that the call took."""
         fields = dict(self._fields)
         if log is not None:
-            fields |= {
-                "log_level": level,
-                "log_size": len(log),
-                "log_buf": ctypes.addressof(log),
-            }
+            fields |= {"log_level": level, "log_size": len(log), "log_buf": log}
         attr = Attr(Command.PROG_LOAD, **fields)
         started = time.perf_counter_ns()
-        result = call(attr)
+        result = self._kernel.call(attr)
         return result, time.perf_counter_ns() - started
 
 
@@ -265,20 +260,19 @@ def _test_run(
     program: ProgramSpec, run: Descriptor, data: bytes, ctx: bytes, repeat: int
 ) -> tuple[int, bytes, int]:
     """Return value (32 bits, unsigned), packet, mean nanoseconds."""
-    data_in, ctx_in = bytes_of(data), bytes_of(ctx)
     out = ctypes.create_string_buffer(len(data) + _GROWTH if data else 1)
     attr = Attr(
         Command.PROG_TEST_RUN,
         prog_fd=run.number,
         data_size_in=len(data),
-        data_in=ctypes.addressof(data_in) if data else 0,
+        data_in=data,
         data_size_out=len(out) if data else 0,
-        data_out=ctypes.addressof(out) if data else 0,
+        data_out=out if data else 0,
         ctx_size_in=len(ctx),
-        ctx_in=ctypes.addressof(ctx_in) if ctx else 0,
+        ctx_in=ctx,
         repeat=repeat,
     )
-    result = call(attr)
+    result = run.transport.call(attr)
     if result < 0:
         raise refused(
             f"the kernel does not run {program.name}, of section {program.section}",

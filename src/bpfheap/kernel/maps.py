@@ -1,8 +1,7 @@
-"""MapSpec -> a map of the live kernel (libbpf: bpf_object__create_map)."""
+"""MapSpec -> a map of the kernel (libbpf: bpf_object__create_map)."""
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 
 from bpfheap.errors import KernelUnsupported
@@ -12,10 +11,8 @@ from bpfheap.kernel.bpf import (
     Attr,
     Command,
     Descriptor,
-    bytes_of,
-    call,
+    Transport,
     object_name,
-    possible_cpus,
     refused,
 )
 from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
@@ -31,7 +28,11 @@ _NO_BTF = frozenset({3, 4, 7, 8, 12, 13, 14, 15, 16, 17, 18, 22, 23, 25})
 
 
 def create_map(
-    spec: MapSpec, *, btf: Descriptor | None, inner: Descriptor | None = None
+    kernel: Transport,
+    spec: MapSpec,
+    *,
+    btf: Descriptor | None,
+    inner: Descriptor | None = None,
 ) -> Descriptor:
     """`btf` is what `spec.key` and `spec.value` are ids of, `inner` a map like the template.
 
@@ -53,9 +54,9 @@ def create_map(
             hint=REWRITE,
         )
     typed = btf is not None and (spec.key or spec.value) and spec.type not in _NO_BTF
-    number = _create(spec, btf if typed else None, inner)
+    number = _create(kernel, spec, btf if typed else None, inner)
     if number < 0 and typed:
-        number = _create(spec, None, inner)
+        number = _create(kernel, spec, None, inner)
     if number < 0:
         row = BY_NUMBER.get(spec.type)
         kind = f"{row.name} " if row is not None else f"type {spec.type} "
@@ -64,26 +65,28 @@ def create_map(
             f"{spec.value_size} bytes, {spec.max_entries} entries)",
             -number,
         )
-    made = Descriptor(number)
+    made = Descriptor(kernel, number)
     if spec.data is not None:
         if any(spec.data):
             # The kernel reads as much as a value has.
             update(made, bytes(spec.key_size), spec.data.ljust(spec.value_size, b"\0"))
         if spec.readonly:
-            result = call(Attr(Command.MAP_FREEZE, map_fd=made.number))
+            result = kernel.call(Attr(Command.MAP_FREEZE, map_fd=made.number))
             if result < 0:
                 raise refused(f"map {spec.name} cannot be frozen", -result)
     return made
 
 
-def _create(spec: MapSpec, btf: Descriptor | None, inner: Descriptor | None) -> int:
-    return call(
+def _create(
+    kernel: Transport, spec: MapSpec, btf: Descriptor | None, inner: Descriptor | None
+) -> int:
+    return kernel.call(
         Attr(
             Command.MAP_CREATE,
             map_type=spec.type,
             key_size=spec.key_size,
             value_size=spec.value_size,
-            max_entries=_entries(spec),
+            max_entries=_entries(spec, kernel),
             map_flags=spec.flags | (F_RDONLY_PROG if spec.readonly else 0),
             inner_map_fd=inner.number if inner is not None else 0,
             numa_node=spec.numa_node,
@@ -96,12 +99,12 @@ def _create(spec: MapSpec, btf: Descriptor | None, inner: Descriptor | None) -> 
     )
 
 
-def _entries(spec: MapSpec) -> int:
+def _entries(spec: MapSpec, kernel: Transport) -> int:
     """What libbpf makes of it: an array of perf events without a number has one for each CPU."""
     if spec.type == RINGBUF:
         return _pages(spec.max_entries)
     if spec.type == PERF_EVENT_ARRAY:
-        return spec.max_entries or possible_cpus()
+        return spec.max_entries or kernel.cpus
     return spec.max_entries
 
 
@@ -114,14 +117,8 @@ def _pages(size: int) -> int:
 
 def update(target: Descriptor, key: bytes, value: bytes) -> None:
     """Put one element into a map. Raises KernelError."""
-    key_at, value_at = bytes_of(key), bytes_of(value)
-    result = call(
-        Attr(
-            Command.MAP_UPDATE_ELEM,
-            map_fd=target.number,
-            key=ctypes.addressof(key_at),
-            value=ctypes.addressof(value_at),
-        )
+    result = target.transport.call(
+        Attr(Command.MAP_UPDATE_ELEM, map_fd=target.number, key=key, value=value)
     )
     if result < 0:
         raise refused("the kernel does not take a map's initial value", -result)

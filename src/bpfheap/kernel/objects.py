@@ -1,4 +1,4 @@
-"""What the live kernel holds of one object file: its BTF, maps and programs, each loaded once."""
+"""What the kernel holds of one object file: its BTF, maps and programs, each loaded once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bpfheap.btf import Btf
 from bpfheap.errors import KernelError, UsageError
-from bpfheap.kernel.bpf import Attr, Command, Descriptor, bytes_of, call, errno_name
+from bpfheap.kernel.bpf import Attr, Command, Descriptor, Transport, errno_name
 from bpfheap.kernel.log import telling_line
 from bpfheap.kernel.maps import WITH_PROGRAMS, create_map, update
 from bpfheap.kernel.program import SectionDef
@@ -29,7 +29,8 @@ class LoadedBtf:
 class KernelObject:
     """Loads lazily: a program that uses no map needs none. Close it."""
 
-    def __init__(self, obj: ObjectSpec) -> None:
+    def __init__(self, kernel: Transport, obj: ObjectSpec) -> None:
+        self.kernel = kernel
         self.obj = obj
         self._btfs: dict[int, LoadedBtf] = {}
         self._maps: dict[tuple[str, SectionDef | None], Descriptor] = {}
@@ -64,22 +65,22 @@ class KernelObject:
             {s.func_id for p in programs for s in p.subprogs if s.func_id and not s.is_global},
             (t for p in programs for line in p.lines.values() for t in (line.file, line.text)),
         )
-        data = bytes_of(form.data)
-        result = call(Attr(Command.BTF_LOAD, btf=ctypes.addressof(data), btf_size=len(form.data)))
+        size = len(form.data)
+        result = self.kernel.call(Attr(Command.BTF_LOAD, btf=form.data, btf_size=size))
         if result >= 0:
-            return LoadedBtf(btf, Descriptor(result), form.strings)
+            return LoadedBtf(btf, Descriptor(self.kernel, result), form.strings)
         buffer = ctypes.create_string_buffer(_LOG_SIZE)
-        again = call(
+        again = self.kernel.call(
             Attr(
                 Command.BTF_LOAD,
-                btf=ctypes.addressof(data),
-                btf_size=len(form.data),
-                btf_log_buf=ctypes.addressof(buffer),
+                btf=form.data,
+                btf_size=size,
+                btf_log_buf=buffer,
                 btf_log_size=_LOG_SIZE,
                 btf_log_level=1,
             )
         )
-        Descriptor(again).close()
+        Descriptor(self.kernel, again).close()
         raise _btf_refused(self.obj, -result, buffer.value.decode(errors="replace"), form.last)
 
     def map(self, name: str, user: SectionDef) -> Descriptor:
@@ -112,9 +113,9 @@ class KernelObject:
         loaded = self.btf(spec.btf) if spec.key or spec.value else None
         btf = loaded.descriptor if loaded is not None else None
         if spec.inner is None:
-            return create_map(spec, btf=btf)
+            return create_map(self.kernel, spec, btf=btf)
         with self._create(spec.inner) as template:
-            return create_map(spec, btf=btf, inner=template)
+            return create_map(self.kernel, spec, btf=btf, inner=template)
 
     def program(self, program: ProgramSpec) -> Descriptor | None:
         """The descriptor that `keep` was given; None without one."""

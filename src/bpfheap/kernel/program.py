@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
-from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo
+from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo, Transport
 from bpfheap.kernel.types import function_id, variable_id
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.programs import may_sleep, other_sections, program_type, section_def
@@ -44,8 +44,8 @@ def section_of(program: ProgramSpec) -> SectionDef:
     return SectionDef(row.number, found.attach, flags)
 
 
-def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
-    """The instructions with descriptors and ids of the live kernel in them.
+def linked(program: ProgramSpec, kernel: Transport, map_of: Callable[[str], Descriptor]) -> bytes:
+    """The instructions with descriptors and ids of the kernel in them.
 
     `map_of` gives the map of a name. Raises what it raises, KernelUnsupported for a function or
     variable that the kernel does not have, InsnError for what cannot be encoded, and what is wrong
@@ -70,10 +70,10 @@ def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
             case RefKind.FUNC:
                 _wide(insns, slot, Pseudo.FUNC, ref.target - slot - 1)
             case RefKind.KFUNC:
-                number = _known(program, slot, ref, "function", function_id(ref.name))
+                number = _known(program, slot, ref, "function", function_id(kernel, ref.name))
                 insns[slot] = insn._replace(src=Pseudo.KFUNC_CALL, imm=number, off=0)
             case RefKind.KFUNC_ADDR:
-                number = _known(program, slot, ref, "function", function_id(ref.name))
+                number = _known(program, slot, ref, "function", function_id(kernel, ref.name))
                 _wide(insns, slot, Pseudo.BTF_ID, number)
             case RefKind.MISSING:
                 # libbpf loads it so, too: the kernel rejects it if a path leads there.
@@ -81,7 +81,7 @@ def linked(program: ProgramSpec, map_of: Callable[[str], Descriptor]) -> bytes:
             case RefKind.KCONFIG:
                 _known(program, slot, ref, "configuration", None)
             case RefKind.KSYM:
-                number = _known(program, slot, ref, "variable", variable_id(ref.name))
+                number = _known(program, slot, ref, "variable", variable_id(kernel, ref.name))
                 _wide(insns, slot, Pseudo.BTF_ID, number)
     return encode(insns)
 

@@ -3,7 +3,6 @@ libbpf does it (bpf_object__collect_externs, btf_fixup_datasec)."""
 
 from __future__ import annotations
 
-import functools
 import struct
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -16,15 +15,13 @@ from bpfheap.btf import (
     Func,
     FuncProto,
     Int,
-    LazyBtf,
     SecVar,
     Var,
     essential_name,
 )
 from bpfheap.btf.raw import encode_types
-from bpfheap.errors import BpfheapError, KernelUnsupported
+from bpfheap.kernel.bpf import Transport
 from bpfheap.platform.calls import KFUNC_BY_NAME
-from bpfheap.vmlinux import VMLINUX, read_types
 
 _STATIC, _GLOBAL, _EXTERN = 0, 1, 2
 _KSYMS = ".ksyms"
@@ -102,28 +99,16 @@ def _section(section: Datasec, btf: Btf, dummy: int) -> BtfType:
     return replace(section, vars=tuple(sorted(section.vars, key=lambda v: v.offset)))
 
 
-@functools.cache
-def _kernel_types() -> LazyBtf:
-    try:
-        return read_types(VMLINUX)
-    except BpfheapError as error:
-        raise KernelUnsupported(
-            error.message,
-            file=str(VMLINUX),
-            hint="the kernel has to be built with CONFIG_DEBUG_INFO_BTF",
-        ) from None
-
-
-def function_id(name: str) -> int | None:
+def function_id(kernel: Transport, name: str) -> int | None:
     """The id of a kernel function in the kernel's own BTF; a flavour, "name___x", does not count.
     None for those of our interface, although the kernel has functions of such names: what they do
     is another matter. Raises KernelUnsupported if the kernel has no BTF."""
     row = KFUNC_BY_NAME.get(name)
     if row is not None and row.ours:
         return None
-    return _kernel_types().find(essential_name(name), Func)
+    return kernel.types().find(essential_name(name), Func)
 
 
-def variable_id(name: str) -> int | None:
+def variable_id(kernel: Transport, name: str) -> int | None:
     """As `function_id`, of a variable."""
-    return _kernel_types().find(essential_name(name), Var)
+    return kernel.types().find(essential_name(name), Var)
