@@ -20,6 +20,7 @@ from bpfheap.btf import (
     Ptr,
     SecVar,
     Struct,
+    Typedef,
     TypeTag,
     Var,
 )
@@ -37,7 +38,7 @@ from bpfheap.kernel.bpf import (
     object_name,
 )
 from bpfheap.kernel.log import insns_processed, telling_line
-from bpfheap.kernel.program import func_info, line_info, linked, section_of
+from bpfheap.kernel.program import attach_id, func_info, line_info, linked, section_of
 from bpfheap.kernel.types import kernel_btf
 from bpfheap.spec import ProgramSpec, Ref, RefKind, SourceLine, SubprogSpec
 from built_btf import built
@@ -156,7 +157,7 @@ def test_references_have_to_lie_in_the_program() -> None:
 
 
 class Nowhere(Transport):
-    """To a kernel that has one function, and whose descriptors need not be closed."""
+    """To a kernel that has few types, and whose descriptors need not be closed."""
 
     release = "6.18.0"
     cpus = 1
@@ -168,7 +169,13 @@ class Nowhere(Transport):
         pass
 
     def types(self) -> LazyBtf:
-        btf = built(INT, FuncProto(0, ()), Func("there", 2, 1))
+        btf = built(
+            INT,
+            FuncProto(0, ()),
+            *(Func(name, 2, 1) for name in ("there", "bpf_lsm_there", "bpf_iter_there")),
+            Typedef("btf_trace_there", 1),
+            Typedef("typedef", 1),
+        )
         return LazyBtf.parse(encode_types(btf.types))
 
 
@@ -222,6 +229,43 @@ def test_sections_select(section: str, expected: tuple[int, int, int]) -> None:
 def test_a_section_that_selects_nothing() -> None:
     with pytest.raises(UsageError, match='"nothing" selects no program type'):
         section_of(program("exit", section="nothing"))
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ("fentry/there", 3),
+        ("?fexit.s/there", 3),
+        ("fmod_ret/there", 3),
+        ("lsm/there", 4),
+        ("lsm_cgroup/there", 4),
+        ("iter.s/there", 5),
+        ("tp_btf/there", 6),
+        # For these, libbpf asks for more than the section, or for nothing.
+        ("fentry", 0),
+        ("freplace/there", 0),
+        ("kprobe/there", 0),
+        ("struct_ops/there", 0),
+    ],
+)
+def test_programs_are_attached_to_types(section: str, expected: int) -> None:
+    spec = program("exit", section=section)
+    assert attach_id(spec, section_of(spec), Nowhere()) == expected
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("fentry/typedef", "the kernel has no function typedef, which p is for"),
+        ("lsm/nothing", "no LSM hook nothing"),
+        ("iter/nothing", "no iterator nothing"),
+        ("tp_btf/nothing", "no tracepoint nothing"),
+    ],
+)
+def test_what_the_kernel_lacks_is_named(section: str, message: str) -> None:
+    spec = program("exit", section=section)
+    with pytest.raises(KernelUnsupported, match=message):
+        attach_id(spec, section_of(spec), Nowhere())
 
 
 # -- the system call

@@ -30,6 +30,7 @@ from bpfheap.kernel.objects import KernelObject
 from bpfheap.kernel.program import (
     FUNC_INFO,
     LINE_INFO,
+    attach_id,
     func_info,
     line_info,
     linked,
@@ -230,6 +231,7 @@ class _Load:
             "prog_flags": section.flags,
             "prog_name": object_name(program.name),
             "expected_attach_type": section.attach_type,
+            "attach_btf_id": attach_id(program, section, loaded.kernel),
             "prog_btf_fd": btf.descriptor.number if btf is not None else 0,
         }
         if functions:

@@ -6,12 +6,20 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bpfheap.btf import Func, Typedef
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo, Transport
 from bpfheap.kernel.types import function_id, variable_id
 from bpfheap.platform.calls import KFUNC_BY_NAME
-from bpfheap.platform.programs import may_sleep, other_sections, program_type, section_def
+from bpfheap.platform.programs import (
+    BTF_PREFIX,
+    AttachType,
+    may_sleep,
+    other_sections,
+    program_type,
+    section_def,
+)
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
 FUNC_INFO = struct.Struct("<II")
@@ -22,11 +30,13 @@ _MAX_LINE, _MAX_COLUMN = (1 << 22) - 1, (1 << 10) - 1
 
 @dataclass(frozen=True, slots=True)
 class SectionDef:
-    """What a section's name says of the programs in it."""
+    """What a section's name says of the programs in it. `attach_to` is what they are attached to,
+    as the kernel's BTF calls it; "" if they are not, or to what is no part of the kernel."""
 
     type: int
     attach_type: int
     flags: int
+    attach_to: str = ""
 
 
 def section_of(program: ProgramSpec) -> SectionDef:
@@ -41,7 +51,32 @@ def section_of(program: ProgramSpec) -> SectionDef:
     flags = F_SLEEPABLE if may_sleep(program.section) else 0
     if found.frags:
         flags |= F_XDP_HAS_FRAGS
-    return SectionDef(row.number, found.attach, flags)
+    _, _, named = program.section.partition("/")
+    attach_to = ""
+    # Without an attach type it is freplace, for functions of programs.
+    if found.attach_btf and found.attach and named:
+        attach_to = BTF_PREFIX.get(found.attach, "") + named
+    return SectionDef(row.number, found.attach, flags, attach_to)
+
+
+#: What else than a function a program is attached to, for people.
+_PLACES = {"btf_trace_": "tracepoint", "bpf_iter_": "iterator", "bpf_lsm_": "LSM hook"}
+
+
+def attach_id(program: ProgramSpec, section: SectionDef, kernel: Transport) -> int:
+    """The id in the kernel's BTF of what programs of that section are attached to, 0 for nothing.
+    Raises KernelUnsupported if the kernel does not have it."""
+    if not section.attach_to:
+        return 0
+    kind = Typedef if section.attach_type == AttachType.TRACE_RAW_TP else Func
+    found = kernel.types().find(section.attach_to, kind)
+    if found is None:
+        prefix = BTF_PREFIX.get(section.attach_type, "")
+        what = f"{_PLACES.get(prefix, 'function')} {section.attach_to.removeprefix(prefix)}"
+        raise KernelUnsupported(
+            f"the kernel has no {what}, which {program.name} is for", file=program.file or None
+        )
+    return found
 
 
 def linked(program: ProgramSpec, kernel: Transport, map_of: Callable[[str], Descriptor]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -67,3 +68,13 @@ class AttachType(IntEnum):
     NETKIT_PEER = 55
     TRACE_KPROBE_SESSION = 56
     TRACE_UPROBE_SESSION = 57
+
+
+#: Before the name that the section gives, in the kernel's BTF (libbpf: btf_get_kernel_prefix_kind).
+#: All are functions, but for those of TRACE_RAW_TP, which are typedefs.
+BTF_PREFIX: Mapping[int, str] = {
+    AttachType.TRACE_RAW_TP: "btf_trace_",
+    AttachType.TRACE_ITER: "bpf_iter_",
+    AttachType.LSM_MAC: "bpf_lsm_",
+    AttachType.LSM_CGROUP: "bpf_lsm_",
+}
