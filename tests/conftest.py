@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import re
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -14,8 +12,10 @@ import pytest
 from hypothesis import settings
 
 from bpfheap import vmlinux
-from bpfheap.kernel import Kernel, available
+from bpfheap.kernel import Kernel, available, opened
+from bpfheap.kernel.named import NAMES
 from compiled_modules import fall_back
+from linux_versions import LINUX, skip_below
 from on_machines import is_shared
 
 # The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile
@@ -23,9 +23,6 @@ from on_machines import is_shared
 settings.register_profile("bpfheap", derandomize=True, database=None, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("bpfheap")
-
-#: What tests say of Linux they say of this version; older ones know less.
-_LINUX = (6, 18)
 
 #: Seconds for a test marked `long`; the others have the limit that pyproject.toml gives.
 _LONG_LIMIT = 1800
@@ -35,6 +32,16 @@ _REPO = Path(__file__).resolve().parents[1]
 
 #: A conftest in a folder below may import the verifier, so this is decided here.
 _FELL_BACK = fall_back(_REPO / "src/bpfheap/verifier")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--oracle",
+        metavar=NAMES,
+        default="kernel",
+        help="The kernel that tests ask, if not the live one: an image, booted in QEMU, which also "
+        "loads what the live one refuses.",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -85,19 +92,28 @@ def conformance_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kernel() -> Iterator[Kernel]:
+def live() -> Iterator[Kernel]:
     """The live kernel, where it may be used."""
     why = available()
     if why is not None:
         pytest.skip(why)
-    with Kernel() as live:
-        yield live
+    with Kernel() as kernel:
+        yield kernel
+
+
+@pytest.fixture(scope="session")
+def kernel(request: pytest.FixtureRequest) -> Iterator[Kernel]:
+    """The kernel that --oracle names, which boots when the first test of a process asks for it."""
+    name = request.config.getoption("--oracle")
+    if name == "kernel":
+        yield request.getfixturevalue("live")
+        return
+    with opened(name) as transport, Kernel(transport) as booted:
+        yield booted
 
 
 @pytest.fixture(scope="session")
 def oracle(kernel: Kernel) -> Kernel:
     """The same, if it knows all that the verifier's tests say of it."""
-    release = platform.release()
-    if tuple(int(n) for n in re.findall(r"\d+", release)[:2]) < _LINUX:
-        pytest.skip(f"the cases are for Linux {_LINUX[0]}.{_LINUX[1]}, this is {release}")
+    skip_below(kernel, LINUX)
     return kernel

@@ -7,7 +7,7 @@ import io
 import re
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,7 @@ _GIVE: Final = (
 class Vmlinux:
     """A kernel, as far as objects need one (elf.target.Target).
 
-    Its types are, in this order: those that `btf` names, a file or "none"; those that the
+    Its types are, in this order: those that `btf` names, a file or "none", or gives; those that the
     pyproject.toml of the working directory, or of one above it, names as `kernel-btf` in
     `[tool.bpfheap]`; this system's. Its configuration is that of the file `config`, of the key
     `kconfig` there, or this system's if the types are. What is found is found when it is asked for
@@ -50,9 +50,14 @@ class Vmlinux:
     Raises UsageError if `btf` or `config` is no file.
     """
 
-    def __init__(self, btf: str | Path | None = None, config: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        btf: str | Path | Callable[[], LazyBtf] | None = None,
+        config: str | Path | None = None,
+    ) -> None:
+        self._given = btf if callable(btf) else None
         self._options = {
-            _BTF: None if btf is None else _source(_BTF, str(btf), Path()),
+            _BTF: None if btf is None or callable(btf) else _source(_BTF, str(btf), Path()),
             _CONFIG: None if config is None else _source(_CONFIG, str(config), Path()),
         }
         self._types: LazyBtf | None = None
@@ -73,6 +78,8 @@ class Vmlinux:
             return self._types
 
     def _find_types(self) -> LazyBtf | None:
+        if self._given is not None:
+            return self._given()
         source = self._source(_BTF)
         if source == NONE:
             return None
@@ -135,7 +142,9 @@ class Vmlinux:
         if isinstance(source, Path):
             return kconfig.read(source)
         # Another kernel's types come with another configuration.
-        return kconfig.of_system() if source is None and self._source(_BTF) is None else None
+        if source is not None or self._given is not None or self._source(_BTF) is not None:
+            return None
+        return kconfig.of_system()
 
     def has_config(self) -> bool:
         return self._kconfig() is not None
@@ -198,11 +207,12 @@ def read_types(path: Path) -> LazyBtf:
 @lru_cache(maxsize=4)
 def _read(path: Path, identity: tuple[int, ...]) -> LazyBtf:
     """`identity` changes with the file's content."""
-    return _indexed(_bytes_of(path), str(path))
+    return types_in(_bytes_of(path), str(path))
 
 
-def _indexed(data: bytes, file: str, base: LazyBtf | None = None, base_key: bytes = b"") -> LazyBtf:
-    """`base_key` tells bases apart."""
+def types_in(data: bytes, file: str, base: LazyBtf | None = None, base_key: bytes = b"") -> LazyBtf:
+    """The types of a kernel, or of a module of `base`, from BTF; `base_key` tells bases apart.
+    Raises BtfError."""
     reader = open_types(data, file, None if base is None else base.reader)
     key = hashlib.sha256(base_key + data).digest()
     kept = _SHELF.find(key)
@@ -220,7 +230,7 @@ def _modules_of(types: LazyBtf) -> Iterator[LazyBtf]:
         if path.name == VMLINUX.name:
             continue
         try:
-            yield _indexed(_bytes_of(path), str(path), types, base_key)
+            yield types_in(_bytes_of(path), str(path), types, base_key)
         except (OSError, BtfError):
             continue
 

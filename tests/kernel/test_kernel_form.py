@@ -168,6 +168,9 @@ class Nowhere(Transport):
     def close_descriptor(self, number: int) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
     def types(self) -> LazyBtf:
         btf = built(
             INT,

@@ -1,4 +1,4 @@
-"""The client on the live kernel; skipped where bpf(2) is not allowed."""
+"""The client on a kernel: the live one, or that of --oracle."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bpfheap.isa import assemble
 from bpfheap.kernel import Kernel, available
 from bpfheap.kernel.load import _KEPT
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
+from linux_versions import skip_below
 
 SOURCE = """
 #include <bpfheap.h>
@@ -106,7 +107,7 @@ def test_verdicts_without_and_with_a_log(kernel: Kernel, obj: ObjectSpec) -> Non
     assert (bad.accepted, bad.errno, bad.log, bad.message) == (False, errno.EACCES, "", "")
     told = kernel.verify(obj, obj.programs["bad"], log=True)
     assert told.message == "R0 invalid mem access 'map_value_or_null'"
-    assert "return *found; @ live.bpf.c:" in told.log.replace(str(Path(obj.file).parent) + "/", "")
+    assert "; return *found;" in told.log
     short = kernel.verify(obj, obj.programs["bad"], stats=True)
     assert short.message == told.message
     assert len(short.log) < len(told.log)
@@ -122,7 +123,7 @@ def test_the_order_of_programs_does_not_matter(kernel: Kernel, obj: ObjectSpec) 
 
 
 def test_programs_run_on_their_data(obj: ObjectSpec, kernel: Kernel) -> None:
-    with Kernel() as own:
+    with Kernel(kernel.transport) as own:
         assert own.test_run(obj, obj.programs["data"]).retval == 21 + 6 + 2
         assert own.test_run(obj, obj.programs["data"], repeat=4).retval == 21 + 10 + 10
         assert own.test_run(obj, obj.programs["maps"]).retval == 9
@@ -149,7 +150,7 @@ def test_what_cannot_run_is_refused(kernel: Kernel, obj: ObjectSpec) -> None:
         kernel.test_run(obj, obj.programs["pass"], b"short")
 
 
-def test_nothing_stays_open(obj: ObjectSpec, kernel: Kernel) -> None:
+def test_nothing_stays_open(obj: ObjectSpec, live: Kernel) -> None:
     before = descriptors()
     with Kernel() as own:
         for program in obj.programs.values():
@@ -164,7 +165,7 @@ def test_nothing_stays_open(obj: ObjectSpec, kernel: Kernel) -> None:
     assert descriptors() == before
 
 
-def test_few_objects_are_kept(obj: ObjectSpec, kernel: Kernel) -> None:
+def test_few_objects_are_kept(obj: ObjectSpec, live: Kernel) -> None:
     with Kernel() as own:
         copies = [replace(obj) for _ in range(_KEPT + 1)]
         counts = []
@@ -200,6 +201,7 @@ def test_impossible_maps_are_refused(kernel: Kernel, spec: MapSpec, message: str
 
 
 def test_a_name_of_the_kernels_own(kernel: Kernel, tmp_path: Path) -> None:
+    skip_below(kernel, (6, 12))
     path = tmp_path / "collision.bpf.c"
     path.write_text(
         "#include <bpfheap.h>\nstruct dentry { int x; };\nstruct v { struct dentry __kptr *p; };\n"
@@ -225,12 +227,12 @@ def test_where_it_is_not_allowed(monkeypatch: pytest.MonkeyPatch, obj: ObjectSpe
 
 
 def test_a_failure_of_the_machine_is_no_verdict(
-    monkeypatch: pytest.MonkeyPatch, kernel: Kernel
+    monkeypatch: pytest.MonkeyPatch, live: Kernel
 ) -> None:
     made = plain("r0 = 0\n exit")
     monkeypatch.setattr("bpfheap.kernel.live._call", lambda attr: -errno.EMFILE)
     with pytest.raises(KernelError, match="program p could not be loaded: EMFILE"):
-        kernel.verify(made, made.programs["p"])
+        live.verify(made, made.programs["p"])
 
 
 def test_ksyms_that_are_variables(kernel: Kernel) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "Compiler",
     "compile_c",
     "find_compilers",
+    "find_zig",
     "object_spec",
 ]
 
@@ -233,12 +234,20 @@ def _has_bpf_target(clang: str) -> bool:
     return any(line.split()[:1] == [b"bpf"] for line in done.stdout.splitlines())
 
 
-def _zig_clang() -> Compiler | None:
-    """The clang inside the ziglang wheel. `zig cc` is not used: it prints no warnings when the
-    object is in its cache. The wheel is not imported: importing it runs zig."""
+def find_zig() -> Path | None:
+    """The program of the ziglang wheel, which is not imported: importing it runs zig."""
     wheel = importlib.util.find_spec("ziglang")
     for folder in wheel.submodule_search_locations or () if wheel is not None else ():
         zig = Path(folder) / "zig"
         if zig.is_file():
-            return Compiler("ziglang", (str(zig), "clang"), Path(folder) / "lib" / "include")
+            return zig
     return None
+
+
+def _zig_clang() -> Compiler | None:
+    """The clang inside that. `zig cc` is not used: it prints no warnings when the object is in its
+    cache."""
+    zig = find_zig()
+    if zig is None:
+        return None
+    return Compiler("ziglang", (str(zig), "clang"), zig.parent / "lib" / "include")

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from enum import IntEnum, IntFlag
 from types import TracebackType
+from typing import Self
 
 from bpfheap.btf import LazyBtf
 from bpfheap.errors import KernelError
@@ -148,8 +149,16 @@ class Attr:
         return int(values[_NAMES[self.command].index(name)])
 
 
+def smallest_load() -> Attr:
+    """Of a program that does nothing, of a type that only CAP_BPF and CAP_NET_ADMIN may load:
+    sched_cls."""
+    exit_0 = bytes.fromhex("b7000000000000009500000000000000")
+    return Attr(Command.PROG_LOAD, prog_type=3, insn_cnt=2, insns=exit_0, license=b"GPL\0")
+
+
 class Transport(ABC):
-    """What carries calls to a kernel: to the one that this process runs on, or to another."""
+    """What carries calls to a kernel: to the one that this process runs on, or to another. It is a
+    context manager."""
 
     @abstractmethod
     def call(self, attr: Attr) -> int:
@@ -160,6 +169,21 @@ class Transport(ABC):
     def close_descriptor(self, number: int) -> None:
         """Of a descriptor that a call gave. Called by the garbage collector, too, so at any
         time."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the kernel; closing twice does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     @property
     @abstractmethod

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bpfheap.btf import LazyBtf
 from bpfheap.errors import BpfheapError, KernelUnavailable, KernelUnsupported
-from bpfheap.kernel.bpf import Attr, Command, Transport, errno_name
+from bpfheap.kernel.bpf import Attr, Transport, errno_name, smallest_load
 from bpfheap.vmlinux import VMLINUX, read_types
 
 #: Number of the system call, by machine; those that are not listed have no table of their own.
@@ -42,6 +42,9 @@ class Live(Transport):
 
     def close_descriptor(self, number: int) -> None:
         os.close(number)
+
+    def close(self) -> None:
+        pass
 
     @property
     def release(self) -> str:
@@ -78,13 +81,6 @@ def available() -> str | None:
         os.close(result)
         return None
     return f"bpf(2) is not allowed here: {errno_name(-result)}"
-
-
-def smallest_load() -> Attr:
-    """Of a program that does nothing, of a type that only CAP_BPF and CAP_NET_ADMIN may load:
-    sched_cls."""
-    exit_0 = bytes.fromhex("b7000000000000009500000000000000")
-    return Attr(Command.PROG_LOAD, prog_type=3, insn_cnt=2, insns=exit_0, license=b"GPL\0")
 
 
 def _call(attr: Attr) -> int:
