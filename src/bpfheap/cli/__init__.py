@@ -24,7 +24,7 @@ _UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command (`argv` without the program's name; None: the process's own) and give the
     exit code: 0 fine, 1 something is wrong with the programs or files, 2 wrong usage, 3 a bound was
-    reached, 4 a program is unsupported."""
+    reached, 4 a program is unsupported, 5 a kernel says otherwise."""
     try:
         code = _run(argv)
         # Flush here: an error at interpreter exit could not be reported.

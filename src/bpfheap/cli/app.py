@@ -23,7 +23,8 @@ app = typer.Typer(
     help="BPF programs that share typed objects: verify them, run them, and see how long their "
     "allocators live. No root, no kernel.",
     epilog="Exit codes: 0 fine, 1 a program, file, run or policy is at fault, 2 wrong usage, "
-    "3 an exploration ended at a bound, 4 a program needs what bpfheap does not know.",
+    "3 an exploration ended at a bound, 4 a program needs what bpfheap does not know, "
+    "5 the kernel of check --against says otherwise.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     # `main` prints unexpected exceptions itself, as one line.

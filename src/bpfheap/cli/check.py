@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
+from bpfheap.cli.against import DIFFERS, Against, Said, said, target
 from bpfheap.cli.explain import print_explained
 from bpfheap.cli.inputs import (
     Constants,
@@ -24,7 +26,8 @@ from bpfheap.cli.inputs import (
 )
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
 from bpfheap.compile import CompileOptions, object_spec
-from bpfheap.errors import BpfheapError, NoPrograms, Unsupported, UsageError
+from bpfheap.errors import BpfheapError, KernelUnavailable, NoPrograms, Unsupported, UsageError
+from bpfheap.kernel import Kernel, opened
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import VerdictKind, verify
@@ -49,16 +52,24 @@ bpfheap check tool.bpf.c -I ../headers -D DEBUG=1
 bpfheap check prog.bpf.o --log --log-level 1
 
 bpfheap check examples/three_programs --json
+
+bpfheap check prog.bpf.c --against vm:boot/vmlinuz-6.1.0-57-cloud-amd64
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """A verified program. `known` is what `--explain` prints, None without that option."""
+    """A verified program. `known` is what `--explain` prints, `said` what the kernel of `--against`
+    says; None without these options."""
 
     program: ProgramSpec
     verdict: Verdict
     known: tuple[Known, ...] | None = None
+    said: Said | None = None
+
+    @property
+    def differs(self) -> bool:
+        return self.said is not None and self.said.differs(self.verdict.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,10 @@ class _Wanted:
     explain: bool
     #: The level of the log, None for no log.
     log: int | None
-    kernel: Vmlinux
+    target: Vmlinux
     settings: Settings
+    #: The kernel that is asked, too.
+    kernel: Kernel | None
 
 
 @compiles
@@ -103,6 +116,7 @@ def check(
     entries: Entries = None,
     kernel_btf: KernelBtf = None,
     kconfig: KernelConfig = None,
+    against: Against = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Verify programs: is each one safe, and which flows of objects does it have.
@@ -114,14 +128,32 @@ def check(
     that bpfheap does not know, such as a helper or a type of map: Linux may accept it, and you see
     all that is missing. Exit code 1 if a program is rejected or a file cannot be read or has no
     programs, else 4 if a program is unsupported.
+
+    With --against, a kernel is asked to load the programs, too; nothing is attached. Where its
+    verdict differs from ours, as it accepts a program that we reject or refuses one that we do not,
+    the exit code is 5. Without such a difference it is as above, so with 0 and 4 the kernel loads
+    all of them. "vm:VMLINUZ" is an image of a kernel, such as Debian's, whose types the programs
+    are for unless --kernel-btf names others; it takes qemu-system-x86 and a few seconds, no root.
     """
-    wanted = _Wanted(
-        program,
-        explain,
-        log_level if log else None,
-        Vmlinux(kernel_btf, kconfig),
-        Settings(constants, entries),
-    )
+    with ExitStack() as stack:
+        # It boots while our side is at work.
+        transport = None if against is None else stack.enter_context(opened(against))
+        wanted = _Wanted(
+            program,
+            explain,
+            log_level if log else None,
+            target(transport, kernel_btf, kconfig),
+            Settings(constants, entries),
+            None if transport is None else stack.enter_context(Kernel(transport)),
+        )
+        code = _check_all(files, compiling, wanted, json=json)
+    if code:
+        raise typer.Exit(code)
+
+
+def _check_all(files: list[Path], compiling: CompileOptions, wanted: _Wanted, *, json: bool) -> int:
+    """The exit code."""
+    program = wanted.program
     checked: list[_Checked] = []
     errors: list[BpfheapError] = []
     names: set[str] = set()
@@ -129,7 +161,7 @@ def check(
     for path in expand(files):
         try:
             found = _check(path, compiling, wanted, names)
-        except UsageError:
+        except (UsageError, KernelUnavailable):
             raise
         except BpfheapError as error:
             error.at(str(path))
@@ -160,18 +192,24 @@ def check(
         if errors:
             document["errors"] = [error.to_json() for error in errors]
         print_json(document)
+    differ = sum(one.differs for one in checked)
+    if differ and not json:
+        say(out, plain(f"the verdicts on {differ} of {len(checked)} programs differ", "yellow"))
     kinds = {one.verdict.kind for one in checked}
-    if errors or VerdictKind.REJECT in kinds:
-        raise typer.Exit(1)
-    if VerdictKind.UNSUPPORTED in kinds:
-        raise typer.Exit(Unsupported.exit_code)
+    if errors:
+        return 1
+    if differ:
+        return DIFFERS
+    if VerdictKind.REJECT in kinds:
+        return 1
+    return Unsupported.exit_code if VerdictKind.UNSUPPORTED in kinds else 0
 
 
 def _check(
     path: Path, compiling: CompileOptions, wanted: _Wanted, names: set[str]
 ) -> list[_Checked]:
     """Verify the wanted programs of a file; adds the names of all its programs to `names`."""
-    obj = wanted.settings.applied(object_spec(path, compiling, target=wanted.kernel))
+    obj = wanted.settings.applied(object_spec(path, compiling, target=wanted.target))
     remark(obj)
     names.update(obj.programs)
     options = Options(log=wanted.log is not None, log_level=wanted.log or 2)
@@ -179,10 +217,15 @@ def _check(
     for program in obj.programs.values():
         if wanted.program not in (None, program.name):
             continue
+        known = None
         if wanted.explain:
-            found.append(_Checked(program, *explained(obj, program, options)))
+            verdict, known = explained(obj, program, options)
         else:
-            found.append(_Checked(program, verify(obj, program, options)))
+            verdict = verify(obj, program, options)
+        answer = None
+        if wanted.kernel is not None:
+            answer = said(wanted.kernel, obj, program, log=wanted.log is not None)
+        found.append(_Checked(program, verdict, known, answer))
     return found
 
 
@@ -203,6 +246,8 @@ def _to_json(checked: _Checked, wanted: _Wanted) -> dict[str, Any]:
         document["lines"] = [line.to_json() for line in checked.known]
     if wanted.log is not None:
         document["log"] = _log(verdict)
+    if checked.said is not None:
+        document["kernel"] = checked.said.to_json(verdict.kind, log=wanted.log is not None)
     return document
 
 
@@ -222,6 +267,8 @@ def _print(out: Console, path: Path, found: list[_Checked], wanted: _Wanted) -> 
                 f"{verdict.states} states"
             ),
         )
+        if checked.said is not None:
+            _print_said(out, checked.said, differs=checked.differs)
         if verdict.error is not None:
             for line in (str(verdict.error), *details(verdict.error)):
                 say(out, plain(f"    {line}"))
@@ -231,6 +278,20 @@ def _print(out: Console, path: Path, found: list[_Checked], wanted: _Wanted) -> 
             print_explained(out, checked.known, verdict.error)
         if wanted.log is not None:
             say(out, plain(_log(verdict).rstrip("\n")))
+            if checked.said is not None:
+                say(out, plain(f"the log of Linux {checked.said.release}:"))
+                say(out, plain(checked.said.log.rstrip("\n")))
+
+
+def _print_said(out: Console, answer: Said, *, differs: bool) -> None:
+    told = [answer.message] if answer.message else []
+    if answer.insns_processed is not None:
+        told.insert(0, f"{answer.insns_processed} instructions processed")
+    parts = [
+        plain(answer.kind, _STYLES[answer.kind]),
+        plain(f"by Linux {answer.release}: {', '.join(told)}"),
+    ]
+    say(out, *parts, *([plain("(differs)", "yellow")] if differs else []))
 
 
 def _flows(flows: tuple[Flow, ...]) -> Table:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from bpfheap.kernel.bpf import errno_name
+
 _PROCESSED = re.compile(r"^processed (\d+) insns", re.MULTILINE)
 #: Lines that report the walk and not its end: instructions and states, source lines, backtracking,
 #: numbers, and which function comes next.
@@ -31,6 +33,10 @@ class KernelVerdict:
     insns_processed: int | None = None
     ns: int = 0
     message: str = ""
+
+    @property
+    def errno_name(self) -> str:
+        return errno_name(self.errno)
 
 
 def insns_processed(log: str) -> int | None:

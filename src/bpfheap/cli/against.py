@@ -1,0 +1,87 @@
+"""`--against`: what a kernel says of the programs, beside our verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+
+from bpfheap.errors import BpfheapError, KernelError, KernelUnavailable
+from bpfheap.kernel import Kernel, Transport
+from bpfheap.kernel.live import Live
+from bpfheap.kernel.named import NAMES
+from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.verifier import VerdictKind
+from bpfheap.vmlinux import Vmlinux
+
+#: The kernel accepts what we reject, or refuses what we do not.
+DIFFERS: Final = 5
+
+Against = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar=NAMES,
+        help="Ask a kernel, too, and print its verdicts beside ours: the one that this runs on, or "
+        "that of an image, which boots in QEMU for it.",
+        show_default=False,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A kernel's answer. `message` is why it is a refusal; `errno` and `insns_processed` are None
+    where it did not come to the load, or the verifier."""
+
+    release: str
+    accepted: bool
+    message: str = ""
+    errno: str | None = None
+    insns_processed: int | None = None
+    log: str = ""
+
+    @property
+    def kind(self) -> VerdictKind:
+        return VerdictKind.ACCEPT if self.accepted else VerdictKind.REJECT
+
+    def differs(self, ours: VerdictKind) -> bool:
+        """That we have no verdict differs from a refusal alone."""
+        return self.accepted == (ours is VerdictKind.REJECT)
+
+    def to_json(self, ours: VerdictKind, *, log: bool) -> dict[str, Any]:
+        document = {
+            "release": self.release,
+            "verdict": str(self.kind),
+            "message": self.message or None,
+            "errno": self.errno,
+            "insns_processed": self.insns_processed,
+            "differs": self.differs(ours),
+        }
+        return document | ({"log": self.log} if log else {})
+
+
+def target(transport: Transport | None, btf: str | None, config: str | None) -> Vmlinux:
+    """The kernel that the files are for: of an image's types, if nobody names others."""
+    if btf is None and transport is not None and not isinstance(transport, Live):
+        return Vmlinux(transport.types, config)
+    return Vmlinux(btf, config)
+
+
+def said(kernel: Kernel, obj: ObjectSpec, program: ProgramSpec, *, log: bool) -> Said:
+    """Raises KernelUnavailable if the kernel cannot be asked."""
+    release = kernel.transport.release
+    try:
+        found = kernel.verify(obj, program, log=log, stats=True)
+    except KernelUnavailable:
+        raise
+    except BpfheapError as error:
+        # What it needs beside its instructions is not to be had: a map, a type, a function.
+        errno = error.errno_name if isinstance(error, KernelError) else None
+        return Said(release, False, error.message, errno)
+    message = found.message
+    if not found.accepted and not found.log:
+        message += ", before its verifier looked at it"
+    errno = found.errno_name if found.errno else None
+    return Said(release, found.accepted, message, errno, found.insns_processed, found.log)
