@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.up-to-date
 IN_RANGE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: setup demo test test-long test-versions coverage mutants mutants-verifier instruments golden proofs stress wild hunt test-pure lint types docs/policies.md docs/verifier-precision.md clean
+.PHONY: setup demo test test-long test-vm test-versions coverage mutants mutants-verifier instruments golden proofs stress wild hunt test-pure lint types docs/policies.md docs/verifier-precision.md clean
 
 setup: $(STAMP)
 
@@ -40,6 +40,18 @@ test: setup
 # The rest of the tests: those that take long.
 test-long: setup
 	@$(PYTEST) -m long --durations 15 --durations-min 1
+
+# What other kernels say: those that live in an image. It also loads what this one may refuse.
+VMLINUZ ?= $(firstword $(wildcard build/kernel/boot/vmlinuz-*))
+test-vm: setup
+	@if [ -z "$(VMLINUZ)" ]; then \
+		echo "left out: there is no image in build/kernel/boot, and no VMLINUZ=... (docs/kernels.md)"; \
+	elif ! command -v qemu-system-x86_64 >/dev/null; then \
+		echo "left out: there is no qemu-system-x86_64"; \
+	else \
+		$(BIN)/python -m pytest -n 2 --dist worksteal --oracle "vm:$(VMLINUZ)" \
+			tests/kernel tests/cli/test_check_against.py tests/oracle/test_oracle.py::test_kernel; \
+	fi
 
 # That tests notice when a guard is taken out (tools/mutants.yaml).
 mutants: setup

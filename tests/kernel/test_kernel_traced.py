@@ -4,7 +4,6 @@ later."""
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from bpfheap.isa import assemble
 from bpfheap.kernel import Kernel, KernelVerdict
 from bpfheap.spec import ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
 from bpfheap.vmlinux import Vmlinux
+from linux_versions import skip_not_allowed
 
 EMPTY = "r0 = 0\nexit"
 #: The second argument, a pointer to a struct filename, which begins with a pointer.
@@ -29,8 +29,7 @@ def verdict(kernel: Kernel, section: str, code: str, license_: str = "GPL") -> K
     subs = (SubprogSpec("p", 0, len(done.insns), 0, True),)
     spec = ProgramSpec("p", section, done.insns, refs, subs, {}, Btf.EMPTY, license_, "x.o")
     found = kernel.verify(ObjectSpec("x.o", Btf.EMPTY, {}, {"p": spec}, license_), spec, log=True)
-    if found.errno == errno.EPERM and not found.log:
-        pytest.skip(f"this kernel does not load {section}: EPERM (try --oracle vm:VMLINUZ)")
+    skip_not_allowed(section, found)
     return found
 
 
@@ -107,6 +106,5 @@ def test_its_own_types_count(kernel: Kernel, tmp_path: Path) -> None:
     program = obj.programs["p"]
     assert pid in {insn.off for insn in program.insns}
     found = kernel.verify(obj, program, stats=True)
-    if found.errno == errno.EPERM and not found.log:
-        pytest.skip("this kernel does not load tp_btf: EPERM (try --oracle vm:VMLINUZ)")
+    skip_not_allowed(program.section, found)
     assert found.accepted, found.log
