@@ -56,8 +56,6 @@ def bpf(command, attr):
 {body}
 """
 
-Made = Callable[[str], Path]
-
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
@@ -124,6 +122,24 @@ def test_descriptors_are_closed_before_the_next_call(
         assert vm.call(Attr(Command.MAP_FREEZE)) == 3
 
 
+def test_a_call_that_is_broken_off_is_the_last(
+    image: Path, machine: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("calls()")
+    with Vm(image) as vm:
+        vm.call(Attr(Command.MAP_FREEZE))
+
+        def interrupted(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(vm._machine, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                vm.call(Attr(Command.MAP_FREEZE))
+        with pytest.raises(KernelUnavailable, match="was closed"):
+            vm.call(Attr(Command.MAP_FREEZE))
+
+
 def test_a_kernel_without_btf(image: Path, machine: Callable[[str], None]) -> None:
     machine("def answer(number, *args):\n    return -2 if number == 2 else 0\ncalls()\n")
     with Vm(image) as vm, pytest.raises(KernelUnsupported, match=r"has no BTF .*DEBUG_INFO_BTF"):
@@ -163,7 +179,10 @@ def test_a_machine_that_is_no_good(
 
 def test_no_qemu(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(KernelUnavailable, match=r"not on PATH.*apt-get install.*qemu-system-x86"):
+    with pytest.raises(
+        KernelUnavailable,
+        match=r"qemu-system-x86_64, which boots .* PATH.*apt-get install.*qemu-system-x86",
+    ):
         opened(f"vm:{image}")
 
 

@@ -120,7 +120,12 @@ class Vm(Transport):
         padded = args + (0,) * (6 - len(args))
         _CALL.pack_into(self._machine.window, _CALL_AT, number, *padded)
         self._machine.ring()
-        self._machine.wait(CALL_TIMEOUT)
+        try:
+            self._machine.wait(CALL_TIMEOUT)
+        except BaseException:
+            # Ctrl-C, say: the answer is still to come, and would be taken for the next one's.
+            self._machine.close()
+            raise
         (result,) = _RESULT.unpack_from(self._machine.window, _RESULT_AT)
         return int(result)
 

@@ -23,13 +23,13 @@ from bpfheap.kernel.vm.agent import WINDOW_SIZE, WINDOW_SLOT, initramfs
 
 QEMU: Final = "qemu-system-x86_64"
 _MEMORY: Final = "1G"
-#: What is not there is not looked for. A panic ends the machine. Of Debian's kernel, some other
-#: security module would keep bpf out of the list otherwise.
+#: What is not there is not looked for. A panic ends the machine. Of the security modules bpf alone
+#: is wanted, which some distributions leave out.
 _MACHINE: Final = (
     "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-m", _MEMORY,
     # Nested in a virtual machine KVM may be there and hang; QEMU's own needs four seconds anywhere.
     "-accel", "tcg", "-cpu", "max",
-    "-append", "console=ttyS0 panic=-1 lsm=bpf",
+    "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1 lsm=bpf",
 )  # fmt: skip
 #: Where a bzImage has its magic (Documentation/arch/x86/boot.rst).
 _BZIMAGE: Final = (0x202, b"HdrS")
@@ -50,10 +50,12 @@ class Machine:
         """Raises UsageError if the file is no kernel, KernelUnavailable if there is no QEMU."""
         check_image(image)
         self.image = image
+        if not sys.platform.startswith("linux"):
+            raise KernelUnavailable(f"{image} can be booted on Linux only, this is {sys.platform}")
         qemu = shutil.which(QEMU)
-        if qemu is None or not sys.platform.startswith("linux"):
+        if qemu is None:
             raise KernelUnavailable(
-                f"{QEMU} is not on PATH, and runs {image}",
+                f"{QEMU}, which boots {image}, is not on PATH",
                 hint="Debian: apt-get install --no-install-recommends qemu-system-x86",
             )
         self._ended: KernelUnavailable | None = None
@@ -146,14 +148,14 @@ class Machine:
 
     def _telling(self) -> str:
         """What tells best why it does not run."""
-        said = _text(self._said).strip()
-        if said:
-            return said.splitlines()[-1]
         lines = [_TIME.sub("", line) for line in _text(self._console).splitlines()]
         for telling in _TELLING:
             for line in lines:
                 if found := telling.match(line):
                     return found[1]
+        said = _text(self._said).strip()
+        if said:
+            return said.splitlines()[-1]
         last = next((line for line in reversed(lines) if line.strip()), "")
         return f"its console ends with {last!r}" if last else "nothing is on its console"
 
