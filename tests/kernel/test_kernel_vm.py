@@ -140,6 +140,19 @@ def test_a_call_that_is_broken_off_is_the_last(
             vm.call(Attr(Command.MAP_FREEZE))
 
 
+def test_a_configuration_lies_beside(image: Path, machine: Callable[[str], None]) -> None:
+    machine("calls()")
+    config = image.with_name("config")
+    with Vm(image) as vm:
+        assert not vm.target().has_config()
+        config.write_text("# Linux/x86 6.1.9 Kernel Configuration\nCONFIG_HZ=250\n")
+        assert vm.target().config("CONFIG_HZ") == "250"
+        other = image.with_name("other")
+        other.write_text("CONFIG_HZ=100\n")
+        assert vm.target(config=str(other)).config("CONFIG_HZ") == "100"
+        assert not vm.target("none").has_config()
+
+
 def test_a_kernel_without_btf(image: Path, machine: Callable[[str], None]) -> None:
     machine("def answer(number, *args):\n    return -2 if number == 2 else 0\ncalls()\n")
     with Vm(image) as vm, pytest.raises(KernelUnsupported, match=r"has no BTF .*DEBUG_INFO_BTF"):

@@ -8,12 +8,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from bpfheap.errors import BpfheapError, KernelError, KernelUnavailable
-from bpfheap.kernel import Kernel, Transport
-from bpfheap.kernel.live import Live
+from bpfheap.kernel import Kernel
 from bpfheap.kernel.named import NAMES
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import VerdictKind
-from bpfheap.vmlinux import Vmlinux
 
 #: The kernel accepts what we reject, or refuses what we do not.
 DIFFERS: Final = 5
@@ -60,13 +58,6 @@ class Said:
             "differs": self.differs(ours),
         }
         return document | ({"log": self.log} if log else {})
-
-
-def target(transport: Transport | None, btf: str | None, config: str | None) -> Vmlinux:
-    """The kernel that the files are for: of an image's types, if nobody names others."""
-    if btf is None and transport is not None and not isinstance(transport, Live):
-        return Vmlinux(transport.types, config)
-    return Vmlinux(btf, config)
 
 
 def said(kernel: Kernel, obj: ObjectSpec, program: ProgramSpec, *, log: bool) -> Said:

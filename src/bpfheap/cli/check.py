@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from bpfheap.cli.against import DIFFERS, Against, Said, said, target
+from bpfheap.cli.against import DIFFERS, Against, Said, said
 from bpfheap.cli.explain import print_explained
 from bpfheap.cli.inputs import (
     Constants,
@@ -138,11 +138,12 @@ def check(
     with ExitStack() as stack:
         # It boots while our side is at work.
         transport = None if against is None else stack.enter_context(opened(against))
+        target = Vmlinux if transport is None else transport.target
         wanted = _Wanted(
             program,
             explain,
             log_level if log else None,
-            target(transport, kernel_btf, kconfig),
+            target(kernel_btf, kconfig),
             Settings(constants, entries),
             None if transport is None else stack.enter_context(Kernel(transport)),
         )

@@ -14,6 +14,7 @@ from typing import Self
 
 from bpfheap.btf import LazyBtf
 from bpfheap.errors import KernelError
+from bpfheap.vmlinux import Vmlinux
 
 #: The kernel's own number for "not supported", which C libraries do not know.
 ENOTSUPP = 524
@@ -198,6 +199,11 @@ class Transport(ABC):
     @abstractmethod
     def types(self) -> LazyBtf:
         """The kernel's own types. Raises KernelUnsupported if it has none."""
+
+    def target(self, btf: str | None = None, config: str | None = None) -> Vmlinux:
+        """What objects that are loaded there are for; `btf` and `config` have the last word, as
+        Vmlinux takes them."""
+        return Vmlinux(self.types if btf is None else btf, config)
 
 
 def errno_name(number: int) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from bpfheap.btf import LazyBtf
 from bpfheap.errors import BpfheapError, KernelUnavailable, KernelUnsupported
 from bpfheap.kernel.bpf import Attr, Transport, errno_name, smallest_load
-from bpfheap.vmlinux import VMLINUX, read_types
+from bpfheap.vmlinux import VMLINUX, Vmlinux, read_types
 
 #: Number of the system call, by machine; those that are not listed have no table of their own.
 _SYSCALL: Mapping[str, int] = {
@@ -56,6 +56,10 @@ class Live(Transport):
 
     def types(self) -> LazyBtf:
         return _types()
+
+    def target(self, btf: str | None = None, config: str | None = None) -> Vmlinux:
+        # Of this system more is known: its modules, its symbols; and a project may be for another.
+        return Vmlinux(btf, config)
 
 
 def possible_cpus() -> int:

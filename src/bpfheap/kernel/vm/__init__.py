@@ -14,7 +14,7 @@ from bpfheap.errors import KernelError, KernelUnsupported
 from bpfheap.kernel.bpf import Attr, Transport, errno_name, smallest_load
 from bpfheap.kernel.vm.agent import WINDOW_SIZE
 from bpfheap.kernel.vm.qemu import Machine
-from bpfheap.vmlinux import VMLINUX, types_in
+from bpfheap.vmlinux import VMLINUX, Vmlinux, types_in
 
 #: Seconds until it is up, four on an idle machine, and for one call: a million instructions.
 BOOT_TIMEOUT: Final = 60.0
@@ -90,6 +90,13 @@ class Vm(Transport):
                     )
                 self._types = types_in(data, f"{self._machine.image}: {VMLINUX}")
             return self._types
+
+    def target(self, btf: str | None = None, config: str | None = None) -> Vmlinux:
+        image = self._machine.image
+        beside = image.with_name(image.name.replace("vmlinuz", "config", 1))
+        if config is None and btf is None and beside != image and beside.is_file():
+            config = str(beside)
+        return super().target(btf, config)
 
     # -- in the machine
 
