@@ -13,8 +13,7 @@ from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor
 from bpfheap.kernel.types import function_id, variable_id
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.programs import (
-    BTF_PREFIX,
-    AttachType,
+    attached,
     may_sleep,
     other_sections,
     program_type,
@@ -30,8 +29,8 @@ _MAX_LINE, _MAX_COLUMN = (1 << 22) - 1, (1 << 10) - 1
 
 @dataclass(frozen=True, slots=True)
 class SectionDef:
-    """What a section's name says of the programs in it. `attach_to` is what they are attached to,
-    as the kernel's BTF calls it; "" if they are not, or to what is no part of the kernel."""
+    """What a section's name says of the programs in it. `attach_to` names the part of the kernel
+    that they are attached to, "" if it is none."""
 
     type: int
     attach_type: int
@@ -52,15 +51,9 @@ def section_of(program: ProgramSpec) -> SectionDef:
     if found.frags:
         flags |= F_XDP_HAS_FRAGS
     _, _, named = program.section.partition("/")
-    attach_to = ""
     # Without an attach type it is freplace, for functions of programs.
-    if found.attach_btf and found.attach and named:
-        attach_to = BTF_PREFIX.get(found.attach, "") + named
-    return SectionDef(row.number, found.attach, flags, attach_to)
-
-
-#: What else than a function a program is attached to, for people.
-_PLACES = {"btf_trace_": "tracepoint", "bpf_iter_": "iterator", "bpf_lsm_": "LSM hook"}
+    in_kernel = named if found.attach_btf and found.attach else ""
+    return SectionDef(row.number, found.attach, flags, in_kernel)
 
 
 def attach_id(program: ProgramSpec, section: SectionDef, kernel: Transport) -> int:
@@ -68,13 +61,13 @@ def attach_id(program: ProgramSpec, section: SectionDef, kernel: Transport) -> i
     Raises KernelUnsupported if the kernel does not have it."""
     if not section.attach_to:
         return 0
-    kind = Typedef if section.attach_type == AttachType.TRACE_RAW_TP else Func
-    found = kernel.types().find(section.attach_to, kind)
+    place = attached(section.attach_type)
+    kind = Typedef if place.is_typedef else Func
+    found = kernel.types().find(place.prefix + section.attach_to, kind)
     if found is None:
-        prefix = BTF_PREFIX.get(section.attach_type, "")
-        what = f"{_PLACES.get(prefix, 'function')} {section.attach_to.removeprefix(prefix)}"
         raise KernelUnsupported(
-            f"the kernel has no {what}, which {program.name} is for", file=program.file or None
+            f"the kernel has no {place.what} {section.attach_to}, which {program.name} is for",
+            file=program.file or None,
         )
     return found
 

@@ -4,7 +4,7 @@ A file for each family of rows; what a row says is in row.py, all rows and the w
 in table.py.
 """
 
-from bpfheap.platform.programs.attach import BTF_PREFIX, AttachType
+from bpfheap.platform.programs.attach import AttachType, attached
 from bpfheap.platform.programs.row import (
     ANY_TYPE,
     NUMBER,
@@ -28,7 +28,6 @@ from bpfheap.platform.programs.table import (
 
 __all__ = [
     "ANY_TYPE",
-    "BTF_PREFIX",
     "BY_NAME",
     "NUMBER",
     "PROGRAM_TYPES",
@@ -40,6 +39,7 @@ __all__ = [
     "ProgramType",
     "Section",
     "attach_type",
+    "attached",
     "may_sleep",
     "other_sections",
     "program_type",

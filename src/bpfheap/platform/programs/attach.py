@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class AttachType(IntEnum):
@@ -70,11 +71,25 @@ class AttachType(IntEnum):
     TRACE_UPROBE_SESSION = 57
 
 
-#: Before the name that the section gives, in the kernel's BTF (libbpf: btf_get_kernel_prefix_kind).
-#: All are functions, but for those of TRACE_RAW_TP, which are typedefs.
-BTF_PREFIX: Mapping[int, str] = {
-    AttachType.TRACE_RAW_TP: "btf_trace_",
-    AttachType.TRACE_ITER: "bpf_iter_",
-    AttachType.LSM_MAC: "bpf_lsm_",
-    AttachType.LSM_CGROUP: "bpf_lsm_",
+class Attached(NamedTuple):
+    """What programs are attached to whose section names a part of the kernel: what it is, for
+    people, and what its BTF has before the name, of a function or else a typedef."""
+
+    what: str
+    prefix: str = ""
+    is_typedef: bool = False
+
+
+_FUNCTION = Attached("function")
+#: libbpf: btf_get_kernel_prefix_kind.
+_ATTACHED: Mapping[int, Attached] = {
+    AttachType.TRACE_RAW_TP: Attached("tracepoint", "btf_trace_", is_typedef=True),
+    AttachType.TRACE_ITER: Attached("iterator", "bpf_iter_"),
+    AttachType.LSM_MAC: Attached("LSM hook", "bpf_lsm_"),
+    AttachType.LSM_CGROUP: Attached("LSM hook", "bpf_lsm_"),
 }
+
+
+def attached(attach: int) -> Attached:
+    """Of an AttachType."""
+    return _ATTACHED.get(attach, _FUNCTION)
