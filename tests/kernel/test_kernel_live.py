@@ -233,6 +233,17 @@ def test_a_failure_of_the_machine_is_no_verdict(
         kernel.verify(made, made.programs["p"])
 
 
+def test_a_failure_of_the_second_load_is_none_either(
+    monkeypatch: pytest.MonkeyPatch, kernel: Kernel
+) -> None:
+    """The load that would say why a program was refused."""
+    made = plain("r0 = r7\n exit")
+    results = iter([-errno.EINVAL, -errno.ENOMEM])
+    monkeypatch.setattr("bpfheap.kernel.load.call", lambda attr: next(results))
+    with pytest.raises(KernelError, match="program p could not be loaded: ENOMEM"):
+        kernel.verify(made, made.programs["p"], stats=True)
+
+
 def test_ksyms_that_are_variables(kernel: Kernel) -> None:
     made = plain("r1 = 0\n r0 = 0\n exit")
     spec = made.programs["p"]
