@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg
-from bpfheap.verifier.analysis.cfg import Step, call_row
+from bpfheap.verifier.analysis.cfg import CALLS, Step, call_row
 from bpfheap.verifier.domain.scalar import same, subset
 from bpfheap.verifier.explain.beginnings import MAX_READ, Beginnings, RegisterAt
-from bpfheap.verifier.explain.path import CALLS
 from bpfheap.verifier.state.state import (
     FP,
     SCALAR,
