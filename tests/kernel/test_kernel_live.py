@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -242,6 +243,16 @@ def test_a_failure_of_the_second_load_is_none_either(
     monkeypatch.setattr("bpfheap.kernel.load.call", lambda attr: next(results))
     with pytest.raises(KernelError, match="program p could not be loaded: ENOMEM"):
         kernel.verify(made, made.programs["p"], stats=True)
+
+
+def test_a_log_that_is_too_long_changes_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, kernel: Kernel
+) -> None:
+    made = plain("r0 = 0\n exit")
+    results = iter([0, -errno.ENOSPC])
+    monkeypatch.setattr("bpfheap.kernel.load.call", lambda attr: next(results))
+    monkeypatch.setattr("bpfheap.kernel.load.Descriptor", lambda number: io.BytesIO())
+    assert kernel.verify(made, made.programs["p"], log=True).accepted
 
 
 def test_ksyms_that_are_variables(kernel: Kernel) -> None:

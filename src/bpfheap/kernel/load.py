@@ -118,8 +118,9 @@ class Kernel:
         level = LogLevel.STATS
         if log:
             level |= LogLevel.PATHS if result >= 0 else LogLevel.WALK
-        text, result = self._second_load(attr, level)
-        _not_of_the_machine(program, result)
+        # That a log is too long for its buffer makes this load fail, and says nothing either.
+        text, second = self._second_load(attr, level)
+        _not_of_the_machine(program, second)
         said = "" if result >= 0 else telling_line(text) or errno_name(number)
         return KernelVerdict(result >= 0, number, text, insns_processed(text), ns, said)
 
