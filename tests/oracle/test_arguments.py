@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import Types, program
+from verifier_cases import Types, program, section_for
 
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import HELPERS, KFUNCS, Arg, Call, Ret
 from bpfheap.platform.maps import BY_NAME, MapFlag
-from bpfheap.platform.programs import Offer
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.verifier import verify
 
@@ -214,11 +213,7 @@ def _map_for(call: Call) -> str:
 
 
 def _section(call: Call) -> str:
-    if call.sleepable:
-        return "syscall"
-    if call.offer is Offer.TRACES:
-        return "raw_tp"
-    return "xdp" if call.offer is Offer.CHANGES_XDP else "tc"
+    return "syscall" if call.sleepable else section_for(call)
 
 
 @pytest.mark.parametrize("call", _CALLS, ids=lambda call: call.name)
@@ -229,7 +224,7 @@ def test_every_argument(call: Call, oracle: Kernel) -> None:
     for at, name in product(range(len(right)), _REGISTERS):
         if section in ("tc", "xdp") or not name.startswith("packet"):
             tried.add((*right[:at], name, *right[at + 1 :]))
-    if section == "raw_tp":
+    if section == "raw_tracepoint":
         # Linux has no objects there, which is no matter of the call.
         tried = {names for names in tried if not any(n.startswith("object") for n in names)}
     differ, accepted = [], 0

@@ -38,7 +38,7 @@ def _live(oracle: Kernel, section: str) -> None:
         pytest.skip(f"this kernel has no {section} programs")
 
 
-@pytest.mark.parametrize("section", _each("offers"), ids=lambda name: name.replace("/", "-"))
+@pytest.mark.parametrize("section", _each("caller"), ids=lambda name: name.replace("/", "-"))
 def test_helpers(section: str, oracle: Kernel) -> None:
     _live(oracle, section)
     differ = []

@@ -28,8 +28,9 @@ from bpfheap.btf import (
     Void,
 )
 from bpfheap.isa import assemble
-from bpfheap.platform.calls import HELPER_NUMBERS
+from bpfheap.platform.calls import HELPER_NUMBERS, Call
 from bpfheap.platform.maps import BY_NAME, MapFlag
+from bpfheap.platform.programs import PROGRAM_TYPES
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
 
 FOLDER = Path(__file__).parent / "cases"
@@ -189,6 +190,13 @@ def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
         _subprog(names.get(s, "main"), s, e, ids) for s, e in zip(starts, ends, strict=True)
     )
     return ProgramSpec("main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases")
+
+
+def section_for(call: Call) -> str:
+    """A section of a type that may call it: of the most common one."""
+    offered = (row.sections[0] for row in PROGRAM_TYPES if row.has(call.offer))
+    usual = ("tc", "xdp", "raw_tracepoint")
+    return min(offered, key=lambda name: usual.index(name) if name in usual else len(usual))
 
 
 def _subprog(name: str, start: int, end: int, ids: dict[str, int]) -> SubprogSpec:
