@@ -317,6 +317,35 @@ def test_every_argument(call: Call, section: str, oracle: Kernel) -> None:
     assert accepted or Arg.KERNEL in call.args_in(row.caller)
 
 
+_MEMORY = {arg for arg, register in _RIGHT.items() if register.startswith("stack")}
+
+
+@pytest.mark.parametrize(
+    "row",
+    {row.name: row for row in PROGRAM_TYPES if not row.kernel_types}.values(),
+    ids=lambda row: row.name,
+)
+def test_packets_as_memory(row: ProgramType, oracle: Kernel) -> None:
+    """For every call that programs of a type have."""
+    if not _fits(row, ("packet",)):
+        pytest.skip(f"{row.name} programs see no packet")
+    section, differ = row.sections[0], []
+    for call in _CALLS:
+        if not row.has(call.offer) or lacks(oracle, call, section):
+            continue
+        right = _right(call, row)
+        for at, arg in enumerate(call.args_in(row.caller)):
+            registers = (*right[:at], "packet", *right[at + 1 :])
+            if arg not in _MEMORY or not _fits(row, registers):
+                continue
+            spec = program(_code(call, registers, row), BTF, section)
+            ours, linux = verify(OBJ, spec), oracle.verify(OBJ, spec, stats=True)
+            if ours.accepted != linux.accepted:
+                why = ours.error or linux.message or linux.errno
+                differ.append(f"{call.name}({'; '.join(registers)}): {why}")
+    assert not differ, "\n".join(differ)
+
+
 #: By what is looked at: what comes before a call that is right, and after it.
 _AROUND = {
     "the packet after it": (_PACKET, "r0 = *(u8 *)(r7 +0)\n"),

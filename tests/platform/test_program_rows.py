@@ -71,7 +71,8 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     said = {f.name: getattr(row, f.name) for f in fields(ProgramType) if f.name not in NEW}
     assert said == {
         "fields": (), "raw_ctx": None, "ctx_writable": False, "writes_packet": False,
-        "loads_packet": False, "private_stack": False, "objects": False, "kernel_types": False,
+        "loads_packet": False, "packet_args": None, "private_stack": False, "objects": False,
+        "kernel_types": False,
         "ctx_typedef": "", "ctx_tagged": frozenset(),
     }  # fmt: skip
 

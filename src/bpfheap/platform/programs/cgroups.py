@@ -122,7 +122,7 @@ _OPTION = (
 
 def _option(section: Section, fields: tuple[CtxField, ...], caller: Offer) -> ProgramType:
     return ProgramType("cgroup_sockopt", 25, (section,), "bpf_sockopt", 40, fields, objects=True,
-                       writes_packet=True, sleepable=False, interrupts=False,
+                       writes_packet=True, packet_args=True, sleepable=False, interrupts=False,
                        packet=PacketKind.OTHER, caller=caller, returns=_EITHER,
                        test_run=None)  # fmt: skip
 

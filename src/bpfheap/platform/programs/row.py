@@ -152,7 +152,8 @@ class ProgramType:
     read (and written, where `ctx_writable`): tracing contexts and syscall programs; with None only
     `fields`, which otherwise begin before. Those that
     read packets may write them too with `writes_packet` (may_access_direct_pkt_data). With
-    `loads_packet`, they may have the loads of classic BPF (may_access_skb). With
+    `loads_packet`, they may have the loads of classic BPF (may_access_skb). `packet_args`: whether
+    they may give pointers into the packet to helpers; None where that is the helper's to say. With
     `private_stack`, functions with large frames have them elsewhere than on the kernel's stack
     (bpf_enable_priv_stack).
     `number` is enum bpf_prog_type's. `returns` are the least and the greatest result that a
@@ -181,6 +182,7 @@ class ProgramType:
     ctx_writable: bool = False
     writes_packet: bool = False
     loads_packet: bool = False
+    packet_args: bool | None = None
     private_stack: bool = False
     objects: bool = False
     kernel_types: bool = False

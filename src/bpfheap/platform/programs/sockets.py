@@ -80,8 +80,9 @@ _LOOKUP = (
 SOCKETS: tuple[ProgramType, ...] = (
     ProgramType("sock_ops", 13,
                 (Section("sockops", At.CGROUP_SOCK_OPS, attach_optional=True),),
-                "bpf_sock_ops", 224, _SOCK_OPS, objects=True, sleepable=False, interrupts=False,
-                packet=PacketKind.OTHER, caller=Offer.SOCK_OPS, returns=(0, 1), test_run=None),
+                "bpf_sock_ops", 224, _SOCK_OPS, objects=True, packet_args=False, sleepable=False,
+                interrupts=False, packet=PacketKind.OTHER, caller=Offer.SOCK_OPS, returns=(0, 1),
+                test_run=None),
     ProgramType("sk_msg", 16, (Section("sk_msg", At.SK_MSG_VERDICT, attach_optional=True),),
                 "sk_msg_md", 80, _SK_MSG, writes_packet=True, sleepable=False, interrupts=False,
                 packet=PacketKind.OTHER, caller=Offer.SK_MSG, returns=None, test_run=None),

@@ -72,6 +72,8 @@ from bpfheap.verifier.state.state import (
     number,
 )
 
+#: Where Linux takes packets to begin, to be aligned (check_pkt_ptr_alignment).
+_NET_IP_ALIGN = 2
 #: Results of the kernel from -MAX_ERRNO to -1 are errors.
 _MAX_ERRNO: i64 = 4095
 
@@ -133,7 +135,7 @@ def _memory(
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
         raise expected(n, reg, "fp, map_value", hint)
     call = meta.call
-    if reg.kind in (PACKET, PACKET_META) and call.number is not None and not call.reads_packet:
+    if reg.kind in (PACKET, PACKET_META) and not _takes_packet(env, call):
         raise Reject(
             f"helper access to the packet is not allowed: R{n} of {_title(call)}",
             register=n,
@@ -148,6 +150,13 @@ def _memory(
             )
         meta.referenced = n
     helper_access(env, st, n, reg, size, write)
+
+
+def _takes_packet(env: Env, call: Call) -> bool:
+    """may_access_direct_pkt_data"""
+    if call.number is None:
+        return True
+    return call.reads_packet if env.type.packet_args is None else env.type.packet_args
 
 
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -182,7 +191,8 @@ def _fixed(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     arg = meta.args[n - 1]
     size, write = FIXED_SIZES[arg], arg in WRITTEN
     _memory(env, st, n, reg, meta, size, write)
-    if write and ((reg.off + reg.scalar.v) | reg.scalar.m) & (size - 1):
+    start = _NET_IP_ALIGN if reg.kind in (PACKET, PACKET_META) else 0
+    if write and ((start + reg.off + reg.scalar.v) | reg.scalar.m) & (size - 1):
         raise Reject(
             f"misaligned access off {reg.off} size {size}: R{n} of {_title(meta.call)}",
             register=n,
