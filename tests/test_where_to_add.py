@@ -89,7 +89,7 @@ from bpfheap.machine.model.maps.other import OtherElements
     ProgramType("made_up", 99, (Section("made_up"),), "made_up_md", 8, (
         CtxField("data", 0, 4, CtxKind.PACKET),
         CtxField("data_end", 4, 4, CtxKind.PACKET_END),
-    ), sleepable=False, interrupts=False, packet=PacketKind.XDP, offers=frozenset(), returns=None,
+    ), sleepable=False, interrupts=False, packet=PacketKind.XDP, caller=Offer.XDP, returns=None,
        test_run=None),
 """),
         Edit("include/bpfheap.h", "/* The context of xdp programs. */", """

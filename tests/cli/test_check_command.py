@@ -300,13 +300,13 @@ def test_names_from_files_cannot_drive_the_terminal(cli: Cli, tmp_path: Path) ->
 
 NOT_KNOWN = """
 #include <bpfheap.h>
-struct { __uint(type, BPF_MAP_TYPE_SOCKHASH); __uint(max_entries, 1);
+struct { __uint(type, BPF_MAP_TYPE_USER_RINGBUF); __uint(max_entries, 1);
          __type(key, __u64); __type(value, __u64); } routes SEC(".maps");
-static long (*bpf_csum_diff)(void *, __u32, void *, __u32, __u32) = (void *)28;
+static long (*bpf_user_ringbuf_drain)(void *, void *, void *, __u64) = (void *)209;
 SEC("tc") int unknown(struct __sk_buff *skb)
 {
     __u64 key = skb->len;
-    if (bpf_csum_diff(NULL, 0, NULL, 0, 0) == 3)
+    if (bpf_user_ringbuf_drain(NULL, NULL, NULL, 0) == 3)
         return 0;
     return bpf_map_lookup_elem(&routes, &key) != NULL;
 }
@@ -316,7 +316,7 @@ FAULTY = """
 extern int nowhere;
 SEC("xdp") int unlinked(void *ctx) { return nowhere; }
 """
-MISSING = ["bpf_csum_diff#28", "SOCKHASH"]
+MISSING = ["bpf_user_ringbuf_drain#209", "USER_RINGBUF"]
 
 
 @pytest.fixture(scope="module")
@@ -340,7 +340,7 @@ def test_an_unsupported_program_in_words(cli: Cli, not_known: Path) -> None:
     lines = result.out.splitlines()
     assert lines[0].startswith(f"unsupported unknown ({not_known}, tc): ")
     assert lines[1] == (
-        f"    {not_known}:9: bpfheap does not know helper bpf_csum_diff#28 "
+        f"    {not_known}:9: bpfheap does not know helper bpf_user_ringbuf_drain#209 "
         "(Linux may; that is no fault of the program)"
     )
     assert lines[4:] == ["    missing:", *(f"        {name}" for name in MISSING), lines[-1]]

@@ -131,3 +131,27 @@ def test_garbage_is_not_compared(tmp_path: Path) -> None:
         verdict = verify(spec, program, Options(facts=True))
         found = machines.beside_linux(spec, program, verdict, "seed", _Other())
         assert found.outcome is wanted, name
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"),
+    [
+        ("1 << 23", Outcome.DIFFERENT),
+        ("(1 << 23) + 1", Outcome.EXPLAINED),
+        ("*ctx & 7", Outcome.EXPLAINED),
+    ],
+)
+def test_loops_that_are_too_many_for_linux(tmp_path: Path, count: str, wanted: Outcome) -> None:
+    path = tmp_path / "loops.bpf.c"
+    path.write_text(
+        "#include <bpfheap.h>\n"
+        "static int ends(unsigned i, void *p) { return 1; }\n"
+        f'SEC("syscall") int loops(long *ctx) {{ return bpf_loop({count}, ends, NULL, 0); }}\n'
+        'char LICENSE[] SEC("license") = "GPL";\n'
+    )
+    spec = object_spec(path)
+    program = spec.programs["loops"]
+    verdict = verify(spec, program, Options(facts=True))
+    assert verdict.accepted
+    found = machines.beside_linux(spec, program, verdict, "seed", _Other())
+    assert found.outcome is wanted

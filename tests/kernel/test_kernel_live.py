@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -233,6 +234,27 @@ def test_a_failure_of_the_machine_is_no_verdict(
     monkeypatch.setattr("bpfheap.kernel.live._call", lambda attr: -errno.EMFILE)
     with pytest.raises(KernelError, match="program p could not be loaded: EMFILE"):
         live.verify(made, made.programs["p"])
+
+
+def test_a_failure_of_the_second_load_is_none_either(
+    monkeypatch: pytest.MonkeyPatch, live: Kernel
+) -> None:
+    """The load that would say why a program was refused."""
+    made = plain("r0 = r7\n exit")
+    results = iter([-errno.EINVAL, -errno.ENOMEM])
+    monkeypatch.setattr("bpfheap.kernel.live._call", lambda attr: next(results))
+    with pytest.raises(KernelError, match="program p could not be loaded: ENOMEM"):
+        live.verify(made, made.programs["p"], stats=True)
+
+
+def test_a_log_that_is_too_long_changes_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, live: Kernel
+) -> None:
+    made = plain("r0 = 0\n exit")
+    results = iter([0, -errno.ENOSPC])
+    monkeypatch.setattr("bpfheap.kernel.live._call", lambda attr: next(results))
+    monkeypatch.setattr("bpfheap.kernel.load.Descriptor", lambda *_: io.BytesIO())
+    assert live.verify(made, made.programs["p"], log=True).accepted
 
 
 def test_ksyms_that_are_variables(kernel: Kernel) -> None:

@@ -20,15 +20,20 @@ from typing import Any, NamedTuple
 
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError
+from bpfheap.kernel import Kernel
+from bpfheap.platform.calls import Call
 from bpfheap.platform.maps import BY_NAME
 from bpfheap.spec import ObjectSpec, ProgramSpec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import SCHEMA, cases_of
+from verifier_cases import SCHEMA, Types, cases_of, program
 
 FOLDER = Path(__file__).parent / "cases"
 #: What the kernel allows, for cases that name no limit of their own.
 _LIMIT = 1_000_000
+
+_NO_TYPES = Types({}).build()
+_NO_MAPS = ObjectSpec("nothing", _NO_TYPES, {}, {})
 
 _VERDICT = {"enum": ["accept", "reject"]}
 _VARIANT: dict[str, Any] = {
@@ -106,10 +111,19 @@ def _of_yaml(path: Path) -> Iterator[OracleCase]:
 
 def _of_c(path: Path) -> Iterator[OracleCase]:
     obj = object_spec(path)
-    for program in obj.programs.values():
-        name = f"{path.name.removesuffix('.bpf.c')}: {program.name}"
-        tags = obj.btf.decl_tags(program.subprogs[0].func_id)
-        yield OracleCase(name, obj, program, _LIMIT, *expected_of(tags, name))
+    for spec in obj.programs.values():
+        name = f"{path.name.removesuffix('.bpf.c')}: {spec.name}"
+        tags = obj.btf.decl_tags(spec.subprogs[0].func_id)
+        yield OracleCase(name, obj, spec, _LIMIT, *expected_of(tags, name))
+
+
+def lacks(oracle: Kernel, call: Call, section: str) -> bool:
+    """Whether the live kernel was built without programs of a section, or without what they may
+    call."""
+    kfunc = "" if call.number is not None else "kfunc "
+    spec = program(f"call {kfunc}{call.name}\nr0 = 1\nexit", _NO_TYPES, section)
+    log = oracle.verify(_NO_MAPS, spec, stats=True).log
+    return not log or "program of this type cannot use helper" in log or "unknown func" in log
 
 
 def expected_of(tags: tuple[str, ...], name: str) -> tuple[Expected, Expected, str]:

@@ -7,14 +7,21 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from oracle_cases import lacks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import Types, program
+from verifier_cases import Types, program, section_for
 
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import HELPERS, KFUNCS, Arg, Call, Ret
 from bpfheap.platform.maps import BY_NAME, MapFlag
-from bpfheap.platform.programs import Offer
+from bpfheap.platform.programs import (
+    PROGRAM_TYPES,
+    CtxKind,
+    Offer,
+    ProgramType,
+    program_type,
+)
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.verifier import verify
 
@@ -34,6 +41,8 @@ def _map(name: str, kind: str, key: int, value: int, entries: int, flags: int = 
     return MapSpec(name, number, key_size, value_size, entries, BTF, flags, key, value)
 
 
+#: As the compiler makes it for constants.
+_TEXT = MapSpec("text", BY_NAME["array"].number, 4, 8, 1, BTF, data=b"%d%%\0\0\0\0", readonly=True)
 MAPS = {
     "hash": _map("hash", "hash", U32, VAL, 4),
     "array": _map("array", "array", U32, VAL, 4),
@@ -51,14 +60,19 @@ MAPS = {
     "cpus": _map("cpus", "cpumap", U32, U32, 1),
     "xsks": _map("xsks", "xskmap", U32, U32, 4),
     "cgroups": _map("cgroups", "cgroup_array", U32, U32, 4),
+    "text": _TEXT,
 }
 OBJ = ObjectSpec("arguments", BTF, MAPS, {})
 
 _BEGIN = """
 r6 = r1
+call bpf_get_prandom_u32
+*(u64 *)(r10 -64) = r0
 *(u64 *)(r10 -8) = 0
 *(u64 *)(r10 -16) = 0
 *(u64 *)(r10 -24) = 0
+*(u64 *)(r10 -32) = 0
+*(u64 *)(r10 -40) = 0
 r2 = r10
 r2 += -8
 r1 = map[name:hash] ll
@@ -67,8 +81,8 @@ if r0 == 0 goto out
 r8 = r0
 """
 _PACKET = """
-r7 = *(u32 *)(r6 +{data})
-r1 = *(u32 *)(r6 +{end})
+r7 = *(u{width} *)(r6 +{data})
+r1 = *(u{width} *)(r6 +{end})
 *(u64 *)(r10 -56) = r1
 r2 = r7
 r2 += 24
@@ -96,6 +110,8 @@ _DROP = "if r9 == 0 goto out\nr1 = r9\nr2 = 0\ncall kfunc bpf_obj_drop_impl\n"
 #: By name: what comes before the call, what makes argument {n}, and what comes after the call.
 _REGISTERS: dict[str, tuple[str, str, str]] = {
     "stack": ("", "r{n} = r10\nr{n} += -24", ""),
+    "stack, 40 bytes": ("", "r{n} = r10\nr{n} += -40", ""),
+    "stack, not aligned": ("", "r{n} = r10\nr{n} += -22", ""),
     "stack, beyond": ("", "r{n} = r10\nr{n} += -4", ""),
     "stack, above": ("", "r{n} = r10", ""),
     "context": ("", "r{n} = r6", ""),
@@ -115,6 +131,8 @@ _REGISTERS: dict[str, tuple[str, str, str]] = {
     "CPUs": ("", "r{n} = map[name:cpus] ll", ""),
     "sockets": ("", "r{n} = map[name:xsks] ll", ""),
     "cgroups": ("", "r{n} = map[name:cgroups] ll", ""),
+    "text": ("", "r{n} = map[name:text][0]+0 ll", ""),
+    "text, at its end": ("", "r{n} = map[name:text][0]+7 ll", ""),
     "map value": ("", "r{n} = r8", ""),
     "map value, further on": ("", "r{n} = r8\nr{n} += 8", ""),
     "kptr field": ("", "r{n} = r8\nr{n} += 16", ""),
@@ -132,11 +150,12 @@ _REGISTERS: dict[str, tuple[str, str, str]] = {
     "function": ("", "r{n} = func[name:sub] ll", ""),
     "0": ("", "r{n} = 0", ""),
     "1": ("", "r{n} = 1", ""),
+    "8": ("", "r{n} = 8", ""),
     "24": ("", "r{n} = 24", ""),
     "25": ("", "r{n} = 25", ""),
     "-1": ("", "r{n} = -1", ""),
-    "up to 15": ("", "r{n} = *(u32 *)(r6 +0)\nr{n} &= 15", ""),
-    "any number": ("", "r{n} = *(u32 *)(r6 +0)", ""),
+    "up to 15": ("", "r{n} = *(u32 *)(r10 -64)\nr{n} &= 15", ""),
+    "any number": ("", "r{n} = *(u32 *)(r10 -64)", ""),
     "a struct's id": ("", "r{n} = $foo", ""),
     "nothing": ("", "", ""),
 }
@@ -154,6 +173,19 @@ _RIGHT: dict[Arg, str] = {
     Arg.MEM: "stack",
     Arg.MEM_OR_NULL: "stack",
     Arg.UNINIT_MEM: "stack",
+    Arg.UNINIT_MEM_OR_NULL: "stack",
+    Arg.INT: "stack",
+    Arg.LONG: "stack",
+    Arg.IPV4_HEADER: "stack",
+    Arg.IPV6_HEADER: "stack, 40 bytes",
+    Arg.TCP_HEADER: "stack",
+    Arg.CONST_STRING: "text",
+    Arg.FORMAT: "text",
+    Arg.CTX_OR_NULL: "context",
+    # Nothing is right.
+    Arg.KERNEL: "0",
+    Arg.KERNEL_OR_NULL: "0",
+    Arg.ZERO: "0",
     Arg.CTX: "context",
     Arg.ALLOC_SIZE: "24",
     Arg.RECORD: "record",
@@ -182,19 +214,32 @@ _AFTER = {
 }
 
 
-def _code(call: Call, registers: list[str], section: str) -> str:
-    before, made, after = "", "", ""
+def _code(
+    call: Call, registers: tuple[str, ...], row: ProgramType, before: str = "", after: str = ""
+) -> str:
+    first, made, owed = "", "", ""
     for n, name in enumerate(registers, 1):
-        first, this, last = _REGISTERS[name]
-        before += first if first not in before else ""
+        needed, this, last = _REGISTERS[name]
+        first += needed if needed not in first else ""
         made += this.format(n=n) + "\n"
-        after += last if last not in after else ""
-    where = {"data": 0, "end": 4} if section == "xdp" else {"data": 76, "end": 80}
+        owed += last if last not in owed else ""
     kfunc = "" if call.number is not None else "kfunc "
-    result = _AFTER.get(call.ret, "") if not after else ""
-    code = f"{_BEGIN}{before.format(**where)}{made}call {kfunc}{call.name}\n{result}{after}"
-    code += "out: r0 = 0\nexit\n" + (_SUB if "function" in registers else "")
+    result = _AFTER.get(call.ret, "") if not owed else ""
+    code = f"{_BEGIN}{_filled(first + before, row)}{made}call {kfunc}{call.name}\n"
+    code += after + result + owed
+    # No result is one that a program of each type may give.
+    code += f"out: r0 = {1 if row.returns == (1, 1) else 0}\nexit\n"
+    code += _SUB if "function" in registers else ""
     return code.replace("$foo", str(TYPES.id_of("struct foo")))
+
+
+def _filled(text: str, row: ProgramType) -> str:
+    """With the places where the context has the packet."""
+    fields = {field.kind: field for field in row.fields}
+    data = fields.get(CtxKind.PACKET)
+    if data is None:
+        return text
+    return text.format(data=data.offset, end=fields[CtxKind.PACKET_END].offset, width=8 * data.size)
 
 
 def _map_for(call: Call) -> str:
@@ -213,28 +258,51 @@ def _map_for(call: Call) -> str:
     return special.get(call.map_op or "", "hash map")
 
 
-def _section(call: Call) -> str:
-    if call.sleepable:
-        return "syscall"
-    if call.offer is Offer.TRACES:
-        return "raw_tp"
-    return "xdp" if call.offer is Offer.CHANGES_XDP else "tc"
+def _right(call: Call, row: ProgramType) -> tuple[str, ...]:
+    args = call.args_in(row.caller)
+    return tuple(_map_for(call) if arg is Arg.MAP else _RIGHT[arg] for arg in args)
 
 
-@pytest.mark.parametrize("call", _CALLS, ids=lambda call: call.name)
-def test_every_argument(call: Call, oracle: Kernel) -> None:
-    section = _section(call)
-    right = [_map_for(call) if arg is Arg.MAP else _RIGHT[arg] for arg in call.args]
-    tried = {tuple(right)}
+def _row(section: str) -> ProgramType:
+    row = program_type(section)
+    assert row is not None
+    return row
+
+
+def _fits(row: ProgramType, registers: tuple[str, ...]) -> bool:
+    """Whether programs of that type can have all of them, which is no matter of the call."""
+    packet = any(field.kind is CtxKind.PACKET for field in row.fields)
+    return not any(
+        (name.startswith("packet") and not packet)
+        or (name.startswith("object") and not row.objects)
+        for name in registers
+    )
+
+
+#: Each call in a program of a usual type, and where its arguments are others.
+_PLACES = [
+    (call, section)
+    for call in _CALLS
+    for section in dict.fromkeys((
+        "syscall" if call.sleepable else section_for(call),
+        *(section_for(call, among=offer) for offer, _ in call.other_args),
+    ))
+    if not _row(section).kernel_types
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "section"), _PLACES, ids=lambda it: getattr(it, "name", it))
+def test_every_argument(call: Call, section: str, oracle: Kernel) -> None:
+    if lacks(oracle, call, section):
+        pytest.skip(f"this kernel has no {call.name} in {section} programs")
+    row = _row(section)
+    right = _right(call, row)
+    tried = {right}
     for at, name in product(range(len(right)), _REGISTERS):
-        if section in ("tc", "xdp") or not name.startswith("packet"):
-            tried.add((*right[:at], name, *right[at + 1 :]))
-    if section == "raw_tp":
-        # Linux has no objects there, which is no matter of the call.
-        tried = {names for names in tried if not any(n.startswith("object") for n in names)}
+        tried.add((*right[:at], name, *right[at + 1 :]))
     differ, accepted = [], 0
-    for registers in sorted(tried):
-        spec = program(_code(call, list(registers), section), BTF, section)
+    for registers in sorted(names for names in tried if _fits(row, names)):
+        spec = program(_code(call, registers, row), BTF, section)
         ours = verify(OBJ, spec)
         linux = oracle.verify(OBJ, spec, stats=True)
         accepted += linux.accepted
@@ -246,4 +314,64 @@ def test_every_argument(call: Call, oracle: Kernel) -> None:
                 who = f"Linux accepts, we: {ours.error}"
             differ.append(f"{call.name}({'; '.join(registers)}): {who}")
     assert not differ, "\n".join(differ)
-    assert accepted
+    assert accepted or Arg.KERNEL in call.args_in(row.caller)
+
+
+_MEMORY = {arg for arg, register in _RIGHT.items() if register.startswith("stack")}
+
+
+@pytest.mark.parametrize(
+    "row",
+    {row.name: row for row in PROGRAM_TYPES if not row.kernel_types}.values(),
+    ids=lambda row: row.name,
+)
+def test_packets_as_memory(row: ProgramType, oracle: Kernel) -> None:
+    """For every call that programs of a type have."""
+    if not _fits(row, ("packet",)):
+        pytest.skip(f"{row.name} programs see no packet")
+    section, differ = row.sections[0], []
+    for call in _CALLS:
+        if not row.has(call.offer) or lacks(oracle, call, section):
+            continue
+        right = _right(call, row)
+        for at, arg in enumerate(call.args_in(row.caller)):
+            registers = (*right[:at], "packet", *right[at + 1 :])
+            if arg not in _MEMORY or not _fits(row, registers):
+                continue
+            spec = program(_code(call, registers, row), BTF, section)
+            ours, linux = verify(OBJ, spec), oracle.verify(OBJ, spec, stats=True)
+            if ours.accepted != linux.accepted:
+                why = ours.error or linux.message or linux.errno
+                differ.append(f"{call.name}({'; '.join(registers)}): {why}")
+    assert not differ, "\n".join(differ)
+
+
+#: By what is looked at: what comes before a call that is right, and after it.
+_AROUND = {
+    "the packet after it": (_PACKET, "r0 = *(u8 *)(r7 +0)\n"),
+    "in an RCU section": ("call kfunc bpf_rcu_read_lock\n", "call kfunc bpf_rcu_read_unlock\n"),
+    "its result": ("", "r0 &= 7\nr1 = r10\nr1 += -48\nr1 += r0\n*(u8 *)(r1 +0) = 1\n"),
+}
+
+
+@pytest.mark.parametrize("caller", Offer, ids=lambda caller: caller.name.lower())
+def test_every_right_call(caller: Offer, oracle: Kernel) -> None:
+    """In programs of each kind."""
+    section = next((row.sections[0] for row in PROGRAM_TYPES if row.caller is caller), "")
+    row = _row(section)
+    if row.kernel_types:
+        pytest.skip("what the kernel's types describe is not known")
+    differ = []
+    for call in _CALLS:
+        if not row.has(call.offer) or lacks(oracle, call, section):
+            continue
+        for what, (before, after) in _AROUND.items():
+            right = _right(call, row)
+            if not _fits(row, (*right, "packet") if before == _PACKET else right):
+                continue
+            code = _code(call, right, row, before, after)
+            spec = program(code, BTF, section)
+            ours, linux = verify(OBJ, spec), oracle.verify(OBJ, spec, stats=True)
+            if ours.accepted != linux.accepted:
+                differ.append(f"{call.name}, {what}: {ours.error or linux.message or linux.errno}")
+    assert not differ, "\n".join(differ)

@@ -91,8 +91,9 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     """A helper that does not say it is refused packets, locks and a kernel's function."""
     row = Call(**NEW)
     assert (row.map_op, row.reads_packet, row.locked, row.stand_in) == (None, False, False, None)
+    assert row.other_args == ()
     assert {f.name for f in fields(Call)} - NEW.keys() == {
-        "map_op", "reads_packet", "locked", "stand_in",
+        "map_op", "reads_packet", "locked", "stand_in", "other_args",
     }  # fmt: skip
 
 
@@ -113,17 +114,18 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
         ({"args": (Arg.MAP,)}, "a map that has the operation, and the operation"),
         ({"args": (Arg.ALLOCATOR,)}, "a map that has the operation, and the operation"),
         ({"side_effect": SideEffect.MOVES_PACKET}, "the context"),
+        ({"other_args": ((Offer.TC, (Arg.CTX,)),)}, "as many arguments"),
         *(
             ({"args": (arg,)}, f"{side_effect}, for what it is given")
             for arg, side_effect in (
                 (Arg.OWNED, "frees"), (Arg.OWNED_PERCPU, "frees"), (Arg.OWNED_OR_NULL, "stores"),
                 (Arg.LIST_NODE, "links"), (Arg.RB_NODE, "links"), (Arg.RECORD, "releases-record"),
-                (Arg.ITER_NEW, "begins"),
+                (Arg.ITER_NEW, "begins"), (Arg.FORMAT, "formats"),
             )
         ),
         *(
             ({"side_effect": side_effect}, f"{side_effect}, for what it is given")
-            for side_effect in (S.FREES, S.STORES, S.LINKS, S.RELEASES_RECORD, S.BEGINS)
+            for side_effect in (S.FREES, S.STORES, S.LINKS, S.RELEASES_RECORD, S.BEGINS, S.FORMATS)
         ),
         ({"side_effect": SideEffect.ENDS}, "an iterator"),
         ({"args": (Arg.OWNED_OR_NULL,), "side_effect": SideEffect.STORES}, "what was in the field"),

@@ -52,7 +52,7 @@ def program(section: str) -> ProgramSpec:
 #: A row with no more than what every row has.
 NEW: dict[str, Any] = {
     "name": "new", "number": 99, "names": (Section("new"),), "ctx_struct": "void", "ctx_size": 8,
-    "sleepable": False, "interrupts": False, "packet": PacketKind.NONE, "offers": frozenset(),
+    "sleepable": False, "interrupts": False, "packet": PacketKind.NONE, "caller": Offer.XDP,
     "returns": None, "test_run": None,
 }  # fmt: skip
 
@@ -71,7 +71,8 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     said = {f.name: getattr(row, f.name) for f in fields(ProgramType) if f.name not in NEW}
     assert said == {
         "fields": (), "raw_ctx": None, "ctx_writable": False, "writes_packet": False,
-        "loads_packet": False, "private_stack": False, "objects": False, "kernel_types": False,
+        "loads_packet": False, "packet_args": None, "private_stack": False, "objects": False,
+        "kernel_types": False,
         "ctx_typedef": "", "ctx_tagged": frozenset(),
     }  # fmt: skip
 
@@ -84,15 +85,8 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
         ({"loads_packet": True}, "there is none"),
         ({"raw_ctx": 0, "fields": (CtxField("a", 0, 4, CtxKind.SCALAR),)}, "or it has fields"),
         ({"ctx_writable": True}, "each field tells"),
-        ({"offers": frozenset({Offer.READS_SKB})}, "reads-skb helpers want another packet"),
-        (
-            {"offers": frozenset({Offer.CHANGES_XDP}), "packet": PacketKind.SKB},
-            "changes-xdp helpers want another packet",
-        ),
-        (
-            {"offers": frozenset({Offer.CHANGES_SKB}), "packet": PacketKind.XDP},
-            "changes-skb helpers want another packet",
-        ),
+        ({"caller": Offer.LWT}, "of one kind to helpers"),
+        ({"caller": Offer(0)}, "of one kind to helpers"),
         ({"sleepable": True, "interrupts": True}, "nobody sleeps in an interrupt"),
     ],
 )
@@ -237,9 +231,9 @@ def test_packets_go_where_the_row_says(row: ProgramType) -> None:
 
 
 def test_every_helper_is_for_some_type() -> None:
-    offered = {offer for row in PROGRAM_TYPES for offer in (Offer.FEW, *row.offers)}
-    assert offered == {Offer.LOCKS, *(row.offer for row in HELPERS)} == set(Offer)
-    assert types_with(Offer.CHANGES_SKB) == "lwt_xmit, sched_act, sched_cls, sk_skb"
+    assert {row.caller for row in PROGRAM_TYPES} == set(Offer)
+    assert all(row.offer for row in HELPERS)
+    assert types_with(Offer.TC | Offer.LWT_XMIT) == "lwt_xmit, sched_act, sched_cls"
 
 
 def test_random_programs_have_a_type() -> None:

@@ -21,10 +21,10 @@ from bpfheap.verifier.walk import explained
 MAPS = """
 #define MAP(NAME, TYPE) struct { __uint(type, TYPE); __uint(max_entries, 4); \
     __type(key, __u64); __type(value, __u64); } NAME SEC(".maps")
-MAP(trie, BPF_MAP_TYPE_SOCKHASH);
+MAP(trie, BPF_MAP_TYPE_USER_RINGBUF);
 MAP(odd, 4242);
 MAP(hash, BPF_MAP_TYPE_HASH);
-struct trie_like { __uint(type, BPF_MAP_TYPE_SOCKHASH); __uint(max_entries, 4);
+struct trie_like { __uint(type, BPF_MAP_TYPE_USER_RINGBUF); __uint(max_entries, 4);
     __type(key, __u64); __type(value, __u64); };
 struct { __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); __uint(max_entries, 4);
     __type(key, __u64); __array(values, struct trie_like); } outer SEC(".maps");
@@ -33,8 +33,8 @@ extern const int runqueues __ksym;
 extern int nowhere;
 void bpf_made_up(void) __ksym;
 void bpf_throw(__u64) __ksym;
-static long (*bpf_csum_diff)(void *, __u32, void *, __u32, __u32) = (void *)28;
-static long (*bpf_probe_write_user)(void *, void *, __u32) = (void *)36;
+static long (*drain)(void) = (void *)209;
+static void *(*bpf_dynptr_data)(void *, __u32, __u32) = (void *)203;
 static long (*bpf_future)(void) = (void *)4000;
 const volatile int debug = 0;
 __noinline int tagged(struct __sk_buff *skb __attribute__((btf_decl_tag("arg:trusted"))))
@@ -43,12 +43,14 @@ struct bpf_dynptr { __u64 opaque[2]; };
 __noinline int dynamic(struct bpf_dynptr *p) { return p->opaque[0]; }
 """
 
+DRAIN = "bpf_user_ringbuf_drain#209"
+
 #: Name, section, body, and what is missing (a tuple), or the verdict.
 PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
-    ("helper", "tc", "return bpf_csum_diff(NULL, 0, NULL, 0, 0);", ("bpf_csum_diff#28",)),
+    ("helper", "tc", "return drain();", (DRAIN,)),
     ("kfunc", "tc", "bpf_made_up(); return 0;", ("bpf_made_up",)),
-    ("map_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&trie, &k);", ("SOCKHASH",)),
-    ("inner_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&outer, &k);", ("SOCKHASH",)),
+    ("map_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&trie, &k);", ("USER_RINGBUF",)),
+    ("inner_type", "tc", "__u64 k; return !bpf_map_lookup_elem(&outer, &k);", ("USER_RINGBUF",)),
     ("section", "fexit/vfs_read", "return 0;", ('SEC("fexit")',)),
     ("no_section", "?cgroup/nonsense", "return 0;", ('SEC("cgroup/nonsense")',)),
     ("variable", "tc", "return (long)&runqueues >> 3;", ("runqueues",)),
@@ -59,11 +61,11 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     (
         "several",
         "tc",
-        "__u64 k = ctx->len; if (k > 9) return bpf_probe_write_user(NULL, &k, 8); "
+        "__u64 k = ctx->len; if (k > 9) return !bpf_dynptr_data(NULL, 0, 8); "
         "if (bpf_map_lookup_elem(&trie, &k)) bpf_made_up(); "
-        "bpf_csum_diff(NULL, 0, NULL, 0, 0); bpf_map_delete_elem(&hash, &k); "
+        "drain(); bpf_map_delete_elem(&hash, &k); "
         "if (k == 3) bpf_future(); bpf_made_up(); bpf_throw(0); return CONFIG_HZ;",
-        ("bpf_probe_write_user#36", "SOCKHASH", "bpf_made_up", "bpf_csum_diff#28", "bpf_throw",
+        ("bpf_dynptr_data#203", "USER_RINGBUF", "bpf_made_up", DRAIN, "bpf_throw",
          "CONFIG_HZ"),
     ),
     (
@@ -73,7 +75,7 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
         ('SEC("iter")', "bpf_made_up", "CONFIG_HZ"),
     ),
     ("dead", "tc", "if (debug) { bpf_made_up(); return CONFIG_HZ; } return 0;", "accept"),
-    ("dead_helper", "tc", "return debug ? bpf_csum_diff(NULL, 0, NULL, 0, 0) : 7;", "accept"),
+    ("dead_helper", "tc", "return debug ? drain() : 7;", "accept"),
     (
         "dead_map",
         "tc",
@@ -140,7 +142,7 @@ def test_an_annotation_ends_where_the_verdict_does() -> None:
 def test_the_log_is_there_if_asked_for() -> None:
     obj = compiled()
     log = verify(obj, obj.programs["helper"], Options(log=True)).log
-    assert "bpfheap does not know helper bpf_csum_diff#28" in log
+    assert "bpfheap does not know helper bpf_user_ringbuf_drain#209" in log
 
 
 #: As the compiler encodes what no row of isa/ops.py is.
@@ -162,9 +164,9 @@ def nothing(program: ProgramSpec) -> ObjectSpec:
 @pytest.mark.parametrize("name", INSNS)
 def test_instructions(name: str) -> None:
     """They cannot be walked around: where they are, nobody knows what is code."""
-    program = of_code(Insn(0xB7), INSNS[name], Insn(0x85, imm=28), Insn(0x95))
+    program = of_code(Insn(0xB7), INSNS[name], Insn(0x85, imm=209), Insn(0x95))
     verdict = verify(nothing(program), program)
-    assert verdict.missing == (name, "bpf_csum_diff#28")
+    assert verdict.missing == (name, DRAIN)
     assert verdict.error is not None
     assert verdict.error.insn == 1
     assert f"bpfheap does not know instruction {name}" in verdict.error.message
@@ -185,12 +187,15 @@ def test_what_is_no_instruction_is_rejected() -> None:
     ("broken", "missing"),
     [
         (RelocationError("no such thing", line=3), None),
-        (Unsupported("an arena", missing=("ARENA",), line=3), ("ARENA", "bpf_csum_diff#28")),
-        (UnofferedInsn("x", name="cast", line=3), ("cast", "bpf_csum_diff#28")),
+        (
+            Unsupported("an arena", missing=("ARENA",), line=3),
+            ("ARENA", DRAIN),
+        ),
+        (UnofferedInsn("x", name="cast", line=3), ("cast", DRAIN)),
     ],
 )
 def test_what_could_not_be_linked(broken: Exception, missing: tuple[str, ...] | None) -> None:
-    program = of_code(Insn(0x85, imm=28), Insn(0x95), broken=broken)
+    program = of_code(Insn(0x85, imm=209), Insn(0x95), broken=broken)
     verdict = verify(nothing(program), program)
     assert verdict.kind == ("reject" if missing is None else "unsupported")
     assert verdict.missing == (missing or ())
@@ -202,9 +207,9 @@ def test_what_could_not_be_linked(broken: Exception, missing: tuple[str, ...] | 
 
 def test_map_types_are_named_however_a_map_is_used() -> None:
     """By its address in a value, too, and as the template of a map that itself is unknown."""
-    inner = MapSpec("inner", 18, 8, 8, 4, Btf.EMPTY)
+    inner = MapSpec("inner", 26, 8, 8, 4, Btf.EMPTY)
     maps = {
-        "m": MapSpec("m", 15, 4, 4, 1, Btf.EMPTY, inner=inner),
+        "m": MapSpec("m", 31, 4, 4, 1, Btf.EMPTY, inner=inner),
         "fine": MapSpec("fine", BY_NAME["array"].number, 4, 4, 1, Btf.EMPTY),
     }
     refs = {0: Ref(RefKind.MAP_VALUE, "m"), 2: Ref(RefKind.MAP, "fine"), 4: Ref(RefKind.MAP, "no")}
@@ -213,7 +218,7 @@ def test_map_types_are_named_however_a_map_is_used() -> None:
         "p", "tc", (*code, Insn(0xB7), Insn(0x95)), refs, (), {}, Btf.EMPTY, "GPL"
     )
     obj = ObjectSpec("x.o", Btf.EMPTY, maps, {"p": program})
-    assert verify(obj, program).missing == ("SOCKMAP", "SOCKHASH")
+    assert verify(obj, program).missing == ("USER_RINGBUF", "STRUCT_OPS")
 
 
 # -- what is loaded
@@ -249,7 +254,7 @@ def test_what_is_not_asked_for_costs_nothing(machine: str) -> None:
 def test_a_map_that_dead_code_names_is_not_there() -> None:
     with (
         bpfheap.Runtime() as rt,
-        pytest.raises(bpfheap.errors.MachineUnsupported, match="map trie is of type SOCKHASH"),
+        pytest.raises(bpfheap.errors.MachineUnsupported, match="map trie is of type USER_RINGBUF"),
     ):
         rt.load(without("odd"), programs=["dead_map"])
 

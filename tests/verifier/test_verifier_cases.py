@@ -41,7 +41,8 @@ def _check(case: Case, *, stored_often: bool = False) -> Verdict:
         assert expected.get("hint", "") in (error.hint or "")
     if "flows" in expected:
         assert [flow_text(flow) for flow in verdict.flows] == expected["flows"]
-    if "insns_processed" in expected:
+    # Where more states are stored, paths end elsewhere.
+    if "insns_processed" in expected and not stored_often:
         assert verdict.insns_processed == expected["insns_processed"]
     return verdict
 

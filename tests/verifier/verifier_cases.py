@@ -28,8 +28,9 @@ from bpfheap.btf import (
     Void,
 )
 from bpfheap.isa import assemble
-from bpfheap.platform.calls import HELPER_NUMBERS
+from bpfheap.platform.calls import HELPER_NUMBERS, Call
 from bpfheap.platform.maps import BY_NAME, MapFlag
+from bpfheap.platform.programs import PROGRAM_TYPES, Offer
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
 
 FOLDER = Path(__file__).parent / "cases"
@@ -191,6 +192,13 @@ def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
     return ProgramSpec("main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases")
 
 
+def section_for(call: Call, among: Offer = Offer.FEW) -> str:
+    """A section of a type that may call it: of the most common one among these."""
+    offered = (row.sections[0] for row in PROGRAM_TYPES if row.has(call.offer & among))
+    usual = ("tc", "xdp", "raw_tracepoint")
+    return min(offered, key=lambda name: usual.index(name) if name in usual else len(usual))
+
+
 def _subprog(name: str, start: int, end: int, ids: dict[str, int]) -> SubprogSpec:
     kind = next(kind for kind in ids if name.startswith(kind))
     return SubprogSpec(name, start, end, ids[kind], kind != "sub")
@@ -212,5 +220,6 @@ def _map(name: str, row: dict[str, Any], types: Types, btf: Btf) -> MapSpec:
         key,
         value,
         inner=_map(f"{name}.inner", row["inner"], types, btf) if "inner" in row else None,
+        data=row["data"].encode("latin-1") if "data" in row else None,
         readonly=row.get("readonly", False),
     )

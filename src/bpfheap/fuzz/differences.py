@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bpfheap.isa import Insn, Kind, Op, instructions
+from bpfheap.machine.model.interp import MAX_LOOPS
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import HELPER_BY_NUMBER, Arg, Ret, SideEffect
 from bpfheap.spec import ProgramSpec, RefKind
@@ -36,6 +37,8 @@ _POINTER_BITS: Final = 64
 _FP: Final = 10
 #: The register with the number of calls.
 _COUNT: Final = 1
+#: Kinds of instructions that write their first operand.
+_WRITES: Final = frozenset({Kind.MOV, Kind.ALU, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD})
 #: Bytes of data and data_end in a context, and where they are: struct xdp_md, struct __sk_buff.
 _PACKET_FIELD: Final = 4
 _PACKET_FIELDS: Final = frozenset({0, 4, 76, 80})
@@ -171,6 +174,7 @@ def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
 
 
 HOLES: Final = "Holes of Linux"
+_BUGS: Final = "Bugs of Linux"
 _LENGTH: Final = "How long a program may take"
 _LOOPS: Final = Difference("Loops around loops that the kernel drives", _widened_inner_loop)
 _POINTERS: Final = Difference("Pointers taken for numbers", _spilled_pointer)
@@ -180,7 +184,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     _LOOPS,
     Difference(_LOOPS.section, _inner_loop_anew),
     Difference("Half of a constant", _half_of_a_constant),
-    Difference("Bugs of Linux", _kernel_bug),
+    Difference(_BUGS, _kernel_bug),
     _POINTERS,
     Difference(HOLES, _beyond_the_packet),
     Difference(HOLES, _number_of_calls),
@@ -194,6 +198,22 @@ def section_of(ours: str, kernel: str, program: ProgramSpec) -> str | None:
     for difference in DIFFERENCES:
         if difference.explains(ours, kernel, program):
             return difference.section
+    return None
+
+
+def section_of_run(program: ProgramSpec) -> str | None:
+    """The same for an accepted program that does not do on Linux what it does on our machines: a
+    loop of more than 2^23 iterations, or of nobody knows how many, gives another error there."""
+    few = False
+    for slot, op in instructions(program.insns):
+        insn = program.insns[slot]
+        if op.kind is Kind.CALL_HELPER:
+            row = HELPER_BY_NUMBER.get(insn.imm)
+            if row and Arg.COUNT in row.args and not few:
+                return _BUGS
+            few = False
+        elif op.kind in _WRITES and insn.dst == _COUNT:
+            few = op.kind is Kind.MOV and not op.reg and 0 <= insn.imm <= MAX_LOOPS
     return None
 
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
 from bpfheap.errors import KernelError, RunTooLong, Violation
+from bpfheap.fuzz.differences import section_of_run
 from bpfheap.fuzz.generate import random_program
 from bpfheap.fuzz.pieces import RandomProgram
 from bpfheap.fuzz.results import LIMIT, FuzzResult, Made, Outcome, crashed, not_accepted
@@ -234,6 +235,9 @@ def beside_linux(
             return FuzzResult(Outcome.INCOMPARABLE)
         if other != ours:
             return FuzzResult(Outcome.INCOMPARABLE)
+    section = section_of_run(spec)
+    if section is not None:
+        return FuzzResult(Outcome.EXPLAINED, section=section)
     how, found = ("on the model", ours) if ours != wanted else ("compiled", compiled)
     if found[0] != wanted[0]:
         told = f"returns {found[0]:#x} {how}, {wanted[0]:#x} on Linux"

@@ -766,6 +766,11 @@ ___bpfheap_helper(27, long, bpf_get_stackid, void *ctx, void *map, __u64 flags);
 ___bpfheap_helper(67, long, bpf_get_stack, void *ctx, void *buf, __u32 size, __u64 flags);
 ___bpfheap_helper(173, __u64, bpf_get_func_ip, void *ctx);
 ___bpfheap_helper(174, __u64, bpf_get_attach_cookie, void *ctx);
+struct pt_regs;
+___bpfheap_helper(58, long, bpf_override_return, struct pt_regs *regs, __u64 rc);
+___bpfheap_helper(183, long, bpf_get_func_arg, void *ctx, __u32 n, __u64 *value);
+___bpfheap_helper(184, long, bpf_get_func_ret, void *ctx, __u64 *value);
+___bpfheap_helper(185, long, bpf_get_func_arg_cnt, void *ctx);
 
 /* memory */
 ___bpfheap_helper(4, long, bpf_probe_read, void *dst, __u32 size, const void *unsafe_ptr);
@@ -777,6 +782,7 @@ ___bpfheap_helper(114, long, bpf_probe_read_user_str, void *dst, __u32 size,
 		  const void *unsafe_ptr);
 ___bpfheap_helper(115, long, bpf_probe_read_kernel_str, void *dst, __u32 size,
 		  const void *unsafe_ptr);
+___bpfheap_helper(36, long, bpf_probe_write_user, void *dst, const void *src, __u32 len);
 ___bpfheap_helper(148, long, bpf_copy_from_user, void *dst, __u32 size, const void *user_ptr);
 ___bpfheap_helper(182, long, bpf_strncmp, const char *s1, __u32 s1_sz, const char *s2);
 ___bpfheap_helper(105, long, bpf_strtol, const char *buf, unsigned long buf_len, __u64 flags,
@@ -791,16 +797,159 @@ ___bpfheap_helper(26, long, bpf_skb_load_bytes, const void *skb, __u32 offset, v
 		  __u32 len);
 ___bpfheap_helper(39, long, bpf_skb_pull_data, struct __sk_buff *skb, __u32 len);
 ___bpfheap_helper(23, long, bpf_redirect, __u32 ifindex, __u64 flags);
+struct bpf_redir_neigh;
+___bpfheap_helper(13, long, bpf_clone_redirect, struct __sk_buff *skb, __u32 ifindex,
+		  __u64 flags);
+___bpfheap_helper(152, long, bpf_redirect_neigh, __u32 ifindex, struct bpf_redir_neigh *params,
+		  int plen, __u64 flags);
+___bpfheap_helper(155, long, bpf_redirect_peer, __u32 ifindex, __u64 flags);
 ___bpfheap_helper(51, long, bpf_redirect_map, void *map, __u64 key, __u64 flags);
 ___bpfheap_helper(44, long, bpf_xdp_adjust_head, struct xdp_md *xdp_md, int delta);
 ___bpfheap_helper(54, long, bpf_xdp_adjust_meta, struct xdp_md *xdp_md, int delta);
 ___bpfheap_helper(65, long, bpf_xdp_adjust_tail, struct xdp_md *xdp_md, int delta);
+___bpfheap_helper(18, long, bpf_skb_vlan_push, struct __sk_buff *skb, __u16 vlan_proto,
+		  __u16 vlan_tci);
+___bpfheap_helper(19, long, bpf_skb_vlan_pop, struct __sk_buff *skb);
+___bpfheap_helper(31, long, bpf_skb_change_proto, struct __sk_buff *skb, __u16 proto,
+		  __u64 flags);
+___bpfheap_helper(32, long, bpf_skb_change_type, struct __sk_buff *skb, __u32 type);
+___bpfheap_helper(38, long, bpf_skb_change_tail, struct __sk_buff *skb, __u32 len, __u64 flags);
+___bpfheap_helper(43, long, bpf_skb_change_head, struct __sk_buff *skb, __u32 len, __u64 flags);
+___bpfheap_helper(50, long, bpf_skb_adjust_room, struct __sk_buff *skb, __s32 len_diff,
+		  __u32 mode, __u64 flags);
+___bpfheap_helper(192, long, bpf_skb_set_tstamp, struct __sk_buff *skb, __u64 tstamp,
+		  __u32 tstamp_type);
+___bpfheap_helper(188, __u64, bpf_xdp_get_buff_len, struct xdp_md *xdp_md);
+___bpfheap_helper(189, long, bpf_xdp_load_bytes, struct xdp_md *xdp_md, __u32 offset, void *buf,
+		  __u32 len);
+___bpfheap_helper(190, long, bpf_xdp_store_bytes, struct xdp_md *xdp_md, __u32 offset, void *buf,
+		  __u32 len);
+
+/* checksums and hashes */
+___bpfheap_helper(10, long, bpf_l3_csum_replace, struct __sk_buff *skb, __u32 offset, __u64 from,
+		  __u64 to, __u64 size);
+___bpfheap_helper(11, long, bpf_l4_csum_replace, struct __sk_buff *skb, __u32 offset, __u64 from,
+		  __u64 to, __u64 flags);
+___bpfheap_helper(28, __s64, bpf_csum_diff, __u32 *from, __u32 from_size, __u32 *to,
+		  __u32 to_size, __u32 seed);
+___bpfheap_helper(40, __s64, bpf_csum_update, struct __sk_buff *skb, __u32 csum);
+___bpfheap_helper(135, long, bpf_csum_level, struct __sk_buff *skb, __u64 level);
+___bpfheap_helper(34, __u32, bpf_get_hash_recalc, struct __sk_buff *skb);
+___bpfheap_helper(48, long, bpf_set_hash, struct __sk_buff *skb, __u32 hash);
+___bpfheap_helper(41, void, bpf_set_hash_invalid, struct __sk_buff *skb);
+
+/* what the kernel knows of a packet */
+struct bpf_fib_lookup;
+struct bpf_tunnel_key;
+struct bpf_xfrm_state;
+___bpfheap_helper(24, __u32, bpf_get_route_realm, struct __sk_buff *skb);
+___bpfheap_helper(68, long, bpf_skb_load_bytes_relative, const void *skb, __u32 offset, void *to,
+		  __u32 len, __u32 start_header);
+___bpfheap_helper(69, long, bpf_fib_lookup, void *ctx, struct bpf_fib_lookup *params, int plen,
+		  __u32 flags);
+___bpfheap_helper(163, long, bpf_check_mtu, void *ctx, __u32 ifindex, __u32 *mtu_len,
+		  __s32 len_diff, __u64 flags);
+___bpfheap_helper(20, long, bpf_skb_get_tunnel_key, struct __sk_buff *skb,
+		  struct bpf_tunnel_key *key, __u32 size, __u64 flags);
+___bpfheap_helper(21, long, bpf_skb_set_tunnel_key, struct __sk_buff *skb,
+		  struct bpf_tunnel_key *key, __u32 size, __u64 flags);
+___bpfheap_helper(29, long, bpf_skb_get_tunnel_opt, struct __sk_buff *skb, void *opt, __u32 size);
+___bpfheap_helper(30, long, bpf_skb_set_tunnel_opt, struct __sk_buff *skb, void *opt, __u32 size);
+___bpfheap_helper(66, long, bpf_skb_get_xfrm_state, struct __sk_buff *skb, __u32 index,
+		  struct bpf_xfrm_state *xfrm_state, __u32 size, __u64 flags);
+___bpfheap_helper(79, __u64, bpf_skb_cgroup_id, struct __sk_buff *skb);
+___bpfheap_helper(83, __u64, bpf_skb_ancestor_cgroup_id, struct __sk_buff *skb,
+		  int ancestor_level);
+___bpfheap_helper(151, __u64, bpf_skb_cgroup_classid, struct __sk_buff *skb);
+___bpfheap_helper(97, long, bpf_skb_ecn_set_ce, struct __sk_buff *skb);
+
+/* routes (lightweight tunnels) */
+___bpfheap_helper(73, long, bpf_lwt_push_encap, struct __sk_buff *skb, __u32 type, void *hdr,
+		  __u32 len);
+___bpfheap_helper(74, long, bpf_lwt_seg6_store_bytes, struct __sk_buff *skb, __u32 offset,
+		  const void *from, __u32 len);
+___bpfheap_helper(75, long, bpf_lwt_seg6_adjust_srh, struct __sk_buff *skb, __u32 offset,
+		  __s32 delta);
+___bpfheap_helper(76, long, bpf_lwt_seg6_action, struct __sk_buff *skb, __u32 action,
+		  void *param, __u32 param_len);
+
+/* cookies of TCP connections */
+struct iphdr;
+struct ipv6hdr;
+struct tcphdr;
+___bpfheap_helper(204, __s64, bpf_tcp_raw_gen_syncookie_ipv4, struct iphdr *iph,
+		  struct tcphdr *th, __u32 th_len);
+___bpfheap_helper(205, __s64, bpf_tcp_raw_gen_syncookie_ipv6, struct ipv6hdr *iph,
+		  struct tcphdr *th, __u32 th_len);
+___bpfheap_helper(206, long, bpf_tcp_raw_check_syncookie_ipv4, struct iphdr *iph,
+		  struct tcphdr *th);
+___bpfheap_helper(207, long, bpf_tcp_raw_check_syncookie_ipv6, struct ipv6hdr *iph,
+		  struct tcphdr *th);
+
+/* sockets, messages and TCP options */
+struct sockaddr;
+___bpfheap_helper(17, __u32, bpf_get_cgroup_classid, struct __sk_buff *skb);
+___bpfheap_helper(46, __u64, bpf_get_socket_cookie, void *ctx);
+___bpfheap_helper(47, __u32, bpf_get_socket_uid, struct __sk_buff *skb);
+___bpfheap_helper(122, __u64, bpf_get_netns_cookie, void *ctx);
+___bpfheap_helper(49, long, bpf_setsockopt, void *bpf_socket, int level, int optname,
+		  void *optval, int optlen);
+___bpfheap_helper(57, long, bpf_getsockopt, void *bpf_socket, int level, int optname,
+		  void *optval, int optlen);
+___bpfheap_helper(64, long, bpf_bind, struct bpf_sock_addr *ctx, struct sockaddr *addr,
+		  int addr_len);
+___bpfheap_helper(59, long, bpf_sock_ops_cb_flags_set, struct bpf_sock_ops *bpf_sock, int argval);
+___bpfheap_helper(61, long, bpf_msg_apply_bytes, struct sk_msg_md *msg, __u32 bytes);
+___bpfheap_helper(62, long, bpf_msg_cork_bytes, struct sk_msg_md *msg, __u32 bytes);
+___bpfheap_helper(63, long, bpf_msg_pull_data, struct sk_msg_md *msg, __u32 start, __u32 end,
+		  __u64 flags);
+___bpfheap_helper(90, long, bpf_msg_push_data, struct sk_msg_md *msg, __u32 start, __u32 len,
+		  __u64 flags);
+___bpfheap_helper(91, long, bpf_msg_pop_data, struct sk_msg_md *msg, __u32 start, __u32 len,
+		  __u64 flags);
+___bpfheap_helper(142, long, bpf_load_hdr_opt, struct bpf_sock_ops *skops, void *searchby_res,
+		  __u32 len, __u64 flags);
+___bpfheap_helper(143, long, bpf_store_hdr_opt, struct bpf_sock_ops *skops, const void *from,
+		  __u32 len, __u64 flags);
+___bpfheap_helper(144, long, bpf_reserve_hdr_opt, struct bpf_sock_ops *skops, __u32 len,
+		  __u64 flags);
+
+/* control groups */
+___bpfheap_helper(186, int, bpf_get_retval, void);
+___bpfheap_helper(187, int, bpf_set_retval, int retval);
+___bpfheap_helper(101, long, bpf_sysctl_get_name, struct bpf_sysctl *ctx, char *buf,
+		  unsigned long buf_len, __u64 flags);
+___bpfheap_helper(102, long, bpf_sysctl_get_current_value, struct bpf_sysctl *ctx, char *buf,
+		  unsigned long buf_len);
+___bpfheap_helper(103, long, bpf_sysctl_get_new_value, struct bpf_sysctl *ctx, char *buf,
+		  unsigned long buf_len);
+___bpfheap_helper(104, long, bpf_sysctl_set_new_value, struct bpf_sysctl *ctx, const char *buf,
+		  unsigned long buf_len);
+
+/* infrared receivers */
+___bpfheap_helper(77, long, bpf_rc_repeat, void *ctx);
+___bpfheap_helper(78, long, bpf_rc_keydown, void *ctx, __u32 protocol, __u64 scancode,
+		  __u32 toggle);
+___bpfheap_helper(92, long, bpf_rc_pointer_rel, void *ctx, __s32 rel_x, __s32 rel_y);
 
 /* perf events */
 struct bpf_perf_event_value;
 ___bpfheap_helper(22, __u64, bpf_perf_event_read, void *map, __u64 flags);
 ___bpfheap_helper(55, long, bpf_perf_event_read_value, void *map, __u64 flags,
 		  struct bpf_perf_event_value *buf, __u32 buf_size);
+___bpfheap_helper(56, long, bpf_perf_prog_read_value, struct bpf_perf_event_data *ctx,
+		  struct bpf_perf_event_value *buf, __u32 buf_size);
+___bpfheap_helper(119, long, bpf_read_branch_records, struct bpf_perf_event_data *ctx, void *buf,
+		  __u32 size, __u64 flags);
+___bpfheap_helper(176, long, bpf_get_branch_snapshot, void *entries, __u32 size, __u64 flags);
+
+/* what syscall programs do */
+___bpfheap_helper(166, long, bpf_sys_bpf, __u32 cmd, void *attr, __u32 attr_size);
+___bpfheap_helper(167, long, bpf_btf_find_by_name_kind, char *name, int name_sz, __u32 kind,
+		  int flags);
+___bpfheap_helper(168, long, bpf_sys_close, __u32 fd);
+___bpfheap_helper(179, long, bpf_kallsyms_lookup_name, const char *name, int name_sz, int flags,
+		  __u64 *res);
 
 /* output */
 ___bpfheap_helper(6, long, bpf_trace_printk, const char *fmt, __u32 fmt_size, ...);
@@ -808,6 +957,9 @@ ___bpfheap_helper(177, long, bpf_trace_vprintk, const char *fmt, __u32 fmt_size,
 		  __u32 data_len);
 ___bpfheap_helper(165, long, bpf_snprintf, char *str, __u32 str_size, const char *fmt,
 		  __u64 *data, __u32 data_len);
+struct btf_ptr;
+___bpfheap_helper(149, long, bpf_snprintf_btf, char *str, __u32 str_size, struct btf_ptr *ptr,
+		  __u32 btf_ptr_size, __u64 flags);
 ___bpfheap_helper(25, long, bpf_perf_event_output, void *ctx, void *map, __u64 flags, void *data,
 		  __u64 size);
 ___bpfheap_helper(130, long, bpf_ringbuf_output, void *ringbuf, void *data, __u64 size,

@@ -113,27 +113,26 @@ class Kernel:
         result, ns = attr.timed(LogLevel.NONE, None)
         Descriptor(self.transport, result).close()
         number = max(-result, 0)
-        if number in _OF_THE_MACHINE:
-            name = errno_name(number)
-            raise KernelUnavailable(
-                f"program {program.name} could not be loaded: {name}", errno_name=name
-            )
+        _not_of_the_machine(program, result)
         if not log and not stats:
             return KernelVerdict(result >= 0, number, ns=ns)
         level = LogLevel.STATS
         if log:
             level |= LogLevel.PATHS if result >= 0 else LogLevel.WALK
-        text = self._second_load(attr, level)
+        # That a log is too long for its buffer makes this load fail, and says nothing either.
+        text, second = self._second_load(attr, level)
+        _not_of_the_machine(program, second)
         said = "" if result >= 0 else telling_line(text) or errno_name(number)
         return KernelVerdict(result >= 0, number, text, insns_processed(text), ns, said)
 
-    def _second_load(self, attr: _Load, level: LogLevel) -> str:
+    def _second_load(self, attr: _Load, level: LogLevel) -> tuple[str, int]:
+        """The log, and what a load gives: it may fail where the first one did not."""
         if self._log is None:
             self._log = ctypes.create_string_buffer(_LOG_SIZE)
         self._log[0] = b"\0"
         result, _ = attr.timed(level, self._log)
         Descriptor(self.transport, result).close()
-        return self._log.value.decode(errors="replace")
+        return self._log.value.decode(errors="replace"), result
 
     def _object(self, obj: ObjectSpec, program: ProgramSpec) -> tuple[KernelObject, ProgramSpec]:
         """What is loaded of the object, or will be; and the program in that object."""
@@ -186,7 +185,7 @@ class Kernel:
         attr = _Load(loaded, program)
         result, _ = attr.timed(LogLevel.NONE, None)
         if result < 0:
-            log = self._second_load(attr, LogLevel.STATS | LogLevel.WALK)
+            log, _ = self._second_load(attr, LogLevel.STATS | LogLevel.WALK)
             raise refused(
                 f"the kernel rejects {program.name}: {telling_line(log)}", -result, log=log
             )
@@ -207,6 +206,15 @@ class Kernel:
                     running = self._running(loaded, target)
                     key, value = (n.to_bytes(4, "little") for n in (slot, running.number))
                     update(loaded.map(name, section_of(program)), key, value)
+
+
+def _not_of_the_machine(program: ProgramSpec, result: int) -> None:
+    """Raises KernelUnavailable for a failure that says nothing of the program."""
+    if -result in _OF_THE_MACHINE:
+        name = errno_name(-result)
+        raise KernelUnavailable(
+            f"program {program.name} could not be loaded: {name}", errno_name=name
+        )
 
 
 #: socket_filter, sched_cls, sched_act, xdp, cgroup_skb, lwt_in, lwt_out, lwt_xmit, lwt_seg6local.

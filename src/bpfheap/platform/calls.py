@@ -25,7 +25,19 @@ class Arg(StrEnum):
     MEM = "mem"  # readable, as long as the next argument says
     MEM_OR_NULL = "mem-or-null"
     UNINIT_MEM = "uninit-mem"  # writable, need not be initialised
+    UNINIT_MEM_OR_NULL = "uninit-mem-or-null"
+    INT = "int"  # writable, 4 bytes, aligned; need not be initialised
+    LONG = "long"  # the same of 8 bytes
+    IPV4_HEADER = "ipv4-header"  # readable, the bytes of a struct iphdr
+    IPV6_HEADER = "ipv6-header"
+    TCP_HEADER = "tcp-header"
+    CONST_STRING = "const-string"  # in memory that nobody can change any more; ends with a NUL
+    FORMAT = "format"  # the same, for the values in the two arguments behind it
     CTX = "ctx"
+    CTX_OR_NULL = "ctx-or-null"
+    KERNEL = "kernel"  # an object of the kernel, of which programs have none here
+    KERNEL_OR_NULL = "kernel-or-null"
+    ZERO = "zero"  # the constant 0
     ALLOC_SIZE = "alloc-size"  # ARG_CONST_ALLOC_SIZE_OR_ZERO: a known constant, the result's size
     RECORD = "record"  # a reserved ring buffer record, at its start; goes
     KPTR_FIELD = "kptr-field"  # address of a kptr field in a map value or an object
@@ -116,6 +128,7 @@ class SideEffect(StrEnum):
     MOVES_PACKET = "moves-packet"  # pointers into it are void (bpf_helper_changes_pkt_data)
     ENTERS_RCU = "enters-rcu"
     LEAVES_RCU = "leaves-rcu"
+    FORMATS = "formats"  # the values, of which there have to be as many as the format asks for
 
 
 class Availability(StrEnum):
@@ -126,6 +139,18 @@ class Availability(StrEnum):
     OURS = "ours"  # machines in user space alone have it, and have no such demand
 
 
+#: Arguments that may be NULL in place of the memory that they are.
+NULLABLE = frozenset({Arg.MEM_OR_NULL, Arg.UNINIT_MEM_OR_NULL})
+#: Arguments that are memory of a size of their own, in bytes.
+FIXED_SIZES = {
+    Arg.INT: 4, Arg.LONG: 8, Arg.IPV4_HEADER: 20, Arg.IPV6_HEADER: 40, Arg.TCP_HEADER: 20,
+}  # fmt: skip
+#: Arguments that are memory which the call writes.
+WRITTEN = frozenset({
+    Arg.UNINIT_VALUE, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL, Arg.INT, Arg.LONG, Arg.ITER_NEW,
+    Arg.ITER,
+})  # fmt: skip
+
 #: Arguments that give something away, by what becomes of it.
 _GIVEN = {
     SideEffect.FREES: frozenset({Arg.OWNED, Arg.OWNED_PERCPU}),
@@ -133,6 +158,7 @@ _GIVEN = {
     SideEffect.LINKS: frozenset({Arg.LIST_NODE, Arg.RB_NODE}),
     SideEffect.RELEASES_RECORD: frozenset({Arg.RECORD}),
     SideEffect.BEGINS: frozenset({Arg.ITER_NEW}),
+    SideEffect.FORMATS: frozenset({Arg.FORMAT}),
 }
 _CALLBACKS = frozenset({Arg.CALLBACK, Arg.LESS})
 _COPIES = frozenset({Ret.PERCPU_MEMBER, Ret.PERCPU_MEMBER_OR_NULL})
@@ -144,9 +170,10 @@ class Call:
     """A helper (`number` is its id) or a kfunc (`number` is None).
 
     `map_op` is the operation (MapType.ops) that the map argument's type must offer. `offer`: which
-    types of programs may call it. `reads_packet`: memory arguments of this helper may be in the
+    kinds of programs may call it. `reads_packet`: memory arguments of this helper may be in the
     packet (pkt_access). `locked`: may be called with a bpf_spin_lock held. `stand_in`: for one of
     ours, the function of Linux that does the same with its one allocator, if there is any.
+    `other_args`: what the arguments are for some kinds of programs; never more of them.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -165,6 +192,11 @@ class Call:
     reads_packet: bool = False
     locked: bool = False
     stand_in: str | None = None
+    other_args: tuple[tuple[Offer, tuple[Arg, ...]], ...] = ()
+
+    def args_in(self, caller: Offer) -> tuple[Arg, ...]:
+        """What the arguments are in programs of that kind."""
+        return next((args for offer, args in self.other_args if caller in offer), self.args)
 
     @property
     def ours(self) -> bool:
@@ -250,6 +282,10 @@ class Call:
             ),
             (self.stand_in is not None and not self.ours, "a place to stand in at: it is Linux's"),
             (self.packet and Arg.CTX not in args, "the context of the packet that it moves"),
+            (
+                any(len(other) > len(self.args) for _, other in self.other_args),
+                "as many arguments as other programs give it",
+            ),
         ):
             if wrong:
                 raise ValueError(f"{self.name}: the row needs {why}")
@@ -269,10 +305,26 @@ def _clock(name: str, number: int, offer: Offer = P.ALL) -> Call:
                 E.SHARED, S.TIME, C.RETURNS, D.NOTHING, offer, W.LINUX)  # fmt: skip
 
 
-def _current(name: str, number: int, *args: Arg, availability: Availability = W.LINUX) -> Call:
-    """Asks for the task that runs, or does something to it."""
+def _outside(
+    name: str,
+    number: int,
+    *args: Arg,
+    offer: Offer = P.ALL,
+    availability: Availability = W.LINUX,
+    map_op: str | None = None,
+    reads_packet: bool = False,
+    other_args: tuple[tuple[Offer, tuple[Arg, ...]], ...] = (),
+) -> Call:
+    """Asks for what is around the program, such as the task that runs, or does something to it."""
     return Call(name, number, args, R.INTEGER,
-                E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, availability)  # fmt: skip
+                E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, availability, map_op,
+                reads_packet, other_args=other_args)  # fmt: skip
+
+
+def _text(name: str, number: int, *args: Arg) -> Call:
+    """Reads text."""
+    return Call(name, number, args, R.INTEGER,
+                E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX)  # fmt: skip
 
 
 def _probe_read(name: str, number: int, ret: Ret = R.INTEGER, offer: Offer = P.ALL) -> Call:
@@ -304,6 +356,11 @@ def _graph(
                 locked=True)  # fmt: skip
 
 
+#: Programs that may say what a system call fails with (cgroup_common_func_proto).
+_RETURNING = (
+    P.CGROUP_SOCK | P.SETS_ADDRESS | P.CONNECTS | P.CGROUP_DEVICE | P.CGROUP_SYSCTL | P.SOCKOPT
+)
+
 HELPERS: tuple[Call, ...] = (
     Call("bpf_map_lookup_elem", 1, (A.MAP, A.MAP_KEY), R.MAP_VALUE_OR_NULL,
          E.FINDS, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "lookup", reads_packet=True),
@@ -320,61 +377,155 @@ HELPERS: tuple[Call, ...] = (
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.FEW, W.LINUX),
     Call("bpf_get_smp_processor_id", 8, (), R.CPU,
          E.LOCAL, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
-    _packet("bpf_skb_store_bytes", 9, (A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING), P.CHANGES_SKB),
+    _packet("bpf_skb_store_bytes", 9, (A.ANYTHING, A.MEM, A.CONST_SIZE, A.ANYTHING),
+            P.TC | P.LWT_XMIT | P.SK_SKB),
+    _packet("bpf_l3_csum_replace", 10, (A.ANYTHING,) * 4, P.TC | P.LWT_XMIT),
+    _packet("bpf_l4_csum_replace", 11, (A.ANYTHING,) * 4, P.TC | P.LWT_XMIT),
     Call("bpf_tail_call", 12, (A.CTX, A.MAP, A.ANYTHING), R.VOID,
          E.SHARED, S.NOTHING, C.JUMPS, D.NOTHING, P.FEW, W.LINUX, "tail_call"),
-    _current("bpf_get_current_pid_tgid", 14),
-    _current("bpf_get_current_uid_gid", 15),
-    _current("bpf_get_current_comm", 16, A.UNINIT_MEM, A.CONST_SIZE),
+    _packet("bpf_clone_redirect", 13, (A.ANYTHING,) * 2, P.TC | P.LWT_XMIT),
+    _outside("bpf_get_current_pid_tgid", 14),
+    _outside("bpf_get_current_uid_gid", 15),
+    _outside("bpf_get_current_comm", 16, A.UNINIT_MEM, A.CONST_SIZE),
+    _outside("bpf_get_cgroup_classid", 17, A.CTX,
+             other_args=((P.ALL & ~(P.TC | P.LWT), ()),)),
+    _packet("bpf_skb_vlan_push", 18, (A.ANYTHING,) * 2, P.TC),
+    _packet("bpf_skb_vlan_pop", 19, (), P.TC),
+    _outside("bpf_skb_get_tunnel_key", 20, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
+             offer=P.TC | P.LWT_XMIT),
+    _outside("bpf_skb_set_tunnel_key", 21, A.CTX, A.MEM, A.CONST_SIZE, A.ANYTHING,
+             offer=P.TC | P.LWT_XMIT),
     Call("bpf_perf_event_read", 22, (A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, "event"),
+    _outside("bpf_redirect", 23, A.ANYTHING, A.ANYTHING, offer=P.TC | P.XDP | P.LWT_XMIT),
+    _outside("bpf_get_route_realm", 24, A.CTX, offer=P.TC | P.LWT),
     Call("bpf_perf_event_output", 25,
          (A.CTX, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.OUTPUTS, W.LINUX_GPL, "event"),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING,
+         P.ALL & ~(P.FLOW_DISSECTOR | P.SK_REUSEPORT | P.NETFILTER), W.LINUX_GPL, "event"),
     Call("bpf_skb_load_bytes", 26, (A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.READS_SKB, W.LINUX),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING,
+         P.SOCKET | P.TC | P.LWT | P.SK_SKB | P.FLOW_DISSECTOR | P.CGROUP_SKB | P.SK_REUSEPORT,
+         W.LINUX),
     Call("bpf_get_stackid", 27, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX_GPL, "stack"),
+    Call("bpf_csum_diff", 28,
+         (A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO, A.ANYTHING),
+         R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.TC | P.XDP | P.LWT, W.LINUX,
+         reads_packet=True),
+    _outside("bpf_skb_get_tunnel_opt", 29, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.TC | P.LWT_XMIT),
+    _outside("bpf_skb_set_tunnel_opt", 30, A.CTX, A.MEM, A.CONST_SIZE, offer=P.TC | P.LWT_XMIT),
+    _packet("bpf_skb_change_proto", 31, (A.ANYTHING,) * 2, P.TC),
+    _outside("bpf_skb_change_type", 32, A.CTX, A.ANYTHING, offer=P.TC),
     Call("bpf_skb_under_cgroup", 33, (A.CTX, A.MAP, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.SKB_CGROUP, W.LINUX, "cgroup"),
-    _current("bpf_get_current_task", 35, availability=W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.TC | P.LWT, W.LINUX, "cgroup"),
+    _outside("bpf_get_hash_recalc", 34, A.CTX, offer=P.TC | P.LWT),
+    _outside("bpf_get_current_task", 35, availability=W.LINUX_GPL),
+    _outside("bpf_probe_write_user", 36, A.ANYTHING, A.MEM, A.CONST_SIZE, offer=P.TRACES,
+             availability=W.LINUX_GPL),
     Call("bpf_current_task_under_cgroup", 37, (A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "cgroup"),
-    _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), P.PULLS_SKB),
+    _packet("bpf_skb_change_tail", 38, (A.ANYTHING,) * 2, P.TC | P.LWT_XMIT | P.SK_SKB),
+    _packet("bpf_skb_pull_data", 39, (A.ANYTHING,), P.TC | P.LWT | P.SK_SKB),
+    _outside("bpf_csum_update", 40, A.CTX, A.ANYTHING, offer=P.TC | P.LWT_XMIT),
+    _outside("bpf_set_hash_invalid", 41, A.CTX, offer=P.TC | P.LWT_XMIT),
     Call("bpf_get_numa_node_id", 42, (), R.INTEGER,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
-    _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), P.CHANGES_XDP),
+    _packet("bpf_skb_change_head", 43, (A.ANYTHING,) * 2, P.TC | P.LWT_XMIT | P.SK_SKB),
+    _packet("bpf_xdp_adjust_head", 44, (A.ANYTHING,), P.XDP),
     _probe_read("bpf_probe_read_str", 45, R.LENGTH, P.TRACES),
+    _outside("bpf_get_socket_cookie", 46, A.CTX,
+             offer=P.SOCKET | P.TC | P.SK_SKB | P.TYPED | P.SYSCALL | P.CGROUP_SKB | P.CGROUP_SOCK
+             | P.ADDRESSES | P.SOCK_OPS | P.SK_REUSEPORT,
+             other_args=((P.TYPED | P.SYSCALL | P.SK_REUSEPORT, (A.KERNEL_OR_NULL,)),)),
+    _outside("bpf_get_socket_uid", 47, A.CTX, offer=P.SOCKET | P.TC | P.SK_SKB | P.CGROUP_SKB),
+    _outside("bpf_set_hash", 48, A.CTX, A.ANYTHING, offer=P.TC),
+    _outside("bpf_setsockopt", 49, A.CTX, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE,
+             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS,
+             other_args=(
+                 (P.SETSOCKOPT, (A.KERNEL, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE)),
+             )),
+    _packet("bpf_skb_adjust_room", 50, (A.ANYTHING,) * 3, P.TC | P.SK_SKB),
     Call("bpf_redirect_map", 51, (A.MAP, A.ANYTHING, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.CHANGES_XDP, W.LINUX, "redirect"),
-    _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), P.CHANGES_XDP),
-    _packet("bpf_xdp_adjust_tail", 65, (A.ANYTHING,), P.CHANGES_XDP),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.XDP, W.LINUX, "redirect"),
+    _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), P.XDP),
     Call("bpf_perf_event_read_value", 55, (A.MAP, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE),
          R.INTEGER,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, "event"),
+    _outside("bpf_perf_prog_read_value", 56, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.PERF_EVENT, availability=W.LINUX_GPL),
+    _outside("bpf_getsockopt", 57, A.CTX, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS,
+             other_args=(
+                 (P.SETSOCKOPT, (A.KERNEL, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE)),
+             )),
+    _outside("bpf_override_return", 58, A.CTX, A.ANYTHING, offer=P.KPROBE,
+             availability=W.LINUX_GPL),
+    _outside("bpf_sock_ops_cb_flags_set", 59, A.CTX, A.ANYTHING, offer=P.SOCK_OPS),
+    _outside("bpf_msg_apply_bytes", 61, A.CTX, A.ANYTHING, offer=P.SK_MSG),
+    _outside("bpf_msg_cork_bytes", 62, A.CTX, A.ANYTHING, offer=P.SK_MSG),
+    _packet("bpf_msg_pull_data", 63, (A.ANYTHING,) * 3, P.SK_MSG),
+    _outside("bpf_bind", 64, A.CTX, A.MEM, A.CONST_SIZE, offer=P.CONNECTS),
+    _packet("bpf_xdp_adjust_tail", 65, (A.ANYTHING,), P.XDP),
+    _outside("bpf_skb_get_xfrm_state", 66, A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
+             A.ANYTHING, offer=P.TC),
     Call("bpf_get_stack", 67, (A.CTX, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.LENGTH,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX_GPL),
-    _current("bpf_get_current_cgroup_id", 80),
+    _outside("bpf_skb_load_bytes_relative", 68, A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
+             A.ANYTHING, offer=P.SOCKET | P.TC | P.CGROUP_SKB | P.SK_REUSEPORT),
+    _outside("bpf_fib_lookup", 69, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
+             offer=P.TC | P.XDP, availability=W.LINUX_GPL),
+    _packet("bpf_lwt_push_encap", 73, (A.ANYTHING, A.MEM, A.CONST_SIZE), P.LWT_IN | P.LWT_XMIT),
+    _packet("bpf_lwt_seg6_store_bytes", 74, (A.ANYTHING, A.MEM, A.CONST_SIZE), P.LWT_SEG6),
+    _packet("bpf_lwt_seg6_adjust_srh", 75, (A.ANYTHING,) * 2, P.LWT_SEG6),
+    _packet("bpf_lwt_seg6_action", 76, (A.ANYTHING, A.MEM, A.CONST_SIZE), P.LWT_SEG6),
+    _outside("bpf_rc_repeat", 77, A.CTX, offer=P.LIRC, availability=W.LINUX_GPL),
+    _outside("bpf_rc_keydown", 78, A.CTX, A.ANYTHING, A.ANYTHING, A.ANYTHING, offer=P.LIRC,
+             availability=W.LINUX_GPL),
+    _outside("bpf_skb_cgroup_id", 79, A.CTX, offer=P.TC | P.CGROUP_SKB),
+    _outside("bpf_get_current_cgroup_id", 80),
+    _outside("bpf_skb_ancestor_cgroup_id", 83, A.CTX, A.ANYTHING, offer=P.TC | P.CGROUP_SKB),
     Call("bpf_map_push_elem", 87, (A.MAP, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "push", reads_packet=True),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "push", reads_packet=True),
     Call("bpf_map_pop_elem", 88, (A.MAP, A.UNINIT_VALUE), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "pop"),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "pop"),
     Call("bpf_map_peek_elem", 89, (A.MAP, A.UNINIT_VALUE), R.INTEGER,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "peek"),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "peek"),
+    _packet("bpf_msg_push_data", 90, (A.ANYTHING,) * 3, P.SK_MSG),
+    _packet("bpf_msg_pop_data", 91, (A.ANYTHING,) * 3, P.SK_MSG),
+    _outside("bpf_rc_pointer_rel", 92, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.LIRC,
+             availability=W.LINUX_GPL),
     Call("bpf_spin_lock", 93, (A.SPIN_LOCK,), R.VOID,
          E.SHARED, S.NOTHING, C.WAITS, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, locked=True),
-    _current("bpf_send_signal", 109, A.ANYTHING),
+    _outside("bpf_skb_ecn_set_ce", 97, A.CTX, offer=P.TC | P.CGROUP_SKB),
+    _outside("bpf_sysctl_get_name", 101, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
+             offer=P.CGROUP_SYSCTL),
+    _outside("bpf_sysctl_get_current_value", 102, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.CGROUP_SYSCTL),
+    _outside("bpf_sysctl_get_new_value", 103, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.CGROUP_SYSCTL),
+    _outside("bpf_sysctl_set_new_value", 104, A.CTX, A.MEM, A.CONST_SIZE, offer=P.CGROUP_SYSCTL),
+    _text("bpf_strtol", 105, A.MEM, A.CONST_SIZE, A.ANYTHING, A.LONG),
+    _text("bpf_strtoul", 106, A.MEM, A.CONST_SIZE, A.ANYTHING, A.LONG),
+    _outside("bpf_send_signal", 109, A.ANYTHING),
     _probe_read("bpf_probe_read_user", 112),
     _probe_read("bpf_probe_read_kernel", 113),
     _probe_read("bpf_probe_read_user_str", 114, R.LENGTH),
     _probe_read("bpf_probe_read_kernel_str", 115, R.LENGTH),
-    _current("bpf_send_signal_thread", 117, A.ANYTHING),
+    _outside("bpf_send_signal_thread", 117, A.ANYTHING),
     _clock("bpf_jiffies64", 118),
-    _current("bpf_get_ns_current_pid_tgid", 120, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM,
+    _outside("bpf_read_branch_records", 119, A.CTX, A.UNINIT_MEM_OR_NULL, A.CONST_SIZE_OR_ZERO,
+             A.ANYTHING, offer=P.PERF_EVENT, availability=W.LINUX_GPL),
+    _outside("bpf_get_ns_current_pid_tgid", 120, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM,
              A.CONST_SIZE),
-    _current("bpf_get_current_ancestor_cgroup_id", 123, A.ANYTHING),
+    _outside("bpf_get_netns_cookie", 122, A.CTX_OR_NULL,
+             offer=P.SOCKET | P.TC | P.CGROUP_SKB | P.CGROUP_SOCK | P.ADDRESSES | P.SOCKOPT
+             | P.SOCK_OPS | P.SK_MSG),
+    _outside("bpf_get_current_ancestor_cgroup_id", 123, A.ANYTHING),
     _clock("bpf_ktime_get_boot_ns", 125, P.FEW),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
@@ -386,24 +537,73 @@ HELPERS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.RETURNS, D.RELEASES_RECORD, P.ALL, W.LINUX),
     Call("bpf_ringbuf_query", 134, (A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
+    _outside("bpf_csum_level", 135, A.CTX, A.ANYTHING, offer=P.TC | P.LWT_XMIT),
+    _outside("bpf_load_hdr_opt", 142, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
+             offer=P.SOCK_OPS),
+    _packet("bpf_store_hdr_opt", 143, (A.MEM, A.CONST_SIZE, A.ANYTHING), P.SOCK_OPS),
+    _outside("bpf_reserve_hdr_opt", 144, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.SOCK_OPS),
     Call("bpf_copy_from_user", 148, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.SLEEPS, D.NOTHING, P.ALL, W.LINUX),
+    _outside("bpf_snprintf_btf", 149, A.UNINIT_MEM, A.CONST_SIZE, A.MEM, A.CONST_SIZE,
+             A.ANYTHING),
+    _outside("bpf_skb_cgroup_classid", 151, A.CTX, offer=P.TC),
+    _outside("bpf_redirect_neigh", 152, A.ANYTHING, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO,
+             A.ANYTHING, offer=P.TC),
     Call("bpf_per_cpu_ptr", 153, (A.PERCPU, A.ANYTHING), R.PERCPU_MEMBER_OR_NULL,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER,
          E.SHARED, S.OWN_COPY, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
-    _clock("bpf_ktime_get_coarse_ns", 160, P.COARSE_CLOCK),
+    _outside("bpf_redirect_peer", 155, A.ANYTHING, A.ANYTHING, offer=P.TC),
+    _clock("bpf_ktime_get_coarse_ns", 160,
+           P.ALL & ~(P.TRACES | P.CGROUP_DEVICE | P.SOCKOPT | P.NETFILTER)),
+    _outside("bpf_check_mtu", 163, A.CTX, A.ANYTHING, A.INT, A.ANYTHING, A.ANYTHING,
+             offer=P.TC | P.XDP, availability=W.LINUX_GPL),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, "iterate"),
+    Call("bpf_snprintf", 165,
+         (A.UNINIT_MEM_OR_NULL, A.CONST_SIZE_OR_ZERO, A.FORMAT, A.MEM_OR_NULL,
+          A.CONST_SIZE_OR_ZERO), R.INTEGER,
+         E.SHARED, S.NOTHING, C.PRINTS, D.FORMATS, P.ALL, W.LINUX_GPL),
+    _outside("bpf_sys_bpf", 166, A.ANYTHING, A.MEM, A.CONST_SIZE, offer=P.SYSCALL),
+    _outside("bpf_btf_find_by_name_kind", 167, A.MEM, A.CONST_SIZE, A.ANYTHING, A.ANYTHING,
+             offer=P.SYSCALL),
+    _outside("bpf_sys_close", 168, A.ANYTHING, offer=P.SYSCALL),
+    _outside("bpf_get_func_ip", 173, A.CTX, offer=P.KPROBE | P.TYPED,
+             availability=W.LINUX_GPL),
+    _outside("bpf_get_attach_cookie", 174, A.CTX, offer=P.TRACES & ~P.SYSCALL),
+    _outside("bpf_get_branch_snapshot", 176, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.UNCHECKED,
+             availability=W.LINUX_GPL),
     Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),
          R.INTEGER,
          E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    _outside("bpf_kallsyms_lookup_name", 179, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.LONG,
+             offer=P.SYSCALL),
     Call("bpf_loop", 181, (A.COUNT, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX),
+    _text("bpf_strncmp", 182, A.MEM, A.CONST_SIZE, A.CONST_STRING),
+    _outside("bpf_get_func_arg", 183, A.CTX, A.ANYTHING, A.LONG, offer=P.TYPED),
+    _outside("bpf_get_func_ret", 184, A.CTX, A.LONG, offer=P.TYPED),
+    _outside("bpf_get_func_arg_cnt", 185, A.CTX, offer=P.TYPED),
+    _outside("bpf_get_retval", 186, offer=_RETURNING),
+    _outside("bpf_set_retval", 187, A.ANYTHING, offer=_RETURNING),
+    _outside("bpf_xdp_get_buff_len", 188, A.CTX, offer=P.XDP | P.SYSCALL,
+             other_args=((P.SYSCALL, (A.KERNEL,)),)),
+    _outside("bpf_xdp_load_bytes", 189, A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.XDP),
+    _outside("bpf_xdp_store_bytes", 190, A.CTX, A.ANYTHING, A.MEM, A.CONST_SIZE, offer=P.XDP),
+    _outside("bpf_skb_set_tstamp", 192, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.TC),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL,
          E.SHARED, S.NOTHING, C.RETURNS, D.STORES, P.ALL, W.LINUX),
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.ANYTHING), R.MAP_VALUE_OR_NULL,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "lookup_percpu", reads_packet=True),
+    _outside("bpf_tcp_raw_gen_syncookie_ipv4", 204, A.IPV4_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,
+             offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
+    _outside("bpf_tcp_raw_gen_syncookie_ipv6", 205, A.IPV6_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,
+             offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
+    _outside("bpf_tcp_raw_check_syncookie_ipv4", 206, A.IPV4_HEADER, A.TCP_HEADER,
+             offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
+    _outside("bpf_tcp_raw_check_syncookie_ipv6", 207, A.IPV6_HEADER, A.TCP_HEADER,
+             offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
     _clock("bpf_ktime_get_tai_ns", 208),
 )  # fmt: skip
 

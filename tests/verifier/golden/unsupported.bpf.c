@@ -3,7 +3,7 @@
 #include "mistakes.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
 	__uint(max_entries, 16);
 	__type(key, __u64);
 	__type(value, struct counts);
@@ -13,8 +13,8 @@ extern int CONFIG_HZ __attribute__((section(".kconfig")));
 extern const int runqueues __ksym;
 void bpf_task_release(void *task) __ksym;
 void bpf_preempt_disable(void) __ksym;
-static long (*bpf_csum_diff)(void *, __u32, void *, __u32, __u32) = (void *)28;
-static __u64 (*bpf_get_socket_cookie)(void *) = (void *)46;
+static long (*bpf_user_ringbuf_drain)(void *, void *, void *, __u64) = (void *)209;
+static void *(*bpf_dynptr_data)(void *, __u32, __u32) = (void *)203;
 
 SEC("nonsense")
 int section_unknown(struct __sk_buff *skb)
@@ -25,7 +25,7 @@ int section_unknown(struct __sk_buff *skb)
 SEC("tc")
 int helper_unknown(struct __sk_buff *skb)
 {
-	return bpf_csum_diff(NULL, 0, NULL, 0, 0);
+	return bpf_user_ringbuf_drain(NULL, NULL, NULL, 0);
 }
 
 SEC("tc")
@@ -61,7 +61,7 @@ int all_of_it(void *ctx)
 	__u64 key = (long)&runqueues;
 
 	if (bpf_map_lookup_elem(&routes, &key))
-		return bpf_get_socket_cookie(ctx) + CONFIG_HZ;
+		return (bpf_dynptr_data(ctx, 0, 8) != NULL) + CONFIG_HZ;
 	bpf_task_release(ctx);
 	return 0;
 }

@@ -20,10 +20,10 @@ from bpfheap.platform.programs.row import (
     Section,
 )
 
-_BASE = frozenset({Offer.ALL, Offer.LOCKS, Offer.OUTPUTS})
-_NETWORK = _BASE | {Offer.COARSE_CLOCK}
 #: Refuse or allow.
 _EITHER = (0, 1)
+#: Allow, and nothing else.
+_ALLOW = (1, 1)
 
 # cg_skb_is_valid_access
 _SKB_FIELDS = pick(
@@ -36,7 +36,7 @@ _SKB_FIELDS = pick(
 def _skb(sections: tuple[Section, ...], returns: tuple[int, int]) -> ProgramType:
     return ProgramType("cgroup_skb", 8, sections, "__sk_buff", 192, _SKB_FIELDS, objects=True,
                        sleepable=False, interrupts=False, packet=PacketKind.SKB_PAYLOAD,
-                       offers=_NETWORK | {Offer.READS_SKB}, returns=returns,
+                       caller=Offer.CGROUP_SKB, returns=returns,
                        test_run=0)  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def _sock(sections: tuple[Section, ...], hidden: frozenset[str]) -> ProgramType:
     return ProgramType("cgroup_sock", 9, sections, "bpf_sock", 80,
                        pick(_SOCK, hidden=hidden, writable=writable), objects=True,
                        sleepable=False, interrupts=False, packet=PacketKind.NONE,
-                       offers=_NETWORK, returns=_EITHER, test_run=None)  # fmt: skip
+                       caller=Offer.CGROUP_SOCK, returns=_EITHER, test_run=None)  # fmt: skip
 
 
 # sock_addr_is_valid_access
@@ -90,6 +90,7 @@ def _addresses(
     attach: dict[str, At],
     returns: tuple[int, int] = _EITHER,
     *,
+    caller: Offer = Offer.SETS_ADDRESS,
     sends: bool = False,
 ) -> list[ProgramType]:
     """A row for each family of addresses; those of messages that are sent see where from."""
@@ -104,7 +105,7 @@ def _addresses(
         rows.append(
             ProgramType("cgroup_sock_addr", 18, (Section(f"cgroup/{what}{family}", number),),
                         "bpf_sock_addr", 72, fields, objects=True, sleepable=False,
-                        interrupts=False, packet=PacketKind.NONE, offers=_NETWORK,
+                        interrupts=False, packet=PacketKind.NONE, caller=caller,
                         returns=returns, test_run=None)
         )  # fmt: skip
     return rows
@@ -119,10 +120,10 @@ _OPTION = (
 )
 
 
-def _option(section: Section, fields: tuple[CtxField, ...]) -> ProgramType:
+def _option(section: Section, fields: tuple[CtxField, ...], caller: Offer) -> ProgramType:
     return ProgramType("cgroup_sockopt", 25, (section,), "bpf_sockopt", 40, fields, objects=True,
-                       writes_packet=True, sleepable=False, interrupts=False,
-                       packet=PacketKind.OTHER, offers=_BASE, returns=_EITHER,
+                       writes_packet=True, packet_args=True, sleepable=False, interrupts=False,
+                       packet=PacketKind.OTHER, caller=caller, returns=_EITHER,
                        test_run=None)  # fmt: skip
 
 
@@ -139,30 +140,34 @@ CGROUPS: tuple[ProgramType, ...] = (
     _sock((Section("cgroup/post_bind6", At.CGROUP_INET6_POST_BIND),), _OF_MAKING | {"src_ip4"}),
     # 2 and 3 let a program bind to a port that takes a privilege.
     *_addresses("bind", {"4": At.CGROUP_INET4_BIND, "6": At.CGROUP_INET6_BIND}, (0, 3)),
-    *_addresses("connect", {"4": At.CGROUP_INET4_CONNECT, "6": At.CGROUP_INET6_CONNECT,
-                            "_unix": At.CGROUP_UNIX_CONNECT}),
+    *_addresses("connect", {"4": At.CGROUP_INET4_CONNECT, "6": At.CGROUP_INET6_CONNECT},
+                caller=Offer.CONNECTS),
+    *_addresses("connect", {"_unix": At.CGROUP_UNIX_CONNECT}),
     *_addresses("sendmsg", {"4": At.CGROUP_UDP4_SENDMSG, "6": At.CGROUP_UDP6_SENDMSG,
                             "_unix": At.CGROUP_UNIX_SENDMSG}, sends=True),
     *_addresses("recvmsg", {"4": At.CGROUP_UDP4_RECVMSG, "6": At.CGROUP_UDP6_RECVMSG,
-                            "_unix": At.CGROUP_UNIX_RECVMSG}, (1, 1)),
+                            "_unix": At.CGROUP_UNIX_RECVMSG}, _ALLOW, caller=Offer.TELLS_ADDRESS),
     *_addresses("getpeername", {"4": At.CGROUP_INET4_GETPEERNAME, "6": At.CGROUP_INET6_GETPEERNAME,
-                                "_unix": At.CGROUP_UNIX_GETPEERNAME}, (1, 1)),
+                                "_unix": At.CGROUP_UNIX_GETPEERNAME}, _ALLOW,
+                caller=Offer.TELLS_ADDRESS),
     *_addresses("getsockname", {"4": At.CGROUP_INET4_GETSOCKNAME, "6": At.CGROUP_INET6_GETSOCKNAME,
-                                "_unix": At.CGROUP_UNIX_GETSOCKNAME}, (1, 1)),
+                                "_unix": At.CGROUP_UNIX_GETSOCKNAME}, _ALLOW,
+                caller=Offer.TELLS_ADDRESS),
     # cgroup_dev_is_valid_access
     ProgramType("cgroup_device", 15,
                 (Section("cgroup/dev", At.CGROUP_DEVICE, attach_optional=True),),
                 "bpf_cgroup_dev_ctx", 12,
                 (*words("access_type", start=0), *whole("major", "minor", start=4)), objects=True,
-                sleepable=False, interrupts=False, packet=PacketKind.NONE, offers=_BASE,
-                returns=_EITHER, test_run=None),
+                sleepable=False, interrupts=False, packet=PacketKind.NONE,
+                caller=Offer.CGROUP_DEVICE, returns=_EITHER, test_run=None),
     # sysctl_is_valid_access
     ProgramType("cgroup_sysctl", 23, (Section("cgroup/sysctl", At.CGROUP_SYSCTL),), "bpf_sysctl",
                 8, pick(tuple(words("write", "file_pos")), writable={"file_pos"}), objects=True,
-                sleepable=False, interrupts=False, packet=PacketKind.NONE, offers=_NETWORK,
-                returns=_EITHER, test_run=None),
+                sleepable=False, interrupts=False, packet=PacketKind.NONE,
+                caller=Offer.CGROUP_SYSCTL, returns=_EITHER, test_run=None),
     _option(Section("cgroup/getsockopt", At.CGROUP_GETSOCKOPT),
-            pick(_OPTION, writable={"optlen", "retval"})),
+            pick(_OPTION, writable={"optlen", "retval"}), Offer.GETSOCKOPT),
     _option(Section("cgroup/setsockopt", At.CGROUP_SETSOCKOPT),
-            pick(_OPTION, hidden={"retval"}, writable={"level", "optname", "optlen"})),
+            pick(_OPTION, hidden={"retval"}, writable={"level", "optname", "optlen"}),
+            Offer.SETSOCKOPT),
 )  # fmt: skip

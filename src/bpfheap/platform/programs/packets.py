@@ -16,12 +16,6 @@ from bpfheap.platform.programs.row import (
     Section,
 )
 
-_SOCKET = frozenset({Offer.ALL, Offer.COARSE_CLOCK, Offer.OUTPUTS, Offer.READS_SKB})
-_SK_SKB = _SOCKET | {Offer.LOCKS, Offer.PULLS_SKB, Offer.CHANGES_SKB}
-_TC = _SK_SKB | {Offer.SKB_CGROUP}
-_XDP = frozenset({Offer.ALL, Offer.COARSE_CLOCK, Offer.OUTPUTS, Offer.LOCKS, Offer.CHANGES_XDP})
-_LWT = _SOCKET | {Offer.LOCKS, Offer.PULLS_SKB, Offer.SKB_CGROUP}
-
 _TIMES = frozenset({"tstamp", "tstamp_type", "hwtstamp"})
 
 # sk_filter_is_valid_access
@@ -68,21 +62,21 @@ _DEVMAP_FIELDS = (*_XDP_FIELDS, *whole("egress_ifindex", start=20))
 
 def _xdp(sections: tuple[Section, ...], fields: tuple[CtxField, ...]) -> ProgramType:
     return ProgramType("xdp", 6, sections, "xdp_md", 24, fields, writes_packet=True, objects=True,
-                       sleepable=False, interrupts=False, packet=PacketKind.XDP, offers=_XDP,
+                       sleepable=False, interrupts=False, packet=PacketKind.XDP, caller=Offer.XDP,
                        returns=None, test_run=8)  # fmt: skip
 
 
-def _lwt(name: str, number: int) -> ProgramType:
+def _lwt(name: str, number: int, caller: Offer) -> ProgramType:
     """Of a route (lightweight tunnels)."""
     return ProgramType(name, number, (Section(name),), "__sk_buff", 192, _LWT_FIELDS,
                        sleepable=False, interrupts=False, packet=PacketKind.SKB_PAYLOAD,
-                       offers=_LWT, returns=None, test_run=0)  # fmt: skip
+                       caller=caller, returns=None, test_run=0)  # fmt: skip
 
 
 PACKETS: tuple[ProgramType, ...] = (
     ProgramType("socket_filter", 1, (Section("socket"),), "__sk_buff", 192, _SOCKET_FIELDS,
                 loads_packet=True, sleepable=False, interrupts=False,
-                packet=PacketKind.SKB_PAYLOAD, offers=_SOCKET, returns=None, test_run=0),
+                packet=PacketKind.SKB_PAYLOAD, caller=Offer.SOCKET, returns=None, test_run=0),
     ProgramType("sched_cls", 3, (
                     Section("tc"),
                     Section("classifier"),
@@ -93,23 +87,23 @@ PACKETS: tuple[ProgramType, ...] = (
                     Section("netkit/primary", At.NETKIT_PRIMARY),
                     Section("netkit/peer", At.NETKIT_PEER),
                 ), "__sk_buff", 192, _TC_FIELDS, writes_packet=True, loads_packet=True,
-                objects=True, sleepable=False, interrupts=False, packet=PacketKind.SKB, offers=_TC,
-                returns=None, test_run=0),
+                objects=True, sleepable=False, interrupts=False, packet=PacketKind.SKB,
+                caller=Offer.TC, returns=None, test_run=0),
     ProgramType("sched_act", 4, (Section("action"),), "__sk_buff", 192, _TC_FIELDS,
                 writes_packet=True, loads_packet=True, sleepable=False, interrupts=False,
-                packet=PacketKind.SKB, offers=_TC, returns=None, test_run=0),
+                packet=PacketKind.SKB, caller=Offer.TC, returns=None, test_run=0),
     _xdp((Section("xdp", At.XDP, attach_optional=True), Section("xdp.frags", At.XDP, frags=True),
           Section("xdp/cpumap", At.XDP_CPUMAP),
           Section("xdp.frags/cpumap", At.XDP_CPUMAP, frags=True)), _XDP_FIELDS),
     _xdp((Section("xdp/devmap", At.XDP_DEVMAP),
           Section("xdp.frags/devmap", At.XDP_DEVMAP, frags=True)), _DEVMAP_FIELDS),
-    _lwt("lwt_in", 10),
-    _lwt("lwt_out", 11),
+    _lwt("lwt_in", 10, Offer.LWT_IN),
+    _lwt("lwt_out", 11, Offer.LWT_OUT),
     ProgramType("lwt_xmit", 12, (Section("lwt_xmit"),), "__sk_buff", 192, _LWT_FIELDS,
                 writes_packet=True, sleepable=False, interrupts=False,
-                packet=PacketKind.SKB_PAYLOAD, offers=_LWT | {Offer.CHANGES_SKB}, returns=None,
+                packet=PacketKind.SKB_PAYLOAD, caller=Offer.LWT_XMIT, returns=None,
                 test_run=0),
-    _lwt("lwt_seg6local", 19),
+    _lwt("lwt_seg6local", 19, Offer.LWT_SEG6),
     ProgramType("sk_skb", 14, (
                     Section("sk_skb"),
                     Section("sk_skb/stream_parser", At.SK_SKB_STREAM_PARSER, attach_optional=True),
@@ -117,12 +111,12 @@ PACKETS: tuple[ProgramType, ...] = (
                             attach_optional=True),
                     Section("sk_skb/verdict", At.SK_SKB_VERDICT, attach_optional=True),
                 ), "__sk_buff", 192, _STREAM_FIELDS, writes_packet=True, sleepable=False,
-                interrupts=False, packet=PacketKind.OTHER, offers=_SK_SKB, returns=None,
+                interrupts=False, packet=PacketKind.OTHER, caller=Offer.SK_SKB, returns=None,
                 test_run=None),
     ProgramType("flow_dissector", 22,
                 (Section("flow_dissector", At.FLOW_DISSECTOR, attach_optional=True),),
                 "__sk_buff", 192, _FLOW_FIELDS, sleepable=False, interrupts=False,
                 packet=PacketKind.OTHER,
-                offers=frozenset({Offer.ALL, Offer.COARSE_CLOCK, Offer.READS_SKB, Offer.LOCKS}),
+                caller=Offer.FLOW_DISSECTOR,
                 returns=None, test_run=None),
 )  # fmt: skip

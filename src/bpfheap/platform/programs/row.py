@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Flag, StrEnum, auto
 
 
 class CtxKind(StrEnum):
@@ -66,29 +66,54 @@ class PacketKind(StrEnum):
     OTHER = "other"  # bytes that pointers in the context lead to, and that no machine makes
 
 
-class Offer(StrEnum):
-    """Helpers that go together: some types of programs have them, others have not (get_func_proto
-    of struct bpf_verifier_ops)."""
+class Offer(Flag):
+    """Kinds of programs, as helpers tell them apart (get_func_proto of struct bpf_verifier_ops): to
+    which of them a helper is offered, and which of them a program is."""
 
-    FEW = "few"  # every type has them, even lirc_mode2
-    ALL = "all"  # all others have them (bpf_base_func_proto)
-    READS_SKB = "reads-skb"
-    PULLS_SKB = "pulls-skb"
-    CHANGES_SKB = "changes-skb"
-    SKB_CGROUP = "skb-cgroup"  # which control group a packet belongs to
-    CHANGES_XDP = "changes-xdp"
-    OUTPUTS = "outputs"  # records for perf events
-    COARSE_CLOCK = "coarse-clock"  # bpf_sk_base_func_proto, and a few types of their own
-    TRACES = "traces"  # what only tracing and syscall programs have (bpf_tracing_func_proto)
-    LOCKS = "locks"  # no helpers, but maps whose values have a bpf_spin_lock
+    SOCKET = auto()
+    TC = auto()  # sched_cls and sched_act
+    XDP = auto()
+    LWT_IN = auto()
+    LWT_OUT = auto()
+    LWT_XMIT = auto()
+    LWT_SEG6 = auto()
+    SK_SKB = auto()
+    FLOW_DISSECTOR = auto()
+    KPROBE = auto()
+    TRACEPOINT = auto()  # raw ones, too
+    PERF_EVENT = auto()
+    TYPED = auto()  # those that the kernel's types describe
+    SYSCALL = auto()
+    CGROUP_SKB = auto()
+    CGROUP_SOCK = auto()
+    SETS_ADDRESS = auto()  # cgroup_sock_addr programs that may refuse it
+    CONNECTS = auto()  # those of connect4 and connect6
+    TELLS_ADDRESS = auto()  # those that may not
+    CGROUP_DEVICE = auto()
+    CGROUP_SYSCTL = auto()
+    GETSOCKOPT = auto()
+    SETSOCKOPT = auto()
+    SOCK_OPS = auto()
+    SK_MSG = auto()
+    SK_REUSEPORT = auto()
+    SK_LOOKUP = auto()
+    NETFILTER = auto()
+    LIRC = auto()
+
+    # What many rows ask for.
+    LWT = LWT_IN | LWT_OUT | LWT_XMIT | LWT_SEG6
+    TRACES = KPROBE | TRACEPOINT | PERF_EVENT | TYPED | SYSCALL  # bpf_tracing_func_proto
+    ADDRESSES = SETS_ADDRESS | CONNECTS | TELLS_ADDRESS
+    SOCKOPT = GETSOCKOPT | SETSOCKOPT
+    CGROUPS = CGROUP_SKB | CGROUP_SOCK | ADDRESSES | CGROUP_DEVICE | CGROUP_SYSCTL | SOCKOPT
+    STREAMS = SK_SKB | SK_MSG | SOCK_OPS | SK_REUSEPORT | SK_LOOKUP
+    PACKETS = SOCKET | TC | XDP | LWT | FLOW_DISSECTOR
+    ALL = PACKETS | TRACES | CGROUPS | STREAMS | NETFILTER  # bpf_base_func_proto
+    FEW = ALL | LIRC
+    #: Maps whose values have a bpf_spin_lock (check_map_prog_compatibility).
+    LOCKS = TC | XDP | LWT | FLOW_DISSECTOR | SYSCALL | CGROUPS | STREAMS | NETFILTER | LIRC
 
 
-_SKB = frozenset({PacketKind.SKB, PacketKind.SKB_PAYLOAD, PacketKind.OTHER})
-#: Which packets a program has to see for what it is offered.
-_PACKETS = {
-    Offer.READS_SKB: _SKB, Offer.PULLS_SKB: _SKB, Offer.CHANGES_SKB: _SKB, Offer.SKB_CGROUP: _SKB,
-    Offer.CHANGES_XDP: frozenset({PacketKind.XDP}),
-}  # fmt: skip
 #: A context without a struct of its own.
 _NO_STRUCT = "void"
 _PROJECTED = {"__sk_buff": "sk_buff", "xdp_md": "xdp_buff"}
@@ -127,7 +152,8 @@ class ProgramType:
     read (and written, where `ctx_writable`): tracing contexts and syscall programs; with None only
     `fields`, which otherwise begin before. Those that
     read packets may write them too with `writes_packet` (may_access_direct_pkt_data). With
-    `loads_packet`, they may have the loads of classic BPF (may_access_skb). With
+    `loads_packet`, they may have the loads of classic BPF (may_access_skb). `packet_args`: whether
+    they may give pointers into the packet to helpers; None where that is the helper's to say. With
     `private_stack`, functions with large frames have them elsewhere than on the kernel's stack
     (bpf_enable_priv_stack).
     `number` is enum bpf_prog_type's. `returns` are the least and the greatest result that a
@@ -135,8 +161,9 @@ class ProgramType:
     are what BPF_PROG_TEST_RUN is given, beyond them is what it makes itself; None if it does not
     run such programs. `objects`: Linux has bpf_obj_new and its like for them (generic_kfunc_set).
     `interrupts`: they run in interrupts, and so in signals. `sleepable`: in any section, they run
-    where one may sleep, and so not in an RCU section. `offers` are the helpers that it has beyond
-    those of all types. `kernel_types`: what its context holds is said by the kernel's BTF alone.
+    where one may sleep, and so not in an RCU section. `caller`: what its programs are to
+    helpers, one member of Offer. `kernel_types`: what its context holds is said by the kernel's BTF
+    alone.
 
     A global function's parameter is the context if it points at `ctx_struct`, or is declared with
     `ctx_typedef` (btf_is_prog_ctx_type); with a tag, it may also point at what `ctx_tagged` names:
@@ -155,6 +182,7 @@ class ProgramType:
     ctx_writable: bool = False
     writes_packet: bool = False
     loads_packet: bool = False
+    packet_args: bool | None = None
     private_stack: bool = False
     objects: bool = False
     kernel_types: bool = False
@@ -163,7 +191,7 @@ class ProgramType:
     sleepable: bool = field(kw_only=True)
     interrupts: bool = field(kw_only=True)
     packet: PacketKind = field(kw_only=True)
-    offers: frozenset[Offer] = field(kw_only=True)
+    caller: Offer = field(kw_only=True)
     returns: tuple[int, int] | None = field(kw_only=True)
     test_run: int | None = field(kw_only=True)
 
@@ -190,8 +218,8 @@ class ProgramType:
         return self.packet is not PacketKind.NONE
 
     def has(self, offer: Offer) -> bool:
-        """Whether programs of this type may call helpers of that kind."""
-        return offer is Offer.FEW or offer in self.offers
+        """Whether what is offered to those is offered to programs of this type."""
+        return self.caller in offer
 
     def __post_init__(self) -> None:
         if any(f.kind in _IN_PACKET for f in self.fields) and not self.has_packet:
@@ -202,8 +230,7 @@ class ProgramType:
             raise ValueError(f"{self.name}: all bytes of the context are alike, or it has fields")
         if self.ctx_writable and self.raw_ctx is None:
             raise ValueError(f"{self.name}: each field tells whether it is writable")
-        for offer in self.offers & _PACKETS.keys():
-            if self.packet not in _PACKETS[offer]:
-                raise ValueError(f"{self.name}: {offer} helpers want another packet")
+        if len(self.caller) != 1:
+            raise ValueError(f"{self.name}: its programs are of one kind to helpers")
         if self.sleepable and self.interrupts:
             raise ValueError(f"{self.name}: nobody sleeps in an interrupt")

@@ -19,9 +19,6 @@ from bpfheap.platform.programs.row import (
     Section,
 )
 
-_BASE = frozenset({Offer.ALL, Offer.LOCKS})
-_NETWORK = _BASE | {Offer.COARSE_CLOCK, Offer.OUTPUTS}
-
 # sock_ops_is_valid_access
 _SOCK_OPS = (
     *whole("op", start=0),
@@ -83,26 +80,27 @@ _LOOKUP = (
 SOCKETS: tuple[ProgramType, ...] = (
     ProgramType("sock_ops", 13,
                 (Section("sockops", At.CGROUP_SOCK_OPS, attach_optional=True),),
-                "bpf_sock_ops", 224, _SOCK_OPS, objects=True, sleepable=False, interrupts=False,
-                packet=PacketKind.OTHER, offers=_NETWORK, returns=(0, 1), test_run=None),
+                "bpf_sock_ops", 224, _SOCK_OPS, objects=True, packet_args=False, sleepable=False,
+                interrupts=False, packet=PacketKind.OTHER, caller=Offer.SOCK_OPS, returns=(0, 1),
+                test_run=None),
     ProgramType("sk_msg", 16, (Section("sk_msg", At.SK_MSG_VERDICT, attach_optional=True),),
                 "sk_msg_md", 80, _SK_MSG, writes_packet=True, sleepable=False, interrupts=False,
-                packet=PacketKind.OTHER, offers=_NETWORK, returns=None, test_run=None),
+                packet=PacketKind.OTHER, caller=Offer.SK_MSG, returns=None, test_run=None),
     ProgramType("sk_reuseport", 21, (
                     Section("sk_reuseport", At.SK_REUSEPORT_SELECT),
                     Section("sk_reuseport/migrate", At.SK_REUSEPORT_SELECT_OR_MIGRATE),
                 ), "sk_reuseport_md", 56, _REUSEPORT, sleepable=False, interrupts=False,
                 packet=PacketKind.OTHER,
-                offers=_BASE | {Offer.COARSE_CLOCK, Offer.READS_SKB}, returns=None, test_run=None),
+                caller=Offer.SK_REUSEPORT, returns=None, test_run=None),
     ProgramType("sk_lookup", 30, (Section("sk_lookup", At.SK_LOOKUP),), "bpf_sk_lookup", 72,
                 _LOOKUP, sleepable=False, interrupts=False, packet=PacketKind.NONE,
-                offers=_NETWORK, returns=(0, 1), test_run=None),
+                caller=Offer.SK_LOOKUP, returns=(0, 1), test_run=None),
     # NF_DROP and NF_ACCEPT
     ProgramType("netfilter", 32, (Section("netfilter", At.NETFILTER),), "bpf_nf_ctx", 16,
                 (kernel("state", 0), kernel("skb", 8)), sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, offers=_BASE, returns=(0, 1), test_run=None),
+                packet=PacketKind.NONE, caller=Offer.NETFILTER, returns=(0, 1), test_run=None),
     ProgramType("lirc_mode2", 20, (Section("lirc_mode2", At.LIRC_MODE2, attach_optional=True),),
                 "void", 4, tuple(whole("sample", start=0)), sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, offers=frozenset({Offer.LOCKS}), returns=None,
+                packet=PacketKind.NONE, caller=Offer.LIRC, returns=None,
                 test_run=None),
 )  # fmt: skip

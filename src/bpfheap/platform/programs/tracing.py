@@ -18,8 +18,6 @@ from bpfheap.platform.programs.row import (
     Section,
 )
 
-_OFFERS = frozenset({Offer.ALL, Offer.OUTPUTS, Offer.TRACES})
-
 # struct pt_regs of x86-64.
 _REGISTERS = (
     "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di",
@@ -39,8 +37,9 @@ _PERF_FIELDS = (
 
 def _probe(sections: tuple[Section, ...], returns: tuple[int, int] | None) -> ProgramType:
     return ProgramType("kprobe", 2, sections, "pt_regs", 168, raw_ctx=0, private_stack=True,
-                       sleepable=False, interrupts=False, packet=PacketKind.NONE, offers=_OFFERS,
-                       returns=returns, test_run=None, ctx_typedef=_USER_REGISTERS,
+                       sleepable=False, interrupts=False, packet=PacketKind.NONE,
+                       caller=Offer.KPROBE, returns=returns, test_run=None,
+                       ctx_typedef=_USER_REGISTERS,
                        ctx_tagged=frozenset({_USER_REGISTERS}))  # fmt: skip
 
 
@@ -63,7 +62,7 @@ def _typed(name: str, number: int, sections: list[Section]) -> ProgramType:
     """Of the kernel's types."""
     return ProgramType(name, number, tuple(sections), "void", 0, kernel_types=True,
                        sleepable=False, interrupts=False, packet=PacketKind.NONE,
-                       offers=_OFFERS, returns=None, test_run=None)  # fmt: skip
+                       caller=Offer.TYPED, returns=None, test_run=None)  # fmt: skip
 
 
 TRACING: tuple[ProgramType, ...] = (
@@ -84,24 +83,24 @@ TRACING: tuple[ProgramType, ...] = (
     ), (0, 1)),
     ProgramType("tracepoint", 5, tuple(_plus("tracepoint", "tp")), "void", 8192, raw_ctx=8,
                 private_stack=True, objects=True, sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, offers=_OFFERS, returns=None, test_run=None,
+                packet=PacketKind.NONE, caller=Offer.TRACEPOINT, returns=None, test_run=None,
                 ctx_tagged=frozenset({ANY_TYPE})),
     ProgramType("perf_event", 7, (Section("perf_event"),), "bpf_perf_event_data", 184,
                 _PERF_FIELDS, private_stack=True, objects=True, sleepable=False, interrupts=True,
-                packet=PacketKind.NONE, offers=_OFFERS, returns=None, test_run=None,
+                packet=PacketKind.NONE, caller=Offer.PERF_EVENT, returns=None, test_run=None,
                 ctx_tagged=frozenset({_USER_REGISTERS, "pt_regs"})),
     ProgramType("raw_tracepoint", 17, tuple(_plus("raw_tracepoint", "raw_tp")),
                 "bpf_raw_tracepoint_args", 96, raw_ctx=0, private_stack=True, sleepable=False,
-                interrupts=False, packet=PacketKind.NONE, offers=_OFFERS, returns=None,
+                interrupts=False, packet=PacketKind.NONE, caller=Offer.TRACEPOINT, returns=None,
                 test_run=96, ctx_tagged=frozenset({NUMBER})),
     # raw_tp_writable_prog_is_valid_access: later parts of the buffer's address are numbers.
     ProgramType("raw_tracepoint_writable", 24, tuple(_plus("raw_tracepoint.w", "raw_tp.w")),
                 "bpf_raw_tracepoint_args", 96, (kernel("buffer", 0),), raw_ctx=1, sleepable=False,
-                interrupts=False, packet=PacketKind.NONE, offers=_OFFERS, returns=None,
+                interrupts=False, packet=PacketKind.NONE, caller=Offer.TRACEPOINT, returns=None,
                 test_run=None, ctx_tagged=frozenset({NUMBER})),
     ProgramType("syscall", 31, (Section("syscall", sleepable=True),), "void", 65535, raw_ctx=0,
                 ctx_writable=True, objects=True, sleepable=True, interrupts=False,
-                packet=PacketKind.NONE, offers=_OFFERS | {Offer.LOCKS}, returns=None,
+                packet=PacketKind.NONE, caller=Offer.SYSCALL, returns=None,
                 test_run=65535, ctx_tagged=frozenset({ANY_TYPE})),
     _typed("tracing", 26, [
         *_plus("tp_btf", attach=At.TRACE_RAW_TP, btf=True),

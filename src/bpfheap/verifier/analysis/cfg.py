@@ -42,6 +42,9 @@ CALLBACK_LOOP: Final = 1
 ITERATOR_LOOP: Final = 2
 MAY_GOTO_LOOP: Final = 3
 
+#: Calls that come back behind themselves.
+CALLS = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL})
+
 #: A pointer of which the kind does not matter to an access (Step.through).
 PLAIN: Final = 1
 
@@ -181,10 +184,16 @@ class Cfg:
                 self.at(step.target).join = True
                 # visit_insn: conditions are prune points themselves.
                 step.join = step.join or step.kind is Kind.JCOND
-            elif step.kind is Kind.CALL_LOCAL:
+            # visit_func_call_insn: what follows any call is one, and where a function is called or
+            # its address taken, that place and the function are, too.
+            if step.kind in CALLS:
                 self.at(step.next).join = True
-                if self.is_global(self.starts[step.target]):
-                    step.tag = CALL
+            if step.enters >= 0:
+                step.join = True
+                self.at(step.next).join = True
+                self.at(step.enters).join = True
+            if step.kind is Kind.CALL_LOCAL and self.is_global(self.starts[step.target]):
+                step.tag = CALL
 
     def __iter__(self) -> Iterator[Step]:
         return (step for step in self.steps if step is not None)

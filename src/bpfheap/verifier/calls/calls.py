@@ -15,7 +15,17 @@ from mypy_extensions import i64
 from bpfheap.btf import SpecialKind
 from bpfheap.errors import LINUX_MAY
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Call, Ret, SideEffect, left_out
+from bpfheap.platform.calls import (
+    FIXED_SIZES,
+    KFUNC_BY_NAME,
+    NULLABLE,
+    WRITTEN,
+    Arg,
+    Call,
+    Ret,
+    SideEffect,
+    left_out,
+)
 from bpfheap.platform.linux import HELPER_NAMES
 from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
 from bpfheap.platform.missing import kfunc_name, missing_helper
@@ -23,7 +33,7 @@ from bpfheap.platform.programs import types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, call_row
-from bpfheap.verifier.calls import graph, iterators, locks, percpu, records
+from bpfheap.verifier.calls import graph, iterators, locks, percpu, records, strings
 from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
 from bpfheap.verifier.calls.meta import Checker, Meta, expected
 from bpfheap.verifier.calls.noting import note_call
@@ -62,6 +72,8 @@ from bpfheap.verifier.state.state import (
     number,
 )
 
+#: Where Linux takes packets to begin, to be aligned (check_pkt_ptr_alignment).
+_NET_IP_ALIGN = 2
 #: Results of the kernel from -MAX_ERRNO to -1 are errors.
 _MAX_ERRNO: i64 = 4095
 
@@ -118,12 +130,12 @@ def _memory(
     env: Env, st: State, n: int, reg: Reg, meta: Meta, size: int, write: bool = False
 ) -> None:
     """check_helper_mem_access, and what check_func_arg says of packets and references."""
-    null_allowed = meta.call.args[n - 1] is Arg.MEM_OR_NULL
+    null_allowed = meta.args[n - 1] in NULLABLE
     if not OBLIGATIONS[reg.kind].for_helpers or (reg.or_null and not null_allowed):
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
         raise expected(n, reg, "fp, map_value", hint)
     call = meta.call
-    if reg.kind in (PACKET, PACKET_META) and call.number is not None and not call.reads_packet:
+    if reg.kind in (PACKET, PACKET_META) and not _takes_packet(env, call):
         raise Reject(
             f"helper access to the packet is not allowed: R{n} of {_title(call)}",
             register=n,
@@ -138,6 +150,13 @@ def _memory(
             )
         meta.referenced = n
     helper_access(env, st, n, reg, size, write)
+
+
+def _takes_packet(env: Env, call: Call) -> bool:
+    """may_access_direct_pkt_data"""
+    if call.number is None:
+        return True
+    return call.reads_packet if env.type.packet_args is None else env.type.packet_args
 
 
 def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -167,6 +186,20 @@ def _sized(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """Memory whose length is the next argument; checked there."""
 
 
+def _fixed(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """Memory of a size of its own (MEM_FIXED_SIZE); what is written there is aligned."""
+    arg = meta.args[n - 1]
+    size, write = FIXED_SIZES[arg], arg in WRITTEN
+    _memory(env, st, n, reg, meta, size, write)
+    start = _NET_IP_ALIGN if reg.kind in (PACKET, PACKET_META) else 0
+    if write and ((start + reg.off + reg.scalar.v) | reg.scalar.m) & (size - 1):
+        raise Reject(
+            f"misaligned access off {reg.off} size {size}: R{n} of {_title(meta.call)}",
+            register=n,
+            hint=f"align the variable to {size} bytes",
+        )
+
+
 def _size(zero_allowed: bool) -> Checker:
     def check(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         _scalar(env, st, n, reg, meta)
@@ -192,11 +225,11 @@ def _size(zero_allowed: bool) -> Checker:
         meta.size = scalar.top
         mark_register(env.cfg, st, n)
         memory = st.regs[n - 1]
-        arg = meta.call.args[n - 2]
-        if arg is Arg.MEM_OR_NULL and is_null(memory) and scalar.top == 0:
+        arg = meta.args[n - 2]
+        if arg in NULLABLE and is_null(memory) and scalar.top == 0:
             mark_register(env.cfg, st, n - 1)
             return
-        _memory(env, st, n - 1, memory, meta, scalar.top, arg is Arg.UNINIT_MEM)
+        _memory(env, st, n - 1, memory, meta, scalar.top, arg in WRITTEN)
 
     return check
 
@@ -204,6 +237,32 @@ def _size(zero_allowed: bool) -> Checker:
 def _ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if reg.kind != CTX or reg.off or not reg.scalar.is_const:
         raise expected(n, reg, "ctx", "pass the program's own context, unchanged")
+
+
+def _ctx_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if is_null(reg):
+        mark_register(env.cfg, st, n)
+    else:
+        _ctx(env, st, n, reg, meta)
+
+
+def _kernel(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    raise expected(n, reg, "ptr_, sock", "pass what a field of the context leads to")
+
+
+def _kernel_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if not is_null(reg):
+        _kernel(env, st, n, reg, meta)
+    mark_register(env.cfg, st, n)
+
+
+def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """check_helper_call, of the flags of bpf_get_local_storage"""
+    if not is_null(reg):
+        raise Reject(
+            f"{meta.call.name}() doesn't support non-zero flags", register=n, hint="pass 0"
+        )
+    mark_register(env.cfg, st, n)
 
 
 def _kptr_field(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -283,7 +342,19 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.MEM: _sized,
     Arg.MEM_OR_NULL: _sized,
     Arg.UNINIT_MEM: _sized,
+    Arg.UNINIT_MEM_OR_NULL: _sized,
+    Arg.INT: _fixed,
+    Arg.LONG: _fixed,
+    Arg.IPV4_HEADER: _fixed,
+    Arg.IPV6_HEADER: _fixed,
+    Arg.TCP_HEADER: _fixed,
+    Arg.CONST_STRING: strings.constant,
+    Arg.FORMAT: strings.constant,
     Arg.CTX: _ctx,
+    Arg.CTX_OR_NULL: _ctx_or_null,
+    Arg.KERNEL: _kernel,
+    Arg.KERNEL_OR_NULL: _kernel_or_null,
+    Arg.ZERO: _zero,
     Arg.KPTR_FIELD: _kptr_field,
     Arg.OWNED_OR_NULL: _owned_or_null,
     Arg.OWNED: _owned,
@@ -426,6 +497,7 @@ SIDE_EFFECTS: dict[SideEffect, Callable[[Env, State, Meta], None]] = {
     SideEffect.MOVES_PACKET: _packet_moved,
     SideEffect.ENTERS_RCU: locks.rcu_lock,
     SideEffect.LEAVES_RCU: locks.rcu_unlock,
+    SideEffect.FORMATS: strings.check_format,
 }
 
 
@@ -449,8 +521,8 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
             hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
         )
     locks.check_call(env, st, call)
-    meta = Meta(call, step.slot)
-    for n, arg in enumerate(call.args, 1):
+    meta = Meta(call, call.args_in(env.type.caller), step.slot)
+    for n, arg in enumerate(meta.args, 1):
         if arg not in UNREAD:
             ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
     note_call(step, meta)

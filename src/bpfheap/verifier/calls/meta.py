@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bpfheap.btf import SpecialField
-from bpfheap.platform.calls import Call
+from bpfheap.platform.calls import Arg, Call
 from bpfheap.verifier import hints
 from bpfheap.verifier.flows import Field
 from bpfheap.verifier.memory.ownership import Kptr
@@ -18,7 +18,7 @@ from bpfheap.verifier.state.state import FuncState, MapRef, Reg, State, type_nam
 class Meta:
     """What the arguments checked so far say (struct bpf_call_arg_meta).
 
-    `call`, `slot`: the row of what is called, and where.
+    `call`, `args`, `slot`: the row of what is called, its arguments in this program, and where.
     `map`: the map that the call is about, None for none.
     `count`: the register that tells how often it is called back at most, 0 for none.
     `callback`: the slot of the function to call back, -1 for none.
@@ -27,18 +27,20 @@ class Meta:
     `given`, `given_register`: the object that is given away, and its register.
     `layout`: that of what is allocated, linked or counted, None for none.
     `size`: that of what is reserved, or the greatest that memory may have, in bytes.
+    `text`: the constant string that it is given, without its NUL.
     `referenced`: the argument that points into what the program has to give away, 0 for none.
     `root`, `field`: a list head or tree root, and its name in flows; None for none.
     `iterator`: its frame, and the stack slot in it; None for none.
     """
 
     __slots__ = (
-        "call", "callback", "count", "field", "given", "given_register", "iterator", "key", "kptr",
-        "layout", "map", "referenced", "root", "size", "slot",
+        "args", "call", "callback", "count", "field", "given", "given_register", "iterator", "key",
+        "kptr", "layout", "map", "referenced", "root", "size", "slot", "text",
     )  # fmt: skip
 
-    def __init__(self, call: Call, slot: int) -> None:
+    def __init__(self, call: Call, args: tuple[Arg, ...], slot: int) -> None:
         self.call = call
+        self.args = args
         self.slot = slot
         self.map: MapRef | None = None
         self.count = 0
@@ -49,6 +51,7 @@ class Meta:
         self.given_register = 0
         self.layout: Layout | None = None
         self.size = 0
+        self.text = b""
         self.referenced = 0
         self.root: SpecialField | None = None
         self.field: Field | None = None

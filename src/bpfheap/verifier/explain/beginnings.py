@@ -9,8 +9,8 @@ from bpfheap.btf import Func, FuncProto
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.spec import RefKind
-from bpfheap.verifier.analysis.cfg import Step, call_row
-from bpfheap.verifier.explain.path import CALLS, Path
+from bpfheap.verifier.analysis.cfg import CALLS, Step, call_row
+from bpfheap.verifier.explain.path import Path
 from bpfheap.verifier.explain.words import (
     PACKET_NAMES,
     member_at,

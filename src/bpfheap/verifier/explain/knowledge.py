@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from bpfheap.isa import Kind, Uses
 from bpfheap.spec import ProgramSpec, SourceLine
-from bpfheap.verifier.analysis.cfg import Cfg, call_row
+from bpfheap.verifier.analysis.cfg import CALLS, Cfg, call_row
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
 from bpfheap.verifier.explain.log import instruction
-from bpfheap.verifier.explain.path import CALLS, enters, leaves
+from bpfheap.verifier.explain.path import enters, leaves
 from bpfheap.verifier.explain.words import register_words, slot_words
 from bpfheap.verifier.state.state import FP, SLOT_MASK, UNINIT, Reg, Slot, State
 

@@ -11,13 +11,12 @@ from bisect import bisect_right
 
 from bpfheap.isa import Kind
 from bpfheap.spec import SourceLine
-from bpfheap.verifier.analysis.cfg import Cfg, Step
+from bpfheap.verifier.analysis.cfg import CALLS, Cfg, Step
 from bpfheap.verifier.instructions.transfer import transfer
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import SLOT_MASK, State, Stored, Trail
 
-CALLS = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL})
 #: As many instructions are looked at, from the end back.
 _REACH = 20_000
 #: A piece of the path is walked once more for at most this many instructions, wrong turns

@@ -6,11 +6,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import Arg
-from bpfheap.verifier.analysis.cfg import Step, call_row
+from bpfheap.platform.calls import WRITTEN
+from bpfheap.verifier.analysis.cfg import CALLS, Step, call_row
 from bpfheap.verifier.domain.scalar import same, subset
 from bpfheap.verifier.explain.beginnings import MAX_READ, Beginnings, RegisterAt
-from bpfheap.verifier.explain.path import CALLS
 from bpfheap.verifier.state.state import (
     FP,
     SCALAR,
@@ -31,7 +30,6 @@ MAX_TOLD = 4
 _LENT = (3, 1)
 _STORES = frozenset({Kind.STORE_IMM, Kind.STORE_REG, Kind.ATOMIC})
 _FORGOTTEN = "taken for any number since it changes from round to round of a callback"
-_WRITTEN = frozenset({Arg.UNINIT_MEM, Arg.ITER_NEW, Arg.ITER})
 
 #: What was computed, in words; the operand follows.
 _OPERATIONS = {
@@ -268,11 +266,11 @@ class Tracer(Beginnings):
                 return False
             written = range(1, 6)
         else:
-            if not any(arg in _WRITTEN for arg in row.args):
+            if not any(arg in WRITTEN for arg in row.args):
                 return False
             written = range(1, len(row.args) + 1)
         for n in written:
-            if row is not None and row.args[n - 1] not in _WRITTEN:
+            if row is not None and row.args[n - 1] not in WRITTEN:
                 continue
             reg = self._reg(RegisterAt(n, at, self.path.depths[at]))
             if reg is None or reg.kind != STACK or reg.what != frame:

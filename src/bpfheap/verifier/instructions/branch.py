@@ -198,9 +198,11 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
             # Linux takes a comparison with a register for none that tells NULL.
             return _null_check(env, st, step, pointer)
     elif equality and step.width == 64 and _tells_non_null(dst, src):
-        unsure = dst if dst.or_null else src
+        # Of its copies this says nothing (mark_ptr_not_null_reg).
+        n = step.dst if dst.or_null else step.src
+        reg = st.regs[n]
         equal = st.copy()
-        mark_null(equal, unsure, null=False)
+        equal.regs[n] = Reg(reg.kind, reg.scalar, reg.off, reg.id, reg.ref, reg.what)
         if step.code == JEQ:
             env.fork(equal, step.target, step.slot)
             return step.next

@@ -115,26 +115,34 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
             register=n,
             hint="add a negative number instead",
         )
-    _sane(n, amount.scalar, pointer)
+    _sane(n, amount.scalar, pointer, amount.off)
 
 
-def _sane(n: int, scalar: Scalar, pointer: Reg) -> None:
-    """A number that is far out, or not bounded below, gives no pointer worth following."""
+def _sane(n: int, scalar: Scalar, pointer: Reg, distance: int = 0) -> None:
+    """A number that is far out, or not bounded below, gives no pointer worth following; nor, to
+    Linux, does one that is at a large `distance` from another one, whatever it is itself."""
+    if scalar.is_const and not -MAX_VAR < scalar.smin < MAX_VAR:
+        raise Reject(
+            f"math between {type_name(pointer)} pointer and {scalar.smin} is not allowed",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
+    if not -MAX_VAR < distance < MAX_VAR:
+        raise Reject(
+            f"{type_name(pointer)} pointer offset {distance} is not allowed",
+            register=n,
+            hint=hints.CHECK_INDEX,
+        )
     if scalar.is_const:
-        if not -MAX_VAR < scalar.smin < MAX_VAR:
-            raise Reject(
-                f"math between {type_name(pointer)} pointer and {scalar.smin} is not allowed",
-                register=n,
-                hint=hints.CHECK_INDEX,
-            )
-    elif scalar.smin <= -(1 << 63):
+        return
+    if scalar.smin <= -(1 << 63):
         raise Reject(
             f"math between {type_name(pointer)} pointer and register with unbounded min value is "
             "not allowed",
             register=n,
             hint=hints.UNSIGNED,
         )
-    elif scalar.smin <= -MAX_VAR or scalar.smin >= MAX_VAR:
+    if scalar.smin <= -MAX_VAR or scalar.smin >= MAX_VAR:
         raise Reject(
             f"value {scalar.smin} makes {type_name(pointer)} pointer be out of bounds",
             register=n,

@@ -50,7 +50,9 @@ def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
     kinds = bytearray(ALL_MISC if old is None else _scrubbed(old))
     if byte == 0:
         kinds[:size] = bytes([SPILL]) * size
-        frame.stack[at] = Slot(_part(value, size), bytes(kinds))
+        # Of a number that is longer all is kept, for it is compared (save_register_state).
+        spilled = linked(value.scalar, value) if fits(value.scalar, size) else number(value.scalar)
+        frame.stack[at] = Slot(spilled, bytes(kinds))
         return
     # A zero byte of another number is not looked at: nobody would know that it matters.
     kinds[byte : byte + size] = bytes([ZERO if is_null(value) else MISC]) * size
@@ -153,7 +155,7 @@ def _zero(frame: FuncState, at: int) -> bool:
 
 def constant_key(frame: FuncState, low: int) -> int | None:
     """The map key of 4 bytes at offset `low`, None if it is not known (get_constant_map_key, which
-    looks at zeros and at what was spilled, if that was as long)."""
+    looks at zeros and at what was spilled, if as many bytes of it were: at the whole number)."""
     slot, byte = frame.stack.get(low >> 3), low & 7
     if slot is None:
         return None

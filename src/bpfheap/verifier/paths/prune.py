@@ -294,15 +294,16 @@ def has_next(st: State) -> bool:
 
 def _widen(stored: Stored, st: State) -> None:
     """Numbers that differ from iteration to iteration, and that nothing rested on so far, may be
-    any (widen_imprecise_scalars)."""
-    for i in range(len(st.frames)):
+    any; those that are linked to others in one iteration only differ (widen_imprecise_scalars)."""
+    ids = Ids()
+    for i in range(len(st.frames) - 1, -1, -1):
         a, b = stored.state.frames[i], st.frames[i]
         precise, precise_slots = stored.precise_regs[i], stored.precise_slots[i]
         for n in range(10):
             one, two = a.regs[n], b.regs[n]
             if precise >> n & 1:
                 continue
-            if one.kind == SCALAR == two.kind and not same(one.scalar, two.scalar):
+            if one.kind == SCALAR == two.kind and not _same_reg(one, two, ids):
                 b.regs[n] = UNKNOWN
         for at, slot in list(b.stack.items()):
             was = a.stack.get(at)
@@ -312,7 +313,7 @@ def _widen(stored: Stored, st: State) -> None:
                 continue
             if not was.reg.kind == SCALAR == slot.reg.kind:
                 continue
-            if not same(was.reg.scalar, slot.reg.scalar):
+            if not _same_reg(was.reg, slot.reg, ids):
                 b.stack[at] = slot.of(UNKNOWN)
 
 
