@@ -31,7 +31,7 @@ SEC("tc") int bad(int *ctx) { return ctx[-9]; }
 SEC("tc") int no_bad(int *ctx) { return ctx[-9]; }
 SEC("fentry/there") int traced(void *ctx) { return 7; }
 SEC("fentry/there") int no_traced(void *ctx) { return 7; }
-SEC("fentry/nowhere") int elsewhere(void *ctx) { return 7; }
+SEC("fentry/gone") int moved(void *ctx) { return 7; }
 SEC("tc") int offset(void *ctx)
 {
 	return __builtin_preserve_field_info(((struct task *)0)->pid, 0);
@@ -105,10 +105,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
             5,
         ),
         (
-            "elsewhere",
+            "moved",
             "unsupported",
-            "reject by Linux 6.1.0-fake: the kernel has no function nowhere, which elsewhere is for"
-            " (differs)",
+            "reject by Linux 6.1.0-fake: the kernel has no gone to attach moved to (differs)",
             5,
         ),
     ],
@@ -144,7 +143,7 @@ def test_as_json(cli: Cli, fake: Fake, path: Path) -> None:
         None,
         False,
     ]
-    assert found["elsewhere"]["errno"] == "ENOTSUPP"
+    assert found["moved"]["errno"] == "ENOTSUPP"
     assert "log" not in cli("check", path, "--against", "kernel", "--json").out
 
 

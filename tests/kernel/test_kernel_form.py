@@ -38,7 +38,7 @@ from bpfheap.kernel.bpf import (
     object_name,
 )
 from bpfheap.kernel.log import insns_processed, telling_line
-from bpfheap.kernel.program import attach_id, func_info, line_info, linked, section_of
+from bpfheap.kernel.program import attached_to, func_info, line_info, linked, section_of
 from bpfheap.kernel.types import kernel_btf
 from bpfheap.spec import ProgramSpec, Ref, RefKind, SourceLine, SubprogSpec
 from built_btf import built
@@ -253,22 +253,22 @@ def test_a_section_that_selects_nothing() -> None:
 )
 def test_programs_are_attached_to_types(section: str, expected: int) -> None:
     spec = program("exit", section=section)
-    assert attach_id(spec, section_of(spec), Nowhere()) == expected
+    assert attached_to(spec, Nowhere()) == expected
 
 
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ("fentry/typedef", "the kernel has no function typedef, which p is for"),
-        ("lsm/nothing", "no LSM hook nothing"),
-        ("iter/nothing", "no iterator nothing"),
-        ("tp_btf/nothing", "no tracepoint nothing"),
+        ("fentry/typedef", "the kernel has no typedef to attach p to"),
+        ("lsm/nothing", "no bpf_lsm_nothing"),
+        ("iter/nothing", "no bpf_iter_nothing"),
+        ("tp_btf/nothing", "no btf_trace_nothing"),
     ],
 )
 def test_what_the_kernel_lacks_is_named(section: str, message: str) -> None:
     spec = program("exit", section=section)
     with pytest.raises(KernelUnsupported, match=message):
-        attach_id(spec, section_of(spec), Nowhere())
+        attached_to(spec, Nowhere())
 
 
 # -- the system call

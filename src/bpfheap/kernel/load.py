@@ -30,7 +30,7 @@ from bpfheap.kernel.objects import KernelObject
 from bpfheap.kernel.program import (
     FUNC_INFO,
     LINE_INFO,
-    attach_id,
+    attached_to,
     func_info,
     line_info,
     linked,
@@ -239,7 +239,7 @@ class _Load:
             "prog_flags": section.flags,
             "prog_name": object_name(program.name),
             "expected_attach_type": section.attach_type,
-            "attach_btf_id": attach_id(program, section, loaded.kernel),
+            "attach_btf_id": attached_to(program, loaded.kernel),
             "prog_btf_fd": btf.descriptor.number if btf is not None else 0,
         }
         if functions:

@@ -6,14 +6,14 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bpfheap.btf import Func, Typedef
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo, Transport
-from bpfheap.kernel.types import function_id, variable_id
+from bpfheap.kernel.types import attach_id, function_id, variable_id
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.programs import (
-    attached,
+    AttachTarget,
+    attach_target,
     may_sleep,
     other_sections,
     program_type,
@@ -29,13 +29,12 @@ _MAX_LINE, _MAX_COLUMN = (1 << 22) - 1, (1 << 10) - 1
 
 @dataclass(frozen=True, slots=True)
 class SectionDef:
-    """What a section's name says of the programs in it. `attach_to` names the part of the kernel
-    that they are attached to, "" if it is none."""
+    """What a section's name says of the programs in it."""
 
     type: int
     attach_type: int
     flags: int
-    attach_to: str = ""
+    target: AttachTarget | None = None
 
 
 def section_of(program: ProgramSpec) -> SectionDef:
@@ -50,23 +49,19 @@ def section_of(program: ProgramSpec) -> SectionDef:
     flags = F_SLEEPABLE if may_sleep(program.section) else 0
     if found.frags:
         flags |= F_XDP_HAS_FRAGS
-    _, _, named = program.section.partition("/")
-    # Without an attach type it is freplace, for functions of programs.
-    in_kernel = named if found.attach_btf and found.attach else ""
-    return SectionDef(row.number, found.attach, flags, in_kernel)
+    return SectionDef(row.number, found.attach, flags, attach_target(program.section))
 
 
-def attach_id(program: ProgramSpec, section: SectionDef, kernel: Transport) -> int:
-    """The id in the kernel's BTF of what programs of that section are attached to, 0 for nothing.
-    Raises KernelUnsupported if the kernel does not have it."""
-    if not section.attach_to:
+def attached_to(program: ProgramSpec, kernel: Transport) -> int:
+    """The id, in the kernel's BTF, of what the program is attached to; 0 for none. Raises
+    KernelUnsupported if the kernel does not have it."""
+    target = attach_target(program.section)
+    if target is None:
         return 0
-    place = attached(section.attach_type)
-    kind = Typedef if place.is_typedef else Func
-    found = kernel.types().find(place.prefix + section.attach_to, kind)
+    found = attach_id(kernel, target)
     if found is None:
         raise KernelUnsupported(
-            f"the kernel has no {place.what} {section.attach_to}, which {program.name} is for",
+            f"the kernel has no {target.name} to attach {program.name} to",
             file=program.file or None,
         )
     return found

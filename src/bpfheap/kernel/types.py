@@ -16,12 +16,14 @@ from bpfheap.btf import (
     FuncProto,
     Int,
     SecVar,
+    Typedef,
     Var,
     essential_name,
 )
 from bpfheap.btf.raw import encode_types
 from bpfheap.kernel.bpf import Transport
 from bpfheap.platform.calls import KFUNC_BY_NAME
+from bpfheap.platform.programs import AttachTarget
 
 _STATIC, _GLOBAL, _EXTERN = 0, 1, 2
 _KSYMS = ".ksyms"
@@ -112,3 +114,8 @@ def function_id(kernel: Transport, name: str) -> int | None:
 def variable_id(kernel: Transport, name: str) -> int | None:
     """As `function_id`, of a variable."""
     return kernel.types().find(essential_name(name), Var)
+
+
+def attach_id(kernel: Transport, target: AttachTarget) -> int | None:
+    """The id of what a program is attached to. Raises as `function_id`."""
+    return kernel.types().find(target.name, Typedef if target.typedef else Func)

@@ -4,7 +4,7 @@ A file for each family of rows; what a row says is in row.py, all rows and the w
 in table.py.
 """
 
-from bpfheap.platform.programs.attach import AttachType, attached
+from bpfheap.platform.programs.attach import AttachTarget, AttachType
 from bpfheap.platform.programs.row import (
     ANY_TYPE,
     NUMBER,
@@ -18,6 +18,7 @@ from bpfheap.platform.programs.row import (
 from bpfheap.platform.programs.table import (
     BY_NAME,
     PROGRAM_TYPES,
+    attach_target,
     attach_type,
     may_sleep,
     other_sections,
@@ -31,6 +32,7 @@ __all__ = [
     "BY_NAME",
     "NUMBER",
     "PROGRAM_TYPES",
+    "AttachTarget",
     "AttachType",
     "CtxField",
     "CtxKind",
@@ -38,8 +40,8 @@ __all__ = [
     "PacketKind",
     "ProgramType",
     "Section",
+    "attach_target",
     "attach_type",
-    "attached",
     "may_sleep",
     "other_sections",
     "program_type",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
 
 
 class AttachType(IntEnum):
@@ -71,25 +70,30 @@ class AttachType(IntEnum):
     TRACE_UPROBE_SESSION = 57
 
 
-class Attached(NamedTuple):
-    """What programs are attached to whose section names a part of the kernel: what it is, for
-    people, and what its BTF has before the name, of a function or else a typedef."""
+@dataclass(frozen=True, slots=True)
+class AttachTarget:
+    """What of the kernel's BTF a program is for: a typedef for a tracepoint, else a function
+    (libbpf's find_attach_btf_id, find_kernel_btf_id).
 
-    what: str
-    prefix: str = ""
-    is_typedef: bool = False
+    `shown` is what messages call it.
+    """
+
+    name: str
+    shown: str
+    typedef: bool = False
 
 
-_FUNCTION = Attached("function")
-#: libbpf: btf_get_kernel_prefix_kind.
-_ATTACHED: Mapping[int, Attached] = {
-    AttachType.TRACE_RAW_TP: Attached("tracepoint", "btf_trace_", is_typedef=True),
-    AttachType.TRACE_ITER: Attached("iterator", "bpf_iter_"),
-    AttachType.LSM_MAC: Attached("LSM hook", "bpf_lsm_"),
-    AttachType.LSM_CGROUP: Attached("LSM hook", "bpf_lsm_"),
+_PREFIXES = {
+    AttachType.TRACE_RAW_TP: "btf_trace_",
+    AttachType.TRACE_ITER: "bpf_iter_",
+    AttachType.LSM_MAC: "bpf_lsm_",
+    AttachType.LSM_CGROUP: "bpf_lsm_",
 }
 
 
-def attached(attach: int) -> Attached:
-    """Of an AttachType."""
-    return _ATTACHED.get(attach, _FUNCTION)
+def target_of(attach: int, named: str) -> AttachTarget:
+    """For what is `named` behind the section's "/"."""
+    kind = AttachType(attach)
+    return AttachTarget(
+        _PREFIXES.get(kind, "") + named, named, typedef=kind is AttachType.TRACE_RAW_TP
+    )

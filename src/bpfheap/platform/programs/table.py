@@ -5,6 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from functools import lru_cache
 
+from bpfheap.platform.programs.attach import AttachTarget, target_of
 from bpfheap.platform.programs.cgroups import CGROUPS
 from bpfheap.platform.programs.packets import PACKETS
 from bpfheap.platform.programs.row import Offer, ProgramType, Section
@@ -82,6 +83,16 @@ def attach_type(section: str) -> int:
     """enum bpf_attach_type of a section, 0 where libbpf's table has none."""
     found = section_def(section)
     return 0 if found is None else found.attach
+
+
+def attach_target(section: str) -> AttachTarget | None:
+    """What of the kernel's BTF the program of a section is attached to: what follows "/". None
+    where nothing is named, or the kernel does not want to know."""
+    found = section_def(section)
+    _, _, named = section.removeprefix("?").partition("/")
+    if found is None or not found.attach_btf or not found.attach or not named:
+        return None
+    return target_of(found.attach, named)
 
 
 def may_sleep(section: str) -> bool:
