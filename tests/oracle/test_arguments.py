@@ -31,7 +31,7 @@ TYPES = Types(
         "val": {"a": "u64", "b": "u64", "ptr": "struct foo __kptr *"},
     }
 )
-U32, FOO, VAL = (TYPES.id_of(name) for name in ("u32", "struct foo", "struct val"))
+U32, U64, FOO, VAL = (TYPES.id_of(name) for name in ("u32", "u64", "struct foo", "struct val"))
 BTF = TYPES.build()
 
 
@@ -60,6 +60,11 @@ MAPS = {
     "cpus": _map("cpus", "cpumap", U32, U32, 1),
     "xsks": _map("xsks", "xskmap", U32, U32, 4),
     "cgroups": _map("cgroups", "cgroup_array", U32, U32, 4),
+    "socks": _map("socks", "sockmap", U32, U32, 4),
+    "named_socks": _map("named_socks", "sockhash", U32, U32, 4),
+    "ports": _map("ports", "reuseport_sockarray", U32, U32, 4),
+    "storage": _map("storage", "cgroup_storage", U64, VAL, 0),
+    "copies": _map("copies", "percpu_cgroup_storage", U64, VAL, 0),
     "text": _TEXT,
 }
 OBJ = ObjectSpec("arguments", BTF, MAPS, {})
@@ -129,7 +134,12 @@ _REGISTERS: dict[str, tuple[str, str, str]] = {
     "devices": ("", "r{n} = map[name:devices] ll", ""),
     "devices by name": ("", "r{n} = map[name:named] ll", ""),
     "CPUs": ("", "r{n} = map[name:cpus] ll", ""),
-    "sockets": ("", "r{n} = map[name:xsks] ll", ""),
+    "sockets of AF_XDP": ("", "r{n} = map[name:xsks] ll", ""),
+    "sockets": ("", "r{n} = map[name:socks] ll", ""),
+    "sockets by name": ("", "r{n} = map[name:named_socks] ll", ""),
+    "sockets of a port": ("", "r{n} = map[name:ports] ll", ""),
+    "storage": ("", "r{n} = map[name:storage] ll", ""),
+    "storage for each CPU": ("", "r{n} = map[name:copies] ll", ""),
     "cgroups": ("", "r{n} = map[name:cgroups] ll", ""),
     "text": ("", "r{n} = map[name:text][0]+0 ll", ""),
     "text, at its end": ("", "r{n} = map[name:text][0]+7 ll", ""),
@@ -204,7 +214,7 @@ _CALLS = [
     if call.args and all(arg in _RIGHT or arg is Arg.MAP for arg in call.args) and not call.ours
 ]
 #: What a look-up finds there is an object of the kernel's (struct xdp_sock): there are none.
-_KERNELS = {("bpf_map_lookup_elem", ("sockets", "stack"))}
+_KERNELS = {("bpf_map_lookup_elem", ("sockets of AF_XDP", "stack"))}
 #: What is to be done with a result that is owned.
 _AFTER = {
     Ret.KPTR_OR_NULL: "r9 = r0\n" + _DROP,
@@ -254,6 +264,10 @@ def _map_for(call: Call) -> str:
         "peek": "queue",
         "cgroup": "cgroups",
         "redirect": "devices",
+        "socket_at": "sockets",
+        "socket_of": "sockets by name",
+        "select": "sockets of a port",
+        "storage": "storage",
     }
     return special.get(call.map_op or "", "hash map")
 
@@ -269,8 +283,14 @@ def _row(section: str) -> ProgramType:
     return row
 
 
+#: Maps that belong to the first program that uses them, and to others with the same storage.
+_BELONGING = {"program array", "devices", "devices by name", "CPUs"}
+
+
 def _fits(row: ProgramType, registers: tuple[str, ...]) -> bool:
     """Whether programs of that type can have all of them, which is no matter of the call."""
+    if _BELONGING.intersection(registers) and any("storage" in name for name in registers):
+        return False
     packet = any(field.kind is CtxKind.PACKET for field in row.fields)
     return not any(
         (name.startswith("packet") and not packet)

@@ -913,6 +913,20 @@ ___bpfheap_helper(143, long, bpf_store_hdr_opt, struct bpf_sock_ops *skops, cons
 		  __u32 len, __u64 flags);
 ___bpfheap_helper(144, long, bpf_reserve_hdr_opt, struct bpf_sock_ops *skops, __u32 len,
 		  __u64 flags);
+___bpfheap_helper(52, long, bpf_sk_redirect_map, struct __sk_buff *skb, void *map, __u32 key,
+		  __u64 flags);
+___bpfheap_helper(72, long, bpf_sk_redirect_hash, struct __sk_buff *skb, void *map, void *key,
+		  __u64 flags);
+___bpfheap_helper(60, long, bpf_msg_redirect_map, struct sk_msg_md *msg, void *map, __u32 key,
+		  __u64 flags);
+___bpfheap_helper(71, long, bpf_msg_redirect_hash, struct sk_msg_md *msg, void *map, void *key,
+		  __u64 flags);
+___bpfheap_helper(53, long, bpf_sock_map_update, struct bpf_sock_ops *skops, void *map,
+		  void *key, __u64 flags);
+___bpfheap_helper(70, long, bpf_sock_hash_update, struct bpf_sock_ops *skops, void *map,
+		  void *key, __u64 flags);
+___bpfheap_helper(82, long, bpf_sk_select_reuseport, struct sk_reuseport_md *reuse, void *map,
+		  void *key, __u64 flags);
 
 /* control groups */
 ___bpfheap_helper(186, int, bpf_get_retval, void);
@@ -925,6 +939,7 @@ ___bpfheap_helper(103, long, bpf_sysctl_get_new_value, struct bpf_sysctl *ctx, c
 		  unsigned long buf_len);
 ___bpfheap_helper(104, long, bpf_sysctl_set_new_value, struct bpf_sysctl *ctx, const char *buf,
 		  unsigned long buf_len);
+___bpfheap_helper(81, void *, bpf_get_local_storage, void *map, __u64 flags);
 
 /* infrared receivers */
 ___bpfheap_helper(77, long, bpf_rc_repeat, void *ctx);

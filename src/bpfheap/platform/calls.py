@@ -70,6 +70,7 @@ class Ret(StrEnum):
     CPU = "cpu"  # the number of a CPU
     LENGTH = "length"  # at most as many bytes as CONST_SIZE says, or -MAX_ERRNO and more
     VOID = "void"
+    MAP_VALUE = "map-value"  # one that is there
     MAP_VALUE_OR_NULL = "map-value-or-null"
     KPTR_OR_NULL = "kptr-or-null"  # what was in the field; owned by the program
     NEW_OR_NULL = "new-or-null"  # a fresh object of the type named; owned by the program
@@ -450,6 +451,10 @@ HELPERS: tuple[Call, ...] = (
     _packet("bpf_skb_adjust_room", 50, (A.ANYTHING,) * 3, P.TC | P.SK_SKB),
     Call("bpf_redirect_map", 51, (A.MAP, A.ANYTHING, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.XDP, W.LINUX, "redirect"),
+    _outside("bpf_sk_redirect_map", 52, A.CTX, A.MAP, A.ANYTHING, A.ANYTHING, offer=P.SK_SKB,
+             map_op="socket_at"),
+    _outside("bpf_sock_map_update", 53, A.CTX, A.MAP, A.MAP_KEY, A.ANYTHING, offer=P.SOCK_OPS,
+             map_op="socket_at", reads_packet=True),
     _packet("bpf_xdp_adjust_meta", 54, (A.ANYTHING,), P.XDP),
     Call("bpf_perf_event_read_value", 55, (A.MAP, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE),
          R.INTEGER,
@@ -464,6 +469,8 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_override_return", 58, A.CTX, A.ANYTHING, offer=P.KPROBE,
              availability=W.LINUX_GPL),
     _outside("bpf_sock_ops_cb_flags_set", 59, A.CTX, A.ANYTHING, offer=P.SOCK_OPS),
+    _outside("bpf_msg_redirect_map", 60, A.CTX, A.MAP, A.ANYTHING, A.ANYTHING, offer=P.SK_MSG,
+             map_op="socket_at"),
     _outside("bpf_msg_apply_bytes", 61, A.CTX, A.ANYTHING, offer=P.SK_MSG),
     _outside("bpf_msg_cork_bytes", 62, A.CTX, A.ANYTHING, offer=P.SK_MSG),
     _packet("bpf_msg_pull_data", 63, (A.ANYTHING,) * 3, P.SK_MSG),
@@ -477,6 +484,12 @@ HELPERS: tuple[Call, ...] = (
              A.ANYTHING, offer=P.SOCKET | P.TC | P.CGROUP_SKB | P.SK_REUSEPORT),
     _outside("bpf_fib_lookup", 69, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL),
+    _outside("bpf_sock_hash_update", 70, A.CTX, A.MAP, A.MAP_KEY, A.ANYTHING, offer=P.SOCK_OPS,
+             map_op="socket_of", reads_packet=True),
+    _outside("bpf_msg_redirect_hash", 71, A.CTX, A.MAP, A.MAP_KEY, A.ANYTHING, offer=P.SK_MSG,
+             map_op="socket_of"),
+    _outside("bpf_sk_redirect_hash", 72, A.CTX, A.MAP, A.MAP_KEY, A.ANYTHING, offer=P.SK_SKB,
+             map_op="socket_of"),
     _packet("bpf_lwt_push_encap", 73, (A.ANYTHING, A.MEM, A.CONST_SIZE), P.LWT_IN | P.LWT_XMIT),
     _packet("bpf_lwt_seg6_store_bytes", 74, (A.ANYTHING, A.MEM, A.CONST_SIZE), P.LWT_SEG6),
     _packet("bpf_lwt_seg6_adjust_srh", 75, (A.ANYTHING,) * 2, P.LWT_SEG6),
@@ -486,6 +499,10 @@ HELPERS: tuple[Call, ...] = (
              availability=W.LINUX_GPL),
     _outside("bpf_skb_cgroup_id", 79, A.CTX, offer=P.TC | P.CGROUP_SKB),
     _outside("bpf_get_current_cgroup_id", 80),
+    Call("bpf_get_local_storage", 81, (A.MAP, A.ZERO), R.MAP_VALUE,
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.CGROUPS | P.SOCK_OPS, W.LINUX, "storage"),
+    _outside("bpf_sk_select_reuseport", 82, A.CTX, A.MAP, A.MAP_KEY, A.ANYTHING,
+             offer=P.SK_REUSEPORT, map_op="select"),
     _outside("bpf_skb_ancestor_cgroup_id", 83, A.CTX, A.ANYTHING, offer=P.TC | P.CGROUP_SKB),
     Call("bpf_map_push_elem", 87, (A.MAP, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "push", reads_packet=True),

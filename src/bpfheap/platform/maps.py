@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 
+from bpfheap.platform.programs import Offer
+
 
 class Shape(StrEnum):
     """How keys lead to values; a machine has one implementation per shape."""
@@ -31,6 +33,7 @@ class Holds(StrEnum):
     DEVICES = "devices"  # network devices and CPUs that packets can go to; programs may read how
     SOCKETS = "sockets"  # sockets that packets can go to
     CGROUPS = "cgroups"
+    STORAGE = "storage"  # bytes that belong to control groups; programs get their own group's
     NOTHING = "nothing"  # the map stands for something that is no element
 
 
@@ -55,6 +58,7 @@ F_LOCK = 4
 
 _NO_FLAGS = MapFlag(0)
 _KEYLESS = frozenset({Holds.RECORDS, Holds.NOTHING})
+_BYTES = frozenset({Holds.VALUES, Holds.STORAGE})
 _NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.FILTER})
 
 
@@ -64,6 +68,8 @@ class MapType:
     (check_map_func_compatibility). `key_size` is the only one allowed, None if free. `per_cpu`: a
     value for each CPU. `kptrs`: values may hold kptr fields. `sleepable`: programs that may sleep
     can use it (check_map_prog_compatibility). `flags` may be given when a map is created.
+    `deleters`: kinds of programs that may delete elements, of types where they may at all
+    (may_update_sockmap).
 
     Raises ValueError for facts that exclude each other.
     """
@@ -78,14 +84,18 @@ class MapType:
     key_size: int | None = field(kw_only=True)
     sleepable: bool = field(kw_only=True)
     flags: MapFlag = _NO_FLAGS
+    deleters: Offer = Offer.FEW
 
     def __post_init__(self) -> None:
         for wrong, why in (
             ((self.shape is Shape.NONE) != (self.holds in _KEYLESS), "keys, if it has elements"),
             (self.shape in _NO_KEYS and self.key_size != 0, "key_size 0, without keys"),
             (self.kptrs and self.holds is not Holds.VALUES, "values, for kptrs to be in"),
-            (self.per_cpu and self.holds is not Holds.VALUES, "values, to have some per CPU"),
-            (self.per_cpu != ("lookup_percpu" in self.ops), "lookup_percpu if it is per CPU"),
+            (self.per_cpu and self.holds not in _BYTES, "values, to have some per CPU"),
+            (
+                (self.per_cpu and self.holds is Holds.VALUES) != ("lookup_percpu" in self.ops),
+                "lookup_percpu if it is per CPU",
+            ),
         ):
             if wrong:
                 raise ValueError(f"{self.name}: the row needs {why}")
@@ -131,6 +141,13 @@ _ELEMENTS = frozenset({"lookup", "update", "delete", "iterate"})
 _COPIES = _ELEMENTS | {"lookup_percpu"}
 _LOOKUP = frozenset({"lookup"})
 _REDIRECT = frozenset({"lookup", "redirect"})
+#: What sockets can be had by, beside what is done with them.
+_SOCKETS = frozenset({"lookup", "delete", "select"})
+_SOCKET_DELETERS = (
+    Offer.SOCKET | Offer.TC | Offer.XDP | Offer.FLOW_DISSECTOR | Offer.SOCK_OPS
+    | Offer.SK_REUSEPORT | Offer.SK_LOOKUP
+)  # fmt: skip
+_STORAGE = frozenset({"storage"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _HASH = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
 #: Elements are there from the start.
@@ -173,10 +190,20 @@ MAP_TYPES: tuple[MapType, ...] = (
     MapType("hash_of_maps", 13, S.HASH, H.MAPS, _LOOKUP, key_size=None, sleepable=True,
             flags=_HASH),
     MapType("devmap", 14, S.ARRAY, H.DEVICES, _REDIRECT, key_size=4, sleepable=False, flags=_ARRAY),
+    MapType("sockmap", 15, S.ARRAY, H.SOCKETS, _SOCKETS | {"socket_at"}, key_size=4,
+            sleepable=False, flags=MapFlag.NUMA_NODE, deleters=_SOCKET_DELETERS),
     MapType("cpumap", 16, S.ARRAY, H.DEVICES, frozenset({"redirect"}), key_size=4, sleepable=False,
             flags=MapFlag.NUMA_NODE),
-    MapType("xskmap", 17, S.ARRAY, H.SOCKETS, frozenset({"redirect"}), key_size=4, sleepable=False,
+    MapType("xskmap", 17, S.ARRAY, H.SOCKETS, _REDIRECT, key_size=4, sleepable=False,
             flags=_ARRAY),
+    MapType("sockhash", 18, S.HASH, H.SOCKETS, _SOCKETS | {"socket_of"}, key_size=None,
+            sleepable=False, flags=MapFlag.NUMA_NODE, deleters=_SOCKET_DELETERS),
+    MapType("cgroup_storage", 19, S.HASH, H.STORAGE, _STORAGE, key_size=None, sleepable=False,
+            flags=_ARRAY),
+    MapType("reuseport_sockarray", 20, S.ARRAY, H.SOCKETS, frozenset({"select"}), key_size=4,
+            sleepable=False, flags=_ARRAY),
+    MapType("percpu_cgroup_storage", 21, S.HASH, H.STORAGE, _STORAGE, per_cpu=True, key_size=None,
+            sleepable=False, flags=_ARRAY),
     MapType("queue", 22, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
     MapType("stack", 23, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
     MapType("devmap_hash", 25, S.HASH, H.DEVICES, _REDIRECT, key_size=4, sleepable=False,

@@ -27,7 +27,7 @@ from bpfheap.platform.calls import (
     left_out,
 )
 from bpfheap.platform.linux import HELPER_NAMES
-from bpfheap.platform.maps import BY_NUMBER, MapFlag, MapType, Shape
+from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.missing import kfunc_name, missing_helper
 from bpfheap.platform.programs import types_with
 from bpfheap.spec import RefKind
@@ -107,6 +107,12 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
     if op in ("update", "delete") and ref.readonly:
         raise Reject(f"write into map forbidden: {ref} is read-only for programs", register=n)
+    if op == "delete" and env.type.caller not in row.deleters:
+        raise Reject(
+            "cannot update sockmap in this context",
+            register=n,
+            hint=f"{types_with(row.deleters)} programs can take sockets out of {ref}",
+        )
     if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
         raise Reject(f"read from map forbidden: {ref} is write-only for programs", register=n)
     meta.map = ref
@@ -415,11 +421,20 @@ def _entries(ref: MapRef, row: MapType) -> int:
     return 1 if row.per_cpu else ref.spec.max_entries
 
 
+def _value(env: Env, st: State, meta: Meta) -> Reg:
+    return env.map_value(meta.map_of())
+
+
 def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     ref = meta.map_of()
     row = BY_NUMBER[ref.spec.type]
     if row.outer:
         return Reg(MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)
+    if row.holds is Holds.SOCKETS:
+        raise NotKnown(
+            f"bpfheap does not know what a look-up in {ref} finds, an object of the kernel",
+            f"{row.name.upper()}.sk",
+        )
     # A constant key of an array is there or not: no check for NULL is needed
     # (can_elide_value_nullness).
     present = (
@@ -452,6 +467,7 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.CPU: _cpu,
     Ret.LENGTH: _length,
     Ret.VOID: _void,
+    Ret.MAP_VALUE: _value,
     Ret.MAP_VALUE_OR_NULL: _value_or_null,
     Ret.KPTR_OR_NULL: _kptr_or_null,
     Ret.NEW_OR_NULL: _new_or_null,

@@ -73,19 +73,22 @@ def check_format(env: Env, st: State, meta: Meta) -> None:
             register=length,
             hint="pass an array of __u64, and its size",
         )
-    used = conversions(meta.text)
-    if used is None or used > size // _WORD:
-        why = (
-            "a conversion is none that the kernel knows"
-            if used is None
-            else f"it has {used} conversions, for {size // _WORD} values"
+    used, given = conversions(meta.text), size // _WORD
+    if used is None:
+        raise _invalid(
+            meta,
+            "a conversion is none that the kernel knows",
+            "it knows %d, %i, %u, %x and %X, also with l or ll, %c, %s, %p and a few more of %p",
         )
-        raise Reject(
-            f"Invalid format string: {why}",
-            register=meta.args.index(Arg.FORMAT) + 1,
-            hint="the kernel knows %d, %i, %u, %x and %X, also with l or ll, %c, %s, %p and a few "
-            "pointers",
+    if used > given:
+        raise _invalid(
+            meta, f"it shows {used} values, and {given} are given", "pass all of them in one array"
         )
+
+
+def _invalid(meta: Meta, why: str, hint: str) -> Reject:
+    register = meta.args.index(Arg.FORMAT) + 1
+    return Reject(f"Invalid format string: {why}", register=register, hint=hint)
 
 
 def conversions(form: bytes) -> int | None:

@@ -6,7 +6,7 @@ from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import CALL_BY_NAME
 from bpfheap.platform.licenses import is_gpl_compatible
-from bpfheap.platform.maps import BY_NUMBER, MapType
+from bpfheap.platform.maps import BY_NUMBER, Holds, MapType
 from bpfheap.platform.missing import missing_map_type, section_name
 from bpfheap.platform.programs import (
     Offer,
@@ -16,7 +16,7 @@ from bpfheap.platform.programs import (
     program_type,
     types_with,
 )
-from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
+from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
@@ -97,6 +97,7 @@ class Env:
         self.depth = [0] * len(self.cfg.subprogs)
         self._check_returns()
         self._check_kfuncs()
+        self._check_storage()
 
     def _check_returns(self) -> None:
         """A function that may end early gives 0 then, so it has to give a number
@@ -131,6 +132,24 @@ class Env:
                     f"{row.name}, {licensed(self.spec)}",
                     insn=slot,
                     hint=hints.LICENSE,
+                )
+
+    def _check_storage(self) -> None:
+        """A program has the storage of one map of each type, whichever code names it
+        (bpf_cgroup_storage_assign)."""
+        found: dict[int, str] = {}
+        for slot, ref in self.spec.refs.items():
+            spec = self.obj.maps.get(ref.name) if ref.kind is RefKind.MAP else None
+            row = None if spec is None else BY_NUMBER.get(spec.type)
+            if row is None or row.holds is not Holds.STORAGE:
+                continue
+            first = found.setdefault(row.number, ref.name)
+            if first != ref.name:
+                raise Reject(
+                    "only one cgroup storage of each type is allowed: "
+                    f"{first} and {ref.name} are of type {row.c_name}",
+                    insn=slot,
+                    hint="let one map have the members of both",
                 )
 
     def parameters(self, number: int) -> tuple[Parameter, ...]:
