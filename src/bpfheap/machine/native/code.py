@@ -121,7 +121,7 @@ def helper_numbers() -> bytes:
     return struct.pack(f"<{len(numbers)}H", *numbers)
 
 
-#: What the core makes sure of before a call of a hardened machine, and of how many bytes.
+#: What the core makes sure of before one of its calls on a hardened machine, and of how many bytes.
 _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.ANYTHING: ("any", 0),
     Arg.SCALAR: ("any", 0),
@@ -131,7 +131,6 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.MAP: ("map", 0),
     Arg.MAP_KEY: ("key", 0),
     Arg.MAP_VALUE: ("value", 0),
-    Arg.UNINIT_VALUE: ("value", 0),
     Arg.MEM: ("read", 0),
     Arg.MEM_OR_NULL: ("read", 0),
     Arg.UNINIT_MEM: ("write", 0),
