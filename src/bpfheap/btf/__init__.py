@@ -42,14 +42,15 @@ from bpfheap.btf.types import (
     Void,
     Volatile,
 )  # fmt: skip
+from bpfheap.btf.walk import Leads, Place, contains, pointee, walk
 
 __all__ = [
-    "KINDS", "NODE_OF", "Array", "Btf", "BtfBuilder", "BtfIndex", "BtfType", "BtfTypes",
-    "Const", "Contains", "CoreKind", "CoreRelocation", "CoreResult", "CoreTarget", "Datasec",
-    "DeclTag", "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField",
-    "KptrKind", "LazyBtf", "Member", "Param", "PlainPointer", "Ptr", "Restrict", "SecVar",
+    "KINDS", "NODE_OF", "Array", "Btf", "BtfBuilder", "BtfIndex", "BtfType", "BtfTypes", "Const",
+    "Contains", "CoreKind", "CoreRelocation", "CoreResult", "CoreTarget", "Datasec", "DeclTag",
+    "Enum", "Enum64", "Float", "Func", "FuncProto", "Fwd", "Int", "KptrField", "KptrKind",
+    "LazyBtf", "Leads", "Member", "Param", "Place", "PlainPointer", "Ptr", "Restrict", "SecVar",
     "SpecialField", "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void",
-    "Volatile", "core_value", "declare", "dump_c", "essential_name", "incomplete",
-    "kernel_header", "kptr_fields", "plain_pointers", "print_c", "same_type", "special_fields",
-    "why_different",
+    "Volatile", "contains", "core_value", "declare", "dump_c", "essential_name", "incomplete",
+    "kernel_header", "kptr_fields", "plain_pointers", "pointee", "print_c", "same_type",
+    "special_fields", "walk", "why_different",
 ]  # fmt: skip

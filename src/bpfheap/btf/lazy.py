@@ -162,6 +162,11 @@ class LazyBtf(BtfTypes):
         reader = open_types(data, file, None if base is None else base.reader)
         return cls(reader, index_of(reader), file, base)
 
+    @property
+    def is_split(self) -> bool:
+        """Are these the types of a module?"""
+        return self._base is not None
+
     def whole(self) -> Btf:
         """All types of a kernel, each checked. Takes seconds."""
         own = TypeReader(self.reader.types, self.reader.strings, self.file)
