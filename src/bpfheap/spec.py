@@ -5,10 +5,12 @@ Readers are deterministic; what depends on a machine is decided when a spec is l
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
-from bpfheap.btf import Btf
+from bpfheap.btf import Btf, LazyBtf
 from bpfheap.errors import BpfheapError
 from bpfheap.isa import Insn
 
@@ -24,6 +26,19 @@ class SourceLine:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+
+class KernelTypes(Protocol):
+    """The types of the kernel that an object is for, read when somebody asks."""
+
+    def types(self) -> LazyBtf | None:
+        """Its BTF, None if there is none. Raises BpfheapError if that cannot be read."""
+
+    def has_types(self) -> bool:
+        """Is there BTF that can be read?"""
+
+    def modules(self) -> Iterable[LazyBtf]:
+        """The types of its modules, for what `types` does not have."""
 
 
 class RefKind(StrEnum):
@@ -165,3 +180,5 @@ class ObjectSpec:
     license: str = ""
     #: What users should know of how it was read, a line each.
     notes: tuple[str, ...] = field(default=(), compare=False)
+    #: The kernel that it is for, None for none.
+    kernel: KernelTypes | None = field(default=None, compare=False, repr=False)

@@ -77,6 +77,12 @@ class Vmlinux:
                 self._asked_types = True
             return self._types
 
+    def has_types(self) -> bool:
+        try:
+            return self.types() is not None
+        except BpfheapError:
+            return False
+
     def _find_types(self) -> LazyBtf | None:
         if self._given is not None:
             return self._given()

@@ -29,9 +29,12 @@ SEC("tc") int fine(void *ctx) { return 7; }
 SEC("tc") int no_fine(void *ctx) { return 7; }
 SEC("tc") int bad(int *ctx) { return ctx[-9]; }
 SEC("tc") int no_bad(int *ctx) { return ctx[-9]; }
-SEC("fentry/there") int traced(void *ctx) { return 7; }
-SEC("fentry/there") int no_traced(void *ctx) { return 7; }
-SEC("fentry/gone") int moved(void *ctx) { return 7; }
+SEC("fentry/there") int traced(void *ctx) { return 0; }
+SEC("fentry/there") int no_traced(void *ctx) { return 0; }
+SEC("fentry/gone") int moved(void *ctx) { return 0; }
+static long (*drain)(void *) = (void *)209;
+SEC("tc") int unknown(void *ctx) { return drain(ctx); }
+SEC("tc") int no_unknown(void *ctx) { return drain(ctx); }
 SEC("tc") int offset(void *ctx)
 {
 	return __builtin_preserve_field_info(((struct task *)0)->pid, 0);
@@ -97,18 +100,25 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
         ),
         ("bad", "reject", "accept by Linux 6.1.0-fake: 2 instructions processed (differs)", 5),
         ("no_bad", "reject", "reject by Linux 6.1.0-fake: 2 instructions processed, R0 is no", 1),
-        ("traced", "unsupported", "accept by Linux 6.1.0-fake: 2 instructions processed", 4),
+        ("traced", "accept", "accept by Linux 6.1.0-fake: 2 instructions processed", 0),
         (
             "no_traced",
+            "accept",
+            "reject by Linux 6.1.0-fake: 2 instructions processed, R0 is no (differs)",
+            5,
+        ),
+        ("unknown", "unsupported", "accept by Linux 6.1.0-fake: 2 instructions processed", 4),
+        (
+            "no_unknown",
             "unsupported",
             "reject by Linux 6.1.0-fake: 2 instructions processed, R0 is no (differs)",
             5,
         ),
         (
             "moved",
-            "unsupported",
-            "reject by Linux 6.1.0-fake: the kernel has no gone to attach moved to (differs)",
-            5,
+            "reject",
+            "reject by Linux 6.1.0-fake: the kernel has no gone to attach moved to",
+            1,
         ),
     ],
 )

@@ -35,6 +35,9 @@ class KernelOf:
         self.asked += 1
         return self._types
 
+    def has_types(self) -> bool:
+        return self._types is not None
+
     def modules(self) -> tuple[LazyBtf, ...]:
         return self._modules
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,17 +23,18 @@ from bpfheap.errors import BpfheapError
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import Call
 from bpfheap.platform.maps import BY_NAME
+from bpfheap.platform.programs import program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import SCHEMA, Types, cases_of, program
+from verifier_cases import SCHEMA, SYSTEM, Types, cases_of, program
 
 FOLDER = Path(__file__).parent / "cases"
 #: What the kernel allows, for cases that name no limit of their own.
 _LIMIT = 1_000_000
 
 _NO_TYPES = Types({}).build()
-_NO_MAPS = ObjectSpec("nothing", _NO_TYPES, {}, {})
+_NO_MAPS = ObjectSpec("nothing", _NO_TYPES, {}, {}, kernel=SYSTEM)
 
 _VERDICT = {"enum": ["accept", "reject"]}
 _VARIANT: dict[str, Any] = {
@@ -106,15 +107,22 @@ def _of_yaml(path: Path) -> Iterator[OracleCase]:
         theirs = Expected(case.expected.get("kernel", case.expected["verdict"]) == "accept")
         reason = case.expected.get("reason", "")
         limit = case.complexity_limit
-        yield OracleCase(case.name, case.obj, case.program, limit, ours, theirs, reason)
+        obj = replace(case.obj, kernel=SYSTEM)
+        yield OracleCase(case.name, obj, case.program, limit, ours, theirs, reason)
 
 
 def _of_c(path: Path) -> Iterator[OracleCase]:
-    obj = object_spec(path)
+    obj = object_spec(path, target=SYSTEM)
     for spec in obj.programs.values():
         name = f"{path.name.removesuffix('.bpf.c')}: {spec.name}"
         tags = obj.btf.decl_tags(spec.subprogs[0].func_id)
         yield OracleCase(name, obj, spec, _LIMIT, *expected_of(tags, name))
+
+
+def needs_types(case: OracleCase) -> bool:
+    """Whether it is about objects of the kernel."""
+    row = program_type(case.program.section)
+    return row is not None and row.arguments
 
 
 def lacks(oracle: Kernel, call: Call, section: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from oracle_cases import lacks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import Types, program, section_for
+from verifier_cases import SYSTEM, Types, program, section_for, section_of
 
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import HELPERS, KFUNCS, Arg, Call, Ret
@@ -67,7 +67,7 @@ MAPS = {
     "copies": _map("copies", "percpu_cgroup_storage", U64, VAL, 0),
     "text": _TEXT,
 }
-OBJ = ObjectSpec("arguments", BTF, MAPS, {})
+OBJ = ObjectSpec("arguments", BTF, MAPS, {}, kernel=SYSTEM)
 
 _BEGIN = """
 r6 = r1
@@ -349,7 +349,7 @@ def test_packets_as_memory(row: ProgramType, oracle: Kernel) -> None:
     """For every call that programs of a type have."""
     if not _fits(row, ("packet",)):
         pytest.skip(f"{row.name} programs see no packet")
-    section, differ = row.sections[0], []
+    section, differ = section_of(row), []
     for call in _CALLS:
         if not row.has(call.offer) or lacks(oracle, call, section):
             continue
@@ -377,7 +377,7 @@ _AROUND = {
 @pytest.mark.parametrize("caller", Offer, ids=lambda caller: caller.name.lower())
 def test_every_right_call(caller: Offer, oracle: Kernel) -> None:
     """In programs of each kind."""
-    section = next((row.sections[0] for row in PROGRAM_TYPES if row.caller is caller), "")
+    section = next((section_of(row) for row in PROGRAM_TYPES if row.caller is caller), "")
     row = _row(section)
     if row.kernel_types:
         pytest.skip("what the kernel's types describe is not known")

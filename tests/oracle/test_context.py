@@ -18,7 +18,8 @@ from bpfheap.verifier import Options, verify
 
 #: One of each context that differs from others.
 SECTIONS = tuple(
-    {(row.name, row.fields): row.sections[0] for row in PROGRAM_TYPES if not row.kernel_types}
+    {(row.name, row.fields): row.sections[0] for row in PROGRAM_TYPES
+     if not row.kernel_types and not row.arguments}
     .values()
 )  # fmt: skip
 #: Contexts longer than that are tried at their ends only.

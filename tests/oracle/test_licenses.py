@@ -16,10 +16,10 @@ from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import verify
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import Types, program, section_for
+from verifier_cases import SYSTEM, Types, program, section_for
 
 BTF = Types({"foo": {"var": "int"}}).build()
-OBJ = ObjectSpec("licenses", BTF, {}, {})
+OBJ = ObjectSpec("licenses", BTF, {}, {}, kernel=SYSTEM)
 
 HELPER = "cannot call GPL-restricted function from non-GPL compatible program"
 KFUNC = "cannot call kernel function from non-GPL compatible program"

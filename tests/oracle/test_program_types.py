@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import Types, program
+from verifier_cases import SYSTEM, Types, program, section_of
 
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import HELPERS
@@ -19,17 +19,20 @@ from bpfheap.verifier import Options, verify
 TYPES = Types({"foo": {"var": "int"}})
 FOO = TYPES.id_of("struct foo")
 BTF = TYPES.build()
-OBJ = ObjectSpec("types", BTF, {}, {})
+OBJ = ObjectSpec("types", BTF, {}, {}, kernel=SYSTEM)
 
 _REFUSED = "program of this type cannot use helper"
 #: Helpers that a kernel lacks where it was built so, or a lockdown takes them away.
 _NOT_EVERYWHERE = {"bpf_override_return", "bpf_probe_write_user"}
+_LACKING = (
+    _REFUSED, "unknown func", "not supported for", "supported only for", "not allowed in probe",
+)  # fmt: skip
 _KNOWN = [row for row in PROGRAM_TYPES if not row.kernel_types]
 
 
 def _each(*facts: str) -> tuple[str, ...]:
     """A section of each type for which these facts differ from those of its other rows."""
-    found = {(row.name, *(getattr(row, f) for f in facts)): row.sections[0] for row in _KNOWN}
+    found = {(row.name, *(getattr(row, f) for f in facts)): section_of(row) for row in _KNOWN}
     return tuple(found.values())
 
 
@@ -52,7 +55,10 @@ def test_helpers(section: str, oracle: Kernel) -> None:
         error = verify(OBJ, spec, Options(explain=False)).error
         refused = error is not None and error.message.startswith(_REFUSED)
         linux = oracle.verify(OBJ, spec, stats=True).log
-        lacks = any(what in linux for what in (_REFUSED, "unknown func", "not supported for"))
+        lacks = any(
+            what in linux
+            for what in (_REFUSED, "unknown func", "not supported for", "supported only for")
+        )
         if refused != lacks and not (lacks and call.name in _NOT_EVERYWHERE):
             differ.append(f"{call.name}: {linux if refused else 'Linux has no such helper there'}")
     assert not differ, "\n".join(differ)

@@ -91,9 +91,9 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     """A helper that does not say it is refused packets, locks and a kernel's function."""
     row = Call(**NEW)
     assert (row.map_op, row.reads_packet, row.locked, row.stand_in) == (None, False, False, None)
-    assert row.other_args == ()
+    assert (row.other_args, row.takes, row.gives, row.only_in) == ((), "", "", frozenset())
     assert {f.name for f in fields(Call)} - NEW.keys() == {
-        "map_op", "reads_packet", "locked", "stand_in", "other_args",
+        "map_op", "reads_packet", "locked", "stand_in", "other_args", "takes", "gives", "only_in",
     }  # fmt: skip
 
 
@@ -101,6 +101,9 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     ("facts", "message"),
     [
         ({"args": (Arg.SCALAR,) * 6}, "more arguments"),
+        ({"args": (Arg.KERNEL,)}, "the struct that it takes"),
+        ({"takes": "file"}, "the struct that it takes"),
+        ({"ret": Ret.KERNEL_OR_NULL}, "the struct that it gives"),
         ({"args": (Arg.CALLBACK,)}, "a callback argument"),
         ({"course": Course.CALLS_BACK}, "a callback argument"),
         ({"args": (Arg.COUNT,)}, "a callback, to count its calls"),

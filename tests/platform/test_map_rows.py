@@ -88,7 +88,7 @@ def nowhere(row: MapType) -> bool:
         Holds.EVENTS, Holds.STACKS, Holds.DEVICES, Holds.SOCKETS, Holds.CGROUPS,
         Holds.STORAGE,
     )  # fmt: skip
-    return held or row.shape in (Shape.TRIE, Shape.QUEUE, Shape.FILTER)
+    return held or row.shape in (Shape.TRIE, Shape.QUEUE, Shape.FILTER, Shape.OWNERS)
 
 
 def test_machines_have_all_maps() -> None:
@@ -101,30 +101,35 @@ def test_machines_have_all_maps() -> None:
 #: Calls that programs may make as far as the verifier is concerned, and no machine has; without
 #: "bpf_".
 NOWHERE = """
-    bind btf_find_by_name_kind check_mtu clone_redirect csum_diff csum_level csum_update
-    current_task_under_cgroup fib_lookup get_attach_cookie get_branch_snapshot
-    get_cgroup_classid get_current_ancestor_cgroup_id get_current_cgroup_id get_current_comm
-    get_current_pid_tgid get_current_task get_current_uid_gid get_func_arg get_func_arg_cnt
+    bind bprm_opts_set btf_find_by_name_kind cgrp_storage_delete cgrp_storage_get check_mtu
+    clone_redirect copy_from_user_task csum_diff csum_level csum_update current_task_under_cgroup
+    d_path fib_lookup get_attach_cookie get_branch_snapshot get_cgroup_classid
+    get_current_ancestor_cgroup_id get_current_cgroup_id get_current_comm get_current_pid_tgid
+    get_current_task get_current_task_btf get_current_uid_gid get_func_arg get_func_arg_cnt
     get_func_ip get_func_ret get_hash_recalc get_local_storage get_netns_cookie
     get_ns_current_pid_tgid get_numa_node_id get_retval get_route_realm get_socket_cookie
-    get_socket_uid get_stack get_stackid getsockopt kallsyms_lookup_name l3_csum_replace
-    l4_csum_replace load_hdr_opt lwt_push_encap lwt_seg6_action lwt_seg6_adjust_srh
-    lwt_seg6_store_bytes map_peek_elem map_pop_elem map_push_elem msg_apply_bytes msg_cork_bytes
-    msg_pop_data msg_pull_data msg_push_data msg_redirect_hash msg_redirect_map override_return
+    get_socket_uid get_stack get_stackid get_task_stack getsockopt ima_file_hash ima_inode_hash
+    inode_storage_delete inode_storage_get kallsyms_lookup_name l3_csum_replace l4_csum_replace
+    load_hdr_opt lwt_push_encap lwt_seg6_action lwt_seg6_adjust_srh lwt_seg6_store_bytes
+    map_peek_elem map_pop_elem map_push_elem msg_apply_bytes msg_cork_bytes msg_pop_data
+    msg_pull_data msg_push_data msg_redirect_hash msg_redirect_map override_return
     perf_event_output perf_event_read perf_event_read_value perf_prog_read_value probe_read
     probe_read_kernel probe_read_kernel_str probe_read_str probe_read_user probe_read_user_str
-    probe_write_user rc_keydown rc_pointer_rel rc_repeat read_branch_records redirect
-    redirect_map redirect_neigh redirect_peer reserve_hdr_opt send_signal send_signal_thread
-    set_hash set_hash_invalid set_retval setsockopt sk_redirect_hash sk_redirect_map
-    sk_select_reuseport skb_adjust_room skb_ancestor_cgroup_id skb_cgroup_classid skb_cgroup_id
-    skb_change_head skb_change_proto skb_change_tail skb_change_type skb_ecn_set_ce
-    skb_get_tunnel_key skb_get_tunnel_opt skb_get_xfrm_state skb_load_bytes_relative
-    skb_set_tstamp skb_set_tunnel_key skb_set_tunnel_opt skb_under_cgroup skb_vlan_pop
-    skb_vlan_push snprintf snprintf_btf sock_hash_update sock_map_update sock_ops_cb_flags_set
-    store_hdr_opt strncmp strtol strtoul sys_bpf sys_close sysctl_get_current_value
-    sysctl_get_name sysctl_get_new_value sysctl_set_new_value tcp_raw_check_syncookie_ipv4
+    probe_write_user rc_keydown rc_pointer_rel rc_repeat read_branch_records redirect redirect_map
+    redirect_neigh redirect_peer reserve_hdr_opt send_signal send_signal_thread seq_printf
+    seq_printf_btf seq_write set_hash set_hash_invalid set_retval setsockopt sk_redirect_hash
+    sk_redirect_map sk_select_reuseport sk_storage_delete sk_storage_get skb_adjust_room
+    skb_ancestor_cgroup_id skb_cgroup_classid skb_cgroup_id skb_change_head skb_change_proto
+    skb_change_tail skb_change_type skb_ecn_set_ce skb_get_tunnel_key skb_get_tunnel_opt
+    skb_get_xfrm_state skb_load_bytes_relative skb_output skb_set_tstamp skb_set_tunnel_key
+    skb_set_tunnel_opt skb_under_cgroup skb_vlan_pop skb_vlan_push skc_to_mptcp_sock
+    skc_to_tcp6_sock skc_to_tcp_request_sock skc_to_tcp_sock skc_to_tcp_timewait_sock
+    skc_to_udp6_sock skc_to_unix_sock snprintf snprintf_btf sock_from_file sock_hash_update
+    sock_map_update sock_ops_cb_flags_set store_hdr_opt strncmp strtol strtoul sys_bpf sys_close
+    sysctl_get_current_value sysctl_get_name sysctl_get_new_value sysctl_set_new_value
+    task_pt_regs task_storage_delete task_storage_get tcp_raw_check_syncookie_ipv4
     tcp_raw_check_syncookie_ipv6 tcp_raw_gen_syncookie_ipv4 tcp_raw_gen_syncookie_ipv6
-    xdp_get_buff_len xdp_load_bytes xdp_store_bytes
+    xdp_get_buff_len xdp_load_bytes xdp_output xdp_store_bytes
 """
 
 

@@ -72,7 +72,7 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     assert said == {
         "fields": (), "raw_ctx": None, "ctx_writable": False, "writes_packet": False,
         "loads_packet": False, "packet_args": None, "private_stack": False, "objects": False,
-        "kernel_types": False,
+        "arguments": False, "kernel_types": False,
         "ctx_typedef": "", "ctx_tagged": frozenset(),
     }  # fmt: skip
 

@@ -20,18 +20,21 @@ from bpfheap.btf import (
     Func,
     FuncProto,
     Int,
+    LazyBtf,
     Member,
     Param,
     Ptr,
     Struct,
     TypeTag,
+    Union,
     Void,
 )
 from bpfheap.isa import assemble
 from bpfheap.platform.calls import HELPER_NUMBERS, Call
 from bpfheap.platform.maps import BY_NAME, MapFlag
-from bpfheap.platform.programs import PROGRAM_TYPES, Offer
+from bpfheap.platform.programs import PROGRAM_TYPES, Offer, ProgramType
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
+from bpfheap.vmlinux import NONE, VMLINUX, Vmlinux
 
 FOLDER = Path(__file__).parent / "cases"
 SCHEMA = json.loads((Path(__file__).parent / "case_schema.json").read_text())
@@ -152,6 +155,7 @@ def cases_of(path: Path, schema: Any = SCHEMA, complexity_limit: int = 20_000) -
         for i, variant in enumerate(case["variants"]):
             label = f"{path.stem}: {case['name']} #{i} {variant.get('with', '')}"
             code = expand(case["code"], variant.get("with", {}), snippets)
+            code = placed(code)
             code = re.sub(r"\$(\w+)", lambda m: str(types.id_of(f"struct {m[1]}")), code)
             section = variant.get("section", case.get("section", "tc"))
             spec = program(code, btf, section)
@@ -192,9 +196,60 @@ def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
     return ProgramSpec("main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases")
 
 
+#: What programs are attached to whose section has to name something.
+_NAMED = {
+    "tp_btf": "sched_switch", "fentry": "vfs_read", "fexit": "vfs_read", "iter": "task",
+    "fmod_ret": "security_file_open", "lsm": "file_open", "lsm_cgroup": "socket_bind",
+}  # fmt: skip
+#: The kernel of this system, for programs that need the types of one. Named, as tests see none
+#: otherwise.
+SYSTEM = Vmlinux(VMLINUX if VMLINUX.exists() else NONE)
+_PLACE = re.compile(r"@(\w+)\.([\w.]+)")
+
+
+def section_of(row: ProgramType) -> str:
+    """A section of that row, with a name if it has to have one."""
+    name = row.sections[0]
+    return f"{name}/{_NAMED[name]}" if name in _NAMED else name
+
+
+def placed(code: str) -> str:
+    """`@struct.member` as the member's offset in bytes in this system's kernel, 0 without its
+    types."""
+    return _PLACE.sub(lambda found: str(_offset(found[1], found[2].split("."))), code)
+
+
+def _offset(struct: str, path: list[str]) -> int:
+    types = SYSTEM.types()
+    if types is None:
+        return 0
+    at, total = types.find(struct, Struct), 0
+    assert at is not None, struct
+    for name in path:
+        at, offset = _member(types, at, name)
+        total += offset
+    return total
+
+
+def _member(types: LazyBtf, at: int, name: str) -> tuple[int, int]:
+    """Type and offset of a member, in anonymous ones too."""
+    kind = types[types.resolve(at)]
+    assert isinstance(kind, Struct | Union)
+    for member in kind.members:
+        if member.name == name:
+            return member.type, member.bit_offset // 8
+        if not member.name:
+            try:
+                found, offset = _member(types, member.type, name)
+            except (AssertionError, KeyError):
+                continue
+            return found, offset + member.bit_offset // 8
+    raise KeyError(name)
+
+
 def section_for(call: Call, among: Offer = Offer.FEW) -> str:
     """A section of a type that may call it: of the most common one among these."""
-    offered = (row.sections[0] for row in PROGRAM_TYPES if row.has(call.offer & among))
+    offered = (section_of(row) for row in PROGRAM_TYPES if row.has(call.offer & among))
     usual = ("tc", "xdp", "raw_tracepoint")
     return min(offered, key=lambda name: usual.index(name) if name in usual else len(usual))
 

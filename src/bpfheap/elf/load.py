@@ -111,7 +111,7 @@ def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
         if linked.function.name in programs:
             raise ElfError(f"two programs are called {linked.function.name}", hint="rename one")
         programs[linked.function.name] = _program(linked, btf, license_, file)
-    return ObjectSpec(file, btf, maps.by_name, programs, license_, notes)
+    return ObjectSpec(file, btf, maps.by_name, programs, license_, notes, target)
 
 
 # -- BTF

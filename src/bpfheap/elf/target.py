@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
-from bpfheap.btf import LazyBtf
+from bpfheap.spec import KernelTypes
 
 
-class Target(Protocol):
+class Target(KernelTypes, Protocol):
     """A kernel. Nothing is opened before it is asked for: most objects need nothing of it."""
-
-    def types(self) -> LazyBtf | None:
-        """Its BTF, None if there is none. Raises BpfheapError if that cannot be read."""
-
-    def modules(self) -> Iterable[LazyBtf]:
-        """The types of its modules, for what `types` does not have."""
 
     def has_symbol(self, name: str) -> bool | None:
         """Whether it has an exported or internal symbol of that name; None if nobody knows."""

@@ -941,6 +941,60 @@ ___bpfheap_helper(104, long, bpf_sysctl_set_new_value, struct bpf_sysctl *ctx, c
 		  unsigned long buf_len);
 ___bpfheap_helper(81, void *, bpf_get_local_storage, void *map, __u64 flags);
 
+/* objects of the kernel */
+struct btf_ptr;
+struct cgroup;
+struct file;
+struct inode;
+struct linux_binprm;
+struct mptcp_sock;
+struct path;
+struct seq_file;
+struct socket;
+struct tcp6_sock;
+struct tcp_request_sock;
+struct tcp_sock;
+struct tcp_timewait_sock;
+struct udp6_sock;
+struct unix_sock;
+___bpfheap_helper(175, long, bpf_task_pt_regs, struct task_struct *task);
+___bpfheap_helper(141, long, bpf_get_task_stack, struct task_struct *task, void *buf, __u32 size,
+		  __u64 flags);
+___bpfheap_helper(191, long, bpf_copy_from_user_task, void *dst, __u32 size, const void *user_ptr,
+		  struct task_struct *tsk, __u64 flags);
+___bpfheap_helper(156, void *, bpf_task_storage_get, void *map, struct task_struct *task,
+		  void *value, __u64 flags);
+___bpfheap_helper(157, long, bpf_task_storage_delete, void *map, struct task_struct *task);
+___bpfheap_helper(145, void *, bpf_inode_storage_get, void *map, void *inode, void *value,
+		  __u64 flags);
+___bpfheap_helper(146, int, bpf_inode_storage_delete, void *map, void *inode);
+___bpfheap_helper(210, void *, bpf_cgrp_storage_get, void *map, struct cgroup *cgroup, void *value,
+		  __u64 flags);
+___bpfheap_helper(211, long, bpf_cgrp_storage_delete, void *map, struct cgroup *cgroup);
+___bpfheap_helper(107, void *, bpf_sk_storage_get, void *map, void *sk, void *value, __u64 flags);
+___bpfheap_helper(108, long, bpf_sk_storage_delete, void *map, void *sk);
+___bpfheap_helper(136, struct tcp6_sock *, bpf_skc_to_tcp6_sock, void *sk);
+___bpfheap_helper(137, struct tcp_sock *, bpf_skc_to_tcp_sock, void *sk);
+___bpfheap_helper(138, struct tcp_timewait_sock *, bpf_skc_to_tcp_timewait_sock, void *sk);
+___bpfheap_helper(139, struct tcp_request_sock *, bpf_skc_to_tcp_request_sock, void *sk);
+___bpfheap_helper(140, struct udp6_sock *, bpf_skc_to_udp6_sock, void *sk);
+___bpfheap_helper(178, struct unix_sock *, bpf_skc_to_unix_sock, void *sk);
+___bpfheap_helper(196, struct mptcp_sock *, bpf_skc_to_mptcp_sock, void *sk);
+___bpfheap_helper(162, struct socket *, bpf_sock_from_file, struct file *file);
+___bpfheap_helper(147, long, bpf_d_path, struct path *path, char *buf, __u32 sz);
+___bpfheap_helper(159, long, bpf_bprm_opts_set, struct linux_binprm *bprm, __u64 flags);
+___bpfheap_helper(161, long, bpf_ima_inode_hash, struct inode *inode, void *dst, __u32 size);
+___bpfheap_helper(193, long, bpf_ima_file_hash, struct file *file, void *dst, __u32 size);
+___bpfheap_helper(126, long, bpf_seq_printf, struct seq_file *m, const char *fmt, __u32 fmt_size,
+		  const void *data, __u32 data_len);
+___bpfheap_helper(127, long, bpf_seq_write, struct seq_file *m, const void *data, __u32 len);
+___bpfheap_helper(150, long, bpf_seq_printf_btf, struct seq_file *m, struct btf_ptr *ptr,
+		  __u32 ptr_size, __u64 flags);
+___bpfheap_helper(111, long, bpf_skb_output, void *ctx, void *map, __u64 flags, void *data,
+		  __u64 size);
+___bpfheap_helper(121, long, bpf_xdp_output, void *ctx, void *map, __u64 flags, void *data,
+		  __u64 size);
+
 /* infrared receivers */
 ___bpfheap_helper(77, long, bpf_rc_repeat, void *ctx);
 ___bpfheap_helper(78, long, bpf_rc_keydown, void *ctx, __u32 protocol, __u64 scancode,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bpfheap.platform.programs import Offer
+from bpfheap.platform.programs.targets import D_PATH, SLEEPABLE_HOOKS
 
 
 class Arg(StrEnum):
@@ -21,6 +22,7 @@ class Arg(StrEnum):
     MAP = "map"  # ARG_CONST_MAP_PTR
     MAP_KEY = "map-key"  # readable, key_size bytes
     MAP_VALUE = "map-value"  # readable, value_size bytes
+    MAP_VALUE_OR_NULL = "map-value-or-null"
     UNINIT_VALUE = "uninit-value"  # writable, value_size bytes; need not be initialised
     MEM = "mem"  # readable, as long as the next argument says
     MEM_OR_NULL = "mem-or-null"
@@ -35,7 +37,7 @@ class Arg(StrEnum):
     FORMAT = "format"  # the same, for the values in the two arguments behind it
     CTX = "ctx"
     CTX_OR_NULL = "ctx-or-null"
-    KERNEL = "kernel"  # an object of the kernel, of which programs have none here
+    KERNEL = "kernel"  # an object of the kernel, of the struct that the row says
     KERNEL_OR_NULL = "kernel-or-null"
     ZERO = "zero"  # the constant 0
     ALLOC_SIZE = "alloc-size"  # ARG_CONST_ALLOC_SIZE_OR_ZERO: a known constant, the result's size
@@ -82,6 +84,9 @@ class Ret(StrEnum):
     NODE_OR_NULL = "node-or-null"  # an object taken out of a list or tree; owned
     PEEK_OR_NULL = "peek-or-null"  # an object that stays in its list or tree; not owned
     ELEMENT_OR_NULL = "element-or-null"  # the iterator's int, NULL at the end
+    KERNEL = "kernel"  # an object of the kernel, of the struct that the row says
+    KERNEL_TRUSTED = "kernel-trusted"  # one that stays as long as the program runs
+    KERNEL_OR_NULL = "kernel-or-null"
 
 
 class Effect(StrEnum):
@@ -164,6 +169,8 @@ _GIVEN = {
 _CALLBACKS = frozenset({Arg.CALLBACK, Arg.LESS})
 _COPIES = frozenset({Ret.PERCPU_MEMBER, Ret.PERCPU_MEMBER_OR_NULL})
 _MAPS = frozenset({Arg.MAP, Arg.ALLOCATOR})
+_OBJECTS = frozenset({Arg.KERNEL, Arg.KERNEL_OR_NULL})
+_FOUND = frozenset({Ret.KERNEL, Ret.KERNEL_TRUSTED, Ret.KERNEL_OR_NULL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +181,9 @@ class Call:
     kinds of programs may call it. `reads_packet`: memory arguments of this helper may be in the
     packet (pkt_access). `locked`: may be called with a bpf_spin_lock held. `stand_in`: for one of
     ours, the function of Linux that does the same with its one allocator, if there is any.
-    `other_args`: what the arguments are for some kinds of programs; never more of them.
+    `other_args`: what the arguments are for some kinds of programs; never more of them. `takes`,
+    `gives`: the kernel's structs of KERNEL arguments and results. `only_in`: the functions and
+    hooks that programs with a trampoline have to be attached to; none for any (`allowed`).
 
     Raises ValueError for facts that exclude each other.
     """
@@ -194,6 +203,9 @@ class Call:
     locked: bool = False
     stand_in: str | None = None
     other_args: tuple[tuple[Offer, tuple[Arg, ...]], ...] = ()
+    takes: str = ""
+    gives: str = ""
+    only_in: frozenset[str] = frozenset()
 
     def args_in(self, caller: Offer) -> tuple[Arg, ...]:
         """What the arguments are in programs of that kind."""
@@ -241,6 +253,7 @@ class Call:
 
     def __post_init__(self) -> None:
         args = set(self.args)
+        all_args = (self.args, *(other for _, other in self.other_args))
         for wrong, why in (
             (len(self.args) > 5, "more arguments than there are registers"),
             (bool(args & _CALLBACKS) != self.callback, "a callback argument if it calls back"),
@@ -262,6 +275,14 @@ class Call:
                 "a map that has the operation, and the operation for a map",
             ),
             (Arg.COUNT in args and not self.callback, "a callback, to count its calls"),
+            (
+                bool(self.takes) != any(_OBJECTS & {*given} for given in all_args),
+                "the struct that it takes, if it takes one of the kernel's",
+            ),
+            (
+                bool(self.gives) != (self.ret in _FOUND),
+                "the struct that it gives, if it gives one of the kernel's",
+            ),
             *(
                 (
                     bool(args & given) != (self.side_effect is side_effect),
@@ -315,11 +336,54 @@ def _outside(
     map_op: str | None = None,
     reads_packet: bool = False,
     other_args: tuple[tuple[Offer, tuple[Arg, ...]], ...] = (),
+    takes: str = "",
+    course: Course = C.RETURNS,
+    only_in: frozenset[str] = frozenset(),
 ) -> Call:
     """Asks for what is around the program, such as the task that runs, or does something to it."""
     return Call(name, number, args, R.INTEGER,
-                E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, availability, map_op,
-                reads_packet, other_args=other_args)  # fmt: skip
+                E.SHARED, S.CHANCE, course, D.NOTHING, offer, availability, map_op,
+                reads_packet, other_args=other_args, takes=takes, only_in=only_in)  # fmt: skip
+
+
+def _leads(
+    name: str, number: int, args: tuple[Arg, ...], ret: Ret, gives: str, takes: str = "",
+    offer: Offer = P.ALL, availability: Availability = W.LINUX,
+) -> Call:  # fmt: skip
+    """Gives an object of the kernel."""
+    return Call(name, number, args, ret,
+                E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, availability,
+                takes=takes, gives=gives)  # fmt: skip
+
+
+#: bpf_sk_base_func_proto and tracing_prog_func_proto
+_SOCKETS = (P.PACKETS | P.SK_SKB | P.SYSCALL | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCK_OPS
+            | P.SK_MSG | P.SK_LOOKUP)  # fmt: skip
+#: Those that have storage beside sockets.
+_KEEP = (P.TC | P.SYSCALL | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
+         | P.SK_MSG)  # fmt: skip
+
+
+def _cast(struct: str, number: int) -> Call:
+    """A socket as what it is besides, if it is that."""
+    return _leads(f"bpf_skc_to_{struct}", number, (A.KERNEL,), R.KERNEL_OR_NULL, struct,
+                  "sock_common", _SOCKETS)  # fmt: skip
+
+
+def _storage(
+    kind: str, get: int, delete: int, owner: str, offer: Offer, of_context: Offer | None = None,
+) -> tuple[Call, Call]:  # fmt: skip
+    """Of values that belong to objects of the kernel; in some programs, to the context's."""
+    op = f"{kind}_storage"
+    gets = (A.MAP, A.KERNEL, A.MAP_VALUE_OR_NULL, A.ANYTHING)
+    others = ((of_context, (A.MAP, A.CTX, *gets[2:])),) if of_context is not None else ()
+    return (
+        Call(f"bpf_{op}_get", get, gets, R.MAP_VALUE_OR_NULL,
+             E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer | (of_context or offer), W.LINUX, op,
+             other_args=others, takes=owner),
+        Call(f"bpf_{op}_delete", delete, gets[:2], R.INTEGER,
+             E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, W.LINUX, op, takes=owner),
+    )  # fmt: skip
 
 
 def _text(name: str, number: int, *args: Arg) -> Call:
@@ -440,14 +504,15 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_get_socket_cookie", 46, A.CTX,
              offer=P.SOCKET | P.TC | P.SK_SKB | P.TYPED | P.SYSCALL | P.CGROUP_SKB | P.CGROUP_SOCK
              | P.ADDRESSES | P.SOCK_OPS | P.SK_REUSEPORT,
-             other_args=((P.TYPED | P.SYSCALL | P.SK_REUSEPORT, (A.KERNEL_OR_NULL,)),)),
+             other_args=((P.TYPED | P.SYSCALL | P.SK_REUSEPORT, (A.KERNEL_OR_NULL,)),),
+             takes="sock_common"),
     _outside("bpf_get_socket_uid", 47, A.CTX, offer=P.SOCKET | P.TC | P.SK_SKB | P.CGROUP_SKB),
     _outside("bpf_set_hash", 48, A.CTX, A.ANYTHING, offer=P.TC),
     _outside("bpf_setsockopt", 49, A.CTX, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE,
              offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS,
              other_args=(
                  (P.SETSOCKOPT, (A.KERNEL, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE)),
-             )),
+             ), takes="sock_common"),
     _packet("bpf_skb_adjust_room", 50, (A.ANYTHING,) * 3, P.TC | P.SK_SKB),
     Call("bpf_redirect_map", 51, (A.MAP, A.ANYTHING, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.XDP, W.LINUX, "redirect"),
@@ -465,7 +530,7 @@ HELPERS: tuple[Call, ...] = (
              offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS,
              other_args=(
                  (P.SETSOCKOPT, (A.KERNEL, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE)),
-             )),
+             ), takes="sock_common"),
     _outside("bpf_override_return", 58, A.CTX, A.ANYTHING, offer=P.KPROBE,
              availability=W.LINUX_GPL),
     _outside("bpf_sock_ops_cb_flags_set", 59, A.CTX, A.ANYTHING, offer=P.SOCK_OPS),
@@ -528,7 +593,10 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_sysctl_set_new_value", 104, A.CTX, A.MEM, A.CONST_SIZE, offer=P.CGROUP_SYSCTL),
     _text("bpf_strtol", 105, A.MEM, A.CONST_SIZE, A.ANYTHING, A.LONG),
     _text("bpf_strtoul", 106, A.MEM, A.CONST_SIZE, A.ANYTHING, A.LONG),
+    *_storage("sk", 107, 108, "sock_common", _KEEP, P.CGROUP_SOCK),
     _outside("bpf_send_signal", 109, A.ANYTHING),
+    _outside("bpf_skb_output", 111, A.KERNEL, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO,
+             offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="sk_buff"),
     _probe_read("bpf_probe_read_user", 112),
     _probe_read("bpf_probe_read_kernel", 113),
     _probe_read("bpf_probe_read_user_str", 114, R.LENGTH),
@@ -539,11 +607,17 @@ HELPERS: tuple[Call, ...] = (
              A.ANYTHING, offer=P.PERF_EVENT, availability=W.LINUX_GPL),
     _outside("bpf_get_ns_current_pid_tgid", 120, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM,
              A.CONST_SIZE),
+    _outside("bpf_xdp_output", 121, A.KERNEL, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO,
+             offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="xdp_buff"),
     _outside("bpf_get_netns_cookie", 122, A.CTX_OR_NULL,
              offer=P.SOCKET | P.TC | P.CGROUP_SKB | P.CGROUP_SOCK | P.ADDRESSES | P.SOCKOPT
              | P.SOCK_OPS | P.SK_MSG),
     _outside("bpf_get_current_ancestor_cgroup_id", 123, A.ANYTHING),
     _clock("bpf_ktime_get_boot_ns", 125, P.FEW),
+    _outside("bpf_seq_printf", 126, A.KERNEL, A.MEM, A.CONST_SIZE, A.MEM_OR_NULL,
+             A.CONST_SIZE_OR_ZERO, offer=P.ITER, availability=W.LINUX_GPL, takes="seq_file"),
+    _outside("bpf_seq_write", 127, A.KERNEL, A.MEM, A.CONST_SIZE_OR_ZERO, offer=P.ITER,
+             availability=W.LINUX_GPL, takes="seq_file"),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
     Call("bpf_ringbuf_reserve", 131, (A.MAP, A.ALLOC_SIZE, A.ANYTHING), R.RECORD_OR_NULL,
@@ -555,14 +629,26 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_ringbuf_query", 134, (A.MAP, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
     _outside("bpf_csum_level", 135, A.CTX, A.ANYTHING, offer=P.TC | P.LWT_XMIT),
+    _cast("tcp6_sock", 136),
+    _cast("tcp_sock", 137),
+    _cast("tcp_timewait_sock", 138),
+    _cast("tcp_request_sock", 139),
+    _cast("udp6_sock", 140),
+    _outside("bpf_get_task_stack", 141, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING,
+             takes="task_struct"),
     _outside("bpf_load_hdr_opt", 142, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
              offer=P.SOCK_OPS),
     _packet("bpf_store_hdr_opt", 143, (A.MEM, A.CONST_SIZE, A.ANYTHING), P.SOCK_OPS),
     _outside("bpf_reserve_hdr_opt", 144, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.SOCK_OPS),
+    *_storage("inode", 145, 146, "inode", P.LSM | P.LSM_CGROUP),
+    _outside("bpf_d_path", 147, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO,
+             offer=P.ITER | P.TRAMPOLINES, takes="path", only_in=D_PATH | SLEEPABLE_HOOKS),
     Call("bpf_copy_from_user", 148, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.SLEEPS, D.NOTHING, P.ALL, W.LINUX),
     _outside("bpf_snprintf_btf", 149, A.UNINIT_MEM, A.CONST_SIZE, A.MEM, A.CONST_SIZE,
              A.ANYTHING),
+    _outside("bpf_seq_printf_btf", 150, A.KERNEL, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING,
+             offer=P.ITER, availability=W.LINUX_GPL, takes="seq_file"),
     _outside("bpf_skb_cgroup_classid", 151, A.CTX, offer=P.TC),
     _outside("bpf_redirect_neigh", 152, A.ANYTHING, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO,
              A.ANYTHING, offer=P.TC),
@@ -571,8 +657,17 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_this_cpu_ptr", 154, (A.PERCPU,), R.PERCPU_MEMBER,
          E.SHARED, S.OWN_COPY, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _outside("bpf_redirect_peer", 155, A.ANYTHING, A.ANYTHING, offer=P.TC),
+    *_storage("task", 156, 157, "task_struct", P.ALL),
+    _leads("bpf_get_current_task_btf", 158, (), R.KERNEL_TRUSTED, "task_struct"),
+    _outside("bpf_bprm_opts_set", 159, A.KERNEL, A.ANYTHING, offer=P.LSM | P.LSM_CGROUP,
+             takes="linux_binprm"),
     _clock("bpf_ktime_get_coarse_ns", 160,
            P.ALL & ~(P.TRACES | P.CGROUP_DEVICE | P.SOCKOPT | P.NETFILTER)),
+    _outside("bpf_ima_inode_hash", 161, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.LSM, takes="inode", course=C.SLEEPS,
+             only_in=SLEEPABLE_HOOKS),
+    _leads("bpf_sock_from_file", 162, (A.KERNEL,), R.KERNEL_OR_NULL, "socket", "file",
+           offer=P.TYPED | P.SYSCALL),
     _outside("bpf_check_mtu", 163, A.CTX, A.ANYTHING, A.INT, A.ANYTHING, A.ANYTHING,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
@@ -585,34 +680,43 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_btf_find_by_name_kind", 167, A.MEM, A.CONST_SIZE, A.ANYTHING, A.ANYTHING,
              offer=P.SYSCALL),
     _outside("bpf_sys_close", 168, A.ANYTHING, offer=P.SYSCALL),
-    _outside("bpf_get_func_ip", 173, A.CTX, offer=P.KPROBE | P.TYPED,
+    _outside("bpf_get_func_ip", 173, A.CTX, offer=P.KPROBE | P.TRAMPOLINES,
              availability=W.LINUX_GPL),
-    _outside("bpf_get_attach_cookie", 174, A.CTX, offer=P.TRACES & ~P.SYSCALL),
+    _outside("bpf_get_attach_cookie", 174, A.CTX,
+             offer=P.TRACES & ~(P.SYSCALL | P.ITER | P.LSM_CGROUP)),
+    _leads("bpf_task_pt_regs", 175, (A.KERNEL,), R.KERNEL, "pt_regs", "task_struct"),
     _outside("bpf_get_branch_snapshot", 176, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.UNCHECKED,
              availability=W.LINUX_GPL),
     Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),
          R.INTEGER,
          E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    _cast("unix_sock", 178),
     _outside("bpf_kallsyms_lookup_name", 179, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.LONG,
              offer=P.SYSCALL),
     Call("bpf_loop", 181, (A.COUNT, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX),
     _text("bpf_strncmp", 182, A.MEM, A.CONST_SIZE, A.CONST_STRING),
-    _outside("bpf_get_func_arg", 183, A.CTX, A.ANYTHING, A.LONG, offer=P.TYPED),
-    _outside("bpf_get_func_ret", 184, A.CTX, A.LONG, offer=P.TYPED),
-    _outside("bpf_get_func_arg_cnt", 185, A.CTX, offer=P.TYPED),
+    _outside("bpf_get_func_arg", 183, A.CTX, A.ANYTHING, A.LONG, offer=P.TRAMPOLINES),
+    _outside("bpf_get_func_ret", 184, A.CTX, A.LONG, offer=P.TRAMPOLINES),
+    _outside("bpf_get_func_arg_cnt", 185, A.CTX, offer=P.TRAMPOLINES),
     _outside("bpf_get_retval", 186, offer=_RETURNING),
     _outside("bpf_set_retval", 187, A.ANYTHING, offer=_RETURNING),
-    _outside("bpf_xdp_get_buff_len", 188, A.CTX, offer=P.XDP | P.SYSCALL,
-             other_args=((P.SYSCALL, (A.KERNEL,)),)),
+    _outside("bpf_xdp_get_buff_len", 188, A.CTX, offer=P.XDP | P.SYSCALL | P.TYPED,
+             other_args=((P.SYSCALL | P.TYPED, (A.KERNEL,)),), takes="xdp_buff"),
     _outside("bpf_xdp_load_bytes", 189, A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
              offer=P.XDP),
     _outside("bpf_xdp_store_bytes", 190, A.CTX, A.ANYTHING, A.MEM, A.CONST_SIZE, offer=P.XDP),
+    _outside("bpf_copy_from_user_task", 191, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING,
+             A.KERNEL, A.ANYTHING, availability=W.LINUX_GPL, takes="task_struct", course=C.SLEEPS),
     _outside("bpf_skb_set_tstamp", 192, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.TC),
+    _outside("bpf_ima_file_hash", 193, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE,
+             offer=P.LSM, takes="file", course=C.SLEEPS,
+             only_in=SLEEPABLE_HOOKS),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL,
          E.SHARED, S.NOTHING, C.RETURNS, D.STORES, P.ALL, W.LINUX),
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.ANYTHING), R.MAP_VALUE_OR_NULL,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "lookup_percpu", reads_packet=True),
+    _cast("mptcp_sock", 196),
     _outside("bpf_tcp_raw_gen_syncookie_ipv4", 204, A.IPV4_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
     _outside("bpf_tcp_raw_gen_syncookie_ipv6", 205, A.IPV6_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,
@@ -622,6 +726,7 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_tcp_raw_check_syncookie_ipv6", 207, A.IPV6_HEADER, A.TCP_HEADER,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
     _clock("bpf_ktime_get_tai_ns", 208),
+    *_storage("cgrp", 210, 211, "cgroup", P.ALL),
 )  # fmt: skip
 
 KFUNCS: tuple[Call, ...] = (

@@ -18,6 +18,7 @@ class Shape(StrEnum):
     TRIE = "trie"  # a key finds the longest one that it begins with
     QUEUE = "queue"  # no keys: values are pushed, and popped in an order
     FILTER = "filter"  # no keys: was a value pushed before, as far as is known?
+    OWNERS = "owners"  # a value belongs to an object of the kernel; its descriptor is the key
     NONE = "none"  # there are no keys
 
 
@@ -47,6 +48,7 @@ class MapFlag(IntFlag):
     ZERO_SEED = 1 << 6
     RDONLY_PROG = 1 << 7
     WRONLY_PROG = 1 << 8
+    CLONE = 1 << 9
     MMAPABLE = 1 << 10
     INNER_MAP = 1 << 12
 
@@ -162,6 +164,14 @@ ALLOCATOR_NUMBER = 1000
 
 S, H = Shape, Holds
 
+
+def _storage(kind: str, number: int) -> MapType:
+    """Of values that belong to objects of one kind."""
+    return MapType(f"{kind}_storage", number, S.OWNERS, H.VALUES, frozenset({f"{kind}_storage"}),
+                   key_size=4, kptrs=True, sleepable=True,
+                   flags=MapFlag.NO_PREALLOC | MapFlag.CLONE)  # fmt: skip
+
+
 MAP_TYPES: tuple[MapType, ...] = (
     MapType("hash", 1, S.HASH, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
             flags=_HASH),
@@ -206,12 +216,16 @@ MAP_TYPES: tuple[MapType, ...] = (
             sleepable=False, flags=_ARRAY),
     MapType("queue", 22, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
     MapType("stack", 23, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
+    _storage("sk", 24),
     MapType("devmap_hash", 25, S.HASH, H.DEVICES, _REDIRECT, key_size=4, sleepable=False,
             flags=_ARRAY),
     MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0, sleepable=True,
             flags=MapFlag.NUMA_NODE),
+    _storage("inode", 28),
+    _storage("task", 29),
     MapType("bloom_filter", 30, S.FILTER, H.VALUES, frozenset({"push", "peek"}), key_size=0,
             sleepable=False, flags=_ARRAY | MapFlag.ZERO_SEED),
+    _storage("cgrp", 32),
     MapType("allocator", ALLOCATOR_NUMBER, S.NONE, H.NOTHING, frozenset({"alloc"}), key_size=0,
             sleepable=True),
 )  # fmt: skip

@@ -47,7 +47,7 @@ def _missing(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
     if row is None or row.kernel_types:
         yield section_name(program.section)
     for slot, op in _steps(program):
-        name = op if isinstance(op, str) else _missing_at(program, slot, op)
+        name = op if isinstance(op, str) else _missing_at(obj, program, slot, op)
         if name is not None:
             yield name
         ref = program.refs.get(slot)
@@ -77,7 +77,7 @@ def _steps(program: ProgramSpec) -> Iterator[tuple[int, Op | str]]:
         slot += op.slots
 
 
-def _missing_at(program: ProgramSpec, slot: int, op: Op) -> str | None:
+def _missing_at(obj: ObjectSpec, program: ProgramSpec, slot: int, op: Op) -> str | None:
     imm, ref = program.insns[slot].imm, program.refs.get(slot)
     match op.kind:
         case Kind.CALL_HELPER:
@@ -85,8 +85,10 @@ def _missing_at(program: ProgramSpec, slot: int, op: Op) -> str | None:
         case Kind.CALL_KFUNC:
             name = kfunc_name(program, slot)
             return None if name in KFUNC_BY_NAME else name
-        case Kind.LDDW if ref is not None and ref.kind in (RefKind.KSYM, RefKind.KCONFIG):
+        case Kind.LDDW if ref is not None and ref.kind is RefKind.KCONFIG:
             return ref.name
+        case Kind.LDDW if ref is not None and ref.kind is RefKind.KSYM:
+            return None if obj.kernel is not None and obj.kernel.has_types() else ref.name
     return None
 
 

@@ -28,6 +28,7 @@ LICENSE = 'write `char LICENSE[] SEC("license") = "GPL";` or name another that L
 SMALLER = "make loops shorter, or split the program"
 STACK = "keep large data in a map value"
 WHOLE_POINTER = "pointers take 8 bytes of stack, aligned"
+PROBE_READ = "copy it to the stack first, with bpf_probe_read_kernel()"
 CONST_OFFSET = "use an offset that is known when the program is compiled"
 MAIN_POINTER = "pass the object's own address, not that of a member"
 IN_SECTION = "use it before bpf_rcu_read_unlock(), or before bpf_spin_unlock() outside of a section"

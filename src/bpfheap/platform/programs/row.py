@@ -13,6 +13,7 @@ class CtxKind(StrEnum):
     PACKET = "packet"  # a pointer to the packet's first byte
     PACKET_END = "packet-end"  # one behind its last byte
     PACKET_META = "packet-meta"  # to the metadata before it
+    BUFFER = "buffer"  # to the tracepoint's own record, which the program may change
     KERNEL = "kernel"  # a pointer to an object of the kernel: not to be had here
 
 
@@ -82,7 +83,15 @@ class Offer(Flag):
     KPROBE = auto()
     TRACEPOINT = auto()  # raw ones, too
     PERF_EVENT = auto()
-    TYPED = auto()  # those that the kernel's types describe
+    TP_BTF = auto()
+    FENTRY = auto()
+    FEXIT = auto()
+    FMOD_RET = auto()
+    ITER = auto()
+    LSM = auto()
+    LSM_CGROUP = auto()
+    STRUCT_OPS = auto()
+    EXT = auto()
     SYSCALL = auto()
     CGROUP_SKB = auto()
     CGROUP_SOCK = auto()
@@ -102,6 +111,8 @@ class Offer(Flag):
 
     # What many rows ask for.
     LWT = LWT_IN | LWT_OUT | LWT_XMIT | LWT_SEG6
+    TRAMPOLINES = FENTRY | FEXIT | FMOD_RET | LSM  # bpf_prog_has_trampoline
+    TYPED = TRAMPOLINES | TP_BTF | ITER | LSM_CGROUP | STRUCT_OPS | EXT  # by the kernel's types
     TRACES = KPROBE | TRACEPOINT | PERF_EVENT | TYPED | SYSCALL  # bpf_tracing_func_proto
     ADDRESSES = SETS_ADDRESS | CONNECTS | TELLS_ADDRESS
     SOCKOPT = GETSOCKOPT | SETSOCKOPT
@@ -111,7 +122,7 @@ class Offer(Flag):
     ALL = PACKETS | TRACES | CGROUPS | STREAMS | NETFILTER  # bpf_base_func_proto
     FEW = ALL | LIRC
     #: Maps whose values have a bpf_spin_lock (check_map_prog_compatibility).
-    LOCKS = TC | XDP | LWT | FLOW_DISSECTOR | SYSCALL | CGROUPS | STREAMS | NETFILTER | LIRC
+    LOCKS = TC | XDP | LWT | FLOW_DISSECTOR | TYPED | SYSCALL | CGROUPS | STREAMS | NETFILTER | LIRC
 
 
 #: A context without a struct of its own.
@@ -162,8 +173,8 @@ class ProgramType:
     run such programs. `objects`: Linux has bpf_obj_new and its like for them (generic_kfunc_set).
     `interrupts`: they run in interrupts, and so in signals. `sleepable`: in any section, they run
     where one may sleep, and so not in an RCU section. `caller`: what its programs are to
-    helpers, one member of Offer. `kernel_types`: what its context holds is said by the kernel's BTF
-    alone.
+    helpers, one member of Offer. `arguments`: its context are the arguments of what it is attached
+    to, as the kernel's BTF has them. `kernel_types`: nothing here says what its context holds.
 
     A global function's parameter is the context if it points at `ctx_struct`, or is declared with
     `ctx_typedef` (btf_is_prog_ctx_type); with a tag, it may also point at what `ctx_tagged` names:
@@ -185,6 +196,7 @@ class ProgramType:
     packet_args: bool | None = None
     private_stack: bool = False
     objects: bool = False
+    arguments: bool = False
     kernel_types: bool = False
     ctx_typedef: str = ""
     ctx_tagged: frozenset[str] = frozenset()

@@ -6,7 +6,6 @@ Sources: kprobe_verifier_ops and its like in kernel/trace/bpf_trace.c of Linux 6
 from __future__ import annotations
 
 from bpfheap.platform.programs.attach import AttachType as At
-from bpfheap.platform.programs.fields import kernel
 from bpfheap.platform.programs.row import (
     ANY_TYPE,
     NUMBER,
@@ -17,6 +16,10 @@ from bpfheap.platform.programs.row import (
     ProgramType,
     Section,
 )
+from bpfheap.platform.programs.targets import ITERATORS
+
+#: What the structs are called that are contexts of iterators' programs.
+_ITERATED = frozenset(f"bpf_iter__{name}" for name in ITERATORS)
 
 # struct pt_regs of x86-64.
 _REGISTERS = (
@@ -58,11 +61,23 @@ def _both(name: str, attach: int = 0, *, btf: bool = True) -> list[Section]:
             *_plus(f"{name}.s", attach=attach, sleepable=True, btf=btf)]  # fmt: skip
 
 
-def _typed(name: str, number: int, sections: list[Section]) -> ProgramType:
-    """Of the kernel's types."""
+def _attached(
+    name: str, number: int, sections: list[Section], *, caller: Offer, ctx_tagged: frozenset[str],
+    returns: tuple[int, int] | None = None, private_stack: bool = False,
+) -> ProgramType:  # fmt: skip
+    """Whose context are the arguments of what it is attached to, twelve at most
+    (bpf_tracing_ctx_access)."""
+    return ProgramType(name, number, tuple(sections), "void", 96, arguments=True, objects=True,
+                       private_stack=private_stack, sleepable=False, interrupts=False,
+                       packet=PacketKind.NONE, caller=caller, returns=returns,
+                       test_run=None, ctx_tagged=ctx_tagged)  # fmt: skip
+
+
+def _typed(name: str, number: int, sections: list[Section], caller: Offer) -> ProgramType:
+    """Whose context only the kernel's types describe, or another program's."""
     return ProgramType(name, number, tuple(sections), "void", 0, kernel_types=True,
                        sleepable=False, interrupts=False, packet=PacketKind.NONE,
-                       caller=Offer.TYPED, returns=None, test_run=None)  # fmt: skip
+                       caller=caller, returns=None, test_run=None)  # fmt: skip
 
 
 TRACING: tuple[ProgramType, ...] = (
@@ -95,22 +110,30 @@ TRACING: tuple[ProgramType, ...] = (
                 test_run=96, ctx_tagged=frozenset({NUMBER})),
     # raw_tp_writable_prog_is_valid_access: later parts of the buffer's address are numbers.
     ProgramType("raw_tracepoint_writable", 24, tuple(_plus("raw_tracepoint.w", "raw_tp.w")),
-                "bpf_raw_tracepoint_args", 96, (kernel("buffer", 0),), raw_ctx=1, sleepable=False,
-                interrupts=False, packet=PacketKind.NONE, caller=Offer.TRACEPOINT, returns=None,
-                test_run=None, ctx_tagged=frozenset({NUMBER})),
+                "bpf_raw_tracepoint_args", 96, (CtxField("buffer", 0, 8, CtxKind.BUFFER),),
+                raw_ctx=1, sleepable=False, interrupts=False, packet=PacketKind.NONE,
+                caller=Offer.TRACEPOINT, returns=None, test_run=None,
+                ctx_tagged=frozenset({NUMBER})),
     ProgramType("syscall", 31, (Section("syscall", sleepable=True),), "void", 65535, raw_ctx=0,
                 ctx_writable=True, objects=True, sleepable=True, interrupts=False,
                 packet=PacketKind.NONE, caller=Offer.SYSCALL, returns=None,
                 test_run=65535, ctx_tagged=frozenset({ANY_TYPE})),
-    _typed("tracing", 26, [
-        *_plus("tp_btf", attach=At.TRACE_RAW_TP, btf=True),
-        *_both("fentry", At.TRACE_FENTRY),
-        *_both("fexit", At.TRACE_FEXIT),
-        *_both("fmod_ret", At.MODIFY_RETURN),
-        *_both("iter", At.TRACE_ITER),
-    ]),
-    _typed("struct_ops", 27, _both("struct_ops", btf=False)),
-    _typed("ext", 28, _plus("freplace", btf=True)),
-    _typed("lsm", 29, [*_both("lsm", At.LSM_MAC), *_plus("lsm_cgroup", attach=At.LSM_CGROUP,
-                                                         btf=True)]),
+    _attached("tracing", 26, [*_plus("tp_btf", attach=At.TRACE_RAW_TP, btf=True)],
+              caller=Offer.TP_BTF, private_stack=True,
+              ctx_tagged=frozenset({NUMBER, "bpf_raw_tracepoint_args"})),
+    _attached("tracing", 26, [*_both("fentry", At.TRACE_FENTRY)], caller=Offer.FENTRY,
+              private_stack=True, ctx_tagged=frozenset({NUMBER}), returns=(0, 0)),
+    _attached("tracing", 26, [*_both("fexit", At.TRACE_FEXIT)], caller=Offer.FEXIT,
+              private_stack=True, ctx_tagged=frozenset({NUMBER}), returns=(0, 0)),
+    _attached("tracing", 26, [*_both("fmod_ret", At.MODIFY_RETURN)], caller=Offer.FMOD_RET,
+              private_stack=True, ctx_tagged=frozenset({NUMBER})),
+    _attached("tracing", 26, [*_both("iter", At.TRACE_ITER)], caller=Offer.ITER,
+              ctx_tagged=_ITERATED, returns=(0, 1)),
+    _typed("struct_ops", 27, _both("struct_ops", btf=False), Offer.STRUCT_OPS),
+    _typed("ext", 28, _plus("freplace", btf=True), Offer.EXT),
+    # What they may return, the hook says.
+    _attached("lsm", 29, [*_both("lsm", At.LSM_MAC)], caller=Offer.LSM,
+              ctx_tagged=frozenset({NUMBER})),
+    _attached("lsm", 29, [*_plus("lsm_cgroup", attach=At.LSM_CGROUP, btf=True)],
+              caller=Offer.LSM_CGROUP, ctx_tagged=frozenset({NUMBER})),
 )  # fmt: skip

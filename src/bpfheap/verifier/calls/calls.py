@@ -29,11 +29,11 @@ from bpfheap.platform.calls import (
 from bpfheap.platform.linux import HELPER_NAMES
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.missing import kfunc_name, missing_helper
-from bpfheap.platform.programs import types_with
+from bpfheap.platform.programs import Offer, types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, call_row
-from bpfheap.verifier.calls import graph, iterators, locks, percpu, records, strings
+from bpfheap.verifier.calls import graph, iterators, locks, objects, percpu, records, strings
 from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
 from bpfheap.verifier.calls.meta import Checker, Meta, expected
 from bpfheap.verifier.calls.noting import note_call
@@ -252,14 +252,18 @@ def _ctx_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         _ctx(env, st, n, reg, meta)
 
 
-def _kernel(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    raise expected(n, reg, "ptr_, sock", "pass what a field of the context leads to")
-
-
 def _kernel_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if not is_null(reg):
-        _kernel(env, st, n, reg, meta)
-    mark_register(env.cfg, st, n)
+    if is_null(reg):
+        mark_register(env.cfg, st, n)
+    else:
+        objects.given(env, st, n, reg, meta, or_null=True)
+
+
+def _map_value_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if is_null(reg):
+        mark_register(env.cfg, st, n)
+    else:
+        _map_value(env, st, n, reg, meta)
 
 
 def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -344,6 +348,7 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.MAP: _map,
     Arg.MAP_KEY: _map_key,
     Arg.MAP_VALUE: _map_value,
+    Arg.MAP_VALUE_OR_NULL: _map_value_or_null,
     Arg.UNINIT_VALUE: _uninit_value,
     Arg.MEM: _sized,
     Arg.MEM_OR_NULL: _sized,
@@ -358,7 +363,7 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.FORMAT: strings.constant,
     Arg.CTX: _ctx,
     Arg.CTX_OR_NULL: _ctx_or_null,
-    Arg.KERNEL: _kernel,
+    Arg.KERNEL: objects.given,
     Arg.KERNEL_OR_NULL: _kernel_or_null,
     Arg.ZERO: _zero,
     Arg.KPTR_FIELD: _kptr_field,
@@ -479,6 +484,9 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.NODE_OR_NULL: graph.taken_out,
     Ret.PEEK_OR_NULL: graph.peeked,
     Ret.ELEMENT_OR_NULL: iterators.step,
+    Ret.KERNEL: objects.found,
+    Ret.KERNEL_TRUSTED: objects.trusted,
+    Ret.KERNEL_OR_NULL: objects.found_or_null,
 }
 
 
@@ -524,6 +532,12 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
         raise Reject(
             f"program of this type cannot use helper {_title(call)}",
             hint=f"{env.type.name} programs cannot, but {types_with(call.offer)} can",
+        )
+    trampoline = bool(env.type.caller & Offer.TRAMPOLINES)
+    if call.only_in and trampoline and env.target not in call.only_in:
+        raise Reject(
+            f"helper call is not allowed in probe: {call.name}",
+            hint=f"attach the program to one of {', '.join(sorted(call.only_in)[:5])} and others",
         )
     if call.gpl and not env.gpl:
         raise Reject(

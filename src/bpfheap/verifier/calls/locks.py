@@ -18,6 +18,9 @@ from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
     BORROWED,
+    DISTRUSTED,
+    IN_RCU,
+    KERNEL,
     LAPSED,
     MAP_VALUE,
     OBJECT,
@@ -156,6 +159,10 @@ def _end_section(st: State) -> None:
         if reg.kind == OBJECT and reg.what.standing == READ:
             what = reg.what._replace(standing=LAPSED, per_cpu=False)
             return Reg(OBJECT, reg.scalar, reg.off, reg.id, 0, what, False)
+        if reg.kind == KERNEL and reg.what.flags & IN_RCU:
+            flags = (reg.what.flags & ~IN_RCU) | DISTRUSTED
+            what = reg.what._replace(flags=flags)
+            return Reg(KERNEL, reg.scalar, reg.off, reg.id, reg.ref, what, False)
         return reg
 
     st.rewrite(invalidated)

@@ -11,12 +11,27 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind
 from bpfheap.verifier.memory.ownership import acquire_object, check_owned
+from bpfheap.verifier.memory.variables import whole
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.state.state import OBJECT, READ, ZERO_OFFSET, Object, Reg, State
+from bpfheap.verifier.state.state import (
+    IN_RCU,
+    KERNEL,
+    OBJECT,
+    PER_CPU,
+    READ,
+    TRUSTED,
+    ZERO_OFFSET,
+    KernelObject,
+    Object,
+    Reg,
+    State,
+)
 
 #: BPF_GLOBAL_PERCPU_MA_MAX_SIZE.
 _MAX_SIZE = 512
+#: What Linux takes for a variable of the kernel of which each CPU has one (percpu_btf_ptr_types).
+_PER_CPU_FLAGS = frozenset({PER_CPU, PER_CPU | IN_RCU, PER_CPU | TRUSTED})
 #: How deep structs may be nested.
 _MAX_DEPTH = 3
 
@@ -74,6 +89,8 @@ def owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def seen(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """One that stays in a map (percpu_btf_ptr_types)."""
     fits = reg.kind == OBJECT and reg.what.per_cpu and reg.what.standing == READ
+    if reg.kind == KERNEL:
+        fits = reg.what.flags in _PER_CPU_FLAGS
     if not fits or reg.or_null:
         hint = hints.CHECK_NULL if reg.or_null else "read it from a __percpu_kptr field of a map"
         raise expected(n, reg, "percpu_rcu_ptr_", hint)
@@ -83,6 +100,9 @@ def seen(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def this_cpu(env: Env, st: State, meta: Meta) -> Reg:
     """This CPU's."""
     assert meta.given is not None
+    if meta.given.kind == KERNEL:
+        kernel: KernelObject = meta.given.what
+        return whole(kernel.type)
     object_: Object = meta.given.what
     return Reg(OBJECT, ZERO_OFFSET, what=object_._replace(per_cpu=False))
 
@@ -90,4 +110,4 @@ def this_cpu(env: Env, st: State, meta: Meta) -> Reg:
 def any_cpu(env: Env, st: State, meta: Meta) -> Reg:
     """That of a CPU that may not be."""
     reg = this_cpu(env, st, meta)
-    return Reg(OBJECT, ZERO_OFFSET, 0, env.new_id(), 0, reg.what, True)
+    return Reg(reg.kind, ZERO_OFFSET, 0, env.new_id(), 0, reg.what, True)

@@ -20,6 +20,7 @@ from bpfheap.verifier.explain.words import (
 from bpfheap.verifier.state.state import (
     CTX,
     FP,
+    KERNEL,
     MAP,
     MAP_VALUE,
     OBJECT,
@@ -201,6 +202,10 @@ class Beginnings:
             if reg.what.spec.data is not None:
                 return f"the global variable {name}" if name else f"{reg.what} at byte {offset}"
             return f"{name or f'byte {offset}'} of a value of {reg.what}"
+        if reg.kind == KERNEL:
+            kind = reg.what.type
+            name = member_at(kind.btf, kind.type_id, offset)
+            return f"{name or f'byte {offset}'} of a {kind}"
         if reg.kind == OBJECT:
             layout = reg.what.layout
             name = member_at(layout.btf, layout.type_id, offset)

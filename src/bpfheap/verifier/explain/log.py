@@ -37,7 +37,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     Slot,
     State,
-    type_name,
+    full_type_name,
 )
 
 #: Numbers in these ranges are written in decimal (UNUM_MAX_DECIMAL, SNUM_MIN_DECIMAL).
@@ -115,7 +115,7 @@ def show_register(reg: Reg, frame: int = 0) -> str:
             return f"fp{of}{_signed(reg.off + s.smin)}"
         return f"fp{of}({','.join(_pointer(reg))})"
     # The kernel tells in the parentheses who is borrowed.
-    return f"{type_name(reg).removeprefix('non_own_')}({','.join(_pointer(reg))})"
+    return f"{full_type_name(reg).removeprefix('non_own_')}({','.join(_pointer(reg))})"
 
 
 def _pointer(reg: Reg) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfheap.btf import Array, Btf, Datasec, Struct, Union
+from bpfheap.btf import Array, BtfTypes, Datasec, Struct, Union
 from bpfheap.errors import BtfError
 from bpfheap.verifier.domain.scalar import Scalar, is_unknown
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
@@ -11,7 +11,11 @@ from bpfheap.verifier.state.state import (
     AT_END,
     BEYOND_END,
     CTX,
+    DISTRUSTED,
     FUNC,
+    IN_RCU,
+    IN_USER,
+    KERNEL,
     MAP,
     MAP_KEY,
     MAP_VALUE,
@@ -20,15 +24,18 @@ from bpfheap.verifier.state.state import (
     PACKET,
     PACKET_END,
     PACKET_META,
+    PER_CPU,
     SCALAR,
     SPILL,
     STACK,
+    TRUSTED,
     UNINIT,
     ZERO,
     Gone,
+    KernelObject,
     Reg,
     Slot,
-    type_name,
+    full_type_name,
 )
 
 #: By `standing`: what the program may do with an object.
@@ -118,14 +125,33 @@ def pointer_words(reg: Reg) -> str:
     if reg.kind == MAP_KEY:
         return f"a key of {reg.what}{offset_words(reg)}"
     if reg.kind == MEM:
+        if reg.what.anywhere or reg.what.buffer:
+            return f"{reg.what}{offset_words(reg)}"
         what = f"{reg.what}" if reg.what.record else f"{reg.what.size} bytes of {reg.what}"
         return f"{'a ' if reg.what.record else ''}{what}{offset_words(reg)}"
     if reg.kind == OBJECT:
         each = "per-CPU " if reg.what.per_cpu else ""
         return f"{_STANDING[reg.what.standing]} {each}{reg.what.layout}{offset_words(reg)}"
+    if reg.kind == KERNEL:
+        return f"{_kernel_words(reg.what)}{offset_words(reg)}"
     if reg.kind in PACKET_NAMES:
         return f"{PACKET_NAMES[reg.kind]}{offset_words(reg)}{_range(reg)}"
-    return f"{type_name(reg)}{offset_words(reg)}"
+    return f"{full_type_name(reg)}{offset_words(reg)}"
+
+
+#: By flag of a pointer to an object of the kernel.
+_KERNEL_WORDS = (
+    (TRUSTED, "trusted"),
+    (IN_RCU, "RCU-protected"),
+    (DISTRUSTED, "untrusted"),
+    (IN_USER, "user-space"),
+    (PER_CPU, "per-CPU"),
+)
+
+
+def _kernel_words(what: KernelObject) -> str:
+    words = [word for flag, word in _KERNEL_WORDS if what.flags & flag]
+    return " ".join(("a", *words, f"struct {what.type.name}", "of the kernel"))
 
 
 def _range(reg: Reg) -> str:
@@ -155,7 +181,7 @@ def extent(reg: Reg) -> tuple[str, int] | None:
         return _value(reg), reg.what.spec.value_size
     if reg.kind == MAP_KEY:
         return f"a key of {reg.what}", reg.what.spec.key_size
-    if reg.kind == MEM:
+    if reg.kind == MEM and not reg.what.anywhere and not reg.what.buffer:
         return f"the {reg.what}", reg.what.size
     if reg.kind == OBJECT:
         return f"a {reg.what.layout}", reg.what.layout.size
@@ -195,7 +221,7 @@ def slot_words(slot: Slot) -> str:
     return f"0 in {slot.kinds.count(ZERO)} of 8 bytes"
 
 
-def member_at(btf: Btf, type_id: int, offset: int) -> str | None:
+def member_at(btf: BtfTypes, type_id: int, offset: int) -> str | None:
     """The member that the byte at `offset` belongs to, as "list.head[2].next"; the variable, in a
     data section. None if there is none, or the type has none."""
     path = ""

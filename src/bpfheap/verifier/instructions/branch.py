@@ -19,6 +19,7 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.state.state import (
     BORROWED,
+    KERNEL,
     MAP,
     MAP_KEY,
     MAP_VALUE,
@@ -33,11 +34,14 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     is_null,
+    is_trusted,
     linked,
     number,
 )
 
-_NEVER_NULL = frozenset({MAP, MAP_VALUE, MAP_KEY, MEM})
+_NEVER_NULL = frozenset({MAP, MAP_VALUE, MAP_KEY})
+#: Objects, of the program and of the kernel (PTR_TO_BTF_ID).
+_TYPED = frozenset({OBJECT, KERNEL})
 #: LINKED_REGS_MAX: as many scalars learn from one condition.
 _MAX_LINKS = 6
 _REGISTERS: Final = (1 << FIRST_SLOT) - 1
@@ -217,6 +221,10 @@ def _not_null(pointer: Reg) -> bool:
     """Is it known not to be NULL (reg_not_null)? Linux walks both ways for other pointers."""
     if pointer.kind == OBJECT:
         return bool(pointer.what.standing <= BORROWED)
+    if pointer.kind == KERNEL:
+        return is_trusted(pointer)
+    if pointer.kind == MEM:
+        return not pointer.what.anywhere and not pointer.what.buffer
     return pointer.kind in _NEVER_NULL
 
 
@@ -226,8 +234,8 @@ def _tells_non_null(dst: Reg, src: Reg) -> bool:
         dst.kind != SCALAR
         and src.kind != SCALAR
         and dst.or_null != src.or_null
-        and dst.kind != OBJECT
-        and src.kind != OBJECT
+        and dst.kind not in _TYPED
+        and src.kind not in _TYPED
     )
 
 

@@ -11,6 +11,7 @@ from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     FUNC,
     MAP,
+    MEM,
     PACKET,
     PACKET_END,
     PACKET_META,
@@ -42,6 +43,9 @@ def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> 
             hint="only the difference of two pointers can be computed",
         )
     pointer, amount = (src, dst) if dst.kind == SCALAR else (dst, src)
+    if pointer.kind == MEM and pointer.what.anywhere and width == 64:
+        # Any address may be read there, so it does not matter where it points.
+        return UNKNOWN if pointer is src else pointer
     _check(name, width, n, pointer, amount, reverse=dst.kind == SCALAR)
     scalar = amount.scalar
     if name == "add":

@@ -43,12 +43,14 @@ from bpfheap.verifier.memory.kinds import obligations_of
 from bpfheap.verifier.memory.obligations import readable
 from bpfheap.verifier.memory.rewrites import same_kind
 from bpfheap.verifier.memory.stack import as_zeros, fits
+from bpfheap.verifier.memory.variables import variable
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     FUNC,
+    KERNEL,
     MAP,
     MAP_VALUE,
     MEM,
@@ -71,6 +73,9 @@ from bpfheap.verifier.state.state import (
 END: Final = -1
 #: Where loads of classic BPF have their context.
 _PACKET_CTX: Final = 6
+
+#: Accesses through these are rewritten, or merged with some that are.
+_REWRITTEN: Final = frozenset({CTX, OBJECT, KERNEL, MEM})
 
 Transfer = Callable[[Env, State, Step], i64]
 
@@ -227,7 +232,7 @@ def _exit(env: Env, st: State, step: Step) -> i64:
         return env.cfg.at(left.callsite).next
     result = readable(env, st, 0)
     check_left(env, st, "BPF_EXIT instruction in main prog")
-    allowed = env.type.returns
+    allowed = env.returns
     if st.top.subprog != 0 or allowed is not None:
         _check_result(env, st, result, allowed if st.top.subprog == 0 else None)
     return END
@@ -308,12 +313,7 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
                 "volatile` variable",
             )
         case _:
-            raise NotKnown(
-                f"bpfheap does not know {ref.name}, a variable of the kernel",
-                ref.name,
-                register=step.dst,
-                hint="use a global variable of the program",
-            )
+            value = variable(env, step.dst, ref.name)
     st.regs[step.dst] = value
     return step.next
 
@@ -323,7 +323,7 @@ def _load(env: Env, st: State, step: Step) -> i64:
     if src.kind == UNINIT:
         readable(env, st, step.src)
     value = access.load(env, st, step.src, src, step.off, step.size, step.sx != 0)
-    if step.through != PLAIN or src.kind == CTX or src.kind == OBJECT or src.kind == MEM:
+    if step.through != PLAIN or src.kind in _REWRITTEN:
         same_kind(step, step.src, src, True)
     st.regs[step.dst] = value
     return step.next
@@ -358,7 +358,7 @@ def _store(env: Env, st: State, step: Step, value: Reg) -> i64:
     if dst.kind == UNINIT:
         readable(env, st, step.dst)
     access.store(env, st, step.dst, dst, step.off, step.size, value)
-    if step.through != PLAIN or dst.kind == CTX or dst.kind == OBJECT or dst.kind == MEM:
+    if step.through != PLAIN or dst.kind in _REWRITTEN:
         same_kind(step, step.dst, dst, False)
     return step.next
 

@@ -7,9 +7,11 @@ Linux 6.18.
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
-from bpfheap.btf import KptrField, KptrKind
+from bpfheap.btf import KptrField, KptrKind, Leads, Place
 from bpfheap.platform.programs import PROGRAM_TYPES, CtxKind
 from bpfheap.verifier.domain.arith import load_bounds
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
@@ -18,28 +20,47 @@ from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.kinds import OBLIGATIONS, obligations_of
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
+from bpfheap.verifier.state.kernel import (
+    SAFE_RCU,
+    SAFE_RCU_OR_NULL,
+    SAFE_TRUSTED,
+    SAFE_TRUSTED_OR_NULL,
+)
 from bpfheap.verifier.state.state import (
     CTX,
+    DISTRUSTED,
+    IN_RCU,
+    IN_USER,
+    KERNEL,
     MAP_VALUE,
+    MEM,
     OBJECT,
     PACKET,
     PACKET_END,
     PACKET_META,
+    PER_CPU,
     READ,
     SCALAR,
     STACK,
+    TRUSTED,
     UNTRUSTED,
     ZERO_OFFSET,
+    Buffer,
+    KernelObject,
     MapRef,
+    Mem,
     Object,
     Reg,
     State,
+    is_trusted,
     number,
 )
 
 _POINTER = 8
 
-_PACKET_POINTERS = {
+_TRACEPOINT_BUFFER: Final = Mem(0, buffer=Buffer.TRACEPOINT)
+_POINTERS = {
+    CtxKind.BUFFER: MEM,
     CtxKind.PACKET: PACKET,
     CtxKind.PACKET_END: PACKET_END,
     CtxKind.PACKET_META: PACKET_META,
@@ -47,10 +68,10 @@ _PACKET_POINTERS = {
 #: By program type and offset in its context, the kind of pointer that is read there as a whole: it
 #: is the same in all rows of a type.
 _CTX_POINTERS: dict[tuple[str, int], int] = {
-    (row.name, field.offset): _PACKET_POINTERS[field.kind]
+    (row.name, field.offset): _POINTERS[field.kind]
     for row in PROGRAM_TYPES
     for field in row.fields
-    if field.kind in _PACKET_POINTERS
+    if field.kind in _POINTERS
 }
 
 
@@ -69,7 +90,9 @@ def load(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: boo
         if pointer is None and reg.what.constant is not None and reg.scalar.is_const:
             pointer = _constant(reg.what.constant, low, size, signed)
     elif kind == CTX:
-        pointer = _ctx_pointer(env, low)
+        pointer = _ctx_pointer(env, low) if env.attached is None else _argument(env, low, size)
+    elif kind == KERNEL and size == _POINTER:
+        pointer = _kernel_pointer(env, st, reg, low)
     elif kind == OBJECT and size == _POINTER:
         pointer = _member_pointer(env, reg.what, low, signed)
     return number(load_bounds(size * 8, signed)) if pointer is None else pointer
@@ -141,11 +164,73 @@ def _seen(env: Env, st: State, ref: MapRef, field: KptrField) -> Reg:
 
 
 def _ctx_pointer(env: Env, off: i64) -> Reg | None:
-    """The packet pointer at an offset in the context, None if there is none."""
+    """The pointer at an offset in the context, None if there is none."""
     kind = _CTX_POINTERS.get((env.type.name, off))
     if kind is None:
         return None
+    if kind == MEM:
+        return Reg(MEM, ZERO_OFFSET, what=_TRACEPOINT_BUFFER)
     return Reg(kind, ZERO_OFFSET, what=None if kind == PACKET_END else 0)
+
+
+#: What a pointer to anything but a struct leads to.
+_ANYWHERE: Final = Mem(0, readonly=True, anywhere=True)
+
+
+def _kernel_pointer(env: Env, st: State, reg: Reg, at: i64) -> Reg | None:
+    """The pointer at a place in an object of the kernel, None if there is none."""
+    object_: KernelObject = reg.what
+    place = object_.type.place(at, _POINTER)
+    # That the access fits, the obligations have seen.
+    assert not isinstance(place, str)
+    if place.leads is Leads.OPAQUE:
+        return Reg(MEM, ZERO_OFFSET, what=_ANYWHERE)
+    if place.leads is not Leads.POINTER:
+        return None
+    assert env.kernel is not None
+    target = env.kernel.of(object_.type.btf, place.type_id)
+    flags, or_null = _walked(env, st, reg, object_, place)
+    id_ = env.new_id() if or_null else 0
+    return Reg(KERNEL, ZERO_OFFSET, 0, id_, 0, KernelObject(target, flags), or_null)
+
+
+_TAGS: Final = {"rcu": IN_RCU, "user": IN_USER, "percpu": PER_CPU}
+
+
+def _walked(env: Env, st: State, reg: Reg, of: KernelObject, place: Place) -> tuple[int, bool]:
+    """The flags of a pointer that was read out of an object, and whether it may be NULL
+    (check_ptr_to_btf_access)."""
+    if of.flags & DISTRUSTED:
+        return DISTRUSTED, False
+    flags: int = _TAGS.get(place.tag, 0)
+    if place.in_union:
+        flags |= DISTRUSTED
+    if not is_trusted(reg) and not of.flags & IN_RCU:
+        return flags & ~IN_RCU, False
+    kind = of.type
+    if kind.is_safe(place, SAFE_TRUSTED):
+        return flags | TRUSTED, False
+    if kind.is_safe(place, SAFE_TRUSTED_OR_NULL):
+        return flags | TRUSTED, True
+    if not env.in_section(st):
+        return DISTRUSTED, False
+    if kind.is_safe(place, SAFE_RCU):
+        return flags | IN_RCU, False
+    if kind.is_safe(place, SAFE_RCU_OR_NULL):
+        return (flags | IN_RCU) & ~DISTRUSTED, True
+    # An RCU pointer may be NULL.
+    return flags, bool(flags & IN_RCU)
+
+
+def _argument(env: Env, off: i64, size: i64) -> Reg | None:
+    """The pointer among the arguments of what the program is attached to, None for a number."""
+    assert env.attached is not None
+    found = env.attached.at(off, size)
+    if found.what is None:
+        return None
+    kind = KERNEL if isinstance(found.what, KernelObject) else MEM
+    id_ = env.new_id() if found.or_null else 0
+    return Reg(kind, ZERO_OFFSET, 0, id_, 0, found.what, found.or_null)
 
 
 def _member_pointer(env: Env, object_: Object, low: i64, signed: bool) -> Reg | None:

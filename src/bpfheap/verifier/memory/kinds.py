@@ -28,7 +28,9 @@ from bpfheap.verifier.state.state import (
     ALL_SPILL,
     CTX,
     FUNC,
+    IN_USER,
     ITER,
+    KERNEL,
     LAPSED,
     MAP,
     MAP_KEY,
@@ -38,12 +40,16 @@ from bpfheap.verifier.state.state import (
     PACKET,
     PACKET_END,
     PACKET_META,
+    PER_CPU,
     SCALAR,
     SLOT,
     STACK,
     STACK_SIZE,
+    TRUSTED,
     UNTRUSTED,
+    Buffer,
     FuncState,
+    KernelObject,
     MapRef,
     Object,
     Reg,
@@ -197,6 +203,10 @@ class CtxMemory(Obligations):
     def load(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
     ) -> Start:
+        if env.attached is not None:
+            _unchanged_ctx(n, reg)
+            env.attached.at(off, size)
+            return off, off
         field = _ctx_field(env.type, n, reg, off, size, write=False)
         if signed and field is not None and field.kind is not CtxKind.SCALAR:
             raise Reject(
@@ -209,20 +219,26 @@ class CtxMemory(Obligations):
     def store(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
     ) -> Start:
+        if env.attached is not None:
+            raise Reject(f"invalid bpf_context access off={off} size={size}", register=n)
         _ctx_field(env.type, n, reg, off, size, write=True)
         return off, off
 
 
-def _ctx_field(
-    row: ProgramType, n: i64, reg: Reg, off: i64, size: i64, *, write: bool
-) -> CtxField | None:
-    """The field that is accessed, None where any bytes may be."""
+def _unchanged_ctx(n: i64, reg: Reg) -> None:
     if reg.off or not reg.scalar.is_const or reg.scalar.v:
         raise Reject(
             f"dereference of modified ctx ptr R{n} off={reg.off} disallowed",
             register=n,
             hint="access the context's fields directly: ctx->field",
         )
+
+
+def _ctx_field(
+    row: ProgramType, n: i64, reg: Reg, off: i64, size: i64, *, write: bool
+) -> CtxField | None:
+    """The field that is accessed, None where any bytes may be."""
+    _unchanged_ctx(n, reg)
     if row.raw_ctx is not None and off >= row.raw_ctx:
         outside = off + size > row.ctx_size or off & (size - 1)
         if outside or (write and not row.ctx_writable):
@@ -391,17 +407,31 @@ class RegionMemory(Obligations):
     def load(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
     ) -> Start:
+        if reg.what.anywhere:
+            return off, off
+        if reg.what.buffer is not None:
+            return _in_buffer(n, reg, off, size)
         return within(reg.what.size, "memory", "mem_size", n, reg, off, size)
 
     def store(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
     ) -> Start:
         self._writable(n, reg)
+        if reg.what.buffer is not None:
+            return _in_buffer(n, reg, off, size)
         return within(reg.what.size, "memory", "mem_size", n, reg, off, size)
 
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        if reg.what.anywhere or reg.what.buffer is Buffer.TRACEPOINT:
+            raise Reject(
+                f"R{n} type={type_name(reg)} expected=fp, map_value, mem",
+                register=n,
+                hint=hints.PROBE_READ,
+            )
         if write:
             self._writable(n, reg)
+        if reg.what.buffer is not None:
+            return _in_buffer(n, reg, 0, size)
         return within(reg.what.size, "memory", "mem_size", n, reg, 0, size)
 
     @staticmethod
@@ -412,6 +442,22 @@ class RegionMemory(Obligations):
                 register=n,
                 hint="copy what it points at into a variable",
             )
+
+
+def _in_buffer(n: i64, reg: Reg, off: i64, size: i64) -> Start:
+    """__check_buffer_access: how long it is, is asked when the program is attached."""
+    at = reg.off + off
+    if at < 0:
+        raise Reject(
+            f"R{n} invalid {reg.what} access: off={at}, size={size}",
+            register=n,
+            hint=hints.IN_FRONT,
+        )
+    if not reg.scalar.is_const or reg.scalar.v:
+        raise Reject(
+            f"R{n} invalid variable buffer offset: off={at}", register=n, hint=hints.CONST_OFFSET
+        )
+    return at, at
 
 
 class PacketMemory(Obligations):
@@ -524,6 +570,89 @@ class ObjectMemory(Obligations):
         return cls._inside(n, reg, off, size)
 
 
+class KernelMemory(Obligations):
+    """`reg.what` is the KernelObject. Programs read its members, and write none
+    (check_ptr_to_btf_access)."""
+
+    for_helpers = True
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        return self._read(env, n, reg, off, size)
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        self._reached(env, n, reg, off)
+        raise Reject(
+            "only read is supported",
+            register=n,
+            hint=f"R{n} is {type_name(reg)}: programs write no objects of the kernel",
+        )
+
+    def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
+        if reg.what.flags != TRUSTED:
+            raise Reject(
+                f"R{n} type={type_name(reg)} expected=fp, map_value, mem, trusted_ptr_",
+                register=n,
+                hint=hints.PROBE_READ,
+            )
+        return self._read(env, n, reg, 0, size)
+
+    @classmethod
+    def _read(cls, env: Env, n: i64, reg: Reg, off: i64, size: i64) -> Start:
+        at = cls._reached(env, n, reg, off)
+        place = reg.what.type.place(at, size)
+        if isinstance(place, str):
+            raise Reject(place, register=n, hint=_member_hint(place))
+        return at, at
+
+    @staticmethod
+    def _reached(env: Env, n: i64, reg: Reg, off: i64) -> i64:
+        """The place in the object."""
+        object_: KernelObject = reg.what
+        name = object_.type.name
+        if not env.gpl:
+            raise Reject(
+                f"Cannot access kernel 'struct {name}' from non-GPL compatible program",
+                register=n,
+                hint=hints.LICENSE,
+            )
+        at = reg.off + off
+        if at < 0:
+            raise Reject(
+                f"R{n} is ptr_{name} invalid negative access: off={at}",
+                register=n,
+                hint="what is before the object is not known",
+            )
+        if not reg.scalar.is_const or reg.scalar.v:
+            raise Reject(
+                f"R{n} is ptr_{name} invalid variable offset: off={at}",
+                register=n,
+                hint=f"{hints.CONST_OFFSET}, or read it with bpf_probe_read_kernel()",
+            )
+        if object_.flags & IN_USER:
+            raise Reject(
+                f"R{n} is ptr_{name} access user memory: off={at}",
+                register=n,
+                hint="read it with bpf_probe_read_user()",
+            )
+        if object_.flags & PER_CPU:
+            raise Reject(
+                f"R{n} is ptr_{name} access percpu memory: off={at}",
+                register=n,
+                hint="there is one for each CPU: get this one's with bpf_this_cpu_ptr",
+            )
+        return at
+
+
+def _member_hint(wrong: str) -> str:
+    if wrong.startswith("access beyond struct"):
+        return "the kernel's struct ends before; read it as it is, or with bpf_probe_read_kernel()"
+    return "access one member at a time, as a whole"
+
+
 _DISTRUSTED = (
     "this pointer was only looked at, outside of bpf_rcu_read_lock: the object may be gone. "
     + hints.TAKE_KPTR
@@ -543,6 +672,7 @@ OBLIGATIONS: dict[int, Obligations] = {
     FUNC: NoMemory("a function can only be called"),
     PACKET: PacketMemory(),
     PACKET_META: PacketMemory(),
+    KERNEL: KernelMemory(),
     PACKET_END: NoMemory("this is where the packet ends: it can only be compared with"),
 }
 

@@ -31,6 +31,7 @@ from bpfheap.verifier.state.state import (
     Object,
     Reg,
     State,
+    full_type_name,
     type_name,
 )
 
@@ -179,7 +180,7 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
         per_cpu = kptr.field.kind is KptrKind.PERCPU
         if object_.per_cpu != per_cpu:
             raise Reject(
-                f"invalid kptr access, R{n} type={type_name(given)} "
+                f"invalid kptr access, R{n} type={full_type_name(given)} "
                 f"expected={'percpu_' if per_cpu else ''}ptr_{_target_name(kptr)}",
                 register=n,
                 hint=f"{kptr.name} takes what "
@@ -191,7 +192,7 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
         )
         if why is not None:
             raise Reject(
-                f"invalid kptr access, R{n} type={type_name(given)} "
+                f"invalid kptr access, R{n} type={full_type_name(given)} "
                 f"expected=ptr_{_target_name(kptr)}: {why}",
                 register=n,
                 hint=f"{kptr.name} takes struct {_target_name(kptr)} only",

@@ -13,11 +13,13 @@ from bpfheap.verifier.facts import ANYWHERE, NULL_OR_OBJECT, UNGUARDED
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,
+    KERNEL,
     LAPSED,
     MEM,
     OBJECT,
     READ,
     UNTRUSTED,
+    KernelObject,
     Object,
     Reg,
     type_name,
@@ -29,6 +31,7 @@ _CTX: Final = 3
 _MERGED: Final = 4  # objects of different standing; they are read as if they might be gone
 _EITHER: Final = 5  # memory and objects, likewise
 _OBJECT: Final = 8  # and above: by standing
+_KERNEL: Final = 32  # and above: by flags
 
 
 def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
@@ -52,6 +55,8 @@ def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
 
 def guard(through: int) -> int:
     """How a load through such a pointer is guarded (BPF_PROBE_MEM); see `Facts.guarded`."""
+    if through >= _KERNEL:
+        return ANYWHERE
     standing = (through - _OBJECT) // 2
     if through in (_MERGED, _EITHER) or standing == UNTRUSTED:
         return ANYWHERE
@@ -65,8 +70,11 @@ def is_context(through: int) -> bool:
 def _kind(reg: Reg) -> int:
     if reg.kind == CTX:
         return _CTX
-    if reg.kind == MEM:
+    if reg.kind == MEM and not reg.what.buffer:
         return _SIZED
+    if reg.kind == KERNEL:
+        of_kernel: KernelObject = reg.what
+        return _KERNEL + of_kernel.flags
     if reg.kind != OBJECT:
         return PLAIN
     object_: Object = reg.what

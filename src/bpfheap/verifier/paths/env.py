@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfheap.errors import BpfheapError
 from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import CALL_BY_NAME
@@ -18,12 +19,14 @@ from bpfheap.platform.programs import (
 )
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
+from bpfheap.verifier.analysis.attach import Attached, attached, no_types
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import live_at
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
+from bpfheap.verifier.state.kernel import KernelTypes
 from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
 from bpfheap.verifier.verdict import Options
@@ -51,6 +54,7 @@ class Env:
     `pending`: the paths yet to be walked: state, slot, and the jump that led there.
     `depth`: for each subprogram, how many bytes of stack it used on any path so far.
     `called`: the global functions that were called, in that order.
+    `attached`: what the program is attached to, if its context are the arguments of that.
     """
 
     def __init__(self, obj: ObjectSpec, spec: ProgramSpec, options: Options) -> None:
@@ -68,6 +72,8 @@ class Env:
         self.depth: list[int] = []
         self._live: list[int] | None = None
         self.called: dict[int, None] = {}
+        self.attached: Attached | None = None
+        self._kernel: KernelTypes | None = None
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
         self._maps: dict[str, MapRef] = {}
         self._ids = 0
@@ -93,11 +99,44 @@ class Env:
                 insn=0,
             )
         self.type = found
+        if found.arguments:
+            self.attached = self._attached()
         self.cfg = Cfg(self.spec)
         self.depth = [0] * len(self.cfg.subprogs)
         self._check_returns()
         self._check_kfuncs()
         self._check_storage()
+
+    def _attached(self) -> Attached:
+        if self.kernel is None:
+            raise no_types()
+        assert self.obj.kernel is not None
+        return attached(
+            self.kernel, self.obj.kernel, self.spec.section, gpl=self.gpl, sleepable=self.sleepable
+        )
+
+    @property
+    def target(self) -> str:
+        """What follows the section's "/"."""
+        return self.spec.section.partition("/")[2]
+
+    @property
+    def returns(self) -> tuple[int, int] | None:
+        """What the program may return, None for anything."""
+        said = None if self.attached is None else self.attached.returns
+        return self.type.returns if said is None else said
+
+    @property
+    def kernel(self) -> KernelTypes | None:
+        """The types of the kernel that the program is for, None if there are none. Raises
+        Reject if they cannot be read."""
+        if self._kernel is None and self.obj.kernel is not None:
+            try:
+                types = self.obj.kernel.types()
+            except BpfheapError as error:
+                raise Reject(error.message, hint=error.hint) from None
+            self._kernel = None if types is None else KernelTypes(types)
+        return self._kernel
 
     def _check_returns(self) -> None:
         """A function that may end early gives 0 then, so it has to give a number

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from bpfheap.btf import (
-    Array,
     Btf,
     KptrField,
     PlainPointer,
-    Ptr,
     SpecialField,
     SpecialKind,
     Struct,
-    Union,
     incomplete,
     kptr_fields,
     plain_pointers,
     special_fields,
+    walk,
     why_different,
 )
 from bpfheap.errors import BtfError
@@ -37,7 +35,9 @@ class Layout:
     `nodes`: can lists or trees link it?
     """
 
-    __slots__ = ("btf", "kptrs", "lock", "name", "nodes", "plain", "size", "special", "type_id")
+    __slots__ = (
+        "_crossed", "btf", "kptrs", "lock", "name", "nodes", "plain", "size", "special", "type_id",
+    )  # fmt: skip
 
     def __init__(
         self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
@@ -52,6 +52,7 @@ class Layout:
         self.special = special
         lock = self.one(SpecialKind.SPIN_LOCK)
         self.lock = -1 if lock is None else lock.offset
+        self._crossed: dict[tuple[int, int], str | None] = {}
         self.nodes = any(field.kind in _NODES for field in special)
 
     def one(self, kind: SpecialKind) -> SpecialField | None:
@@ -84,40 +85,15 @@ class Layout:
 
     def crossed(self, start: int, size: int) -> str | None:
         """What is wrong with an access to the object's plain bytes: it has to stay within one
-        member (btf_struct_walk). None if nothing is."""
-        btf, at, base = self.btf, self.type_id, 0
-        name, end = self.name, self.size
-        while True:
-            kind = btf[at]
-            if isinstance(kind, Array):
-                # An array of numbers may be used as one piece of memory.
-                at = btf.resolve(kind.type)
-                width = btf.size_of(at)
-                if width:
-                    base += (start - base) // width * width
-            elif isinstance(kind, Struct | Union):
-                for member in kind.members:
-                    first = base + member.bit_offset // 8
-                    inner = btf.resolve(member.type)
-                    if first <= start < first + btf.size_of(inner):
-                        break
-                else:
-                    return f"struct {self.name} doesn't have field at offset {start}"
-                name, end = member.name, first + btf.size_of(inner)
-                base, at = first, inner
-            else:
-                break
-        if isinstance(kind, Ptr) and (start != base or size != KPTR_SIZE):
-            return (
-                f"cannot access ptr member {name} in struct {self.name} with off {start} "
-                f"size {size}"
-            )
-        if start + size > end:
-            return (
-                f"access beyond the end of member {name} (mend:{end}) in struct {self.name} with "
-                f"off {start} size {size}"
-            )
-        return None
+        member. None if nothing is."""
+        key = (start, size)
+        if key not in self._crossed:
+            try:
+                walk(self.btf, self.type_id, start, size)
+                self._crossed[key] = None
+            except BtfError as error:
+                self._crossed[key] = error.message
+        return self._crossed[key]
 
     def special_in(self, start: int, end: int) -> SpecialField | None:
         """The first lock, head, root, node or count that has a byte in [start, end)."""

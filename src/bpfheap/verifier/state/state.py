@@ -16,6 +16,7 @@ from bpfheap.platform.maps import BY_NUMBER, MapFlag
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, const
 from bpfheap.verifier.flows import Field, Holder
+from bpfheap.verifier.state.kernel import KernelType
 from bpfheap.verifier.state.layouts import Layout
 
 #: BPF_REG_FP, MAX_BPF_STACK, MAX_CALL_FRAMES.
@@ -40,11 +41,12 @@ PACKET: Final = 10
 PACKET_META: Final = 11
 PACKET_END: Final = 12
 ITERATOR: Final = 13
+KERNEL: Final = 14
 
 #: By kind: the verifier log's word.
 KIND_NAMES = (
     "?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem", "pkt",
-    "pkt_meta", "pkt_end", "iter_num",
+    "pkt_meta", "pkt_end", "iter_num", "ptr_",
 )  # fmt: skip
 
 # What the program may do with an object (MEM_ALLOC, NON_OWN_REF, MEM_RCU, PTR_UNTRUSTED).
@@ -53,6 +55,13 @@ BORROWED: Final = 1  # in a list or tree, until the lock is released
 READ: Final = 2  # in a kptr field, until the RCU section ends
 UNTRUSTED: Final = 3  # read where the pointer was loaded outside of any section: it may be gone
 LAPSED: Final = 4  # nothing: its RCU section has ended
+
+# What is known of a pointer to an object of the kernel (enum bpf_type_flag).
+TRUSTED: Final = 1  # PTR_TRUSTED: it is valid as long as the program runs
+IN_RCU: Final = 2  # MEM_RCU: until the RCU section ends
+DISTRUSTED: Final = 4  # PTR_UNTRUSTED: it may lead anywhere
+IN_USER: Final = 8  # MEM_USER: it is an address in user space
+PER_CPU: Final = 16  # MEM_PERCPU: each CPU has its own
 
 #: Where a packet pointer that was compared with the packet's end is known to be beyond it, or at
 #: it or beyond (BEYOND_PKT_END, AT_PKT_END).
@@ -63,7 +72,7 @@ AT_END: Final = -2
 class Reg:
     """One register (struct bpf_reg_state). Immutable, shared between states.
 
-    `kind`: what it holds, UNINIT to ITERATOR.
+    `kind`: what it holds, UNINIT to KERNEL.
     `scalar`: its value, or the variable part of a pointer's offset.
     `off`: the fixed part of a pointer's offset; of a linked scalar, what has to be added to the
     value of the others.
@@ -85,6 +94,7 @@ class Reg:
     | OBJECT          | Object                                            |
     | FUNC            | slot at which the subprogram starts               |
     | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
+    | KERNEL          | KernelObject                                      |
     | ITERATOR        | is there a next element? in a stack slot only; `off` counts its iterations |
     """
 
@@ -152,19 +162,37 @@ class MapRef:
         return self.name if self.holder is Holder.MAP else f"an inner map of {self.name}"
 
 
+class Buffer(Enum):
+    """Buffers by the words that messages have for them."""
+
+    READONLY = "rdonly"
+    WRITABLE = "rdwr"
+    TRACEPOINT = "tracepoint"  # the record of one
+
+
 class Mem(NamedTuple):
     """Memory that is neither stack nor map value nor object.
 
     `size`: in bytes.
     `readonly`: may the program only read it?
     `record`: is it a ring buffer's?
+    `anywhere`: may the address be any? Then it is read as if nothing might be there, whatever its
+    size.
+    `buffer`: which buffer it is whose size is asked for later, where the program is attached; None
+    for none.
     """
 
     size: int
     readonly: bool = False
     record: bool = False
+    anywhere: bool = False
+    buffer: Buffer | None = None
 
     def __str__(self) -> str:
+        if self.buffer is not None:
+            return f"{self.buffer.value} buffer"
+        if self.anywhere:
+            return "memory of the kernel that may not be there"
         return "ring buffer record" if self.record else "memory"
 
 
@@ -185,6 +213,21 @@ class Object(NamedTuple):
 
     def __str__(self) -> str:
         return str(self.layout)
+
+
+class KernelObject(NamedTuple):
+    """What a pointer to an object of the kernel leads to (PTR_TO_BTF_ID).
+
+    `type`: its struct.
+    `flags`: TRUSTED to PER_CPU. With none, it was found by walking from one struct to the next,
+    and is read as if nothing might be there.
+    """
+
+    type: KernelType
+    flags: int
+
+    def __str__(self) -> str:
+        return f"struct {self.type.name} of the kernel"
 
 
 class Invalidation(Enum):
@@ -533,6 +576,25 @@ def iterator_at(st: State, reg: Reg) -> Reg | None:
     return None if found is None or found.kind != ITERATOR else found
 
 
+def is_trusted(reg: Reg) -> bool:
+    """Does a pointer to an object of the kernel surely lead to one (is_trusted_reg)?"""
+    return reg.ref != 0 or (not reg.or_null and reg.what.flags == TRUSTED)
+
+
+#: By flag, in the order of the log: what it says before "ptr_".
+_FLAGS = (
+    (IN_USER, "user_"),
+    (PER_CPU, "percpu_"),
+    (IN_RCU, "rcu_"),
+    (DISTRUSTED, "untrusted_"),
+    (TRUSTED, "trusted_"),
+)
+
+_BUFFERS = {
+    Buffer.READONLY: "rdonly_buf",
+    Buffer.WRITABLE: "buf",
+    Buffer.TRACEPOINT: "tp_buffer",
+}
 #: By standing: what the log says before "ptr_".
 _STANDING = ("", "non_own_", "rcu_", "untrusted_", "untrusted_")
 
@@ -543,10 +605,29 @@ def type_name(reg: Reg) -> str:
         object_: Object = reg.what
         return (
             f"{'percpu_' if object_.per_cpu else ''}{_STANDING[object_.standing]}ptr_"
-            f"{'or_null_' if reg.or_null else ''}{object_.layout.name}"
+            f"{'or_null_' if reg.or_null else ''}"
         )
+    if reg.kind == KERNEL:
+        kernel: KernelObject = reg.what
+        words = "".join(word for flag, word in _FLAGS if kernel.flags & flag)
+        return f"{words}ptr_{'or_null_' if reg.or_null else ''}"
     if reg.kind == MEM:
         region: Mem = reg.what
+        if region.anywhere:
+            return "rdonly_untrusted_mem"
+        if region.buffer is not None:
+            return f"{_BUFFERS[region.buffer]}{'_or_null' if reg.or_null else ''}"
         name = "ringbuf_mem" if region.record else "rdonly_mem" if region.readonly else "mem"
         return f"{name}{'_or_null' if reg.or_null else ''}"
     return f"{KIND_NAMES[reg.kind]}{'_or_null' if reg.or_null else ''}"
+
+
+def full_type_name(reg: Reg) -> str:
+    """The same, with the struct that is pointed at (print_reg_state)."""
+    if reg.kind == OBJECT:
+        object_: Object = reg.what
+        return f"{type_name(reg)}{object_.layout.name}"
+    if reg.kind == KERNEL:
+        kernel: KernelObject = reg.what
+        return f"{type_name(reg)}{kernel.type.name}"
+    return type_name(reg)

@@ -1,0 +1,147 @@
+"""Types of the kernel that programs are for, as far as the verifier has met them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bpfheap.btf import (
+    BtfTypes,
+    Datasec,
+    LazyBtf,
+    Place,
+    Ptr,
+    Struct,
+    Var,
+    contains,
+    pointee,
+    walk,
+)
+from bpfheap.btf.types import name_of
+from bpfheap.errors import BtfError
+from bpfheap.spec import KernelTypes as Source
+from bpfheap.verifier.reject import Reject
+
+#: Where the kernel has the variables of which each CPU has one.
+_PER_CPU = ".data..percpu"
+
+#: Structs that say which pointers in a struct may be trusted are called like it, and this
+#: (BTF_TYPE_SAFE_RCU and others in kernel/bpf/verifier.c).
+SAFE_TRUSTED = "__safe_trusted"
+SAFE_TRUSTED_OR_NULL = "__safe_trusted_or_null"
+SAFE_RCU = "__safe_rcu"
+SAFE_RCU_OR_NULL = "__safe_rcu_or_null"
+
+
+class KernelType:
+    """A struct or union of the kernel; compared by identity (see KernelTypes).
+
+    `btf`, `type_id`, `name`: what it is.
+    """
+
+    __slots__ = ("_places", "_safe", "btf", "name", "type_id")
+
+    def __init__(self, btf: LazyBtf, type_id: int) -> None:
+        self.btf = btf
+        self.type_id = type_id
+        self.name = name_of(btf[type_id]) or "(anonymous)"
+        self._places: dict[tuple[int, int], Place | str] = {}
+        self._safe: dict[tuple[str, str, int], bool] = {}
+
+    def __str__(self) -> str:
+        return f"struct {self.name}"
+
+    @property
+    def size(self) -> int:
+        """In bytes. Raises BtfError for what has none."""
+        return self.btf.size_of(self.type_id)
+
+    def place(self, off: int, size: int) -> Place | str:
+        """What an access leads to, or what is wrong with it."""
+        key = (off, size)
+        found = self._places.get(key)
+        if found is None:
+            try:
+                found = walk(self.btf, self.type_id, off, size)
+            except BtfError as error:
+                found = error.message
+            self._places[key] = found
+        return found
+
+    def is_safe(self, place: Place, suffix: str) -> bool:
+        """Does the kernel say of the pointer at a place what the suffix means
+        (btf_nested_type_is_trusted)? It has to be called so, and to point at that."""
+        key = (suffix, place.member, place.type_id)
+        found = self._safe.get(key)
+        if found is None:
+            found = self._safe[key] = self._is_safe(place, suffix)
+        return found
+
+    def _is_safe(self, place: Place, suffix: str) -> bool:
+        btf = self.btf
+        list_ = btf.find(self.name + suffix, Struct)
+        kind = None if list_ is None else btf[list_]
+        if not isinstance(kind, Struct):
+            return False
+        for member in kind.members:
+            pointer = btf[member.type]
+            if member.name == place.member and isinstance(pointer, Ptr):
+                target, _ = pointee(btf, pointer)
+                if target == place.type_id:
+                    return True
+        return False
+
+    def holds(self, off: int, other: KernelType) -> bool:
+        """Does a struct of the other type begin at a byte of this one (btf_struct_ids_match)?"""
+        if self is other:
+            return off == 0
+        return contains(self.btf, self.type_id, off, other.type_id)
+
+
+class Variable(NamedTuple):
+    """A variable of the kernel: what it is, and whether each CPU has its own."""
+
+    type: KernelType
+    per_cpu: bool
+
+
+class KernelTypes:
+    """The types of one kernel; the same type gives the same instance."""
+
+    def __init__(self, types: LazyBtf) -> None:
+        self.types = types
+        self._known: dict[int, KernelType] = {}
+
+    def of(self, btf: BtfTypes, type_id: int) -> KernelType:
+        """`btf` is the kernel's or that of one of its modules. Raises Reject for what is broken."""
+        assert isinstance(btf, LazyBtf)
+        # Types of a module have ids beyond the kernel's; one program is for one module at most.
+        found = self._known.get(type_id)
+        if found is None:
+            try:
+                found = self._known[type_id] = KernelType(btf, type_id)
+            except BtfError as error:
+                raise Reject(error.message, hint=error.hint) from None
+        return found
+
+    def variable(self, name: str, source: Source) -> Variable | None:
+        """A variable, None if neither the kernel nor a module has it. Raises BtfError."""
+        for btf in (self.types, *source.modules()):
+            at = btf.find(name, Var)
+            kind = None if at is None else btf[at]
+            if isinstance(kind, Var):
+                return Variable(self.of(btf, btf.resolve(kind.type)), at in _per_cpu(btf))
+        return None
+
+    def named(self, name: str) -> KernelType | None:
+        """A struct, None if the kernel has none of that name."""
+        found = self.types.find(name, Struct)
+        return None if found is None else self.of(self.types, found)
+
+
+def _per_cpu(btf: LazyBtf) -> frozenset[int]:
+    """The ids of the variables of which each CPU has one."""
+    at = btf.find(_PER_CPU, Datasec)
+    section = None if at is None else btf[at]
+    if not isinstance(section, Datasec):
+        return frozenset()
+    return frozenset(var.type for var in section.vars)

@@ -1,0 +1,85 @@
+"""A kernel of a few types, for tests that do not hang on the one that is here."""
+
+from __future__ import annotations
+
+from bpfheap.btf import (
+    Array,
+    BtfBuilder,
+    Datasec,
+    Func,
+    FuncProto,
+    Int,
+    LazyBtf,
+    Member,
+    Param,
+    Ptr,
+    SecVar,
+    Struct,
+    Typedef,
+    TypeTag,
+    Union,
+    Var,
+)
+from bpfheap.btf.raw import encode_types
+
+
+class SmallKernel:
+    """`struct task` has pid at 0, comm at 4 (16 bytes), parent at 24, user at 32 (in user space),
+    raw at 40 (void *), rcu at 48 (tagged), a union of a pointer and a number at 56, and data
+    without an end from 64 on. A task's parent is safe in RCU sections."""
+
+    def __init__(self) -> None:
+        b = BtfBuilder()
+        self._b = b
+        self.int = b.add(Int("int", 4, 1, 0, 32))
+        self.char = b.add(Int("char", 1, 0, 0, 8))
+        self.long = b.add(Int("long", 8, 1, 0, 64))
+        name = b.add(Array(self.char, self.int, 16))
+        tail = b.add(Array(self.int, self.int, 0))
+        task = self.task = len(b._types) + 8
+        to_task = b.add(Ptr(task))
+        to_user = b.add(Ptr(b.add(TypeTag("user", task))))
+        to_rcu = b.add(Ptr(b.add(TypeTag("rcu", task))))
+        void = self.void = b.add(Ptr(0))
+        either = b.add(Union("", 8, (Member("owner", to_task, 0), Member("number", self.long, 0))))
+        b.add(Ptr(void))
+        made = b.add(Struct("task", 64, (
+            Member("pid", self.int, 0), Member("comm", name, 32), Member("parent", to_task, 192),
+            Member("user", to_user, 256), Member("raw", void, 320), Member("rcu", to_rcu, 384),
+            Member("", either, 448), Member("data", tail, 512),
+        )))  # fmt: skip
+        assert made == task
+        self.to_task = to_task
+        b.add(Struct("task__safe_rcu", 8, (Member("parent", to_task, 0),)))
+        self._function("vfs_read", self.long, ("task", to_task), ("count", self.int))
+        self._function("vfs_done", 0, ("task", to_task))
+        self._function("bpf_lsm_file_open", self.int, ("task", to_task))
+        self._function("bpf_lsm_task_free", 0, ("task", to_task))
+        self._function("bpf_lsm_getprocattr", self.int, ("task", to_task))
+        self._function("bpf_lsm_inode_xattr_skipcap", self.int, ("task", to_task))
+        self._function("bpf_iter_task", self.int, ("meta", to_task), ("task", to_task))
+        self._function("many", self.int, *((f"a{i}", self.int) for i in range(13)))
+        self._function("printk", self.int, ("format", void), ("", 0))
+        proto = b.add(FuncProto(0, (Param("__data", void), Param("task", to_task))))
+        b.add(Typedef("btf_trace_seen", b.add(Ptr(proto))))
+        nullable = (Param("__data", void), Param("task__nullable", to_task))
+        b.add(Typedef("btf_trace_perhaps", b.add(Ptr(b.add(FuncProto(0, nullable))))))
+        each = b.add(Var("each_task", task, 1))
+        count = b.add(Var("each_count", self.int, 1))
+        b.add(Datasec(".data..percpu", 72, (SecVar(each, 0, 64), SecVar(count, 64, 4))))
+        b.add(Var("first", task, 1))
+        b.add(Var("limit", self.int, 1))
+        self._types = LazyBtf.parse(encode_types(b.build().types))
+
+    def _function(self, name: str, ret: int, *params: tuple[str, int]) -> None:
+        proto = self._b.add(FuncProto(ret, tuple(Param(*p) for p in params)))
+        self._b.add(Func(name, proto, 1))
+
+    def types(self) -> LazyBtf | None:
+        return self._types
+
+    def has_types(self) -> bool:
+        return True
+
+    def modules(self) -> tuple[LazyBtf, ...]:
+        return ()

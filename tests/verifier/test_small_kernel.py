@@ -1,0 +1,118 @@
+"""Programs for a kernel of a few types: contexts that are arguments, and variables."""
+
+from __future__ import annotations
+
+import pytest
+from small_kernel import SmallKernel
+from verifier_cases import Types, program
+
+from bpfheap.spec import ObjectSpec
+from bpfheap.verifier import Options, Verdict, verify
+
+BTF = Types({}).build()
+OBJ = ObjectSpec("small", BTF, {}, {}, kernel=SmallKernel())
+
+
+def verdict(section: str, code: str, obj: ObjectSpec = OBJ) -> Verdict:
+    return verify(obj, program(f"{code}\nout: r0 = 0\nexit", BTF, section), Options(explain=False))
+
+
+#: Section, code, and a part of the message; "" for programs that are accepted.
+PROGRAMS = [
+    # What is read in the context.
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)", ""),
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +8)", ""),
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +16)", "func 'vfs_read' doesn't have 3-th argument"),
+    ("fexit/vfs_read", "r2 = *(u64 *)(r1 +16)", ""),
+    ("fexit/vfs_read", "r2 = *(u64 *)(r1 +24)", "doesn't have 4-th argument"),
+    ("fexit/vfs_done", "r2 = *(u64 *)(r1 +8)", ""),
+    ("fmod_ret/vfs_read", "r2 = *(u64 *)(r1 +16)", ""),
+    ("fentry/vfs_read", "r2 = *(u32 *)(r1 +0)", "size 4 must be 8"),
+    ("fentry/vfs_read", "r2 = *(u32 *)(r1 +8)", ""),
+    ("fentry/vfs_read", "r2 = *(u32 *)(r1 +4)", "offset 4 is not multiple of 8"),
+    ("fentry/vfs_read", "*(u64 *)(r1 +8) = 1", "invalid bpf_context access"),
+    ("lsm/file_open", "r2 = *(u64 *)(r1 +8)", ""),
+    ("lsm/task_free", "r2 = *(u64 *)(r1 +8)", ""),
+    # What is known of it.
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +0)", ""),
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +0)",
+     "beyond the end of member pid"),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +0)", ""),
+    ("tp_btf/perhaps", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +0)", "trusted_ptr_or_null_"),
+    ("iter/task", "r2 = *(u64 *)(r1 +8)\nr3 = *(u32 *)(r2 +0)", "trusted_ptr_or_null_"),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +32)\nr3 = *(u32 *)(r3 +0)",
+     "access user memory"),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +48)\nr3 = *(u32 *)(r3 +0)",
+     "rcu_ptr_or_null_"),
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +48)\nr3 = *(u32 *)(r3 +0)", ""),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +56)\nr3 = *(u32 *)(r3 +0)", ""),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +4000)", ""),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 -4)", "invalid negative access"),
+    # Where programs may be attached.
+    ("fentry", "", "Tracing programs must provide btf_id"),
+    ("fentry/nothing", "", "no function nothing to attach to"),
+    ("tp_btf/nothing", "", "no tracepoint nothing to attach to"),
+    ("fentry/many", "", "has 13 arguments. Too many."),
+    ("fentry/printk", "", "with variable args is unsupported"),
+    ("fmod_ret/vfs_done", "", "can't modify return codes of vfs_done"),
+    ("lsm/getprocattr", "", "points to disabled hook bpf_lsm_getprocattr"),
+    ("lsm.s/file_open", "", ""),
+    ("lsm.s/task_free", "", "bpf_lsm_task_free is not sleepable"),
+    # Variables.
+    ("raw_tp", "r1 = ksym[name:first] ll\nr2 = *(u32 *)(r1 +0)", ""),
+    ("raw_tp", "r1 = ksym[name:limit] ll\nr2 = *(u32 *)(r1 +0)", ""),
+    ("raw_tp", "r1 = ksym[name:limit] ll\nr2 = *(u64 *)(r1 +0)", "mem_size=4 off=0 size=8"),
+    ("raw_tp", "r1 = ksym[name:limit] ll\n*(u32 *)(r1 +0) = 1", "cannot write into rdonly_mem"),
+    ("raw_tp", "r1 = ksym[name:each_task] ll\nr2 = *(u32 *)(r1 +0)", "access percpu memory"),
+    ("raw_tp", "r1 = ksym[name:each_task] ll\ncall bpf_this_cpu_ptr\nr2 = *(u32 *)(r0 +0)", ""),
+    ("raw_tp", "r1 = ksym[name:each_task] ll\nr2 = 0\ncall bpf_per_cpu_ptr\nr2 = *(u32 *)(r0 +0)",
+     "R0 invalid mem access 'ptr_or_null_'"),
+    ("raw_tp", "r1 = ksym[name:each_task] ll\nr2 = 0\ncall bpf_per_cpu_ptr\nif r0 == 0 goto out\n"
+     "r2 = *(u32 *)(r0 +0)", ""),
+    ("raw_tp", "r1 = ksym[name:each_count] ll\ncall bpf_this_cpu_ptr\nr2 = *(u32 *)(r0 +0)", ""),
+    ("raw_tp", "r1 = ksym[name:each_count] ll\ncall bpf_this_cpu_ptr\nr2 = *(u64 *)(r0 +0)",
+     "mem_size=4"),
+    ("raw_tp", "r1 = ksym[name:nothing] ll", "the kernel has no variable nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "code", "message"), PROGRAMS)
+def test_programs(section: str, code: str, message: str) -> None:
+    found = verdict(section, code)
+    said = "" if found.error is None else found.error.message
+    assert found.accepted == (not message), said
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("section", "results"),
+    [
+        ("fentry/vfs_read", {0: True, 1: False}),
+        ("fexit/vfs_read", {0: True, -1: False}),
+        ("fmod_ret/vfs_read", {0: True, -1: True, 5: True}),
+        ("lsm/file_open", {0: True, -1: True, -4095: True, -4096: False, 1: False}),
+        ("lsm/task_free", {0: True, 7: True}),
+        ("lsm/inode_xattr_skipcap", {0: True, 1: True, -1: False}),
+        ("lsm_cgroup/file_open", {0: True, 1: True, -1: False}),
+        ("lsm_cgroup/task_free", {0: False, 1: True}),
+        ("iter/task", {0: True, 1: True, 2: False}),
+        ("tp_btf/seen", {0: True, 77: True}),
+    ],
+)
+def test_results(section: str, results: dict[int, bool]) -> None:
+    for result, accepted in results.items():
+        spec = program(f"r0 = {result}\nexit", BTF, section)
+        assert verify(OBJ, spec, Options(explain=False)).accepted == accepted, result
+
+
+@pytest.mark.parametrize("section", ["fentry/vfs_read", "iter/task", "lsm/file_open"])
+def test_without_the_types_of_a_kernel(section: str) -> None:
+    found = verdict(section, "", ObjectSpec("none", BTF, {}, {}))
+    assert found.missing == ("the kernel's BTF",)
+    assert found.error is not None
+    assert "--kernel-btf" in (found.error.hint or "")
+
+
+def test_variables_without_the_types_of_a_kernel() -> None:
+    found = verdict("raw_tp", "r1 = ksym[name:first] ll", ObjectSpec("none", BTF, {}, {}))
+    assert found.missing == ("first",)
