@@ -55,6 +55,7 @@ class SmallKernel:
         self._function("vfs_done", 0, ("task", to_task))
         self._function("bpf_lsm_file_open", self.int, ("task", to_task))
         self._function("bpf_lsm_task_free", 0, ("task", to_task))
+        self._function("bpf_lsm_is_trusted", self.int, ("task", to_task))
         self._function("bpf_lsm_getprocattr", self.int, ("task", to_task))
         self._function("bpf_lsm_inode_xattr_skipcap", self.int, ("task", to_task))
         self._function("bpf_iter_task", self.int, ("meta", to_task), ("task", to_task))

@@ -110,7 +110,7 @@ SLEEPABLE_HOOKS = _names("""
     bpf bpf_map bpf_map_create bpf_map_free bpf_prog bpf_prog_load bpf_prog_free bpf_token_create
     bpf_token_free bpf_token_cmd bpf_token_capable bprm_check_security bprm_committed_creds
     bprm_committing_creds bprm_creds_for_exec bprm_creds_from_file capget capset cred_prepare
-    file_ioctl file_lock file_open file_post_open file_receive inet_conn_established inode_create
+    file_ioctl file_lock file_open file_post_open file_receive inode_create
     inode_free_security inode_getattr inode_getxattr inode_mknod inode_need_killpriv
     inode_post_setxattr inode_post_removexattr inode_readlink inode_removexattr inode_rename
     inode_rmdir inode_setattr inode_setxattr inode_symlink inode_unlink kernel_module_request
@@ -120,7 +120,7 @@ SLEEPABLE_HOOKS = _names("""
     sb_set_mnt_opts sb_show_options sb_statfs sb_umount settime socket_accept socket_bind
     socket_connect socket_create socket_getpeername socket_getpeersec_dgram socket_getsockname
     socket_getsockopt socket_listen socket_post_create socket_recvmsg socket_sendmsg
-    socket_shutdown socket_socketpair syslog task_alloc task_prctl task_setscheduler task_to_inode
+    socket_shutdown socket_socketpair syslog task_alloc task_prctl task_setscheduler
     userns_create
 """)
 
@@ -141,6 +141,9 @@ DISABLED_HOOKS = _names("""
     vm_enough_memory inode_need_killpriv inode_getsecurity inode_listsecurity inode_copy_up_xattr
     getselfattr getprocattr setprocattr key_getsecurity audit_rule_match ismaclabel
 """)
+
+#: Functions that are called like hooks and are none.
+NO_HOOKS = _names("find_cgroup_shim get_retval_range is_sleepable_hook is_trusted verify_prog")
 
 #: Hooks that tell yes from no, and no errors.
 BOOL_HOOKS = _names("xfrm_state_pol_flow_match audit_rule_known inode_xattr_skipcap")

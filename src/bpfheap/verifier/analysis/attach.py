@@ -185,6 +185,12 @@ def _check(place: _Place, kind: AttachType, *, gpl: bool, sleepable: bool) -> No
     if kind in _HOOKS:
         if not gpl:
             raise Reject("LSM programs must have a GPL compatible license", insn=0)
+        if name in targets.NO_HOOKS:
+            raise Reject(
+                f"attach_btf_id points to wrong type name bpf_lsm_{name}",
+                insn=0,
+                hint="that is a function of the kernel, and no hook",
+            )
         if name in targets.DISABLED_HOOKS:
             raise Reject(
                 f"attach_btf_id points to disabled hook bpf_lsm_{name}",
@@ -258,9 +264,6 @@ def _arguments(kernel: KernelTypes, place: _Place, kind: AttachType) -> list[Arg
         end = at + _width(place.btf, ret)
         flags = TRUSTED if _trusts(place, kind) else 0
         found.append(_argument(kernel, place.btf, ret, len(params), at, end, flags, False))
-    elif kind in (AttachType.TRACE_FEXIT, AttachType.LSM_CGROUP, AttachType.LSM_MAC):
-        # It returned nothing, which is read as a number.
-        found.append(Argument(at, at + _WORD))
     return found
 
 
