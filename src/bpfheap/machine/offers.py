@@ -9,7 +9,7 @@ from bpfheap.errors import MachineUnsupported
 from bpfheap.isa import Kind, instructions
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.maps import Holds, MapType, Shape
-from bpfheap.platform.programs import PacketKind, program_type
+from bpfheap.platform.programs import CtxKind, PacketKind, program_type
 from bpfheap.spec import MapSpec, ProgramSpec
 
 _T = TypeVar("_T")
@@ -17,9 +17,9 @@ _T = TypeVar("_T")
 
 def check_program(machine: str, spec: ProgramSpec, offered: Container[str]) -> None:
     """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`, for a
-    program whose packets no machine makes, and for the loads of classic BPF, which no machine makes
-    either. What has no row in platform/calls.py at all is left to the run. Raises InsnError for
-    what is no program."""
+    program whose packets or context no machine makes, and for the loads of classic BPF, which no
+    machine makes either. What has no row in platform/calls.py at all is left to the run. Raises
+    InsnError for what is no program."""
     for slot, row in calls_of(spec):
         if row is not None and row.name not in offered:
             raise _not_offered(machine, spec, slot, f"calls {row.name}, which")
@@ -28,8 +28,12 @@ def check_program(machine: str, spec: ProgramSpec, offered: Container[str]) -> N
             what = f"has {op.name}, packet access of classic BPF, which"
             raise _not_offered(machine, spec, slot, what)
     type_ = program_type(spec.section)
-    if type_ is not None and type_.packet is PacketKind.OTHER:
+    if type_ is None:
+        return
+    if type_.packet is PacketKind.OTHER:
         raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose packets")
+    if type_.arguments or any(field.kind is CtxKind.BUFFER for field in type_.fields):
+        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
 
 
 def _not_offered(

@@ -360,7 +360,7 @@ def _leads(
 _SOCKETS = (P.PACKETS | P.SK_SKB | P.SYSCALL | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCK_OPS
             | P.SK_MSG | P.SK_LOOKUP)  # fmt: skip
 #: Those that have storage beside sockets.
-_KEEP = (P.TC | P.SYSCALL | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
+_KEEP = (P.TC | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
          | P.SK_MSG)  # fmt: skip
 
 
@@ -658,7 +658,8 @@ HELPERS: tuple[Call, ...] = (
          E.SHARED, S.OWN_COPY, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _outside("bpf_redirect_peer", 155, A.ANYTHING, A.ANYTHING, offer=P.TC),
     *_storage("task", 156, 157, "task_struct", P.ALL),
-    _leads("bpf_get_current_task_btf", 158, (), R.KERNEL_TRUSTED, "task_struct"),
+    _leads("bpf_get_current_task_btf", 158, (), R.KERNEL_TRUSTED, "task_struct",
+           availability=W.LINUX_GPL),
     _outside("bpf_bprm_opts_set", 159, A.KERNEL, A.ANYTHING, offer=P.LSM | P.LSM_CGROUP,
              takes="linux_binprm"),
     _clock("bpf_ktime_get_coarse_ns", 160,
@@ -684,7 +685,8 @@ HELPERS: tuple[Call, ...] = (
              availability=W.LINUX_GPL),
     _outside("bpf_get_attach_cookie", 174, A.CTX,
              offer=P.TRACES & ~(P.SYSCALL | P.ITER | P.LSM_CGROUP)),
-    _leads("bpf_task_pt_regs", 175, (A.KERNEL,), R.KERNEL, "pt_regs", "task_struct"),
+    _leads("bpf_task_pt_regs", 175, (A.KERNEL,), R.KERNEL, "pt_regs", "task_struct",
+           availability=W.LINUX_GPL),
     _outside("bpf_get_branch_snapshot", 176, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.UNCHECKED,
              availability=W.LINUX_GPL),
     Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),

@@ -100,7 +100,10 @@ class Attached:
     def at(self, off: int, size: int) -> Argument:
         """What a load reads. Raises Reject."""
         if off < 0 or off >= _WORD * _MAX_ARGUMENTS or off % size:
-            raise Reject(f"invalid bpf_context access off={off} size={size}")
+            raise Reject(
+                f"invalid bpf_context access off={off} size={size}",
+                hint="each argument takes 8 bytes: read as many at most, aligned",
+            )
         if off % _WORD:
             raise self._invalid(off, size, f"offset {off} is not multiple of 8")
         for argument in self.arguments:

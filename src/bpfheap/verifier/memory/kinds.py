@@ -220,7 +220,11 @@ class CtxMemory(Obligations):
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
     ) -> Start:
         if env.attached is not None:
-            raise Reject(f"invalid bpf_context access off={off} size={size}", register=n)
+            raise Reject(
+                f"invalid bpf_context access off={off} size={size}",
+                register=n,
+                hint="arguments are read only: use a local variable",
+            )
         _ctx_field(env.type, n, reg, off, size, write=True)
         return off, off
 
