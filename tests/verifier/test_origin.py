@@ -18,7 +18,7 @@ from bpfheap.verifier.walk import Walk
 #: Rejections before the first instruction is walked.
 _STATIC = (
     "unreachable insn", "jump out of range", "a program without end", "selects no program type",
-    "recursive call", "the call stack of", "combined stack size",
+    "recursive call", "the call stack of", "combined stack size", "kprobe progs cannot use",
 )  # fmt: skip
 _LONGEST = 1_000
 _ALL = cases()

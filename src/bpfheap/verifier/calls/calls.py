@@ -160,8 +160,6 @@ def _memory(
 
 def _takes_packet(env: Env, call: Call) -> bool:
     """may_access_direct_pkt_data"""
-    if call.number is None:
-        return True
     return call.reads_packet if env.type.packet_args is None else env.type.packet_args
 
 

@@ -51,7 +51,9 @@ def constant(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
     if not 0 <= at < spec.value_size:
         raise Reject(
-            f"invalid access to map value, value_size={spec.value_size} off={at}", register=n
+            f"invalid access to map value, value_size={spec.value_size} off={at}",
+            register=n,
+            hint=f"the map value has {spec.value_size} bytes, no more",
         )
     content = ref.constant.ljust(spec.value_size, b"\0")
     text, end, _ = content[at:].partition(b"\0")

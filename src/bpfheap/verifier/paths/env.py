@@ -105,7 +105,7 @@ class Env:
         self.depth = [0] * len(self.cfg.subprogs)
         self._check_returns()
         self._check_kfuncs()
-        self._check_storage()
+        self._check_maps()
 
     def _attached(self) -> Attached:
         if self.kernel is None:
@@ -173,23 +173,39 @@ class Env:
                     hint=hints.LICENSE,
                 )
 
-    def _check_storage(self) -> None:
-        """A program has the storage of one map of each type, whichever code names it
-        (bpf_cgroup_storage_assign)."""
-        found: dict[int, str] = {}
+    def _check_maps(self) -> None:
+        """What is asked of maps whether the code that names them is reached or not
+        (check_map_prog_compatibility, bpf_cgroup_storage_assign)."""
+        storages: dict[int, str] = {}
         for slot, ref in self.spec.refs.items():
-            spec = self.obj.maps.get(ref.name) if ref.kind is RefKind.MAP else None
+            named = ref.kind in (RefKind.MAP, RefKind.MAP_VALUE)
+            spec = self.obj.maps.get(ref.name) if named else None
             row = None if spec is None else BY_NUMBER.get(spec.type)
-            if row is None or row.holds is not Holds.STORAGE:
+            if spec is None or row is None:
                 continue
-            first = found.setdefault(row.number, ref.name)
-            if first != ref.name:
+            if self.sleepable and not row.sleepable:
                 raise Reject(
-                    "only one cgroup storage of each type is allowed: "
-                    f"{first} and {ref.name} are of type {row.c_name}",
+                    "Sleepable programs can only use array, hash, ringbuf and local storage maps: "
+                    f"{ref.name} is a {row.c_name}",
                     insn=slot,
-                    hint="let one map have the members of both",
+                    hint="use the map from a program that does not sleep",
                 )
+            layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
+            if layout.lock >= 0 and not self.type.has(Offer.LOCKS):
+                raise Reject(
+                    f"{self.type.name} progs cannot use bpf_spin_lock yet: map {ref.name} has one",
+                    insn=slot,
+                    hint=f"{types_with(Offer.LOCKS)} programs can",
+                )
+            if row.holds is Holds.STORAGE:
+                first = storages.setdefault(row.number, ref.name)
+                if first != ref.name:
+                    raise Reject(
+                        "only one cgroup storage of each type is allowed: "
+                        f"{first} and {ref.name} are of type {row.c_name}",
+                        insn=slot,
+                        hint="let one map have the members of both",
+                    )
 
     def parameters(self, number: int) -> tuple[Parameter, ...]:
         """What a global function declares. Raises Reject for what none can have."""
@@ -250,20 +266,8 @@ class Env:
             spec = self.obj.maps.get(name)
             if spec is None:
                 raise Reject(f"there is no map {name}", hint='define it in SEC(".maps")')
-            row = _map_type(spec)
-            if self.sleepable and not row.sleepable:
-                # check_map_prog_compatibility, as below
-                raise Reject(
-                    "Sleepable programs can only use array, hash, ringbuf and local storage maps: "
-                    f"{name} is a {row.c_name}",
-                    hint="use the map from a program that does not sleep",
-                )
+            _map_type(spec)
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
-            if layout.lock >= 0 and not self.type.has(Offer.LOCKS):
-                raise Reject(
-                    f"{self.type.name} progs cannot use bpf_spin_lock yet: map {name} has one",
-                    hint=f"{types_with(Offer.LOCKS)} programs can",
-                )
             ref = self._maps[name] = MapRef(Holder.MAP, name, spec, layout)
         return ref
 
