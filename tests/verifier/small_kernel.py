@@ -6,6 +6,7 @@ from bpfheap.btf import (
     Array,
     BtfBuilder,
     Datasec,
+    Float,
     Func,
     FuncProto,
     Int,
@@ -25,10 +26,12 @@ from bpfheap.btf.raw import encode_types
 
 class SmallKernel:
     """`struct task` has pid at 0, comm at 4 (16 bytes), parent at 24, user at 32 (in user space),
-    raw at 40 (void *), rcu at 48 (tagged), a union of a pointer and a number at 56, and data
-    without an end from 64 on. A task's parent is safe in RCU sections."""
+    raw at 40 (void *), rcu at 48 (tagged), a union of a pointer (owner) and a number at 56, and
+    data without an end from 64 on. A task's parent is safe in RCU sections, and so is its owner,
+    which may be NULL; rcu is trusted, if it is not NULL."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_modules: bool = False) -> None:
+        """`of_modules`: everything is in a module."""
         b = BtfBuilder()
         self._b = b
         self.int = b.add(Int("int", 4, 1, 0, 32))
@@ -61,6 +64,18 @@ class SmallKernel:
         self._function("bpf_iter_task", self.int, ("meta", to_task), ("task", to_task))
         self._function("many", self.int, *((f"a{i}", self.int) for i in range(13)))
         self._function("printk", self.int, ("format", void), ("", 0))
+        texts = b.add(Ptr(b.add(Ptr(self.char))))
+        real = b.add(Float("double", 8))
+        self._function("odd", self.int, ("real", real))
+        self._function("texts", self.int, ("texts", texts))
+        with_real = FuncProto(0, (Param("__data", void), Param("real", real)))
+        b.add(Typedef("btf_trace_real", b.add(Ptr(b.add(with_real)))))
+        self._function("far", self.int, ("task", task))
+        b.add(Struct("task__safe_trusted_or_null", 8, (Member("rcu", to_rcu, 0),)))
+        b.add(Struct("task__safe_rcu_or_null", 8, (Member("owner", to_task, 0),)))
+        b.add(Typedef("btf_trace_odd", self.int))
+        fails = FuncProto(0, (Param("__data", void), *(Param("", to_task) for _ in range(3))))
+        b.add(Typedef("btf_trace_nfs4_inode_callback_event", b.add(Ptr(b.add(fails)))))
         proto = b.add(FuncProto(0, (Param("__data", void), Param("task", to_task))))
         b.add(Typedef("btf_trace_seen", b.add(Ptr(proto))))
         nullable = (Param("__data", void), Param("task__nullable", to_task))
@@ -71,6 +86,10 @@ class SmallKernel:
         b.add(Var("first", task, 1))
         b.add(Var("limit", self.int, 1))
         self._types = LazyBtf.parse(encode_types(b.build().types))
+        self._modules: tuple[LazyBtf, ...] = ()
+        if of_modules:
+            self._modules = (self._types,)
+            self._types = LazyBtf.parse(encode_types(BtfBuilder().build().types))
 
     def _function(self, name: str, ret: int, *params: tuple[str, int]) -> None:
         proto = self._b.add(FuncProto(ret, tuple(Param(*p) for p in params)))
@@ -83,4 +102,4 @@ class SmallKernel:
         return True
 
     def modules(self) -> tuple[LazyBtf, ...]:
-        return ()
+        return self._modules

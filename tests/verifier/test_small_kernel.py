@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from small_kernel import SmallKernel
 from verifier_cases import Types, program
 
+from bpfheap.btf import BtfType, Int, LazyBtf, Var
+from bpfheap.btf.raw import encode_types
+from bpfheap.errors import BtfError, UsageError
 from bpfheap.spec import ObjectSpec
 from bpfheap.verifier import Options, Verdict, verify
+from built_btf import built
 
 BTF = Types({}).build()
 OBJ = ObjectSpec("small", BTF, {}, {}, kernel=SmallKernel())
@@ -44,16 +50,34 @@ PROGRAMS = [
     ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +32)\nr3 = *(u32 *)(r3 +0)",
      "access user memory"),
     ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +48)\nr3 = *(u32 *)(r3 +0)",
-     "rcu_ptr_or_null_"),
+     "trusted_ptr_or_null_"),
     ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +48)\nr3 = *(u32 *)(r3 +0)", ""),
-    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +56)\nr3 = *(u32 *)(r3 +0)", ""),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +56)\nr3 = *(u32 *)(r3 +0)",
+     "rcu_ptr_or_null_"),
+    ("lsm.s/file_open", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +24)\nr3 = *(u64 *)(r3 +24)\n"
+     "r3 = *(u32 *)(r3 +0)", ""),
+    ("lsm.s/file_open", "r2 = *(u64 *)(r1 +0)\nr1 = *(u64 *)(r2 +24)\ncall bpf_task_pt_regs",
+     "R1 type=untrusted_ptr_"),
+    ("tp_btf/nfs4_inode_callback_event", "r2 = *(u64 *)(r1 +16)\nr3 = *(u32 *)(r2 +0)",
+     "R2 invalid mem access 'scalar'"),
+    ("fentry/texts", "r2 = *(u64 *)(r1 +0)", "is not a struct"),
+    ("tp_btf/real", "r2 = *(u64 *)(r1 +0)", "Only pointer access is allowed"),
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +96)", "invalid bpf_context access off=96 size=8"),
     ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +4000)", ""),
     ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 -4)", "invalid negative access"),
+    # What calls take and give.
+    ("fentry/vfs_read", "r1 = *(u64 *)(r1 +0)\ncall bpf_task_pt_regs", "no struct task_struct"),
+    ("fentry/vfs_read", "call bpf_get_current_task_btf", "no struct task_struct"),
+    ("fentry/vfs_read", "r1 = *(u64 *)(r1 +0)\nr2 = r10\nr2 += -8\nr3 = 8\ncall bpf_d_path",
+     "helper call is not allowed in probe"),
     # Where programs may be attached.
     ("fentry", "", "Tracing programs must provide btf_id"),
     ("fentry/nothing", "", "no function nothing to attach to"),
     ("tp_btf/nothing", "", "no tracepoint nothing to attach to"),
     ("fentry/many", "", "has 13 arguments. Too many."),
+    ("fentry/far", "", "arg0 type struct task is unsupported"),
+    ("fentry/odd", "", "arg0 type double is unsupported"),
+    ("tp_btf/odd", "", "btf_trace_odd of the kernel's BTF is no function"),
     ("fentry/printk", "", "with variable args is unsupported"),
     ("fmod_ret/vfs_done", "", "can't modify return codes of vfs_done"),
     ("lsm/getprocattr", "", "points to disabled hook bpf_lsm_getprocattr"),
@@ -92,6 +116,8 @@ def test_programs(section: str, code: str, message: str) -> None:
         ("fexit/vfs_read", {0: True, -1: False}),
         ("fmod_ret/vfs_read", {0: True, -1: True, 5: True}),
         ("lsm/file_open", {0: True, -1: True, -4095: True, -4096: False, 1: False}),
+        # What a function that returns an int leaves in the lower half.
+        ("lsm/file_open", {"0xffffffff ll": True, "0x100000000 ll": True, "7 ll": False}),
         ("lsm/task_free", {0: True, 7: True}),
         ("lsm/inode_xattr_skipcap", {0: True, 1: True, -1: False}),
         ("lsm_cgroup/file_open", {0: True, 1: True, -1: False}),
@@ -100,10 +126,82 @@ def test_programs(section: str, code: str, message: str) -> None:
         ("tp_btf/seen", {0: True, 77: True}),
     ],
 )
-def test_results(section: str, results: dict[int, bool]) -> None:
+def test_results(section: str, results: dict[object, bool]) -> None:
     for result, accepted in results.items():
         spec = program(f"r0 = {result}\nexit", BTF, section)
         assert verify(OBJ, spec, Options(explain=False)).accepted == accepted, result
+
+
+def test_security_hooks_are_for_programs_under_the_gpl() -> None:
+    spec = replace(program("r0 = 0\nexit", BTF, "lsm/file_open"), license="")
+    error = verify(OBJ, spec, Options(explain=False)).error
+    assert error is not None
+    assert error.message == "LSM programs must have a GPL compatible license"
+
+
+def test_types_of_modules() -> None:
+    obj = replace(OBJ, kernel=SmallKernel(of_modules=True))
+    assert verdict("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +0)", obj).accepted
+    error = verdict("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +0)", obj).error
+    # Whether a module passes NULL, nobody knows: but this one is not split off the kernel.
+    assert error is None
+
+
+def test_facts_of_what_is_read_of_the_kernel() -> None:
+    code = "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +0)\nr0 = 0\nexit"
+    found = verify(OBJ, program(code, BTF, "tp_btf/seen"), Options(facts=True))
+    assert found.facts is not None
+    assert found.facts.guarded
+
+
+def test_an_untyped_variable_is_an_address() -> None:
+    btf = built(Int("int", 4, 1, 0, 32), Var("text", 0, 2))
+    spec = replace(program("r1 = ksym[name:text] ll\nr1 += 1\nr0 = 0\nexit", BTF, "tc"), btf=btf)
+    assert verify(replace(OBJ, btf=btf), spec).accepted
+
+
+class OneCpu(SmallKernel):
+    """No variable is there once for each CPU."""
+
+    def types(self) -> LazyBtf | None:
+        types = built(Int("int", 4, 1, 0, 32), Var("limit", 1, 1)).types
+        return LazyBtf.parse(encode_types(types))
+
+
+def test_a_kernel_without_variables_of_a_cpu() -> None:
+    obj = replace(OBJ, kernel=OneCpu())
+    assert verdict("raw_tp", "r1 = ksym[name:limit] ll\nr2 = *(u32 *)(r1 +0)", obj).accepted
+
+
+class Torn(LazyBtf):
+    """Types of which one cannot be read."""
+
+    def find(self, name: str, kind: type[BtfType]) -> int | None:
+        raise BtfError(f"type {name} is torn")
+
+
+def test_types_that_are_torn() -> None:
+    kernel = SmallKernel()
+    types = kernel.types()
+    assert types is not None
+    types.__class__ = Torn
+    for code, section in (("", "fentry/vfs_read"), ("r1 = ksym[name:first] ll", "raw_tp")):
+        error = verdict(section, code, replace(OBJ, kernel=kernel)).error
+        assert error is not None
+        assert error.message.endswith("is torn")
+
+
+class Broken(SmallKernel):
+    """Its types cannot be read."""
+
+    def types(self) -> LazyBtf | None:
+        raise UsageError("cannot be read: no such device", file="vmlinux")
+
+
+def test_types_that_cannot_be_read() -> None:
+    error = verdict("fentry/vfs_read", "", replace(OBJ, kernel=Broken())).error
+    assert error is not None
+    assert error.message == "cannot be read: no such device"
 
 
 @pytest.mark.parametrize("section", ["fentry/vfs_read", "iter/task", "lsm/file_open"])

@@ -88,14 +88,17 @@ class Attached:
     `name`: the function's, as messages have it.
     `arguments`: with what it returned at the end, where programs see that.
     `returns`: what the program may return, None for what its type says.
+    `half`: does the lower half of that count alone (return_32bit)?
     """
 
     def __init__(
-        self, name: str, arguments: tuple[Argument, ...], returns: tuple[int, int] | None
-    ) -> None:
+        self, name: str, arguments: tuple[Argument, ...], returns: tuple[int, int] | None,
+        *, half: bool,
+    ) -> None:  # fmt: skip
         self.name = name
         self.arguments = arguments
         self.returns = returns
+        self.half = half
 
     def at(self, off: int, size: int) -> Argument:
         """What a load reads. Raises Reject."""
@@ -151,6 +154,7 @@ def attached(
             place.target.name if kind is not AttachType.TRACE_RAW_TP else target.shown,
             tuple(_arguments(kernel, place, kind)),
             _returns(place, kind),
+            half=kind is AttachType.LSM_MAC,
         )
     except BtfError as error:
         raise Reject(error.message, insn=0, hint=error.hint) from None

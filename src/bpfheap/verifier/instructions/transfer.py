@@ -249,10 +249,13 @@ def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | N
     if allowed is None:
         return
     mark_register(env.cfg, st, 0)
-    if result.scalar.smin < allowed[0] or result.scalar.smax > allowed[1]:
+    low, high = result.scalar.smin, result.scalar.smax
+    if env.attached is not None and env.attached.half:
+        low, high = result.scalar.s32_min, result.scalar.s32_max
+    if low < allowed[0] or high > allowed[1]:
         raise Reject(
-            f"At program exit the register R0 has smin={result.scalar.smin} "
-            f"smax={result.scalar.smax} should have been in [{allowed[0]}, {allowed[1]}]",
+            f"At program exit the register R0 has smin={low} smax={high} should have been in "
+            f"[{allowed[0]}, {allowed[1]}]",
             register=0,
             hint=f"{env.type.name} programs return {allowed[0]} to {allowed[1]}",
         )

@@ -226,9 +226,6 @@ class KernelObject(NamedTuple):
     type: KernelType
     flags: int
 
-    def __str__(self) -> str:
-        return f"struct {self.type.name} of the kernel"
-
 
 class Invalidation(Enum):
     """Why a call invalidates a pointer (mark_reg_invalid), in words that its name follows."""
