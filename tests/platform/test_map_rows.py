@@ -101,9 +101,10 @@ def test_machines_have_all_maps() -> None:
 #: Calls that programs may make as far as the verifier is concerned, and no machine has; without
 #: "bpf_".
 NOWHERE = """
-    bind bprm_opts_set btf_find_by_name_kind cgrp_storage_delete cgrp_storage_get check_mtu
-    clone_redirect copy_from_user_task csum_diff csum_level csum_update current_task_under_cgroup
-    d_path fib_lookup get_attach_cookie get_branch_snapshot get_cgroup_classid
+    bind bprm_opts_set btf_find_by_name_kind cgroup_acquire cgroup_ancestor cgroup_from_id
+    cgroup_release cgrp_storage_delete cgrp_storage_get check_mtu clone_redirect
+    copy_from_user_task csum_diff csum_level csum_update current_task_under_cgroup d_path
+    fib_lookup get_attach_cookie get_branch_snapshot get_cgroup_classid
     get_current_ancestor_cgroup_id get_current_cgroup_id get_current_comm get_current_pid_tgid
     get_current_task get_current_task_btf get_current_uid_gid get_func_arg get_func_arg_cnt
     get_func_ip get_func_ret get_hash_recalc get_local_storage get_netns_cookie
@@ -127,9 +128,10 @@ NOWHERE = """
     skc_to_udp6_sock skc_to_unix_sock snprintf snprintf_btf sock_from_file sock_hash_update
     sock_map_update sock_ops_cb_flags_set store_hdr_opt strncmp strtol strtoul sys_bpf sys_close
     sysctl_get_current_value sysctl_get_name sysctl_get_new_value sysctl_set_new_value
-    task_pt_regs task_storage_delete task_storage_get tcp_raw_check_syncookie_ipv4
-    tcp_raw_check_syncookie_ipv6 tcp_raw_gen_syncookie_ipv4 tcp_raw_gen_syncookie_ipv6
-    xdp_get_buff_len xdp_load_bytes xdp_output xdp_store_bytes
+    task_acquire task_from_pid task_from_vpid task_pt_regs task_release task_storage_delete
+    task_storage_get tcp_raw_check_syncookie_ipv4 tcp_raw_check_syncookie_ipv6
+    tcp_raw_gen_syncookie_ipv4 tcp_raw_gen_syncookie_ipv6 xdp_get_buff_len xdp_load_bytes
+    xdp_output xdp_store_bytes
 """
 
 

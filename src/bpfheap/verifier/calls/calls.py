@@ -362,6 +362,8 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.CTX: _ctx,
     Arg.CTX_OR_NULL: _ctx_or_null,
     Arg.KERNEL: objects.given,
+    Arg.PROTECTED: objects.protected,
+    Arg.REFERENCED: objects.referenced,
     Arg.KERNEL_OR_NULL: _kernel_or_null,
     Arg.ZERO: _zero,
     Arg.KPTR_FIELD: _kptr_field,
@@ -483,6 +485,7 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.PEEK_OR_NULL: graph.peeked,
     Ret.ELEMENT_OR_NULL: iterators.step,
     Ret.KERNEL: objects.found,
+    Ret.REFERENCED_OR_NULL: objects.referenced_or_null,
     Ret.KERNEL_TRUSTED: objects.trusted,
     Ret.KERNEL_OR_NULL: objects.found_or_null,
 }
@@ -513,6 +516,7 @@ SIDE_EFFECTS: dict[SideEffect, Callable[[Env, State, Meta], None]] = {
     # With what comes back.
     SideEffect.STORES: _nothing,
     SideEffect.LINKS: graph.link,
+    SideEffect.RELEASES: objects.release,
     SideEffect.RELEASES_RECORD: records.release_record,
     SideEffect.BEGINS: iterators.new,
     SideEffect.ENDS: iterators.destroy,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import no_types
 from bpfheap.verifier.calls.meta import Meta, expected
+from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.kernel import KernelType
@@ -17,9 +18,12 @@ from bpfheap.verifier.state.state import (
     KERNEL,
     TRUSTED,
     ZERO_OFFSET,
+    Gone,
     KernelObject,
     Reg,
     State,
+    is_null,
+    is_trusted,
     type_name,
 )
 
@@ -45,6 +49,11 @@ def given(env: Env, st: State, n: int, reg: Reg, meta: Meta, or_null: bool = Fal
             n, reg, "ptr_, trusted_ptr_, rcu_ptr_",
             hints.CHECK_NULL if reg.or_null else f"pass a pointer to a struct {call.takes}",
         )  # fmt: skip
+    _of_struct(env, n, reg, meta)
+
+
+def _of_struct(env: Env, n: int, reg: Reg, meta: Meta) -> None:
+    call = meta.call
     wanted = _struct(env, call.takes, call.name)
     if not reg.scalar.is_const or reg.scalar.v:
         raise Reject(
@@ -61,10 +70,76 @@ def given(env: Env, st: State, n: int, reg: Reg, meta: Meta, or_null: bool = Fal
     object_: KernelObject = reg.what
     if not object_.type.holds(reg.off, wanted):
         raise Reject(
-            f"R{n} is of type {object_.type.name} but {wanted.name} is expected",
+            f"R{n} is of type {object_.type.name} but {wanted.name} is expected"
+            if call.number is not None
+            else f"kernel function {call.name} args#{n - 1} expected pointer to STRUCT "
+            f"{wanted.name} but R{n} has a pointer to STRUCT {object_.type.name}",
             register=n,
             hint=f"{call.name} takes a pointer to a struct {wanted.name}",
         )
+
+
+def protected(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """An argument that a kfunc wants to be valid while it runs. Raises Reject."""
+    _whole(n, reg, meta)
+    if not is_trusted(reg) and not reg.what.flags & IN_RCU:
+        raise Reject(f"R{n} must be a rcu pointer", register=n, hint=_VALID)
+    _of_struct(env, n, reg, meta)
+
+
+def referenced(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """An argument that the program has a reference to, which goes. Raises Reject."""
+    _whole(n, reg, meta)
+    if not is_trusted(reg):
+        raise Reject(f"R{n} must be referenced or trusted", register=n, hint=_VALID)
+    if reg.off:
+        raise Reject(
+            f"R{n} must have zero offset when passed to release func or trusted arg to kfunc",
+            register=n,
+            hint=hints.MAIN_POINTER,
+        )
+    _of_struct(env, n, reg, meta)
+    if not reg.ref:
+        raise Reject(
+            f"release kernel function {meta.call.name} expects refcounted PTR_TO_BTF_ID",
+            register=n,
+            hint="release what was acquired, and nothing else",
+        )
+    meta.given, meta.given_register = reg, n
+
+
+_VALID = "acquire it, or use it where it is valid: in an RCU section, or as an argument"
+
+
+def _whole(n: int, reg: Reg, meta: Meta) -> None:
+    if is_null(reg) or (reg.kind == KERNEL and reg.or_null):
+        raise Reject(
+            f"Possibly NULL pointer passed to trusted arg{n - 1}",
+            register=n,
+            hint=hints.CHECK_NULL,
+        )
+    if reg.kind != KERNEL:
+        raise Reject(
+            f"arg#{n - 1} pointer type STRUCT {meta.call.takes} must point to scalar, or struct "
+            "with scalar",
+            register=n,
+            hint=f"pass a pointer to a struct {meta.call.takes}",
+        )
+
+
+def release(env: Env, st: State, meta: Meta) -> None:
+    """The program has no reference any more."""
+    assert meta.given is not None
+    object_: KernelObject = meta.given.what
+    gone = Gone(meta.slot, meta.call.name, f"struct {object_.type.name}")
+    release_reference(st, meta.given.ref, gone)
+
+
+def referenced_or_null(env: Env, st: State, meta: Meta) -> Reg:
+    """One that the program has to release, or NULL."""
+    reg = _result(env, meta, 0)
+    new = acquire_reference(env, st, reg.what, meta.slot)
+    return Reg(KERNEL, ZERO_OFFSET, 0, new, new, reg.what, True)
 
 
 def _result(env: Env, meta: Meta, flags: int) -> Reg:

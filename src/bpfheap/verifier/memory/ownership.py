@@ -27,6 +27,7 @@ from bpfheap.verifier.state.state import (
     ZERO_OFFSET,
     Gone,
     Held,
+    KernelObject,
     Mem,
     Object,
     Reg,
@@ -36,7 +37,9 @@ from bpfheap.verifier.state.state import (
 )
 
 
-def acquire_reference(env: Env, st: State, what: Object | Mem | None, slot: int) -> int:
+def acquire_reference(
+    env: Env, st: State, what: Object | Mem | KernelObject | None, slot: int
+) -> int:
     """A reference that the program has to give away; gives its id."""
     new = env.new_id()
     st.refs = (*st.refs, Held(new, slot, what))
@@ -282,6 +285,8 @@ def check_none_held(env: Env, st: State, where: str = "at exit") -> None:
 def _give_back(held: Held) -> str:
     if isinstance(held.object, Object):
         return hints.GIVE_AWAY
+    if isinstance(held.object, KernelObject):
+        return "release it on every path to the exit"
     if held.object is None:
         return "call bpf_iter_num_destroy on every path that follows bpf_iter_num_new"
     return "give it to bpf_ringbuf_submit or bpf_ringbuf_discard on every path to the exit"

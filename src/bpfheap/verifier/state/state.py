@@ -226,6 +226,9 @@ class KernelObject(NamedTuple):
     type: KernelType
     flags: int
 
+    def __str__(self) -> str:
+        return f"struct {self.type.name} of the kernel"
+
 
 class Invalidation(Enum):
     """Why a call invalidates a pointer (mark_reg_invalid), in words that its name follows."""
@@ -260,7 +263,7 @@ class Held(NamedTuple):
 
     id: int
     insn: int
-    object: Object | Mem | None
+    object: Object | Mem | KernelObject | None
 
     def __str__(self) -> str:
         return "iterator" if self.object is None else str(self.object)
