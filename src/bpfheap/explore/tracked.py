@@ -175,10 +175,11 @@ class PlanConstants:
 
     def live(self, program: int, slot: int) -> int:
         """What a program may still read, from a slot on."""
-        spec = self.ids.program_plan(program).spec
+        plan = self.ids.program_plan(program)
+        spec = plan.spec
         found = self._live.get(id(spec))
         if found is None:
-            found = live_at(Cfg(spec), spec)
+            found = live_at(Cfg(spec), spec, plan.maps)
             self._live[id(spec)] = found
         return found[slot]
 

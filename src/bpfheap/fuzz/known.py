@@ -136,6 +136,6 @@ class RecordedStates:
 def verifier_knowledge(obj: ObjectSpec, spec: ProgramSpec, limit: int) -> Knowledge | None:
     """The states of a verification with all scalars precise. None if it does not accept the program
     within `limit` instructions."""
-    found = RecordedStates(live_at(Cfg(spec), spec))
+    found = RecordedStates(live_at(Cfg(spec), spec, obj.maps))
     options = Options(complexity_limit=limit, all_precise=True, observe=found.record)
     return found if verify(obj, spec, options).accepted else None

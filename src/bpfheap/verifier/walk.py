@@ -78,7 +78,7 @@ def explained(
     if spec.broken is not None:
         return verify(obj, spec, options), ()
     try:
-        observer = Observer(spec)
+        observer = Observer(obj, spec)
     except (Reject, InsnError):
         return verify(obj, spec, options), ()
     verdict = verify(obj, spec, replace(options, observe=observer.observe))

@@ -8,10 +8,12 @@ A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at off
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import Arg
-from bpfheap.spec import ProgramSpec, SubprogSpec
-from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, Cfg, Step, call_row
+from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
+from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SubprogSpec
+from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, CALLS, Cfg, Step, call_row
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -22,6 +24,15 @@ _ARGS = 0b111110
 _CLOBBERED = 0b111111
 _FP = 10
 _UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
+_ITERATORS = frozenset({Arg.ITER_NEW, Arg.ITER})
+_ITERATOR = 8  # sizeof(struct bpf_iter_num)
+_LENGTHS = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
+#: What was there before does not matter, if their place and size are known (raw_mode).
+_OVERWRITTEN = frozenset({Arg.INT, Arg.LONG, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL})
+_VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
+#: What registers 0 to 5 do not survive.
+_CLOBBERING = CALLS | {Kind.CALL_REG, Kind.LEGACY}
+_ENTRY = -1
 
 
 def slot_bit(offset: int) -> int:
@@ -29,32 +40,41 @@ def slot_bit(offset: int) -> int:
     return 1 << (FIRST_SLOT + (-offset - 1) // 8)
 
 
-def live_at(cfg: Cfg, spec: ProgramSpec) -> list[int]:
-    """For each slot, before it runs. The second half of a wide instruction reads nothing."""
+def live_at(cfg: Cfg, spec: ProgramSpec, maps: Mapping[str, MapSpec]) -> list[int]:
+    """For each slot, before it runs. The second half of a wide instruction reads nothing. `maps`:
+    those of the program's object."""
     found = [0] * len(cfg.steps)
     for index in cfg.call_order:
-        _Function(cfg, spec, index, found).solve()
+        _Function(cfg, spec, maps, index, found).solve()
     return found
 
 
 class _Function:
     """One function; those it calls are done already."""
 
-    def __init__(self, cfg: Cfg, spec: ProgramSpec, index: int, found: list[int]) -> None:
+    def __init__(
+        self,
+        cfg: Cfg,
+        spec: ProgramSpec,
+        maps: Mapping[str, MapSpec],
+        index: int,
+        found: list[int],
+    ) -> None:
         self.cfg = cfg
         self.spec = spec
+        self.maps = maps
         self.sub: SubprogSpec = cfg.subprogs[index]
         self.found = found
         self.is_main = index == 0
         self.steps = list(cfg.within(self.sub))
         self.escapes = False
         self.bases = self._stack_pointers()
-
-    def solve(self) -> None:
-        before: dict[int, list[int]] = {}
+        self.before: dict[int, list[int]] = {self.sub.start: [_ENTRY]}
         for step in self.steps:
             for after in self.cfg.successors(step):
-                before.setdefault(after, []).append(step.slot)
+                self.before.setdefault(after, []).append(step.slot)
+
+    def solve(self) -> None:
         todo = [step.slot for step in self.steps]
         waiting = set(todo)
         done: set[int] = set()
@@ -71,8 +91,8 @@ class _Function:
             if new != self.found[slot] or slot not in done:
                 done.add(slot)
                 self.found[slot] = new
-                for at in before.get(slot, ()):
-                    if at not in waiting:
+                for at in self.before.get(slot, ()):
+                    if at != _ENTRY and at not in waiting:
                         waiting.add(at)
                         todo.append(at)
 
@@ -136,10 +156,60 @@ class _Function:
                 continue
             live |= 1 << n
             base = self.bases[step.slot].get(n)
-            if base is not None:
-                # How much of it the call reads depends on other arguments: all that is above.
-                live |= _range(base[0], -1) if base else ALL_STACK
+            if base:
+                size = self._size(step, row, n)
+                if size is not None and arg in _OVERWRITTEN:
+                    continue
+                # Where it is not known how much the call reads: all that is above.
+                live |= _range(base[0], -1 if size is None else base[0] + size - 1)
+            elif base is not None:
+                live |= ALL_STACK
         return live
+
+    def _size(self, step: Step, row: Call, n: int) -> int | None:
+        """How many bytes of memory a call reads through r`n`, where that is known here."""
+        # What they are differs between kinds of programs.
+        if row.other_args:
+            return None
+        arg = row.args[n - 1]
+        if arg in _ITERATORS:
+            return _ITERATOR
+        if arg in FIXED_SIZES:
+            return FIXED_SIZES[arg]
+        if arg is Arg.MAP_KEY or arg in _VALUES:
+            spec = self._map(step, row)
+            if spec is None:
+                return None
+            return spec.key_size if arg is Arg.MAP_KEY else spec.value_size
+        if n < len(row.args) and row.args[n] in _LENGTHS:
+            origin = self._set_by(step.slot, n + 1)
+            if origin is not None and origin.kind is Kind.MOV and not origin.with_reg:
+                return max(origin.imm, 0)
+        return None
+
+    def _map(self, step: Step, row: Call) -> MapSpec | None:
+        """The map that a call is given, where one instruction alone names it."""
+        if Arg.MAP not in row.args:
+            return None
+        origin = self._set_by(step.slot, 1 + row.args.index(Arg.MAP))
+        ref = None if origin is None else self.spec.refs.get(origin.slot)
+        if ref is None or ref.kind is not RefKind.MAP:
+            return None
+        return self.maps.get(ref.name)
+
+    def _set_by(self, slot: int, register: int) -> Step | None:
+        """What sets a register last on every way to a slot; None if that depends on the way."""
+        for _ in self.steps:
+            before = self.before.get(slot, [])
+            if len(before) != 1 or before[0] == _ENTRY:
+                return None
+            step = self.cfg.at(before[0])
+            if step.writes == register:
+                return step
+            if step.kind in _CLOBBERING and register <= 5:
+                return None
+            slot = step.slot
+        return None
 
     # -- which registers point into the stack
 

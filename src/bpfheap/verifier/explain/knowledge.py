@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bpfheap.isa import Kind, Uses
-from bpfheap.spec import ProgramSpec, SourceLine
+from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
 from bpfheap.verifier.analysis.cfg import CALLS, Cfg, call_row
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
 from bpfheap.verifier.explain.log import instruction
@@ -67,11 +67,11 @@ class Observer:
     `_last`: the last visit, of which nothing behind it was told yet.
     """
 
-    def __init__(self, spec: ProgramSpec) -> None:
+    def __init__(self, obj: ObjectSpec, spec: ProgramSpec) -> None:
         """Raises Reject and InsnError for what is no program."""
         self._spec = spec
         self._cfg = Cfg(spec)
-        self._live = live_at(self._cfg, spec)
+        self._live = live_at(self._cfg, spec, obj.maps)
         self._lines = [self._key(slot) for slot in range(len(spec.insns))]
         self._bases: dict[int, _Snapshot] = {}
         self._found: dict[tuple[object, ...], dict[str, dict[str, None]]] = {}

@@ -252,7 +252,7 @@ class Env:
     def live(self) -> list[int]:
         """See liveness.live_at."""
         if self._live is None:
-            self._live = live_at(self.cfg, self.spec)
+            self._live = live_at(self.cfg, self.spec, self.obj.maps)
         return self._live
 
     def new_id(self) -> int:
