@@ -216,6 +216,9 @@ class StoredStates(Widening):
             return False
         last = len(st.frames) - 1
         ids = Ids()
+        # Linux leaves slots that nobody reads out of a state once all that comes after it is known
+        # (clean_live_states).
+        known = not stored.branches and not self._in_open_loop(stored)
         # The top frame differs most often.
         i: i64 = last
         while i >= 0:
@@ -228,6 +231,7 @@ class StoredStates(Widening):
                 at = callee.callsite
                 if not callee.callback:
                     at = self._cfg.at(at).next
+            live_slots: i64 = self._live_slots[at] if known else -1
             # One that had fewer iterations can have more from here on (func_states_equal).
             if a.callback != b.callback or a.iterations > b.iterations:
                 return False
@@ -235,9 +239,7 @@ class StoredStates(Widening):
                 # Linux does not compare what is below the slots that were in use (allocated_stack).
                 if not _same_kinds(a, b, min(a.stack, default=0)):
                     return False
-                if not _subsumes_frame(
-                    a, b, self._live_regs[at], self._live_slots[at], -1, -1, ids
-                ):
+                if not _subsumes_frame(a, b, self._live_regs[at], live_slots, -1, -1, ids):
                     return False
             elif how == EXACT:
                 if not _same_frame(a, b, self._live_regs[at], ids):
@@ -246,7 +248,7 @@ class StoredStates(Widening):
                 a,
                 b,
                 self._live_regs[at],
-                self._live_slots[at],
+                live_slots,
                 stored.precise_regs[i],
                 stored.precise_slots[i],
                 ids,
