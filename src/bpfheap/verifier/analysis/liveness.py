@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SubprogSpec
-from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, CALLS, Cfg, Step, call_row
+from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, Cfg, Step, call_row
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -30,8 +30,6 @@ _LENGTHS = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
 #: What was there before does not matter, if their place and size are known (raw_mode).
 _OVERWRITTEN = frozenset({Arg.INT, Arg.LONG, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL})
 _VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
-#: What registers 0 to 5 do not survive.
-_CLOBBERING = CALLS | {Kind.CALL_REG, Kind.LEGACY}
 _ENTRY = -1
 
 
@@ -189,8 +187,6 @@ class _Function:
 
     def _map(self, step: Step, row: Call) -> MapSpec | None:
         """The map that a call is given, where one instruction alone names it."""
-        if Arg.MAP not in row.args:
-            return None
         origin = self._set_by(step.slot, 1 + row.args.index(Arg.MAP))
         ref = None if origin is None else self.spec.refs.get(origin.slot)
         if ref is None or ref.kind is not RefKind.MAP:
@@ -198,17 +194,14 @@ class _Function:
         return self.maps.get(ref.name)
 
     def _set_by(self, slot: int, register: int) -> Step | None:
-        """What sets a register last on every way to a slot; None if that depends on the way."""
-        for _ in self.steps:
-            before = self.before.get(slot, [])
-            if len(before) != 1 or before[0] == _ENTRY:
-                return None
+        """What sets a register last on every way to a slot that can be reached; None if that
+        depends on the way. A call in between does not count: what it clobbers nobody may read."""
+        before = self.before[slot]
+        while len(before) == 1 and before[0] != _ENTRY:
             step = self.cfg.at(before[0])
             if step.writes == register:
                 return step
-            if step.kind in _CLOBBERING and register <= 5:
-                return None
-            slot = step.slot
+            before = self.before[step.slot]
         return None
 
     # -- which registers point into the stack
