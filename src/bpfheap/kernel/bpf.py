@@ -157,9 +157,27 @@ def smallest_load() -> Attr:
     return Attr(Command.PROG_LOAD, prog_type=3, insn_cnt=2, insns=exit_0, license=b"GPL\0")
 
 
-class Transport(ABC):
-    """What carries calls to a kernel: to the one that this process runs on, or to another. It is a
-    context manager."""
+class Closing(ABC):
+    """A context manager that is closed at its end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it holds; closing twice does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Transport(Closing):
+    """What carries calls to a kernel: to the one that this process runs on, or to another."""
 
     @abstractmethod
     def call(self, attr: Attr) -> int:
@@ -174,17 +192,6 @@ class Transport(ABC):
     @abstractmethod
     def close(self) -> None:
         """Leave the kernel; closing twice does nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     @abstractmethod
@@ -230,7 +237,7 @@ def object_name(name: str) -> bytes:
     ].encode()
 
 
-class Descriptor:
+class Descriptor(Closing):
     """An open file descriptor of a BPF object. Closing twice does nothing."""
 
     def __init__(self, transport: Transport, number: int) -> None:
@@ -241,17 +248,6 @@ class Descriptor:
         number, self.number = self.number, -1
         if number >= 0:
             self.transport.close_descriptor(number)
-
-    def __enter__(self) -> Descriptor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         self.close()

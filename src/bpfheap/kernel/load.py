@@ -6,7 +6,6 @@ import ctypes
 import errno
 import time
 from collections import OrderedDict
-from types import TracebackType
 from typing import NamedTuple
 
 from bpfheap.errors import KernelUnavailable, UsageError
@@ -14,6 +13,7 @@ from bpfheap.isa import SLOT_SIZE
 from bpfheap.kernel.bpf import (
     Attr,
     Buffer,
+    Closing,
     Command,
     Descriptor,
     LogLevel,
@@ -62,7 +62,7 @@ class KernelRun(NamedTuple):
     ns: int
 
 
-class Kernel:
+class Kernel(Closing):
     """A kernel, the live one unless another transport leads elsewhere. Holds the descriptors of the
     objects that it met last; a context manager, which leaves the transport open.
 
@@ -76,17 +76,6 @@ class Kernel:
         self.rewrite = rewrite
         self._loaded: OrderedDict[int, tuple[ObjectSpec, KernelObject]] = OrderedDict()
         self._log: Buffer | None = None
-
-    def __enter__(self) -> Kernel:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close all descriptors. The next call loads anew."""
