@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 from bpfheap.compile import object_spec
 from bpfheap.errors import BpfheapError
 from bpfheap.kernel import Kernel
+from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import Call
 from bpfheap.platform.maps import BY_NAME
-from bpfheap.platform.programs import program_type
+from bpfheap.platform.programs import CtxKind, program_type
 from bpfheap.spec import ObjectSpec, ProgramSpec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
@@ -122,7 +123,10 @@ def _of_c(path: Path) -> Iterator[OracleCase]:
 def needs_types(case: OracleCase) -> bool:
     """Whether it is about objects of the kernel."""
     row = program_type(case.program.section)
-    return row is not None and row.arguments
+    if row is not None and (row.arguments or any(f.kind is CtxKind.KERNEL for f in row.fields)):
+        return True
+    calls = (call for _, call in calls_of(case.program) if call is not None)
+    return case.name.startswith("kernel_") or any(call.takes or call.gives for call in calls)
 
 
 def lacks(oracle: Kernel, call: Call, section: str) -> bool:

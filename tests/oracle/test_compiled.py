@@ -36,7 +36,7 @@ def outcome(case: OracleCase) -> str | None:
     if not verdict.accepted:
         return None
     try:
-        check_program("model", case.program, CALLS)
+        check_program("model", case.program, CALLS, verdict.facts)
         for spec in case.obj.maps.values():
             implementation("model", spec, BY_NUMBER[spec.type], ELEMENTS)
     except MachineUnsupported:

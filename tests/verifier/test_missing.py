@@ -55,7 +55,6 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     ("no_section", "?cgroup/nonsense", "return 0;", ('SEC("cgroup/nonsense")',)),
     ("variable", "tc", "return (long)&runqueues >> 3;", ("runqueues",)),
     ("config", "tc", "return CONFIG_HZ;", ("CONFIG_HZ",)),
-    ("ctx_object", "tc", "return ctx->sk != NULL;", ("__sk_buff.sk",)),
     ("tag", "tc", "return tagged(ctx);", ("arg:trusted",)),
     ("dynptr", "tc", "struct bpf_dynptr d = {}; return dynamic(&d);", ("bpf_dynptr",)),
     (

@@ -928,6 +928,28 @@ ___bpfheap_helper(70, long, bpf_sock_hash_update, struct bpf_sock_ops *skops, vo
 ___bpfheap_helper(82, long, bpf_sk_select_reuseport, struct sk_reuseport_md *reuse, void *map,
 		  void *key, __u64 flags);
 
+/* sockets that are looked up, and what they are besides */
+struct bpf_sock;
+struct bpf_sock_tuple;
+struct bpf_tcp_sock;
+___bpfheap_helper(84, struct bpf_sock *, bpf_sk_lookup_tcp, void *ctx,
+		  struct bpf_sock_tuple *tuple, __u32 tuple_size, __u64 netns, __u64 flags);
+___bpfheap_helper(85, struct bpf_sock *, bpf_sk_lookup_udp, void *ctx,
+		  struct bpf_sock_tuple *tuple, __u32 tuple_size, __u64 netns, __u64 flags);
+___bpfheap_helper(99, struct bpf_sock *, bpf_skc_lookup_tcp, void *ctx,
+		  struct bpf_sock_tuple *tuple, __u32 tuple_size, __u64 netns, __u64 flags);
+___bpfheap_helper(86, long, bpf_sk_release, void *sock);
+___bpfheap_helper(95, struct bpf_sock *, bpf_sk_fullsock, struct bpf_sock *sk);
+___bpfheap_helper(96, struct bpf_tcp_sock *, bpf_tcp_sock, struct bpf_sock *sk);
+___bpfheap_helper(98, struct bpf_sock *, bpf_get_listener_sock, struct bpf_sock *sk);
+___bpfheap_helper(100, long, bpf_tcp_check_syncookie, void *sk, void *iph, __u32 iph_len,
+		  struct tcphdr *th, __u32 th_len);
+___bpfheap_helper(110, __s64, bpf_tcp_gen_syncookie, void *sk, void *iph, __u32 iph_len,
+		  struct tcphdr *th, __u32 th_len);
+___bpfheap_helper(124, long, bpf_sk_assign, void *ctx, void *sk, __u64 flags);
+___bpfheap_helper(128, __u64, bpf_sk_cgroup_id, void *sk);
+___bpfheap_helper(129, __u64, bpf_sk_ancestor_cgroup_id, void *sk, int ancestor_level);
+
 /* control groups */
 ___bpfheap_helper(186, int, bpf_get_retval, void);
 ___bpfheap_helper(187, int, bpf_set_retval, int retval);
@@ -958,6 +980,8 @@ struct tcp_timewait_sock;
 struct udp6_sock;
 struct unix_sock;
 ___bpfheap_helper(175, long, bpf_task_pt_regs, struct task_struct *task);
+___bpfheap_helper(180, long, bpf_find_vma, struct task_struct *task, __u64 addr, void *callback_fn,
+		  void *callback_ctx, __u64 flags);
 ___bpfheap_helper(141, long, bpf_get_task_stack, struct task_struct *task, void *buf, __u32 size,
 		  __u64 flags);
 ___bpfheap_helper(191, long, bpf_copy_from_user_task, void *dst, __u32 size, const void *user_ptr,

@@ -11,15 +11,18 @@ from bpfheap.platform.called import calls_of
 from bpfheap.platform.maps import Holds, MapType, Shape
 from bpfheap.platform.programs import CtxKind, PacketKind, program_type
 from bpfheap.spec import MapSpec, ProgramSpec
+from bpfheap.verifier.facts import Facts
 
 _T = TypeVar("_T")
 
 
-def check_program(machine: str, spec: ProgramSpec, offered: Container[str]) -> None:
+def check_program(
+    machine: str, spec: ProgramSpec, offered: Container[str], facts: Facts | None
+) -> None:
     """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`, for a
-    program whose packets or context no machine makes, and for the loads of classic BPF, which no
-    machine makes either. What has no row in platform/calls.py at all is left to the run. Raises
-    InsnError for what is no program."""
+    program whose packets or context no machine makes, for what it reads of the kernel, and for the
+    loads of classic BPF, which no machine makes either. What has no row in platform/calls.py at all
+    is left to the run. Raises InsnError for what is no program."""
     for slot, row in calls_of(spec):
         if row is not None and row.name not in offered:
             raise _not_offered(machine, spec, slot, f"calls {row.name}, which")
@@ -27,6 +30,9 @@ def check_program(machine: str, spec: ProgramSpec, offered: Container[str]) -> N
         if op.kind is Kind.LEGACY:
             what = f"has {op.name}, packet access of classic BPF, which"
             raise _not_offered(machine, spec, slot, what)
+    if facts is not None:
+        for slot, what in facts.foreign.items():
+            raise _not_offered(machine, spec, slot, f"reads {what}, which")
     type_ = program_type(spec.section)
     if type_ is None:
         return

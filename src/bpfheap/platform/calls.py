@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bpfheap.platform.programs import Offer
-from bpfheap.platform.programs.targets import D_PATH, SLEEPABLE_HOOKS
+from bpfheap.platform.programs.targets import (
+    D_PATH,
+    SLEEPABLE_HOOKS,
+    SOCKOPT_HOOKS,
+    SOCKOPT_ITERATORS,
+)
 
 
 class Arg(StrEnum):
@@ -39,6 +44,11 @@ class Arg(StrEnum):
     CTX_OR_NULL = "ctx-or-null"
     KERNEL = "kernel"  # an object of the kernel, of the struct that the row says
     KERNEL_OR_NULL = "kernel-or-null"
+    SOCK_COMMON = "sock-common"  # a socket of any of SOCKET_TYPES
+    FULL_SOCK_OR_NULL = "full-sock-or-null"  # a full socket, or NULL
+    ANY_SOCK = "any-sock"  # a SOCK_COMMON, or an object that begins with a struct sock_common
+    ANY_SOCK_OR_NULL = "any-sock-or-null"
+    RELEASED_SOCK = "released-sock"  # an ANY_SOCK to which the program has a reference; it goes
     PROTECTED = "protected"  # a KERNEL that is trusted or protected by RCU (KF_RCU)
     REFERENCED = "referenced"  # a KERNEL to which the program has a reference; it goes
     ZERO = "zero"  # the constant 0
@@ -90,6 +100,12 @@ class Ret(StrEnum):
     KERNEL_TRUSTED = "kernel-trusted"  # one that stays as long as the program runs
     KERNEL_OR_NULL = "kernel-or-null"
     REFERENCED_OR_NULL = "referenced-or-null"  # one to which the program has a reference
+    CAST_OR_NULL = "cast-or-null"  # the socket that was given, as another struct of the kernel
+    SOCK_OR_NULL = "sock-or-null"  # a socket, which lives as long as what was given
+    TCP_SOCK_OR_NULL = "tcp-sock-or-null"
+    LISTENER_OR_NULL = "listener-or-null"  # a socket under RCU
+    FOUND_SOCK_OR_NULL = "found-sock-or-null"  # a socket to which the program has a reference
+    FOUND_COMMON_OR_NULL = "found-common-or-null"
 
 
 class Effect(StrEnum):
@@ -166,7 +182,7 @@ _GIVEN = {
     SideEffect.FREES: frozenset({Arg.OWNED, Arg.OWNED_PERCPU}),
     SideEffect.STORES: frozenset({Arg.OWNED_OR_NULL}),
     SideEffect.LINKS: frozenset({Arg.LIST_NODE, Arg.RB_NODE}),
-    SideEffect.RELEASES: frozenset({Arg.REFERENCED}),
+    SideEffect.RELEASES: frozenset({Arg.REFERENCED, Arg.RELEASED_SOCK}),
     SideEffect.RELEASES_RECORD: frozenset({Arg.RECORD}),
     SideEffect.BEGINS: frozenset({Arg.ITER_NEW}),
     SideEffect.FORMATS: frozenset({Arg.FORMAT}),
@@ -175,7 +191,11 @@ _CALLBACKS = frozenset({Arg.CALLBACK, Arg.LESS})
 _COPIES = frozenset({Ret.PERCPU_MEMBER, Ret.PERCPU_MEMBER_OR_NULL})
 _MAPS = frozenset({Arg.MAP, Arg.ALLOCATOR})
 _OBJECTS = frozenset({Arg.KERNEL, Arg.KERNEL_OR_NULL, Arg.PROTECTED, Arg.REFERENCED})
-_FOUND = frozenset({Ret.KERNEL, Ret.KERNEL_TRUSTED, Ret.KERNEL_OR_NULL, Ret.REFERENCED_OR_NULL})
+_FOUND = frozenset({
+    Ret.KERNEL, Ret.KERNEL_TRUSTED, Ret.KERNEL_OR_NULL, Ret.REFERENCED_OR_NULL, Ret.CAST_OR_NULL,
+})  # fmt: skip
+#: What every struct of a socket begins with.
+SOCK_STRUCT = "sock_common"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +207,8 @@ class Call:
     packet (pkt_access). `locked`: may be called with a bpf_spin_lock held. `stand_in`: for one of
     ours, the function of Linux that does the same with its one allocator, if there is any.
     `other_args`: what the arguments are for some kinds of programs; never more of them. `takes`,
-    `gives`: the kernel's structs of KERNEL arguments and results. `only_in`: the functions and
-    hooks that programs with a trampoline have to be attached to; none for any (`allowed`).
+    `gives`: the kernel's structs of KERNEL arguments and results. `only_in`: by
+    kinds of programs, the functions, hooks and iterators that they have to be attached to.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -210,7 +230,7 @@ class Call:
     other_args: tuple[tuple[Offer, tuple[Arg, ...]], ...] = ()
     takes: str = ""
     gives: str = ""
-    only_in: frozenset[str] = frozenset()
+    only_in: tuple[tuple[Offer, frozenset[str]], ...] = ()
 
     def args_in(self, caller: Offer) -> tuple[Arg, ...]:
         """What the arguments are in programs of that kind."""
@@ -343,7 +363,7 @@ def _outside(
     other_args: tuple[tuple[Offer, tuple[Arg, ...]], ...] = (),
     takes: str = "",
     course: Course = C.RETURNS,
-    only_in: frozenset[str] = frozenset(),
+    only_in: tuple[tuple[Offer, frozenset[str]], ...] = (),
 ) -> Call:
     """Asks for what is around the program, such as the task that runs, or does something to it."""
     return Call(name, number, args, R.INTEGER,
@@ -361,34 +381,48 @@ def _leads(
                 takes=takes, gives=gives)  # fmt: skip
 
 
+#: The ends of the connection of a socket that is looked for (struct bpf_sock_tuple).
+_TUPLE = (A.CTX, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.ANYTHING)
 #: bpf_sk_base_func_proto and tracing_prog_func_proto
 _SOCKETS = (P.PACKETS | P.SK_SKB | P.SYSCALL | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCK_OPS
             | P.SK_MSG | P.SK_LOOKUP)  # fmt: skip
+#: Those that get and set options of a socket that they are given.
+_OF_SOCKETS = P.SETSOCKOPT | P.ITER | P.LSM_CGROUP
+_SOCKOPT_PLACES = ((P.ITER, SOCKOPT_ITERATORS), (P.LSM_CGROUP, SOCKOPT_HOOKS))
+#: Those of tracing_prog_func_proto.
+_PROBES = P.TP_BTF | P.FENTRY | P.FEXIT | P.FMOD_RET | P.ITER
 #: Those that have storage beside sockets.
 _KEEP = (P.TC | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
          | P.SK_MSG)  # fmt: skip
 
 
-def _cast(struct: str, number: int) -> Call:
+def _cast(struct: str, number: int, arg: Arg = A.ANY_SOCK, ret: Ret = R.CAST_OR_NULL) -> Call:
     """A socket as what it is besides, if it is that."""
-    return _leads(f"bpf_skc_to_{struct}", number, (A.KERNEL,), R.KERNEL_OR_NULL, struct,
-                  "sock_common", _SOCKETS)  # fmt: skip
+    return _leads(f"bpf_skc_to_{struct}", number, (arg,), ret, struct, offer=_SOCKETS)
 
 
-def _storage(
-    kind: str, get: int, delete: int, owner: str, offer: Offer, of_context: Offer | None = None,
-) -> tuple[Call, Call]:  # fmt: skip
-    """Of values that belong to objects of the kernel; in some programs, to the context's."""
+def _storage(kind: str, get: int, delete: int, owner: str, offer: Offer) -> tuple[Call, Call]:
+    """Of values that belong to objects of the kernel."""
     op = f"{kind}_storage"
-    gets = (A.MAP, A.KERNEL, A.MAP_VALUE_OR_NULL, A.ANYTHING)
-    others = ((of_context, (A.MAP, A.CTX, *gets[2:])),) if of_context is not None else ()
+    gets = (A.MAP, A.KERNEL_OR_NULL, A.MAP_VALUE_OR_NULL, A.ANYTHING)
     return (
         Call(f"bpf_{op}_get", get, gets, R.MAP_VALUE_OR_NULL,
-             E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer | (of_context or offer), W.LINUX, op,
-             other_args=others, takes=owner),
+             E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, W.LINUX, op, takes=owner),
         Call(f"bpf_{op}_delete", delete, gets[:2], R.INTEGER,
              E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, W.LINUX, op, takes=owner),
     )  # fmt: skip
+
+
+def _lookup(name: str, number: int, ret: Ret, offer: Offer, args: tuple[Arg, ...] = _TUPLE) -> Call:
+    """Finds a socket."""
+    return Call(name, number, args, ret,
+                E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, W.LINUX,
+                reads_packet=args is _TUPLE)  # fmt: skip
+
+
+#: Programs that may look for sockets.
+_SOCKETS_FIND = P.TC | P.XDP | P.SK_SKB | P.CGROUP_SKB | P.ADDRESSES
+_HEADERS = (A.ANY_SOCK, A.MEM, A.CONST_SIZE, A.MEM, A.CONST_SIZE)
 
 
 def _text(name: str, number: int, *args: Arg) -> Call:
@@ -523,15 +557,14 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_get_socket_cookie", 46, A.CTX,
              offer=P.SOCKET | P.TC | P.SK_SKB | P.TYPED | P.SYSCALL | P.CGROUP_SKB | P.CGROUP_SOCK
              | P.ADDRESSES | P.SOCK_OPS | P.SK_REUSEPORT,
-             other_args=((P.TYPED | P.SYSCALL | P.SK_REUSEPORT, (A.KERNEL_OR_NULL,)),),
-             takes="sock_common"),
+             other_args=((P.TYPED | P.SYSCALL | P.SK_REUSEPORT, (A.ANY_SOCK_OR_NULL,)),)),
     _outside("bpf_get_socket_uid", 47, A.CTX, offer=P.SOCKET | P.TC | P.SK_SKB | P.CGROUP_SKB),
     _outside("bpf_set_hash", 48, A.CTX, A.ANYTHING, offer=P.TC),
     _outside("bpf_setsockopt", 49, A.CTX, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE,
-             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS,
+             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS | P.ITER | P.LSM_CGROUP,
              other_args=(
-                 (P.SETSOCKOPT, (A.KERNEL, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE)),
-             ), takes="sock_common"),
+                 (_OF_SOCKETS, (A.ANY_SOCK, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE)),
+             ), only_in=_SOCKOPT_PLACES),
     _packet("bpf_skb_adjust_room", 50, (A.ANYTHING,) * 3, P.TC | P.SK_SKB),
     Call("bpf_redirect_map", 51, (A.MAP, A.ANYTHING, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.XDP, W.LINUX, "redirect"),
@@ -546,10 +579,10 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_perf_prog_read_value", 56, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
              offer=P.PERF_EVENT, availability=W.LINUX_GPL),
     _outside("bpf_getsockopt", 57, A.CTX, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
-             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS,
+             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS | P.ITER | P.LSM_CGROUP,
              other_args=(
-                 (P.SETSOCKOPT, (A.KERNEL, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE)),
-             ), takes="sock_common"),
+                 (_OF_SOCKETS, (A.ANY_SOCK, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE)),
+             ), only_in=_SOCKOPT_PLACES),
     _outside("bpf_override_return", 58, A.CTX, A.ANYTHING, offer=P.KPROBE,
              availability=W.LINUX_GPL),
     _outside("bpf_sock_ops_cb_flags_set", 59, A.CTX, A.ANYTHING, offer=P.SOCK_OPS),
@@ -588,6 +621,10 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_sk_select_reuseport", 82, A.CTX, A.MAP, A.MAP_KEY, A.ANYTHING,
              offer=P.SK_REUSEPORT, map_op="select"),
     _outside("bpf_skb_ancestor_cgroup_id", 83, A.CTX, A.ANYTHING, offer=P.TC | P.CGROUP_SKB),
+    _lookup("bpf_sk_lookup_tcp", 84, R.FOUND_SOCK_OR_NULL, _SOCKETS_FIND),
+    _lookup("bpf_sk_lookup_udp", 85, R.FOUND_SOCK_OR_NULL, _SOCKETS_FIND),
+    Call("bpf_sk_release", 86, (A.RELEASED_SOCK,), R.INTEGER,
+         E.SHARED, S.CHANCE, C.RETURNS, D.RELEASES, _SOCKETS_FIND | P.SK_LOOKUP, W.LINUX),
     Call("bpf_map_push_elem", 87, (A.MAP, A.MAP_VALUE, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.FEW, W.LINUX, "push", reads_packet=True),
     Call("bpf_map_pop_elem", 88, (A.MAP, A.UNINIT_VALUE), R.INTEGER,
@@ -602,7 +639,14 @@ HELPERS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.WAITS, D.NOTHING, P.ALL, W.LINUX),
     Call("bpf_spin_unlock", 94, (A.SPIN_LOCK,), R.VOID,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, locked=True),
+    _lookup("bpf_sk_fullsock", 95, R.SOCK_OR_NULL, P.TC | P.CGROUP_SKB, (A.SOCK_COMMON,)),
+    _lookup("bpf_tcp_sock", 96, R.TCP_SOCK_OR_NULL,
+            P.TC | P.CGROUP_SKB | P.SOCK_OPS | P.SOCKOPT, (A.SOCK_COMMON,)),
     _outside("bpf_skb_ecn_set_ce", 97, A.CTX, offer=P.TC | P.CGROUP_SKB),
+    _lookup("bpf_get_listener_sock", 98, R.LISTENER_OR_NULL, P.TC | P.CGROUP_SKB,
+            (A.SOCK_COMMON,)),
+    _lookup("bpf_skc_lookup_tcp", 99, R.FOUND_COMMON_OR_NULL, _SOCKETS_FIND),
+    _outside("bpf_tcp_check_syncookie", 100, *_HEADERS, offer=P.TC | P.XDP, reads_packet=True),
     _outside("bpf_sysctl_get_name", 101, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
              offer=P.CGROUP_SYSCTL),
     _outside("bpf_sysctl_get_current_value", 102, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
@@ -612,8 +656,18 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_sysctl_set_new_value", 104, A.CTX, A.MEM, A.CONST_SIZE, offer=P.CGROUP_SYSCTL),
     _text("bpf_strtol", 105, A.MEM, A.CONST_SIZE, A.ANYTHING, A.LONG),
     _text("bpf_strtoul", 106, A.MEM, A.CONST_SIZE, A.ANYTHING, A.LONG),
-    *_storage("sk", 107, 108, "sock_common", _KEEP, P.CGROUP_SOCK),
+    Call("bpf_sk_storage_get", 107, (A.MAP, A.ANY_SOCK, A.MAP_VALUE_OR_NULL, A.ANYTHING),
+         R.MAP_VALUE_OR_NULL,
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, _KEEP | P.CGROUP_SOCK, W.LINUX, "sk_storage",
+         other_args=(
+             (P.CGROUP_SOCK, (A.MAP, A.CTX, A.MAP_VALUE_OR_NULL, A.ANYTHING)),
+             (_PROBES, (A.MAP, A.KERNEL_OR_NULL, A.MAP_VALUE_OR_NULL, A.ANYTHING)),
+         ), takes=SOCK_STRUCT),
+    Call("bpf_sk_storage_delete", 108, (A.MAP, A.ANY_SOCK), R.INTEGER,
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, _KEEP, W.LINUX, "sk_storage",
+         other_args=((_PROBES, (A.MAP, A.KERNEL_OR_NULL)),), takes=SOCK_STRUCT),
     _outside("bpf_send_signal", 109, A.ANYTHING),
+    _outside("bpf_tcp_gen_syncookie", 110, *_HEADERS, offer=P.TC | P.XDP, reads_packet=True),
     _outside("bpf_skb_output", 111, A.KERNEL, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO,
              offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="sk_buff"),
     _probe_read("bpf_probe_read_user", 112),
@@ -632,11 +686,15 @@ HELPERS: tuple[Call, ...] = (
              offer=P.SOCKET | P.TC | P.CGROUP_SKB | P.CGROUP_SOCK | P.ADDRESSES | P.SOCKOPT
              | P.SOCK_OPS | P.SK_MSG),
     _outside("bpf_get_current_ancestor_cgroup_id", 123, A.ANYTHING),
+    _outside("bpf_sk_assign", 124, A.CTX, A.ANY_SOCK, A.ANYTHING, offer=P.TC | P.SK_LOOKUP,
+             other_args=((P.SK_LOOKUP, (A.CTX, A.FULL_SOCK_OR_NULL, A.ANYTHING)),)),
     _clock("bpf_ktime_get_boot_ns", 125, P.FEW),
     _outside("bpf_seq_printf", 126, A.KERNEL, A.MEM, A.CONST_SIZE, A.MEM_OR_NULL,
              A.CONST_SIZE_OR_ZERO, offer=P.ITER, availability=W.LINUX_GPL, takes="seq_file"),
     _outside("bpf_seq_write", 127, A.KERNEL, A.MEM, A.CONST_SIZE_OR_ZERO, offer=P.ITER,
              availability=W.LINUX_GPL, takes="seq_file"),
+    _outside("bpf_sk_cgroup_id", 128, A.ANY_SOCK, offer=P.CGROUP_SKB),
+    _outside("bpf_sk_ancestor_cgroup_id", 129, A.ANY_SOCK, A.ANYTHING, offer=P.CGROUP_SKB),
     Call("bpf_ringbuf_output", 130, (A.MAP, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output"),
     Call("bpf_ringbuf_reserve", 131, (A.MAP, A.ALLOC_SIZE, A.ANYTHING), R.RECORD_OR_NULL,
@@ -653,15 +711,17 @@ HELPERS: tuple[Call, ...] = (
     _cast("tcp_timewait_sock", 138),
     _cast("tcp_request_sock", 139),
     _cast("udp6_sock", 140),
-    _outside("bpf_get_task_stack", 141, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING,
-             takes="task_struct"),
+    Call("bpf_get_task_stack", 141,
+         (A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.LENGTH,
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, takes="task_struct"),
     _outside("bpf_load_hdr_opt", 142, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
              offer=P.SOCK_OPS),
     _packet("bpf_store_hdr_opt", 143, (A.MEM, A.CONST_SIZE, A.ANYTHING), P.SOCK_OPS),
     _outside("bpf_reserve_hdr_opt", 144, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.SOCK_OPS),
     *_storage("inode", 145, 146, "inode", P.LSM | P.LSM_CGROUP),
     _outside("bpf_d_path", 147, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO,
-             offer=P.ITER | P.TRAMPOLINES, takes="path", only_in=D_PATH | SLEEPABLE_HOOKS),
+             offer=P.ITER | P.TRAMPOLINES, takes="path",
+             only_in=((P.TRAMPOLINES, D_PATH | SLEEPABLE_HOOKS),)),
     Call("bpf_copy_from_user", 148, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.SLEEPS, D.NOTHING, P.ALL, W.LINUX),
     _outside("bpf_snprintf_btf", 149, A.UNINIT_MEM, A.CONST_SIZE, A.MEM, A.CONST_SIZE,
@@ -685,7 +745,7 @@ HELPERS: tuple[Call, ...] = (
            P.ALL & ~(P.TRACES | P.CGROUP_DEVICE | P.SOCKOPT | P.NETFILTER)),
     _outside("bpf_ima_inode_hash", 161, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE,
              offer=P.LSM, takes="inode", course=C.SLEEPS,
-             only_in=SLEEPABLE_HOOKS),
+             only_in=((P.LSM, SLEEPABLE_HOOKS),)),
     _leads("bpf_sock_from_file", 162, (A.KERNEL,), R.KERNEL_OR_NULL, "socket", "file",
            offer=P.TYPED | P.SYSCALL),
     _outside("bpf_check_mtu", 163, A.CTX, A.ANYTHING, A.INT, A.ANYTHING, A.ANYTHING,
@@ -711,9 +771,12 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),
          R.INTEGER,
          E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL),
-    _cast("unix_sock", 178),
+    _cast("unix_sock", 178, ret=R.KERNEL_OR_NULL),
     _outside("bpf_kallsyms_lookup_name", 179, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.LONG,
              offer=P.SYSCALL),
+    Call("bpf_find_vma", 180, (A.KERNEL, A.ANYTHING, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING),
+         R.INTEGER,
+         E.SHARED, S.CHANCE, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, takes="task_struct"),
     Call("bpf_loop", 181, (A.COUNT, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX),
     _text("bpf_strncmp", 182, A.MEM, A.CONST_SIZE, A.CONST_STRING),
@@ -732,12 +795,12 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_skb_set_tstamp", 192, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.TC),
     _outside("bpf_ima_file_hash", 193, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE,
              offer=P.LSM, takes="file", course=C.SLEEPS,
-             only_in=SLEEPABLE_HOOKS),
+             only_in=((P.LSM, SLEEPABLE_HOOKS),)),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL,
          E.SHARED, S.NOTHING, C.RETURNS, D.STORES, P.ALL, W.LINUX),
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.ANYTHING), R.MAP_VALUE_OR_NULL,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "lookup_percpu", reads_packet=True),
-    _cast("mptcp_sock", 196),
+    _cast("mptcp_sock", 196, A.SOCK_COMMON),
     _outside("bpf_tcp_raw_gen_syncookie_ipv4", 204, A.IPV4_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
     _outside("bpf_tcp_raw_gen_syncookie_ipv6", 205, A.IPV6_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,

@@ -70,8 +70,9 @@ class MapType:
     (check_map_func_compatibility). `key_size` is the only one allowed, None if free. `per_cpu`: a
     value for each CPU. `kptrs`: values may hold kptr fields. `sleepable`: programs that may sleep
     can use it (check_map_prog_compatibility). `flags` may be given when a map is created.
-    `deleters`: kinds of programs that may delete elements, of types where they may at all
-    (may_update_sockmap).
+    `updaters`, `deleters`: kinds of programs that may put elements there and delete them, of types
+    where they may at all (may_update_sockmap). `struct`: what the kernel keeps such a map in, whose
+    members programs may read (map_btf_id of struct bpf_map_ops); "" for none.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -86,7 +87,9 @@ class MapType:
     key_size: int | None = field(kw_only=True)
     sleepable: bool = field(kw_only=True)
     flags: MapFlag = _NO_FLAGS
+    updaters: Offer = Offer.FEW
     deleters: Offer = Offer.FEW
+    struct: str = ""
 
     def __post_init__(self) -> None:
         for wrong, why in (
@@ -129,6 +132,11 @@ class MapType:
         return self.fixed and not self.per_cpu
 
     @property
+    def refers(self) -> bool:
+        """Whether programs have to release what they find (is_acquire_function)."""
+        return self.holds is Holds.SOCKETS and "delete" in self.ops
+
+    @property
     def evicts(self) -> bool:
         """Whether elements go when it is full."""
         return self.shape is Shape.LRU
@@ -144,11 +152,13 @@ _COPIES = _ELEMENTS | {"lookup_percpu"}
 _LOOKUP = frozenset({"lookup"})
 _REDIRECT = frozenset({"lookup", "redirect"})
 #: What sockets can be had by, beside what is done with them.
-_SOCKETS = frozenset({"lookup", "delete", "select"})
-_SOCKET_DELETERS = (
-    Offer.SOCKET | Offer.TC | Offer.XDP | Offer.FLOW_DISSECTOR | Offer.SOCK_OPS
-    | Offer.SK_REUSEPORT | Offer.SK_LOOKUP
+_SOCKETS = frozenset({"lookup", "update", "delete", "select"})
+#: Where no socket is locked.
+_SOCKET_UPDATERS = (
+    Offer.SOCKET | Offer.TC | Offer.XDP | Offer.FLOW_DISSECTOR | Offer.SK_REUSEPORT
+    | Offer.SK_LOOKUP | Offer.ITER
 )  # fmt: skip
+_SOCKET_DELETERS = _SOCKET_UPDATERS | Offer.SOCK_OPS
 _STORAGE = frozenset({"storage"})
 _ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _HASH = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
@@ -169,62 +179,68 @@ def _storage(kind: str, number: int) -> MapType:
     """Of values that belong to objects of one kind."""
     return MapType(f"{kind}_storage", number, S.OWNERS, H.VALUES, frozenset({f"{kind}_storage"}),
                    key_size=4, kptrs=True, sleepable=True,
-                   flags=MapFlag.NO_PREALLOC | MapFlag.CLONE)  # fmt: skip
+                   flags=MapFlag.NO_PREALLOC | MapFlag.CLONE,
+                   struct="bpf_local_storage_map")  # fmt: skip
 
 
 MAP_TYPES: tuple[MapType, ...] = (
     MapType("hash", 1, S.HASH, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
-            flags=_HASH),
+            flags=_HASH, struct="bpf_htab"),
     MapType("array", 2, S.ARRAY, H.VALUES, _ELEMENTS, key_size=4, kptrs=True, sleepable=True,
-            flags=_ONE_ARRAY),
+            flags=_ONE_ARRAY, struct="bpf_array"),
     MapType("prog_array", 3, S.ARRAY, H.PROGRAMS, frozenset({"tail_call"}), key_size=4,
-            sleepable=False, flags=_ACCESS),
+            sleepable=False, flags=_ACCESS, struct="bpf_array"),
     MapType("perf_event_array", 4, S.ARRAY, H.EVENTS, frozenset({"event"}), key_size=4,
-            sleepable=False),
+            sleepable=False, struct="bpf_array"),
     MapType("percpu_hash", 5, S.HASH, H.VALUES, _COPIES, key_size=None, per_cpu=True, kptrs=True,
-            sleepable=True, flags=_HASH),
+            sleepable=True, flags=_HASH, struct="bpf_htab"),
     MapType("percpu_array", 6, S.ARRAY, H.VALUES, _COPIES, key_size=4, per_cpu=True, kptrs=True,
-            sleepable=True, flags=_ARRAY),
+            sleepable=True, flags=_ARRAY, struct="bpf_array"),
     MapType("stack_trace", 7, S.HASH, H.STACKS, frozenset({"stack"}), key_size=4, sleepable=False,
-            flags=MapFlag.NUMA_NODE | MapFlag.STACK_BUILD_ID),
+            flags=MapFlag.NUMA_NODE | MapFlag.STACK_BUILD_ID, struct="bpf_stack_map"),
     MapType("cgroup_array", 8, S.ARRAY, H.CGROUPS, frozenset({"cgroup"}), key_size=4,
-            sleepable=False),
+            sleepable=False, struct="bpf_array"),
     MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
-            flags=_LRU),
+            flags=_LRU, struct="bpf_htab"),
     MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, key_size=None, per_cpu=True,
-            kptrs=True, sleepable=True, flags=_LRU),
+            kptrs=True, sleepable=True, flags=_LRU, struct="bpf_htab"),
     MapType("lpm_trie", 11, S.TRIE, H.VALUES, _ELEMENTS - {"iterate"}, key_size=None,
-            sleepable=False, flags=_TRIE),
+            sleepable=False, flags=_TRIE, struct="lpm_trie"),
     MapType("array_of_maps", 12, S.ARRAY, H.MAPS, _LOOKUP, key_size=4, sleepable=True,
-            flags=_ARRAY),
+            flags=_ARRAY, struct="bpf_array"),
     MapType("hash_of_maps", 13, S.HASH, H.MAPS, _LOOKUP, key_size=None, sleepable=True,
-            flags=_HASH),
-    MapType("devmap", 14, S.ARRAY, H.DEVICES, _REDIRECT, key_size=4, sleepable=False, flags=_ARRAY),
+            flags=_HASH, struct="bpf_htab"),
+    MapType("devmap", 14, S.ARRAY, H.DEVICES, _REDIRECT, key_size=4, sleepable=False, flags=_ARRAY,
+            struct="bpf_dtab"),
     MapType("sockmap", 15, S.ARRAY, H.SOCKETS, _SOCKETS | {"socket_at"}, key_size=4,
-            sleepable=False, flags=MapFlag.NUMA_NODE, deleters=_SOCKET_DELETERS),
+            sleepable=False, flags=MapFlag.NUMA_NODE, updaters=_SOCKET_UPDATERS,
+            deleters=_SOCKET_DELETERS, struct="bpf_stab"),
     MapType("cpumap", 16, S.ARRAY, H.DEVICES, frozenset({"redirect"}), key_size=4, sleepable=False,
-            flags=MapFlag.NUMA_NODE),
+            flags=MapFlag.NUMA_NODE, struct="bpf_cpu_map"),
     MapType("xskmap", 17, S.ARRAY, H.SOCKETS, _REDIRECT, key_size=4, sleepable=False,
-            flags=_ARRAY),
+            flags=_ARRAY, struct="xsk_map"),
     MapType("sockhash", 18, S.HASH, H.SOCKETS, _SOCKETS | {"socket_of"}, key_size=None,
-            sleepable=False, flags=MapFlag.NUMA_NODE, deleters=_SOCKET_DELETERS),
+            sleepable=False, flags=MapFlag.NUMA_NODE, updaters=_SOCKET_UPDATERS,
+            deleters=_SOCKET_DELETERS, struct="bpf_shtab"),
     MapType("cgroup_storage", 19, S.HASH, H.STORAGE, _STORAGE, key_size=None, sleepable=False,
-            flags=_ARRAY),
+            flags=_ARRAY, struct="bpf_cgroup_storage_map"),
     MapType("reuseport_sockarray", 20, S.ARRAY, H.SOCKETS, frozenset({"select"}), key_size=4,
-            sleepable=False, flags=_ARRAY),
+            sleepable=False, flags=_ARRAY, struct="reuseport_array"),
     MapType("percpu_cgroup_storage", 21, S.HASH, H.STORAGE, _STORAGE, per_cpu=True, key_size=None,
-            sleepable=False, flags=_ARRAY),
-    MapType("queue", 22, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
-    MapType("stack", 23, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY),
+            sleepable=False, flags=_ARRAY, struct="bpf_cgroup_storage_map"),
+    MapType("queue", 22, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY,
+            struct="bpf_queue_stack"),
+    MapType("stack", 23, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY,
+            struct="bpf_queue_stack"),
     _storage("sk", 24),
     MapType("devmap_hash", 25, S.HASH, H.DEVICES, _REDIRECT, key_size=4, sleepable=False,
-            flags=_ARRAY),
+            flags=_ARRAY, struct="bpf_dtab"),
     MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0, sleepable=True,
-            flags=MapFlag.NUMA_NODE),
+            flags=MapFlag.NUMA_NODE, struct="bpf_ringbuf_map"),
     _storage("inode", 28),
     _storage("task", 29),
     MapType("bloom_filter", 30, S.FILTER, H.VALUES, frozenset({"push", "peek"}), key_size=0,
-            sleepable=False, flags=_ARRAY | MapFlag.ZERO_SEED),
+            sleepable=False, flags=_ARRAY | MapFlag.ZERO_SEED, struct="bpf_bloom_filter"),
     _storage("cgrp", 32),
     MapType("allocator", ALLOCATOR_NUMBER, S.NONE, H.NOTHING, frozenset({"alloc"}), key_size=0,
             sleepable=True),

@@ -52,6 +52,7 @@ class Facts:
     `guarded`: by slot, what a load may meet, UNGUARDED to ANYWHERE. It reads 0 where nothing is.
     `ctx`: how many bytes of the context instructions access.
     `calls`: by slot.
+    `foreign`: by slot, what an instruction reads that the kernel has and no machine, in words.
     """
 
     seen: bytes
@@ -59,6 +60,7 @@ class Facts:
     guarded: bytes
     ctx: int
     calls: Mapping[int, CallFacts]
+    foreign: Mapping[int, str]
 
     def call(self, slot: int) -> CallFacts:
         return self.calls.get(slot, _NOTHING)

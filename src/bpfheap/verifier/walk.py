@@ -187,7 +187,7 @@ class Walk:
         flows = () if error is not None else tuple(self._env.flows.values())
         facts = None
         if error is None and self._env.options.facts:
-            facts = facts_of(self._env.cfg)
+            facts = facts_of(self._env)
         cut = self._cut
         verdict = Verdict(self._spec.name, self._insns, states, flows, error, facts=facts, cut=cut)
         if self._log is None:

@@ -429,6 +429,7 @@ def made_up(spec: ProgramSpec, chance: random.Random) -> Facts:
         bytes(chance.choices(range(3), k=length)),
         64,
         calls,
+        {},
     )
 
 

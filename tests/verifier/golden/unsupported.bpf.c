@@ -49,12 +49,6 @@ int configuration(struct __sk_buff *skb)
 	return CONFIG_HZ;
 }
 
-SEC("tc")
-int socket_of_a_packet(struct __sk_buff *skb)
-{
-	return skb->sk != NULL;
-}
-
 SEC("fentry/vfs_read")
 int all_of_it(void *ctx)
 {

@@ -93,7 +93,7 @@ class Programs:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing,
         MachineUnsupported for a call or a packet that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
-        check_program(MACHINE, spec, _core.CALLS)
+        check_program(MACHINE, spec, _core.CALLS, facts)
         named = {r.name: maps[r.name] for r in spec.refs.values() if r.name in maps}
         links = resolve(spec, _Addresses(named))
         code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded)

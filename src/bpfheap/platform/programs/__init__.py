@@ -15,6 +15,15 @@ from bpfheap.platform.programs.row import (
     ProgramType,
     Section,
 )
+from bpfheap.platform.programs.socket_types import (
+    FLOW_KEYS_SIZE,
+    FULL_SOCK,
+    SOCK_COMMON,
+    SOCKET_TYPES,
+    TCP_SOCK,
+    XDP_SOCK,
+    SocketType,
+)
 from bpfheap.platform.programs.table import (
     BY_NAME,
     PROGRAM_TYPES,
@@ -30,8 +39,14 @@ from bpfheap.platform.programs.table import (
 __all__ = [
     "ANY_TYPE",
     "BY_NAME",
+    "FLOW_KEYS_SIZE",
+    "FULL_SOCK",
     "NUMBER",
     "PROGRAM_TYPES",
+    "SOCKET_TYPES",
+    "SOCK_COMMON",
+    "TCP_SOCK",
+    "XDP_SOCK",
     "AttachTarget",
     "AttachType",
     "CtxField",
@@ -40,6 +55,7 @@ __all__ = [
     "PacketKind",
     "ProgramType",
     "Section",
+    "SocketType",
     "attach_target",
     "attach_type",
     "may_sleep",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bpfheap.platform.programs.attach import AttachType as At
-from bpfheap.platform.programs.fields import SKB, array_of, kernel, pick, whole, words
+from bpfheap.platform.programs.fields import SKB, SOCK, array_of, pick, socket, whole, words
 from bpfheap.platform.programs.row import (
     CtxField,
     CtxKind,
@@ -40,21 +40,6 @@ def _skb(sections: tuple[Section, ...], returns: tuple[int, int]) -> ProgramType
                        test_run=0)  # fmt: skip
 
 
-def _from_start(*names: str, start: int) -> list[CtxField]:
-    return [replace(field, from_start=True) for field in words(*names, start=start)]
-
-
-# bpf_sock_is_valid_access: pieces of most fields are those at their start.
-_SOCK = (
-    *whole("bound_dev_if", start=0),
-    *_from_start("family", "type", "protocol", start=4),
-    *whole("mark", "priority", start=16),
-    *words("src_ip4", "src_ip6[4]", start=24),
-    *_from_start("src_port", start=44),
-    CtxField("dst_port", 48, 2, CtxKind.SCALAR, narrow=True, padded=True),
-    *words("dst_ip4", "dst_ip6[4]", start=52),
-    *_from_start("state", "rx_queue_mapping", start=72),
-)
 _OF_MAKING = frozenset({"bound_dev_if", "mark", "priority"})
 
 
@@ -62,7 +47,7 @@ def _sock(sections: tuple[Section, ...], hidden: frozenset[str]) -> ProgramType:
     """__sock_filter_check_attach_type"""
     writable = _OF_MAKING - hidden
     return ProgramType("cgroup_sock", 9, sections, "bpf_sock", 80,
-                       pick(_SOCK, hidden=hidden, writable=writable), objects=True,
+                       pick(SOCK, hidden=hidden, writable=writable), objects=True,
                        sleepable=False, interrupts=False, packet=PacketKind.NONE,
                        caller=Offer.CGROUP_SOCK, returns=_EITHER, test_run=None)  # fmt: skip
 
@@ -73,7 +58,7 @@ _ADDRESS = (
     *words("user_ip4", "user_ip6[4]", "user_port", start=4),
     *whole("family", "type", "protocol", start=28),
     *words("msg_src_ip4", "msg_src_ip6[4]", start=40),
-    kernel("sk", 64),
+    socket("sk", 64, "sock"),
 )
 _PEER = frozenset({"user_ip4", "user_ip6", "user_port"})
 _SOURCE = frozenset({"msg_src_ip4", "msg_src_ip6"})
@@ -113,7 +98,7 @@ def _addresses(
 
 # cg_sockopt_is_valid_access
 _OPTION = (
-    kernel("sk", 0),
+    socket("sk", 0, "sock"),
     CtxField("optval", 8, 8, CtxKind.PACKET),
     CtxField("optval_end", 16, 8, CtxKind.PACKET_END),
     *whole("level", "optname", "optlen", "retval", start=24),

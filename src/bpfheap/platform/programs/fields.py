@@ -44,9 +44,14 @@ def pick(
     )
 
 
-def kernel(name: str, offset: int) -> CtxField:
+def kernel(name: str, offset: int, struct: str) -> CtxField:
     """A pointer to an object of the kernel."""
-    return CtxField(name, offset, 8, CtxKind.KERNEL)
+    return CtxField(name, offset, 8, CtxKind.KERNEL, target=struct)
+
+
+def socket(name: str, offset: int, target: str, *, or_null: bool = False) -> CtxField:
+    """A pointer to a socket, of one of SOCKET_TYPES."""
+    return CtxField(name, offset, 8, CtxKind.SOCKET, target=target, or_null=or_null)
 
 
 # struct __sk_buff (uapi/linux/bpf.h); pointers into the packet are 4 bytes wide.
@@ -65,11 +70,28 @@ SKB = (
     CtxField("data_meta", 140, 4, CtxKind.PACKET_META),
     CtxField("tstamp", 152, 8, CtxKind.SCALAR),
     *words("wire_len", "gso_segs", start=160),
-    kernel("sk", 168),
+    socket("sk", 168, "sock_common", or_null=True),
     *words("gso_size", start=176),
     CtxField("tstamp_type", 180, 1, CtxKind.SCALAR, narrow=True),
     CtxField("hwtstamp", 184, 8, CtxKind.SCALAR),
 )  # fmt: skip
+
+
+def _from_start(*names: str, start: int) -> list[CtxField]:
+    return [replace(field, from_start=True) for field in words(*names, start=start)]
+
+
+# struct bpf_sock (bpf_sock_is_valid_access): pieces of most fields are those at their start.
+SOCK = (
+    *whole("bound_dev_if", start=0),
+    *_from_start("family", "type", "protocol", start=4),
+    *whole("mark", "priority", start=16),
+    *words("src_ip4", "src_ip6[4]", start=24),
+    *_from_start("src_port", start=44),
+    CtxField("dst_port", 48, 2, CtxKind.SCALAR, narrow=True, padded=True),
+    *words("dst_ip4", "dst_ip6[4]", start=52),
+    *_from_start("state", "rx_queue_mapping", start=72),
+)
 
 #: The ends of the connection.
 ENDS = frozenset(

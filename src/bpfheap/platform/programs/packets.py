@@ -6,7 +6,7 @@ Sources: sk_filter_verifier_ops and its like in net/core/filter.c of Linux 6.18.
 from __future__ import annotations
 
 from bpfheap.platform.programs.attach import AttachType as At
-from bpfheap.platform.programs.fields import ENDS, SKB, kernel, pick, whole
+from bpfheap.platform.programs.fields import ENDS, SKB, pick, whole
 from bpfheap.platform.programs.row import (
     CtxField,
     CtxKind,
@@ -46,7 +46,7 @@ _STREAM_FIELDS = pick(
 _FLOW_FIELDS = (
     CtxField("data", 76, 4, CtxKind.PACKET),
     CtxField("data_end", 80, 4, CtxKind.PACKET_END),
-    kernel("flow_keys", 144),
+    CtxField("flow_keys", 144, 8, CtxKind.FLOW_KEYS),
 )
 
 # xdp_is_valid_access: whole words only.

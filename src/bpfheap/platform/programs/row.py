@@ -14,7 +14,9 @@ class CtxKind(StrEnum):
     PACKET_END = "packet-end"  # one behind its last byte
     PACKET_META = "packet-meta"  # to the metadata before it
     BUFFER = "buffer"  # to the tracepoint's own record, which the program may change
-    KERNEL = "kernel"  # a pointer to an object of the kernel: not to be had here
+    FLOW_KEYS = "flow-keys"  # to the struct bpf_flow_keys that the program fills in
+    SOCKET = "socket"  # a pointer to a socket, of the type that the field says
+    KERNEL = "kernel"  # to an object of the kernel, of the struct that the field says
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,10 @@ class CtxField:
     and in no smaller ones than `least` bytes; those of a field that is read `from_start` begin
     where it does. Fields that are `joined` may be read and written like an array of bytes, which
     ends at `until`; of `wide` ones, 8 bytes that are aligned (bpf_ctx_wide_access_ok). A `padded`
-    one of two bytes may also be read as four. Raises ValueError for a pointer that is narrow or
-    joined."""
+    one of two bytes may also be read as four. `target`: the name of the SocketType that a SOCKET
+    field leads to, or of the struct that a KERNEL one does; `or_null`: or it is NULL.
+
+    Raises ValueError for a pointer that is narrow or joined."""
 
     name: str
     offset: int
@@ -38,6 +42,8 @@ class CtxField:
     least: int = 1
     from_start: bool = False
     padded: bool = False
+    target: str = ""
+    or_null: bool = False
 
     def __post_init__(self) -> None:
         if (self.narrow or self.joined) and self.kind is not CtxKind.SCALAR:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bpfheap.platform.programs.attach import AttachType as At
-from bpfheap.platform.programs.fields import kernel, whole, words
+from bpfheap.platform.programs.fields import kernel, socket, whole, words
 from bpfheap.platform.programs.row import (
     CtxField,
     CtxKind,
@@ -37,7 +37,7 @@ _SOCK_OPS = (
     CtxField("sk_txhash", 164, 4, CtxKind.SCALAR, writable=True),
     CtxField("bytes_received", 168, 8, CtxKind.SCALAR),
     CtxField("bytes_acked", 176, 8, CtxKind.SCALAR),
-    kernel("sk", 184),
+    socket("sk", 184, "sock", or_null=True),
     CtxField("skb_data", 192, 8, CtxKind.PACKET),
     CtxField("skb_data_end", 200, 8, CtxKind.PACKET_END),
     *whole("skb_len", start=208),
@@ -53,7 +53,7 @@ _SK_MSG = (
         "family", "remote_ip4", "local_ip4", "remote_ip6[4]", "local_ip6[4]", "remote_port",
         "local_port", "size", start=16,
     ),
-    kernel("sk", 72),
+    socket("sk", 72, "sock"),
 )  # fmt: skip
 
 # sk_reuseport_is_valid_access: half of eth_protocol is all of skb->protocol.
@@ -64,13 +64,13 @@ _REUSEPORT = (
     *(replace(field, least=2) for field in words("eth_protocol", start=20)),
     *words("ip_protocol", "bind_inany", start=24),
     *whole("hash", start=32),
-    kernel("sk", 40),
-    kernel("migrating_sk", 48),
+    socket("sk", 40, "sock"),
+    socket("migrating_sk", 48, "sock_common", or_null=True),
 )
 
 # sk_lookup_is_valid_access
 _LOOKUP = (
-    kernel("sk", 0),
+    socket("sk", 0, "sock", or_null=True),
     *words("family", "protocol", "remote_ip4", "remote_ip6[4]", start=8),
     CtxField("remote_port", 36, 2, CtxKind.SCALAR, narrow=True, padded=True),
     CtxField("(padding)", 38, 2, CtxKind.SCALAR, narrow=True),
@@ -97,8 +97,9 @@ SOCKETS: tuple[ProgramType, ...] = (
                 caller=Offer.SK_LOOKUP, returns=(0, 1), test_run=None),
     # NF_DROP and NF_ACCEPT
     ProgramType("netfilter", 32, (Section("netfilter", At.NETFILTER),), "bpf_nf_ctx", 16,
-                (kernel("state", 0), kernel("skb", 8)), sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, caller=Offer.NETFILTER, returns=(0, 1), test_run=None),
+                (kernel("state", 0, "nf_hook_state"), kernel("skb", 8, "sk_buff")),
+                sleepable=False, interrupts=False, packet=PacketKind.NONE,
+                caller=Offer.NETFILTER, returns=(0, 1), test_run=None),
     ProgramType("lirc_mode2", 20, (Section("lirc_mode2", At.LIRC_MODE2, attach_optional=True),),
                 "void", 4, tuple(whole("sample", start=0)), sleepable=False, interrupts=False,
                 packet=PacketKind.NONE, caller=Offer.LIRC, returns=None,

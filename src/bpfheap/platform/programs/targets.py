@@ -19,6 +19,14 @@ class Given(StrEnum):
     READONLY_OR_NULL = "readonly-or-null"  # memory of a map's key
 
 
+#: Iterators over sockets whose options their programs may get and set (bpf_iter_tcp_get_func_proto,
+#: bpf_iter_unix_get_func_proto), and hooks (bpf_lsm_locked_sockopt_hooks and the unlocked ones).
+SOCKOPT_ITERATORS = frozenset({"tcp", "unix"})
+SOCKOPT_HOOKS = frozenset({
+    "inet_conn_established", "inet_csk_clone", "sock_graft", "socket_post_create",
+    "socket_socketpair",
+})  # fmt: skip
+
 #: By iterator and argument.
 ITERATORS: dict[str, dict[str, Given]] = {
     "bpf_link": {"link": Given.OR_NULL},

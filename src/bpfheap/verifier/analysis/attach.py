@@ -89,16 +89,18 @@ class Attached:
     `arguments`: with what it returned at the end, where programs see that.
     `returns`: what the program may return, None for what its type says.
     `half`: does the lower half of that count alone (return_32bit)?
+    `void`: does nobody look at it (check_return_code of hooks that return nothing)?
     """
 
     def __init__(
         self, name: str, arguments: tuple[Argument, ...], returns: tuple[int, int] | None,
-        *, half: bool,
+        *, half: bool, void: bool,
     ) -> None:  # fmt: skip
         self.name = name
         self.arguments = arguments
         self.returns = returns
         self.half = half
+        self.void = void
 
     def at(self, off: int, size: int) -> Argument:
         """What a load reads. Raises Reject."""
@@ -155,6 +157,7 @@ def attached(
             tuple(_arguments(kernel, place, kind)),
             _returns(place, kind),
             half=kind is AttachType.LSM_MAC,
+            void=kind is AttachType.LSM_MAC and not place.btf.resolve(place.proto.ret),
         )
     except BtfError as error:
         raise Reject(error.message, insn=0, hint=error.hint) from None

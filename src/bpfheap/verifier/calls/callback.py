@@ -1,8 +1,8 @@
 """Functions that a helper calls: each iteration is walked from the call and back to it, until one
 ends within the state in which an earlier one began.
 
-Sources: push_callback_call, set_loop_callback_state, set_map_elem_callback_state and
-prepare_func_exit in kernel/bpf/verifier.c of Linux 6.18.
+Sources: push_callback_call, set_loop_callback_state, set_map_elem_callback_state,
+set_find_vma_callback_state and prepare_func_exit in kernel/bpf/verifier.c of Linux 6.18.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    KERNEL,
     MAP_KEY,
     SCALAR,
     UNKNOWN,
     ZERO_OFFSET,
+    KernelObject,
     Reg,
     State,
 )
@@ -41,10 +43,17 @@ def _for_each(env: Env, st: State, meta: Meta) -> list[Reg]:
     return [st.regs[1], key, value, st.regs[3]]
 
 
+def _with_area(env: Env, st: State, meta: Meta) -> list[Reg]:
+    """(struct task_struct *task, struct vm_area_struct *vma, void *ctx)"""
+    area = KernelObject(env.struct("vm_area_struct", meta.call.name), 0)
+    return [st.regs[1], Reg(KERNEL, ZERO_OFFSET, what=area), st.regs[4]]
+
+
 #: By the caller's name, the callback's arguments from those of the call.
 ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
     "bpf_loop": _loop,
     "bpf_for_each_map_elem": _for_each,
+    "bpf_find_vma": _with_area,
     "bpf_rbtree_add_impl": compared,
 }
 

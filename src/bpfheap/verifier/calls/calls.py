@@ -29,11 +29,20 @@ from bpfheap.platform.calls import (
 from bpfheap.platform.linux import HELPER_NAMES
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.missing import kfunc_name, missing_helper
-from bpfheap.platform.programs import Offer, types_with
+from bpfheap.platform.programs import FULL_SOCK, XDP_SOCK, Offer, types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, call_row
-from bpfheap.verifier.calls import graph, iterators, locks, objects, percpu, records, strings
+from bpfheap.verifier.calls import (
+    graph,
+    iterators,
+    locks,
+    objects,
+    percpu,
+    records,
+    sockets,
+    strings,
+)
 from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
 from bpfheap.verifier.calls.meta import Checker, Meta, expected
 from bpfheap.verifier.calls.noting import note_call
@@ -59,6 +68,7 @@ from bpfheap.verifier.state.state import (
     PACKET,
     PACKET_META,
     SCALAR,
+    SOCKET,
     STACK,
     UNINIT,
     UNKNOWN,
@@ -107,11 +117,13 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
     if op in ("update", "delete") and ref.readonly:
         raise Reject(f"write into map forbidden: {ref} is read-only for programs", register=n)
-    if op == "delete" and env.type.caller not in row.deleters:
+    changers = row.updaters if op == "update" else row.deleters
+    if op in ("update", "delete") and env.type.caller not in changers:
+        done = "put sockets into" if op == "update" else "take sockets out of"
         raise Reject(
             "cannot update sockmap in this context",
             register=n,
-            hint=f"{types_with(row.deleters)} programs can take sockets out of {ref}",
+            hint=f"{types_with(changers)} programs can {done} {ref}",
         )
     if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
         raise Reject(f"read from map forbidden: {ref} is write-only for programs", register=n)
@@ -147,14 +159,8 @@ def _memory(
             register=n,
             hint="copy what it shall read to the stack first",
         )
-    if reg.ref and call.number is not None:
-        if meta.referenced:
-            raise Reject(
-                f"more than one arg with ref_obj_id R{n}: R{meta.referenced} is another",
-                register=n,
-                hint="copy one of them to the stack first",
-            )
-        meta.referenced = n
+    if call.number is not None:
+        sockets.refer(n, reg, meta)
     helper_access(env, st, n, reg, size, write)
 
 
@@ -176,6 +182,10 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _map_value(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if BY_NUMBER[meta.map_of().spec.type].holds is Holds.SOCKETS:
+        # resolve_map_arg_type
+        sockets.any_or_object(env, st, n, reg, meta)
+        return
     _memory(env, st, n, reg, meta, meta.map_of().spec.value_size)
 
 
@@ -214,17 +224,19 @@ def _size(zero_allowed: bool) -> Checker:
                 register=n,
                 hint=hints.CHECK_SIZE,
             )
+        if scalar.umin == 0 and not zero_allowed:
+            raise Reject(
+                f"R{n} invalid zero-sized read: u64=[{unsigned(scalar.umin)},{scalar.top}]",
+                register=n,
+                hint=f"{hints.CHECK_SIZE}, and that it is not 0"
+                if scalar.top >= MAX_VAR
+                else "check that the size is not 0",
+            )
         if scalar.top >= MAX_VAR:
             raise Reject(
                 f"R{n} unbounded memory access, use 'var &= const' or 'if (var < const)'",
                 register=n,
                 hint=hints.CHECK_SIZE,
-            )
-        if scalar.umin == 0 and not zero_allowed:
-            raise Reject(
-                f"R{n} invalid zero-sized read: u64=[{unsigned(scalar.umin)},{scalar.top}]",
-                register=n,
-                hint="check that the size is not 0",
             )
         meta.size = scalar.top
         mark_register(env.cfg, st, n)
@@ -362,6 +374,11 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.CTX: _ctx,
     Arg.CTX_OR_NULL: _ctx_or_null,
     Arg.KERNEL: objects.given,
+    Arg.SOCK_COMMON: sockets.common,
+    Arg.FULL_SOCK_OR_NULL: sockets.full_or_null,
+    Arg.ANY_SOCK: sockets.any_or_object,
+    Arg.ANY_SOCK_OR_NULL: sockets.any_or_null,
+    Arg.RELEASED_SOCK: sockets.released,
     Arg.PROTECTED: objects.protected,
     Arg.REFERENCED: objects.referenced,
     Arg.KERNEL_OR_NULL: _kernel_or_null,
@@ -436,10 +453,9 @@ def _value_or_null(env: Env, st: State, meta: Meta) -> Reg:
     if row.outer:
         return Reg(MAP, ZERO_OFFSET, id=env.new_id(), what=env.inner(ref), or_null=True)
     if row.holds is Holds.SOCKETS:
-        raise NotKnown(
-            f"bpfheap does not know what a look-up in {ref} finds, an object of the kernel",
-            f"{row.name.upper()}.sk",
-        )
+        if row.refers:
+            return sockets.found(FULL_SOCK, env, st, meta)
+        return Reg(SOCKET, ZERO_OFFSET, 0, env.new_id(), 0, XDP_SOCK, True)
     # A constant key of an array is there or not: no check for NULL is needed
     # (can_elide_value_nullness).
     present = (
@@ -488,6 +504,12 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.REFERENCED_OR_NULL: objects.referenced_or_null,
     Ret.KERNEL_TRUSTED: objects.trusted,
     Ret.KERNEL_OR_NULL: objects.found_or_null,
+    Ret.CAST_OR_NULL: sockets.cast,
+    Ret.SOCK_OR_NULL: sockets.full,
+    Ret.TCP_SOCK_OR_NULL: sockets.tcp,
+    Ret.LISTENER_OR_NULL: sockets.listener,
+    Ret.FOUND_SOCK_OR_NULL: sockets.found_full,
+    Ret.FOUND_COMMON_OR_NULL: sockets.found_common,
 }
 
 
@@ -535,12 +557,14 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
             f"program of this type cannot use helper {_title(call)}",
             hint=f"{env.type.name} programs cannot, but {types_with(call.offer)} can",
         )
-    trampoline = bool(env.type.caller & Offer.TRAMPOLINES)
-    if call.only_in and trampoline and env.target not in call.only_in:
-        raise Reject(
-            f"helper call is not allowed in probe: {call.name}",
-            hint=f"attach the program to one of {', '.join(sorted(call.only_in)[:5])} and others",
-        )
+    for offer, names in call.only_in:
+        if env.type.caller in offer and env.target not in names:
+            raise Reject(
+                f"helper call is not allowed in probe: {call.name}"
+                if env.type.caller in Offer.TRAMPOLINES
+                else f"program of this type cannot use helper {_title(call)}",
+                hint=f"attach the program to one of {', '.join(sorted(names)[:5])} and others",
+            )
     if call.gpl and not env.gpl:
         raise Reject(
             "cannot call GPL-restricted function from non-GPL compatible program: "

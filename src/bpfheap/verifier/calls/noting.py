@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bpfheap.verifier.analysis.cfg import Cfg, Step
+from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.facts import CallFacts, Facts
 from bpfheap.verifier.flows import Holder
 from bpfheap.verifier.memory.rewrites import guard, is_context
+from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.state.state import OBJECT
 
 
@@ -38,8 +39,9 @@ def _of_call(meta: Meta) -> CallFacts:
     )
 
 
-def facts_of(cfg: Cfg) -> Facts:
+def facts_of(env: Env) -> Facts:
     """Of a program that was accepted, once it was walked."""
+    cfg = env.cfg
     steps = cfg.steps
     return Facts(
         bytes(step is not None and step.seen for step in steps),
@@ -47,4 +49,5 @@ def facts_of(cfg: Cfg) -> Facts:
         bytes(0 if step is None else guard(step.through) for step in steps),
         max((step.off + step.size for step in cfg if is_context(step.through)), default=0),
         {step.slot: step.called for step in cfg if step.called is not None},
+        env.foreign,
     )

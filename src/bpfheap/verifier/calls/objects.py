@@ -1,4 +1,4 @@
-"""Objects of the kernel that calls take and give.
+"""Objects of the kernel that calls take and give; sockets are in sockets.py.
 
 Sources: check_reg_type, check_func_arg_reg_off and the results of check_helper_call in
 kernel/bpf/verifier.c of Linux 6.18.
@@ -7,12 +7,10 @@ kernel/bpf/verifier.c of Linux 6.18.
 from __future__ import annotations
 
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.attach import no_types
 from bpfheap.verifier.calls.meta import Meta, expected
 from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
 from bpfheap.verifier.paths.env import Env
-from bpfheap.verifier.reject import NotKnown, Reject
-from bpfheap.verifier.state.kernel import KernelType
+from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     IN_RCU,
     KERNEL,
@@ -28,33 +26,24 @@ from bpfheap.verifier.state.state import (
 )
 
 #: btf_ptr_types
-_TAKEN = frozenset({0, TRUSTED, IN_RCU})
-
-
-def _struct(env: Env, name: str, call: str) -> KernelType:
-    """A struct of the kernel that the program is for. Raises NotKnown."""
-    if env.kernel is None:
-        raise no_types()
-    found = env.kernel.named(name)
-    if found is None:
-        raise NotKnown(f"the kernel has no struct {name}, which {call} is about", f"struct {name}")
-    return found
+TAKEN = frozenset({0, TRUSTED, IN_RCU})
 
 
 def given(env: Env, st: State, n: int, reg: Reg, meta: Meta, or_null: bool = False) -> None:
     """An argument: an object of the struct that the row says. Raises Reject."""
     call = meta.call
-    if reg.kind != KERNEL or reg.what.flags not in _TAKEN or (reg.or_null and not or_null):
+    if reg.kind != KERNEL or reg.what.flags not in TAKEN or (reg.or_null and not or_null):
         raise expected(
             n, reg, "ptr_, trusted_ptr_, rcu_ptr_",
             hints.CHECK_NULL if reg.or_null else f"pass a pointer to a struct {call.takes}",
         )  # fmt: skip
-    _of_struct(env, n, reg, meta)
+    of_struct(env, n, reg, meta, meta.call.takes)
 
 
-def _of_struct(env: Env, n: int, reg: Reg, meta: Meta) -> None:
+def of_struct(env: Env, n: int, reg: Reg, meta: Meta, name: str) -> None:
+    """The object is of that struct, or begins with one. Raises Reject."""
     call = meta.call
-    wanted = _struct(env, call.takes, call.name)
+    wanted = env.struct(name, call.name)
     if not reg.scalar.is_const or reg.scalar.v:
         raise Reject(
             f"variable {type_name(reg)} access disallowed: R{n}",
@@ -84,7 +73,7 @@ def protected(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     _whole(n, reg, meta)
     if not is_trusted(reg) and not reg.what.flags & IN_RCU:
         raise Reject(f"R{n} must be a rcu pointer", register=n, hint=_VALID)
-    _of_struct(env, n, reg, meta)
+    of_struct(env, n, reg, meta, meta.call.takes)
 
 
 def referenced(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -98,7 +87,7 @@ def referenced(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint=hints.MAIN_POINTER,
         )
-    _of_struct(env, n, reg, meta)
+    of_struct(env, n, reg, meta, meta.call.takes)
     if not reg.ref:
         raise Reject(
             f"release kernel function {meta.call.name} expects refcounted PTR_TO_BTF_ID",
@@ -130,8 +119,7 @@ def _whole(n: int, reg: Reg, meta: Meta) -> None:
 def release(env: Env, st: State, meta: Meta) -> None:
     """The program has no reference any more."""
     assert meta.given is not None
-    object_: KernelObject = meta.given.what
-    gone = Gone(meta.slot, meta.call.name, f"struct {object_.type.name}")
+    gone = Gone(meta.slot, meta.call.name, str(meta.given.what).removesuffix(" of the kernel"))
     release_reference(st, meta.given.ref, gone)
 
 
@@ -143,7 +131,7 @@ def referenced_or_null(env: Env, st: State, meta: Meta) -> Reg:
 
 
 def _result(env: Env, meta: Meta, flags: int) -> Reg:
-    type_ = _struct(env, meta.call.gives, meta.call.name)
+    type_ = env.struct(meta.call.gives, meta.call.name)
     return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(type_, flags))
 
 

@@ -29,6 +29,7 @@ from bpfheap.verifier.state.state import (
     PACKET_END,
     PACKET_META,
     SCALAR,
+    SOCKET,
     UNINIT,
     Link,
     Reg,
@@ -223,6 +224,8 @@ def _not_null(pointer: Reg) -> bool:
         return bool(pointer.what.standing <= BORROWED)
     if pointer.kind == KERNEL:
         return is_trusted(pointer)
+    if pointer.kind == SOCKET:
+        return bool(pointer.what.never_null)
     if pointer.kind == MEM:
         return not pointer.what.anywhere and not pointer.what.buffer
     return pointer.kind in _NEVER_NULL

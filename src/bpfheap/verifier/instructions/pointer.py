@@ -9,6 +9,7 @@ from bpfheap.verifier.memory.obligations import MAX_VAR
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    FLOW_KEYS,
     FUNC,
     MAP,
     MEM,
@@ -16,6 +17,7 @@ from bpfheap.verifier.state.state import (
     PACKET_END,
     PACKET_META,
     SCALAR,
+    SOCKET,
     STACK,
     UNKNOWN,
     Reg,
@@ -24,7 +26,9 @@ from bpfheap.verifier.state.state import (
 
 _S32_MAX = (1 << 31) - 1
 #: Kinds that only ever point at the start of what they point at.
-_FIXED = frozenset({MAP, FUNC, PACKET_END})
+_FIXED = frozenset({MAP, FUNC, PACKET_END, SOCKET})
+#: Kinds to which not even 0 can be added.
+_IMMOVABLE = frozenset({PACKET_END, SOCKET})
 _BITWISE = frozenset({"and", "or", "xor"})
 
 
@@ -109,7 +113,9 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
             hint="only numbers can be added to and subtracted from a pointer",
         )
     zero = amount.scalar.m == 0 == amount.scalar.v
-    if pointer.kind in _FIXED and not (zero and name == "add" and pointer.kind != PACKET_END):
+    unmoved = zero and name == "add" and pointer.kind not in _IMMOVABLE
+    fixed = pointer.kind == FLOW_KEYS and not amount.scalar.is_const
+    if (pointer.kind in _FIXED or fixed) and not unmoved:
         raise Reject(f"R{n} pointer arithmetic on {what} prohibited", register=n)
     if name == "sub" and reverse:
         raise Reject(f"R{n} tried to subtract pointer from scalar", register=n)

@@ -56,6 +56,7 @@ from bpfheap.verifier.state.state import (
     MEM,
     OBJECT,
     SCALAR,
+    SOCKET,
     STACK,
     UNINIT,
     UNKNOWN,
@@ -75,7 +76,10 @@ END: Final = -1
 _PACKET_CTX: Final = 6
 
 #: Accesses through these are rewritten, or merged with some that are.
-_REWRITTEN: Final = frozenset({CTX, OBJECT, KERNEL, MEM})
+_REWRITTEN: Final = frozenset({CTX, OBJECT, KERNEL, MEM, SOCKET, MAP})
+
+#: Kinds of pointers to what the kernel has and no machine.
+_FOREIGN: Final = frozenset({KERNEL, SOCKET})
 
 Transfer = Callable[[Env, State, Step], i64]
 
@@ -230,8 +234,10 @@ def _exit(env: Env, st: State, step: Step) -> i64:
             )
         left = st.pop()
         return env.cfg.at(left.callsite).next
-    result = readable(env, st, 0)
     check_left(env, st, "BPF_EXIT instruction in main prog")
+    if st.top.subprog == 0 and env.attached is not None and env.attached.void:
+        return END
+    result = readable(env, st, 0)
     allowed = env.returns
     if st.top.subprog != 0 or allowed is not None:
         _check_result(env, st, result, allowed if st.top.subprog == 0 else None)
@@ -328,8 +334,19 @@ def _load(env: Env, st: State, step: Step) -> i64:
     value = access.load(env, st, step.src, src, step.off, step.size, step.sx != 0)
     if step.through != PLAIN or src.kind in _REWRITTEN:
         same_kind(step, step.src, src, True)
+        if src.kind == MAP or (src.kind == CTX and value.kind in _FOREIGN):
+            _note_foreign(env, step, src)
     st.regs[step.dst] = value
     return step.next
+
+
+def _note_foreign(env: Env, step: Step, src: Reg) -> None:
+    """What a load gives is the kernel's."""
+    if src.kind == MAP:
+        env.foreign[step.slot] = f"the kernel's own memory of map {src.what}"
+    elif env.attached is None:
+        field = next(field for field in env.type.fields if field.offset == step.off)
+        env.foreign[step.slot] = f"{field.name} of struct {env.type.ctx_struct}"
 
 
 def _store_imm(env: Env, st: State, step: Step) -> i64:
@@ -395,7 +412,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             register=step.dst,
             hint=hints.CONST_OFFSET,
         )
-    access.load(env, st, step.dst, dst, step.off, size, False)
+    before = access.load(env, st, step.dst, dst, step.off, size, False)
     at = dst.off + step.off
     if (at | dst.scalar.v | dst.scalar.m) & (size - 1):
         raise Reject(
@@ -405,7 +422,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
         )
     access.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
     if fetched >= 0:
-        st.regs[fetched] = number(load_bounds(size * 8, False))
+        st.regs[fetched] = before
     return step.next
 
 

@@ -12,7 +12,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.btf import KptrField, KptrKind, Leads, Place
-from bpfheap.platform.programs import PROGRAM_TYPES, CtxKind
+from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.platform.programs import PROGRAM_TYPES, SOCKET_TYPES, CtxField, CtxKind
 from bpfheap.verifier.domain.arith import load_bounds
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
 from bpfheap.verifier.flows import Field
@@ -29,9 +30,11 @@ from bpfheap.verifier.state.kernel import (
 from bpfheap.verifier.state.state import (
     CTX,
     DISTRUSTED,
+    FLOW_KEYS,
     IN_RCU,
     IN_USER,
     KERNEL,
+    MAP,
     MAP_VALUE,
     MEM,
     OBJECT,
@@ -41,6 +44,7 @@ from bpfheap.verifier.state.state import (
     PER_CPU,
     READ,
     SCALAR,
+    SOCKET,
     STACK,
     TRUSTED,
     UNTRUSTED,
@@ -64,11 +68,14 @@ _POINTERS = {
     CtxKind.PACKET: PACKET,
     CtxKind.PACKET_END: PACKET_END,
     CtxKind.PACKET_META: PACKET_META,
+    CtxKind.FLOW_KEYS: FLOW_KEYS,
+    CtxKind.SOCKET: SOCKET,
+    CtxKind.KERNEL: KERNEL,
 }
-#: By program type and offset in its context, the kind of pointer that is read there as a whole: it
-#: is the same in all rows of a type.
-_CTX_POINTERS: dict[tuple[str, int], int] = {
-    (row.name, field.offset): _POINTERS[field.kind]
+#: By program type and offset in its context, the pointer that is read there as a whole: it is the
+#: same in all rows of a type.
+_CTX_POINTERS: dict[tuple[str, int], CtxField] = {
+    (row.name, field.offset): field
     for row in PROGRAM_TYPES
     for field in row.fields
     if field.kind in _POINTERS
@@ -93,6 +100,8 @@ def load(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: boo
         pointer = _ctx_pointer(env, low) if env.attached is None else _argument(env, low, size)
     elif kind == KERNEL and size == _POINTER:
         pointer = _kernel_pointer(env, st, reg, low)
+    elif kind == MAP:
+        pointer = _member_of_map(env, reg, low, size)
     elif kind == OBJECT and size == _POINTER:
         pointer = _member_pointer(env, reg.what, low, signed)
     return number(load_bounds(size * 8, signed)) if pointer is None else pointer
@@ -165,12 +174,38 @@ def _seen(env: Env, st: State, ref: MapRef, field: KptrField) -> Reg:
 
 def _ctx_pointer(env: Env, off: i64) -> Reg | None:
     """The pointer at an offset in the context, None if there is none."""
-    kind = _CTX_POINTERS.get((env.type.name, off))
-    if kind is None:
+    field = _CTX_POINTERS.get((env.type.name, off))
+    if field is None:
         return None
+    kind = _POINTERS[field.kind]
+    what: object = None
     if kind == MEM:
-        return Reg(MEM, ZERO_OFFSET, what=_TRACEPOINT_BUFFER)
-    return Reg(kind, ZERO_OFFSET, what=None if kind == PACKET_END else 0)
+        what = _TRACEPOINT_BUFFER
+    elif kind == SOCKET:
+        what = SOCKET_TYPES[field.target]
+    elif kind == KERNEL:
+        what = KernelObject(env.struct(field.target, env.type.ctx_struct), TRUSTED)
+    elif kind in (PACKET, PACKET_META):
+        what = 0
+    id_ = env.new_id() if field.or_null else 0
+    return Reg(kind, ZERO_OFFSET, 0, id_, 0, what, field.or_null)
+
+
+def _member_of_map(env: Env, reg: Reg, at: i64, size: i64) -> Reg | None:
+    """The pointer in what the kernel keeps a map in, None if there is none."""
+    if size != _POINTER:
+        return None
+    type_ = env.struct_of_map(BY_NUMBER[reg.what.spec.type])
+    place = type_.place(at, _POINTER)
+    assert not isinstance(place, str)
+    if place.leads is Leads.OPAQUE:
+        return Reg(MEM, ZERO_OFFSET, what=_ANYWHERE)
+    if place.leads is not Leads.POINTER:
+        return None
+    assert env.kernel is not None
+    flags = _TAGS.get(place.tag, 0) | (DISTRUSTED if place.in_union else 0)
+    target = env.kernel.of(type_.btf, place.type_id)
+    return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(target, flags))
 
 
 #: What a pointer to anything but a struct leads to.

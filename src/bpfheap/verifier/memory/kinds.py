@@ -10,8 +10,16 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.btf import KptrField, KptrKind
-from bpfheap.platform.maps import MapFlag
-from bpfheap.platform.programs import CtxField, CtxKind, ProgramType
+from bpfheap.platform.maps import BY_NUMBER, MapFlag
+from bpfheap.platform.programs import (
+    FLOW_KEYS_SIZE,
+    FULL_SOCK,
+    SOCK_COMMON,
+    CtxField,
+    CtxKind,
+    ProgramType,
+    SocketType,
+)
 from bpfheap.verifier import hints
 from bpfheap.verifier.memory.obligations import (
     MAX_VAR,
@@ -22,11 +30,13 @@ from bpfheap.verifier.memory.obligations import (
     within,
 )
 from bpfheap.verifier.paths.env import Env
-from bpfheap.verifier.reject import NotKnown, Reject
+from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.kernel import KernelType
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
     ALL_SPILL,
     CTX,
+    FLOW_KEYS,
     FUNC,
     IN_USER,
     ITER,
@@ -43,6 +53,7 @@ from bpfheap.verifier.state.state import (
     PER_CPU,
     SCALAR,
     SLOT,
+    SOCKET,
     STACK,
     STACK_SIZE,
     TRUSTED,
@@ -252,13 +263,6 @@ def _ctx_field(
         if field.offset <= off < field.offset + field.size:
             if not field.allows(off, size, write=write):
                 break
-            if field.kind is CtxKind.KERNEL:
-                raise NotKnown(
-                    f"bpfheap does not know {field.name} of struct {row.ctx_struct}, an object of "
-                    "the kernel",
-                    f"{row.ctx_struct}.{field.name}",
-                    register=n,
-                )
             return field
     raise _no_ctx_field(row, n, off, size, write=write)
 
@@ -651,6 +655,116 @@ class KernelMemory(Obligations):
         return at
 
 
+_LOOK_UP = "look the element up: bpf_map_lookup_elem(&map, &key)"
+
+
+class MapMemory(Obligations):
+    """`reg.what` is the MapRef. Programs may read what the kernel keeps the map in
+    (check_ptr_to_map_access)."""
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        type_ = self._type(env, n, reg, off)
+        place = type_.place(off, size)
+        if isinstance(place, str):
+            raise Reject(place, register=n, hint=_member_hint(place))
+        return off, off
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        type_ = self._type(env, n, reg, off)
+        raise Reject(
+            f"only read from {type_.name} is supported",
+            register=n,
+            hint=f"this is a map, not an element: {_LOOK_UP}",
+        )
+
+    @staticmethod
+    def _type(env: Env, n: i64, reg: Reg, off: i64) -> KernelType:
+        row = BY_NUMBER[reg.what.spec.type]
+        if env.kernel is None:
+            raise Reject(
+                "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF",
+                register=n,
+                hint=f"{_LOOK_UP}, or give the types of a kernel with --kernel-btf",
+            )
+        if not row.struct:
+            raise Reject(
+                f"map_ptr access not supported for map type {row.number}",
+                register=n,
+                hint=_LOOK_UP,
+            )
+        type_ = env.struct_of_map(row)
+        if off < 0:
+            raise Reject(
+                f"R{n} is {type_.name} invalid negative access: off={off}",
+                register=n,
+                hint=hints.IN_FRONT,
+            )
+        return type_
+
+
+class SocketMemory(Obligations):
+    """`reg.what` is the SocketType (check_sock_access)."""
+
+    atomic = False
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        type_: SocketType = reg.what
+        if not type_.readable(off, size):
+            raise Reject(
+                f"R{n} invalid {type_.name} access off={off} size={size}",
+                register=n,
+                hint=_FULL_SOCK
+                if type_ is SOCK_COMMON and FULL_SOCK.readable(off, size)
+                else f"{type_} has no such field",
+            )
+        return off, off
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        raise Reject(
+            f"R{n} cannot write into {type_name(reg)}",
+            register=n,
+            hint="programs change sockets by bpf_setsockopt, where that is offered",
+        )
+
+
+class FlowKeysMemory(Obligations):
+    """What a flow dissector found (check_flow_keys_access)."""
+
+    atomic = False
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        return self._within(n, reg, off, size)
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        return self._within(n, reg, off, size)
+
+    @staticmethod
+    def _within(n: i64, reg: Reg, off: i64, size: i64) -> Start:
+        at = reg.off + off
+        if at < 0 or at + size > FLOW_KEYS_SIZE:
+            raise Reject(
+                f"invalid access to flow keys off={at} size={size}",
+                register=n,
+                hint=f"struct bpf_flow_keys has {FLOW_KEYS_SIZE} bytes, no more",
+            )
+        return at, at
+
+
+_FULL_SOCK = "it may be no full socket: get one with bpf_sk_fullsock()"
+
+
 def _member_hint(wrong: str) -> str:
     if wrong.startswith("access beyond struct"):
         return "the kernel's struct ends before; read it as it is, or with bpf_probe_read_kernel()"
@@ -668,7 +782,7 @@ OBLIGATIONS: dict[int, Obligations] = {
     SCALAR: NoMemory("this is a number, not a pointer that the verifier knows"),
     STACK: StackMemory(),
     CTX: CtxMemory(),
-    MAP: NoMemory("look the element up: bpf_map_lookup_elem(&map, &key)"),
+    MAP: MapMemory(),
     MAP_VALUE: MapValueMemory(),
     OBJECT: ObjectMemory(),
     MAP_KEY: MapKeyMemory(),
@@ -677,6 +791,8 @@ OBLIGATIONS: dict[int, Obligations] = {
     PACKET: PacketMemory(),
     PACKET_META: PacketMemory(),
     KERNEL: KernelMemory(),
+    SOCKET: SocketMemory(),
+    FLOW_KEYS: FlowKeysMemory(),
     PACKET_END: NoMemory("this is where the packet ends: it can only be compared with"),
 }
 

@@ -7,6 +7,7 @@ process_kptr_func in kernel/bpf/verifier.c.
 from __future__ import annotations
 
 from bpfheap.btf import KptrField, KptrKind
+from bpfheap.platform.programs import SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.flows import Field, FlowKind
@@ -38,7 +39,7 @@ from bpfheap.verifier.state.state import (
 
 
 def acquire_reference(
-    env: Env, st: State, what: Object | Mem | KernelObject | None, slot: int
+    env: Env, st: State, what: Object | Mem | KernelObject | SocketType | None, slot: int
 ) -> int:
     """A reference that the program has to give away; gives its id."""
     new = env.new_id()
@@ -82,7 +83,8 @@ def mark_null(st: State, checked: Reg, null: bool) -> None:
     """What a check for NULL says of all registers that came from the same call."""
     id_ = checked.id
     if null:
-        if checked.ref:
+        # What a call made of an object is NULL by itself.
+        if checked.ref and checked.ref == id_:
             release_reference_nomark(st, checked.ref)
         st.rewrite(lambda reg: NULL if reg.or_null and reg.id == id_ else reg)
     else:
@@ -285,7 +287,7 @@ def check_none_held(env: Env, st: State, where: str = "at exit") -> None:
 def _give_back(held: Held) -> str:
     if isinstance(held.object, Object):
         return hints.GIVE_AWAY
-    if isinstance(held.object, KernelObject):
+    if isinstance(held.object, (KernelObject, SocketType)):
         return "release it on every path to the exit"
     if held.object is None:
         return "call bpf_iter_num_destroy on every path that follows bpf_iter_num_new"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bpfheap.platform.programs import SOCKET_TYPES
 from bpfheap.verifier.analysis.cfg import PLAIN, Step
 from bpfheap.verifier.facts import ANYWHERE, NULL_OR_OBJECT, UNGUARDED
 from bpfheap.verifier.reject import Reject
@@ -18,6 +19,7 @@ from bpfheap.verifier.state.state import (
     MEM,
     OBJECT,
     READ,
+    SOCKET,
     UNTRUSTED,
     KernelObject,
     Object,
@@ -32,6 +34,8 @@ _MERGED: Final = 4  # objects of different standing; they are read as if they mi
 _EITHER: Final = 5  # memory and objects, likewise
 _OBJECT: Final = 8  # and above: by standing
 _KERNEL: Final = 32  # and above: by flags
+_SOCKET: Final = 64  # and above: by type
+_SOCKETS: Final = {name: at for at, name in enumerate(SOCKET_TYPES)}
 
 
 def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
@@ -75,6 +79,8 @@ def _kind(reg: Reg) -> int:
     if reg.kind == KERNEL:
         of_kernel: KernelObject = reg.what
         return _KERNEL + of_kernel.flags
+    if reg.kind == SOCKET:
+        return _SOCKET + _SOCKETS[reg.what.name]
     if reg.kind != OBJECT:
         return PLAIN
     object_: Object = reg.what
@@ -87,10 +93,12 @@ def _as_it_is(kind: int) -> bool:
 
 
 def _mergeable(kind: int) -> bool:
-    return kind == _SIZED or kind >= _MERGED
+    return kind == _SIZED or _MERGED <= kind < _SOCKET
 
 
 def _words(kind: int) -> str:
     if kind == _CTX:
         return "ctx"
+    if kind >= _SOCKET:
+        return "a socket"
     return "memory" if _as_it_is(kind) else "an object of another standing"

@@ -26,7 +26,7 @@ from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_n
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
-from bpfheap.verifier.state.kernel import KernelTypes
+from bpfheap.verifier.state.kernel import KernelType, KernelTypes
 from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
 from bpfheap.verifier.verdict import Options
@@ -55,6 +55,7 @@ class Env:
     `depth`: for each subprogram, how many bytes of stack it used on any path so far.
     `called`: the global functions that were called, in that order.
     `attached`: what the program is attached to, if its context are the arguments of that.
+    `foreign`: by slot, what an instruction reads that the kernel alone has.
     """
 
     def __init__(self, obj: ObjectSpec, spec: ProgramSpec, options: Options) -> None:
@@ -72,6 +73,7 @@ class Env:
         self.depth: list[int] = []
         self._live: list[int] | None = None
         self.called: dict[int, None] = {}
+        self.foreign: dict[int, str] = {}
         self.attached: Attached | None = None
         self._kernel: KernelTypes | None = None
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
@@ -137,6 +139,22 @@ class Env:
                 raise Reject(error.message, hint=error.hint) from None
             self._kernel = None if types is None else KernelTypes(types)
         return self._kernel
+
+    def struct(self, name: str, what: str) -> KernelType:
+        """A struct of the kernel that the program is for, which `what` is about. Raises NotKnown
+        and Reject."""
+        if self.kernel is None:
+            raise no_types()
+        found = self.kernel.named(name)
+        if found is None:
+            raise NotKnown(
+                f"the kernel has no struct {name}, which {what} is about", f"struct {name}"
+            )
+        return found
+
+    def struct_of_map(self, row: MapType) -> KernelType:
+        """What the kernel keeps maps of a type in. Raises NotKnown and Reject."""
+        return self.struct(row.struct, f"map type {row.name}")
 
     def _check_returns(self) -> None:
         """A function that may end early gives 0 then, so it has to give a number

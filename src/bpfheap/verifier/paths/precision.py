@@ -210,10 +210,14 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
     elif tag == CALL:
         wanted.regs = mask & ~0x3F
     elif tag == ATOMIC:
-        if step.op.fetch:
-            wanted.regs = mask & ~(1 if step.name == "cmpxchg" else shl(1, step.src))
+        bit = shl(1, (access & 0xFF) - 1) if access else 0
         if access:
-            wanted.drop_slots(access >> 8, shl(1, (access & 0xFF) - 1))
+            wanted.drop_slots(access >> 8, bit)
+        if step.op.fetch:
+            fetched: i64 = 1 if step.name == "cmpxchg" else shl(1, step.src)
+            wanted.regs = mask & ~fetched
+            if mask & fetched and access:
+                wanted.add(access >> 8, 0, bit)
     elif tag == EXIT:
         frame = wanted.frame
         if access:

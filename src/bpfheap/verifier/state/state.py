@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from mypy_extensions import i64
 
 from bpfheap.platform.maps import BY_NUMBER, MapFlag
+from bpfheap.platform.programs import SocketType
 from bpfheap.spec import MapSpec
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, const
 from bpfheap.verifier.flows import Field, Holder
@@ -42,11 +43,13 @@ PACKET_META: Final = 11
 PACKET_END: Final = 12
 ITERATOR: Final = 13
 KERNEL: Final = 14
+SOCKET: Final = 15
+FLOW_KEYS: Final = 16
 
 #: By kind: the verifier log's word.
 KIND_NAMES = (
     "?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem", "pkt",
-    "pkt_meta", "pkt_end", "iter_num", "ptr_",
+    "pkt_meta", "pkt_end", "iter_num", "ptr_", "sock", "flow_keys",
 )  # fmt: skip
 
 # What the program may do with an object (MEM_ALLOC, NON_OWN_REF, MEM_RCU, PTR_UNTRUSTED).
@@ -72,7 +75,7 @@ AT_END: Final = -2
 class Reg:
     """One register (struct bpf_reg_state). Immutable, shared between states.
 
-    `kind`: what it holds, UNINIT to KERNEL.
+    `kind`: what it holds, UNINIT to FLOW_KEYS.
     `scalar`: its value, or the variable part of a pointer's offset.
     `off`: the fixed part of a pointer's offset; of a linked scalar, what has to be added to the
     value of the others.
@@ -88,13 +91,14 @@ class Reg:
     | UNINIT          | Gone, if an owned object was here; else None      |
     | SCALAR          | Gone; PlainPointer and Layout of the member it was loaded from; or None |
     | STACK           | number of the frame                               |
-    | CTX, PACKET_END | None                                              |
+    | CTX, PACKET_END, FLOW_KEYS | None                                   |
     | MAP, MAP_VALUE, MAP_KEY | MapRef                                    |
     | MEM             | Mem                                               |
     | OBJECT          | Object                                            |
     | FUNC            | slot at which the subprogram starts               |
     | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
     | KERNEL          | KernelObject                                      |
+    | SOCKET          | SocketType                                        |
     | ITERATOR        | is there a next element? in a stack slot only; `off` counts its iterations |
     """
 
@@ -263,7 +267,7 @@ class Held(NamedTuple):
 
     id: int
     insn: int
-    object: Object | Mem | KernelObject | None
+    object: Object | Mem | KernelObject | SocketType | None
 
     def __str__(self) -> str:
         return "iterator" if self.object is None else str(self.object)
@@ -619,7 +623,8 @@ def type_name(reg: Reg) -> str:
             return f"{_BUFFERS[region.buffer]}{'_or_null' if reg.or_null else ''}"
         name = "ringbuf_mem" if region.record else "rdonly_mem" if region.readonly else "mem"
         return f"{name}{'_or_null' if reg.or_null else ''}"
-    return f"{KIND_NAMES[reg.kind]}{'_or_null' if reg.or_null else ''}"
+    name = reg.what.name if reg.kind == SOCKET else KIND_NAMES[reg.kind]
+    return f"{name}{'_or_null' if reg.or_null else ''}"
 
 
 def full_type_name(reg: Reg) -> str:
