@@ -119,6 +119,11 @@ class MapSpec:
         return self.name if self.data is None else f"{self.file}:{self.name}"
 
     @property
+    def is_typed(self) -> bool:
+        """Does its definition say of which types keys or values are?"""
+        return bool(self.key or self.value)
+
+    @property
     def names_kptr_allocator(self) -> str | None:
         """The allocator map named for kptrs in its values, or in values of its inner maps."""
         if self.kptr_allocator is None and self.inner is not None:

@@ -283,12 +283,6 @@ def test_an_initialiser_that_points_to_no_map() -> None:
         spec_of(f"int other = 1; {source}")
 
 
-def test_legacy_definitions_are_refused() -> None:
-    legacy = 'struct { int type, key, value, max; } m SEC("maps") = { 1, 4, 4, 1 };'
-    with pytest.raises(ElfError, match=r"without BTF, in section 'maps' .*SEC\(\"\.maps\"\)"):
-        spec_of(legacy)
-
-
 def test_maps_need_btf() -> None:
     data = build(PLAIN, cflags=("-g0",))
     with pytest.raises(ElfError, match=r"section \.maps has no BTF \(compile with -g\)"):

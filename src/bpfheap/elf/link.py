@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bpfheap.elf.container import Container, Reloc, Section, Symbol
 from bpfheap.elf.ext import SectionInfo
@@ -104,16 +104,18 @@ class Linker:
         container: Container,
         infos: Mapping[str, SectionInfo],
         *,
-        maps_at: Mapping[int, str],
+        maps_at: Mapping[tuple[int, int], str],
         data_sections: Mapping[int, str],
         externs: Externs,
     ) -> None:
-        """`infos` is .BTF.ext by section; `maps_at` gives the map that starts at a byte of .maps;
+        """`infos` is .BTF.ext by section; `maps_at` gives the map that starts at a byte of a
+        section;
         `data_sections` the names of the maps that stand for data sections, by section index;
         `externs` what is known of the symbols that this object only declares."""
         self._file = container.file
         self._container = container
         self._maps_at = maps_at
+        self._map_sections = {section for section, _ in maps_at}
         self._data_sections = data_sections
         self._externs = externs
         self._codes: dict[int, _SectionCode] = {}
@@ -164,14 +166,7 @@ class Linker:
 
     def _functions(self, code: _SectionCode) -> list[ElfFunction]:
         section = code.section
-        found = sorted(
-            (
-                s
-                for s in self._container.symbols
-                if s.type == "STT_FUNC" and s.section == section.index
-            ),
-            key=lambda s: s.value,
-        )
+        found = sorted(self._function_symbols(section), key=lambda s: s.value)
         functions: list[ElfFunction] = []
         for symbol in found:
             start, rest = divmod(symbol.value, SLOT_SIZE)
@@ -205,6 +200,18 @@ class Linker:
                 )
             )
         return functions
+
+    def _function_symbols(self, section: Section) -> list[Symbol]:
+        """LLVM before 8 gives functions neither type nor size. It has each in a section of its own
+        or inlined, and labels that are local (cilium/ebpf, assignSymbols)."""
+        inside = [s for s in self._container.symbols if s.section == section.index]
+        found = [s for s in inside if s.type == "STT_FUNC"]
+        if found:
+            return found
+        plain = [s for s in inside if s.type == "STT_NOTYPE" and s.bind == "STB_GLOBAL" and s.name]
+        plain.sort(key=lambda s: s.value)
+        ends = [*(s.value for s in plain), section.size][1:]
+        return [replace(s, size=max(end - s.value, 0)) for s, end in zip(plain, ends, strict=False)]
 
     # -- relocations
 
@@ -328,11 +335,12 @@ class Linker:
                 )
             ref = Ref(RefKind.MAP_VALUE, self._data_sections[data.index], offset)
             second = offset
-        elif self._section_name(symbol) == ".maps":
-            found = self._maps_at.get(offset)
+        elif symbol.section in self._map_sections:
+            found = self._maps_at.get((symbol.section, offset))
             if found is None:
+                name = self._section_name(symbol)
                 raise self._error_at(
-                    code, slot, f"no map starts at byte {offset} of section .maps", None
+                    code, slot, f"no map starts at byte {offset} of section {name}", None
                 )
             ref = Ref(RefKind.MAP, found)
         elif self._section_name(symbol) == _ARENA:

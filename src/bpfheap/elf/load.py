@@ -4,17 +4,19 @@ from the `Target` that is given."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bpfheap.btf import (
     Btf,
+    BtfType,
     CoreKind,
     CoreRelocation,
     CoreResult,
     CoreTarget,
     Datasec,
+    SecVar,
+    Var,
     core_value,
 )
 from bpfheap.btf.core import described
@@ -36,6 +38,8 @@ _MAX_FILE = 256 << 20
 
 #: Header of .BTF: magic, version, flags, length, place and length of types and of strings.
 _BTF_HEADER = struct.Struct("<HBBIIIII")
+#: Linkage of a variable that is neither static nor extern (BTF_VAR_GLOBAL_ALLOCATED).
+_GLOBAL = 1
 #: Longer source lines and paths are cut.
 _MAX_TEXT = 4096
 
@@ -97,14 +101,14 @@ def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
     linker = Linker(
         container,
         infos,
-        maps_at=maps.by_offset,
+        maps_at=maps.by_place,
         data_sections=maps.data_sections,
         externs=Externs(btf, target, config),
     )
-    notes: tuple[str, ...] = ()
+    notes = maps.notes
     if not _apply_core(linker, infos, btf, target) and target is not None:
         note = target.without_types()
-        notes = () if note is None else (note,)
+        notes += () if note is None else (note,)
     license_ = _license(container)
     programs: dict[str, ProgramSpec] = {}
     for linked in linker.link():
@@ -124,18 +128,30 @@ def _read_btf(container: Container) -> tuple[Btf, Callable[[int], str]]:
         return Btf.EMPTY, _strings(b"")
     relocs = container.relocs.get(section.index, ())
     types = parse_types(relocate_data(section, relocs, container.file), container.file)
-    # The compiler leaves sizes of sections to the linker.
-    sizes = {s.name: s.size for s in container.sections if s is not None}
-    fixed = tuple(
-        replace(kind, size=sizes.get(kind.name, 0))
-        if isinstance(kind, Datasec) and not kind.size
-        else kind
-        for kind in types
-    )
+    fixed = tuple(_placed(kind, types, container) for kind in types)
     *_, header, _, _, at, length = _BTF_HEADER.unpack_from(section.data)
     return place(Btf(fixed, container.file)), _strings(
         section.data[header + at : header + at + length]
     )
+
+
+def _placed(kind: BtfType, types: Sequence[BtfType], container: Container) -> BtfType:
+    """A DATASEC with its size, which compilers leave to the linker, and the places of variables,
+    for which LLVM before 13 gives no relocations: those that are not static have the place of their
+    symbol (libbpf, btf_fixup_datasec)."""
+    if not isinstance(kind, Datasec) or kind.size:
+        return kind
+    section = container.section_named(kind.name)
+    if section is None:
+        return kind
+    places = {s.name: s.value for s in container.symbols if s.section == section.index}
+    entries = []
+    for entry in kind.vars:
+        var = types[entry.type] if entry.type < len(types) else None
+        if isinstance(var, Var) and var.linkage == _GLOBAL and var.name in places:
+            entry = SecVar(entry.type, places[var.name], entry.size)
+        entries.append(entry)
+    return Datasec(kind.name, section.size, tuple(entries))
 
 
 def _strings(data: bytes) -> Callable[[int], str]:

@@ -1,4 +1,5 @@
-"""The maps of an object: the definitions in .maps, read from BTF, and the data sections.
+"""The maps of an object: the definitions in .maps, read from BTF, those without BTF (`legacy`), and
+the data sections.
 
 A definition is a variable of a struct type whose members are the map's attributes. `__uint`
 members are pointers to an array of that length, `__ulong` ones an enum with one value, `__type`
@@ -27,6 +28,7 @@ from bpfheap.btf import (
     Var,
 )
 from bpfheap.elf.container import NOBITS, PROGBITS, Container, Section, Symbol
+from bpfheap.elf.legacy import LegacyMaps, read_legacy
 from bpfheap.elf.recipes import recipe_of
 from bpfheap.errors import ElfError, RelocationError
 from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
@@ -69,37 +71,52 @@ class ObjectMaps:
     """All maps of an object file."""
 
     by_name: dict[str, MapSpec]
-    #: Offset in .maps -> name of the map whose definition starts there.
-    by_offset: dict[int, str]
+    #: (index of section, byte in it) -> name of the map whose definition starts there.
+    by_place: dict[tuple[int, int], str]
     #: Index of a data section -> name of its map.
     data_sections: dict[int, str]
+    #: What users should know of how they were read.
+    notes: tuple[str, ...]
 
 
 def read_maps(container: Container, btf: Btf) -> ObjectMaps:
     """All maps of an object. Raises ElfError for a definition that is no map's, BtfError where BTF
     itself is broken, and RelocationError for an initialiser that points to no map."""
-    file = container.file
-    for section in container.sections:
-        if section is not None and (section.name == "maps" or section.name.startswith("maps/")):
-            raise ElfError(
-                f"map definitions without BTF, in section {section.name!r}",
-                file=file,
-                hint='define them as a struct with __uint and __type, in SEC(".maps")',
-            )
     by_name: dict[str, MapSpec] = {}
-    by_offset: dict[int, str] = {}
+    by_place: dict[tuple[int, int], str] = {}
+
+    def add(spec: MapSpec) -> None:
+        if spec.name in by_name:
+            raise ElfError(
+                f"two maps are called {spec.name}", file=container.file, hint="rename one of them"
+            )
+        by_name[spec.name] = spec
+
     section = container.section_named(MAPS)
     if section is not None and section.size:
         definitions = _MapReader(container, section, btf)
-        by_offset = definitions.by_offset
+        by_place = {(section.index, at): name for at, name in definitions.by_offset.items()}
         by_name = {spec.name: spec for spec in definitions.read()}
+    legacy = read_legacy(container)
+    for place, spec in legacy.by_place.items():
+        add(spec)
+        by_place[place] = spec.name
     data_sections: dict[int, str] = {}
     for section, spec in _data_maps(container, btf):
-        if spec.name in by_name:
-            raise ElfError(f"two maps are called {spec.name}", file=file, hint="rename one of them")
-        by_name[spec.name] = spec
+        add(spec)
         data_sections[section.index] = spec.name
-    return ObjectMaps(by_name, by_offset, data_sections)
+    return ObjectMaps(by_name, by_place, data_sections, _notes(legacy))
+
+
+def _notes(legacy: LegacyMaps) -> tuple[str, ...]:
+    if not legacy.partly_read:
+        return ()
+    first, more = legacy.partly_read[0], len(legacy.partly_read) - 1
+    others = f" and {more} more" if more else ""
+    return (
+        f"what the definition of {first}{others} says behind map_flags is not read: it means "
+        "something else to every loader (BTF definitions would say what it is)",
+    )
 
 
 # -- data sections
@@ -336,7 +353,7 @@ class _MapReader:
         for reloc in self._container.relocs.get(self._section.index, ()):
             recipe = recipe_of(reloc, self._section, self._file)
             end = reloc.offset + _POINTER_SIZE
-            if recipe.size != _POINTER_SIZE or recipe.opcode or end > len(self._section.data):
+            if recipe.word != _POINTER_SIZE or end > len(self._section.data):
                 raise RelocationError(
                     f"{recipe.name} at byte {reloc.offset} of section {MAPS}, "
                     "where no pointer can be",

@@ -19,18 +19,19 @@ class Recipe:
 
     name: str
     number: int
-    #: Bytes that it changes (in data).
-    size: int
-    #: The opcode of the instruction that it is for; None for a recipe for data.
+    #: Bytes of the word that it changes in data; 0 for one that is for instructions alone.
+    word: int
+    #: The opcode of the instruction that it is for; None for one that is for data alone.
     opcode: int | None = None
 
 
 RECIPES: tuple[Recipe, ...] = (
-    Recipe("R_BPF_64_64", 1, 16, LDDW_OPCODE),  # both immediates of lddw: S + A
+    # Both immediates of lddw: S + A. Before LLVM 13 pointers in data have it, too.
+    Recipe("R_BPF_64_64", 1, 8, LDDW_OPCODE),
     Recipe("R_BPF_64_ABS64", 2, 8),  # S + A
     Recipe("R_BPF_64_ABS32", 3, 4),  # S + A
     Recipe("R_BPF_64_NODYLD32", 4, 4),  # S + A; only .BTF and .BTF.ext have them
-    Recipe("R_BPF_64_32", 10, 8, CALL_OPCODE),  # immediate of call: (S + A) / 8 - 1
+    Recipe("R_BPF_64_32", 10, 0, CALL_OPCODE),  # immediate of call: (S + A) / 8 - 1
 )
 
 _BY_NUMBER = {r.number: r for r in RECIPES}
@@ -58,20 +59,20 @@ def relocate_data(section: Section, relocs: tuple[Reloc, ...], file: str) -> byt
     data = bytearray(section.data)
     for reloc in relocs:
         recipe = recipe_of(reloc, section, file)
-        word = _WORDS.get(recipe.size)
-        if recipe.opcode is not None or word is None:
+        word = _WORDS.get(recipe.word)
+        if word is None:
             raise RelocationError(
                 f"{recipe.name} at byte {reloc.offset} of section {section.name}, "
                 "which has no code",
                 file=file,
             )
-        if reloc.offset + recipe.size > len(data):
+        if reloc.offset + recipe.word > len(data):
             raise RelocationError(
                 f"{recipe.name} at byte {reloc.offset} reaches past the end of section "
                 f"{section.name} ({len(data)} bytes)",
                 file=file,
             )
         (addend,) = word.unpack_from(data, reloc.offset)
-        mask = (1 << (8 * recipe.size)) - 1
+        mask = (1 << (8 * recipe.word)) - 1
         word.pack_into(data, reloc.offset, (reloc.symbol.value + addend) & mask)
     return bytes(data)

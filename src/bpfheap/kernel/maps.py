@@ -53,7 +53,7 @@ def create_map(
             file=spec.file or None,
             hint=REWRITE,
         )
-    typed = btf is not None and (spec.key or spec.value) and spec.type not in _NO_BTF
+    typed = btf is not None and spec.is_typed and spec.type not in _NO_BTF
     number = _create(kernel, spec, btf if typed else None, inner)
     if number < 0 and typed:
         number = _create(kernel, spec, None, inner)

@@ -110,7 +110,7 @@ class KernelObject:
         return found
 
     def _create(self, spec: MapSpec) -> Descriptor:
-        loaded = self.btf(spec.btf) if spec.key or spec.value else None
+        loaded = self.btf(spec.btf) if spec.is_typed else None
         btf = loaded.descriptor if loaded is not None else None
         if spec.inner is None:
             return create_map(self.kernel, spec, btf=btf)
