@@ -152,7 +152,7 @@ def test_a_value_from_too_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("more than 20 instructions before" in sentence for sentence in history), history
 
 
-def test_a_callback_without_types() -> None:
+def test_a_callback_whose_type_is_not_there() -> None:
     code = """
         r1 = map[name:hash] ll
         r2 = func[name:subeach] ll
@@ -167,7 +167,8 @@ def test_a_callback_without_types() -> None:
     """
     spec = program(code, _BTF)
     main, each = spec.subprogs
-    history = refused("", spec=replace(spec, subprogs=(main, replace(each, func_id=0)))).history
+    each = replace(each, func_id=1 << 20)
+    history = refused("", spec=replace(spec, subprogs=(main, each))).history
     assert any("argument 3 of subeach()" in sentence for sentence in history), history
 
 

@@ -286,7 +286,7 @@ def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _kptr_field(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    meta.kptr = kptr_at(n, reg)
+    meta.kptr = kptr_at(n, reg, meta.call.name)
 
 
 def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:

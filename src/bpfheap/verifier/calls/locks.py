@@ -12,7 +12,7 @@ from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.verifier.analysis.cfg import call_row
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
-from bpfheap.verifier.memory.ownership import check_none_held
+from bpfheap.verifier.memory.ownership import check_none_held, without_btf
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
@@ -44,6 +44,8 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     offset = const_offset(n, reg, SpecialKind.SPIN_LOCK)
     layout = holder.layout if isinstance(holder, MapRef) else holder
     if layout.lock < 0:
+        if isinstance(holder, MapRef) and not holder.spec.is_typed:
+            raise without_btf(holder, n, SpecialKind.SPIN_LOCK)
         raise Reject(
             f"{holder} has no valid bpf_spin_lock",
             register=n,

@@ -309,6 +309,9 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
                 )
             value = Reg(MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
         case RefKind.FUNC:
+            # check_ld_imm; types of functions are all there or none.
+            if any(not sub.func_id for sub in env.cfg.subprogs):
+                raise Reject("missing btf func_info", register=step.dst, hint="compile with -g")
             value = Reg(FUNC, ZERO_OFFSET, what=ref.target)
         case RefKind.KFUNC_ADDR:
             # check_pseudo_btf_id: memory of no bytes.

@@ -29,6 +29,7 @@ from bpfheap.verifier.state.state import (
     Gone,
     Held,
     KernelObject,
+    MapRef,
     Mem,
     Object,
     Reg,
@@ -103,8 +104,18 @@ class Kptr:
         self.ref = ref
 
 
-def kptr_at(n: int, reg: Reg) -> Kptr:
-    """The kptr field at the address in a register. Raises Reject."""
+def without_btf(ref: MapRef, n: int, call: str) -> Reject:
+    """Of a map that says of its values no more than how long they are (process_spin_lock,
+    process_kptr_func)."""
+    return Reject(
+        f"map '{ref}' has to have BTF in order to use {call}",
+        register=n,
+        hint='define it in SEC(".maps"), with __type(value, ...), and compile with -g',
+    )
+
+
+def kptr_at(n: int, reg: Reg, call: str) -> Kptr:
+    """The kptr field at the address in a register, which `call` is given. Raises Reject."""
     if reg.or_null:
         raise Reject(
             f"R{n} type={type_name(reg)} expected=map_value or ptr_",
@@ -112,6 +123,8 @@ def kptr_at(n: int, reg: Reg) -> Kptr:
             hint=hints.CHECK_NULL,
         )
     if reg.kind == MAP_VALUE:
+        if not reg.what.spec.is_typed:
+            raise without_btf(reg.what, n, call)
         layout: Layout = reg.what.layout
     elif reg.kind == OBJECT and reg.what.standing == OWNED and not reg.what.per_cpu:
         layout = reg.what.layout
