@@ -15,6 +15,7 @@ from bpfheap.compile import CompileOptions, Compiler, compile_c, find_compilers,
 from bpfheap.compile import object_spec as compiled
 from bpfheap.compile.commands import entry_in
 from bpfheap.errors import CompileError, UsageError
+from bpfheap.verifier import verify
 from bpfheap.vmlinux import Vmlinux, read_types
 
 
@@ -485,6 +486,73 @@ def test_registers(folder: Path, compiler: Compiler) -> None:
     # di is at byte 112 of pt_regs, ax at 80.
     assert 112 in {insn.off for insn in made.programs["enter"].insns}
     assert 80 in {insn.off for insn in made.programs["leave"].insns}
+
+
+USDT = """
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+#include <stdbool.h>
+#include <bpf/usdt.bpf.h>
+
+char LICENSE[] SEC("license") = "GPL";
+long sum;
+SEC("usdt") int BPF_USDT(none) { return bpf_usdt_arg_cnt(ctx); }
+SEC("usdt/./a:b:c") int BPF_USDT(three, int a, void *b, long c) { sum += a + !b + c; return 0; }
+SEC("usdt") int BPF_USDT(all, int a, int b, int c, int d, int e, int f, int g, int h, int i, int j,
+                         int k, int l)
+{
+    return a + b + c + d + e + f + g + h + i + j + k + l;
+}
+SEC("usdt") int plain(struct pt_regs *ctx)
+{
+    long value;
+
+    if (bpf_usdt_arg(ctx, 2, &value) == -ENOENT || bpf_usdt_arg_size(ctx, 2) != 4)
+        return -EINVAL;
+    return value + bpf_usdt_cookie(ctx);
+}
+"""
+
+
+@each_compiler
+@pytest.mark.parametrize("cookies", [True, False])
+def test_static_probes(folder: Path, compiler: Compiler, cookies: bool) -> None:
+    if headers.macros((), "")[-1] != "__TARGET_ARCH_x86":
+        pytest.skip("the registers are those of x86")
+    (folder / "p.bpf.c").write_text(USDT)
+    release = "6.18.0" if cookies else "5.14.0"
+    (folder / "config").write_text(f"# Linux/x86 {release} Kernel Configuration\n")
+    made = compiled(
+        "p.bpf.c",
+        include=headers.STAND_INS,
+        cflags="-Wall -Werror",
+        compiler=compiler,
+        target=Vmlinux("none", folder / "config"),
+    )
+    specs, ids = made.maps["__bpf_usdt_specs"], made.maps["__bpf_usdt_ip_to_spec_id"]
+    # As user space, which is libbpf, fills them: 12 arguments of 24 bytes, a cookie, a number.
+    assert (specs.type, specs.key_size, specs.value_size, specs.max_entries) == (2, 4, 304, 256)
+    assert (ids.type, ids.key_size, ids.value_size, ids.max_entries) == (1, 8, 4, 1024)
+    found = {name: verify(made, program) for name, program in made.programs.items()}
+    assert {n: (str(v.kind), v.error) for n, v in found.items()} == dict.fromkeys(
+        ("none", "three", "all", "plain"), ("accept", None)
+    )
+
+
+def test_places_of_static_probes_are_libbpf_s(folder: Path) -> None:
+    places = {"val_off": 0, "reg_off": 14, "arg_signed": 16, "arg_bitshift": 17}
+    asserted = "".join(
+        f'_Static_assert(__builtin_offsetof(struct __bpf_usdt_arg_spec, {name}) == {at}, "");\n'
+        for name, at in places.items()
+    )
+    (folder / "p.bpf.c").write_text(
+        f"#define BPF_USDT_MAX_SPEC_CNT 3\n{USDT}{asserted}"
+        "const volatile struct __bpf_usdt_arg_spec one = {\n"
+        "\t.arg_type = BPF_USDT_ARG_SIB, .idx_reg_off = 0xabc, .scale_bitshift = 5\n};\n"
+    )
+    made = compiled("p.bpf.c", include=headers.STAND_INS)
+    assert made.maps["__bpf_usdt_ip_to_spec_id"].max_entries == 12
+    assert made.maps[".rodata"].data == bytes.fromhex("0000000000000000 0300bc5a") + bytes(12)
 
 
 def test_all_helpers_have_the_numbers_of_the_table() -> None:
