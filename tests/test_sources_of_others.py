@@ -488,6 +488,42 @@ def test_registers(folder: Path, compiler: Compiler) -> None:
     assert 80 in {insn.off for insn in made.programs["leave"].insns}
 
 
+INNER = """
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+
+#ifndef bpf_target_defined
+#error "which machine is it?"
+#endif
+#define SEEN(src, a, ...) \\
+    ({ ___type(src, a, ##__VA_ARGS__) seen = ___arrow(src, a, ##__VA_ARGS__); seen; })
+#define LAST(args...) ___bpf_apply(last, ___bpf_narg(args))(args)
+#define last2(a, b) b
+
+int numbers[4];
+SEC("raw_tp/made") int p(struct all **ctx)
+{
+    struct all *a = (void *)bpf_get_current_task();
+    long from[3] = { 7, 7, 7 };
+
+    ___bpf_fill(from, 1, LAST(3, 5));
+    numbers[0] = from[0], numbers[1] = from[1], numbers[2] = from[2];
+    return __builtin_types_compatible_p(___type(a, up, flex, n), int) + sizeof(SEEN(a, up, e));
+}
+"""
+
+
+@each_compiler
+def test_inner_names_that_programs_use(folder: Path, kernel: Path, compiler: Compiler) -> None:
+    (folder / "p.bpf.c").write_text(INNER)
+    made = compiled("p.bpf.c", include=headers.STAND_INS, target=Vmlinux(kernel), compiler=compiler)
+    stored = [insn.imm for insn in made.programs["p"].insns if insn.imm in (1, 5, 7)]
+    assert stored.count(1) == stored.count(5) == stored.count(7) == 1
+    assert made.programs["p"].insns[-2].imm == 1 + 8
+
+
 USDT = """
 #include <linux/bpf.h>
 #include <linux/ptrace.h>

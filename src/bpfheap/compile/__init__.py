@@ -50,9 +50,9 @@ CLANG_NAMES = ("clang", *(f"clang-{version}" for version in range(22, 13, -1)))
 #: makes BTF; the compilation directory would make objects differ from one checkout to another.
 _FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fdebug-compilation-dir=.")
 
-#: Seconds that a compilation may take. A BPF program takes a hundredth of it; a compiler that takes
-#: longer is waiting, for example for a pipe that it includes.
-_TIMEOUT = 60
+#: Seconds that a compilation may take. Most take less than one, the largest programs in use 45; a
+#: compiler that takes longer is waiting, for example for a pipe that it includes.
+_TIMEOUT = 240
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,12 @@ _MACHINES: Final = {
     ),
     "mips64": Machine("mips", "__mips__", "mips64el-linux-gnuabi64", "mips"),
 }  # fmt: skip
-#: More that headers of some machines ask for.
-_WIDTHS: Final = {"riscv64": "__riscv_xlen=64", "loongarch64": "__loongarch_grlen=64"}
+#: More that the compilers of some machines define, and headers ask for.
+_MORE: Final = {
+    "x86_64": "__x86_64",
+    "riscv64": "__riscv_xlen=64",
+    "loongarch64": "__loongarch_grlen=64",
+}
 
 ARCH_PREFIX: Final = "__TARGET_ARCH_"
 
@@ -72,8 +76,8 @@ def macros(defined: Iterable[str], source: str) -> list[str]:
     if machine is None:
         return []
     found = [machine.macro]
-    width = _WIDTHS.get(platform.machine())
-    found += [width] if width else []
+    more = _MORE.get(platform.machine())
+    found += [more] if more else []
     found = [text for text in found if text.partition("=")[0] not in names]
     if f"define {ARCH_PREFIX}" not in source and not any(n.startswith(ARCH_PREFIX) for n in names):
         found.append(f"{ARCH_PREFIX}{machine.arch}")

@@ -40,10 +40,8 @@ enum bpf_enum_value_kind {
 /* A field is given as an expression, or as a type and a member. */
 #define ___bpf_field_ref1(field) (field)
 #define ___bpf_field_ref2(type, field) (((typeof(type) *)0)->field)
-#define ___bpf_core_paste(a, b) a##b
-#define ___bpf_core_apply(a, b) ___bpf_core_paste(a, b)
 #define ___bpf_field_ref(args...) \
-	___bpf_core_apply(___bpf_field_ref, ___bpf_narg(args))(args)
+	___bpf_apply(___bpf_field_ref, ___bpf_narg(args))(args)
 
 #define bpf_core_field_exists(field...) \
 	__builtin_preserve_field_info(___bpf_field_ref(field), BPF_FIELD_EXISTS)
@@ -89,20 +87,20 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
 /* ------------------------------------------------------------------------------ whole paths */
 
-/* The type of src->a->b->c. */
-#define ___bpf_arrow1(a) a
-#define ___bpf_arrow2(a, b) a->b
-#define ___bpf_arrow3(a, b, args...) a->b->args
-#define ___bpf_arrow4(a, b, args...) a->___bpf_arrow3(b, args)
-#define ___bpf_arrow5(a, b, args...) a->___bpf_arrow4(b, args)
-#define ___bpf_arrow6(a, b, args...) a->___bpf_arrow5(b, args)
-#define ___bpf_arrow7(a, b, args...) a->___bpf_arrow6(b, args)
-#define ___bpf_arrow8(a, b, args...) a->___bpf_arrow7(b, args)
-#define ___bpf_arrow9(a, b, args...) a->___bpf_arrow8(b, args)
-#define ___bpf_arrow10(a, b, args...) a->___bpf_arrow9(b, args)
-#define ___bpf_arrow(args...) ___bpf_core_apply(___bpf_arrow, ___bpf_narg(args))(args)
+/* src->a->b->c, and its type. Programs use these names, too. */
+#define ___arrow1(a) a
+#define ___arrow2(a, b) a->b
+#define ___arrow3(a, b, args...) a->b->args
+#define ___arrow4(a, b, args...) a->___arrow3(b, args)
+#define ___arrow5(a, b, args...) a->___arrow4(b, args)
+#define ___arrow6(a, b, args...) a->___arrow5(b, args)
+#define ___arrow7(a, b, args...) a->___arrow6(b, args)
+#define ___arrow8(a, b, args...) a->___arrow7(b, args)
+#define ___arrow9(a, b, args...) a->___arrow8(b, args)
+#define ___arrow10(a, b, args...) a->___arrow9(b, args)
+#define ___arrow(args...) ___bpf_apply(___arrow, ___bpf_narg(args))(args)
 
-#define ___bpf_value(expr) typeof(expr)
+#define ___type(args...) typeof(___arrow(args))
 
 /*
  * One read for each arrow. `step` reads a pointer on the way, `last` what is wanted; each pointer
@@ -159,7 +157,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 		___bpf_walk8(last, step, dst, size, ___8, rest);                    \
 	})
 #define ___bpf_walk(last, step, dst, size, src, a, rest...) \
-	___bpf_core_apply(___bpf_walk, ___bpf_narg(a, ##rest))(last, step, dst, size, src, a, ##rest)
+	___bpf_apply(___bpf_walk, ___bpf_narg(a, ##rest))(last, step, dst, size, src, a, ##rest)
 
 #define BPF_CORE_READ_INTO(dst, src, a, ...)                                        \
 	({ ___bpf_walk(bpf_core_read, bpf_core_read, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
@@ -167,7 +165,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(bpf_core_read_str, bpf_core_read, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_CORE_READ(src, a, ...)                                           \
 	({                                                                          \
-		___bpf_value(___bpf_arrow((src), a, ##__VA_ARGS__)) ___r;           \
+		___type((src), a, ##__VA_ARGS__) ___r;           \
 		BPF_CORE_READ_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})
@@ -177,7 +175,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(bpf_core_read_user_str, bpf_core_read_user, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_CORE_READ_USER(src, a, ...)                                           \
 	({                                                                          \
-		___bpf_value(___bpf_arrow((src), a, ##__VA_ARGS__)) ___r;           \
+		___type((src), a, ##__VA_ARGS__) ___r;           \
 		BPF_CORE_READ_USER_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})
@@ -187,7 +185,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(___bpf_plain_read_str, ___bpf_plain_read, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_PROBE_READ(src, a, ...)                                           \
 	({                                                                          \
-		___bpf_value(___bpf_arrow((src), a, ##__VA_ARGS__)) ___r;           \
+		___type((src), a, ##__VA_ARGS__) ___r;           \
 		BPF_PROBE_READ_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})
@@ -197,7 +195,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(___bpf_plain_read_user_str, ___bpf_plain_read_user, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_PROBE_READ_USER(src, a, ...)                                           \
 	({                                                                          \
-		___bpf_value(___bpf_arrow((src), a, ##__VA_ARGS__)) ___r;           \
+		___type((src), a, ##__VA_ARGS__) ___r;           \
 		BPF_PROBE_READ_USER_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})

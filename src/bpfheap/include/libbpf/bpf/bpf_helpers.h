@@ -16,9 +16,13 @@
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) typeof(val) *name
 #define __array(name, val) typeof(val) *name[]
-#define ___bpf_paste(a, b) a##b
-#define ___bpf_join(a, b) ___bpf_paste(a, b)
-#define __ulong(name, val) enum { ___bpf_join(__unique_value, __COUNTER__) = val } name
+#ifndef ___bpf_concat
+#define ___bpf_concat(a, b) a ## b
+#endif
+#ifndef ___bpf_apply
+#define ___bpf_apply(fn, n) ___bpf_concat(fn, n)
+#endif
+#define __ulong(name, val) enum { ___bpf_apply(__unique_value, __COUNTER__) = val } name
 
 /* --------------------------------------------------------------------------------- attributes */
 
@@ -125,6 +129,13 @@ static __always_inline void bpf_tail_call_static(void *ctx, const void *map, con
 #define ___bpf_13th(_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, pick, ...) pick
 #define ___bpf_narg(...) \
 	___bpf_13th(_, ##__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
+
+/* The arguments as the first elements of an array. */
+#define ___bpf_fill(arr, args...)                                                   \
+	({                                                                          \
+		typeof((arr)[0]) ___values[___bpf_narg(args) ?: 1] = { args };      \
+		__builtin_memcpy(arr, ___values, sizeof(___values));                \
+	})
 
 /* The arguments of a message as an array of numbers. */
 #define ___bpf_numbers(name, args...)                                               \

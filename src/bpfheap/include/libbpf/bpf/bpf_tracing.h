@@ -123,6 +123,7 @@ struct pt_regs___riscv {
 #else
 #error "no registers are known of this machine: define __TARGET_ARCH_x86, _arm64 or _riscv"
 #endif
+#define bpf_target_defined
 
 /* -------------------------------------------------------------- reading them, directly or by CO-RE */
 
@@ -189,9 +190,6 @@ struct pt_regs;
  * Each of these makes two functions: the one that the kernel calls, with a context, and one with
  * the arguments that were written, which the first one calls with what it finds there.
  */
-#define ___bpf_tracing_paste(a, b) a##b
-#define ___bpf_tracing_apply(a, b) ___bpf_tracing_paste(a, b)
-
 /* The context, and behind it as many arguments as were written. */
 #define ___bpf_ctx_args0() ctx
 #define ___bpf_ctx_args1(x1) ___bpf_ctx_args0(), (void *)ctx[0]
@@ -236,7 +234,7 @@ struct pt_regs;
 #define ___bpf_kretprobe_args0() ctx
 #define ___bpf_kretprobe_args1(x1) ctx, (void *)PT_REGS_RC(ctx)
 
-#define ___bpf_passed(family, args...) ___bpf_tracing_apply(family, ___bpf_narg(args))(args)
+#define ___bpf_passed(family, args...) ___bpf_apply(family, ___bpf_narg(args))(args)
 
 /* A program whose arguments, by what `family` makes of them, are those of a function behind it. */
 #define ___bpf_function(type, family, name, args...)                                \
