@@ -17,6 +17,7 @@ from bpfheap.isa import assemble
 from bpfheap.kernel import Kernel, available
 from bpfheap.kernel.load import _KEPT
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
+from bpfheap.verifier import verify
 from linux_versions import skip_below
 
 SOURCE = """
@@ -184,6 +185,54 @@ def test_an_object_without_types(kernel: Kernel) -> None:
     assert kernel.verify(made, made.programs["p"]).accepted
     with pytest.raises(UsageError, match="there is no map h"):
         kernel.verify(missing := plain(code), missing.programs["p"])
+
+
+WITHOUT_BTF = """
+#include <bpfheap.h>
+char LICENSE[] SEC("license") = "GPL";
+struct def { __u32 type, key, value, entries, flags, inner_map_idx, numa_node; };
+struct def SEC("maps") counts = { BPF_MAP_TYPE_HASH, 4, 8, 10, BPF_F_NO_PREALLOC };
+struct def SEC("maps") outer = { BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 0, 8 };
+static __noinline int read(long *p) { return *p; }
+__noinline int read_too(long *p) { return *p; }
+static long visit(__u32 i, void *ctx) { return 0; }
+static void *find(void *map) { __u32 key = 0; return bpf_map_lookup_elem(map, &key); }
+
+SEC("tc") int calls(void *ctx) { long *v = find(&counts); return v ? read(v) + read_too(v) : 0; }
+SEC("tc") int nested(void *ctx)
+{
+	void *map = find(&outer);
+	long *v = map ? find(map) : NULL;
+	return v ? *v : 0;
+}
+SEC("tc") int beyond(void *ctx) { long *v = find(&counts); return v ? v[1] : 0; }
+SEC("tc") int loop(void *ctx) { return bpf_loop(3, visit, NULL, 0); }
+SEC("tc") int lock(void *ctx)
+{
+	void *v = find(&counts);
+	if (v) {
+		bpf_spin_lock(v);
+		bpf_spin_unlock(v);
+	}
+	return 0;
+}
+SEC("tc") int kptr(void *ctx) { void *v = find(&counts); return v && bpf_kptr_xchg(v, NULL); }
+"""
+
+
+def test_what_was_compiled_without_types(kernel: Kernel, tmp_path: Path) -> None:
+    """Verdicts and first lines are those of the verifier."""
+    skip_below(kernel, (6, 12))
+    path = tmp_path / "without.bpf.c"
+    path.write_text(WITHOUT_BTF)
+    obj = object_spec(path, cflags="-g0")
+    for program in obj.programs.values():
+        verdict, said = verify(obj, program), kernel.verify(obj, program, log=True)
+        assert said.accepted == (verdict.error is None), program.name
+        if verdict.error is not None and program.name != "beyond":
+            assert verdict.error.message in said.log, program.name
+    refused = {n for n, p in obj.programs.items() if verify(obj, p).error is not None}
+    assert refused == {"beyond", "loop", "lock", "kptr"}
 
 
 @pytest.mark.parametrize(
