@@ -15,6 +15,7 @@ from bpfheap.btf import (
     Const,
     CoreKind,
     DeclTag,
+    Enum,
     Float,
     Func,
     FuncProto,
@@ -179,6 +180,14 @@ def test_a_chain_of_modifiers_may_be_long() -> None:
 
 
 HEADER = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, 0, 0, 1)
+
+
+def test_an_enum_that_is_only_declared_has_a_size() -> None:
+    """Compilers say 0 bytes, with which no kernel takes the types of a program."""
+    enum = struct.pack("<III", 1, Enum.KIND << 24, 0)
+    sizes = (0, len(enum), len(enum), 3)
+    data = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, *sizes) + enum + b"\0Z\0"
+    assert Btf.parse(data).types == (Void(), Enum("Z", 4, False, ()))
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,10 @@ def _members(r: TypeReader, vlen: int, flag: bool) -> tuple[Member, ...]:
     return tuple(found)
 
 
+#: Bytes of an enum that is only declared: what most have.
+_DECLARED = 4
+
+
 def _int(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     (info,) = r.words(1)
     if info & 0xF000FF00:
@@ -134,6 +138,8 @@ def _array(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfTyp
 
 def _enum(r: TypeReader, name: str, size: int, vlen: int, flag: bool) -> BtfType:
     pairs = (r.words(2) for _ in range(vlen))
+    # Of one that is only declared clang says 0 bytes, which no kernel takes (btf_enum_check_meta).
+    size = size or (0 if vlen else _DECLARED)
     return Enum(name, size, flag, tuple((r.name(n), _signed(v) if flag else v) for n, v in pairs))
 
 
