@@ -217,8 +217,10 @@ class StoredStates(Widening):
         last = len(st.frames) - 1
         ids = Ids()
         # Linux leaves slots that nobody reads out of a state once all that comes after it is known
-        # (clean_live_states).
-        known = not stored.branches and not self._in_open_loop(stored)
+        # (clean_live_states), which it is where not everything is compared.
+        known = how == NOT_EXACT or (
+            self._all_precise and not stored.branches and not self._in_open_loop(stored)
+        )
         # The top frame differs most often.
         i: i64 = last
         while i >= 0:
