@@ -105,6 +105,24 @@ def test_which_subprograms_are_verified_on_their_own(compiler: Compiler) -> None
     }  # fmt: skip
 
 
+STATIC = """
+#include <bpfheap.h>
+static __noinline SEC("kprobe/called") int called(int x) { return x * bpf_get_prandom_u32(); }
+static __attribute__((used)) SEC("kprobe/alone") int alone(void *ctx) { return called(2); }
+static __attribute__((used)) SEC("perf_event/other") int other(void *ctx) { return called(3); }
+static __attribute__((used)) int kept(void *ctx) { return 1; }
+"""
+
+
+def test_a_static_function_that_nobody_calls_is_a_program(compiler: Compiler) -> None:
+    spec = spec_of(STATIC, compiler)
+    assert {n: p.section for n, p in spec.programs.items()} == {
+        "alone": "kprobe/alone",
+        "other": "perf_event/other",
+    }
+    assert names(spec.programs["alone"]) == ["alone", "called"]
+
+
 def test_functions_have_their_btf(compiler: Compiler) -> None:
     spec = spec_of(SOURCE, compiler)
     for program in spec.programs.values():

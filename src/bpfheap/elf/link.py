@@ -48,8 +48,8 @@ class ElfFunction:
     func_id: int
     #: Verified by itself, from what it declares (not static, not hidden).
     is_global: bool
-    #: A program's entry, as against a function that is only called.
-    is_program: bool
+    #: Is its symbol local?
+    is_static: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +147,9 @@ class Linker:
                 self._by_start[code.section.index, function.start] = function
         for code in self._codes.values():
             self._relocate(code)
-        entries = [f for code in self._codes.values() for f in code.functions if f.is_program]
         linked: list[LinkedProgram] = []
         room = MAX_SLOTS
-        for entry in entries:
+        for entry in self._entries():
             reached = self._reachable_from(entry)
             room -= sum(f.end - f.start for f in reached)
             if room < 0:
@@ -161,6 +160,18 @@ class Linker:
                 )
             linked.append(self._concatenate(reached))
         return linked
+
+    def _entries(self) -> list[ElfFunction]:
+        """The programs, as against functions that are only called. libbpf takes no static ones,
+        cilium/ebpf does."""
+        called = {ref.callee for code in self._codes.values() for ref in code.local_refs}
+        return [
+            function
+            for code in self._codes.values()
+            if code.section.name != _TEXT
+            for function in code.functions
+            if not function.is_static or (code.section.index, function.start) not in called
+        ]
 
     # -- functions
 
@@ -196,7 +207,7 @@ class Linker:
                     # libbpf has hidden functions verified like static ones.
                     is_global=symbol.bind != "STB_LOCAL"
                     and symbol.visibility not in ("STV_HIDDEN", "STV_INTERNAL"),
-                    is_program=symbol.bind != "STB_LOCAL" and section.name != _TEXT,
+                    is_static=symbol.bind == "STB_LOCAL",
                 )
             )
         return functions
