@@ -273,9 +273,16 @@ def test_functions_without_a_type() -> None:
 def test_labels_are_no_functions() -> None:
     """Nor is a global symbol beside functions that have a type."""
     image = Image(build(TWO, None, ("-g0",)))
-    symbol(image, "third", info=0, size=0)
+    symbol(image, "third", info=0, size=0, value=8)
     symbol(image, "second", info=1 << 4, size=0)
     assert set(image.load().programs) == {"first"}
+
+
+def test_objects_of_no_machine_with_local_functions() -> None:
+    """As LLVM before 4 has them."""
+    image = Image(build(TWO, None, ("-g0",))).set_header(machine=0)
+    symbol(image, "third", info=0, size=0)
+    assert image.load().programs["third"].insns[0].imm == 3
 
 
 def test_functions_without_a_type_that_are_no_instructions() -> None:

@@ -19,7 +19,7 @@ _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _SHDR = struct.Struct("<IIQQQQIIQQ")
 _SYM_SIZE, _REL_SIZE = 24, 16
 
-_ET_REL, _EM_BPF = 1, 247
+_ET_REL, _EM_NONE, _EM_BPF = 1, 0, 247
 _ELFCLASS64, _ELFDATA2LSB, _ELFDATA2MSB = 2, 1, 2
 _TYPES = {1: "not linked", 2: "an executable", 3: "a shared object", 4: "a core dump"}
 _MACHINES = {3: "x86", 8: "MIPS", 21: "PowerPC", 22: "s390", 40: "Arm", 62: "x86-64",
@@ -156,7 +156,8 @@ def _check(data: bytes, file: str) -> list[_SectionHeader]:
         raise bad("a big-endian object", "compile it for this machine: `-target bpfel`")
     if ident[5] != _ELFDATA2LSB:
         raise bad(f"unknown byte order {ident[5]} in the ELF header")
-    if machine != _EM_BPF:
+    # LLVM before 4 names no machine (libbpf, bpf_object__elf_init).
+    if machine not in (_EM_NONE, _EM_BPF):
         raise bad(f"an object for {_MACHINES.get(machine, f'machine {machine}')}, not for BPF")
     if etype != _ET_REL:
         raise bad(f"{_TYPES.get(etype, f'ELF type {etype}')}, not a relocatable object")

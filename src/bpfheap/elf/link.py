@@ -214,12 +214,17 @@ class Linker:
 
     def _function_symbols(self, section: Section) -> list[Symbol]:
         """LLVM before 8 gives functions neither type nor size. It has each in a section of its own
-        or inlined, and labels that are local (cilium/ebpf, assignSymbols)."""
+        or inlined, and labels that are local (cilium/ebpf, assignSymbols); before 4, functions are
+        local, too, but no label is at the first byte."""
         inside = [s for s in self._container.symbols if s.section == section.index]
         found = [s for s in inside if s.type == "STT_FUNC"]
         if found:
             return found
-        plain = [s for s in inside if s.type == "STT_NOTYPE" and s.bind == "STB_GLOBAL" and s.name]
+        plain = [
+            s
+            for s in inside
+            if s.type == "STT_NOTYPE" and s.name and (s.bind == "STB_GLOBAL" or not s.value)
+        ]
         plain.sort(key=lambda s: s.value)
         ends = [*(s.value for s in plain), section.size][1:]
         return [replace(s, size=max(end - s.value, 0)) for s, end in zip(plain, ends, strict=False)]
