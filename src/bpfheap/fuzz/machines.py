@@ -33,7 +33,7 @@ from bpfheap.verifier import Options, Verdict, verify
 #: What differs from machine to machine.
 _OF_THE_MACHINE: Final = frozenset({Sees.CHANCE, Sees.CPU})
 #: What memory that Linux does not clear may be full of.
-_GARBAGE: Final = (0xFF, 0x01, 0x80)
+_GARBAGE: Final = (0xFF, 0x01, 0x80, 0x7F)
 #: Ways to run a program on the native machine.
 _WAYS: Final = {"interpreted": False, "compiled": True}
 

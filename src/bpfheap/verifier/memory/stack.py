@@ -96,11 +96,15 @@ def _write_somewhere(frame: FuncState, start: int, end: int, value: Reg) -> None
     zero = is_null(value)
     for at in range(start >> 3, ((end - 1) >> 3) + 1):
         old = frame.stack.get(at)
-        if old is None or (zero and old.reg is not None and is_null(old.reg)):
+        if old is None:
+            continue
+        low, high = max(start - at * 8, 0), min(end - at * 8, 8)
+        spilled = old.reg is not None and old.kinds[low:high] == ALL_SPILL[low:high]
+        if zero and spilled and old.reg is not None and is_null(old.reg):
+            # It stays one, unless other bytes of the slot may be hit, too.
             continue
         kinds = bytearray(_scrubbed(old))
         if not zero:
-            low, high = max(start - at * 8, 0), min(end - at * 8, 8)
             kinds[low:high] = bytes(high - low)
         _set(frame, at, Slot(None, bytes(kinds)))
 
