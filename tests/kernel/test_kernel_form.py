@@ -348,6 +348,14 @@ def test_the_telling_line() -> None:
     assert telling_line(too_much) == "BPF program is too large. Processed 9 insn"
     endless = "infinite loop detected at insn 3\ncur state: R6=1\nold state: R6=1\n"
     assert telling_line(endless) == "infinite loop detected at insn 3"
+    assert telling_line(f"2: (15) if r0 == 0x0 goto pc-2 {endless}") == (
+        "infinite loop detected at insn 3"
+    )
+    broken = "0: (85) call pc+2\nno calls here,\ni.e., in a section, or in\na program\n"
+    assert telling_line(broken) == "no calls here, i.e., in a section, or in a program"
+    assert telling_line("; f(a,\nR1 !read_ok\n") == "R1 !read_ok"
+    glued = "expected prog array map for tail callverification time 44 usec\nstack depth 0\n"
+    assert telling_line(glued) == "expected prog array map for tail call"
     assert telling_line("") == ""
     assert insns_processed(LOG) == 17
     assert insns_processed("") is None

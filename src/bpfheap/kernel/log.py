@@ -15,10 +15,15 @@ _WALK = re.compile(
     r"frame\d+: |caller:|callee:|returning from|to caller at|propagating|Validating |Func#|"
     r"func#\d+ @|last_idx|regs=|parent|arg#\d+ reference type|(?:cur|old) state:|$"
 )
-#: What is told behind the instruction that was too much, on its line.
-_TOO_MUCH = re.compile(
-    r"BPF program is too large\. Processed \d+ insn|The sequence of \d+ jumps is too complex\."
+#: What is told behind the instruction at which it was noticed, on its line.
+_BEHIND = re.compile(
+    r"BPF program is too large\. Processed \d+ insn|The sequence of \d+ jumps is too complex\.|"
+    r"infinite loop detected at insn \d+"
 )
+#: What stands behind messages that do not end their line.
+_GLUED = re.compile(r"verification time \d+ usec$")
+#: The end of a line whose sentence goes on in the next one.
+_GOES_ON = re.compile(r"(?:,| or in)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,16 @@ def insns_processed(log: str) -> int | None:
 
 
 def telling_line(log: str) -> str:
-    """The last line that says what is wrong; "" if none does."""
-    for line in reversed(log.splitlines()):
-        if found := _TOO_MUCH.search(line):
+    """The last line that says what is wrong, with those that its sentence begins in; "" if none
+    does."""
+    lines = log.splitlines()
+    for at in range(len(lines) - 1, -1, -1):
+        if found := _BEHIND.search(lines[at]):
             return found[0]
-        if not _WALK.match(line):
-            return line
+        if not _WALK.match(lines[at]):
+            told = _GLUED.sub("", lines[at])
+            while at and _GOES_ON.search(lines[at - 1]) and not _WALK.match(lines[at - 1]):
+                at -= 1
+                told = f"{lines[at]} {told}"
+            return told
     return ""
