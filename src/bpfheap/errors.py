@@ -91,11 +91,15 @@ class RelocationError(FormatError):
 
 
 class InsnError(FormatError):
-    """Bytes that are no instruction of RFC 9669. `insn` is the slot's index."""
+    """Bytes that are no instruction of RFC 9669. `insn` is the slot's index, `linux` what the
+    verifier of Linux says of them, "" for what it does not see."""
 
-    def __init__(self, message: str, *, insn: int | None = None, **where: Any) -> None:
+    def __init__(
+        self, message: str, *, insn: int | None = None, linux: str = "", **where: Any
+    ) -> None:
         super().__init__(message, **where)
         self.insn = insn
+        self.linux = linux
 
 
 #: The hint of what bpfheap does not know, where there is no better one.

@@ -88,6 +88,37 @@ def test_what_is_no_instruction(insns: tuple[Insn, ...], slot: int, message: str
     assert caught.value.insn == slot
 
 
+@pytest.mark.parametrize(
+    ("insns", "linux"),
+    [
+        ((Insn(0xFF), Insn(0x95)), "unknown opcode ff"),
+        ((Insn(0x01), Insn(0x95)), "BPF_LDX uses reserved fields"),
+        ((Insn(0xB7, src=3), Insn(0x95)), "BPF_MOV uses reserved fields"),
+        ((Insn(0x7F, off=-1), Insn(0x95)), "BPF_ALU uses reserved fields"),
+        ((Insn(0x85, off=1), Insn(0x95)), "BPF_CALL uses reserved fields"),
+        ((Insn(0x85, src=3), Insn(0x95)), "BPF_CALL uses reserved fields"),
+        ((Insn(0xDB, imm=0x77), Insn(0x95)), "BPF_ATOMIC uses invalid atomic opcode 77"),
+        ((Insn(0x18, off=1), Insn(0), Insn(0x95)), "BPF_LD_IMM64 uses reserved fields"),
+        ((Insn(0x18, src=9), Insn(0), Insn(0x95)), "unrecognized bpf_ld_imm64 insn"),
+        ((Insn(0x18), Insn(0, off=1), Insn(0x95)), "invalid bpf_ld_imm64 insn"),
+        ((Insn(0x18, src=1), Insn(0, imm=1), Insn(0x95)), "unrecognized bpf_ld_imm64 insn"),
+        ((Insn(0xBF, dst=15, src=1), Insn(0x95)), "R15 is invalid"),
+        ((Insn(0xBF, dst=12, src=11), Insn(0x95)), "R11 is invalid"),
+        ((Insn(0xB7),), "last insn is not an exit or jmp"),
+        ((Insn(0x05, off=4), Insn(0x95)), "jump out of range from insn 0 to 5"),
+        ((Insn(0x05, off=1), Insn(0x18), Insn(0), Insn(0x95)),
+         "jump into the middle of ldimm64 insn 1"),
+        ((Insn(0x85, src=1, imm=-9), Insn(0x95)), "call to invalid destination"),
+        ((Insn(0x85, src=1, imm=2), Insn(0x95), Insn(0x18), Insn(0), Insn(0x95)),
+         "last insn is not an exit or jmp"),
+    ],
+)  # fmt: skip
+def test_what_linux_says_of_it(insns: tuple[Insn, ...], linux: str) -> None:
+    with pytest.raises(InsnError) as caught:
+        check_structure(insns)
+    assert caught.value.linux == linux
+
+
 def test_references_are_left_to_who_fills_them_in() -> None:
     insns = (Insn(0x18, 1, 4, imm=-9), Insn(0), Insn(0x85, src=1, imm=-9), Insn(0x95))
     with pytest.raises(InsnError, match="function address out of range"):

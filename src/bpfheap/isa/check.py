@@ -11,9 +11,12 @@ from bpfheap.isa.ops import ControlFlow, Kind, Op, instructions, second_of
 
 # After these execution does not go on to the next slot.
 _NO_FALLTHROUGH = frozenset({ControlFlow.END, ControlFlow.JUMP})
+# What Linux says of a function behind whose last instruction execution would go on.
+_NO_END = "last insn is not an exit or jmp"
 # Instructions whose immediate is the distance to a function, by kind or by name, and what they are
 # called in messages.
 _CODE_REFERENCES = {Kind.CALL_LOCAL: "call", "func": "function address"}
+_JUMP = "jump"
 
 
 def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> dict[int, Op]:
@@ -56,18 +59,26 @@ def _instructions(insns: Sequence[Insn]) -> dict[int, Op]:
 def _check_target(
     ops: dict[int, Op], slot: int, target: int, what: str, insns: Sequence[Insn]
 ) -> None:
+    jumps = what == _JUMP
     if not 0 <= target < len(insns):
         raise InsnError(
             f"{what} out of range: slot {slot} leads to slot {target}, "
             f"but there are only slots 0 to {len(insns) - 1}",
             insn=slot,
+            linux=_out_of_range(slot, target) if jumps else "call to invalid destination",
         )
     if target not in ops:
         raise InsnError(
             f"{what} into the middle of an instruction: slot {slot} leads to slot {target}, "
             f"the second half of {ops[target - 1].name}",
             insn=slot,
+            # A function that begins there ends the one in front of it (check_subprogs).
+            linux=f"jump into the middle of ldimm64 insn {target - 1}" if jumps else _NO_END,
         )
+
+
+def _out_of_range(slot: int, target: int) -> str:
+    return f"jump out of range from insn {slot} to {target}"
 
 
 def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: int) -> None:
@@ -79,17 +90,19 @@ def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: 
         last = slot
         if op.flow in (ControlFlow.JUMP, ControlFlow.BRANCH):
             target = op.target(insns[slot], slot)
-            _check_target(ops, slot, target, "jump", insns)
+            _check_target(ops, slot, target, _JUMP, insns)
             if not start <= target < end:
                 raise InsnError(
                     f"jump out of range: slot {slot} leads to slot {target}, "
                     f"out of its function (slots {start} to {end - 1})",
                     insn=slot,
+                    linux=_out_of_range(slot, target),
                 )
     if ops[last].flow not in _NO_FALLTHROUGH:
         whole = start == 0 and end == len(insns)
         raise InsnError(
             f"a {'program' if whole else 'function'} without end: execution runs past slot {last}",
             insn=last,
+            linux=_NO_END,
             hint="the last instruction must be `exit` or `goto`",
         )

@@ -254,8 +254,38 @@ _ROW_CHECKS: dict[
 }  # fmt: skip
 
 
-def _insn_error(message: str, slot: int | None) -> InsnError:
-    return InsnError(message if slot is None else f"slot {slot}: {message}", insn=slot)
+#: What Linux calls instructions of which it refuses a field, where that is not "BPF_ALU" and such.
+_LINUX_NAMES = {
+    Kind.ALU: "BPF_ALU", Kind.MOV: "BPF_MOV", Kind.NEG: "BPF_NEG", Kind.END: "BPF_END",
+    Kind.LOAD: "BPF_LDX", Kind.STORE_REG: "BPF_STX", Kind.STORE_IMM: "BPF_ST",
+    Kind.ATOMIC: "BPF_ATOMIC", Kind.LDDW: "BPF_LD_IMM64", Kind.LEGACY: "BPF_LD_[ABS|IND]",
+    Kind.JCOND: "BPF_JMP/JMP32", Kind.JA: "BPF_JA", Kind.EXIT: "BPF_EXIT",
+    Kind.CALL_HELPER: "BPF_CALL", Kind.CALL_KFUNC: "BPF_CALL", Kind.CALL_LOCAL: "BPF_CALL",
+}  # fmt: skip
+_BAD_WIDE = "invalid bpf_ld_imm64 insn"
+
+
+def _insn_error(message: str, slot: int | None, linux: str) -> InsnError:
+    return InsnError(message if slot is None else f"slot {slot}: {message}", insn=slot, linux=linux)
+
+
+def _reserved(kind: Kind) -> str:
+    """What Linux says where a field has to be 0."""
+    return f"{_LINUX_NAMES[kind]} uses reserved fields" if kind in _LINUX_NAMES else ""
+
+
+def _unknown(opcode: int) -> str:
+    """What Linux says of an opcode (resolve_pseudo_ldimm64): it asks loads for their mode first."""
+    if opcode & 7 == LDX:
+        return _reserved(Kind.LOAD)
+    return f"unknown opcode {opcode:02x}"
+
+
+def _unselected(insn: Insn, kind: Kind) -> str:
+    """What Linux says of a field whose value selects no operation."""
+    if kind is Kind.ATOMIC:
+        return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & 0xFF:02x}"
+    return "unrecognized bpf_ld_imm64 insn" if kind is Kind.LDDW else _reserved(kind)
 
 
 def op_of(insn: Insn, slot: int | None = None) -> Op:
@@ -299,7 +329,7 @@ def _op_error(insn: Insn, slot: int | None) -> InsnError:
         )
     rows = _BY_OPCODE.get(insn.opcode)
     if rows is None:
-        return _insn_error(f"unknown opcode 0x{insn.opcode:02x}", slot)
+        return _insn_error(f"unknown opcode 0x{insn.opcode:02x}", slot, _unknown(insn.opcode))
     for op in rows:
         if all(getattr(insn, f) == v for f, v in op.select):
             break
@@ -308,6 +338,7 @@ def _op_error(insn: Insn, slot: int | None) -> InsnError:
         return _insn_error(
             f"opcode 0x{insn.opcode:02x} ({rows[0].name}) is not defined for {', '.join(fields)}",
             slot,
+            _unselected(insn, rows[0].kind),
         )
     for use in Uses:
         if use not in op.uses and getattr(insn, use) != 0:
@@ -315,8 +346,10 @@ def _op_error(insn: Insn, slot: int | None) -> InsnError:
                 f"{op.name} (opcode 0x{insn.opcode:02x}) does not use field {use}, "
                 f"but it is {getattr(insn, use)}",
                 slot,
+                _reserved(op.kind),
             )
-    return _insn_error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot)
+    linux = f"R{insn.src if insn.src > 10 else insn.dst} is invalid"
+    return _insn_error(f"{op.name} names register r{max(insn.dst, insn.src)}", slot, linux)
 
 
 def instructions(insns: Sequence[Insn]) -> Iterator[tuple[int, Op]]:
@@ -335,14 +368,18 @@ def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
     Raises InsnError if there is none, or if it has a field that a second slot must leave 0.
     """
     if second is None:
-        raise _insn_error(f"{op.name} takes two slots, but the code ends after the first", slot)
+        raise _insn_error(
+            f"{op.name} takes two slots, but the code ends after the first", slot, _BAD_WIDE
+        )
     reserved = {"opcode": second.opcode, "dst": second.dst, "src": second.src, "off": second.off}
     if not op.wide_imm:
         reserved["imm"] = second.imm
     for field, value in reserved.items():
         if value:
             raise _insn_error(
-                f"the second slot of {op.name} must have {field} 0, but it is {value}", slot
+                f"the second slot of {op.name} must have {field} 0, but it is {value}",
+                slot,
+                _BAD_WIDE if field != "imm" else _unselected(second, op.kind),
             )
     return second
 
