@@ -232,6 +232,11 @@ class Call:
     gives: str = ""
     only_in: tuple[tuple[Offer, frozenset[str]], ...] = ()
 
+    @property
+    def title(self) -> str:
+        """As Linux names it: with its number, if it has one."""
+        return self.name if self.number is None else f"{self.name}#{self.number}"
+
     def args_in(self, caller: Offer) -> tuple[Arg, ...]:
         """What the arguments are in programs of that kind."""
         return next((args for offer, args in self.other_args if caller in offer), self.args)
@@ -905,4 +910,12 @@ HELPER_BY_NUMBER: dict[int, Call] = {c.number: c for c in HELPERS if c.number is
 #: By name, for assembly.
 HELPER_NUMBERS: dict[str, int] = {c.name: n for n, c in HELPER_BY_NUMBER.items()}
 KFUNC_BY_NAME: dict[str, Call] = {c.name: c for c in KFUNCS}
+#: By whether each CPU has one: what gives an object of the program's own back, in Linux.
+DROPS: dict[bool, Call] = {
+    per_cpu: next(
+        c for c in KFUNCS if c.args[:1] == (arg,) and c.side_effect is SideEffect.FREES
+        and not c.ours
+    )
+    for per_cpu, arg in ((False, Arg.OWNED), (True, Arg.OWNED_PERCPU))
+}  # fmt: skip
 CALL_BY_NAME: dict[str, Call] = {c.name: c for c in (*HELPERS, *KFUNCS)}
