@@ -70,3 +70,24 @@ from bpfheap.report import details
 )
 def test_details(error: BpfheapError, lines: list[str]) -> None:
     assert details(error) == lines
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (UsageError("so not", hint="but so"), "so not (but so)"),
+        (UsageError("so not", file="a.c"), "a.c: so not"),
+        (VerifierError("no"), "no"),
+        (VerifierError("no", file="a.c", line=3, hint="ask"), "a.c:3: no\n    (ask)"),
+        (VerifierError("no", detail="not even R1"), "no\n    not even R1"),
+        (VerifierError("no", detail="not even R1", hint="ask"), "no\n    not even R1 (ask)"),
+        (Unsupported("who knows", file="a.c", hint="ask"), "a.c: who knows (ask)"),
+    ],
+)
+def test_the_first_line_of_a_rejection_is_linux_s(error: BpfheapError, text: str) -> None:
+    assert str(error) == text
+
+
+def test_the_detail_of_a_rejection_is_in_json() -> None:
+    assert VerifierError("no").to_json()["detail"] is None
+    assert VerifierError("no", detail="not even R1").to_json()["detail"] == "not even R1"

@@ -42,12 +42,16 @@ class BpfheapError(Exception):
             self.line = line
         return self
 
+    @property
+    def headline(self) -> str:
+        """The place and the message."""
+        if self.file is None:
+            return self.message
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.message}"
+
     def __str__(self) -> str:
-        place = ""
-        if self.file is not None:
-            place = f"{self.file}:{self.line}: " if self.line is not None else f"{self.file}: "
-        hint = f" ({self.hint})" if self.hint else ""
-        return f"{place}{self.message}{hint}"
+        return f"{self.headline} ({self.hint})" if self.hint else self.headline
 
     def to_json(self) -> dict[str, Any]:
         """The `error` object of the command line's JSON; subclasses add fields."""
@@ -154,6 +158,8 @@ class ProgramError(BpfheapError):
     """A program was not accepted: it is rejected (VerifierError), or nothing can be said of it
     (Unsupported).
 
+    Of a rejection `message` is what Linux says, word for word, where it makes the same check: the
+    last line of its log, to be searched for. `detail` is what is to be said besides, "" if nothing.
     `insn` is the slot's index in the linked program, `register` the register in question
     ("r1") or None, `source` the text of the C line, `column` (1-based, None if unknown) the place
     in it, `log` the whole verifier log. `history` tells in sentences where the values in question
@@ -164,6 +170,7 @@ class ProgramError(BpfheapError):
         self,
         message: str,
         *,
+        detail: str = "",
         program: str = "",
         insn: int | None = None,
         register: str | None = None,
@@ -175,6 +182,7 @@ class ProgramError(BpfheapError):
         **where: Any,
     ) -> None:
         super().__init__(message, **where)
+        self.detail = detail
         self.program = program
         self.insn = insn
         self.register = register
@@ -187,6 +195,7 @@ class ProgramError(BpfheapError):
     def to_json(self) -> dict[str, Any]:
         return {
             **super().to_json(),
+            "detail": self.detail or None,
             "insn": self.insn,
             "register": self.register,
             "source": self.source,
@@ -198,6 +207,12 @@ class ProgramError(BpfheapError):
 
 class VerifierError(ProgramError):
     """A program was rejected: Linux would refuse it."""
+
+    def __str__(self) -> str:
+        """Two lines: Linux's words stand alone on the first one."""
+        hint = f"({self.hint})" if self.hint else ""
+        below = " ".join(part for part in (self.detail, hint) if part)
+        return f"{self.headline}\n    {below}" if below else self.headline
 
 
 class Unsupported(ProgramError):

@@ -57,7 +57,7 @@ SCHEMA = {
                     "missing": {"type": "array", "items": TEXT},
                     "error": {
                         "type": ["object", "null"],
-                        "required": ["message", "file", "line", "insn", "hint"],
+                        "required": ["message", "detail", "file", "line", "insn", "hint"],
                     },
                 },
             },
@@ -122,14 +122,16 @@ def test_a_rejection_in_words(cli: Cli, rejected: Path) -> None:
     lines = result.out.splitlines()
     assert lines[0].startswith(f"reject unchecked ({rejected}, tc): ")
     assert f"{rejected}:8: " in lines[1]
-    assert lines[2].split("|") == ["        8 ", "     return *number;"]
-    assert lines[3].index("^") == lines[2].index("*number")
-    assert "instruction" in lines[3]
-    assert "register r" in lines[3]
-    assert lines[4] == "    how it came about:"
-    assert lines[5].startswith("        r0 came from bpf_map_lookup_elem (map numbers) at line 7 ")
-    assert lines[5].endswith(" and was not checked for NULL")
-    assert lines[6] == "    the path to it:"
+    assert lines[1].endswith(" R0 invalid mem access 'map_value_or_null'")
+    assert lines[2].strip() == "(check it for NULL first: if (!p) return 0;)"
+    assert lines[3].split("|") == ["        8 ", "     return *number;"]
+    assert lines[4].index("^") == lines[3].index("*number")
+    assert "instruction" in lines[4]
+    assert "register r" in lines[4]
+    assert lines[5] == "    how it came about:"
+    assert lines[6].startswith("        r0 came from bpf_map_lookup_elem (map numbers) at line 7 ")
+    assert lines[6].endswith(" and was not checked for NULL")
+    assert lines[7] == "    the path to it:"
     assert lines[-2] == "        line 8: return *number;"
     assert lines[-1].startswith("accept fine (")
 
@@ -143,7 +145,8 @@ def test_a_rejection_in_json(cli: Cli, rejected: Path) -> None:
     error = unchecked["error"]
     assert (error["file"], error["line"]) == (str(rejected), 8)
     assert "return *number" in error["source"]
-    assert error["message"]
+    assert error["message"] == "R0 invalid mem access 'map_value_or_null'"
+    assert error["detail"] is None
     assert error["hint"]
     assert error["source"][error["column"] - 1 :].startswith("*number")
     assert len(error["history"]) == 1

@@ -357,7 +357,7 @@ def test_a_program_without_end() -> None:
     spec = image.load()
     error = verify(spec, spec.programs["p"]).error
     assert error is not None
-    assert re.search(r"test\.bpf\.c:2: .*without end.*exit", str(error))
+    assert re.search(r"test\.bpf\.c:2: last insn .*\n.*without end.*exit", str(error))
     assert error.insn == size // 8 - 1
 
 

@@ -98,30 +98,31 @@ def obj(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
 
 
 @pytest.mark.parametrize(
-    ("program", "message"),
+    ("program", "message", "detail"),
     [
-        ("checked", None),
-        ("unchecked", "unbounded memory access to map value"),
-        ("uncalled", None),
-        ("result", "makes map_value pointer be out of bounds"),
-        ("own_memory", None),
-        ("written", "unbounded min value"),
-        ("too_short", "invalid args into func#1 (write): invalid read from stack"),
-        ("unchecked_pointer", "invalid mem access 'mem_or_null'"),
-        ("nonnull", None),
-        ("context", None),
-        ("no_context", "invalid args into func#1 (length): R1 expected pointer to ctx"),
-        ("trusting", "bpfheap does not know tag arg:trusted, which arg#0 of trusts() has"),
-        ("without_result", "nothing() doesn't return scalar"),
+        ("checked", None, ""),
+        ("unchecked", "R0 unbounded memory access, make sure", "the map value has"),
+        ("uncalled", None, ""),
+        ("result", "makes map_value pointer be out of bounds", ""),
+        ("own_memory", None, ""),
+        ("written", "unbounded min value", ""),
+        ("too_short", "invalid args into func#1 ('write')", "invalid read from stack"),
+        ("unchecked_pointer", "invalid mem access 'mem_or_null'", ""),
+        ("nonnull", None, ""),
+        ("context", None, ""),
+        ("no_context", "invalid args into func#1 ('length')", "R1 expected pointer to ctx"),
+        ("trusting", "bpfheap does not know tag arg:trusted, which arg#0 of trusts() has", ""),
+        ("without_result", "invalid args into func#1 ('nothing')", "doesn't return scalar"),
     ],
 )
-def test_global_functions(obj: ObjectSpec, program: str, message: str | None) -> None:
+def test_global_functions(obj: ObjectSpec, program: str, message: str | None, detail: str) -> None:
     error = verify(obj, obj.programs[program]).error
     if message is None:
         assert error is None, error
     else:
         assert error is not None
         assert message in error.message
+        assert detail in error.detail
 
 
 def test_more_arguments_than_registers(obj: ObjectSpec) -> None:
@@ -136,4 +137,4 @@ def test_more_arguments_than_registers(obj: ObjectSpec) -> None:
     types[func.type] = FuncProto(proto.ret, proto.params * 6)
     error = verify(obj, replace(spec, btf=Btf(tuple(types), "many"))).error
     assert error is not None
-    assert "checked_index_of() with 6 > 5 args" in error.message
+    assert "checked_index_of() with 6 > 5 args" in error.detail

@@ -17,8 +17,8 @@ from bpfheap.verifier.walk import Walk
 
 #: Rejections before the first instruction is walked.
 _STATIC = (
-    "unreachable insn", "jump out of range", "a program without end", "selects no program type",
-    "recursive call", "the call stack of", "combined stack size", "kprobe progs cannot use",
+    "unreachable insn", "jump out of range", "last insn is not", "selects no program type",
+    "the call stack of", "combined stack size", "tracing progs cannot use",
 )  # fmt: skip
 _LONGEST = 1_000
 _ALL = cases()

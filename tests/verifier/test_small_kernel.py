@@ -23,7 +23,7 @@ def verdict(section: str, code: str, obj: ObjectSpec = OBJ) -> Verdict:
     return verify(obj, program(f"{code}\nout: r0 = 0\nexit", BTF, section), Options(explain=False))
 
 
-#: Section, code, and a part of the message; "" for programs that are accepted.
+#: Section, code, and a part of the message or the detail; "" for programs that are accepted.
 PROGRAMS = [
     # What is read in the context.
     ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)", ""),
@@ -104,7 +104,7 @@ PROGRAMS = [
 @pytest.mark.parametrize(("section", "code", "message"), PROGRAMS)
 def test_programs(section: str, code: str, message: str) -> None:
     found = verdict(section, code)
-    said = "" if found.error is None else found.error.message
+    said = "" if found.error is None else f"{found.error.message}\n{found.error.detail}"
     assert found.accepted == (not message), said
     assert message in said
 

@@ -33,7 +33,8 @@ def _check(case: Case, *, stored_often: bool = False) -> Verdict:
     if verdict.error is not None:
         error = verdict.error
         assert expected["message"] in error.message
-        assert "\n" not in str(error)
+        assert expected.get("detail", "") in error.detail
+        assert "\n" not in error.message + error.detail
         assert error.insn is not None
         assert error.message in error.log or verdict.kind is VerdictKind.UNSUPPORTED
         if "register" in expected:
@@ -59,6 +60,7 @@ def test_there_are_enough_cases_of_each_verdict() -> None:
         ({"verdict": "perhaps"}, "is not one of"),
         ({"verdict": "reject"}, "'message' is a required property"),
         ({"verdict": "accept", "message": "no"}, "should not be valid"),
+        ({"verdict": "accept", "detail": "no"}, "should not be valid"),
         ({"verdict": "accept", "comment": "no"}, "'comment' was unexpected"),
         ({"verdict": "reject", "message": "x", "register": "11"}, "does not match"),
         ({"verdict": "reject", "message": "x", "missing": ["y"]}, "should not be valid"),

@@ -77,8 +77,9 @@ def test_an_error_points_at_the_source(tmp_path: Path) -> None:
     assert error is not None
     assert not verdict.accepted
     assert verdict.flows == ()
-    assert "Unreleased reference" in error.message
-    assert "leak.bpf.c:11" in error.message
+    assert error.message == "BPF_EXIT instruction in main prog would lead to reference leak"
+    assert error.detail.startswith("Unreleased reference id=1 alloc_insn=")
+    assert "leak.bpf.c:11" in error.detail
     assert error.hint is not None
     assert error.program == "leak"
     assert (error.file or "").endswith("leak.bpf.c")
@@ -90,6 +91,7 @@ def test_an_error_points_at_the_source(tmp_path: Path) -> None:
         f"processed {verdict.insns_processed} insns (limit 1000000) total_states 1"
     )
     assert lines[-2] == error.message
+    assert lines[-3] == error.detail.partition(":")[0]
 
 
 def test_the_log_shows_instructions_and_what_they_change() -> None:

@@ -168,7 +168,7 @@ def _note(side: Side, verdict: Verdict) -> None:
     # An unsupported program has no verdict.
     side.accepted = None if verdict.kind is VerdictKind.UNSUPPORTED else verdict.accepted
     side.processed = verdict.insns_processed
-    side.error = "" if verdict.error is None else str(verdict.error)
+    side.error = "" if verdict.error is None else " ".join(str(verdict.error).split())
 
 
 def _load(program: BenchProgram, kernel: Oracle, side: Side, *, stats: bool) -> None:

@@ -271,7 +271,7 @@ def _print(out: Console, path: Path, found: list[_Checked], wanted: _Wanted) -> 
         if checked.said is not None:
             _print_said(out, checked.said, differs=checked.differs)
         if verdict.error is not None:
-            for line in (str(verdict.error), *details(verdict.error)):
+            for line in (*str(verdict.error).splitlines(), *details(verdict.error)):
                 say(out, plain(f"    {line}"))
         elif verdict.flows:
             out.print(Padding(_flows(verdict.flows), (0, 0, 0, 4), expand=False))

@@ -88,5 +88,7 @@ def _print_known(out: Console, one: Known) -> None:
 
 def _print_error(out: Console, error: ProgramError) -> None:
     say(out, plain(f"      | {caret(error)}{error.message}", "red"))
+    if error.detail:
+        say(out, plain(f"      | {error.detail}", "red"))
     if error.hint:
         say(out, plain(f"      | {error.hint}", "red"))

@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 _KEY_BITS: Final = 32
 #: How a pointer is refused where a number would not be.
 _ARITHMETIC: Final = re.compile(
-    r"^R\d+ (pointer add pointer|bitwise operator \S+ on pointer"
+    r"^R\d+ (pointer \S+ pointer|bitwise operator \S+ on pointer"
     r"|pointer arithmetic with \S+ operator) prohibited|^invalid size of register fill"
 )
 _POINTER_BITS: Final = 64

@@ -34,6 +34,8 @@ MAIN_POINTER = "pass the object's own address, not that of a member"
 IN_SECTION = "use it before bpf_rcu_read_unlock(), or before bpf_spin_unlock() outside of a section"
 IS_NULL = "it is NULL here: the check for NULL goes the other way, or nothing was ever assigned"
 NOT_NEGATIVE = "check the lower end too: if (i < 0) return 0; or make it unsigned"
+COPY_POINTED = "copy what it points at into a variable"
+CHECK_END = "compare the pointer with data_end first: if (p + size > data_end) return 0;"
 IN_FRONT = "that is in front of its first byte"
 SHORTER = "the variable is shorter than what is accessed: make it larger, or access less"
 
@@ -42,38 +44,38 @@ _BEYOND_FRAME = re.compile(r"(?:read from|write to) stack R\d+ off=(-\d+) size="
 
 #: What to change where the message came without it: a part of the message, and the hint.
 _GENERAL = (
-    ("expected=fp, map_value, mem", "pass the address of a variable or of a map value"),
+    ("expected=fp, pkt", "pass the address of a variable or of a map value"),
     ("expected=ringbuf_mem", "pass what bpf_ringbuf_reserve returned, once"),
     ("expected=map_ptr", "pass the address of a map: &map"),
     ("forbidden", "choose another map, or leave out the flag that forbids it"),
     ("invalid mem access", "only memory that the verifier knows can be read or written"),
     ("pointer arithmetic on", "use this pointer as it is"),
     ("subtract pointer from scalar", "subtract the number from the pointer instead"),
-    ("direct value offset", "compile the program and its variables together"),
+    ("access to map value pointer", "compile the program and its variables together"),
     ("is tagged", "leave out the tag, or make the function static"),
     ("has no map", "pass the map as an argument before that"),
 )
 
 
 def sharper(
-    message: str, hint: str | None, reg: Reg | None, history: tuple[str, ...]
+    message: str, detail: str, hint: str | None, reg: Reg | None, history: tuple[str, ...]
 ) -> str | None:
     """The hint to give once the register in question is known, and where it came from: a better
     one where that tells more than the message, a general one where there is none yet."""
     if "mem access 'scalar'" in message and reg is not None and is_null(reg):
         return CHECK_NULL if any("came from" in sentence for sentence in history) else IS_NULL
-    if "element was valid until" in message:
+    told = f"{message}\n{detail}"
+    if "element was valid until" in told:
         return "use it before the iterator is destroyed"
-    across = _BEYOND_FRAME.search(message)
+    across = _BEYOND_FRAME.search(told)
     if across is not None and int(across[1]) >= -STACK_SIZE:
         return SHORTER
-    if message.startswith("value -") or "min value is negative" in message:
+    negative = message.startswith("value -") or "pointer offset -" in message
+    if negative or ("min value is negative" in told and hint != IN_FRONT):
         return NOT_NEGATIVE
-    if message.startswith("invalid access to") and " off=-" in message:
-        return IN_FRONT
     if hint is not None:
         return hint
-    return next((general for part, general in _GENERAL if part in message), None)
+    return next((general for part, general in _GENERAL if part in told), None)
 
 
 INVALIDATED = {

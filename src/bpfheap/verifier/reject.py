@@ -9,7 +9,9 @@ from bpfheap.errors import LINUX_MAY
 class Reject(Exception):
     """The instruction at hand breaks an obligation.
 
-    `message`: as the kernel's where it has one.
+    `message`: the kernel's last line, word for word, where it has one.
+    `before`: the lines that the kernel's log has in front of that.
+    `detail`: a clause or sentence of ours about it; without one, `before`.
     `register`: the number of the register in question, None for none.
     `hint`: what to change, None if hints.py shall find it.
     `insn`: a slot, if it is another one than the walk stands at.
@@ -19,12 +21,16 @@ class Reject(Exception):
         self,
         message: str,
         *,
+        before: str = "",
+        detail: str = "",
         register: int | None = None,
         hint: str | None = None,
         insn: int | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.before = before
+        self.detail = detail or before.replace("\n", "; ")
         self.register = register
         self.hint = hint
         self.insn = insn

@@ -133,6 +133,12 @@ def _of_broken(obj: ObjectSpec, program: ProgramSpec, why: BpfheapError) -> Prog
     return error
 
 
+def _said(why: InsnError) -> Reject:
+    """In the words of Linux where it sees that, too."""
+    detail = why.message if why.linux else ""
+    return Reject(why.linux or why.message, detail=detail, hint=why.hint, insn=why.insn)
+
+
 def _summary(verdict: Verdict, limit: int) -> str:
     """As print_verification_stats, without what is counted in the kernel alone."""
     return (
@@ -159,6 +165,7 @@ class Walk:
 
     def verdict(self) -> Verdict:
         error: ProgramError | None = None
+        before = ""
         try:
             self._env.prepare()
             regs = [NOTHING] * 6
@@ -174,15 +181,14 @@ class Walk:
             env = self._env
             stack_chains(env.cfg, self._spec, env.depth, private=env.type.private_stack)
         except Reject as reject:
-            insn = reject.insn
-            if insn is None and self._step is not None:
-                insn = self._step.slot
-            error = self._error(reject, insn, reject.register)
+            before = reject.before
+            error = self._error(reject, _kind_of(reject, self._env.obj, self._spec))
         except InsnError as broken:
-            error = self._error(broken, broken.insn, None)
-        return self._finish(error)
+            error = self._error(_said(broken), _kind_of(broken, self._env.obj, self._spec))
+        return self._finish(error, before)
 
-    def _finish(self, error: ProgramError | None) -> Verdict:
+    def _finish(self, error: ProgramError | None, before: str) -> Verdict:
+        """`before`: the lines that the log has in front of the error's message."""
         states = self._states
         flows = () if error is not None else tuple(self._env.flows.values())
         facts = None
@@ -193,6 +199,8 @@ class Walk:
         if self._log is None:
             return verdict
         if error is not None:
+            for line in before.splitlines():
+                self._log.say(line)
             self._log.say(error.message)
         self._log.say(_summary(verdict, self._limit))
         text = self._log.text
@@ -200,17 +208,19 @@ class Walk:
             error.log = text
         return Verdict(self._spec.name, self._insns, states, flows, error, text, facts, cut)
 
-    def _error(
-        self, why: Reject | InsnError, insn: int | None, register: int | None
-    ) -> ProgramError:
+    def _error(self, why: Reject, kind: Callable[..., ProgramError]) -> ProgramError:
+        insn = why.insn
+        if insn is None and self._step is not None:
+            insn = self._step.slot
         line = None
         if insn is not None and 0 <= insn < len(self._spec.insns):
             line = self._spec.line_of(insn)
-        return _kind_of(why, self._env.obj, self._spec)(
+        return kind(
             why.message,
+            detail=why.detail,
             program=self._spec.name,
             insn=insn,
-            register=None if register is None else f"r{register}",
+            register=None if why.register is None else f"r{why.register}",
             source=None if line is None else line.text,
             column=None if line is None else line.column or None,
             file=self._spec.file or None if line is None else line.file,
@@ -230,7 +240,7 @@ class Walk:
         elif error.insn is not None:
             error.path = calls_to(self._spec, error.insn)
             error.history = self._stacks()
-        error.hint = hints.sharper(error.message, error.hint, reg, error.history)
+        error.hint = hints.sharper(error.message, error.detail, error.hint, reg, error.history)
 
     def path(self) -> Path | None:
         """The way to where the walk stands, None if it stands nowhere."""

@@ -123,7 +123,8 @@ class Attached:
 
     def _invalid(self, off: int, size: int, why: str) -> Reject:
         return Reject(
-            f"func '{self.name}' {why}; invalid bpf_context access off={off} size={size}",
+            f"invalid bpf_context access off={off} size={size}",
+            before=f"func '{self.name}' {why}",
             hint="read the arguments as the kernel's function has them: BPF_PROG() does",
         )
 
@@ -175,7 +176,8 @@ def _find(kernel: KernelTypes, source: KernelSource, target: AttachTarget) -> _P
     if found is None:
         what = "tracepoint" if target.typedef else "function"
         raise Reject(
-            f"the kernel has no {what} {target.shown} to attach to: libbpf finds no {target.name}",
+            f"the kernel has no {what} {target.shown} to attach to",
+            detail=f"libbpf would say: failed to find kernel BTF type ID of '{target.name}'",
             insn=0,
             hint="it may have another name in other kernels, or be inlined",
         )
@@ -216,7 +218,9 @@ def _check(place: _Place, kind: AttachType, *, gpl: bool, sleepable: bool) -> No
     if kind is AttachType.MODIFY_RETURN:
         ret = place.btf[place.btf.resolve(place.proto.ret)]
         if not isinstance(ret, Int | BtfEnum) or ret.size > _WORD:
-            raise Reject(f"can't modify return codes of {name}: it returns no number", insn=0)
+            raise Reject(
+                f"can't modify return codes of {name}", detail="it returns no number", insn=0
+            )
     if kind in _TRACED | _HOOKS:
         _check_prototype(place)
 

@@ -323,8 +323,10 @@ def _call_order(cfg: Cfg) -> list[int]:
                 continue
             callee = cfg.starts[call.enters]
             if callee in on_path:
+                around = [number for number, _ in path[[n for n, _ in path].index(callee) :]]
                 raise Reject(
-                    f"recursive call from {cfg.subprogs[at].name}() to "
+                    _too_deep(any(cfg.is_global(number) for number in around)),
+                    detail=f"recursive call from {cfg.subprogs[at].name}() to "
                     f"{cfg.subprogs[callee].name}()",
                     insn=call.slot,
                     hint="use a bounded loop",
@@ -333,6 +335,14 @@ def _call_order(cfg: Cfg) -> list[int]:
                 path.append((callee, iter(calls[callee])))
                 on_path.add(callee)
     return order
+
+
+def _too_deep(apart: bool) -> str:
+    """What Linux says of more frames than there may be: as it walks into the last one, or, where
+    functions on the way are walked `apart`, when all walks are done (check_max_stack_depth)."""
+    if apart:
+        return f"the call stack of {MAX_FRAMES} frames is too deep !"
+    return f"the call stack of {MAX_FRAMES + 1} frames is too deep"
 
 
 def _check_frames(cfg: Cfg) -> None:
@@ -344,7 +354,7 @@ def _check_frames(cfg: Cfg) -> None:
                 frames[at] = max(frames[at], 1 + frames[cfg.starts[step.enters]])
                 if frames[at] > MAX_FRAMES:
                     raise Reject(
-                        f"the call stack of {frames[at]} frames is too deep",
+                        _too_deep(apart=False),
                         insn=step.slot,
                         hint=f"at most {MAX_FRAMES} functions may call each other",
                     )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from bpfheap.verifier.calls.graph import compared
 from bpfheap.verifier.calls.meta import Meta
+from bpfheap.verifier.domain.scalar import ends
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
@@ -18,6 +19,7 @@ from bpfheap.verifier.state.state import (
     KERNEL,
     MAP_KEY,
     SCALAR,
+    STACK,
     UNKNOWN,
     ZERO_OFFSET,
     KernelObject,
@@ -90,9 +92,15 @@ def leave_callback(env: Env, st: State) -> int:
     """The callback at the top of the stack returns; gives the slot to go on with, that of the
     call. Raises Reject for a result that no callback may have."""
     result = st.regs[0]
+    if result.kind == STACK:
+        raise Reject(
+            "cannot return stack pointer to the caller",
+            register=0,
+            hint="return 0 to go on, 1 to stop",
+        )
     if result.kind != SCALAR:
         raise Reject(
-            "At callback return the register R0 is not a scalar value",
+            "R0 not a scalar value",
             register=0,
             hint="return 0 to go on, 1 to stop",
         )
@@ -100,7 +108,7 @@ def leave_callback(env: Env, st: State) -> int:
     low, high = result.scalar.smin, result.scalar.smax
     if low < 0 or high > _LAST_RESULT:
         raise Reject(
-            f"At callback return the register R0 has smin={low} smax={high} should have been in "
+            f"At callback return the register R0 has {ends(low, high)} should have been in "
             f"[0, {_LAST_RESULT}]",
             register=0,
             hint="return 0 to go on, 1 to stop",

@@ -53,8 +53,21 @@ from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
-from bpfheap.verifier.memory.obligations import MAX_VAR, readable
-from bpfheap.verifier.memory.ownership import acquire_object, check_owned, exchange, free, kptr_at
+from bpfheap.verifier.memory.obligations import (
+    MAX_VAR,
+    MEM_TYPES,
+    check_aligned,
+    check_unmoved,
+    readable,
+)
+from bpfheap.verifier.memory.ownership import (
+    acquire_object,
+    check_exchanged,
+    check_owned,
+    exchange,
+    free,
+    kptr_at,
+)
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env, licensed
 from bpfheap.verifier.paths.precision import mark_register, mark_slot
@@ -82,8 +95,6 @@ from bpfheap.verifier.state.state import (
     number,
 )
 
-#: Where Linux takes packets to begin, to be aligned (check_pkt_ptr_alignment).
-_NET_IP_ALIGN = 2
 #: Results of the kernel from -MAX_ERRNO to -1 are errors.
 _MAX_ERRNO: i64 = 4095
 
@@ -109,29 +120,31 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     row = BY_NUMBER[ref.spec.type]
     call = meta.call
     op = call.map_op
+    passed = f"map_type {row.number} into func {call.title}"
     if op is not None and op not in row.ops:
         raise Reject(
-            f"cannot pass map_type {row.number} ({row.name}) into func {_title(call)}",
+            "expected prog array map for tail call" if call.jumps else f"cannot pass {passed}",
             register=n,
             hint=f"{ref} is a map of type {row.c_name}",
         )
     if op in ("update", "delete") and ref.readonly:
-        raise Reject(f"write into map forbidden: {ref} is read-only for programs", register=n)
+        raise Reject(
+            "write into map forbidden", detail=f"{ref} is read-only for programs", register=n
+        )
     changers = row.updaters if op == "update" else row.deleters
     if op in ("update", "delete") and env.type.caller not in changers:
         done = "put sockets into" if op == "update" else "take sockets out of"
         raise Reject(
-            "cannot update sockmap in this context",
+            f"cannot pass {passed}",
+            before="cannot update sockmap in this context",
             register=n,
             hint=f"{types_with(changers)} programs can {done} {ref}",
         )
     if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
-        raise Reject(f"read from map forbidden: {ref} is write-only for programs", register=n)
+        raise Reject(
+            "read from map forbidden", detail=f"{ref} is write-only for programs", register=n
+        )
     meta.map = ref
-
-
-def _title(call: Call) -> str:
-    return call.name if call.number is None else f"{call.name}#{call.number}"
 
 
 def _allocator(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -151,11 +164,14 @@ def _memory(
     null_allowed = meta.args[n - 1] in NULLABLE
     if not OBLIGATIONS[reg.kind].for_helpers or (reg.or_null and not null_allowed):
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
-        raise expected(n, reg, "fp, map_value", hint)
+        # Where NULL may be given, it is asked for its size before.
+        nothing = null_allowed and is_null(reg)
+        raise expected(n, reg, "fp" if nothing else MEM_TYPES, hint)
     call = meta.call
     if reg.kind in (PACKET, PACKET_META) and not _takes_packet(env, call):
         raise Reject(
-            f"helper access to the packet is not allowed: R{n} of {_title(call)}",
+            "helper access to the packet is not allowed",
+            detail=f"R{n} of {call.title} points there",
             register=n,
             hint="copy what it shall read to the stack first",
         )
@@ -205,13 +221,8 @@ def _fixed(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     arg = meta.args[n - 1]
     size, write = FIXED_SIZES[arg], arg in WRITTEN
     _memory(env, st, n, reg, meta, size, write)
-    start = _NET_IP_ALIGN if reg.kind in (PACKET, PACKET_META) else 0
-    if write and ((start + reg.off + reg.scalar.v) | reg.scalar.m) & (size - 1):
-        raise Reject(
-            f"misaligned access off {reg.off} size {size}: R{n} of {_title(meta.call)}",
-            register=n,
-            hint=f"align the variable to {size} bytes",
-        )
+    if write:
+        check_aligned(n, reg, 0, size)
 
 
 def _size(zero_allowed: bool) -> Checker:
@@ -251,8 +262,10 @@ def _size(zero_allowed: bool) -> Checker:
 
 
 def _ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    if reg.kind != CTX or reg.off or not reg.scalar.is_const:
-        raise expected(n, reg, "ctx", "pass the program's own context, unchanged")
+    hint = "pass the program's own context, unchanged"
+    if reg.kind != CTX:
+        raise expected(n, reg, "ctx", hint)
+    check_unmoved(n, reg, hint)
 
 
 def _ctx_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -279,9 +292,8 @@ def _map_value_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> Non
 def _zero(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """check_helper_call, of the flags of bpf_get_local_storage"""
     if not is_null(reg):
-        raise Reject(
-            f"{meta.call.name}() doesn't support non-zero flags", register=n, hint="pass 0"
-        )
+        name = meta.call.name.removeprefix("bpf_")
+        raise Reject(f"{name}() doesn't support non-zero flags", register=n, hint="pass 0")
     mark_register(env.cfg, st, n)
 
 
@@ -290,7 +302,7 @@ def _kptr_field(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    check_owned(env, n, reg, call=meta.call.name, or_null=False)
+    check_owned(env, n, reg, call=meta.call.name, per_cpu=False)
     meta.given, meta.given_register = reg, n
 
 
@@ -298,7 +310,7 @@ def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if is_null(reg):
         mark_register(env.cfg, st, n)
     else:
-        check_owned(env, n, reg, call=meta.call.name, or_null=True, per_cpu=None)
+        check_exchanged(env, n, reg, call=meta.call.name)
     meta.given, meta.given_register = reg, n
 
 
@@ -343,7 +355,7 @@ def _callback_ctx(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         # The callback may count with it.
         mark_register(env.cfg, st, n)
     elif reg.kind != STACK:
-        raise expected(n, reg, "fp or NULL", "pass the address of a local variable")
+        raise expected(n, reg, "fp", "pass the address of a local variable, or NULL")
 
 
 #: Arguments that are not looked at, and so need not be initialised.
@@ -554,26 +566,30 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     call = _row(env, step)
     if not env.type.has(call.offer):
         raise Reject(
-            f"program of this type cannot use helper {_title(call)}",
+            f"program of this type cannot use helper {call.title}",
             hint=f"{env.type.name} programs cannot, but {types_with(call.offer)} can",
         )
     for offer, names in call.only_in:
         if env.type.caller in offer and env.target not in names:
             raise Reject(
-                f"helper call is not allowed in probe: {call.name}"
+                "helper call is not allowed in probe"
                 if env.type.caller in Offer.TRAMPOLINES
-                else f"program of this type cannot use helper {_title(call)}",
+                else f"program of this type cannot use helper {call.title}",
+                detail=f"{env.target} is none that {call.name} may be called in",
                 hint=f"attach the program to one of {', '.join(sorted(names)[:5])} and others",
             )
     if call.gpl and not env.gpl:
         raise Reject(
-            "cannot call GPL-restricted function from non-GPL compatible program: "
-            f"{call.name}, {licensed(env.spec)}",
+            "cannot call GPL-restricted function from non-GPL compatible program",
+            detail=f"{call.name} is one, and {licensed(env.spec)}",
             hint=hints.LICENSE,
         )
     if call.sleepable and not env.sleepable:
         raise Reject(
-            f"program must be sleepable to call sleepable {call.name}",
+            "helper call might sleep in a non-sleepable prog"
+            if call.number is not None
+            else f"program must be sleepable to call sleepable kfunc {call.name}",
+            detail="" if call.number is None else f"{call.name} may sleep",
             hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
         )
     locks.check_call(env, st, call)
@@ -622,7 +638,8 @@ def _row(env: Env, step: Step) -> Call:
     missing = env.spec.refs.get(step.slot)
     if missing is not None and missing.kind is RefKind.MISSING:
         raise Reject(
-            f"invalid func unknown#{step.imm}: the kernel has no {missing.name}",
+            f"invalid func unknown#{step.imm}",
+            detail=f"the kernel has no {missing.name}",
             hint="reach it only where the kernel has that: test `if (bpf_ksym_exists(function))`"
             if missing.name.startswith("kfunc ")
             else "reach it only where the kernel has that: test bpf_core_field_exists() first",

@@ -13,6 +13,7 @@ from bpfheap.verifier.calls.callback import check_tail_call
 from bpfheap.verifier.calls.locks import check_global
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
+from bpfheap.verifier.memory.obligations import MEM_TYPES
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -63,7 +64,9 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
         raise
     except Reject as wrong:
         raise Reject(
-            f"Caller passes invalid args into func#{number} ({sub.name}): {wrong.message}",
+            f"Caller passes invalid args into func#{number} ('{sub.name}')",
+            before="\n".join(line for line in (wrong.before, wrong.message) if line),
+            detail=f"{wrong.message}: {wrong.detail}" if wrong.detail else wrong.message,
             register=wrong.register,
             hint=wrong.hint,
         ) from None
@@ -78,7 +81,12 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
 def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
     reg = st.regs[n]
     if reg.kind == UNINIT:
-        raise Reject(f"R{n} !read_ok: nothing was written to it", register=n, hint=hints.INIT)
+        raise Reject(
+            f"R{n} is not a scalar" if parameter.passing is Passing.NUMBER else f"R{n} !read_ok",
+            detail="nothing was written to it",
+            register=n,
+            hint=hints.INIT,
+        )
     match parameter.passing:
         case Passing.NUMBER:
             if reg.kind != SCALAR:
@@ -94,13 +102,15 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 if parameter.or_null:
                     return
                 raise Reject(
-                    f"R{n} is expected to be non-NULL",
+                    f"arg#{n - 1} is expected to be non-NULL",
                     register=n,
                     hint="the function's parameter is tagged __arg_nonnull: pass an address",
                 )
             if not OBLIGATIONS[reg.kind].for_helpers and reg.kind != OBJECT:
-                raise Reject(f"R{n} type={type_name(reg)} expected=fp, map_value, mem", register=n)
+                raise Reject(f"R{n} type={type_name(reg)} expected={MEM_TYPES}", register=n)
             for write in (False, True):
                 helper_access(env, st, n, reg, parameter.size, write)
             if reg.or_null and not parameter.or_null:
-                raise Reject(f"R{n} is expected to be non-NULL", register=n, hint=hints.CHECK_NULL)
+                raise Reject(
+                    f"arg#{n - 1} is expected to be non-NULL", register=n, hint=hints.CHECK_NULL
+                )

@@ -12,6 +12,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.calls.locks import compares, lockable
 from bpfheap.verifier.calls.meta import Checker, Meta, const_offset
 from bpfheap.verifier.flows import Field, FlowKind
+from bpfheap.verifier.memory.obligations import check_unmoved
 from bpfheap.verifier.memory.ownership import acquire_object, make_borrowed
 from bpfheap.verifier.paths.env import Env, field_of
 from bpfheap.verifier.reject import Reject
@@ -27,7 +28,6 @@ from bpfheap.verifier.state.state import (
     Object,
     Reg,
     State,
-    type_name,
 )
 
 
@@ -47,7 +47,8 @@ def root_of(kind: SpecialKind) -> Checker:
         root = layout.special_at(offset, kind)
         if root is None:
             raise Reject(
-                f"{kind} not found at offset={offset} of {holder}",
+                f"{kind} not found at offset={offset}",
+                detail=f"R{n} points into {holder}",
                 register=n,
                 hint=f"pass the address of a {kind}",
             )
@@ -64,9 +65,11 @@ def root_of(kind: SpecialKind) -> Checker:
                 hint="call bpf_spin_lock first",
             )
         if not st.lock.same(holder, reg.id):
+            other = "held lock and object are not in the same allocation"
             raise Reject(
-                "held lock and object are not in the same allocation: the lock taken at "
-                f"{env.place(st.lock.insn)} is another one",
+                f"bpf_spin_lock at off={layout.lock} must be held for {kind}",
+                before=other,
+                detail=f"{other}: the lock taken at {env.place(st.lock.insn)} is another one",
                 register=n,
                 hint=f"take the lock beside {root.path}",
             )
@@ -88,7 +91,8 @@ def _node(env: Env, n: int, reg: Reg, meta: Meta) -> None:
     offset = const_offset(n, reg, str(kind))
     if layout.special_at(offset, kind) is None:
         raise Reject(
-            f"{kind} not found at offset={offset} of {layout}",
+            f"{kind} not found at offset={offset}",
+            detail=f"R{n} points into {layout}",
             register=n,
             hint=f"pass the address of the object's {kind}",
         )
@@ -97,9 +101,12 @@ def _node(env: Env, n: int, reg: Reg, meta: Meta) -> None:
         layout.btf, layout.type_id, wanted.btf, wanted.type_id, strict=env.options.strict_identity
     )
     if why is not None or offset != root.contains.offset:
+        place = f"{kind} at offset={root.contains.offset} in {wanted}"
         raise Reject(
-            f"operation on {root.kind} expects arg#{n - 1} {kind} at offset={root.contains.offset} "
-            f"in {wanted}, but arg is at offset={offset} in {layout}",
+            f"arg#{n - 1} offset={offset}, but expected {place}"
+            if why is None
+            else f"operation on {root.kind} expects arg#{n - 1} {place}, but arg is at "
+            f"offset={offset} in {layout}",
             register=n,
             hint=f"{meta.field} links objects of {wanted} by their member {root.contains.member}",
         )
@@ -115,6 +122,7 @@ def _contained(env: Env, meta: Meta) -> Layout:
 
 def new_node(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """The node of an object that the program owns and puts in."""
+    _unmoved_if_null(n, reg)
     whole = reg.kind == OBJECT and not reg.or_null and not reg.what.per_cpu
     if not whole or reg.what.standing != OWNED:
         raise Reject(
@@ -131,8 +139,15 @@ def new_node(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     meta.given, meta.given_register = reg, n
 
 
+def _unmoved_if_null(n: int, reg: Reg) -> None:
+    """What may be NULL is not an object's node to Linux, so that it has to be at its start."""
+    if reg.kind == OBJECT and reg.or_null:
+        check_unmoved(n, reg, hints.CHECK_NULL)
+
+
 def member(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """The node of an object that may be in the tree."""
+    _unmoved_if_null(n, reg)
     known = reg.kind == OBJECT and not reg.or_null and not reg.what.per_cpu
     if not known or not (reg.ref or reg.what.standing == BORROWED):
         raise Reject(
@@ -173,18 +188,13 @@ def counted(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     layout: Layout = reg.what.layout
     if layout.one(SpecialKind.REFCOUNT) is None:
         raise Reject(
-            f"arg#{n - 1} doesn't point to a type with bpf_refcount field: {layout}",
+            f"arg#{n - 1} doesn't point to a type with bpf_refcount field",
+            detail=f"it points to a {layout}",
             register=n,
             hint=f"give {layout} a member of type struct bpf_refcount",
         )
-    if reg.off or not reg.scalar.is_const or reg.scalar.v:
-        # Linux counts at that address, and takes what comes back for the object's start.
-        raise Reject(
-            f"dereference of modified {type_name(reg)} ptr R{n} off={reg.off + reg.scalar.smin} "
-            "disallowed",
-            register=n,
-            hint=f"pass the address of the {layout} itself, not that of a member",
-        )
+    # Linux counts at any address in it, and takes what comes back for the object's start.
+    check_unmoved(n, reg, f"pass the address of the {layout} itself, not that of a member")
     meta.given, meta.given_register = reg, n
 
 

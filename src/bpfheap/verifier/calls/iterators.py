@@ -38,8 +38,9 @@ from bpfheap.verifier.state.state import (
 _ELEMENT = Mem(4, readonly=True)
 
 
-def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[FuncState, i64]:
-    """The frame and the offset in its stack that a register points at. Raises Reject."""
+def _place(env: Env, st: State, n: int, reg: Reg, wanted: str) -> tuple[FuncState, i64]:
+    """The frame and the offset in its stack that a register points at; `wanted` is what is said if
+    there is none. Raises Reject."""
     if reg.kind != STACK:
         raise Reject(
             f"arg#{n - 1} expected pointer to an iterator on stack",
@@ -49,7 +50,10 @@ def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[FuncState, i64]:
     if reg.scalar.m != 0:
         mark_register(env.cfg, st, n)
         raise Reject(
-            f"R{n} has to point at one place on the stack", register=n, hint=hints.CONST_OFFSET
+            wanted,
+            detail=f"R{n} has to point at one place on the stack",
+            register=n,
+            hint=hints.CONST_OFFSET,
         )
     low, _ = within_stack(n, reg, 0, SLOT, "write to")
     return st.frames[reg.what], low
@@ -57,11 +61,12 @@ def _place(env: Env, st: State, n: int, reg: Reg) -> tuple[FuncState, i64]:
 
 def fresh(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """Stack for an iterator, where none is yet."""
-    frame, low = _place(env, st, n, reg)
+    wanted = f"expected uninitialized iter_num as arg #{n - 1}"
+    frame, low = _place(env, st, n, reg, wanted)
     slot = frame.stack.get(low >> 3)
     if low & 7 or (slot is not None and slot.reg is not None and slot.reg.kind == ITERATOR):
         raise Reject(
-            f"expected uninitialized iter_num as arg #{n - 1}",
+            wanted,
             register=n,
             hint="destroy the iterator before it is used anew, and align it to 8 bytes",
         )
@@ -71,11 +76,12 @@ def fresh(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 def begun(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """An iterator that bpf_iter_num_new has set up."""
-    frame, low = _place(env, st, n, reg)
+    wanted = f"expected an initialized iter_num as arg #{n - 1}"
+    frame, low = _place(env, st, n, reg, wanted)
     slot = frame.stack.get(low >> 3)
     if low & 7 or slot is None or slot.reg is None or slot.reg.kind != ITERATOR:
         raise Reject(
-            f"expected an initialized iter_num as arg #{n - 1}",
+            wanted,
             register=n,
             hint="call bpf_iter_num_new before, on every path, and write nothing over it",
         )

@@ -47,7 +47,10 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         if isinstance(holder, MapRef) and not holder.spec.is_typed:
             raise without_btf(holder, n, SpecialKind.SPIN_LOCK)
         raise Reject(
-            f"{holder} has no valid bpf_spin_lock",
+            f"map '{holder}' has no valid bpf_spin_lock"
+            if isinstance(holder, MapRef)
+            else "local 'kptr' has no valid bpf_spin_lock",
+            detail="" if isinstance(holder, MapRef) else f"it is of type {holder}",
             register=n,
             hint="give it a member of type struct bpf_spin_lock",
         )
@@ -73,7 +76,8 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
     if not st.lock.same(holder, reg.id):
         raise Reject(
-            f"bpf_spin_unlock of different lock than the one taken at {env.place(st.lock.insn)}",
+            "bpf_spin_unlock of different lock",
+            detail=f"the one that is held was taken at {env.place(st.lock.insn)}",
             register=n,
             hint="unlock through the pointer that was used to lock: another lookup may have found "
             "another element",
@@ -106,8 +110,9 @@ def lockable(reg: Reg) -> MapRef | Layout | None:
         per_cpu = row is not None and row.per_cpu
         if per_cpu or ref.readonly:
             raise Reject(
-                f"map {ref} has to have BTF in order to use what is in it: Linux gives none to "
-                f"{'per-CPU' if per_cpu else 'read-only'} maps with locks",
+                f"map '{ref}' has to have BTF in order to use bpf_spin_lock",
+                detail=f"Linux gives none to {'per-CPU' if per_cpu else 'read-only'} maps with "
+                "locks",
                 hint="use a map of another type",
             )
         return ref
@@ -174,13 +179,15 @@ def check_call(env: Env, st: State, call: Call) -> None:
     """May it be called here? Raises Reject."""
     if st.lock is not None and not call.locked:
         raise Reject(
-            f"function calls are not allowed while holding a lock: {call.name}, with the lock "
-            f"taken at {env.place(st.lock.insn)}",
+            "function calls are not allowed while holding a lock",
+            detail=f"{call.name} is called with the lock taken at {env.place(st.lock.insn)}",
             hint="call it before bpf_spin_lock or after bpf_spin_unlock",
         )
     if st.rcu and call.sleepable:
         raise Reject(
-            f"kernel func {call.name} is sleepable within rcu_read_lock region",
+            f"sleepable helper {call.title} in rcu_read_lock region"
+            if call.number is not None
+            else f"kernel func {call.name} is sleepable within rcu_read_lock region",
             hint="call it outside of the section",
         )
 
@@ -189,11 +196,11 @@ def check_left(env: Env, st: State, where: str) -> None:
     """Nothing is held and no section is open (check_resource_leak). Raises Reject."""
     if len(st.frames) == 1:
         # What a function leaves behind is its caller's to give away.
-        check_none_held(env, st, "at exit" if where.startswith("BPF_EXIT") else f"at the {where}")
+        check_none_held(env, st, where)
     if st.lock is not None:
         raise Reject(
-            f"{where} cannot be used inside bpf_spin_lock-ed region: the lock was taken at "
-            f"{env.place(st.lock.insn)}",
+            f"{where} cannot be used inside bpf_spin_lock-ed region",
+            detail=f"the lock was taken at {env.place(st.lock.insn)}",
             hint="unlock it on every path",
         )
     if st.rcu:
@@ -209,13 +216,14 @@ def check_global(env: Env, st: State, number: int, name: str) -> None:
     if st.rcu and env.sleeps(number):
         raise Reject(
             "global functions that may sleep are not allowed in non-sleepable context, i.e., in a "
-            "RCU/IRQ/preempt-disabled section, or in a non-sleepable BPF program context: "
-            f"{name}()",
+            "RCU/IRQ/preempt-disabled section, or in a non-sleepable BPF program context",
+            detail=f"{name}() may sleep",
             hint="call it outside of the section",
         )
     if st.lock is not None:
         raise Reject(
-            f"global function calls are not allowed while holding a lock, use static function "
-            f"instead: {name}()",
+            "global function calls are not allowed while holding a lock, use static function "
+            "instead",
+            detail=f"{name}() is global",
             hint=f"make {name}() static, or call it after bpf_spin_unlock",
         )

@@ -28,14 +28,16 @@ class Meta:
     `layout`: that of what is allocated, linked or counted, None for none.
     `size`: that of what is reserved, or the greatest that memory may have, in bytes.
     `text`: the constant string that it is given, without its NUL.
-    `referenced`: the argument that points into what the program has to give away, 0 for none.
+    `referenced`, `referenced_id`: the argument that points into what the program has to give away,
+    and the id of that; 0 for none.
     `root`, `field`: a list head or tree root, and its name in flows; None for none.
     `iterator`: its frame, and the stack slot in it; None for none.
     """
 
     __slots__ = (
         "args", "call", "callback", "count", "field", "given", "given_register", "iterator", "key",
-        "kptr", "layout", "map", "referenced", "root", "size", "slot", "text",
+        "kptr", "layout", "map", "referenced", "referenced_id",
+        "root", "size", "slot", "text",
     )  # fmt: skip
 
     def __init__(self, call: Call, args: tuple[Arg, ...], slot: int) -> None:
@@ -53,6 +55,7 @@ class Meta:
         self.size = 0
         self.text = b""
         self.referenced = 0
+        self.referenced_id = 0
         self.root: SpecialField | None = None
         self.field: Field | None = None
         self.iterator: tuple[FuncState, int] | None = None

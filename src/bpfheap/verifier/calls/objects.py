@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
+from bpfheap.verifier.memory.obligations import check_unmoved
 from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
@@ -22,7 +23,6 @@ from bpfheap.verifier.state.state import (
     State,
     is_null,
     is_trusted,
-    type_name,
 )
 
 #: btf_ptr_types
@@ -44,18 +44,6 @@ def of_struct(env: Env, n: int, reg: Reg, meta: Meta, name: str) -> None:
     """The object is of that struct, or begins with one. Raises Reject."""
     call = meta.call
     wanted = env.struct(name, call.name)
-    if not reg.scalar.is_const or reg.scalar.v:
-        raise Reject(
-            f"variable {type_name(reg)} access disallowed: R{n}",
-            register=n,
-            hint=hints.CONST_OFFSET,
-        )
-    if reg.off < 0:
-        raise Reject(
-            f"negative offset {type_name(reg)} ptr R{n} off={reg.off} disallowed",
-            register=n,
-            hint=hints.MAIN_POINTER,
-        )
     object_: KernelObject = reg.what
     if not object_.type.holds(reg.off, wanted):
         raise Reject(
@@ -66,6 +54,8 @@ def of_struct(env: Env, n: int, reg: Reg, meta: Meta, name: str) -> None:
             register=n,
             hint=f"{call.name} takes a pointer to a struct {wanted.name}",
         )
+    hint = hints.MAIN_POINTER if reg.scalar.is_const else hints.CONST_OFFSET
+    check_unmoved(n, reg, hint, fixed=True)
 
 
 def protected(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:

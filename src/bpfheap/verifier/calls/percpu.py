@@ -82,7 +82,7 @@ def _scalars(btf: Btf, type_id: int, depth: int) -> bool:
 
 def owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """One that the program owns."""
-    check_owned(env, n, reg, call=meta.call.name, or_null=False, per_cpu=True)
+    check_owned(env, n, reg, call=meta.call.name, per_cpu=True)
     meta.given, meta.given_register = reg, n
 
 
@@ -93,7 +93,7 @@ def seen(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         fits = reg.what.flags in _PER_CPU_FLAGS
     if not fits or reg.or_null:
         hint = hints.CHECK_NULL if reg.or_null else "read it from a __percpu_kptr field of a map"
-        raise expected(n, reg, "percpu_rcu_ptr_", hint)
+        raise expected(n, reg, "percpu_ptr_, percpu_rcu_ptr_, percpu_trusted_ptr_", hint)
     meta.given, meta.given_register = reg, n
 
 

@@ -16,9 +16,11 @@ from bpfheap.verifier.state.state import MEM, SCALAR, ZERO_OFFSET, Gone, Mem, Re
 
 def size(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """How large the record shall be: a number that is known."""
-    if reg.kind != SCALAR or not reg.scalar.is_const:
+    if reg.kind != SCALAR:
+        raise expected(n, reg, "scalar", "pass a number")
+    if not reg.scalar.is_const:
         raise Reject(
-            f"R{n} is not a known constant",
+            f"R{n} is not a known constant'",
             register=n,
             hint="the size of a record has to be known when the program is compiled; "
             "bpf_ringbuf_output takes any",
@@ -34,7 +36,8 @@ def record(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         raise expected(n, reg, "ringbuf_mem")
     if reg.off or reg.scalar.m != 0 or reg.scalar.v != 0:
         raise Reject(
-            f"R{n} must have zero offset when passed to release func: off={reg.off}",
+            f"R{n} must have zero offset when passed to release func or trusted arg to kfunc",
+            detail=f"it has off={reg.off}",
             register=n,
             hint="pass what bpf_ringbuf_reserve gave",
         )

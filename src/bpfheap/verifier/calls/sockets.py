@@ -85,11 +85,12 @@ def refer(n: int, reg: Reg, meta: Meta) -> None:
         return
     if meta.referenced:
         raise Reject(
-            f"more than one arg with ref_obj_id R{n}: R{meta.referenced} is another",
+            f"more than one arg with ref_obj_id R{n} {reg.ref} {meta.referenced_id}",
+            detail=f"R{meta.referenced} is another",
             register=n,
             hint="copy one of them to the stack first",
         )
-    meta.referenced = n
+    meta.referenced, meta.referenced_id = n, reg.ref
 
 
 def _hint(reg: Reg, what: str) -> str:

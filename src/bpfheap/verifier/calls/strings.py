@@ -36,24 +36,30 @@ def constant(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     spec = ref.spec
     if ref.constant is None:
         raise Reject(
-            f"R{n} does not point to a readonly map",
+            f"R{n} does not point to a readonly map'",
             register=n,
             hint="make the string const",
         )
     if not reg.scalar.is_const:
-        raise Reject(f"R{n} is not a constant address", register=n, hint=hints.CONST_OFFSET)
+        raise Reject(f"R{n} is not a constant address'", register=n, hint=hints.CONST_OFFSET)
     at = reg.off + reg.scalar.smin
-    if not BY_NUMBER[spec.type].direct or spec.max_entries != 1:
-        raise Reject(
-            f"no direct value access support for this map type: {ref}",
-            register=n,
-            hint="pass a constant, which the compiler puts into .rodata",
-        )
     if not 0 <= at < spec.value_size:
         raise Reject(
-            f"invalid access to map value, value_size={spec.value_size} off={at}",
+            f"R{n} min value is outside of the allowed memory range",
+            before=f"invalid access to map value, value_size={spec.value_size} off={at} size=1",
             register=n,
-            hint=f"the map value has {spec.value_size} bytes, no more",
+            hint=hints.IN_FRONT
+            if at < 0
+            else f"the map value has {spec.value_size} bytes, no more",
+        )
+    if not BY_NUMBER[spec.type].direct or spec.max_entries != 1:
+        raise Reject(
+            "direct value access on string failed"
+            if BY_NUMBER[spec.type].direct
+            else "no direct value access support for this map type",
+            detail=f"{ref} is no array of one element",
+            register=n,
+            hint="pass a constant, which the compiler puts into .rodata",
         )
     content = ref.constant.ljust(spec.value_size, b"\0")
     text, end, _ = content[at:].partition(b"\0")
@@ -90,7 +96,7 @@ def check_format(env: Env, st: State, meta: Meta) -> None:
 
 def _invalid(meta: Meta, why: str, hint: str) -> Reject:
     register = meta.args.index(Arg.FORMAT) + 1
-    return Reject(f"Invalid format string: {why}", register=register, hint=hint)
+    return Reject("Invalid format string", detail=why, register=register, hint=hint)
 
 
 def conversions(form: bytes) -> int | None:

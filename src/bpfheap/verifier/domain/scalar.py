@@ -28,6 +28,9 @@ from bpfheap.verifier.domain.word import (
     wrap,
 )
 
+#: UNUM_MAX_DECIMAL: larger numbers are written in hexadecimal.
+_MAX_DECIMAL = 0xFFFF
+
 
 class Scalar:
     """Immutable. `v`, `m` are the bits (see tnum); all ends are inclusive. `umin` and `umax` are
@@ -94,6 +97,24 @@ class Scalar:
             f"s=[{self.smin}, {self.smax}], u=[{unsigned(self.umin)}, {unsigned(self.umax)}], "
             f"s32=[{self.s32_min}, {self.s32_max}], u32=[{self.u32_min}, {self.u32_max}])"
         )
+
+
+def bits_text(s: Scalar) -> str:
+    """As tnum_strn in kernel/bpf/log.c writes what is known of the bits."""
+    value = unsigned(s.v)
+    if s.m == 0:
+        return str(value) if value <= _MAX_DECIMAL else hex(value)
+    return f"({value:#x}; {unsigned(s.m):#x})"
+
+
+def ends(low: int, high: int) -> str:
+    """As verbose_invalid_scalar writes a signed range, before "should have been in"."""
+    told = []
+    if low > smin_of(0, -1):
+        told.append(f"smin={low}")
+    if high < smax_of(0, -1):
+        told.append(f"smax={high}")
+    return " ".join(told) or "unknown scalar value"
 
 
 def const(value: i64) -> Scalar:

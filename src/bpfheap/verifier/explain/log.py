@@ -14,7 +14,7 @@ from bpfheap.isa import Kind, format_insn
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier.analysis.cfg import Step
-from bpfheap.verifier.domain.scalar import Scalar
+from bpfheap.verifier.domain.scalar import Scalar, bits_text
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 from bpfheap.verifier.state.state import (
     ALL_ITER,
@@ -114,8 +114,7 @@ def show_register(reg: Reg, frame: int = 0) -> str:
         if s.is_const:
             return f"fp{of}{_signed(reg.off + s.smin)}"
         return f"fp{of}({','.join(_pointer(reg))})"
-    # The kernel tells in the parentheses who is borrowed.
-    return f"{full_type_name(reg).removeprefix('non_own_')}({','.join(_pointer(reg))})"
+    return f"{full_type_name(reg)}({','.join(_pointer(reg))})"
 
 
 def _pointer(reg: Reg) -> list[str]:
@@ -147,7 +146,7 @@ def _pointer(reg: Reg) -> list[str]:
         return parts
     parts += scalar_ranges(s)
     if s.m != -1:
-        parts.append(f"var_off=({unsigned(s.v):#x}; {unsigned(s.m):#x})")
+        parts.append(f"var_off={bits_text(s)}")
     return parts
 
 

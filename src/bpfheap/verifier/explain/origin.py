@@ -69,7 +69,7 @@ class _Teller(Tracer):
         if "too large" in error.message or "too complex" in error.message:
             yield from self._long()
             return
-        if error.message.startswith("Unreleased reference") and path.last_state.refs:
+        if error.message.endswith("would lead to reference leak") and path.last_state.refs:
             yield from self._held(path.last_state.refs[0])
             return
         if error.register is None:

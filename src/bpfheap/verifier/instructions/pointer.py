@@ -30,6 +30,11 @@ _FIXED = frozenset({MAP, FUNC, PACKET_END, SOCKET})
 #: Kinds to which not even 0 can be added.
 _IMMOVABLE = frozenset({PACKET_END, SOCKET})
 _BITWISE = frozenset({"and", "or", "xor"})
+#: bpf_alu_string
+_SIGNS = {
+    "add": "+=", "sub": "-=", "mul": "*=", "div": "/=", "sdiv": "/=", "mod": "%=", "smod": "%=",
+    "or": "|=", "and": "&=", "xor": "^=", "lsh": "<<=", "rsh": ">>=", "arsh": "s>>=",
+}  # fmt: skip
 
 
 def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> Reg:
@@ -42,7 +47,7 @@ def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> 
         return UNKNOWN
     if dst.kind != SCALAR and src.kind != SCALAR:
         raise Reject(
-            f"R{n} pointer {name} pointer prohibited",
+            f"R{n} pointer {_SIGNS[name]} pointer prohibited",
             register=n,
             hint="only the difference of two pointers can be computed",
         )
@@ -62,13 +67,7 @@ def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> 
     else:
         moved = pointer.moved(pointer.off, alu(SUB, 64, pointer.scalar, scalar))
         moved = _packet(env, moved, keep=scalar.smin >= 0)
-    _sane(n, moved.scalar, pointer)
-    if not -MAX_VAR < moved.off < MAX_VAR:
-        raise Reject(
-            f"value {moved.off} makes {type_name(pointer)} pointer be out of bounds",
-            register=n,
-            hint=hints.CHECK_INDEX,
-        )
+    _sane(n, moved.scalar, pointer, moved.off)
     return moved
 
 
@@ -106,9 +105,9 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
         )
     if name not in ("add", "sub"):
         operation = "bitwise operator" if name in _BITWISE else "pointer arithmetic with"
-        tail = f"{name} on pointer" if name in _BITWISE else f"{name} operator"
+        tail = "on pointer" if name in _BITWISE else "operator"
         raise Reject(
-            f"R{n} {operation} {tail} prohibited",
+            f"R{n} {operation} {_SIGNS[name]} {tail} prohibited",
             register=n,
             hint="only numbers can be added to and subtracted from a pointer",
         )
@@ -129,8 +128,9 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
 
 
 def _sane(n: int, scalar: Scalar, pointer: Reg, distance: int = 0) -> None:
-    """A number that is far out, or not bounded below, gives no pointer worth following; nor, to
-    Linux, does one that is at a large `distance` from another one, whatever it is itself."""
+    """check_reg_sane_offset: a number that is far out, or not bounded below, gives no pointer worth
+    following; nor, to Linux, does one that is at a large `distance` from another one, whatever it
+    is itself."""
     if scalar.is_const and not -MAX_VAR < scalar.smin < MAX_VAR:
         raise Reject(
             f"math between {type_name(pointer)} pointer and {scalar.smin} is not allowed",

@@ -34,13 +34,13 @@ from bpfheap.verifier.domain.arith import (
     negated,
     with_low_half,
 )
-from bpfheap.verifier.domain.scalar import Scalar, const, same
+from bpfheap.verifier.domain.scalar import Scalar, bits_text, const, ends, same
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, sext32, shl, ule, ult
 from bpfheap.verifier.instructions.branch import jump
 from bpfheap.verifier.instructions.pointer import pointer_alu
 from bpfheap.verifier.memory import access
 from bpfheap.verifier.memory.kinds import obligations_of
-from bpfheap.verifier.memory.obligations import readable
+from bpfheap.verifier.memory.obligations import check_aligned, check_unmoved, readable
 from bpfheap.verifier.memory.rewrites import same_kind
 from bpfheap.verifier.memory.stack import as_zeros, fits
 from bpfheap.verifier.memory.variables import variable
@@ -248,7 +248,9 @@ def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | N
     """check_return_code: of a global function, or of a program whose type allows some only."""
     if result.kind != SCALAR:
         raise Reject(
-            f"At exit the register R0 is not a scalar value: it is {type_name(result)}",
+            f"At program exit the register R0 is not a known value ({type_name(result)})"
+            if allowed is not None
+            else f"At subprogram exit the register R0 is not a scalar value ({type_name(result)})",
             register=0,
             hint="return a number",
         )
@@ -260,7 +262,7 @@ def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | N
         low, high = result.scalar.s32_min, result.scalar.s32_max
     if low < allowed[0] or high > allowed[1]:
         raise Reject(
-            f"At program exit the register R0 has smin={low} smax={high} should have been in "
+            f"At program exit the register R0 has {ends(low, high)} should have been in "
             f"[{allowed[0]}, {allowed[1]}]",
             register=0,
             hint=f"{env.type.name} programs return {allowed[0]} to {allowed[1]}",
@@ -275,8 +277,11 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
     ref = env.spec.refs.get(step.slot)
     if ref is None:
         if step.name != "lddw":
+            detail = f"{step.name} {step.imm} refers to nothing"
+            map_ = step.name.startswith("map")
             raise Reject(
-                f"{step.name} {step.imm} refers to nothing",
+                f"fd {step.imm} is not pointing to valid bpf_map" if map_ else detail,
+                detail=detail if map_ else "",
                 register=step.dst,
                 hint="load programs from an object file, with relocations",
             )
@@ -290,21 +295,23 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
             row = BY_NUMBER.get(target.spec.type)
             if row is None or not row.direct:
                 raise Reject(
-                    f"no direct value access support for this map type: {ref.name}",
+                    "no direct value access support for this map type",
+                    detail=f"{ref.name} is a {row.c_name if row is not None else 'map'}",
                     register=step.dst,
                     hint="look the element up: bpf_map_lookup_elem(&map, &key)",
                 )
+            size = target.spec.value_size
             if target.spec.max_entries != 1:
                 raise Reject(
-                    f"invalid access to map value pointer: {ref.name} has "
-                    f"{target.spec.max_entries} elements",
+                    f"invalid access to map value pointer, value_size={size} off={ref.offset}",
+                    detail=f"{ref.name} has {target.spec.max_entries} elements",
                     register=step.dst,
                     hint="only the value of an array of one element has an address",
                 )
-            if not 0 <= ref.offset < target.spec.value_size:
+            if not 0 <= ref.offset < size:
                 raise Reject(
-                    f"direct value offset of {ref.offset} is not allowed: a value of {ref.name} "
-                    f"has {target.spec.value_size} bytes",
+                    f"invalid access to map value pointer, value_size={size} off={ref.offset}",
+                    detail=f"a value of {ref.name} has {size} bytes",
                     register=step.dst,
                 )
             value = Reg(MAP_VALUE, ZERO_OFFSET, off=ref.offset, what=target)
@@ -399,30 +406,28 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             hint="use an ordinary load and store",
         )
     size = step.size
+    check_aligned(step.dst, dst, step.off, size)
     fetched = -1
     if step.op.fetch:
         fetched = 0 if step.name == "cmpxchg" else step.src
     if fetched == step.dst:
+        old = bits_text(load_bounds(size * 8, False))
         raise Reject(
-            f"misaligned access: the old value takes the place of the address in R{step.dst}, "
-            "which Linux still needs then",
+            f"misaligned access off {old}+0+{step.off} size {size}",
+            detail=f"the old value takes the place of the address in R{step.dst}, which Linux "
+            "still needs then",
             register=step.dst,
             hint="put the address into another register",
         )
     if dst.kind == STACK and dst.scalar.m != 0:
         raise Reject(
-            f"R{step.dst} variable offset stack access is not allowed for atomic operations",
+            "variable offset stack pointer cannot be passed into helper function; "
+            f"var_off={bits_text(dst.scalar)} off={dst.off + step.off} size={size}",
+            detail=f"R{step.dst}: that is not allowed for atomic operations",
             register=step.dst,
             hint=hints.CONST_OFFSET,
         )
     before = access.load(env, st, step.dst, dst, step.off, size, False)
-    at = dst.off + step.off
-    if (at | dst.scalar.v | dst.scalar.m) & (size - 1):
-        raise Reject(
-            f"misaligned value access off {at}+{dst.scalar.smin} size {size}",
-            register=step.dst,
-            hint=f"align the variable to {size} bytes",
-        )
     access.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
     if fetched >= 0:
         st.regs[fetched] = before
@@ -440,7 +445,8 @@ def _call_local(env: Env, st: State, step: Step) -> i64:
 
 def _call_register(env: Env, st: State, step: Step) -> i64:
     raise Reject(
-        f"callx r{step.dst}: calls through a register are not supported",
+        f"unknown opcode {step.op.opcode:02x}",
+        detail=f"callx r{step.dst}: calls through a register are not supported",
         register=step.dst,
         hint="call the function by its name, and compile with -O2",
     )
@@ -458,18 +464,14 @@ def _legacy(env: Env, st: State, step: Step) -> i64:
     check_left(env, st, "BPF_LD_[ABS|IND]")
     if ctx.kind != CTX:
         raise Reject(
-            f"at the time of BPF_LD_ABS|IND R6 != pointer to skb: it is {type_name(ctx)}",
+            "at the time of BPF_LD_ABS|IND R6 != pointer to skb",
+            detail=f"it is {type_name(ctx)}",
             register=_PACKET_CTX,
             hint="pass the program's context",
         )
     if Uses.SRC in step.op.uses:
         readable(env, st, step.src)
-    if ctx.off or not ctx.scalar.is_const or ctx.scalar.v:
-        raise Reject(
-            f"dereference of modified ctx ptr R6 off={ctx.off} disallowed",
-            register=_PACKET_CTX,
-            hint="pass the program's context, unchanged",
-        )
+    check_unmoved(_PACKET_CTX, ctx, "pass the program's context, unchanged")
     regs = st.regs
     for n in range(1, 6):
         regs[n] = clobbered(regs[n])

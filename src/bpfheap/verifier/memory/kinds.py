@@ -21,10 +21,14 @@ from bpfheap.platform.programs import (
     SocketType,
 )
 from bpfheap.verifier import hints
+from bpfheap.verifier.domain.scalar import bits_text
 from bpfheap.verifier.memory.obligations import (
     MAX_VAR,
+    MEM_TYPES,
     Obligations,
     Start,
+    check_aligned,
+    check_unmoved,
     invalid_access,
     no_pointer,
     within,
@@ -81,8 +85,7 @@ class NoMemory(Obligations):
     def _reject(self, env: Env, n: i64, reg: Reg) -> Reject:
         error = invalid_access(n, reg)
         if reg.kind == SCALAR and reg.what is not None:
-            why, error.hint = no_pointer(env, reg)
-            error.message += why
+            error.detail, error.hint = no_pointer(env, reg)
         else:
             error.hint = self._hint
         return error
@@ -107,16 +110,16 @@ class StackMemory(Obligations):
     def load(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
     ) -> Start:
-        _check_aligned(n, reg, off, size)
+        check_aligned(n, reg, off, size)
         low, high = within_stack(n, reg, off, size, "read from")
         frame = st.frames[reg.what]
         if low != high:
-            _check_no_iterator(frame, n, low, high + size)
+            _check_no_iterator(frame, n, reg, low, high, size)
             return low, high
         slot = frame.stack.get(low >> 3)
         if slot is not None:
             if slot.kinds[0] == ITER:
-                raise _iterator_there(n, low >> 3)
+                raise _iterator_there(n, f"off {low}+0 size {size}")
             spilled = slot.reg
             if (
                 spilled is not None
@@ -129,7 +132,7 @@ class StackMemory(Obligations):
     def store(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
     ) -> Start:
-        _check_aligned(n, reg, off, size)
+        check_aligned(n, reg, off, size)
         low, high = within_stack(n, reg, off, size, "write to")
         # At an offset that is not known nothing is spilled: what is there becomes any number.
         if value.kind != SCALAR and low == high:
@@ -145,7 +148,7 @@ class StackMemory(Obligations):
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
         low, high = within_stack(n, reg, 0, size, "write to" if write else "read from")
         if not write:
-            _check_no_iterator(st.frames[reg.what], n, low, high + size)
+            _check_no_iterator(st.frames[reg.what], n, reg, low, high, size)
         return low, high
 
 
@@ -168,39 +171,31 @@ def within_stack(n: i64, reg: Reg, off: i64, size: i64, what: str) -> Start:
     high = reg.off + off + scalar.smax
     if low < -STACK_SIZE or high + size > 0:
         raise Reject(
-            f"invalid variable-offset {what} stack R{n} off={low}..{high} size={size}",
+            f"invalid variable-offset {what} stack R{n} var_off={bits_text(scalar)} "
+            f"off={reg.off + off} size={size}",
+            detail=f"it may begin at fp{low:+d} to fp{high:+d}",
             register=n,
             hint=hints.CHECK_INDEX,
         )
     return low, high
 
 
-def _check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
-    """Stack accesses are aligned, or spills could not be tracked (check_ptr_alignment). Raises
-    Reject."""
-    at = reg.off + off
-    scalar = reg.scalar
-    if (at & (size - 1)) or ((scalar.v | scalar.m) & (size - 1)):
-        raise Reject(
-            f"misaligned stack access off {at}+{reg.scalar.smin} size {size}",
-            register=n,
-            hint=f"align the variable to {size} bytes",
-        )
-
-
-def _check_no_iterator(frame: FuncState, n: i64, start: i64, end: i64) -> None:
+def _check_no_iterator(frame: FuncState, n: i64, reg: Reg, low: i64, high: i64, size: i64) -> None:
     """What an iterator holds is the kernel's. Raises Reject."""
-    at: i64 = start >> 3
-    while at <= (end - 1) >> 3:
+    at: i64 = low >> 3
+    while at <= (high + size - 1) >> 3:
         slot = frame.stack.get(at)
         if slot is not None and slot.kinds[0] == ITER:
-            raise _iterator_there(n, at)
+            byte = max(at * 8 - low, 0)
+            begin = f"off {low}" if reg.scalar.is_const else f"var_off {bits_text(reg.scalar)}"
+            raise _iterator_there(n, f"R{n} {begin}+{byte} size {size}")
         at += 1
 
 
-def _iterator_there(n: i64, at: i64) -> Reject:
+def _iterator_there(n: i64, where: str) -> Reject:
     return Reject(
-        f"invalid read from stack off {at * 8}: an iterator is there",
+        f"invalid read from stack {where}",
+        detail="an iterator is there",
         register=n,
         hint="only the functions for iterators may look into it",
     )
@@ -215,7 +210,7 @@ class CtxMemory(Obligations):
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
     ) -> Start:
         if env.attached is not None:
-            _unchanged_ctx(n, reg)
+            check_unmoved(n, reg, _CTX_FIELDS)
             env.attached.at(off, size)
             return off, off
         field = _ctx_field(env.type, n, reg, off, size, write=False)
@@ -240,20 +235,15 @@ class CtxMemory(Obligations):
         return off, off
 
 
-def _unchanged_ctx(n: i64, reg: Reg) -> None:
-    if reg.off or not reg.scalar.is_const or reg.scalar.v:
-        raise Reject(
-            f"dereference of modified ctx ptr R{n} off={reg.off} disallowed",
-            register=n,
-            hint="access the context's fields directly: ctx->field",
-        )
+#: What to change where the context's address was changed.
+_CTX_FIELDS = "access the context's fields directly: ctx->field"
 
 
 def _ctx_field(
     row: ProgramType, n: i64, reg: Reg, off: i64, size: i64, *, write: bool
 ) -> CtxField | None:
     """The field that is accessed, None where any bytes may be."""
-    _unchanged_ctx(n, reg)
+    check_unmoved(n, reg, _CTX_FIELDS)
     if row.raw_ctx is not None and off >= row.raw_ctx:
         outside = off + size > row.ctx_size or off & (size - 1)
         if outside or (write and not row.ctx_writable):
@@ -304,7 +294,12 @@ class MapValueMemory(Obligations):
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
             if field.kind is not KptrKind.UNTRUSTED:
-                raise _xchg_only(field, n, "written")
+                raise Reject(
+                    "store to referenced kptr disallowed",
+                    detail=f"R{n}: kptr {field.path} is written by a plain instruction",
+                    register=n,
+                    hint=hints.XCHG_ONLY,
+                )
             if not is_null(value):
                 raise Reject(
                     f"R{n}: store to {field.path} of anything but NULL",
@@ -321,7 +316,8 @@ class MapValueMemory(Obligations):
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             raise Reject(
-                f"R{n}: kptr {field.path} cannot be accessed indirectly by helper",
+                "kptr cannot be accessed indirectly by helper",
+                detail=f"R{n}: {field.path} is one",
                 register=n,
                 hint="pass a copy without the pointer, from the stack",
             )
@@ -343,12 +339,14 @@ def _no_field(layout: Layout, n: i64, start: i64, end: i64, done: str) -> None:
     field = layout.kptr_in(start, end)
     if field is not None:
         raise _xchg_only(field, n, done)
-    _no_special(layout, n, start, end)
+    _no_special(layout, n, start, end, owned=True)
 
 
 def _xchg_only(field: KptrField, n: i64, done: str) -> Reject:
+    kind = "percpu_kptr" if field.kind is KptrKind.PERCPU else "kptr"
     return Reject(
-        f"R{n}: kptr {field.path} is {done} by a plain instruction",
+        f"direct access to {kind} is disallowed",
+        detail=f"R{n}: kptr {field.path} is {done} by a plain instruction",
         register=n,
         hint=f"{hints.XCHG_ONLY}; {hints.TAKE_KPTR}" if done == "read" else hints.XCHG_ONLY,
     )
@@ -358,23 +356,31 @@ def _whole_kptr(field: KptrField, n: i64, reg: Reg, low: i64, size: i64) -> None
     """check_mem_access of a map value: a kptr is accessed as a whole, or not at all."""
     if not reg.scalar.is_const:
         raise Reject(
-            f"R{n}: kptr access cannot have variable offset: {field.path} may be hit",
+            "kptr access cannot have variable offset",
+            detail=f"R{n}: {field.path} may be hit",
             register=n,
             hint=hints.CONST_OFFSET,
         )
     if low != field.offset or size != _POINTER:
+        aligned = low == field.offset
+        where = f"expected={field.offset} off={low}"
         raise Reject(
-            f"R{n}: kptr access misaligned expected={field.offset} off={low} size={size}",
+            "kptr access size must be BPF_DW" if aligned else f"kptr access misaligned {where}",
+            detail=f"R{n}: {size} bytes at off={low}",
             register=n,
             hint=f"{field.path} is a pointer: access all of its 8 bytes",
         )
 
 
-def _no_special(layout: Layout, n: i64, start: i64, end: i64) -> None:
+def _no_special(layout: Layout, n: i64, start: i64, end: i64, *, owned: bool = False) -> None:
+    """`owned`: in an object of the program's, where Linux says it in other words."""
     special = layout.special_in(start, end)
     if special is not None:
         raise Reject(
-            f"R{n}: {special.kind} {special.path} cannot be accessed directly by load/store",
+            f"direct access to {special.kind} is disallowed"
+            if owned
+            else f"{special.kind} cannot be accessed directly by load/store",
+            detail=f"R{n}: {special.path} is one",
             register=n,
             hint=f"only the functions for a {special.kind} may touch it",
         )
@@ -400,7 +406,7 @@ class MapKeyMemory(Obligations):
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
         if write:
             raise Reject(
-                f"write to change key R{n} not allowed",
+                f"R{n} cannot write into map_key",
                 register=n,
                 hint="copy the key to the stack",
             )
@@ -430,14 +436,13 @@ class RegionMemory(Obligations):
         return within(reg.what.size, "memory", "mem_size", n, reg, off, size)
 
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
-        if reg.what.anywhere or reg.what.buffer is Buffer.TRACEPOINT:
+        unknown = reg.what.anywhere or reg.what.buffer is Buffer.TRACEPOINT
+        if unknown or (write and reg.what.readonly):
             raise Reject(
-                f"R{n} type={type_name(reg)} expected=fp, map_value, mem",
+                f"R{n} type={type_name(reg)} expected={MEM_TYPES}",
                 register=n,
-                hint=hints.PROBE_READ,
+                hint=hints.PROBE_READ if unknown else hints.COPY_POINTED,
             )
-        if write:
-            self._writable(n, reg)
         if reg.what.buffer is not None:
             return _in_buffer(n, reg, 0, size)
         return within(reg.what.size, "memory", "mem_size", n, reg, 0, size)
@@ -448,7 +453,7 @@ class RegionMemory(Obligations):
             raise Reject(
                 f"R{n} cannot write into {type_name(reg)}",
                 register=n,
-                hint="copy what it points at into a variable",
+                hint=hints.COPY_POINTED,
             )
 
 
@@ -463,7 +468,9 @@ def _in_buffer(n: i64, reg: Reg, off: i64, size: i64) -> Start:
         )
     if not reg.scalar.is_const or reg.scalar.v:
         raise Reject(
-            f"R{n} invalid variable buffer offset: off={at}", register=n, hint=hints.CONST_OFFSET
+            f"R{n} invalid variable buffer offset: off={at}, var_off={bits_text(reg.scalar)}",
+            register=n,
+            hint=hints.CONST_OFFSET,
         )
     return at, at
 
@@ -506,10 +513,11 @@ class PacketMemory(Obligations):
         known = max(reg.what, 0)
         if at < 0 or at + size > known:
             raise Reject(
-                f"invalid access to packet, off={at} size={size}, R{n}(id={reg.id},off={at},"
-                f"r={known}): R{n} offset is outside of the packet",
+                f"R{n} offset is outside of the packet",
+                before=f"invalid access to packet, off={at} size={size}, R{n}(id={reg.id},off={at},"
+                f"r={known})",
                 register=n,
-                hint="compare the pointer with data_end first: if (p + size > data_end) return 0;",
+                hint=hints.IN_FRONT if at < 0 else hints.CHECK_END,
             )
         return at, at
 
@@ -530,7 +538,8 @@ class ObjectMemory(Obligations):
     ) -> Start:
         if reg.what.standing >= UNTRUSTED:
             raise Reject(
-                f"only read is supported: R{n} is {type_name(reg)}",
+                "only read is supported",
+                detail=f"R{n} is {type_name(reg)}",
                 register=n,
                 hint=_DISTRUSTED,
             )
@@ -545,9 +554,17 @@ class ObjectMemory(Obligations):
     def _inside(n: i64, reg: Reg, off: i64, size: i64) -> Start:
         object_: Object = reg.what
         layout = object_.layout
+        low = reg.off + off + reg.scalar.smin
+        if reg.scalar.is_const and low < 0:
+            raise Reject(
+                f"R{n} is ptr_{layout.name} invalid negative access: off={low}",
+                register=n,
+                hint=hints.IN_FRONT,
+            )
         if not reg.scalar.is_const:
             raise Reject(
-                f"R{n} is ptr_{layout.name} invalid variable offset: off={reg.off}",
+                f"R{n} is ptr_{layout.name} invalid variable offset: off={reg.off + off}, "
+                f"var_off={bits_text(reg.scalar)}",
                 register=n,
                 hint=hints.CONST_OFFSET,
             )
@@ -557,7 +574,7 @@ class ObjectMemory(Obligations):
                 register=n,
                 hint="there is one for each CPU: get this one's with bpf_this_cpu_ptr",
             )
-        low, _ = within(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
+        _within_object(layout, n, low, size)
         crossed = layout.crossed(low, size)
         if crossed is not None:
             raise Reject(crossed, register=n, hint="access one member at a time")
@@ -568,14 +585,27 @@ class ObjectMemory(Obligations):
         layout = reg.what.layout
         if reg.what.standing == LAPSED:
             raise Reject(
-                f"R{n} is {type_name(reg)}: its time ended with the section that it was seen in",
+                f"R{n} invalid mem access '{type_name(reg)}'",
+                detail="its time ended with the section that it was seen in",
                 register=n,
                 hint=hints.IN_SECTION,
             )
         if reg.scalar.is_const and not reg.what.per_cpu:
-            low, _ = within(layout.size, f"struct {layout.name}", "size", n, reg, off, size)
-            _no_field(layout, n, low, low + size, done)
+            low = reg.off + off + reg.scalar.smin
+            if low >= 0:
+                _within_object(layout, n, low, size)
+                _no_field(layout, n, low, low + size, done)
         return cls._inside(n, reg, off, size)
+
+
+def _within_object(layout: Layout, n: i64, low: i64, size: i64) -> None:
+    """btf_struct_walk. Raises Reject."""
+    if low + size > layout.size:
+        raise Reject(
+            f"access beyond struct {layout.name} at off {low} size {size}",
+            register=n,
+            hint=f"the struct {layout.name} has {layout.size} bytes, no more",
+        )
 
 
 class KernelMemory(Obligations):
@@ -602,7 +632,7 @@ class KernelMemory(Obligations):
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
         if reg.what.flags != TRUSTED:
             raise Reject(
-                f"R{n} type={type_name(reg)} expected=fp, map_value, mem, trusted_ptr_",
+                f"R{n} type={type_name(reg)} expected={MEM_TYPES}",
                 register=n,
                 hint=hints.PROBE_READ,
             )
@@ -636,7 +666,8 @@ class KernelMemory(Obligations):
             )
         if not reg.scalar.is_const or reg.scalar.v:
             raise Reject(
-                f"R{n} is ptr_{name} invalid variable offset: off={at}",
+                f"R{n} is ptr_{name} invalid variable offset: off={at}, "
+                f"var_off={bits_text(reg.scalar)}",
                 register=n,
                 hint=f"{hints.CONST_OFFSET}, or read it with bpf_probe_read_kernel()",
             )

@@ -10,15 +10,33 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.verifier import hints
+from bpfheap.verifier.domain.scalar import bits_text
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    CTX,
+    MAP_KEY,
+    MAP_VALUE,
+    PACKET,
+    PACKET_META,
+    STACK,
     UNINIT,
     Gone,
     Reg,
     State,
     type_name,
 )
+
+#: What helpers take as memory (mem_types).
+MEM_TYPES = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_"
+
+#: Where Linux takes packets to begin, to be aligned (check_pkt_ptr_alignment).
+_NET_IP_ALIGN = 2
+#: What Linux calls memory that is not aligned, by kind of pointer.
+_ALIGNED = {
+    STACK: "stack ", MAP_VALUE: "value ", MAP_KEY: "key ", CTX: "context ", PACKET: "packet ",
+    PACKET_META: "packet ",
+}  # fmt: skip
 
 #: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
 MAX_VAR = 1 << 29
@@ -59,56 +77,93 @@ def invalid_access(n: i64, reg: Reg) -> Reject:
 
 
 def within(limit: i64, what: str, limit_name: str, n: i64, reg: Reg, off: i64, size: i64) -> Start:
-    """An access within memory of `limit` bytes. Raises Reject."""
+    """An access within memory of `limit` bytes (check_mem_region_access). Raises Reject."""
     scalar = reg.scalar
-    low = reg.off + off + scalar.smin
+    at = reg.off + off
+    low = at + scalar.smin
+    outside = f"invalid access to {what}, {limit_name}={limit}"
+    if low < 0 and scalar.smin < 0:
+        raise Reject(
+            f"R{n} min value is negative, either use unsigned index or do a if (index >=0) check.",
+            detail=f"{outside} off={low} size={size}",
+            register=n,
+            hint=hints.IN_FRONT if scalar.is_const else hints.UNSIGNED,
+        )
+    if low < 0 or low + size > limit:
+        hint = f"the {what} has {limit} bytes, no more" if scalar.is_const else hints.CHECK_INDEX
+        raise Reject(
+            f"R{n} min value is outside of the allowed memory range",
+            before=f"{outside} off={low} size={size}",
+            register=n,
+            hint=hints.IN_FRONT if low < 0 else hint,
+        )
     if scalar.is_const:
-        if low < 0 or low + size > limit:
-            raise Reject(
-                _outside(what, limit_name, limit, low, size),
-                register=n,
-                hint=f"the {what} has {limit} bytes, no more",
-            )
         return low, low
-    if low < 0:
-        where = _outside(what, limit_name, limit, low, size)
-        raise Reject(f"R{n} min value is negative, {where}", register=n, hint=hints.UNSIGNED)
     if scalar.top >= MAX_VAR:
         raise Reject(
-            f"R{n} unbounded memory access to {what}, {limit_name}={limit}",
+            f"R{n} unbounded memory access, make sure to bounds check any such access",
+            detail=f"the {what} has {limit} bytes",
             register=n,
             hint=hints.CHECK_INDEX,
         )
-    high = reg.off + off + scalar.top
+    high = at + scalar.top
     if high + size > limit:
-        where = _outside(what, limit_name, limit, high, size)
         raise Reject(
-            f"R{n} max value is outside of the allowed memory range: {where}",
+            f"R{n} max value is outside of the allowed memory range",
+            before=f"{outside} off={high} size={size}",
             register=n,
             hint=hints.CHECK_INDEX,
         )
     return low, high
 
 
-def _outside(what: str, limit_name: str, limit: i64, off: i64, size: i64) -> str:
-    return f"invalid access to {what}, {limit_name}={limit} off={off} size={size}"
+def check_unmoved(n: i64, reg: Reg, hint: str, *, fixed: bool = False) -> None:
+    """The pointer is as it came, or `fixed`: at a known distance behind that (__check_ptr_off_reg).
+    Raises Reject."""
+    name = type_name(reg)
+    if reg.off < 0:
+        message = f"negative offset {name} ptr R{n} off={reg.off} disallowed"
+    elif reg.off and not fixed:
+        message = f"dereference of modified {name} ptr R{n} off={reg.off} disallowed"
+    elif not reg.scalar.is_const or reg.scalar.v:
+        message = f"variable {name} access var_off={bits_text(reg.scalar)} disallowed"
+    else:
+        return
+    raise Reject(message, register=n, hint=hint)
+
+
+def check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
+    """An access at a multiple of its size (check_ptr_alignment, check_pkt_ptr_alignment). Raises
+    Reject."""
+    packet = reg.kind in (PACKET, PACKET_META)
+    start = _NET_IP_ALIGN if packet else 0
+    scalar = reg.scalar
+    if not (((start + reg.off + off) | scalar.v | scalar.m) & (size - 1)):
+        return
+    begin = f"{start}+" if packet else ""
+    raise Reject(
+        f"misaligned {_ALIGNED.get(reg.kind, '')}access off {begin}{bits_text(scalar)}+{reg.off}"
+        f"+{off} size {size}",
+        register=n,
+        hint=f"align the variable to {size} bytes",
+    )
 
 
 def readable(env: Env, st: State, n: i64) -> Reg:
     """The register, which must hold something (check_reg_arg with SRC_OP)."""
     reg = st.regs[n]
     if reg.kind == UNINIT:
-        if reg.what is None:
-            raise Reject(f"R{n} !read_ok: nothing was written to it", register=n, hint=hints.INIT)
-        why, hint = no_pointer(env, reg)
-        raise Reject(f"R{n} !read_ok{why}", register=n, hint=hint)
+        why, hint = "nothing was written to it", hints.INIT
+        if reg.what is not None:
+            why, hint = no_pointer(env, reg)
+        raise Reject(f"R{n} !read_ok", detail=why, register=n, hint=hint)
     return reg
 
 
 def no_pointer(env: Env, reg: Reg) -> tuple[str, str]:
-    """Why what looks like a pointer is none: words to follow ": ", and what to change."""
+    """Why what looks like a pointer is none, and what to change."""
     what = reg.what
     if not isinstance(what, Gone):
         return "", hints.untagged(*what)
-    why = f": its {what.type_name} {what.why.value} {what.call} ({env.place(what.insn)})"
+    why = f"its {what.type_name} {what.why.value} {what.call} ({env.place(what.insn)})"
     return why, hints.INVALIDATED[what.why]

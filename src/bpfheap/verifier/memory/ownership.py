@@ -7,6 +7,7 @@ process_kptr_func in kernel/bpf/verifier.c.
 from __future__ import annotations
 
 from bpfheap.btf import KptrField, KptrKind
+from bpfheap.platform.calls import DROPS
 from bpfheap.platform.programs import SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
@@ -118,7 +119,7 @@ def kptr_at(n: int, reg: Reg, call: str) -> Kptr:
     """The kptr field at the address in a register, which `call` is given. Raises Reject."""
     if reg.or_null:
         raise Reject(
-            f"R{n} type={type_name(reg)} expected=map_value or ptr_",
+            f"R{n} type={type_name(reg)} expected=map_value, ptr_",
             register=n,
             hint=hints.CHECK_NULL,
         )
@@ -130,7 +131,7 @@ def kptr_at(n: int, reg: Reg, call: str) -> Kptr:
         layout = reg.what.layout
     else:
         raise Reject(
-            f"R{n} type={type_name(reg)} expected=map_value or ptr_",
+            f"R{n} type={type_name(reg)} expected=map_value, ptr_",
             register=n,
             hint=hints.FIXED_FIELD,
         )
@@ -144,22 +145,25 @@ def kptr_at(n: int, reg: Reg, call: str) -> Kptr:
     field = layout.kptrs.get(offset)
     if field is None:
         plain = layout.plain.get(offset)
-        where = f"off={offset} in {_holder(reg)} is no kptr"
+        message = f"off={offset} doesn't point to kptr"
         if plain is not None:
             raise Reject(
-                f"R{n} {where}: {plain.path} is an ordinary pointer",
+                message,
+                detail=f"in {_holder(reg)}, {plain.path} is an ordinary pointer",
                 register=n,
                 hint=hints.untagged(plain, layout),
             )
         known = ", ".join(f"{f.path} at {o}" for o, f in layout.kptrs.items())
         raise Reject(
-            f"R{n} {where}",
+            message,
+            detail=f"R{n} points into {_holder(reg)}",
             register=n,
             hint=f"its kptr fields: {known}" if known else "it has no kptr fields",
         )
     if field.kind is KptrKind.UNTRUSTED:
         raise Reject(
-            f"R{n} off={offset} {field.path} is tagged {field.kind}, which owns no object",
+            f"off={offset} kptr isn't referenced kptr",
+            detail=f"{field.path} is tagged {field.kind}, which owns no object",
             register=n,
             hint=f"tag it __kptr to exchange objects through it, not __{field.kind}",
         )
@@ -196,10 +200,12 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
         object_: Object = given.what
         given_layout = object_.layout
         per_cpu = kptr.field.kind is KptrKind.PERCPU
+        expected = f"expected=ptr_{_target_name(kptr)}"
         if object_.per_cpu != per_cpu:
+            # Linux does not look at the struct of what is per CPU where no such thing may be.
+            name = full_type_name(given) if per_cpu else type_name(given)
             raise Reject(
-                f"invalid kptr access, R{n} type={full_type_name(given)} "
-                f"expected={'percpu_' if per_cpu else ''}ptr_{_target_name(kptr)}",
+                f"invalid kptr access, R{n} type={name} {expected}",
                 register=n,
                 hint=f"{kptr.name} takes what "
                 f"{'bpf_percpu_obj_new' if per_cpu else 'an allocator'} gives",
@@ -210,10 +216,17 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
         )
         if why is not None:
             raise Reject(
-                f"invalid kptr access, R{n} type={full_type_name(given)} "
-                f"expected=ptr_{_target_name(kptr)}: {why}",
+                f"invalid kptr access, R{n} type={full_type_name(given)} {expected}",
+                detail=why,
                 register=n,
                 hint=f"{kptr.name} takes struct {_target_name(kptr)} only",
+            )
+        if given.off or not given.scalar.is_const or given.scalar.v:
+            raise Reject(
+                f"invalid kptr access, R{n} type={full_type_name(given)} {expected}",
+                detail=f"it points behind the object's start, off={given.off}",
+                register=n,
+                hint=hints.MAIN_POINTER,
             )
         kind = FlowKind.MOVE if isinstance(object_.origin, Field) else FlowKind.STORE
         env.flow(kind, object_.origin, kptr.name, slot)
@@ -239,41 +252,48 @@ def free(env: Env, st: State, given: Reg, slot: int, call: str) -> None:
     release_reference(st, given.ref, Gone(slot, call, str(object_.layout)))
 
 
-def check_owned(
-    env: Env, n: int, reg: Reg, *, call: str, or_null: bool, per_cpu: bool | None = False
-) -> None:
-    """The register holds an object of the program's own, at its start; `per_cpu` None: of either
-    kind. Raises Reject."""
-    if reg.kind != OBJECT or reg.what.standing != OWNED:
-        hint = f"{call} takes what an allocator or bpf_kptr_xchg returned"
-        if reg.kind == SCALAR and reg.what is not None:
-            why, hint = no_pointer(env, reg)
-            raise Reject(f"R{n} type={type_name(reg)} expected=ptr_{why}", register=n, hint=hint)
-        if reg.kind == OBJECT:
-            hint = _NOT_OWNED[reg.what.standing]
+def check_owned(env: Env, n: int, reg: Reg, *, call: str, per_cpu: bool) -> None:
+    """The register holds an object of the program's own, at its start. Raises Reject."""
+    _check_own(env, n, reg, call, f"R{n} must be referenced or trusted")
+    if reg.what.per_cpu != per_cpu:
         raise Reject(
-            f"R{n} type={type_name(reg)} expected=ptr_: it must be referenced or trusted",
-            register=n,
-            hint=hint,
-        )
-    if per_cpu is not None and reg.what.per_cpu != per_cpu:
-        raise Reject(
-            f"R{n} type={type_name(reg)} is not expected for {call}",
+            f"arg#{n - 1} expected for {DROPS[not per_cpu].name}()",
+            detail=f"R{n} type={type_name(reg)} is not expected for {call}",
             register=n,
             hint="what bpf_percpu_obj_new gave is for bpf_percpu_obj_drop, other objects are not",
         )
-    if reg.or_null and not or_null:
+    if reg.or_null:
         raise Reject(
-            f"possibly NULL pointer passed to {call}: R{n} is {type_name(reg)}",
+            f"Possibly NULL pointer passed to trusted arg{n - 1}",
+            detail=f"R{n}, given to {call}, is {type_name(reg)}",
             register=n,
             hint=hints.CHECK_NULL,
         )
     if reg.off or not reg.scalar.is_const or reg.scalar.v:
         raise Reject(
-            f"R{n} must have zero offset when passed to {call}, but has off={reg.off}",
+            f"R{n} must have zero offset when passed to release func or trusted arg to kfunc",
+            detail=f"given to {call}, it has off={reg.off}",
             register=n,
             hint=hints.MAIN_POINTER,
         )
+
+
+def check_exchanged(env: Env, n: int, reg: Reg, *, call: str) -> None:
+    """The register holds an object of the program's own, or NULL. Raises Reject."""
+    expected = "ptr_, trusted_ptr_, rcu_ptr_"
+    _check_own(env, n, reg, call, f"R{n} type={type_name(reg)} expected={expected}")
+
+
+def _check_own(env: Env, n: int, reg: Reg, call: str, message: str) -> None:
+    if reg.kind == OBJECT and reg.what.standing == OWNED:
+        return
+    detail = f"it is {type_name(reg)}, and no object of the program's own"
+    hint = f"{call} takes what an allocator or bpf_kptr_xchg returned"
+    if reg.kind == SCALAR and reg.what is not None:
+        detail, hint = no_pointer(env, reg)
+    elif reg.kind == OBJECT:
+        hint = _NOT_OWNED[reg.what.standing]
+    raise Reject(message, detail=detail, register=n, hint=hint)
 
 
 #: Why an object that is not the program's own is not, and what to do.
@@ -285,14 +305,18 @@ _NOT_OWNED = {
 }
 
 
-def check_none_held(env: Env, st: State, where: str = "at exit") -> None:
-    """Nothing is owned any more (check_reference_leak). Raises Reject."""
+def check_none_held(env: Env, st: State, where: str) -> None:
+    """Nothing is owned any more `where` (check_reference_leak). Raises Reject."""
     if st.refs:
         held = st.refs[0]
         more = f" (and {len(st.refs) - 1} more)" if len(st.refs) > 1 else ""
+        told = [f"Unreleased reference id={each.id} alloc_insn={each.insn}" for each in st.refs]
+        at = "exit" if where.startswith("BPF_EXIT") else f"the {where}"
         raise Reject(
-            f"Unreleased reference id={held.id} alloc_insn={held.insn}: the "
-            f"{held} from {env.place(held.insn)} is still owned {where}{more}",
+            f"{where} would lead to reference leak",
+            before="\n".join(told),
+            detail=f"{told[0]}: the {held} from {env.place(held.insn)} is still owned at {at}"
+            f"{more}",
             hint=_give_back(held),
         )
 

@@ -185,8 +185,8 @@ class Env:
         for slot, row in calls_of(self.spec):
             if row is not None and row.number is None and row.gpl:
                 raise Reject(
-                    "cannot call kernel function from non-GPL compatible program: "
-                    f"{row.name}, {licensed(self.spec)}",
+                    "cannot call kernel function from non-GPL compatible program",
+                    detail=f"{row.name} is one, and {licensed(self.spec)}",
                     insn=slot,
                     hint=hints.LICENSE,
                 )
@@ -203,15 +203,17 @@ class Env:
                 continue
             if self.sleepable and not row.sleepable:
                 raise Reject(
-                    "Sleepable programs can only use array, hash, ringbuf and local storage maps: "
-                    f"{ref.name} is a {row.c_name}",
+                    "Sleepable programs can only use array, hash, ringbuf and local storage maps",
+                    detail=f"{ref.name} is a {row.c_name}",
                     insn=slot,
                     hint="use the map from a program that does not sleep",
                 )
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
             if layout.lock >= 0 and not self.type.has(Offer.LOCKS):
+                kind = "socket filter" if self.type.caller is Offer.SOCKET else "tracing"
                 raise Reject(
-                    f"{self.type.name} progs cannot use bpf_spin_lock yet: map {ref.name} has one",
+                    f"{kind} progs cannot use bpf_spin_lock yet",
+                    detail=f"map {ref.name} has one, and this is a {self.type.name} program",
                     insn=slot,
                     hint=f"{types_with(Offer.LOCKS)} programs can",
                 )
@@ -219,8 +221,8 @@ class Env:
                 first = storages.setdefault(row.number, ref.name)
                 if first != ref.name:
                     raise Reject(
-                        "only one cgroup storage of each type is allowed: "
-                        f"{first} and {ref.name} are of type {row.c_name}",
+                        "only one cgroup storage of each type is allowed",
+                        detail=f"{first} and {ref.name} are of type {row.c_name}",
                         insn=slot,
                         hint="let one map have the members of both",
                     )
@@ -325,7 +327,7 @@ class Env:
         beyond the kernel's limit."""
         if len(self.pending) >= MAX_PENDING:
             raise Reject(
-                f"the sequence of {MAX_PENDING} jumps is too complex",
+                f"The sequence of {MAX_PENDING + 1} jumps is too complex.",
                 hint="split the function, or make it branch less",
             )
         if state.parent is not None:

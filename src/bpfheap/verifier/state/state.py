@@ -600,7 +600,7 @@ _BUFFERS = {
     Buffer.TRACEPOINT: "tp_buffer",
 }
 #: By standing: what the log says before "ptr_".
-_STANDING = ("", "non_own_", "rcu_", "untrusted_", "untrusted_")
+_STANDING = ("", "", "rcu_", "untrusted_", "untrusted_")
 
 
 def type_name(reg: Reg) -> str:
@@ -623,6 +623,9 @@ def type_name(reg: Reg) -> str:
             return f"{_BUFFERS[region.buffer]}{'_or_null' if reg.or_null else ''}"
         name = "ringbuf_mem" if region.record else "rdonly_mem" if region.readonly else "mem"
         return f"{name}{'_or_null' if reg.or_null else ''}"
+    if reg.kind == MAP and reg.or_null:
+        # What a lookup in a map of maps gives is known as a map once it is not NULL.
+        return f"{KIND_NAMES[MAP_VALUE]}_or_null"
     name = reg.what.name if reg.kind == SOCKET else KIND_NAMES[reg.kind]
     return f"{name}{'_or_null' if reg.or_null else ''}"
 
