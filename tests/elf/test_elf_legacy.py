@@ -230,7 +230,9 @@ def test_without_types_of_functions() -> None:
     """
     spec = spec_of(source, ("-g0",))
     assert kinds(spec) == {"p": "accept", "q": "accept", "r": "reject"}
-    assert "missing btf func_info (compile with -g)" in str(verify(spec, spec.programs["r"]).error)
+    error = verify(spec, spec.programs["r"]).error
+    assert error is not None
+    assert (error.message, error.hint) == ("missing btf func_info", "compile with -g")
     # From what it declares, a pointer that may be NULL.
     assert kinds(spec_of(source)) == {"p": "accept", "q": "reject", "r": "accept"}
 
