@@ -40,6 +40,7 @@ OTHERWISE: tuple[tuple[str, tuple[int, ...], str], ...] = (
     ("rcu: read_after_the_end", (), _BUG),
     ("ring_records: a record given to another helper", (2,), "records have other numbers"),
     ("ringbuf: lookup_in_ring", (), _ARGUMENTS),
+    ("signed_fills: the number that was stored", (7,), _BOUND),
     ("sleeping: never_in_tc", (), _CALLED),
     ("sleeping: never_in_xdp", (), _CALLED),
     ("socket_maps: what programs do not do with maps of sockets", (1, 3, 8, 10), _ARGUMENTS),
