@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from bpfheap.fuzz import against_unpruned
 from bpfheap.fuzz.against_unpruned import AgainstUnpruned, walked_to_the_end
 from bpfheap.fuzz.pieces import CodePiece, RandomFunction, RandomProgram
 from bpfheap.fuzz.results import Outcome
-from bpfheap.fuzz.surroundings import ALL, linked, surroundings
+from bpfheap.fuzz.surroundings import ALL, function_id, linked, surroundings
 from bpfheap.isa import assemble
 from bpfheap.platform.calls import HELPER_NUMBERS
-from bpfheap.spec import ObjectSpec, ProgramSpec, Ref, RefKind
+from bpfheap.spec import ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
 from bpfheap.verifier import Options, Verdict, verify
 
 OBJ = surroundings(ALL)
@@ -75,6 +76,22 @@ def test_loops_of_the_program(text: str, error: str | None) -> None:
         assert verdict.error.message.startswith(error)
 
 
+def with_sub(text: str, section: str) -> ProgramSpec:
+    """A program with a function behind it, which it names `sub`."""
+    done = assemble(text, helper_number=HELPER_NUMBERS.get)
+    refs = {
+        slot: Ref(RefKind.FUNC, ref.name, target=done.labels[ref.name])
+        for slot, ref in done.refs.items()
+    }
+    names = ("fuzzed", "f1")
+    starts = (0, done.labels["sub"], len(done.insns))
+    subprogs = tuple(
+        SubprogSpec(name, start, end, function_id(name), is_global=False)
+        for name, (start, end) in zip(names, pairwise(starts), strict=True)
+    )
+    return ProgramSpec("fuzzed", section, done.insns, refs, subprogs, {}, OBJ.btf, "GPL", "made")
+
+
 _LOOP = """
     *(u64 *)(r10 -8) = 0
     r1 = <count>
@@ -95,13 +112,7 @@ _LOOP = """
 
 @pytest.mark.parametrize(("count", "cut"), [("0", False), ("3", False), ("1000", True)])
 def test_loops_of_the_kernel_are_unrolled(count: str, cut: bool) -> None:
-    spec = linked(program("r0 = 0\nexit"))
-    done = assemble(_LOOP.replace("<count>", count), helper_number=HELPER_NUMBERS.get)
-    refs = {
-        slot: Ref(RefKind.FUNC, ref.name, target=done.labels[ref.name])
-        for slot, ref in done.refs.items()
-    }
-    spec = ProgramSpec(spec.name, "tc", done.insns, refs, (), {}, spec.btf, "GPL", "made")
+    spec = with_sub(_LOOP.replace("<count>", count), "tc")
     verdict = verify(OBJ, spec, Options(10_000, pruned=False))
     assert verdict.accepted
     assert verdict.cut is cut
@@ -129,14 +140,8 @@ _ENDLESS = """
 
 
 def test_an_endless_loop_around_one_of_the_kernel_has_its_section() -> None:
-    spec = linked(program("r0 = 0\nexit"))
     for step, accepted in (("w6 |= 0", True), ("w7 = 0", False)):
-        done = assemble(_ENDLESS.replace("<step>", step), helper_number=HELPER_NUMBERS.get)
-        refs = {
-            slot: Ref(RefKind.FUNC, ref.name, target=done.labels[ref.name])
-            for slot, ref in done.refs.items()
-        }
-        spec = ProgramSpec(spec.name, "raw_tp", done.insns, refs, (), {}, spec.btf, "GPL", "made")
+        spec = with_sub(_ENDLESS.replace("<step>", step), "raw_tp")
         assert verify(OBJ, spec).accepted is accepted
         found = walked_to_the_end(OBJ, spec)
         assert found.outcome is Outcome.EXPLAINED
