@@ -16,6 +16,7 @@ from bpfheap.machine.offers import check_program, implementation
 from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import Sees
 from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.runtime.loader import creation_order
 from bpfheap.verifier import Options, verify
 
 pytest.importorskip("bpfheap.machine.native._core")
@@ -39,6 +40,7 @@ def outcome(case: OracleCase) -> str | None:
         check_program("model", case.program, CALLS, verdict.facts)
         for spec in case.obj.maps.values():
             implementation("model", spec, BY_NUMBER[spec.type], ELEMENTS)
+        creation_order(case.obj)
     except MachineUnsupported:
         return None
     result = machines.compared(case.obj, case.program, verdict, case.name, filled=False)

@@ -7,6 +7,7 @@ from bpfheap.btf.fields import (
     KptrKind,
     PlainPointer,
     incomplete,
+    kernel_target,
     kptr_fields,
     plain_pointers,
 )
@@ -51,6 +52,6 @@ __all__ = [
     "LazyBtf", "Leads", "Member", "Param", "Place", "PlainPointer", "Ptr", "Restrict", "SecVar",
     "SpecialField", "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void",
     "Volatile", "contains", "core_value", "declare", "dump_c", "essential_name", "incomplete",
-    "kernel_header", "kptr_fields", "plain_pointers", "pointee", "print_c", "same_type",
-    "special_fields", "walk", "why_different",
+    "kernel_header", "kernel_target", "kptr_fields", "plain_pointers", "pointee", "print_c",
+    "same_type", "special_fields", "walk", "why_different",
 ]  # fmt: skip

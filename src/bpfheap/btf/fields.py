@@ -12,6 +12,7 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 from bpfheap.btf.check import POINTER_SIZE
+from bpfheap.btf.lazy import LazyBtf
 from bpfheap.btf.table import Btf
 from bpfheap.btf.types import Array, BtfType, Datasec, Fwd, Ptr, Struct, Union, Var
 from bpfheap.errors import BtfError
@@ -125,6 +126,24 @@ def kptr_fields(btf: Btf, type_id: int) -> tuple[KptrField, ...]:
                 f"{btf.c_name(type_id)}: kptrs {one.path} and {two.path} overlap", file=btf.file
             )
     return tuple(found)
+
+
+def kernel_target(
+    btf: Btf, field: KptrField, kernel: Iterable[LazyBtf]
+) -> tuple[LazyBtf, int] | None:
+    """The struct of a kernel, or of its modules, that a kptr of a program points at: the one of
+    that name, whatever the program says of it (btf_parse_kptr). None for a struct of the program's
+    own, which is what a field tagged `__local` holds in any case. Raises BtfError for types that
+    are broken."""
+    aim = btf[field.target]
+    # What is only declared is no struct to Linux (btf_find_kptr).
+    if field.local or not isinstance(aim, Struct) or not aim.name:
+        return None
+    for types in kernel:
+        found = types.find(aim.name, Struct)
+        if found is not None:
+            return types, found
+    return None
 
 
 def incomplete(btf: Btf, type_id: int) -> str | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from bpfheap.errors import LoadRefused
+from bpfheap.btf import kernel_target, kptr_fields
+from bpfheap.errors import LoadRefused, MachineUnsupported
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Holds
 from bpfheap.platform.missing import missing_map_type
 from bpfheap.runtime.system import System
-from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
+from bpfheap.spec import KernelTypes, MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier.verdict import Verdict
 
 
@@ -21,7 +22,7 @@ def creation_order(obj: ObjectSpec) -> list[MapSpec]:
     """The maps of a file, each behind those that its definition names.
 
     Raises LoadRefused for a map that names itself, directly or through others, or a map that the
-    file does not have."""
+    file does not have, MachineUnsupported for one whose values hold objects of the kernel."""
     ordered: dict[str, MapSpec] = {}
 
     def visit(spec: MapSpec, above: frozenset[str]) -> None:
@@ -37,9 +38,27 @@ def creation_order(obj: ObjectSpec) -> list[MapSpec]:
         ordered[spec.name] = spec
 
     for spec in obj.maps.values():
+        _no_kernel_kptrs(spec, obj.kernel)
         if spec.name not in ordered:
             visit(spec, frozenset({spec.name}))
     return list(ordered.values())
+
+
+def _no_kernel_kptrs(spec: MapSpec, kernel: KernelTypes | None) -> None:
+    """No machine has objects of the kernel that a field could hold."""
+    types = None if kernel is None else kernel.types()
+    if kernel is None or types is None:
+        return
+    for at in (spec,) if spec.inner is None else (spec, spec.inner):
+        for field in kptr_fields(at.btf, at.value) if at.value else ():
+            if kernel_target(at.btf, field, (types, *kernel.modules())) is not None:
+                raise MachineUnsupported(
+                    f"map {spec.name} has a kptr {field.path} to "
+                    f"{at.btf.c_name(field.target)} of the kernel, which no machine offers",
+                    file=spec.file or None,
+                    hint="if you mean a struct of your own, give it another name, or tag the "
+                    "field __local",
+                )
 
 
 def wanted_maps(obj: ObjectSpec, programs: Iterable[ProgramSpec]) -> list[MapSpec]:

@@ -75,6 +75,7 @@ from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     FUNC,
+    KERNEL,
     MAP,
     MAP_VALUE,
     NOTHING,
@@ -309,6 +310,8 @@ def _owned(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _owned_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     if is_null(reg):
         mark_register(env.cfg, st, n)
+    elif reg.kind == KERNEL:
+        objects.exchanged(n, reg, meta)
     else:
         check_exchanged(env, n, reg, call=meta.call.name)
     meta.given, meta.given_register = reg, n

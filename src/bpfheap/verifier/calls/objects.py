@@ -6,9 +6,11 @@ kernel/bpf/verifier.c of Linux 6.18.
 
 from __future__ import annotations
 
+from bpfheap.btf import KptrKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
 from bpfheap.verifier.memory.obligations import check_unmoved
+from bpfheap.verifier.memory.kernel_kptrs import mismatch
 from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
@@ -21,6 +23,7 @@ from bpfheap.verifier.state.state import (
     KernelObject,
     Reg,
     State,
+    full_type_name,
     is_null,
     is_trusted,
 )
@@ -56,6 +59,44 @@ def of_struct(env: Env, n: int, reg: Reg, meta: Meta, name: str) -> None:
         )
     hint = hints.MAIN_POINTER if reg.scalar.is_const else hints.CONST_OFFSET
     check_unmoved(n, reg, hint, fixed=True)
+
+
+def exchanged(n: int, reg: Reg, meta: Meta) -> None:
+    """An argument that goes into a kptr field: an object of the kernel, which the program has a
+    reference to. Raises Reject."""
+    kptr = meta.kptr
+    assert kptr is not None
+    if reg.what.flags not in TAKEN:
+        raise expected(n, reg, "ptr_, trusted_ptr_, rcu_ptr_", _VALID)
+    if reg.or_null:
+        raise Reject(
+            f"Possibly NULL pointer passed to helper arg{n}", register=n, hint=hints.CHECK_NULL
+        )
+    check_unmoved(n, reg, hints.MAIN_POINTER, fixed=True)
+    type_ = kptr.layout.kernel.get(kptr.field.offset)
+    if type_ is None:
+        name = kptr.target
+        raise Reject(
+            f"invalid kptr access, R{n} type={full_type_name(reg)} expected=ptr_{name}",
+            register=n,
+            hint=f"{kptr.name} takes a struct {name} of the program's own",
+        )
+    if reg.off or reg.what.type is not type_:
+        raise mismatch(n, reg, kptr.field, type_)
+    if not reg.ref:
+        raise Reject(
+            f"R{n} must be referenced when passed to release function",
+            register=n,
+            hint="acquire a reference first, which the field then has",
+        )
+    if kptr.field.kind is KptrKind.PERCPU:
+        # Linux accepts it, and looks for a destructor that it never asked for
+        # (bpf_obj_free_fields).
+        raise Reject(
+            f"{kptr.name} is tagged __percpu_kptr, and {type_} of the kernel is no per-CPU object",
+            register=n,
+            hint="tag the field __kptr",
+        )
 
 
 def protected(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:

@@ -18,6 +18,7 @@ from bpfheap.verifier.domain.arith import load_bounds
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
 from bpfheap.verifier.flows import Field
 from bpfheap.verifier.memory import stack
+from bpfheap.verifier.memory.kernel_kptrs import seen
 from bpfheap.verifier.memory.kinds import OBLIGATIONS, obligations_of
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -152,6 +153,9 @@ def _value_pointer(env: Env, st: State, ref: MapRef, low: i64) -> Reg | None:
     layout = ref.layout
     kptr = layout.kptrs.get(low)
     if kptr is not None:
+        of_kernel = layout.kernel.get(low)
+        if of_kernel is not None:
+            return seen(env, st, kptr, of_kernel)
         return _seen(env, st, ref, kptr)
     plain = layout.plain.get(low)
     return None if plain is None else Reg(SCALAR, UNKNOWN_SCALAR, what=(plain, layout))

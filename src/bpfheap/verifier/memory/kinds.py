@@ -22,6 +22,7 @@ from bpfheap.platform.programs import (
 )
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import bits_text
+from bpfheap.verifier.memory.kernel_kptrs import check_stored
 from bpfheap.verifier.memory.obligations import (
     MAX_VAR,
     MEM_TYPES,
@@ -300,7 +301,10 @@ class MapValueMemory(Obligations):
                     register=n,
                     hint=hints.XCHG_ONLY,
                 )
-            if not is_null(value):
+            of_kernel = ref.layout.kernel.get(field.offset)
+            if of_kernel is not None:
+                check_stored(env, st, field, of_kernel, value)
+            elif not is_null(value):
                 raise Reject(
                     f"R{n}: store to {field.path} of anything but NULL",
                     register=n,

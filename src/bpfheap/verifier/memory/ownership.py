@@ -12,12 +12,15 @@ from bpfheap.platform.programs import SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.flows import Field, FlowKind
+from bpfheap.verifier.memory.kernel_kptrs import mismatch
 from bpfheap.verifier.memory.obligations import no_pointer
 from bpfheap.verifier.paths.env import Env, field_of
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.kernel import KernelType
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
     BORROWED,
+    KERNEL,
     LAPSED,
     MAP_VALUE,
     NULL,
@@ -36,6 +39,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     full_type_name,
+    is_trusted,
     type_name,
 )
 
@@ -103,6 +107,11 @@ class Kptr:
         self.field = field
         self.layout = layout
         self.ref = ref
+
+    @property
+    def target(self) -> str:
+        """The name of what it points at."""
+        return getattr(self.layout.btf[self.field.target], "name", "") or "(anonymous)"
 
 
 def without_btf(ref: MapRef, n: int, call: str) -> Reject:
@@ -181,6 +190,9 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
 
     Raises Reject if the object's type is not the field's.
     """
+    of_kernel = kptr.layout.kernel.get(kptr.field.offset)
+    if of_kernel is not None:
+        return _exchange_kernel(env, st, kptr, n, given, slot, call, of_kernel)
     layout, target = kptr.layout, kptr.field.target
     declared = env.layouts.incomplete(layout.btf, target)
     if declared is not None:
@@ -200,7 +212,7 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
         object_: Object = given.what
         given_layout = object_.layout
         per_cpu = kptr.field.kind is KptrKind.PERCPU
-        expected = f"expected=ptr_{_target_name(kptr)}"
+        expected = f"expected=ptr_{kptr.target}"
         if object_.per_cpu != per_cpu:
             # Linux does not look at the struct of what is per CPU where no such thing may be.
             name = full_type_name(given) if per_cpu else type_name(given)
@@ -219,7 +231,7 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
                 f"invalid kptr access, R{n} type={full_type_name(given)} {expected}",
                 detail=why,
                 register=n,
-                hint=f"{kptr.name} takes struct {_target_name(kptr)} only",
+                hint=f"{kptr.name} takes struct {kptr.target} only",
             )
         if given.off or not given.scalar.is_const or given.scalar.v:
             raise Reject(
@@ -237,8 +249,20 @@ def exchange(env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, cal
     return acquire_object(env, st, taken, slot)
 
 
-def _target_name(kptr: Kptr) -> str:
-    return getattr(kptr.layout.btf[kptr.field.target], "name", "") or "(anonymous)"
+def _exchange_kernel(
+    env: Env, st: State, kptr: Kptr, n: int, given: Reg, slot: int, call: str, type_: KernelType
+) -> Reg:
+    """The same for an object of the kernel, which no allocator of the program's knows: flows leave
+    it out."""
+    if given.kind == OBJECT:
+        raise mismatch(n, given, kptr.field, type_)
+    env.foreign[slot] = f"{kptr.name}, a kptr to {type_} of the kernel"
+    if given.kind == KERNEL:
+        # That it may go there, the argument's check has seen.
+        release_reference(st, given.ref, Gone(slot, call, str(type_)))
+    taken = KernelObject(type_, 0)
+    new = acquire_reference(env, st, taken, slot)
+    return Reg(KERNEL, ZERO_OFFSET, 0, new, new, taken, True)
 
 
 def free(env: Env, st: State, given: Reg, slot: int, call: str) -> None:
@@ -254,7 +278,10 @@ def free(env: Env, st: State, given: Reg, slot: int, call: str) -> None:
 
 def check_owned(env: Env, n: int, reg: Reg, *, call: str, per_cpu: bool) -> None:
     """The register holds an object of the program's own, at its start. Raises Reject."""
-    _check_own(env, n, reg, call, f"R{n} must be referenced or trusted")
+    # One of the kernel's is trusted, but no allocator's.
+    of_kernel = reg.kind == KERNEL and is_trusted(reg)
+    message = f"arg#{n - 1} expected pointer to allocated object"
+    _check_own(env, n, reg, call, message if of_kernel else f"R{n} must be referenced or trusted")
     if reg.what.per_cpu != per_cpu:
         raise Reject(
             f"arg#{n - 1} expected for {DROPS[not per_cpu].name}()",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bpfheap.btf import Btf, KptrField
 from bpfheap.errors import BpfheapError
 from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
@@ -62,7 +63,7 @@ class Env:
         self.obj = obj
         self.spec = spec
         self.options = options
-        self.layouts = Layouts()
+        self.layouts = Layouts(self._of_kptr)
         self.cfg: Cfg
         self.type: ProgramType
         self.stored: Widening
@@ -139,6 +140,11 @@ class Env:
                 raise Reject(error.message, hint=error.hint) from None
             self._kernel = None if types is None else KernelTypes(types)
         return self._kernel
+
+    def _of_kptr(self, field: KptrField, btf: Btf) -> KernelType | None:
+        """The struct of the kernel that a kptr leads to. Raises BtfError and Reject."""
+        kernel, source = self.kernel, self.obj.kernel
+        return None if kernel is None or source is None else kernel.of_kptr(field, btf, source)
 
     def struct(self, name: str, what: str) -> KernelType:
         """A struct of the kernel that the program is for, which `what` is about. Raises NotKnown

@@ -5,19 +5,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpfheap.btf import (
+    Btf,
     BtfTypes,
     Datasec,
+    Func,
+    KptrField,
+    KptrKind,
     LazyBtf,
     Place,
     Ptr,
     Struct,
     Var,
     contains,
+    kernel_target,
     pointee,
     walk,
 )
 from bpfheap.btf.types import name_of
 from bpfheap.errors import BtfError
+from bpfheap.platform.kernel_kptrs import OWNED
 from bpfheap.spec import KernelTypes as Source
 from bpfheap.verifier.reject import Reject
 
@@ -94,6 +100,9 @@ class KernelType:
         """Does a struct of the other type begin at a byte of this one (btf_struct_ids_match)?"""
         if self is other:
             return off == 0
+        # The ids of one module mean something else in another one.
+        if other.btf.is_split and other.btf is not self.btf:
+            return False
         return contains(self.btf, self.type_id, off, other.type_id)
 
 
@@ -109,16 +118,19 @@ class KernelTypes:
 
     def __init__(self, types: LazyBtf) -> None:
         self.types = types
-        self._known: dict[int, KernelType] = {}
+        self._known: dict[tuple[int, int], KernelType] = {}
 
     def of(self, btf: BtfTypes, type_id: int) -> KernelType:
         """`btf` is the kernel's or that of one of its modules. Raises Reject for what is broken."""
         assert isinstance(btf, LazyBtf)
-        # Types of a module have ids beyond the kernel's; one program is for one module at most.
-        found = self._known.get(type_id)
+        # Types of a module have ids beyond the kernel's, which are those of other modules, too.
+        if type_id < len(self.types):
+            btf = self.types
+        key = (id(btf), type_id)
+        found = self._known.get(key)
         if found is None:
             try:
-                found = self._known[type_id] = KernelType(btf, type_id)
+                found = self._known[key] = KernelType(btf, type_id)
             except BtfError as error:
                 raise Reject(error.message, hint=error.hint) from None
         return found
@@ -131,6 +143,24 @@ class KernelTypes:
             if isinstance(kind, Var):
                 return Variable(self.of(btf, btf.resolve(kind.type)), at in _per_cpu(btf))
         return None
+
+    def of_kptr(self, field: KptrField, btf: Btf, source: Source) -> KernelType | None:
+        """The struct that a kptr field of a program points at, None if it is the program's own.
+        Raises BtfError for one that nothing may own, and BpfheapError."""
+        found = kernel_target(btf, field, (self.types, *source.modules()))
+        if found is None:
+            return None
+        type_ = self.of(*found)
+        row = OWNED.get(type_.name)
+        can_own = row is not None and type_.btf.find(row.destructor, Func) is not None
+        if field.kind is KptrKind.KPTR and not can_own:
+            raise BtfError(
+                f"kptr {field.path} points at {type_} of the kernel, which has no destructor",
+                file=btf.file,
+                hint=f"if you mean a struct of your own, give it another name than {type_.name}, "
+                "or tag the field __local; one of the kernel can be kept as __kptr_untrusted",
+            )
+        return type_
 
     def named(self, name: str) -> KernelType | None:
         """A struct, None if the kernel has none of that name."""

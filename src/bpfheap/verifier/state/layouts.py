@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bpfheap.btf import (
     Btf,
     KptrField,
@@ -16,8 +18,12 @@ from bpfheap.btf import (
     walk,
     why_different,
 )
-from bpfheap.errors import BtfError
+from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.kernel import KernelType
+
+#: The struct of the kernel that a kptr leads to.
+OfKernel = Callable[[KptrField, Btf], KernelType | None]
 
 KPTR_SIZE = 8
 _NODES = frozenset({SpecialKind.LIST_NODE, SpecialKind.RB_NODE})
@@ -29,6 +35,7 @@ class Layout:
     `btf`, `type_id`, `name`: its type.
     `size`: in bytes.
     `kptrs`: its kptr fields, by offset.
+    `kernel`: what those of them lead to that are to structs of the kernel, by offset.
     `plain`: its untagged pointers, by offset.
     `special`: its locks, heads, roots, nodes and counts.
     `lock`: the offset of its bpf_spin_lock, -1 for none.
@@ -36,18 +43,21 @@ class Layout:
     """
 
     __slots__ = (
-        "_crossed", "btf", "kptrs", "lock", "name", "nodes", "plain", "size", "special", "type_id",
+        "_crossed", "btf", "kernel", "kptrs", "lock", "name", "nodes", "plain", "size", "special",
+        "type_id",
     )  # fmt: skip
 
     def __init__(
         self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
         plain: dict[int, PlainPointer], special: tuple[SpecialField, ...],
+        kernel: dict[int, KernelType],
     ) -> None:  # fmt: skip
         self.btf = btf
         self.type_id = type_id
         self.name = _name(btf, type_id)
         self.size = size
         self.kptrs = kptrs
+        self.kernel = kernel
         self.plain = plain
         self.special = special
         lock = self.one(SpecialKind.SPIN_LOCK)
@@ -108,10 +118,17 @@ def _name(btf: Btf, type_id: int) -> str:
     return getattr(kind, "name", "") or "(anonymous)"
 
 
+def _none(field: KptrField, btf: Btf) -> None:
+    """Without the types of a kernel, all structs are the program's own."""
+
+
 class Layouts:
     """The layouts of one verification; the same type gives the same instance."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_kernel: OfKernel = _none) -> None:
+        """`of_kernel` gives the struct of the kernel that a kptr leads to, None if it is the
+        program's own, and raises BpfheapError for one that cannot be."""
+        self._of_kernel = of_kernel
         # The BTF is kept beside its layout, so that its id() stays its own.
         self._known: dict[tuple[int, int, int | None], Layout] = {}
         self._differences: dict[tuple[int, int, int, int], str | None] = {}
@@ -135,7 +152,9 @@ class Layouts:
                     special = tuple(f for f in special if f.kind not in _NODES)
                 if size is None:
                     size = btf.size_of(type_id)
-            except BtfError as error:
+                targets = ((f.offset, self._of_kernel(f, btf)) for f in kptrs)
+                kernel = {offset: type_ for offset, type_ in targets if type_ is not None}
+            except BpfheapError as error:
                 raise Reject(error.message, hint=error.hint) from None
             found = Layout(
                 btf,
@@ -144,6 +163,7 @@ class Layouts:
                 {f.offset: f for f in kptrs},
                 {p.offset: p for p in plain},
                 special,
+                kernel,
             )
             self._known[key] = found
         return found
