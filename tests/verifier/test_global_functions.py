@@ -41,8 +41,8 @@ global int write_always(struct pair *p) { p->left = 7; return 0; }
 global int write_given(struct pair *p __nonnull_arg) { p->left = 7; return 0; }
 global int length(struct __sk_buff *skb) { return skb->len; }
 global void nothing(int n) { }
-#define __trusted_arg __attribute__((btf_decl_tag("arg:trusted")))
-global int trusts(struct pair *p __trusted_arg) { return p ? 1 : 0; }
+#define __arena_arg __attribute__((btf_decl_tag("arg:arena")))
+global int in_arena(struct pair *p __arena_arg) { return p ? 1 : 0; }
 
 SEC("tc") int unchecked(struct __sk_buff *ctx) { return index_of(3); }
 SEC("tc") int checked(struct __sk_buff *ctx) { return checked_index_of(300); }
@@ -84,7 +84,7 @@ SEC("tc") int unchecked_pointer(struct __sk_buff *ctx)
 SEC("tc") int nonnull(struct __sk_buff *ctx) { struct pair p = {}; return write_given(&p); }
 SEC("tc") int context(struct __sk_buff *ctx) { return length(ctx); }
 SEC("tc") int no_context(struct __sk_buff *ctx) { __u64 x = 0; return length((void *)&x); }
-SEC("tc") int trusting(struct __sk_buff *ctx) { struct pair p = {}; return trusts(&p); }
+SEC("tc") int passing_arena(struct __sk_buff *ctx) { struct pair p = {}; return in_arena(&p); }
 SEC("tc") int without_result(struct __sk_buff *ctx) { nothing(1); return 0; }
 char LICENSE[] SEC("license") = "GPL";
 """
@@ -111,7 +111,7 @@ def obj(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
         ("nonnull", None, ""),
         ("context", None, ""),
         ("no_context", "invalid args into func#1 ('length')", "R1 expected pointer to ctx"),
-        ("trusting", "bpfheap does not know tag arg:trusted, which arg#0 of trusts() has", ""),
+        ("passing_arena", "bpfheap does not know tag arg:arena, which arg#0 of in_arena() has", ""),
         ("without_result", "invalid args into func#1 ('nothing')", "doesn't return scalar"),
     ],
 )

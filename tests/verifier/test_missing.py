@@ -37,8 +37,8 @@ static long (*drain)(void) = (void *)209;
 static void *(*bpf_dynptr_data)(void *, __u32, __u32) = (void *)203;
 static long (*bpf_future)(void) = (void *)4000;
 const volatile int debug = 0;
-__noinline int tagged(struct __sk_buff *skb __attribute__((btf_decl_tag("arg:trusted"))))
-{ return skb->len; }
+__noinline int tagged(const volatile int *p __attribute__((btf_decl_tag("arg:arena"))))
+{ return *p; }
 struct bpf_dynptr { __u64 opaque[2]; };
 __noinline int dynamic(struct bpf_dynptr *p) { return p->opaque[0]; }
 """
@@ -55,7 +55,7 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     ("no_section", "?cgroup/nonsense", "return 0;", ('SEC("cgroup/nonsense")',)),
     ("variable", "tc", "return (long)&runqueues >> 3;", ("runqueues",)),
     ("config", "tc", "return CONFIG_HZ;", ("CONFIG_HZ",)),
-    ("tag", "tc", "return tagged(ctx);", ("arg:trusted",)),
+    ("tag", "tc", "return tagged(&debug);", ("arg:arena",)),
     ("dynptr", "tc", "struct bpf_dynptr d = {}; return dynamic(&d);", ("bpf_dynptr",)),
     (
         "several",

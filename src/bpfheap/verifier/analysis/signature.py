@@ -5,22 +5,26 @@ Source: btf_prepare_func_args in kernel/bpf/btf.c of Linux 6.18.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
 from bpfheap.btf import (
     Btf,
+    BtfType,
     Const,
     Enum64,
     Func,
     FuncProto,
     Int,
+    Param,
     Ptr,
     Restrict,
     Struct,
     Typedef,
     TypeTag,
     Union,
+    Void,
     Volatile,
 )
 from bpfheap.btf import Enum as BtfEnum
@@ -28,13 +32,14 @@ from bpfheap.errors import BtfError
 from bpfheap.platform.programs import ANY_TYPE, NUMBER, ProgramType
 from bpfheap.spec import ProgramSpec, SubprogSpec
 from bpfheap.verifier.reject import NotKnown, Reject
+from bpfheap.verifier.state.kernel import KernelType, kind_name
 
 #: As many arguments as there are registers for them.
 _MAX_PARAMETERS = 5
 _U64 = 8
-_CTX_TAG, _NONNULL_TAG = "arg:ctx", "arg:nonnull"
-#: Those of Linux that bpfheap does not know.
-_OTHER_TAGS = frozenset({"arg:trusted", "arg:untrusted", "arg:nullable", "arg:arena"})
+_CTX, _NONNULL, _NULLABLE = "arg:ctx", "arg:nonnull", "arg:nullable"
+_TRUSTED, _UNTRUSTED, _ARENA = "arg:trusted", "arg:untrusted", "arg:arena"
+_TAGS = frozenset({_CTX, _NONNULL, _NULLABLE, _TRUSTED, _UNTRUSTED, _ARENA})
 #: Pointers to it are no plain memory.
 _DYNPTR = "bpf_dynptr"
 
@@ -45,6 +50,8 @@ class Passing(Enum):
     NUMBER = "number"
     CTX = "ctx"
     MEMORY = "memory"
+    TRUSTED = "trusted"  # an object of the kernel
+    UNTRUSTED = "untrusted"  # anything: the function reads it as if nothing might be there
 
 
 class Parameter(NamedTuple):
@@ -53,14 +60,23 @@ class Parameter(NamedTuple):
     `passing`: what kind of thing it is.
     `size`: of what the pointer points at, in bytes.
     `or_null`: may it be NULL, so that the function has to check?
+    `type`: the struct of the kernel that it points at, None for plain memory.
     """
 
     passing: Passing
     size: int = 0
     or_null: bool = False
+    type: KernelType | None = None
 
 
-def parameters(spec: ProgramSpec, sub: SubprogSpec, row: ProgramType) -> tuple[Parameter, ...]:
+#: The type of the kernel that a parameter points at, by its place and what the program says of the
+#: type. Raises Reject if there is none.
+OfKernel = Callable[[int, BtfType], KernelType]
+
+
+def parameters(
+    spec: ProgramSpec, sub: SubprogSpec, row: ProgramType, of_kernel: OfKernel
+) -> tuple[Parameter, ...]:
     """What a global function declares. Raises Reject for what no global function can have."""
     btf = spec.btf
     func = btf[sub.func_id]
@@ -80,48 +96,90 @@ def parameters(spec: ProgramSpec, sub: SubprogSpec, row: ProgramType) -> tuple[P
     found = []
     for i, parameter in enumerate(proto.params):
         kind = btf[btf.resolve(parameter.type)]
-        tags = [t for t in btf.decl_tags(sub.func_id, i) if t.startswith("arg:")]
+        tags = frozenset(t for t in btf.decl_tags(sub.func_id, i) if t.startswith("arg:"))
         where = f"arg#{i} of {sub.name}()"
-        unknown = [t for t in tags if t not in (_CTX_TAG, _NONNULL_TAG)]
-        if unknown and _OTHER_TAGS.issuperset(unknown):
-            raise NotKnown(f"bpfheap does not know tag {unknown[0]}, which {where} has", unknown[0])
-        if unknown:
-            raise Reject(f"{where} is tagged {unknown[0]}, which is not supported")
-        if isinstance(kind, Int | BtfEnum | Enum64) and not tags:
+        if not tags <= _TAGS:
+            raise Reject(
+                f"arg#{i} has unsupported set of tags",
+                hint=f"Linux does not know {min(tags - _TAGS)}, which {where} has",
+            )
+        if isinstance(kind, Ptr):
+            found.append(_pointer(btf, i, parameter, kind, tags, row, where, of_kernel))
+        elif tags:
+            raise Reject(
+                f"arg#{i} has pointer tag, but is not a pointer type",
+                hint=f"leave out {min(tags)} in {sub.name}()",
+            )
+        elif isinstance(kind, Int | BtfEnum | Enum64):
             found.append(Parameter(Passing.NUMBER))
-        elif not isinstance(kind, Ptr):
+        else:
             raise Reject(
                 f"{where} of type {btf.c_name(parameter.type)} is not supported",
                 hint="pass numbers, the context, or pointers to structs",
             )
-        else:
-            if _CTX_TAG in tags or _is_ctx(btf, kind.type, row):
-                if set(tags) - {_CTX_TAG}:
-                    raise Reject(
-                        f"{where} has invalid combination of tags", hint="the context is never NULL"
-                    )
-                if tags and not _may_be_ctx(btf, kind.type, row):
-                    raise Reject(
-                        f"{where} of type {btf.c_name(parameter.type)} cannot be the context of "
-                        f"{row.name} programs",
-                        hint=f"make it a {row.ctx_pointer}",
-                    )
-                found.append(Parameter(Passing.CTX))
-                continue
-            target = btf[btf.resolve(kind.type)]
-            if isinstance(target, Struct) and target.name == _DYNPTR:
-                raise NotKnown(f"bpfheap does not know dynptrs, and {where} is one", _DYNPTR)
-            try:
-                size = btf.size_of(btf.resolve(kind.type))
-            except BtfError:
-                size = 0
-            if not size:
-                raise Reject(
-                    f"{where}: the size of {btf.c_name(kind.type)} cannot be determined",
-                    hint="point at a struct that is defined, or make the function static",
-                )
-            found.append(Parameter(Passing.MEMORY, size, _NONNULL_TAG not in tags))
     return tuple(found)
+
+
+def _pointer(
+    btf: Btf, i: int, parameter: Param, kind: Ptr, tags: frozenset[str], row: ProgramType,
+    where: str, of_kernel: OfKernel,
+) -> Parameter:  # fmt: skip
+    """What parameter `i` may be given, which is a pointer. Raises Reject."""
+    wrong = Reject(
+        f"arg#{i} has invalid combination of tags",
+        hint=f"{where} has {', '.join(sorted(tags))}: leave out one",
+    )
+    if _CTX in tags or _is_ctx(btf, kind.type, row):
+        if tags - {_CTX}:
+            wrong.hint = f"{where} is the context, which has no other tags"
+            raise wrong
+        if tags and not _may_be_ctx(btf, kind.type, row):
+            raise Reject(
+                f"{where} of type {btf.c_name(parameter.type)} cannot be the context of "
+                f"{row.name} programs",
+                hint=f"make it a {row.ctx_pointer}",
+            )
+        return Parameter(Passing.CTX)
+    target = btf[btf.resolve(kind.type)]
+    if isinstance(target, Struct) and target.name == _DYNPTR:
+        if tags:
+            raise wrong
+        raise NotKnown(f"bpfheap does not know dynptrs, and {where} is one", _DYNPTR)
+    if _TRUSTED in tags:
+        if _NONNULL in tags:
+            wrong.hint = "what is trusted is not NULL, unless it is tagged __arg_nullable, too"
+            raise wrong
+        return Parameter(Passing.TRUSTED, 0, _NULLABLE in tags, of_kernel(i, target))
+    for alone in (_UNTRUSTED, _ARENA):
+        if alone in tags and len(tags) > 1:
+            name = alone.removeprefix("arg:")
+            raise Reject(f"arg#{i} {name} cannot be combined with any other tags", hint=wrong.hint)
+    if _UNTRUSTED in tags:
+        if isinstance(target, Void | Int | BtfEnum | Enum64):
+            return Parameter(Passing.UNTRUSTED)
+        type_ = of_kernel(i, target)
+        if not isinstance(target, Struct | Union):
+            raise Reject(
+                f"arg#{i} has type {kind_name(target)} '(anon)', but only struct or primitive "
+                "types are allowed",
+                hint="point at a struct of the kernel",
+            )
+        return Parameter(Passing.UNTRUSTED, type=type_)
+    if _ARENA in tags:
+        raise NotKnown(f"bpfheap does not know tag {_ARENA}, which {where} has", _ARENA)
+    if _NULLABLE in tags:
+        wrong.hint = f"{where} may be NULL without a tag, as long as it is not trusted"
+        raise wrong
+    try:
+        size = btf.size_of(btf.resolve(kind.type))
+    except BtfError:
+        size = 0
+    if not size:
+        raise Reject(
+            f"{where}: the size of {btf.c_name(kind.type)} cannot be determined",
+            hint="point at a struct that is defined, or make the function static",
+        )
+    return Parameter(Passing.MEMORY, size, _NONNULL not in tags)
 
 
 def _is_ctx(btf: Btf, target: int, row: ProgramType) -> bool:

@@ -11,22 +11,28 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.signature import Parameter, Passing
 from bpfheap.verifier.calls.callback import check_tail_call
 from bpfheap.verifier.calls.locks import check_global
-from bpfheap.verifier.memory.access import helper_access
+from bpfheap.verifier.calls.meta import expected
+from bpfheap.verifier.calls.objects import TAKEN
+from bpfheap.verifier.memory.access import ANYWHERE, helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
-from bpfheap.verifier.memory.obligations import MEM_TYPES
+from bpfheap.verifier.memory.obligations import MEM_TYPES, check_unmoved
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
+    DISTRUSTED,
+    KERNEL,
     MEM,
     NOTHING,
     OBJECT,
     SCALAR,
+    TRUSTED,
     UNINIT,
     UNKNOWN,
     ZERO_OFFSET,
+    KernelObject,
     Mem,
     Reg,
     State,
@@ -49,6 +55,14 @@ def arguments(env: Env, declared: tuple[Parameter, ...]) -> list[Reg]:
                 id_ = env.new_id() if or_null else 0
                 what = Mem(parameter.size)
                 regs.append(Reg(MEM, ZERO_OFFSET, id=id_, what=what, or_null=or_null))
+            case Passing.TRUSTED | Passing.UNTRUSTED if parameter.type is not None:
+                trusted = parameter.passing is Passing.TRUSTED
+                of_kernel = KernelObject(parameter.type, TRUSTED if trusted else DISTRUSTED)
+                or_null = parameter.or_null
+                id_ = env.new_id() if or_null else 0
+                regs.append(Reg(KERNEL, ZERO_OFFSET, id=id_, what=of_kernel, or_null=or_null))
+            case Passing.UNTRUSTED:
+                regs.append(Reg(MEM, ZERO_OFFSET, what=ANYWHERE))
     return regs + [NOTHING] * (6 - len(regs))
 
 
@@ -60,6 +74,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     try:
         for n, parameter in enumerate(env.parameters(number), 1):
             _check(env, st, n, parameter)
+            if parameter.passing in _FOREIGN:
+                env.foreign[slot] = f"what argument {n} of {sub.name}() leads to"
     except NotKnown:
         raise
     except Reject as wrong:
@@ -78,8 +94,14 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     st.regs[0:6] = [UNKNOWN, *[NOTHING] * 5]
 
 
+#: What a function reads through them may be the kernel's, or not be there at all.
+_FOREIGN = frozenset({Passing.TRUSTED, Passing.UNTRUSTED})
+
+
 def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
     reg = st.regs[n]
+    if parameter.passing is Passing.UNTRUSTED:
+        return
     if reg.kind == UNINIT:
         raise Reject(
             f"R{n} is not a scalar" if parameter.passing is Passing.NUMBER else f"R{n} !read_ok",
@@ -96,6 +118,8 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 raise Reject(
                     f"R{n} expected pointer to ctx", register=n, hint="pass the program's context"
                 )
+        case Passing.TRUSTED:
+            _check_trusted(env, st, n, reg, parameter)
         case Passing.MEMORY:
             if is_null(reg):
                 mark_register(env.cfg, st, n)
@@ -114,3 +138,31 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 raise Reject(
                     f"arg#{n - 1} is expected to be non-NULL", register=n, hint=hints.CHECK_NULL
                 )
+
+
+def _check_trusted(env: Env, st: State, n: int, reg: Reg, parameter: Parameter) -> None:
+    """check_reg_type and check_func_arg_reg_off, of ARG_PTR_TO_BTF_ID | PTR_TRUSTED"""
+    wanted = parameter.type
+    assert wanted is not None
+    if is_null(reg) and parameter.or_null:
+        mark_register(env.cfg, st, n)
+        return
+    if reg.kind != KERNEL or reg.what.flags not in TAKEN or (reg.or_null and not parameter.or_null):
+        raise expected(
+            n, reg, "ptr_, trusted_ptr_, rcu_ptr_",
+            hints.CHECK_NULL if reg.or_null else f"pass a pointer to {wanted} of the kernel",
+        )  # fmt: skip
+    if not reg.what.type.holds(reg.off, wanted):
+        raise Reject(
+            f"R{n} is of type {reg.what.type.name} but {wanted.name} is expected",
+            register=n,
+            hint=f"pass a pointer to {wanted} of the kernel",
+        )
+    check_unmoved(n, reg, hints.CONST_OFFSET, fixed=True)
+    if not reg.what.flags and not reg.ref:
+        # Linux takes it. The function then reads it as what is surely there.
+        raise expected(
+            n, reg, "trusted_ptr_, rcu_ptr_",
+            "what was found by walking from one struct to the next may not be there: tag the "
+            "parameter __arg_untrusted",
+        )  # fmt: skip

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bpfheap.btf import KptrKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
-from bpfheap.verifier.memory.obligations import check_unmoved
 from bpfheap.verifier.memory.kernel_kptrs import mismatch
+from bpfheap.verifier.memory.obligations import check_unmoved
 from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject

@@ -203,7 +203,7 @@ def _member_of_map(env: Env, reg: Reg, at: i64, size: i64) -> Reg | None:
     place = type_.place(at, _POINTER)
     assert not isinstance(place, str)
     if place.leads is Leads.OPAQUE:
-        return Reg(MEM, ZERO_OFFSET, what=_ANYWHERE)
+        return Reg(MEM, ZERO_OFFSET, what=ANYWHERE)
     if place.leads is not Leads.POINTER:
         return None
     assert env.kernel is not None
@@ -213,7 +213,7 @@ def _member_of_map(env: Env, reg: Reg, at: i64, size: i64) -> Reg | None:
 
 
 #: What a pointer to anything but a struct leads to.
-_ANYWHERE: Final = Mem(0, readonly=True, anywhere=True)
+ANYWHERE: Final = Mem(0, readonly=True, anywhere=True)
 
 
 def _kernel_pointer(env: Env, st: State, reg: Reg, at: i64) -> Reg | None:
@@ -223,7 +223,7 @@ def _kernel_pointer(env: Env, st: State, reg: Reg, at: i64) -> Reg | None:
     # That the access fits, the obligations have seen.
     assert not isinstance(place, str)
     if place.leads is Leads.OPAQUE:
-        return Reg(MEM, ZERO_OFFSET, what=_ANYWHERE)
+        return Reg(MEM, ZERO_OFFSET, what=ANYWHERE)
     if place.leads is not Leads.POINTER:
         return None
     assert env.kernel is not None

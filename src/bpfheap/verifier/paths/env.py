@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfheap.btf import Btf, KptrField
+from bpfheap.btf import Btf, BtfType, KptrField
 from bpfheap.errors import BpfheapError
 from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
@@ -146,6 +146,16 @@ class Env:
         kernel, source = self.kernel, self.obj.kernel
         return None if kernel is None or source is None else kernel.of_kptr(field, btf, source)
 
+    def _of_argument(self, n: int, said: BtfType) -> KernelType:
+        """What a parameter that is tagged as the kernel's points at. Raises Reject."""
+        kernel, source = self.kernel, self.obj.kernel
+        if kernel is None or source is None:
+            raise no_types()
+        try:
+            return kernel.of_argument(n, said, source)
+        except BpfheapError as error:
+            raise Reject(error.message, hint=error.hint) from None
+
     def struct(self, name: str, what: str) -> KernelType:
         """A struct of the kernel that the program is for, which `what` is about. Raises NotKnown
         and Reject."""
@@ -238,7 +248,7 @@ class Env:
         found = self._parameters.get(number)
         if found is None:
             sub = self.cfg.subprogs[number]
-            found = parameters(self.spec, sub, self.type)
+            found = parameters(self.spec, sub, self.type, self._of_argument)
             self._parameters[number] = found
         return found
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bpfheap.btf import (
     Btf,
+    BtfType,
     BtfTypes,
     Datasec,
     Func,
@@ -16,7 +17,9 @@ from bpfheap.btf import (
     Ptr,
     Struct,
     Var,
+    Void,
     contains,
+    essential_name,
     kernel_target,
     pointee,
     walk,
@@ -162,10 +165,45 @@ class KernelTypes:
             )
         return type_
 
+    def of_argument(self, n: int, said: BtfType, source: Source) -> KernelType:
+        """What the parameter `n` of a global function points at, of which the program says `said`:
+        the one type of its kind and name, but for a flavour (btf_get_ptr_to_btf_id). Raises Reject
+        and BpfheapError."""
+        name = name_of(said)
+        what = f"arg#{n} reference type('{kind_name(said)} {name or '(anon)'}')"
+        if not name:
+            raise Reject(
+                f"{what} candidate matching error: -22", hint="point at a struct of the kernel"
+            )
+        found = _candidates(self.types, said)
+        of_modules = found or [i for btf in source.modules() for i in _candidates(btf, said)]
+        if len(of_modules) != 1:
+            raise Reject(
+                f"{what} {'is ambiguous' if of_modules else 'has no matches'}",
+                hint="point at a struct by the name that the kernel has for it",
+            )
+        if not found:
+            raise Reject(
+                f"{what} points to kernel module type (unsupported)",
+                hint="point at a struct of the kernel itself",
+            )
+        return self.of(self.types, found[0])
+
     def named(self, name: str) -> KernelType | None:
         """A struct, None if the kernel has none of that name."""
         found = self.types.find(name, Struct)
         return None if found is None else self.of(self.types, found)
+
+
+def _candidates(types: LazyBtf, said: BtfType) -> list[int]:
+    """Types of that kind and name (bpf_core_find_cands)."""
+    same = types.named(essential_name(name_of(said)))
+    return [i for i in same if type(types[i]) is type(said)]
+
+
+def kind_name(kind: BtfType) -> str:
+    """The log's word for a kind (btf_type_str)."""
+    return "UNKNOWN" if isinstance(kind, Void) else type(kind).__name__.upper()
 
 
 def _per_cpu(btf: LazyBtf) -> frozenset[int]:
