@@ -26,8 +26,6 @@ class Difference(NamedTuple):
     explains: Callable[[str, str, ProgramSpec], bool]
 
 
-#: Of the maps all of whose elements are there.
-_KEY_BITS: Final = 32
 #: How a pointer is refused where a number would not be.
 _ARITHMETIC: Final = re.compile(
     r"^R\d+ (pointer \S+ pointer|bitwise operator \S+ on pointer"
@@ -83,15 +81,6 @@ def _inner_loop_anew(ours: str, kernel: str, program: ProgramSpec) -> bool:
             if any(target <= at < slot for at in begun):
                 return True
     return False
-
-
-def _half_of_a_constant(ours: str, kernel: str, program: ProgramSpec) -> bool:
-    """A value is there for certain, as its key is known: 4 bytes of a longer constant."""
-    if ours or "map_value_or_null" not in kernel:
-        return False
-    return any(
-        op.kind is Kind.STORE_REG and op.width == _KEY_BITS for _, op in instructions(program.insns)
-    )
 
 
 def _moves_back(insn: Insn, op: Op) -> bool:
@@ -200,7 +189,6 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(_LENGTH, _complexity),
     _LOOPS,
     Difference(_LOOPS.section, _inner_loop_anew),
-    Difference("Half of a constant", _half_of_a_constant),
     Difference(_BUGS, _kernel_bug),
     _POINTERS,
     Difference(HOLES, _beyond_the_packet),
