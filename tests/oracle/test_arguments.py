@@ -69,7 +69,7 @@ MAPS = {
 }
 OBJ = ObjectSpec("arguments", BTF, MAPS, {}, kernel=SYSTEM)
 
-_BEGIN = """
+BEGIN = """
 r6 = r1
 call bpf_get_prandom_u32
 *(u64 *)(r10 -64) = r0
@@ -129,7 +129,7 @@ if r0 == 0 goto out
 *(u64 *)(r10 -72) = r0
 """
 _FOUND = "if r0 == 0 goto out\n"
-_SUB = "sub: r0 = 0\nexit"
+SUB = "sub: r0 = 0\nexit"
 _SURE = "if r9 == 0 goto out\n"
 _DROP_PERCPU = "if r9 == 0 goto out\nr1 = r9\nr2 = 0\ncall kfunc bpf_percpu_obj_drop_impl\n"
 _SUBMIT = "if r9 == 0 goto out\nr1 = r9\nr2 = 0\ncall bpf_ringbuf_submit\n"
@@ -137,7 +137,7 @@ _DROP = "if r9 == 0 goto out\nr1 = r9\nr2 = 0\ncall kfunc bpf_obj_drop_impl\n"
 _RELEASE = "r1 = *(u64 *)(r10 -72)\ncall bpf_sk_release\n"
 
 #: By name: what comes before the call, what makes argument {n}, and what comes after the call.
-_REGISTERS: dict[str, tuple[str, str, str]] = {
+REGISTERS: dict[str, tuple[str, str, str]] = {
     "stack": ("", "r{n} = r10\nr{n} += -24", ""),
     "stack, 40 bytes": ("", "r{n} = r10\nr{n} += -40", ""),
     "stack, not aligned": ("", "r{n} = r10\nr{n} += -22", ""),
@@ -290,21 +290,21 @@ def _code(
 ) -> str:
     first, made, owed = "", "", ""
     for n, name in enumerate(registers, 1):
-        needed, this, last = _REGISTERS[name]
+        needed, this, last = REGISTERS[name]
         first += needed if needed not in first else ""
         made += this.format(n=n) + "\n"
         owed += last if last not in owed else ""
     kfunc = "" if call.number is not None else "kfunc "
     result = _AFTER.get(call.ret, "") if not owed else ""
-    code = f"{_BEGIN}{_filled(first + before, row)}{made}call {kfunc}{call.name}\n"
+    code = f"{BEGIN}{filled(first + before, row)}{made}call {kfunc}{call.name}\n"
     code += after + result + owed
     # No result is one that a program of each type may give.
     code += f"out: r0 = {1 if row.returns == (1, 1) else 0}\nexit\n"
-    code += _SUB if "function" in registers else ""
+    code += SUB if "function" in registers else ""
     return code.replace("$foo", str(TYPES.id_of("struct foo")))
 
 
-def _filled(text: str, row: ProgramType) -> str:
+def filled(text: str, row: ProgramType) -> str:
     """With the places where the context has the packet and its socket."""
     places = {field.name: field.offset for field in reversed(row.fields)}
     data = next((field for field in row.fields if field.kind is CtxKind.PACKET), None)
@@ -341,7 +341,7 @@ def _right(call: Call, row: ProgramType) -> tuple[str, ...]:
     return tuple(_map_for(call) if arg is Arg.MAP else _RIGHT[arg] for arg in args)
 
 
-def _row(section: str) -> ProgramType:
+def row_of(section: str) -> ProgramType:
     row = program_type(section)
     assert row is not None
     return row
@@ -361,7 +361,7 @@ _NEEDED = _MADE | {
 }
 
 
-def _fits(row: ProgramType, registers: tuple[str, ...]) -> bool:
+def fits(row: ProgramType, registers: tuple[str, ...]) -> bool:
     """Whether programs of that type can have all of them, which is no matter of the call."""
     if _BELONGING.intersection(registers) and any("storage" in name for name in registers):
         return False
@@ -385,7 +385,7 @@ _PLACES = [
         "syscall" if call.sleepable else section_for(call),
         *(section_for(call, among=offer) for offer, _ in call.other_args),
     ))
-    if not _row(section).kernel_types
+    if not row_of(section).kernel_types
 ]  # fmt: skip
 
 
@@ -393,13 +393,13 @@ _PLACES = [
 def test_every_argument(call: Call, section: str, oracle: Kernel) -> None:
     if lacks(oracle, call, section):
         pytest.skip(f"this kernel has no {call.name} in {section} programs")
-    row = _row(section)
+    row = row_of(section)
     right = _right(call, row)
     tried = {right}
-    for at, name in product(range(len(right)), _REGISTERS):
+    for at, name in product(range(len(right)), REGISTERS):
         tried.add((*right[:at], name, *right[at + 1 :]))
     differ, accepted = [], 0
-    for registers in sorted(names for names in tried if _fits(row, names)):
+    for registers in sorted(names for names in tried if fits(row, names)):
         spec = program(_code(call, registers, row), BTF, section)
         ours = verify(OBJ, spec)
         linux = oracle.verify(OBJ, spec, stats=True)
@@ -427,7 +427,7 @@ _MEMORY = {arg for arg, register in _RIGHT.items() if register.startswith("stack
 )
 def test_packets_as_memory(row: ProgramType, oracle: Kernel) -> None:
     """For every call that programs of a type have."""
-    if not _fits(row, ("packet",)):
+    if not fits(row, ("packet",)):
         pytest.skip(f"{row.name} programs see no packet")
     section, differ = section_of(row), []
     for call in _CALLS:
@@ -436,7 +436,7 @@ def test_packets_as_memory(row: ProgramType, oracle: Kernel) -> None:
         right = _right(call, row)
         for at, arg in enumerate(call.args_in(row.caller)):
             registers = (*right[:at], "packet", *right[at + 1 :])
-            if arg not in _MEMORY or not _fits(row, registers):
+            if arg not in _MEMORY or not fits(row, registers):
                 continue
             spec = program(_code(call, registers, row), BTF, section)
             ours, linux = verify(OBJ, spec), oracle.verify(OBJ, spec, stats=True)
@@ -458,7 +458,7 @@ _AROUND = {
 def test_every_right_call(caller: Offer, oracle: Kernel) -> None:
     """In programs of each kind."""
     section = next((section_of(row) for row in PROGRAM_TYPES if row.caller is caller), "")
-    row = _row(section)
+    row = row_of(section)
     if row.kernel_types:
         pytest.skip("what the kernel's types describe is not known")
     differ = []
@@ -467,7 +467,7 @@ def test_every_right_call(caller: Offer, oracle: Kernel) -> None:
             continue
         for what, (before, after) in _AROUND.items():
             right = _right(call, row)
-            if not _fits(row, (*right, "packet") if before == _PACKET else right):
+            if not fits(row, (*right, "packet") if before == _PACKET else right):
                 continue
             code = _code(call, right, row, before, after)
             spec = program(code, BTF, section)

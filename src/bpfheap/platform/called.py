@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpfheap.isa import Kind, instructions
-from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call
+from bpfheap.platform.calls import HELPER_BY_NUMBER, Call
+from bpfheap.platform.kfuncs import kfunc_row
 from bpfheap.spec import ProgramSpec
 
 
@@ -21,6 +22,6 @@ def calls_of(program: ProgramSpec) -> Iterator[tuple[int, Call | None]]:
                 yield slot, HELPER_BY_NUMBER.get(program.insns[slot].imm)
             case Kind.CALL_KFUNC:
                 ref = program.refs.get(slot)
-                yield slot, None if ref is None else KFUNC_BY_NAME.get(ref.name)
+                yield slot, None if ref is None else kfunc_row(ref.name)
             case Kind.CALL_REG:
                 yield slot, None

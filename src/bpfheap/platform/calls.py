@@ -75,6 +75,7 @@ class Arg(StrEnum):
     CALLBACK_CTX = "callback-ctx"  # pointer to stack, or NULL
     UNCHECKED = "unchecked"  # need not even be initialised, as what a format may not ask for
     UNUSED = "unused"  # filled in by the kernel's loader; any value
+    PROTOTYPE = "prototype"  # whatever the kernel's BTF says, if it says that there is one
 
 
 class Ret(StrEnum):
@@ -106,6 +107,7 @@ class Ret(StrEnum):
     LISTENER_OR_NULL = "listener-or-null"  # a socket under RCU
     FOUND_SOCK_OR_NULL = "found-sock-or-null"  # a socket to which the program has a reference
     FOUND_COMMON_OR_NULL = "found-common-or-null"
+    PROTOTYPE = "prototype"  # what the kernel's BTF says
 
 
 class Effect(StrEnum):
@@ -174,7 +176,7 @@ FIXED_SIZES = {
 #: Arguments that are memory which the call writes.
 WRITTEN = frozenset({
     Arg.UNINIT_VALUE, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL, Arg.INT, Arg.LONG, Arg.ITER_NEW,
-    Arg.ITER,
+    Arg.ITER, Arg.PROTOTYPE,
 })  # fmt: skip
 
 #: Arguments that give something away, by what becomes of it.
@@ -315,13 +317,14 @@ class Call:
             ),
             *(
                 (
-                    bool(args & given) != (self.side_effect is side_effect),
+                    Arg.PROTOTYPE not in args
+                    and bool(args & given) != (self.side_effect is side_effect),
                     f"{side_effect}, for what it is given",
                 )
                 for side_effect, given in _GIVEN.items()
             ),
             (
-                self.side_effect is SideEffect.ENDS and Arg.ITER not in args,
+                self.side_effect is SideEffect.ENDS and not args & {Arg.ITER, Arg.PROTOTYPE},
                 "an iterator, to end it",
             ),
             (
@@ -333,7 +336,10 @@ class Call:
                 "LINUX_GPL: Linux lets programs under other licences call no kfunc",
             ),
             (self.stand_in is not None and not self.ours, "a place to stand in at: it is Linux's"),
-            (self.packet and Arg.CTX not in args, "the context of the packet that it moves"),
+            (
+                self.packet and not args & {Arg.CTX, Arg.PROTOTYPE},
+                "the context of the packet that it moves",
+            ),
             (
                 any(len(other) > len(self.args) for _, other in self.other_args),
                 "as many arguments as other programs give it",
@@ -883,7 +889,14 @@ class Family:
 
 
 LEFT_OUT: tuple[Family, ...] = (
-    Family("dynptrs", frozenset(range(197, 204)), ("bpf_dynptr_", "bpf_ringbuf_dynptr")),
+    Family("dynptrs", frozenset(range(197, 204)),
+           ("bpf_dynptr_", "bpf_ringbuf_dynptr", "bpf_probe_read_kernel_dynptr",
+            "bpf_probe_read_kernel_str_dynptr", "bpf_probe_read_user_dynptr",
+            "bpf_probe_read_user_str_dynptr", "bpf_copy_from_user_dynptr",
+            "bpf_copy_from_user_str_dynptr", "bpf_copy_from_user_task_dynptr",
+            "bpf_copy_from_user_task_str_dynptr", "bpf_cgroup_read_xattr", "bpf_get_dentry_xattr",
+            "bpf_get_file_xattr", "bpf_set_dentry_xattr", "bpf_crypto_encrypt",
+            "bpf_crypto_decrypt", "bpf_verify_pkcs7_signature", "bpf_get_fsverity_digest")),
     Family("timers and work queues", frozenset(range(169, 173)),
            ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
     Family("arenas", frozenset(), ("bpf_arena_",)),
@@ -891,10 +904,9 @@ LEFT_OUT: tuple[Family, ...] = (
     Family("sections without interrupts", frozenset(), ("bpf_local_irq_",)),
     Family("sections without preemption", frozenset(), ("bpf_preempt_",)),
     Family("resilient locks", frozenset(), ("bpf_res_spin_",)),
-    Family("kernel objects", frozenset(),
-           ("bpf_task_", "bpf_cgroup_", "bpf_cpumask_", "bpf_get_", "bpf_put_", "bpf_iter_task",
-            "bpf_iter_css", "bpf_iter_bits", "bpf_path_", "bpf_sock_", "bpf_xdp_", "bpf_skb_",
-            "bpf_ct_", "bpf_crypto_", "bpf_key_", "bpf_lookup_", "scx_bpf_", "hid_bpf_")),
+    Family("sessions of probes", frozenset(), ("bpf_session_",)),
+    Family("schedulers", frozenset(), ("scx_bpf_", "bpf_iter_scx_dsq_")),
+    Family("input devices", frozenset(), ("hid_bpf_",)),
 )  # fmt: skip
 
 

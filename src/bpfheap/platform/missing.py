@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from bpfheap.errors import InsnError
 from bpfheap.isa import Kind, Op, op_of, unoffered
-from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME
+from bpfheap.platform.calls import HELPER_BY_NUMBER
+from bpfheap.platform.kfuncs import kfunc_row
 from bpfheap.platform.linux import HELPER_NAMES, MAP_TYPE_NAMES
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import program_type, section_def
@@ -84,7 +85,7 @@ def _missing_at(obj: ObjectSpec, program: ProgramSpec, slot: int, op: Op) -> str
             return missing_helper(imm)
         case Kind.CALL_KFUNC:
             name = kfunc_name(program, slot)
-            return None if name in KFUNC_BY_NAME else name
+            return None if kfunc_row(name) is not None else name
         case Kind.LDDW if ref is not None and ref.kind is RefKind.KCONFIG:
             return ref.name
         case Kind.LDDW if ref is not None and ref.kind is RefKind.KSYM:

@@ -11,7 +11,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.isa import ControlFlow, Insn, Kind, Op, check_structure
-from bpfheap.platform.calls import HELPER_BY_NUMBER, KFUNC_BY_NAME, Call, Ret
+from bpfheap.platform.calls import HELPER_BY_NUMBER, Call, Ret
+from bpfheap.platform.kfuncs import kfunc_row
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.arith import ALU_CODE
@@ -250,7 +251,7 @@ def call_row(spec: ProgramSpec, step: Step) -> Call | None:
     if step.kind is Kind.CALL_HELPER:
         return HELPER_BY_NUMBER.get(step.imm)
     ref = spec.refs.get(step.slot)
-    return None if ref is None or ref.kind is not RefKind.KFUNC else KFUNC_BY_NAME.get(ref.name)
+    return None if ref is None or ref.kind is not RefKind.KFUNC else kfunc_row(ref.name)
 
 
 def _wrong(step: Step) -> Reject | None:

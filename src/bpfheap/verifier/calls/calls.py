@@ -36,6 +36,7 @@ from bpfheap.verifier.analysis.cfg import Step, call_row
 from bpfheap.verifier.calls import (
     graph,
     iterators,
+    kfuncs,
     locks,
     objects,
     percpu,
@@ -44,17 +45,15 @@ from bpfheap.verifier.calls import (
     strings,
 )
 from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
-from bpfheap.verifier.calls.meta import Checker, Meta, expected
+from bpfheap.verifier.calls.meta import Checker, Meta, expected, length
 from bpfheap.verifier.calls.noting import note_call
 from bpfheap.verifier.domain.refine import between
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
-from bpfheap.verifier.domain.word import unsigned
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.obligations import (
-    MAX_VAR,
     MEM_TYPES,
     check_aligned,
     check_unmoved,
@@ -229,35 +228,14 @@ def _fixed(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _size(zero_allowed: bool) -> Checker:
     def check(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         _scalar(env, st, n, reg, meta)
-        scalar = reg.scalar
-        if scalar.smin < 0:
-            raise Reject(
-                f"R{n} min value is negative, either use unsigned or 'var &= const'",
-                register=n,
-                hint=hints.CHECK_SIZE,
-            )
-        if scalar.umin == 0 and not zero_allowed:
-            raise Reject(
-                f"R{n} invalid zero-sized read: u64=[{unsigned(scalar.umin)},{scalar.top}]",
-                register=n,
-                hint=f"{hints.CHECK_SIZE}, and that it is not 0"
-                if scalar.top >= MAX_VAR
-                else "check that the size is not 0",
-            )
-        if scalar.top >= MAX_VAR:
-            raise Reject(
-                f"R{n} unbounded memory access, use 'var &= const' or 'if (var < const)'",
-                register=n,
-                hint=hints.CHECK_SIZE,
-            )
-        meta.size = scalar.top
+        meta.size = length(n, reg, zero_allowed=zero_allowed)
         mark_register(env.cfg, st, n)
         memory = st.regs[n - 1]
         arg = meta.args[n - 2]
-        if arg in NULLABLE and is_null(memory) and scalar.top == 0:
+        if arg in NULLABLE and is_null(memory) and meta.size == 0:
             mark_register(env.cfg, st, n - 1)
             return
-        _memory(env, st, n - 1, memory, meta, scalar.top, arg in WRITTEN)
+        _memory(env, st, n - 1, memory, meta, meta.size, arg in WRITTEN)
 
     return check
 
@@ -421,6 +399,8 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.LESS: graph.less,
     Arg.ITER_NEW: iterators.fresh,
     Arg.ITER: iterators.begun,
+    # All at once: see kfuncs.check_arguments.
+    Arg.PROTOTYPE: _anything,
 }
 
 
@@ -525,6 +505,7 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.LISTENER_OR_NULL: sockets.listener,
     Ret.FOUND_SOCK_OR_NULL: sockets.found_full,
     Ret.FOUND_COMMON_OR_NULL: sockets.found_common,
+    Ret.PROTOTYPE: kfuncs.result,
 }
 
 
@@ -567,6 +548,9 @@ SIDE_EFFECTS: dict[SideEffect, Callable[[Env, State, Meta], None]] = {
 def call_outside(env: Env, st: State, step: Step) -> i64:
     """A helper or kfunc. Raises Reject."""
     call = _row(env, step)
+    by_prototype = call.ret is Ret.PROTOTYPE or Arg.PROTOTYPE in call.args
+    if by_prototype:
+        kfuncs.check_call(env, call)
     if not env.type.has(call.offer):
         raise Reject(
             f"program of this type cannot use helper {call.title}",
@@ -597,7 +581,9 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
         )
     locks.check_call(env, st, call)
     meta = Meta(call, call.args_in(env.type.caller), step.slot)
-    for n, arg in enumerate(meta.args, 1):
+    if by_prototype:
+        kfuncs.check_arguments(env, st, meta)
+    for n, arg in enumerate(() if by_prototype else meta.args, 1):
         if arg not in UNREAD:
             ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
     note_call(step, meta)

@@ -1,4 +1,4 @@
-"""Open-coded iterators: bpf_iter_num on the stack, and the loops that it drives.
+"""Open-coded iterators on the stack, and the loops that they drive.
 
 Sources: process_iter_arg, mark_stack_slots_iter, process_iter_next_call and
 widen_imprecise_scalars in kernel/bpf/verifier.c of Linux 6.18.
@@ -18,6 +18,7 @@ from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ALL_ITER,
+    DISTRUSTED,
     ITERATOR,
     MEM,
     NOTHING,
@@ -28,6 +29,7 @@ from bpfheap.verifier.state.state import (
     FuncState,
     Gone,
     Invalidation,
+    Iterating,
     Mem,
     Reg,
     Slot,
@@ -38,7 +40,7 @@ from bpfheap.verifier.state.state import (
 _ELEMENT = Mem(4, readonly=True)
 
 
-def _place(env: Env, st: State, n: int, reg: Reg, wanted: str) -> tuple[FuncState, i64]:
+def _place(env: Env, st: State, n: int, reg: Reg, slots: int, wanted: str) -> tuple[FuncState, i64]:
     """The frame and the offset in its stack that a register points at; `wanted` is what is said if
     there is none. Raises Reject."""
     if reg.kind != STACK:
@@ -55,16 +57,17 @@ def _place(env: Env, st: State, n: int, reg: Reg, wanted: str) -> tuple[FuncStat
             register=n,
             hint=hints.CONST_OFFSET,
         )
-    low, _ = within_stack(n, reg, 0, SLOT, "write to")
+    low, _ = within_stack(n, reg, 0, SLOT * slots, "write to")
     return st.frames[reg.what], low
 
 
 def fresh(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """Stack for an iterator, where none is yet."""
-    wanted = f"expected uninitialized iter_num as arg #{n - 1}"
-    frame, low = _place(env, st, n, reg, wanted)
-    slot = frame.stack.get(low >> 3)
-    if low & 7 or (slot is not None and slot.reg is not None and slot.reg.kind == ITERATOR):
+    wanted = f"expected uninitialized iter_{meta.iterates.type} as arg #{n - 1}"
+    frame, low = _place(env, st, n, reg, meta.slots, wanted)
+    first = low >> 3
+    there = (frame.stack.get(first + k) for k in range(meta.slots))
+    if low & 7 or any(slot is not None and slot.kinds == ALL_ITER for slot in there):
         raise Reject(
             wanted,
             register=n,
@@ -75,17 +78,37 @@ def fresh(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def begun(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    """An iterator that bpf_iter_num_new has set up."""
-    wanted = f"expected an initialized iter_num as arg #{n - 1}"
-    frame, low = _place(env, st, n, reg, wanted)
-    slot = frame.stack.get(low >> 3)
-    if low & 7 or slot is None or slot.reg is None or slot.reg.kind != ITERATOR:
+    """An iterator that was set up (is_iter_reg_valid_init)."""
+    name = meta.iterates.type
+    wanted = f"expected an initialized iter_{name} as arg #{n - 1}"
+    frame, low = _place(env, st, n, reg, meta.slots, wanted)
+    found = None if low & 7 else _found(frame, low >> 3, meta.slots)
+    if found is None or found.type != name:
         raise Reject(
             wanted,
             register=n,
-            hint="call bpf_iter_num_new before, on every path, and write nothing over it",
+            hint=f"call bpf_iter_{name}_new before, on every path, and write nothing over it",
+        )
+    if found.standing == DISTRUSTED:
+        raise Reject(
+            f"expected an RCU CS when using {meta.call.name}",
+            register=n,
+            hint="use it up before bpf_rcu_read_unlock()",
         )
     meta.iterator = (frame, low >> 3)
+
+
+def _found(frame: FuncState, first: i64, slots: int) -> Iterating | None:
+    """The iterator that begins at a slot and has so many, None if there is none."""
+    slot = frame.stack.get(first)
+    if slot is None or slot.reg is None or slot.reg.kind != ITERATOR or slot.kinds != ALL_ITER:
+        return None
+    for k in range(1, slots):
+        slot_ = frame.stack.get(first + k)
+        if slot_ is None or slot_.kinds != ALL_ITER or slot_.reg is not None:
+            return None
+    found: Iterating = slot.reg.what
+    return found
 
 
 def _at(meta: Meta) -> tuple[FuncState, Reg, int]:
@@ -97,32 +120,40 @@ def _at(meta: Meta) -> tuple[FuncState, Reg, int]:
 
 
 def new(env: Env, st: State, meta: Meta) -> None:
-    """bpf_iter_num_new(it, start, end)"""
+    """What sets it up (mark_stack_slots_iter)."""
     assert meta.iterator is not None
     frame, at = meta.iterator
     ref = acquire_reference(env, st, None, meta.slot)
-    frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, ref=ref, what=True), ALL_ITER)
+    for k in range(1, meta.slots):
+        frame.stack[at + k] = Slot(None, ALL_ITER)
+    frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, ref=ref, what=meta.iterates), ALL_ITER)
 
 
 def destroy(env: Env, st: State, meta: Meta) -> None:
-    """bpf_iter_num_destroy(it)"""
+    """What ends it (unmark_stack_slots_iter)."""
     frame, reg, at = _at(meta)
-    del frame.stack[at]
+    for k in range(meta.slots):
+        del frame.stack[at + k]
     release_reference(st, reg.ref, Gone(meta.slot, meta.call.name, "element", Invalidation.MOVED))
 
 
 def step(env: Env, st: State, meta: Meta) -> Reg:
-    """bpf_iter_num_next(it): one path finds the end, another one more element, as long as that
-    can make a difference."""
+    """What takes the next element: one path finds the end, another one more element, as long as
+    that can make a difference."""
     frame, reg, at = _at(meta)
-    if reg.what:
+    iterator: Iterating = reg.what
+    if iterator.more:
         iteration = st.copy()
-        found = Reg(ITERATOR, ZERO_OFFSET, reg.off + 1, 0, reg.ref, True)
+        found = Reg(ITERATOR, ZERO_OFFSET, reg.off + 1, 0, reg.ref, iterator)
         iteration.frames[frame.number].stack[at] = Slot(found, ALL_ITER)
         env.stored.widen(iteration, meta.slot, st.parent)
-        iteration.regs[0] = Reg(MEM, ZERO_OFFSET, ref=reg.ref, what=_ELEMENT)
+        if meta.element is None:
+            iteration.regs[0] = Reg(MEM, ZERO_OFFSET, ref=reg.ref, what=_ELEMENT)
+        else:
+            iteration.regs[0] = meta.element
         for n in range(1, 6):
             iteration.regs[n] = NOTHING
         env.fork(iteration, env.cfg.at(meta.slot).next, meta.slot)
-    frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, reg.off, 0, reg.ref, False), ALL_ITER)
+    drained = iterator._replace(more=False)
+    frame.stack[at] = Slot(Reg(ITERATOR, ZERO_OFFSET, reg.off, 0, reg.ref, drained), ALL_ITER)
     return NULL

@@ -20,6 +20,7 @@ from bpfheap.verifier.state.state import (
     BORROWED,
     DISTRUSTED,
     IN_RCU,
+    ITERATOR,
     KERNEL,
     LAPSED,
     MAP_VALUE,
@@ -166,6 +167,8 @@ def _end_section(st: State) -> None:
         if reg.kind == OBJECT and reg.what.standing == READ:
             what = reg.what._replace(standing=LAPSED, per_cpu=False)
             return Reg(OBJECT, reg.scalar, reg.off, reg.id, 0, what, False)
+        if reg.kind == ITERATOR and reg.what.standing == IN_RCU:
+            return reg.of(reg.what._replace(standing=DISTRUSTED), reg.ref)
         if reg.kind == KERNEL and reg.what.flags & IN_RCU:
             flags = (reg.what.flags & ~IN_RCU) | DISTRUSTED
             what = reg.what._replace(flags=flags)

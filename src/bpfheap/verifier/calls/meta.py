@@ -7,12 +7,14 @@ from collections.abc import Callable
 from bpfheap.btf import SpecialField
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.verifier import hints
+from bpfheap.verifier.domain.word import unsigned
 from bpfheap.verifier.flows import Field
+from bpfheap.verifier.memory.obligations import MAX_VAR
 from bpfheap.verifier.memory.ownership import Kptr
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
-from bpfheap.verifier.state.state import FuncState, MapRef, Reg, State, type_name
+from bpfheap.verifier.state.state import FuncState, Iterating, MapRef, Reg, State, type_name
 
 
 class Meta:
@@ -31,13 +33,16 @@ class Meta:
     `referenced`, `referenced_id`: the argument that points into what the program has to give away,
     and the id of that; 0 for none.
     `root`, `field`: a list head or tree root, and its name in flows; None for none.
-    `iterator`: its frame, and the stack slot in it; None for none.
+    `iterator`: its frame, and the first stack slot in it; None for none. `slots`: how many it has.
+    `iterates`: what is known of one that begins.
+    `element`: what the next one gives, None for nothing but the end.
+    `result`: what the kernel's BTF says of the result, None if the row says it.
     """
 
     __slots__ = (
-        "args", "call", "callback", "count", "field", "given", "given_register", "iterator", "key",
-        "kptr", "layout", "map", "referenced", "referenced_id",
-        "root", "size", "slot", "text",
+        "args", "call", "callback", "count", "element", "field", "given", "given_register",
+        "iterates", "iterator", "key", "kptr", "layout", "map", "referenced", "referenced_id",
+        "result", "root", "size", "slot", "slots", "text",
     )  # fmt: skip
 
     def __init__(self, call: Call, args: tuple[Arg, ...], slot: int) -> None:
@@ -59,6 +64,10 @@ class Meta:
         self.root: SpecialField | None = None
         self.field: Field | None = None
         self.iterator: tuple[FuncState, int] | None = None
+        self.slots = 1
+        self.iterates = Iterating("num")
+        self.element: Reg | None = None
+        self.result: Result | None = None
 
     def map_of(self) -> MapRef:
         assert self.map is not None, f"{self.call.name} has no map among its first arguments"
@@ -66,12 +75,41 @@ class Meta:
 
 
 Checker = Callable[[Env, State, int, Reg, Meta], None]
+#: Makes r0.
+Result = Callable[[Env, State, Meta], Reg]
 
 
 def expected(n: int, reg: Reg, what: str, hint: str | None = None) -> Reject:
     if hint is None and reg.or_null:
         hint = hints.CHECK_NULL
     return Reject(f"R{n} type={type_name(reg)} expected={what}", register=n, hint=hint)
+
+
+def length(n: int, reg: Reg, *, zero_allowed: bool) -> int:
+    """The greatest value of a size, which is a number with limits (check_mem_size_reg). Raises
+    Reject."""
+    scalar = reg.scalar
+    if scalar.smin < 0:
+        raise Reject(
+            f"R{n} min value is negative, either use unsigned or 'var &= const'",
+            register=n,
+            hint=hints.CHECK_SIZE,
+        )
+    if scalar.umin == 0 and not zero_allowed:
+        raise Reject(
+            f"R{n} invalid zero-sized read: u64=[{unsigned(scalar.umin)},{scalar.top}]",
+            register=n,
+            hint=f"{hints.CHECK_SIZE}, and that it is not 0"
+            if scalar.top >= MAX_VAR
+            else "check that the size is not 0",
+        )
+    if scalar.top >= MAX_VAR:
+        raise Reject(
+            f"R{n} unbounded memory access, use 'var &= const' or 'if (var < const)'",
+            register=n,
+            hint=hints.CHECK_SIZE,
+        )
+    return int(scalar.top)
 
 
 def const_offset(n: int, reg: Reg, what: str) -> int:

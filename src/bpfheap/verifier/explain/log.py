@@ -21,6 +21,7 @@ from bpfheap.verifier.state.state import (
     BORROWED,
     CTX,
     FUNC,
+    IN_RCU,
     MAP,
     MAP_KEY,
     MAP_VALUE,
@@ -34,6 +35,7 @@ from bpfheap.verifier.state.state import (
     UNINIT,
     ZERO,
     FuncState,
+    Iterating,
     Reg,
     Slot,
     State,
@@ -150,11 +152,20 @@ def _pointer(reg: Reg) -> list[str]:
     return parts
 
 
+def _follows(slot: Slot) -> bool:
+    """Is it a further slot of an iterator, of which the first one tells?"""
+    return slot.reg is None and slot.kinds == ALL_ITER
+
+
 def show_slot(slot: Slot, frame: int = 0) -> str:
     """As "mmmm0000", or the register that was spilled there."""
     if slot.kinds == ALL_ITER and slot.reg is not None:
-        more = "active" if slot.reg.what else "drained"
-        return f"iter_num(ref_id={slot.reg.ref},state={more},depth={slot.reg.off})"
+        iterator: Iterating = slot.reg.what
+        state = "active" if iterator.more else "drained"
+        words = "rcu_" if iterator.standing == IN_RCU else ""
+        return (
+            f"{words}iter_{iterator.type}(ref_id={slot.reg.ref},state={state},depth={slot.reg.off})"
+        )
     highest_first = slot.kinds[::-1]
     if slot.reg is None:
         return "".join(_BYTES[kind] for kind in highest_first)
@@ -269,7 +280,7 @@ class Log:
         known += [
             f"fp{at * 8}={show_slot(top.stack[at], top.number)}"
             for at in sorted(changed, reverse=True)
-            if at in top.stack
+            if at in top.stack and not _follows(top.stack[at])
         ]
         if not known:
             return
@@ -308,6 +319,7 @@ def _state(st: State, number: int = -1) -> str:
     known += [
         f"fp{at * 8}={show_slot(slot, frame.number)}"
         for at, slot in sorted(frame.stack.items(), reverse=True)
+        if not _follows(slot)
     ]
     return f" {_frame_name(frame)}{' '.join(known)}{_rest(st)}"
 

@@ -13,9 +13,9 @@ from bpfheap.verifier.domain.arith import cast, load_bounds
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar
 from bpfheap.verifier.domain.word import shl, ult
 from bpfheap.verifier.state.state import (
+    ALL_ITER,
     ALL_MISC,
     ALL_SPILL,
-    ITERATOR,
     MISC,
     NULL,
     SCALAR,
@@ -78,10 +78,11 @@ def _part(reg: Reg, size: i64) -> Reg:
 
 def _scrubbed(slot: Slot) -> bytes:
     """The slot's bytes once what was spilled there is no longer whole."""
+    # An iterator of several slots has its state in the first one.
+    if slot.kinds == ALL_ITER:
+        return ALL_MISC
     if slot.reg is None:
         return slot.kinds
-    if slot.reg.kind == ITERATOR:
-        return ALL_MISC
     return slot.kinds.replace(bytes([SPILL]), bytes([MISC]))
 
 

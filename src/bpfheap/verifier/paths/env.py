@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from bpfheap.btf import Btf, BtfType, KptrField
-from bpfheap.errors import BpfheapError
+from collections.abc import Callable
+
+from bpfheap.btf import Btf, BtfType, KptrField, LazyBtf
+from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.isa import Kind
 from bpfheap.platform.called import calls_of
-from bpfheap.platform.calls import CALL_BY_NAME
+from bpfheap.platform.calls import Call
 from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapType
 from bpfheap.platform.missing import missing_map_type, section_name
@@ -27,15 +29,10 @@ from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_n
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
-from bpfheap.verifier.state.kernel import KernelType, KernelTypes
+from bpfheap.verifier.state.kernel import KernelType, KernelTypes, Prototype
 from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
 from bpfheap.verifier.verdict import Options
-
-_JUMPING = frozenset(row.name for row in CALL_BY_NAME.values() if row.jumps)
-#: What is jumped to may change it, too.
-_PACKET_CHANGING = frozenset(row.name for row in CALL_BY_NAME.values() if row.packet or row.jumps)
-_SLEEPING = frozenset(row.name for row in CALL_BY_NAME.values() if row.sleepable)
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
@@ -79,6 +76,7 @@ class Env:
         self._kernel: KernelTypes | None = None
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
         self._maps: dict[str, MapRef] = {}
+        self._prototypes: dict[str, Prototype] = {}
         self._ids = 0
         self._changes: list[bool] = []
         self._sleeps: list[bool] = []
@@ -165,6 +163,40 @@ class Env:
         if found is None:
             raise NotKnown(
                 f"the kernel has no struct {name}, which {what} is about", f"struct {name}"
+            )
+        return found
+
+    def prototype(self, name: str) -> Prototype | None:
+        """Of a function of the kernel that the program is for, None if that has none. Raises
+        Reject."""
+        found = self._prototypes.get(name)
+        if found is None:
+            kernel, source = self.kernel, self.obj.kernel
+            if kernel is None or source is None:
+                raise no_types()
+            try:
+                found = kernel.prototype(name, source)
+            except BtfError as error:
+                raise Reject(error.message, hint=error.hint) from None
+            if found is not None:
+                self._prototypes[name] = found
+        return found
+
+    def kernel_type(self, btf: LazyBtf, type_id: int) -> KernelType:
+        """A struct of the kernel's, or of a module's. Raises Reject."""
+        assert self.kernel is not None
+        return self.kernel.of(btf, type_id)
+
+    def kernel_context(self) -> KernelType:
+        """What the kernel has the program's context in (get_kern_ctx_btf_id). Raises Reject if
+        that is no struct."""
+        assert self.kernel is not None
+        found = self.kernel.context(self.type.number)
+        if isinstance(found, int):
+            raise Reject(
+                f"kern ctx type id {found} is not a struct",
+                register=1,
+                hint=f"the context of {self.type.name} programs is no struct of the kernel",
             )
         return found
 
@@ -256,29 +288,29 @@ class Env:
         """May a subprogram, or one that it calls, make packet pointers void
         (subprog_info.changes_pkt_data)?"""
         if not self._changes:
-            self._changes = self._with_calls(_PACKET_CHANGING)
+            self._changes = self._with_calls(_changes_packet)
         return self._changes[number]
 
     def sleeps(self, number: int) -> bool:
         """May a subprogram, or one that it calls, sleep (subprog_info.might_sleep)?"""
         if not self._sleeps:
-            self._sleeps = self._with_calls(_SLEEPING)
+            self._sleeps = self._with_calls(_sleeps)
         return self._sleeps[number]
 
     def tail_calls(self, number: int) -> bool:
         """May a subprogram, or one that it calls, jump to another program
         (subprog_info.tail_call_reachable)?"""
         if not self._tail_calls:
-            self._tail_calls = self._with_calls(_JUMPING)
+            self._tail_calls = self._with_calls(_jumps)
         return self._tail_calls[number]
 
-    def _with_calls(self, names: frozenset[str]) -> list[bool]:
-        """For each subprogram, whether it makes one of these calls, or enters one that does."""
+    def _with_calls(self, wanted: Callable[[Call], bool]) -> list[bool]:
+        """For each subprogram, whether it makes a `wanted` call, or enters one that does."""
         found = [False] * len(self.cfg.subprogs)
         for at in self.cfg.call_order:
             for step in self.cfg.within(self.cfg.subprogs[at]):
                 row = call_row(self.spec, step)
-                if row is not None and row.name in names:
+                if row is not None and wanted(row):
                     found[at] = True
                 callee = self.cfg.starts.get(step.enters)
                 if callee is not None and found[callee]:
@@ -354,6 +386,19 @@ class Env:
         """Where a slot is, for people."""
         line = self.spec.line_of(slot)
         return f"insn {slot}" if line is None else f"{line}, insn {slot}"
+
+
+def _changes_packet(row: Call) -> bool:
+    # What is jumped to may change it, too.
+    return row.packet or row.jumps
+
+
+def _sleeps(row: Call) -> bool:
+    return row.sleepable
+
+
+def _jumps(row: Call) -> bool:
+    return row.jumps
 
 
 def _map_type(spec: MapSpec) -> MapType:

@@ -293,7 +293,7 @@ def _useless(stored: Stored, loop: i64) -> bool:
 def has_next(st: State) -> bool:
     """Has the iterator that r1 points at more elements, as far as is known?"""
     found = iterator_at(st, st.regs[1])
-    return found is not None and bool(found.what)
+    return found is not None and bool(found.what.more)
 
 
 def _widen(stored: Stored, st: State) -> None:

@@ -9,7 +9,9 @@ from bpfheap.btf import (
     BtfType,
     BtfTypes,
     Datasec,
+    Enum,
     Func,
+    FuncProto,
     KptrField,
     KptrKind,
     LazyBtf,
@@ -32,6 +34,10 @@ from bpfheap.verifier.reject import Reject
 
 #: Where the kernel has the variables of which each CPU has one.
 _PER_CPU = ".data..percpu"
+
+#: The types of programs, and for each what it sees of its context and what that is.
+_TYPES = "bpf_prog_type"
+_CONTEXTS = "bpf_ctx_convert"
 
 #: Structs that say which pointers in a struct may be trusted are called like it, and this
 #: (BTF_TYPE_SAFE_RCU and others in kernel/bpf/verifier.c).
@@ -116,6 +122,26 @@ class Variable(NamedTuple):
     per_cpu: bool
 
 
+class Parameter(NamedTuple):
+    """What a function of the kernel is given; types are without their modifiers.
+
+    `type`: its own; `pointer`: is that one? `target`: what that leads to, 0 for void.
+    """
+
+    name: str
+    type: int
+    pointer: bool
+    target: int
+
+
+class Prototype(NamedTuple):
+    """A function of the kernel; `returns`, whose `type` is 0 for void, has no name."""
+
+    btf: LazyBtf
+    parameters: tuple[Parameter, ...]
+    returns: Parameter
+
+
 class KernelTypes:
     """The types of one kernel; the same type gives the same instance."""
 
@@ -189,6 +215,30 @@ class KernelTypes:
             )
         return self.of(self.types, found[0])
 
+    def prototype(self, name: str, source: Source) -> Prototype | None:
+        """Of a function, None if neither the kernel nor a module has it. Raises BtfError."""
+        for btf in (self.types, *source.modules()):
+            at = btf.find(name, Func)
+            kind = None if at is None else btf[at]
+            found = btf[kind.type] if isinstance(kind, Func) else None
+            if isinstance(found, FuncProto):
+                parameters = tuple(_parameter(btf, p.name, p.type) for p in found.params)
+                return Prototype(btf, parameters, _parameter(btf, "", found.ret))
+        return None
+
+    def context(self, number: int) -> KernelType | int:
+        """What the kernel has the context of programs of a type in; the id of its type if
+        that is no struct (get_kern_ctx_btf_id)."""
+        enum, contexts = self.types.find(_TYPES, Enum), self.types.find(_CONTEXTS, Struct)
+        if enum is None or contexts is None:
+            return 0
+        kind, struct = self.types[enum], self.types[contexts]
+        assert isinstance(kind, Enum)
+        assert isinstance(struct, Struct)
+        wanted = {f"{name}_kern" for name, value in kind.values if value == number}
+        found = next((m.type for m in struct.members if m.name in wanted), 0)
+        return self.of(self.types, found) if isinstance(self.types[found], Struct) else found
+
     def named(self, name: str) -> KernelType | None:
         """A struct, None if the kernel has none of that name."""
         found = self.types.find(name, Struct)
@@ -204,6 +254,14 @@ def _candidates(types: LazyBtf, said: BtfType) -> list[int]:
 def kind_name(kind: BtfType) -> str:
     """The log's word for a kind (btf_type_str)."""
     return "UNKNOWN" if isinstance(kind, Void) else type(kind).__name__.upper()
+
+
+def _parameter(btf: LazyBtf, name: str, type_id: int) -> Parameter:
+    type_id = btf.resolve(type_id)
+    kind = btf[type_id]
+    if not isinstance(kind, Ptr):
+        return Parameter(name, type_id, False, 0)
+    return Parameter(name, type_id, True, btf.resolve(kind.type))
 
 
 def _per_cpu(btf: LazyBtf) -> frozenset[int]:

@@ -99,7 +99,7 @@ class Reg:
     | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
     | KERNEL          | KernelObject                                      |
     | SOCKET          | SocketType                                        |
-    | ITERATOR        | is there a next element? in a stack slot only; `off` counts its iterations |
+    | ITERATOR        | Iterating; in the first stack slot only; `off` counts its iterations |
     """
 
     __slots__ = ("id", "kind", "narrow", "off", "or_null", "ref", "scalar", "what")
@@ -232,6 +232,20 @@ class KernelObject(NamedTuple):
 
     def __str__(self) -> str:
         return f"struct {self.type.name} of the kernel"
+
+
+class Iterating(NamedTuple):
+    """An iterator on the stack.
+
+    `type`: what follows "bpf_iter_" in its name.
+    `more`: is there a next element, as far as is known?
+    `standing`: IN_RCU if it is valid until the RCU section ends, DISTRUSTED once that has ended; 0
+    for one that asks for none.
+    """
+
+    type: str
+    more: bool = True
+    standing: int = 0
 
 
 class Invalidation(Enum):

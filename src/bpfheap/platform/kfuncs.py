@@ -1,0 +1,241 @@
+"""Kfuncs that the verifier judges as Linux does: by their prototype in the kernel's BTF, by how
+their arguments are called, and by the flags with which Linux 6.18 registers them, which are here.
+Those with facts of their own, such as what becomes of the program's objects, have a row in calls.py
+instead.
+
+Sources: the BTF_KFUNCS_START sets of Linux 6.18 and those who register them
+(register_btf_kfunc_id_set).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Flag, auto
+from functools import cache
+
+from bpfheap.platform.calls import (
+    KFUNC_BY_NAME,
+    Arg,
+    Availability,
+    Call,
+    Course,
+    Effect,
+    Ret,
+    Sees,
+    SideEffect,
+    left_out,
+)
+from bpfheap.platform.programs import Offer, ProgramType
+
+
+class KfuncFlag(Flag):
+    """How a kfunc is registered (KF_ACQUIRE and others in include/linux/btf.h), and what the
+    verifier does for it by name (special_kfunc_list)."""
+
+    NONE = 0
+    ACQUIRE = auto()
+    RELEASE = auto()
+    RET_NULL = auto()
+    TRUSTED_ARGS = auto()
+    RCU = auto()
+    SLEEPABLE = auto()
+    RCU_PROTECTED = auto()
+    ITER_NEW = auto()
+    ITER_NEXT = auto()
+    ITER_DESTROY = auto()
+
+    GIVES_CONTEXT = auto()  # the context as the kernel has it (get_kern_ctx_btf_id)
+    GIVES_TYPE = auto()  # an untrusted object of the type whose id is a constant
+    UNTRUSTED = auto()  # an untrusted object
+    LOCKED = auto()  # may be called with a lock held (kfunc_spin_allowed)
+    MOVES_PACKET = auto()  # is_kfunc_pkt_changing
+    TASKS_OF_CGROUP = auto()  # check_css_task_iter_allowlist
+    UNREACHABLE = auto()  # the compiler put it where a variable has no value
+    BOUND = auto()  # for programs that user space binds to a device
+
+
+class Hook(Flag):
+    """Types of programs as sets of kfuncs are registered for them (bpf_prog_type_to_kfunc_hook)."""
+
+    NONE = 0
+    XDP = auto()
+    TC = auto()
+    ACT = auto()
+    STRUCT_OPS = auto()
+    TRACING = auto()
+    SYSCALL = auto()
+    CGROUP = auto()
+    SK_SKB = auto()
+    SOCKET = auto()
+    LWT = auto()
+    NETFILTER = auto()
+    KPROBE = auto()
+    OTHER = auto()  # those without a set of their own
+    ALL = (
+        XDP | TC | ACT | STRUCT_OPS | TRACING | SYSCALL | CGROUP | SK_SKB | SOCKET | LWT
+        | NETFILTER | KPROBE | OTHER
+    )  # fmt: skip
+
+
+#: By enum bpf_prog_type.
+_HOOKS = {
+    1: Hook.SOCKET, 2: Hook.KPROBE, 3: Hook.TC, 4: Hook.ACT, 5: Hook.TRACING, 6: Hook.XDP,
+    7: Hook.TRACING, 8: Hook.CGROUP, 9: Hook.CGROUP, 10: Hook.LWT, 11: Hook.LWT, 12: Hook.LWT,
+    13: Hook.CGROUP, 14: Hook.SK_SKB, 15: Hook.CGROUP, 17: Hook.TRACING, 18: Hook.CGROUP,
+    19: Hook.LWT, 23: Hook.CGROUP, 25: Hook.CGROUP, 26: Hook.TRACING, 27: Hook.STRUCT_OPS,
+    29: Hook.TRACING, 31: Hook.SYSCALL, 32: Hook.NETFILTER,
+}  # fmt: skip
+
+
+def hook_of(row: ProgramType) -> Hook:
+    return _HOOKS.get(row.number, Hook.OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class Kfunc:
+    """`hooks`: the programs that it is registered for, of which those of `only` may call it (the
+    filter of struct btf_kfunc_id_set)."""
+
+    name: str
+    flags: KfuncFlag
+    hooks: Hook
+    only: Offer = Offer.FEW
+
+    def has(self, row: ProgramType) -> bool:
+        """May programs of that type call it?"""
+        return bool(self.hooks & hook_of(row)) and row.has(self.only)
+
+
+F, H, P = KfuncFlag, Hook, Offer
+
+#: generic_kfunc_set
+_GENERIC = H.TC | H.XDP | H.STRUCT_OPS | H.TRACING | H.SYSCALL | H.CGROUP
+#: cpumask_kfunc_set
+_CPUMASK = H.STRUCT_OPS | H.TRACING | H.SYSCALL
+#: nf_conntrack_kfunc_set, nf_nat_bpf_kfunc_set
+_CONNTRACK = H.TC | H.XDP
+_MADE = F.ACQUIRE | F.RET_NULL
+
+
+def _each(names: str, flags: KfuncFlag, hooks: Hook, only: Offer = P.FEW) -> tuple[Kfunc, ...]:
+    return tuple(Kfunc(f"bpf_{name}", flags, hooks, only) for name in names.split())
+
+
+def _iterator(name: str, new: KfuncFlag = F.NONE, other: KfuncFlag = F.NONE) -> tuple[Kfunc, ...]:
+    return (
+        Kfunc(f"bpf_iter_{name}_new", F.ITER_NEW | new, H.ALL),
+        Kfunc(f"bpf_iter_{name}_next", F.ITER_NEXT | F.RET_NULL | other, H.ALL),
+        Kfunc(f"bpf_iter_{name}_destroy", F.ITER_DESTROY | other, H.ALL),
+    )
+
+
+KFUNCS: tuple[Kfunc, ...] = (
+    # common_btf_ids, for all programs.
+    Kfunc("bpf_cast_to_kern_ctx", F.GIVES_CONTEXT, H.ALL),
+    Kfunc("bpf_rdonly_cast", F.GIVES_TYPE, H.ALL),
+    Kfunc("__bpf_trap", F.UNREACHABLE, H.ALL),
+    *_iterator("task", F.TRUSTED_ARGS | F.RCU_PROTECTED),
+    *_iterator("task_vma", F.RCU),
+    *_iterator("css", F.TRUSTED_ARGS | F.RCU_PROTECTED),
+    *_iterator("css_task", F.TRUSTED_ARGS | F.TASKS_OF_CGROUP),
+    *_iterator("bits"),
+    *_iterator("kmem_cache", F.SLEEPABLE, F.SLEEPABLE),
+    *_iterator("dmabuf", F.SLEEPABLE, F.SLEEPABLE),
+    *_each("copy_from_user_str copy_from_user_task_str", F.SLEEPABLE, H.ALL),
+    Kfunc("bpf_get_kmem_cache", F.UNTRUSTED, H.ALL),
+    *_each("strcmp strcasecmp strchr strchrnul strnchr strrchr strlen strnlen strspn strcspn "
+           "strstr strnstr", F.NONE, H.ALL),
+    Kfunc("bpf_stream_vprintk_impl", F.TRUSTED_ARGS | F.LOCKED, H.ALL),
+    Kfunc("bpf_map_sum_elem_count", F.TRUSTED_ARGS, H.ALL),
+    Kfunc("bpf_modify_return_test_tp", F.NONE, H.ALL),
+    # generic_btf_ids
+    Kfunc("bpf_task_get_cgroup1", _MADE | F.RCU, _GENERIC),
+    Kfunc("bpf_task_under_cgroup", F.RCU, _GENERIC),
+    Kfunc("bpf_send_signal_task", F.TRUSTED_ARGS, _GENERIC),
+    Kfunc("bpf_lookup_user_key", _MADE | F.SLEEPABLE, _GENERIC),
+    Kfunc("bpf_lookup_system_key", _MADE, _GENERIC),
+    Kfunc("bpf_key_put", F.RELEASE, _GENERIC),
+    # cpumask_kfunc_btf_ids
+    Kfunc("bpf_cpumask_create", _MADE, _CPUMASK),
+    Kfunc("bpf_cpumask_release", F.RELEASE, _CPUMASK),
+    Kfunc("bpf_cpumask_acquire", F.ACQUIRE | F.TRUSTED_ARGS, _CPUMASK),
+    *_each("cpumask_first cpumask_first_zero cpumask_first_and cpumask_set_cpu cpumask_clear_cpu "
+           "cpumask_test_cpu cpumask_test_and_set_cpu cpumask_test_and_clear_cpu cpumask_setall "
+           "cpumask_clear cpumask_and cpumask_or cpumask_xor cpumask_equal cpumask_intersects "
+           "cpumask_subset cpumask_empty cpumask_full cpumask_copy cpumask_any_distribute "
+           "cpumask_any_and_distribute cpumask_weight cpumask_populate", F.RCU, _CPUMASK),
+    # bpf_fs_kfunc_set, with a filter
+    Kfunc("bpf_get_task_exe_file", _MADE | F.TRUSTED_ARGS, H.TRACING, P.LSM | P.LSM_CGROUP),
+    Kfunc("bpf_put_file", F.RELEASE, H.TRACING, P.LSM | P.LSM_CGROUP),
+    Kfunc("bpf_path_d_path", F.TRUSTED_ARGS, H.TRACING, P.LSM | P.LSM_CGROUP),
+    Kfunc("bpf_remove_dentry_xattr", F.SLEEPABLE | F.TRUSTED_ARGS, H.TRACING,
+          P.LSM | P.LSM_CGROUP),
+    # crypto_sleepable_kfunc_set
+    Kfunc("bpf_crypto_ctx_create", _MADE | F.SLEEPABLE, H.SYSCALL),
+    Kfunc("bpf_crypto_ctx_acquire", _MADE | F.RCU, H.SYSCALL),
+    Kfunc("bpf_crypto_ctx_release", F.RELEASE, H.SYSCALL),
+    *_each("skb_ct_alloc skb_ct_lookup xdp_ct_alloc xdp_ct_lookup", _MADE, _CONNTRACK),
+    Kfunc("bpf_ct_insert_entry", _MADE | F.RELEASE, _CONNTRACK),
+    Kfunc("bpf_ct_release", F.RELEASE, _CONNTRACK),
+    *_each("ct_set_timeout ct_change_timeout ct_set_status ct_change_status ct_set_nat_info",
+           F.TRUSTED_ARGS, _CONNTRACK),
+    # bpf_xfrm_state_kfunc_set
+    Kfunc("bpf_xdp_get_xfrm_state", _MADE, H.XDP),
+    Kfunc("bpf_xdp_xfrm_state_release", F.RELEASE, H.XDP),
+    *_each("skb_set_xfrm_info skb_get_xfrm_info", F.NONE, H.TC),
+    # The sets of net/core/filter.c and net/core/xdp.c
+    Kfunc("bpf_xdp_pull_data", F.MOVES_PACKET, H.XDP),
+    *_each("xdp_metadata_rx_timestamp xdp_metadata_rx_hash xdp_metadata_rx_vlan_tag",
+           F.TRUSTED_ARGS | F.BOUND, H.XDP),
+    Kfunc("bpf_sk_assign_tcp_reqsk", F.TRUSTED_ARGS, H.TC),
+    *_each("sock_addr_set_sun_path sock_ops_enable_tx_tstamp", F.TRUSTED_ARGS, H.CGROUP),
+    Kfunc("bpf_sock_destroy", F.TRUSTED_ARGS, H.TRACING, P.ITER),
+    *_each("skb_set_fou_encap skb_get_fou_encap", F.NONE, H.TC),
+    # rstat of cgroups, and what Linux's own tests have
+    Kfunc("css_rstat_updated", F.NONE, H.TRACING),
+    Kfunc("css_rstat_flush", F.SLEEPABLE, H.TRACING),
+    *_each("kfunc_call_test_release kfunc_call_memb_release", F.RELEASE,
+           H.TC | H.TRACING | H.SYSCALL),
+    *_each("fentry_test1 modify_return_test modify_return_test2", F.NONE, H.NONE),
+    # What congestion control alone may call (bpf_tcp_ca_kfunc_set).
+    *(
+        Kfunc(name, F.NONE, H.STRUCT_OPS)
+        for name in (
+            "tcp_reno_ssthresh", "tcp_reno_cong_avoid", "tcp_reno_undo_cwnd", "tcp_slow_start",
+            "tcp_cong_avoid_ai", "cubictcp_init", "cubictcp_recalc_ssthresh",
+            "cubictcp_cong_avoid", "cubictcp_state", "cubictcp_cwnd_event", "cubictcp_acked",
+            "bbr_init", "bbr_main", "bbr_sndbuf_expand", "bbr_undo_cwnd", "bbr_cwnd_event",
+            "bbr_ssthresh", "bbr_min_tso_segs", "bbr_set_state", "dctcp_init",
+            "dctcp_update_alpha", "dctcp_cwnd_event", "dctcp_ssthresh", "dctcp_cwnd_undo",
+            "dctcp_state",
+        )
+    ),
+)  # fmt: skip
+
+BY_PROTOTYPE: dict[str, Kfunc] = {kfunc.name: kfunc for kfunc in KFUNCS}
+
+
+@cache
+def kfunc_row(name: str) -> Call | None:
+    """The row of a kfunc, None if there is none: that of calls.py, or what a table of facts says of
+    one whose arguments the kernel's BTF tells."""
+    kfunc = BY_PROTOTYPE.get(name)
+    if kfunc is None or left_out(None, name) is not None:
+        return KFUNC_BY_NAME.get(name)
+    flags = kfunc.flags
+    side_effect = SideEffect.NOTHING
+    for flag, effect in (
+        (F.RELEASE, SideEffect.RELEASES),
+        (F.ITER_NEW, SideEffect.BEGINS),
+        (F.ITER_DESTROY, SideEffect.ENDS),
+        (F.MOVES_PACKET, SideEffect.MOVES_PACKET),
+    ):
+        if flag in flags:
+            side_effect = effect
+    return Call(
+        name, None, (Arg.PROTOTYPE,) * 5,
+        Ret.ELEMENT_OR_NULL if F.ITER_NEXT in flags else Ret.PROTOTYPE,
+        Effect.SHARED, Sees.CHANCE,
+        Course.SLEEPS if F.SLEEPABLE in flags else Course.RETURNS,
+        side_effect, Offer.FEW, Availability.LINUX_GPL, locked=F.LOCKED in flags,
+    )  # fmt: skip
