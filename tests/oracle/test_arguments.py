@@ -415,7 +415,7 @@ def test_every_argument(call: Call, section: str, oracle: Kernel) -> None:
 
 
 _OBJECTS = {
-    Arg.KERNEL, Arg.KERNEL_OR_NULL, Arg.ANY_SOCK, Arg.RELEASED_SOCK, Arg.PROTECTED, Arg.REFERENCED,
+    Arg.KERNEL, Arg.KERNEL_OR_NULL, Arg.ANY_SOCK, Arg.RELEASED_SOCK,
 }  # fmt: skip
 _MEMORY = {arg for arg, register in _RIGHT.items() if register.startswith("stack")}
 

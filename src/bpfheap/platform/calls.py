@@ -49,8 +49,6 @@ class Arg(StrEnum):
     ANY_SOCK = "any-sock"  # a SOCK_COMMON, or an object that begins with a struct sock_common
     ANY_SOCK_OR_NULL = "any-sock-or-null"
     RELEASED_SOCK = "released-sock"  # an ANY_SOCK to which the program has a reference; it goes
-    PROTECTED = "protected"  # a KERNEL that is trusted or protected by RCU (KF_RCU)
-    REFERENCED = "referenced"  # a KERNEL to which the program has a reference; it goes
     ZERO = "zero"  # the constant 0
     ALLOC_SIZE = "alloc-size"  # ARG_CONST_ALLOC_SIZE_OR_ZERO: a known constant, the result's size
     RECORD = "record"  # a reserved ring buffer record, at its start; goes
@@ -100,7 +98,6 @@ class Ret(StrEnum):
     KERNEL = "kernel"  # an object of the kernel, of the struct that the row says
     KERNEL_TRUSTED = "kernel-trusted"  # one that stays as long as the program runs
     KERNEL_OR_NULL = "kernel-or-null"
-    REFERENCED_OR_NULL = "referenced-or-null"  # one to which the program has a reference
     CAST_OR_NULL = "cast-or-null"  # the socket that was given, as another struct of the kernel
     SOCK_OR_NULL = "sock-or-null"  # a socket, which lives as long as what was given
     TCP_SOCK_OR_NULL = "tcp-sock-or-null"
@@ -184,7 +181,7 @@ _GIVEN = {
     SideEffect.FREES: frozenset({Arg.OWNED, Arg.OWNED_PERCPU}),
     SideEffect.STORES: frozenset({Arg.OWNED_OR_NULL}),
     SideEffect.LINKS: frozenset({Arg.LIST_NODE, Arg.RB_NODE}),
-    SideEffect.RELEASES: frozenset({Arg.REFERENCED, Arg.RELEASED_SOCK}),
+    SideEffect.RELEASES: frozenset({Arg.RELEASED_SOCK}),
     SideEffect.RELEASES_RECORD: frozenset({Arg.RECORD}),
     SideEffect.BEGINS: frozenset({Arg.ITER_NEW}),
     SideEffect.FORMATS: frozenset({Arg.FORMAT}),
@@ -192,9 +189,9 @@ _GIVEN = {
 _CALLBACKS = frozenset({Arg.CALLBACK, Arg.LESS})
 _COPIES = frozenset({Ret.PERCPU_MEMBER, Ret.PERCPU_MEMBER_OR_NULL})
 _MAPS = frozenset({Arg.MAP, Arg.ALLOCATOR})
-_OBJECTS = frozenset({Arg.KERNEL, Arg.KERNEL_OR_NULL, Arg.PROTECTED, Arg.REFERENCED})
+_OBJECTS = frozenset({Arg.KERNEL, Arg.KERNEL_OR_NULL})
 _FOUND = frozenset({
-    Ret.KERNEL, Ret.KERNEL_TRUSTED, Ret.KERNEL_OR_NULL, Ret.REFERENCED_OR_NULL, Ret.CAST_OR_NULL,
+    Ret.KERNEL, Ret.KERNEL_TRUSTED, Ret.KERNEL_OR_NULL, Ret.CAST_OR_NULL,
 })  # fmt: skip
 #: What every struct of a socket begins with.
 SOCK_STRUCT = "sock_common"
@@ -475,19 +472,6 @@ def _graph(
 _RETURNING = (
     P.CGROUP_SOCK | P.SETS_ADDRESS | P.CONNECTS | P.CGROUP_DEVICE | P.CGROUP_SYSCTL | P.SOCKOPT
 )
-
-
-def _acquire(name: str, struct: str, *args: Arg) -> Call:
-    """A kfunc that gives a reference to an object of the kernel, or NULL."""
-    return Call(name, None, args, R.REFERENCED_OR_NULL,
-                E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL,
-                takes=struct if A.PROTECTED in args else "", gives=struct)  # fmt: skip
-
-
-def _release(name: str, struct: str) -> Call:
-    return Call(name, None, (A.REFERENCED,), R.VOID,
-                E.SHARED, S.CHANCE, C.RETURNS, D.RELEASES, P.ALL, W.LINUX_GPL,
-                takes=struct)  # fmt: skip
 
 
 HELPERS: tuple[Call, ...] = (
@@ -862,14 +846,6 @@ KFUNCS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.RETURNS, D.ENTERS_RCU, P.ALL, W.LINUX_GPL),
     Call("bpf_rcu_read_unlock", None, (), R.VOID,
          E.SHARED, S.NOTHING, C.RETURNS, D.LEAVES_RCU, P.ALL, W.LINUX_GPL),
-    _acquire("bpf_task_acquire", "task_struct", A.PROTECTED),
-    _release("bpf_task_release", "task_struct"),
-    _acquire("bpf_task_from_pid", "task_struct", A.SCALAR),
-    _acquire("bpf_task_from_vpid", "task_struct", A.SCALAR),
-    _acquire("bpf_cgroup_acquire", "cgroup", A.PROTECTED),
-    _release("bpf_cgroup_release", "cgroup"),
-    _acquire("bpf_cgroup_ancestor", "cgroup", A.PROTECTED, A.SCALAR),
-    _acquire("bpf_cgroup_from_id", "cgroup", A.SCALAR),
     Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER,
          E.SHARED, S.NOTHING, C.LOOPS, D.BEGINS, P.ALL, W.LINUX_GPL, locked=True),
     Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL,

@@ -81,7 +81,7 @@ class Hook(Flag):
 _HOOKS = {
     1: Hook.SOCKET, 2: Hook.KPROBE, 3: Hook.TC, 4: Hook.ACT, 5: Hook.TRACING, 6: Hook.XDP,
     7: Hook.TRACING, 8: Hook.CGROUP, 9: Hook.CGROUP, 10: Hook.LWT, 11: Hook.LWT, 12: Hook.LWT,
-    13: Hook.CGROUP, 14: Hook.SK_SKB, 15: Hook.CGROUP, 17: Hook.TRACING, 18: Hook.CGROUP,
+    13: Hook.CGROUP, 14: Hook.SK_SKB, 15: Hook.CGROUP, 18: Hook.CGROUP,
     19: Hook.LWT, 23: Hook.CGROUP, 25: Hook.CGROUP, 26: Hook.TRACING, 27: Hook.STRUCT_OPS,
     29: Hook.TRACING, 31: Hook.SYSCALL, 32: Hook.NETFILTER,
 }  # fmt: skip
@@ -149,7 +149,9 @@ KFUNCS: tuple[Kfunc, ...] = (
     Kfunc("bpf_map_sum_elem_count", F.TRUSTED_ARGS, H.ALL),
     Kfunc("bpf_modify_return_test_tp", F.NONE, H.ALL),
     # generic_btf_ids
-    Kfunc("bpf_task_get_cgroup1", _MADE | F.RCU, _GENERIC),
+    *_each("task_acquire cgroup_acquire cgroup_ancestor task_get_cgroup1", _MADE | F.RCU, _GENERIC),
+    *_each("task_from_pid task_from_vpid cgroup_from_id", _MADE, _GENERIC),
+    *_each("task_release cgroup_release", F.RELEASE, _GENERIC),
     Kfunc("bpf_task_under_cgroup", F.RCU, _GENERIC),
     Kfunc("bpf_send_signal_task", F.TRUSTED_ARGS, _GENERIC),
     Kfunc("bpf_lookup_user_key", _MADE | F.SLEEPABLE, _GENERIC),

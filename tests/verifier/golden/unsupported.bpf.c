@@ -11,7 +11,7 @@ struct {
 
 extern int CONFIG_HZ __attribute__((section(".kconfig")));
 extern const int runqueues __ksym;
-void bpf_cpumask_release(void *task) __ksym;
+void bpf_dynptr_is_null(void *task) __ksym;
 void bpf_preempt_disable(void) __ksym;
 static long (*bpf_user_ringbuf_drain)(void *, void *, void *, __u64) = (void *)209;
 static void *(*bpf_dynptr_data)(void *, __u32, __u32) = (void *)203;
@@ -56,6 +56,6 @@ int all_of_it(void *ctx)
 
 	if (bpf_map_lookup_elem(&routes, &key))
 		return (bpf_dynptr_data(ctx, 0, 8) != NULL) + CONFIG_HZ;
-	bpf_cpumask_release(ctx);
+	bpf_dynptr_is_null(ctx);
 	return 0;
 }

@@ -101,7 +101,7 @@ def begun(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def _found(frame: FuncState, first: i64, slots: int) -> Iterating | None:
     """The iterator that begins at a slot and has so many, None if there is none."""
     slot = frame.stack.get(first)
-    if slot is None or slot.reg is None or slot.reg.kind != ITERATOR or slot.kinds != ALL_ITER:
+    if slot is None or slot.reg is None or slot.kinds != ALL_ITER:
         return None
     for k in range(1, slots):
         slot_ = frame.stack.get(first + k)

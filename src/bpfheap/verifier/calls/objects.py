@@ -11,7 +11,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
 from bpfheap.verifier.memory.kernel_kptrs import mismatch
 from bpfheap.verifier.memory.obligations import check_unmoved
-from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
+from bpfheap.verifier.memory.ownership import release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
@@ -24,8 +24,6 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     full_type_name,
-    is_null,
-    is_trusted,
 )
 
 #: btf_ptr_types
@@ -50,10 +48,7 @@ def of_struct(env: Env, n: int, reg: Reg, meta: Meta, name: str) -> None:
     object_: KernelObject = reg.what
     if not object_.type.holds(reg.off, wanted):
         raise Reject(
-            f"R{n} is of type {object_.type.name} but {wanted.name} is expected"
-            if call.number is not None
-            else f"kernel function {call.name} args#{n - 1} expected pointer to STRUCT "
-            f"{wanted.name} but R{n} has a pointer to STRUCT {object_.type.name}",
+            f"R{n} is of type {object_.type.name} but {wanted.name} is expected",
             register=n,
             hint=f"{call.name} takes a pointer to a struct {wanted.name}",
         )
@@ -99,52 +94,7 @@ def exchanged(n: int, reg: Reg, meta: Meta) -> None:
         )
 
 
-def protected(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    """An argument that a kfunc wants to be valid while it runs. Raises Reject."""
-    _whole(n, reg, meta)
-    if not is_trusted(reg) and not reg.what.flags & IN_RCU:
-        raise Reject(f"R{n} must be a rcu pointer", register=n, hint=_VALID)
-    of_struct(env, n, reg, meta, meta.call.takes)
-
-
-def referenced(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
-    """An argument that the program has a reference to, which goes. Raises Reject."""
-    _whole(n, reg, meta)
-    if not is_trusted(reg):
-        raise Reject(f"R{n} must be referenced or trusted", register=n, hint=_VALID)
-    if reg.off:
-        raise Reject(
-            f"R{n} must have zero offset when passed to release func or trusted arg to kfunc",
-            register=n,
-            hint=hints.MAIN_POINTER,
-        )
-    of_struct(env, n, reg, meta, meta.call.takes)
-    if not reg.ref:
-        raise Reject(
-            f"release kernel function {meta.call.name} expects refcounted PTR_TO_BTF_ID",
-            register=n,
-            hint="release what was acquired, and nothing else",
-        )
-    meta.given, meta.given_register = reg, n
-
-
 _VALID = "acquire it, or use it where it is valid: in an RCU section, or as an argument"
-
-
-def _whole(n: int, reg: Reg, meta: Meta) -> None:
-    if is_null(reg) or (reg.kind == KERNEL and reg.or_null):
-        raise Reject(
-            f"Possibly NULL pointer passed to trusted arg{n - 1}",
-            register=n,
-            hint=hints.CHECK_NULL,
-        )
-    if reg.kind != KERNEL:
-        raise Reject(
-            f"arg#{n - 1} pointer type STRUCT {meta.call.takes} must point to scalar, or struct "
-            "with scalar",
-            register=n,
-            hint=f"pass a pointer to a struct {meta.call.takes}",
-        )
 
 
 def release(env: Env, st: State, meta: Meta) -> None:
@@ -152,13 +102,6 @@ def release(env: Env, st: State, meta: Meta) -> None:
     assert meta.given is not None
     gone = Gone(meta.slot, meta.call.name, str(meta.given.what).removesuffix(" of the kernel"))
     release_reference(st, meta.given.ref, gone)
-
-
-def referenced_or_null(env: Env, st: State, meta: Meta) -> Reg:
-    """One that the program has to release, or NULL."""
-    reg = _result(env, meta, 0)
-    new = acquire_reference(env, st, reg.what, meta.slot)
-    return Reg(KERNEL, ZERO_OFFSET, 0, new, new, reg.what, True)
 
 
 def _result(env: Env, meta: Meta, flags: int) -> Reg:
