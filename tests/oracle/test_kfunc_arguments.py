@@ -14,6 +14,7 @@ from verifier_cases import SYSTEM, placed, program
 
 from bpfheap.btf import Struct
 from bpfheap.kernel import Kernel
+from bpfheap.kernel.log import KernelVerdict
 from bpfheap.platform.calls import left_out
 from bpfheap.platform.kfuncs import BY_PROTOTYPE, KFUNCS, Kfunc, KfuncFlag
 from bpfheap.platform.programs import Offer, ProgramType

@@ -21,6 +21,7 @@ from bpfheap.verifier.calls import iterators, strings
 from bpfheap.verifier.calls.meta import Meta, length
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
+from bpfheap.verifier.memory.obligations import check_unmoved
 from bpfheap.verifier.memory.ownership import acquire_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -311,37 +312,19 @@ def _place(n: int, reg: Reg, meta: Meta) -> None:
                 register=n,
                 hint=hints.MAIN_POINTER,
             )
-        _fixed_place(n, reg)
+        _unmoved(n, reg, fixed=False)
         return
     if kind in _ANYWHERE and not (kind == MEM and _opaque(reg)):
         return
     fixed = (kind == KERNEL and reg.what.flags in (0, TRUSTED, IN_RCU)) or (
         kind == OBJECT and reg.what.standing in (OWNED, BORROWED, READ)
     )
-    if reg.off and reg.off > 0 and not fixed:
-        raise Reject(
-            f"dereference of modified {type_name(reg)} ptr R{n} off={reg.off} disallowed",
-            register=n,
-            hint=hints.MAIN_POINTER,
-        )
-    _fixed_place(n, reg)
+    _unmoved(n, reg, fixed=fixed)
 
 
-def _fixed_place(n: int, reg: Reg) -> None:
-    """__check_ptr_off_reg"""
-    if reg.off < 0:
-        raise Reject(
-            f"negative offset {type_name(reg)} ptr R{n} off={reg.off} disallowed",
-            register=n,
-            hint=hints.MAIN_POINTER,
-        )
-    if not reg.scalar.is_const or reg.scalar.v:
-        value, mask = reg.scalar.v & 2**64 - 1, reg.scalar.m & 2**64 - 1
-        raise Reject(
-            f"variable {type_name(reg)} access var_off=({value:#x}; {mask:#x}) disallowed",
-            register=n,
-            hint=hints.CONST_OFFSET,
-        )
+def _unmoved(n: int, reg: Reg, *, fixed: bool) -> None:
+    hint = hints.MAIN_POINTER if reg.scalar.is_const else hints.CONST_OFFSET
+    check_unmoved(n, reg, hint, fixed=fixed)
 
 
 def _context(n: int, reg: Reg) -> None:
