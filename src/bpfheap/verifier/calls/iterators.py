@@ -40,7 +40,7 @@ from bpfheap.verifier.state.state import (
 _ELEMENT = Mem(4, readonly=True)
 
 
-def _place(env: Env, st: State, n: int, reg: Reg, slots: int, wanted: str) -> tuple[FuncState, i64]:
+def _place(env: Env, st: State, n: int, reg: Reg, wanted: str) -> tuple[FuncState, i64]:
     """The frame and the offset in its stack that a register points at; `wanted` is what is said if
     there is none. Raises Reject."""
     if reg.kind != STACK:
@@ -57,14 +57,14 @@ def _place(env: Env, st: State, n: int, reg: Reg, slots: int, wanted: str) -> tu
             register=n,
             hint=hints.CONST_OFFSET,
         )
-    low, _ = within_stack(n, reg, 0, SLOT * slots, "write to")
-    return st.frames[reg.what], low
+    return st.frames[reg.what], reg.off + reg.scalar.smin
 
 
 def fresh(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """Stack for an iterator, where none is yet."""
     wanted = f"expected uninitialized iter_{meta.iterates.type} as arg #{n - 1}"
-    frame, low = _place(env, st, n, reg, meta.slots, wanted)
+    frame, low = _place(env, st, n, reg, wanted)
+    within_stack(n, reg, 0, SLOT * meta.slots, "write to")
     first = low >> 3
     there = (frame.stack.get(first + k) for k in range(meta.slots))
     if low & 7 or any(slot is not None and slot.kinds == ALL_ITER for slot in there):
@@ -81,7 +81,7 @@ def begun(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """An iterator that was set up (is_iter_reg_valid_init)."""
     name = meta.iterates.type
     wanted = f"expected an initialized iter_{name} as arg #{n - 1}"
-    frame, low = _place(env, st, n, reg, meta.slots, wanted)
+    frame, low = _place(env, st, n, reg, wanted)
     found = None if low & 7 else _found(frame, low >> 3, meta.slots)
     if found is None or found.type != name:
         raise Reject(

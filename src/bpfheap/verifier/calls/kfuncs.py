@@ -448,11 +448,17 @@ def _sized(env: Env, st: State, n: int, reg: Reg, parameter: Parameter, size: Pa
     """Memory as long as the next argument says (check_kfunc_mem_size_reg)."""
     bytes_ = st.regs[n + 1]
     if not is_null(reg) or not parameter.name.endswith("__opt"):
-        most = length(n + 1, bytes_, zero_allowed=True)
-        if most == 0 and is_null(reg):
-            mark_register(env.cfg, st, n)
-        else:
-            _access(env, st, n, reg, most)
+        try:
+            most = length(n + 1, bytes_, zero_allowed=True)
+            if most == 0 and is_null(reg):
+                mark_register(env.cfg, st, n)
+            else:
+                _access(env, st, n, reg, most)
+        except Reject as why:
+            # Linux goes on with a line of its own.
+            pair = f"arg#{n - 1} arg#{n} memory, len pair leads to invalid memory access"
+            detail = f"{why.message}: {why.detail}" if why.detail else why.message
+            raise Reject(pair, detail=detail, register=why.register, hint=why.hint) from None
         mark_register(env.cfg, st, n + 1)
     else:
         mark_register(env.cfg, st, n)
@@ -560,7 +566,8 @@ def _kernel_context(env: Env, meta: Meta, found: Prototype) -> Reg:
 
 def _of_type(env: Env, meta: Meta, found: Prototype) -> Reg:
     """What bpf_rdonly_cast is told that it is (check_special_kfunc)."""
-    type_id, btf = meta.size, found.btf
+    # A number of 64 bits, with a sign in the log.
+    type_id, btf = (meta.size + 2**63) % 2**64 - 2**63, found.btf
     if not type_id:
         return Reg(MEM, ZERO_OFFSET, what=Mem(0, readonly=True, anywhere=True))
     if not 0 < type_id < len(btf):
