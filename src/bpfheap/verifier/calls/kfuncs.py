@@ -528,7 +528,8 @@ def _result(found: Prototype, flags: KfuncFlag, env: Env, st: State, meta: Meta)
     if special is not None:
         made = special(env, meta, found)
     else:
-        valid = DISTRUSTED if _F.UNTRUSTED in flags else TRUSTED
+        # What is referenced is trusted for that (is_trusted_reg).
+        valid = DISTRUSTED if _F.UNTRUSTED in flags else 0
         # Before the call, which may have released it.
         ref = st.regs[meta.referenced].ref if meta.referenced else 0
         made = _leads(env, found, meta, valid, ref)
