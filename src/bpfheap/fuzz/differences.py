@@ -171,7 +171,7 @@ def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """One path has a pointer in the stack where another one has never written, which covers it if
     the path ends there; else the program is refused for computing with the pointer, or for reading
     a part of it."""
-    if kernel or not _ARITHMETIC.search(ours):
+    if not _ARITHMETIC.search(ours or kernel):
         return False
     return any(
         op.kind is Kind.STORE_REG and op.width == _POINTER_BITS

@@ -183,10 +183,12 @@ def _told(other: Reg, reg: Reg, scalar: Scalar) -> Reg:
 
 
 def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
-    if step.width == 64 and (dst.kind == PACKET_END or src.kind == PACKET_END):
-        return packet_end(env, st, step, dst, src)
-    if step.width == 64 and dst.kind + src.kind == PACKET + PACKET_META:
-        return packet_start(env, st, step, dst, src)
+    if step.width == 64 and (dst.kind == PACKET or src.kind == PACKET):
+        with_packet = src.kind if dst.kind == PACKET else dst.kind
+        if with_packet == PACKET_END:
+            return packet_end(env, st, step, dst, src)
+        if with_packet == PACKET_META:
+            return packet_start(env, st, step, dst, src)
     equality = step.code == JEQ or step.code == JNE
     pointer = src if dst.kind == SCALAR else dst
     other = dst if pointer is src else src
@@ -232,14 +234,19 @@ def _not_null(pointer: Reg) -> bool:
 
 
 def _tells_non_null(dst: Reg, src: Reg) -> bool:
-    """Does it follow from their equality that the one that may be NULL is not?"""
+    """Does it follow from their equality that the one that may be NULL is not? An address that may
+    be any, which Linux takes for none that is NULL, tells nothing."""
     return (
         dst.kind != SCALAR
         and src.kind != SCALAR
         and dst.or_null != src.or_null
-        and dst.kind not in _TYPED
-        and src.kind not in _TYPED
+        and not _may_be_any(dst)
+        and not _may_be_any(src)
     )
+
+
+def _may_be_any(reg: Reg) -> bool:
+    return reg.kind in _TYPED or (reg.kind == MEM and bool(reg.what.anywhere))
 
 
 def _null_check(env: Env, st: State, step: Step, pointer: Reg) -> i64:

@@ -42,7 +42,7 @@ from bpfheap.verifier.memory import access
 from bpfheap.verifier.memory.kinds import obligations_of
 from bpfheap.verifier.memory.obligations import check_aligned, check_unmoved, readable
 from bpfheap.verifier.memory.rewrites import same_kind
-from bpfheap.verifier.memory.stack import as_zeros, fits
+from bpfheap.verifier.memory.stack import ANY_BYTES, as_zeros, fits
 from bpfheap.verifier.memory.variables import variable
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -428,7 +428,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             hint=hints.CONST_OFFSET,
         )
     before = access.load(env, st, step.dst, dst, step.off, size, False)
-    access.store(env, st, step.dst, dst, step.off, size, number(load_bounds(64, False)))
+    access.store(env, st, step.dst, dst, step.off, size, ANY_BYTES)
     if fetched >= 0:
         st.regs[fetched] = before
     return step.next

@@ -40,7 +40,7 @@ def packet_end(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
         dst, int(step.code)
     )  # fmt: skip
     n = step.src if dst.kind == PACKET_END else step.dst
-    if code not in _FLIPPED or pointer.kind != PACKET:
+    if code not in _FLIPPED:
         env.fork(st.copy(), step.target, step.slot)
         return step.next
     known = pointer.what

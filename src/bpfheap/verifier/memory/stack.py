@@ -7,6 +7,8 @@ Bytes never written may be read, as by any privileged program; they are unknown.
 
 from __future__ import annotations
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from bpfheap.verifier.domain.arith import cast, load_bounds
@@ -32,6 +34,10 @@ from bpfheap.verifier.state.state import (
 
 #: Of maps whose elements a constant key finds.
 _KEY = 4
+#: What an atomic operation leaves in memory: the value of no register.
+ANY_BYTES: Final = Reg(SCALAR, UNKNOWN_SCALAR)
+#: Kinds of bytes, as they are where nothing but zeros is known any more.
+_ZEROS = bytes(ZERO if kind == ZERO else MISC for kind in range(256))
 
 
 def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
@@ -47,13 +53,15 @@ def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
             frame.stack[at] = Slot(value, ALL_SPILL)
         return
     old = frame.stack.get(at)
-    kinds = bytearray(ALL_MISC if old is None else _scrubbed(old))
-    if byte == 0:
+    if byte == 0 and value is not ANY_BYTES:
+        # Zeros beside it stay (mark_stack_slot_misc).
+        kinds = bytearray(ALL_MISC if old is None else old.kinds.translate(_ZEROS))
         kinds[:size] = bytes([SPILL]) * size
         # Of a number that is longer all is kept, for it is compared (save_register_state).
         spilled = linked(value.scalar, value) if fits(value.scalar, size) else number(value.scalar)
         frame.stack[at] = Slot(spilled, bytes(kinds))
         return
+    kinds = bytearray(ALL_MISC if old is None else _scrubbed(old))
     # A zero byte of another number is not looked at: nobody would know that it matters.
     kinds[byte : byte + size] = bytes([ZERO if is_null(value) else MISC]) * size
     _set(frame, at, Slot(None, bytes(kinds)))
@@ -77,13 +85,10 @@ def _part(reg: Reg, size: i64) -> Reg:
 
 
 def _scrubbed(slot: Slot) -> bytes:
-    """The slot's bytes once what was spilled there is no longer whole."""
+    """The slot's bytes once what was spilled there is no longer whole: Linux forgets zeros beside
+    it, too (scrub_special_slot)."""
     # An iterator of several slots has its state in the first one.
-    if slot.kinds == ALL_ITER:
-        return ALL_MISC
-    if slot.reg is None:
-        return slot.kinds
-    return slot.kinds.replace(bytes([SPILL]), bytes([MISC]))
+    return slot.kinds if slot.reg is None and slot.kinds != ALL_ITER else ALL_MISC
 
 
 def _set(frame: FuncState, at: int, slot: Slot) -> None:
