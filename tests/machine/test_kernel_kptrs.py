@@ -57,6 +57,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     b.add(Struct("node", 4, (Member("id", number, 0),)))
     proto = b.add(FuncProto(0, (Param("p", b.add(Ptr(task))),)))
     b.add(Func("bpf_task_release_dtor", proto, 0))
+    b.add(Func("bpf_task_release", proto, 0))
     path = tmp_path_factory.mktemp("kernel") / "vmlinux"
     path.write_bytes(encode_types(b.build().types))
     return path
