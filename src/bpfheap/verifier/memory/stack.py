@@ -53,9 +53,12 @@ def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
             frame.stack[at] = Slot(value, ALL_SPILL)
         return
     old = frame.stack.get(at)
-    if byte == 0 and value is not ANY_BYTES:
-        # Zeros beside it stay (mark_stack_slot_misc).
-        kinds = bytearray(ALL_MISC if old is None else old.kinds.translate(_ZEROS))
+    if byte == 0:
+        kinds = bytearray(ALL_MISC)
+        if old is not None:
+            # Zeros beside what is spilled stay (mark_stack_slot_misc).
+            spills = value is not ANY_BYTES
+            kinds[:] = old.kinds.translate(_ZEROS) if spills else _scrubbed(old)
         kinds[:size] = bytes([SPILL]) * size
         # Of a number that is longer all is kept, for it is compared (save_register_state).
         spilled = linked(value.scalar, value) if fits(value.scalar, size) else number(value.scalar)
