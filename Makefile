@@ -83,7 +83,9 @@ coverage: setup
 	@BPFHEAP_PURE=1 $(PYTEST) -m "not long" --cov --cov-report term-missing:skip-covered \
 		tests/verifier tests/lifetime tests/runtime tests/explore \
 		tests/oracle/test_oracle.py::test_ours tests/oracle/test_licenses.py::test_ours \
-		tests/fuzz/test_against_unpruned.py \
+		tests/oracle/test_kfunc_arguments.py::test_ours_of_a_few \
+		tests/machine/test_kernel_kptrs.py tests/machine/test_foreign.py \
+		tests/elf/test_elf_legacy.py tests/fuzz/test_against_unpruned.py \
 		tests/cli/test_explore_command.py tests/cli/test_replay_command.py
 
 # That the verifier's arithmetic loses no value, for all 64-bit numbers; takes minutes.

@@ -354,3 +354,32 @@ def _variants(
             if _can_be(name, row, section):
                 found[(*right[:at], name, *right[at + 1 :])] = None
     return found
+
+
+#: Programs that between them take the ways through the checks of arguments that others leave out.
+FEW: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("bpf_rdonly_cast", "tc", ("a struct's id", "a kernel struct's id"), "accept"),
+    ("bpf_key_put", "tc", ("object, dropped later",), "reject"),
+    ("bpf_cpumask_set_cpu", "tp_btf/sched_switch", ("1", "cast memory"), "reject"),
+    ("bpf_copy_from_user_str", "syscall", ("array map", "24", "0", "1"), "reject"),
+    ("bpf_rdonly_cast", "iter/tcp", ("0", "1"), "reject"),
+    (
+        "bpf_xdp_ct_alloc",
+        "xdp",
+        ("context", "stack, 40 bytes", "24", "object or NULL", "24"),
+        "reject",
+    ),
+    ("bpf_cpumask_copy", "syscall", ("context", "bpf_cpumask, released later"), "accept"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "section", "registers", "kind"), FEW, ids=lambda value: str(value)
+)
+def test_ours_of_a_few(name: str, section: str, registers: tuple[str, ...], kind: str) -> None:
+    kfunc = BY_PROTOTYPE[name]
+    found = _prototype(kfunc)
+    if found is None:
+        pytest.skip(f"this kernel has no {name}")
+    spec = program(code_of(kfunc, found, registers, row_of(section)), BTF, section)
+    assert str(verify(OBJ, spec, _PLAINLY).kind) == kind
