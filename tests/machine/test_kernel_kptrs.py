@@ -118,7 +118,7 @@ def test_neither_do_inner_maps(tmp_path: Path, kernel: Path) -> None:
     path = tmp_path / "inner.bpf.c"
     path.write_text(
         "#include <bpfheap.h>\nstruct task_struct { int pid; }; __kptr_type(struct task_struct);\n"
-        "struct value { struct task_struct __kptr *ptr; };\n"
+        "struct value { struct task_struct __kptr *ptr; }; __kptr_type(struct value);\n"
         "struct inner { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);\n"
         "__type(key, __u32); __type(value, struct value); };\n"
         "struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 1);\n"
