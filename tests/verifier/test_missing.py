@@ -55,7 +55,7 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     ("no_section", "?cgroup/nonsense", "return 0;", ('SEC("cgroup/nonsense")',)),
     ("variable", "tc", "return (long)&runqueues >> 3;", ("runqueues",)),
     ("config", "tc", "return CONFIG_HZ;", ("CONFIG_HZ",)),
-    ("tag", "tc", "return tagged(&debug);", ("arg:arena",)),
+    ("tag", "tc", "int n = ctx->len; return tagged(&n);", ("arg:arena",)),
     ("dynptr", "tc", "struct bpf_dynptr d = {}; return dynamic(&d);", ("bpf_dynptr",)),
     (
         "several",
