@@ -12,10 +12,10 @@ from bpfheap.verifier.analysis.signature import Parameter, Passing
 from bpfheap.verifier.calls.callback import check_tail_call
 from bpfheap.verifier.calls.locks import check_global
 from bpfheap.verifier.calls.meta import expected
-from bpfheap.verifier.calls.objects import TAKEN
+from bpfheap.verifier.calls.objects import check_struct, check_taken
 from bpfheap.verifier.memory.access import ANYWHERE, helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
-from bpfheap.verifier.memory.obligations import MEM_TYPES, check_unmoved
+from bpfheap.verifier.memory.obligations import MEM_TYPES
 from bpfheap.verifier.memory.packet import forget_packet
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -147,18 +147,9 @@ def _check_trusted(env: Env, st: State, n: int, reg: Reg, parameter: Parameter) 
     if is_null(reg) and parameter.or_null:
         mark_register(env.cfg, st, n)
         return
-    if reg.kind != KERNEL or reg.what.flags not in TAKEN or (reg.or_null and not parameter.or_null):
-        raise expected(
-            n, reg, "ptr_, trusted_ptr_, rcu_ptr_",
-            hints.CHECK_NULL if reg.or_null else f"pass a pointer to {wanted} of the kernel",
-        )  # fmt: skip
-    if not reg.what.type.holds(reg.off, wanted):
-        raise Reject(
-            f"R{n} is of type {reg.what.type.name} but {wanted.name} is expected",
-            register=n,
-            hint=f"pass a pointer to {wanted} of the kernel",
-        )
-    check_unmoved(n, reg, hints.CONST_OFFSET, fixed=True)
+    hint = f"pass a pointer to {wanted} of the kernel"
+    check_taken(n, reg, hint, or_null=parameter.or_null)
+    check_struct(n, reg, wanted, hint)
     if not reg.what.flags and not reg.ref:
         # Linux takes it. The function then reads it as what is surely there.
         raise expected(

@@ -19,14 +19,14 @@ from bpfheap.platform.programs import FULL_SOCK, SOCK_COMMON, TCP_SOCK, Offer, S
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls import iterators, strings
 from bpfheap.verifier.calls.meta import Meta, length
+from bpfheap.verifier.calls.objects import TAKEN, check_place
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
-from bpfheap.verifier.memory.obligations import check_unmoved
 from bpfheap.verifier.memory.ownership import acquire_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import NotKnown, Reject
-from bpfheap.verifier.state.kernel import KernelType, Parameter, Prototype
+from bpfheap.verifier.state.kernel import KernelType, Parameter, Prototype, kind_name
 from bpfheap.verifier.state.state import (
     BORROWED,
     CTX,
@@ -57,6 +57,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     is_null,
+    is_trusted,
     type_name,
 )
 
@@ -159,7 +160,7 @@ def _scalar(
 ) -> None:
     kind = found.btf[parameter.type]
     if not _is_number(found.btf, parameter.type):
-        raise Reject(f"Unrecognized arg#{n - 1} type {_kind(kind)}", register=n)
+        raise Reject(f"Unrecognized arg#{n - 1} type {kind_name(kind)}", register=n)
     reg = st.regs[n]
     if reg.kind != SCALAR:
         raise Reject(f"R{n} is not a scalar", register=n, hint="pass a number")
@@ -177,14 +178,9 @@ def _constant(env: Env, st: State, n: int, reg: Reg, message: str) -> None:
     mark_register(env.cfg, st, n)
 
 
-def _kind(kind: object) -> str:
-    """btf_type_str"""
-    return "UNKNOWN" if isinstance(kind, Void) else type(kind).__name__.upper()
-
-
 def _shown(btf: LazyBtf, type_id: int) -> str:
     kind = btf[type_id]
-    return f"{_kind(kind)} {name_of(kind)}"
+    return f"{kind_name(kind)} {name_of(kind)}"
 
 
 def _pointer(
@@ -312,19 +308,14 @@ def _place(n: int, reg: Reg, meta: Meta) -> None:
                 register=n,
                 hint=hints.MAIN_POINTER,
             )
-        _unmoved(n, reg, fixed=False)
+        check_place(n, reg, fixed=False)
         return
     if kind in _ANYWHERE and not (kind == MEM and _opaque(reg)):
         return
-    fixed = (kind == KERNEL and reg.what.flags in (0, TRUSTED, IN_RCU)) or (
+    fixed = (kind == KERNEL and reg.what.flags in TAKEN) or (
         kind == OBJECT and reg.what.standing in (OWNED, BORROWED, READ)
     )
-    _unmoved(n, reg, fixed=fixed)
-
-
-def _unmoved(n: int, reg: Reg, *, fixed: bool) -> None:
-    hint = hints.MAIN_POINTER if reg.scalar.is_const else hints.CONST_OFFSET
-    check_unmoved(n, reg, hint, fixed=fixed)
+    check_place(n, reg, fixed=fixed)
 
 
 def _context(n: int, reg: Reg) -> None:
@@ -347,12 +338,12 @@ _MAP_STRUCT: Final = "bpf_map"
 
 def _is_trusted(reg: Reg) -> bool:
     """is_trusted_reg"""
+    if reg.kind == KERNEL:
+        return is_trusted(reg)
     if reg.ref:
         return True
     if reg.or_null:
         return False
-    if reg.kind == KERNEL:
-        return bool(reg.what.flags == TRUSTED)
     if reg.kind == OBJECT:
         return reg.what.standing in (OWNED, BORROWED) and not reg.what.per_cpu
     return True
@@ -382,16 +373,16 @@ def _object(
     rcu = _F.RCU in _row_of(meta.call)
     if (trusted or rcu) and not _is_trusted(reg):
         if not rcu:
-            raise Reject(f"R{n} must be referenced or trusted", register=n, hint=_VALID)
+            raise Reject(f"R{n} must be referenced or trusted", register=n, hint=hints.VALID)
         if not _is_protected(reg):
-            raise Reject(f"R{n} must be a rcu pointer", register=n, hint=_VALID)
+            raise Reject(f"R{n} must be a rcu pointer", register=n, hint=hints.VALID)
     _place(n, reg, meta)
     if reg.kind in (KERNEL, OBJECT) and _unsafe(reg) and not _is_protected(reg):
         wanted = "trusted_ptr_" if reg.kind == KERNEL and reg.what.flags & TRUSTED else "ptr_"
         raise Reject(
             f"arg#{n - 1} is {type_name(reg)} expected {wanted} or socket",
             register=n,
-            hint=hints.CHECK_NULL if reg.or_null else _VALID,
+            hint=hints.CHECK_NULL if reg.or_null else hints.VALID,
         )
     wanted_type = env.kernel_type(found.btf, parameter.target)
     shown, matches = _matches(env, reg, wanted_type, meta)
@@ -402,9 +393,6 @@ def _object(
             register=n,
             hint=f"{meta.call.name} takes a pointer to a {wanted_type} of the kernel",
         )
-
-
-_VALID = "acquire it, or use it where it is valid: in an RCU section, or as an argument"
 
 
 def _matches(env: Env, reg: Reg, wanted: KernelType, meta: Meta) -> tuple[str, bool]:

@@ -10,10 +10,11 @@ from bpfheap.btf import KptrKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta, expected
 from bpfheap.verifier.memory.kernel_kptrs import mismatch
-from bpfheap.verifier.memory.obligations import check_unmoved
+from bpfheap.verifier.memory.obligations import OBJECT_TYPES, check_unmoved
 from bpfheap.verifier.memory.ownership import release_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
+from bpfheap.verifier.state.kernel import KernelType
 from bpfheap.verifier.state.state import (
     IN_RCU,
     KERNEL,
@@ -32,28 +33,40 @@ TAKEN = frozenset({0, TRUSTED, IN_RCU})
 
 def given(env: Env, st: State, n: int, reg: Reg, meta: Meta, or_null: bool = False) -> None:
     """An argument: an object of the struct that the row says. Raises Reject."""
-    call = meta.call
-    if reg.kind != KERNEL or reg.what.flags not in TAKEN or (reg.or_null and not or_null):
-        raise expected(
-            n, reg, "ptr_, trusted_ptr_, rcu_ptr_",
-            hints.CHECK_NULL if reg.or_null else f"pass a pointer to a struct {call.takes}",
-        )  # fmt: skip
-    of_struct(env, n, reg, meta, meta.call.takes)
+    takes = meta.call.takes
+    check_taken(n, reg, f"pass a pointer to a struct {takes}", or_null=or_null)
+    of_struct(env, n, reg, meta, takes)
 
 
 def of_struct(env: Env, n: int, reg: Reg, meta: Meta, name: str) -> None:
     """The object is of that struct, or begins with one. Raises Reject."""
     call = meta.call
     wanted = env.struct(name, call.name)
+    check_struct(n, reg, wanted, f"{call.name} takes a pointer to a struct {wanted.name}")
+
+
+def check_taken(n: int, reg: Reg, hint: str, *, or_null: bool) -> None:
+    """The register holds an object of the kernel that calls take. Raises Reject."""
+    if reg.kind != KERNEL or reg.what.flags not in TAKEN or (reg.or_null and not or_null):
+        raise expected(n, reg, OBJECT_TYPES, hints.CHECK_NULL if reg.or_null else hint)
+
+
+def check_struct(n: int, reg: Reg, wanted: KernelType, hint: str) -> None:
+    """An object of the kernel is that struct, or begins with one. Raises Reject."""
     object_: KernelObject = reg.what
     if not object_.type.holds(reg.off, wanted):
         raise Reject(
             f"R{n} is of type {object_.type.name} but {wanted.name} is expected",
             register=n,
-            hint=f"{call.name} takes a pointer to a struct {wanted.name}",
+            hint=hint,
         )
+    check_place(n, reg, fixed=True)
+
+
+def check_place(n: int, reg: Reg, *, fixed: bool) -> None:
+    """check_unmoved, with what to change in a pointer to an object. Raises Reject."""
     hint = hints.MAIN_POINTER if reg.scalar.is_const else hints.CONST_OFFSET
-    check_unmoved(n, reg, hint, fixed=True)
+    check_unmoved(n, reg, hint, fixed=fixed)
 
 
 def exchanged(n: int, reg: Reg, meta: Meta) -> None:
@@ -62,7 +75,7 @@ def exchanged(n: int, reg: Reg, meta: Meta) -> None:
     kptr = meta.kptr
     assert kptr is not None
     if reg.what.flags not in TAKEN:
-        raise expected(n, reg, "ptr_, trusted_ptr_, rcu_ptr_", _VALID)
+        raise expected(n, reg, OBJECT_TYPES, hints.VALID)
     if reg.or_null:
         raise Reject(
             f"Possibly NULL pointer passed to helper arg{n}", register=n, hint=hints.CHECK_NULL
@@ -92,9 +105,6 @@ def exchanged(n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint="tag the field __kptr",
         )
-
-
-_VALID = "acquire it, or use it where it is valid: in an RCU section, or as an argument"
 
 
 def release(env: Env, st: State, meta: Meta) -> None:

@@ -32,7 +32,7 @@ _ANY = f"{_NAMES}, ptr_, trusted_ptr_"
 def common(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """An argument: a socket, whatever is known of it. Raises Reject."""
     if reg.kind != SOCKET or reg.or_null:
-        raise expected(n, reg, _NAMES, _hint(reg, "a socket"))
+        raise expected(n, reg, _NAMES, _hint(reg))
     refer(n, reg, meta)
 
 
@@ -46,12 +46,13 @@ def full_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         refer(n, reg, meta)
 
 
-def any_or_object(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+def any_or_object(env: Env, st: State, n: int, reg: Reg, meta: Meta, or_null: bool = False) -> None:
     """A socket, or an object of the kernel that begins with one. Raises Reject."""
-    if reg.kind == KERNEL and not reg.or_null and reg.what.flags in TAKEN:
+    known = or_null or not reg.or_null
+    if reg.kind == KERNEL and known and reg.what.flags in TAKEN:
         of_struct(env, n, reg, meta, SOCK_STRUCT)
-    elif reg.kind != SOCKET or reg.or_null:
-        raise expected(n, reg, _ANY, _hint(reg, "a socket"))
+    elif reg.kind != SOCKET or not known:
+        raise expected(n, reg, _ANY, _hint(reg))
     refer(n, reg, meta)
 
 
@@ -59,12 +60,8 @@ def any_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     """The same, or NULL. Raises Reject."""
     if is_null(reg):
         mark_register(env.cfg, st, n)
-        return
-    if reg.kind == KERNEL and reg.what.flags in TAKEN:
-        of_struct(env, n, reg, meta, SOCK_STRUCT)
-    elif reg.kind != SOCKET:
-        raise expected(n, reg, _ANY, _hint(reg, "a socket"))
-    refer(n, reg, meta)
+    else:
+        any_or_object(env, st, n, reg, meta, or_null=True)
 
 
 def released(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -93,8 +90,8 @@ def refer(n: int, reg: Reg, meta: Meta) -> None:
     meta.referenced, meta.referenced_id = n, reg.ref
 
 
-def _hint(reg: Reg, what: str) -> str:
-    return hints.CHECK_NULL if reg.or_null else f"pass {what}"
+def _hint(reg: Reg) -> str:
+    return hints.CHECK_NULL if reg.or_null else "pass a socket"
 
 
 def _of_argument(st: State, meta: Meta) -> int:

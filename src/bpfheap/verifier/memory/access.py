@@ -202,12 +202,10 @@ def _member_of_map(env: Env, reg: Reg, at: i64, size: i64) -> Reg | None:
     type_ = env.struct_of_map(BY_NUMBER[reg.what.spec.type])
     place = type_.place(at, _POINTER)
     assert not isinstance(place, str)
-    if place.leads is Leads.OPAQUE:
-        return Reg(MEM, ZERO_OFFSET, what=ANYWHERE)
     if place.leads is not Leads.POINTER:
-        return None
+        return _no_struct(place)
     assert env.kernel is not None
-    flags = _TAGS.get(place.tag, 0) | (DISTRUSTED if place.in_union else 0)
+    flags = _tagged(place)
     target = env.kernel.of(type_.btf, place.type_id)
     return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(target, flags))
 
@@ -222,10 +220,8 @@ def _kernel_pointer(env: Env, st: State, reg: Reg, at: i64) -> Reg | None:
     place = object_.type.place(at, _POINTER)
     # That the access fits, the obligations have seen.
     assert not isinstance(place, str)
-    if place.leads is Leads.OPAQUE:
-        return Reg(MEM, ZERO_OFFSET, what=ANYWHERE)
     if place.leads is not Leads.POINTER:
-        return None
+        return _no_struct(place)
     assert env.kernel is not None
     target = env.kernel.of(object_.type.btf, place.type_id)
     flags, or_null = _walked(env, st, reg, object_, place)
@@ -233,7 +229,20 @@ def _kernel_pointer(env: Env, st: State, reg: Reg, at: i64) -> Reg | None:
     return Reg(KERNEL, ZERO_OFFSET, 0, id_, 0, KernelObject(target, flags), or_null)
 
 
+def _no_struct(place: Place) -> Reg | None:
+    """The pointer at a place that leads to no struct, None for a number."""
+    return Reg(MEM, ZERO_OFFSET, what=ANYWHERE) if place.leads is Leads.OPAQUE else None
+
+
 _TAGS: Final = {"rcu": IN_RCU, "user": IN_USER, "percpu": PER_CPU}
+
+
+def _tagged(place: Place) -> int:
+    """What the kernel's types alone say of a pointer."""
+    flags: int = _TAGS.get(place.tag, 0)
+    if place.in_union:
+        flags |= DISTRUSTED
+    return flags
 
 
 def _walked(env: Env, st: State, reg: Reg, of: KernelObject, place: Place) -> tuple[int, bool]:
@@ -241,9 +250,7 @@ def _walked(env: Env, st: State, reg: Reg, of: KernelObject, place: Place) -> tu
     (check_ptr_to_btf_access)."""
     if of.flags & DISTRUSTED:
         return DISTRUSTED, False
-    flags: int = _TAGS.get(place.tag, 0)
-    if place.in_union:
-        flags |= DISTRUSTED
+    flags = _tagged(place)
     if not is_trusted(reg) and not of.flags & IN_RCU:
         return flags & ~IN_RCU, False
     kind = of.type

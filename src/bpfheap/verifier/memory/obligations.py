@@ -29,6 +29,8 @@ from bpfheap.verifier.state.state import (
 
 #: What helpers take as memory (mem_types).
 MEM_TYPES = "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_"
+#: What they take as an object of the kernel (btf_ptr_types).
+OBJECT_TYPES = "ptr_, trusted_ptr_, rcu_ptr_"
 
 #: Where Linux takes packets to begin, to be aligned (check_pkt_ptr_alignment).
 _NET_IP_ALIGN = 2

@@ -13,7 +13,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.flows import Field, FlowKind
 from bpfheap.verifier.memory.kernel_kptrs import mismatch
-from bpfheap.verifier.memory.obligations import no_pointer
+from bpfheap.verifier.memory.obligations import OBJECT_TYPES, no_pointer
 from bpfheap.verifier.paths.env import Env, field_of
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.kernel import KernelType
@@ -307,8 +307,7 @@ def check_owned(env: Env, n: int, reg: Reg, *, call: str, per_cpu: bool) -> None
 
 def check_exchanged(env: Env, n: int, reg: Reg, *, call: str) -> None:
     """The register holds an object of the program's own, or NULL. Raises Reject."""
-    expected = "ptr_, trusted_ptr_, rcu_ptr_"
-    _check_own(env, n, reg, call, f"R{n} type={type_name(reg)} expected={expected}")
+    _check_own(env, n, reg, call, f"R{n} type={type_name(reg)} expected={OBJECT_TYPES}")
 
 
 def _check_own(env: Env, n: int, reg: Reg, call: str, message: str) -> None:
