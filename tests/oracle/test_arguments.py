@@ -10,7 +10,7 @@ import pytest
 from oracle_cases import lacks
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
-from verifier_cases import SYSTEM, Types, program, section_for, section_of
+from verifier_cases import SYSTEM, Types, placed, program, section_for, section_of
 
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import CALL_BY_NAME, HELPERS, KFUNCS, Arg, Call, Ret
@@ -128,6 +128,11 @@ call bpf_{made}
 if r0 == 0 goto out
 *(u64 *)(r10 -72) = r0
 """
+_TASK = """
+call bpf_get_current_task_btf
+*(u64 *)(r10 -72) = r0
+"""
+_WALKED = f"{_TASK}r0 = *(u64 *)(r0 +@task_struct.last_wakee)\n*(u64 *)(r10 -72) = r0\n"
 _FOUND = "if r0 == 0 goto out\n"
 SUB = "sub: r0 = 0\nexit"
 _SURE = "if r9 == 0 goto out\n"
@@ -213,6 +218,13 @@ REGISTERS: dict[str, tuple[str, str, str]] = {
         "r{n} = *(u64 *)(r10 -72)",
         "",
     ),
+    "task": (_TASK, "r{n} = *(u64 *)(r10 -72)", ""),
+    "task, a member of it": (
+        _TASK,
+        "r{n} = *(u64 *)(r10 -72)\nr{n} += @task_struct.comm",
+        "",
+    ),
+    "task, an untrusted one": (_WALKED, "r{n} = *(u64 *)(r10 -72)", ""),
     "function": ("", "r{n} = func[name:sub] ll", ""),
     "0": ("", "r{n} = 0", ""),
     "1": ("", "r{n} = 1", ""),
@@ -301,7 +313,7 @@ def _code(
     # No result is one that a program of each type may give.
     code += f"out: r0 = {1 if row.returns == (1, 1) else 0}\nexit\n"
     code += SUB if "function" in registers else ""
-    return code.replace("$foo", str(TYPES.id_of("struct foo")))
+    return placed(code.replace("$foo", str(TYPES.id_of("struct foo"))))
 
 
 def filled(text: str, row: ProgramType) -> str:
@@ -358,6 +370,9 @@ _NEEDED = _MADE | {
     "socket, found or NULL": "bpf_sk_lookup_tcp",
     "socket, released later": "bpf_sk_lookup_udp",
     "common socket, released later": "bpf_skc_lookup_tcp",
+    "task": "bpf_get_current_task_btf",
+    "task, a member of it": "bpf_get_current_task_btf",
+    "task, an untrusted one": "bpf_get_current_task_btf",
 }
 
 

@@ -175,6 +175,10 @@ WRITTEN = frozenset({
     Arg.UNINIT_VALUE, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL, Arg.INT, Arg.LONG, Arg.ITER_NEW,
     Arg.ITER, Arg.PROTOTYPE,
 })  # fmt: skip
+#: Arguments that are memory which the call is known to leave as it is (MEM_RDONLY).
+READ_ONLY = frozenset({
+    Arg.MEM, Arg.MEM_OR_NULL, Arg.IPV4_HEADER, Arg.IPV6_HEADER, Arg.TCP_HEADER,
+})  # fmt: skip
 
 #: Arguments that give something away, by what becomes of it.
 _GIVEN = {

@@ -19,6 +19,7 @@ from bpfheap.platform.calls import (
     FIXED_SIZES,
     KFUNC_BY_NAME,
     NULLABLE,
+    READ_ONLY,
     WRITTEN,
     Arg,
     Call,
@@ -83,6 +84,7 @@ from bpfheap.verifier.state.state import (
     SCALAR,
     SOCKET,
     STACK,
+    TRUSTED,
     UNINIT,
     UNKNOWN,
     ZERO_OFFSET,
@@ -93,6 +95,7 @@ from bpfheap.verifier.state.state import (
     State,
     is_null,
     number,
+    type_name,
 )
 
 #: Results of the kernel from -MAX_ERRNO to -1 are errors.
@@ -161,7 +164,8 @@ def _memory(
     env: Env, st: State, n: int, reg: Reg, meta: Meta, size: int, write: bool = False
 ) -> None:
     """check_helper_mem_access, and what check_func_arg says of packets and references."""
-    null_allowed = meta.args[n - 1] in NULLABLE
+    arg = meta.args[n - 1]
+    null_allowed = arg in NULLABLE
     if not OBLIGATIONS[reg.kind].for_helpers or (reg.or_null and not null_allowed):
         hint = hints.CHECK_NULL if reg.or_null else "pass the address of stack or of a map value"
         # Where NULL may be given, it is asked for its size before.
@@ -174,6 +178,13 @@ def _memory(
             detail=f"R{n} of {call.title} points there",
             register=n,
             hint="copy what it shall read to the stack first",
+        )
+    if reg.kind == KERNEL and reg.what.flags == TRUSTED and arg not in READ_ONLY:
+        # check_reg_type, which takes keys and values to be written, too.
+        raise Reject(
+            f"{call.name}() may write into memory pointed by R{n} type={type_name(reg)}",
+            register=n,
+            hint="programs write no objects of the kernel: pass the address of a variable",
         )
     if call.number is not None:
         sockets.refer(n, reg, meta)
