@@ -48,6 +48,7 @@ _VARIANT: dict[str, Any] = {
         "verdict": _VERDICT,
         "kernel": _VERDICT,
         "reason": {"type": "string", "minLength": 1},
+        "insns_processed": SCHEMA["$defs"]["variant"]["properties"]["insns_processed"],
     },
     "dependentRequired": {"kernel": ["reason"], "reason": ["kernel"]},
 }
@@ -65,7 +66,8 @@ class Expected(NamedTuple):
 
 @dataclass(frozen=True)
 class OracleCase:
-    """`name` tells it from all others. `reason` is why the verdicts differ, "" if they do not."""
+    """`name` tells it from all others. `reason` is why the verdicts differ, "" if they do not.
+    `insns_processed`: by us and by the kernel, None where that is no matter."""
 
     name: str
     obj: ObjectSpec
@@ -74,6 +76,7 @@ class OracleCase:
     ours: Expected
     kernel: Expected
     reason: str = ""
+    insns_processed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def _of_yaml(path: Path) -> Iterator[OracleCase]:
         reason = case.expected.get("reason", "")
         limit = case.complexity_limit
         obj = replace(case.obj, kernel=SYSTEM)
-        yield OracleCase(case.name, obj, case.program, limit, ours, theirs, reason)
+        insns = case.expected.get("insns_processed")
+        yield OracleCase(case.name, obj, case.program, limit, ours, theirs, reason, insns)
 
 
 def _of_c(path: Path) -> Iterator[OracleCase]:

@@ -8,7 +8,7 @@ A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at off
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
@@ -32,18 +32,33 @@ _OVERWRITTEN = frozenset({Arg.INT, Arg.LONG, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_N
 _VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
 _ENTRY = -1
 
+#: In KfuncReads: as many bytes as the next argument says.
+AS_LONG_AS_NEXT = -1
+#: What a kfunc reads, by its name: how many bytes through each argument, or None for one of which
+#: that is not known; None for a kfunc that the kernel's types do not have.
+KfuncReads = Callable[[str], Sequence[int | None] | None]
+
+
+def _not_known(name: str) -> None:
+    """No kernel's types at hand."""
+
 
 def slot_bit(offset: int) -> int:
     """The bit of the stack slot that the byte at `offset` (-512 to -1) is in."""
     return 1 << (FIRST_SLOT + (-offset - 1) // 8)
 
 
-def live_at(cfg: Cfg, spec: ProgramSpec, maps: Mapping[str, MapSpec]) -> list[int]:
+def live_at(
+    cfg: Cfg,
+    spec: ProgramSpec,
+    maps: Mapping[str, MapSpec],
+    kfunc_reads: KfuncReads = _not_known,
+) -> list[int]:
     """For each slot, before it runs. The second half of a wide instruction reads nothing. `maps`:
     those of the program's object."""
     found = [0] * len(cfg.steps)
     for index in cfg.call_order:
-        _Function(cfg, spec, maps, index, found).solve()
+        _Function(cfg, spec, maps, kfunc_reads, index, found).solve()
     return found
 
 
@@ -55,12 +70,14 @@ class _Function:
         cfg: Cfg,
         spec: ProgramSpec,
         maps: Mapping[str, MapSpec],
+        kfunc_reads: KfuncReads,
         index: int,
         found: list[int],
     ) -> None:
         self.cfg = cfg
         self.spec = spec
         self.maps = maps
+        self.kfunc_reads = kfunc_reads
         self.sub: SubprogSpec = cfg.subprogs[index]
         self.found = found
         self.is_main = index == 0
@@ -149,20 +166,34 @@ class _Function:
         row = call_row(self.spec, step)
         if row is None:
             return live | _ARGS | ALL_STACK
+        if Arg.PROTOTYPE in row.args:
+            reads = self.kfunc_reads(row.name)
+            if reads is None:
+                return live | _ARGS | ALL_STACK
+            for n, size in enumerate(reads, 1):
+                if size == AS_LONG_AS_NEXT:
+                    size = self._length(step, n + 1)
+                live |= 1 << n | self._read_through(step, n, size)
+            return live
         for n, arg in enumerate(row.args, 1):
             if arg in _UNREAD:
                 continue
             live |= 1 << n
-            base = self.bases[step.slot].get(n)
-            if base:
-                size = self._size(step, row, n)
-                if size is not None and arg in _OVERWRITTEN:
-                    continue
-                # Where it is not known how much the call reads: all that is above.
-                live |= _range(base[0], -1 if size is None else base[0] + size - 1)
-            elif base is not None:
-                live |= ALL_STACK
+            size = self._size(step, row, n)
+            if size is not None and arg in _OVERWRITTEN and self.bases[step.slot].get(n):
+                continue
+            live |= self._read_through(step, n, size)
         return live
+
+    def _read_through(self, step: Step, n: int, size: int | None) -> int:
+        """The stack slots that a call reads through r`n`. Where it is not known how much, all that
+        is above."""
+        base = self.bases[step.slot].get(n)
+        if base is None:
+            return 0
+        if not base:
+            return ALL_STACK
+        return _range(base[0], -1 if size is None else base[0] + size - 1)
 
     def _size(self, step: Step, row: Call, n: int) -> int | None:
         """How many bytes of memory a call reads through r`n`, where that is known here."""
@@ -180,9 +211,14 @@ class _Function:
                 return None
             return spec.key_size if arg is Arg.MAP_KEY else spec.value_size
         if n < len(row.args) and row.args[n] in _LENGTHS:
-            origin = self._set_by(step.slot, n + 1)
-            if origin is not None and origin.kind is Kind.MOV and not origin.with_reg:
-                return max(origin.imm, 0)
+            return self._length(step, n + 1)
+        return None
+
+    def _length(self, step: Step, n: int) -> int | None:
+        """The number in r`n`, where one instruction alone sets it."""
+        origin = self._set_by(step.slot, n)
+        if origin is not None and origin.kind is Kind.MOV and not origin.with_reg:
+            return max(origin.imm, 0)
         return None
 
     def _map(self, step: Step, row: Call) -> MapSpec | None:

@@ -520,6 +520,11 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
 def _tail_call(env: Env, st: State, meta: Meta) -> None:
     """The program may end here, and another one begin."""
     check_tail_call(st)
+    index = st.regs[3]
+    known = index.kind == SCALAR and index.scalar.is_const
+    if known and index.scalar.const_value < meta.map_of().spec.max_entries:
+        # Linux calls that program directly, so its paths differ (record_func_key).
+        mark_register(env.cfg, st, 3)
     locks.check_left(env, st, "tail_call")
 
 

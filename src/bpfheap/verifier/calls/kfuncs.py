@@ -148,11 +148,7 @@ def _is_number(btf: BtfTypes, type_id: int) -> bool:
 
 def _is_size(btf: BtfTypes, parameter: Parameter, reg: Reg) -> bool:
     """is_kfunc_arg_mem_size, is_kfunc_arg_const_mem_size"""
-    return (
-        parameter.name.endswith(("__sz", "__szk"))
-        and _is_number(btf, parameter.type)
-        and reg.kind == SCALAR
-    )
+    return parameter.is_size and _is_number(btf, parameter.type) and reg.kind == SCALAR
 
 
 def _scalar(

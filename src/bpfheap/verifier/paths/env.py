@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from bpfheap.btf import Btf, BtfType, KptrField, LazyBtf
 from bpfheap.errors import BpfheapError, BtfError
@@ -24,7 +25,7 @@ from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
-from bpfheap.verifier.analysis.liveness import live_at
+from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
@@ -320,8 +321,28 @@ class Env:
     def live(self) -> list[int]:
         """See liveness.live_at."""
         if self._live is None:
-            self._live = live_at(self.cfg, self.spec, self.obj.maps)
+            self._live = live_at(self.cfg, self.spec, self.obj.maps, self._kfunc_reads)
         return self._live
+
+    def _kfunc_reads(self, name: str) -> list[int | None] | None:
+        """See liveness.KfuncReads."""
+        try:
+            found = self.prototype(name)
+        except Reject:
+            # It is told where the call is walked, if it is.
+            return None
+        if found is None:
+            return None
+        reads: list[int | None] = []
+        for parameter in found.parameters:
+            if parameter.is_size and reads:
+                reads[-1] = AS_LONG_AS_NEXT
+            size = None
+            if parameter.target:
+                with suppress(BtfError):
+                    size = found.btf.size_of(parameter.target)
+            reads.append(size)
+        return reads
 
     def new_id(self) -> int:
         self._ids += 1

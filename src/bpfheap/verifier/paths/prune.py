@@ -83,6 +83,7 @@ class StoredStates(Widening):
         self._live_regs = [bits & ((1 << FIRST_SLOT) - 1) for bits in live]
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
         self._points: dict[int, list[Stored]] = {}
+        self._lists: i64 = len(cfg.steps)
         self._last_jumps: i64 = 0
         self._last_insns: i64 = 0
         self._all_precise = all_precise
@@ -105,13 +106,21 @@ class StoredStates(Widening):
         st.trail = Trail()
         return stored
 
+    def _list(self, st: State, slot: i64) -> i64:
+        """Which list of states. Linux has one for a slot and each call that led to it, but for some
+        that share one (explored_state): states of one call should not keep those of others from
+        being stored."""
+        callsite = st.frames[len(st.frames) - 1].callsite
+        return slot << 32 | ((slot ^ callsite) & 0xFFFFFFFF) % self._lists
+
     def visit(self, st: State, slot: i64, insns: i64, jumps: i64, loop: i64) -> bool:
         """May the path end here, because a stored state subsumes it? Stores the state otherwise,
         if that is worth it. With a `loop` (see Step.loop), an iteration that ends within the state
         in which an earlier one began is the last one. Raises Reject for an infinite loop."""
-        points = self._points.get(slot)
+        where = self._list(st, slot)
+        points = self._points.get(where)
         if points is None:
-            points = self._points[slot] = []
+            points = self._points[where] = []
         force = self._often or loop != NO_LOOP or st.trail.jumps > _MAX_TRAIL
         jumped = jumps - self._last_jumps
         walked = insns - self._last_insns
@@ -153,7 +162,7 @@ class StoredStates(Widening):
                 useless = useless or _useless(stored, loop)
         if useless:
             points = [stored for stored in points if not _useless(stored, loop)]
-            self._points[slot] = points
+            self._points[where] = points
         if store:
             self._last_jumps, self._last_insns = jumps, insns
             self.count += 1
@@ -200,7 +209,7 @@ class StoredStates(Widening):
 
     def _previous_iteration(self, st: State, slot: i64, but: Stored | None) -> Stored | None:
         """The state in which the last iteration began at `slot` (find_prev_entry)."""
-        for stored in reversed(self._points.get(slot, [])):
+        for stored in reversed(self._points.get(self._list(st, slot), [])):
             old = stored.state
             if not stored.branches or stored is but or len(old.frames) != len(st.frames):
                 continue

@@ -42,10 +42,11 @@ class UnprunedStates(StoredStates):
     def visit(self, st: State, slot: i64, insns: i64, jumps: i64, loop: i64) -> bool:
         """May the path end here, because its loop was unrolled often enough? Raises Reject for an
         infinite loop."""
+        where = self._list(st, slot)
         # Whatever is walked to its end is not on the path any more.
-        points = [stored for stored in self._points.get(slot, []) if stored.branches]
+        points = [stored for stored in self._points.get(where, []) if stored.branches]
         points = points[-_COMPARED:]
-        self._points[slot] = points
+        self._points[where] = points
         if loop != NO_LOOP and len(points) >= _MAX_ITERATIONS:
             self.cut = True
             return True

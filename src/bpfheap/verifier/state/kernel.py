@@ -133,6 +133,11 @@ class Parameter(NamedTuple):
     pointer: bool
     target: int
 
+    @property
+    def is_size(self) -> bool:
+        """By its name, does it say how large the memory in the argument before is?"""
+        return self.name.endswith(("__sz", "__szk"))
+
 
 class Prototype(NamedTuple):
     """A function of the kernel; `returns`, whose `type` is 0 for void, has no name."""
