@@ -9,6 +9,10 @@ struct pt_regs {
 typedef struct pt_regs bpf_user_pt_regs_t;
 typedef struct pt_regs other_name_t;
 
+/* As programs declare it that run on kernels without the typedef, too. */
+struct bpf_user_pt_regs_t {
+};
+
 struct sk_buff {
 	int number;
 };
@@ -36,6 +40,7 @@ CASE(kprobe_typedef, __accept, "kprobe", bpf_user_pt_regs_t, NOTHING)
 CASE(kprobe_const_typedef, __accept, "kprobe", const bpf_user_pt_regs_t, NOTHING)
 CASE(kprobe_struct, __accept, "kprobe", struct pt_regs, NOTHING)
 CASE(kprobe_other_typedef, __accept, "kprobe", other_name_t, NOTHING)
+CASE(kprobe_old_struct, __accept, "kprobe", struct bpf_user_pt_regs_t, NOTHING)
 CASE(kprobe_something, NO_CTX, "kprobe", struct something, NOTHING)
 CASE(kprobe_tagged_typedef, __accept, "kprobe", bpf_user_pt_regs_t, __arg_ctx)
 CASE(kprobe_tagged_void, __accept, "kprobe", void, __arg_ctx)
@@ -43,6 +48,7 @@ CASE(kprobe_tagged_something, TAGGED_OTHER("pt_regs"), "kprobe", struct somethin
 CASE(kprobe_tagged_number, TAGGED_OTHER("pt_regs"), "kprobe", __u64, __arg_ctx)
 
 CASE(perf_event_typedef, NO_CTX, "perf_event", bpf_user_pt_regs_t, NOTHING)
+CASE(perf_event_old_struct, NO_CTX, "perf_event", struct bpf_user_pt_regs_t, NOTHING)
 CASE(perf_event_struct, NO_CTX, "perf_event", struct pt_regs, NOTHING)
 CASE(perf_event_own, __accept, "perf_event", struct bpf_perf_event_data, NOTHING)
 CASE(perf_event_tagged_typedef, __accept, "perf_event", bpf_user_pt_regs_t, __arg_ctx)

@@ -221,10 +221,12 @@ class ProgramType:
     @property
     def ctx_names(self) -> frozenset[str]:
         """Structs that a global function's parameter points at if it is the context; the kernel's
-        own is as good as what programs see of it (btf_is_projection_of)."""
+        own is as good as what programs see of it (btf_is_projection_of), and a struct that is
+        called as the typedef."""
         if self.ctx_struct == _NO_STRUCT:
             return frozenset()
-        return frozenset({self.ctx_struct, _PROJECTED.get(self.ctx_struct, self.ctx_struct)})
+        own = self.ctx_struct
+        return frozenset({own, _PROJECTED.get(own, own), self.ctx_typedef or own})
 
     @property
     def ctx_pointer(self) -> str:
