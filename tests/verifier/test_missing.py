@@ -39,6 +39,14 @@ static long (*bpf_future)(void) = (void *)4000;
 const volatile int debug = 0;
 __noinline int tagged(const volatile int *p __attribute__((btf_decl_tag("arg:arena"))))
 { return *p; }
+#define __uptr __attribute__((btf_type_tag("uptr")))
+#define __exception_cb(name) __attribute__((btf_decl_tag("exception_callback:" #name)))
+struct page { int number; };
+struct pages { struct { struct page __uptr *ptr; } of[2]; };
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4);
+    __type(key, __u64); __type(value, struct pages); } shared SEC(".maps");
+int seen(__u64 cookie) { return cookie; }
+__exception_cb(seen) int throws(struct __sk_buff *ctx);
 struct bpf_dynptr { __u64 opaque[2]; };
 __noinline int dynamic(struct bpf_dynptr *p) { return p->opaque[0]; }
 """
@@ -57,6 +65,9 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     ("config", "tc", "return CONFIG_HZ;", ("CONFIG_HZ",)),
     ("tag", "tc", "int n = ctx->len; return tagged(&n);", ("arg:arena",)),
     ("dynptr", "tc", "struct bpf_dynptr d = {}; return dynamic(&d);", ("bpf_dynptr",)),
+    ("user_pointer", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&shared, &k);",
+     ("__uptr",)),
+    ("throws", "tc", "return 0;", ("__exception_cb",)),
     (
         "several",
         "tc",
@@ -247,7 +258,7 @@ def test_what_is_not_asked_for_costs_nothing(machine: str) -> None:
     with bpfheap.Runtime(machine=machine) as rt:
         obj = rt.load(without("odd"), programs=["dead_helper"])
         assert obj.programs["dead_helper"].run(data=bytes(64)).retval == 7
-        assert set(obj.maps) == {"hash", ".rodata"}
+        assert set(obj.maps) == {"hash", "shared", ".rodata"}
 
 
 def test_a_map_that_dead_code_names_is_not_there() -> None:

@@ -31,6 +31,7 @@ class KptrKind(StrEnum):
     PERCPU = "percpu_kptr"
 
 
+_UPTR = "uptr"
 _KPTR_TAGS = frozenset(str(kind) for kind in KptrKind)
 
 
@@ -54,11 +55,18 @@ class KptrField(NamedTuple):
 
 
 class PlainPointer(NamedTuple):
-    """A pointer to a struct that carries no tag."""
+    """A pointer to a struct that is tagged as no kptr."""
 
     path: str
     offset: int
     target: int
+    #: All tags of the field.
+    tags: tuple[str, ...] = ()
+
+    @property
+    def of_user(self) -> bool:
+        """It leads to memory that a process shares with programs (BPF_UPTR)."""
+        return _UPTR in self.tags
 
 
 class _Pointer(NamedTuple):
@@ -163,9 +171,10 @@ def incomplete(btf: Btf, type_id: int) -> str | None:
 
 
 def plain_pointers(btf: Btf, type_id: int) -> tuple[PlainPointer, ...]:
-    """Pointers to structs that look meant as kptrs but carry no tag, MAX_FIELDS at most."""
+    """Pointers to structs, or to what a process shares, that are tagged as no kptrs; MAX_FIELDS at
+    most."""
     pointers = islice(_pointers(btf, type_id, tagged=False), MAX_FIELDS)
-    return tuple(PlainPointer(p.path, p.offset, _target(btf, p.type)) for p in pointers)
+    return tuple(PlainPointer(p.path, p.offset, _target(btf, p.type), p.tags) for p in pointers)
 
 
 def _target(btf: Btf, pointer: int) -> int:
@@ -180,9 +189,10 @@ def _is_kptr(tags: Iterable[str]) -> bool:
 
 def _matches(btf: Btf, pointer: int, *, tagged: bool) -> bool:
     """Whether a pointer, as far as its type tells, is one that `_pointers` looks for."""
-    if _is_kptr(btf.type_tags(pointer)):
+    tags = btf.type_tags(pointer)
+    if _is_kptr(tags):
         return tagged
-    return not tagged and isinstance(btf[_target(btf, pointer)], Struct)
+    return not tagged and (_UPTR in tags or isinstance(btf[_target(btf, pointer)], Struct))
 
 
 def _parts(btf: Btf, at: int) -> list[_Part]:

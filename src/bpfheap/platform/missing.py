@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bpfheap.btf import plain_pointers
 from bpfheap.errors import InsnError
 from bpfheap.isa import Kind, Op, op_of, unoffered
 from bpfheap.platform.calls import HELPER_BY_NUMBER
@@ -15,6 +16,11 @@ from bpfheap.platform.linux import HELPER_NAMES, MAP_TYPE_NAMES
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import program_type, section_def
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
+
+#: What a member of a map value that is shared with a process is tagged as.
+UPTR = "__uptr"
+#: What says which function sees a program's exceptions.
+EXCEPTION_CB = "__exception_cb"
 
 
 def section_name(section: str) -> str:
@@ -36,6 +42,15 @@ def missing_map_type(spec: MapSpec) -> str | None:
     return None if spec.type in BY_NUMBER else MAP_TYPE_NAMES.get(spec.type)
 
 
+def has_exception_cb(program: ProgramSpec) -> bool:
+    """Whether a function sees the program's exceptions."""
+    return any(
+        tag.startswith("exception_callback:")
+        for main in program.subprogs[:1]
+        for tag in program.btf.decl_tags(main.func_id)
+    )
+
+
 def missing_in(obj: ObjectSpec, program: ProgramSpec) -> tuple[str, ...]:
     """All that is missing, each once, in the order of the code. It is not asked whether it can be
     reached."""
@@ -47,6 +62,8 @@ def _missing(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
     row = program_type(program.section)
     if row is None or row.kernel_types:
         yield section_name(program.section)
+    if has_exception_cb(program):
+        yield EXCEPTION_CB
     for slot, op in _steps(program):
         name = op if isinstance(op, str) else _missing_at(obj, program, slot, op)
         if name is not None:
@@ -58,6 +75,8 @@ def _missing(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
                 kind = missing_map_type(spec)
                 if kind is not None:
                     yield kind
+                if spec.value and any(p.of_user for p in plain_pointers(spec.btf, spec.value)):
+                    yield UPTR
                 spec = spec.inner
 
 

@@ -12,7 +12,13 @@ from bpfheap.platform.called import calls_of
 from bpfheap.platform.calls import Call
 from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapType
-from bpfheap.platform.missing import missing_map_type, section_name
+from bpfheap.platform.missing import (
+    EXCEPTION_CB,
+    UPTR,
+    has_exception_cb,
+    missing_map_type,
+    section_name,
+)
 from bpfheap.platform.programs import (
     Offer,
     ProgramType,
@@ -98,6 +104,12 @@ class Env:
                 f"bpfheap does not know {found.name} programs, whose context only the types of the "
                 "kernel describe",
                 section_name(self.spec.section),
+                insn=0,
+            )
+        if has_exception_cb(self.spec):
+            raise NotKnown(
+                "bpfheap does not know exceptions, and this program says who sees them",
+                EXCEPTION_CB,
                 insn=0,
             )
         self.type = found
@@ -258,6 +270,13 @@ class Env:
                     hint="use the map from a program that does not sleep",
                 )
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
+            shared = next((p for p in layout.plain.values() if p.of_user), None)
+            if shared is not None:
+                raise NotKnown(
+                    f"bpfheap does not know {UPTR}, which {shared.path} in map {ref.name} is",
+                    UPTR,
+                    insn=slot,
+                )
             if layout.lock >= 0 and not self.type.has(Offer.LOCKS):
                 kind = "socket filter" if self.type.caller is Offer.SOCKET else "tracing"
                 raise Reject(
