@@ -54,6 +54,7 @@ from bpfheap.verifier.state.state import (
     MAP,
     MAP_VALUE,
     MEM,
+    NULL,
     OBJECT,
     SCALAR,
     SOCKET,
@@ -453,12 +454,19 @@ def _call_register(env: Env, st: State, step: Step) -> i64:
 
 
 def _legacy(env: Env, st: State, step: Step) -> i64:
-    """check_ld_abs: a load from the packet, or the end of the program. The context is in r6."""
+    """check_ld_abs: a load from the packet, or the end of the function. The context is in r6."""
     if not env.type.loads_packet:
         able = ", ".join(dict.fromkeys(row.name for row in PROGRAM_TYPES if row.loads_packet))
         raise Reject(
             "BPF_LD_[ABS|IND] instructions not allowed for this program type",
             hint=f"{env.type.name} programs cannot have them, but {able} can",
+        )
+    if any(frame.callback for frame in st.frames):
+        # Linux 6.18 does not say so yet, and comes upon a bug of its own where it walks back.
+        raise Reject(
+            "cannot use BPF_LD_[ABS|IND] within callback",
+            hint="where the packet is too short the function ends, which a callback may not: "
+            "read it with bpf_skb_load_bytes()",
         )
     ctx = readable(env, st, _PACKET_CTX)
     check_left(env, st, "BPF_LD_[ABS|IND]")
@@ -476,7 +484,14 @@ def _legacy(env: Env, st: State, step: Step) -> i64:
     for n in range(1, 6):
         regs[n] = clobbered(regs[n])
     regs[0] = UNKNOWN
-    return step.next
+    if len(st.frames) == 1:
+        return step.next
+    # Where the packet is too short, the function ends, with 0 (bpf_gen_ld_abs).
+    env.fork(st.copy(), step.next, step.slot)
+    regs[0] = NULL
+    st.trail.returned()
+    left = st.pop()
+    return env.cfg.at(left.callsite).next
 
 
 def transfer(env: Env, st: State, step: Step) -> i64:

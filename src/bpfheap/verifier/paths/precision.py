@@ -199,7 +199,8 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
                     wanted.regs |= shl(1, step.src)
     elif tag == LDDW:
         wanted.regs = mask & ~dst
-    elif tag == CALL and access == RETURNED:
+    elif access == RETURNED and (tag == CALL or step.kind is Kind.LEGACY):
+        # What it gives its caller is known without looking further back.
         wanted.regs = mask & ~0x3F
         wanted.enter(wanted.frame + 1)
     elif tag == CALL and access:
