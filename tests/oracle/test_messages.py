@@ -27,6 +27,11 @@ _LIMIT = "the case has a limit of its own, and the message names it"
 _CALLED = "Linux asks where a function is called whether it may sleep, and not only where it does"
 #: Where the words are others: what cases are called, the numbers of their variants, and why.
 OTHERWISE: tuple[tuple[str, tuple[int, ...], str], ...] = (
+    ("classic_loads: in a callback", (0,), _BUG),
+    (
+        "classic_loads: what a function leaves undone where the packet is too short", (1, 2),
+        _BUG,
+    ),
     ("current_task: what is done with maps of events and stacks", (4,), _ARGUMENTS),
     ("kptr: atomic_add", (), "Linux asks how a kptr is accessed before it asks what for"),
     ("kptr: plain_read_then_xchg", (), _BUG),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bpfheap.btf import plain_pointers
 from bpfheap.errors import InsnError
 from bpfheap.isa import Kind, Op, op_of, unoffered
 from bpfheap.platform.calls import HELPER_BY_NUMBER
@@ -17,8 +16,6 @@ from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import program_type, section_def
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 
-#: What a member of a map value that is shared with a process is tagged as.
-UPTR = "__uptr"
 #: What says which function sees a program's exceptions.
 EXCEPTION_CB = "__exception_cb"
 
@@ -75,8 +72,6 @@ def _missing(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
                 kind = missing_map_type(spec)
                 if kind is not None:
                     yield kind
-                if spec.value and any(p.of_user for p in plain_pointers(spec.btf, spec.value)):
-                    yield UPTR
                 spec = spec.inner
 
 

@@ -275,8 +275,8 @@ class Walk:
         else:
             stored = UnprunedStates(env.cfg, env.live())
         env.stored = stored
-        stored.start(st)
         slot, jump = env.cfg.subprogs[number].start, -1
+        stored.start(st, slot)
         try:
             self._all_paths(st, slot, jump, stored)
         finally:

@@ -373,7 +373,8 @@ class Freezer:
 
         live = self._live(e.program, e.slot)
         masks = [
-            _EVERYTHING if f.after is not None else self._live(f.program, f.return_slot)
+            # What a function that was called may read of its caller's stack counts, too.
+            _EVERYTHING if f.after is not None else self._live(f.program, f.return_slot - 1)
             for f in e.frames
         ]
         frames = tuple(

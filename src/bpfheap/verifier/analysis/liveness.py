@@ -30,7 +30,15 @@ _LENGTHS = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
 #: What was there before does not matter, if their place and size are known (raw_mode).
 _OVERWRITTEN = frozenset({Arg.INT, Arg.LONG, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL})
 _VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
+_CALLING = frozenset(
+    {Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL, Kind.CALL_REG, Kind.LEGACY}
+)
 _ENTRY = -1
+#: Among the offsets of a stack address: it may be none. No offset is as large.
+_ELSEWHERE = 1 << 32
+_NOWHERE = (_ELSEWHERE,)
+#: Of more offsets none is remembered.
+_MAX_PLACES = 4
 
 #: In KfuncReads: as many bytes as the next argument says.
 AS_LONG_AS_NEXT = -1
@@ -82,8 +90,12 @@ class _Function:
         self.found = found
         self.is_main = index == 0
         self.steps = list(cfg.within(self.sub))
-        self.escapes = False
+        self.stored = False
+        self._origins: dict[int, dict[int, int]] | None = None
         self.bases = self._stack_pointers()
+        if self.stored:
+            # What is read back from the stack may be such an address now.
+            self.bases = self._stack_pointers()
         self.before: dict[int, list[int]] = {self.sub.start: [_ENTRY]}
         for step in self.steps:
             for after in self.cfg.successors(step):
@@ -100,8 +112,6 @@ class _Function:
             live = 0
             for after in self.cfg.successors(step):
                 live |= self.found[after]
-            if self.escapes:
-                live |= ALL_STACK
             new = self._before(step, live)
             if new != self.found[slot] or slot not in done:
                 done.add(slot)
@@ -139,6 +149,8 @@ class _Function:
                 # A global function's declared arguments are looked at, whatever it does.
                 callee = _ARGS if step.tag == CALL else self.found[step.target]
                 live = live & ~_CLOBBERED | callee & _ARGS
+                if self._hands_over(step):
+                    live |= ALL_STACK
             case Kind.CALL_REG:
                 live = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK
             case Kind.LEGACY:
@@ -151,9 +163,9 @@ class _Function:
         return live & ~_BIT[step.dst] | _BIT[step.src] | slots
 
     def _store(self, step: Step, live: int) -> int:
-        slots = self._slots(step.slot, step.dst, step.off, step.size)
-        if step.size == 8 and slots and not slots & slots - 1:
-            live &= ~slots
+        base = self.bases[step.slot].get(step.dst)
+        if step.size == 8 and base and len(base) == 1 and not (base[0] + step.off) % 8:
+            live &= ~_range(base[0] + step.off, base[0] + step.off + 7)
         live |= _BIT[step.dst]
         return live | _BIT[step.src] if step.kind is Kind.STORE_REG else live
 
@@ -163,6 +175,8 @@ class _Function:
 
     def _call(self, step: Step, live: int) -> int:
         live &= ~_CLOBBERED
+        if step.loop == CALLBACK_LOOP and self._hands_over(step):
+            live |= ALL_STACK
         row = call_row(self.spec, step)
         if row is None:
             return live | _ARGS | ALL_STACK
@@ -185,15 +199,15 @@ class _Function:
             live |= self._read_through(step, n, size)
         return live
 
+    def _hands_over(self, step: Step) -> bool:
+        """May a function that is called here read the stack, by an address that it is given or
+        that is stored there?"""
+        return self.stored or any(n in self.bases[step.slot] for n in range(1, 6))
+
     def _read_through(self, step: Step, n: int, size: int | None) -> int:
         """The stack slots that a call reads through r`n`. Where it is not known how much, all that
         is above."""
-        base = self.bases[step.slot].get(n)
-        if base is None:
-            return 0
-        if not base:
-            return ALL_STACK
-        return _range(base[0], -1 if size is None else base[0] + size - 1)
+        return self._slots(step.slot, n, 0, 8 * _SLOTS if size is None else size)
 
     def _size(self, step: Step, row: Call, n: int) -> int | None:
         """How many bytes of memory a call reads through r`n`, where that is known here."""
@@ -215,11 +229,9 @@ class _Function:
         return None
 
     def _length(self, step: Step, n: int) -> int | None:
-        """The number in r`n`, where one instruction alone sets it."""
+        """The number in r`n`, where it is a constant."""
         origin = self._set_by(step.slot, n)
-        if origin is not None and origin.kind is Kind.MOV and not origin.with_reg:
-            return max(origin.imm, 0)
-        return None
+        return max(origin.imm, 0) if origin is not None and _is_constant(origin) else None
 
     def _map(self, step: Step, row: Call) -> MapSpec | None:
         """The map that a call is given, where one instruction alone names it."""
@@ -231,14 +243,45 @@ class _Function:
 
     def _set_by(self, slot: int, register: int) -> Step | None:
         """What sets a register last on every way to a slot that can be reached; None if that
-        depends on the way. A call in between does not count: what it clobbers nobody may read."""
-        before = self.before[slot]
-        while len(before) == 1 and before[0] != _ENTRY:
-            step = self.cfg.at(before[0])
-            if step.writes == register:
-                return step
-            before = self.before[step.slot]
-        return None
+        depends on the way. Of instructions that set the same constant one stands for all."""
+        if self._origins is None:
+            self._origins = self._all_origins()
+        found = self._origins.get(slot, {}).get(register)
+        return None if found is None else self.cfg.at(found)
+
+    def _all_origins(self) -> dict[int, dict[int, int]]:
+        """Per slot that can be reached, by register: the instruction that set it."""
+        at: dict[int, dict[int, int]] = {self.sub.start: {}}
+        todo = [self.sub.start]
+        while todo:
+            step = self.cfg.at(todo.pop())
+            after = dict(at[step.slot])
+            if step.kind in _CALLING:
+                for n in range(6):
+                    after.pop(n, None)
+            elif step.writes is not None:
+                copied = (
+                    step.kind is Kind.MOV and step.with_reg and step.width == 64 and not step.sx
+                )
+                after.pop(step.writes, None)
+                origin = at[step.slot].get(step.src) if copied else step.slot
+                if origin is not None:
+                    after[step.writes] = origin
+            for target in self.cfg.successors(step):
+                old = at.get(target)
+                new = after if old is None else self._either(old, after)
+                if new != old:
+                    at[target] = new
+                    todo.append(target)
+        return at
+
+    def _either(self, a: dict[int, int], b: dict[int, int]) -> dict[int, int]:
+        found = {}
+        for n in a.keys() & b.keys():
+            one, two = self.cfg.at(a[n]), self.cfg.at(b[n])
+            if one is two or (_is_constant(one) and _is_constant(two) and one.imm == two.imm):
+                found[n] = min(a[n], b[n])
+        return found
 
     # -- which registers point into the stack
 
@@ -249,11 +292,16 @@ class _Function:
             return 0
         if not base:
             return ALL_STACK
-        return _range(base[0] + off, base[0] + off + size - 1)
+        slots = 0
+        for at in base:
+            if at != _ELSEWHERE:
+                slots |= _range(at + off, at + off + size - 1)
+        return slots
 
     def _stack_pointers(self) -> dict[int, dict[int, tuple[int, ...]]]:
-        """Per slot, the registers that hold an address of this function's stack: (offset,), or ()
-        where it is not known. Notes in `escapes` whether such an address gets out of sight."""
+        """Per slot, the registers that may hold an address of this function's stack: the offsets
+        that it may have, with _ELSEWHERE if it may be none; () where they are not known. Notes in
+        `stored` whether such an address is in memory."""
         at: dict[int, dict[int, tuple[int, ...]]] = {self.sub.start: {_FP: (0,)}}
         todo = [self.sub.start]
         while todo:
@@ -279,26 +327,26 @@ class _Function:
                 after[step.dst] = before[step.src] if step.width == 64 and not step.sx else ()
             case Kind.ALU:
                 if step.dst in before or (step.with_reg and step.src in before):
-                    base = before.get(step.dst)
-                    known = base and not step.with_reg and step.name == "add" and step.width == 64
-                    after[step.dst] = (base[0] + step.imm,) if base and known else ()
+                    known = not step.with_reg and step.name == "add" and step.width == 64
+                    after[step.dst] = _moved(before[step.dst], step.imm) if known else ()
             case Kind.NEG | Kind.END:
                 if step.dst in before:
                     after[step.dst] = ()
+            case Kind.LOAD if self.stored and step.src in before:
+                # Only the function's own stack holds addresses of it: none are stored in that of
+                # a caller (check_stack_write_fixed_off), and none are read through from elsewhere.
+                after[step.dst] = ()
             case Kind.MOV | Kind.LDDW | Kind.LOAD:
                 after.pop(step.dst, None)
             case Kind.STORE_REG:
                 if step.src in before:
-                    self.escapes = True
+                    self.stored = True
             case Kind.ATOMIC:
                 if step.src in before:
-                    self.escapes = True
+                    self.stored = True
                 if step.op.fetch:
                     after.pop(0 if step.name == "cmpxchg" else step.src, None)
             case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
-                enters = step.kind is Kind.CALL_LOCAL or step.loop == CALLBACK_LOOP
-                if enters and any(n in before for n in range(1, 6)):
-                    self.escapes = True
                 for n in range(6):
                     after.pop(n, None)
             case Kind.LEGACY:
@@ -307,13 +355,26 @@ class _Function:
         return after
 
 
+def _is_constant(step: Step) -> bool:
+    return step.kind is Kind.MOV and not step.with_reg
+
+
 def _join(
     a: dict[int, tuple[int, ...]], b: dict[int, tuple[int, ...]]
 ) -> dict[int, tuple[int, ...]]:
-    """Either may be the case: what one alone knows to be a stack address may be anything."""
+    """Either may be the case."""
     if a == b:
         return a
-    return {n: a[n] if a.get(n) == b.get(n) else () for n in a.keys() | b.keys()}
+    found = {}
+    for n in a.keys() | b.keys():
+        one, two = a.get(n, _NOWHERE), b.get(n, _NOWHERE)
+        either = tuple(sorted({*one, *two}))
+        found[n] = either if one and two and len(either) <= _MAX_PLACES else ()
+    return found
+
+
+def _moved(base: tuple[int, ...], by: int) -> tuple[int, ...]:
+    return tuple(at if at == _ELSEWHERE else at + by for at in base)
 
 
 def _range(low: int, high: int) -> int:

@@ -14,7 +14,6 @@ from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapType
 from bpfheap.platform.missing import (
     EXCEPTION_CB,
-    UPTR,
     has_exception_cb,
     missing_map_type,
     section_name,
@@ -43,6 +42,10 @@ from bpfheap.verifier.verdict import Options
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
+
+
+#: What a member of a map value that is shared with a process is tagged as.
+_UPTR = "__uptr"
 
 
 class Env:
@@ -273,8 +276,8 @@ class Env:
             shared = next((p for p in layout.plain.values() if p.of_user), None)
             if shared is not None:
                 raise NotKnown(
-                    f"bpfheap does not know {UPTR}, which {shared.path} in map {ref.name} is",
-                    UPTR,
+                    f"bpfheap does not know {_UPTR}, which {shared.path} in map {ref.name} is",
+                    _UPTR,
                     insn=slot,
                 )
             if layout.lock >= 0 and not self.type.has(Offer.LOCKS):

@@ -14,6 +14,7 @@ from mypy_extensions import i64
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import CALLBACK_LOOP, ITERATOR_LOOP, MAY_GOTO_LOOP, NO_LOOP, Cfg
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT
+from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.domain.scalar import is_unknown, same, subset
 from bpfheap.verifier.domain.word import pattern, shl
 from bpfheap.verifier.paths.precision import inherit
@@ -84,6 +85,7 @@ class StoredStates(Widening):
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
         self._points: dict[int, list[Stored]] = {}
         self._lists: i64 = len(cfg.steps)
+        self._loops = loops(cfg)
         self._last_jumps: i64 = 0
         self._last_insns: i64 = 0
         self._all_precise = all_precise
@@ -94,13 +96,14 @@ class StoredStates(Widening):
         #: Did a path end without a verdict? See unpruned.py.
         self.cut = False
 
-    def start(self, st: State) -> None:
+    def start(self, st: State, slot: i64) -> None:
         """The first path begins."""
-        self._store(st)
+        self._store(st, slot)
 
-    def _store(self, st: State) -> Stored:
+    def _store(self, st: State, slot: i64) -> Stored:
         frames = [frame.copy() for frame in st.frames]
-        stored = Stored(State(frames, st.refs, None, st.trail), st.parent, st.trail)
+        loop = self._loop_of(st, slot)
+        stored = Stored(State(frames, st.refs, None, st.trail), st.parent, st.trail, loop)
         stored.state.like(st)
         st.parent = stored
         st.trail = Trail()
@@ -166,7 +169,7 @@ class StoredStates(Widening):
         if store:
             self._last_jumps, self._last_insns = jumps, insns
             self.count += 1
-            points.append(self._store(st))
+            points.append(self._store(st, slot))
         return False
 
     def _converges(self, stored: Stored, st: State, slot: i64, loop: i64) -> bool:
@@ -194,13 +197,24 @@ class StoredStates(Widening):
     def _in_open_loop(self, stored: Stored) -> bool:
         """Is it part of a loop that is still walked, so that more may turn out to matter
         (incomplete_read_marks)?"""
-        if self._looping:
+        if self._looping and stored.loop is not None:
             at: Stored | None = stored
             while at is not None:
-                if at.branches and at.backedges is not None:
+                if at.branches and at.backedges is not None and at.loop == stored.loop:
                     return True
                 at = at.parent
         return False
+
+    def _loop_of(self, st: State, slot: i64) -> tuple[int, ...] | None:
+        """The outermost loop that a state is in: its number, and the calls that led to it; None for
+        a state in no loop (compute_scc_callchain)."""
+        calls: list[int] = []
+        for i in range(1, len(st.frames)):
+            callsite = st.frames[i].callsite
+            if self._loops[callsite]:
+                return (self._loops[callsite], *calls)
+            calls.append(callsite)
+        return (self._loops[slot], *calls) if self._loops[slot] else None
 
     def widen(self, st: State, slot: i64, but: Stored | None) -> None:
         before = self._previous_iteration(st, slot, but)
@@ -237,12 +251,14 @@ class StoredStates(Widening):
             if a.callsite != b.callsite:
                 return False
             at = slot
+            # Of a caller's stack, what the function that was called may read counts, too.
+            stack_at = slot
             if i != last:
                 callee = st.frames[i + 1]
-                at = callee.callsite
+                at = stack_at = callee.callsite
                 if not callee.callback:
                     at = self._cfg.at(at).next
-            live_slots: i64 = self._live_slots[at] if known else -1
+            live_slots: i64 = self._live_slots[stack_at] if known else -1
             # One that had fewer iterations can have more from here on (func_states_equal).
             if a.callback != b.callback or a.iterations > b.iterations:
                 return False

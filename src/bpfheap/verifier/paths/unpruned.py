@@ -31,8 +31,8 @@ class UnprunedStates(StoredStates):
     def __init__(self, cfg: Cfg, live: list[int]) -> None:
         super().__init__(cfg, live, all_precise=True)
 
-    def _store(self, st: State) -> Stored:
-        stored = StoredStates._store(self, st)
+    def _store(self, st: State, slot: i64) -> Stored:
+        stored = StoredStates._store(self, st, slot)
         # Nothing is left to be marked, so that nothing is widened, and marking ends here.
         for i in range(len(stored.precise_regs)):
             stored.precise_regs[i] = 0x3FF
@@ -59,7 +59,7 @@ class UnprunedStates(StoredStates):
                 ):
                     raise Reject(f"infinite loop detected at insn {slot}", hint=hints.LOOP)
         self.count += 1
-        points.append(self._store(st))
+        points.append(self._store(st, slot))
         return False
 
     def widen(self, st: State, slot: i64, but: Stored | None) -> None:

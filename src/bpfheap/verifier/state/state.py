@@ -451,6 +451,7 @@ class Stored:
     `branches`: paths from it that are not walked to their ends yet. As long as there are any, it
     says nothing of safety, but can show a loop.
     `hits`, `misses`: how often it ended a path, and how often it was compared in vain.
+    `loop`: the outermost loop that it is in, None for none.
     `backedges`: the states of iterations that ended in it (struct bpf_scc_backedge), None for none.
     `precise_regs`, `precise_slots`: the scalars that a verdict rests on; bit masks, by frame.
     """
@@ -459,6 +460,7 @@ class Stored:
         "backedges",
         "branches",
         "hits",
+        "loop",
         "misses",
         "parent",
         "precise_regs",
@@ -467,10 +469,17 @@ class Stored:
         "trail",
     )  # fmt: skip
 
-    def __init__(self, state: State, parent: Stored | None, trail: Trail) -> None:
+    def __init__(
+        self,
+        state: State,
+        parent: Stored | None,
+        trail: Trail,
+        loop: tuple[int, ...] | None,
+    ) -> None:
         self.state = state
         self.parent = parent
         self.trail = trail
+        self.loop = loop
         self.branches: i64 = 1
         self.hits: i64 = 0
         self.misses: i64 = 0
