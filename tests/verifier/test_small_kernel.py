@@ -54,6 +54,10 @@ PROGRAMS = [
     ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +48)\nr3 = *(u32 *)(r3 +0)", ""),
     ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +56)\nr3 = *(u32 *)(r3 +0)",
      "rcu_ptr_or_null_"),
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr1 = *(u64 *)(r2 +56)\ncall bpf_task_pt_regs",
+     "R1 type=untrusted_ptr_"),
+    ("fentry/vfs_read", "r2 = *(u64 *)(r1 +0)\nr1 = *(u64 *)(r2 +24)\ncall bpf_task_pt_regs",
+     "no struct task_struct"),
     ("lsm.s/file_open", "r2 = *(u64 *)(r1 +0)\nr3 = *(u64 *)(r2 +24)\nr3 = *(u64 *)(r3 +24)\n"
      "r3 = *(u32 *)(r3 +0)", ""),
     ("lsm.s/file_open", "r2 = *(u64 *)(r1 +0)\nr1 = *(u64 *)(r2 +24)\ncall bpf_task_pt_regs",

@@ -30,6 +30,7 @@ private(A) struct bpf_spin_lock lock_a;
 private(A) struct bpf_list_head head_a __contains(job, node);
 private(A) struct bpf_list_head other_a __contains(job, node);
 private(A) struct bpf_list_head second_a __contains(task_pair, second);
+private(A) struct bpf_list_head first_a __contains(task_pair, first);
 private(B) struct bpf_spin_lock lock_b;
 private(B) struct bpf_list_head head_b __contains(job, node);
 
@@ -66,6 +67,30 @@ int push_back(struct __sk_buff *ctx)
 		return 0;
 	bpf_spin_lock(&lock_a);
 	bpf_list_push_back(&head_a, &j->node);
+	bpf_spin_unlock(&lock_a);
+	return 0;
+}
+
+SEC("tc") __accept
+int push_at_the_start(struct __sk_buff *ctx)
+{
+	struct task_pair *p = bpf_obj_new(struct task_pair);
+
+	if (!p)
+		return 0;
+	bpf_spin_lock(&lock_a);
+	bpf_list_push_back(&first_a, &p->first);
+	bpf_spin_unlock(&lock_a);
+	return 0;
+}
+
+SEC("tc") __reject("arg#1 expected pointer to allocated object")
+int push_at_the_start_unchecked(struct __sk_buff *ctx)
+{
+	struct task_pair *p = bpf_obj_new(struct task_pair);
+
+	bpf_spin_lock(&lock_a);
+	bpf_list_push_back(&first_a, &p->first);
 	bpf_spin_unlock(&lock_a);
 	return 0;
 }
