@@ -10,6 +10,7 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.btf import KptrField, KptrKind
+from bpfheap.platform.kernel_writes import WRITABLE
 from bpfheap.platform.maps import BY_NUMBER, MapFlag
 from bpfheap.platform.programs import (
     FLOW_KEYS_SIZE,
@@ -71,6 +72,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     is_null,
+    is_trusted,
     type_name,
 )
 
@@ -612,8 +614,28 @@ def _within_object(layout: Layout, n: i64, low: i64, size: i64) -> None:
         )
 
 
+def _not_written(env: Env, type_: KernelType, at: i64, size: i64) -> tuple[str, str]:
+    """Why programs do not write there, in Linux's words, and what to do; "" if they do."""
+    for row in WRITABLE:
+        if env.type.name in row.programs and type_.name in (row.struct, *row.begins):
+            members = {name: type_.extent(row.struct, name) for name in sorted(row.members)}
+            hint = f"programs write {', '.join(members)} of a struct {row.struct} alone"
+            for place in members.values():
+                if place is not None and place[0] == at:
+                    end = place[0] + place[1]
+                    if at + size <= end:
+                        return "", ""
+                    return (
+                        f"write access at off {at} with size {size} beyond the member of "
+                        f"{row.struct} ended at {end}",
+                        hint,
+                    )
+            return f"no write support to {row.struct} at off {at}", hint
+    return "only read is supported", "programs write no objects of the kernel"
+
+
 class KernelMemory(Obligations):
-    """`reg.what` is the KernelObject. Programs read its members, and write none
+    """`reg.what` is the KernelObject. Programs read its members, and write few
     (check_ptr_to_btf_access)."""
 
     for_helpers = True
@@ -626,12 +648,16 @@ class KernelMemory(Obligations):
     def store(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
     ) -> Start:
-        self._reached(env, n, reg, off)
-        raise Reject(
-            "only read is supported",
-            register=n,
-            hint=f"R{n} is {type_name(reg)}: programs write no objects of the kernel",
-        )
+        at = self._reached(env, n, reg, off)
+        why, hint = _not_written(env, reg.what.type, at, size)
+        if why or not is_trusted(reg):
+            # Linux lets programs write what a pointer leads to that may lead nowhere.
+            raise Reject(
+                why or "only read is supported",
+                register=n,
+                hint=f"R{n} is {type_name(reg)}: {hint or 'it may be gone'}",
+            )
+        return at, at
 
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
         if reg.what.flags != TRUSTED:

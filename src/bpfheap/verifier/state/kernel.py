@@ -82,6 +82,16 @@ class KernelType:
             self._places[key] = found
         return found
 
+    def extent(self, struct: str, name: str) -> tuple[int, int] | None:
+        """Where a struct of the same kernel has a member, and how large that is, in bytes; None if
+        it has none of that name."""
+        found = self.btf.find(struct, Struct)
+        kind = None if found is None else self.btf[found]
+        for member in kind.members if isinstance(kind, Struct) else ():
+            if member.name == name:
+                return member.bit_offset // 8, self.btf.size_of(member.type)
+        return None
+
     def is_safe(self, place: Place, suffix: str) -> bool:
         """Does the kernel say of the pointer at a place what the suffix means
         (btf_nested_type_is_trusted)? It has to be called so, and to point at that."""
