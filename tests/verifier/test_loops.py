@@ -54,5 +54,6 @@ def test_in_one_loop_is_who_reaches_each_other(targets: list[int]) -> None:
     found = loops(cfg)
     for i, to in reached.items():
         assert (found[i] > 0) == (i in to)
-        for j in to & {j for j in to if i in reached[j]}:
-            assert found[j] == found[i]
+        for j in reached:
+            if found[i]:
+                assert (found[j] == found[i]) == (j in to and i in reached[j])

@@ -68,6 +68,9 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     ("user_pointer", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&shared, &k);",
      ("__uptr",)),
     ("throws", "tc", "return 0;", ("__exception_cb",)),
+    ("user_pointer_and_more", "freplace/x",
+     "__u64 k = 0; bpf_made_up(); return !bpf_map_lookup_elem(&shared, &k);",
+     ('SEC("freplace")', "bpf_made_up", "__uptr")),
     (
         "several",
         "tc",

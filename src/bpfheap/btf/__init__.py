@@ -10,6 +10,7 @@ from bpfheap.btf.fields import (
     kernel_target,
     kptr_fields,
     plain_pointers,
+    user_pointers,
 )
 from bpfheap.btf.identity import same_type, why_different
 from bpfheap.btf.kernel_header import kernel_header
@@ -53,5 +54,5 @@ __all__ = [
     "SpecialField", "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void",
     "Volatile", "contains", "core_value", "declare", "dump_c", "essential_name", "incomplete",
     "kernel_header", "kernel_target", "kptr_fields", "plain_pointers", "pointee", "print_c",
-    "same_type", "special_fields", "walk", "why_different",
+    "same_type", "special_fields", "user_pointers", "walk", "why_different",
 ]  # fmt: skip

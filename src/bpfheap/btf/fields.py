@@ -31,7 +31,8 @@ class KptrKind(StrEnum):
     PERCPU = "percpu_kptr"
 
 
-_UPTR = "uptr"
+#: The tag of a pointer to memory that a process shares with programs (BPF_UPTR).
+USER_POINTER = "uptr"
 _KPTR_TAGS = frozenset(str(kind) for kind in KptrKind)
 
 
@@ -55,18 +56,11 @@ class KptrField(NamedTuple):
 
 
 class PlainPointer(NamedTuple):
-    """A pointer to a struct that is tagged as no kptr."""
+    """A pointer to a struct that carries no tag."""
 
     path: str
     offset: int
     target: int
-    #: All tags of the field.
-    tags: tuple[str, ...] = ()
-
-    @property
-    def of_user(self) -> bool:
-        """It leads to memory that a process shares with programs (BPF_UPTR)."""
-        return _UPTR in self.tags
 
 
 class _Pointer(NamedTuple):
@@ -171,10 +165,20 @@ def incomplete(btf: Btf, type_id: int) -> str | None:
 
 
 def plain_pointers(btf: Btf, type_id: int) -> tuple[PlainPointer, ...]:
-    """Pointers to structs, or to what a process shares, that are tagged as no kptrs; MAX_FIELDS at
-    most."""
+    """Pointers to structs that look meant as kptrs but carry no tag, MAX_FIELDS at most."""
     pointers = islice(_pointers(btf, type_id, tagged=False), MAX_FIELDS)
-    return tuple(PlainPointer(p.path, p.offset, _target(btf, p.type), p.tags) for p in pointers)
+    return tuple(
+        PlainPointer(p.path, p.offset, _target(btf, p.type))
+        for p in pointers
+        if USER_POINTER not in p.tags
+    )
+
+
+def user_pointers(btf: Btf, type_id: int) -> tuple[str, ...]:
+    """Pointers to memory that a process shares with programs, as C would write them; of the first
+    MAX_FIELDS pointers."""
+    pointers = islice(_pointers(btf, type_id, tagged=False), MAX_FIELDS)
+    return tuple(p.path for p in pointers if USER_POINTER in p.tags)
 
 
 def _target(btf: Btf, pointer: int) -> int:
@@ -192,7 +196,8 @@ def _matches(btf: Btf, pointer: int, *, tagged: bool) -> bool:
     tags = btf.type_tags(pointer)
     if _is_kptr(tags):
         return tagged
-    return not tagged and (_UPTR in tags or isinstance(btf[_target(btf, pointer)], Struct))
+    shared = USER_POINTER in tags
+    return not tagged and (shared or isinstance(btf[_target(btf, pointer)], Struct))
 
 
 def _parts(btf: Btf, at: int) -> list[_Part]:

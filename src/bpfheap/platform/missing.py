@@ -16,8 +16,9 @@ from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import program_type, section_def
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 
-#: What says which function sees a program's exceptions.
+#: What names a program's exception callback, and what tags a member that a process shares.
 EXCEPTION_CB = "__exception_cb"
+UPTR = "__uptr"
 
 
 def section_name(section: str) -> str:
@@ -40,12 +41,9 @@ def missing_map_type(spec: MapSpec) -> str | None:
 
 
 def has_exception_cb(program: ProgramSpec) -> bool:
-    """Whether a function sees the program's exceptions."""
-    return any(
-        tag.startswith("exception_callback:")
-        for main in program.subprogs[:1]
-        for tag in program.btf.decl_tags(main.func_id)
-    )
+    """Whether the program names an exception callback (bpf_find_exception_callback_insn_off)."""
+    tags = program.btf.decl_tags(program.subprogs[0].func_id) if program.subprogs else ()
+    return any(tag.startswith("exception_callback:") for tag in tags)
 
 
 def missing_in(obj: ObjectSpec, program: ProgramSpec) -> tuple[str, ...]:

@@ -7,22 +7,25 @@ is called is walked once, for any arguments of its types.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from mypy_extensions import i64
 
+from bpfheap.btf import user_pointers
 from bpfheap.errors import (
     BpfheapError,
+    BtfError,
     InsnError,
     ProgramError,
     UnofferedInsn,
     Unsupported,
     VerifierError,
 )
-from bpfheap.platform.missing import missing_in
-from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.platform.missing import UPTR, missing_in
+from bpfheap.spec import ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, stack_chains
 from bpfheap.verifier.calls.globals import arguments
@@ -120,8 +123,18 @@ def _kind_of(
         named = (why.name,)
     else:
         return VerifierError
-    missing = dict.fromkeys((*named, *missing_in(obj, program)))
+    shared = (UPTR,) if any(_shared(obj, program)) else ()
+    missing = dict.fromkeys((*named, *missing_in(obj, program), *shared))
     return partial(Unsupported, missing=tuple(missing))
+
+
+def _shared(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
+    """The members of the program's maps that a process shares."""
+    for ref in program.refs.values():
+        spec = obj.maps.get(ref.name) if ref.kind in (RefKind.MAP, RefKind.MAP_VALUE) else None
+        if spec is not None and spec.value:
+            with suppress(BtfError):
+                yield from user_pointers(spec.btf, spec.value)
 
 
 def _of_broken(obj: ObjectSpec, program: ProgramSpec, why: BpfheapError) -> ProgramError:
@@ -268,12 +281,12 @@ class Walk:
         stored: StoredStates
         if env.options.pruned:
             stored = StoredStates(
-                env.cfg, env.live(),
+                env.cfg, env.live(), env.loops(),
                 all_precise=env.options.all_precise, often=env.options.stored_often,
                 as_linux=env.options.as_linux,
             )  # fmt: skip
         else:
-            stored = UnprunedStates(env.cfg, env.live())
+            stored = UnprunedStates(env.cfg, env.live(), env.loops())
         env.stored = stored
         slot, jump = env.cfg.subprogs[number].start, -1
         stored.start(st, slot)

@@ -373,7 +373,7 @@ class Freezer:
 
         live = self._live(e.program, e.slot)
         masks = [
-            # What a function that was called may read of its caller's stack counts, too.
+            # At the call, which is one slot: what the function reads of the stack counts, too.
             _EVERYTHING if f.after is not None else self._live(f.program, f.return_slot - 1)
             for f in e.frames
         ]

@@ -221,8 +221,8 @@ class ProgramType:
     @property
     def ctx_names(self) -> frozenset[str]:
         """Structs that a global function's parameter points at if it is the context; the kernel's
-        own is as good as what programs see of it (btf_is_projection_of), and a struct that is
-        called as the typedef."""
+        own is as good as what programs see of it (btf_is_projection_of), and names are compared
+        alone, so that a struct may have the typedef's (btf_is_prog_ctx_type)."""
         if self.ctx_struct == _NO_STRUCT:
             return frozenset()
         own = self.ctx_struct

@@ -1,1 +1,1 @@
-"""What is known before the walk: control flow, liveness, and the signatures of functions."""
+"""What is known before the walk: control flow, loops, liveness, and the signatures of functions."""

@@ -9,6 +9,7 @@ A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at off
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
@@ -33,11 +34,11 @@ _VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
 _CALLING = frozenset(
     {Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL, Kind.CALL_REG, Kind.LEGACY}
 )
-_ENTRY = -1
-#: Among the offsets of a stack address: it may be none. No offset is as large.
+#: Stands among the offsets of a register that on some path holds no address of the stack. No
+#: offset is as large.
 _ELSEWHERE = 1 << 32
 _NOWHERE = (_ELSEWHERE,)
-#: Of more offsets none is remembered.
+#: An address of one of more places may be of any.
 _MAX_PLACES = 4
 
 #: In KfuncReads: as many bytes as the next argument says.
@@ -65,6 +66,7 @@ def live_at(
     """For each slot, before it runs. The second half of a wide instruction reads nothing. `maps`:
     those of the program's object."""
     found = [0] * len(cfg.steps)
+    kfunc_reads = cache(kfunc_reads)
     for index in cfg.call_order:
         _Function(cfg, spec, maps, kfunc_reads, index, found).solve()
     return found
@@ -88,15 +90,14 @@ class _Function:
         self.kfunc_reads = kfunc_reads
         self.sub: SubprogSpec = cfg.subprogs[index]
         self.found = found
-        self.is_main = index == 0
         self.steps = list(cfg.within(self.sub))
-        self.stored = False
-        self._origins: dict[int, dict[int, int]] | None = None
+        self.address_stored = False
+        self._origins: dict[int, dict[int, Step | int]] | None = None
         self.bases = self._stack_pointers()
-        if self.stored:
+        if self.address_stored:
             # What is read back from the stack may be such an address now.
             self.bases = self._stack_pointers()
-        self.before: dict[int, list[int]] = {self.sub.start: [_ENTRY]}
+        self.before: dict[int, list[int]] = {}
         for step in self.steps:
             for after in self.cfg.successors(step):
                 self.before.setdefault(after, []).append(step.slot)
@@ -117,7 +118,7 @@ class _Function:
                 done.add(slot)
                 self.found[slot] = new
                 for at in self.before.get(slot, ()):
-                    if at != _ENTRY and at not in waiting:
+                    if at not in waiting:
                         waiting.add(at)
                         todo.append(at)
 
@@ -202,7 +203,7 @@ class _Function:
     def _hands_over(self, step: Step) -> bool:
         """May a function that is called here read the stack, by an address that it is given or
         that is stored there?"""
-        return self.stored or any(n in self.bases[step.slot] for n in range(1, 6))
+        return self.address_stored or any(n in self.bases[step.slot] for n in range(1, 6))
 
     def _read_through(self, step: Step, n: int, size: int | None) -> int:
         """The stack slots that a call reads through r`n`. Where it is not known how much, all that
@@ -228,11 +229,6 @@ class _Function:
             return self._length(step, n + 1)
         return None
 
-    def _length(self, step: Step, n: int) -> int | None:
-        """The number in r`n`, where it is a constant."""
-        origin = self._set_by(step.slot, n)
-        return max(origin.imm, 0) if origin is not None and _is_constant(origin) else None
-
     def _map(self, step: Step, row: Call) -> MapSpec | None:
         """The map that a call is given, where one instruction alone names it."""
         origin = self._set_by(step.slot, 1 + row.args.index(Arg.MAP))
@@ -242,20 +238,32 @@ class _Function:
         return self.maps.get(ref.name)
 
     def _set_by(self, slot: int, register: int) -> Step | None:
-        """What sets a register last on every way to a slot that can be reached; None if that
-        depends on the way. Of instructions that set the same constant one stands for all."""
+        """The one instruction that sets a register last on every way to a slot that can be reached;
+        None if that depends on the way."""
+        found = self._origins_at(slot).get(register)
+        return found if isinstance(found, Step) else None
+
+    def _length(self, step: Step, n: int) -> int | None:
+        """The number in r`n`, where it is a constant."""
+        found = self._origins_at(step.slot).get(n)
+        if isinstance(found, Step):
+            found = found.imm if _is_constant(found) else None
+        return None if found is None else max(found, 0)
+
+    def _origins_at(self, slot: int) -> dict[int, Step | int]:
         if self._origins is None:
             self._origins = self._all_origins()
-        found = self._origins.get(slot, {}).get(register)
-        return None if found is None else self.cfg.at(found)
+        return self._origins.get(slot, {})
 
-    def _all_origins(self) -> dict[int, dict[int, int]]:
-        """Per slot that can be reached, by register: the instruction that set it."""
-        at: dict[int, dict[int, int]] = {self.sub.start: {}}
+    def _all_origins(self) -> dict[int, dict[int, Step | int]]:
+        """Per slot that can be reached, by register: the instruction that set it, or the constant
+        that several did."""
+        at: dict[int, dict[int, Step | int]] = {self.sub.start: {}}
         todo = [self.sub.start]
         while todo:
             step = self.cfg.at(todo.pop())
-            after = dict(at[step.slot])
+            before = at[step.slot]
+            after = dict(before)
             if step.kind in _CALLING:
                 for n in range(6):
                     after.pop(n, None)
@@ -263,25 +271,17 @@ class _Function:
                 copied = (
                     step.kind is Kind.MOV and step.with_reg and step.width == 64 and not step.sx
                 )
+                origin = before.get(step.src) if copied else step
                 after.pop(step.writes, None)
-                origin = at[step.slot].get(step.src) if copied else step.slot
                 if origin is not None:
                     after[step.writes] = origin
             for target in self.cfg.successors(step):
                 old = at.get(target)
-                new = after if old is None else self._either(old, after)
+                new = after if old is None else _either(old, after)
                 if new != old:
                     at[target] = new
                     todo.append(target)
         return at
-
-    def _either(self, a: dict[int, int], b: dict[int, int]) -> dict[int, int]:
-        found = {}
-        for n in a.keys() & b.keys():
-            one, two = self.cfg.at(a[n]), self.cfg.at(b[n])
-            if one is two or (_is_constant(one) and _is_constant(two) and one.imm == two.imm):
-                found[n] = min(a[n], b[n])
-        return found
 
     # -- which registers point into the stack
 
@@ -301,7 +301,7 @@ class _Function:
     def _stack_pointers(self) -> dict[int, dict[int, tuple[int, ...]]]:
         """Per slot, the registers that may hold an address of this function's stack: the offsets
         that it may have, with _ELSEWHERE if it may be none; () where they are not known. Notes in
-        `stored` whether such an address is in memory."""
+        `address_stored` whether such an address is in memory."""
         at: dict[int, dict[int, tuple[int, ...]]] = {self.sub.start: {_FP: (0,)}}
         todo = [self.sub.start]
         while todo:
@@ -332,7 +332,7 @@ class _Function:
             case Kind.NEG | Kind.END:
                 if step.dst in before:
                     after[step.dst] = ()
-            case Kind.LOAD if self.stored and step.src in before:
+            case Kind.LOAD if self.address_stored and step.src in before:
                 # Only the function's own stack holds addresses of it: none are stored in that of
                 # a caller (check_stack_write_fixed_off), and none are read through from elsewhere.
                 after[step.dst] = ()
@@ -340,12 +340,15 @@ class _Function:
                 after.pop(step.dst, None)
             case Kind.STORE_REG:
                 if step.src in before:
-                    self.stored = True
+                    self.address_stored = True
             case Kind.ATOMIC:
                 if step.src in before:
-                    self.stored = True
+                    self.address_stored = True
                 if step.op.fetch:
-                    after.pop(0 if step.name == "cmpxchg" else step.src, None)
+                    fetched = 0 if step.name == "cmpxchg" else step.src
+                    after.pop(fetched, None)
+                    if self.address_stored and step.dst in before:
+                        after[fetched] = ()
             case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
                 for n in range(6):
                     after.pop(n, None)
@@ -353,6 +356,24 @@ class _Function:
                 for n in range(6):
                     after.pop(n, None)
         return after
+
+
+def _either(a: dict[int, Step | int], b: dict[int, Step | int]) -> dict[int, Step | int]:
+    """What holds whichever is the case. Once it is a constant alone, it is not told any more which
+    instruction set it, so that this ends soon."""
+    found: dict[int, Step | int] = {}
+    for n in a.keys() & b.keys():
+        one, two = a[n], b[n]
+        if one is two:
+            found[n] = one
+            continue
+        if isinstance(one, Step) and _is_constant(one):
+            one = one.imm
+        if isinstance(two, Step) and _is_constant(two):
+            two = two.imm
+        if isinstance(one, int) and one == two:
+            found[n] = one
+    return found
 
 
 def _is_constant(step: Step) -> bool:

@@ -1,4 +1,4 @@
-"""Which instructions are in loops (compute_scc, Linux 6.18)."""
+"""Which instructions are in loops (compute_scc and compute_scc_callchain, Linux 6.18)."""
 
 from __future__ import annotations
 

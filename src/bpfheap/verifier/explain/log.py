@@ -173,6 +173,10 @@ def show_slot(slot: Slot, frame: int = 0) -> str:
     return "".join(_BYTES[kind] for kind in above) + show_register(slot.reg, frame)
 
 
+#: What may end a function (prepare_func_exit).
+_RETURNING = frozenset({Kind.EXIT, Kind.LEGACY})
+
+
 class Log:
     """Collects lines; `text` is the whole log. Level 1 (BPF_LOG_LEVEL1) forgets paths that came to
     their end."""
@@ -242,7 +246,7 @@ class Log:
                 self.say(shown)
                 self._shown = shown
         self.say(f"{step.slot}: {instruction(self._spec, step)}")
-        if step.kind is Kind.EXIT and len(st.frames) > 1:
+        if step.kind in _RETURNING and len(st.frames) > 1:
             self._left = _state(st)
 
     def after(self, step: Step, st: State, slot: int, waiting: int) -> None:
@@ -255,7 +259,7 @@ class Log:
             self.say(_state(st, len(st.frames) - 2))
             self.say("callee:")
             self.say(_state(st))
-        elif st.top is not self._frame and step.kind is Kind.EXIT:
+        elif st.top is not self._frame and step.kind in _RETURNING:
             self.say("returning from callee:")
             self.say(self._left)
             self.say(f"to caller at {slot}:")

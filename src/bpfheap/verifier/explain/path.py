@@ -30,10 +30,10 @@ def enters(cfg: Cfg, step: Step, following: int) -> bool:
 
 
 def leaves(cfg: Cfg, step: Step, following: int) -> bool:
-    """Does the path go on in the caller? A tail call may end a function too."""
+    """Does the path go on in the caller? A tail call may end a function too, and a classic load."""
     if step.kind in CALLS:
         return following != step.next and following not in cfg.starts
-    return step.kind is Kind.EXIT
+    return step.kind is Kind.EXIT or (step.kind is Kind.LEGACY and following != step.next)
 
 
 class Path:

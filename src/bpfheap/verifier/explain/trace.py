@@ -87,6 +87,9 @@ class Tracer(Beginnings):
                     how, made = self._given(now, at), at
                     break
             elif self.path.leaves(at):
+                if step.kind is Kind.LEGACY:
+                    how, made = f"is 0, as the packet was too short for {self._function(at)}", at
+                    break
                 if step.kind is not Kind.EXIT:
                     how, made = f"was left by {self._function(at)} in a tail call", at
                     break

@@ -461,8 +461,9 @@ def _legacy(env: Env, st: State, step: Step) -> i64:
             "BPF_LD_[ABS|IND] instructions not allowed for this program type",
             hint=f"{env.type.name} programs cannot have them, but {able} can",
         )
-    if any(frame.callback for frame in st.frames):
-        # Linux 6.18 does not say so yet, and comes upon a bug of its own where it walks back.
+    if st.top.callback:
+        # As later versions of Linux, which look at its callers, too: 6.18 comes upon a bug of its
+        # own (backtrack_insn).
         raise Reject(
             "cannot use BPF_LD_[ABS|IND] within callback",
             hint="where the packet is too short the function ends, which a callback may not: "

@@ -14,6 +14,7 @@ from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapType
 from bpfheap.platform.missing import (
     EXCEPTION_CB,
+    UPTR,
     has_exception_cb,
     missing_map_type,
     section_name,
@@ -31,6 +32,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
 from bpfheap.verifier.analysis.cfg import Cfg, call_row
 from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
+from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
@@ -42,10 +44,6 @@ from bpfheap.verifier.verdict import Options
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
-
-
-#: What a member of a map value that is shared with a process is tagged as.
-_UPTR = "__uptr"
 
 
 class Env:
@@ -80,6 +78,7 @@ class Env:
         self.pending: list[tuple[State, int, int]] = []
         self.depth: list[int] = []
         self._live: list[int] | None = None
+        self._loops: list[int] | None = None
         self.called: dict[int, None] = {}
         self.foreign: dict[int, str] = {}
         self.attached: Attached | None = None
@@ -111,7 +110,7 @@ class Env:
             )
         if has_exception_cb(self.spec):
             raise NotKnown(
-                "bpfheap does not know exceptions, and this program says who sees them",
+                "bpfheap does not know exceptions, and this program has an exception callback",
                 EXCEPTION_CB,
                 insn=0,
             )
@@ -273,11 +272,10 @@ class Env:
                     hint="use the map from a program that does not sleep",
                 )
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
-            shared = next((p for p in layout.plain.values() if p.of_user), None)
-            if shared is not None:
+            if layout.shared:
                 raise NotKnown(
-                    f"bpfheap does not know {_UPTR}, which {shared.path} in map {ref.name} is",
-                    _UPTR,
+                    f"bpfheap does not know {UPTR}, which {layout.shared[0]} in map {ref.name} is",
+                    UPTR,
                     insn=slot,
                 )
             if layout.lock >= 0 and not self.type.has(Offer.LOCKS):
@@ -345,6 +343,12 @@ class Env:
         if self._live is None:
             self._live = live_at(self.cfg, self.spec, self.obj.maps, self._kfunc_reads)
         return self._live
+
+    def loops(self) -> list[int]:
+        """See loops.loops."""
+        if self._loops is None:
+            self._loops = loops(self.cfg)
+        return self._loops
 
     def _kfunc_reads(self, name: str) -> list[int | None] | None:
         """See liveness.KfuncReads."""

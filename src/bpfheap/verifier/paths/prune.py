@@ -1,8 +1,8 @@
 """State pruning: does a stored state subsume what is known here? Does a path run in circles?
 
-Sources: is_state_visited, states_equal, regsafe, stacksafe, refsafe and check_ids in
-kernel/bpf/verifier.c of Linux 6.18. Scalars that no verdict rests on are not compared (see
-precision), nor is what nobody reads any more (see liveness).
+Sources: is_state_visited, explored_state, incomplete_read_marks, states_equal, regsafe, stacksafe,
+refsafe and check_ids in kernel/bpf/verifier.c of Linux 6.18. Scalars that no verdict rests on are
+not compared (see precision), nor is what nobody reads any more (see liveness).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from mypy_extensions import i64
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import CALLBACK_LOOP, ITERATOR_LOOP, MAY_GOTO_LOOP, NO_LOOP, Cfg
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT
-from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.domain.scalar import is_unknown, same, subset
 from bpfheap.verifier.domain.word import pattern, shl
 from bpfheap.verifier.paths.precision import inherit
@@ -66,18 +65,20 @@ _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 
 
 class StoredStates(Widening):
-    """All states that a walk has stored, by slot."""
+    """All states that a walk has stored, by slot and call (see `_list`)."""
 
     def __init__(
         self,
         cfg: Cfg,
         live: list[int],
+        loops: list[int],
         *,
         all_precise: bool,
         often: bool = False,
         as_linux: bool = False,
     ) -> None:
-        """`live` has for each slot what the rest of its function reads (see liveness); with
+        """`live` has for each slot what the rest of its function reads (see liveness), `loops` the
+        number of its loop (see loops); with
         `all_precise`, every scalar counts; with `often`, every state is stored; `as_linux` as in
         Options."""
         self._cfg = cfg
@@ -85,7 +86,7 @@ class StoredStates(Widening):
         self._live_slots = [pattern(bits >> FIRST_SLOT) for bits in live]
         self._points: dict[int, list[Stored]] = {}
         self._lists: i64 = len(cfg.steps)
-        self._loops = loops(cfg)
+        self._loops = loops
         self._last_jumps: i64 = 0
         self._last_insns: i64 = 0
         self._all_precise = all_precise
@@ -199,8 +200,9 @@ class StoredStates(Widening):
         (incomplete_read_marks)?"""
         if self._looping and stored.loop is not None:
             at: Stored | None = stored
-            while at is not None:
-                if at.branches and at.backedges is not None and at.loop == stored.loop:
+            # A path that has left a loop does not come back to it.
+            while at is not None and at.loop == stored.loop:
+                if at.branches and at.backedges is not None:
                     return True
                 at = at.parent
         return False

@@ -28,8 +28,8 @@ _COMPARED: Final = 8
 class UnprunedStates(StoredStates):
     """The states of the path that is walked, of which none ends another one."""
 
-    def __init__(self, cfg: Cfg, live: list[int]) -> None:
-        super().__init__(cfg, live, all_precise=True)
+    def __init__(self, cfg: Cfg, live: list[int], loops: list[int]) -> None:
+        super().__init__(cfg, live, loops, all_precise=True)
 
     def _store(self, st: State, slot: i64) -> Stored:
         stored = StoredStates._store(self, st, slot)

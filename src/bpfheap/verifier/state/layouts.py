@@ -15,6 +15,7 @@ from bpfheap.btf import (
     kptr_fields,
     plain_pointers,
     special_fields,
+    user_pointers,
     walk,
     why_different,
 )
@@ -37,20 +38,21 @@ class Layout:
     `kptrs`: its kptr fields, by offset.
     `kernel`: what those of them lead to that are to structs of the kernel, by offset.
     `plain`: its untagged pointers, by offset.
+    `shared`: its pointers to memory of a process, as C would write them.
     `special`: its locks, heads, roots, nodes and counts.
     `lock`: the offset of its bpf_spin_lock, -1 for none.
     `nodes`: can lists or trees link it?
     """
 
     __slots__ = (
-        "_crossed", "btf", "kernel", "kptrs", "lock", "name", "nodes", "plain", "size", "special",
-        "type_id",
+        "_crossed", "btf", "kernel", "kptrs", "lock", "name", "nodes", "plain", "shared", "size",
+        "special", "type_id",
     )  # fmt: skip
 
     def __init__(
         self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
-        plain: dict[int, PlainPointer], special: tuple[SpecialField, ...],
-        kernel: dict[int, KernelType],
+        plain: dict[int, PlainPointer], shared: tuple[str, ...],
+        special: tuple[SpecialField, ...], kernel: dict[int, KernelType],
     ) -> None:  # fmt: skip
         self.btf = btf
         self.type_id = type_id
@@ -59,6 +61,7 @@ class Layout:
         self.kptrs = kptrs
         self.kernel = kernel
         self.plain = plain
+        self.shared = shared
         self.special = special
         lock = self.one(SpecialKind.SPIN_LOCK)
         self.lock = -1 if lock is None else lock.offset
@@ -146,6 +149,7 @@ class Layouts:
             try:
                 kptrs = kptr_fields(btf, type_id) if type_id else ()
                 plain = plain_pointers(btf, type_id) if type_id else ()
+                shared = user_pointers(btf, type_id) if type_id else ()
                 special = special_fields(btf, type_id) if type_id else ()
                 if size is not None:
                     # In a map value these are plain bytes (map_check_btf).
@@ -162,6 +166,7 @@ class Layouts:
                 size,
                 {f.offset: f for f in kptrs},
                 {p.offset: p for p in plain},
+                shared,
                 special,
                 kernel,
             )

@@ -393,7 +393,7 @@ Link = tuple[i64, i64, i64]
 #: Where an entry of a trail has its parts.
 SLOT_MASK: Final = (1 << 24) - 1
 ACCESS_SHIFT: Final = 24
-#: In an entry of a call, where others have the slot that was accessed.
+#: In an entry of a call or a classic load, where others have the slot that was accessed.
 CROSSED: Final = 1
 RETURNED: Final = 2
 
@@ -432,7 +432,7 @@ class Trail:
         self.entries[-1] |= CROSSED << ACCESS_SHIFT
 
     def returned(self) -> None:
-        """The last instruction is a call that left the function."""
+        """The last instruction is a call, or a classic load, that left the function."""
         self.entries[-1] |= RETURNED << ACCESS_SHIFT
 
     def linked(self, scalars: tuple[Link, ...]) -> None:
