@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 
 class Writable(NamedTuple):
-    """`programs`: the names of their types. `struct`: what has the members; `begins`: structs that
-    begin with one."""
+    """`programs`: the names of their types. `struct`: what has the members; `structs`: that one and
+    those that begin with it."""
 
     programs: frozenset[str]
     struct: str
-    begins: frozenset[str]
+    structs: frozenset[str]
     members: frozenset[str]
 
 
@@ -23,7 +23,7 @@ WRITABLE = (
     Writable(
         frozenset({"sched_cls", "sched_act", "xdp"}),
         "nf_conn",
-        frozenset({"nf_conn___init"}),
+        frozenset({"nf_conn", "nf_conn___init"}),
         frozenset({"mark"}),
     ),
 )

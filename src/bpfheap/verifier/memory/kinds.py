@@ -617,7 +617,7 @@ def _within_object(layout: Layout, n: i64, low: i64, size: i64) -> None:
 def _not_written(env: Env, type_: KernelType, at: i64, size: i64) -> tuple[str, str]:
     """Why programs do not write there, in Linux's words, and what to do; "" if they do."""
     for row in WRITABLE:
-        if env.type.name in row.programs and type_.name in (row.struct, *row.begins):
+        if env.type.name in row.programs and type_.name in row.structs:
             members = {name: type_.extent(row.struct, name) for name in sorted(row.members)}
             hint = f"programs write {', '.join(members)} of a struct {row.struct} alone"
             for place in members.values():
