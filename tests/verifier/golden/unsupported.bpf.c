@@ -59,3 +59,14 @@ int all_of_it(void *ctx)
 	bpf_dynptr_is_null(ctx);
 	return 0;
 }
+
+int report(__u64 cookie)
+{
+	return cookie & 1;
+}
+
+SEC("tc") __attribute__((btf_decl_tag("exception_callback:report")))
+int exception_callback(struct __sk_buff *skb)
+{
+	return 0;
+}
