@@ -160,7 +160,8 @@ def within_stack(n: i64, reg: Reg, off: i64, size: i64, what: str) -> Start:
     scalar = reg.scalar
     if scalar.is_const:
         low = reg.off + off + scalar.smin
-        if low < -STACK_SIZE or low > -size:
+        # Even no bytes begin within the stack (check_stack_slot_within_bounds).
+        if low < -STACK_SIZE or low > -max(size, 1):
             hint = hints.STACK if low < -STACK_SIZE else "it is outside the function's own stack"
             raise Reject(f"invalid {what} stack R{n} off={low} size={size}", register=n, hint=hint)
         return low, low
