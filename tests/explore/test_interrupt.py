@@ -13,7 +13,7 @@ from bpfheap.explore import run as running
 def test_what_is_known_is_given_and_nothing_begins(
     monkeypatch: pytest.MonkeyPatch, jobs: int
 ) -> None:
-    monkeypatch.setattr(search, "_PAUSE", 0.0)
+    monkeypatch.setattr(search, "PAUSE", 0.0)
     told: list[Progress] = []
 
     def progress(number: int, seen: Progress) -> None:
@@ -44,7 +44,7 @@ def test_memory_ends_a_search_and_the_next_one_begins(
 ) -> None:
     for module in (search, running):
         monkeypatch.setattr(module, "LOOK_AT_MEMORY", 0.0)
-    monkeypatch.setattr(search, "_PAUSE", 0.0)
+    monkeypatch.setattr(search, "PAUSE", 0.0)
     results = list(
         explore_all([(scenario("three_programs"), "live-count")] * tasks, jobs=jobs, memory=1)
     )

@@ -18,7 +18,7 @@ from bpfheap.host import memory_of
 
 #: Seconds between two reports of progress, and how many states are visited between two looks at
 #: the clock.
-_PAUSE = 0.2
+PAUSE = 0.2
 _LOOK_AT_CLOCK = 512
 #: What a set of bytes takes of each element's place in its table, on average: 16 bytes, three
 #: tenths to six tenths full.
@@ -182,14 +182,14 @@ class Search:
         (start,) = self.model.init_states()
         self._visited.add(start)
         self._frontier = [(start, 0)]
-        deadline = time.perf_counter() + _PAUSE
+        deadline = time.perf_counter() + PAUSE
         while self._frontier:
             following: list[tuple[bytes, int]] = []
             for n in range(0, len(self._frontier), _LOOK_AT_CLOCK):
                 self._expand(self._frontier[n : n + _LOOK_AT_CLOCK], following)
                 if time.perf_counter() > deadline:
                     yield
-                    deadline = time.perf_counter() + _PAUSE
+                    deadline = time.perf_counter() + PAUSE
             self._frontier = following
             self.depth += bool(following)
             if following and self.enough():

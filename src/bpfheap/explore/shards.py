@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bpfheap.errors import BpfheapError
+from bpfheap.explore import search
 from bpfheap.explore.cells import Cell, CellTable
 from bpfheap.explore.ledger import Ledger
 from bpfheap.explore.model import Model, Unstable
@@ -271,6 +272,7 @@ class ShardedSearch(Search):
         super().__init__(model, limit=limit, first=first, memory=memory)
         self._jobs = jobs
         self._waiting = 1
+        self._told = time.monotonic()
         self._model = model
         assert isinstance(model.store, SharedStore)
         self._store = model.store
@@ -359,8 +361,8 @@ class ShardedSearch(Search):
             pipe.send((name, argument))
         answers: dict[int, Any] = {}
         while len(answers) < len(pipes):
-            began = time.monotonic()
-            for ready in wait([p for n, p in enumerate(pipes) if n not in answers], 0.2):
+            left = [p for n, p in enumerate(pipes) if n not in answers]
+            for ready in wait(left, search.PAUSE):
                 assert isinstance(ready, Connection)
                 number = pipes.index(ready)
                 try:
@@ -372,6 +374,8 @@ class ShardedSearch(Search):
                 if what == "error":
                     raise BpfheapError(f"the search failed: {answer}")
                 answers[number] = answer
-            if time.monotonic() - began > 0.1:
+            # Depths may be many, and short.
+            if time.monotonic() - self._told >= search.PAUSE:
+                self._told = time.monotonic()
                 yield
         return [answers[n] for n in range(len(pipes))]
