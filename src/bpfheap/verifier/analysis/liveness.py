@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import TypeVar
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
@@ -40,6 +41,9 @@ _ELSEWHERE = 1 << 32
 _NOWHERE = (_ELSEWHERE,)
 #: An address of one of more places may be of any.
 _MAX_PLACES = 4
+
+#: What a forward analysis knows at one place.
+_Known = TypeVar("_Known")
 
 #: In KfuncReads: as many bytes as the next argument says.
 AS_LONG_AS_NEXT = -1
@@ -186,14 +190,19 @@ class _Function:
             if reads is None:
                 return live | _ARGS | ALL_STACK
             for n, size in enumerate(reads, 1):
+                live |= 1 << n
+                if n not in self.bases[step.slot]:
+                    continue
                 if size == AS_LONG_AS_NEXT:
                     size = self._length(step, n + 1)
-                live |= 1 << n | self._read_through(step, n, size)
+                live |= self._read_through(step, n, size)
             return live
         for n, arg in enumerate(row.args, 1):
             if arg in _UNREAD:
                 continue
             live |= 1 << n
+            if n not in self.bases[step.slot]:
+                continue
             size = self._size(step, row, n)
             if size is not None and arg in _OVERWRITTEN and self.bases[step.slot].get(n):
                 continue
@@ -251,33 +260,38 @@ class _Function:
         return None if found is None else max(found, 0)
 
     def _origins_at(self, slot: int) -> dict[int, Step | int]:
+        """By register: the instruction that set it, or the constant that several did."""
         if self._origins is None:
-            self._origins = self._all_origins()
+            begin: dict[int, Step | int] = {}
+            self._origins = self._forward(begin, self._origins_after, _either)
         return self._origins.get(slot, {})
 
-    def _all_origins(self) -> dict[int, dict[int, Step | int]]:
-        """Per slot that can be reached, by register: the instruction that set it, or the constant
-        that several did."""
-        at: dict[int, dict[int, Step | int]] = {self.sub.start: {}}
+    def _origins_after(self, step: Step, before: dict[int, Step | int]) -> dict[int, Step | int]:
+        after = dict(before)
+        if step.kind in _CALLING:
+            for n in range(6):
+                after.pop(n, None)
+        elif step.writes is not None:
+            copied = step.kind is Kind.MOV and step.with_reg and step.width == 64 and not step.sx
+            origin = before.get(step.src) if copied else step
+            after.pop(step.writes, None)
+            if origin is not None:
+                after[step.writes] = origin
+        return after
+
+    def _forward(
+        self, start: _Known, after: Callable[[Step, _Known], _Known],
+        either: Callable[[_Known, _Known], _Known],
+    ) -> dict[int, _Known]:  # fmt: skip
+        """What is known before each slot that can be reached, from what is known at the start."""
+        at = {self.sub.start: start}
         todo = [self.sub.start]
         while todo:
             step = self.cfg.at(todo.pop())
-            before = at[step.slot]
-            after = dict(before)
-            if step.kind in _CALLING:
-                for n in range(6):
-                    after.pop(n, None)
-            elif step.writes is not None:
-                copied = (
-                    step.kind is Kind.MOV and step.with_reg and step.width == 64 and not step.sx
-                )
-                origin = before.get(step.src) if copied else step
-                after.pop(step.writes, None)
-                if origin is not None:
-                    after[step.writes] = origin
+            known = after(step, at[step.slot])
             for target in self.cfg.successors(step):
                 old = at.get(target)
-                new = after if old is None else _either(old, after)
+                new = known if old is None else either(old, known)
                 if new != old:
                     at[target] = new
                     todo.append(target)
@@ -302,18 +316,8 @@ class _Function:
         """Per slot, the registers that may hold an address of this function's stack: the offsets
         that it may have, with _ELSEWHERE if it may be none; () where they are not known. Notes in
         `address_stored` whether such an address is in memory."""
-        at: dict[int, dict[int, tuple[int, ...]]] = {self.sub.start: {_FP: (0,)}}
-        todo = [self.sub.start]
-        while todo:
-            slot = todo.pop()
-            step = self.cfg.at(slot)
-            after = self._pointers_after(step, at[slot])
-            for target in self.cfg.successors(step):
-                old = at.get(target)
-                new = after if old is None else _join(old, after)
-                if new != old:
-                    at[target] = new
-                    todo.append(target)
+        begin: dict[int, tuple[int, ...]] = {_FP: (0,)}
+        at = self._forward(begin, self._pointers_after, _join)
         for step in self.steps:
             at.setdefault(step.slot, {_FP: (0,)})
         return at
