@@ -165,7 +165,7 @@ class Availability(StrEnum):
 
 
 #: Arguments that may be NULL in place of the memory that they are.
-NULLABLE = frozenset({Arg.MEM_OR_NULL, Arg.UNINIT_MEM_OR_NULL})
+NULLABLE = frozenset({Arg.MEM_OR_NULL, Arg.UNINIT_MEM_OR_NULL, Arg.MAP_VALUE_OR_NULL})
 #: Arguments that are memory of a size of their own, in bytes.
 FIXED_SIZES = {
     Arg.INT: 4, Arg.LONG: 8, Arg.IPV4_HEADER: 20, Arg.IPV6_HEADER: 40, Arg.TCP_HEADER: 20,
@@ -212,6 +212,8 @@ class Call:
     `other_args`: what the arguments are for some kinds of programs; never more of them. `takes`,
     `gives`: the kernel's structs of KERNEL arguments and results. `only_in`: by
     kinds of programs, the functions, hooks and iterators that they have to be attached to.
+    `checks_null`: memory arguments, from 1, that Linux's function compares with NULL itself,
+    whatever their length.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -234,6 +236,7 @@ class Call:
     takes: str = ""
     gives: str = ""
     only_in: tuple[tuple[Offer, frozenset[str]], ...] = ()
+    checks_null: tuple[int, ...] = ()
 
     @property
     def title(self) -> str:
@@ -376,11 +379,13 @@ def _outside(
     takes: str = "",
     course: Course = C.RETURNS,
     only_in: tuple[tuple[Offer, frozenset[str]], ...] = (),
+    checks_null: tuple[int, ...] = (),
 ) -> Call:
     """Asks for what is around the program, such as the task that runs, or does something to it."""
     return Call(name, number, args, R.INTEGER,
                 E.SHARED, S.CHANCE, course, D.NOTHING, offer, availability, map_op,
-                reads_packet, other_args=other_args, takes=takes, only_in=only_in)  # fmt: skip
+                reads_packet, other_args=other_args, takes=takes, only_in=only_in,
+                checks_null=checks_null)  # fmt: skip
 
 
 def _leads(
@@ -678,7 +683,7 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_send_signal_thread", 117, A.ANYTHING),
     _clock("bpf_jiffies64", 118),
     _outside("bpf_read_branch_records", 119, A.CTX, A.UNINIT_MEM_OR_NULL, A.CONST_SIZE_OR_ZERO,
-             A.ANYTHING, offer=P.PERF_EVENT, availability=W.LINUX_GPL),
+             A.ANYTHING, offer=P.PERF_EVENT, availability=W.LINUX_GPL, checks_null=(2,)),
     _outside("bpf_get_ns_current_pid_tgid", 120, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM,
              A.CONST_SIZE),
     _outside("bpf_xdp_output", 121, A.KERNEL, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO,
@@ -691,7 +696,8 @@ HELPERS: tuple[Call, ...] = (
              other_args=((P.SK_LOOKUP, (A.CTX, A.FULL_SOCK_OR_NULL, A.ANYTHING)),)),
     _clock("bpf_ktime_get_boot_ns", 125, P.FEW),
     _outside("bpf_seq_printf", 126, A.KERNEL, A.MEM, A.CONST_SIZE, A.MEM_OR_NULL,
-             A.CONST_SIZE_OR_ZERO, offer=P.ITER, availability=W.LINUX_GPL, takes="seq_file"),
+             A.CONST_SIZE_OR_ZERO, offer=P.ITER, availability=W.LINUX_GPL, takes="seq_file",
+             checks_null=(4,)),
     _outside("bpf_seq_write", 127, A.KERNEL, A.MEM, A.CONST_SIZE_OR_ZERO, offer=P.ITER,
              availability=W.LINUX_GPL, takes="seq_file"),
     _outside("bpf_sk_cgroup_id", 128, A.ANY_SOCK, offer=P.CGROUP_SKB),
@@ -756,7 +762,7 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_snprintf", 165,
          (A.UNINIT_MEM_OR_NULL, A.CONST_SIZE_OR_ZERO, A.FORMAT, A.MEM_OR_NULL,
           A.CONST_SIZE_OR_ZERO), R.INTEGER,
-         E.SHARED, S.NOTHING, C.PRINTS, D.FORMATS, P.ALL, W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.PRINTS, D.FORMATS, P.ALL, W.LINUX_GPL, checks_null=(4,)),
     _outside("bpf_sys_bpf", 166, A.ANYTHING, A.MEM, A.CONST_SIZE, offer=P.SYSCALL),
     _outside("bpf_btf_find_by_name_kind", 167, A.MEM, A.CONST_SIZE, A.ANYTHING, A.ANYTHING,
              offer=P.SYSCALL),
@@ -771,7 +777,7 @@ HELPERS: tuple[Call, ...] = (
              availability=W.LINUX_GPL),
     Call("bpf_trace_vprintk", 177, (A.MEM, A.CONST_SIZE, A.MEM_OR_NULL, A.CONST_SIZE_OR_ZERO),
          R.INTEGER,
-         E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.PRINTS, D.NOTHING, P.ALL, W.LINUX_GPL, checks_null=(3,)),
     _cast("unix_sock", 178, ret=R.KERNEL_OR_NULL),
     _outside("bpf_kallsyms_lookup_name", 179, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.LONG,
              offer=P.SYSCALL),

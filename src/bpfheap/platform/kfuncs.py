@@ -94,12 +94,13 @@ def hook_of(row: ProgramType) -> Hook:
 @dataclass(frozen=True, slots=True)
 class Kfunc:
     """`hooks`: the programs that it is registered for, of which those of `only` may call it (the
-    filter of struct btf_kfunc_id_set)."""
+    filter of struct btf_kfunc_id_set). `checks_null`: as in Call."""
 
     name: str
     flags: KfuncFlag
     hooks: Hook
     only: Offer = Offer.FEW
+    checks_null: tuple[int, ...] = ()
 
     def has(self, row: ProgramType) -> bool:
         """May programs of that type call it?"""
@@ -117,8 +118,14 @@ _CONNTRACK = H.TC | H.XDP
 _MADE = F.ACQUIRE | F.RET_NULL
 
 
-def _each(names: str, flags: KfuncFlag, hooks: Hook, only: Offer = P.FEW) -> tuple[Kfunc, ...]:
-    return tuple(Kfunc(f"bpf_{name}", flags, hooks, only) for name in names.split())
+def _each(
+    names: str,
+    flags: KfuncFlag,
+    hooks: Hook,
+    only: Offer = P.FEW,
+    checks_null: tuple[int, ...] = (),
+) -> tuple[Kfunc, ...]:
+    return tuple(Kfunc(f"bpf_{name}", flags, hooks, only, checks_null) for name in names.split())
 
 
 def _iterator(name: str, new: KfuncFlag = F.NONE, other: KfuncFlag = F.NONE) -> tuple[Kfunc, ...]:
@@ -173,10 +180,11 @@ KFUNCS: tuple[Kfunc, ...] = (
     Kfunc("bpf_remove_dentry_xattr", F.SLEEPABLE | F.TRUSTED_ARGS, H.TRACING,
           P.LSM | P.LSM_CGROUP),
     # crypto_sleepable_kfunc_set
-    Kfunc("bpf_crypto_ctx_create", _MADE | F.SLEEPABLE, H.SYSCALL),
+    Kfunc("bpf_crypto_ctx_create", _MADE | F.SLEEPABLE, H.SYSCALL, checks_null=(1,)),
     Kfunc("bpf_crypto_ctx_acquire", _MADE | F.RCU, H.SYSCALL),
     Kfunc("bpf_crypto_ctx_release", F.RELEASE, H.SYSCALL),
-    *_each("skb_ct_alloc skb_ct_lookup xdp_ct_alloc xdp_ct_lookup", _MADE, _CONNTRACK),
+    *_each("skb_ct_alloc skb_ct_lookup xdp_ct_alloc xdp_ct_lookup", _MADE, _CONNTRACK,
+           checks_null=(2, 4)),
     Kfunc("bpf_ct_insert_entry", _MADE | F.RELEASE, _CONNTRACK),
     Kfunc("bpf_ct_release", F.RELEASE, _CONNTRACK),
     *_each("ct_set_timeout ct_change_timeout ct_set_status ct_change_status ct_set_nat_info",
@@ -192,7 +200,8 @@ KFUNCS: tuple[Kfunc, ...] = (
     Kfunc("bpf_sk_assign_tcp_reqsk", F.TRUSTED_ARGS, H.TC),
     *_each("sock_addr_set_sun_path sock_ops_enable_tx_tstamp", F.TRUSTED_ARGS, H.CGROUP),
     Kfunc("bpf_sock_destroy", F.TRUSTED_ARGS, H.TRACING, P.ITER),
-    *_each("skb_set_fou_encap skb_get_fou_encap", F.NONE, H.TC),
+    Kfunc("bpf_skb_set_fou_encap", F.NONE, H.TC, checks_null=(2,)),
+    Kfunc("bpf_skb_get_fou_encap", F.NONE, H.TC),
     # rstat of cgroups, and what Linux's own tests have
     Kfunc("css_rstat_updated", F.NONE, H.TRACING),
     Kfunc("css_rstat_flush", F.SLEEPABLE, H.TRACING),
@@ -240,4 +249,5 @@ def kfunc_row(name: str) -> Call | None:
         Effect.SHARED, Sees.CHANCE,
         Course.SLEEPS if F.SLEEPABLE in flags else Course.RETURNS,
         side_effect, Offer.FEW, Availability.LINUX_GPL, locked=F.LOCKED in flags,
+        checks_null=kfunc.checks_null,
     )  # fmt: skip

@@ -46,7 +46,7 @@ from bpfheap.verifier.calls import (
     strings,
 )
 from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
-from bpfheap.verifier.calls.meta import Checker, Meta, expected, length
+from bpfheap.verifier.calls.meta import Checker, Meta, check_there, expected, length
 from bpfheap.verifier.calls.noting import note_call
 from bpfheap.verifier.domain.refine import between
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
@@ -247,6 +247,8 @@ def _size(zero_allowed: bool) -> Checker:
             mark_register(env.cfg, st, n - 1)
             return
         _memory(env, st, n - 1, memory, meta, meta.size, arg in WRITTEN)
+        if meta.size:
+            check_there(n - 1, memory, meta)
 
     return check
 

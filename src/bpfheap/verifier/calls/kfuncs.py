@@ -18,7 +18,7 @@ from bpfheap.platform.kfuncs import BY_PROTOTYPE, KfuncFlag
 from bpfheap.platform.programs import FULL_SOCK, SOCK_COMMON, TCP_SOCK, Offer, SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls import iterators, strings
-from bpfheap.verifier.calls.meta import Meta, length
+from bpfheap.verifier.calls.meta import Meta, check_there, length
 from bpfheap.verifier.calls.objects import TAKEN, check_place
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
@@ -256,9 +256,9 @@ def _pointer(
         )
     _place(n, reg, meta)
     if size is None:
-        _fixed(env, st, n, reg, parameter, found)
+        _fixed(env, st, n, reg, parameter, found, meta)
         return 0
-    _sized(env, st, n, reg, parameter, size)
+    _sized(env, st, n, reg, parameter, size, meta)
     return 1
 
 
@@ -413,8 +413,12 @@ def _matches(env: Env, reg: Reg, wanted: KernelType, meta: Meta) -> tuple[str, b
     return _shown(given.btf, given.type_id), same
 
 
-def _fixed(env: Env, st: State, n: int, reg: Reg, parameter: Parameter, found: Prototype) -> None:
+def _fixed(
+    env: Env, st: State, n: int, reg: Reg, parameter: Parameter, found: Prototype, meta: Meta
+) -> None:
     """Memory as large as what the parameter points at (check_mem_reg)."""
+    if not parameter.name.endswith("__nullable"):
+        check_there(n, reg, meta)
     if is_null(reg):
         mark_register(env.cfg, st, n)
         return
@@ -428,7 +432,9 @@ def _fixed(env: Env, st: State, n: int, reg: Reg, parameter: Parameter, found: P
     _access(env, st, n, reg, size)
 
 
-def _sized(env: Env, st: State, n: int, reg: Reg, parameter: Parameter, size: Parameter) -> None:
+def _sized(
+    env: Env, st: State, n: int, reg: Reg, parameter: Parameter, size: Parameter, meta: Meta
+) -> None:
     """Memory as long as the next argument says (check_kfunc_mem_size_reg)."""
     bytes_ = st.regs[n + 1]
     if not is_null(reg) or not parameter.name.endswith("__opt"):
@@ -444,6 +450,8 @@ def _sized(env: Env, st: State, n: int, reg: Reg, parameter: Parameter, size: Pa
             detail = f"{why.message}: {why.detail}" if why.detail else why.message
             raise Reject(pair, detail=detail, register=why.register, hint=why.hint) from None
         mark_register(env.cfg, st, n + 1)
+        if most and not parameter.name.endswith(("__nullable", "__opt")):
+            check_there(n, reg, meta)
     else:
         mark_register(env.cfg, st, n)
     if size.name.endswith("__szk"):
@@ -451,7 +459,7 @@ def _sized(env: Env, st: State, n: int, reg: Reg, parameter: Parameter, size: Pa
 
 
 def _access(env: Env, st: State, n: int, reg: Reg, size: int) -> None:
-    """Read and write (check_helper_mem_access). Whether it may be NULL is the kfunc's to see."""
+    """Read and write (check_helper_mem_access). Whether it may be NULL is asked apart."""
     if reg.kind == CTX and size and env.type.raw_ctx is not None and not reg.or_null:
         # What no context access is rewritten for is memory.
         OBLIGATIONS[CTX].load(env, st, n, reg, size - 1, 1, False)

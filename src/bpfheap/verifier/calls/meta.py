@@ -14,7 +14,15 @@ from bpfheap.verifier.memory.ownership import Kptr
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
-from bpfheap.verifier.state.state import FuncState, Iterating, MapRef, Reg, State, type_name
+from bpfheap.verifier.state.state import (
+    FuncState,
+    Iterating,
+    MapRef,
+    Reg,
+    State,
+    is_null,
+    type_name,
+)
 
 
 class Meta:
@@ -83,6 +91,17 @@ def expected(n: int, reg: Reg, what: str, hint: str | None = None) -> Reject:
     if hint is None and reg.or_null:
         hint = hints.CHECK_NULL
     return Reject(f"R{n} type={type_name(reg)} expected={what}", register=n, hint=hint)
+
+
+def check_there(n: int, reg: Reg, meta: Meta) -> None:
+    """Memory of which at least one byte may be used. To Linux it may be NULL, which not every
+    function looks for. Raises Reject."""
+    if n not in meta.call.checks_null and (reg.or_null or is_null(reg)):
+        raise Reject(
+            f"{meta.call.name}() does not check R{n} type={type_name(reg)} for NULL",
+            register=n,
+            hint=hints.CHECK_NULL if reg.or_null else hints.IS_NULL,
+        )
 
 
 def length(n: int, reg: Reg, *, zero_allowed: bool) -> int:
