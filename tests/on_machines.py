@@ -11,7 +11,7 @@ SHARED = {
         test_loop_has_a_limit test_each_execution_has_its_cpu test_references_to_nothing
         test_formats test_formats_that_are_refused test_printk test_printk_of_a_string
         test_printk_of_a_string_that_is_not_there
-        test_vprintk_takes_words_from_memory
+        test_vprintk_takes_words_from_memory test_vprintk_of_nothing
     """,
     "control": """
         test_an_element_changes_under_its_pointer

@@ -292,3 +292,13 @@ def test_vprintk_takes_words_from_memory() -> None:
     assert world.machine.printk == ["7 7 7 -1"]
     for size in (24, 31, 104):
         assert world.run_text(VPRINTK.format(size=size)) == -22 & M64
+
+
+def test_vprintk_of_nothing() -> None:
+    """Words at NULL are refused, not read (____bpf_trace_vprintk)."""
+    world = World()
+    world.add_map(".rodata", "array", max_entries=1, value_size=16, data=b"%d\0")
+    code = VPRINTK.replace("r3 = r10\n    r3 += -32", "r3 = 0")
+    assert code != VPRINTK
+    assert world.run_text(code.format(size=8)) == -22 & M64
+    assert not world.machine.printk

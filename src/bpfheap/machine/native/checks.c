@@ -51,6 +51,9 @@ static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n
 		least = BH_ZEROS;
 		break;
 	case BH_ARG_READ:
+	case BH_ARG_OR_NULL:
+		if (arg.kind == BH_ARG_OR_NULL && !r[n])
+			return true;
 		least = BH_ZEROS;
 		size = r[n + 1];
 		break;

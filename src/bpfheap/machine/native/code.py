@@ -132,7 +132,7 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.MAP_KEY: ("key", 0),
     Arg.MAP_VALUE: ("value", 0),
     Arg.MEM: ("read", 0),
-    Arg.MEM_OR_NULL: ("read", 0),
+    Arg.MEM_OR_NULL: ("read or NULL", 0),
     Arg.UNINIT_MEM: ("write", 0),
     Arg.CTX: ("any", 0),  # the core knows the run's own
     Arg.ALLOC_SIZE: ("any", 0),

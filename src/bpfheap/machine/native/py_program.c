@@ -137,8 +137,8 @@ int bh_py_program(PyObject *module)
 {
 	/* In the order of enum bh_arg_kind. */
 	static const char *const arguments[] = { "any",	  "map",   "values", "ring",   "programs",
-						 "key",	  "value", "read",   "write",  "place",
-						 "record", "object", "counted", "code", NULL };
+						 "key",	  "value", "read",   "read or NULL", "write",
+						 "place",  "record", "object", "counted", "code", NULL };
 
 	bh_py_prog = bh_py_add(module, &prog_spec);
 	return !bh_py_prog || bh_py_names(module, "ARGUMENTS", arguments) || bh_py_names(module, "OPS", bh_op_names) ||

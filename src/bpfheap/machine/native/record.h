@@ -39,6 +39,7 @@ enum bh_arg_kind {
 	BH_ARG_KEY,	 /* of the first argument, which is a map */
 	BH_ARG_VALUE,	 /* the same */
 	BH_ARG_READ,	 /* memory, as long as the next argument says */
+	BH_ARG_OR_NULL,	 /* the same, or NULL, which the call looks for */
 	BH_ARG_WRITE,	 /* the same, to be written */
 	BH_ARG_PLACE,	 /* memory of `size`, aligned to 8, or to `size` if that is less */
 	BH_ARG_RECORD,	 /* of a ring buffer: there is a header before it */
