@@ -17,7 +17,7 @@ from setuptools import Extension, setup
 #: One group: they call each other without going through Python.
 COMPILED = (
     "domain/word", "domain/tnum", "domain/scalar", "domain/arith", "domain/refine",
-    "state/state", "analysis/cfg", "analysis/liveness",
+    "state/state", "analysis/cfg", "analysis/liveness", "analysis/loops",
     "paths/widening", "paths/env", "paths/precision", "paths/prune", "paths/unpruned",
     "memory/obligations", "memory/kinds", "memory/stack", "memory/access",
     "instructions/branch", "instructions/pointer", "instructions/transfer", "walk",

@@ -34,6 +34,7 @@ from bpfheap.btf import (
     dump_c,
     incomplete,
     kptr_fields,
+    numbers_alone,
     plain_pointers,
     same_type,
     why_different,
@@ -85,6 +86,24 @@ def test_tags(sample: Btf) -> None:
     assert sample.decl_tags(function) == ("function",)
     assert sample.decl_tags(function, 0) == ("param",)
     assert sample.decl_tags(function, 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "alone"),
+    [
+        ("foo", Struct, True),
+        ("small", Enum, True),
+        ("node", Struct, False),
+        ("value", Struct, False),
+        (".data", None, False),
+    ],
+)
+def test_what_is_made_of_numbers_alone(
+    sample: Btf, name: str, kind: type[BtfType] | None, alone: bool
+) -> None:
+    found = sample.find(name, kind)
+    assert found is not None
+    assert numbers_alone(sample, found) is alone
 
 
 def test_kptr_fields_in_both_positions_of_the_tags(sample: Btf) -> None:

@@ -25,9 +25,12 @@ from bpfheap.btf import (
     dump_c,
     incomplete,
     kptr_fields,
+    numbers_alone,
     plain_pointers,
     print_c,
     same_type,
+    special_fields,
+    user_pointers,
     why_different,
 )  # fmt: skip
 from bpfheap.errors import BtfError, FormatError
@@ -91,6 +94,9 @@ def interrogate(btf: Btf, original: Btf) -> None:
         ):
             with contextlib.suppress(FormatError):
                 ask(type_id)
+        if numbers_alone(btf, type_id):
+            for look in (kptr_fields, plain_pointers, user_pointers, special_fields):
+                assert look(btf, type_id) == ()
         for kind in (CoreKind.FIELD_BYTE_OFFSET, CoreKind.ENUMVAL_VALUE, CoreKind.TYPE_SIZE):
             with contextlib.suppress(FormatError):
                 core_value(btf, type_id, "0:1" if kind is CoreKind.FIELD_BYTE_OFFSET else "0", kind)

@@ -9,6 +9,7 @@ from bpfheap.btf.fields import (
     incomplete,
     kernel_target,
     kptr_fields,
+    numbers_alone,
     plain_pointers,
     user_pointers,
 )
@@ -53,6 +54,6 @@ __all__ = [
     "LazyBtf", "Leads", "Member", "Param", "Place", "PlainPointer", "Ptr", "Restrict", "SecVar",
     "SpecialField", "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void",
     "Volatile", "contains", "core_value", "declare", "dump_c", "essential_name", "incomplete",
-    "kernel_header", "kernel_target", "kptr_fields", "plain_pointers", "pointee", "print_c",
-    "same_type", "special_fields", "user_pointers", "walk", "why_different",
+    "kernel_header", "kernel_target", "kptr_fields", "numbers_alone", "plain_pointers", "pointee",
+    "print_c", "same_type", "special_fields", "user_pointers", "walk", "why_different",
 ]  # fmt: skip

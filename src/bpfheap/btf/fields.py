@@ -14,7 +14,18 @@ from typing import NamedTuple
 from bpfheap.btf.check import POINTER_SIZE
 from bpfheap.btf.lazy import LazyBtf
 from bpfheap.btf.table import Btf
-from bpfheap.btf.types import Array, BtfType, Datasec, Fwd, Ptr, Struct, Union, Var
+from bpfheap.btf.types import (
+    Array,
+    BtfType,
+    Datasec,
+    Enum,
+    Fwd,
+    Int,
+    Ptr,
+    Struct,
+    Union,
+    Var,
+)
 from bpfheap.errors import BtfError
 
 #: BTF_FIELDS_MAX is 11 in the kernel; here arrays of kptrs may need more.
@@ -162,6 +173,31 @@ def incomplete(btf: Btf, type_id: int) -> str | None:
             return btf.c_name(at)
         todo += [field.target for field in kptr_fields(btf, at)]
     return None
+
+
+def numbers_alone(btf: Btf, type_id: int) -> bool:
+    """Is it sure that a value has no pointer, tag, lock, list or tree? So it is with most of them,
+    which need not be looked through for each of these."""
+    todo, seen = [btf.resolve(type_id)], set[int]()
+    while todo:
+        at = todo.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        match btf[at]:
+            case Int() | Enum():
+                continue
+            case Array(type=element):
+                todo.append(btf.resolve(element))
+            case Struct(name=name, members=members) | Union(name=name, members=members):
+                if name.startswith("bpf_") or any(
+                    btf.decl_tags(at, i) for i in range(len(members))
+                ):
+                    return False
+                todo += [btf.resolve(member.type) for member in members]
+            case _:
+                return False
+    return True
 
 
 def plain_pointers(btf: Btf, type_id: int) -> tuple[PlainPointer, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Container, Sequence
 from itertools import pairwise
 
@@ -32,27 +33,30 @@ def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> dict[in
     """
     if not insns:
         raise InsnError("the program is empty", hint="it needs at least `exit`")
-    ops = _instructions(insns)
+    ops: dict[int, Op] = {}
     starts = {0}
-    for slot, op in ops.items():
+    jumps: list[int] = []
+    calls: list[tuple[int, str]] = []
+    for slot, op in instructions(insns):
+        ops[slot] = op
+        if op.slots > 1:
+            second_of(op, insns[slot + 1] if slot + 1 < len(insns) else None, slot)
+        elif op.distance is None:
+            continue
         what = _CODE_REFERENCES.get(op.name if op.kind is Kind.LDDW else op.kind)
-        if what is not None and slot not in refs:
+        if what is not None:
+            calls.append((slot, what))
+        elif op.distance is not None:
+            jumps.append(slot)
+    for slot, what in calls:
+        if slot not in refs:
             target = slot + 1 + insns[slot].imm
             _check_target(ops, slot, target, what, insns)
             starts.add(target)
     bounds = [*sorted(starts), len(insns)]
     for start, end in pairwise(bounds):
-        _check_function(insns, ops, start, end)
-    return ops
-
-
-def _instructions(insns: Sequence[Insn]) -> dict[int, Op]:
-    """The row of each instruction, by its first slot, in order."""
-    ops: dict[int, Op] = {}
-    for slot, op in instructions(insns):
-        if op.kind is Kind.LDDW:
-            second_of(op, insns[slot + 1] if slot + 1 < len(insns) else None, slot)
-        ops[slot] = op
+        inside = jumps[bisect_left(jumps, start) : bisect_left(jumps, end)]
+        _check_function(insns, ops, inside, start, end)
     return ops
 
 
@@ -81,23 +85,20 @@ def _out_of_range(slot: int, target: int) -> str:
     return f"jump out of range from insn {slot} to {target}"
 
 
-def _check_function(insns: Sequence[Insn], ops: dict[int, Op], start: int, end: int) -> None:
-    last = start
-    for slot in range(start, end):
-        op = ops.get(slot)
-        if op is None:
-            continue
-        last = slot
-        if op.flow in (ControlFlow.JUMP, ControlFlow.BRANCH):
-            target = op.target(insns[slot], slot)
-            _check_target(ops, slot, target, _JUMP, insns)
-            if not start <= target < end:
-                raise InsnError(
-                    f"jump out of range: slot {slot} leads to slot {target}, "
-                    f"out of its function (slots {start} to {end - 1})",
-                    insn=slot,
-                    linux=_out_of_range(slot, target),
-                )
+def _check_function(
+    insns: Sequence[Insn], ops: dict[int, Op], jumps: Sequence[int], start: int, end: int
+) -> None:
+    for slot in jumps:
+        target = ops[slot].target(insns[slot], slot)
+        _check_target(ops, slot, target, _JUMP, insns)
+        if not start <= target < end:
+            raise InsnError(
+                f"jump out of range: slot {slot} leads to slot {target}, "
+                f"out of its function (slots {start} to {end - 1})",
+                insn=slot,
+                linux=_out_of_range(slot, target),
+            )
+    last = end - 1 if end - 1 in ops else end - 2
     if ops[last].flow not in _NO_FALLTHROUGH:
         whole = start == 0 and end == len(insns)
         raise InsnError(

@@ -7,7 +7,7 @@ the row; none of them takes opcodes apart again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bpfheap.errors import InsnError, UnofferedInsn
@@ -86,6 +86,8 @@ class Op:
     `wide_imm`: the imm of the second slot is used too (RFC 9669 table 15, `next_imm`).
     `distance`: the field that says how far the target lies behind the next slot.
     `unbounded`: loops through it end, but nobody knows beforehand when.
+    `slots`: how many slots the instruction takes. `size`: the access size in bytes of a load, store
+    or atomic.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -103,8 +105,12 @@ class Op:
     flow: ControlFlow = ControlFlow.NEXT
     distance: Uses | None = None
     unbounded: bool = False
+    slots: int = field(init=False, repr=False, compare=False)
+    size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "slots", 2 if self.kind is Kind.LDDW else 1)
+        object.__setattr__(self, "size", self.width // 8)
         jumps = self.opcode & 0x07 in (JMP, JMP32) and self.kind not in OUTSIDE
         if jumps != (self.flow is not ControlFlow.NEXT):
             raise ValueError(f"{self.name}: a row of a jump class says where it leads")
@@ -117,16 +123,6 @@ class Op:
         """The slot that an instruction at `slot` leads to. Only where there is a distance."""
         assert self.distance is not None, f"{self.name} leads nowhere"
         return slot + 1 + (insn.imm if self.distance is Uses.IMM else insn.off)
-
-    @property
-    def slots(self) -> int:
-        """How many slots the instruction takes."""
-        return 2 if self.kind is Kind.LDDW else 1
-
-    @property
-    def size(self) -> int:
-        """The access size in bytes of a load, store or atomic."""
-        return self.width // 8
 
 
 _D, _S, _O, _I = Uses.DST, Uses.SRC, Uses.OFF, Uses.IMM
@@ -374,12 +370,12 @@ def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
     reserved = {"opcode": second.opcode, "dst": second.dst, "src": second.src, "off": second.off}
     if not op.wide_imm:
         reserved["imm"] = second.imm
-    for field, value in reserved.items():
+    for name, value in reserved.items():
         if value:
             raise _insn_error(
-                f"the second slot of {op.name} must have {field} 0, but it is {value}",
+                f"the second slot of {op.name} must have {name} 0, but it is {value}",
                 slot,
-                _BAD_WIDE if field != "imm" else _unselected(second, op.kind),
+                _BAD_WIDE if name != "imm" else _unselected(second, op.kind),
             )
     return second
 

@@ -192,7 +192,7 @@ class Walk:
                 self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
             self._step = self._state = None
             env = self._env
-            stack_chains(env.cfg, self._spec, env.depth, private=env.type.private_stack)
+            stack_chains(env.cfg, env.depth, private=env.type.private_stack)
         except Reject as reject:
             before = reject.before
             error = self._error(reject, _kind_of(reject, self._env.obj, self._spec))

@@ -36,6 +36,7 @@ ATOMIC: Final = 9
 EXIT: Final = 10
 CALL_LOCAL: Final = 11
 CALL: Final = 12
+LEGACY: Final = 13
 
 # Loops that the kernel drives. Every state is stored where an iteration begins.
 NO_LOOP: Final = 0
@@ -53,6 +54,7 @@ TAGS: dict[Kind, int] = {
     Kind.ALU: ALU, Kind.MOV: MOV, Kind.JCOND: JCOND, Kind.JA: JA, Kind.LOAD: LOAD,
     Kind.STORE_REG: STORE_REG, Kind.STORE_IMM: STORE_IMM, Kind.LDDW: LDDW, Kind.ATOMIC: ATOMIC,
     Kind.EXIT: EXIT, Kind.CALL_LOCAL: CALL_LOCAL, Kind.CALL_HELPER: CALL, Kind.CALL_KFUNC: CALL,
+    Kind.LEGACY: LEGACY,
 }  # fmt: skip
 
 #: round_up_stack_depth, for programs that are compiled.
@@ -65,9 +67,58 @@ _STACK_BEFORE_TAIL_CALL = 256
 _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
 _JUMPS = frozenset({ControlFlow.JUMP, ControlFlow.BRANCH})
+# Constants of their own, since to look a member up in its enum takes compiled code long.
+_LDDW: Final = Kind.LDDW
+_MAY_GOTO: Final = Kind.MAY_GOTO
+_JCOND: Final = Kind.JCOND
+_CALL_LOCAL: Final = Kind.CALL_LOCAL
+_CALL_HELPER: Final = Kind.CALL_HELPER
+_ALU: Final = Kind.ALU
+_TO_FUNC: Final = RefKind.FUNC
+_TO_KFUNC: Final = RefKind.KFUNC
 #: What Linux takes for jumps when it weighs whether to store a state.
 _COUNTED = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_REG})
 _WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD, Kind.LEGACY})
+
+
+class _Shape:
+    """What all instructions of one row of isa/ops.py have in common, as Step has it."""
+
+    __slots__ = (
+        "calls", "code", "counts", "ends", "falls", "jumps", "kind", "leads", "name", "op", "size",
+        "slots", "sx", "tag", "width", "with_reg", "writes_dst", "writes_other",
+    )  # fmt: skip
+
+    def __init__(self, op: Op) -> None:
+        self.op = op
+        self.kind = op.kind
+        self.name = op.name
+        self.tag: i64 = TAGS.get(op.kind, OTHER)
+        self.code: i64 = JUMP_CODE[op.name] if op.kind is _JCOND else ALU_CODE.get(op.name, -1)
+        self.width: i64 = op.width
+        self.size: i64 = op.size
+        self.sx: i64 = op.sx
+        self.slots: i64 = op.slots
+        self.with_reg = op.reg
+        self.jumps = op.flow in _JUMPS
+        self.counts = op.flow is not ControlFlow.NEXT or op.kind in _COUNTED
+        self.leads = op.distance is not None
+        self.calls = op.flow is ControlFlow.CALL
+        self.ends = op.flow is ControlFlow.END
+        self.falls = op.flow is not ControlFlow.JUMP and not self.ends
+        self.writes_dst = op.kind in _WRITES_DST
+        self.writes_other = op.kind is Kind.ATOMIC and op.fetch
+
+
+#: By the id of the row, which is kept.
+_SHAPES: dict[int, _Shape] = {}
+
+
+def _shape_of(op: Op) -> _Shape:
+    found = _SHAPES.get(id(op))
+    if found is None:
+        found = _SHAPES[id(op)] = _Shape(op)
+    return found
 
 
 class Step:
@@ -79,7 +130,9 @@ class Step:
     `counts`: does Linux take it for one when it weighs whether to store a state?
     `code`: its operation or condition as a number, -1 if it has none.
     `operand`: its immediate as a register.
+    `row`: the helper or kfunc that it calls, None if that is unknown, or if it is no such call.
     `target`: the slot that it jumps to or calls, -1 if none.
+    `after`: the slots that may run next in the same function.
     `enters`: the slot of the function that it calls or names, -1 if none.
     `join`: may paths meet here?
     `loop`: CALLBACK_LOOP, ITERATOR_LOOP or MAY_GOTO_LOOP if iterations begin here, else NO_LOOP.
@@ -92,31 +145,34 @@ class Step:
     """
 
     __slots__ = (
-        "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind", "loop",
-        "name", "next", "off", "op", "operand", "pointers", "seen", "size", "slot", "src", "sx",
-        "tag", "target", "through", "width", "with_reg", "wrong",
+        "after", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind",
+        "loop", "name", "next", "off", "op", "operand", "pointers", "row", "seen", "shape", "size",
+        "slot", "src", "sx", "tag", "target", "through", "width", "with_reg", "wrong",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
+        shape = _shape_of(op)
         self.slot: i64 = slot
+        self.shape = shape
         self.op = op
-        self.kind = op.kind
-        self.tag: i64 = TAGS.get(op.kind, OTHER)
-        self.jumps = op.flow in _JUMPS
-        self.counts = op.flow is not ControlFlow.NEXT or op.kind in _COUNTED
-        self.name = op.name
-        self.code: i64 = JUMP_CODE[op.name] if op.kind is Kind.JCOND else ALU_CODE.get(op.name, -1)
-        self.width: i64 = op.width
-        self.size: i64 = op.size
-        self.sx: i64 = op.sx
-        self.with_reg = op.reg
+        self.kind = shape.kind
+        self.tag = shape.tag
+        self.jumps = shape.jumps
+        self.counts = shape.counts
+        self.name = shape.name
+        self.code = shape.code
+        self.width = shape.width
+        self.size = shape.size
+        self.sx = shape.sx
+        self.with_reg = shape.with_reg
         self.dst: i64 = insn.dst
         self.src: i64 = insn.src
         self.off: i64 = insn.off
         self.imm = insn.imm
         self.operand: Reg = number(const(insn.imm))
-        self.next: i64 = slot + op.slots
+        self.next: i64 = self.slot + shape.slots
         self.target: i64 = -1
+        self.row: Call | None = None
         self.join = False
         self.loop: i64 = NO_LOOP
         self.enters: i64 = -1
@@ -125,17 +181,22 @@ class Step:
         self.pointers: i64 = 0
         self.called: CallFacts | None = None
         self.wrong: Reject | None = None
-        if op.distance is not None:
+        if shape.leads:
             self.target = op.target(insn, slot)
-        if op.flow is ControlFlow.CALL:
+        if shape.calls:
             self.enters = self.target
+        self.after: tuple[int, ...]
+        if shape.falls:
+            self.after = (self.next, self.target) if shape.jumps else (self.next,)
+        else:
+            self.after = () if shape.ends else (self.target,)
 
     @property
     def writes(self) -> int | None:
         """The register that it writes, besides those of a call."""
-        if self.kind in _WRITES_DST:
+        if self.shape.writes_dst:
             return self.dst
-        if self.kind is Kind.ATOMIC and self.op.fetch:
+        if self.shape.writes_other:
             return 0 if self.name == "cmpxchg" else self.src
         return None
 
@@ -153,22 +214,27 @@ class Cfg:
         """Raises InsnError for what is no program, Reject for what can never be right."""
         ops = check_structure(spec.insns, frozenset(s for s, r in spec.refs.items()
                                               if r.kind is not RefKind.FUNC))  # fmt: skip
-        self.steps: list[Step | None] = [None] * len(spec.insns)
+        insns, refs = spec.insns, spec.refs
+        self.steps: list[Step | None] = [None] * len(insns)
         for slot, op in ops.items():
-            step = Step(slot, spec.insns[slot], op)
-            if step.kind is Kind.LDDW and slot not in spec.refs:
-                high = spec.insns[slot + 1].imm & 0xFFFFFFFF
-                step.operand = number(constant(high << 32 | spec.insns[slot].imm & 0xFFFFFFFF))
-            ref = spec.refs.get(slot)
-            if ref is not None and ref.kind is RefKind.FUNC:
+            step = Step(slot, insns[slot], op)
+            ref = refs.get(slot)
+            if step.kind is _LDDW and ref is None:
+                high = insns[slot + 1].imm & 0xFFFFFFFF
+                step.operand = number(constant(high << 32 | insns[slot].imm & 0xFFFFFFFF))
+            if step.kind is _CALL_HELPER:
+                step.row = HELPER_BY_NUMBER.get(step.imm)
+            elif ref is not None and ref.kind is _TO_FUNC:
                 step.enters = ref.target
-            row = call_row(spec, step)
+            elif ref is not None and ref.kind is _TO_KFUNC:
+                step.row = kfunc_row(ref.name)
+            row = step.row
             # Iterations come back to the call.
             if row is not None and row.callback:
                 step.loop = CALLBACK_LOOP
             elif row is not None and row.ret is Ret.ELEMENT_OR_NULL:
                 step.loop = ITERATOR_LOOP
-            elif step.kind is Kind.MAY_GOTO:
+            elif step.kind is _MAY_GOTO:
                 step.loop = MAY_GOTO_LOOP
             step.join = step.loop != NO_LOOP
             step.wrong = _wrong(step)
@@ -184,7 +250,7 @@ class Cfg:
             if step.jumps:
                 self.at(step.target).join = True
                 # visit_insn: conditions are prune points themselves.
-                step.join = step.join or step.kind is Kind.JCOND
+                step.join = step.join or step.kind is _JCOND
             # visit_func_call_insn: what follows any call is one, and where a function is called or
             # its address taken, that place and the function are, too.
             if step.kind in CALLS:
@@ -193,7 +259,7 @@ class Cfg:
                 step.join = True
                 self.at(step.next).join = True
                 self.at(step.enters).join = True
-            if step.kind is Kind.CALL_LOCAL and self.is_global(self.starts[step.target]):
+            if step.kind is _CALL_LOCAL and self.is_global(self.starts[step.target]):
                 step.tag = CALL
 
     def __iter__(self) -> Iterator[Step]:
@@ -213,17 +279,6 @@ class Cfg:
         sub = self.subprogs[number]
         return number > 0 and sub.is_global and sub.func_id > 0
 
-    def successors(self, step: Step) -> tuple[int, ...]:
-        """The slots that may run next in the same function."""
-        match step.op.flow:
-            case ControlFlow.END:
-                return ()
-            case ControlFlow.JUMP:
-                return (step.target,)
-            case ControlFlow.BRANCH:
-                return (step.next, step.target)
-        return (step.next,)
-
     def _check_reachable(self) -> None:
         """check_cfg: each instruction can be reached."""
         seen: set[int] = set()
@@ -234,7 +289,7 @@ class Cfg:
                 continue
             seen.add(slot)
             step = self.at(slot)
-            todo += self.successors(step)
+            todo += step.after
             if step.enters in self.starts:
                 todo.append(step.enters)
         for step in self:
@@ -246,21 +301,13 @@ class Cfg:
                 )
 
 
-def call_row(spec: ProgramSpec, step: Step) -> Call | None:
-    """The helper or kfunc that a step calls, None if it is unknown or no such call."""
-    if step.kind is Kind.CALL_HELPER:
-        return HELPER_BY_NUMBER.get(step.imm)
-    ref = spec.refs.get(step.slot)
-    return None if ref is None or ref.kind is not RefKind.KFUNC else kfunc_row(ref.name)
-
-
 def _wrong(step: Step) -> Reject | None:
     """What is wrong whatever the state, once the step is walked."""
     if step.writes == FP:
         return Reject(
             "frame pointer is read only", register=FP, insn=step.slot, hint="copy r10 first"
         )
-    if step.kind is Kind.ALU and not step.with_reg:
+    if step.kind is _ALU and not step.with_reg:
         if step.name in _DIVISIONS and step.imm == 0:
             return Reject(
                 "div by zero", register=step.dst, insn=step.slot, hint="divide by another"
@@ -279,7 +326,7 @@ def _subprogs(spec: ProgramSpec, cfg: Cfg) -> tuple[SubprogSpec, ...]:
     """Those of the spec, or, where it names not all that are called, by the calls."""
     named = {sub.start: sub for sub in spec.subprogs}
     starts = {0, *named}
-    starts |= {step.target for step in cfg if step.kind is Kind.CALL_LOCAL}
+    starts |= {step.target for step in cfg if step.kind is _CALL_LOCAL}
     starts |= {
         r.target
         for r in spec.refs.values()
@@ -361,14 +408,14 @@ def _check_frames(cfg: Cfg) -> None:
                     )
 
 
-def stack_chains(cfg: Cfg, spec: ProgramSpec, depth: list[int], *, private: bool) -> None:
+def stack_chains(cfg: Cfg, depth: list[int], *, private: bool) -> None:
     """The frames that can be alive together must fit into the stack, and into half of it before a
     function that may jump to another program (check_max_stack_depth_subprog).
 
     `depth` is by subprogram, in bytes. Frames that are `private` where they are large do not
     count. Raises Reject.
     """
-    private = private and not any(_is_tail_call(spec, step) for step in cfg)
+    private = private and not any(_is_tail_call(step) for step in cfg)
     # Deepest chain above and without each subprogram, and the functions in it; callers first.
     above = [(0, 1)] * len(depth)
     reached = [False] * len(depth)
@@ -378,7 +425,7 @@ def stack_chains(cfg: Cfg, spec: ProgramSpec, depth: list[int], *, private: bool
             continue
         before, frames = above[at]
         steps = list(cfg.within(cfg.subprogs[at]))
-        jumps = any(_is_tail_call(spec, step) for step in steps)
+        jumps = any(_is_tail_call(step) for step in steps)
         if at and jumps and before >= _STACK_BEFORE_TAIL_CALL:
             raise Reject(
                 f"tail_calls are not allowed when call stack of previous frames is {before} bytes. "
@@ -402,6 +449,5 @@ def stack_chains(cfg: Cfg, spec: ProgramSpec, depth: list[int], *, private: bool
                 above[callee] = max(above[callee], (total, frames + 1))
 
 
-def _is_tail_call(spec: ProgramSpec, step: Step) -> bool:
-    row = call_row(spec, step)
-    return row is not None and row.jumps
+def _is_tail_call(step: Step) -> bool:
+    return step.row is not None and step.row.jumps

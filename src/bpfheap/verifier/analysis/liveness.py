@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SubprogSpec
-from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, Cfg, Step, call_row
+from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, Cfg, Step
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -35,6 +35,24 @@ _VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
 _CALLING = frozenset(
     {Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL, Kind.CALL_REG, Kind.LEGACY}
 )
+# Constants of their own, since to look a member up in its enum takes compiled code long.
+_ALU: Final = Kind.ALU
+_NEG: Final = Kind.NEG
+_END: Final = Kind.END
+_MOV: Final = Kind.MOV
+_LDDW: Final = Kind.LDDW
+_JCOND: Final = Kind.JCOND
+_EXIT: Final = Kind.EXIT
+_LOAD: Final = Kind.LOAD
+_STORE_IMM: Final = Kind.STORE_IMM
+_STORE_REG: Final = Kind.STORE_REG
+_ATOMIC: Final = Kind.ATOMIC
+_CALL_HELPER: Final = Kind.CALL_HELPER
+_CALL_KFUNC: Final = Kind.CALL_KFUNC
+_CALL_LOCAL: Final = Kind.CALL_LOCAL
+_CALL_REG: Final = Kind.CALL_REG
+_LEGACY: Final = Kind.LEGACY
+_PROTOTYPE: Final = Arg.PROTOTYPE
 #: Stands among the offsets of a register that on some path holds no address of the stack. No
 #: offset is as large.
 _ELSEWHERE = 1 << 32
@@ -95,72 +113,70 @@ class _Function:
         self.sub: SubprogSpec = cfg.subprogs[index]
         self.found = found
         self.steps = list(cfg.within(self.sub))
+        # Without a way back each instruction comes after all that may run before it.
+        self.straight = not any(step.jumps and step.target <= step.slot for step in self.steps)
         self.address_stored = False
         self._origins: dict[int, dict[int, Step | int]] | None = None
         self.bases = self._stack_pointers()
         if self.address_stored:
             # What is read back from the stack may be such an address now.
             self.bases = self._stack_pointers()
-        self.before: dict[int, list[int]] = {}
-        for step in self.steps:
-            for after in self.cfg.successors(step):
-                self.before.setdefault(after, []).append(step.slot)
 
     def solve(self) -> None:
+        for step in reversed(self.steps):
+            self.found[step.slot] = self._at(step)
+        if self.straight:
+            return
+        before: dict[int, list[int]] = {}
+        for step in self.steps:
+            for after in step.after:
+                before.setdefault(after, []).append(step.slot)
         todo = [step.slot for step in self.steps]
         waiting = set(todo)
-        done: set[int] = set()
         while todo:
             slot = todo.pop()
             waiting.discard(slot)
-            step = self.cfg.at(slot)
-            live = 0
-            for after in self.cfg.successors(step):
-                live |= self.found[after]
-            new = self._before(step, live)
-            if new != self.found[slot] or slot not in done:
-                done.add(slot)
+            new = self._at(self.cfg.at(slot))
+            if new != self.found[slot]:
                 self.found[slot] = new
-                for at in self.before.get(slot, ()):
+                for at in before.get(slot, ()):
                     if at not in waiting:
                         waiting.add(at)
                         todo.append(at)
 
-    def _before(self, step: Step, live: int) -> int:
-        """What is read from a step on, from what is read after it."""
-        dst, src = _BIT[step.dst], _BIT[step.src]
-        match step.kind:
-            case Kind.ALU | Kind.NEG | Kind.END | Kind.MOV | Kind.LDDW:
-                if step.kind in (Kind.MOV, Kind.LDDW):
-                    live &= ~dst
-                else:
-                    live |= dst
-                if step.with_reg:
-                    live |= src
-            case Kind.JCOND:
-                live |= dst | (src if step.with_reg else 0)
-            case Kind.EXIT:
-                # What the caller does with a result is not known here.
-                live = 1
-            case Kind.LOAD:
-                live = self._load(step, live)
-            case Kind.STORE_IMM | Kind.STORE_REG:
-                live = self._store(step, live)
-            case Kind.ATOMIC:
-                live = self._atomic(step, live)
-            case Kind.CALL_HELPER | Kind.CALL_KFUNC:
-                live = self._call(step, live)
-            case Kind.CALL_LOCAL:
-                # A global function's declared arguments are looked at, whatever it does.
-                callee = _ARGS if step.tag == CALL else self.found[step.target]
-                live = live & ~_CLOBBERED | callee & _ARGS
-                if self._hands_over(step):
-                    live |= ALL_STACK
-            case Kind.CALL_REG:
-                live = -1 & (1 << FIRST_SLOT) - 1 | ALL_STACK
-            case Kind.LEGACY:
-                # Linux takes it to read all of them.
-                live |= (1 << FIRST_SLOT) - 1
+    def _at(self, step: Step) -> int:
+        """What is read from a step on, by what is known of those that may run next."""
+        live = 0
+        for after in step.after:
+            live |= self.found[after]
+        kind = step.kind
+        if kind is _MOV or kind is _LDDW:
+            live &= ~_BIT[step.dst]
+            return live | _BIT[step.src] if step.with_reg else live
+        if kind is _ALU or kind is _JCOND or kind is _NEG or kind is _END:
+            live |= _BIT[step.dst]
+            return live | _BIT[step.src] if step.with_reg else live
+        if kind is _LOAD:
+            return self._load(step, live)
+        if kind is _STORE_IMM or kind is _STORE_REG:
+            return self._store(step, live)
+        if kind is _CALL_HELPER or kind is _CALL_KFUNC:
+            return self._call(step, live)
+        if kind is _EXIT:
+            # What the caller does with a result is not known here.
+            return 1
+        if kind is _ATOMIC:
+            return self._atomic(step, live)
+        if kind is _CALL_LOCAL:
+            # A global function's declared arguments are looked at, whatever it does.
+            callee = _ARGS if step.tag == CALL else self.found[step.target]
+            live = live & ~_CLOBBERED | callee & _ARGS
+            return live | ALL_STACK if self._hands_over(step) else live
+        if kind is _CALL_REG:
+            return (1 << FIRST_SLOT) - 1 | ALL_STACK
+        if kind is _LEGACY:
+            # Linux takes it to read all of them.
+            return live | (1 << FIRST_SLOT) - 1
         return live
 
     def _load(self, step: Step, live: int) -> int:
@@ -172,7 +188,7 @@ class _Function:
         if step.size == 8 and base and len(base) == 1 and not (base[0] + step.off) % 8:
             live &= ~_range(base[0] + step.off, base[0] + step.off + 7)
         live |= _BIT[step.dst]
-        return live | _BIT[step.src] if step.kind is Kind.STORE_REG else live
+        return live | _BIT[step.src] if step.kind is _STORE_REG else live
 
     def _atomic(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.dst, step.off, step.size)
@@ -182,10 +198,10 @@ class _Function:
         live &= ~_CLOBBERED
         if step.loop == CALLBACK_LOOP and self._hands_over(step):
             live |= ALL_STACK
-        row = call_row(self.spec, step)
+        row = step.row
         if row is None:
             return live | _ARGS | ALL_STACK
-        if Arg.PROTOTYPE in row.args:
+        if _PROTOTYPE in row.args:
             reads = self.kfunc_reads(row.name)
             if reads is None:
                 return live | _ARGS | ALL_STACK
@@ -267,16 +283,17 @@ class _Function:
         return self._origins.get(slot, {})
 
     def _origins_after(self, step: Step, before: dict[int, Step | int]) -> dict[int, Step | int]:
-        after = dict(before)
         if step.kind in _CALLING:
-            for n in range(6):
-                after.pop(n, None)
-        elif step.writes is not None:
-            copied = step.kind is Kind.MOV and step.with_reg and step.width == 64 and not step.sx
-            origin = before.get(step.src) if copied else step
-            after.pop(step.writes, None)
-            if origin is not None:
-                after[step.writes] = origin
+            return {n: origin for n, origin in before.items() if n >= 6}
+        written = step.writes
+        if written is None:
+            return before
+        copied = step.kind is _MOV and step.with_reg and step.width == 64 and not step.sx
+        origin = before.get(step.src) if copied else step
+        after = dict(before)
+        after.pop(written, None)
+        if origin is not None:
+            after[written] = origin
         return after
 
     def _forward(
@@ -285,11 +302,19 @@ class _Function:
     ) -> dict[int, _Known]:  # fmt: skip
         """What is known before each slot that can be reached, from what is known at the start."""
         at = {self.sub.start: start}
+        if self.straight:
+            for step in self.steps:
+                if step.slot not in at:
+                    continue
+                known = after(step, at[step.slot])
+                for target in step.after:
+                    at[target] = either(at[target], known) if target in at else known
+            return at
         todo = [self.sub.start]
         while todo:
             step = self.cfg.at(todo.pop())
             known = after(step, at[step.slot])
-            for target in self.cfg.successors(step):
+            for target in step.after:
                 old = at.get(target)
                 new = known if old is None else either(old, known)
                 if new != old:
@@ -325,46 +350,50 @@ class _Function:
     def _pointers_after(
         self, step: Step, before: dict[int, tuple[int, ...]]
     ) -> dict[int, tuple[int, ...]]:
-        after = dict(before)
-        match step.kind:
-            case Kind.MOV if step.with_reg and step.src in before:
-                after[step.dst] = before[step.src] if step.width == 64 and not step.sx else ()
-            case Kind.ALU:
-                if step.dst in before or (step.with_reg and step.src in before):
-                    known = not step.with_reg and step.name == "add" and step.width == 64
-                    after[step.dst] = _moved(before[step.dst], step.imm) if known else ()
-            case Kind.NEG | Kind.END:
-                if step.dst in before:
-                    after[step.dst] = ()
-            case Kind.LOAD if self.address_stored and step.src in before:
-                # Only the function's own stack holds addresses of it: none are stored in that of
-                # a caller (check_stack_write_fixed_off), and none are read through from elsewhere.
-                after[step.dst] = ()
-            case Kind.MOV | Kind.LDDW | Kind.LOAD:
-                after.pop(step.dst, None)
-            case Kind.STORE_REG:
-                if step.src in before:
-                    self.address_stored = True
-            case Kind.ATOMIC:
-                if step.src in before:
-                    self.address_stored = True
-                if step.op.fetch:
-                    fetched = 0 if step.name == "cmpxchg" else step.src
-                    after.pop(fetched, None)
-                    if self.address_stored and step.dst in before:
-                        after[fetched] = ()
-            case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
-                for n in range(6):
-                    after.pop(n, None)
-            case Kind.LEGACY:
-                for n in range(6):
-                    after.pop(n, None)
-        return after
+        kind, dst = step.kind, step.dst
+        if kind is _MOV and step.with_reg and step.src in before:
+            known = step.width == 64 and not step.sx
+            return {**before, dst: before[step.src] if known else ()}
+        if kind is _MOV or kind is _LDDW:
+            return _without(before, dst)
+        if kind is _ALU:
+            if dst not in before and not (step.with_reg and step.src in before):
+                return before
+            known = not step.with_reg and step.name == "add" and step.width == 64
+            return {**before, dst: _moved(before[dst], step.imm) if known else ()}
+        if kind is _LOAD:
+            # Only the function's own stack holds addresses of it: none are stored in that of a
+            # caller (check_stack_write_fixed_off), and none are read through from elsewhere.
+            if self.address_stored and step.src in before:
+                return {**before, dst: ()}
+            return _without(before, dst)
+        if kind in _CALLING:
+            return {n: base for n, base in before.items() if n >= 6}
+        if kind is _STORE_REG or kind is _ATOMIC:
+            if step.src in before:
+                self.address_stored = True
+            fetched = step.writes
+            if fetched is None:
+                return before
+            if self.address_stored and dst in before:
+                return {**before, fetched: ()}
+            return _without(before, fetched)
+        if (kind is _NEG or kind is _END) and dst in before:
+            return {**before, dst: ()}
+        return before
+
+
+def _without(before: dict[int, tuple[int, ...]], register: int) -> dict[int, tuple[int, ...]]:
+    if register not in before:
+        return before
+    return {n: base for n, base in before.items() if n != register}
 
 
 def _either(a: dict[int, Step | int], b: dict[int, Step | int]) -> dict[int, Step | int]:
     """What holds whichever is the case. Once it is a constant alone, it is not told any more which
     instruction set it, so that this ends soon."""
+    if a is b:
+        return a
     found: dict[int, Step | int] = {}
     for n in a.keys() & b.keys():
         one, two = a[n], b[n]
@@ -381,14 +410,14 @@ def _either(a: dict[int, Step | int], b: dict[int, Step | int]) -> dict[int, Ste
 
 
 def _is_constant(step: Step) -> bool:
-    return step.kind is Kind.MOV and not step.with_reg
+    return step.kind is _MOV and not step.with_reg
 
 
 def _join(
     a: dict[int, tuple[int, ...]], b: dict[int, tuple[int, ...]]
 ) -> dict[int, tuple[int, ...]]:
     """Either may be the case."""
-    if a == b:
+    if a is b or a == b:
         return a
     found = {}
     for n in a.keys() | b.keys():

@@ -33,7 +33,7 @@ from bpfheap.platform.missing import kfunc_name, missing_helper
 from bpfheap.platform.programs import FULL_SOCK, XDP_SOCK, Offer, types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.cfg import Step, call_row
+from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.calls import (
     graph,
     iterators,
@@ -143,7 +143,7 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint=f"{types_with(changers)} programs can {done} {ref}",
         )
-    if op == "lookup" and ref.spec.flags & MapFlag.WRONLY_PROG and row.outer:
+    if op == "lookup" and ref.unreadable and row.outer:
         raise Reject(
             "read from map forbidden", detail=f"{ref} is write-only for programs", register=n
         )
@@ -636,7 +636,7 @@ def clobbered(reg: Reg) -> Reg:
 
 
 def _row(env: Env, step: Step) -> Call:
-    row = call_row(env.spec, step)
+    row = step.row
     if row is not None:
         return row
     missing = env.spec.refs.get(step.slot)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.platform.maps import BY_NUMBER
-from bpfheap.verifier.analysis.cfg import call_row
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.memory.ownership import check_none_held, without_btf
@@ -97,7 +96,7 @@ def compares(env: Env, st: State) -> bool:
 
 
 def _sorts(env: Env, slot: int) -> bool:
-    row = call_row(env.spec, env.cfg.at(slot))
+    row = env.cfg.at(slot).row
     return row is not None and Arg.LESS in row.args
 
 

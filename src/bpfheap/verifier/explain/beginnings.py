@@ -9,7 +9,7 @@ from bpfheap.btf import Func, FuncProto
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.spec import RefKind
-from bpfheap.verifier.analysis.cfg import CALLS, Step, call_row
+from bpfheap.verifier.analysis.cfg import CALLS, Step
 from bpfheap.verifier.explain.path import Path
 from bpfheap.verifier.explain.words import (
     PACKET_NAMES,
@@ -109,7 +109,7 @@ class Beginnings:
     def _given(self, place: RegisterAt, at: int) -> str:
         """What a callback is called with, or what no function is given."""
         step = self.path.step(at)
-        row = call_row(self.env.spec, step)
+        row = step.row
         if row is None or not 1 <= place.register <= 5:
             return f"was never given a value in {self._callee(at)}"
         name = self._parameter(self.path.slots[at + 1], place.register)
@@ -128,7 +128,7 @@ class Beginnings:
                     f"lost its value in the call of {self._called(at, step)} at {where}: calls "
                     "overwrite r0 to r5"
                 )
-            row = call_row(self.env.spec, step)
+            row = step.row
             about = "" if row is None else self._about(row, at)
             return f"came from {self._called(at, step)}{about} at {where}"
         if step.kind is Kind.LEGACY:
@@ -150,7 +150,7 @@ class Beginnings:
         return f"is what an atomic operation at {where} found in memory"
 
     def _called(self, at: int, step: Step) -> str:
-        row = call_row(self.env.spec, step)
+        row = step.row
         if row is not None:
             # Programs write the macro's name.
             return row.name.removesuffix("_impl")

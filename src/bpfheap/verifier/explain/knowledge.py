@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from bpfheap.isa import Kind, Uses
 from bpfheap.spec import ObjectSpec, ProgramSpec, SourceLine
-from bpfheap.verifier.analysis.cfg import CALLS, Cfg, call_row
+from bpfheap.verifier.analysis.cfg import CALLS, Cfg
 from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
 from bpfheap.verifier.explain.log import instruction
 from bpfheap.verifier.explain.path import enters, leaves
@@ -104,7 +104,7 @@ class Observer:
         """The slot whose visit goes on: the call's own, if a function has returned."""
         if not leaves(self._cfg, self._cfg.at(before), slot):
             return before
-        row = call_row(self._spec, self._cfg.at(slot))
+        row = self._cfg.at(slot).row
         return slot if row is not None and row.callback else slot - 1
 
     def _entered(self, slot: int, st: State) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from bpfheap.errors import VerifierError
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Arg, SideEffect
-from bpfheap.verifier.analysis.cfg import Step, call_row
+from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.explain.beginnings import MAX_READ, RegisterAt
 from bpfheap.verifier.explain.path import Path
 from bpfheap.verifier.explain.route import condition
@@ -105,7 +105,7 @@ class _Teller(Tracer):
             return []
         n = int(error.register[1:])
         found = [n]
-        row = call_row(self.env.spec, step)
+        row = step.row
         if row is not None:
             # Memory and its size are checked together.
             if n < len(row.args) and row.args[n] in _SIZES:
@@ -275,7 +275,7 @@ class _Teller(Tracer):
         return None
 
     def _does(self, at: int, side_effect: SideEffect) -> bool:
-        row = call_row(self.env.spec, self.path.step(at))
+        row = self.path.step(at).row
         return row is not None and row.side_effect is side_effect
 
     def _loop(self) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import WRITTEN
-from bpfheap.verifier.analysis.cfg import CALLS, Step, call_row
+from bpfheap.verifier.analysis.cfg import CALLS, Step
 from bpfheap.verifier.domain.scalar import same, subset
 from bpfheap.verifier.explain.beginnings import MAX_READ, Beginnings, RegisterAt
 from bpfheap.verifier.state.state import (
@@ -148,7 +148,7 @@ class Tracer(Beginnings):
 
     def _back(self, at: int) -> bool:
         """Does a callback return here, to the call that called it?"""
-        row = call_row(self.env.spec, self.path.step(at + 1))
+        row = self.path.step(at + 1).row
         return row is not None and row.callback
 
     def _argument(self, place: RegisterAt, at: int, passed: list[str]) -> RegisterAt | None:
@@ -263,7 +263,7 @@ class Tracer(Beginnings):
 
     def _clobbers(self, at: int, step: Step, frame: int, low: int) -> bool:
         """May a call write the byte at `low` of a frame's stack?"""
-        row = call_row(self.env.spec, step)
+        row = step.row
         if row is None:
             if self.path.enters(at):
                 return False

@@ -11,7 +11,7 @@ from mypy_extensions import i64
 
 from bpfheap.btf import KptrField, KptrKind
 from bpfheap.platform.kernel_writes import WRITABLE
-from bpfheap.platform.maps import BY_NUMBER, MapFlag
+from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import (
     FLOW_KEYS_SIZE,
     FULL_SOCK,
@@ -333,7 +333,7 @@ class MapValueMemory(Obligations):
 
 
 def _may_access(ref: MapRef, n: i64, low: i64, size: i64, *, write: bool) -> None:
-    if ref.readonly if write else ref.spec.flags & MapFlag.WRONLY_PROG:
+    if ref.readonly if write else ref.unreadable:
         done = "write into" if write else "read from"
         raise Reject(
             f"{done} map forbidden, value_size={ref.spec.value_size} off={low} size={size}",

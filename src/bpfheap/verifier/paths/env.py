@@ -30,7 +30,7 @@ from bpfheap.platform.programs import (
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
-from bpfheap.verifier.analysis.cfg import Cfg, call_row
+from bpfheap.verifier.analysis.cfg import Cfg
 from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
 from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
@@ -224,7 +224,7 @@ class Env:
         (check_abnormal_return, check_btf_func_early)."""
         for sub in self.cfg.subprogs[1:]:
             for step in self.cfg.within(sub):
-                row = call_row(self.spec, step)
+                row = step.row
                 if step.kind is not Kind.LEGACY and (row is None or not row.jumps):
                     continue
                 what = "LD_ABS" if row is None else "tail_call"
@@ -330,7 +330,7 @@ class Env:
         found = [False] * len(self.cfg.subprogs)
         for at in self.cfg.call_order:
             for step in self.cfg.within(self.cfg.subprogs[at]):
-                row = call_row(self.spec, step)
+                row = step.row
                 if row is not None and wanted(row):
                     found[at] = True
                 callee = self.cfg.starts.get(step.enters)

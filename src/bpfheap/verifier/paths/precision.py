@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from bpfheap.isa import Kind
 from bpfheap.verifier.analysis.cfg import (
     ALU,
     ATOMIC,
@@ -19,6 +18,7 @@ from bpfheap.verifier.analysis.cfg import (
     EXIT,
     JCOND,
     LDDW,
+    LEGACY,
     LOAD,
     MOV,
     STORE_IMM,
@@ -199,7 +199,7 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
                     wanted.regs |= shl(1, step.src)
     elif tag == LDDW:
         wanted.regs = mask & ~dst
-    elif access == RETURNED and (tag == CALL or step.kind is Kind.LEGACY):
+    elif access == RETURNED and tag in (CALL, LEGACY):
         # What it gives its caller is known without looking further back.
         wanted.regs = mask & ~0x3F
         wanted.enter(wanted.frame + 1)
@@ -233,7 +233,7 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
         wanted.slots = 0
         wanted.enter(wanted.frame - 1)
         wanted.regs |= mask & 0x3E
-    elif step.kind is Kind.LEGACY:
+    elif tag == LEGACY:
         wanted.regs = mask & ~0x3F
 
 

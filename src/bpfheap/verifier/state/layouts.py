@@ -13,6 +13,7 @@ from bpfheap.btf import (
     Struct,
     incomplete,
     kptr_fields,
+    numbers_alone,
     plain_pointers,
     special_fields,
     user_pointers,
@@ -147,10 +148,11 @@ class Layouts:
         found = self._known.get(key)
         if found is None:
             try:
-                kptrs = kptr_fields(btf, type_id) if type_id else ()
-                plain = plain_pointers(btf, type_id) if type_id else ()
-                shared = user_pointers(btf, type_id) if type_id else ()
-                special = special_fields(btf, type_id) if type_id else ()
+                plain_bytes = not type_id or numbers_alone(btf, type_id)
+                kptrs = () if plain_bytes else kptr_fields(btf, type_id)
+                plain = () if plain_bytes else plain_pointers(btf, type_id)
+                shared = () if plain_bytes else user_pointers(btf, type_id)
+                special = () if plain_bytes else special_fields(btf, type_id)
                 if size is not None:
                     # In a map value these are plain bytes (map_check_btf).
                     special = tuple(f for f in special if f.kind not in _NODES)

@@ -144,12 +144,14 @@ class MapRef:
     `holder`, `name`: those of flows; an inner map goes by the name of its outer map.
     `spec`: its definition.
     `layout`: that of its values.
-    `readonly`: programs may not change what is in it.
+    `readonly`, `unreadable`: programs may not change what is in it, or not read it.
     `constant`: the bytes of its value that nobody can change any more, None for none.
     `inner`: what a lookup in a map of maps finds, None until one was looked at.
     """
 
-    __slots__ = ("constant", "holder", "inner", "layout", "name", "readonly", "spec")
+    __slots__ = (
+        "constant", "holder", "inner", "layout", "name", "readonly", "spec", "unreadable",
+    )  # fmt: skip
 
     def __init__(self, holder: Holder, name: str, spec: MapSpec, layout: Layout) -> None:
         self.holder = holder
@@ -159,6 +161,7 @@ class MapRef:
         row = BY_NUMBER.get(spec.type)
         never = row is not None and row.readonly
         self.readonly = never or spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
+        self.unreadable = bool(spec.flags & MapFlag.WRONLY_PROG)
         self.constant = spec.data if spec.readonly else None
         self.inner: MapRef | None = None
 
