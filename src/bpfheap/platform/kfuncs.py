@@ -52,6 +52,7 @@ class KfuncFlag(Flag):
     TASKS_OF_CGROUP = auto()  # check_css_task_iter_allowlist
     UNREACHABLE = auto()  # the compiler put it where a variable has no value
     BOUND = auto()  # for programs that user space binds to a device
+    CHANGES_MASK = auto()  # the first argument, which is a bpf_cpumask, not any struct cpumask
 
 
 class Hook(Flag):
@@ -172,7 +173,8 @@ KFUNCS: tuple[Kfunc, ...] = (
            "cpumask_test_cpu cpumask_test_and_set_cpu cpumask_test_and_clear_cpu cpumask_setall "
            "cpumask_clear cpumask_and cpumask_or cpumask_xor cpumask_equal cpumask_intersects "
            "cpumask_subset cpumask_empty cpumask_full cpumask_copy cpumask_any_distribute "
-           "cpumask_any_and_distribute cpumask_weight cpumask_populate", F.RCU, _CPUMASK),
+           "cpumask_any_and_distribute cpumask_weight", F.RCU, _CPUMASK),
+    Kfunc("bpf_cpumask_populate", F.RCU | F.CHANGES_MASK, _CPUMASK),
     # bpf_fs_kfunc_set, with a filter
     Kfunc("bpf_get_task_exe_file", _MADE | F.TRUSTED_ARGS, H.TRACING, P.LSM | P.LSM_CGROUP),
     Kfunc("bpf_put_file", F.RELEASE, H.TRACING, P.LSM | P.LSM_CGROUP),

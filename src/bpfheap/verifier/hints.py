@@ -83,6 +83,7 @@ INVALIDATED = {
     Invalidation.GIVEN: ONCE,
     Invalidation.UNLOCKED: "use it before that, or take it out of the list or tree",
     Invalidation.MOVED: "read it from the context again, and check it against data_end again",
+    Invalidation.RETURNED: "copy the key within the callback: the next call has another one there",
 }
 
 

@@ -184,14 +184,13 @@ class Walk:
             regs = [NOTHING] * 6
             regs[1] = Reg(CTX, ZERO_OFFSET)
             self._function(0, regs)
-            done: set[int] = set()
-            while waiting := [n for n in self._env.called if n not in done]:
-                done.add(waiting[0])
-                if self._log is not None:
-                    self._log.function(waiting[0], self._env.cfg.subprogs[waiting[0]].name)
-                self._function(waiting[0], arguments(self._env, self._env.parameters(waiting[0])))
-            self._step = self._state = None
             env = self._env
+            while waiting := [n for n in env.called if n not in env.walked]:
+                env.walked.add(waiting[0])
+                if self._log is not None:
+                    self._log.function(waiting[0], env.cfg.subprogs[waiting[0]].name)
+                self._function(waiting[0], arguments(env, waiting[0]))
+            self._step = self._state = None
             stack_chains(env.cfg, env.depth, private=env.type.private_stack)
         except Reject as reject:
             before = reject.before

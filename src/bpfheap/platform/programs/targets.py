@@ -100,6 +100,8 @@ _TRACEPOINTS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((1, -3), "cachefiles_lookup"),
     ((-3,), "nfs4_inode_callback_event nfs4_inode_stateid_callback_event"),
     ((-4,), "mr_integ_alloc"),
+    # SEND_SIG_NOINFO and SEND_SIG_PRIV, which are no addresses; Linux does not say so.
+    ((-2,), "signal_generate"),
     ((), "bpf_testmod_test_read"),
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from bpfheap.isa import ControlFlow, Insn, Kind, Op, check_structure
+from bpfheap.isa import OPS, ControlFlow, Insn, Kind, Op, check_structure
 from bpfheap.platform.calls import HELPER_BY_NUMBER, Call, Ret
 from bpfheap.platform.kfuncs import kfunc_row
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
@@ -110,15 +110,8 @@ class _Shape:
         self.writes_other = op.kind is Kind.ATOMIC and op.fetch
 
 
-#: By the id of the row, which is kept.
-_SHAPES: dict[int, _Shape] = {}
-
-
-def _shape_of(op: Op) -> _Shape:
-    found = _SHAPES.get(id(op))
-    if found is None:
-        found = _SHAPES[id(op)] = _Shape(op)
-    return found
+#: By the id of the row: its hash would be that of all its fields.
+_SHAPES: dict[int, _Shape] = {id(op): _Shape(op) for op in OPS}
 
 
 class Step:
@@ -151,7 +144,7 @@ class Step:
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
-        shape = _shape_of(op)
+        shape = _SHAPES[id(op)]
         self.slot: i64 = slot
         self.shape = shape
         self.op = op

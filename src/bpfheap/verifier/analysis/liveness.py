@@ -8,7 +8,7 @@ A set is an int: bits 0 to 10 are registers, bit 11 + i is the stack slot at off
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, TypeVar
 
@@ -59,6 +59,8 @@ _ELSEWHERE = 1 << 32
 _NOWHERE = (_ELSEWHERE,)
 #: An address of one of more places may be of any.
 _MAX_PLACES = 4
+#: What is known of the slot at offset -8 * i is kept as that of register _IN_STACK + i.
+_IN_STACK = 16
 
 #: What a forward analysis knows at one place.
 _Known = TypeVar("_Known")
@@ -200,7 +202,8 @@ class _Function:
             live |= ALL_STACK
         row = step.row
         if row is None:
-            return live | _ARGS | ALL_STACK
+            # Whoever comes here is refused.
+            return 0
         if _PROTOTYPE in row.args:
             reads = self.kfunc_reads(row.name)
             if reads is None:
@@ -226,9 +229,9 @@ class _Function:
         return live
 
     def _hands_over(self, step: Step) -> bool:
-        """May a function that is called here read the stack, by an address that it is given or
-        that is stored there?"""
-        return self.address_stored or any(n in self.bases[step.slot] for n in range(1, 6))
+        """May a function that is called here read the stack? Addresses that are stored there are
+        out of its reach without one that it is given."""
+        return any(n in self.bases[step.slot] for n in range(1, 6))
 
     def _read_through(self, step: Step, n: int, size: int | None) -> int:
         """The stack slots that a call reads through r`n`. Where it is not known how much, all that
@@ -247,9 +250,9 @@ class _Function:
             return FIXED_SIZES[arg]
         if arg is Arg.MAP_KEY or arg in _VALUES:
             spec = self._map(step, row)
-            if spec is None:
-                return None
-            return spec.key_size if arg is Arg.MAP_KEY else spec.value_size
+            maps = self._named() if spec is None else (spec,)
+            sizes = (m.key_size if arg is Arg.MAP_KEY else m.value_size for m in maps)
+            return max(sizes, default=None)
         if n < len(row.args) and row.args[n] in _LENGTHS:
             return self._length(step, n + 1)
         return None
@@ -261,6 +264,16 @@ class _Function:
         if ref is None or ref.kind is not RefKind.MAP:
             return None
         return self.maps.get(ref.name)
+
+    def _named(self) -> Iterator[MapSpec]:
+        """The maps that the program names. Whatever map a register holds is one of them, or an
+        inner one."""
+        for ref in self.spec.refs.values():
+            spec = self.maps.get(ref.name) if ref.kind is RefKind.MAP else None
+            if spec is not None:
+                yield spec
+                if spec.inner is not None:
+                    yield spec.inner
 
     def _set_by(self, slot: int, register: int) -> Step | None:
         """The one instruction that sets a register last on every way to a slot that can be reached;
@@ -362,25 +375,71 @@ class _Function:
             known = not step.with_reg and step.name == "add" and step.width == 64
             return {**before, dst: _moved(before[dst], step.imm) if known else ()}
         if kind is _LOAD:
-            # Only the function's own stack holds addresses of it: none are stored in that of a
-            # caller (check_stack_write_fixed_off), and none are read through from elsewhere.
-            if self.address_stored and step.src in before:
-                return {**before, dst: ()}
-            return _without(before, dst)
+            found = self._filled(step, before)
+            return _without(before, dst) if found is None else {**before, dst: found}
         if kind in _CALLING:
             return {n: base for n, base in before.items() if n >= 6}
-        if kind is _STORE_REG or kind is _ATOMIC:
+        if kind is _STORE_REG or kind is _STORE_IMM:
+            return self._spilled(step, before)
+        if kind is _ATOMIC:
             if step.src in before:
                 self.address_stored = True
             fetched = step.writes
             if fetched is None:
                 return before
-            if self.address_stored and dst in before:
-                return {**before, fetched: ()}
-            return _without(before, fetched)
+            found = self._filled(step, before)
+            return _without(before, fetched) if found is None else {**before, fetched: found}
         if (kind is _NEG or kind is _END) and dst in before:
             return {**before, dst: ()}
         return before
+
+    def _spilled(
+        self, step: Step, before: dict[int, tuple[int, ...]]
+    ) -> dict[int, tuple[int, ...]]:
+        """What is known after a store. Helpers and functions that are called store no addresses of
+        this stack in it (check_stack_write_fixed_off)."""
+        base = before.get(step.dst)
+        if base is None:
+            # Elsewhere an address is a number.
+            return before
+        stored = before.get(step.src) if step.kind is _STORE_REG else None
+        at = _whole_slot(base, step)
+        if at is None:
+            # Into one of several places, or a part: what was there may be there still.
+            if stored is not None:
+                self.address_stored = True
+            return before
+        return _without(before, at) if stored is None else {**before, at: stored}
+
+    def _filled(self, step: Step, before: dict[int, tuple[int, ...]]) -> tuple[int, ...] | None:
+        """The address of the stack that is loaded or fetched, None if it is none. Only the
+        function's own stack holds such: none are stored in that of a caller, and none are read
+        through from elsewhere."""
+        base = before.get(step.src if step.kind is _LOAD else step.dst)
+        if base is None:
+            return None
+        if self.address_stored:
+            return ()
+        if not base:
+            return () if any(n >= _IN_STACK for n in before) else None
+        found: tuple[int, ...] | None = None
+        for place in base:
+            at = None if place == _ELSEWHERE else _whole_slot((place,), step)
+            there = None if at is None else before.get(at)
+            if there is not None:
+                found = there if found is None else _one_of(found, there)
+        if found is None:
+            return None
+        return found if len(base) == 1 else _one_of(found, _NOWHERE)
+
+
+def _whole_slot(base: tuple[int, ...], step: Step) -> int | None:
+    """The slot that a step of 8 bytes accesses through an address, as what is known names it; None
+    for a part of it, or one of several."""
+    if step.size != 8 or len(base) != 1 or base[0] == _ELSEWHERE:
+        return None
+    at = base[0] + step.off
+    return None if at % 8 or not -8 * _SLOTS <= at < 0 else _IN_STACK - at // 8
 
 
 def _without(before: dict[int, tuple[int, ...]], register: int) -> dict[int, tuple[int, ...]]:
@@ -419,12 +478,12 @@ def _join(
     """Either may be the case."""
     if a is b or a == b:
         return a
-    found = {}
-    for n in a.keys() | b.keys():
-        one, two = a.get(n, _NOWHERE), b.get(n, _NOWHERE)
-        either = tuple(sorted({*one, *two}))
-        found[n] = either if one and two and len(either) <= _MAX_PLACES else ()
-    return found
+    return {n: _one_of(a.get(n, _NOWHERE), b.get(n, _NOWHERE)) for n in a.keys() | b.keys()}
+
+
+def _one_of(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    either = tuple(sorted({*a, *b}))
+    return either if a and b and len(either) <= _MAX_PLACES else ()
 
 
 def _moved(base: tuple[int, ...], by: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from bpfheap.verifier.calls.graph import compared
 from bpfheap.verifier.calls.meta import Meta
-from bpfheap.verifier.domain.scalar import ends
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, ends
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
@@ -22,6 +22,9 @@ from bpfheap.verifier.state.state import (
     STACK,
     UNKNOWN,
     ZERO_OFFSET,
+    FuncState,
+    Gone,
+    Invalidation,
     KernelObject,
     Reg,
     State,
@@ -29,6 +32,7 @@ from bpfheap.verifier.state.state import (
 
 #: What a callback may return: 0 to go on, 1 to stop.
 _LAST_RESULT = 1
+_EACH = "bpf_for_each_map_elem"
 
 
 def _loop(env: Env, st: State, meta: Meta) -> list[Reg]:
@@ -39,10 +43,15 @@ def _loop(env: Env, st: State, meta: Meta) -> list[Reg]:
 def _for_each(env: Env, st: State, meta: Meta) -> list[Reg]:
     """(struct bpf_map *map, const void *key, void *value, void *ctx)"""
     ref = st.regs[1].what
-    key = Reg(MAP_KEY, ZERO_OFFSET, what=ref)
+    key = Reg(MAP_KEY, ZERO_OFFSET, id=_lent_to(len(st.frames)), what=ref)
     # Another iteration has another value, with a lock of its own.
     value = env.map_value(ref)
     return [st.regs[1], key, value, st.regs[3]]
+
+
+def _lent_to(frame: int) -> int:
+    """The id of the key of a callback, by the number of its frame. No other ids are below 0."""
+    return -frame
 
 
 def _with_area(env: Env, st: State, meta: Meta) -> list[Reg]:
@@ -54,7 +63,7 @@ def _with_area(env: Env, st: State, meta: Meta) -> list[Reg]:
 #: By the caller's name, the callback's arguments from those of the call.
 ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
     "bpf_loop": _loop,
-    "bpf_for_each_map_elem": _for_each,
+    _EACH: _for_each,
     "bpf_find_vma": _with_area,
     "bpf_rbtree_add_impl": compared,
 }
@@ -115,5 +124,17 @@ def leave_callback(env: Env, st: State) -> int:
         )
     st.trail.crossed()
     left = st.pop()
+    call = env.cfg.at(left.callsite).row
+    if call is not None and call.name == _EACH:
+        _take_back(st, left, call.name)
     env.stored.widen(st, left.callsite, None)
     return left.callsite
+
+
+def _take_back(st: State, left: FuncState, call: str) -> None:
+    """The key is a variable of the helper, or belongs to an element that may go. (Linux lets the
+    program keep it.)"""
+    id_ = _lent_to(left.number)
+    gone = Gone(left.callsite, call, "map key", Invalidation.RETURNED)
+    after = Reg(SCALAR, UNKNOWN_SCALAR, what=gone)
+    st.rewrite(lambda reg: after if reg.kind == MAP_KEY and reg.id == id_ else reg)

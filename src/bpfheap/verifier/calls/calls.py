@@ -68,7 +68,7 @@ from bpfheap.verifier.memory.ownership import (
     free,
     kptr_at,
 )
-from bpfheap.verifier.memory.packet import forget_packet
+from bpfheap.verifier.memory.packet import forget_packet, in_packet
 from bpfheap.verifier.paths.env import Env, licensed
 from bpfheap.verifier.paths.precision import mark_register, mark_slot
 from bpfheap.verifier.reject import NotKnown, Reject
@@ -79,8 +79,6 @@ from bpfheap.verifier.state.state import (
     MAP,
     MAP_VALUE,
     NOTHING,
-    PACKET,
-    PACKET_META,
     SCALAR,
     SOCKET,
     STACK,
@@ -172,7 +170,7 @@ def _memory(
         nothing = null_allowed and is_null(reg)
         raise expected(n, reg, "fp" if nothing else MEM_TYPES, hint)
     call = meta.call
-    if reg.kind in (PACKET, PACKET_META) and not _takes_packet(env, call):
+    if in_packet(reg) and not _takes_packet(env, call):
         raise Reject(
             "helper access to the packet is not allowed",
             detail=f"R{n} of {call.title} points there",

@@ -16,7 +16,7 @@ from bpfheap.verifier.calls.objects import check_struct, check_taken
 from bpfheap.verifier.memory.access import ANYWHERE, helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.obligations import MEM_TYPES
-from bpfheap.verifier.memory.packet import forget_packet
+from bpfheap.verifier.memory.packet import forget_packet, in_packet
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import NotKnown, Reject
@@ -41,10 +41,12 @@ from bpfheap.verifier.state.state import (
 )
 
 
-def arguments(env: Env, declared: tuple[Parameter, ...]) -> list[Reg]:
-    """r0 to r5 when a global function begins: anything of the declared types."""
+def arguments(env: Env, number: int) -> list[Reg]:
+    """r0 to r5 when a global function begins: anything of the declared types, but for memory, which
+    is no better than what the calls met so far give."""
     regs = [NOTHING]
-    for parameter in declared:
+    declared = env.parameters(number)
+    for n, parameter in enumerate(declared, 1):
         match parameter.passing:
             case Passing.NUMBER:
                 regs.append(UNKNOWN)
@@ -53,7 +55,7 @@ def arguments(env: Env, declared: tuple[Parameter, ...]) -> list[Reg]:
             case Passing.MEMORY:
                 or_null = parameter.or_null
                 id_ = env.new_id() if or_null else 0
-                what = Mem(parameter.size)
+                what = env.lent.get((number, n), Mem(parameter.size))
                 regs.append(Reg(MEM, ZERO_OFFSET, id=id_, what=what, or_null=or_null))
             case Passing.TRUSTED | Passing.UNTRUSTED if parameter.type is not None:
                 trusted = parameter.passing is Passing.TRUSTED
@@ -74,6 +76,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     try:
         for n, parameter in enumerate(env.parameters(number), 1):
             _check(env, st, n, parameter)
+            if parameter.passing is Passing.MEMORY:
+                _lend(env, number, n, st.regs[n], parameter.size)
             if parameter.passing in _FOREIGN:
                 env.foreign[slot] = f"what argument {n} of {sub.name}() leads to"
     except NotKnown:
@@ -132,12 +136,27 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 )
             if not OBLIGATIONS[reg.kind].for_helpers and reg.kind != OBJECT:
                 raise Reject(f"R{n} type={type_name(reg)} expected={MEM_TYPES}", register=n)
-            for write in (False, True):
-                helper_access(env, st, n, reg, parameter.size, write)
+            helper_access(env, st, n, reg, parameter.size, False)
+            if reg.kind != MEM or not reg.what.unwritable:
+                helper_access(env, st, n, reg, parameter.size, True)
             if reg.or_null and not parameter.or_null:
                 raise Reject(
                     f"arg#{n - 1} is expected to be non-NULL", register=n, hint=hints.CHECK_NULL
                 )
+
+
+def _lend(env: Env, number: int, n: int, reg: Reg, size: int) -> None:
+    """Linux takes all memory of a global function for memory of its own, which it may write, and
+    which no call moves. Here it is walked for the least that a call gives, once more if need be."""
+    packet = in_packet(reg)
+    unwritable = reg.kind == KERNEL or (packet and not env.type.writes_packet)
+    if reg.kind == MEM:
+        unwritable = unwritable or reg.what.unwritable
+    known = env.lent.get((number, n), Mem(size))
+    found = Mem(size, packet=known.packet or packet, unwritable=known.unwritable or unwritable)
+    if found != known:
+        env.lent[number, n] = found
+        env.walked.discard(number)
 
 
 def _check_trusted(env: Env, st: State, n: int, reg: Reg, parameter: Parameter) -> None:

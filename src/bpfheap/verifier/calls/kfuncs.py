@@ -18,7 +18,7 @@ from bpfheap.platform.kfuncs import BY_PROTOTYPE, KfuncFlag
 from bpfheap.platform.programs import FULL_SOCK, SOCK_COMMON, TCP_SOCK, Offer, SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls import iterators, strings
-from bpfheap.verifier.calls.meta import Meta, check_there, length
+from bpfheap.verifier.calls.meta import Meta, check_there, expected, length
 from bpfheap.verifier.calls.objects import TAKEN, check_place
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
@@ -257,6 +257,13 @@ def _pointer(
     _place(n, reg, meta)
     if size is None:
         _fixed(env, st, n, reg, parameter, found, meta)
+        acquired = _F.ACQUIRE in flags and parameter.target == found.returns.target
+        if acquired or (_F.RELEASE in flags and reg.ref):
+            # To Linux a struct of numbers is memory, too.
+            raise expected(
+                n, reg, "trusted_ptr_",
+                f"{call.name} counts owners: pass a {btf.c_name(parameter.target)} of the kernel",
+            )  # fmt: skip
         return 0
     _sized(env, st, n, reg, parameter, size, meta)
     return 1
@@ -380,6 +387,11 @@ def _object(
             register=n,
             hint=hints.CHECK_NULL if reg.or_null else hints.VALID,
         )
+    if _F.CHANGES_MASK in _row_of(meta.call) and n == 1 and not _is_own_mask(reg):
+        raise expected(
+            n, reg, "trusted_ptr_bpf_cpumask",
+            f"{meta.call.name} changes the mask: copy it to one of bpf_cpumask_create() first",
+        )  # fmt: skip
     wanted_type = env.kernel_type(found.btf, parameter.target)
     shown, matches = _matches(env, reg, wanted_type, meta)
     if not matches:
@@ -389,6 +401,11 @@ def _object(
             register=n,
             hint=f"{meta.call.name} takes a pointer to a {wanted_type} of the kernel",
         )
+
+
+def _is_own_mask(reg: Reg) -> bool:
+    """Linux asks for a struct cpumask, which those of tasks are, too."""
+    return reg.kind == KERNEL and reg.what.type.name == "bpf_cpumask"
 
 
 def _matches(env: Env, reg: Reg, wanted: KernelType, meta: Meta) -> tuple[str, bool]:

@@ -48,6 +48,7 @@ _INVALIDATED = {
     Invalidation.GIVEN: ", and went to {call} at {where}",
     Invalidation.UNLOCKED: ", and was borrowed until {call} at {where}",
     Invalidation.MOVED: ", and was valid until {call} at {where}",
+    Invalidation.RETURNED: ", and was lent to a callback by {call} at {where}",
 }
 
 

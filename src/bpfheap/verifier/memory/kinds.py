@@ -420,6 +420,9 @@ class MapKeyMemory(Obligations):
         return within(reg.what.spec.key_size, "map key", "key_size", n, reg, 0, size)
 
 
+_LENT = "some call of this function gives it an object of the kernel, or a packet that is only read"
+
+
 class RegionMemory(Obligations):
     """`reg.what` is the Mem (PTR_TO_MEM)."""
 
@@ -450,15 +453,18 @@ class RegionMemory(Obligations):
                 register=n,
                 hint=hints.PROBE_READ if unknown else hints.COPY_POINTED,
             )
+        if write:
+            self._writable(n, reg)
         if reg.what.buffer is not None:
             return _in_buffer(n, reg, 0, size)
         return within(reg.what.size, "memory", "mem_size", n, reg, 0, size)
 
     @staticmethod
     def _writable(n: i64, reg: Reg) -> None:
-        if reg.what.readonly:
+        if reg.what.readonly or reg.what.unwritable:
             raise Reject(
                 f"R{n} cannot write into {type_name(reg)}",
+                detail=_LENT if reg.what.unwritable else "",
                 register=n,
                 hint=hints.COPY_POINTED,
             )

@@ -17,6 +17,7 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.state.state import (
     AT_END,
     BEYOND_END,
+    MEM,
     PACKET,
     PACKET_END,
     PACKET_META,
@@ -87,4 +88,9 @@ def _reaches(st: State, pointer: Reg, one_more: bool) -> None:
 def forget_packet(st: State, slot: int, call: str) -> None:
     """The packet may have moved: its pointers point anywhere."""
     after = Reg(SCALAR, UNKNOWN_SCALAR, what=Gone(slot, call, "packet pointer", Invalidation.MOVED))
-    st.rewrite(lambda reg: after if PACKET <= reg.kind <= PACKET_END else reg)
+    st.rewrite(lambda reg: after if reg.kind == PACKET_END or in_packet(reg) else reg)
+
+
+def in_packet(reg: Reg) -> bool:
+    """May it point into the packet? A global function's parameter does if some call says so."""
+    return PACKET <= reg.kind <= PACKET_META or (reg.kind == MEM and bool(reg.what.packet))

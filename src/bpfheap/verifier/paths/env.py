@@ -39,7 +39,7 @@ from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.kernel import KernelType, KernelTypes, Prototype
 from bpfheap.verifier.state.layouts import Layouts
-from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Object, Reg, State
+from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Mem, Object, Reg, State
 from bpfheap.verifier.verdict import Options
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
@@ -59,7 +59,10 @@ class Env:
     `flows`: those found so far.
     `pending`: the paths yet to be walked: state, slot, and the jump that led there.
     `depth`: for each subprogram, how many bytes of stack it used on any path so far.
-    `called`: the global functions that were called, in that order.
+    `called`: the global functions that were called, in that order. `walked`: those of them that
+    need not be walked any more.
+    `lent`: by a global function's number and that of a parameter, the memory that calls give, where
+    it is less than memory of its own.
     `attached`: what the program is attached to, if its context are the arguments of that.
     `foreign`: by slot, what an instruction reads that the kernel alone has.
     """
@@ -80,6 +83,8 @@ class Env:
         self._live: list[int] | None = None
         self._loops: list[int] | None = None
         self.called: dict[int, None] = {}
+        self.walked: set[int] = set()
+        self.lent: dict[tuple[int, int], Mem] = {}
         self.foreign: dict[int, str] = {}
         self.attached: Attached | None = None
         self._kernel: KernelTypes | None = None

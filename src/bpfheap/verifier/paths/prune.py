@@ -20,13 +20,16 @@ from bpfheap.verifier.paths.precision import inherit
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    ITER,
     ITERATOR,
     MAP_KEY,
     MAP_VALUE,
     MEM,
+    MISC,
     PACKET,
     PACKET_META,
     SCALAR,
+    SPILL,
     UNINIT,
     UNKNOWN,
     ZERO,
@@ -485,10 +488,13 @@ def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool
 
 
 def _subsumes_bytes(old: bytes, new: bytes | None) -> bool:
-    """What is known to be 0 must be so again; spilled bytes were looked at by the caller."""
+    """What is known to be 0 must be so again, and what is an iterator's must be, too, and nothing
+    else; numbers that were spilled were looked at by the caller."""
     i: i64 = 0
     while i < 8:
-        if old[i] == ZERO and (new is None or new[i] != ZERO):
+        was = old[i]
+        now = MISC if new is None else new[i]
+        if was != now and (was in (ZERO, ITER) or (was == SPILL and now == ITER)):
             return False
         i += 1
     return True

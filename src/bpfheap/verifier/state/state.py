@@ -187,6 +187,8 @@ class Mem(NamedTuple):
     size.
     `buffer`: which buffer it is whose size is asked for later, where the program is attached; None
     for none.
+    `packet`, `unwritable`: of a global function's parameter, does some call give a part of the
+    packet for it, or what programs must not write?
     """
 
     size: int
@@ -194,6 +196,8 @@ class Mem(NamedTuple):
     record: bool = False
     anywhere: bool = False
     buffer: Buffer | None = None
+    packet: bool = False
+    unwritable: bool = False
 
     def __str__(self) -> str:
         if self.buffer is not None:
@@ -257,6 +261,7 @@ class Invalidation(Enum):
     GIVEN = "was given away to"
     UNLOCKED = "was borrowed until"
     MOVED = "was valid until"
+    RETURNED = "was lent to a callback by"
 
 
 class Gone(NamedTuple):
@@ -308,7 +313,10 @@ class Lock(NamedTuple):
 
 # What a byte of a stack slot holds (enum bpf_stack_slot_type). There is no word for bytes never
 # written: a privileged program may read them, so they are MISC.
-MISC, ZERO, SPILL, ITER = 0, 1, 2, 3
+MISC: Final = 0
+ZERO: Final = 1
+SPILL: Final = 2
+ITER: Final = 3
 
 ALL_MISC = bytes(8)
 ALL_SPILL = bytes([SPILL]) * 8
