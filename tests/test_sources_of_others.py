@@ -461,7 +461,8 @@ SEC("ksyscall/made") int BPF_KSYSCALL(call, int fd, const char *name) { return f
 @each_compiler
 @pytest.mark.parametrize("ours", [True, False])
 def test_a_program_for_libbpf(folder: Path, kernel: Path, compiler: Compiler, ours: bool) -> None:
-    if not ours and not any((f / "bpf" / "bpf_tracing.h").exists() for f in headers.folders()[:-3]):
+    system = headers.folders()[: headers.folders().index(headers.STAND_INS)]
+    if not ours and not any((f / "bpf" / "bpf_tracing.h").exists() for f in system):
         pytest.skip("libbpf's headers are not installed")
     (folder / "p.bpf.c").write_text(TOOL)
     include = [headers.STAND_INS] if ours else []
@@ -469,6 +470,16 @@ def test_a_program_for_libbpf(folder: Path, kernel: Path, compiler: Compiler, ou
     assert set(made.programs) == {"begin", "none", "path"}
     assert made.programs["begin"].insns
     assert made.maps["seen"].max_entries == 16
+
+
+@each_compiler
+def test_libbpf_without_its_folder(folder: Path, compiler: Compiler) -> None:
+    """As projects write it that have libbpf's sources, and -I for the folder with its headers."""
+    (folder / "p.bpf.c").write_text(
+        '#include <linux/bpf.h>\n#include "bpf_helpers.h"\n#include "bpf_endian.h"\n'
+        'SEC("tc") int p(void *ctx) { return bpf_htons(0x1234); }\n'
+    )
+    assert compiled("p.bpf.c", compiler=compiler).programs["p"].insns[0].imm == 0x3412
 
 
 @each_compiler

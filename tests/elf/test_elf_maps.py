@@ -267,6 +267,16 @@ def test_an_initialiser_that_is_out_of_the_map() -> None:
         spec_of(NESTED.replace("__uint(max_entries, 8)", "__uint(max_entries, 2)"))
 
 
+def test_initial_keys_of_a_hash_table_of_maps() -> None:
+    source = NESTED.replace("__uint(max_entries, 8)", "__uint(max_entries, 2)")
+    source = source.replace("[3] = &second", "[1917] = &second")
+    assert source.count("BPF_MAP_TYPE_ARRAY_OF_MAPS") == 1
+    source = source.replace("BPF_MAP_TYPE_ARRAY_OF_MAPS", "BPF_MAP_TYPE_HASH_OF_MAPS")
+    outer = spec_of(source).maps["outer"]
+    assert outer.max_entries == 2
+    assert outer.inner_names[1917] == "second"
+
+
 def test_an_initialiser_that_is_no_attribute() -> None:
     """The second pointer, at slot 3 of `outer`, is moved behind the variable."""
     image = Image(build(NESTED))

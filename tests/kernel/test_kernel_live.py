@@ -250,6 +250,26 @@ def test_impossible_maps_are_refused(kernel: Kernel, spec: MapSpec, message: str
         kernel.verify(made, made.programs["p"])
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(MapSpec("m", 4, 0, 0, 0, Btf.EMPTY), id="perf_event_array"),
+        pytest.param(MapSpec("m", 27, 4, 8, 5000, Btf.EMPTY), id="ringbuf"),
+        pytest.param(MapSpec("m", 31, 0, 0, 24, Btf.EMPTY), id="user_ringbuf"),
+    ],
+)
+def test_what_loaders_set_of_maps(kernel: Kernel, spec: MapSpec) -> None:
+    made = plain("r1 = map[name:m] ll\n r0 = 0\n exit", maps=(spec,))
+    assert kernel.verify(made, made.programs["p"]).accepted
+
+
+def test_a_map_without_a_number_of_entries(kernel: Kernel) -> None:
+    made = plain("r1 = map[name:m] ll\n r0 = 0\n exit", maps=(MapSpec("m", 1, 4, 4, 0, Btf.EMPTY),))
+    with pytest.raises(KernelError) as caught:
+        kernel.verify(made, made.programs["p"])
+    assert caught.value.hint == "if the loader sets the number of entries: --map m=ENTRIES"
+
+
 def test_a_name_of_the_kernels_own(kernel: Kernel, tmp_path: Path) -> None:
     skip_below(kernel, (6, 12))
     path = tmp_path / "collision.bpf.c"

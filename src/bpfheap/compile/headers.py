@@ -89,7 +89,8 @@ def folders() -> tuple[Path, ...]:
     """Where to look after all folders that the compiler looks in: the system's, then what stands
     in for what a system does not have: libbpf's headers, and the kernel's, which the ziglang wheel
     has."""
-    found = [*_multiarch(), *_USR, *_libbpf(), STAND_INS, *_of_zig()]
+    # Some projects have the folder with libbpf's headers itself among those they look in.
+    found = [*_multiarch(), *_USR, *_libbpf(), STAND_INS, *_of_zig(), STAND_INS / "bpf"]
     return tuple(dict.fromkeys(found))
 
 

@@ -31,7 +31,7 @@ from bpfheap.elf.container import NOBITS, PROGBITS, Container, Section, Symbol
 from bpfheap.elf.legacy import LegacyMaps, read_legacy
 from bpfheap.elf.recipes import recipe_of
 from bpfheap.errors import ElfError, RelocationError
-from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
+from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER, Shape
 from bpfheap.spec import MapSpec
 
 MAPS = ".maps"
@@ -373,7 +373,8 @@ class _MapReader:
             bisect_left(self._pointer_offsets, start), bisect_left(self._pointer_offsets, limit)
         ):
             slot, rest = divmod(self._pointer_offsets[i] - start, _POINTER_SIZE)
-            if rest or slot >= spec.max_entries:
+            # In a hash table the number is the key.
+            if rest or (slot >= spec.max_entries and BY_NUMBER[spec.type].shape is Shape.ARRAY):
                 raise self._error(
                     f"map {spec.name}: value {slot} is out of it",
                     f"it has {spec.max_entries} entries",

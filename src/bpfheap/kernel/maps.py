@@ -18,7 +18,8 @@ from bpfheap.kernel.bpf import (
 from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
 from bpfheap.spec import MapSpec
 
-PROG_ARRAY, PERF_EVENT_ARRAY, RINGBUF = 3, 4, 27
+PROG_ARRAY, PERF_EVENT_ARRAY, RINGBUF, USER_RINGBUF = 3, 4, 27, 31
+_RINGS = frozenset({RINGBUF, USER_RINGBUF})
 #: Types of which a map belongs to the first program that uses it, as its elements may have programs
 #: (map_type_contains_progs): prog_array, devmap, cpumap.
 WITH_PROGRAMS = frozenset({3, 14, 16})
@@ -64,6 +65,9 @@ def create_map(
             f"the kernel does not create the {kind}map {spec.name} (key {spec.key_size}, value "
             f"{spec.value_size} bytes, {spec.max_entries} entries)",
             -number,
+            hint=None
+            if spec.max_entries
+            else f"if the loader sets the number of entries: --map {spec.name}=ENTRIES",
         )
     made = Descriptor(kernel, number)
     if spec.data is not None:
@@ -84,8 +88,8 @@ def _create(
         Attr(
             Command.MAP_CREATE,
             map_type=spec.type,
-            key_size=spec.key_size,
-            value_size=spec.value_size,
+            key_size=_size(spec, spec.key_size),
+            value_size=_size(spec, spec.value_size),
             max_entries=_entries(spec, kernel),
             map_flags=spec.flags | (F_RDONLY_PROG if spec.readonly else 0),
             inner_map_fd=inner.number if inner is not None else 0,
@@ -99,9 +103,16 @@ def _create(
     )
 
 
+def _size(spec: MapSpec, size: int) -> int:
+    """What cilium/ebpf makes of it where the kernel takes one size alone: libbpf leaves it."""
+    if spec.type in _RINGS:
+        return 0
+    return size or 4 if spec.type == PERF_EVENT_ARRAY else size
+
+
 def _entries(spec: MapSpec, kernel: Transport) -> int:
     """What libbpf makes of it: an array of perf events without a number has one for each CPU."""
-    if spec.type == RINGBUF:
+    if spec.type in _RINGS:
         return _pages(spec.max_entries)
     if spec.type == PERF_EVENT_ARRAY:
         return spec.max_entries or kernel.cpus
