@@ -96,8 +96,9 @@ __reason("an object of the kernel is memory to a global function, which may writ
 int both_are_written(void *ctx)
 {
 	__u64 one = 0;
+	int found = put(&one, 1);
 
-	return put(&one, 1) + put_by_another(current());
+	return found + put_by_another(current());
 }
 
 /* ----------------------------------------------------------------------------- packets */

@@ -23,6 +23,7 @@ from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     CTX,
     DISTRUSTED,
+    IN_RCU,
     KERNEL,
     MEM,
     NOTHING,
@@ -59,7 +60,10 @@ def arguments(env: Env, number: int) -> list[Reg]:
                 regs.append(Reg(MEM, ZERO_OFFSET, id=id_, what=what, or_null=or_null))
             case Passing.TRUSTED | Passing.UNTRUSTED if parameter.type is not None:
                 trusted = parameter.passing is Passing.TRUSTED
-                of_kernel = KernelObject(parameter.type, TRUSTED if trusted else DISTRUSTED)
+                flags = TRUSTED if trusted else DISTRUSTED
+                if (number, n) in env.lent_in_rcu:
+                    flags = IN_RCU
+                of_kernel = KernelObject(parameter.type, flags)
                 or_null = parameter.or_null
                 id_ = env.new_id() if or_null else 0
                 regs.append(Reg(KERNEL, ZERO_OFFSET, id=id_, what=of_kernel, or_null=or_null))
@@ -78,6 +82,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
             _check(env, st, n, parameter)
             if parameter.passing is Passing.MEMORY:
                 _lend(env, number, n, st.regs[n], parameter.size)
+            elif parameter.passing is Passing.TRUSTED:
+                _lend_in_rcu(env, number, n, st.regs[n])
             if parameter.passing in _FOREIGN:
                 env.foreign[slot] = f"what argument {n} of {sub.name}() leads to"
     except NotKnown:
@@ -143,6 +149,15 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 raise Reject(
                     f"arg#{n - 1} is expected to be non-NULL", register=n, hint=hints.CHECK_NULL
                 )
+
+
+def _lend_in_rcu(env: Env, number: int, n: int, reg: Reg) -> None:
+    """What an RCU section keeps may have no owner any more, which those that count owners rely on.
+    Linux takes it for as good as what the function asks for."""
+    kept = reg.kind == KERNEL and reg.what.flags & IN_RCU and not reg.ref
+    if kept and (number, n) not in env.lent_in_rcu:
+        env.lent_in_rcu.add((number, n))
+        env.walked.discard(number)
 
 
 def _lend(env: Env, number: int, n: int, reg: Reg, size: int) -> None:

@@ -12,7 +12,11 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.memory.access import deepen
 from bpfheap.verifier.memory.kinds import within_stack
-from bpfheap.verifier.memory.ownership import acquire_reference, release_reference
+from bpfheap.verifier.memory.ownership import (
+    acquire_reference,
+    forget_elements,
+    release_reference,
+)
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
@@ -36,6 +40,8 @@ from bpfheap.verifier.state.state import (
     State,
 )
 
+#: Iterators whose elements stay until they end: the memory of the task is locked.
+_KEEPING = frozenset({"task_vma"})
 #: bpf_iter_num_next gives a pointer to an int that the program may only read.
 _ELEMENT = Mem(4, readonly=True)
 
@@ -142,6 +148,9 @@ def step(env: Env, st: State, meta: Meta) -> Reg:
     that can make a difference."""
     frame, reg, at = _at(meta)
     iterator: Iterating = reg.what
+    if iterator.type not in _KEEPING:
+        gone = Gone(meta.slot, meta.call.name, "element", Invalidation.MOVED)
+        forget_elements(st, reg.ref, gone)
     if iterator.more:
         iteration = st.copy()
         found = Reg(ITERATOR, ZERO_OFFSET, reg.off + 1, 0, reg.ref, iterator)

@@ -557,7 +557,8 @@ def _leads(env: Env, found: Prototype, meta: Meta, valid: int, ref: int) -> Reg:
     if isinstance(kind, Void):
         return UNKNOWN
     if isinstance(kind, Struct | Union):
-        object_ = KernelObject(env.kernel_type(btf, target), valid)
+        owner = ref if valid == TRUSTED else 0
+        object_ = KernelObject(env.kernel_type(btf, target), valid, owner)
         return Reg(KERNEL, ZERO_OFFSET, what=object_)
     try:
         size = btf.size_of(target)

@@ -226,7 +226,9 @@ def _kernel_pointer(env: Env, st: State, reg: Reg, at: i64) -> Reg | None:
     target = env.kernel.of(object_.type.btf, place.type_id)
     flags, or_null = _walked(env, st, reg, object_, place)
     id_ = env.new_id() if or_null else 0
-    return Reg(KERNEL, ZERO_OFFSET, 0, id_, 0, KernelObject(target, flags), or_null)
+    # What is trusted since the object around it is, goes with that. (In Linux it stays.)
+    owner = (reg.ref or object_.owner) if flags & TRUSTED else 0
+    return Reg(KERNEL, ZERO_OFFSET, 0, id_, 0, KernelObject(target, flags, owner), or_null)
 
 
 def _no_struct(place: Place) -> Reg | None:

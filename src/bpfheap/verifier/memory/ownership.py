@@ -69,7 +69,18 @@ def release_reference(st: State, ref: int, gone: Gone) -> None:
     now (mark_reg_invalid)."""
     after = Reg(SCALAR, UNKNOWN_SCALAR, what=gone)
     release_reference_nomark(st, ref)
-    st.rewrite(lambda reg: after if reg.ref == ref else reg)
+    st.rewrite(lambda reg: after if reg.ref == ref or _rests_on(reg, ref) else reg)
+
+
+def _rests_on(reg: Reg, ref: int) -> bool:
+    """Is it trusted for that reference alone?"""
+    return reg.kind == KERNEL and reg.what.owner == ref
+
+
+def forget_elements(st: State, ref: int, gone: Gone) -> None:
+    """An iterator lets go of what it gave."""
+    after = Reg(SCALAR, UNKNOWN_SCALAR, what=gone)
+    st.rewrite(lambda reg: after if _rests_on(reg, ref) else reg)
 
 
 def make_borrowed(st: State, ref: int) -> None:

@@ -62,7 +62,8 @@ class Env:
     `called`: the global functions that were called, in that order. `walked`: those of them that
     need not be walked any more.
     `lent`: by a global function's number and that of a parameter, the memory that calls give, where
-    it is less than memory of its own.
+    it is less than memory of its own. `lent_in_rcu`: the same of objects that only an RCU section
+    keeps.
     `attached`: what the program is attached to, if its context are the arguments of that.
     `foreign`: by slot, what an instruction reads that the kernel alone has.
     """
@@ -85,6 +86,7 @@ class Env:
         self.called: dict[int, None] = {}
         self.walked: set[int] = set()
         self.lent: dict[tuple[int, int], Mem] = {}
+        self.lent_in_rcu: set[tuple[int, int]] = set()
         self.foreign: dict[int, str] = {}
         self.attached: Attached | None = None
         self._kernel: KernelTypes | None = None

@@ -22,6 +22,7 @@ from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ITER,
     ITERATOR,
+    KERNEL,
     MAP_KEY,
     MAP_VALUE,
     MEM,
@@ -34,6 +35,7 @@ from bpfheap.verifier.state.state import (
     UNKNOWN,
     ZERO,
     FuncState,
+    KernelObject,
     Reg,
     Slot,
     State,
@@ -450,7 +452,10 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
         if old.what > new.what or not subset(new.scalar, old.scalar):
             return False
         return ids.same(old.id, new.id)
-    if old.what is not new.what and old.what != new.what:
+    if kind == KERNEL:
+        if not _same_object(old.what, new.what, ids):
+            return False
+    elif old.what is not new.what and old.what != new.what:
         return False
     if kind in _RANGED:
         if not subset(new.scalar, old.scalar):
@@ -458,6 +463,12 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
     elif not same(new.scalar, old.scalar):
         return False
     return ids.same(old.id, new.id) and ids.same(old.ref, new.ref)
+
+
+def _same_object(old: KernelObject, new: KernelObject, ids: Ids) -> bool:
+    if old.owner != new.owner:
+        return old._replace(owner=new.owner) == new and ids.same(old.owner, new.owner)
+    return old == new and ids.same(old.owner, new.owner)
 
 
 def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:

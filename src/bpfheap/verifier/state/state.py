@@ -232,10 +232,13 @@ class KernelObject(NamedTuple):
     `type`: its struct.
     `flags`: TRUSTED to PER_CPU. With none, it was found by walking from one struct to the next,
     and is read as if nothing might be there.
+    `owner`: the reference without which a trusted one is none: that of its iterator, or of the
+    object that it was read out of; 0 for none.
     """
 
     type: KernelType
     flags: int
+    owner: int = 0
 
     def __str__(self) -> str:
         return f"struct {self.type.name} of the kernel"
