@@ -87,7 +87,10 @@ int variable_is_written(void *ctx)
 {
 	__u64 one = 0;
 
-	return put(&one, 1) + put_by_another(&one) + put_by_helper((char *)&one);
+	put(&one, 1);
+	put_by_another(&one);
+	put_by_helper((char *)&one);
+	return one;
 }
 
 /* The function was walked for memory of its own before. */
@@ -96,9 +99,10 @@ __reason("an object of the kernel is memory to a global function, which may writ
 int both_are_written(void *ctx)
 {
 	__u64 one = 0;
-	int found = put(&one, 1);
 
-	return found + put_by_another(current());
+	put(&one, 1);
+	put_by_another(current());
+	return one;
 }
 
 /* ----------------------------------------------------------------------------- packets */
