@@ -88,12 +88,14 @@ def test_a_row_without_a_fact_is_none(missing: str) -> None:
 
 
 def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
-    """A helper that does not say it is refused packets, locks and a kernel's function."""
+    """A helper that does not say it is refused packets, locks, NULL and a kernel's function."""
     row = Call(**NEW)
     assert (row.map_op, row.reads_packet, row.locked, row.stand_in) == (None, False, False, None)
     assert (row.other_args, row.takes, row.gives, row.only_in) == ((), "", "", ())
+    assert row.checks_null == ()
     assert {f.name for f in fields(Call)} - NEW.keys() == {
         "map_op", "reads_packet", "locked", "stand_in", "other_args", "takes", "gives", "only_in",
+        "checks_null",
     }  # fmt: skip
 
 
