@@ -382,8 +382,7 @@ class _Function:
         if kind is _STORE_REG or kind is _STORE_IMM:
             return self._spilled(step, before)
         if kind is _ATOMIC:
-            if step.src in before:
-                self.address_stored = True
+            # What it stores is a number from then on.
             fetched = step.writes
             if fetched is None:
                 return before
