@@ -41,8 +41,6 @@ def check_structure(insns: Sequence[Insn], refs: Container[int] = ()) -> dict[in
         ops[slot] = op
         if op.slots > 1:
             second_of(op, insns[slot + 1] if slot + 1 < len(insns) else None, slot)
-        elif op.distance is None:
-            continue
         what = _CODE_REFERENCES.get(op.name if op.kind is Kind.LDDW else op.kind)
         if what is not None:
             calls.append((slot, what))

@@ -37,6 +37,10 @@ EXIT: Final = 10
 CALL_LOCAL: Final = 11
 CALL: Final = 12
 LEGACY: Final = 13
+NEG: Final = 14
+END: Final = 15
+CALL_REG: Final = 16
+MAY_GOTO: Final = 17
 
 # Loops that the kernel drives. Every state is stored where an iteration begins.
 NO_LOOP: Final = 0
@@ -54,7 +58,8 @@ TAGS: dict[Kind, int] = {
     Kind.ALU: ALU, Kind.MOV: MOV, Kind.JCOND: JCOND, Kind.JA: JA, Kind.LOAD: LOAD,
     Kind.STORE_REG: STORE_REG, Kind.STORE_IMM: STORE_IMM, Kind.LDDW: LDDW, Kind.ATOMIC: ATOMIC,
     Kind.EXIT: EXIT, Kind.CALL_LOCAL: CALL_LOCAL, Kind.CALL_HELPER: CALL, Kind.CALL_KFUNC: CALL,
-    Kind.LEGACY: LEGACY,
+    Kind.LEGACY: LEGACY, Kind.NEG: NEG, Kind.END: END, Kind.CALL_REG: CALL_REG,
+    Kind.MAY_GOTO: MAY_GOTO,
 }  # fmt: skip
 
 #: round_up_stack_depth, for programs that are compiled.
@@ -68,12 +73,7 @@ _SHIFTS = frozenset({"lsh", "rsh", "arsh"})
 _DIVISIONS = frozenset({"div", "mod", "sdiv", "smod"})
 _JUMPS = frozenset({ControlFlow.JUMP, ControlFlow.BRANCH})
 # Constants of their own, since to look a member up in its enum takes compiled code long.
-_LDDW: Final = Kind.LDDW
-_MAY_GOTO: Final = Kind.MAY_GOTO
-_JCOND: Final = Kind.JCOND
-_CALL_LOCAL: Final = Kind.CALL_LOCAL
 _CALL_HELPER: Final = Kind.CALL_HELPER
-_ALU: Final = Kind.ALU
 _TO_FUNC: Final = RefKind.FUNC
 _TO_KFUNC: Final = RefKind.KFUNC
 #: What Linux takes for jumps when it weighs whether to store a state.
@@ -94,7 +94,7 @@ class _Shape:
         self.kind = op.kind
         self.name = op.name
         self.tag: i64 = TAGS.get(op.kind, OTHER)
-        self.code: i64 = JUMP_CODE[op.name] if op.kind is _JCOND else ALU_CODE.get(op.name, -1)
+        self.code: i64 = JUMP_CODE[op.name] if self.tag == JCOND else ALU_CODE.get(op.name, -1)
         self.width: i64 = op.width
         self.size: i64 = op.size
         self.sx: i64 = op.sx
@@ -118,7 +118,8 @@ class Step:
     """One instruction. What is not listed is as in its row of isa/ops.py.
 
     `slot`, `next`: where it stands, and where the instruction behind it does.
-    `tag`: its kind as one of the numbers above.
+    `tag`: its kind as one of the numbers above; OTHER if it is wrong, CALL if it calls a function
+    that is walked apart.
     `jumps`: is it a jump?
     `counts`: does Linux take it for one when it weighs whether to store a state?
     `code`: its operation or condition as a number, -1 if it has none.
@@ -212,7 +213,7 @@ class Cfg:
         for slot, op in ops.items():
             step = Step(slot, insns[slot], op)
             ref = refs.get(slot)
-            if step.kind is _LDDW and ref is None:
+            if step.tag == LDDW and ref is None:
                 high = insns[slot + 1].imm & 0xFFFFFFFF
                 step.operand = number(constant(high << 32 | insns[slot].imm & 0xFFFFFFFF))
             if step.kind is _CALL_HELPER:
@@ -227,7 +228,7 @@ class Cfg:
                 step.loop = CALLBACK_LOOP
             elif row is not None and row.ret is Ret.ELEMENT_OR_NULL:
                 step.loop = ITERATOR_LOOP
-            elif step.kind is _MAY_GOTO:
+            elif step.tag == MAY_GOTO:
                 step.loop = MAY_GOTO_LOOP
             step.join = step.loop != NO_LOOP
             step.wrong = _wrong(step)
@@ -243,7 +244,7 @@ class Cfg:
             if step.jumps:
                 self.at(step.target).join = True
                 # visit_insn: conditions are prune points themselves.
-                step.join = step.join or step.kind is _JCOND
+                step.join = step.join or step.tag == JCOND
             # visit_func_call_insn: what follows any call is one, and where a function is called or
             # its address taken, that place and the function are, too.
             if step.kind in CALLS:
@@ -252,7 +253,7 @@ class Cfg:
                 step.join = True
                 self.at(step.next).join = True
                 self.at(step.enters).join = True
-            if step.kind is _CALL_LOCAL and self.is_global(self.starts[step.target]):
+            if step.tag == CALL_LOCAL and self.is_global(self.starts[step.target]):
                 step.tag = CALL
 
     def __iter__(self) -> Iterator[Step]:
@@ -300,7 +301,7 @@ def _wrong(step: Step) -> Reject | None:
         return Reject(
             "frame pointer is read only", register=FP, insn=step.slot, hint="copy r10 first"
         )
-    if step.kind is _ALU and not step.with_reg:
+    if step.tag == ALU and not step.with_reg:
         if step.name in _DIVISIONS and step.imm == 0:
             return Reject(
                 "div by zero", register=step.dst, insn=step.slot, hint="divide by another"
@@ -319,7 +320,7 @@ def _subprogs(spec: ProgramSpec, cfg: Cfg) -> tuple[SubprogSpec, ...]:
     """Those of the spec, or, where it names not all that are called, by the calls."""
     named = {sub.start: sub for sub in spec.subprogs}
     starts = {0, *named}
-    starts |= {step.target for step in cfg if step.kind is _CALL_LOCAL}
+    starts |= {step.target for step in cfg if step.tag == CALL_LOCAL}
     starts |= {
         r.target
         for r in spec.refs.values()

@@ -12,10 +12,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, TypeVar
 
+from mypy_extensions import i64
+
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SubprogSpec
-from bpfheap.verifier.analysis.cfg import CALL, CALLBACK_LOOP, Cfg, Step
+from bpfheap.verifier.analysis.cfg import (
+    ALU,
+    ATOMIC,
+    CALL,
+    CALL_LOCAL,
+    CALL_REG,
+    CALLBACK_LOOP,
+    END,
+    EXIT,
+    JCOND,
+    LDDW,
+    LEGACY,
+    LOAD,
+    MOV,
+    NEG,
+    STORE_IMM,
+    STORE_REG,
+    Cfg,
+    Step,
+)
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -35,23 +56,7 @@ _VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
 _CALLING = frozenset(
     {Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL, Kind.CALL_REG, Kind.LEGACY}
 )
-# Constants of their own, since to look a member up in its enum takes compiled code long.
-_ALU: Final = Kind.ALU
-_NEG: Final = Kind.NEG
-_END: Final = Kind.END
-_MOV: Final = Kind.MOV
-_LDDW: Final = Kind.LDDW
-_JCOND: Final = Kind.JCOND
-_EXIT: Final = Kind.EXIT
-_LOAD: Final = Kind.LOAD
-_STORE_IMM: Final = Kind.STORE_IMM
-_STORE_REG: Final = Kind.STORE_REG
-_ATOMIC: Final = Kind.ATOMIC
-_CALL_HELPER: Final = Kind.CALL_HELPER
-_CALL_KFUNC: Final = Kind.CALL_KFUNC
-_CALL_LOCAL: Final = Kind.CALL_LOCAL
-_CALL_REG: Final = Kind.CALL_REG
-_LEGACY: Final = Kind.LEGACY
+# A constant of its own, since to look a member up in its enum takes compiled code long.
 _PROTOTYPE: Final = Arg.PROTOTYPE
 #: Stands among the offsets of a register that on some path holds no address of the stack. No
 #: offset is as large.
@@ -151,32 +156,32 @@ class _Function:
         live = 0
         for after in step.after:
             live |= self.found[after]
-        kind = step.kind
-        if kind is _MOV or kind is _LDDW:
+        kind: i64 = step.shape.tag
+        if kind in (MOV, LDDW):
             live &= ~_BIT[step.dst]
             return live | _BIT[step.src] if step.with_reg else live
-        if kind is _ALU or kind is _JCOND or kind is _NEG or kind is _END:
+        if kind in (ALU, JCOND, NEG, END):
             live |= _BIT[step.dst]
             return live | _BIT[step.src] if step.with_reg else live
-        if kind is _LOAD:
+        if kind == LOAD:
             return self._load(step, live)
-        if kind is _STORE_IMM or kind is _STORE_REG:
+        if kind in (STORE_IMM, STORE_REG):
             return self._store(step, live)
-        if kind is _CALL_HELPER or kind is _CALL_KFUNC:
+        if kind == CALL:
             return self._call(step, live)
-        if kind is _EXIT:
+        if kind == EXIT:
             # What the caller does with a result is not known here.
             return 1
-        if kind is _ATOMIC:
+        if kind == ATOMIC:
             return self._atomic(step, live)
-        if kind is _CALL_LOCAL:
+        if kind == CALL_LOCAL:
             # A global function's declared arguments are looked at, whatever it does.
             callee = _ARGS if step.tag == CALL else self.found[step.target]
             live = live & ~_CLOBBERED | callee & _ARGS
             return live | ALL_STACK if self._hands_over(step) else live
-        if kind is _CALL_REG:
+        if kind == CALL_REG:
             return (1 << FIRST_SLOT) - 1 | ALL_STACK
-        if kind is _LEGACY:
+        if kind == LEGACY:
             # Linux takes it to read all of them.
             return live | (1 << FIRST_SLOT) - 1
         return live
@@ -190,7 +195,7 @@ class _Function:
         if step.size == 8 and base and len(base) == 1 and not (base[0] + step.off) % 8:
             live &= ~_range(base[0] + step.off, base[0] + step.off + 7)
         live |= _BIT[step.dst]
-        return live | _BIT[step.src] if step.kind is _STORE_REG else live
+        return live | _BIT[step.src] if step.shape.tag == STORE_REG else live
 
     def _atomic(self, step: Step, live: int) -> int:
         slots = self._slots(step.slot, step.dst, step.off, step.size)
@@ -301,7 +306,7 @@ class _Function:
         written = step.writes
         if written is None:
             return before
-        copied = step.kind is _MOV and step.with_reg and step.width == 64 and not step.sx
+        copied = step.shape.tag == MOV and step.with_reg and step.width == 64 and not step.sx
         origin = before.get(step.src) if copied else step
         after = dict(before)
         after.pop(written, None)
@@ -363,32 +368,33 @@ class _Function:
     def _pointers_after(
         self, step: Step, before: dict[int, tuple[int, ...]]
     ) -> dict[int, tuple[int, ...]]:
-        kind, dst = step.kind, step.dst
-        if kind is _MOV and step.with_reg and step.src in before:
+        dst = step.dst
+        kind: i64 = step.shape.tag
+        if kind == MOV and step.with_reg and step.src in before:
             known = step.width == 64 and not step.sx
             return {**before, dst: before[step.src] if known else ()}
-        if kind is _MOV or kind is _LDDW:
+        if kind in (MOV, LDDW):
             return _without(before, dst)
-        if kind is _ALU:
+        if kind == ALU:
             if dst not in before and not (step.with_reg and step.src in before):
                 return before
             known = not step.with_reg and step.name == "add" and step.width == 64
             return {**before, dst: _moved(before[dst], step.imm) if known else ()}
-        if kind is _LOAD:
+        if kind == LOAD:
             found = self._filled(step, before)
             return _without(before, dst) if found is None else {**before, dst: found}
-        if kind in _CALLING:
+        if step.kind in _CALLING:
             return {n: base for n, base in before.items() if n >= 6}
-        if kind is _STORE_REG or kind is _STORE_IMM:
+        if kind in (STORE_IMM, STORE_REG):
             return self._spilled(step, before)
-        if kind is _ATOMIC:
+        if kind == ATOMIC:
             # What it stores is a number from then on.
             fetched = step.writes
             if fetched is None:
                 return before
             found = self._filled(step, before)
             return _without(before, fetched) if found is None else {**before, fetched: found}
-        if (kind is _NEG or kind is _END) and dst in before:
+        if kind in (NEG, END) and dst in before:
             return {**before, dst: ()}
         return before
 
@@ -401,7 +407,7 @@ class _Function:
         if base is None:
             # Elsewhere an address is a number.
             return before
-        stored = before.get(step.src) if step.kind is _STORE_REG else None
+        stored = before.get(step.src) if step.shape.tag == STORE_REG else None
         at = _whole_slot(base, step)
         if at is None:
             # Into one of several places, or a part: what was there may be there still.
@@ -414,7 +420,7 @@ class _Function:
         """The address of the stack that is loaded or fetched, None if it is none. Only the
         function's own stack holds such: none are stored in that of a caller, and none are read
         through from elsewhere."""
-        base = before.get(step.src if step.kind is _LOAD else step.dst)
+        base = before.get(step.src if step.shape.tag == LOAD else step.dst)
         if base is None:
             return None
         if self.address_stored:
@@ -468,7 +474,7 @@ def _either(a: dict[int, Step | int], b: dict[int, Step | int]) -> dict[int, Ste
 
 
 def _is_constant(step: Step) -> bool:
-    return step.kind is _MOV and not step.with_reg
+    return step.shape.tag == MOV and not step.with_reg
 
 
 def _join(

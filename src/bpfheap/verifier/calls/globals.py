@@ -43,8 +43,8 @@ from bpfheap.verifier.state.state import (
 
 
 def arguments(env: Env, number: int) -> list[Reg]:
-    """r0 to r5 when a global function begins: anything of the declared types, but for memory, which
-    is no better than what the calls met so far give."""
+    """r0 to r5 when a global function begins: anything of the declared types, no better than what
+    the calls met so far give."""
     regs = [NOTHING]
     declared = env.parameters(number)
     for n, parameter in enumerate(declared, 1):
@@ -60,10 +60,8 @@ def arguments(env: Env, number: int) -> list[Reg]:
                 regs.append(Reg(MEM, ZERO_OFFSET, id=id_, what=what, or_null=or_null))
             case Passing.TRUSTED | Passing.UNTRUSTED if parameter.type is not None:
                 trusted = parameter.passing is Passing.TRUSTED
-                flags = TRUSTED if trusted else DISTRUSTED
-                if (number, n) in env.lent_in_rcu:
-                    flags = IN_RCU
-                of_kernel = KernelObject(parameter.type, flags)
+                said = KernelObject(parameter.type, TRUSTED if trusted else DISTRUSTED)
+                of_kernel = env.lent.get((number, n), said)
                 or_null = parameter.or_null
                 id_ = env.new_id() if or_null else 0
                 regs.append(Reg(KERNEL, ZERO_OFFSET, id=id_, what=of_kernel, or_null=or_null))
@@ -80,10 +78,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     try:
         for n, parameter in enumerate(env.parameters(number), 1):
             _check(env, st, n, parameter)
-            if parameter.passing is Passing.MEMORY:
-                _lend(env, number, n, st.regs[n], parameter.size)
-            elif parameter.passing is Passing.TRUSTED:
-                _lend_in_rcu(env, number, n, st.regs[n])
+            if parameter.passing in _LENT:
+                _lend(env, number, n, st.regs[n], parameter)
             if parameter.passing in _FOREIGN:
                 env.foreign[slot] = f"what argument {n} of {sub.name}() leads to"
     except NotKnown:
@@ -104,6 +100,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     st.regs[0:6] = [UNKNOWN, *[NOTHING] * 5]
 
 
+#: What a call may give less of than the parameter says.
+_LENT = frozenset({Passing.MEMORY, Passing.TRUSTED})
 #: What a function reads through them may be the kernel's, or not be there at all.
 _FOREIGN = frozenset({Passing.TRUSTED, Passing.UNTRUSTED})
 
@@ -151,24 +149,23 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 )
 
 
-def _lend_in_rcu(env: Env, number: int, n: int, reg: Reg) -> None:
-    """What an RCU section keeps may have no owner any more, which those that count owners rely on.
-    Linux takes it for as good as what the function asks for."""
-    kept = reg.kind == KERNEL and reg.what.flags & IN_RCU and not reg.ref
-    if kept and (number, n) not in env.lent_in_rcu:
-        env.lent_in_rcu.add((number, n))
-        env.walked.discard(number)
-
-
-def _lend(env: Env, number: int, n: int, reg: Reg, size: int) -> None:
-    """Linux takes all memory of a global function for memory of its own, which it may write, and
-    which no call moves. Here it is walked for the least that a call gives, once more if need be."""
-    packet = in_packet(reg)
-    unwritable = reg.kind == KERNEL or (packet and not env.type.writes_packet)
-    if reg.kind == MEM:
-        unwritable = unwritable or reg.what.unwritable
-    known = env.lent.get((number, n), Mem(size))
-    found = Mem(size, packet=known.packet or packet, unwritable=known.unwritable or unwritable)
+def _lend(env: Env, number: int, n: int, reg: Reg, parameter: Parameter) -> None:
+    """Linux takes what a global function is given for as good as the parameter says: memory for its
+    own, which it may write and no call moves, and objects for ones with an owner. Here it is walked
+    for the least that a call gives, once more if need be."""
+    known = env.lent.get((number, n), Mem(parameter.size))
+    found: Mem | KernelObject = known
+    if parameter.type is not None:
+        # What an RCU section keeps may have no owner any more.
+        if reg.kind == KERNEL and reg.what.flags & IN_RCU and not reg.ref:
+            found = KernelObject(parameter.type, IN_RCU)
+    elif isinstance(known, Mem):
+        packet = in_packet(reg)
+        unwritable = reg.kind == KERNEL or (packet and not env.type.writes_packet)
+        unwritable = unwritable or (reg.kind == MEM and reg.what.unwritable)
+        found = known._replace(
+            packet=known.packet or packet, unwritable=known.unwritable or unwritable
+        )
     if found != known:
         env.lent[number, n] = found
         env.walked.discard(number)

@@ -39,7 +39,16 @@ from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.kernel import KernelType, KernelTypes, Prototype
 from bpfheap.verifier.state.layouts import Layouts
-from bpfheap.verifier.state.state import MAP_VALUE, ZERO_OFFSET, MapRef, Mem, Object, Reg, State
+from bpfheap.verifier.state.state import (
+    MAP_VALUE,
+    ZERO_OFFSET,
+    KernelObject,
+    MapRef,
+    Mem,
+    Object,
+    Reg,
+    State,
+)
 from bpfheap.verifier.verdict import Options
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
@@ -61,9 +70,8 @@ class Env:
     `depth`: for each subprogram, how many bytes of stack it used on any path so far.
     `called`: the global functions that were called, in that order. `walked`: those of them that
     need not be walked any more.
-    `lent`: by a global function's number and that of a parameter, the memory that calls give, where
-    it is less than memory of its own. `lent_in_rcu`: the same of objects that only an RCU section
-    keeps.
+    `lent`: by a global function's number and that of a parameter, what calls give, where it is less
+    than what the parameter says.
     `attached`: what the program is attached to, if its context are the arguments of that.
     `foreign`: by slot, what an instruction reads that the kernel alone has.
     """
@@ -85,8 +93,7 @@ class Env:
         self._loops: list[int] | None = None
         self.called: dict[int, None] = {}
         self.walked: set[int] = set()
-        self.lent: dict[tuple[int, int], Mem] = {}
-        self.lent_in_rcu: set[tuple[int, int]] = set()
+        self.lent: dict[tuple[int, int], Mem | KernelObject] = {}
         self.foreign: dict[int, str] = {}
         self.attached: Attached | None = None
         self._kernel: KernelTypes | None = None

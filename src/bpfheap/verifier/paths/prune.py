@@ -466,9 +466,7 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
 
 
 def _same_object(old: KernelObject, new: KernelObject, ids: Ids) -> bool:
-    if old.owner != new.owner:
-        return old._replace(owner=new.owner) == new and ids.same(old.owner, new.owner)
-    return old == new and ids.same(old.owner, new.owner)
+    return old.type is new.type and old.flags == new.flags and ids.same(old.owner, new.owner)
 
 
 def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
