@@ -54,9 +54,11 @@ SEC("tc") int conditional_65(struct __sk_buff *skb)
 
 SEC("tc") int rcu_section_1(struct __sk_buff *skb)
 {
+	__u64 then = bpf_jiffies64();
+
 	bpf_rcu_read_lock();
 	bpf_rcu_read_unlock();
-	return bpf_jiffies64() + 1 > bpf_jiffies64();
+	return bpf_jiffies64() >= then;
 }
 
 struct {
