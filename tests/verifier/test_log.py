@@ -170,6 +170,8 @@ def test_calls_show_both_frames() -> None:
         " frame1: R0=5 R1=5 R10=fp0",
         "to caller at 3:",
         " R0=5 R6=7 R10=fp0",
+        "",
+        "from 5 to 3: R0=5 R6=7 R10=fp0",
         "3: (95) exit",
         "processed 6 insns (limit 1000000) total_states 0",
     ]

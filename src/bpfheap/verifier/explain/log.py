@@ -264,6 +264,10 @@ class Log:
             self.say(self._left)
             self.say(f"to caller at {slot}:")
             self.say(_state(st))
+            # do_check asks for the state once more after an exit (do_print_state).
+            if self._level == ALL_PATHS:
+                self.say("")
+                self.say(f"from {step.slot} to {slot}:{_state(st)}")
         else:
             self._changes(step, st)
         self._remember(st)
