@@ -212,8 +212,8 @@ class Call:
     `other_args`: what the arguments are for some kinds of programs; never more of them. `takes`,
     `gives`: the kernel's structs of KERNEL arguments and results. `only_in`: by
     kinds of programs, the functions, hooks and iterators that they have to be attached to.
-    `checks_null`: memory arguments, from 1, that Linux's function compares with NULL itself,
-    whatever their length.
+    `checks_null`: arguments, from 1, that Linux's function compares with NULL itself: memory,
+    whatever its length, and objects that were found by walking.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -675,7 +675,8 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_tcp_gen_syncookie", 110, *_HEADERS, offer=P.TC | P.XDP,
              availability=W.LINUX_GPL, reads_packet=True),
     _outside("bpf_skb_output", 111, A.KERNEL, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO,
-             offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="sk_buff"),
+             offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="sk_buff",
+             checks_null=(1,)),
     _probe_read("bpf_probe_read_user", 112),
     _probe_read("bpf_probe_read_kernel", 113),
     _probe_read("bpf_probe_read_user_str", 114, R.LENGTH),
@@ -687,7 +688,8 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_get_ns_current_pid_tgid", 120, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM,
              A.CONST_SIZE),
     _outside("bpf_xdp_output", 121, A.KERNEL, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO,
-             offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="xdp_buff"),
+             offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="xdp_buff",
+             checks_null=(1,)),
     _outside("bpf_get_netns_cookie", 122, A.CTX_OR_NULL,
              offer=P.SOCKET | P.TC | P.CGROUP_SKB | P.CGROUP_SOCK | P.ADDRESSES | P.SOCKOPT
              | P.SOCK_OPS | P.SK_MSG),
@@ -727,7 +729,7 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_reserve_hdr_opt", 144, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.SOCK_OPS),
     *_storage("inode", 145, 146, "inode", P.LSM | P.LSM_CGROUP),
     _outside("bpf_d_path", 147, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO,
-             offer=P.ITER | P.TRAMPOLINES, takes="path",
+             offer=P.ITER | P.TRAMPOLINES, takes="path", checks_null=(1,),
              only_in=((P.TRAMPOLINES, D_PATH | SLEEPABLE_HOOKS),)),
     Call("bpf_copy_from_user", 148, (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.SLEEPS, D.NOTHING, P.ALL, W.LINUX),
@@ -751,7 +753,7 @@ HELPERS: tuple[Call, ...] = (
     _clock("bpf_ktime_get_coarse_ns", 160,
            P.ALL & ~(P.TRACES | P.CGROUP_DEVICE | P.SOCKOPT | P.NETFILTER)),
     _outside("bpf_ima_inode_hash", 161, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE,
-             offer=P.LSM, takes="inode", course=C.SLEEPS,
+             offer=P.LSM, takes="inode", course=C.SLEEPS, checks_null=(1,),
              only_in=((P.LSM, SLEEPABLE_HOOKS),)),
     _leads("bpf_sock_from_file", 162, (A.KERNEL,), R.KERNEL_OR_NULL, "socket", "file",
            offer=P.TYPED | P.SYSCALL),
@@ -783,7 +785,8 @@ HELPERS: tuple[Call, ...] = (
              offer=P.SYSCALL),
     Call("bpf_find_vma", 180, (A.KERNEL, A.ANYTHING, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING),
          R.INTEGER,
-         E.SHARED, S.CHANCE, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, takes="task_struct"),
+         E.SHARED, S.CHANCE, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, takes="task_struct",
+         checks_null=(1,)),
     Call("bpf_loop", 181, (A.COUNT, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX),
     _text("bpf_strncmp", 182, A.MEM, A.CONST_SIZE, A.CONST_STRING),
@@ -801,7 +804,7 @@ HELPERS: tuple[Call, ...] = (
              A.KERNEL, A.ANYTHING, availability=W.LINUX_GPL, takes="task_struct", course=C.SLEEPS),
     _outside("bpf_skb_set_tstamp", 192, A.CTX, A.ANYTHING, A.ANYTHING, offer=P.TC),
     _outside("bpf_ima_file_hash", 193, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE,
-             offer=P.LSM, takes="file", course=C.SLEEPS,
+             offer=P.LSM, takes="file", course=C.SLEEPS, checks_null=(1,),
              only_in=((P.LSM, SLEEPABLE_HOOKS),)),
     Call("bpf_kptr_xchg", 194, (A.KPTR_FIELD, A.OWNED_OR_NULL), R.KPTR_OR_NULL,
          E.SHARED, S.NOTHING, C.RETURNS, D.STORES, P.ALL, W.LINUX),

@@ -323,3 +323,81 @@ int key_is_kept_while_another_callback_runs(struct __sk_buff *ctx)
 	bpf_for_each_map_elem(&pairs, add_within, &kept, 0);
 	return kept.sum;
 }
+
+/* ------------------------------------------------------------ addresses that are not aligned */
+
+__noinline int count(__u64 *p __arg_nonnull)
+{
+	__sync_fetch_and_add(p, 1);
+	return 0;
+}
+
+__noinline int count_half(__u32 *p __arg_nonnull)
+{
+	__sync_fetch_and_add(p, 1);
+	return 0;
+}
+
+__noinline int count_by_another(struct pair *p __arg_nonnull)
+{
+	return count(&p->b);
+}
+
+__noinline int add_one(__u64 *p __arg_nonnull)
+{
+	*p += 1;
+	return 0;
+}
+
+#define PAIR(section, name, how)                                                                    \
+	SEC(section) int name(struct __sk_buff *ctx)                                                \
+	{                                                                                           \
+		__u32 key = 0;                                                                      \
+		char *pair = bpf_map_lookup_elem(&pairs, &key);                                     \
+                                                                                                    \
+		return pair ? how : 0;                                                              \
+	}
+
+__accept PAIR("tc", aligned, count((void *)pair + 8))
+__reject("misaligned access off 0+0+0 size 8") __kernel_accepts
+__reason("a global function's memory counts as aligned, whatever it is given")
+PAIR("tc", between_two, count((void *)pair + 4))
+__reject("misaligned access off 0+0+0 size 8") __kernel_accepts
+__reason("a global function's memory counts as aligned, whatever it is given")
+PAIR("tc", aligned_and_not, count((void *)pair) + count((void *)pair + 1))
+__reject("misaligned access off 0+0+0 size 8") __kernel_accepts
+__reason("a global function's memory counts as aligned, whatever it is given")
+PAIR("tc", somewhere, count((void *)pair + (ctx->len & 7)))
+__accept PAIR("tc", somewhere_aligned, count((void *)pair + (ctx->len & 8)))
+__accept PAIR("tc", half, count_half((void *)pair + 4))
+__reject("misaligned access off 0+0+0 size 4") __kernel_accepts
+__reason("a global function's memory counts as aligned, whatever it is given")
+PAIR("tc", odd_half, count_half((void *)pair + 2))
+__accept PAIR("tc", passed_on, count_by_another((void *)pair))
+SEC("tc") __reject("misaligned access off 0+0+0 size 8") __kernel_accepts
+__reason("a global function's memory counts as aligned, whatever it is given")
+int odd_passed_on(struct __sk_buff *ctx)
+{
+	__u64 there[3] = {};
+
+	return count_by_another((void *)there + 4) + there[1];
+}
+
+__accept PAIR("tc", without_an_atomic_operation, add_one((void *)pair + 1))
+
+SEC("tc") __accept
+int on_the_stack(struct __sk_buff *ctx)
+{
+	__u64 there[2] = {};
+
+	return count(&there[1]) + there[1];
+}
+
+SEC("tc") __reject("misaligned access off 0+0+0 size 8") __kernel_accepts
+__reason("a global function's memory counts as aligned, whatever it is given")
+int between_on_the_stack(struct __sk_buff *ctx)
+{
+	__u64 there[2] = {};
+
+	return count((void *)there + 4) + there[1];
+}

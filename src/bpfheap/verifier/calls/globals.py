@@ -151,8 +151,8 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
 
 def _lend(env: Env, number: int, n: int, reg: Reg, parameter: Parameter) -> None:
     """Linux takes what a global function is given for as good as the parameter says: memory for its
-    own, which it may write and no call moves, and objects for ones with an owner. Here it is walked
-    for the least that a call gives, once more if need be."""
+    own, which it may write, no call moves and is aligned, and objects for ones with an owner. Here
+    it is walked for the least that a call gives, once more if need be."""
     known = env.lent.get((number, n), Mem(parameter.size))
     found: Mem | KernelObject = known
     if parameter.type is not None:
@@ -164,11 +164,22 @@ def _lend(env: Env, number: int, n: int, reg: Reg, parameter: Parameter) -> None
         unwritable = reg.kind == KERNEL or (packet and not env.type.writes_packet)
         unwritable = unwritable or (reg.kind == MEM and reg.what.unwritable)
         found = known._replace(
-            packet=known.packet or packet, unwritable=known.unwritable or unwritable
+            packet=known.packet or packet,
+            unwritable=known.unwritable or unwritable,
+            align=min(known.align, _alignment(reg)),
         )
     if found != known:
         env.lent[number, n] = found
         env.walked.discard(number)
+
+
+def _alignment(reg: Reg) -> int:
+    """What the address is a multiple of, at most 8, in bytes."""
+    if in_packet(reg):
+        return 1
+    most: int = reg.what.align if reg.kind == MEM else 8
+    odd = reg.off | reg.scalar.v | reg.scalar.m | most
+    return odd & -odd
 
 
 def _check_trusted(env: Env, st: State, n: int, reg: Reg, parameter: Parameter) -> None:

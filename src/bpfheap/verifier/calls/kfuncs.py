@@ -401,6 +401,8 @@ def _object(
             register=n,
             hint=f"{meta.call.name} takes a pointer to a {wanted_type} of the kernel",
         )
+    if not (trusted or rcu):
+        check_there(n, reg, meta)
 
 
 def _is_own_mask(reg: Reg) -> bool:

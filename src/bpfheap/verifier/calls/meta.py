@@ -15,6 +15,7 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
+    KERNEL,
     FuncState,
     Iterating,
     MapRef,
@@ -94,13 +95,17 @@ def expected(n: int, reg: Reg, what: str, hint: str | None = None) -> Reject:
 
 
 def check_there(n: int, reg: Reg, meta: Meta) -> None:
-    """Memory of which at least one byte may be used. To Linux it may be NULL, which not every
-    function looks for. Raises Reject."""
-    if n not in meta.call.checks_null and (reg.or_null or is_null(reg)):
+    """Memory of which at least one byte may be used, or an object. To Linux it may be NULL, which
+    not every function looks for; an object that was found by walking may be, too. Raises Reject."""
+    if n in meta.call.checks_null:
+        return
+    walked = reg.kind == KERNEL and not reg.what.flags and not reg.ref
+    if reg.or_null or walked or is_null(reg):
+        hint = hints.CHECK_NULL if reg.or_null else hints.VALID if walked else hints.IS_NULL
         raise Reject(
             f"{meta.call.name}() does not check R{n} type={type_name(reg)} for NULL",
             register=n,
-            hint=hints.CHECK_NULL if reg.or_null else hints.IS_NULL,
+            hint=hint,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpfheap.btf import KptrKind
 from bpfheap.verifier import hints
-from bpfheap.verifier.calls.meta import Meta, expected
+from bpfheap.verifier.calls.meta import Meta, check_there, expected
 from bpfheap.verifier.memory.kernel_kptrs import mismatch
 from bpfheap.verifier.memory.obligations import OBJECT_TYPES, check_unmoved
 from bpfheap.verifier.memory.ownership import release_reference
@@ -36,6 +36,9 @@ def given(env: Env, st: State, n: int, reg: Reg, meta: Meta, or_null: bool = Fal
     takes = meta.call.takes
     check_taken(n, reg, f"pass a pointer to a struct {takes}", or_null=or_null)
     of_struct(env, n, reg, meta, takes)
+    # All that take NULL look for it.
+    if not or_null:
+        check_there(n, reg, meta)
 
 
 def of_struct(env: Env, n: int, reg: Reg, meta: Meta, name: str) -> None:

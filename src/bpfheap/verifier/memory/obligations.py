@@ -17,6 +17,7 @@ from bpfheap.verifier.state.state import (
     CTX,
     MAP_KEY,
     MAP_VALUE,
+    MEM,
     PACKET,
     PACKET_META,
     STACK,
@@ -140,12 +141,14 @@ def check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
     packet = reg.kind in (PACKET, PACKET_META)
     start = _NET_IP_ALIGN if packet else 0
     scalar = reg.scalar
-    if not (((start + reg.off + off) | scalar.v | scalar.m) & (size - 1)):
+    given = reg.kind == MEM and size > reg.what.align
+    if not given and not (((start + reg.off + off) | scalar.v | scalar.m) & (size - 1)):
         return
     begin = f"{start}+" if packet else ""
     raise Reject(
         f"misaligned {_ALIGNED.get(reg.kind, '')}access off {begin}{bits_text(scalar)}+{reg.off}"
         f"+{off} size {size}",
+        detail="a call of the function gives such an address" if given else "",
         register=n,
         hint=f"align the variable to {size} bytes",
     )

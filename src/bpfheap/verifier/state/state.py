@@ -189,6 +189,7 @@ class Mem(NamedTuple):
     for none.
     `packet`, `unwritable`: of a global function's parameter, does some call give a part of the
     packet for it, or what programs must not write?
+    `align`: the address is a multiple of it, in bytes; of a parameter, in all calls.
     """
 
     size: int
@@ -198,6 +199,7 @@ class Mem(NamedTuple):
     buffer: Buffer | None = None
     packet: bool = False
     unwritable: bool = False
+    align: int = 8
 
     def __str__(self) -> str:
         if self.buffer is not None:
