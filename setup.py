@@ -17,9 +17,10 @@ from setuptools import Extension, setup
 #: One group: they call each other without going through Python.
 COMPILED = (
     "domain/word", "domain/tnum", "domain/scalar", "domain/arith", "domain/refine",
-    "state/state", "analysis/cfg", "analysis/liveness", "analysis/loops",
+    "state/state", "state/layouts", "analysis/cfg", "analysis/liveness", "analysis/loops",
     "paths/widening", "paths/env", "paths/precision", "paths/prune", "paths/unpruned",
-    "memory/obligations", "memory/kinds", "memory/stack", "memory/access",
+    "memory/obligations", "memory/kinds", "memory/ownership", "memory/packet", "memory/stack",
+    "memory/access", "calls/meta", "calls/noting", "calls/locks", "calls/calls",
     "instructions/branch", "instructions/pointer", "instructions/transfer", "walk",
 )  # fmt: skip
 

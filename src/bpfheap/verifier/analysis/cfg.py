@@ -18,6 +18,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.domain.arith import ALU_CODE
 from bpfheap.verifier.domain.refine import JUMP_CODE
 from bpfheap.verifier.domain.scalar import const, constant
+from bpfheap.verifier.domain.word import shl
 from bpfheap.verifier.facts import CallFacts
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
@@ -85,8 +86,8 @@ class _Shape:
     """What all instructions of one row of isa/ops.py have in common, as Step has it."""
 
     __slots__ = (
-        "calls", "code", "counts", "ends", "falls", "jumps", "kind", "leads", "name", "op", "size",
-        "slots", "sx", "tag", "width", "with_reg", "writes_dst", "writes_other",
+        "alters", "calls", "code", "counts", "ends", "falls", "jumps", "kind", "leads", "name",
+        "op", "size", "slots", "sx", "tag", "width", "with_reg", "writes_dst", "writes_other",
     )  # fmt: skip
 
     def __init__(self, op: Op) -> None:
@@ -107,6 +108,7 @@ class _Shape:
         self.ends = op.flow is ControlFlow.END
         self.falls = op.flow is not ControlFlow.JUMP and not self.ends
         self.writes_dst = op.kind in _WRITES_DST
+        self.alters = self.writes_dst and op.kind is not Kind.LEGACY
         self.writes_other = op.kind is Kind.ATOMIC and op.fetch
 
 
@@ -124,6 +126,7 @@ class Step:
     `counts`: does Linux take it for one when it weighs whether to store a state?
     `code`: its operation or condition as a number, -1 if it has none.
     `operand`: its immediate as a register.
+    `alters`: the register that it changes, as a bit, if it does nothing else; 0 for none.
     `row`: the helper or kfunc that it calls, None if that is unknown, or if it is no such call.
     `target`: the slot that it jumps to or calls, -1 if none.
     `after`: the slots that may run next in the same function.
@@ -139,9 +142,9 @@ class Step:
     """
 
     __slots__ = (
-        "after", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps", "kind",
-        "loop", "name", "next", "off", "op", "operand", "pointers", "row", "seen", "shape", "size",
-        "slot", "src", "sx", "tag", "target", "through", "width", "with_reg", "wrong",
+        "after", "alters", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps",
+        "kind", "loop", "name", "next", "off", "op", "operand", "pointers", "row", "seen", "shape",
+        "size", "slot", "src", "sx", "tag", "target", "through", "width", "with_reg", "wrong",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
@@ -164,6 +167,7 @@ class Step:
         self.off: i64 = insn.off
         self.imm = insn.imm
         self.operand: Reg = number(const(insn.imm))
+        self.alters: i64 = shl(1, insn.dst) if shape.alters else 0
         self.next: i64 = self.slot + shape.slots
         self.target: i64 = -1
         self.row: Call | None = None

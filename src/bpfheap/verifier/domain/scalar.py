@@ -183,12 +183,16 @@ def tighten(
     # Most scalars of real programs are sizes and indices: one range stands for all four.
     top = lower(v | m, umax)
     if 0 <= top <= S32_MAX:
-        low = max(v, umin, smin, u32_min, s32_min) if v >= 0 and umin >= 0 else s64_max()
+        # In twos: of more, max() is a call of Python's.
+        low = max(max(v, umin), max(smin, max(u32_min, s32_min)))
+        if v < 0 or umin < 0:
+            low = s64_max()
+        most = min(top, min(u32_max, s32_max))
         if smin < S32_MIN:
             # Over the seam of several blocks, smax says nothing of the low half, whose ends
             # replace it in the end (__reg_deduce_mixed_bounds).
-            return _tighten_small(v, m, low, min(top, u32_max, s32_max))
-        return _tighten_small(v, m, low, min(top, smax, u32_max, s32_max))
+            return _tighten_small(v, m, low, most)
+        return _tighten_small(v, m, low, min(smax, most))
     if (
         m == -1 == umax
         and umin == 0 == u32_min
@@ -277,7 +281,7 @@ def tighten(
     if smin > smax or ult(umax, umin) or s32_min > s32_max or u32_min > u32_max:
         return None
     if 0 <= umax <= S32_MAX:
-        return _tighten_small(v, m, max(umin, smin, u32_min), min(umax, smax, u32_max))
+        return _tighten_small(v, m, max(umin, max(smin, u32_min)), min(umax, min(smax, u32_max)))
 
     # __reg_bound_offset
     delta = smear(umin ^ umax)

@@ -90,7 +90,6 @@ def _packet(env: Env, moved: Reg, keep: bool = False) -> Reg:
 
 
 def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse: bool) -> None:
-    what = type_name(pointer)
     if width == 32:
         raise Reject(
             f"R{n} 32-bit pointer arithmetic prohibited",
@@ -99,7 +98,7 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
         )
     if pointer.or_null:
         raise Reject(
-            f"R{n} pointer arithmetic on {what} prohibited, null-check it first",
+            f"R{n} pointer arithmetic on {type_name(pointer)} prohibited, null-check it first",
             register=n,
             hint=hints.CHECK_NULL,
         )
@@ -115,7 +114,7 @@ def _check(name: str, width: int, n: int, pointer: Reg, amount: Reg, *, reverse:
     unmoved = zero and name == "add" and pointer.kind not in _IMMOVABLE
     fixed = pointer.kind == FLOW_KEYS and not amount.scalar.is_const
     if (pointer.kind in _FIXED or fixed) and not unmoved:
-        raise Reject(f"R{n} pointer arithmetic on {what} prohibited", register=n)
+        raise Reject(f"R{n} pointer arithmetic on {type_name(pointer)} prohibited", register=n)
     if name == "sub" and reverse:
         raise Reject(f"R{n} tried to subtract pointer from scalar", register=n)
     if name == "sub" and pointer.kind == STACK:

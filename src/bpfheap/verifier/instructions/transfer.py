@@ -16,7 +16,20 @@ from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import PROGRAM_TYPES
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
-from bpfheap.verifier.analysis.cfg import ALU, JA, JCOND, LOAD, MOV, PLAIN, STORE_REG, Step
+from bpfheap.verifier.analysis.cfg import (
+    ALU,
+    CALL_LOCAL,
+    EXIT,
+    JA,
+    JCOND,
+    LDDW,
+    LOAD,
+    MOV,
+    PLAIN,
+    STORE_IMM,
+    STORE_REG,
+    Step,
+)
 from bpfheap.verifier.calls.callback import leave_callback
 from bpfheap.verifier.calls.calls import call_outside, clobbered
 from bpfheap.verifier.calls.globals import call_global
@@ -510,6 +523,14 @@ def transfer(env: Env, st: State, step: Step) -> i64:
         return _store_reg(env, st, step)
     if tag == JA:
         return _ja(env, st, step)
+    if tag == STORE_IMM:
+        return _store_imm(env, st, step)
+    if tag == LDDW:
+        return _lddw(env, st, step)
+    if tag == EXIT:
+        return _exit(env, st, step)
+    if tag == CALL_LOCAL:
+        return _call_local(env, st, step)
     if step.wrong is not None:
         raise step.wrong
     return TRANSFER[step.kind](env, st, step)

@@ -281,6 +281,8 @@ class MapValueMemory(Obligations):
         ref: MapRef = reg.what
         low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
         _may_access(ref, n, low, size, write=False)
+        if ref.numbers:
+            return low, high
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
@@ -294,6 +296,8 @@ class MapValueMemory(Obligations):
         ref: MapRef = reg.what
         low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, off, size)
         _may_access(ref, n, low, size, write=True)
+        if ref.numbers:
+            return low, high
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
@@ -320,6 +324,8 @@ class MapValueMemory(Obligations):
         ref: MapRef = reg.what
         low, high = within(ref.spec.value_size, "map value", "value_size", n, reg, 0, size)
         _may_access(ref, n, low, size, write=write)
+        if ref.numbers:
+            return low, high
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             raise Reject(

@@ -84,11 +84,10 @@ def within(limit: i64, what: str, limit_name: str, n: i64, reg: Reg, off: i64, s
     scalar = reg.scalar
     at = reg.off + off
     low = at + scalar.smin
-    outside = f"invalid access to {what}, {limit_name}={limit}"
     if low < 0 and scalar.smin < 0:
         raise Reject(
             f"R{n} min value is negative, either use unsigned index or do a if (index >=0) check.",
-            detail=f"{outside} off={low} size={size}",
+            detail=_outside(what, limit_name, limit, low, size),
             register=n,
             hint=hints.IN_FRONT if scalar.is_const else hints.UNSIGNED,
         )
@@ -96,7 +95,7 @@ def within(limit: i64, what: str, limit_name: str, n: i64, reg: Reg, off: i64, s
         hint = f"the {what} has {limit} bytes, no more" if scalar.is_const else hints.CHECK_INDEX
         raise Reject(
             f"R{n} min value is outside of the allowed memory range",
-            before=f"{outside} off={low} size={size}",
+            before=_outside(what, limit_name, limit, low, size),
             register=n,
             hint=hints.IN_FRONT if low < 0 else hint,
         )
@@ -113,11 +112,15 @@ def within(limit: i64, what: str, limit_name: str, n: i64, reg: Reg, off: i64, s
     if high + size > limit:
         raise Reject(
             f"R{n} max value is outside of the allowed memory range",
-            before=f"{outside} off={high} size={size}",
+            before=_outside(what, limit_name, limit, high, size),
             register=n,
             hint=hints.CHECK_INDEX,
         )
     return low, high
+
+
+def _outside(what: str, limit_name: str, limit: i64, off: i64, size: i64) -> str:
+    return f"invalid access to {what}, {limit_name}={limit} off={off} size={size}"
 
 
 def check_unmoved(n: i64, reg: Reg, hint: str, *, fixed: bool = False) -> None:

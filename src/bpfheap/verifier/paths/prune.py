@@ -98,6 +98,7 @@ class StoredStates(Widening):
         self._often = often
         self._as_linux = as_linux
         self._looping = False
+        self._ids = Ids()
         self.count = 0
         #: Did a path end without a verdict? See unpruned.py.
         self.cut = False
@@ -245,7 +246,8 @@ class StoredStates(Widening):
         if old.rcu != st.rcu or (old.lock is None) != (st.lock is None):
             return False
         last = len(st.frames) - 1
-        ids = Ids()
+        ids = self._ids
+        ids.forget()
         # Linux leaves slots that nobody reads out of a state once all that comes after it is known
         # (clean_live_states), which it is where not everything is compared.
         known = how == NOT_EXACT or (
@@ -362,6 +364,14 @@ class Ids:
         self._forth: dict[int, int] | None = None
         self._back: dict[int, int] | None = None
         self._links: dict[int, int] | None = None
+
+    def forget(self) -> None:
+        """Begin with another pair of states."""
+        if self._forth is not None:
+            self._forth = None
+            self._back = None
+        if self._links is not None:
+            self._links = None
 
     def same(self, old: i64, new: i64) -> bool:
         """Each id of one side stands for one of the other (check_ids)."""

@@ -144,13 +144,15 @@ class MapRef:
     `holder`, `name`: those of flows; an inner map goes by the name of its outer map.
     `spec`: its definition.
     `layout`: that of its values.
+    `numbers`: are these numbers alone?
     `readonly`, `unreadable`: programs may not change what is in it, or not read it.
     `constant`: the bytes of its value that nobody can change any more, None for none.
     `inner`: what a lookup in a map of maps finds, None until one was looked at.
     """
 
     __slots__ = (
-        "constant", "holder", "inner", "layout", "name", "readonly", "spec", "unreadable",
+        "constant", "holder", "inner", "layout", "name", "numbers", "readonly", "spec",
+        "unreadable",
     )  # fmt: skip
 
     def __init__(self, holder: Holder, name: str, spec: MapSpec, layout: Layout) -> None:
@@ -158,6 +160,7 @@ class MapRef:
         self.name = name
         self.spec = spec
         self.layout = layout
+        self.numbers = not layout.kptrs and not layout.special
         row = BY_NUMBER.get(spec.type)
         never = row is not None and row.readonly
         self.readonly = never or spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
