@@ -139,7 +139,7 @@ def _walk_back(cfg: Cfg, st: State, wanted: Wanted, skip: i64) -> None:
             linked = None if links is None else links.get(at)
             if linked is not None:
                 _link(linked, wanted)
-            elif step.alters and not wanted.regs & step.alters:
+            if step.alters and not wanted.regs & step.alters:
                 # Most steps are about other registers.
                 at -= 1
                 continue
