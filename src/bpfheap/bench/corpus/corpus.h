@@ -44,6 +44,9 @@ char LICENSE[] SEC("license") = "GPL";
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 
+/* vmlinux.h has the kernel's own. */
+#ifndef __VMLINUX_H__
+
 struct ethhdr {
 	__u8 h_dest[6];
 	__u8 h_source[6];
@@ -76,6 +79,8 @@ struct ipv6hdr {
 	__u32 saddr[4];
 	__u32 daddr[4];
 };
+
+#endif /* no vmlinux.h */
 
 struct ports {
 	__u16 source;
