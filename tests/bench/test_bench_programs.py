@@ -44,6 +44,7 @@ def test_a_source_says_what_it_is(source: CorpusSource) -> None:
     assert re.fullmatch(r"/\* [A-Z0-9].*\. \*/", about), about
     assert include in ('#include "corpus.h"', '#include "kernel.h"', '#include "vmlinux.h"')
     assert '#include "corpus.h"' in text or include == '#include "kernel.h"'
+    assert source.needs_kernel == (include == '#include "vmlinux.h"')
     assert re.search(r'^SEC\("', text, re.MULTILINE)
 
 

@@ -12,10 +12,11 @@ from bench_samples import FakeKernel
 from bpfheap.bench import measure
 from bpfheap.bench.cases import CaseName
 from bpfheap.bench.programs import BenchProgram, CorpusSource, Group, programs, sources
-from bpfheap.bench.verifier import bench, is_compiled, sources_of
+from bpfheap.bench.verifier import NO_TYPES, bench, is_compiled, sources_of
 from bpfheap.errors import CompileError, UsageError
 
 SMALL = next(source for source in sources() if source.name == "count_packets")
+NEEDS_KERNEL = next(source for source in sources() if source.name == "file_policy")
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,23 @@ def test_without_a_kernel() -> None:
     assert [case["passed"] for case in said["cases"]] == [None, None]
     assert [case["peers"] for case in said["cases"]] == [{}, {}]
     assert said["programs"][0]["kernel"] is None
+
+
+def test_what_needs_a_kernel_is_left_out_where_there_is_none() -> None:
+    found = bench(FakeKernel(), wanted=[SMALL, NEEDS_KERNEL], rounds=1)
+    assert found.left_out == (NEEDS_KERNEL,)
+    assert [program.source for program in found.programs] == [SMALL]
+    assert [case.wrong for case in found.cases] == [0, 0]
+    assert found.to_json()["left_out"] == [{"file": "file_policy.bpf.c", "reason": NO_TYPES}]
+
+
+def test_what_needs_a_kernel_is_measured_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bpfheap.vmlinux.Vmlinux.has_types", lambda kernel: True)
+    found = bench(FakeKernel(), wanted=[SMALL, NEEDS_KERNEL], rounds=1)
+    assert found.left_out == ()
+    assert [program.source for program in found.programs] == [SMALL, NEEDS_KERNEL]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,10 @@ _SIDE = {
 #: What design says of every bench, and what this one adds.
 SCHEMA = {
     "type": "object",
-    "required": ["bench", "machine_info", "rounds", "kernel_missing", "noise", "cases", "programs"],
+    "required": [
+        *("bench", "machine_info", "rounds", "kernel_missing", "left_out", "noise", "cases"),
+        "programs",
+    ],
     "properties": {
         "bench": {"const": "verifier"},
         "machine_info": {
@@ -130,6 +133,16 @@ def test_what_is_wrong_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "    kernel: the kernel has no such map" in result.out
     assert "missed" in result.out
     assert made.loads[-1] == ("", False), "the kernel is let go of"
+
+
+def test_what_is_left_out_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    more = tuple(source for source in sources() if source.needs_kernel)
+    monkeypatch.setattr("bpfheap.cli.bench.sources_of", lambda cases: SMALL + more)
+    result = cli("bench", "verifier", "--rounds", 1)
+    assert result.code == 0
+    (line,) = [line for line in result.out.splitlines() if line.startswith("Left out, as there")]
+    assert line.endswith(": " + ", ".join(source.name for source in more))
+    assert "failed" not in result.out
 
 
 def test_without_bpf(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

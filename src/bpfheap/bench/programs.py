@@ -13,6 +13,8 @@ from bpfheap.spec import ObjectSpec, ProgramSpec
 
 FOLDER: Final = Path(__file__).with_name("corpus")
 _SUFFIX: Final = ".bpf.c"
+#: Written from a kernel's BTF, so that there is none where there is no such BTF.
+_VMLINUX: Final = '#include "vmlinux.h"'
 
 
 class Group(StrEnum):
@@ -36,6 +38,11 @@ class CorpusSource(NamedTuple):
     @property
     def name(self) -> str:
         return self.path.name.removesuffix(_SUFFIX)
+
+    @property
+    def needs_kernel(self) -> bool:
+        """Does it ask for the types of a kernel to be compiled at all?"""
+        return _VMLINUX in self.path.read_text().splitlines()
 
 
 class BenchProgram(NamedTuple):

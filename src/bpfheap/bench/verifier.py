@@ -16,9 +16,13 @@ from bpfheap.bench.cases import ROWS, CaseName, VerifierCase, verifier_case
 from bpfheap.bench.measure import Measured, Oracle, measured, unmeasured, without_old_garbage
 from bpfheap.bench.programs import BenchProgram, CorpusSource, UncompiledSource, programs, sources
 from bpfheap.verifier import walk
+from bpfheap.vmlinux import Vmlinux
 
 #: Rounds of each program, unless told otherwise.
 ROUNDS: Final = 9
+
+#: Why sources are left out.
+NO_TYPES: Final = "there is no BTF of a kernel to write vmlinux.h from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class VerifierBench:
     cases: tuple[VerifierCase, ...]
     #: Why the kernel was not asked, "" if it was.
     no_kernel: str = ""
+    #: Sources that are not measured, for NO_TYPES: neither side can be asked about them.
+    left_out: tuple[CorpusSource, ...] = ()
 
     @property
     def noise(self) -> dict[str, float]:
@@ -52,6 +58,9 @@ class VerifierBench:
             "machine_info": machine_info(),
             "rounds": self.rounds,
             "kernel_missing": self.no_kernel or None,
+            "left_out": [
+                {"file": source.path.name, "reason": NO_TYPES} for source in self.left_out
+            ],
             "noise": {who: round(noise, 3) for who, noise in self.noise.items()},
             "cases": [case.to_json() for case in self.cases],
             "programs": [program.to_json() for program in self.programs],
@@ -94,12 +103,15 @@ def bench(
     no_kernel: str = "",
     progress: Callable[[str, str, int], None] | None = None,
 ) -> VerifierBench:
-    """Measure the programs of `wanted`, by default those that the cases are about. `progress` is
-    called with "compiling" or "measuring", the source's name, and how many sources are done.
+    """Measure the programs of `wanted`, by default those that the cases are about; where there is
+    no BTF of a kernel, without the sources that need it. `progress` is called with "compiling" or
+    "measuring", the source's name, and how many sources are done.
 
     Raises CompileError if no source can be compiled.
     """
-    chosen = sources_of(cases) if wanted is None else wanted
+    asked = sources_of(cases) if wanted is None else wanted
+    left_out = () if Vmlinux().has_types() else tuple(one for one in asked if one.needs_kernel)
+    chosen = [source for source in asked if source not in left_out]
     tell = progress or _no_progress
     compiled: list[list[BenchProgram | UncompiledSource]] = []
     for number, source in enumerate(chosen):
@@ -117,7 +129,7 @@ def bench(
             results += [result_of(item, kernel, rounds) for item in found]
     told = (verifier_case(name, results) for name in cases)
     return VerifierBench(
-        rounds, tuple(results), tuple(one for one in told if one is not None), no_kernel
+        rounds, tuple(results), tuple(one for one in told if one is not None), no_kernel, left_out
     )
 
 

@@ -20,7 +20,7 @@ from bpfheap.bench.names import ROUNDS as SIDE_ROUNDS
 from bpfheap.bench.names import HeapCase, JitCase, MapCase
 from bpfheap.bench.plot import plot
 from bpfheap.bench.sides import FASTEST, RATIO, SideBench, SideCase
-from bpfheap.bench.verifier import ROUNDS, VerifierBench, bench, machine_info, sources_of
+from bpfheap.bench.verifier import NO_TYPES, ROUNDS, VerifierBench, bench, machine_info, sources_of
 from bpfheap.cli.bar import ProgressBar
 from bpfheap.cli.output import console, help_of, plain, print_json, say
 from bpfheap.errors import UsageError
@@ -368,6 +368,9 @@ def _print_circumstances(out: Console, found: VerifierBench) -> None:
     say(out, plain(f"The verifier runs {how} ({module})."))
     if found.no_kernel:
         say(out, plain(f"The kernel was not asked: {found.no_kernel}", "yellow"))
+    if found.left_out:
+        names = ", ".join(source.name for source in found.left_out)
+        say(out, plain(f"Left out, as {NO_TYPES}: {names}", "yellow"))
     if found.noise:
         noise = " and ".join(f"{amount:.2f} ({who})" for who, amount in found.noise.items())
         say(out, plain(f"Noise: the median round takes {noise} times as long as the fastest."))
