@@ -535,6 +535,43 @@ def test_inner_names_that_programs_use(folder: Path, kernel: Path, compiler: Com
     assert made.programs["p"].insns[-2].imm == 1 + 8
 
 
+CONSTANT = """
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct last { const int n; char name[24]; };
+struct inner { struct last *const last; };
+struct outer { const struct inner *const inner; };
+#pragma clang attribute pop
+
+SEC("raw_tp/made") int p(struct outer **ctx)
+{
+    struct outer *outer = (void *)bpf_get_current_task();
+    struct last *last = BPF_CORE_READ(outer, inner, last);
+    struct last *same = BPF_PROBE_READ(outer, inner, last);
+    char name[sizeof(BPF_CORE_READ(last, n)) * 6];
+
+    BPF_CORE_READ_INTO(&name, outer, inner, last, name);
+    if (name[0] != *BPF_CORE_READ(outer, inner, last, name))
+        return 0;
+
+    return last == same && BPF_CORE_READ_USER(outer, inner, last) &&
+           BPF_PROBE_READ_USER(outer, inner);
+}
+"""
+
+
+@each_compiler
+def test_members_that_are_constant(folder: Path, kernel: Path, compiler: Compiler) -> None:
+    (folder / "p.bpf.c").write_text(CONSTANT)
+    compiled(
+        "p.bpf.c", include=headers.STAND_INS, target=Vmlinux(kernel), compiler=compiler,
+        cflags="-Wall -Werror -Wno-unused-parameter",
+    )  # fmt: skip
+
+
 USDT = """
 #include <linux/bpf.h>
 #include <linux/ptrace.h>

@@ -101,6 +101,10 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define ___arrow(args...) ___bpf_apply(___arrow, ___bpf_narg(args))(args)
 
 #define ___type(args...) typeof(___arrow(args))
+/* Its type where it is read into: a value is not const, which the member may be. An array stays one. */
+#define ___bpf_value(x)                                                             \
+	typeof(__builtin_choose_expr(                                               \
+		__builtin_types_compatible_p(typeof(x), typeof(({ x; }))), ({ x; }), x))
 
 /*
  * One read for each arrow. `step` reads a pointer on the way, `last` what is wanted; each pointer
@@ -110,49 +114,49 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define ___bpf_walk1(last, step, dst, size, src, a) last(dst, size, &(src)->a)
 #define ___bpf_walk2(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___1;                                              \
+		___bpf_value((src)->a) ___1;                                        \
 		step(&___1, sizeof(___1), &(src)->a);                               \
 		___bpf_walk1(last, step, dst, size, ___1, rest);                    \
 	})
 #define ___bpf_walk3(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___2;                                              \
+		___bpf_value((src)->a) ___2;                                        \
 		step(&___2, sizeof(___2), &(src)->a);                               \
 		___bpf_walk2(last, step, dst, size, ___2, rest);                    \
 	})
 #define ___bpf_walk4(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___3;                                              \
+		___bpf_value((src)->a) ___3;                                        \
 		step(&___3, sizeof(___3), &(src)->a);                               \
 		___bpf_walk3(last, step, dst, size, ___3, rest);                    \
 	})
 #define ___bpf_walk5(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___4;                                              \
+		___bpf_value((src)->a) ___4;                                        \
 		step(&___4, sizeof(___4), &(src)->a);                               \
 		___bpf_walk4(last, step, dst, size, ___4, rest);                    \
 	})
 #define ___bpf_walk6(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___5;                                              \
+		___bpf_value((src)->a) ___5;                                        \
 		step(&___5, sizeof(___5), &(src)->a);                               \
 		___bpf_walk5(last, step, dst, size, ___5, rest);                    \
 	})
 #define ___bpf_walk7(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___6;                                              \
+		___bpf_value((src)->a) ___6;                                        \
 		step(&___6, sizeof(___6), &(src)->a);                               \
 		___bpf_walk6(last, step, dst, size, ___6, rest);                    \
 	})
 #define ___bpf_walk8(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___7;                                              \
+		___bpf_value((src)->a) ___7;                                        \
 		step(&___7, sizeof(___7), &(src)->a);                               \
 		___bpf_walk7(last, step, dst, size, ___7, rest);                    \
 	})
 #define ___bpf_walk9(last, step, dst, size, src, a, rest...)                        \
 	({                                                                          \
-		typeof((src)->a) ___8;                                              \
+		___bpf_value((src)->a) ___8;                                        \
 		step(&___8, sizeof(___8), &(src)->a);                               \
 		___bpf_walk8(last, step, dst, size, ___8, rest);                    \
 	})
@@ -165,7 +169,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(bpf_core_read_str, bpf_core_read, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_CORE_READ(src, a, ...)                                           \
 	({                                                                          \
-		___type((src), a, ##__VA_ARGS__) ___r;           \
+		___bpf_value(___arrow((src), a, ##__VA_ARGS__)) ___r; \
 		BPF_CORE_READ_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})
@@ -175,7 +179,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(bpf_core_read_user_str, bpf_core_read_user, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_CORE_READ_USER(src, a, ...)                                           \
 	({                                                                          \
-		___type((src), a, ##__VA_ARGS__) ___r;           \
+		___bpf_value(___arrow((src), a, ##__VA_ARGS__)) ___r; \
 		BPF_CORE_READ_USER_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})
@@ -185,7 +189,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(___bpf_plain_read_str, ___bpf_plain_read, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_PROBE_READ(src, a, ...)                                           \
 	({                                                                          \
-		___type((src), a, ##__VA_ARGS__) ___r;           \
+		___bpf_value(___arrow((src), a, ##__VA_ARGS__)) ___r; \
 		BPF_PROBE_READ_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})
@@ -195,7 +199,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 	({ ___bpf_walk(___bpf_plain_read_user_str, ___bpf_plain_read_user, dst, sizeof(*(dst)), src, a, ##__VA_ARGS__); })
 #define BPF_PROBE_READ_USER(src, a, ...)                                           \
 	({                                                                          \
-		___type((src), a, ##__VA_ARGS__) ___r;           \
+		___bpf_value(___arrow((src), a, ##__VA_ARGS__)) ___r; \
 		BPF_PROBE_READ_USER_INTO(&___r, (src), a, ##__VA_ARGS__);           \
 		___r;                                                               \
 	})
