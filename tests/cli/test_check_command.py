@@ -34,6 +34,7 @@ SCHEMA = {
                     "flows",
                     "error",
                     "missing",
+                    "notes",
                 ],
                 "properties": {
                     "file": TEXT,
@@ -55,6 +56,7 @@ SCHEMA = {
                         },
                     },
                     "missing": {"type": "array", "items": TEXT},
+                    "notes": {"type": "array", "items": TEXT},
                     "error": {
                         "type": ["object", "null"],
                         "required": ["message", "detail", "file", "line", "insn", "hint"],

@@ -8,6 +8,8 @@ import pytest
 from cli_harness import Cli, cli
 
 from bpfheap import vmlinux
+from bpfheap.btf import BtfBuilder, DeclTag, Func, FuncProto, Int, Param
+from bpfheap.btf.raw import encode_types
 from bpfheap.compile import compile_c
 
 __all__ = ["cli"]
@@ -94,3 +96,36 @@ def test_no_such_file(cli: Cli, folder: Path, command: str) -> None:
     assert wrong.code == 2
     assert wrong.err.startswith("absent: a kernel's BTF cannot be read: No such file")
     assert len(wrong.err.splitlines()) == 1
+
+
+def test_a_kfunc_that_is_taken_by_its_prototype(cli: Cli, folder: Path) -> None:
+    b = BtfBuilder()
+    integer = b.add(Int("int", 4, 1, 0, 32))
+    function = b.add(Func("made_up", b.add(FuncProto(integer, (Param("n", integer),))), 1))
+    b.add(DeclTag("bpf_kfunc", function, -1))
+    (folder / "kernel.btf").write_bytes(encode_types(b.build().types))
+    (folder / "calls.bpf.c").write_text(
+        """#include <bpfheap.h>
+extern int made_up(int n) __ksym;
+SEC("syscall") int calls(void *ctx) { return made_up(3); }
+SEC("tc") int awake(void *ctx) { return made_up(3); }
+char _license[] SEC("license") = "GPL";
+"""
+    )
+    options = ("check", "calls.bpf.c", "--kernel-btf", "kernel.btf")
+    told = cli(*options)
+    lines = told.out.splitlines()
+    assert told.code == 4
+    assert lines[0].startswith("accept calls ")
+    assert lines[1].startswith("    note: kfunc made_up is not known here, and was taken by its ")
+    calls, awake = cli(*options, "--json").json["programs"]
+    assert calls["notes"] == [lines[1].removeprefix("    note: ")]
+    assert (awake["verdict"], awake["missing"], awake["notes"]) == ("unsupported", ["made_up"], [])
+    assert awake["error"]["line"] == 4
+    assert "must be sleepable" in awake["error"]["message"]
+    # No machine has it.
+    source = (folder / "calls.bpf.c").read_text().replace('"tc"', '"syscall"')
+    (folder / "calls.bpf.c").write_text(source)
+    refused = cli("run", "calls.bpf.c", "--kernel-btf", "kernel.btf", "-p", "calls")
+    assert refused.code == 1
+    assert refused.err.startswith("calls.bpf.c:3: there is no kfunc made_up here")

@@ -14,13 +14,20 @@ from verifier_cases import SYSTEM, Types, program, section_of
 from bpfheap.btf import DeclTag, Func
 from bpfheap.kernel import Kernel
 from bpfheap.platform.calls import left_out
-from bpfheap.platform.kfuncs import KFUNCS, KfuncFlag, kfunc_row
+from bpfheap.platform.kfuncs import KFUNCS, LAXEST, STRICTEST, KfuncFlag, kfunc_row
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType
 from bpfheap.spec import ObjectSpec
 from bpfheap.verifier import Options, verify
+from bpfheap.verifier.analysis.guess import why_not
+from bpfheap.verifier.state.kernel import KernelTypes
 
 _BTF = Types({}).build()
 _OBJ = ObjectSpec("kfuncs", _BTF, {}, {}, kernel=SYSTEM)
+#: What the verifier does for functions that it knows by name is none of their flags.
+_BY_NAME = (
+    KfuncFlag.GIVES_CONTEXT | KfuncFlag.GIVES_TYPE | KfuncFlag.UNREACHABLE | KfuncFlag.BOUND
+    | KfuncFlag.CHANGES_MASK
+)  # fmt: skip
 _THERE = [row for row in PROGRAM_TYPES if not row.kernel_types]
 
 
@@ -54,3 +61,21 @@ def test_who_may_call(row: ProgramType, oracle: Kernel) -> None:
             differ.append(kfunc.name)
         assert verify(_OBJ, spec, Options(explain=False)).accepted == linux.accepted, kfunc.name
     assert differ == []
+
+
+def test_a_guess_asks_for_what_any_row_asks_for() -> None:
+    """What the rows of Linux's kfuncs have beyond STRICTEST shows in prototypes and names."""
+    types = SYSTEM.types()
+    if types is None:
+        pytest.skip("there are no types of a kernel here")
+    kernel = KernelTypes(types)
+    guessed = 0
+    for kfunc in KFUNCS:
+        prototype = kernel.prototype(kfunc.name, SYSTEM)
+        if prototype is None or not kernel.is_kfunc(prototype):
+            continue
+        if why_not(kfunc.name, prototype) is None:
+            guessed += 1
+            known = STRICTEST | LAXEST | KfuncFlag.RCU
+            assert not kfunc.flags & ~known & ~_BY_NAME, kfunc.name
+    assert guessed > 50

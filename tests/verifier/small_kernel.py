@@ -6,6 +6,7 @@ from bpfheap.btf import (
     Array,
     BtfBuilder,
     Datasec,
+    DeclTag,
     Float,
     Func,
     FuncProto,
@@ -85,15 +86,39 @@ class SmallKernel:
         b.add(Datasec(".data..percpu", 72, (SecVar(each, 0, 64), SecVar(count, 64, 4))))
         b.add(Var("first", task, 1))
         b.add(Var("limit", self.int, 1))
+        self._kfuncs(b)
         self._types = LazyBtf.parse(encode_types(b.build().types))
         self._modules: tuple[LazyBtf, ...] = ()
         if of_modules:
             self._modules = (self._types,)
             self._types = LazyBtf.parse(encode_types(BtfBuilder().build().types))
 
-    def _function(self, name: str, ret: int, *params: tuple[str, int]) -> None:
+    def _kfuncs(self, b: BtfBuilder) -> None:
+        """Functions that are tagged as kfuncs, and one that is not."""
+        to_iter = b.add(Ptr(b.add(Struct("bpf_iter_made_up", 8, (Member("", self.long, 0),)))))
+        calls = b.add(Ptr(b.add(FuncProto(self.int, (Param("n", self.int),)))))
+        to_int = b.add(Ptr(self.int))
+        task = ("task", self.to_task)
+        self._function("made_up_untagged", self.int)
+        for name, ret, *params in (
+            ("made_up", self.int, task),
+            ("made_up_number", self.long, ("n", self.int)),
+            ("made_up_memory", self.int, ("data", self.void), ("data__sz", self.int)),
+            ("made_up_out", self.int, ("out", to_int)),
+            ("made_up_count", to_int),
+            ("made_up_address", self.void),
+            ("made_up_task", self.to_task),
+            ("made_up_walk", self.int, ("it", to_iter)),
+            ("made_up_loop", self.int, ("call", calls)),
+            ("made_up_put", self.int, task),
+            ("made_up_irq_save", self.int),
+            ("scx_bpf_made_up", self.int),
+        ):
+            self._b.add(DeclTag("bpf_kfunc", self._function(name, ret, *params), -1))
+
+    def _function(self, name: str, ret: int, *params: tuple[str, int]) -> int:
         proto = self._b.add(FuncProto(ret, tuple(Param(*p) for p in params)))
-        self._b.add(Func(name, proto, 1))
+        return self._b.add(Func(name, proto, 1))
 
     def types(self) -> LazyBtf | None:
         return self._types

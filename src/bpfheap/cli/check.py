@@ -242,6 +242,7 @@ def _to_json(checked: _Checked, wanted: _Wanted) -> dict[str, Any]:
         "flows": [flow.to_json() for flow in verdict.flows],
         "error": None if verdict.error is None else verdict.error.to_json(),
         "missing": list(verdict.missing),
+        "notes": list(verdict.notes),
     }
     if checked.known is not None:
         document["lines"] = [line.to_json() for line in checked.known]
@@ -270,6 +271,8 @@ def _print(out: Console, path: Path, found: list[_Checked], wanted: _Wanted) -> 
         )
         if checked.said is not None:
             _print_said(out, checked.said, differs=checked.differs)
+        for note in verdict.notes:
+            say(out, plain(f"    note: {note}", "yellow"))
         if verdict.error is not None:
             for line in (*str(verdict.error).splitlines(), *details(verdict.error)):
                 say(out, plain(f"    {line}"))

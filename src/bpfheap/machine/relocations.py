@@ -49,7 +49,7 @@ def resolve(spec: ProgramSpec, addresses: Addresses[Address]) -> Links[Address]:
             case RefKind.KFUNC:
                 kfuncs[slot] = ref.name
                 if ref.name not in KFUNC_BY_NAME:
-                    why = f"there is no kfunc {ref.name}"
+                    why = f"there is no kfunc {ref.name} here"
             case RefKind.FUNC:
                 found[slot] = addresses.function(ref.target)
             case RefKind.MAP | RefKind.MAP_VALUE:

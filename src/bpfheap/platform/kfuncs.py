@@ -228,6 +228,37 @@ KFUNCS: tuple[Kfunc, ...] = (
 BY_PROTOTYPE: dict[str, Kfunc] = {kfunc.name: kfunc for kfunc in KFUNCS}
 
 
+#: What a kfunc without a row may be registered with, beyond what its prototype tells: all that asks
+#: something of a program, or takes something from it. A program that may call it so may call it
+#: however it is registered. (KF_RCU_PROTECTED is about what comes back, and goes with KF_RET_NULL.)
+STRICTEST = F.TRUSTED_ARGS | F.SLEEPABLE | F.RET_NULL | F.MOVES_PACKET
+#: As little as possible: a program that may not call it so is refused however it is registered.
+LAXEST = F.LOCKED
+
+#: Words in names that tell what no prototype does: who owns an object afterwards, or that a section
+#: begins or ends there.
+_OWNS = frozenset({
+    "acquire", "destroy", "drop", "free", "insert", "new", "next", "put", "release",
+})  # fmt: skip
+_SECTIONS = frozenset({"disable", "enable", "lock", "restore", "save", "unlock"})
+
+
+def named_for(name: str) -> str | None:
+    """What the name of a kfunc says it does beyond its prototype, None for nothing."""
+    words = set(name.split("_"))
+    if words & _OWNS:
+        return "by its name, it may change who owns an object"
+    if words & _SECTIONS:
+        return "by its name, it may begin or end a section"
+    return None
+
+
+@cache
+def by_prototype(name: str, flags: KfuncFlag) -> Kfunc:
+    """One without a row, as if it were registered with these flags, for all programs."""
+    return Kfunc(name, flags, H.ALL, checks_null=(1, 2, 3, 4, 5) if flags is LAXEST else ())
+
+
 @cache
 def kfunc_row(name: str) -> Call | None:
     """The row of a kfunc, None if there is none: that of calls.py, or what a table of facts says of
@@ -235,6 +266,12 @@ def kfunc_row(name: str) -> Call | None:
     kfunc = BY_PROTOTYPE.get(name)
     if kfunc is None or left_out(None, name) is not None:
         return KFUNC_BY_NAME.get(name)
+    return call_of(kfunc)
+
+
+@cache
+def call_of(kfunc: Kfunc) -> Call:
+    """What such facts mean for a call."""
     flags = kfunc.flags
     side_effect = SideEffect.NOTHING
     for flag, effect in (
@@ -246,7 +283,7 @@ def kfunc_row(name: str) -> Call | None:
         if flag in flags:
             side_effect = effect
     return Call(
-        name, None, (Arg.PROTOTYPE,) * 5,
+        kfunc.name, None, (Arg.PROTOTYPE,) * 5,
         Ret.ELEMENT_OR_NULL if F.ITER_NEXT in flags else Ret.PROTOTYPE,
         Effect.SHARED, Sees.CHANCE,
         Course.SLEEPS if F.SLEEPABLE in flags else Course.RETURNS,

@@ -75,6 +75,9 @@ class Verdict:
     `log`: "" unless asked for or rejected.
     `facts`: what a compiler wants to know, if it was asked for; None for a rejected program.
     `cut`: did paths end because a loop was unrolled often enough (see Options.pruned)?
+    `guessed`: the kfuncs that were taken by their prototypes, as nothing here tells how the kernel
+    registers them. An accepted program is one with the strictest of flags; a rejected one is
+    refused with any.
     """
 
     program: str
@@ -85,6 +88,19 @@ class Verdict:
     log: str = field(default="", repr=False)
     facts: Facts | None = field(default=None, repr=False, compare=False)
     cut: bool = False
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should know of how it came about, a line each."""
+        if not self.guessed or self.kind is VerdictKind.UNSUPPORTED:
+            return ()
+        accepted = "with the strictest flags; the kernel may refuse it to programs of this type"
+        flags = accepted if self.error is None else "and no flags would help"
+        return tuple(
+            f"kfunc {name} is not known here, and was taken by its prototype, {flags}"
+            for name in self.guessed
+        )
 
     @property
     def accepted(self) -> bool:

@@ -7,7 +7,7 @@ is called is walked once, for any arguments of its types.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -24,6 +24,7 @@ from bpfheap.errors import (
     Unsupported,
     VerifierError,
 )
+from bpfheap.platform.kfuncs import LAXEST, STRICTEST, KfuncFlag
 from bpfheap.platform.missing import UPTR, missing_in
 from bpfheap.spec import ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
@@ -95,12 +96,18 @@ def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
         return Verdict(program.name, 0, 0, (), _of_broken(obj, program, program.broken))
     walk = Walk(obj, program, options, logged=options.log)
     verdict = walk.verdict()
+    if verdict.guessed and isinstance(verdict.error, VerifierError):
+        lax = Walk(obj, program, options, logged=options.log, guess=LAXEST)
+        laxly = lax.verdict()
+        if laxly.accepted:
+            return replace(verdict, error=_undecided(verdict, verdict.error))
+        walk, verdict = lax, laxly
     error = verdict.error
     if not isinstance(error, VerifierError) or not options.explain:
         return verdict
     if not options.log:
         if verdict.insns_processed <= _MAX_LOGGED:
-            walk = Walk(obj, program, options, logged=True)
+            walk = Walk(obj, program, options, logged=True, guess=walk.guess)
             verdict = walk.verdict()
             assert isinstance(verdict.error, VerifierError)
             error = verdict.error
@@ -110,8 +117,27 @@ def _verify(obj: ObjectSpec, program: ProgramSpec, options: Options) -> Verdict:
     return verdict
 
 
+def _undecided(verdict: Verdict, why: VerifierError) -> Unsupported:
+    """The error of a program that Linux accepts or not, depending on how it registers the kfuncs
+    that are taken by their prototypes."""
+    names = " and ".join(verdict.guessed)
+    error = Unsupported(
+        f"bpfheap does not know how kfunc {names} is registered; with the strictest flags: "
+        f"{why.message}",
+        missing=verdict.guessed,
+        program=why.program,
+        insn=why.insn,
+        register=why.register,
+        source=why.source,
+        column=why.column,
+        log=why.log,
+    )
+    error.at(why.file, why.line)
+    return error
+
+
 def _kind_of(
-    why: Reject | BpfheapError, obj: ObjectSpec, program: ProgramSpec
+    why: Reject | BpfheapError, obj: ObjectSpec, program: ProgramSpec, taken: Collection[str] = ()
 ) -> Callable[..., ProgramError]:
     """What makes the error of a program: where bpfheap does not know, with all that is missing."""
     named: tuple[str, ...]
@@ -124,7 +150,8 @@ def _kind_of(
     else:
         return VerifierError
     shared = (UPTR,) if any(_shared(obj, program)) else ()
-    missing = dict.fromkeys((*named, *missing_in(obj, program), *shared))
+    others = (name for name in missing_in(obj, program) if name not in taken)
+    missing = dict.fromkeys((*named, *others, *shared))
     return partial(Unsupported, missing=tuple(missing))
 
 
@@ -163,11 +190,12 @@ class Walk:
     """One walk over one program."""
 
     def __init__(
-        self, obj: ObjectSpec, spec: ProgramSpec, options: Options, *, logged: bool
-    ) -> None:
+        self, obj: ObjectSpec, spec: ProgramSpec, options: Options, *, logged: bool,
+        guess: KfuncFlag = STRICTEST,
+    ) -> None:  # fmt: skip
         self._spec = spec
         self._limit = options.complexity_limit
-        self._env = Env(obj, spec, options)
+        self._env = Env(obj, spec, options, guess)
         self._log = Log(spec, options.log_level) if logged else None
         self._states = 0
         self._cut = False
@@ -175,6 +203,11 @@ class Walk:
         self._jumps = 0
         self._step: Step | None = None
         self._state: State | None = None
+
+    @property
+    def guess(self) -> KfuncFlag:
+        """See Env."""
+        return self._env.guess
 
     def verdict(self) -> Verdict:
         error: ProgramError | None = None
@@ -194,10 +227,13 @@ class Walk:
             stack_chains(env.cfg, env.depth, private=env.type.private_stack)
         except Reject as reject:
             before = reject.before
-            error = self._error(reject, _kind_of(reject, self._env.obj, self._spec))
+            error = self._error(reject, self._kind_of(reject))
         except InsnError as broken:
-            error = self._error(_said(broken), _kind_of(broken, self._env.obj, self._spec))
+            error = self._error(_said(broken), self._kind_of(broken))
         return self._finish(error, before)
+
+    def _kind_of(self, why: Reject | BpfheapError) -> Callable[..., ProgramError]:
+        return _kind_of(why, self._env.obj, self._spec, self._env.taken)
 
     def _finish(self, error: ProgramError | None, before: str) -> Verdict:
         """`before`: the lines that the log has in front of the error's message."""
@@ -207,7 +243,11 @@ class Walk:
         if error is None and self._env.options.facts:
             facts = facts_of(self._env)
         cut = self._cut
-        verdict = Verdict(self._spec.name, self._insns, states, flows, error, facts=facts, cut=cut)
+        guessed = self._env.guessed()
+        verdict = Verdict(
+            self._spec.name, self._insns, states, flows, error, facts=facts, cut=cut,
+            guessed=guessed,
+        )  # fmt: skip
         if self._log is None:
             return verdict
         if error is not None:
@@ -218,7 +258,7 @@ class Walk:
         text = self._log.text
         if error is not None:
             error.log = text
-        return Verdict(self._spec.name, self._insns, states, flows, error, text, facts, cut)
+        return replace(verdict, log=text)
 
     def _error(self, why: Reject, kind: Callable[..., ProgramError]) -> ProgramError:
         insn = why.insn

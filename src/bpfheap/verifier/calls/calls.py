@@ -659,6 +659,8 @@ def _row(env: Env, step: Step) -> Call:
     hint = LINUX_MAY
     if family is not None:
         hint = f"{family.name} are not there yet"
+    elif name in env.no_guess:
+        hint = env.no_guess[name]
     elif close:
         hint = f"did you mean {' or '.join(close)}?"
     raise NotKnown(f"bpfheap does not know {what}", name, hint=hint)

@@ -14,7 +14,7 @@ from bpfheap.btf import Array, BtfTypes, Enum, Enum64, Int, LazyBtf, Struct, Uni
 from bpfheap.btf.types import name_of
 from bpfheap.errors import BtfError
 from bpfheap.platform.calls import Call
-from bpfheap.platform.kfuncs import BY_PROTOTYPE, KfuncFlag
+from bpfheap.platform.kfuncs import KfuncFlag
 from bpfheap.platform.programs import FULL_SOCK, SOCK_COMMON, TCP_SOCK, Offer, SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.calls import iterators, strings
@@ -81,13 +81,9 @@ _ALIAS: Final = "___init"
 _WORD: Final = 8
 
 
-def _row_of(call: Call) -> KfuncFlag:
-    return BY_PROTOTYPE[call.name].flags
-
-
 def check_call(env: Env, call: Call) -> None:
     """What does not depend on arguments, and before which nothing is looked at. Raises Reject."""
-    row = BY_PROTOTYPE[call.name]
+    row = env.kfunc(call.name)
     if env.prototype(call.name) is None:
         raise NotKnown(f"the kernel has no kfunc {call.name}", call.name)
     if not row.has(env.type):
@@ -104,7 +100,7 @@ def check_call(env: Env, call: Call) -> None:
 
 def check_arguments(env: Env, st: State, meta: Meta) -> None:
     """check_kfunc_args. Raises Reject."""
-    name, flags = meta.call.name, _row_of(meta.call)
+    name, flags = meta.call.name, env.kfunc(meta.call.name).flags
     found = env.prototype(name)
     assert found is not None
     meta.result = partial(_result, found, flags)
@@ -185,7 +181,7 @@ def _pointer(
 ) -> int:  # fmt: skip
     """One that is no number. Gives 1 if its size was checked with it, else 0. Raises Reject."""
     call, reg, btf = meta.call, st.regs[n], found.btf
-    flags = _row_of(call)
+    flags = env.kfunc(call.name).flags
     trusted = bool(flags & (_F.TRUSTED_ARGS | _F.RELEASE))
     nullable = parameter.name.endswith("__nullable")
     if (
@@ -202,6 +198,13 @@ def _pointer(
         meta.given, meta.given_register = reg, n
     if reg.ref:
         meta.referenced = n
+        if call.name in env.taken:
+            raise NotKnown(
+                f"bpfheap does not know kfunc {call.name}",
+                call.name,
+                register=n,
+                hint="it may release what it is given, which its prototype does not tell",
+            )
     target = btf[parameter.target]
     name = name_of(target)
     if _F.GIVES_CONTEXT in flags or (isinstance(target, Struct) and name in env.type.ctx_names):
@@ -373,7 +376,7 @@ def _object(
     trusted: bool,
 ) -> None:  # fmt: skip
     """An object of the kernel. Raises Reject."""
-    rcu = _F.RCU in _row_of(meta.call)
+    rcu = _F.RCU in env.kfunc(meta.call.name).flags
     if (trusted or rcu) and not _is_trusted(reg):
         if not rcu:
             raise Reject(f"R{n} must be referenced or trusted", register=n, hint=hints.VALID)
@@ -387,7 +390,7 @@ def _object(
             register=n,
             hint=hints.CHECK_NULL if reg.or_null else hints.VALID,
         )
-    if _F.CHANGES_MASK in _row_of(meta.call) and n == 1 and not _is_own_mask(reg):
+    if _F.CHANGES_MASK in env.kfunc(meta.call.name).flags and n == 1 and not _is_own_mask(reg):
         raise expected(
             n, reg, "trusted_ptr_bpf_cpumask",
             f"{meta.call.name} changes the mask: copy it to one of bpf_cpumask_create() first",
@@ -421,7 +424,7 @@ def _matches(env: Env, reg: Reg, wanted: KernelType, meta: Meta) -> tuple[str, b
     else:
         name = _MAP_STRUCT if reg.kind == MAP else _SOCKETS[reg.what]
         given = env.struct(name, meta.call.name)
-    released = _F.RELEASE in _row_of(meta.call) and reg.ref
+    released = _F.RELEASE in env.kfunc(meta.call.name).flags and reg.ref
     alias = given.name != wanted.name and given.name.removesuffix(
         _ALIAS
     ) == wanted.name.removesuffix(_ALIAS)
@@ -500,7 +503,7 @@ def _iterator(
     env: Env, st: State, n: int, reg: Reg, parameter: Parameter, found: Prototype, meta: Meta
 ) -> None:
     """process_iter_arg"""
-    flags, btf = _row_of(meta.call), found.btf
+    flags, btf = env.kfunc(meta.call.name).flags, found.btf
     if _F.TASKS_OF_CGROUP in flags and not (
         env.sleepable or env.type.has(Offer.LSM | Offer.LSM_CGROUP | Offer.ITER)
     ):

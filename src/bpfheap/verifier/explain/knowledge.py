@@ -7,6 +7,7 @@ ends where a stored state subsumes it is told up to there.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,7 +18,10 @@ from bpfheap.verifier.analysis.liveness import FIRST_SLOT, live_at
 from bpfheap.verifier.explain.log import instruction
 from bpfheap.verifier.explain.path import enters, leaves
 from bpfheap.verifier.explain.words import register_words, slot_words
+from bpfheap.verifier.paths.env import Env
+from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import FP, SLOT_MASK, UNINIT, Reg, Slot, State
+from bpfheap.verifier.verdict import Options
 
 #: As many alternatives of one register are told; others are counted.
 _MAX_TOLD = 3
@@ -71,6 +75,11 @@ class Observer:
         """Raises Reject and InsnError for what is no program."""
         self._spec = spec
         self._cfg = Cfg(spec)
+        env = Env(obj, spec, Options())
+        # Of what is refused here nothing is walked.
+        with suppress(Reject):
+            env.prepare()
+            self._cfg = env.cfg
         self._live = live_at(self._cfg, spec, obj.maps)
         self._lines = [self._key(slot) for slot in range(len(spec.insns))]
         self._bases: dict[int, _Snapshot] = {}

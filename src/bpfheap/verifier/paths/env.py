@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from bpfheap.btf import Btf, BtfType, KptrField, LazyBtf
 from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.isa import Kind
-from bpfheap.platform.called import calls_of
-from bpfheap.platform.calls import Call
+from bpfheap.platform.calls import Call, left_out
+from bpfheap.platform.kfuncs import (
+    BY_PROTOTYPE,
+    STRICTEST,
+    Kfunc,
+    KfuncFlag,
+    by_prototype,
+    call_of,
+)
 from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapType
 from bpfheap.platform.missing import (
     EXCEPTION_CB,
     UPTR,
     has_exception_cb,
+    kfunc_name,
     missing_map_type,
     section_name,
 )
@@ -31,6 +39,7 @@ from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
 from bpfheap.verifier.analysis.cfg import Cfg
+from bpfheap.verifier.analysis.guess import why_not
 from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
 from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
@@ -74,9 +83,13 @@ class Env:
     than what the parameter says.
     `attached`: what the program is attached to, if its context are the arguments of that.
     `foreign`: by slot, what an instruction reads that the kernel alone has.
+    `guess`: what kfuncs without a row are taken to be registered with. `no_guess`: by name, why
+    one is not taken so.
     """
 
-    def __init__(self, obj: ObjectSpec, spec: ProgramSpec, options: Options) -> None:
+    def __init__(
+        self, obj: ObjectSpec, spec: ProgramSpec, options: Options, guess: KfuncFlag = STRICTEST
+    ) -> None:
         self.obj = obj
         self.spec = spec
         self.options = options
@@ -95,6 +108,9 @@ class Env:
         self.walked: set[int] = set()
         self.lent: dict[tuple[int, int], Mem | KernelObject] = {}
         self.foreign: dict[int, str] = {}
+        self.guess = guess
+        self.no_guess: dict[str, str] = {}
+        self._guesses: dict[str, Kfunc] = {}
         self.attached: Attached | None = None
         self._kernel: KernelTypes | None = None
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
@@ -132,6 +148,7 @@ class Env:
         if found.arguments:
             self.attached = self._attached()
         self.cfg = Cfg(self.spec)
+        self._guess_kfuncs()
         self.depth = [0] * len(self.cfg.subprogs)
         self._check_returns()
         self._check_kfuncs()
@@ -259,14 +276,52 @@ class Env:
         """Of kfuncs the licence is asked for in code that never runs, too (add_kfunc_call)."""
         if self.gpl:
             return
-        for slot, row in calls_of(self.spec):
+        for step in self.cfg:
+            row = step.row
             if row is not None and row.number is None and row.gpl:
                 raise Reject(
                     "cannot call kernel function from non-GPL compatible program",
                     detail=f"{row.name} is one, and {licensed(self.spec)}",
-                    insn=slot,
+                    insn=step.slot,
                     hint=hints.LICENSE,
                 )
+
+    def _guess_kfuncs(self) -> None:
+        """Give rows to calls of kfuncs that have none, where their prototypes say enough."""
+        source = self.obj.kernel
+        for step in self.cfg:
+            if step.kind is not Kind.CALL_KFUNC or step.row is not None:
+                continue
+            name = kfunc_name(self.spec, step.slot)
+            if source is None or not source.has_types() or left_out(None, name) is not None:
+                continue
+            found, kernel = self.prototype(name), self.kernel
+            if found is None or kernel is None or not kernel.is_kfunc(found):
+                continue
+            why = why_not(name, found)
+            if why is not None:
+                self.no_guess[name] = why
+                continue
+            self._guesses[name] = by_prototype(name, self.guess)
+            step.row = call_of(self._guesses[name])
+
+    def kfunc(self, name: str) -> Kfunc:
+        """How a kfunc that has no facts of its own is registered."""
+        return self._guesses[name] if name in self._guesses else BY_PROTOTYPE[name]
+
+    @property
+    def taken(self) -> Collection[str]:
+        """The names of the kfuncs that are taken by their prototypes, as no table has them."""
+        return self._guesses.keys()
+
+    def guessed(self) -> tuple[str, ...]:
+        """Those of them that are called where the walk came by, in the order of the code."""
+        if not self._guesses:
+            return ()
+        rows = (step.row for step in self.cfg if step.seen)
+        return tuple(
+            dict.fromkeys(r.name for r in rows if r is not None and r.name in self._guesses)
+        )
 
     def _check_maps(self) -> None:
         """What is asked of maps whether the code that names them is reached or not

@@ -9,6 +9,7 @@ from bpfheap.btf import (
     BtfType,
     BtfTypes,
     Datasec,
+    DeclTag,
     Enum,
     Func,
     FuncProto,
@@ -34,6 +35,9 @@ from bpfheap.verifier.reject import Reject
 
 #: Where the kernel has the variables of which each CPU has one.
 _PER_CPU = ".data..percpu"
+
+#: What functions are tagged with that programs may call.
+_KFUNC = "bpf_kfunc"
 
 #: The types of programs, and for each what it sees of its context and what that is.
 _TYPES = "bpf_prog_type"
@@ -150,9 +154,11 @@ class Parameter(NamedTuple):
 
 
 class Prototype(NamedTuple):
-    """A function of the kernel; `returns`, whose `type` is 0 for void, has no name."""
+    """A function of the kernel, which is type `type_id` of `btf`; `returns`, whose `type` is 0 for
+    void, has no name."""
 
     btf: LazyBtf
+    type_id: int
     parameters: tuple[Parameter, ...]
     returns: Parameter
 
@@ -236,10 +242,20 @@ class KernelTypes:
             at = btf.find(name, Func)
             kind = None if at is None else btf[at]
             found = btf[kind.type] if isinstance(kind, Func) else None
-            if isinstance(found, FuncProto):
+            if at is not None and isinstance(found, FuncProto):
                 parameters = tuple(_parameter(btf, p.name, p.type) for p in found.params)
-                return Prototype(btf, parameters, _parameter(btf, "", found.ret))
+                return Prototype(btf, at, parameters, _parameter(btf, "", found.ret))
         return None
+
+    def is_kfunc(self, prototype: Prototype) -> bool:
+        """Does its BTF tag the function as one that programs may call, as that of Linux 6.10 and
+        later does (pahole's --btf_features=decl_tag_kfuncs)?"""
+        btf = prototype.btf
+        tags = (btf[at] for at in btf.named(_KFUNC))
+        return any(
+            isinstance(tag, DeclTag) and tag.type == prototype.type_id and tag.component == -1
+            for tag in tags
+        )
 
     def context(self, number: int) -> KernelType | int:
         """What the kernel has the context of programs of a type in; the id of its type if
