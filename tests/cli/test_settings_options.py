@@ -75,3 +75,42 @@ def test_what_is_wrong(
     assert wrong.code == 2
     assert message in wrong.err
     assert len(wrong.err.splitlines()) == 1
+
+
+NESTED = """#include <bpfheap.h>
+struct inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct inner);
+} outer SEC(".maps");
+SEC("tc") int p(struct __sk_buff *skb)
+{
+	__u32 k = 0, last = 4;
+	void *inner = bpf_map_lookup_elem(&outer, &k);
+	__u32 *v;
+
+	if (!inner)
+		return 1;
+	v = bpf_map_lookup_elem(inner, &last);
+	return *v;
+}
+"""
+
+
+def test_inner_maps(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("nested.bpf.c").write_text(NESTED)
+    # A constant key that every such map has.
+    assert cli("check", "nested.bpf.c").code == 1
+    assert cli("check", "nested.bpf.c", "--map", "outer.inner=4").code == 1
+    assert cli("check", "nested.bpf.c", "--map", "outer.inner=5").code == 0
+    assert cli("check", "nested.bpf.c", "--map", "outer=5").code == 1
+    wrong = cli("check", "nested.bpf.c", "--map", "outer.outer=5")
+    assert "there is no map outer.outer (there is outer, outer.inner)" in wrong.err

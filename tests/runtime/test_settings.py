@@ -12,7 +12,7 @@ import pytest
 import bpfheap
 from bpfheap.compile import object_spec
 from bpfheap.errors import UsageError
-from bpfheap.runtime.settings import constants, read_value, with_entries, with_rodata
+from bpfheap.runtime.settings import constants, read_value, sized, with_entries, with_rodata
 from bpfheap.runtime.values import unpack
 from bpfheap.spec import ObjectSpec
 from bpfheap.verifier import verify
@@ -186,6 +186,18 @@ def test_data_without_types_has_no_constants(obj: ObjectSpec) -> None:
 def test_sizes_of_maps(obj: ObjectSpec) -> None:
     assert with_entries(obj, {"m": 7}).maps["m"].max_entries == 7
     assert obj.maps["m"].max_entries == 1
+
+
+def test_sizes_of_inner_maps(obj: ObjectSpec) -> None:
+    m = obj.maps["m"]
+    nested = replace(obj, maps={"m": replace(m, inner=replace(m, name="m.inner"))})
+    assert sized(nested) == ["m", "m.inner"]
+    inner = with_entries(nested, {"m.inner": 7, "m": 3}).maps["m"]
+    assert inner.max_entries == 3
+    assert inner.inner is not None
+    assert (inner.inner.max_entries, inner.inner.name) == (7, "m.inner")
+    with pytest.raises(UsageError, match=r"no map m.inner \(there is m\)"):
+        with_entries(obj, {"m.inner": 7})
 
 
 @pytest.mark.parametrize(

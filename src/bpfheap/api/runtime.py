@@ -163,7 +163,8 @@ class Runtime(Session):
         """Compile if need be, verify and load one file. A map whose name and type another loaded
         file has is that file's map. Programs in sections "?..." load only if named in `programs`.
         `rodata` has values of constants (`const volatile` variables), which the verifier then
-        knows; `max_entries` the sizes of maps, where they are not to be as the file says.
+        knows; `max_entries` the sizes of maps (`outer.inner`: of the inner maps of one), where they
+        are not to be as the file says.
 
         Maps of types that bpfheap does not know are not made, as long as no program that is loaded
         names one.

@@ -15,7 +15,7 @@ import typer
 from bpfheap.compile import CompileOptions
 from bpfheap.compile.options import words_of
 from bpfheap.errors import UsageError
-from bpfheap.runtime.settings import constants, read_value, with_entries, with_rodata
+from bpfheap.runtime.settings import constants, read_value, sized, with_entries, with_rodata
 from bpfheap.sources import expand
 from bpfheap.spec import ObjectSpec
 
@@ -63,7 +63,8 @@ Entries = Annotated[
     typer.Option(
         "--map",
         metavar="NAME=ENTRIES",
-        help="Another size (max_entries) for a map. May be repeated.",
+        help="Another size (max_entries) for a map; OUTER.inner names the inner maps of a map of "
+        "maps. May be repeated.",
         show_default=False,
     ),
 ]
@@ -87,7 +88,7 @@ class Settings:
     def applied(self, obj: ObjectSpec) -> ObjectSpec:
         """The file with what is asked for of what it has. Raises UsageError."""
         there = list(constants(obj))
-        maps = [spec.name for spec in obj.maps.values() if spec.data is None]
+        maps = sized(obj)
         self._known["constant"] += there
         self._known["map"] += maps
         rodata = {name: value for name, value in self._rodata.items() if name in there}

@@ -17,6 +17,8 @@ from bpfheap.spec import MapSpec, ObjectSpec
 _RODATA = ".rodata"
 _BOOL = 4
 _ENTRIES = range(1, 1 << 32)
+#: Follows the name of a map of maps, and names the template of its inner maps.
+_INNER = ".inner"
 
 
 def constants(obj: ObjectSpec) -> dict[str, str]:
@@ -59,22 +61,35 @@ def with_rodata(obj: ObjectSpec, values: Mapping[str, Any]) -> ObjectSpec:
     return replace(obj, maps=maps)
 
 
+def sized(obj: ObjectSpec) -> list[str]:
+    """The names of what `with_entries` sets: maps, and templates of inner maps as `outer.inner`."""
+    own = [spec for spec in obj.maps.values() if spec.data is None]
+    return [
+        name
+        for spec in own
+        for name in (spec.name, *([f"{spec.name}{_INNER}"] if spec.inner is not None else ()))
+    ]
+
+
 def with_entries(obj: ObjectSpec, entries: Mapping[str, int]) -> ObjectSpec:
-    """The file with other maps' `max_entries`. Raises UsageError for a name that is no map of the
-    file, and for a number that no map has."""
+    """The file with other maps' `max_entries`, or those of the inner maps of a map of maps, as
+    `outer.inner`. Raises UsageError for a name that is no map of the file, and for a number that
+    no map has."""
     _check_names(entries, "maps")
     maps = dict(obj.maps)
+    known = sized(obj)
     for name, count in entries.items():
-        spec = maps.get(name)
-        if spec is None or spec.data is not None:
+        if name not in known:
             raise UsageError(
-                f"there is no map {name}",
-                file=obj.file,
-                hint=_among([m.name for m in maps.values() if m.data is None], str(name)),
+                f"there is no map {name}", file=obj.file, hint=_among(known, str(name))
             )
         if isinstance(count, bool) or not isinstance(count, int) or count not in _ENTRIES:
             raise UsageError(f"map {name} cannot have {count!r} entries", file=obj.file)
-        maps[name] = replace(spec, max_entries=count)
+        spec = maps[name if name in maps else name.removesuffix(_INNER)]
+        if spec.name == name or spec.inner is None:
+            maps[spec.name] = replace(spec, max_entries=count)
+        else:
+            maps[spec.name] = replace(spec, inner=replace(spec.inner, max_entries=count))
     return replace(obj, maps=maps)
 
 
