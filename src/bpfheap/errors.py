@@ -353,6 +353,11 @@ class KernelUnavailable(KernelError):
         super().__init__(message, errno_name=errno_name, **where)
 
 
+class KernelUndecided(KernelError):
+    """The kernel was not told all that it asks for before it judges a program: what only the loader
+    of the object knows. That says nothing of the program."""
+
+
 class KernelUnsupported(KernelError):
     """The program uses what the kernel does not have, such as an allocator map."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,8 +172,73 @@ def test_a_load_that_never_came_to_the_verifier(
         return -errno.EPERM if attr.command is Command.PROG_LOAD else 3
 
     monkeypatch.setattr(fake, "call", call)
-    lines = cli("check", path, "--against", "kernel", "-p", "traced").out.splitlines()
-    assert lines[1].endswith(": EPERM, before its verifier looked at it (differs)")
+    result = cli("check", path, "--against", "kernel", "-p", "traced")
+    assert result.code == 0
+    assert result.out.splitlines()[1:] == [
+        "no verdict by Linux 6.1.0-fake: EPERM, before its verifier looked at it",
+        "the kernel has no verdict on 1 of 1 programs",
+    ]
+    document = cli("check", path, "--against", "kernel", "-p", "traced", "--json").json
+    assert document["against"] == {"programs": 1, "differ": 0, "no_verdict": 1}
+    said = document["programs"][0]["kernel"]
+    assert (said["verdict"], said["errno"], said["differs"]) == (None, "EPERM", False)
+
+
+SIZED = """
+#include <bpfheap.h>
+struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, __u32); __type(value, __u32); }
+	later SEC(".maps");
+SEC("tc") int looks(void *ctx)
+{
+	__u32 key = 0;
+
+	return !bpf_map_lookup_elem(&later, &key);
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("refused", "kind"), [(lambda n: n == 0, "no verdict"), (lambda n: True, "reject")]
+)
+def test_a_map_that_its_loader_sizes(
+    cli: Cli,
+    fake: Fake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: Callable[[int], bool],
+    kind: str,
+) -> None:
+    (tmp_path / "sized.bpf.c").write_text(SIZED)
+    call = fake.call
+
+    def sized(attr: Attr) -> int:
+        if attr.command is Command.MAP_CREATE:
+            entries = int.from_bytes(attr.raw[12:16], "little")
+            return -errno.EINVAL if refused(entries) else 3
+        return call(attr)
+
+    monkeypatch.setattr(fake, "call", sized)
+    options = ("check", tmp_path / "sized.bpf.c", "--against", "kernel")
+    result = cli(*options)
+    line = result.out.splitlines()[1]
+    assert line.startswith(f"{kind} by Linux 6.1.0-fake: the kernel does not create the hash map ")
+    assert result.code == (0 if kind == "no verdict" else 5)
+    if kind == "no verdict":
+        assert line.endswith("(if the loader sets the number of entries: --map later=ENTRIES)")
+        result = cli(*options, "--map", "later=1")
+        assert result.out.splitlines()[1].startswith("accept by Linux")
+
+
+def test_a_map_that_may_not_be_made(
+    cli: Cli, fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sized.bpf.c").write_text(SIZED)
+    call = fake.call
+    monkeypatch.setattr(
+        fake, "call", lambda a: -errno.EPERM if a.command is Command.MAP_CREATE else call(a)
+    )
+    result = cli("check", tmp_path / "sized.bpf.c", "--against", "kernel")
+    assert result.out.splitlines()[1].startswith("no verdict by Linux 6.1.0-fake: the kernel does ")
 
 
 def test_files_are_for_the_kernel_that_is_asked(cli: Cli, fake: Fake, path: Path) -> None:
@@ -225,3 +291,13 @@ def test_a_real_one(
     assert said["fine"]["verdict"] == said["no_fine"]["verdict"] == "accept"
     assert said["bad"]["verdict"] == "reject"
     assert said["bad"]["message"].startswith("invalid bpf_context access off=-36 size=4")
+
+
+def test_a_real_one_and_a_map_without_a_size(cli: Cli, live: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "sized.bpf.c").write_text(SIZED)
+    options = ("check", tmp_path / "sized.bpf.c", "--against", "kernel", "--json")
+    (program,) = cli(*options).json["programs"]
+    assert program["kernel"]["verdict"] is None
+    assert program["kernel"]["errno"] == "EINVAL"
+    (program,) = cli(*options, "--map", "later=4").json["programs"]
+    assert program["kernel"]["verdict"] == "accept"

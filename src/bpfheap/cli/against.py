@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from bpfheap.errors import BpfheapError, KernelError, KernelUnavailable
+from bpfheap.errors import BpfheapError, KernelError, KernelUnavailable, KernelUndecided
 from bpfheap.kernel import Kernel
 from bpfheap.kernel.named import NAMES
 from bpfheap.spec import ObjectSpec, ProgramSpec
@@ -15,6 +15,8 @@ from bpfheap.verifier import VerdictKind
 
 #: The kernel accepts what we reject, or refuses what we do not.
 DIFFERS: Final = 5
+#: Who asks may not have such a map or program.
+_NOT_ALLOWED: Final = "EPERM"
 
 Against = Annotated[
     str | None,
@@ -30,28 +32,34 @@ Against = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A kernel's answer. `message` is why it is a refusal; `errno` and `insns_processed` are None
-    where it did not come to the load, or the verifier."""
+    """A kernel's answer. `accepted` is None where it has no verdict: what it refused was not the
+    program. `message` is why it does not accept; `errno` and `insns_processed` are None where it
+    did not come to the load, or the verifier."""
 
     release: str
-    accepted: bool
+    accepted: bool | None
     message: str = ""
     errno: str | None = None
     insns_processed: int | None = None
     log: str = ""
 
     @property
-    def kind(self) -> VerdictKind:
+    def kind(self) -> VerdictKind | None:
+        if self.accepted is None:
+            return None
         return VerdictKind.ACCEPT if self.accepted else VerdictKind.REJECT
 
     def differs(self, ours: VerdictKind) -> bool:
-        """That we have no verdict differs from a refusal alone."""
+        """That we have no verdict differs from a refusal alone, that the kernel has none from
+        nothing."""
+        if self.accepted is None:
+            return False
         return self.accepted == (ours is VerdictKind.REJECT)
 
     def to_json(self, ours: VerdictKind, *, log: bool) -> dict[str, Any]:
         document = {
             "release": self.release,
-            "verdict": str(self.kind),
+            "verdict": None if self.kind is None else str(self.kind),
             "message": self.message or None,
             "errno": self.errno,
             "insns_processed": self.insns_processed,
@@ -67,12 +75,18 @@ def said(kernel: Kernel, obj: ObjectSpec, program: ProgramSpec, *, log: bool) ->
         found = kernel.verify(obj, program, log=log, stats=True)
     except KernelUnavailable:
         raise
+    except KernelUndecided as error:
+        return Said(release, None, f"{error.message} ({error.hint})", error.errno_name)
     except BpfheapError as error:
         # What it needs beside its instructions is not to be had: a map, a type, a function.
         errno = error.errno_name if isinstance(error, KernelError) else None
-        return Said(release, False, error.message, errno)
+        return Said(release, None if errno == _NOT_ALLOWED else False, error.message, errno)
+    accepted: bool | None = found.accepted
     message = found.message
     if not found.accepted and not found.log:
         message += ", before its verifier looked at it"
+        if found.errno_name == _NOT_ALLOWED:
+            # Whatever the program does: a system may allow no programs of its type.
+            accepted = None
     errno = found.errno_name if found.errno else None
-    return Said(release, found.accepted, message, errno, found.insns_processed, found.log)
+    return Said(release, accepted, message, errno, found.insns_processed, found.log)

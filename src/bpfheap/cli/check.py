@@ -68,6 +68,11 @@ class _Checked:
     said: Said | None = None
 
     @property
+    def undecided(self) -> bool:
+        """Was a kernel asked that has no verdict?"""
+        return self.said is not None and self.said.kind is None
+
+    @property
     def differs(self) -> bool:
         return self.said is not None and self.said.differs(self.verdict.kind)
 
@@ -132,8 +137,10 @@ def check(
     With --against, a kernel is asked to load the programs, too; nothing is attached. Where its
     verdict differs from ours, as it accepts a program that we reject or refuses one that we do not,
     the exit code is 5. Without such a difference it is as above, so with 0 and 4 the kernel loads
-    all of them. "vm:VMLINUZ" is an image of a kernel, such as Debian's, whose types the programs
-    are for unless --kernel-btf names others; it takes qemu-system-x86 and a few seconds, no root.
+    all of them that it has a verdict on: it has none where it refuses, whatever the program does,
+    a map without a size or a type of program (EPERM). "vm:VMLINUZ" is an image of a kernel, such as
+    Debian's, whose types the programs are for unless --kernel-btf names others; it takes
+    qemu-system-x86 and a few seconds, no root.
     """
     with ExitStack() as stack:
         # It boots while our side is at work.
@@ -188,12 +195,20 @@ def _check_all(files: list[Path], compiling: CompileOptions, wanted: _Wanted, *,
     if program is not None and not checked and not errors:
         known = ", ".join(sorted(names)) or "none"
         raise UsageError(f"there is no program {program}", hint=f"there are {known}")
+    differ = sum(one.differs for one in checked)
+    undecided = sum(one.undecided for one in checked)
     if json:
         document: dict[str, Any] = {"programs": [_to_json(program, wanted) for program in checked]}
+        if wanted.kernel is not None:
+            document["against"] = {
+                "programs": len(checked), "differ": differ, "no_verdict": undecided,
+            }  # fmt: skip
         if errors:
             document["errors"] = [error.to_json() for error in errors]
         print_json(document)
-    differ = sum(one.differs for one in checked)
+    if undecided and not json:
+        told = f"the kernel has no verdict on {undecided} of {len(checked)} programs"
+        say(out, plain(told, "yellow"))
     if differ and not json:
         say(out, plain(f"the verdicts on {differ} of {len(checked)} programs differ", "yellow"))
     kinds = {one.verdict.kind for one in checked}
@@ -291,8 +306,9 @@ def _print_said(out: Console, answer: Said, *, differs: bool) -> None:
     told = [answer.message] if answer.message else []
     if answer.insns_processed is not None:
         told.insert(0, f"{answer.insns_processed} instructions processed")
+    kind = answer.kind
     parts = [
-        plain(answer.kind, _STYLES[answer.kind]),
+        plain("no verdict", "yellow") if kind is None else plain(kind, _STYLES[kind]),
         plain(f"by Linux {answer.release}: {', '.join(told)}"),
     ]
     say(out, *parts, *([plain("(differs)", "yellow")] if differs else []))

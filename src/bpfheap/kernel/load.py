@@ -93,7 +93,8 @@ class Kernel(Closing):
         `stats`, one that has only the error and the numbers, which costs less. `message` and
         `insns_processed` come from either.
 
-        Raises KernelUnsupported if the program needs what the kernel does not have, KernelError if
+        Raises KernelUnsupported if the program needs what the kernel does not have,
+        KernelUndecided if it needs a map whose size the loader alone knows, KernelError if
         the kernel refuses not the program but its BTF or a map, UsageError if it names no map or
         no program type.
         """

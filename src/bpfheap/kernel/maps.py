@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+from dataclasses import replace
 
-from bpfheap.errors import KernelUnsupported
+from bpfheap.errors import KernelUndecided, KernelUnsupported
 from bpfheap.kernel.bpf import (
     F_RDONLY_PROG,
     REWRITE,
@@ -39,7 +41,8 @@ def create_map(
 
     Data sections get their contents, and read-only ones are frozen, so that the verifier knows
     them. Where the kernel does not take a map with its types it gets one without, as libbpf
-    does it. Raises KernelUnsupported for an allocator, KernelError if there is no such map.
+    does it. Raises KernelUnsupported for an allocator, KernelUndecided for a map that lacks
+    nothing but a number of entries, KernelError if there is no such map.
     """
     if spec.type == ALLOCATOR_NUMBER:
         raise KernelUnsupported(
@@ -61,14 +64,18 @@ def create_map(
     if number < 0:
         row = BY_NUMBER.get(spec.type)
         kind = f"{row.name} " if row is not None else f"type {spec.type} "
-        raise refused(
+        error = refused(
             f"the kernel does not create the {kind}map {spec.name} (key {spec.key_size}, value "
             f"{spec.value_size} bytes, {spec.max_entries} entries)",
             -number,
-            hint=None
-            if spec.max_entries
-            else f"if the loader sets the number of entries: --map {spec.name}=ENTRIES",
         )
+        if _lacks_entries(kernel, spec, number, inner):
+            raise KernelUndecided(
+                error.message,
+                errno_name=error.errno_name,
+                hint=f"if the loader sets the number of entries: --map {spec.name}=ENTRIES",
+            )
+        raise error
     made = Descriptor(kernel, number)
     if spec.data is not None:
         if any(spec.data):
@@ -79,6 +86,16 @@ def create_map(
             if result < 0:
                 raise refused(f"map {spec.name} cannot be frozen", -result)
     return made
+
+
+def _lacks_entries(kernel: Transport, spec: MapSpec, number: int, inner: Descriptor | None) -> bool:
+    """Is it refused for having no entries alone? Some maps have to have none, so that the kernel is
+    asked."""
+    if spec.max_entries or number != -errno.EINVAL:
+        return False
+    made = _create(kernel, replace(spec, max_entries=1), None, inner)
+    Descriptor(kernel, made).close()
+    return made >= 0
 
 
 def _create(
