@@ -195,6 +195,34 @@ def test_headers_of_libc_and_of_the_kernel(folder: Path, compiler: Compiler) -> 
     assert value(define="VALUE=1", compiler=compiler) == 1
 
 
+@each_compiler
+def test_what_came_to_the_kernel_s_headers_since(
+    folder: Path, compiler: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = folder / "old" / "linux", folder / "new" / "linux"
+    for place, code, text in ((old, 393664, ""), (new, 459264, "enum { TCX_MADE_UP = 5 };\n")):
+        place.mkdir(parents=True)
+        (place / "version.h").write_text(f"#define LINUX_VERSION_CODE {code}\n")
+        (place / "made_up.h").write_text(text)
+    monkeypatch.setattr(headers, "_of_zig", lambda: [new.parent])
+    monkeypatch.setattr(headers, "_USR", (old.parent,))
+    monkeypatch.setattr(headers, "_multiarch", list)
+    monkeypatch.setattr(headers, "_is_libbpf_old", lambda: False)
+    monkeypatch.setattr(headers, "folders", lambda: (old.parent, new.parent))
+    headers.newer.cache_clear()
+    try:
+        (folder / "p.bpf.c").write_text(f"#include <linux/made_up.h>\n{VALUE}")
+        assert value(define="VALUE=TCX_MADE_UP", compiler=compiler) == 5
+        # What was said first counts.
+        with pytest.raises(CompileError, match="TCX_NOWHERE"):
+            value(define="VALUE=TCX_NOWHERE", compiler=compiler)
+        (new / "version.h").write_text("#define LINUX_VERSION_CODE 393664\n")
+        headers.newer.cache_clear()
+        assert headers.newer() == ()
+    finally:
+        headers.newer.cache_clear()
+
+
 # -- vmlinux.h
 
 KERNEL = """
@@ -298,6 +326,36 @@ def test_the_kernel_s_types(
         if there is not None and here is not None:
             assert why_different(btf, here, made, there) is None, name
     assert made.find("all", Struct) is not None
+
+
+@each_compiler
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("<bpf/vmlinux/vmlinux.h>",),
+        ('"vmlinux/vmlinux.h"', "<vmlinux.h>"),
+        ('"../vmlinux.h"', "<bpf/vmlinux.h>"),
+        ('"../../a/b/vmlinux.h"',),
+    ],
+)
+def test_the_kernel_s_types_in_folders_of_a_project(
+    folder: Path, kernel: Path, compiler: Compiler, names: tuple[str, ...]
+) -> None:
+    (folder / "src").mkdir()
+    source = folder / "src" / "p.bpf.c"
+    source.write_text("".join(f"#include {name}\n" for name in names) + f"{VALUE}")
+    data = compile_c(source, target=Vmlinux(kernel), compiler=compiler, define="VALUE=INNER")
+    assert compile_c(source, target=Vmlinux(kernel), compiler=compiler, define="VALUE=INNER") == (
+        data
+    )
+    assert value(source, target=Vmlinux(kernel), compiler=compiler, define="VALUE=INNER") == 9
+
+
+def test_a_path_that_leads_nowhere(folder: Path, kernel: Path) -> None:
+    for name in ("/nowhere/vmlinux.h", "a/../vmlinux.h", "vmlinux.h/other.h"):
+        (folder / "p.bpf.c").write_text(f'#include "{name}"\n{VALUE}')
+        with pytest.raises(CompileError, match="file not found"):
+            value(target=Vmlinux(kernel), define="VALUE=1")
 
 
 def test_kfuncs_can_be_left_out(kernel: Path) -> None:

@@ -15,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -88,7 +88,7 @@ def compile_c(
     """Compile one C file to a BPF ELF object and return its bytes.
 
     `options`, and above them what CompileOptions.of takes, say how; what else is said of the source
-    `options_for` knows. Where the source includes vmlinux.h and no folder has it, it is written
+    `options_for` knows. Where the source includes a vmlinux.h that no folder has, it is written
     from the types of the kernel `target`; None means the one that Vmlinux finds. clang's warnings
     go to stderr as they are. Raises CompileError, with clang's own output in `diagnostics`, and
     UsageError if there is no such file.
@@ -97,21 +97,25 @@ def compile_c(
     source = _text_of(path)
     options = options_for(path, CompileOptions.of(**more).over(options))
     compiler = compiler or _preferred()
-    types: Path | None = None
+    types: dict[str, Path] = {}
     no_types = ""
-    done = _compiled(compiler, path, source, options, None)
-    if done.returncode != 0 and missing_header(_said(done)) == vmlinux.NAME:
+    done = _compiled(compiler, path, source, options, types)
+    while done.returncode != 0:
+        wanted = missing_header(_said(done))
+        if wanted is None or wanted in types or not vmlinux.can_be(wanted):
+            break
         try:
-            types = vmlinux.header_folder((Vmlinux() if target is None else target).types())
+            _offer(wanted, types, target)
         except BtfError as error:
             no_types = str(error)
-        else:
-            done = _compiled(compiler, path, source, options, types)
-    if done.returncode != 0 and headers.is_libbpf_old():
-        # What the source wants may have come to libbpf since. If this does not help either, what
-        # was said first counts.
-        newer = replace(options, include=(*options.include, str(headers.STAND_INS)))
-        again = _compiled(compiler, path, source, newer, types)
+            break
+        done = _compiled(compiler, path, source, options, types)
+    newer = headers.newer() if done.returncode != 0 else ()
+    if newer:
+        # What the source wants may have come to libbpf or the kernel since. If this does not help
+        # either, what was said first counts.
+        after = replace(options, include=(*options.include, *map(str, newer)))
+        again = _compiled(compiler, path, source, after, types)
         done = again if again.returncode == 0 else done
     diagnostics = _said(done)
     if done.returncode != 0:
@@ -119,6 +123,15 @@ def compile_c(
     if diagnostics and sys.stderr is not None:
         sys.stderr.write(diagnostics)
     return done.stdout
+
+
+def _offer(wanted: str, types: dict[str, Path], target: Target | None) -> None:
+    """Add the folder from which `wanted` leads to the types of a kernel. Raises BtfError."""
+    if vmlinux.NAME not in types:
+        kernel = Vmlinux() if target is None else target
+        types[vmlinux.NAME] = vmlinux.header_folder(kernel.types())
+    if wanted != vmlinux.NAME:
+        types[wanted] = vmlinux.folder_with(wanted)
 
 
 def _said(done: subprocess.CompletedProcess[bytes]) -> str:
@@ -139,9 +152,9 @@ def _text_of(path: Path) -> str:
 
 
 def _compiled(
-    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Path | None
+    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Mapping[str, Path]
 ) -> subprocess.CompletedProcess[bytes]:
-    """Let the compiler make an object; `types` is the folder of a vmlinux.h."""
+    """Let the compiler make an object; `types` are folders of vmlinux.h, by how it is included."""
     try:
         return _run(_command(compiler, path, source, options, types))
     except subprocess.TimeoutExpired:
@@ -159,7 +172,7 @@ def _compiled(
 
 
 def _command(
-    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Path | None
+    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Mapping[str, Path]
 ) -> list[str]:
     command = [*compiler.command, *_FLAGS]
     in_flags = macros_in(options.cflags)
@@ -171,9 +184,9 @@ def _command(
     command += ["-isystem", str(INCLUDE_DIR)]
     if compiler.builtin_headers is not None:
         command += ["-isystem", str(compiler.builtin_headers)]
-    if types is not None:
+    for folder in map(str, types.values()):
         # The folder's name is this machine's business, and no object's.
-        command += ["-idirafter", str(types), f"-fdebug-prefix-map={types}=."]
+        command += ["-idirafter", folder, f"-fdebug-prefix-map={folder}=."]
     # Of a folder that is given twice, clang forgets the first place.
     first = {os.path.realpath(folder) for folder in options.include}
     for late in headers.folders():

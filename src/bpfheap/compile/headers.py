@@ -95,7 +95,27 @@ def folders() -> tuple[Path, ...]:
 
 
 @functools.cache
-def is_libbpf_old() -> bool:
+def newer() -> tuple[Path, ...]:
+    """Folders that have more than the system's own headers: our own for libbpf's, and the kernel's
+    of the ziglang wheel."""
+    ours = (STAND_INS,) if _is_libbpf_old() else ()
+    kernel = tuple(_of_zig())
+    theirs = max(map(_kernel_version, kernel), default=0)
+    own = next(filter(None, map(_kernel_version, (*_multiarch(), *_USR))), theirs)
+    return (*ours, *(kernel if own < theirs else ()))
+
+
+def _kernel_version(folder: Path) -> int:
+    """That of the kernel's headers in a folder, 0 if there are none."""
+    try:
+        text = (folder / "linux" / "version.h").read_text(errors="replace")
+    except OSError:
+        return 0
+    found = re.search(r"LINUX_VERSION_CODE (\d+)", text)
+    return int(found[1]) if found is not None else 0
+
+
+def _is_libbpf_old() -> bool:
     """Do the system's own headers of libbpf have less than ours?"""
     for folder in folders():
         if folder == STAND_INS or not _holds_libbpf(folder):

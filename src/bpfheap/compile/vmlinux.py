@@ -6,10 +6,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import itertools
 import shutil
 import tempfile
 import threading
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from bpfheap import btf, kept
@@ -34,6 +35,34 @@ def header_folder(types: LazyBtf | None) -> Path:
         raise BtfError("there is no BTF of a kernel to write vmlinux.h from")
     with _LOCK:
         return _folder(types, kept.folder("headers", "headers"))
+
+
+def can_be(header: str | None) -> bool:
+    """Is that how a source includes a vmlinux.h: by its name, or in folders that its own project
+    has (bpf/vmlinux.h, ../vmlinux/vmlinux.h)?"""
+    if header is None:
+        return False
+    path = PurePosixPath(header)
+    return path.name == NAME and not path.is_absolute() and ".." not in _below(path)
+
+
+@functools.cache
+def folder_with(header: str) -> Path:
+    """A folder from which that path leads to a header that includes vmlinux.h, for as long as this
+    process lives."""
+    path = PurePosixPath(header)
+    below = _below(path)
+    base = Path(_temporary().name) / hashlib.sha256(header.encode()).hexdigest()[:32]
+    kept.write(base.joinpath(*below), f"#include <{NAME}>\n".encode())
+    # From here, as many folders up are there.
+    folder = base.joinpath(*("up" for _ in path.parts[: -len(below)]))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _below(path: PurePosixPath) -> tuple[str, ...]:
+    """Its parts behind those that lead upwards."""
+    return tuple(itertools.dropwhile(lambda part: part == "..", path.parts))
 
 
 @functools.lru_cache(maxsize=4)
