@@ -75,7 +75,7 @@ def test_the_folder_of_the_last_word_is_searched_first(folder: Path) -> None:
         (folder / name / "value.h").write_text(f"#define VALUE {number}\n")
     commands(folder, "-I", "commands", "-include", "commands/value.h", "-std=gnu11")
     (folder / "p.bpf.c").write_text(f"#include <value.h>\n{VALUE}")
-    with pytest.raises(CompileError, match=r"'value\.h' file not found \(pass -I call\)"):
+    with pytest.raises(CompileError, match=r"'value\.h' file not found \(pass -I with one of"):
         value(compile_commands=_nothing(folder))
     assert value() == 0
     (folder / "pyproject.toml").write_text("[tool.bpfheap]\ninclude = ['project']\n")
@@ -741,6 +741,42 @@ def test_a_missing_header(folder: Path, include: str, hint: str) -> None:
     with pytest.raises(CompileError, match=rf"'{include}' file not found .*\({hint}") as caught:
         value()
     assert (caught.value.file, caught.value.line) == ("p.bpf.c", 3)
+
+
+def missing(source: Path, header: str) -> str:
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_text(f"#include <{header}>\n#include <other.h>\n{VALUE}")
+    with pytest.raises(CompileError) as caught:
+        value(source)
+    return caught.value.hint or ""
+
+
+def test_no_folder_of_another_project_is_named(folder: Path) -> None:
+    (folder / "theirs").mkdir()
+    (folder / "theirs" / "mine.h").write_text("")
+    source = folder / "ours" / "src" / "bpf" / "p.bpf.c"
+    assert missing(source, "mine.h").startswith("pass -I with a folder")
+    # It is one project.
+    (folder / ".git").mkdir()
+    assert missing(source, "mine.h") == "pass -I theirs"
+    (folder / "ours" / ".git").mkdir()
+    assert missing(source, "mine.h").startswith("pass -I with a folder")
+
+
+def test_of_two_folders_that_with_the_other_headers_is_named(folder: Path) -> None:
+    for name in ("a", "b", "c/linux"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "mine.h").write_text("")
+    assert missing(folder / "p.bpf.c", "mine.h") == "pass -I with one of a, b"
+    (folder / "d").mkdir()
+    (folder / "e").mkdir()
+    for name in ("d", "e"):
+        (folder / name / "mine.h").write_text("")
+    assert missing(folder / "p.bpf.c", "mine.h").startswith("pass -I with a folder")
+    (folder / "c" / "linux" / "other.h").write_text("")
+    assert missing(folder / "p.bpf.c", "mine.h") == "pass -I c/linux"
+    (folder / "b" / "other.h").write_text("")
+    assert missing(folder / "p.bpf.c", "mine.h") == "pass -I b"
 
 
 def test_a_word_of_newer_c(folder: Path) -> None:

@@ -142,7 +142,7 @@ def test_chains_that_lead_nowhere(types: tuple[BtfType, ...], message: str) -> N
     ("types", "message"),
     [
         ((Array(1, 1, 2),), "has no end"),
-        ((Array(2, 2, 1 << 30), INT, Array(1, 2, 4)), None),
+        ((Array(2, 2, (1 << 30) - 1), INT, Array(1, 2, 4)), None),
         ((Array(2, 2, 1 << 31), INT), "8589934592 bytes large"),
         ((Const(0),), "const void has no size"),
         ((Array(9, 9, 1),), "there is no type 9"),
@@ -151,7 +151,7 @@ def test_chains_that_lead_nowhere(types: tuple[BtfType, ...], message: str) -> N
 def test_sizes_of_broken_types(types: tuple[BtfType, ...], message: str | None) -> None:
     btf = lazy(*types)
     if message is None:
-        assert btf.size_of(1) == 1 << 32
+        assert btf.size_of(1) == (1 << 32) - 4
         return
     with pytest.raises(BtfError, match=message):
         btf.size_of(1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from elf_objects import Image, build, compiler, spec_of
 
 from bpfheap.btf import Datasec, Struct, Var
-from bpfheap.compile import Compiler
+from bpfheap.compile import Compiler, object_spec
 from bpfheap.errors import BtfError, ElfError, RelocationError
 
 __all__ = ["compiler"]
@@ -302,3 +304,17 @@ def test_maps_need_btf() -> None:
 def test_bss_may_not_claim_the_machine() -> None:
     with pytest.raises(ElfError, match=r"section \.bss has 2147483648 bytes"):
         Image(build(DATA)).set_section(".bss", size=1 << 31).load()
+
+
+@pytest.mark.parametrize("member", ["type", "max_entries"])
+def test_a_number_that_no_array_has(tmp_path: Path, member: str) -> None:
+    numbers = {"type": "1", "max_entries": "4"} | {member: "~0U"}
+    lines = "".join(f"__uint({name}, {value});" for name, value in numbers.items())
+    (tmp_path / "p.bpf.c").write_text(
+        f"#include <bpfheap.h>\nstruct {{ {lines} __type(key, int); __type(value, int); }}\n"
+        'numbers SEC(".maps");\n'
+        'SEC("tc") int p(void *ctx) { int k = 0; return !bpf_map_lookup_elem(&numbers, &k); }\n'
+    )
+    with pytest.raises(BtfError, match=f"map numbers: {member} is 4294967295, which is") as caught:
+        object_spec(tmp_path / "p.bpf.c")
+    assert "below 1 << 30" in (caught.value.hint or "")

@@ -33,8 +33,8 @@ from bpfheap.btf.types import (
 from bpfheap.errors import BtfError
 
 POINTER_SIZE = 8
-#: The largest size of a type in bytes. No BPF object is larger; hostile array lengths might be.
-MAX_SIZE = 1 << 32
+#: The largest size of a type in bytes, as in the kernel (btf_array_resolve).
+MAX_SIZE = (1 << 32) - 1
 
 
 _U32 = range(1 << 32)
@@ -282,9 +282,32 @@ def _sizes(types: tuple[BtfType, ...], file: str | None) -> tuple[list[int | Non
             order.append(type_id)
             size = _size(kind, sizes)
             if size is not None and size > MAX_SIZE:
-                raise BtfError(f"type {type_id} is {size} bytes large", file=file)
+                raise _too_large(types, type_id, size, file)
             sizes[type_id] = size
     return sizes, order
+
+
+def _too_large(types: tuple[BtfType, ...], type_id: int, size: int, file: str | None) -> BtfError:
+    """A number in a map's definition is an array of as many (__uint in libbpf's bpf_helpers.h)."""
+    kind = types[type_id]
+    if not isinstance(kind, Array):
+        return BtfError(f"type {type_id} is {size} bytes large", file=file)
+    pointers = {i for i, t in enumerate(types) if isinstance(t, Ptr) and t.type == type_id}
+    for at, struct in enumerate(types):
+        for member in struct.members if isinstance(struct, Struct) else ():
+            if member.type in pointers:
+                of = next((t.name for t in types if isinstance(t, Var) and t.type == at), "?")
+                return BtfError(
+                    f"map {of}: {member.name} is {kind.count}, which is the type of an array of "
+                    f"{size} bytes, and Linux takes none so large",
+                    file=file,
+                    hint="write a number below 1 << 30, and let the loader set a larger one",
+                )
+    return BtfError(
+        f"an array of {kind.count} elements is {size} bytes large",
+        file=file,
+        hint=f"no type of Linux has more than {MAX_SIZE}",
+    )
 
 
 def _by_value(kind: BtfType) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +19,13 @@ _UNKNOWN: Final = re.compile(
 #: The error that clang gives for an option of its own command line.
 _OPTION: Final = re.compile(r"^\S*(?:clang|zig)\S*: error: (.*)$", re.MULTILINE)
 
-#: Folders above a source in which a header is looked for, and names looked at in all.
+_INCLUDE: Final = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)[>"]', re.MULTILINE)
+
+#: Folders above a source in which a header is looked for, in a repository and without one, names
+#: looked at in all, and folders that are named.
 _LEVELS: Final = 5
+_LEVELS_ALONE: Final = 2
+_NAMED: Final = 3
 _LOOKED_AT: Final = 20_000
 #: Folders of the system have no more parts than this: /, /usr, /home.
 _OUTSIDE: Final = 2
@@ -83,38 +87,70 @@ def _hint(message: str, path: Path, no_types: str) -> str | None:
 def _where(header: str, path: Path, no_types: str) -> str:
     if no_types:
         return f"{no_types}; pass --kernel-btf FILE, or -I with a folder that has one"
-    for folder in _beside(header, path):
-        return f"pass -I {folder}"
+    folders = _beside(header, path)
+    if folders:
+        which = folders[0] if len(folders) == 1 else f"with one of {', '.join(folders)}"
+        return f"pass -I {which}"
     for start, package in _PACKAGES:
         if header.startswith(start):
             return f"install {package}, or pass -I with a folder that has it"
     return "pass -I with a folder that has it, or --compile-commands"
 
 
-def _beside(header: str, path: Path) -> Iterator[str]:
-    """The folder below one of those above the source from which the header can be included."""
+def _beside(header: str, path: Path) -> list[str]:
+    """The folders from which the header can be included: those below the nearest folder above the
+    source that has any. Of several, those that have most of what the source includes; none if those
+    are many."""
     wanted = Path(header)
     if wanted.is_absolute() or ".." in wanted.parts:
-        return
+        return []
     left = _LOOKED_AT
-    folder = Path(os.path.abspath(path.parent))
-    for _ in range(_LEVELS):
-        # Beyond a project there is everything: other people's files, devices, networks.
-        if len(folder.parts) <= _OUTSIDE or folder == Path.home():
-            return
+    for folder in _project(path):
+        found = []
         for here, folders, files in os.walk(folder):
             left -= len(files) + len(folders) + 1
             if left < 0:
-                return
+                return []
             folders[:] = sorted(
                 name
                 for name in folders
                 if not name.startswith(".") and not os.path.ismount(Path(here, name))
             )
             if wanted.name in files:
-                found = Path(here, wanted.name)
-                if found.parts[-len(wanted.parts) :] == wanted.parts:
-                    yield os.path.relpath(Path(*found.parts[: -len(wanted.parts)]))
+                place = Path(here, wanted.name)
+                above = Path(*place.parts[: -len(wanted.parts)])
+                if place.parts[-len(wanted.parts) :] == wanted.parts:
+                    found.append(above)
+        if found:
+            return _best(found, path)
+    return []
+
+
+def _project(path: Path) -> list[Path]:
+    """The folders above a source that are its project's, the nearest first: up to the one with a
+    .git, or, where there is none, the two that a small project has. Beyond there is everything:
+    other people's files, devices, networks."""
+    above = []
+    for folder in Path(os.path.abspath(path)).parents:
+        if len(folder.parts) <= _OUTSIDE or folder == Path.home():
+            break
+        above.append(folder)
         if (folder / ".git").exists():
-            return
-        folder = folder.parent
+            return above[:_LEVELS]
+    return above[:_LEVELS_ALONE]
+
+
+def _is_root(folder: Path) -> bool:
+    """Are headers included from there, not by the folder's name (linux/types.h)?"""
+    return not any(start == f"{folder.name}/" for start, _ in _PACKAGES)
+
+
+def _best(found: list[Path], path: Path) -> list[str]:
+    try:
+        names = set(_INCLUDE.findall(path.read_text(errors="replace")))
+    except OSError:
+        names = set()
+    has = {f: (sum((f / name).is_file() for name in names), _is_root(f)) for f in found}
+    most = max(has.values())
+    best = [os.path.relpath(folder) for folder in found if has[folder] == most]
+    return best if len(best) <= _NAMED else []
