@@ -38,6 +38,9 @@ _CONTROLS = bytes([*range(1, 32), 127])
 #: R_BPF_NONE: a relocation of nothing, as linkers leave where one was done away with.
 _R_BPF_NONE = 0
 
+#: Where ELF keeps how stacks are unwound, which no BPF program needs.
+_UNWINDING = ".eh_frame"
+
 _COMPILE = "compile it with `clang -target bpf -O2 -g -c`"
 
 
@@ -204,8 +207,6 @@ def _check_sections(data: bytes, headers: list[_SectionHeader], shstrndx: int, b
     if not is_table(shstrndx, STRTAB):
         raise bad(f"the names of the sections should be in section {shstrndx}, which has none")
     for i, h in enumerate(headers):
-        if h.type == RELA:
-            raise bad(f"section {i} has relocations with addends (RELA), which BPF does not use")
         if h.type in (SYMTAB, REL):
             entsize = _SYM_SIZE if h.type == SYMTAB else _REL_SIZE
             if h.entsize != entsize or h.size % entsize:
@@ -240,6 +241,7 @@ def _read(data: bytes, headers: list[_SectionHeader], file: str) -> Container:
             symbols = _symbols(table, len(headers))
         elif h.type == REL:
             tables[i] = table
+    _check_addends(headers, sections, file)
     relocs: dict[int, list[Reloc]] = {}
     for i, table in tables.items():
         target = sections[headers[i].info]
@@ -252,6 +254,22 @@ def _read(data: bytes, headers: list[_SectionHeader], file: str) -> Container:
         symbols=symbols,
         relocs={i: tuple(sorted(r, key=lambda r: r.offset)) for i, r in relocs.items()},
     )
+
+
+def _check_addends(
+    headers: list[_SectionHeader], sections: list[Section | None], file: str
+) -> None:
+    """libbpf and cilium/ebpf pass relocations with addends over, so that what they change stays as
+    it is: nothing for debug information, but a program that refers to no map. Raises ElfError."""
+    for h in headers:
+        target = sections[h.info] if h.type == RELA and h.info < len(sections) else None
+        if target is not None and target.name != _UNWINDING and _is_needed(target):
+            raise ElfError(
+                f"section {target.name} has relocations with addends (RELA), which loaders of BPF "
+                "do not read",
+                file=file,
+                hint=_COMPILE,
+            )
 
 
 def _is_needed(target: Section) -> bool:
