@@ -187,13 +187,24 @@ def test_the_index_is_kept(world: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_symbols_are_known_of_the_system_alone(world: Path) -> None:
-    (world / "kallsyms").write_text("ffffffff81000000 T one\n0000000000000000 d two\t[module]\n")
+    (world / "kallsyms").write_text(
+        "ffffffff81000000 T one\n0000000000000000 d two\t[module]\n"
+        "ffffffff81000000 d four.llvm.123\n"
+    )
     vmlinux._symbols.cache_clear()
     try:
         system = Vmlinux()
         assert [system.has_symbol(name) for name in ("one", "two", "three")] == [True, True, False]
         assert Vmlinux(world / "option").has_symbol("one") is None
         assert Vmlinux("none").has_symbol("one") is False
+        assert system.has_symbol("four")
+        # A system without BTF has symbols.
+        vmlinux.VMLINUX.unlink()
+        bare = Vmlinux()
+        assert [bare.has_symbol(name) for name in ("one", "three")] == [True, False]
+        (world / "kallsyms").unlink()
+        vmlinux._symbols.cache_clear()
+        assert Vmlinux().has_symbol("one") is None
     finally:
         vmlinux._symbols.cache_clear()
 

@@ -119,9 +119,11 @@ class Vmlinux:
         return given if given is not None else _of_project(key)
 
     def has_symbol(self, name: str) -> bool | None:
-        if self.types() is None:
-            return None if self._none else False
-        return name in _symbols() if self._is_system and _symbols() else None
+        if self.types() is None and not self._none:
+            return False
+        if self._is_system or self._none:
+            return name in _symbols() if _symbols() else None
+        return None
 
     def without_types(self) -> str | None:
         if not self._none:
@@ -271,12 +273,14 @@ def _section(file: io.BufferedReader) -> bytes:
     return data
 
 
-_SYMBOL: Final = re.compile(r"^[0-9a-f]+ \S (\S+)", re.MULTILINE)
+#: What LLVM puts behind names of variables as it optimises the whole kernel does not count.
+_SYMBOL: Final = re.compile(r"^[0-9a-f]+ (?:d (\S+?)\.llvm\.\d+|\S (\S+))", re.MULTILINE)
 
 
 @lru_cache(maxsize=1)
 def _symbols() -> frozenset[str]:
     try:
-        return frozenset(_SYMBOL.findall(KALLSYMS.read_text(errors="replace")))
+        found = _SYMBOL.findall(KALLSYMS.read_text(errors="replace"))
+        return frozenset(short or name for short, name in found)
     except OSError:
         return frozenset()

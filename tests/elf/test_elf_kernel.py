@@ -31,6 +31,7 @@ from bpfheap.elf import load_spec
 from bpfheap.elf.patch import BAD_KFUNC, BAD_RELO, apply
 from bpfheap.errors import BpfheapError, BtfError, RelocationError
 from bpfheap.isa import Insn
+from bpfheap.kernel import Kernel
 from bpfheap.spec import ObjectSpec, Ref, RefKind
 from bpfheap.verifier import verify
 from split_btf import split
@@ -392,6 +393,12 @@ def test_flavours_of_a_function_are_told_apart_by_their_types() -> None:
         ("int bpf_there(int)", "return bpf_there(1);", LISTED, "bpf_there has other parameters"),
         ("int absent", "return (long)&absent;", LISTED, "no variable absent"),
         (
+            "const void absent",
+            "return (long)&absent;",
+            KernelOf("int variable;", ["there"]),
+            "no symbol absent",
+        ),
+        (
             "struct list *variable",
             "return (long)&variable;",
             KernelOf("int variable;"),
@@ -427,6 +434,29 @@ def test_weak_variables(declaration: str, kernel: KernelOf, kind: RefKind | None
     assert [ref.kind for ref in program.refs.values()] == ([] if kind is None else [kind])
     if kind is None:
         assert immediate(program.insns) == 0
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        KernelOf("int variable;", ["symbol"]),
+        # Nobody knows its symbols.
+        KernelOf("int variable;"),
+        # There is none.
+        KernelOf(None, []),
+        KernelOf(None),
+    ],
+)
+def test_a_strong_symbol_without_a_type(kernel: KernelOf) -> None:
+    spec = spec_for(extern("const void symbol", "return (long)&symbol;"), kernel)
+    assert [ref.kind for ref in spec.programs["p"].refs.values()] == [RefKind.KSYM]
+    assert verify(spec, spec.programs["p"]).accepted
+
+
+def test_a_symbol_of_the_live_kernel(live: Kernel) -> None:
+    body = "return &_stext ? 7 : *(int *)0;"
+    spec = spec_for(extern("const void _stext", body), KernelOf("int variable;"))
+    assert live.verify(spec, spec.programs["p"]).accepted
 
 
 def test_what_one_program_lacks_costs_no_other() -> None:

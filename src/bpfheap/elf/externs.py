@@ -72,7 +72,7 @@ class Externs:
         var = self._btf[declared.type_id]
         assert isinstance(var, Var)
         if isinstance(self._btf[self._btf.resolve(var.type)], Void):
-            return not weak or self._target.has_symbol(declared.name) is not False
+            return self._has_symbol(self._target, declared, weak)
         return self._has_variable(self._target, declared, var, weak)
 
     def _has_function(self, target: Target, declared: Declared, weak: bool) -> bool:
@@ -85,7 +85,7 @@ class Externs:
             return offered or not weak
         place = _place(target, types, essential_name(declared.name), Func)
         if place is None:
-            return offered or self._lacks(declared, weak)
+            return offered or self._lacks(declared, weak, "function")
         types, found = place
         mine, theirs = self._btf[declared.type_id], types[found]
         assert isinstance(mine, Func)
@@ -99,13 +99,24 @@ class Externs:
             hint=f"take its declaration from the kernel's own vmlinux.h ({types.file})",
         )
 
+    def _has_symbol(self, target: Target, declared: Declared, weak: bool) -> bool:
+        """One without a type, which is looked for in the list of all symbols
+        (bpf_object__read_kallsyms_file)."""
+        there = target.has_symbol(declared.name)
+        if there is not False:
+            # Where nobody knows it is taken to be there.
+            return True
+        if weak or target.types() is not None:
+            return self._lacks(declared, weak, "symbol")
+        return True
+
     def _has_variable(self, target: Target, declared: Declared, var: Var, weak: bool) -> bool:
         types = target.types()
         if types is None:
             return not weak
         place = _place(target, types, declared.name, Var)
         if place is None:
-            return self._lacks(declared, weak)
+            return self._lacks(declared, weak, "variable")
         types, found = place
         theirs = types[found]
         assert isinstance(theirs, Var)
@@ -117,10 +128,9 @@ class Externs:
             )
         return True
 
-    def _lacks(self, declared: Declared, weak: bool) -> bool:
+    def _lacks(self, declared: Declared, weak: bool, what: str) -> bool:
         if weak:
             return False
-        what = "function" if declared.kind is Extern.KFUNC else "variable"
         raise RelocationError(
             f"the kernel has no {what} {declared.name}",
             hint="declare it `__ksym __weak` and test its address before it is used",
