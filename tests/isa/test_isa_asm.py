@@ -111,6 +111,8 @@ def test_other_spellings(text: str, insns: tuple[Insn, ...]) -> None:
         ("lock r1", "expected e.g. `lock *(u"),
         ("*(u64 *)(r10 - 8) = r1", "(expected e.g. `*(u64 *)(r1 +8)"),
         ("r1 = w2", "no such instruction"),
+        ("r1 = load_acquire((s32 *)(r2 +0))", "expected e.g. `r1 = load_acquire((u"),
+        ("store_release((u64 *)(r10 -8), 1)", "expected e.g. `store_release((u"),
         ("r11 = 0", "`r11` is not in range, expected 0 to 10"),
         ("r1 = -r2", "`r2` must be the same register as before"),
         ("r1 = be16 r2", "must be the same register"),

@@ -55,6 +55,13 @@ def test_no_two_rows_are_the_same_instruction() -> None:
     assert len({(op.opcode, op.select) for op in OPS}) == len(OPS)
 
 
+def test_atomic_rows() -> None:
+    names = {(op.name, op.width) for op in OPS if op.atomic and op.kind is not Kind.ATOMIC}
+    ordered = ("load_acquire", "store_release")
+    assert names == {(name, width) for name in ordered for width in (8, 16, 32, 64)}
+    assert all(op.atomic for op in OPS if op.kind is Kind.ATOMIC)
+
+
 def test_rfc_9669_is_complete() -> None:
     # Counted from the tables of the RFC: rows, and distinct opcodes.
     expected = {
@@ -71,9 +78,10 @@ def test_rfc_9669_is_complete() -> None:
         Kind.CALL_REG: (1, 1),
         Kind.EXIT: (1, 1),
         Kind.LDDW: (7, 1),  # table 15
-        Kind.LOAD: (4 + 3, 4 + 3),
+        # Those that acquire and release are not of the RFC: BPF_LOAD_ACQ and BPF_STORE_REL of 6.15.
+        Kind.LOAD: (4 + 3 + 4, 4 + 3 + 4),
         Kind.STORE_IMM: (4, 4),
-        Kind.STORE_REG: (4, 4),
+        Kind.STORE_REG: (4 + 4, 4 + 4),
         Kind.ATOMIC: (2 * (4 + 4 + 2), 2),  # tables 13 and 14
         Kind.LEGACY: (3 * 2, 3 * 2),  # section 5.5
     }

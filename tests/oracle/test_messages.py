@@ -33,7 +33,6 @@ OTHERWISE: tuple[tuple[str, tuple[int, ...], str], ...] = (
         _BUG,
     ),
     ("current_task: what is done with maps of events and stacks", (4,), _ARGUMENTS),
-    ("kptr: atomic_add", (), "Linux asks how a kptr is accessed before it asks what for"),
     ("kptr: plain_read_then_xchg", (), _BUG),
     ("links_of_widths: links of 32 and 64 bits", (0, 2, 9, 13, 15, 21, 23), _BOUND),
     ("loops_with_keys: the number is a key, on which something rests", (0, 1, 2), _LIMIT),

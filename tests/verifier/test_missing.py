@@ -161,8 +161,6 @@ def test_the_log_is_there_if_asked_for() -> None:
 #: As the compiler encodes what no row of isa/ops.py is.
 INSNS = {
     "addr_space_cast": Insn(0xBF, dst=0, src=1, off=1, imm=1),
-    "load_acquire": Insn(0xDB, dst=0, src=10, off=-8, imm=0x100),
-    "store_release": Insn(0xD3, dst=10, src=1, off=-8, imm=0x110),
 }
 
 
@@ -190,7 +188,7 @@ def test_what_is_no_instruction_is_rejected() -> None:
         INSNS["addr_space_cast"]._replace(dst=11),
         INSNS["addr_space_cast"]._replace(off=2),
         INSNS["addr_space_cast"]._replace(imm=0),
-        INSNS["load_acquire"]._replace(imm=0x120),
+        Insn(0xDB, dst=0, src=10, off=-8, imm=0x120),
     ):
         program = of_code(Insn(0xB7), insn, Insn(0x95))
         assert verify(nothing(program), program).kind is VerdictKind.REJECT

@@ -1,4 +1,4 @@
-"""Instructions: RFC 9669 complete, with the cpu v4 additions."""
+"""Instructions: RFC 9669 complete, with what Linux has beside it."""
 
 from bpfheap.isa.asm import AsmRef, Assembled, assemble
 from bpfheap.isa.check import check_structure

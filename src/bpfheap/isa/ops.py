@@ -19,6 +19,7 @@ LD, LDX, ST, STX, ALU, JMP, JMP32, ALU64 = range(8)
 X = 0x08
 # Load/store modes (table 12) and sizes (table 11).
 IMM, ABS, IND, MEM, MEMSX, ATOMIC = 0x00, 0x20, 0x40, 0x60, 0x80, 0xC0
+_MODE_AND_CLASS = 0xE7
 _SIZES = {8: 0x10, 16: 0x08, 32: 0x00, 64: 0x18}
 #: For those who look at slots that may be no instructions.
 CALL_OPCODE, LDDW_OPCODE = 0x80 | JMP, IMM | _SIZES[64] | LD
@@ -45,7 +46,7 @@ class Kind(StrEnum):
     LOAD = "load"  # dst = *(uN *)(src + off); sign extended if sx
     STORE_IMM = "store-imm"
     STORE_REG = "store-reg"
-    ATOMIC = "atomic"
+    ATOMIC = "atomic"  # reads and writes at once
     LEGACY = "legacy"  # packet access of classic BPF (section 5.4): no machine has it
 
 
@@ -78,7 +79,8 @@ class Op:
 
     `name`: add sub mul div sdiv or and lsh rsh neg mod smod xor mov arsh; le be bswap; ja;
     jeq jgt jge jset jne jsgt jsge jlt jle jslt jsle may_goto; call exit; lddw map map_value var
-    func map_idx map_idx_value; ldx st stx; xchg cmpxchg (and add or and xor) for atomics.
+    func map_idx map_idx_value; ldx load_acquire st stx store_release; xchg cmpxchg (and add or and
+    xor) for atomics.
     `width`: bits that are operated on (32, 64), or the access size in bits.
     `reg`: the operand is register src, else imm. `sx`: bits to sign extend from, or 0.
     `fetch`: an atomic that returns the old value.
@@ -87,7 +89,8 @@ class Op:
     `distance`: the field that says how far the target lies behind the next slot.
     `unbounded`: loops through it end, but nobody knows beforehand when.
     `slots`: how many slots the instruction takes. `size`: the access size in bytes of a load, store
-    or atomic.
+    or atomic. `atomic`: its mode is BPF_ATOMIC: nobody sees half of what it does, where its address
+    is aligned; a load then acquires, and a store releases.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -107,10 +110,12 @@ class Op:
     unbounded: bool = False
     slots: int = field(init=False, repr=False, compare=False)
     size: int = field(init=False, repr=False, compare=False)
+    atomic: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slots", 2 if self.kind is Kind.LDDW else 1)
         object.__setattr__(self, "size", self.width // 8)
+        object.__setattr__(self, "atomic", self.opcode & _MODE_AND_CLASS == ATOMIC | STX)
         jumps = self.opcode & 0x07 in (JMP, JMP32) and self.kind not in OUTSIDE
         if jumps != (self.flow is not ControlFlow.NEXT):
             raise ValueError(f"{self.name}: a row of a jump class says where it leads")
@@ -144,6 +149,8 @@ _ATOMIC_CODES = {
     ("add", True): 0x01, ("or", True): 0x41, ("and", True): 0x51, ("xor", True): 0xA1,
     ("xchg", True): 0xE0 | FETCH, ("cmpxchg", True): 0xF0 | FETCH,
 }  # fmt: skip
+# Not of the RFC: BPF_LOAD_ACQ and BPF_STORE_REL of Linux 6.15, beside the operations above.
+_ACQUIRE, _RELEASE = 0x100, 0x110
 # Table 15: the src field of a wide instruction -> what its immediates mean; those that use both.
 _LDDW_KINDS = ("lddw", "map", "map_value", "var", "func", "map_idx", "map_idx_value")
 _WIDE_IMM = frozenset({"lddw", "map_value", "map_idx_value"})
@@ -209,21 +216,18 @@ def _rows() -> list[Op]:
         for (name, fetch), imm in _ATOMIC_CODES.items():
             opcode = ATOMIC | _SIZES[bits] | STX
             row(name, Kind.ATOMIC, opcode, bits, _D, _S, _O, reg=True, fetch=fetch, imm=imm)
+    for bits, size in _SIZES.items():
+        opcode = ATOMIC | size | STX
+        row("load_acquire", Kind.LOAD, opcode, bits, _D, _S, _O, imm=_ACQUIRE)
+        row("store_release", Kind.STORE_REG, opcode, bits, _D, _S, _O, reg=True, imm=_RELEASE)
     return rows
 
 
-#: Instructions of Linux 6.18 that have no row, by opcode: their names, and the offset (None for
-#: any) and the immediates that select them.
-_UNOFFERED: dict[int, tuple[tuple[str, int | None, tuple[int, ...]], ...]] = {
+#: Instructions of Linux 6.18 that have no row, by opcode: their names, and the offset and the
+#: immediates that select them.
+_UNOFFERED: dict[int, tuple[tuple[str, int, tuple[int, ...]], ...]] = {
     # From one address space to another, for arenas (BPF_ADDR_SPACE_CAST, check_alu_op).
     0xB0 | ALU64 | X: (("addr_space_cast", 1, (1, 1 << 16)),),
-    **{
-        ATOMIC | size | STX: (
-            ("load_acquire", None, (0x100,)),
-            ("store_release", None, (0x110,)),
-        )
-        for size in _SIZES.values()
-    },
 }
 
 #: Every operation there is.
@@ -277,11 +281,13 @@ def _unknown(opcode: int) -> str:
     return f"unknown opcode {opcode:02x}"
 
 
-def _unselected(insn: Insn, kind: Kind) -> str:
-    """What Linux says of a field whose value selects no operation."""
-    if kind is Kind.ATOMIC:
-        return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & 0xFF:02x}"
-    return "unrecognized bpf_ld_imm64 insn" if kind is Kind.LDDW else _reserved(kind)
+def _unselected(insn: Insn, op: Op) -> str:
+    """What Linux says of a field whose value selects no operation (check_atomic)."""
+    if op.atomic:
+        if insn.imm in _ATOMIC_CODES.values():
+            return "invalid atomic operand size"
+        return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & 0xFFFFFFFF:02x}"
+    return "unrecognized bpf_ld_imm64 insn" if op.kind is Kind.LDDW else _reserved(op.kind)
 
 
 def op_of(insn: Insn, slot: int | None = None) -> Op:
@@ -308,7 +314,7 @@ def op_of(insn: Insn, slot: int | None = None) -> Op:
 def unoffered(insn: Insn) -> str | None:
     """The name of an instruction that Linux has and no row, None for what is none."""
     for name, off, imms in _UNOFFERED.get(insn.opcode, ()):
-        selected = insn.imm in imms and off in (None, insn.off)
+        selected = insn.imm in imms and insn.off == off
         if selected and insn.dst <= 10 and insn.src <= 10:
             return name
     return None
@@ -334,7 +340,7 @@ def _op_error(insn: Insn, slot: int | None) -> InsnError:
         return _insn_error(
             f"opcode 0x{insn.opcode:02x} ({rows[0].name}) is not defined for {', '.join(fields)}",
             slot,
-            _unselected(insn, rows[0].kind),
+            _unselected(insn, rows[0]),
         )
     for use in Uses:
         if use not in op.uses and getattr(insn, use) != 0:
@@ -375,7 +381,7 @@ def second_of(op: Op, second: Insn | None, slot: int | None = None) -> Insn:
             raise _insn_error(
                 f"the second slot of {op.name} must have {name} 0, but it is {value}",
                 slot,
-                _BAD_WIDE if name != "imm" else _unselected(second, op.kind),
+                _BAD_WIDE if name != "imm" else _unselected(second, op),
             )
     return second
 

@@ -178,6 +178,16 @@ def _atomic(op: Op) -> tuple[Form, ...]:
     return _single_form(f"{{rs}} = {call}{name}({memory}, {{rs}})")
 
 
+def _load(op: Op) -> tuple[Form, ...]:
+    memory = _memory(op, "rs")
+    return _single_form(f"{{rd}} = {f'{op.name}({memory})' if op.atomic else f'*{memory}'}")
+
+
+def _store_reg(op: Op) -> tuple[Form, ...]:
+    memory = _memory(op, "rd")
+    return _single_form(f"{op.name}({memory}, {{rs}})" if op.atomic else f"*{memory} = {{rs}}")
+
+
 def _legacy(op: Op) -> tuple[Form, ...]:
     index = "{rs} + {imm}" if op.name == "ldind" else "{imm}"
     return _single_form(f"{{r0}} = *(u{op.width} *)skb[{index}]")
@@ -205,9 +215,9 @@ _BY_KIND: dict[Kind, Callable[[Op], tuple[Form, ...]]] = {
     Kind.CALL_REG: lambda _: _single_form("callx {rd}"),
     Kind.EXIT: lambda _: _single_form("exit"),
     Kind.LDDW: lambda op: _LDDW_FORMS[op.name],
-    Kind.LOAD: lambda op: _single_form(f"{{rd}} = *{_memory(op, 'rs')}"),
+    Kind.LOAD: _load,
     Kind.STORE_IMM: lambda op: _single_form(f"*{_memory(op, 'rd')} = {_operand(op)}"),
-    Kind.STORE_REG: lambda op: _single_form(f"*{_memory(op, 'rd')} = {{rs}}"),
+    Kind.STORE_REG: _store_reg,
     Kind.ATOMIC: _atomic,
     Kind.LEGACY: _legacy,
 }

@@ -41,6 +41,11 @@ def _atomic(op: Op) -> tuple[str, ...]:
     return (f"lock {'fetch ' if says else ''}{_sized(op)}",)
 
 
+def _access(op: Op) -> tuple[str, ...]:
+    # The dialect has no loads that acquire, and no stores that release.
+    return () if op.atomic else (f"{op.name}{'s' if op.sx else ''}{_SIZE[op.width]}",)
+
+
 @dataclass(frozen=True, slots=True)
 class Writing:
     """How the operations of a kind are written."""
@@ -72,11 +77,9 @@ WRITINGS: dict[Kind, Writing | None] = {
     Kind.LDDW: Writing(
         lambda op: ("lddw",) if op.name == "lddw" else (), lambda _: ("dst", "wide")
     ),
-    Kind.LOAD: Writing(
-        lambda op: (f"ldx{'s' if op.sx else ''}{_SIZE[op.width]}",), lambda _: ("dst", "from")
-    ),
-    Kind.STORE_IMM: Writing(lambda op: (f"st{_SIZE[op.width]}",), lambda _: ("into", "imm")),
-    Kind.STORE_REG: Writing(lambda op: (f"stx{_SIZE[op.width]}",), lambda _: ("into", "src")),
+    Kind.LOAD: Writing(_access, lambda _: ("dst", "from")),
+    Kind.STORE_IMM: Writing(_access, lambda _: ("into", "imm")),
+    Kind.STORE_REG: Writing(_access, lambda _: ("into", "src")),
     Kind.ATOMIC: Writing(_atomic, lambda _: ("into", "src")),
     Kind.LEGACY: None,
 }

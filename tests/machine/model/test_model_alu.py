@@ -126,6 +126,9 @@ POINTERS = {
     "xchg keeps a pointer": (
         "*(u64 *)(r10 -8) = r10\nr1 = 5\nr1 = atomic64_xchg((u64 *)(r10 -8), r1)\n"
         "*(u64 *)(r1 -16) = 4\nr0 = *(u64 *)(r10 -16)\nexit", 4),
+    "what is released and acquired stays a pointer": (
+        "store_release((u64 *)(r10 -8), r10)\nr1 = load_acquire((u64 *)(r10 -8))\n"
+        "*(u64 *)(r1 -16) = 4\nr0 = load_acquire((u64 *)(r10 -16))\nexit", 4),
 }  # fmt: skip
 
 

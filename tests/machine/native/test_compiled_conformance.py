@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from bpfheap.errors import BpfheapError
-from bpfheap.isa import OPS, Insn, Kind, Op
+from bpfheap.isa import OPS, Insn, Kind, Op, assemble
 from bpfheap.machine import model
 from bpfheap.testing.conformance import failure, read_dir
 
 pytest.importorskip("bpfheap.machine.native._core")
 pytest.importorskip("llvmlite")
-from bpfheap.machine.native import bare
+from bpfheap.machine.native import bare, jit
 
 U64 = (1 << 64) - 1
 #: Pairs of operands: at the edges of 8, 16, 32 and 64 bits, and shifts by as much.
@@ -95,6 +95,45 @@ def test_atomics_as_the_model_machine(op: Op) -> None:
     for a, b in OPERANDS:
         mem = a.to_bytes(8, "little") + b.to_bytes(8, "little")
         assert run(mem) == model.run_raw(code, mem), (hex(a), hex(b))
+
+
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.parametrize("width", [8, 16, 32, 64])
+def test_ordered_accesses_as_the_model_machine(width: int, compiles: bool) -> None:
+    """r0 hangs on what a store that releases changed, and on what a load that acquires gave."""
+    first, second = ("r4", "r5") if width == 64 else ("r5", "r4")
+    code = assemble(f"""
+        r4 = *(u64 *)(r1 +0)
+        r5 = *(u64 *)(r1 +8)
+        *(u64 *)(r10 -8) = {first}
+        store_release((u{width} *)(r10 -8), {second})
+        r0 = *(u64 *)(r10 -8)
+        r0 *= 31
+        r4 = load_acquire((u{width} *)(r10 -8))
+        r0 += r4
+        store_release((u{width} *)(r1 +8), r0)
+        r1 = load_acquire((u{width} *)(r1 +8))
+        r0 += r1
+        exit
+    """).insns
+    run = bare.prepared(code, compiles=compiles)
+    for a, b in OPERANDS:
+        mem = a.to_bytes(8, "little") + b.to_bytes(8, "little")
+        assert run(mem) == model.run_raw(code, mem), (hex(a), hex(b))
+
+
+@pytest.mark.parametrize("width", [8, 16, 32, 64])
+def test_ordered_accesses_are_ordered(width: int) -> None:
+    code = assemble(f"""
+        r0 = load_acquire((u{width} *)(r1 +0))
+        store_release((u{width} *)(r1 +8), r0)
+        exit
+    """).insns
+    text, _ = jit.ir(jit.Source("raw", code), check=True)
+    assert f"load atomic i{width}, ptr" in text
+    assert f" acquire, align {width // 8}\n" in text
+    assert f"store atomic i{width} " in text
+    assert f" release, align {width // 8}\n" in text
 
 
 def test_a_loop_without_end_is_broken_off() -> None:

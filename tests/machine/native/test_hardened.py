@@ -141,6 +141,9 @@ FAULTS = {
     "a store through NULL": "r1 = 0\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit",
     "a store where nothing is": "r1 = {closed} ll\n*(u64 *)(r1 +0) = 1\nr0 = 0\nexit",
     "a misaligned atomic": "r1 = 1\nlock *(u64 *)(r10 -12) += r1\nr0 = 0\nexit",
+    "a misaligned load that acquires": "r1 = load_acquire((u64 *)(r10 -12))\nr0 = 0\nexit",
+    "a misaligned store that releases": "store_release((u32 *)(r10 -6), r10)\nr0 = 0\nexit",
+    "a store that releases": "r1 = {outside} ll\nstore_release((u64 *)(r1 +0), r10)\nr0 = 0\nexit",
     "a map that is none": "r1 = {outside} ll\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem\nexit",
     "a key outside": "r1 = map[name:words] ll\nr2 = {closed} ll\ncall bpf_map_lookup_elem\nexit",
     "more than there is": (

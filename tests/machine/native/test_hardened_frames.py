@@ -98,6 +98,11 @@ CONTEXTS: dict[str, tuple[str, int, tuple[int, int, int] | None]] = {
     "changed by an atomic": (
         ONCE.format(body="r3 = 1\nlock *(u64 *)(r2 +0) += r3"), 24, None,
     ),
+    "released and acquired": (
+        ONCE.format(
+            body="r3 = load_acquire((u64 *)(r2 +0))\nr3 += 1\nstore_release((u64 *)(r2 +0), r3)"
+        ), 24, None,
+    ),
     "passed on": (
         AROUND.format(
             body="r3 = r2\nr1 = 2\nr2 = func[name:inner] ll\nr4 = 0\ncall bpf_loop\nr0 = 0\nexit\n"
@@ -147,6 +152,19 @@ VALUES: dict[str, tuple[str, int | type[Violation] | None, int]] = {
     "changed where it is not aligned": (
         STORED + FIND.format(key=3) + "r3 = 0\nlock *(u32 *)(r0 +2) += r3\nr0 = 3\nexit",
         None, 1,
+    ),
+    "released and acquired": (
+        STORED + FIND.format(key=3) + "store_release((u16 *)(r0 +2), r6)\n"
+        "r0 = load_acquire((u64 *)(r0 +0))\nexit", 0x1004D, 3,
+    ),
+    "acquired where it is not aligned": (
+        STORED + FIND.format(key=3) + "r0 = load_acquire((u32 *)(r0 +2))\nr0 = 3\nexit", None, 1,
+    ),
+    "released where it is not aligned": (
+        STORED + FIND.format(key=3) + "store_release((u16 *)(r0 +1), r6)\nr0 = 3\nexit", None, 1,
+    ),
+    "NULL acquires zero": (
+        STORED + FIND.format(key=99) + "r0 = load_acquire((u64 *)(r0 +0))\nexit", 0, 2,
     ),
     "of an inner map": (
         "*(u32 *)(r10 -4) = 0\nr1 = map[name:maps] ll\nr2 = r10\nr2 += -4\n"

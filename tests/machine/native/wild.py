@@ -118,7 +118,7 @@ class Maker:
         }
         chosen = dict(op.select)
         fields = {str(u): chosen.get(u, values[u]) for u in Uses if u in op.uses}
-        if op.kind is Kind.ATOMIC and self.random.random() < 0.3:
+        if op.atomic and self.random.random() < 0.3:
             fields["off"] = self.random.randint(-40, 40)
         self.insns.append(Insn(op.opcode, **fields))
 

@@ -36,7 +36,7 @@ def make(
         op = op_of(insn, slot)
         if op.kind is Kind.LDDW:
             code += [_lddw(op, insn, insns[slot + 1], slot, links), _second_half]
-        elif op.kind is Kind.LOAD and guarded[slot : slot + 1] == _ANYWHERE:
+        elif op.kind is Kind.LOAD and not op.atomic and guarded[slot : slot + 1] == _ANYWHERE:
             code.append(_probe(op, insn, slot))
         else:
             code.append(MAKERS[op.kind](op, insn, slot, links))

@@ -44,9 +44,9 @@ def op_name(op: Op) -> str:
             return "call_local"
         case Kind.LDDW:
             return "lddw"
-        case Kind.LOAD:
-            return f"{'ldsx' if op.sx else 'ldx'}{op.width}"
-        case Kind.STORE_IMM | Kind.STORE_REG:
+        case Kind.LOAD if op.sx:
+            return f"ldsx{op.width}"
+        case Kind.LOAD | Kind.STORE_IMM | Kind.STORE_REG:
             return f"{op.name}{op.width}"
         case Kind.ATOMIC:
             return f"{op.name}{op.width}{'_fetch' if op.fetch else ''}"
@@ -104,7 +104,7 @@ def make(
                 imm = links.addresses.get(slot, bits)
                 imm -= imm >> 63 << 64
         name = op_name(op)
-        if op.kind is Kind.LOAD and guarded[slot : slot + 1] == _ANYWHERE:
+        if op.kind is Kind.LOAD and not op.atomic and guarded[slot : slot + 1] == _ANYWHERE:
             name = f"probe_{name}"
         code.append(_INSN.pack(_NUMBER_OF_OP[name], insn.dst, insn.src, off, imm))
         if op.kind is Kind.LDDW:

@@ -21,7 +21,9 @@
 	X(probe_ldsx16) X(probe_ldsx32) X(st8)                                               \
 	X(st16) X(st32) X(st64) X(stx8) X(stx16) X(stx32) X(stx64) ATOMIC(X, add)            \
 	ATOMIC(X, or) ATOMIC(X, and) ATOMIC(X, xor) X(xchg32_fetch) X(xchg64_fetch)          \
-	X(cmpxchg32_fetch) X(cmpxchg64_fetch)
+	X(cmpxchg32_fetch) X(cmpxchg64_fetch) X(load_acquire8) X(load_acquire16)             \
+	X(load_acquire32) X(load_acquire64) X(store_release8) X(store_release16)             \
+	X(store_release32) X(store_release64)
 
 enum op {
 #define X(name) OP_##name,
@@ -113,13 +115,14 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 		}                                                                            \
 		place_;                                                                      \
 	})
+/* A kptr that was only read may be NULL. A load of that gives 0; in Linux, by its exception table */
+/* (ex_handler_bpf). */
+#define IS_THERE(at) BH_LIKELY((uintptr_t)(at) >= 4096)
 #define LOAD(type)                                                                           \
 	({                                                                                   \
 		char *at_ = PLACE(in->src, type, BH_ZEROS);                                  \
 		type value_ = 0;                                                             \
-		/* A kptr that was only read may be NULL. Such a load gives 0; in Linux, by its */    \
-		/* exception table (ex_handler_bpf). */                                         \
-		if (BH_LIKELY((uintptr_t)at_ >= 4096))                                       \
+		if (IS_THERE(at_))                                                           \
 			memcpy(&value_, at_, sizeof(value_));                                \
 		value_;                                                                      \
 	})
@@ -129,13 +132,14 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 		type value_ = (type)(value);                                                 \
 		memcpy(PLACE(in->dst, type, BH_VACANT), &value_, sizeof(value_));            \
 	} while (0)
-#define SHARED(type)                                                                         \
+#define SHARED_AT(n, type, least)                                                            \
 	({                                                                                   \
-		char *at_ = PLACE(in->dst, type, BH_VACANT);                                 \
+		char *at_ = PLACE(n, type, least);                                           \
 		if (hardened && (uintptr_t)at_ % sizeof(type))                               \
 			goto fault;                                                          \
 		(_Atomic type *)at_;                                                         \
 	})
+#define SHARED(type) SHARED_AT(in->dst, type, BH_VACANT)
 
 #define ALU_OP(name, e64, e32)                                                               \
 	case OP_##name##64_imm: {                                                            \
@@ -200,6 +204,17 @@ static uint64_t call_numbered(const struct bh_prog *prog, uint64_t number)
 		r[0] = expected;                                                             \
 		break;                                                                       \
 	}
+#define ORDERED(bits)                                                                        \
+	case OP_load_acquire##bits: {                                                        \
+		_Atomic uint##bits##_t *from = SHARED_AT(in->src, uint##bits##_t, BH_ZEROS); \
+		r[in->dst] =                                                                 \
+			IS_THERE(from) ? atomic_load_explicit(from, memory_order_acquire) : 0; \
+		break;                                                                       \
+	}                                                                                    \
+	case OP_store_release##bits:                                                         \
+		atomic_store_explicit(SHARED(uint##bits##_t), (uint##bits##_t)r[in->src],    \
+				      memory_order_release);                                 \
+		break;
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define LE(bits, x) ((uint##bits##_t)(x))
@@ -393,6 +408,10 @@ interpret_as(struct bh_run *run, const bool hardened)
 		ATOMIC_OP(xor)
 		EXCHANGE(32)
 		EXCHANGE(64)
+		ORDERED(8)
+		ORDERED(16)
+		ORDERED(32)
+		ORDERED(64)
 		case OP_call_local: {
 			struct bh_frame frame = { .slot = (uint32_t)(in - code) };
 

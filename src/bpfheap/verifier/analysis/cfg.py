@@ -86,8 +86,9 @@ class _Shape:
     """What all instructions of one row of isa/ops.py have in common, as Step has it."""
 
     __slots__ = (
-        "alters", "calls", "code", "counts", "ends", "falls", "jumps", "kind", "leads", "name",
-        "op", "size", "slots", "sx", "tag", "width", "with_reg", "writes_dst", "writes_other",
+        "alters", "atomic", "calls", "code", "counts", "ends", "falls", "jumps", "kind", "leads",
+        "name", "op", "size", "slots", "sx", "tag", "width", "with_reg", "writes_dst",
+        "writes_other",
     )  # fmt: skip
 
     def __init__(self, op: Op) -> None:
@@ -99,6 +100,7 @@ class _Shape:
         self.width: i64 = op.width
         self.size: i64 = op.size
         self.sx: i64 = op.sx
+        self.atomic = op.atomic
         self.slots: i64 = op.slots
         self.with_reg = op.reg
         self.jumps = op.flow in _JUMPS
@@ -142,9 +144,10 @@ class Step:
     """
 
     __slots__ = (
-        "after", "alters", "called", "code", "counts", "dst", "enters", "imm", "join", "jumps",
-        "kind", "loop", "name", "next", "off", "op", "operand", "pointers", "row", "seen", "shape",
-        "size", "slot", "src", "sx", "tag", "target", "through", "width", "with_reg", "wrong",
+        "after", "alters", "atomic", "called", "code", "counts", "dst", "enters", "imm", "join",
+        "jumps", "kind", "loop", "name", "next", "off", "op", "operand", "pointers", "row", "seen",
+        "shape", "size", "slot", "src", "sx", "tag", "target", "through", "width", "with_reg",
+        "wrong",
     )  # fmt: skip
 
     def __init__(self, slot: int, insn: Insn, op: Op) -> None:
@@ -161,6 +164,7 @@ class Step:
         self.width = shape.width
         self.size = shape.size
         self.sx = shape.sx
+        self.atomic = shape.atomic
         self.with_reg = shape.with_reg
         self.dst: i64 = insn.dst
         self.src: i64 = insn.src

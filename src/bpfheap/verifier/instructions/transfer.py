@@ -54,7 +54,7 @@ from bpfheap.verifier.instructions.pointer import pointer_alu
 from bpfheap.verifier.memory import access
 from bpfheap.verifier.memory.kinds import obligations_of
 from bpfheap.verifier.memory.obligations import check_aligned, check_unmoved, readable
-from bpfheap.verifier.memory.rewrites import same_kind
+from bpfheap.verifier.memory.rewrites import is_probed, same_kind
 from bpfheap.verifier.memory.stack import ANY_BYTES, as_zeros, fits
 from bpfheap.verifier.memory.variables import variable
 from bpfheap.verifier.paths.env import Env
@@ -355,13 +355,34 @@ def _load(env: Env, st: State, step: Step) -> i64:
     src = st.regs[step.src]
     if src.kind == UNINIT:
         readable(env, st, step.src)
+    if step.atomic:
+        check_aligned(step.src, src, step.off, step.size)
     value = access.load(env, st, step.src, src, step.off, step.size, step.sx != 0)
     if step.through != PLAIN or src.kind in _REWRITTEN:
-        same_kind(step, step.src, src, True)
+        same_kind(step, step.src, src, not step.atomic)
         if src.kind == MAP or (src.kind == CTX and value.kind in _FOREIGN):
             _note_foreign(env, step, src)
+    if step.atomic:
+        _check_atomic(step.src, src, "loads from")
+        if is_probed(src):
+            raise Reject(
+                f"BPF_ATOMIC loads from R{step.src} {type_name(src)} is not allowed",
+                detail="it may lead nowhere, and only ordinary loads are guarded against that",
+                register=step.src,
+                hint="use an ordinary load",
+            )
     st.regs[step.dst] = value
     return step.next
+
+
+def _check_atomic(n: i64, reg: Reg, done: str) -> None:
+    """atomic_ptr_type_ok. Raises Reject."""
+    if not obligations_of(n, reg).atomic:
+        raise Reject(
+            f"BPF_ATOMIC {done} R{n} {type_name(reg)} is not allowed",
+            register=n,
+            hint=f"use an ordinary {'load' if done == 'loads from' else 'load and store'}",
+        )
 
 
 def _note_foreign(env: Env, step: Step, src: Reg) -> None:
@@ -401,9 +422,13 @@ def _store(env: Env, st: State, step: Step, value: Reg) -> i64:
     dst = st.regs[step.dst]
     if dst.kind == UNINIT:
         readable(env, st, step.dst)
+    if step.atomic:
+        check_aligned(step.dst, dst, step.off, step.size)
     access.store(env, st, step.dst, dst, step.off, step.size, value)
     if step.through != PLAIN or dst.kind in _REWRITTEN:
         same_kind(step, step.dst, dst, False)
+    if step.atomic:
+        _check_atomic(step.dst, dst, "stores into")
     return step.next
 
 
@@ -413,12 +438,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
     readable(env, st, step.src)
     if step.name == "cmpxchg":
         readable(env, st, 0)
-    if not obligations_of(step.dst, dst).atomic:
-        raise Reject(
-            f"BPF_ATOMIC stores into R{step.dst} {type_name(dst)} is not allowed",
-            register=step.dst,
-            hint="use an ordinary load and store",
-        )
+    _check_atomic(step.dst, dst, "stores into")
     size = step.size
     check_aligned(step.dst, dst, step.off, size)
     fetched = -1

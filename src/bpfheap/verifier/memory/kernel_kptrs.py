@@ -55,9 +55,7 @@ def check_stored(env: Env, st: State, field: KptrField, type_: KernelType, value
     step = env.cfg.at(st.trail.entries[-1] & SLOT_MASK)
     if step.kind is not Kind.STORE_REG:
         raise Reject(
-            f"BPF_ST imm must be 0 when storing to kptr at off={field.offset}"
-            if step.kind is Kind.STORE_IMM
-            else "kptr in map can only be accessed using BPF_MEM instruction mode",
+            f"BPF_ST imm must be 0 when storing to kptr at off={field.offset}",
             hint=f"store NULL into {field.path}, or a pointer to {type_} of the kernel",
         )
     n = step.src

@@ -59,6 +59,7 @@ from bpfheap.verifier.state.state import (
     PER_CPU,
     SCALAR,
     SLOT,
+    SLOT_MASK,
     SOCKET,
     STACK,
     STACK_SIZE,
@@ -286,6 +287,7 @@ class MapValueMemory(Obligations):
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
+            _plain(env, st, field)
         else:
             _no_special(ref.layout, n, low, high + size)
         return low, high
@@ -301,6 +303,7 @@ class MapValueMemory(Obligations):
         field = ref.layout.kptr_in(low, high + size)
         if field is not None:
             _whole_kptr(field, n, reg, low, size)
+            _plain(env, st, field)
             if field.kind is not KptrKind.UNTRUSTED:
                 raise Reject(
                     "store to referenced kptr disallowed",
@@ -382,6 +385,16 @@ def _whole_kptr(field: KptrField, n: i64, reg: Reg, low: i64, size: i64) -> None
             detail=f"R{n}: {size} bytes at off={low}",
             register=n,
             hint=f"{field.path} is a pointer: access all of its 8 bytes",
+        )
+
+
+def _plain(env: Env, st: State, field: KptrField) -> None:
+    """check_map_kptr_access: no atomic operation may go there. Raises Reject."""
+    if env.cfg.at(st.trail.entries[-1] & SLOT_MASK).atomic:
+        raise Reject(
+            "kptr in map can only be accessed using BPF_MEM instruction mode",
+            detail=f"{field.path} is one",
+            hint=hints.XCHG_ONLY,
         )
 
 

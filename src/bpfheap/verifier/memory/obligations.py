@@ -15,11 +15,13 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,
+    FLOW_KEYS,
     MAP_KEY,
     MAP_VALUE,
     MEM,
     PACKET,
     PACKET_META,
+    SOCKET,
     STACK,
     UNINIT,
     Gone,
@@ -38,7 +40,7 @@ _NET_IP_ALIGN = 2
 #: What Linux calls memory that is not aligned, by kind of pointer.
 _ALIGNED = {
     STACK: "stack ", MAP_VALUE: "value ", MAP_KEY: "key ", CTX: "context ", PACKET: "packet ",
-    PACKET_META: "packet ",
+    PACKET_META: "packet ", FLOW_KEYS: "flow keys ",
 }  # fmt: skip
 
 #: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
@@ -148,8 +150,9 @@ def check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
     if not given and not (((start + reg.off + off) | scalar.v | scalar.m) & (size - 1)):
         return
     begin = f"{start}+" if packet else ""
+    what = f"{reg.what.name} " if reg.kind == SOCKET else _ALIGNED.get(reg.kind, "")
     raise Reject(
-        f"misaligned {_ALIGNED.get(reg.kind, '')}access off {begin}{bits_text(scalar)}+{reg.off}"
+        f"misaligned {'' if reg.or_null else what}access off {begin}{bits_text(scalar)}+{reg.off}"
         f"+{off} size {size}",
         detail="a call of the function gives such an address" if given else "",
         register=n,

@@ -14,12 +14,15 @@ from bpfheap.verifier.facts import ANYWHERE, NULL_OR_OBJECT, UNGUARDED
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     CTX,
+    DISTRUSTED,
+    IN_RCU,
     KERNEL,
     LAPSED,
     MEM,
     OBJECT,
     READ,
     SOCKET,
+    TRUSTED,
     UNTRUSTED,
     KernelObject,
     Object,
@@ -65,6 +68,17 @@ def guard(through: int) -> int:
     if through in (_MERGED, _EITHER) or standing == UNTRUSTED:
         return ANYWHERE
     return NULL_OR_OBJECT if standing in (READ, LAPSED) else UNGUARDED
+
+
+def is_probed(reg: Reg) -> bool:
+    """Are ordinary loads through such a pointer guarded by Linux, since it may lead nowhere? Those
+    that acquire are not (convert_ctx_accesses)."""
+    if reg.kind == KERNEL:
+        flags = reg.what.flags
+        return flags & DISTRUSTED != 0 or not flags & (TRUSTED | IN_RCU)
+    if reg.kind == MEM:
+        return bool(reg.what.anywhere)
+    return reg.kind == OBJECT and reg.what.standing == UNTRUSTED
 
 
 def is_context(through: int) -> bool:

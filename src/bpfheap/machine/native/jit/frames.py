@@ -169,7 +169,7 @@ def _context(callback: Function, source: Source, register: int) -> Context | Non
     for ins, values in _with_values(callback, source, Context(register, low, high)):
         for base, start, end in _accesses(ins, values, source, {}):
             if base == "ctx":
-                if start >= end or ins.op.kind is Kind.ATOMIC:
+                if start >= end or ins.op.atomic:
                     return None
                 low, high = min(low, start), max(high, end)
     return Context(register, low, high)
@@ -335,14 +335,11 @@ def _accesses(
     op, insn = ins.op, ins.insn
     match op.kind:
         case Kind.LOAD:
-            yield from _at(values[insn.src], insn.off, op.size)
+            yield from _access(values[insn.src], ins)
         case Kind.STORE_IMM:
-            yield from _at(values[insn.dst], insn.off, op.size)
+            yield from _access(values[insn.dst], ins)
         case Kind.STORE_REG | Kind.ATOMIC:
-            value = values[insn.dst]
-            if op.kind is Kind.ATOMIC and value is not None and (value[1] + insn.off) % op.size:
-                yield from _escapes(value)
-            yield from _at(value, insn.off, op.size)
+            yield from _access(values[insn.dst], ins)
             yield from _escapes(values[insn.src])
             if op.name == "cmpxchg":
                 # It compares r0.
@@ -364,6 +361,13 @@ def _accesses(
         case _:
             for n in _read(ins, source):
                 yield from _escapes(values[n])
+
+
+def _access(value: Value, ins: Ins) -> Iterator[Access]:
+    op, off = ins.op, ins.insn.off
+    if op.atomic and value is not None and (value[1] + off) % op.size:
+        yield from _escapes(value)
+    yield from _at(value, off, op.size)
 
 
 def _at(value: Value, off: int, size: int) -> Iterator[Access]:

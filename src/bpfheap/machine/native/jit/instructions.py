@@ -1,6 +1,7 @@
 """Third pass, instruction by instruction: one function for each kind.
 
-Loads and stores are plain, as C's are: others see them, and theirs are seen, at calls and atomics.
+Loads and stores are plain, as C's are, but for those that acquire or release: others see them, and
+theirs are seen, at calls and atomics.
 """
 
 from __future__ import annotations
@@ -271,7 +272,7 @@ def _load(body: Body, ins: Ins, after: After) -> None:
         guard = UNGUARDED
     if guard:
         number = body.let(f"ptrtoint ptr {address} to i64")
-    if guard == ANYWHERE:
+    if guard == ANYWHERE and not op.atomic:
         arguments = ("ptr %run", f"i64 {number}", f"i32 {op.size}")
         value = body.call("bh_run_load", "i64", *arguments)
         if op.width < 64:
@@ -280,10 +281,22 @@ def _load(body: Body, ins: Ins, after: After) -> None:
         if guard:
             there = body.let(f"icmp uge i64 {number}, {_FIRST_PAGE}")
             address = body.let(f"select i1 {there}, ptr {address}, ptr @nothing")
-        value = body.let(f"load i{op.width}, ptr {address}, align 1")
+        value = _loaded(body, op, address)
     if op.width < 64:
         value = body.let(f"{'sext' if op.sx else 'zext'} i{op.width} {value} to i64")
     body.set_any(insn.dst, value)
+
+
+def _alignment(op: Op) -> int:
+    """How far the address of an access is aligned."""
+    return op.size if op.atomic else 1
+
+
+def _loaded(body: Body, op: Op, address: str) -> str:
+    t, align = f"i{op.width}", _alignment(op)
+    if op.atomic:
+        return body.let(f"load atomic {t}, ptr {address} acquire, align {align}")
+    return body.let(f"load {t}, ptr {address}, align {align}")
 
 
 def _load_inside(body: Body, ins: Ins) -> None:
@@ -291,14 +304,14 @@ def _load_inside(body: Body, ins: Ins) -> None:
     op, insn, facts = ins.op, ins.insn, body.source.facts
     anywhere = facts is not None and facts.guarded[ins.slot] == ANYWHERE
     frame, place = body.frame, (ins.slot, insn.src)
-    if anywhere and place not in frame.offsets and place not in frame.outer:
+    if anywhere and not op.atomic and place not in frame.offsets and place not in frame.outer:
         number = body.let(f"add i64 {body.argument(ins.slot, insn.src)}, {insn.off}")
         value = body.call("bh_run_load", "i64", "ptr %run", f"i64 {number}", f"i32 {op.size}")
         if op.width < 64:
             value = body.let(f"trunc i64 {value} to i{op.width}")
     else:
-        address = body.address(ins.slot, insn.src, insn.off, op.size)
-        value = body.let(f"load i{op.width}, ptr {address}, align 1")
+        address = body.address(ins.slot, insn.src, insn.off, op.size, _alignment(op))
+        value = _loaded(body, op, address)
     if op.width < 64:
         value = body.let(f"{'sext' if op.sx else 'zext'} i{op.width} {value} to i64")
     body.set(insn.dst, value)
@@ -314,18 +327,22 @@ def _store(body: Body, ins: Ins, after: After) -> None:
         value = body.get(insn.src)
         if op.width < 64:
             value = body.let(f"trunc i64 {value} to i{op.width}")
-    address = body.address(ins.slot, insn.dst, insn.off, op.size)
-    body.do(f"store i{op.width} {value}, ptr {address}, align 1")
+    align = _alignment(op)
+    address = body.address(ins.slot, insn.dst, insn.off, op.size, align)
+    if op.atomic:
+        body.do(f"store atomic i{op.width} {value}, ptr {address} release, align {align}")
+    else:
+        body.do(f"store i{op.width} {value}, ptr {address}, align {align}")
 
 
 def _atomic(body: Body, ins: Ins, after: After) -> None:
     """What fetches is ordered, what does not is not, as in Linux's memory model."""
     op, insn = ins.op, ins.insn
-    t, align = f"i{op.width}", op.size
+    t, align = f"i{op.width}", _alignment(op)
     value = body.get(insn.src)
     if op.width == 32:
         value = body.let(f"trunc i64 {value} to i32")
-    address = body.address(ins.slot, insn.dst, insn.off, op.size, op.size)
+    address = body.address(ins.slot, insn.dst, insn.off, op.size, align)
     to = insn.src
     if op.name == "cmpxchg":
         wanted = body.get(0)
