@@ -372,6 +372,14 @@ def test_an_exception_of_whoever_asks_the_kernel_is_a_finding() -> None:
     assert finding.result.ours.startswith("AttributeError: no such thing")
 
 
+def test_linux_looks_too_late_at_where_a_load_acquires() -> None:
+    spec = linked(program_of("r1 = load_acquire((u32 *)(r1 +0))"))
+    refused = "BPF_ATOMIC loads from R1 ctx is not allowed"
+    assert section_of(refused, "", spec) == "Holes of Linux"
+    assert section_of("", refused, spec) is None
+    assert section_of("BPF_ATOMIC stores into R1 ctx is not allowed", "", spec) is None
+
+
 @pytest.mark.parametrize(
     ("code", "explained"),
     [

@@ -26,9 +26,8 @@ ALU: Final = _of(Kind.ALU)
 MOVES: Final = tuple(op for op in _of(Kind.MOV) if op.reg)
 UNARY: Final = _of(Kind.NEG, Kind.END)
 JUMPS: Final = _of(Kind.JCOND)
-LOADS: Final = _of(Kind.LOAD)
-STORES: Final = _of(Kind.STORE_REG, Kind.STORE_IMM)
-ATOMICS: Final = _of(Kind.ATOMIC)
+LOADS: Final = tuple(op for op in _of(Kind.LOAD) if not op.atomic)
+ATOMICS: Final = tuple(op for op in OPS if op.atomic)
 
 #: BPF_REG_FP.
 FP: Final = 10

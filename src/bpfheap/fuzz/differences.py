@@ -167,6 +167,12 @@ def _linked_by_a_load(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return False
 
 
+def _acquired_unguarded(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """A load that acquires takes the place of its address, of which Linux no longer sees the kind
+    then, or goes through a pointer that may lead nowhere."""
+    return not kernel and ours.startswith("BPF_ATOMIC loads from")
+
+
 def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """One path has a pointer in the stack where another one has never written, which covers it if
     the path ends there; else the program is refused for computing with the pointer, or for reading
@@ -194,6 +200,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(HOLES, _beyond_the_packet),
     Difference(HOLES, _number_of_calls),
     Difference(HOLES, _linked_by_a_load),
+    Difference(HOLES, _acquired_unguarded),
     Difference(_LENGTH, _reads_somewhere),
     Difference("Objects of the kernel", _map_itself),
 )

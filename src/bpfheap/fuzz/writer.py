@@ -261,7 +261,7 @@ class Writer:
         low, high = held.scalars
         write = held.writable and self.chance(0.5)
         atomic = write and held.pointee in _ATOMIC and self.chance(0.25)
-        size = self.rng.choice((4, 8)) if atomic else self.size(high - low)
+        size = self.rng.choice((1, 2, 4, 4, 8, 8)) if atomic else self.size(high - low)
         # In objects an access must not reach from one member into the next.
         aligned = atomic or held.pointee in _ALIGNED
         aligned = aligned or (held.pointee in _FIXED and self.chance(0.97))
@@ -292,6 +292,8 @@ class Writer:
         """One load, store or atomic operation of `size` bytes at pointer + off."""
         if atomic:
             op = self.rng.choice([op for op in code.ATOMICS if op.size == size])
+            if op.kind is Kind.LOAD:
+                return CodePiece((code.insn(op, self.number(), pointer, off),))
             insn = code.insn(op, pointer, self.number(), off)
             if op.name == "cmpxchg":
                 return CodePiece((code.mov(0, self.number()), insn))
