@@ -75,7 +75,8 @@ def is_probed(reg: Reg) -> bool:
     that acquire are not (convert_ctx_accesses)."""
     if reg.kind == KERNEL:
         flags = reg.what.flags
-        return flags & DISTRUSTED != 0 or not flags & (TRUSTED | IN_RCU)
+        owned = reg.ref != 0 or flags & (TRUSTED | IN_RCU) != 0
+        return flags & DISTRUSTED != 0 or not owned
     if reg.kind == MEM:
         return bool(reg.what.anywhere)
     return reg.kind == OBJECT and reg.what.standing == UNTRUSTED
