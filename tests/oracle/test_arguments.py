@@ -412,13 +412,15 @@ _NO_OBJECTS = (" counts owners: pass ", " changes the mask: copy it ")
 
 def is_hole(call: Call | Kfunc, registers: tuple[str, ...], error: BpfheapError | None) -> bool:
     """Does Linux accept what is not safe, which bpfheap tells? That what may be NULL is memory
-    though the function does not look, or memory an object of the kernel."""
+    though the function does not look, or an object that was found by walking, or memory an object
+    of the kernel."""
     if any(said in str(error) for said in _NO_OBJECTS):
         return True
     unlooked = {
         n
         for n, name in enumerate(registers, 1)
-        if (name.endswith("or NULL") or name == "0") and n not in call.checks_null
+        if (name.endswith("or NULL") or name in ("0", "task, an untrusted one"))
+        and n not in call.checks_null
     }
     return any(f"does not check R{n} " in str(error) for n in unlooked)
 
