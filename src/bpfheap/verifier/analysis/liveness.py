@@ -384,7 +384,10 @@ class _Function:
             found = self._filled(step, before)
             return _without(before, dst) if found is None else {**before, dst: found}
         if step.kind in _CALLING:
-            return {n: base for n, base in before.items() if n >= 6}
+            kept = {n: base for n, base in before.items() if n >= 6}
+            # A function of the program may store other pointers into the stack that it is given.
+            walked = kind in (CALL_LOCAL, CALL_REG) or step.loop == CALLBACK_LOOP
+            return _doubted(kept, None) if walked and len(kept) < len(before) else kept
         if kind in (STORE_IMM, STORE_REG):
             return self._spilled(step, before)
         if kind == ATOMIC:
@@ -402,7 +405,7 @@ class _Function:
         self, step: Step, before: dict[int, tuple[int, ...]]
     ) -> dict[int, tuple[int, ...]]:
         """What is known after a store. Helpers and functions that are called store no addresses of
-        this stack in it (check_stack_write_fixed_off)."""
+        this stack in it (check_stack_write_fixed_off), though other pointers."""
         base = before.get(step.dst)
         if base is None:
             # Elsewhere an address is a number.
@@ -410,10 +413,10 @@ class _Function:
         stored = before.get(step.src) if step.shape.tag == STORE_REG else None
         at = _whole_slot(base, step)
         if at is None:
-            # Into one of several places, or a part: what was there may be there still.
+            # Into one of several places, or a part: what was there may be there still, or not.
             if stored is not None:
                 self.address_stored = True
-            return before
+            return _doubted(before, _names(base, step))
         return _without(before, at) if stored is None else {**before, at: stored}
 
     def _filled(self, step: Step, before: dict[int, tuple[int, ...]]) -> tuple[int, ...] | None:
@@ -445,6 +448,29 @@ def _whole_slot(base: tuple[int, ...], step: Step) -> int | None:
         return None
     at = base[0] + step.off
     return None if at % 8 or not -8 * _SLOTS <= at < 0 else _IN_STACK - at // 8
+
+
+def _names(base: tuple[int, ...], step: Step) -> set[int] | None:
+    """The slots that a step may touch through an address, as what is known names them; None for
+    any."""
+    if not base:
+        return None
+    found: set[int] = set()
+    for place in base:
+        if place != _ELSEWHERE:
+            at = place + step.off
+            found.update(_IN_STACK - n for n in range(at // 8, (at + step.size - 1) // 8 + 1))
+    return found
+
+
+def _doubted(
+    before: dict[int, tuple[int, ...]], names: set[int] | None
+) -> dict[int, tuple[int, ...]]:
+    """Some slots, or all of them, may hold something else by now."""
+    return {
+        n: _one_of(base, _NOWHERE) if n >= _IN_STACK and (names is None or n in names) else base
+        for n, base in before.items()
+    }
 
 
 def _without(before: dict[int, tuple[int, ...]], register: int) -> dict[int, tuple[int, ...]]:
