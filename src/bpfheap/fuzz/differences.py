@@ -30,6 +30,7 @@ class Difference(NamedTuple):
 _ARITHMETIC: Final = re.compile(
     r"^R\d+ (pointer \S+ pointer|bitwise operator \S+ on pointer"
     r"|pointer arithmetic with \S+ operator) prohibited|^invalid size of register fill"
+    r"|^cannot (return stack pointer to the caller|spill pointers to stack into)"
 )
 _POINTER_BITS: Final = 64
 _FP: Final = 10

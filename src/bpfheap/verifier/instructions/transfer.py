@@ -404,10 +404,14 @@ def _store_reg(env: Env, st: State, step: Step) -> i64:
         readable(env, st, step.src)
     dst = st.regs[step.dst]
     size = step.size
+    # check_stack_write_fixed_off: a number at another place is spilled as bytes.
     if (
         value.kind == SCALAR
         and (not value.id or value.off)
-        and (size == 8 or (dst.kind == STACK and fits(value.scalar, size)))
+        and dst.kind == STACK
+        and not (dst.off + step.off) & 7
+        and (size == 8 or fits(value.scalar, size))
+        and dst.scalar.is_const
     ):
         value = st.regs[step.src] = _linkable(env, value)
     if dst.kind == STACK and is_null(value) and as_zeros(dst, step.off, size):
