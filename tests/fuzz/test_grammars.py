@@ -119,6 +119,7 @@ PLANTED = (
     Planted("linked-pruned", "linked", 400),
     Planted("prune-linked-offset", "linked", 400),
     Planted("callback-rounds", "callbacks", 200),
+    Planted("live-stale-store", "addresses", 400),
     Planted("stack-zero", "spilled", 100, "model"),
     Planted("null-of-another", "nulls", 100, "model"),
     Planted("lock-identity", "locks", 50, "model"),

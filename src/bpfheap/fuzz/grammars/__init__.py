@@ -8,6 +8,7 @@ from typing import Final
 from bpfheap.errors import UsageError
 from bpfheap.fuzz.grammar import Grammar
 from bpfheap.fuzz.grammars import (
+    addresses,
     callbacks,
     compared,
     functions,
@@ -30,7 +31,7 @@ GRAMMARS: Final[dict[str, Grammar]] = {
     module.GRAMMAR.name: module.GRAMMAR
     for module in (
         joined, spilled, linked, compared, widths, pointers, packets, nulls, callbacks, iterators,
-        loops, references, locks, functions,
+        loops, references, locks, functions, addresses,
     )
 }  # fmt: skip
 #: Of 100 programs, how many get 0, 1 and 2 mutations.
