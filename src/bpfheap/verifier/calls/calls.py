@@ -558,8 +558,35 @@ SIDE_EFFECTS: dict[SideEffect, Callable[[Env, State, Meta], None]] = {
 }
 
 
-def call_outside(env: Env, st: State, step: Step) -> i64:
-    """A helper or kfunc. Raises Reject."""
+class _Allowed:
+    """A call that the program may make, by what does not depend on the path. What the row says is
+    looked up once: its enums and properties are Python's.
+
+    `args`: its arguments in this program. `checks`: the register of each that is looked at, and who
+    looks; none where the kernel's prototype says what they are.
+    """
+
+    __slots__ = (
+        "args", "by_prototype", "call", "callback", "checks", "jumps", "result", "side_effect",
+    )  # fmt: skip
+
+    def __init__(self, call: Call, args: tuple[Arg, ...], by_prototype: bool) -> None:
+        self.call = call
+        self.args = args
+        self.by_prototype = by_prototype
+        self.checks: list[tuple[int, Checker]] = []
+        if not by_prototype:
+            self.checks += [
+                (n, ARGUMENTS[arg]) for n, arg in enumerate(args, 1) if arg not in UNREAD
+            ]
+        self.callback = call.callback
+        self.jumps = call.jumps
+        self.side_effect = SIDE_EFFECTS[call.side_effect]
+        self.result = RESULTS[call.ret]
+
+
+def _allowed(env: Env, step: Step) -> _Allowed:
+    """Raises Reject."""
     call = _row(env, step)
     by_prototype = call.ret is Ret.PROTOTYPE or Arg.PROTOTYPE in call.args
     if by_prototype:
@@ -592,25 +619,33 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
             detail="" if call.number is None else f"{call.name} may sleep",
             hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
         )
+    return _Allowed(call, call.args_in(env.type.caller), by_prototype)
+
+
+def call_outside(env: Env, st: State, step: Step) -> i64:
+    """A helper or kfunc. Raises Reject."""
+    allowed: _Allowed | None = env.allowed.get(step.slot)
+    if allowed is None:
+        allowed = env.allowed[step.slot] = _allowed(env, step)
+    call = allowed.call
     locks.check_call(env, st, call)
-    meta = Meta(call, call.args_in(env.type.caller), step.slot)
-    if by_prototype:
+    meta = Meta(call, allowed.args, step.slot)
+    if allowed.by_prototype:
         kfuncs.check_arguments(env, st, meta)
-    for n, arg in enumerate(() if by_prototype else meta.args, 1):
-        if arg not in UNREAD:
-            ARGUMENTS[arg](env, st, n, readable(env, st, n), meta)
+    for n, check in allowed.checks:
+        check(env, st, n, readable(env, st, n), meta)
     note_call(step, meta)
-    if call.callback:
+    if allowed.callback:
         enter_callback(env, st, meta)
-    if call.jumps:
+    if allowed.jumps:
         _tail_call(env, st, meta)
-    SIDE_EFFECTS[call.side_effect](env, st, meta)
-    result = RESULTS[call.ret](env, st, meta)
+    allowed.side_effect(env, st, meta)
+    result = allowed.result(env, st, meta)
     regs = st.regs
     regs[0] = result
     for n in range(1, 6):
         regs[n] = clobbered(regs[n])
-    if call.jumps and len(st.frames) > 1:
+    if allowed.jumps and len(st.frames) > 1:
         return _return_for(env, st, step, call)
     return step.next
 

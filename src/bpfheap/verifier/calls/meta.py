@@ -25,6 +25,8 @@ from bpfheap.verifier.state.state import (
     type_name,
 )
 
+_NUM = Iterating("num")
+
 
 class Meta:
     """What the arguments checked so far say (struct bpf_call_arg_meta).
@@ -74,7 +76,7 @@ class Meta:
         self.field: Field | None = None
         self.iterator: tuple[FuncState, int] | None = None
         self.slots = 1
-        self.iterates = Iterating("num")
+        self.iterates = _NUM
         self.element: Reg | None = None
         self.result: Result | None = None
 

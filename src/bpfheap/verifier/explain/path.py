@@ -22,6 +22,8 @@ _REACH = 20_000
 #: A piece of the path is walked once more for at most this many instructions, wrong turns
 #: included.
 _MAX_REPLAYED = 4_000
+#: What may go on in another function (see `enters` and `leaves`).
+_TURNS = CALLS | {Kind.EXIT, Kind.LEGACY}
 
 
 def enters(cfg: Cfg, step: Step, following: int) -> bool:
@@ -104,11 +106,14 @@ class Path:
         """Backwards, since the beginning may be left out."""
         depth = len(self.last_state.frames) - 1
         found = [0] * len(self.slots)
+        # All others go on in the same function, and paths are long.
+        turns = {step.slot for step in self.env.cfg if step.kind in _TURNS}
         for at in range(len(self.slots) - 1, -1, -1):
-            if self.leaves(at):
-                depth += 1
-            elif self.enters(at):
-                depth -= 1
+            if self.slots[at] in turns:
+                if self.leaves(at):
+                    depth += 1
+                elif self.enters(at):
+                    depth -= 1
             found[at] = depth
         return found
 

@@ -133,11 +133,15 @@ def _collect_links(env: Env, st: State, insn: int, id_: i64, links: list[Link]) 
                     links.append((frame.number, shl(1, i), 0))
                 else:
                     regs[i] = number(reg.scalar)
-        for at in sorted(frame.stack, reverse=True):
+        found: list[int] = []
+        for at, slot in frame.stack.items():
+            spilled = slot.reg
+            if spilled is not None and spilled.id == id_ and spilled.kind == SCALAR:
+                found.append(at)
+        for at in sorted(found, reverse=True) if found else found:
             slot = frame.stack[at]
             spilled = slot.reg
-            if spilled is None or spilled.id != id_ or spilled.kind != SCALAR:
-                continue
+            assert spilled is not None
             if len(links) < _MAX_LINKS:
                 links.append((frame.number, 0, shl(1, -1 - at)))
             else:

@@ -36,6 +36,8 @@ from bpfheap.verifier.state.state import (
 _KEY = 4
 #: What an atomic operation leaves in memory: the value of no register.
 ANY_BYTES: Final = Reg(SCALAR, UNKNOWN_SCALAR)
+#: What a number that was spilled in its lowest bytes, so many, makes of a slot that held nothing.
+_SPILLS = tuple(ALL_SPILL[:size] + ALL_MISC[size:] for size in range(9))
 #: Kinds of bytes, as they are where nothing but zeros is known any more.
 _ZEROS = bytes(ZERO if kind == ZERO else MISC for kind in range(256))
 
@@ -54,20 +56,20 @@ def write(frame: FuncState, low: int, high: int, size: int, value: Reg) -> None:
         return
     old = frame.stack.get(at)
     if byte == 0:
-        kinds = bytearray(ALL_MISC)
+        kinds = _SPILLS[size]
         if old is not None:
             # Zeros beside what is spilled stay (mark_stack_slot_misc).
             spills = value is not ANY_BYTES
-            kinds[:] = old.kinds.translate(_ZEROS) if spills else _scrubbed(old)
-        kinds[:size] = bytes([SPILL]) * size
+            rest = old.kinds.translate(_ZEROS) if spills else _scrubbed(old)
+            kinds = kinds[:size] + rest[size:]
         # Of a number that is longer all is kept, for it is compared (save_register_state).
         spilled = linked(value.scalar, value) if fits(value.scalar, size) else number(value.scalar)
-        frame.stack[at] = Slot(spilled, bytes(kinds))
+        frame.stack[at] = Slot(spilled, kinds)
         return
-    kinds = bytearray(ALL_MISC if old is None else _scrubbed(old))
+    kinds = ALL_MISC if old is None else _scrubbed(old)
     # A zero byte of another number is not looked at: nobody would know that it matters.
-    kinds[byte : byte + size] = bytes([ZERO if is_null(value) else MISC]) * size
-    _set(frame, at, Slot(None, bytes(kinds)))
+    written = bytes([ZERO if is_null(value) else MISC]) * size
+    _set(frame, at, Slot(None, kinds[:byte] + written + kinds[byte + size :]))
 
 
 def as_zeros(to: Reg, off: i64, size: i64) -> bool:

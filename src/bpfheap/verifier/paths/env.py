@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from typing import Any
 
 from bpfheap.btf import Btf, BtfType, KptrField, LazyBtf
 from bpfheap.errors import BpfheapError, BtfError
@@ -83,6 +84,7 @@ class Env:
     than what the parameter says.
     `attached`: what the program is attached to, if its context are the arguments of that.
     `foreign`: by slot, what an instruction reads that the kernel alone has.
+    `allowed`: by slot, what calls.py knows of a call that the program may make.
     `guess`: what kfuncs without a row are taken to be registered with. `no_guess`: by name, why
     one is not taken so.
     """
@@ -108,6 +110,7 @@ class Env:
         self.walked: set[int] = set()
         self.lent: dict[tuple[int, int], Mem | KernelObject] = {}
         self.foreign: dict[int, str] = {}
+        self.allowed: dict[int, Any] = {}
         self.guess = guess
         self.no_guess: dict[str, str] = {}
         self._guesses: dict[str, Kfunc] = {}

@@ -291,9 +291,10 @@ class StoredStates(Widening):
             ):
                 return False
             i -= 1
-        for held, held_now in zip(old.refs, st.refs, strict=True):
-            if not ids.same(held.id, held_now.id) or held.object != held_now.object:
-                return False
+        if old.refs:
+            for held, held_now in zip(old.refs, st.refs, strict=True):
+                if not ids.same(held.id, held_now.id) or held.object != held_now.object:
+                    return False
         if old.lock is not None and st.lock is not None:
             return old.lock.holder is st.lock.holder and ids.same(old.lock.id, st.lock.id)
         return True
