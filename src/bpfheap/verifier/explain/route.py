@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bpfheap.errors import PathStep
 from bpfheap.isa import CALL_OPCODE, ControlFlow, Kind
-from bpfheap.spec import ProgramSpec, RefKind
+from bpfheap.spec import ProgramSpec, RefKind, SourceLine
 from bpfheap.verifier.explain.log import instruction
 from bpfheap.verifier.explain.path import Path
 from bpfheap.verifier.state.state import SCALAR
@@ -91,22 +91,30 @@ def route(path: Path) -> tuple[PathStep, ...]:
 
 def _rows(path: Path, first: int) -> list[_Visit]:
     has_lines = bool(path.env.spec.lines)
+    slots, depths = path.slots, path.depths
     found: list[_Visit] = []
     previous: tuple[object, ...] = ()
+    # A long path is a loop: each slot is looked up once.
+    known: dict[int, tuple[SourceLine | None, bool]] = {}
     for at in range(first, len(path)):
-        line = path.line(at)
-        if line is not None and line.line > 0:
-            here: tuple[object, ...] = (path.depths[at], line.file, line.line)
+        slot = slots[at]
+        if slot not in known:
+            line = path.line(at)
+            branches = path.step(at).op.flow is ControlFlow.BRANCH
+            known[slot] = (line if line is not None and line.line > 0 else None, branches)
+        line, branches = known[slot]
+        if line is not None:
+            here: tuple[object, ...] = (depths[at], line.file, line.line)
         else:
-            here = previous if has_lines else (path.depths[at], path.slots[at])
-        back = at > first and path.slots[at] <= path.slots[at - 1]
+            here = previous if has_lines else (depths[at], slot)
+        back = at > first and slot <= slots[at - 1]
         if here and (here != previous or back):
             found.append(_Visit(at, -1, here))
         previous = here
-        if path.step(at).op.flow is ControlFlow.BRANCH and at + 1 < len(path) and found:
+        if branches and at + 1 < len(path) and found:
             if found[-1].jump >= 0:
                 found.append(_Visit(at, -1, here))
-            key = (*here, path.slots[at], path.taken(at))
+            key = (*here, slot, path.taken(at))
             found[-1] = found[-1]._replace(jump=at, key=key)
     return found
 
