@@ -13,8 +13,8 @@ from bpfheap.bench.cases import ROWS, CaseName, p90, verifier_case
 from bpfheap.bench.measure import Measured
 from bpfheap.bench.programs import Group
 
-GOOD = measurement(side(120, 3000, 5000, 4000), side(100, 1000, 1000, 3000))
-OTHER = measurement(side(200, 6000), side(100, 1000))
+GOOD = measurement(side(120, 3000, 5000, 4000), side(100, 2000, 2000, 6000))
+OTHER = measurement(side(200, 6000), side(100, 2000))
 WRONG = measurement(side(accepted=False), side())
 FAILED = measurement(side(None, accepted=None), side())
 UNSAID = measurement(side(), side(None, accepted=None))
@@ -24,8 +24,8 @@ ALONE = measurement(side(50, 2000, 4000, 4000), None)
 @pytest.mark.parametrize(
     ("program", "time", "processed", "wrong"),
     [
-        (GOOD, 4.0, 1.2, False),
-        (OTHER, 6.0, 2.0, False),
+        (GOOD, 2.0, 1.2, False),
+        (OTHER, 3.0, 2.0, False),
         (WRONG, math.inf, math.inf, True),
         (FAILED, math.inf, math.inf, True),
         (UNSAID, None, None, False),
@@ -45,10 +45,10 @@ def test_ratios(
 @pytest.mark.parametrize(
     ("name", "programs", "ratio", "passed"),
     [
-        (CaseName.CORPUS_WALL_MEDIAN, [GOOD], 4.0, True),
-        (CaseName.CORPUS_WALL_MEDIAN, [GOOD, OTHER], 5.0, True),
-        (CaseName.CORPUS_WALL_MEDIAN, [GOOD, OTHER, UNSAID], 5.0, True),
-        (CaseName.CORPUS_WALL_MEDIAN, [GOOD, OTHER, WRONG], 6.0, True),
+        (CaseName.CORPUS_WALL_MEDIAN, [GOOD], 2.0, True),
+        (CaseName.CORPUS_WALL_MEDIAN, [GOOD, OTHER], 2.5, True),
+        (CaseName.CORPUS_WALL_MEDIAN, [GOOD, OTHER, UNSAID], 2.5, True),
+        (CaseName.CORPUS_WALL_MEDIAN, [GOOD, OTHER, WRONG], 3.0, True),
         (CaseName.CORPUS_WALL_MEDIAN, [GOOD, WRONG, FAILED], math.inf, False),
         (CaseName.CORPUS_WALL_MEDIAN, [ALONE], None, None),
         (CaseName.INSNS_PROCESSED_P90, [GOOD], 1.2, True),
@@ -77,10 +77,12 @@ def test_a_case_asks_its_own_group() -> None:
 
 
 def test_refused_by_both_is_right() -> None:
-    refused = measurement(side(accepted=False), side(accepted=False), Group.MILLION)
+    refused = measurement(
+        side(100, 1000, accepted=False), side(100, 2000, accepted=False), Group.MILLION
+    )
     found = verifier_case(CaseName.MILLION_LIMIT, [refused])
     assert found is not None
-    assert (found.ratio, found.passed) == (1.0, True)
+    assert (found.ratio, found.passed) == (0.5, True)
 
 
 def test_speed_is_told() -> None:
