@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bpfheap.btf import Btf, LazyBtf
+from bpfheap.btf import Btf, LazyBtf, Var, Void
 from bpfheap.errors import BpfheapError
 from bpfheap.isa import Insn
 
@@ -159,6 +159,13 @@ class ProgramSpec:
     file: str = ""
     #: Why it could not be linked; its code is then as far as it was. Nothing runs it.
     broken: BpfheapError | None = field(default=None, compare=False, repr=False)
+
+    def is_untyped(self, name: str) -> bool:
+        """Does it declare a variable of the kernel as `extern const void`? What loaders put in its
+        place is a number, the address."""
+        at = self.btf.find(name, Var)
+        kind = None if at is None else self.btf[at]
+        return isinstance(kind, Var) and isinstance(self.btf[self.btf.resolve(kind.type)], Void)
 
     def line_of(self, slot: int) -> SourceLine | None:
         """The source line that `slot` belongs to: the nearest one at or before it, in the same

@@ -6,7 +6,6 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bpfheap.btf import Var, Void
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo, Transport
@@ -22,9 +21,9 @@ from bpfheap.platform.programs import (
 )
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 
-#: Where x86-64 has the kernel's code: an address like those of all symbols. What it is does not
-#: matter to a verifier.
-_TEXT = 0xFFFFFFFF81000000
+#: Where x86-64 has the kernel's code, as the halves of an immediate: an address like those of all
+#: symbols. What it is does not matter to a verifier.
+_TEXT = struct.unpack("<ii", (0xFFFFFFFF81000000).to_bytes(8, "little"))
 FUNC_INFO = struct.Struct("<II")
 LINE_INFO = struct.Struct("<IIII")
 #: What fits into the bits that a line and a column have.
@@ -107,35 +106,19 @@ def linked(program: ProgramSpec, kernel: Transport, map_of: Callable[[str], Desc
                 pass
             case RefKind.KCONFIG:
                 _known(program, slot, ref, "configuration", None)
-            case RefKind.KSYM if _is_untyped(program, ref.name):
-                _set_number(insns, slot, _TEXT)
+            case RefKind.KSYM if program.is_untyped(ref.name):
+                _wide(insns, slot, None, *_TEXT)
             case RefKind.KSYM:
                 number = _known(program, slot, ref, "variable", variable_id(kernel, ref.name))
                 _wide(insns, slot, Pseudo.BTF_ID, number)
     return encode(insns)
 
 
-def _set_number(insns: list[Insn], slot: int, value: int) -> None:
-    """Let lddw load a number."""
-    low, high = struct.unpack("<ii", struct.pack("<Q", value))
-    insns[slot] = insns[slot]._replace(src=0, imm=low)
-    if slot + 1 < len(insns):
-        insns[slot + 1] = insns[slot + 1]._replace(imm=high)
-
-
-def _wide(insns: list[Insn], slot: int, source: Pseudo, first: int, second: int = 0) -> None:
-    """Both immediates of lddw, and what they mean."""
-    insns[slot] = insns[slot]._replace(src=source, imm=first)
+def _wide(insns: list[Insn], slot: int, source: Pseudo | None, first: int, second: int = 0) -> None:
+    """Both immediates of lddw, and what they mean: with None, the number that they are."""
+    insns[slot] = insns[slot]._replace(src=source or 0, imm=first)
     if slot + 1 < len(insns):
         insns[slot + 1] = insns[slot + 1]._replace(imm=second)
-
-
-def _is_untyped(program: ProgramSpec, name: str) -> bool:
-    """Is it declared as `extern const void`? libbpf puts the address there, as a number."""
-    btf = program.btf
-    at = btf.find(name, Var)
-    kind = None if at is None else btf[at]
-    return isinstance(kind, Var) and isinstance(btf[btf.resolve(kind.type)], Void)
 
 
 def _known(program: ProgramSpec, slot: int, ref: Ref, what: str, number: int | None) -> int:

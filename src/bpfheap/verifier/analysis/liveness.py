@@ -14,7 +14,6 @@ from typing import Final, TypeVar
 
 from mypy_extensions import i64
 
-from bpfheap.isa import Kind
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier.analysis.cfg import (
@@ -53,9 +52,8 @@ _LENGTHS = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
 #: What was there before does not matter, if their place and size are known (raw_mode).
 _OVERWRITTEN = frozenset({Arg.INT, Arg.LONG, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL})
 _VALUES = frozenset({Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE})
-_CALLING = frozenset(
-    {Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_LOCAL, Kind.CALL_REG, Kind.LEGACY}
-)
+#: After these r0 to r5 hold something else.
+_CALLING: Final = (CALL, CALL_LOCAL, CALL_REG, LEGACY)
 # A constant of its own, since to look a member up in its enum takes compiled code long.
 _PROTOTYPE: Final = Arg.PROTOTYPE
 #: Stands among the offsets of a register that on some path holds no address of the stack. No
@@ -301,7 +299,7 @@ class _Function:
         return self._origins.get(slot, {})
 
     def _origins_after(self, step: Step, before: dict[int, Step | int]) -> dict[int, Step | int]:
-        if step.kind in _CALLING:
+        if step.shape.tag in _CALLING:
             return {n: origin for n, origin in before.items() if n >= 6}
         written = step.writes
         if written is None:
@@ -383,7 +381,7 @@ class _Function:
         if kind == LOAD:
             found = self._filled(step, before)
             return _without(before, dst) if found is None else {**before, dst: found}
-        if step.kind in _CALLING:
+        if kind in _CALLING:
             kept = {n: base for n, base in before.items() if n >= 6}
             # A function of the program may store other pointers into the stack that it is given.
             walked = kind in (CALL_LOCAL, CALL_REG) or step.loop == CALLBACK_LOOP

@@ -38,6 +38,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     is_null,
+    is_walked,
     type_name,
 )
 
@@ -192,7 +193,7 @@ def _check_trusted(env: Env, st: State, n: int, reg: Reg, parameter: Parameter) 
     hint = f"pass a pointer to {wanted} of the kernel"
     check_taken(n, reg, hint, or_null=parameter.or_null)
     check_struct(n, reg, wanted, hint)
-    if not reg.what.flags and not reg.ref:
+    if is_walked(reg):
         # Linux takes it. The function then reads it as what is surely there.
         raise expected(
             n, reg, "trusted_ptr_, rcu_ptr_",

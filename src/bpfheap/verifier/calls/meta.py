@@ -22,6 +22,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     is_null,
+    is_walked,
     type_name,
 )
 
@@ -101,7 +102,7 @@ def check_there(n: int, reg: Reg, meta: Meta) -> None:
     not every function looks for; an object that was found by walking may be, too. Raises Reject."""
     if n in meta.call.checks_null:
         return
-    walked = reg.kind == KERNEL and not reg.what.flags and not reg.ref
+    walked = reg.kind == KERNEL and is_walked(reg)
     if reg.or_null or walked or is_null(reg):
         hint = hints.CHECK_NULL if reg.or_null else hints.VALID if walked else hints.IS_NULL
         raise Reject(

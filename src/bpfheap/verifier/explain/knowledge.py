@@ -7,7 +7,6 @@ ends where a stored state subsumes it is told up to there.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -74,12 +73,13 @@ class Observer:
     def __init__(self, obj: ObjectSpec, spec: ProgramSpec) -> None:
         """Raises Reject and InsnError for what is no program."""
         self._spec = spec
-        self._cfg = Cfg(spec)
         env = Env(obj, spec, Options())
-        # Of what is refused here nothing is walked.
-        with suppress(Reject):
+        try:
             env.prepare()
             self._cfg = env.cfg
+        except Reject:
+            # Nothing is walked then.
+            self._cfg = Cfg(spec)
         self._live = live_at(self._cfg, spec, obj.maps)
         self._lines = [self._key(slot) for slot in range(len(spec.insns))]
         self._bases: dict[int, _Snapshot] = {}

@@ -138,7 +138,9 @@ def _collect_links(env: Env, st: State, insn: int, id_: i64, links: list[Link]) 
             spilled = slot.reg
             if spilled is not None and spilled.id == id_ and spilled.kind == SCALAR:
                 found.append(at)
-        for at in sorted(found, reverse=True) if found else found:
+        if len(found) > 1:
+            found.sort(reverse=True)
+        for at in found:
             slot = frame.stack[at]
             spilled = slot.reg
             assert spilled is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfheap.btf import Struct, Union, Var, Void
+from bpfheap.btf import Struct, Union
 from bpfheap.errors import BtfError
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import NotKnown, Reject
@@ -22,8 +22,7 @@ from bpfheap.verifier.state.state import (
 def variable(env: Env, n: int, name: str) -> Reg:
     """The address of a variable that the program names. Raises Reject, NotKnown without the types
     of a kernel."""
-    if _is_untyped(env, name):
-        # The loader puts the address there, as a number.
+    if env.spec.is_untyped(name):
         return UNKNOWN
     found = _find(env, n, name)
     if found.per_cpu:
@@ -36,14 +35,6 @@ def whole(kind: KernelType) -> Reg:
     if isinstance(kind.btf[kind.type_id], Struct | Union):
         return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(kind, 0))
     return Reg(MEM, ZERO_OFFSET, what=Mem(kind.size, readonly=True))
-
-
-def _is_untyped(env: Env, name: str) -> bool:
-    """Does the program declare it as `extern const void`?"""
-    btf = env.spec.btf
-    at = btf.find(name, Var)
-    kind = None if at is None else btf[at]
-    return isinstance(kind, Var) and isinstance(btf[btf.resolve(kind.type)], Void)
 
 
 def _find(env: Env, n: int, name: str) -> Variable:

@@ -291,6 +291,7 @@ class StoredStates(Widening):
             ):
                 return False
             i -= 1
+        # zip() is Python's, and few hold anything.
         if old.refs:
             for held, held_now in zip(old.refs, st.refs, strict=True):
                 if not ids.same(held.id, held_now.id) or held.object != held_now.object:
@@ -368,11 +369,9 @@ class Ids:
 
     def forget(self) -> None:
         """Begin with another pair of states."""
-        if self._forth is not None:
-            self._forth = None
-            self._back = None
-        if self._links is not None:
-            self._links = None
+        self._forth = None
+        self._back = None
+        self._links = None
 
     def same(self, old: i64, new: i64) -> bool:
         """Each id of one side stands for one of the other (check_ids)."""

@@ -627,6 +627,12 @@ def is_trusted(reg: Reg) -> bool:
     return reg.ref != 0 or (not reg.or_null and reg.what.flags == TRUSTED)
 
 
+def is_walked(reg: Reg) -> bool:
+    """Was the object of the kernel found by walking from one struct to the next, so that it may be
+    NULL, or gone?"""
+    return not reg.what.flags and not reg.ref
+
+
 #: By flag, in the order of the log: what it says before "ptr_".
 _FLAGS = (
     (IN_USER, "user_"),
