@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bpfheap.btf import KptrKind
 from bpfheap.errors import MapError
 from bpfheap.events import ObjectKind
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model import graph, heap, lives, locks, packets, percpu, ringbuf
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
@@ -19,7 +20,13 @@ from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
 from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.lru import looked_up
-from bpfheap.machine.model.records import Fault, ForEach, Loop, MapRecord, RegionKind, Status
+from bpfheap.machine.model.records import (
+    ForEach,
+    Loop,
+    MapRecord,
+    RegionKind,
+    Status,
+)
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
 from bpfheap.platform.maps import F_LOCK, Holds

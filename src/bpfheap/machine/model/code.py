@@ -8,9 +8,9 @@ from typing import TypeAlias
 from bpfheap.errors import InsnError
 from bpfheap.isa import Insn, Kind, Op, op_of
 from bpfheap.machine import relocations
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
 from bpfheap.machine.model.interp import STOP, Core, Handler, Registers, helper_name
-from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend
 from bpfheap.verifier.facts import ANYWHERE
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model import iterators
 from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import MAX_LOOPS, Core
-from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value, signed32
 from bpfheap.platform.maps import Holds
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.records import Fault
 from bpfheap.machine.model.values import U64, Value
 
 #: The call entered a function of the program: r0 comes later.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bpfheap.btf import SpecialKind, Struct
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model import heap, links, lives, locks
 from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation, error
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.records import Fault, Region, Status, TreeSearch
+from bpfheap.machine.model.records import Region, Status, TreeSearch
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpfheap.btf import SpecialField, SpecialKind
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import ObjectType, round_up
 from bpfheap.machine.model import lives
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.options import ModelOptions
 from bpfheap.machine.model.records import (
     AllocatorRecord,
-    Fault,
     Region,
     RegionKind,
     Retired,

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from bpfheap.btf import SpecialKind
 from bpfheap.errors import RunTooLong
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import Types
 from bpfheap.machine.model import iterators, links
 from bpfheap.machine.model.alu import ALU, JUMPS
@@ -21,7 +22,6 @@ from bpfheap.machine.model.mutator import EMPTYING, UNLOCKED, Mutator
 from bpfheap.machine.model.records import (
     CallFrame,
     Execution,
-    Fault,
     ForEach,
     Loop,
     MapRecord,

@@ -6,8 +6,9 @@ Linux keeps the element in those bytes; here, too, it changes under those who st
 
 from __future__ import annotations
 
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.progress import ExecutionProgress, Iterator
-from bpfheap.machine.model.records import Execution, Fault, RegionKind
+from bpfheap.machine.model.records import Execution, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Opaque, Pointer, Value, signed32
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bpfheap.btf import SpecialKind
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.convention import AGAIN, Arguments, Implementation
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.mutator import LOCKED
-from bpfheap.machine.model.records import Fault, TreeSearch
+from bpfheap.machine.model.records import TreeSearch
 from bpfheap.machine.model.values import NULL, Pointer, Value
 from bpfheap.platform.calls import HELPERS, KFUNCS
 

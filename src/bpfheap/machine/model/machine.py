@@ -20,6 +20,7 @@ from bpfheap.machine.definitions import (
     error_of,
     row_of,
 )
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
 from bpfheap.machine.model import heap, lives, packets, ringbuf
@@ -37,7 +38,6 @@ from bpfheap.machine.model.options import ModelOptions
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Execution,
-    Fault,
     ForEach,
     MapRecord,
     Region,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.frames import ETH_HLEN, frame_for
 from bpfheap.machine.model.convention import Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.progress import ExecutionProgress, Packet
-from bpfheap.machine.model.records import Execution, Fault, RegionKind
+from bpfheap.machine.model.records import Execution, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
 from bpfheap.platform.calls import CALL_BY_NAME

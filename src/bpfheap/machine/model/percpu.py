@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.convention import Arguments, Implementation, number
 from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.records import Fault, RegionKind
+from bpfheap.machine.model.records import RegionKind
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value
 
 #: BPF_GLOBAL_PERCPU_MA_MAX_SIZE.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.convention import Arguments, Implementation, number
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.maps import ring
 from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.progress import Reservation
-from bpfheap.machine.model.records import Fault, MapRecord, RegionKind, Status
+from bpfheap.machine.model.records import MapRecord, RegionKind, Status
 from bpfheap.machine.model.values import NULL, Pointer, Value
 from bpfheap.platform.maps import Holds
 

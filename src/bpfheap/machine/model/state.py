@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life, add
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Execution,
-    Fault,
     MapRecord,
     Region,
     RegionKind,

@@ -1,0 +1,17 @@
+"""What goes wrong with a program while it runs."""
+
+from __future__ import annotations
+
+
+class Fault(Exception):
+    """A memory error, before the machine knows who made it and where.
+
+    `kind` as in Violation; `region` is the one whose life tells more, or None. Never leaves the
+    machine: it becomes a Violation.
+    """
+
+    def __init__(self, kind: str, text: str, region: int | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+        self.region = region
