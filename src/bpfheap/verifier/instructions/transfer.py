@@ -216,8 +216,11 @@ def _mov(env: Env, st: State, step: Step) -> i64:
 
 
 def _linkable(env: Env, reg: Reg) -> Reg:
-    """A scalar whose copies will be known to be equal (assign_scalar_id_before_mov)."""
-    if (reg.id and not reg.off) or reg.scalar.m == 0:
+    """A scalar whose copies will be known to be equal (assign_scalar_id_before_mov). One that is
+    linked as a sum is so no longer."""
+    if reg.off:
+        reg = Reg(SCALAR, reg.scalar, 0, 0, 0, reg.what)
+    if reg.id or reg.scalar.m == 0:
         return reg
     return Reg(SCALAR, reg.scalar, 0, env.new_id(), 0, reg.what)
 
