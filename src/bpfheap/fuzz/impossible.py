@@ -22,7 +22,7 @@ _REGISTER: Final = re.compile(r"\bR(\d+)=(scalar\([^()]*(?:\([^()]*\)[^()]*)*\)|
 _FRAME: Final = re.compile(r"\bframe(\d+): ")
 _INSN: Final = re.compile(r"^(\d+): \(\w\w\) ")
 _CONDITION: Final = re.compile(
-    r"^\d+: \(\w\w\) if ([rw])(\d+) (==|!=|s?[<>]=?|&) (-?\w+) goto [^;]*;(.*)"
+    r"^\d+: \(\w\w\) if ([rw])(\d+) (==|!=|s?[<>]=?|&) (-?\w+) goto "
 )
 _CONDITIONS: Final[Mapping[str, Callable[[int, int], object]]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
@@ -51,15 +51,16 @@ class _Number(NamedTuple):
 
 
 def has_impossible_number(log: str) -> bool:
-    """Does a register, on the way on from a condition, hold a constant that it could not have held
-    before, or of which the condition is true?"""
+    """Does a register, behind a condition, hold a constant that it could not have held before, or,
+    on the way on from there, of which the condition is true?"""
     known: dict[tuple[str, str], _Number | None] = {}
     lines = log.splitlines()
     for line, after in pairwise([*lines, ""]):
         said = _said(line)
         condition = _CONDITION.match(line)
-        # It says the same where it knows that the jump is taken.
-        if condition is not None and _slot(after) == _slot(line) + 1:
+        if condition is not None:
+            # It says the same where it knows that the jump is taken.
+            goes_on = _slot(after) == _slot(line) + 1
             for at, number in said.items():
                 constant = None if number is None else number.constant
                 if constant is None:
@@ -67,7 +68,7 @@ def has_impossible_number(log: str) -> bool:
                 before = known.get(at)
                 if before is not None and not before.contains(constant):
                     return True
-                if at[1] == condition[2] and _holds(condition, constant):
+                if goes_on and at[1] == condition[2] and _holds(condition, constant):
                     return True
         if _INSN.match(line) is None:
             # The whole state of a path, or of a function that is entered or left.
@@ -119,7 +120,7 @@ def _signed(x: int) -> int:
 
 def _holds(condition: re.Match[str], constant: int) -> bool:
     """Is a condition on a constant true? Of two registers nobody knows."""
-    width, _, sign, operand, _ = condition.groups()
+    width, _, sign, operand = condition.groups()
     try:
         other = int(operand, 0)
     except ValueError:
