@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
-from bpfheap.api.arguments import buffer, octets, one_of, shown, whole
+from bpfheap.api.arguments import buffer, one_of, shown, whole
+from bpfheap.api.kernel import Around, given_of
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
+from bpfheap.runtime.world import Playing
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict
 
@@ -21,17 +23,19 @@ class RunResult:
     `retval`: the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it.
     `printk`: the lines printed meanwhile.
     `data`: what became of the packet, with the metadata in front; None if there was none.
+    `output`: what an iterator's program wrote (bpf_seq_printf).
     """
 
     retval: int
     printk: list[str]
     data: bytes | None = None
+    output: str = ""
 
 
 class Program:
     """A loaded program. `verdict` has its flows and what verification took."""
 
-    def __init__(self, runtime: Session, spec: ProgramSpec, verdict: Verdict, fd: int) -> None:
+    def __init__(self, runtime: Around, spec: ProgramSpec, verdict: Verdict, fd: int) -> None:
         self.name = spec.name
         self.spec = spec
         self.verdict = verdict
@@ -49,20 +53,21 @@ class Program:
 
     def run(
         self,
-        ctx: bytes = b"",
+        ctx: Any = b"",
         *,
         cpu: int = 0,
         context: Context = Context.TASK,
         repeat: int = 1,
-        data: bytes = b"",
+        data: Any = b"",
     ) -> RunResult:
-        """Run `repeat` times; the result is the last one's. `ctx` is the context's first bytes, the
-        rest is 0; `data` the packet, an Ethernet frame, for types that get one.
+        """Run `repeat` times; the result is the last one's. `ctx` is what the program is given: its
+        context's first bytes, the rest is 0; a mapping of the context's fields; a list of the
+        arguments of what it is attached to; or what `Runtime.tracepoint` and its like make. Without
+        any, what is attached to a function gets objects of zeros. `data` is the packet, an Ethernet
+        frame, for types that get one.
 
         Raises Violation where the machine sees a memory error, UsageError for a context or packet
         that is none of the program's type."""
-        ctx = octets(ctx, f"the context of {self.name}")
-        data = octets(data, f"the packet of {self.name}")
         cpu = whole(cpu, "a CPU")
         if not isinstance(context, Context):
             context = one_of(context, "context", Context)
@@ -70,10 +75,19 @@ class Program:
             raise UsageError(f"a program cannot run {repeat} times")
         before = len(self._runtime.printk)
         system = self._runtime.system
+        given = given_of(ctx, data, self.spec)
+        world = system.machine if isinstance(system.machine, Playing) else None
+        if world is not None and world.world.output:
+            world.world = world.world._replace(output=b"")
         for _ in range(repeat):
-            done = system.run_on(self.fd, data, ctx, cpu=cpu, context=context)
+            ready = given.ready(self._runtime.kernel, self.spec)
+            done = system.run_on(
+                self.fd, ready.data, ready.ctx, cpu=cpu, context=context, links=ready.links
+            )
         self._runtime._passed()
-        return RunResult(done.retval & 0xFFFFFFFF, self._runtime.printk[before:], done.data)
+        output = "" if world is None else world.world.output.decode("utf-8", "replace")
+        printk = self._runtime.printk[before:]
+        return RunResult(done.retval & 0xFFFFFFFF, printk, done.data, output)
 
     def compilation(self) -> Compilation | None:
         """How the program became machine code, which it does now if it has not yet; None if it is

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from bpfheap.api.arguments import one_of, shown, whole
+from bpfheap.api.kernel import Around
 from bpfheap.api.map import Map
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
-from bpfheap.api.session import Session, gives_back, locked
+from bpfheap.api.session import gives_back, locked
 from bpfheap.compile import object_spec
 from bpfheap.compile.options import Texts
 from bpfheap.errors import BpfheapError, UsageError, Violation
@@ -80,7 +81,7 @@ def check(
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 
 
-class Runtime(Session):
+class Runtime(Around):
     """BPF programs, maps and allocators in user space, under one policy on one machine.
 
     With `grace="auto"` a grace period passes after every call, as it would for somebody who
@@ -135,7 +136,7 @@ class Runtime(Session):
         kernel = Vmlinux(kernel_btf, kconfig)
         made = machine_named(machine, options)
         system = System(policy_named(policy), made, strict_identity=strict_identity)
-        super().__init__(system, grace)
+        super().__init__(system, grace, kernel, options.cpus)
         self._options = Options(strict_identity=strict_identity)
         self._kernel = kernel
         self._leftovers: list[Leftover] = []
@@ -201,6 +202,9 @@ class Runtime(Session):
             raise
         self._passed()
         return loaded
+
+    def _map_by_id(self, map_id: int) -> Map:
+        return Map(self, self.system.spec_of(map_id), map_id, None)
 
     @locked
     def attach(self, program: Program, *, signal: int, hz: int = 0) -> Attachment:
@@ -373,9 +377,13 @@ class LoadedObject:
             existing = None if spec.data is not None else system.find_map(spec.name)
             fd = loader.open_map(spec, existing)
             self.maps[spec.name] = Map(self._runtime, spec, loader.map_ids[spec.name], fd)
+        self._runtime._types.append(self.spec.btf)
         for program, verdict in zip(programs, verdicts, strict=True):
+            self._runtime._surround(program)
             fd = loader.load_program(program, verdict)
-            self.programs[program.name] = Program(self._runtime, program, verdict, fd)
+            loaded = Program(self._runtime, program, verdict, fd)
+            self.programs[program.name] = loaded
+            self._runtime._loaded.append(loaded)
         loader.fill_program_arrays({p.name: p.fd for p in self.programs.values()})
 
     @gives_back
@@ -383,6 +391,8 @@ class LoadedObject:
         """Unload the programs and close the maps; what others still hold stays."""
         for program in self.programs.values():
             program._close()
+            if program in self._runtime._loaded:
+                self._runtime._loaded.remove(program)
         for opened in self.maps.values():
             opened._close()
         if self._btf_fd is not None:

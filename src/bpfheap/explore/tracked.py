@@ -293,6 +293,7 @@ _STATE_DEFAULTS: Mapping[str, Any] = {
     "growths": 0,
     "objects": 0,
     "next_address": MachineState().next_address,
+    "world": MachineState().world,
 }
 _SYSTEM_DEFAULTS: Mapping[str, Any] = {"policy": None, "deferred": (), "walks": ()}
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from bpfheap.errors import MachineUnsupported
 from bpfheap.isa import Kind, instructions
-from bpfheap.platform.called import calls_of
+from bpfheap.platform.called import names_of_calls
 from bpfheap.platform.maps import Holds, MapType, Shape
 from bpfheap.platform.programs import CtxKind, PacketKind, program_type
 from bpfheap.spec import MapSpec, ProgramSpec
@@ -17,40 +17,53 @@ _T = TypeVar("_T")
 
 
 def check_program(
-    machine: str, spec: ProgramSpec, offered: Container[str], facts: Facts | None
+    machine: str,
+    spec: ProgramSpec,
+    offered: Container[str],
+    facts: Facts | None,
+    *,
+    plays: bool = False,
 ) -> None:
     """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`, for a
-    program whose packets or context no machine makes, for what it reads of the kernel, and for the
-    loads of classic BPF, which no machine makes either. What has no row in platform/calls.py at all
-    is left to the run. Raises InsnError for what is no program."""
-    for slot, row in calls_of(spec):
-        if row is not None and row.name not in offered:
-            raise _not_offered(machine, spec, slot, f"calls {row.name}, which")
+    program whose packets or context no machine makes, for what it reads of the kernel unless the
+    machine `plays` one, and for the loads of classic BPF, which no machine makes. Raises InsnError
+    for what is no program."""
+    for slot, name in names_of_calls(spec):
+        if name not in offered:
+            raise _not_offered(machine, spec, slot, f"calls {name}, which", stub=name)
     for slot, op in instructions(spec.insns):
         if op.kind is Kind.LEGACY:
             what = f"has {op.name}, packet access of classic BPF, which"
             raise _not_offered(machine, spec, slot, what)
     if facts is not None:
-        for slot, what in facts.foreign.items():
-            raise _not_offered(machine, spec, slot, f"reads {what}, which")
+        for slot, foreign in facts.foreign.items():
+            if not (plays and foreign.around):
+                raise _not_offered(machine, spec, slot, f"reads {foreign.what}, which")
     type_ = program_type(spec.section)
     if type_ is None:
         return
     if type_.packet is PacketKind.OTHER:
         raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose packets")
-    if type_.arguments or any(field.kind is CtxKind.BUFFER for field in type_.fields):
+    given = type_.arguments or any(field.kind is CtxKind.BUFFER for field in type_.fields)
+    if given and not plays:
         raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
 
 
 def _not_offered(
-    machine: str, spec: ProgramSpec, slot: int | None, what: str
+    machine: str, spec: ProgramSpec, slot: int | None, what: str, stub: str | None = None
 ) -> MachineUnsupported:
     where = None if slot is None else spec.line_of(slot)
     return MachineUnsupported(
         f"program {spec.name} {what} the {machine} machine does not offer",
+        hint=None if stub is None else how_to_stub(stub),
         file=spec.file or None if where is None else where.file,
         line=None if where is None else where.line,
     )
+
+
+def how_to_stub(name: str) -> str:
+    """For a call that nothing performs."""
+    return f"write what it does: @bpf.stub({name!r}) above a Python function, before the load"
 
 
 def implementation(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from bpfheap.errors import RelocationError
-from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.spec import ProgramSpec, RefKind
 
 #: What a machine takes for an address.
@@ -37,6 +36,9 @@ class Addresses(Protocol[Address_co]):
     def value(self, name: str, offset: int) -> Address_co | None:
         """A place in the first value of an array that is there; None for a map of another shape."""
 
+    def variable(self, name: str) -> Address_co | None:
+        """One of the kernel's; None: there is no such variable."""
+
 
 def resolve(spec: ProgramSpec, addresses: Addresses[Address]) -> Links[Address]:
     """Raises RelocationError for a reference to nothing."""
@@ -48,8 +50,6 @@ def resolve(spec: ProgramSpec, addresses: Addresses[Address]) -> Links[Address]:
         match ref.kind:
             case RefKind.KFUNC:
                 kfuncs[slot] = ref.name
-                if ref.name not in KFUNC_BY_NAME:
-                    why = f"there is no kfunc {ref.name} here"
             case RefKind.FUNC:
                 found[slot] = addresses.function(ref.target)
             case RefKind.MAP | RefKind.MAP_VALUE:
@@ -62,7 +62,13 @@ def resolve(spec: ProgramSpec, addresses: Addresses[Address]) -> Links[Address]:
                         why = f"map {ref.name} has no value to point into"
                 if address is not None:
                     found[slot] = address
-            case RefKind.KSYM | RefKind.KCONFIG:
+            case RefKind.KSYM:
+                address = addresses.variable(ref.name)
+                if address is None:
+                    why = f"{ref.name} is a variable of the kernel, and there is none here"
+                else:
+                    found[slot] = address
+            case RefKind.KCONFIG:
                 why = f"{ref.name} is a variable of the kernel, and there is none here"
         if why is not None:
             where = spec.line_of(slot)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bpfheap.isa import Kind, instructions
 from bpfheap.platform.calls import HELPER_BY_NUMBER, Call
 from bpfheap.platform.kfuncs import kfunc_row
-from bpfheap.spec import ProgramSpec
+from bpfheap.spec import ProgramSpec, RefKind
 
 
 def calls_of(program: ProgramSpec) -> Iterator[tuple[int, Call | None]]:
@@ -25,3 +25,17 @@ def calls_of(program: ProgramSpec) -> Iterator[tuple[int, Call | None]]:
                 yield slot, None if ref is None else kfunc_row(ref.name)
             case Kind.CALL_REG:
                 yield slot, None
+
+
+def names_of_calls(program: ProgramSpec) -> Iterator[tuple[int, str]]:
+    """The slot of each such call, and the name of what is called: kfuncs that no table has, too.
+    Without what only a run tells, and helpers that no table has.
+
+    Raises InsnError for what is no program.
+    """
+    for slot, row in calls_of(program):
+        ref = program.refs.get(slot)
+        if row is not None:
+            yield slot, row.name
+        elif ref is not None and ref.kind is RefKind.KFUNC:
+            yield slot, ref.name

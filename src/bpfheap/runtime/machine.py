@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 from bpfheap.btf import Btf
 from bpfheap.errors import BpfheapError
 from bpfheap.events import ObjectEvent
+from bpfheap.runtime.world import NO_LINKS, Links
 from bpfheap.spec import MapSpec, ProgramSpec, SourceLine
 from bpfheap.verifier.facts import Facts
 
@@ -214,9 +215,11 @@ class Machine(Protocol):
         cpu: int = 0,
         context: Context = Context.TASK,
         data: bytes = b"",
+        links: Links = NO_LINKS,
     ) -> int:
         """A new execution's id; nothing has run yet. `data` is the packet of a program that gets
-        one, as an Ethernet frame."""
+        one, as an Ethernet frame. `links` are the pointers in the context, on a machine that plays
+        a kernel."""
 
     def step(self, execution: int, *, through: bool = False) -> Stop:
         """Perform the call it stopped before, if any, and go on to the next one or the end. At the

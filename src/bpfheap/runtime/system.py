@@ -34,6 +34,7 @@ from bpfheap.runtime.objects import (
     MapObject,
     ProgramObject,
 )
+from bpfheap.runtime.world import NO_LINKS, Links
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.verdict import Verdict
 
@@ -256,11 +257,14 @@ class System(GracePeriods):
         cpu: int = 0,
         context: Context = Context.TASK,
         data: bytes = b"",
+        links: Links = NO_LINKS,
     ) -> int:
         """An execution's id; `step` moves it. A descriptor is needed to start, not to go on."""
         with self.guard:
             program = self.program_of(fd)
-            execution = self.machine.start(program.id, ctx, cpu=cpu, context=context, data=data)
+            execution = self.machine.start(
+                program.id, ctx, cpu=cpu, context=context, data=data, links=links
+            )
             self.running[execution] = program.id
             self._note(f"{program.name} runs")
         return execution
@@ -294,9 +298,10 @@ class System(GracePeriods):
         *,
         cpu: int = 0,
         context: Context = Context.TASK,
+        links: Links = NO_LINKS,
     ) -> Done:
-        """The same on a packet, with what became of it."""
-        execution = self.start(fd, ctx, cpu=cpu, context=context, data=data)
+        """The same on a packet, with what became of it; `links` are the pointers in the context."""
+        execution = self.start(fd, ctx, cpu=cpu, context=context, data=data, links=links)
         while not isinstance(stop := self.step(execution, through=True), Done):
             pass
         return stop

@@ -40,6 +40,14 @@ class CallFacts(NamedTuple):
     size: int = 0
 
 
+class Foreign(NamedTuple):
+    """What an instruction reads of the kernel, in words. `around`: is it part of the kernel around
+    programs, which a machine may play, and no inside of the kernel's BPF?"""
+
+    what: str
+    around: bool = True
+
+
 _NOTHING = CallFacts()
 
 
@@ -52,7 +60,7 @@ class Facts:
     `guarded`: by slot, what a load may meet, UNGUARDED to ANYWHERE. It reads 0 where nothing is.
     `ctx`: how many bytes of the context instructions access.
     `calls`: by slot.
-    `foreign`: by slot, what an instruction reads that the kernel has and no machine, in words.
+    `foreign`: by slot, what an instruction reads of the kernel.
     """
 
     seen: bytes
@@ -60,7 +68,7 @@ class Facts:
     guarded: bytes
     ctx: int
     calls: Mapping[int, CallFacts]
-    foreign: Mapping[int, str]
+    foreign: Mapping[int, Foreign]
 
     def call(self, slot: int) -> CallFacts:
         return self.calls.get(slot, _NOTHING)

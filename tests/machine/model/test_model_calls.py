@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from model_world import World, calls_of, seeded
 
-from bpfheap.errors import RelocationError, UsageError, Violation
+from bpfheap.errors import MachineUnsupported, RelocationError, UsageError, Violation
 from bpfheap.machine.model.calls import CALLS
 from bpfheap.machine.printk import FormatRefused, format_line
 from bpfheap.platform.calls import HELPERS, KFUNCS
@@ -188,14 +188,21 @@ def test_the_context() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("call kfunc nothing\nexit", "no kfunc nothing"),
-     ("r1 = map[name:gone] ll\nexit", "no map gone"),
+    [("r1 = map[name:gone] ll\nexit", "no map gone"),
      ("r1 = ksym[name:jiffies] ll\nexit", "jiffies is a variable of the kernel")],
 )  # fmt: skip
 def test_references_to_nothing(text: str, message: str) -> None:
     with pytest.raises(RelocationError, match=message) as seen:
         World().load("p", text)
     assert (seen.value.file, seen.value.line) == ("src/p.bpf.c", 1)
+
+
+def test_calls_of_nothing() -> None:
+    with pytest.raises(MachineUnsupported, match="calls nothing, which the") as seen:
+        World().load("p", "call kfunc nothing\nexit")
+    assert (seen.value.file, seen.value.line) == ("src/p.bpf.c", 1)
+    assert seen.value.hint is not None
+    assert "@bpf.stub('nothing')" in seen.value.hint
 
 
 # -- printing

@@ -11,7 +11,7 @@ from bpfheap.btf import KptrKind
 from bpfheap.errors import MapError
 from bpfheap.events import ObjectKind
 from bpfheap.machine.faults import Fault
-from bpfheap.machine.model import graph, heap, lives, locks, packets, percpu, ringbuf
+from bpfheap.machine.model import graph, heap, lives, locks, packets, percpu, playing, ringbuf
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
 from bpfheap.machine.model.convention import error as _error
@@ -31,6 +31,7 @@ from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed3
 from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
 from bpfheap.platform.maps import F_LOCK, Holds
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
+from bpfheap.runtime.world import Stub
 
 #: BPF_MAX_LOOPS.
 _MAX_LOOPS = 1 << 23
@@ -309,6 +310,7 @@ def _free(what: str, kind: RegionKind = RegionKind.OBJECT) -> Implementation:
 
 #: Row name -> implementation.
 CALLS: Mapping[str, Implementation] = {
+    **playing.CALLS,
     **CONTROL,
     **ringbuf.CALLS,
     **packets.CALLS,
@@ -341,11 +343,13 @@ CALLS: Mapping[str, Implementation] = {
 }
 
 
-def perform(core: Core, name: str) -> None:
-    """Perform the call that the execution stopped before, and go past it."""
+def perform(core: Core, name: str, stubs: Mapping[str, Stub]) -> None:
+    """Perform the call that the execution stopped before, and go past it. What has a stub is not
+    asked itself."""
     execution = core.execution
     execution.at_call = False
-    implementation = CALLS.get(name)
+    stub = stubs.get(name)
+    implementation = CALLS.get(name) if stub is None else playing.performed(name, stub)
     if implementation is None:
         raise Fault("bad-call", f"call of {name}, which no machine knows")
     locks.check_call(core, name)

@@ -82,16 +82,7 @@ def _tail_call(core: Core, args: Arguments) -> Value | str:
     return CALLBACK
 
 
-def _copy_from_user(core: Core, args: Arguments) -> Value:
-    """There is no user memory: as where an address leads nowhere, zeros and an error."""
-    size = number(core, args[1], 2) & U32
-    if size:
-        core.state.store(args[0], size, 0)
-    return error("EFAULT")
-
-
 CALLS: Mapping[str, Implementation] = {
-    "bpf_copy_from_user": _copy_from_user,
     "bpf_jiffies64": _jiffies,
     "bpf_tail_call": _tail_call,
     "bpf_iter_num_new": _iter_num_new,

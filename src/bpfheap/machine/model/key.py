@@ -81,7 +81,7 @@ def key_of(state: MachineState) -> Hashable:
         tuple(regions),
         tuple(held),
         tuple(allocators),
-        (state.clock, state.random, state.growths, state.next_address),
+        (state.clock, state.random, state.growths, state.next_address, state.world),
     )
 
 

@@ -23,7 +23,7 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
-from bpfheap.machine.model import heap, lives, packets, ringbuf
+from bpfheap.machine.model import heap, lives, packets, playing, ringbuf
 from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
@@ -35,6 +35,7 @@ from bpfheap.machine.model.maps.common import Values, copies
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.mutator import Mutator, drop
 from bpfheap.machine.model.options import ModelOptions
+from bpfheap.machine.model.playing import PlayedKernel
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Execution,
@@ -59,14 +60,15 @@ from bpfheap.runtime.machine import (
     Sentence,
     Stop,
 )
+from bpfheap.runtime.world import NO_LINKS, Links
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
 
 _BROKEN_OFF = "a run was broken off while it held a lock: what that guards may be half done"
 
 
-class ModelMachine:
-    """The executable specification of `runtime.machine.Machine`.
+class ModelMachine(PlayedKernel):
+    """The executable specification of `runtime.machine.Machine`, and of `runtime.world.Playing`.
 
     Beyond the protocol: `copy` gives an independent machine in the same state, `key` says whether
     two are in the same state, `snapshot` does both. See ModelOptions for the arguments.
@@ -102,6 +104,8 @@ class ModelMachine:
         self.object_events: list[ObjectEvent] | None = None
         self._over: BpfheapError | None = None
         self._programs: dict[int, LoadedProgram] = {}
+        self.stubs = {}
+        self.variables = {}
         self._state = MachineState(seed)
         self._state.allocators[GLOBAL_ALLOCATOR_ID] = AllocatorRecord(
             GLOBAL_ALLOCATOR_ID, "the global allocator"
@@ -114,6 +118,8 @@ class ModelMachine:
         twin = ModelMachine.over(self._state.copy(), dict(self._programs), self.options)
         twin.printk = list(self.printk)
         twin.history = list(self.history)
+        twin.stubs = dict(self.stubs)
+        twin.variables = dict(self.variables)
         twin.object_events = None if self.object_events is None else list(self.object_events)
         return twin
 
@@ -129,6 +135,8 @@ class ModelMachine:
         made.object_events = None
         made._over = None
         made._programs = programs
+        made.stubs = {}
+        made.variables = {}
         made._state = state
         return made
 
@@ -326,11 +334,12 @@ class ModelMachine:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing,
         MachineUnsupported for a call or a packet that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
-        check_program(self.name, spec, CALLS, facts)
+        check_program(self.name, spec, {*CALLS, *self.stubs}, facts, plays=True)
         code_region = self._state.add_region(
             RegionKind.CODE, f"the code of {spec.name}", 0, subject=program
         )
-        links = resolve(spec, _Addresses(self._mutator(), maps, code_region.id))
+        variables = {n: self.variable(n) for n in self.variables}
+        links = resolve(spec, _Addresses(self._mutator(), maps, code_region.id, variables))
         code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded)
         self._programs[program] = LoadedProgram(
             program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
@@ -362,12 +371,14 @@ class ModelMachine:
         cpu: int = 0,
         context: Context = Context.TASK,
         data: bytes = b"",
+        links: Links = NO_LINKS,
     ) -> int:
         loaded = self._program(program)
         row = program_type(loaded.spec.section) if loaded.spec is not None else None
         frames.check(row, ctx, data)
         size = max(len(ctx), row.ctx_size if row is not None else 0)
         region = self._state.add_region(RegionKind.CTX, f"the context of {loaded.name}", size, ctx)
+        playing.show(self._state, region.id, links)
         execution = self._begin(loaded, region, (), self._cpu(cpu), context)
         if row is not None and row.has_packet:
             packets.attach(self._state, self._state.execution(execution), row, data)
@@ -383,7 +394,7 @@ class ModelMachine:
         try:
             mutator.place = core.place()
             if running.at_call:
-                perform(core, core.call_name())
+                perform(core, core.call_name(), self.stubs)
             # A lock that somebody else holds is waited for at the call.
             if not running.at_call:
                 core.run()
@@ -570,6 +581,7 @@ class _Addresses:
     maps: Mapping[str, int]
     #: The program's own.
     code_region: int
+    variables: Mapping[str, Pointer]
 
     def function(self, slot: int) -> Pointer:
         return Pointer(self.code_region, slot)
@@ -584,6 +596,9 @@ class _Addresses:
             return None
         found = elements(record.type).regions(self.mutator, record, bytes(4))
         return None if found is None else Pointer(found[0], offset)
+
+    def variable(self, name: str) -> Pointer | None:
+        return self.variables.get(name)
 
     def _record(self, name: str) -> MapRecord | None:
         return self.mutator.state.maps.get(self.maps.get(name, -1))

@@ -17,6 +17,7 @@ from bpfheap.machine.model.progress import NOTHING, ExecutionProgress
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.platform.maps import MapType
 from bpfheap.runtime.machine import Context
+from bpfheap.runtime.world import BlockType, Space
 from bpfheap.spec import MapSpec
 
 
@@ -42,6 +43,7 @@ class RegionKind(StrEnum):
     COPY = "copy"  # one CPU's, of a per-CPU object
     MAP = "map"  # opaque: what a program's map pointers point at
     CODE = "code"  # opaque: offset is a slot
+    BLOCK = "block"  # of the kernel around programs, or of user space
 
 
 class Status(StrEnum):
@@ -50,6 +52,18 @@ class Status(StrEnum):
     LIVE = "live"
     FREED = "freed"
     ORPHANED = "orphaned"  # an object whose allocator was destroyed
+
+
+class Around(NamedTuple):
+    """What a block is.
+
+    `known`: the bytes that somebody wrote, as ranges in order; None where nobody asks, and all that
+    was not written is 0.
+    """
+
+    space: Space
+    type: BlockType | None
+    known: tuple[tuple[int, int], ...] | None
 
 
 @dataclass(slots=True)
@@ -83,12 +97,13 @@ class Region:
     life: Life = None
     special: tuple[SpecialField, ...] = ()
     links: dict[int, tuple[Pointer, ...]] = field(default_factory=dict)
+    around: Around | None = None
 
     def clone(self, token: StateToken) -> Region:
         return Region(
             self.id, self.kind, self.name, bytearray(self.data), self.size, token,
             dict(self.slots), self.status, self.readonly, self.kptrs, self.type, self.allocator,
-            self.subject, self.address, self.life, self.special, dict(self.links),
+            self.subject, self.address, self.life, self.special, dict(self.links), self.around,
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life, add
 from bpfheap.machine.model.records import (
     AllocatorRecord,
+    Around,
     Execution,
     MapRecord,
     Region,
@@ -22,11 +23,14 @@ from bpfheap.machine.model.records import (
     Status,
 )
 from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
+from bpfheap.runtime.world import Space, World
 
 #: Where addresses start: in the kernel's half, as programs are used to.
 _FIRST_ADDRESS = 0xFFFF_8880_0000_0000
 #: Of memory that a run had, a stack or a packet: where it was is not known any more.
 _GONE_ADDRESS = 0xFFFF_C900_0000_0000
+#: Where blocks of user space are.
+_FIRST_OF_USER = 0x0000_5555_0000_0000
 _PAGE = 4096
 #: Looked up at every access.
 _LIVE = Status.LIVE
@@ -37,12 +41,14 @@ class MachineState:
     """Plain data; `copy` is independent of the original.
 
     `clock` is in nanoseconds. `names` counts objects by type for their names, `growths` the
-    allocations that nothing guaranteed. `showed`: an address was looked at.
+    allocations that nothing guaranteed. `showed`: an address was looked at. `world` is what calls
+    ask of the kernel around programs.
     """
 
     __slots__ = (
         "allocators", "clock", "executions", "growths", "maps", "names", "next_address",
         "next_region", "random", "regions", "retired", "showed", "sweep_at", "token",
+        "world",
     )  # fmt: skip
 
     def __init__(self, seed: int = 0) -> None:
@@ -60,6 +66,7 @@ class MachineState:
         self.next_address = _FIRST_ADDRESS
         self.showed = False
         self.sweep_at = 4096
+        self.world = World()
 
     def copy(self) -> MachineState:
         twin = object.__new__(MachineState)
@@ -138,13 +145,16 @@ class MachineState:
             return (_GONE_ADDRESS + pointer.region * _PAGE + pointer.offset) & 0xFFFF_FFFF_FFFF_FFFF
         if not region.address:
             region = self.region(pointer.region)
+            of_user = region.around is not None and region.around.space is Space.USER
             region.address = self.next_address
+            if of_user:
+                region.address += _FIRST_OF_USER - _FIRST_ADDRESS
             self.next_address += (region.size // _PAGE + 2) * _PAGE
         return (region.address + pointer.offset) & 0xFFFF_FFFF_FFFF_FFFF
 
     def pointer_to(self, address: int) -> Pointer | None:
         """What has that address, if a program saw it: before that it has none."""
-        if address < _FIRST_ADDRESS:
+        if address < _FIRST_OF_USER:
             return None
         for region in self.regions.values():
             if region.address and 0 <= address - region.address < region.size:
@@ -188,6 +198,8 @@ class MachineState:
             raise Fault("invalid-access", f"write to {region.name}, which is read-only")
         if region.special:
             _guard_special(region, at.offset, size, verb)
+        if region.around is not None and region.around.known is not None and verb == "read":
+            _check_known(region, region.around, at.offset, size)
         return region
 
     def dead(self, region: Region, what: str) -> Fault:
@@ -379,6 +391,17 @@ def _guard_special(region: Region, offset: int, size: int, verb: str) -> None:
                 "which only the calls for it may touch",
                 region.id,
             )
+
+
+def _check_known(region: Region, around: Around, offset: int, size: int) -> None:
+    if around.known is None or any(
+        start <= offset and offset + size <= end for start, end in around.known
+    ):
+        return
+    known = [at for start, end in around.known for at in range(start, end)]
+    first = next(at for at in range(offset, offset + size) if at not in known)
+    member = f"byte {first}" if around.type is None else around.type.place(first)
+    raise Fault("not-set", f"read of {member} of {region.name}, which was never set", region.id)
 
 
 def _width(slot: Pointer) -> int:

@@ -34,6 +34,7 @@ from bpfheap.runtime.machine import (
     Memory,
     Stop,
 )
+from bpfheap.runtime.world import NO_LINKS, Links
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
 
@@ -266,7 +267,13 @@ class NativeMachine:
         cpu: int = 0,
         context: Context = Context.TASK,
         data: bytes = b"",
+        links: Links = NO_LINKS,
     ) -> int:
+        if links:
+            raise UsageError(
+                "the native machine has no kernel around its programs",
+                hint='machine="model" plays one',
+            )
         loaded = self._programs.record(program)
         row = program_type(loaded.spec.section)
         frames.check(row, ctx, data)

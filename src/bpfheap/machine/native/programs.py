@@ -58,6 +58,9 @@ class _Addresses:
         first = record.map.address(bytes(4)) if record.row.direct else None
         return None if first is None else first + offset
 
+    def variable(self, name: str) -> int | None:
+        return None
+
 
 class Programs:
     """By their ids. `compiles`: they become machine code, which is `cached` on disk; `counted`: its

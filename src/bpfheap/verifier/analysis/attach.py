@@ -16,6 +16,7 @@ from bpfheap.btf import (
     FuncProto,
     Int,
     LazyBtf,
+    Param,
     Ptr,
     Struct,
     Typedef,
@@ -129,12 +130,17 @@ class Attached:
         )
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where the target is: its BTF, the name without what BTF puts before it, and its prototype."""
 
     btf: LazyBtf
     target: AttachTarget
     proto: FuncProto
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """Those that programs see: not the `void *__data` of a tracepoint."""
+        return self.proto.params[1:] if self.target.typedef else self.proto.params
 
 
 def attached(
@@ -151,7 +157,7 @@ def attached(
             hint=f'name what it is attached to: SEC("{section}/NAME")',
         )
     try:
-        place = _find(kernel, source, target)
+        place = find_target(kernel.types, source, target)
         _check(place, kind, gpl=gpl, sleepable=sleepable)
         return Attached(
             place.target.name if kind is not AttachType.TRACE_RAW_TP else target.shown,
@@ -164,9 +170,10 @@ def attached(
         raise Reject(error.message, insn=0, hint=error.hint) from None
 
 
-def _find(kernel: KernelTypes, source: KernelSource, target: AttachTarget) -> _Place:
+def find_target(types: LazyBtf, source: KernelSource, target: AttachTarget) -> Place:
+    """In the kernel's `types`, or its modules'. Raises Reject if neither has it."""
     wanted = Typedef if target.typedef else Func
-    btf, found = kernel.types, kernel.types.find(target.name, wanted)
+    btf, found = types, types.find(target.name, wanted)
     if found is None:
         for module in source.modules():
             found = module.find(target.name, wanted)
@@ -188,10 +195,10 @@ def _find(kernel: KernelTypes, source: KernelSource, target: AttachTarget) -> _P
         proto = btf[proto.type]
     if not isinstance(proto, FuncProto):
         raise Reject(f"{target.name} of the kernel's BTF is no function", insn=0)
-    return _Place(btf, target, proto)
+    return Place(btf, target, proto)
 
 
-def _check(place: _Place, kind: AttachType, *, gpl: bool, sleepable: bool) -> None:
+def _check(place: Place, kind: AttachType, *, gpl: bool, sleepable: bool) -> None:
     """May a program be attached there?"""
     name = place.target.shown
     if kind in _HOOKS:
@@ -225,7 +232,7 @@ def _check(place: _Place, kind: AttachType, *, gpl: bool, sleepable: bool) -> No
         _check_prototype(place)
 
 
-def _check_prototype(place: _Place) -> None:
+def _check_prototype(place: Place) -> None:
     """Is there a trampoline for it (btf_distill_func_proto)?"""
     name, params = place.target.name, place.proto.params
     if len(params) > _MAX_ARGUMENTS:
@@ -242,7 +249,7 @@ def _check_prototype(place: _Place) -> None:
             )
 
 
-def _returns(place: _Place, kind: AttachType) -> tuple[int, int] | None:
+def _returns(place: Place, kind: AttachType) -> tuple[int, int] | None:
     """bpf_lsm_get_retval_range; hooks that return nothing take anything."""
     if kind not in _HOOKS:
         return None
@@ -254,11 +261,8 @@ def _returns(place: _Place, kind: AttachType) -> tuple[int, int] | None:
     return (0, 1) if place.target.shown in targets.BOOL_HOOKS else (-_MAX_ERRNO, 0)
 
 
-def _arguments(kernel: KernelTypes, place: _Place, kind: AttachType) -> list[Argument]:
-    params = place.proto.params
-    if place.target.typedef:
-        # void *__data
-        params = params[1:]
+def _arguments(kernel: KernelTypes, place: Place, kind: AttachType) -> list[Argument]:
+    params = place.params
     found: list[Argument] = []
     at = 0
     for i, param in enumerate(params):
@@ -285,14 +289,14 @@ def _width(btf: LazyBtf, type_id: int) -> int:
     return -(-btf.size_of(btf.resolve(type_id)) // _WORD) * _WORD
 
 
-def _trusts(place: _Place, kind: AttachType) -> bool:
+def _trusts(place: Place, kind: AttachType) -> bool:
     """prog_args_trusted"""
     if kind in _HOOKS:
         return place.target.shown not in targets.UNTRUSTED_HOOKS
     return kind in _TRUSTING
 
 
-def _standing(place: _Place, kind: AttachType, i: int, name: str) -> tuple[int, bool, bool]:
+def _standing(place: Place, kind: AttachType, i: int, name: str) -> tuple[int, bool, bool]:
     """The flags of a pointer, whether it may be NULL, and whether it may be an error's number."""
     flags = TRUSTED if _trusts(place, kind) else 0
     or_null = name.endswith(_NULLABLE)
@@ -306,7 +310,7 @@ def _standing(place: _Place, kind: AttachType, i: int, name: str) -> tuple[int, 
 
 
 def _given(
-    kernel: KernelTypes, place: _Place, type_id: int, given: targets.Given, at: int
+    kernel: KernelTypes, place: Place, type_id: int, given: targets.Given, at: int
 ) -> Argument:
     """An iterator's own argument."""
     end = at + _WORD

@@ -13,6 +13,7 @@ from bpfheap.verifier.calls.callback import check_tail_call
 from bpfheap.verifier.calls.locks import check_global
 from bpfheap.verifier.calls.meta import expected
 from bpfheap.verifier.calls.objects import check_struct, check_taken
+from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.memory.access import ANYWHERE, helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.obligations import MEM_TYPES
@@ -82,7 +83,7 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
             if parameter.passing in _LENT:
                 _lend(env, number, n, st.regs[n], parameter)
             if parameter.passing in _FOREIGN:
-                env.foreign[slot] = f"what argument {n} of {sub.name}() leads to"
+                env.foreign[slot] = Foreign(f"what argument {n} of {sub.name}() leads to")
     except NotKnown:
         raise
     except Reject as wrong:

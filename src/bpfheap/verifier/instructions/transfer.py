@@ -49,6 +49,7 @@ from bpfheap.verifier.domain.arith import (
 )
 from bpfheap.verifier.domain.scalar import Scalar, bits_text, const, ends, same
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, sext32, shl, ule, ult
+from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.instructions.branch import jump
 from bpfheap.verifier.instructions.pointer import pointer_alu
 from bpfheap.verifier.memory import access
@@ -391,10 +392,10 @@ def _check_atomic(n: i64, reg: Reg, done: str) -> None:
 def _note_foreign(env: Env, step: Step, src: Reg) -> None:
     """What a load gives is the kernel's."""
     if src.kind == MAP:
-        env.foreign[step.slot] = f"the kernel's own memory of map {src.what}"
+        env.foreign[step.slot] = Foreign(f"the kernel's own memory of map {src.what}", around=False)
     elif env.attached is None:
         field = next(field for field in env.type.fields if field.offset == step.off)
-        env.foreign[step.slot] = f"{field.name} of struct {env.type.ctx_struct}"
+        env.foreign[step.slot] = Foreign(f"{field.name} of struct {env.type.ctx_struct}")
 
 
 def _store_imm(env: Env, st: State, step: Step) -> i64:

@@ -11,6 +11,7 @@ from bpfheap.platform.calls import DROPS
 from bpfheap.platform.programs import SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
+from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.flows import Field, FlowKind
 from bpfheap.verifier.memory.kernel_kptrs import mismatch
 from bpfheap.verifier.memory.obligations import OBJECT_TYPES, no_pointer
@@ -267,7 +268,7 @@ def _exchange_kernel(
     it out."""
     if given.kind == OBJECT:
         raise mismatch(n, given, kptr.field, type_)
-    env.foreign[slot] = f"{kptr.name}, a kptr to {type_} of the kernel"
+    env.foreign[slot] = Foreign(f"{kptr.name}, a kptr to {type_} of the kernel")
     if given.kind == KERNEL:
         # That it may go there, the argument's check has seen.
         release_reference(st, given.ref, Gone(slot, call, str(type_)))

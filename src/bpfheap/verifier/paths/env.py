@@ -44,6 +44,7 @@ from bpfheap.verifier.analysis.guess import why_not
 from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
 from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
+from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
@@ -83,7 +84,7 @@ class Env:
     `lent`: by a global function's number and that of a parameter, what calls give, where it is less
     than what the parameter says.
     `attached`: what the program is attached to, if its context are the arguments of that.
-    `foreign`: by slot, what an instruction reads that the kernel alone has.
+    `foreign`: by slot, what an instruction reads of the kernel.
     `allowed`: by slot, what calls.py knows of a call that the program may make.
     `guess`: what kfuncs without a row are taken to be registered with. `no_guess`: by name, why
     one is not taken so.
@@ -109,7 +110,7 @@ class Env:
         self.called: dict[int, None] = {}
         self.walked: set[int] = set()
         self.lent: dict[tuple[int, int], Mem | KernelObject] = {}
-        self.foreign: dict[int, str] = {}
+        self.foreign: dict[int, Foreign] = {}
         self.allowed: dict[int, Any] = {}
         self.guess = guess
         self.no_guess: dict[str, str] = {}

@@ -1,0 +1,22 @@
+"""The kernel around programs, as tests make it up."""
+
+from bpfheap.api.kernel.around import Around
+from bpfheap.api.kernel.current import Clock, CurrentTask
+from bpfheap.api.kernel.inputs import DEFAULT, Given, given_of
+from bpfheap.api.kernel.kernel import Kernel, Maker
+from bpfheap.api.kernel.objects import KernelObject
+from bpfheap.api.kernel.stubs import StubMemory, StubText
+
+__all__ = [
+    "DEFAULT",
+    "Around",
+    "Clock",
+    "CurrentTask",
+    "Given",
+    "Kernel",
+    "KernelObject",
+    "Maker",
+    "StubMemory",
+    "StubText",
+    "given_of",
+]

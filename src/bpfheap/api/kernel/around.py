@@ -1,0 +1,135 @@
+"""What a runtime has of the kernel around its programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol, TypeVar
+
+from bpfheap.api.arguments import shown
+from bpfheap.api.kernel.current import Clock, CurrentTask
+from bpfheap.api.kernel.inputs import Fields, Given, Inputs, Tracepoint, Values
+from bpfheap.api.kernel.kernel import Kernel
+from bpfheap.api.kernel.objects import KernelObject
+from bpfheap.api.kernel.stubs import stub_of
+from bpfheap.api.session import Session, locked
+from bpfheap.btf import BtfTypes, Var
+from bpfheap.errors import UsageError
+from bpfheap.platform.called import names_of_calls
+from bpfheap.platform.programs import program_type, section_def
+from bpfheap.runtime.system import System
+from bpfheap.runtime.world import Playing
+from bpfheap.spec import ProgramSpec, RefKind
+from bpfheap.vmlinux import Vmlinux
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+#: Calls that lead to the struct of the current task.
+_LEAD_TO_TASK = frozenset({"bpf_get_current_task", "bpf_get_current_task_btf"})
+
+
+class Fired(Protocol):
+    """A loaded program."""
+
+    name: str
+    spec: ProgramSpec
+
+    def run(self, ctx: Any) -> Any: ...
+
+
+class Around(Session, Inputs):
+    """A session with a kernel around its programs.
+
+    `kernel` makes the kernel's objects, `current` is the task that runs, `clock` the time.
+    """
+
+    def __init__(
+        self, system: System, grace: Literal["auto", "manual"], source: Vmlinux, cpus: int
+    ) -> None:
+        super().__init__(system, grace)
+        self._types: list[BtfTypes] = []
+        self._loaded: list[Fired] = []
+        self.kernel = Kernel(self, source, self._types, cpus)
+        self.clock = Clock(self.kernel)
+        self._current = CurrentTask(self.kernel)
+
+    @property
+    def current(self) -> CurrentTask:
+        """The task that runs: `bpf.current.pid = 42`. Assign a struct task_struct of `kernel`, or a
+        mapping of facts, to make another one current."""
+        return self._current
+
+    @current.setter
+    def current(self, new: KernelObject | Mapping[str, Any]) -> None:
+        if isinstance(new, Mapping):
+            self._current.set(**new)
+        elif isinstance(new, KernelObject):
+            self._current.task = new  # type: ignore[misc]
+        else:
+            raise UsageError(f"the current task is an object or a mapping, not {shown(new)}")
+
+    def stub(self, name: str) -> Callable[[_F], _F]:
+        """Let a Python function be a helper or kfunc: `@bpf.stub("bpf_fib_lookup")` above it,
+        before the programs that call it are loaded. It gets the call's arguments: numbers, objects,
+        maps, and memory as StubMemory, which writes back; lengths of memory too. It gives a
+        number, an object, or None for 0.
+
+        Raises UsageError for a name that is no helper's and no kfunc's."""
+
+        def decorate(function: _F) -> _F:
+            stub = stub_of(self.kernel, name, function, self._map_by_id)
+            self.kernel.machine.stubs[name] = stub
+            return function
+
+        return decorate
+
+    @locked
+    def fire(self, where: str, given: Any = None, **fields: Any) -> dict[str, Any]:
+        """Run all loaded programs that would be attached there, in the order in which they were
+        loaded; gives their results by name. `where` is a tracepoint ("sched:sched_process_exec"),
+        or a section ("kprobe/do_unlinkat", "xdp"); `given` what the programs are given, or
+        `fields` the fields of their context.
+
+        Raises UsageError if nothing is attached there."""
+        found = [program for program in self._loaded if attached(program.spec, where)]
+        if not found:
+            there = ", ".join(sorted({p.spec.section for p in self._loaded})) or "nothing"
+            raise UsageError(f"no program is attached to {where}", hint=f"loaded is {there}")
+        if given is None:
+            given = Tracepoint(where, fields) if ":" in where else self._fields(fields, found[0])
+        return {program.name: program.run(given) for program in found}
+
+    def _fields(self, fields: Mapping[str, Any], first: Fired) -> Given:
+        row = program_type(first.spec.section)
+        if not fields and row is not None and (row.arguments or row.ctx_struct == "pt_regs"):
+            return Values(())
+        return Fields(fields)
+
+    def _map_by_id(self, map_id: int) -> Any:
+        raise NotImplementedError
+
+    def _surround(self, spec: ProgramSpec) -> None:
+        """Make what a program that is about to be loaded finds around it: the variables that it
+        names, and the current task. Raises UsageError."""
+        if not isinstance(self.system.machine, Playing):
+            return
+        for ref in spec.refs.values():
+            if ref.kind is RefKind.KSYM:
+                at = spec.btf.find(ref.name, Var)
+                var = None if at is None else spec.btf[at]
+                if isinstance(var, Var):
+                    self.kernel.variables.declare(spec.btf, ref.name, var.type)
+        if any(name in _LEAD_TO_TASK for _, name in names_of_calls(spec)):
+            _ = self._current.task
+
+
+def attached(spec: ProgramSpec, where: str) -> bool:
+    """Would a program of that section be attached there?"""
+    section = spec.section.removeprefix("?")
+    if ":" in where:
+        row = program_type(section)
+        event = where.replace(":", "/")
+        return row is not None and row.name == "tracepoint" and section.partition("/")[2] == event
+    mine, its = section_def(section), section_def(where)
+    if mine is None or its is None or program_type(section) != program_type(where):
+        return section == where
+    here, there = section.partition("/"), where.partition("/")
+    return mine.attach == its.attach and (not there[1] or here[2] == there[2])

@@ -1,0 +1,494 @@
+"""What a program is given: its context, made of Python values."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bpfheap.api.arguments import octets, shown
+from bpfheap.api.kernel.kernel import Kernel
+from bpfheap.api.kernel.objects import KernelObject, address_of
+from bpfheap.api.kernel.types import KernelType, pointed_at
+from bpfheap.btf import BtfTypes, FoundMember, Func, FuncProto, Ptr, Void
+from bpfheap.errors import BpfheapError, UsageError
+from bpfheap.platform.programs import (
+    AttachType,
+    CtxKind,
+    ProgramType,
+    attach_target,
+    attach_type,
+    program_type,
+)
+from bpfheap.runtime.world import Leads, Links
+from bpfheap.spec import ProgramSpec
+from bpfheap.verifier.analysis.attach import Place, find_target
+from bpfheap.verifier.reject import Reject
+
+_WORD = 8
+_U64 = (1 << 64) - 1
+#: Where the first six arguments are, in struct pt_regs of x86-64, and the system call's.
+_ARGUMENT_REGISTERS = ("di", "si", "dx", "cx", "r8", "r9")
+_SYSCALL_REGISTERS = ("di", "si", "dx", "r10", "r8", "r9")
+#: Sections of probes whose arguments are those of a system call, in registers of their own.
+_SYSCALLS = ("ksyscall", "kretsyscall")
+#: Those that see what the function returned, behind its arguments.
+_SEE_RESULT = frozenset(
+    {AttachType.LSM_MAC, AttachType.LSM_CGROUP, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a machine is given: the context's first bytes, the pointers in it, and the packet."""
+
+    ctx: bytes = b""
+    data: bytes = b""
+    links: Links = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Context:
+    """A context in the making."""
+
+    kernel: Kernel
+    raw: bytearray = field(default_factory=bytearray)
+    links: dict[int, Leads] = field(default_factory=dict)
+
+    def put(self, offset: int, raw: bytes) -> None:
+        self.raw.extend(bytes(max(0, offset + len(raw) - len(self.raw))))
+        self.raw[offset : offset + len(raw)] = raw
+
+    def word(self, offset: int, to: Leads | int) -> None:
+        """8 bytes: a pointer, or a number."""
+        if isinstance(to, Leads):
+            self.put(offset, bytes(_WORD))
+            self.links[offset] = to
+        else:
+            self.put(offset, (to & _U64).to_bytes(_WORD, "little"))
+
+    def value(self, btf: BtfTypes, type_id: int, offset: int, value: Any, what: str) -> None:
+        """One argument, by its type."""
+        kind = btf[btf.resolve(type_id)]
+        if isinstance(kind, Ptr):
+            self.word(offset, self.kernel.led_to(btf, type_id, value, what))
+            return
+        if isinstance(value, KernelObject | str) or value is None:
+            raise UsageError(f"{what} is a number, not {shown(value)}")
+        size = btf.size_of(type_id)
+        block = self.kernel.machine.block_create("an argument", max(size, 1))
+        self.kernel.write(btf, FoundMember(type_id, 0), Leads(block), value, what)
+        raw = self.kernel.machine.block_read(block, 0, size)
+        self.kernel.machine.block_free(block)
+        signed = isinstance(value, int) and value < 0
+        self.put(offset, raw.ljust(-(-size // _WORD) * _WORD, b"\xff" if signed else b"\0"))
+
+    def ready(self, data: bytes = b"") -> Ready:
+        return Ready(bytes(self.raw), data, self.links)
+
+
+class Given(ABC):
+    """What a program is to be given; what that comes to, the program says."""
+
+    @abstractmethod
+    def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
+        """Raises UsageError for what is nothing for that program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields(Given):
+    """The fields of a context by their names, and the packet."""
+
+    fields: Mapping[str, Any]
+    data: Any = b""
+
+    def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
+        row = _row(spec)
+        data = octets_of(self.data)
+        if not row.fields:
+            made = _by_struct(kernel, spec, row, self.fields)
+            return made.ready(data)
+        made = _Context(kernel)
+        for name, value in self.fields.items():
+            _put_field(made, row, name, value)
+        return made.ready(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Values(Given):
+    """The arguments of what the program is attached to, in their order."""
+
+    values: Sequence[Any]
+    ret: Any = None
+    registers: Mapping[str, int] = field(default_factory=dict)
+
+    def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
+        row = _row(spec)
+        if row.arguments:
+            return _arguments(kernel, spec, self.values, self.ret)
+        if row.ctx_struct == "pt_regs":
+            return _probe(kernel, spec, self.values, self.ret, self.registers)
+        if row.ctx_struct == "bpf_raw_tracepoint_args":
+            return _raw_tracepoint(kernel, spec, self.values)
+        raise UsageError(
+            f"a {row.name} program is given no list of arguments",
+            hint="give the bytes of its context, or a mapping of its fields",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tracepoint(Given):
+    """The record of a tracepoint, such as "sched:sched_process_exec"."""
+
+    event: str
+    fields: Mapping[str, Any]
+
+    def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
+        return _record(kernel, spec, self.event, self.fields).ready()
+
+
+@dataclass(frozen=True, slots=True)
+class Raw(Given):
+    """A context's bytes, and the packet."""
+
+    ctx: bytes
+    data: bytes
+
+    def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
+        return Ready(self.ctx, self.data)
+
+
+def given_of(ctx: Any, data: Any, spec: ProgramSpec) -> Given:
+    """What a test hands to `Program.run`: bytes, something that was made for it, a mapping of
+    fields, or a list of arguments; nothing at all is what the program gets by default."""
+    if isinstance(ctx, Given):
+        return ctx
+    if isinstance(ctx, Mapping):
+        return Fields(ctx, data)
+    if isinstance(ctx, list | tuple):
+        return Values(ctx)
+    if isinstance(ctx, KernelObject):
+        raise UsageError(f"{spec.name} is given its arguments as a list, such as [{ctx!r}]")
+    raw = octets(ctx, f"the context of {spec.name}")
+    row = program_type(spec.section)
+    if not raw and row is not None and row.arguments:
+        return Values(())
+    return Raw(raw, octets_of(data, f"the packet of {spec.name}"))
+
+
+def octets_of(data: Any, what: str = "the packet") -> bytes:
+    """Of a packet: bytes, or what gives bytes, as packets of other libraries do."""
+    if not isinstance(data, bytes | bytearray | memoryview) and hasattr(data, "__bytes__"):
+        data = bytes(data)
+    return octets(data, what)
+
+
+def _row(spec: ProgramSpec) -> ProgramType:
+    row = program_type(spec.section)
+    if row is None:
+        raise UsageError(f"program {spec.name} has no type, whose context could be made")
+    return row
+
+
+def _put_field(made: _Context, row: ProgramType, name: str, value: Any) -> None:
+    if isinstance(value, list | tuple):
+        for i, one in enumerate(value):
+            _put_field(made, row, f"{name}[{i}]", one)
+        return
+    found = next((f for f in row.fields if f.name == name), None)
+    if found is None or found.kind in (CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META):
+        names = ", ".join(f.name for f in row.fields if f.kind is CtxKind.SCALAR)
+        raise UsageError(f"struct {row.ctx_struct} has no field {name} to be set", hint=names)
+    if found.kind is not CtxKind.SCALAR:
+        if value is not None and not isinstance(value, KernelObject):
+            raise UsageError(f"{name} is a pointer: it takes an object or None")
+        made.word(found.offset, 0 if value is None else address_of(value))
+        return
+    if not isinstance(value, int) or not -(1 << 8 * found.size) >> 1 <= value < 1 << 8 * found.size:
+        raise UsageError(f"{shown(value)} does not fit the {found.size} bytes of {name}")
+    made.put(found.offset, (value & (1 << 8 * found.size) - 1).to_bytes(found.size, "little"))
+
+
+# -- arguments by the kernel's types
+
+
+def _target(kernel: Kernel, spec: ProgramSpec) -> Place | None:
+    types, named = kernel.source.types(), attach_target(spec.section)
+    if types is None or named is None:
+        return None
+    try:
+        return find_target(types, kernel.source, named)
+    except Reject:
+        return None
+
+
+def _arguments(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any) -> Ready:
+    place = _target(kernel, spec)
+    if place is None:
+        return _words(kernel, spec, values, ret)
+    params = [(p.name, p.type) for p in place.params]
+    sees = AttachType(attach_type(spec.section)) in _SEE_RESULT
+    if sees and not isinstance(place.btf[place.btf.resolve(place.proto.ret)], Void):
+        params.append(("the result", place.proto.ret))
+        if ret is not None and len(values) < len(params):
+            missing = [DEFAULT] * (len(params) - 1 - len(values))
+            values = [*values, *missing, ret]
+    if len(values) > len(params):
+        raise UsageError(
+            f"{place.target.shown} has {len(params)} arguments, and {len(values)} are given",
+            hint=", ".join(name for name, _ in params),
+        )
+    made = _Context(kernel)
+    at = 0
+    for i, (name, type_id) in enumerate(params):
+        value = values[i] if i < len(values) else DEFAULT
+        if value is DEFAULT:
+            value = _default(kernel, place.btf, type_id)
+        made.value(place.btf, type_id, at, value, f"{name} of {place.target.shown}")
+        at += -(-place.btf.size_of(type_id) // _WORD) * _WORD
+    return made.ready()
+
+
+#: In place of an argument: what the kernel would pass in a calm moment.
+DEFAULT: Any = object()
+
+
+def _default(kernel: Kernel, btf: BtfTypes, type_id: int) -> Any:
+    """An object of zeros for a pointer to a struct, an empty text, or 0."""
+    target = pointed_at(btf, type_id)
+    if target is None:
+        kind = btf[btf.resolve(type_id)]
+        return bytes(btf.size_of(type_id)) if KernelType(btf, type_id).is_struct else _zero(kind)
+    if target.is_struct:
+        try:
+            return kernel.default(target)
+        except BpfheapError:
+            # Of a struct that is declared alone nobody knows the size.
+            return None
+    return "" if target.name == "char" else None
+
+
+def _zero(kind: Any) -> int:
+    return 0
+
+
+def _words(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any) -> Ready:
+    """Where nobody knows what the arguments are: 8 bytes each."""
+    made = _Context(kernel)
+    for i, value in enumerate([*values, *([] if ret is None else [ret])]):
+        made.word(_WORD * i, kernel.led_to(spec.btf, 0, value, f"argument {i + 1}"))
+    return made.ready()
+
+
+def _raw_tracepoint(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any]) -> Ready:
+    return _words(kernel, spec, values, None)
+
+
+def _probe(
+    kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any,
+    registers: Mapping[str, int],
+) -> Ready:  # fmt: skip
+    regs = kernel.types.find("struct pt_regs")
+    section, _, function = spec.section.removeprefix("?").partition("/")
+    is_call = section in _SYSCALLS or function.startswith("__x64_sys_")
+    names = _SYSCALL_REGISTERS if is_call else _ARGUMENT_REGISTERS
+    if len(values) > len(names):
+        raise UsageError(f"a probe has {len(names)} arguments in registers, not {len(values)}")
+    made = _Context(kernel)
+    at = made
+    if is_call and regs is not None:
+        # The wrapper of a system call has one argument: the registers of whoever called.
+        at = _Context(kernel)
+    proto = _function(kernel, function)
+    for i, (name, value) in enumerate(zip(names, values, strict=False)):
+        what = f"argument {i + 1} of {function}"
+        btf, type_id = proto[i] if i < len(proto) and not is_call else (spec.btf, 0)
+        if is_call and isinstance(value, str | bytes):
+            value = kernel.user(value if isinstance(value, str) else value + b"\0")
+        at.word(_register(name), kernel.led_to(btf, type_id, value, what))
+    for name, number in registers.items():
+        made.word(_register(name), number)
+    if ret is not None:
+        made.word(_register("ax"), kernel.led_to(spec.btf, 0, ret, "the result"))
+    if at is not made and regs is not None:
+        block = kernel.machine.block_create("registers of user space", regs.size, of=regs)
+        kernel.machine.block_write(block, 0, bytes(at.raw).ljust(regs.size, b"\0"))
+        for offset, to in at.links.items():
+            kernel.machine.block_point(block, offset, to)
+        made.word(_register("di"), Leads(block))
+    return made.ready()
+
+
+_REGISTERS = (
+    "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di",
+    "orig_ax", "ip", "cs", "flags", "sp", "ss",
+)  # fmt: skip
+
+
+def _register(name: str) -> int:
+    if name not in _REGISTERS:
+        raise UsageError(f"struct pt_regs has no register {name}", hint=", ".join(_REGISTERS))
+    return _WORD * _REGISTERS.index(name)
+
+
+def _function(kernel: Kernel, name: str) -> list[tuple[BtfTypes, int]]:
+    """The types of a kernel function's parameters, as far as its BTF has it."""
+    types = kernel.source.types()
+    for btf in () if types is None else (types, *kernel.source.modules()):
+        at = btf.find(name, Func)
+        func = None if at is None else btf[at]
+        proto = btf[func.type] if isinstance(func, Func) else None
+        if isinstance(proto, FuncProto):
+            return [(btf, param.type) for param in proto.params]
+    return []
+
+
+# -- records of tracepoints
+
+
+def _by_struct(
+    kernel: Kernel, spec: ProgramSpec, row: ProgramType, fields: Mapping[str, Any]
+) -> _Context:
+    if row.name == "tracepoint":
+        event = spec.section.partition("/")[2].replace("/", ":")
+        return _record(kernel, spec, event, fields)
+    of = _parameter(spec)
+    if of is None:
+        raise UsageError(
+            f"nothing says what the context of {spec.name} is",
+            hint="declare its parameter as a pointer to a struct, or give bytes",
+        )
+    return _filled(kernel, of, fields)
+
+
+def _record(kernel: Kernel, spec: ProgramSpec, event: str, fields: Mapping[str, Any]) -> _Context:
+    """By the kernel's struct, or by what the program takes its parameter for."""
+    category, _, name = event.partition(":")
+    if category == "syscalls":
+        name = "sys_exit" if name.startswith("sys_exit") else "sys_enter"
+    declared = _parameter(spec)
+    of = kernel.types.find(f"struct trace_event_raw_{name}")
+    if of is None and declared is not None:
+        of = kernel.types.find(declared.name) or declared
+    if of is None:
+        raise UsageError(
+            f"nothing says what the record of {event} is",
+            hint="declare the program's parameter as a pointer to its struct",
+        )
+    if declared is not None and not all(_has(of, name) for name in fields):
+        of = declared
+    user = category == "syscalls"
+    return _filled(kernel, of, fields, user=user)
+
+
+def _has(of: KernelType, name: str) -> bool:
+    return any(of.find(f"{prefix}{name}") for prefix in ("", "__data_loc_", "__rel_loc_"))
+
+
+def _parameter(spec: ProgramSpec) -> KernelType | None:
+    """The struct that the program's first parameter points at, as it declares it."""
+    btf = spec.btf
+    at = spec.subprogs[0].func_id if spec.subprogs else 0
+    func = btf[at] if at else None
+    proto = btf[func.type] if isinstance(func, Func) else None
+    if not isinstance(proto, FuncProto) or not proto.params:
+        return None
+    found = pointed_at(btf, proto.params[0].type)
+    return found if found is not None and found.is_struct else None
+
+
+def _filled(
+    kernel: Kernel, of: KernelType, fields: Mapping[str, Any], *, user: bool = False
+) -> _Context:
+    """A struct's members; texts of variable length lie behind it."""
+    machine = kernel.machine
+    made = _Context(kernel)
+    size = of.size
+    block = machine.block_create(f"a {of.name}", max(1, size), of=of)
+    view = KernelObject(kernel, of, Leads(block))
+    behind = bytearray()
+    for name, value in fields.items():
+        if of.find(name) is None and _has(of, name):
+            relative = of.find(f"__rel_loc_{name}")
+            raw = value.encode() + b"\0" if isinstance(value, str) else octets(value, name)
+            offset = size + len(behind)
+            behind += raw
+            if relative is not None:
+                offset -= relative.offset + 4
+            member = f"__{'data' if relative is None else 'rel'}_loc_{name}"
+            view[member] = len(raw) << 16 | offset
+        elif user and isinstance(value, list | tuple):
+            # Arguments of a system call: what is no number is memory of user space.
+            view[name] = [0] * len(value)
+            found = of.find(name)
+            for i, one in enumerate(value):
+                if found is not None:
+                    _put_argument(kernel, view, found, i, one)
+        else:
+            view[name] = value
+    made.put(0, machine.block_read(block, 0, size) + bytes(behind))
+    for offset in range(0, size - _WORD + 1, _WORD):
+        leads = machine.block_leads(block, offset)
+        if leads is not None:
+            made.links[offset] = leads
+    machine.block_free(block)
+    return made
+
+
+def _put_argument(
+    kernel: Kernel, view: KernelObject, found: FoundMember, i: int, value: Any
+) -> None:
+    at = address_of(view)
+    offset = at.offset + found.offset + i * _WORD
+    if isinstance(value, str):
+        value = kernel.user(value)
+    to = kernel.led_to(view._type.btf, 0, value, f"argument {i + 1}")
+    if isinstance(to, Leads):
+        kernel.machine.block_point(at.block, offset, to)
+    else:
+        kernel.machine.block_write(at.block, offset, to.to_bytes(_WORD, "little"))
+
+
+# -- what users call
+
+
+class Inputs:
+    """Makes what programs are given."""
+
+    @staticmethod
+    def xdp(packet: Any = b"", **fields: Any) -> Given:
+        """A packet of an XDP program, and fields of struct xdp_md."""
+        return Fields(fields, packet)
+
+    @staticmethod
+    def skb(packet: Any = b"", **fields: Any) -> Given:
+        """A packet of a program that gets a struct __sk_buff, and its fields."""
+        return Fields(fields, packet)
+
+    tc = skb
+
+    @staticmethod
+    def context(**fields: Any) -> Given:
+        """Any context by its fields: sockops, sk_lookup, cgroup programs."""
+        return Fields(fields)
+
+    @staticmethod
+    def tracepoint(event: str, **fields: Any) -> Given:
+        """The record of a tracepoint, by its struct in the kernel's BTF or the one that the program
+        declares: `tracepoint("sched:sched_process_exec", filename="/bin/sh", pid=42)`. Texts of
+        variable length lie behind it. `args=[...]` of a system call takes numbers and texts, which
+        are memory of user space."""
+        return Tracepoint(event, fields)
+
+    @staticmethod
+    def arguments(*values: Any, ret: Any = None) -> Given:
+        """The arguments of a function that is traced, or a hook; what is left out is an object of
+        zeros, an empty text or 0. `ret` is its result, for programs that see it."""
+        return Values(values, ret)
+
+    @staticmethod
+    def kprobe(*values: Any, ret: Any = None, **registers: int) -> Given:
+        """The same in registers, as probes find them; `registers` by their names in struct
+        pt_regs of x86-64."""
+        return Values(values, ret, registers)

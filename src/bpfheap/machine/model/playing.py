@@ -1,0 +1,274 @@
+"""The kernel around the model machine's programs: blocks, and calls that are performed in Python
+for both machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bpfheap.errors import UsageError
+from bpfheap.machine import played
+from bpfheap.machine.faults import Fault
+from bpfheap.machine.model.convention import Arguments, Implementation
+from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.mutator import drop
+from bpfheap.machine.model.records import Around, Region, RegionKind, Status
+from bpfheap.machine.model.state import MachineState
+from bpfheap.machine.model.values import U64, Pointer, Value
+from bpfheap.runtime.world import BlockType, Leads, Links, Space, Stub, Word, World
+
+
+class PlayedKernel:
+    """What ModelMachine has of runtime.world.Playing."""
+
+    _state: MachineState
+    stubs: dict[str, Stub]
+    variables: dict[str, tuple[Leads, ...]]
+
+    @property
+    def world(self) -> World:
+        return self._state.world
+
+    @world.setter
+    def world(self, new: World) -> None:
+        self._state.world = new
+
+    @property
+    def now(self) -> int:
+        return self._state.clock
+
+    @now.setter
+    def now(self, new: int) -> None:
+        self._state.clock = new
+
+    def block_create(
+        self, name: str, size: int, *, space: Space = Space.KERNEL,
+        of: BlockType | None = None, strict: bool = False,
+    ) -> int:  # fmt: skip
+        around = Around(space, of, () if strict else None)
+        return self._state.add_region(RegionKind.BLOCK, name, size, around=around).id
+
+    def block_free(self, block: int) -> None:
+        drop(self._state, self._block(block, 0, 0).id)
+
+    def block_read(self, block: int, offset: int, size: int) -> bytes:
+        self._block(block, offset, size)
+        return _flat(self._state, block, offset, size)
+
+    def block_write(self, block: int, offset: int, data: bytes) -> None:
+        self._block(block, offset, len(data))
+        write(self._state, Pointer(block, offset), data)
+        self._know(block, offset, len(data))
+
+    def block_point(self, block: int, offset: int, to: Leads) -> None:
+        self._block(block, offset, 8)
+        self._block(to.block, 0, 0)
+        self._state.store(Pointer(block, offset), 8, Pointer(to.block, to.offset))
+        self._know(block, offset, 8)
+
+    def block_leads(self, block: int, offset: int) -> Leads | None:
+        region = self._block(block, offset, 8)
+        found = region.slots.get(offset)
+        if found is None:
+            number = int.from_bytes(_flat(self._state, block, offset, 8), "little")
+            found = self._state.pointer_to(number) if number else None
+        return None if found is None else _leads(self._state, found)
+
+    def variable(self, name: str) -> Pointer:
+        """What programs have for a variable: of one with a copy for each CPU, what
+        bpf_per_cpu_ptr takes."""
+        copies = self.variables[name]
+        if len(copies) == 1:
+            return Pointer(*copies[0])
+        region = self._state.add_region(RegionKind.PERCPU, f"variable {name}", 0)
+        region.links[0] = tuple(Pointer(*copy) for copy in copies)
+        return Pointer(region.id, 0)
+
+    def _block(self, block: int, offset: int, size: int) -> Region:
+        region = self._state.regions.get(block)
+        if region is None or region.kind is not RegionKind.BLOCK:
+            raise UsageError(f"there is no block {block}")
+        if region.status is not Status.LIVE:
+            raise UsageError(f"{region.name} was freed")
+        if offset < 0 or offset + size > region.size:
+            raise UsageError(f"{region.name} has {region.size} bytes, and not {offset + size}")
+        return region
+
+    def _know(self, block: int, offset: int, size: int) -> None:
+        region = self._state.regions[block]
+        if region.around is None or region.around.known is None or not size:
+            return
+        region = self._state.region(block)
+        assert region.around is not None
+        known = merged((*(region.around.known or ()), (offset, offset + size)))
+        region.around = region.around._replace(known=known)
+
+
+def merged(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """In order, those that touch as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return tuple(found)
+
+
+def show(state: MachineState, ctx: int, links: Links) -> None:
+    """Let a context lead to blocks. Raises UsageError for one that is gone."""
+    if not links:
+        return
+    region = state.region(ctx)
+    for offset, to in links.items():
+        target = state.regions.get(to.block)
+        if target is None or target.status is not Status.LIVE:
+            raise UsageError("an object of the context was freed")
+        region.data.extend(bytes(max(0, offset + 8 - len(region.data))))
+        region.slots[offset] = Pointer(to.block, to.offset)
+
+
+def write(state: MachineState, at: Value, data: bytes) -> None:
+    """Bytes, over whatever is there. Raises Fault where a program may not write."""
+    if data:
+        state.store(at, len(data), int.from_bytes(data, "little"))
+
+
+def _flat(state: MachineState, region_id: int, offset: int, size: int) -> bytes:
+    region = state.regions[region_id]
+    return state._flat(region, offset, size).ljust(size, b"\0")
+
+
+def _leads(state: MachineState, at: Pointer) -> Leads | None:
+    region = state.regions.get(at.region)
+    if region is None or region.kind is not RegionKind.BLOCK:
+        return None
+    return Leads(at.region, at.offset)
+
+
+class ModelCaller:
+    """A program of the model machine at a call (runtime.world.Caller)."""
+
+    __slots__ = ("_core", "name")
+
+    def __init__(self, core: Core, name: str) -> None:
+        self._core = core
+        self.name = name
+
+    @property
+    def cpu(self) -> int:
+        return self._core.execution.cpu
+
+    @property
+    def world(self) -> World:
+        return self._core.state.world
+
+    @world.setter
+    def world(self, new: World) -> None:
+        self._core.state.world = new
+
+    def number(self, value: Word) -> int:
+        if value is None:
+            raise Fault("invalid-access", f"{self.name} is given what nothing was written to")
+        return self._core.state.number(value) & U64
+
+    def read(self, at: Word, size: int) -> bytes:
+        return self._core.state.read(at, size)
+
+    def write(self, at: Word, data: bytes) -> None:
+        write(self._core.state, at, data)
+
+    def probe(self, to: Word, at: Word, size: int, space: Space) -> bool:
+        state = self._core.state
+        if not size:
+            return True
+        state.access(to, size, "write")
+        found = self._reachable(at, size, space)
+        if found is None:
+            write(state, to, bytes(size))
+            return False
+        copy(state, to, found, size)
+        return True
+
+    def text(self, at: Word, limit: int, space: Space) -> bytes | None:
+        found = self._reachable(at, 1, space)
+        if found is None:
+            return None
+        state = self._core.state
+        region = state.regions[found.region]
+        there = min(limit, region.size - found.offset)
+        text, nul, _ = state.read(found, there).partition(b"\0")
+        # Memory ends before the text does.
+        return text if nul or there == limit else None
+
+    def block(self, at: Word) -> Leads | None:
+        state = self._core.state
+        found = state.pointer_to(at) if isinstance(at, int) and at else at
+        return _leads(state, found) if isinstance(found, Pointer) else None
+
+    def pointer(self, to: Leads) -> Word:
+        return Pointer(to.block, to.offset)
+
+    def map_id(self, at: Word) -> int:
+        return self._core.map_at(at).id
+
+    def member(self, block: int, path: str) -> Word | None:
+        place = self._member(block, path)
+        if place is None or place[1] > 8:
+            return None
+        return self._core.state.load(Pointer(block, place[0]), place[1])
+
+    def bytes_of(self, block: int, path: str) -> bytes | None:
+        place = self._member(block, path)
+        return None if place is None else self._core.state.read(Pointer(block, place[0]), place[1])
+
+    def _member(self, block: int, path: str) -> tuple[int, int] | None:
+        region = self._core.state.regions.get(block)
+        if region is None or region.around is None or region.around.type is None:
+            return None
+        return region.around.type.member(path)
+
+    def _reachable(self, at: Word, size: int, space: Space) -> Pointer | None:
+        """`size` bytes of live memory in that space; None if they are not there."""
+        state = self._core.state
+        if isinstance(at, int):
+            at = state.pointer_to(at) if at else None
+        region = state.regions.get(at.region) if isinstance(at, Pointer) else None
+        if region is None or region.status is not Status.LIVE:
+            return None
+        if at.offset < 0 or at.offset + size > region.size:
+            return None
+        its = Space.KERNEL if region.around is None else region.around.space
+        if Space.EITHER not in (its, space) and its is not space:
+            return None
+        return Pointer(at.region, at.offset)
+
+
+def copy(state: MachineState, to: Value, at: Pointer, size: int) -> None:
+    """Bytes, and the pointers among them as pointers. Raises Fault where a program may not."""
+    region = state.access(at, size, "read")
+    assert isinstance(to, Pointer)
+    inside = {
+        offset - at.offset: pointer
+        for offset, pointer in region.slots.items()
+        if at.offset <= offset and offset + 8 <= at.offset + size and type(pointer) is Pointer
+    }
+    write(state, to, _flat(state, at.region, at.offset, size))
+    for offset, pointer in inside.items():
+        state.store(Pointer(to.region, to.offset + offset), 8, pointer)
+
+
+def performed(name: str, stub: Stub) -> Implementation:
+    """A call that Python performs, as the model machine calls its own."""
+
+    def perform(core: Core, args: Arguments) -> Value:
+        result = stub(ModelCaller(core, name), args)
+        if isinstance(result, Pointer):
+            return result
+        return 0 if result is None else int(result) & U64
+
+    return perform
+
+
+CALLS: Mapping[str, Implementation] = {
+    name: performed(name, stub) for name, stub in played.CALLS.items()
+}

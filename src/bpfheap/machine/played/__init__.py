@@ -1,0 +1,15 @@
+"""The kernel that calls ask, played: one function for each helper or kfunc that both machines
+perform in Python, by its name (`platform/provided.py` says which are real and which are played).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bpfheap.machine.played import current, probe
+from bpfheap.runtime.world import Stub
+
+CALLS: Mapping[str, Stub] = {
+    **current.CALLS,
+    **probe.CALLS,
+}

@@ -1,0 +1,54 @@
+"""Copies from addresses that may lead nowhere.
+
+Sources: bpf_probe_read_kernel and its like in kernel/trace/bpf_trace.c, bpf_copy_from_user in
+kernel/bpf/helpers.c, strncpy_from_kernel_nofault in mm/maccess.c of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from errno import EFAULT
+
+from bpfheap.runtime.world import Caller, Space, Stub, Word
+
+_U32 = (1 << 32) - 1
+
+
+def _copy(space: Space) -> Stub:
+    def copy(call: Caller, args: Sequence[Word]) -> Word:
+        size = call.number(args[1]) & _U32
+        return 0 if call.probe(args[0], args[2], size, space) else -EFAULT
+
+    return copy
+
+
+def _text(space: Space) -> Stub:
+    """The length with its NUL, which is there even if the text is cut."""
+
+    def text(call: Caller, args: Sequence[Word]) -> Word:
+        size = call.number(args[1]) & _U32
+        if not size:
+            return 0
+        found = call.text(args[2], size, space)
+        if found is None:
+            call.write(args[0], bytes(size))
+            return -EFAULT
+        found = found[: size - 1]
+        call.write(args[0], found + b"\0")
+        return len(found) + 1
+
+    return text
+
+
+CALLS: Mapping[str, Stub] = {
+    # The old ones look wherever the address leads (bpf_probe_read_compat).
+    "bpf_probe_read": _copy(Space.EITHER),
+    "bpf_probe_read_str": _text(Space.EITHER),
+    "bpf_probe_read_kernel": _copy(Space.KERNEL),
+    "bpf_probe_read_kernel_str": _text(Space.KERNEL),
+    "bpf_probe_read_user": _copy(Space.USER),
+    "bpf_probe_read_user_str": _text(Space.USER),
+    "bpf_copy_from_user": _copy(Space.USER),
+    # Every task has the same memory here.
+    "bpf_copy_from_user_task": _copy(Space.USER),
+}

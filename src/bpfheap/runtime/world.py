@@ -1,0 +1,158 @@
+"""The kernel around programs, as somebody makes it up, and what a machine needs to play it.
+
+A *block* is memory that no program made: an object of the kernel, a string of user space, a
+variable of the kernel. Blocks hold numbers and pointers into one another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+#: What a register holds: a number, or on a machine that follows pointers, a pointer.
+Word: TypeAlias = Any
+
+
+class Space(StrEnum):
+    """Whose memory a block is, as bpf_probe_read_kernel and bpf_probe_read_user tell it apart."""
+
+    KERNEL = "kernel"
+    USER = "user"
+    EITHER = "either"  # made in passing, and nobody said which
+
+
+class Leads(NamedTuple):
+    """A pointer to byte `offset` of a block."""
+
+    block: int
+    offset: int = 0
+
+
+class BlockType(Protocol):
+    """Of what type a block is."""
+
+    @property
+    def name(self) -> str:
+        """As C has it, such as "struct task_struct"."""
+
+    def member(self, path: str) -> tuple[int, int] | None:
+        """Byte offset and size of a member such as "mm.owner"; None if there is none, or if it is a
+        bitfield."""
+
+    def place(self, offset: int) -> str:
+        """The member that a byte is in, as a path."""
+
+
+class Current(NamedTuple):
+    """What the calls that ask for the current task tell where the block `task` does not. `cgroups`
+    are the ids of its control groups, the root's first."""
+
+    task: int = 0
+    pid: int = 1000
+    tgid: int = 1000
+    uid: int = 1000
+    gid: int = 1000
+    comm: bytes = b"test"
+    cgroups: tuple[int, ...] = (1,)
+
+
+class World(NamedTuple):
+    """What calls ask of the kernel around programs, beside its memory, and what they do to it.
+
+    `output`: what iterators' programs wrote (bpf_seq_printf) since somebody emptied it.
+    """
+
+    current: Current = Current()
+    output: bytes = b""
+
+
+class Caller(Protocol):
+    """A program that stands at a call which Python performs. What reads and writes the program's
+    own memory raises Fault where it may not be."""
+
+    #: Of the helper or kfunc.
+    name: str
+
+    @property
+    def cpu(self) -> int: ...
+
+    @property
+    def world(self) -> World: ...
+
+    @world.setter
+    def world(self, new: World) -> None: ...
+
+    def number(self, value: Word) -> int:
+        """As 64 unsigned bits; a pointer's are its address."""
+
+    def read(self, at: Word, size: int) -> bytes: ...
+
+    def write(self, at: Word, data: bytes) -> None: ...
+
+    def probe(self, to: Word, at: Word, size: int, space: Space) -> bool:
+        """Copy from an address that may lead nowhere, pointers as pointers. False, and zeros at
+        `to`, if it does, or into memory of another space."""
+
+    def text(self, at: Word, limit: int, space: Space) -> bytes | None:
+        """Up to `limit` bytes before a NUL, from an address that may lead nowhere: then None."""
+
+    def block(self, at: Word) -> Leads | None:
+        """Where a pointer leads to if that is a block."""
+
+    def pointer(self, to: Leads) -> Word: ...
+
+    def map_id(self, at: Word) -> int:
+        """Of the map that an argument is."""
+
+    def member(self, block: int, path: str) -> Word | None:
+        """A member of a block, of up to 8 bytes; None if its type has no such member."""
+
+    def bytes_of(self, block: int, path: str) -> bytes | None:
+        """A member of any size."""
+
+
+#: A call that Python performs: what r1 to r5 hold, and r0; None counts as 0.
+Stub: TypeAlias = Callable[[Caller, Sequence[Word]], Word | None]
+
+
+@runtime_checkable
+class Playing(Protocol):
+    """A machine that plays a kernel. Blocks are numbered by the machine, and never twice alike.
+
+    All methods raise UsageError for a block that is gone, and for bytes that it does not have.
+    """
+
+    world: World
+    #: Nanoseconds, of all clocks.
+    now: int
+    #: By the name of a helper or kfunc: what is called instead of what the machine has.
+    stubs: dict[str, Stub]
+    #: Variables of the kernel, by name: one block, or one for each CPU.
+    variables: dict[str, tuple[Leads, ...]]
+
+    def block_create(
+        self, name: str, size: int, *, space: Space = Space.KERNEL,
+        of: BlockType | None = None, strict: bool = False,
+    ) -> int:  # fmt: skip
+        """Zeros. Programs may not read of a `strict` one what `block_write` did not write."""
+
+    def block_free(self, block: int) -> None:
+        """Whoever reads it from here on uses it after it was freed."""
+
+    def block_read(self, block: int, offset: int, size: int) -> bytes:
+        """Pointers are shown as their addresses."""
+
+    def block_write(self, block: int, offset: int, data: bytes) -> None: ...
+
+    def block_point(self, block: int, offset: int, to: Leads) -> None:
+        """Write a pointer."""
+
+    def block_leads(self, block: int, offset: int) -> Leads | None:
+        """Where the 8 bytes there lead, None if they are no pointer into a block."""
+
+
+#: The pointers in a context, by their offsets.
+Links: TypeAlias = Mapping[int, Leads]
+NO_LINKS: Links = MappingProxyType({})
