@@ -279,8 +279,9 @@ class RunTooLong(BpfheapError):
 class Violation(BpfheapError):
     """The model machine saw a memory error: a bug of a program, or a hole of the policy.
 
-    `kind` is "use-after-free", "double-free", "out-of-bounds", "leak", "invalid-access" or
-    "bad-call". `life` tells the object's life, oldest first, a sentence each, with source lines.
+    `kind` is "use-after-free", "double-free", "out-of-bounds", "leak", "invalid-access",
+    "bad-call", or "not-set" where a program reads what a strict test never made up. `life` tells
+    the object's life, oldest first, a sentence each, with source lines.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from typing import Final
 from elftools.elf.elffile import ELFFile
 
 from bpfheap import kconfig, project
-from bpfheap.btf import BtfIndex, LazyBtf
+from bpfheap.btf import BtfIndex, Func, LazyBtf
 from bpfheap.btf.lazy import index_of
 from bpfheap.btf.raw import open_types
 from bpfheap.errors import BpfheapError, BtfError, UsageError
@@ -32,6 +32,14 @@ _WHAT: Final = {_BTF: ("BTF", str(VMLINUX)), _CONFIG: ("configuration", "/boot/c
 #: Bytes of BTF that are read at all; a large kernel has a tenth of it.
 _MAX_BTF: Final = 128 << 20
 _SHELF: Final = Shelf("kernel", "indices of kernels' types", b"bpfheap types of a kernel 1\n")
+#: Functions of kernels that have what LINUX_HAS_* asks for (tools/lib/bpf/features.c): the wrapper
+#: of some system call on each architecture, and what gives cookies.
+_FEATURES: Final = {
+    "LINUX_HAS_SYSCALL_WRAPPER": (
+        "__x64_sys_bpf", "__arm64_sys_bpf", "__s390x_sys_bpf", "__riscv_sys_bpf",
+    ),
+    "LINUX_HAS_BPF_COOKIE": ("bpf_get_attach_cookie_trace",),
+}  # fmt: skip
 _GIVE: Final = (
     "give a kernel's BTF with --kernel-btf FILE, or as kernel-btf in [tool.bpfheap] of "
     "pyproject.toml"
@@ -136,7 +144,14 @@ class Vmlinux:
     def config(self, name: str) -> str | None:
         """Raises UsageError or FormatError for what cannot be read."""
         found = self._kconfig()
-        return None if found is None else found.get(name)
+        return self._by_types(name) if found is None else found.get(name)
+
+    def _by_types(self, name: str) -> str | None:
+        """What libbpf finds out by trying, where the types of a kernel tell it."""
+        functions, types = _FEATURES.get(name, ()), self.types()
+        if not functions or types is None:
+            return None
+        return str(int(any(types.find(function, Func) is not None for function in functions)))
 
     def _kconfig(self) -> Kconfig | None:
         with self._lock:

@@ -299,7 +299,6 @@ NAMING = {
     "platform/calls.py": "the rows",
     "machine/model": "implementations",
     "machine/played": "implementations in Python, for all machines",
-    "api/kernel/around.py": "what has to be there before a program that calls it runs",
     "machine/native/jit": "what is written in place of calls",
     "machine/native/printk.py": "how bpf_trace_vprintk takes its words",
     "verifier/calls/callback.py": "what a callback is given",

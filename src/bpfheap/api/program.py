@@ -11,7 +11,6 @@ from bpfheap.api.kernel import Around, given_of
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
-from bpfheap.runtime.world import Playing
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict
 
@@ -24,12 +23,17 @@ class RunResult:
     `printk`: the lines printed meanwhile.
     `data`: what became of the packet, with the metadata in front; None if there was none.
     `output`: what an iterator's program wrote (bpf_seq_printf).
+    `signals`: those that the program sent.
+    `returns`: what it lets the kernel return (bpf_set_retval, bpf_override_return); None if it did
+        not say.
     """
 
     retval: int
     printk: list[str]
     data: bytes | None = None
     output: str = ""
+    signals: tuple[int, ...] = ()
+    returns: int | None = None
 
 
 class Program:
@@ -59,16 +63,17 @@ class Program:
         context: Context = Context.TASK,
         repeat: int = 1,
         data: Any = b"",
+        cookie: int = 0,
     ) -> RunResult:
         """Run `repeat` times; the result is the last one's. `ctx` is what the program is given: its
         context's first bytes, the rest is 0; a mapping of the context's fields; a list of the
         arguments of what it is attached to; or what `Runtime.tracepoint` and its like make. Without
         any, what is attached to a function gets objects of zeros. `data` is the packet, an Ethernet
-        frame, for types that get one.
+        frame, for types that get one; `cookie` what user space gave when it attached the program.
 
         Raises Violation where the machine sees a memory error, UsageError for a context or packet
         that is none of the program's type."""
-        cpu = whole(cpu, "a CPU")
+        cpu, cookie = whole(cpu, "a CPU"), whole(cookie, "a cookie", 0, (1 << 64) - 1)
         if not isinstance(context, Context):
             context = one_of(context, "context", Context)
         if whole(repeat, "the number of runs") < 1:
@@ -76,18 +81,23 @@ class Program:
         before = len(self._runtime.printk)
         system = self._runtime.system
         given = given_of(ctx, data, self.spec)
-        world = system.machine if isinstance(system.machine, Playing) else None
-        if world is not None and world.world.output:
-            world.world = world.world._replace(output=b"")
+        around = self._runtime
         for _ in range(repeat):
-            ready = given.ready(self._runtime.kernel, self.spec)
+            ready = given.ready(around.kernel, self.spec)
+            around._enter(ready.place._replace(cookie=cookie))
             done = system.run_on(
                 self.fd, ready.data, ready.ctx, cpu=cpu, context=context, links=ready.links
             )
-        self._runtime._passed()
-        output = "" if world is None else world.world.output.decode("utf-8", "replace")
-        printk = self._runtime.printk[before:]
-        return RunResult(done.retval & 0xFFFFFFFF, printk, done.data, output)
+        world = around._world()
+        around._passed()
+        return RunResult(
+            done.retval & 0xFFFFFFFF,
+            around.printk[before:],
+            done.data,
+            world.output.decode("utf-8", "replace"),
+            world.signals,
+            world.returns,
+        )
 
     def compilation(self) -> Compilation | None:
         """How the program became machine code, which it does now if it has not yet; None if it is

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: The kind of a fault where a program reads what nobody made up.
+NOT_SET = "not-set"
+
 
 class Fault(Exception):
     """A memory error, before the machine knows who made it and where.

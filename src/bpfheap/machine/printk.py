@@ -1,4 +1,4 @@
-"""The formats of bpf_trace_printk and bpf_trace_vprintk.
+"""The formats of bpf_trace_printk, bpf_snprintf and their like.
 
 Source: bpf_bprintf_prepare in kernel/bpf/helpers.c.
 """
@@ -15,7 +15,11 @@ MAX_WORDS = 12
 #: What a machine keeps in a register.
 Value = TypeVar("Value")
 
-_CONVERSION = re.compile(rb"%(?:%|([-+ #0]*)([0-9]{0,3})(ll|l|hh|h|)([diuxXpcs]))")
+_CONVERSION = re.compile(
+    rb"%(?:%|([-+ #0]*)([0-9]{0,3})(ll|l|hh|h|)(p[iI][46]|p[ku]s|p[KxsSB]?|[diuxXcs]))"
+)
+#: What may stand behind %p without being a part of it.
+_BEHIND_POINTER = re.compile(rb"[^A-Za-z0-9]|$")
 _BITS = {b"": 32, b"h": 16, b"hh": 8, b"l": 64, b"ll": 64}
 
 
@@ -28,9 +32,11 @@ def format_line(
     arguments: Sequence[Value],
     number: Callable[[Value], int],
     string: Callable[[Value], bytes],
+    memory: Callable[[Value, int], bytes] = lambda at, count: bytes(count),
 ) -> str:
     """The text of a format without its final NUL. `number` gives a value as a number, `string`
-    the bytes at a pointer: none where nothing can be read, at NULL neither.
+    the bytes at a pointer: none where nothing can be read, at NULL neither; `memory` as many bytes
+    as are asked for, 0 where nothing can be read.
 
     Raises FormatRefused for a conversion that the kernel does not know, and for more of them than
     there are arguments.
@@ -48,17 +54,29 @@ def format_line(
         flags, width, length, kind = match[1].decode(), match[2].decode(), match[3], match[4]
         value = arguments[used]
         used += 1
-        if kind == b"s":
+        if kind in (b"s", b"pks", b"pus"):
             shown, flags = string(value).decode("utf-8", "replace"), flags.replace("0", "")
         elif kind == b"c":
             shown, flags = chr(number(value) & 0xFF), flags.replace("0", "")
-        elif kind == b"p":
+        elif kind[:2] in (b"pi", b"pI"):
+            shown = _address(memory(value, 4 if kind[2:] == b"4" else 16), kind[1:2] == b"I")
+        elif kind[:1] == b"p":
+            if kind == b"p" and not _BEHIND_POINTER.match(form, at):
+                raise FormatRefused
             shown = f"{number(value):016x}"
         else:
             shown = _integer(number(value), _BITS[length], kind.decode(), flags)
         out.append(_pad(shown, flags, int(width or 0)))
     out.append(_text(form[at:]))
     return "".join(out)
+
+
+def _address(raw: bytes, plain: bool) -> str:
+    """An address of the internet, with leading zeros unless it is `plain` (ip4_addr_string)."""
+    if len(raw) == 4:
+        return ".".join(str(byte) if plain else f"{byte:03}" for byte in raw)
+    words = [raw[i : i + 2].hex() for i in range(0, 16, 2)]
+    return ":".join(words) if plain else "".join(words)
 
 
 def _text(raw: bytes) -> str:

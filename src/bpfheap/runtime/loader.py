@@ -18,8 +18,9 @@ from bpfheap.spec import KernelTypes, MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier.verdict import Verdict
 
 
-def creation_order(obj: ObjectSpec) -> list[MapSpec]:
-    """The maps of a file, each behind those that its definition names.
+def creation_order(obj: ObjectSpec, *, plays: bool = False) -> list[MapSpec]:
+    """The maps of a file, each behind those that its definition names; for a machine that `plays` a
+    kernel, values may hold objects of that.
 
     Raises LoadRefused for a map that names itself, directly or through others, or a map that the
     file does not have, MachineUnsupported for one whose values hold objects of the kernel."""
@@ -38,14 +39,15 @@ def creation_order(obj: ObjectSpec) -> list[MapSpec]:
         ordered[spec.name] = spec
 
     for spec in obj.maps.values():
-        _no_kernel_kptrs(spec, obj.kernel)
+        if not plays:
+            _no_kernel_kptrs(spec, obj.kernel)
         if spec.name not in ordered:
             visit(spec, frozenset({spec.name}))
     return list(ordered.values())
 
 
 def _no_kernel_kptrs(spec: MapSpec, kernel: KernelTypes | None) -> None:
-    """No machine has objects of the kernel that a field could hold."""
+    """There are no objects of the kernel that a field could hold."""
     types = None if kernel is None else kernel.types()
     if kernel is None or types is None:
         return
@@ -54,20 +56,22 @@ def _no_kernel_kptrs(spec: MapSpec, kernel: KernelTypes | None) -> None:
             if kernel_target(at.btf, field, (types, *kernel.modules())) is not None:
                 raise MachineUnsupported(
                     f"map {spec.name} has a kptr {field.path} to "
-                    f"{at.btf.c_name(field.target)} of the kernel, which no machine offers",
+                    f"{at.btf.c_name(field.target)} of the kernel, which this machine lacks",
                     file=spec.file or None,
                     hint="if you mean a struct of your own, give it another name, or tag the "
                     "field __local",
                 )
 
 
-def wanted_maps(obj: ObjectSpec, programs: Iterable[ProgramSpec]) -> list[MapSpec]:
+def wanted_maps(
+    obj: ObjectSpec, programs: Iterable[ProgramSpec], *, plays: bool = False
+) -> list[MapSpec]:
     """The maps to make for these programs, in the order of `creation_order`: all of the file, but
     for those of types that Linux has and bpfheap does not, and that no program names."""
     named = {ref.name for program in programs for ref in program.refs.values()}
     return [
         spec
-        for spec in creation_order(obj)
+        for spec in creation_order(obj, plays=plays)
         if spec.name in named
         or all(missing_map_type(m) is None for m in (spec, spec.inner) if m is not None)
     ]

@@ -15,6 +15,10 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 Word: TypeAlias = Any
 
 
+#: The type of a task, of which one is current.
+TASK = "struct task_struct"
+
+
 class Space(StrEnum):
     """Whose memory a block is, as bpf_probe_read_kernel and bpf_probe_read_user tell it apart."""
 
@@ -58,13 +62,35 @@ class Current(NamedTuple):
     cgroups: tuple[int, ...] = (1,)
 
 
+class Place(NamedTuple):
+    """Where the program that runs is attached: how many arguments a function has that is traced
+    (`returned`: and behind them in the context, what it returned), where it is, and the cookie that
+    user space gave."""
+
+    arguments: int = 0
+    returned: bool = False
+    ip: int = 0
+    cookie: int = 0
+
+
+#: Nowhere that matters.
+UNATTACHED = Place()
+
+
 class World(NamedTuple):
     """What calls ask of the kernel around programs, beside its memory, and what they do to it.
 
+    `place`: where the program that runs is attached.
+    `returns`: what the kernel is about to return (bpf_get_retval, bpf_set_retval); None where a
+        program has not said it, of a function that it overrides.
+    `signals`: those that it sent to the current task, or to its thread.
     `output`: what iterators' programs wrote (bpf_seq_printf) since somebody emptied it.
     """
 
     current: Current = Current()
+    place: Place = UNATTACHED
+    returns: int | None = None
+    signals: tuple[int, ...] = ()
     output: bytes = b""
 
 
@@ -79,6 +105,10 @@ class Caller(Protocol):
     def cpu(self) -> int: ...
 
     @property
+    def cpus(self) -> int:
+        """How many the machine has."""
+
+    @property
     def world(self) -> World: ...
 
     @world.setter
@@ -91,9 +121,15 @@ class Caller(Protocol):
 
     def write(self, at: Word, data: bytes) -> None: ...
 
+    def moved(self, at: Word, by: int) -> Word:
+        """So many bytes further."""
+
     def probe(self, to: Word, at: Word, size: int, space: Space) -> bool:
         """Copy from an address that may lead nowhere, pointers as pointers. False, and zeros at
         `to`, if it does, or into memory of another space."""
+
+    def look(self, at: Word, size: int, space: Space) -> bytes | None:
+        """Bytes from an address that may lead nowhere: then None."""
 
     def text(self, at: Word, limit: int, space: Space) -> bytes | None:
         """Up to `limit` bytes before a NUL, from an address that may lead nowhere: then None."""
@@ -102,6 +138,18 @@ class Caller(Protocol):
         """Where a pointer leads to if that is a block."""
 
     def pointer(self, to: Leads) -> Word: ...
+
+    def blocks(self, name: str) -> Sequence[int]:
+        """Those of a type, such as "struct task_struct"."""
+
+    def make(self, name: str) -> Leads | None:
+        """A new block of a type, None where nobody knows such a type. Of TASK, the current one."""
+
+    def acquire(self, block: int) -> None:
+        """The program has a reference to it, once more."""
+
+    def release(self, at: Word) -> int | None:
+        """It has one less. Gives the block, None if there was none to give."""
 
     def map_id(self, at: Word) -> int:
         """Of the map that an argument is."""
@@ -131,6 +179,8 @@ class Playing(Protocol):
     stubs: dict[str, Stub]
     #: Variables of the kernel, by name: one block, or one for each CPU.
     variables: dict[str, tuple[Leads, ...]]
+    #: Makes a block of a type of the kernel.
+    maker: Callable[[str], Leads | None]
 
     def block_create(
         self, name: str, size: int, *, space: Space = Space.KERNEL,

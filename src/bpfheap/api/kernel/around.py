@@ -9,21 +9,18 @@ from bpfheap.api.arguments import shown
 from bpfheap.api.kernel.current import Clock, CurrentTask
 from bpfheap.api.kernel.inputs import Fields, Given, Inputs, Tracepoint, Values
 from bpfheap.api.kernel.kernel import Kernel
-from bpfheap.api.kernel.objects import KernelObject
+from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.stubs import stub_of
 from bpfheap.api.session import Session, locked
 from bpfheap.btf import BtfTypes, Var
 from bpfheap.errors import UsageError
-from bpfheap.platform.called import names_of_calls
 from bpfheap.platform.programs import program_type, section_def
 from bpfheap.runtime.system import System
-from bpfheap.runtime.world import Playing
+from bpfheap.runtime.world import TASK, Leads, Place, Playing, World
 from bpfheap.spec import ProgramSpec, RefKind
 from bpfheap.vmlinux import Vmlinux
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-#: Calls that lead to the struct of the current task.
-_LEAD_TO_TASK = frozenset({"bpf_get_current_task", "bpf_get_current_task_btf"})
 
 
 class Fired(Protocol):
@@ -50,6 +47,8 @@ class Around(Session, Inputs):
         self.kernel = Kernel(self, source, self._types, cpus)
         self.clock = Clock(self.kernel)
         self._current = CurrentTask(self.kernel)
+        if isinstance(system.machine, Playing):
+            system.machine.maker = self._make
 
     @property
     def current(self) -> CurrentTask:
@@ -117,8 +116,26 @@ class Around(Session, Inputs):
                 var = None if at is None else spec.btf[at]
                 if isinstance(var, Var):
                     self.kernel.variables.declare(spec.btf, ref.name, var.type)
-        if any(name in _LEAD_TO_TASK for _, name in names_of_calls(spec)):
-            _ = self._current.task
+
+    def _make(self, name: str) -> Leads | None:
+        """An object that a call wants: of a task, the current one."""
+        if name == TASK:
+            task = self._current.task
+            return None if task is None else address_of(task)
+        of = self.kernel.types.find(name)
+        return None if of is None else address_of(self.kernel.make(of, {}))
+
+    def _enter(self, place: Place) -> None:
+        """Before a run: it is attached there, and has done nothing yet."""
+        machine = self.system.machine
+        if isinstance(machine, Playing):
+            world = machine.world
+            machine.world = world._replace(place=place, returns=None, signals=(), output=b"")
+
+    def _world(self) -> World:
+        """What programs did to it."""
+        machine = self.system.machine
+        return machine.world if isinstance(machine, Playing) else World()
 
 
 def attached(spec: ProgramSpec, where: str) -> bool:

@@ -8,7 +8,7 @@ from bpfheap.api.arguments import octets, shown, whole
 from bpfheap.api.kernel.kernel import Kernel
 from bpfheap.api.kernel.objects import KernelObject, address_of, type_of
 from bpfheap.errors import UsageError
-from bpfheap.runtime.world import Current, Leads
+from bpfheap.runtime.world import TASK, Current, Leads
 
 _U32 = (1 << 32) - 1
 _COMM = 16
@@ -95,7 +95,7 @@ class CurrentTask:
 
     def _make(self) -> KernelObject | None:
         kernel, world = self._kernel, self._world
-        of = kernel.types.find("struct task_struct")
+        of = kernel.types.find(TASK)
         if of is None:
             return None
         made = kernel.make(of, {})

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from bpfheap.api.arguments import octets, shown
 from bpfheap.api.kernel.kernel import Kernel
@@ -21,12 +22,15 @@ from bpfheap.platform.programs import (
     attach_type,
     program_type,
 )
-from bpfheap.runtime.world import Leads, Links
+from bpfheap.runtime.world import UNATTACHED, Leads, Links, Place
 from bpfheap.spec import ProgramSpec
-from bpfheap.verifier.analysis.attach import Place, find_target
+from bpfheap.verifier.analysis.attach import Place as Target
+from bpfheap.verifier.analysis.attach import find_target
 from bpfheap.verifier.reject import Reject
 
 _WORD = 8
+#: Where the kernel's code is.
+_TEXT = 0xFFFF_FFFF_8100_0000
 _U64 = (1 << 64) - 1
 #: Where the first six arguments are, in struct pt_regs of x86-64, and the system call's.
 _ARGUMENT_REGISTERS = ("di", "si", "dx", "cx", "r8", "r9")
@@ -41,11 +45,13 @@ _SEE_RESULT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a machine is given: the context's first bytes, the pointers in it, and the packet."""
+    """What a machine is given: the context's first bytes, the pointers in it, the packet, and where
+    the program is attached."""
 
     ctx: bytes = b""
     data: bytes = b""
     links: Links = field(default_factory=dict)
+    place: Place = UNATTACHED
 
 
 @dataclass(slots=True)
@@ -84,8 +90,8 @@ class _Context:
         signed = isinstance(value, int) and value < 0
         self.put(offset, raw.ljust(-(-size // _WORD) * _WORD, b"\xff" if signed else b"\0"))
 
-    def ready(self, data: bytes = b"") -> Ready:
-        return Ready(bytes(self.raw), data, self.links)
+    def ready(self, data: bytes = b"", place: Place = UNATTACHED) -> Ready:
+        return Ready(bytes(self.raw), data, self.links, place)
 
 
 class Given(ABC):
@@ -135,6 +141,33 @@ class Values(Given):
             f"a {row.name} program is given no list of arguments",
             hint="give the bytes of its context, or a mapping of its fields",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Named(Given):
+    """The arguments of an iterator's program by their names; those that are left out are NULL, but
+    for what leads to the output."""
+
+    values: Mapping[str, Any]
+
+    def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
+        target = _target(kernel, spec)
+        if target is None:
+            raise UsageError(f"{spec.name} iterates over nothing that is known")
+        names = [param.name for param in target.params]
+        for name in self.values:
+            if name not in names:
+                raise UsageError(f"{target.target.shown} has no argument {name}",
+                                 hint=", ".join(names))  # fmt: skip
+        meta = kernel.types.find("struct bpf_iter_meta")
+        seq = kernel.types.find("struct seq_file")
+        values: list[Any] = []
+        for name in names:
+            if name == "meta" and name not in self.values and meta is not None and seq is not None:
+                values.append({"seq": kernel.default(seq)})
+            else:
+                values.append(self.values.get(name))
+        return _arguments(kernel, spec, values, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +243,15 @@ def _put_field(made: _Context, row: ProgramType, name: str, value: Any) -> None:
     made.put(found.offset, (value & (1 << 8 * found.size) - 1).to_bytes(found.size, "little"))
 
 
+def address_of_function(name: str) -> int:
+    """Where the kernel would have a function: some address, the same in each run."""
+    return _TEXT + 16 * (crc32(name.encode()) & 0xFFFFF)
+
+
 # -- arguments by the kernel's types
 
 
-def _target(kernel: Kernel, spec: ProgramSpec) -> Place | None:
+def _target(kernel: Kernel, spec: ProgramSpec) -> Target | None:
     types, named = kernel.source.types(), attach_target(spec.section)
     if types is None or named is None:
         return None
@@ -224,19 +262,20 @@ def _target(kernel: Kernel, spec: ProgramSpec) -> Place | None:
 
 
 def _arguments(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any) -> Ready:
-    place = _target(kernel, spec)
-    if place is None:
+    target = _target(kernel, spec)
+    if target is None:
         return _words(kernel, spec, values, ret)
-    params = [(p.name, p.type) for p in place.params]
+    params = [(p.name, p.type) for p in target.params]
+    count = len(params)
     sees = AttachType(attach_type(spec.section)) in _SEE_RESULT
-    if sees and not isinstance(place.btf[place.btf.resolve(place.proto.ret)], Void):
-        params.append(("the result", place.proto.ret))
+    if sees and not isinstance(target.btf[target.btf.resolve(target.proto.ret)], Void):
+        params.append(("the result", target.proto.ret))
         if ret is not None and len(values) < len(params):
             missing = [DEFAULT] * (len(params) - 1 - len(values))
             values = [*values, *missing, ret]
     if len(values) > len(params):
         raise UsageError(
-            f"{place.target.shown} has {len(params)} arguments, and {len(values)} are given",
+            f"{target.target.shown} has {len(params)} arguments, and {len(values)} are given",
             hint=", ".join(name for name, _ in params),
         )
     made = _Context(kernel)
@@ -244,10 +283,11 @@ def _arguments(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: An
     for i, (name, type_id) in enumerate(params):
         value = values[i] if i < len(values) else DEFAULT
         if value is DEFAULT:
-            value = _default(kernel, place.btf, type_id)
-        made.value(place.btf, type_id, at, value, f"{name} of {place.target.shown}")
-        at += -(-place.btf.size_of(type_id) // _WORD) * _WORD
-    return made.ready()
+            value = _default(kernel, target.btf, type_id)
+        made.value(target.btf, type_id, at, value, f"{name} of {target.target.shown}")
+        at += -(-target.btf.size_of(type_id) // _WORD) * _WORD
+    name = target.target.shown
+    return made.ready(place=Place(count, len(params) > count, address_of_function(name)))
 
 
 #: In place of an argument: what the kernel would pass in a calm moment.
@@ -258,8 +298,7 @@ def _default(kernel: Kernel, btf: BtfTypes, type_id: int) -> Any:
     """An object of zeros for a pointer to a struct, an empty text, or 0."""
     target = pointed_at(btf, type_id)
     if target is None:
-        kind = btf[btf.resolve(type_id)]
-        return bytes(btf.size_of(type_id)) if KernelType(btf, type_id).is_struct else _zero(kind)
+        return bytes(btf.size_of(type_id)) if KernelType(btf, type_id).is_struct else 0
     if target.is_struct:
         try:
             return kernel.default(target)
@@ -267,10 +306,6 @@ def _default(kernel: Kernel, btf: BtfTypes, type_id: int) -> Any:
             # Of a struct that is declared alone nobody knows the size.
             return None
     return "" if target.name == "char" else None
-
-
-def _zero(kind: Any) -> int:
-    return 0
 
 
 def _words(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any) -> Ready:
@@ -317,7 +352,7 @@ def _probe(
         for offset, to in at.links.items():
             kernel.machine.block_point(block, offset, to)
         made.word(_register("di"), Leads(block))
-    return made.ready()
+    return made.ready(place=Place(ip=address_of_function(function)))
 
 
 _REGISTERS = (
@@ -492,3 +527,9 @@ class Inputs:
         """The same in registers, as probes find them; `registers` by their names in struct
         pt_regs of x86-64."""
         return Values(values, ret, registers)
+
+    @staticmethod
+    def iterator(**arguments: Any) -> Given:
+        """What an iterator's program is given for one element, by the names of its arguments:
+        `iterator(task=task)`. Without any it is at its end."""
+        return Named(arguments)

@@ -27,11 +27,11 @@ from bpfheap.machine.model.records import (
     RegionKind,
     Status,
 )
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
 from bpfheap.platform.maps import F_LOCK, Holds
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
-from bpfheap.runtime.world import Stub
 
 #: BPF_MAX_LOOPS.
 _MAX_LOOPS = 1 << 23
@@ -217,6 +217,8 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
     incoming: Pointer | None = None
     if isinstance(new, Pointer) or _number(core, new, 2):
         kind = RegionKind.PERCPU if field.kind is KptrKind.PERCPU else RegionKind.OBJECT
+        if isinstance(new, Pointer) and is_block(core.state, new):
+            kind = RegionKind.BLOCK
         fresh = heap.object_at(core.state, new, f"bpf_kptr_xchg into {name}", kind)
         core.owned(fresh, f"bpf_kptr_xchg into {name}")
         incoming = Pointer(fresh.id, 0)
@@ -234,6 +236,12 @@ def _kptr_xchg(core: Core, args: Arguments) -> Value:
         stored = core.state.regions[incoming.region].name
         core.note(incoming.region, lives.stored(stored, name, place))
     return NULL if old is None else old
+
+
+def is_block(state: MachineState, at: Pointer) -> bool:
+    """Does a pointer lead to an object of the kernel?"""
+    region = state.regions.get(at.region)
+    return region is not None and region.kind is RegionKind.BLOCK
 
 
 def _new(core: Core, allocator: int, type_id: Value, what: str, cpus: int = 0) -> Value:
@@ -343,12 +351,12 @@ CALLS: Mapping[str, Implementation] = {
 }
 
 
-def perform(core: Core, name: str, stubs: Mapping[str, Stub]) -> None:
+def perform(core: Core, name: str) -> None:
     """Perform the call that the execution stopped before, and go past it. What has a stub is not
     asked itself."""
     execution = core.execution
     execution.at_call = False
-    stub = stubs.get(name)
+    stub = core.around.stubs.get(name)
     implementation = CALLS.get(name) if stub is None else playing.performed(name, stub)
     if implementation is None:
         raise Fault("bad-call", f"call of {name}, which no machine knows")

@@ -233,7 +233,8 @@ def release(state: MachineState, region_id: int, sentence: str) -> Iterator[tupl
                 region, f"free of {region.name}, which another object holds,"
             )
             continue
-        if _shared(state, region, said):
+        # Of an object of the kernel, a reference goes.
+        if region.kind is RegionKind.BLOCK or _shared(state, region, said):
             continue
         _check_lock(state, region)
         region = state.region(current)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from bpfheap.btf import SpecialKind
 from bpfheap.errors import RunTooLong
-from bpfheap.machine.faults import Fault
+from bpfheap.machine.faults import NOT_SET, Fault
 from bpfheap.machine.layout import Types
 from bpfheap.machine.model import iterators, links
 from bpfheap.machine.model.alu import ALU, JUMPS
@@ -34,6 +34,7 @@ from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U64, Pointer, Unowned, Value, signed64
 from bpfheap.platform.calls import HELPER_BY_NUMBER
 from bpfheap.platform.programs import may_sleep
+from bpfheap.runtime.world import Playing
 from bpfheap.spec import ProgramSpec, SourceLine
 
 STACK_SIZE = 512
@@ -72,7 +73,7 @@ class LoadedProgram:
 class Core:
     """What moves one execution of a program: registers, memory, and who acts."""
 
-    __slots__ = ("execution", "mutator", "print_line", "program", "programs", "state")
+    __slots__ = ("around", "execution", "mutator", "print_line", "program", "programs", "state")
 
     def __init__(
         self,
@@ -81,7 +82,9 @@ class Core:
         program: LoadedProgram,
         print_line: Callable[[str], None],
         programs: Mapping[int, LoadedProgram],
+        around: Playing,
     ) -> None:
+        self.around = around
         self.state: MachineState = mutator.state
         self.mutator = mutator
         self.execution = execution
@@ -362,7 +365,10 @@ class Core:
             return 0
         try:
             return self.probe(Unowned(found.region, found.offset), size)
-        except Fault:
+        except Fault as fault:
+            # That is no fault of the program's, which a kernel would hide.
+            if fault.kind == NOT_SET:
+                raise
             return 0
 
     def poke(self, at: Unowned, size: int, value: int | Pointer) -> None:

@@ -35,7 +35,7 @@ from bpfheap.machine.model.maps.common import Values, copies
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.mutator import Mutator, drop
 from bpfheap.machine.model.options import ModelOptions
-from bpfheap.machine.model.playing import PlayedKernel
+from bpfheap.machine.model.playing import PlayedKernel, no_maker
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Execution,
@@ -106,6 +106,7 @@ class ModelMachine(PlayedKernel):
         self._programs: dict[int, LoadedProgram] = {}
         self.stubs = {}
         self.variables = {}
+        self.maker = no_maker
         self._state = MachineState(seed)
         self._state.allocators[GLOBAL_ALLOCATOR_ID] = AllocatorRecord(
             GLOBAL_ALLOCATOR_ID, "the global allocator"
@@ -120,6 +121,7 @@ class ModelMachine(PlayedKernel):
         twin.history = list(self.history)
         twin.stubs = dict(self.stubs)
         twin.variables = dict(self.variables)
+        twin.maker = self.maker
         twin.object_events = None if self.object_events is None else list(self.object_events)
         return twin
 
@@ -137,6 +139,7 @@ class ModelMachine(PlayedKernel):
         made._programs = programs
         made.stubs = {}
         made.variables = {}
+        made.maker = no_maker
         made._state = state
         return made
 
@@ -390,11 +393,11 @@ class ModelMachine(PlayedKernel):
         running = self._state.execution(execution)
         program = self._programs[running.program]
         mutator = self._mutator(Place(program.name), running.cpu)
-        core = Core(mutator, running, program, self.printk.append, self._programs)
+        core = Core(mutator, running, program, self.printk.append, self._programs, self)
         try:
             mutator.place = core.place()
             if running.at_call:
-                perform(core, core.call_name(), self.stubs)
+                perform(core, core.call_name())
             # A lock that somebody else holds is waited for at the call.
             if not running.at_call:
                 core.run()
@@ -444,7 +447,7 @@ class ModelMachine(PlayedKernel):
             execution_id, program.id, 0, [None] * 11, cpu, context, first.id, state.token
         )
         state.executions[execution_id] = execution
-        core = Core(self._mutator(), execution, program, self.printk.append, self._programs)
+        core = Core(self._mutator(), execution, program, self.printk.append, self._programs, self)
         execution.registers[1 : 2 + len(rest)] = [Pointer(first.id, 0), *rest]
         execution.registers[10] = core.new_stack()
         return execution_id
@@ -545,8 +548,10 @@ class ModelMachine(PlayedKernel):
         for path, offset, pointer in held:
             if depth > SHOWN_DEPTH or not budget[0]:
                 break
-            budget[0] -= 1
             inner = self._state.regions[pointer.region]
+            if inner.kind is RegionKind.BLOCK:
+                continue
+            budget[0] -= 1
             kind = inner.type
             assert kind is not None
             assert inner.allocator is not None

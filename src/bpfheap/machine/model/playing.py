@@ -3,13 +3,13 @@ for both machines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from bpfheap.errors import UsageError
 from bpfheap.machine import played
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.convention import Arguments, Implementation
-from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.records import Around, Region, RegionKind, Status
 from bpfheap.machine.model.state import MachineState
@@ -23,6 +23,7 @@ class PlayedKernel:
     _state: MachineState
     stubs: dict[str, Stub]
     variables: dict[str, tuple[Leads, ...]]
+    maker: Callable[[str], Leads | None]
 
     @property
     def world(self) -> World:
@@ -103,6 +104,11 @@ class PlayedKernel:
         region.around = region.around._replace(known=known)
 
 
+def no_maker(name: str) -> Leads | None:
+    """Nobody knows types."""
+    return None
+
+
 def merged(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """In order, those that touch as one."""
     found: list[tuple[int, int]] = []
@@ -159,6 +165,10 @@ class ModelCaller:
         return self._core.execution.cpu
 
     @property
+    def cpus(self) -> int:
+        return self._core.mutator.options.cpus
+
+    @property
     def world(self) -> World:
         return self._core.state.world
 
@@ -177,6 +187,9 @@ class ModelCaller:
     def write(self, at: Word, data: bytes) -> None:
         write(self._core.state, at, data)
 
+    def moved(self, at: Word, by: int) -> Word:
+        return moved(at, by) if isinstance(at, Pointer) else at + by
+
     def probe(self, to: Word, at: Word, size: int, space: Space) -> bool:
         state = self._core.state
         if not size:
@@ -188,6 +201,10 @@ class ModelCaller:
             return False
         copy(state, to, found, size)
         return True
+
+    def look(self, at: Word, size: int, space: Space) -> bytes | None:
+        found = self._reachable(at, size, space)
+        return None if found is None else self._core.state.read(found, size)
 
     def text(self, at: Word, limit: int, space: Space) -> bytes | None:
         found = self._reachable(at, 1, space)
@@ -207,6 +224,30 @@ class ModelCaller:
 
     def pointer(self, to: Leads) -> Word:
         return Pointer(to.block, to.offset)
+
+    def blocks(self, name: str) -> Sequence[int]:
+        return [
+            region.id
+            for region in self._core.state.regions.values()
+            if region.kind is RegionKind.BLOCK
+            and region.status is Status.LIVE
+            and region.around is not None
+            and region.around.type is not None
+            and region.around.type.name == name
+        ]
+
+    def make(self, name: str) -> Leads | None:
+        return self._core.around.maker(name)
+
+    def acquire(self, block: int) -> None:
+        self._core.own(block)
+
+    def release(self, at: Word) -> int | None:
+        leads = self.block(at)
+        if leads is None or leads.block not in self._core.execution.held:
+            return None
+        self._core.give_up(leads.block)
+        return leads.block
 
     def map_id(self, at: Word) -> int:
         return self._core.map_at(at).id

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from bpfheap.btf import KptrField, SpecialField, SpecialKind
-from bpfheap.machine.faults import Fault
+from bpfheap.machine.faults import NOT_SET, Fault
 from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life, add
 from bpfheap.machine.model.records import (
@@ -401,7 +401,7 @@ def _check_known(region: Region, around: Around, offset: int, size: int) -> None
     known = [at for start, end in around.known for at in range(start, end)]
     first = next(at for at in range(offset, offset + size) if at not in known)
     member = f"byte {first}" if around.type is None else around.type.place(first)
-    raise Fault("not-set", f"read of {member} of {region.name}, which was never set", region.id)
+    raise Fault(NOT_SET, f"read of {member} of {region.name}, which was never set", region.id)
 
 
 def _width(slot: Pointer) -> int:

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.machine.played import current, probe
+from bpfheap.machine.played import current, probe, references, text, traced
 from bpfheap.runtime.world import Stub
 
 CALLS: Mapping[str, Stub] = {
     **current.CALLS,
     **probe.CALLS,
+    **references.CALLS,
+    **text.CALLS,
+    **traced.CALLS,
 }

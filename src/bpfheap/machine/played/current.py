@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from errno import EINVAL
 
-from bpfheap.runtime.world import Caller, Leads, Stub, Word
+from bpfheap.runtime.world import TASK, Caller, Leads, Stub, Word
 
 _U32 = (1 << 32) - 1
 _COMM = 16
@@ -57,7 +57,8 @@ def _comm(call: Caller, args: Sequence[Word]) -> Word:
 
 def _task(call: Caller, args: Sequence[Word]) -> Word:
     task = call.world.current.task
-    return call.pointer(Leads(task)) if task else 0
+    found = Leads(task) if task else call.make(TASK)
+    return 0 if found is None else call.pointer(found)
 
 
 def _cgroup_id(call: Caller, args: Sequence[Word]) -> Word:

@@ -1,0 +1,115 @@
+"""What programs of each kind are given, made of Python values."""
+
+from __future__ import annotations
+
+import pytest
+
+import bpfheap
+from bpfheap.errors import UsageError
+from bpfheap.spec import ObjectSpec
+
+Runtime = bpfheap.Runtime
+
+
+def load(rt: Runtime, spec: ObjectSpec, name: str) -> bpfheap.Program:
+    return rt.load(spec, programs=[name]).programs[name]
+
+
+def test_a_tracepoint(rt: Runtime, spec: ObjectSpec) -> None:
+    obj = rt.load(spec, programs=["exec"])
+    init = rt.kernel.task_struct(pid=1, tgid=1)
+    rt.current = rt.kernel.task_struct(pid=42, tgid=42, comm="sh", real_parent=init)
+    result = obj.programs["exec"].run(
+        rt.tracepoint("sched:sched_process_exec", filename="/bin/sh", pid=42)
+    )
+    assert result.retval == 42
+    (record,) = obj.maps["events"].drain()
+    assert record[:8] == bytes([42, 0, 0, 0, 1, 0, 0, 0])
+    assert record[8:24].rstrip(b"\0") == b"sh"
+    assert record[24:].rstrip(b"\0") == b"/bin/sh"
+
+
+def test_a_tracepoint_by_its_fields_alone(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "exec")
+    assert program.run({"filename": "/bin/ls", "pid": 7}).retval == 7
+
+
+def test_a_system_call(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "openat")
+    given = rt.tracepoint("syscalls:sys_enter_openat", args=[-100, "/etc/passwd", 0])
+    result = program.run(given)
+    assert result.printk == ["-100 /etc/passwd 12"]
+    # A path is memory of user space.
+    assert result.retval == -14 & 0xFFFFFFFF
+
+
+def test_a_function(rt: Runtime, spec: ObjectSpec) -> None:
+    enter = load(rt, spec, "unlink_enter")
+    assert enter.run([-100, {"name": "/etc/x"}]).printk == ["-100 /etc/x"]
+    assert enter.run([-1, rt.kernel.filename(name="y")]).printk == ["-1 y"]
+    # An object of zeros.
+    assert enter.run().printk == ["0 "]
+    leave = load(rt, spec, "unlink_exit")
+    assert leave.run(rt.arguments(-100, ret=-2)).printk == ["2 -2 -100 -2"]
+    assert leave.run([-100, None, 5]).printk == ["2 5 -100 5"]
+
+
+def test_a_probe(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "unlink_probe")
+    assert program.run([-100, rt.kernel.filename(name="z")]).printk == ["-100 z"]
+    assert program.run(rt.kprobe(3, {"name": "w"}), cookie=77).retval == 77
+    assert load(rt, spec, "unlink_return").run(rt.kprobe(ret=-13)).retval == -13 & 0xFFFFFFFF
+    with pytest.raises(UsageError, match="has 6 arguments in registers"):
+        program.run(list(range(7)))
+    with pytest.raises(UsageError, match="no register rip"):
+        program.run(rt.kprobe(rip=1))
+
+
+def test_a_probe_of_a_system_call(rt: Runtime, spec: ObjectSpec) -> None:
+    assert load(rt, spec, "unlink_call").run(["/tmp/x"]).printk == ["/tmp/x"]
+
+
+def test_raw_and_typed_tracepoints(rt: Runtime, spec: ObjectSpec) -> None:
+    one, other = rt.kernel.task_struct(pid=1), rt.kernel.task_struct(pid=2)
+    other.real_parent = one
+    assert load(rt, spec, "raw_switch").run([0, one, other]).retval == 2
+    assert load(rt, spec, "typed_switch").run([True, one, other]).retval == 1001001
+
+
+def test_a_hook(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "open_hook")
+    assert program.run([{"f_inode": {"i_ino": 7}}]).retval == 0xFFFFFFFF
+    # What the kernel promises to be there is there.
+    assert program.run().retval == 0
+
+
+def test_an_iterator(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "each_task")
+    task = rt.kernel.task_struct(pid=5, comm="cat")
+    assert program.run(rt.iterator(task=task)).output == "5 cat\n"
+    assert program.run(rt.iterator()).output == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([1, 2, 3], "has 2 arguments, and 3 are given"),
+        (["text", None], "dfd of do_unlinkat is a number"),
+        ([0, 1.5], "name of do_unlinkat is a pointer"),
+        ([0, {"nome": "x"}], "struct filename has no member nome"),
+    ],
+)
+def test_what_is_none_is_told(rt: Runtime, spec: ObjectSpec, given: object, message: str) -> None:
+    program = load(rt, spec, "unlink_enter")
+    with pytest.raises(UsageError, match=message):
+        program.run(given)
+
+
+def test_all_that_is_attached_somewhere(rt: Runtime, spec: ObjectSpec) -> None:
+    rt.load(spec, programs=["exec", "unlink_enter", "unlink_probe", "open_hook"])
+    assert list(rt.fire("sched:sched_process_exec", filename="x", pid=3)) == ["exec"]
+    fired = rt.fire("kprobe/do_unlinkat", [4, {"name": "v"}])
+    assert {name: result.printk for name, result in fired.items()} == {"unlink_probe": ["4 v"]}
+    assert list(rt.fire("lsm/file_open")) == ["open_hook"]
+    with pytest.raises(UsageError, match="no program is attached to kprobe/nothing"):
+        rt.fire("kprobe/nothing")
