@@ -412,6 +412,103 @@ def test_the_budget_pays_for_buckets_without_elements(world: World) -> None:
     machine.map_free_step(1 << 20)
 
 
+def _bucket(address: int, size: int, key: int, buckets: int) -> int:
+    """Where a key of 4 or 8 bytes is, in a hash map."""
+    seed = ctypes.c_uint64.from_address(address + LAYOUT["bh_map.seed"]).value
+    low = (1 << 64) - 1
+    if size == 4:
+        return ((seed ^ key) * LAYOUT["BH_HASH_WORD"] & low) >> 32 & buckets - 1
+    product = (seed ^ size ^ key) * LAYOUT["BH_HASH_LAST"]
+    return (product ^ product >> 64) & buckets - 1
+
+
+#: Of `met`, a map with keys of {size} bytes.
+FIND = """
+    r1 = map[name:met] ll
+    r2 = r10
+    r2 += -8
+    call bpf_map_lookup_elem
+    if r0 == 0 goto none
+"""
+#: Writes over the key of the element of {second}, looks for {first}, and changes what is found.
+OVER_A_KEY = f"""
+    r7 = {{first}}
+    *(u64 *)(r10 -8) = {{second}}
+    {FIND}
+    *(u{{bits}} *)(r0 -8) = r7
+    *(u64 *)(r10 -8) = r7
+    {FIND}
+    r1 = r0
+    r0 = *(u64 *)(r1 +0)
+    r2 = 5
+    *(u64 *)(r1 +0) = r2
+    exit
+    none: r0 = 0
+    exit
+"""
+#: The value of the key that the context has.
+LOOK = f"r3 = *(u64 *)(r1 +0)\n*(u64 *)(r10 -8) = r3\n{FIND}\nr0 = *(u64 *)(r0 +0)\nnone: exit"
+
+
+def with_met(world: World, size: int, code: str) -> tuple[int, int]:
+    """A map and a program."""
+    world._next += 2
+    map_id, program = world._next - 1, world._next
+    machine, made = world.machine, assembled(code, world.obj.btf)
+    machine.map_create(map_id, MapSpec("met", 1, size, 8, 64, world.obj.btf), None, {})
+    machine.program_load(program, made, {**world.maps, "met": map_id}, None)
+    return map_id, program
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_who_writes_over_a_key_finds_another_element_at_most(world: World, size: int) -> None:
+    machine = world.machine
+    map_id, _ = with_met(world, size, "r0 = 0\nexit")
+    address = machine._maps.record(map_id).map.pointer
+    bucket = _bucket(address, size, 1, 64)
+    second = next(k for k in itertools.count(2) if _bucket(address, size, k, 64) == bucket)
+    code = OVER_A_KEY.format(first=1, second=second, bits=8 * size)
+    machine.program_load(map_id + 2, assembled(code, world.obj.btf), {"met": map_id}, None)
+    world._next += 2
+    one, other = ((1).to_bytes(size, "little"), second.to_bytes(size, "little"))
+    machine.map_update(map_id, one, (10).to_bytes(8, "little"))
+    # The first of the bucket, as it came last.
+    machine.map_update(map_id, other, (20).to_bytes(8, "little"))
+    stop = machine.step(machine.start(map_id + 2, bytes(8)), through=True)
+    assert isinstance(stop, Done)
+    assert stop.retval == (20 if machine.compiles else 10)
+    # The core has its own keys.
+    values = [machine.map_lookup(map_id, key) for key in (one, other)]
+    expected = [10, 5] if machine.compiles else [5, 20]
+    assert values == [value.to_bytes(8, "little") for value in expected]
+    machine.map_delete(map_id, one)
+    assert machine.map_lookup(map_id, one) is None
+    assert machine.map_lookup(map_id, other) is not None
+    machine.map_delete(map_id, other)
+    assert not list(machine.map_keys(map_id))
+    assert not world.outside.changed()
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_lookups_find_what_is_there(world: World, size: int) -> None:
+    """Elements are used again for other keys."""
+    map_id, program = with_met(world, size, LOOK)
+    machine, chance = world.machine, random.Random(size)
+    there: dict[int, int] = {}
+    for n in range(1, 500):
+        number = chance.randrange(40)
+        key = number.to_bytes(size, "little")
+        if there.pop(number, None) is None:
+            there[number] = n
+            machine.map_update(map_id, key, n.to_bytes(8, "little"))
+        else:
+            machine.map_delete(map_id, key)
+        asked = chance.randrange(40)
+        stop = machine.step(machine.start(program, asked.to_bytes(8, "little")), through=True)
+        assert isinstance(stop, Done)
+        assert stop.retval == there.get(asked, 0)
+
+
 def test_a_chain_does_not_get_long(world: World) -> None:
     """Of keys that programs can find: they see a map's address, and so its seed."""
     machine = world.machine

@@ -4,8 +4,15 @@
 
 #include "value.h"
 
-/* The first two words are the allocator's while the element is free: a lookup that is still there
- * needs `next`, and what it compares is the key. */
+/*
+ * The first two words are the allocator's while the element is free: a lookup that is still there
+ * needs `next`, and what it compares is the key.
+ *
+ * On a hardened core all this is in the shadow, where no program changes it, and a copy of the key lies
+ * before the value. Compiled lookups compare that one, which comes with the value's cache line. A program that
+ * writes over it chooses which element of this map they find, and no more: what they found it by, and where its
+ * value is, they have from here. Whoever changes a chain goes by the keys here.
+ */
 struct bh_elem {
 	uint32_t hash;
 	uint32_t place;	       /* in the queue of an LRU map */

@@ -53,7 +53,7 @@ RACY static void fill_elem(struct bh_map *map, struct bh_here *here, struct bh_e
 
 	elem->hash = hash;
 	bh_map_copy_bytes(elem->key, key, map->spec.key_size);
-	/* A callback is shown a copy. */
+	/* Callbacks are shown a copy, and compiled lookups compare it. */
 	if (bh_is_hardened(map->core))
 		bh_map_copy_bytes(elem->key - bh_shadow(map->core), key, map->spec.key_size);
 	/*

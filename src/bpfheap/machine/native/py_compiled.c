@@ -54,6 +54,7 @@ static const struct named layout[] = {
 	FIELD(bh_map, memory),
 	FIELD(bh_map, mask),
 	FIELD(bh_map, seed),
+	FIELD(bh_map, value_at),
 	FIELD(bh_map, produced),
 	FIELD(bh_map, consumed),
 	FIELD(bh_elem, hash),

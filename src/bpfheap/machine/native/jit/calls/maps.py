@@ -10,6 +10,9 @@ from bpfheap.machine.native._core import LAYOUT
 from bpfheap.machine.native.jit.calls.call import CallSite, Inline, errno_value
 from bpfheap.machine.native.jit.source import MapShape
 
+#: What a key of 4 or 8 bytes takes in an element, before the value.
+_KEY: Final = 8
+
 
 def key_is_index(shape: MapShape) -> bool:
     """Whether keys lie nowhere, as they are the places of elements."""
@@ -101,10 +104,12 @@ def _hash(call: CallSite, shape: MapShape) -> str:
     some, hit, miss, done = (body.name(stem) for stem in ("some", "hit", "miss", "found"))
     body.branch(marker, miss, some)
     body.label(some)
-    there = body.let(f"load {t}, ptr {body.field(elem, 'bh_elem.key')}, align 8")
+    value = body.let(f"getelementptr i8, ptr {elem}, i64 {_value_at(call, shape)}")
+    # Of a hardened map that is the copy which programs reach: see bh_elem.
+    key_there = body.let(f"getelementptr i8, ptr {value}, i64 -{_KEY}")
+    there = body.let(f"load {t}, ptr {key_there}, align 8")
     body.branch(body.let(f"icmp eq {t} {there}, {key}"), hit, miss)
     body.label(hit)
-    value = body.let(f"getelementptr i8, ptr {elem}, i64 {shape.value_at}")
     body.goto(done)
     body.label(miss)
     # A copy: a key whose address is passed on would be in memory on the usual way, too.
@@ -114,6 +119,15 @@ def _hash(call: CallSite, shape: MapShape) -> str:
     body.goto(done)
     body.label(done)
     return body.let(f"phi ptr [ {value}, %{hit} ], [ {slow}, %{miss} ]")
+
+
+def _value_at(call: CallSite, shape: MapShape) -> str:
+    """Of a hardened map it has more than 32 bits, which are better kept in a register than written
+    into each instruction."""
+    body = call.body
+    if not body.source.hardened:
+        return str(shape.value_at)
+    return body.known("i64", body.field(body.symbols.map(shape), "bh_map.value_at"))
 
 
 def _tail_call(call: CallSite) -> bool:
