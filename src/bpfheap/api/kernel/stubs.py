@@ -20,6 +20,11 @@ _SIZES = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
 _NOTHING = frozenset({Arg.UNUSED})
 _TEXTS = frozenset({Arg.CONST_STRING, Arg.FORMAT})
 _MAPS = frozenset({Arg.MAP, Arg.ALLOCATOR})
+#: Memory that is as long as the map says.
+_OF_MAPS = {
+    Arg.MAP_KEY: "key_size", Arg.MAP_VALUE: "value_size", Arg.MAP_VALUE_OR_NULL: "value_size",
+    Arg.UNINIT_VALUE: "value_size",
+}  # fmt: skip
 
 
 #: Gives a map as users hold it.
@@ -94,6 +99,9 @@ def _of_row(kernel: Kernel, row: Call, function: Callable[..., Any], maps: Maps)
                 continue
             following = row.args[i + 1] if i + 1 < len(row.args) else None
             size = call.number(words[i + 1]) & _U32 if following in _SIZES else None
+            if arg in _OF_MAPS:
+                of = next((one for one in given if hasattr(one, "spec")), None)
+                size = None if of is None else getattr(of.spec, _OF_MAPS[arg])
             given.append(_shown(kernel, call, arg, words[i], size, maps))
         return _result(kernel, call, function(*given))
 
