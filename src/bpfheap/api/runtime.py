@@ -15,7 +15,7 @@ from bpfheap.api.program import Attachment, Program
 from bpfheap.api.session import gives_back, locked
 from bpfheap.compile import object_spec
 from bpfheap.compile.options import Texts
-from bpfheap.errors import BpfheapError, UsageError, Violation
+from bpfheap.errors import BpfheapError, MachineUnsupported, UsageError, Violation
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, loaded_programs, wanted_maps
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
@@ -168,8 +168,8 @@ class Runtime(Around):
         knows; `max_entries` the sizes of maps (`outer.inner`: of the inner maps of one), where they
         are not to be as the file says.
 
-        Maps of types that bpfheap does not know are not made, as long as no program that is loaded
-        names one.
+        Maps of types that bpfheap does not know, or the machine does not offer, are not made, as
+        long as no program that is loaded names one.
 
         C is compiled with headers of the folders `include`, with the macros `define` ("NAME" or
         "NAME=VALUE") and the compiler's flags `cflags`, and with what `[tool.bpfheap]` of the
@@ -373,10 +373,16 @@ class LoadedObject:
         for program, verdict in zip(programs, verdicts, strict=True):
             if verdict.error is not None:
                 raise program.broken or verdict.error
+        named = {ref.name for program in programs for ref in program.refs.values()}
         for spec in wanted_maps(self.spec, programs, plays=isinstance(system.machine, Playing)):
             # Maps of one name are one map, but every file has data sections of its own.
             existing = None if spec.data is not None else system.find_map(spec.name)
-            fd = loader.open_map(spec, existing)
+            try:
+                fd = loader.open_map(spec, existing)
+            except MachineUnsupported:
+                if spec.name in named:
+                    raise
+                continue
             self.maps[spec.name] = Map(self._runtime, spec, loader.map_ids[spec.name], fd)
         self._runtime._types.append(self.spec.btf)
         for program, verdict in zip(programs, verdicts, strict=True):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import bpfheap
-from bpfheap.cli import bench, check, explore, fuzz, policies, replay, run
+from bpfheap.cli import bench, calls, check, explore, fuzz, policies, replay, run
 from bpfheap.cli.output import help_of
 
 
@@ -36,6 +36,7 @@ for command, examples in (
     (explore.explore, explore.EXAMPLES),
     (replay.replay, replay.EXAMPLES),
     (policies.policies, policies.EXAMPLES),
+    (calls.calls, calls.EXAMPLES),
 ):
     app.command(command.__name__, help=help_of(command), epilog=examples)(command)
 

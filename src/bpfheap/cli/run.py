@@ -11,6 +11,13 @@ import typer
 from rich.table import Table
 
 import bpfheap
+from bpfheap.cli.around import (
+    CurrentFacts,
+    ObjectFiles,
+    StubFiles,
+    Surroundings,
+    split_context,
+)
 from bpfheap.cli.inputs import (
     Constants,
     Entries,
@@ -27,6 +34,7 @@ from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.host import size_of
 from bpfheap.lifetime import POLICIES
 from bpfheap.report import numbered
+from bpfheap.runtime.loader import reached
 from bpfheap.runtime.machine import CodeForm
 from bpfheap.spec import ObjectSpec
 from bpfheap.vmlinux import Vmlinux
@@ -40,6 +48,8 @@ bpfheap run examples/first.bpf.c -p first --repeat 3 --json
 bpfheap run examples/three_programs -p p2 --policy used-allocators
 
 bpfheap run filter.bpf.c -p filter --data frame.bin
+
+bpfheap run execsnoop.bpf.c -p exec --set ctx.filename=/bin/sh --current comm=sh,pid=42
 
 bpfheap run examples/first.bpf.c --machine native --dump-asm
 """
@@ -57,6 +67,8 @@ class _Report:
     policy: str
     program: str | None
     retval: int | None = None
+    #: What an iterator's program wrote.
+    output: str = ""
     #: The packet after the run.
     data: bytes = b""
     printk: list[str] = field(default_factory=list)
@@ -89,6 +101,7 @@ class _Report:
             "policy": self.policy,
             "program": self.program,
             "retval": self.retval,
+            "output": self.output,
             "data": self.data.hex(),
             "printk": self.printk,
             "allocators": self.allocators,
@@ -190,13 +203,17 @@ def run(
     ] = False,
     constants: Constants = None,
     entries: Entries = None,
+    current: CurrentFacts = None,
+    objects: ObjectFiles = None,
+    stubs: StubFiles = None,
     kernel_btf: KernelBtf = None,
     kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Load files and run one of their programs.
 
-    All files are loaded into one runtime; maps of the same name and type are one map. Afterwards
+    All files are loaded into one runtime; maps of the same name and type are one map. Of the file
+    that has the program of -p, only that one is loaded. Afterwards
     everything is unloaded and freed, so that a use-after-free at the very end is seen too. Exit
     code 4 if a program needs what bpfheap does not know, 1 if a file does not load or the run does
     something wrong.
@@ -210,21 +227,32 @@ def run(
         budget=budget,
         memory=None if memory is None else size_of(memory),
         hardened=hardened,
+        kernel_btf=kernel_btf,
+        kconfig=kconfig,
     )
-    kernel, settings = Vmlinux(kernel_btf, kconfig), Settings(constants, entries)
+    set_constants, fields = split_context(constants)
+    kernel, settings = rt.kernel.source, Settings(set_constants, entries)
     ctx_bytes = _bytes("--ctx", ctx)
     packet = _bytes("--data", data)
     report = _Report(machine=machine, policy=policy, program=program)
     try:
         specs = [_read(path, compiling, kernel, settings) for path in expand(files)]
         settings.check_used()
-        loaded = [_load(rt, spec) for spec in specs]
+        around = Surroundings(rt)
+        around.read_stubs(stubs)
+        loaded = [_load(rt, spec, program) for spec in specs]
+        around.read_objects(objects)
+        around.set_current(current)
         chosen = _choose(loaded, program)
         report.program = chosen.name
         forms: dict[CodeForm, bool] = {"ir": dump_ir, "asm": dump_asm}
         report.code = {form: chosen.dump(form) for form, wanted in forms.items() if wanted}
-        result = chosen.run(ctx=ctx_bytes, data=packet, repeat=repeat)
+        if fields and ctx_bytes:
+            raise UsageError("--ctx gives the whole context: leave out --set ctx.FIELD")
+        given = {name: around.value(value) for name, value in fields.items()} or ctx_bytes
+        result = chosen.run(ctx=given, data=packet, repeat=repeat)
         report.note_compilation(chosen)
+        report.output = result.output
         report.retval, report.data = result.retval, result.data or b""
     except UsageError:
         raise
@@ -253,9 +281,11 @@ def _read(path: Path, compiling: CompileOptions, kernel: Vmlinux, settings: Sett
     return spec
 
 
-def _load(rt: bpfheap.Runtime, spec: ObjectSpec) -> bpfheap.LoadedObject:
+def _load(rt: bpfheap.Runtime, spec: ObjectSpec, program: str | None) -> bpfheap.LoadedObject:
+    """Of the file that has the program, only that one, and those that it may jump to."""
+    wanted = None if program not in spec.programs else reached(spec, program)
     try:
-        return rt.load(spec)
+        return rt.load(spec, programs=wanted)
     except BpfheapError as error:
         raise error.at(spec.file) from None
 
@@ -318,6 +348,10 @@ def _print(report: _Report) -> None:
     if report.printk:
         say(out, plain("printed:"))
         for line in report.printk:
+            say(out, plain(f"    {line}"))
+    if report.output:
+        say(out, plain("wrote:"))
+        for line in report.output.splitlines():
             say(out, plain(f"    {line}"))
     if report.allocators:
         out.print(_allocators(report.allocators))

@@ -63,7 +63,10 @@ def _not_offered(
 
 def how_to_stub(name: str) -> str:
     """For a call that nothing performs."""
-    return f"write what it does: @bpf.stub({name!r}) above a Python function, before the load"
+    return (
+        f"write what it does: @bpf.stub({name!r}) above a Python function, before the load; "
+        "`bpfheap run` takes --stub FILE.py"
+    )
 
 
 def implementation(

@@ -91,6 +91,21 @@ def program_slots(spec: MapSpec) -> dict[int, str]:
     return {slot: name for slot, name in enumerate(spec.inner_names) if name is not None}
 
 
+def reached(obj: ObjectSpec, name: str) -> list[str]:
+    """The names of a program and of those that its definition lets it jump to, and so on."""
+    found = {name: None}
+    pending = [name]
+    while pending:
+        program = obj.programs[pending.pop()]
+        for ref in program.refs.values():
+            spec = obj.maps.get(ref.name)
+            for other in () if spec is None else program_slots(spec).values():
+                if other in obj.programs and other not in found:
+                    found[other] = None
+                    pending.append(other)
+    return list(found)
+
+
 class Loader:
     """Loads one file, or a part of it. `btf_fd` is a descriptor of the file's BTF, `there` the ids
     of maps that definitions may name and that are not opened here.

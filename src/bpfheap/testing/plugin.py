@@ -6,16 +6,18 @@ for the fixture.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
     import bpfheap
     from bpfheap.compile.options import Texts
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 #: The marker's arguments; all of them are Runtime's.
 _OPTIONS = (
@@ -102,6 +104,65 @@ class Bpf:
     def printk(self) -> list[str]:
         """What programs printed so far."""
         return self.runtime.printk
+
+    # -- the kernel around programs: as bpfheap.Runtime has it
+
+    @property
+    def kernel(self) -> bpfheap.Kernel:
+        """Makes objects of the kernel: `bpf.kernel.task_struct(pid=42)`."""
+        return self.runtime.kernel
+
+    @property
+    def current(self) -> bpfheap.CurrentTask:
+        """The task that runs; assign an object or a mapping of facts."""
+        return self.runtime.current
+
+    @current.setter
+    def current(self, new: bpfheap.KernelObject | Mapping[str, Any]) -> None:
+        self.runtime.current = new
+
+    @property
+    def clock(self) -> bpfheap.Clock:
+        """The time: `bpf.clock.advance(ms=5)`."""
+        return self.runtime.clock
+
+    def stub(self, name: str) -> Callable[[_F], _F]:
+        """Let a Python function be a helper or kfunc: `@bpf.stub("bpf_fib_lookup")`."""
+        return self.runtime.stub(name)
+
+    def fire(self, where: str, given: Any = None, **fields: Any) -> dict[str, bpfheap.RunResult]:
+        """Run all loaded programs that would be attached there; their results by name."""
+        return self.runtime.fire(where, given, **fields)
+
+    def xdp(self, packet: Any = b"", **fields: Any) -> bpfheap.Given:
+        """A packet of an XDP program, and fields of struct xdp_md."""
+        return self.runtime.xdp(packet, **fields)
+
+    def tc(self, packet: Any = b"", **fields: Any) -> bpfheap.Given:
+        """A packet of a program that gets a struct __sk_buff, and its fields."""
+        return self.runtime.skb(packet, **fields)
+
+    skb = tc
+
+    def context(self, **fields: Any) -> bpfheap.Given:
+        """Any context by its fields."""
+        return self.runtime.context(**fields)
+
+    def tracepoint(self, event: str, **fields: Any) -> bpfheap.Given:
+        """The record of a tracepoint, such as "sched:sched_process_exec"."""
+        return self.runtime.tracepoint(event, **fields)
+
+    def arguments(self, *values: Any, ret: Any = None) -> bpfheap.Given:
+        """The arguments of a function that is traced, or of a hook."""
+        return self.runtime.arguments(*values, ret=ret)
+
+    def kprobe(self, *values: Any, ret: Any = None, **registers: int) -> bpfheap.Given:
+        """The same in registers, as probes find them."""
+        return self.runtime.kprobe(*values, ret=ret, **registers)
+
+    def iterator(self, **arguments: Any) -> bpfheap.Given:
+        """What an iterator's program is given for one element."""
+        return self.runtime.iterator(**arguments)
 
     def close(self) -> list[bpfheap.Leftover]:
         """Unload everything; what is left although nothing reaches it. The second call finds

@@ -42,6 +42,9 @@ _SEE_RESULT = frozenset(
     {AttachType.LSM_MAC, AttachType.LSM_CGROUP, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN}
 )
 
+#: In place of an argument: what the kernel would pass in a calm moment.
+DEFAULT: Any = object()
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:
@@ -111,6 +114,8 @@ class Fields(Given):
 
     def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
         row = _row(spec)
+        if row.arguments:
+            return Named(self.fields).ready(kernel, spec)
         data = octets_of(self.data)
         if not row.fields:
             made = _by_struct(kernel, spec, row, self.fields)
@@ -145,28 +150,29 @@ class Values(Given):
 
 @dataclass(frozen=True, slots=True)
 class Named(Given):
-    """The arguments of an iterator's program by their names; those that are left out are NULL, but
-    for what leads to the output."""
+    """The arguments of what the program is attached to by their names. Those that are left out are
+    as in Values; of an iterator they are NULL, but for what leads to the output."""
 
     values: Mapping[str, Any]
 
     def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
         target = _target(kernel, spec)
         if target is None:
-            raise UsageError(f"{spec.name} iterates over nothing that is known")
+            raise UsageError(
+                f"nothing is known of what {spec.name} is attached to",
+                hint="give its arguments as a list",
+            )
         names = [param.name for param in target.params]
         for name in self.values:
             if name not in names:
                 raise UsageError(f"{target.target.shown} has no argument {name}",
                                  hint=", ".join(names))  # fmt: skip
-        meta = kernel.types.find("struct bpf_iter_meta")
+        iterates = attach_type(spec.section) == AttachType.TRACE_ITER
+        missing: dict[str, Any] = dict.fromkeys(names, None if iterates else DEFAULT)
         seq = kernel.types.find("struct seq_file")
-        values: list[Any] = []
-        for name in names:
-            if name == "meta" and name not in self.values and meta is not None and seq is not None:
-                values.append({"seq": kernel.default(seq)})
-            else:
-                values.append(self.values.get(name))
+        if iterates and seq is not None:
+            missing["meta"] = {"seq": kernel.default(seq)}
+        values = [self.values.get(name, missing[name]) for name in names]
         return _arguments(kernel, spec, values, None)
 
 
@@ -288,10 +294,6 @@ def _arguments(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: An
         at += -(-target.btf.size_of(type_id) // _WORD) * _WORD
     name = target.target.shown
     return made.ready(place=Place(count, len(params) > count, address_of_function(name)))
-
-
-#: In place of an argument: what the kernel would pass in a calm moment.
-DEFAULT: Any = object()
 
 
 def _default(kernel: Kernel, btf: BtfTypes, type_id: int) -> Any:
