@@ -447,7 +447,8 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
             return True
         return (
             subset(new.scalar, old.scalar)
-            and (old.id == 0 or (old.off == new.off and old.narrow == new.narrow))
+            and old.off == new.off
+            and old.narrow == new.narrow
             and ids.linked(old.id, new.id)
         )
     if kind == ITERATOR:
