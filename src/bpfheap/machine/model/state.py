@@ -25,12 +25,13 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.values import Pointer, Unowned, Value, Word
 from bpfheap.runtime.world import Space, World
 
-#: Where addresses start: in the kernel's half, as programs are used to.
-_FIRST_ADDRESS = 0xFFFF_8880_0000_0000
+#: Where addresses start: in the kernel's half, as programs are used to, and no lower half is NULL,
+#: which compilers compare for pointers that are loaded as such.
+_FIRST_ADDRESS = 0xFFFF_8880_0010_0000
 #: Of memory that a run had, a stack or a packet: where it was is not known any more.
 _GONE_ADDRESS = 0xFFFF_C900_0000_0000
 #: Where blocks of user space are.
-_FIRST_OF_USER = 0x0000_5555_0000_0000
+_FIRST_OF_USER = 0x0000_5555_0010_0000
 _PAGE = 4096
 #: Looked up at every access.
 _LIVE = Status.LIVE
