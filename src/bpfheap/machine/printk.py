@@ -34,6 +34,17 @@ def format_line(
     string: Callable[[Value], bytes],
     memory: Callable[[Value, int], bytes] = lambda at, count: bytes(count),
 ) -> str:
+    """The same as `format_bytes`, for people."""
+    return format_bytes(form, arguments, number, string, memory).decode("utf-8", "replace")
+
+
+def format_bytes(
+    form: bytes,
+    arguments: Sequence[Value],
+    number: Callable[[Value], int],
+    string: Callable[[Value], bytes],
+    memory: Callable[[Value, int], bytes] = lambda at, count: bytes(count),
+) -> bytes:
     """The text of a format without its final NUL. `number` gives a value as a number, `string`
     the bytes at a pointer: none where nothing can be read, at NULL neither; `memory` as many bytes
     as are asked for, 0 where nothing can be read.
@@ -41,13 +52,13 @@ def format_line(
     Raises FormatRefused for a conversion that the kernel does not know, and for more of them than
     there are arguments.
     """
-    out: list[str] = []
+    out: list[bytes] = []
     at = used = 0
     for match in _CONVERSION.finditer(form):
         out.append(_text(form[at : match.start()]))
         at = match.end()
         if match[0] == b"%%":
-            out.append("%")
+            out.append(b"%")
             continue
         if used >= len(arguments):
             raise FormatRefused
@@ -55,23 +66,24 @@ def format_line(
         value = arguments[used]
         used += 1
         if kind in (b"s", b"pks", b"pus"):
-            shown, flags = string(value).decode("utf-8", "replace"), flags.replace("0", "")
+            shown, flags = string(value), flags.replace("0", "")
         elif kind == b"c":
-            shown, flags = chr(number(value) & 0xFF), flags.replace("0", "")
+            shown, flags = bytes([number(value) & 0xFF]), flags.replace("0", "")
         elif kind[:2] in (b"pi", b"pI"):
-            shown = _address(memory(value, 4 if kind[2:] == b"4" else 16), kind[1:2] == b"I")
+            raw = memory(value, 4 if kind[2:] == b"4" else 16)
+            shown = _address(raw, plain=kind[1:2] == b"I").encode()
         elif kind[:1] == b"p":
             if kind == b"p" and not _BEHIND_POINTER.match(form, at):
                 raise FormatRefused
-            shown = f"{number(value):016x}"
+            shown = b"%016x" % number(value)
         else:
-            shown = _integer(number(value), _BITS[length], kind.decode(), flags)
+            shown = _integer(number(value), _BITS[length], kind.decode(), flags).encode()
         out.append(_pad(shown, flags, int(width or 0)))
     out.append(_text(form[at:]))
-    return "".join(out)
+    return b"".join(out)
 
 
-def _address(raw: bytes, plain: bool) -> str:
+def _address(raw: bytes, *, plain: bool) -> str:
     """An address of the internet, with leading zeros unless it is `plain` (ip4_addr_string)."""
     if len(raw) == 4:
         return ".".join(str(byte) if plain else f"{byte:03}" for byte in raw)
@@ -79,10 +91,10 @@ def _address(raw: bytes, plain: bool) -> str:
     return ":".join(words) if plain else "".join(words)
 
 
-def _text(raw: bytes) -> str:
+def _text(raw: bytes) -> bytes:
     if b"%" in raw:
         raise FormatRefused
-    return raw.decode("utf-8", "replace")
+    return raw
 
 
 def _integer(number: int, bits: int, kind: str, flags: str) -> str:
@@ -97,10 +109,10 @@ def _integer(number: int, bits: int, kind: str, flags: str) -> str:
     return f"{prefix}{number:{kind}}"
 
 
-def _pad(shown: str, flags: str, width: int) -> str:
+def _pad(shown: bytes, flags: str, width: int) -> bytes:
     if "-" in flags:
         return shown.ljust(width)
     if "0" in flags:
-        sign = shown[:1] if shown[:1] in "+- " and shown else ""
-        return sign + shown[len(sign) :].rjust(width - len(sign), "0")
+        sign = shown[:1] if shown[:1] in (b"+", b"-", b" ") else b""
+        return sign + shown[len(sign) :].rjust(width - len(sign), b"0")
     return shown.rjust(width)

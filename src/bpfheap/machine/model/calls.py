@@ -199,8 +199,14 @@ def _printk(core: Core, args: Arguments, values: Sequence[Value]) -> Value:
             # Any number may be given; it is read without faulting (bpf_trace_copy_string).
             return b""
 
+    def memory(at: Value, count: int) -> bytes:
+        try:
+            return state.read(at, count)
+        except Fault:
+            return bytes(count)
+
     try:
-        line = format_line(form.partition(b"\0")[0], values, state.number, string)
+        line = format_line(form.partition(b"\0")[0], values, state.number, string, memory)
     except FormatRefused:
         return _error("EINVAL")
     core.print_line(line.removesuffix("\n"))

@@ -26,7 +26,13 @@ def printk(core: Core, name: str, registers: Sequence[int], lines: list[str]) ->
     if not form.endswith(b"\0"):
         return _REFUSED
     try:
-        line = format_line(form.partition(b"\0")[0], words, int, core.read_string)
+        line = format_line(
+            form.partition(b"\0")[0],
+            words,
+            int,
+            core.read_string,
+            lambda at, count: core.read(at, count) or bytes(count),
+        )
     except FormatRefused:
         return _REFUSED
     lines.append(line.removesuffix("\n"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from errno import E2BIG, EFAULT, EINVAL, ENOENT, ERANGE
 
-from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
+from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_bytes
 from bpfheap.runtime.world import Caller, Space, Stub, Word
 
 _U32 = (1 << 32) - 1
@@ -105,7 +105,7 @@ def formatted(call: Caller, form: bytes, data: Word, size: int) -> bytes | int:
     raw = call.read(data, size) if size else b""
     words = [int.from_bytes(raw[at : at + 8], "little") for at in range(0, size, 8)]
     try:
-        line = format_line(
+        return format_bytes(
             form.partition(b"\0")[0],
             words,
             int,
@@ -114,7 +114,6 @@ def formatted(call: Caller, form: bytes, data: Word, size: int) -> bytes | int:
         )
     except FormatRefused:
         return -EINVAL
-    return line.encode()
 
 
 def _snprintf(call: Caller, args: Sequence[Word]) -> Word:
