@@ -12,7 +12,7 @@ from bpfheap.verifier.domain.arith import ADD, alu
 from bpfheap.verifier.domain.refine import ALWAYS, DEPENDS, JEQ, JNE, Pair, branch_taken, holds
 from bpfheap.verifier.domain.scalar import Scalar, const
 from bpfheap.verifier.domain.word import shl
-from bpfheap.verifier.memory.obligations import readable
+from bpfheap.verifier.memory.obligations import is_near, readable
 from bpfheap.verifier.memory.ownership import mark_null
 from bpfheap.verifier.memory.packet import packet_end, packet_start
 from bpfheap.verifier.paths.env import Env
@@ -227,7 +227,10 @@ def _pointers(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> i64:
 
 
 def _not_null(pointer: Reg) -> bool:
-    """Is it known not to be NULL (reg_not_null)? Linux walks both ways for other pointers."""
+    """Is it known not to be NULL (reg_not_null)? Linux walks both ways for other pointers; of one
+    that was moved by any number it does not see that it may be 0 now."""
+    if not is_near(pointer):
+        return False
     if pointer.kind == OBJECT:
         return bool(pointer.what.standing <= BORROWED)
     if pointer.kind == KERNEL:
@@ -241,13 +244,16 @@ def _not_null(pointer: Reg) -> bool:
 
 def _tells_non_null(dst: Reg, src: Reg) -> bool:
     """Does it follow from their equality that the one that may be NULL is not? An address that may
-    be any, which Linux takes for none that is NULL, tells nothing."""
+    be any, which Linux takes for none that is NULL, tells nothing, nor does one that was moved by
+    any number."""
     return (
         dst.kind != SCALAR
         and src.kind != SCALAR
         and dst.or_null != src.or_null
         and not _may_be_any(dst)
         and not _may_be_any(src)
+        and is_near(dst)
+        and is_near(src)
     )
 
 

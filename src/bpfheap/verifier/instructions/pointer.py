@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.arith import ADD, SUB, alu
 from bpfheap.verifier.domain.scalar import Scalar
-from bpfheap.verifier.memory.obligations import MAX_VAR
+from bpfheap.verifier.memory.obligations import MAX_VAR, is_near
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
@@ -73,9 +73,14 @@ def pointer_alu(env: Env, name: str, width: int, n: int, dst: Reg, src: Reg) -> 
 
 def _shifted(pointer: Reg, off: int) -> Reg:
     """The pointer at a fixed offset from what it was relative to. One that is known to be at the
-    packet's end or beyond is still there if it goes on, and may be anywhere if it comes back."""
+    packet's end or beyond is still there if it goes on, unless that leads around to the first
+    address, and may be anywhere if it comes back."""
     moved = pointer.moved(off, pointer.scalar)
-    if moved.kind == PACKET and pointer.what < 0 and off < pointer.off:
+    if (
+        moved.kind == PACKET
+        and pointer.what < 0
+        and (off < pointer.off or (off > pointer.off and not is_near(moved)))
+    ):
         return moved.of(0, 0)
     return moved
 

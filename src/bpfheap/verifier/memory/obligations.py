@@ -160,6 +160,12 @@ def check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
     )
 
 
+def is_near(reg: Reg) -> bool:
+    """Is it so near what it is relative to that no address in between is beyond the last one? That
+    it is not far in front, its arithmetic has seen."""
+    return reg.scalar.smax < MAX_VAR
+
+
 def readable(env: Env, st: State, n: i64) -> Reg:
     """The register, which must hold something (check_reg_arg with SRC_OP)."""
     reg = st.regs[n]
