@@ -93,6 +93,18 @@ def test_what_is_in_a_union_is_not_looked_at() -> None:
     assert found(union, struct_of("value", ("u", VALUE, 0)), of=VALUE + 1) == []
 
 
+def test_what_is_not_as_linux_has_it_is_bytes() -> None:
+    small = Struct("bpf_refcount", 1, ())
+    beside = (("lock", LOCK, 4), ("head", NODE, 12), ("small", VALUE, 36), ("count", COUNT, 42))
+    assert found(small, struct_of("value", *beside), of=VALUE + 1) == [("lock", 4, "bpf_spin_lock")]
+    inner = struct_of("inner", ("a", U32, 0), ("lock", LOCK, 4), size=8)
+    outer = (("in", VALUE, 2), ("count", COUNT, 12))
+    assert found(inner, struct_of("value", *outer), of=VALUE + 1) == [("count", 12, "bpf_refcount")]
+    # In a section nothing else has to be there.
+    section = Datasec(".data.x", 16, (SecVar(VALUE, 2, 4),))
+    assert found(Var("l", LOCK, 0), section, of=VALUE + 1) == []
+
+
 HEADED = struct_of("value", ("head", HEAD, 0))
 
 
@@ -114,6 +126,19 @@ HEADED = struct_of("value", ("head", HEAD, 0))
         (
             [HEADED, DeclTag("contains:item:link", VALUE, 0), DeclTag("contains:a:b", VALUE, 0)],
             "does not say what it contains",
+        ),
+        (
+            [struct_of("v", ("a", VALUE + 1, 0)), Struct("bpf_spin_lock", 1, ())],
+            "bpf_spin_lock a has 1 bytes, and Linux's has 4",
+        ),
+        ([struct_of("v", ("a", NODE, 4))], "bpf_list_node a is at byte 4, not a multiple of 8"),
+        (
+            [
+                struct_of("v", ("lock", LOCK, 0), ("root", ROOT, 8)),
+                struct_of("odd", ("key", NODE, 0), ("r", RB_NODE, 28)),
+                DeclTag("contains:odd:r", VALUE, 1),
+            ],
+            "contains struct odd by r, which is no bpf_rb_node of it",
         ),
     ],
     ids=lambda p: p if isinstance(p, str) else "",

@@ -7,6 +7,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from bpfheap.btf.fields import kptr_fields
 from bpfheap.btf.table import Btf
 from bpfheap.btf.types import Array, Datasec, Struct, Union, Var
 from bpfheap.errors import BtfError
@@ -46,6 +47,22 @@ _SINGLE = frozenset(
     }
 )
 _KINDS = {str(kind): kind for kind in SpecialKind}
+#: What Linux 6.18 takes them to have, in bytes, whatever a program says of their structs; and of what
+#: their offsets are multiples (btf_field_type_size, btf_field_type_align).
+_SIZES = {
+    SpecialKind.SPIN_LOCK: 4,
+    SpecialKind.RES_SPIN_LOCK: 4,
+    SpecialKind.TIMER: 16,
+    SpecialKind.WORKQUEUE: 16,
+    SpecialKind.TASK_WORK: 8,
+    SpecialKind.LIST_HEAD: 16,
+    SpecialKind.LIST_NODE: 24,
+    SpecialKind.RB_ROOT: 16,
+    SpecialKind.RB_NODE: 32,
+    SpecialKind.REFCOUNT: 4,
+}
+#: A struct with some of these has to have one that is as Linux's are (btf_parse_struct_metas).
+_LOOKED_FOR = frozenset({*NODE_OF, *NODE_OF.values(), SpecialKind.SPIN_LOCK, SpecialKind.REFCOUNT})
 
 
 class Contains(NamedTuple):
@@ -83,17 +100,23 @@ class _UncheckedField(NamedTuple):
 
 
 def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
-    """The special fields of a map value, struct or data section, by offset.
+    """The special fields of a map value, struct or data section, by offset. One of another size
+    than Linux's, or that is not aligned, is none, but mere bytes.
 
     Raises BtfError, with the path, for a second lock (timer, count), one in a union, a head
     without a `__contains` tag or with one that names no such struct or node, nesting beyond 64
     levels, and more than MAX_SPECIAL fields. Raises it, too, for a struct with a head and no lock,
     for one with both kinds of nodes and no count (btf_parse_fields, Linux 6.18), and for one with a
-    node whose heads hold what has heads (btf_check_and_fixup_fields).
+    node whose heads hold what has heads (btf_check_and_fixup_fields), and for one with nothing
+    special in it but what is no such field.
     """
     found: list[SpecialField] = []
     single: dict[SpecialKind, str] = {}
+    odd: list[_UncheckedField] = []
     for raw in sorted(_fields_within(btf, btf.resolve(type_id), {}, 0), key=lambda r: r.offset):
+        if not _fits(raw.kind, raw.size, raw.offset):
+            odd.append(raw)
+            continue
         where = f"{btf.c_name(type_id)}: {raw.kind} {raw.path}"
         if raw.kind in _SINGLE:
             if raw.kind in single:
@@ -106,9 +129,34 @@ def special_fields(btf: Btf, type_id: int) -> tuple[SpecialField, ...]:
         contains = _contains(btf, raw, where) if raw.kind in NODE_OF else None
         found.append(SpecialField(*raw[:4], contains, raw.tags))
     if isinstance(btf[btf.resolve(type_id)], Struct):
+        if not found:
+            _check_odd(btf, type_id, odd)
         _check_together(btf, type_id, {field.kind for field in found})
         _check_owners(btf, type_id, found)
     return tuple(found)
+
+
+def _fits(kind: SpecialKind, size: int, offset: int) -> bool:
+    """Is it as Linux has it (btf_find_struct, btf_find_field_one)?"""
+    return size == _SIZES[kind] and not offset % min(size, 8)
+
+
+def _check_odd(btf: Btf, type_id: int, odd: list[_UncheckedField]) -> None:
+    for raw in odd:
+        if raw.kind in _LOOKED_FOR and not kptr_fields(btf, type_id):
+            where = f"{btf.c_name(type_id)}: {raw.kind} {raw.path}"
+            size = _SIZES[raw.kind]
+            if raw.size != size:
+                raise BtfError(
+                    f"{where} has {raw.size} bytes, and Linux's has {size} (EFAULT)",
+                    file=btf.file,
+                    hint=f"define no struct {raw.kind} of your own: vmlinux.h and <linux/bpf.h> "
+                    "have it",
+                )
+            raise BtfError(
+                f"{where} is at byte {raw.offset}, not a multiple of {min(size, 8)} (EFAULT)",
+                file=btf.file,
+            )
 
 
 def _check_together(btf: Btf, type_id: int, kinds: set[SpecialKind]) -> None:
@@ -136,7 +184,7 @@ def _check_owners(btf: Btf, type_id: int, fields: list[SpecialField]) -> None:
         if field.contains is None:
             continue
         inside = _fields_within(btf, field.contains.type, {}, 0)
-        if any(raw.kind in NODE_OF for raw in inside):
+        if any(raw.kind in NODE_OF and _fits(raw.kind, raw.size, raw.offset) for raw in inside):
             owned = btf.c_name(field.contains.type)
             raise BtfError(
                 f"{btf.c_name(type_id)} is in lists or trees, and its {field.path} holds "
@@ -230,7 +278,12 @@ def _contains(btf: Btf, raw: _UncheckedField, where: str) -> Contains:
             continue
         for m in kind.members:
             target = btf[btf.resolve(m.type)]
-            if m.name == member and isinstance(target, Struct) and target.name == node:
+            if (
+                m.name == member
+                and isinstance(target, Struct)
+                and target.name == node
+                and _fits(node, target.size, m.bit_offset // 8)
+            ):
                 return Contains(type_id, member, m.bit_offset // 8)
         raise BtfError(
             f"{where} contains struct {struct_name} by {member}, which is no {node} of it",
