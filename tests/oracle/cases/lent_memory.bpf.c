@@ -401,3 +401,44 @@ int between_on_the_stack(struct __sk_buff *ctx)
 
 	return count((void *)there + 4) + there[1];
 }
+
+struct prefix {
+	__u32 length;
+	__u8 bytes[4];
+};
+
+struct prefix6 {
+	__u32 length;
+	__u8 bytes[16];
+};
+
+#define TRIE(of, name)                                \
+	struct {                                      \
+		__uint(type, BPF_MAP_TYPE_LPM_TRIE);  \
+		__uint(max_entries, 4);               \
+		__uint(map_flags, 1);                 \
+		__type(key, struct of);               \
+		__type(value, __u64);                 \
+	} name SEC(".maps")
+
+TRIE(prefix, behind_eight_bytes);
+TRIE(prefix6, behind_twenty_bytes);
+
+SEC("tc") __reject("misaligned access off 0+0+0 size 8") __kernel_accepts
+__reason("a trie's values begin behind the bytes of their keys, wherever that is")
+int between_in_a_trie(struct __sk_buff *ctx)
+{
+	struct prefix key = {};
+	__u64 *value = bpf_map_lookup_elem(&behind_eight_bytes, &key);
+
+	return value ? count(value) : 0;
+}
+
+SEC("tc") __accept
+int aligned_in_a_trie(struct __sk_buff *ctx)
+{
+	struct prefix6 key = {};
+	__u64 *value = bpf_map_lookup_elem(&behind_twenty_bytes, &key);
+
+	return value ? count(value) : 0;
+}
