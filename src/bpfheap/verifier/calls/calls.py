@@ -98,6 +98,8 @@ from bpfheap.verifier.state.state import (
 
 #: Results of the kernel from -MAX_ERRNO to -1 are errors.
 _MAX_ERRNO: i64 = 4095
+#: Operations that change what is in a map (record_func_map).
+_CHANGING = frozenset({"update", "delete", "push", "pop"})
 
 
 def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -128,7 +130,7 @@ def _map(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint=f"{ref} is a map of type {row.c_name}",
         )
-    if op in ("update", "delete") and ref.readonly:
+    if op in _CHANGING and ref.readonly:
         raise Reject(
             "write into map forbidden", detail=f"{ref} is read-only for programs", register=n
         )
