@@ -1,0 +1,1 @@
+"""Tests of programs as people write them; README.md has the list."""
