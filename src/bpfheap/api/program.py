@@ -11,6 +11,7 @@ from bpfheap.api.kernel import Around, given_of
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
+from bpfheap.runtime.world import Redirect
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import Verdict
 
@@ -26,6 +27,7 @@ class RunResult:
     `signals`: those that the program sent.
     `returns`: what it lets the kernel return (bpf_set_retval, bpf_override_return); None if it did
         not say.
+    `redirects`: what was sent where, in order (bpf_redirect_map and its like).
     """
 
     retval: int
@@ -34,6 +36,7 @@ class RunResult:
     output: str = ""
     signals: tuple[int, ...] = ()
     returns: int | None = None
+    redirects: tuple[Redirect, ...] = ()
 
 
 class Program:
@@ -97,6 +100,7 @@ class Program:
             world.output.decode("utf-8", "replace"),
             world.signals,
             world.returns,
+            world.redirects,
         )
 
     def compilation(self) -> Compilation | None:

@@ -21,9 +21,7 @@ _SIGN: Final = 1 << 63
 _REGISTER: Final = re.compile(r"\bR(\d+)=(scalar\([^()]*(?:\([^()]*\)[^()]*)*\)|[^ ]+)")
 _FRAME: Final = re.compile(r"\bframe(\d+): ")
 _INSN: Final = re.compile(r"^(\d+): \(\w\w\) ")
-_CONDITION: Final = re.compile(
-    r"^\d+: \(\w\w\) if ([rw])(\d+) (==|!=|s?[<>]=?|&) (-?\w+) goto "
-)
+_CONDITION: Final = re.compile(r"^\d+: \(\w\w\) if ([rw])(\d+) (==|!=|s?[<>]=?|&) (-?\w+) goto ")
 _CONDITIONS: Final[Mapping[str, Callable[[int, int], object]]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
     ">": operator.gt, ">=": operator.ge, "&": operator.and_,

@@ -77,6 +77,20 @@ class Place(NamedTuple):
 UNATTACHED = Place()
 
 
+class Redirect(NamedTuple):
+    """Where a program sent a packet, or a connection.
+
+    `call`: the helper. `to`: the interface, CPU or index; of a socket, its block. `map`: where that
+    was looked up, if it was. `data`: the packet, where the helper sends a copy.
+    """
+
+    call: str
+    to: int
+    map: str = ""
+    flags: int = 0
+    data: bytes = b""
+
+
 class World(NamedTuple):
     """What calls ask of the kernel around programs, beside its memory, and what they do to it.
 
@@ -85,6 +99,7 @@ class World(NamedTuple):
         program has not said it, of a function that it overrides.
     `signals`: those that it sent to the current task, or to its thread.
     `output`: what iterators' programs wrote (bpf_seq_printf) since somebody emptied it.
+    `redirects`: what was sent where since then, in order.
     """
 
     current: Current = Current()
@@ -92,6 +107,7 @@ class World(NamedTuple):
     returns: int | None = None
     signals: tuple[int, ...] = ()
     output: bytes = b""
+    redirects: tuple[Redirect, ...] = ()
 
 
 class Caller(Protocol):

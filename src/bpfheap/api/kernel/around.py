@@ -130,7 +130,9 @@ class Around(Session, Inputs):
         machine = self.system.machine
         if isinstance(machine, Playing):
             world = machine.world
-            machine.world = world._replace(place=place, returns=None, signals=(), output=b"")
+            machine.world = world._replace(
+                place=place, returns=None, signals=(), output=b"", redirects=()
+            )
 
     def _world(self) -> World:
         """What programs did to it."""
