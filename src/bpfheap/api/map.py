@@ -13,7 +13,7 @@ from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Holds
-from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory
+from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory, Pushing
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec
 
@@ -26,7 +26,8 @@ class Map(Mapping[Any, Any]):
 
     Keys and values are ints, sequences, mappings of members, or bytes. Values of per-CPU maps are
     lists with one value for each CPU. A kptr shows the object it points at. Reading a missing key
-    raises KeyError; writing raises MapError where bpf(2) would fail.
+    raises KeyError; writing raises MapError where bpf(2) would fail. Queues, stacks and bloom
+    filters have no keys: `push`, `pop`, `peek`.
     """
 
     def __init__(self, runtime: Session, spec: MapSpec, map_id: int, fd: int | None) -> None:
@@ -104,6 +105,42 @@ class Map(Mapping[Any, Any]):
             return self._value(raw, kptrs, 0)
         return [self._value(raw, kptrs, at) for at in range(0, len(raw), self._stride)]
 
+    @locked
+    def push(self, value: Any, flags: int = 0) -> None:
+        """Put a value into a queue, stack or bloom filter; with BPF_EXIST (2), the oldest makes
+        room in one that is full. Raises MapError (E2BIG, EINVAL)."""
+        self._without_keys("push")
+        self.update(b"", value, flags)
+
+    @locked
+    def pop(self) -> Any:
+        """Take the next value out of a queue or stack (BPF_MAP_LOOKUP_AND_DELETE_ELEM); None if it
+        is empty."""
+        raw = self._without_keys("pop").map_pop(self.id)
+        return None if raw is None else self._value(raw, (), 0)
+
+    @locked
+    def peek(self, *value: Any) -> Any:
+        """The value that would be popped next; None if there is none. Of a bloom filter, whether
+        it takes `value` for one that was pushed: on the model machine it is never mistaken."""
+        machine = self._without_keys("peek")
+        if "pop" in self._type.ops:
+            if value:
+                raise UsageError(f"map {self.name} is no filter: peek tells what comes next")
+            raw = self._machine.map_lookup(self.id, b"")
+            return None if raw is None else self._value(raw, (), 0)
+        if len(value) != 1:
+            raise UsageError(f"map {self.name} is a filter: peek takes a value")
+        return machine.map_peek(self.id, self._raw(value[0]))
+
+    def _without_keys(self, op: str) -> Pushing:
+        """The machine, for a map that has an operation."""
+        if op not in self._type.ops:
+            raise UsageError(f"map {self.name} is a {self._type.name}, which has no {op}")
+        machine = self._machine
+        assert isinstance(machine, Pushing)
+        return machine
+
     def __setitem__(self, key: Any, value: Any) -> None:
         self.update(key, value)
 
@@ -135,6 +172,8 @@ class Map(Mapping[Any, Any]):
                 yield int.from_bytes(raw, "little")
 
     def __len__(self) -> int:
+        if "push" in self._type.ops:
+            return self._without_keys("push").map_len(self.id)
         return len(self._machine.map_keys(self.id))
 
     def __repr__(self) -> str:

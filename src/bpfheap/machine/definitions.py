@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+
 from bpfheap.btf import KptrField, SpecialField
 from bpfheap.btf.special import NODE_OF
 from bpfheap.errors import MachineUnsupported, MapError
@@ -17,6 +19,8 @@ _MEANING = {
     "ENOENT": "there is no element with that key",
     "EINVAL": "the operation, its flags or a size do not fit the map",
     "EPERM": "the map is read-only",
+    "ENOSPC": "it is full",
+    "EOPNOTSUPP": "maps of this type do not have it",
     "EAGAIN": "there is no room",
     "ENOMEM": "there is no memory",
     "EBUSY": "a program that was stopped holds a lock that this needs",
@@ -33,6 +37,12 @@ def error_of(name: str, doing: str, errno_name: str, hint: str | None = None) ->
 
 
 _PAGE = 4096
+#: What a key may have, where that is not anything (LPM_KEY_SIZE_MIN and _MAX,
+#: cgroup_storage_map_alloc).
+_KEY_SIZES: Mapping[tuple[Shape, Holds], Container[int]] = {
+    (Shape.TRIE, Holds.VALUES): range(5, 261),
+    (Shape.HASH, Holds.STORAGE): (8, 16),
+}
 #: MAX_BPF_STACK, and what one value may have here.
 _LARGEST_KEY = 512
 _LARGEST_VALUE = 1 << 28
@@ -52,6 +62,12 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"allowed: {allowed}" if allowed else "leave map_flags out",
         )
+    if row.needs & ~spec.flags:
+        missing = " | ".join(f"BPF_F_{flag.name}" for flag in row.needs)
+        raise MapError(
+            f"map {spec.name} cannot be made: a map of type {row.name} needs map_flags {missing}",
+            errno_name="EINVAL",
+        )
     size = spec.max_entries
     if row.holds is Holds.RECORDS and (size < _PAGE or size & (size - 1)):
         raise MapError(
@@ -66,17 +82,29 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"a {row.name} has 4-byte keys and values, and max_entries",
         )
-    if row.holds not in (Holds.VALUES, Holds.MAPS):
+    if row.shape is Shape.NONE or row.holds in (Holds.PROGRAMS, Holds.EVENTS, Holds.CGROUPS):
         return
     keys = row.key_size if row.key_size is not None else spec.key_size
-    if spec.key_size != keys or min(spec.key_size, spec.value_size, spec.max_entries) < 1:
+    if (
+        spec.key_size != keys
+        or spec.key_size not in _KEY_SIZES.get((row.shape, row.holds), range(keys, keys + 1))
+        or min(keys or row.key_size == 0, spec.value_size) < 1
+        or (row.value_sizes and spec.value_size not in row.value_sizes)
+        or (spec.max_entries > 0) != row.counted
+    ):
+        entries = "max_entries" if row.counted else "max_entries 0"
+        values = " or ".join(map(str, row.value_sizes))
         raise MapError(
             f"map {spec.name} cannot be made: keys of {spec.key_size} bytes, values of "
             f"{spec.value_size}, {spec.max_entries} elements",
             errno_name="EINVAL",
             hint=f"a map of type {row.name} needs "
-            + (f"keys of {row.key_size} bytes" if row.key_size else "a key size")
-            + ", a value size and max_entries",
+            + _key_needed(row)
+            + (
+                f", values of {values} bytes and {entries}"
+                if values
+                else f", a value size and {entries}"
+            ),
         )
     whole = spec.value_size * spec.max_entries * (cpus if row.per_cpu else 1)
     if (
@@ -91,6 +119,12 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             hint=f"keys have at most {_LARGEST_KEY} bytes, values {_LARGEST_VALUE}, "
             f"arrays {_LARGEST_ARRAY} in all",
         )
+
+
+def _key_needed(row: MapType) -> str:
+    if row.key_size is None:
+        return "a key size"
+    return f"keys of {row.key_size} bytes" if row.key_size else "no keys"
 
 
 def user_value_size(spec: MapSpec, row: MapType, cpus: int) -> int:

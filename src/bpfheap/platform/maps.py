@@ -16,7 +16,8 @@ class Shape(StrEnum):
     HASH = "hash"
     LRU = "lru"  # a hash map that is never full: what is not used goes
     TRIE = "trie"  # a key finds the longest one that it begins with
-    QUEUE = "queue"  # no keys: values are pushed, and popped in an order
+    QUEUE = "queue"  # no keys: values are pushed, and the oldest is popped first
+    STACK = "stack"  # no keys: the newest is popped first
     FILTER = "filter"  # no keys: was a value pushed before, as far as is known?
     OWNERS = "owners"  # a value belongs to an object of the kernel; its descriptor is the key
     NONE = "none"  # there are no keys
@@ -64,7 +65,7 @@ _BYTES = frozenset({Holds.VALUES, Holds.STORAGE})
 #: Offset of `data` in struct lpm_trie_node, whose nodes are at multiples of 8; bytes of the length
 #: that a key begins with.
 _TRIE_DATA, _PREFIX_LENGTH = 24, 4
-_NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.FILTER})
+_NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.STACK, Shape.FILTER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,9 @@ class MapType:
     can use it (check_map_prog_compatibility). `flags` may be given when a map is created.
     `updaters`, `deleters`: kinds of programs that may put elements there and delete them, of types
     where they may at all (may_update_sockmap). `struct`: what the kernel keeps such a map in, whose
-    members programs may read (map_btf_id of struct bpf_map_ops); "" for none.
+    members programs may read (map_btf_id of struct bpf_map_ops); "" for none. `value_sizes` are
+    the only ones allowed, none if free. `needs`: flags without which no map is made. `counted`:
+    max_entries says how many there can be; else it has to be 0.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -93,6 +96,9 @@ class MapType:
     updaters: Offer = Offer.FEW
     deleters: Offer = Offer.FEW
     struct: str = ""
+    value_sizes: tuple[int, ...] = ()
+    needs: MapFlag = _NO_FLAGS
+    counted: bool = True
 
     def __post_init__(self) -> None:
         for wrong, why in (
@@ -179,6 +185,11 @@ _LRU = _ACCESS | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
 _ARRAY = _ACCESS | MapFlag.NUMA_NODE
 _ONE_ARRAY = _ARRAY | MapFlag.MMAPABLE | MapFlag.INNER_MAP
 _TRIE = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE
+#: An interface or the length of a queue, with or without a program (struct bpf_devmap_val,
+#: bpf_cpumap_val).
+_DEVICE = (4, 8)
+#: A descriptor, which is read as a cookie.
+_SOCKET = (4, 8)
 _PUSHED = frozenset({"push", "pop", "peek"})
 
 #: The allocator's number lies far above those of the kernel, which has no such type.
@@ -191,7 +202,8 @@ def _storage(kind: str, number: int) -> MapType:
     """Of values that belong to objects of one kind."""
     return MapType(f"{kind}_storage", number, S.OWNERS, H.VALUES, frozenset({f"{kind}_storage"}),
                    key_size=4, kptrs=True, sleepable=True,
-                   flags=MapFlag.NO_PREALLOC | MapFlag.CLONE,
+                   flags=MapFlag.NO_PREALLOC | MapFlag.CLONE, needs=MapFlag.NO_PREALLOC,
+                   counted=False,
                    struct="bpf_local_storage_map")  # fmt: skip
 
 
@@ -217,36 +229,36 @@ MAP_TYPES: tuple[MapType, ...] = (
     MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, key_size=None, per_cpu=True,
             kptrs=True, sleepable=True, flags=_LRU, struct="bpf_htab"),
     MapType("lpm_trie", 11, S.TRIE, H.VALUES, _ELEMENTS - {"iterate"}, key_size=None,
-            sleepable=False, flags=_TRIE, struct="lpm_trie"),
+            sleepable=False, flags=_TRIE, needs=MapFlag.NO_PREALLOC, struct="lpm_trie"),
     MapType("array_of_maps", 12, S.ARRAY, H.MAPS, _LOOKUP, key_size=4, sleepable=True,
             flags=_ARRAY, struct="bpf_array"),
     MapType("hash_of_maps", 13, S.HASH, H.MAPS, _LOOKUP, key_size=None, sleepable=True,
             flags=_HASH, struct="bpf_htab"),
     MapType("devmap", 14, S.ARRAY, H.DEVICES, _REDIRECT, key_size=4, sleepable=False, flags=_ARRAY,
-            struct="bpf_dtab"),
+            struct="bpf_dtab", value_sizes=_DEVICE),
     MapType("sockmap", 15, S.ARRAY, H.SOCKETS, _SOCKETS | {"socket_at"}, key_size=4,
             sleepable=False, flags=MapFlag.NUMA_NODE, updaters=_SOCKET_UPDATERS,
-            deleters=_SOCKET_DELETERS, struct="bpf_stab"),
+            deleters=_SOCKET_DELETERS, struct="bpf_stab", value_sizes=_SOCKET),
     MapType("cpumap", 16, S.ARRAY, H.DEVICES, frozenset({"redirect"}), key_size=4, sleepable=False,
-            flags=MapFlag.NUMA_NODE, struct="bpf_cpu_map"),
+            flags=MapFlag.NUMA_NODE, struct="bpf_cpu_map", value_sizes=_DEVICE),
     MapType("xskmap", 17, S.ARRAY, H.SOCKETS, _REDIRECT, key_size=4, sleepable=False,
-            flags=_ARRAY, struct="xsk_map"),
+            flags=_ARRAY, struct="xsk_map", value_sizes=(4,)),
     MapType("sockhash", 18, S.HASH, H.SOCKETS, _SOCKETS | {"socket_of"}, key_size=None,
             sleepable=False, flags=MapFlag.NUMA_NODE, updaters=_SOCKET_UPDATERS,
-            deleters=_SOCKET_DELETERS, struct="bpf_shtab"),
+            deleters=_SOCKET_DELETERS, struct="bpf_shtab", value_sizes=_SOCKET),
     MapType("cgroup_storage", 19, S.HASH, H.STORAGE, _STORAGE, key_size=None, sleepable=False,
-            flags=_ARRAY, struct="bpf_cgroup_storage_map"),
+            flags=_ARRAY, struct="bpf_cgroup_storage_map", counted=False),
     MapType("reuseport_sockarray", 20, S.ARRAY, H.SOCKETS, frozenset({"select"}), key_size=4,
-            sleepable=False, flags=_ARRAY, struct="reuseport_array"),
+            sleepable=False, flags=_ARRAY, struct="reuseport_array", value_sizes=_SOCKET),
     MapType("percpu_cgroup_storage", 21, S.HASH, H.STORAGE, _STORAGE, per_cpu=True, key_size=None,
-            sleepable=False, flags=_ARRAY, struct="bpf_cgroup_storage_map"),
+            sleepable=False, flags=_ARRAY, struct="bpf_cgroup_storage_map", counted=False),
     MapType("queue", 22, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY,
             struct="bpf_queue_stack"),
-    MapType("stack", 23, S.QUEUE, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY,
+    MapType("stack", 23, S.STACK, H.VALUES, _PUSHED, key_size=0, sleepable=True, flags=_ARRAY,
             struct="bpf_queue_stack"),
     _storage("sk", 24),
     MapType("devmap_hash", 25, S.HASH, H.DEVICES, _REDIRECT, key_size=4, sleepable=False,
-            flags=_ARRAY, struct="bpf_dtab"),
+            flags=_ARRAY, struct="bpf_dtab", value_sizes=_DEVICE),
     MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0, sleepable=True,
             flags=MapFlag.NUMA_NODE, struct="bpf_ringbuf_map"),
     _storage("inode", 28),

@@ -278,6 +278,21 @@ class Bulk(Protocol):
         """Raises MapError for the first that fails; those before it are done."""
 
 
+@runtime_checkable
+class Pushing(Protocol):
+    """A machine with maps that have no keys, into which values are pushed: `map_update` with no key
+    does that, `map_lookup` tells what would come out next."""
+
+    def map_pop(self, map_id: int) -> bytes | None:
+        """Take the next one out of a queue or stack; None if there is none."""
+
+    def map_peek(self, map_id: int, value: bytes) -> bool:
+        """Whether a filter takes a value for one that was pushed."""
+
+    def map_len(self, map_id: int) -> int:
+        """How many values are there, as far as the machine knows."""
+
+
 class Entry(Protocol):
     """The short way into a program: no more than it takes to run it. Raises UsageError once the
     program is gone, ValueError for a context that is too long."""

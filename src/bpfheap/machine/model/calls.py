@@ -11,10 +11,21 @@ from bpfheap.btf import KptrKind
 from bpfheap.errors import MapError
 from bpfheap.events import ObjectKind
 from bpfheap.machine.faults import Fault
-from bpfheap.machine.model import graph, heap, lives, locks, packets, percpu, playing, ringbuf
+from bpfheap.machine.model import (
+    graph,
+    heap,
+    lives,
+    locks,
+    packets,
+    percpu,
+    playing,
+    pushing,
+    ringbuf,
+)
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
 from bpfheap.machine.model.convention import error as _error
+from bpfheap.machine.model.convention import map_of as _map_of
 from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
@@ -41,15 +52,6 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 def _key(core: Core, record: MapRecord, at: Value) -> bytes:
     return core.state.read(at, record.spec.key_size)
-
-
-def _map_of(core: Core, value: Value, op: str) -> MapRecord:
-    record = core.map_at(value)
-    if op not in record.type.ops:
-        raise Fault(
-            "bad-call", f"{op} of map {record.spec.name}: a {record.type.name} map has none"
-        )
-    return record
 
 
 def _answer(action: Callable[[], None]) -> int:
@@ -328,6 +330,7 @@ CALLS: Mapping[str, Implementation] = {
     **CONTROL,
     **ringbuf.CALLS,
     **packets.CALLS,
+    **pushing.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.interp import Core
+from bpfheap.machine.model.records import MapRecord
 from bpfheap.machine.model.values import U64, Value
 
 #: The call entered a function of the program: r0 comes later.
@@ -21,6 +22,16 @@ Implementation = Callable[[Core, Arguments], Value | str]
 def error(name: str) -> int:
     """A negative errno as r0 has it."""
     return -int(getattr(errno, name)) & U64
+
+
+def map_of(core: Core, value: Value, op: str) -> MapRecord:
+    """The map that an argument is. Raises Fault if its type does not have `op`."""
+    record = core.map_at(value)
+    if op not in record.type.ops:
+        raise Fault(
+            "bad-call", f"{op} of map {record.spec.name}: a {record.type.name} map has none"
+        )
+    return record
 
 
 def number(core: Core, value: Value, place: int) -> int:

@@ -31,7 +31,9 @@ from bpfheap.machine.model.interp import Core, Handler, LoadedProgram, Registers
 from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
+from bpfheap.machine.model.maps.apart import ShownElements
 from bpfheap.machine.model.maps.common import Values, copies
+from bpfheap.machine.model.maps.queue import queue_of
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.mutator import Mutator, drop
 from bpfheap.machine.model.options import ModelOptions
@@ -49,6 +51,7 @@ from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.machine.offers import check_program, implementation
 from bpfheap.machine.relocations import resolve
+from bpfheap.platform.maps import Holds
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
     GLOBAL_ALLOCATOR_ID,
@@ -243,10 +246,14 @@ class ModelMachine(PlayedKernel):
         if record.type.pointers:
             inner = record.inner.get(key)
             return None if inner is None else inner.to_bytes(4, "little")
+        if isinstance(shape, ShownElements):
+            return shape.shown(self._state, record, key)
         if not shape.has(record, key):
             return None
         size = record.spec.value_size
-        regions = record.entries.get(key)
+        # Of what is there from the start, nothing need be made.
+        fixed = record.type.fixed
+        regions = record.entries.get(key) if fixed else shape.regions(self._mutator(), record, key)
         values = (
             [bytes(size)] * copies(self._mutator(), record)
             if regions is None
@@ -298,7 +305,20 @@ class ModelMachine(PlayedKernel):
         return tuple(record.inner.values()) if record.type.outer else ()
 
     def map_drain(self, map_id: int) -> list[bytes]:
-        return drain(self._state, self._map(map_id))
+        record = self._map(map_id)
+        return drain(self._state, record) if record.type.holds is Holds.RECORDS else []
+
+    def map_pop(self, map_id: int) -> bytes | None:
+        record = self._map(map_id)
+        queue = queue_of(record)
+        return None if queue is None else queue.pop(self._state, record)
+
+    def map_peek(self, map_id: int, value: bytes) -> bool:
+        return value in self._map(map_id).used
+
+    def map_len(self, map_id: int) -> int:
+        record = self._map(map_id)
+        return len(record.used) or len(record.records)
 
     def map_free_step(self, map_id: int) -> bool:
         """An array's elements that nobody ever touched are not walked: they are empty. After a

@@ -253,10 +253,11 @@ class MapRecord:
     `region`: what map pointers point at.
     `entries`: by key, the regions of a value: one, or one for each CPU.
     `inner`: by key, the ids of inner maps, or of programs.
-    `records`: the unread records of a ring buffer.
+    `records`: the unread records of a ring buffer; the values of a queue or stack, oldest first.
     `consumed`: the bytes of a ring buffer that user space is through with.
     `freeing`: the keys that map free has still to walk; None before that.
-    `used`: the elements of an LRU map that were looked up since they came to the end of its queue.
+    `used`: the elements of an LRU map that were looked up since they came to the end of its queue;
+        the values that were pushed into a filter.
     """
 
     id: int

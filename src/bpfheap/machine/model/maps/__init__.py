@@ -10,7 +10,9 @@ from bpfheap.machine.model.maps.hash import HashElements
 from bpfheap.machine.model.maps.lru import LruElements
 from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
 from bpfheap.machine.model.maps.progs import ProgramArray
+from bpfheap.machine.model.maps.queue import FilterElements, QueueElements, StackElements
 from bpfheap.machine.model.maps.ring import NoElements
+from bpfheap.machine.model.maps.trie import TrieElements
 from bpfheap.platform.maps import Holds, MapType, Shape
 
 ELEMENTS: Mapping[tuple[Shape, Holds], Elements] = {
@@ -20,6 +22,10 @@ ELEMENTS: Mapping[tuple[Shape, Holds], Elements] = {
     (Shape.HASH, Holds.MAPS): HashOfMaps(),
     (Shape.ARRAY, Holds.MAPS): ArrayOfMaps(),
     (Shape.ARRAY, Holds.PROGRAMS): ProgramArray(),
+    (Shape.TRIE, Holds.VALUES): TrieElements(),
+    (Shape.QUEUE, Holds.VALUES): QueueElements(),
+    (Shape.STACK, Holds.VALUES): StackElements(),
+    (Shape.FILTER, Holds.VALUES): FilterElements(),
     (Shape.NONE, Holds.RECORDS): NoElements(),
     (Shape.NONE, Holds.NOTHING): NoElements(),
 }
