@@ -9,6 +9,7 @@ from typing import Any
 from bpfheap.api.arguments import buffer, whole
 from bpfheap.api.program import Program
 from bpfheap.api.session import Session, gives_back, locked
+from bpfheap.btf import BtfType, Enum, Enum64, Int, Struct, Typedef, Union
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
@@ -17,6 +18,9 @@ from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory, Pushing
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec
 
+#: What a type's name begins with.
+_TAGGED: Mapping[str, type[BtfType]] = {"struct": Struct, "union": Union, "enum": Enum}
+_NAMED = (Struct, Union, Typedef, Int, Enum, Enum64)
 #: u64.
 _FLAGS = (1 << 64) - 1
 
@@ -85,11 +89,51 @@ class Map(Mapping[Any, Any]):
         self._runtime._passed()
 
     @locked
-    def drain(self) -> list[bytes]:
-        """The unread records of a ring buffer, oldest first."""
-        if self._type.holds is not Holds.RECORDS:
-            raise UsageError(f"map {self.name} is no ring buffer")
-        return self._machine.map_drain(self.id)
+    def drain(self, cpu: int | None = None) -> list[bytes]:
+        """The unread records of a ring buffer, or of an array of perf events, oldest first. Of perf
+        events those of all CPUs, or of one. (Linux fills their records up with up to 7 bytes.)"""
+        if self._type.holds not in (Holds.RECORDS, Holds.EVENTS):
+            raise UsageError(f"map {self.name} is no ring buffer and no array of perf events")
+        return self._machine.map_drain(self.id, cpu)
+
+    def records(self, type_name: str = "", *, cpu: int | None = None) -> list[Any]:
+        """The same as values of a type: `records("struct event")`, of the file's types. Without a
+        name it is the struct that the map says its values are, or they are bytes.
+
+        Raises UsageError for a type that is not there. A record that is shorter than its type
+        raises it, too, and all are gone then."""
+        type_id = self._record_type(type_name)
+        raw = self.drain(cpu)
+        if not type_id:
+            return list(raw)
+        btf = self.spec.btf
+        size = btf.size_of(type_id)
+        for one in raw:
+            if len(one) < size:
+                raise UsageError(
+                    f"a record of {self.name} has {len(one)} bytes, and {btf.c_name(type_id)} has "
+                    f"{size}",
+                    hint="take them as bytes: drain()",
+                )
+        return [unpack(btf, type_id, one[:size]) for one in raw]
+
+    def _record_type(self, name: str) -> int:
+        """0 if there is none."""
+        btf = self.spec.btf
+        if not name:
+            value = btf.resolve(self.spec.value) if self.spec.value else 0
+            return value if isinstance(btf[value], Struct | Union) else 0
+        prefix, _, rest = name.rpartition(" ")
+        kinds = (_TAGGED[prefix],) if prefix in _TAGGED else _NAMED
+        for kind in kinds:
+            found = btf.find(rest if prefix in _TAGGED else name, kind)
+            if found is not None:
+                return found
+        raise UsageError(
+            f"there is no type {name} in the file of map {self.name}",
+            hint="compilers leave out what no map, function or variable is of: write "
+            f"{name} *unused __attribute__((unused)); or __type(value, {name})",
+        )
 
     @locked
     def __getitem__(self, key: Any) -> Any:

@@ -186,8 +186,9 @@ class Machine(Protocol):
     def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
         """The maps that a map of maps holds now."""
 
-    def map_drain(self, map_id: int) -> list[bytes]:
-        """The records of a ring buffer that were not read yet, oldest first."""
+    def map_drain(self, map_id: int, cpu: int | None = None) -> list[bytes]:
+        """The records of a ring buffer, or of perf events, that were not read yet, oldest first; of
+        perf events with a `cpu` those of that alone."""
 
     def map_free_step(self, map_id: int) -> bool:
         """One step of freeing a map: free the kptrs of its next element, or, once all elements

@@ -25,6 +25,7 @@ from bpfheap.machine.model.records import (
     ForEach,
     Loop,
     MapRecord,
+    Output,
     Region,
     RegionKind,
     Status,
@@ -166,7 +167,7 @@ class FrozenApart(NamedTuple):
 class FrozenMap(NamedTuple):
     entries: tuple[tuple[bytes, tuple[int, ...]], ...] = ()
     inner: tuple[tuple[bytes, int], ...] = ()
-    records: tuple[bytes | Unfinished, ...] = ()
+    records: tuple[bytes | Unfinished | Output, ...] = ()
     consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
     used: frozenset[bytes] = frozenset()

@@ -33,6 +33,7 @@ from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
 from bpfheap.machine.model.maps.apart import ShownElements
 from bpfheap.machine.model.maps.common import Values, copies
+from bpfheap.machine.model.maps.events import drained, listening
 from bpfheap.machine.model.maps.queue import queue_of
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.mutator import Mutator, drop
@@ -233,6 +234,8 @@ class ModelMachine(PlayedKernel):
         check_special(spec, row, constants.special)
         record = thaw_map(state, map_id, FrozenMap(), constants, region.id)
         record.inner = {slot.to_bytes(4, "little"): of for slot, of in inner.items()}
+        if row.holds is Holds.EVENTS:
+            record.inner = listening(record, self.options.cpus)
         state.maps[map_id] = record
         if spec.data is not None and row.fixed:
             found = elements(row).regions(self._mutator(), record, bytes(4))
@@ -304,8 +307,10 @@ class ModelMachine(PlayedKernel):
         record = self._map(map_id)
         return tuple(record.inner.values()) if record.type.outer else ()
 
-    def map_drain(self, map_id: int) -> list[bytes]:
+    def map_drain(self, map_id: int, cpu: int | None = None) -> list[bytes]:
         record = self._map(map_id)
+        if record.type.holds is Holds.EVENTS:
+            return drained(self._state, record, cpu)
         return drain(self._state, record) if record.type.holds is Holds.RECORDS else []
 
     def map_pop(self, map_id: int) -> bytes | None:

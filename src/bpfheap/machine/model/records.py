@@ -246,14 +246,22 @@ class Unfinished(NamedTuple):
     discarded: bool = False
 
 
+class Output(NamedTuple):
+    """What a program wrote into the buffer of a CPU's perf event."""
+
+    cpu: int
+    data: bytes
+
+
 @dataclass(slots=True)
 class MapRecord:
     """A map.
 
     `region`: what map pointers point at.
     `entries`: by key, the regions of a value: one, or one for each CPU.
-    `inner`: by key, the ids of inner maps, or of programs.
-    `records`: the unread records of a ring buffer; the values of a queue or stack, oldest first.
+    `inner`: by key, the ids of inner maps, or of programs; of perf events, their CPUs.
+    `records`: the unread records of a ring buffer, or of perf events; the values of a queue or
+        stack, oldest first.
     `consumed`: the bytes of a ring buffer that user space is through with.
     `freeing`: the keys that map free has still to walk; None before that.
     `used`: the elements of an LRU map that were looked up since they came to the end of its queue;
@@ -270,7 +278,7 @@ class MapRecord:
     token: StateToken
     entries: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
     inner: dict[bytes, int] = field(default_factory=dict)
-    records: tuple[bytes | Unfinished, ...] = ()
+    records: tuple[bytes | Unfinished | Output, ...] = ()
     consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
     special: tuple[SpecialField, ...] = ()

@@ -201,7 +201,7 @@ class NativeMachine:
     def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
         return self._maps.inner_ids(map_id)
 
-    def map_drain(self, map_id: int) -> list[bytes]:
+    def map_drain(self, map_id: int, cpu: int | None = None) -> list[bytes]:
         return self._maps.record(map_id).map.records()
 
     def map_view(self, map_id: int) -> memoryview:

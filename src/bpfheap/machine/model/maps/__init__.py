@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bpfheap.machine.model.maps.array import ArrayElements
 from bpfheap.machine.model.maps.common import Elements
+from bpfheap.machine.model.maps.events import EventArray
 from bpfheap.machine.model.maps.hash import HashElements
 from bpfheap.machine.model.maps.lru import LruElements
 from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
@@ -22,6 +23,7 @@ ELEMENTS: Mapping[tuple[Shape, Holds], Elements] = {
     (Shape.HASH, Holds.MAPS): HashOfMaps(),
     (Shape.ARRAY, Holds.MAPS): ArrayOfMaps(),
     (Shape.ARRAY, Holds.PROGRAMS): ProgramArray(),
+    (Shape.ARRAY, Holds.EVENTS): EventArray(),
     (Shape.TRIE, Holds.VALUES): TrieElements(),
     (Shape.QUEUE, Holds.VALUES): QueueElements(),
     (Shape.STACK, Holds.VALUES): StackElements(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.model.maps.common import Values, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
-from bpfheap.machine.model.records import MapRecord, Unfinished
+from bpfheap.machine.model.records import MapRecord, Output, Unfinished
 from bpfheap.machine.model.state import MachineState
 
 #: BPF_RINGBUF_HDR_SZ.
@@ -39,7 +39,8 @@ def _taken(size: int) -> int:
     return _HEADER + round_up(size)
 
 
-def _length(record: bytes | Unfinished) -> int:
+def _length(record: bytes | Unfinished | Output) -> int:
+    assert not isinstance(record, Output)
     return _taken(len(record) if isinstance(record, bytes) else record.size)
 
 
@@ -94,7 +95,7 @@ def drain(state: MachineState, record: MapRecord) -> list[bytes]:
         first = record.records[0]
         if isinstance(first, bytes):
             found.append(first)
-        elif not first.discarded:
+        elif not (isinstance(first, Unfinished) and first.discarded):
             break
         record.consumed += _length(first)
         record.records = record.records[1:]
