@@ -21,6 +21,7 @@ from bpfheap.kernel.maps import create_map
 from bpfheap.kernel.program import section_of
 from bpfheap.machine.model import ModelMachine
 from bpfheap.spec import MapSpec, ObjectSpec
+from bpfheap.vmlinux import Vmlinux
 
 PROLOGUE = """
 #include <linux/bpf.h>
@@ -40,15 +41,20 @@ def frame(*words: int | bytes) -> bytes:
     return (_ETHERNET + raw).ljust(64, b"\0")
 
 
-def compiled(folder: Path, name: str, source: str) -> ObjectSpec:
+def words(*args: int) -> bytes:
+    """A context with arguments, 8 bytes each."""
+    return b"".join(one.to_bytes(8, "little") for one in args)
+
+
+def compiled(folder: Path, name: str, source: str, target: Vmlinux | None = None) -> ObjectSpec:
     path = folder / f"{name}.bpf.c"
     path.write_text(PROLOGUE + source)
-    return object_spec(path)
+    return object_spec(path, target=target)
 
 
 class Model:
-    def __init__(self, spec: ObjectSpec) -> None:
-        self.runtime = bpfheap.Runtime()
+    def __init__(self, spec: ObjectSpec, **options: Any) -> None:
+        self.runtime = bpfheap.Runtime(**options)
         self.object = self.runtime.load(spec)
 
     def close(self) -> None:
@@ -56,6 +62,9 @@ class Model:
 
     def run(self, name: str, *args: int | bytes) -> int:
         return self.object.programs[name].run(data=frame(*args)).retval
+
+    def trace(self, name: str, *args: int) -> int:
+        return self.object.programs[name].run(words(*args)).retval
 
     def update(self, name: str, key: bytes, value: bytes, flags: int = 0) -> str:
         return self._answer(lambda: self.object.maps[name].update(key, value, flags))
@@ -105,6 +114,10 @@ class Linux:
 
     def run(self, name: str, *args: int | bytes) -> int:
         return self.kernel.test_run(self.spec, self.spec.programs[name], frame(*args)).retval
+
+    def trace(self, name: str, *args: int) -> int:
+        program = self.spec.programs[name]
+        return self.kernel.test_run(self.spec, program, ctx=words(*args)).retval
 
     def map(self, name: str) -> Descriptor:
         program = next(iter(self.spec.programs.values()))
@@ -181,9 +194,9 @@ SIDES = [
 def play(side: Model | Linux, steps: list[tuple[Any, ...]]) -> None:
     """Each step is an operation, its arguments, and what it gives."""
     for number, (operation, *args, wanted) in enumerate(steps):
-        assert (number, operation, args, getattr(side, operation)(*args)) == (
-            number, operation, args, wanted,
-        )  # fmt: skip
+        found = getattr(side, operation)(*args)
+        told = f"step {number}, {operation} {args}: {found!r}, and not {wanted!r}"
+        assert found == wanted, told
 
 
 def cannot_be_made(side: type[Model | Linux], spec: MapSpec) -> str:

@@ -43,6 +43,8 @@ _KEY_SIZES: Mapping[tuple[Shape, Holds], Container[int]] = {
     (Shape.TRIE, Holds.VALUES): range(5, 261),
     (Shape.HASH, Holds.STORAGE): (8, 16),
 }
+#: kernel.perf_event_max_stack
+_DEEPEST = 127
 #: MAX_BPF_STACK, and what one value may have here.
 _LARGEST_KEY = 512
 _LARGEST_VALUE = 1 << 28
@@ -81,6 +83,14 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             f"{spec.value_size}, {size} elements",
             errno_name="EINVAL",
             hint=f"a {row.name} has 4-byte keys and values, and max_entries",
+        )
+    entry = 32 if spec.flags & MapFlag.STACK_BUILD_ID else 8
+    deepest = spec.value_size // entry if row.holds is Holds.STACKS else 1
+    if row.holds is Holds.STACKS and (spec.value_size % entry or not 1 <= deepest <= _DEEPEST):
+        raise MapError(
+            f"map {spec.name} cannot be made: stacks of {spec.value_size} bytes",
+            errno_name="EINVAL",
+            hint=f"value_size is {entry} bytes for each of at most {_DEEPEST} callers",
         )
     if row.shape is Shape.NONE or row.holds in (Holds.PROGRAMS, Holds.EVENTS, Holds.CGROUPS):
         return

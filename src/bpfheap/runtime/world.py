@@ -51,7 +51,8 @@ class BlockType(Protocol):
 
 class Current(NamedTuple):
     """What the calls that ask for the current task tell where the block `task` does not. `cgroups`
-    are the ids of its control groups, the root's first."""
+    are the ids of its control groups, the root's first. `stack` and `user_stack` are the addresses
+    that its functions return to, the innermost first."""
 
     task: int = 0
     pid: int = 1000
@@ -60,6 +61,8 @@ class Current(NamedTuple):
     gid: int = 1000
     comm: bytes = b"test"
     cgroups: tuple[int, ...] = (1,)
+    stack: tuple[int, ...] = (0xFFFFFFFF81001234, 0xFFFFFFFF81002468, 0xFFFFFFFF8100369C)
+    user_stack: tuple[int, ...] = (0x555555551234, 0x555555552468)
 
 
 class Place(NamedTuple):

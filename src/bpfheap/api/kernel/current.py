@@ -10,8 +10,10 @@ from bpfheap.api.kernel.objects import KernelObject, address_of, type_of
 from bpfheap.errors import UsageError
 from bpfheap.runtime.world import TASK, Current, Leads
 
+_U64 = (1 << 64) - 1
 _U32 = (1 << 32) - 1
 _COMM = 16
+_STACKS = ("stack", "user_stack")
 _IDS = ("pid", "tgid", "uid", "gid")
 #: Where a task has them.
 _CRED = {"uid": "cred.uid.val", "gid": "cred.gid.val"}
@@ -20,7 +22,8 @@ _CRED = {"uid": "cred.uid.val", "gid": "cred.gid.val"}
 class CurrentTask:
     """What calls tell of the current task: `bpf.current.pid = 42`, `bpf.current.comm = "sh"`.
     `task` is its struct task_struct, None where there is no BTF of a kernel; members of that which
-    say the same are written too. `cgroups` are the ids of its control groups, the root's first."""
+    say the same are written too. `cgroups` are the ids of its control groups, the root's first;
+    `stack` and `user_stack` the addresses that its functions return to, the innermost first."""
 
     __slots__ = ("_kernel",)
     _kernel: Kernel
@@ -44,7 +47,7 @@ class CurrentTask:
         return self._make()
 
     def __getattr__(self, name: str) -> Any:
-        if name in (*_IDS, "comm", "cgroups"):
+        if name in (*_IDS, "comm", "cgroups", *_STACKS):
             return self._get(name)
         raise AttributeError(f"the current task has no {name}")
 
@@ -74,12 +77,15 @@ class CurrentTask:
             value = tuple(whole(one, "the id of a control group") for one in value)
             if not value:
                 raise UsageError("a task is in one control group at least")
+        elif name in _STACKS:
+            value = tuple(whole(one, "an address", 0, _U64) for one in value)
         else:
             raise UsageError(
-                f"the current task has no {name}", hint=f"{', '.join(_IDS)}, comm, cgroups, task"
+                f"the current task has no {name}",
+                hint=f"{', '.join((*_IDS, 'comm', 'cgroups', *_STACKS))}, task",
             )
         self._change(**{name: value})
-        if self._world.task:
+        if self._world.task and name not in _STACKS:
             self._tell(name, value)
 
     def _tell(self, name: str, value: Any) -> None:

@@ -22,6 +22,7 @@ from bpfheap.machine.model import (
     playing,
     pushing,
     ringbuf,
+    stacks,
 )
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
@@ -333,6 +334,7 @@ CALLS: Mapping[str, Implementation] = {
     **packets.CALLS,
     **perf.CALLS,
     **pushing.CALLS,
+    **stacks.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

@@ -171,6 +171,7 @@ class FrozenMap(NamedTuple):
     consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
     used: frozenset[bytes] = frozenset()
+    values: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class MapConstants(NamedTuple):
@@ -203,6 +204,7 @@ def freeze_map(record: MapRecord) -> FrozenMap:
         record.consumed,
         record.freeing,
         record.used,
+        tuple(sorted(record.values.items())),
     )
 
 
@@ -214,7 +216,7 @@ def thaw_map(
         map_id, constants.spec, constants.type, region, constants.kptrs, constants.readonly,
         constants.allocator, state.token, dict(frozen.entries), dict(frozen.inner),
         frozen.records, frozen.consumed, frozen.freeing, constants.special,
-        frozen.used,
+        frozen.used, dict(frozen.values),
     )  # fmt: skip
 
 

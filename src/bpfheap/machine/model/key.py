@@ -160,6 +160,7 @@ def _map(names: _Numbering, m: MapRecord) -> Hashable:
         m.consumed,
         m.freeing,
         m.used,
+        tuple(sorted(m.values.items())),
     )
 
 

@@ -263,6 +263,7 @@ class MapRecord:
     `records`: the unread records of a ring buffer, or of perf events; the values of a queue or
         stack, oldest first.
     `consumed`: the bytes of a ring buffer that user space is through with.
+    `values`: by key, elements that no program can point at.
     `freeing`: the keys that map free has still to walk; None before that.
     `used`: the elements of an LRU map that were looked up since they came to the end of its queue;
         the values that were pushed into a filter.
@@ -283,12 +284,13 @@ class MapRecord:
     freeing: tuple[bytes, ...] | None = None
     special: tuple[SpecialField, ...] = ()
     used: frozenset[bytes] = frozenset()
+    values: dict[bytes, bytes] = field(default_factory=dict)
 
     def clone(self, token: StateToken) -> Self:
         return type(self)(
             self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
             token, dict(self.entries), dict(self.inner), self.records, self.consumed,
-            self.freeing, self.special, self.used,
+            self.freeing, self.special, self.used, dict(self.values),
         )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.machine.played import current, probe, references, text, traced
+from bpfheap.machine.played import current, probe, references, stacks, text, traced
 from bpfheap.runtime.world import Stub
 
 CALLS: Mapping[str, Stub] = {
@@ -15,4 +15,5 @@ CALLS: Mapping[str, Stub] = {
     **references.CALLS,
     **text.CALLS,
     **traced.CALLS,
+    **stacks.CALLS,
 }

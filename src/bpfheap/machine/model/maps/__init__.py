@@ -13,6 +13,7 @@ from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
 from bpfheap.machine.model.maps.progs import ProgramArray
 from bpfheap.machine.model.maps.queue import FilterElements, QueueElements, StackElements
 from bpfheap.machine.model.maps.ring import NoElements
+from bpfheap.machine.model.maps.stacks import StackElements as StacksOfCallers
 from bpfheap.machine.model.maps.trie import TrieElements
 from bpfheap.platform.maps import Holds, MapType, Shape
 
@@ -24,6 +25,7 @@ ELEMENTS: Mapping[tuple[Shape, Holds], Elements] = {
     (Shape.ARRAY, Holds.MAPS): ArrayOfMaps(),
     (Shape.ARRAY, Holds.PROGRAMS): ProgramArray(),
     (Shape.ARRAY, Holds.EVENTS): EventArray(),
+    (Shape.HASH, Holds.STACKS): StacksOfCallers(),
     (Shape.TRIE, Holds.VALUES): TrieElements(),
     (Shape.QUEUE, Holds.VALUES): QueueElements(),
     (Shape.STACK, Holds.VALUES): StackElements(),

@@ -1,0 +1,74 @@
+"""The stacks of the current task, which are what somebody says they are.
+
+Sources: __bpf_get_stack and bpf_get_task_stack in kernel/bpf/stackmap.c of Linux 6.18.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from errno import EFAULT, EINVAL, EOPNOTSUPP
+
+from bpfheap.runtime.world import Caller, Current, Stub, Word
+
+_U32 = (1 << 32) - 1
+#: BPF_F_SKIP_FIELD_MASK, BPF_F_USER_STACK, BPF_F_USER_BUILD_ID.
+SKIP, USER, _BUILD_ID = 0xFF, 1 << 8, 1 << 11
+#: kernel.perf_event_max_stack, as it is if nobody changes it.
+DEEPEST = 127
+#: Of an address, and of struct bpf_stack_build_id.
+ADDRESS, BUILD_ID = 8, 32
+#: BPF_STACK_BUILD_ID_IP: no file is known for an address.
+_ONLY_ADDRESS = 2
+
+
+def addresses(stack: Sequence[int], *, build_ids: bool = False) -> bytes:
+    """Their bytes, as programs and user space see them."""
+    if build_ids:
+        return b"".join(struct.pack("<i20xQ", _ONLY_ADDRESS, one) for one in stack)
+    return b"".join(one.to_bytes(ADDRESS, "little") for one in stack)
+
+
+def walked(current: Current, flags: int, room: int) -> tuple[int, ...] | None:
+    """What is left of a stack after those to be skipped, and what of that `room` has room for; None
+    if it does not go so far."""
+    stack = current.user_stack if flags & USER else current.stack
+    skip = flags & SKIP
+    stack = stack[: min(room + skip, DEEPEST)]
+    return None if len(stack) < skip else stack[skip:]
+
+
+def _fill(call: Caller, current: Current, args: Sequence[Word], error: int = 0) -> Word:
+    to, size, flags = args[0], call.number(args[1]) & _U32, call.number(args[2])
+    build_ids = bool(flags & _BUILD_ID)
+    each = BUILD_ID if build_ids else ADDRESS
+    wrong = flags & ~(SKIP | USER | _BUILD_ID) or (build_ids and not flags & USER) or size % each
+    error = EINVAL if wrong else error
+    found = None if error else walked(current, flags, size // each)
+    if found is None:
+        call.write(to, bytes(size))
+        return -(error or EFAULT)
+    data = addresses(found, build_ids=build_ids)
+    call.write(to, data.ljust(size, b"\0"))
+    return len(data)
+
+
+def _get_stack(call: Caller, args: Sequence[Word]) -> Word:
+    return _fill(call, call.world.current, args[1:])
+
+
+def _get_task_stack(call: Caller, args: Sequence[Word]) -> Word:
+    """Of the current task; of another one there is the stack that tasks have if nobody says
+    anything, and none of user space."""
+    at = call.block(args[0])
+    current = call.world.current
+    if at is None or at.block == current.task:
+        return _fill(call, current, args[1:])
+    cannot = EOPNOTSUPP if call.number(args[3]) & USER else 0
+    return _fill(call, Current(), args[1:], cannot)
+
+
+CALLS: Mapping[str, Stub] = {
+    "bpf_get_stack": _get_stack,
+    "bpf_get_task_stack": _get_task_stack,
+}
