@@ -214,12 +214,6 @@ def test_a_helper_that_the_core_does_not_have_takes_nothing_away(
     assert helper_numbers().startswith(before)
 
 
-def test_only_a_tries_values_may_be_at_any_address() -> None:
-    for row in MAP_TYPES:
-        wanted = [4, 1, 2, 8, 4] if row.name == "lpm_trie" else [8] * 5
-        assert [row.alignment(size) for size in (8, 5, 6, 20, 24)] == wanted
-
-
 # -- nowhere else
 
 

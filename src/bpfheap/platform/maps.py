@@ -62,9 +62,6 @@ F_LOCK = 4
 _NO_FLAGS = MapFlag(0)
 _KEYLESS = frozenset({Holds.RECORDS, Holds.NOTHING})
 _BYTES = frozenset({Holds.VALUES, Holds.STORAGE})
-#: Offset of `data` in struct lpm_trie_node, whose nodes are at multiples of 8; bytes of the length
-#: that a key begins with.
-_TRIE_DATA, _PREFIX_LENGTH = 24, 4
 _NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.STACK, Shape.FILTER})
 
 
@@ -149,15 +146,6 @@ class MapType:
     def evicts(self) -> bool:
         """Whether elements go when it is full."""
         return self.shape is Shape.LRU
-
-    def alignment(self, key_size: int) -> int:
-        """What the addresses of values are multiples of, at most 8, in bytes. In all maps but one
-        they begin at a multiple of 8."""
-        if self.shape is not Shape.TRIE:
-            return 8
-        # They follow the bytes of their key in struct lpm_trie_node, without its prefixlen.
-        begin = _TRIE_DATA + key_size - _PREFIX_LENGTH
-        return min(8, begin & -begin)
 
     @property
     def c_name(self) -> str:

@@ -26,7 +26,6 @@ from bpfheap.verifier.state.state import (
     DISTRUSTED,
     IN_RCU,
     KERNEL,
-    MAP_VALUE,
     MEM,
     NOTHING,
     OBJECT,
@@ -180,7 +179,7 @@ def _alignment(reg: Reg) -> int:
     """What the address is a multiple of, at most 8, in bytes."""
     if in_packet(reg):
         return 1
-    most: int = reg.what.align if reg.kind in (MEM, MAP_VALUE) else 8
+    most: int = reg.what.align if reg.kind == MEM else 8
     odd = reg.off | reg.scalar.v | reg.scalar.m | most
     return odd & -odd
 

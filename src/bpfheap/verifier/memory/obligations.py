@@ -146,23 +146,17 @@ def check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
     packet = reg.kind in (PACKET, PACKET_META)
     start = _NET_IP_ALIGN if packet else 0
     scalar = reg.scalar
-    given = reg.kind in (MEM, MAP_VALUE) and size > reg.what.align
+    given = reg.kind == MEM and size > reg.what.align
     if not given and not (((start + reg.off + off) | scalar.v | scalar.m) & (size - 1)):
         return
     begin = f"{start}+" if packet else ""
     what = f"{reg.what.name} " if reg.kind == SOCKET else _ALIGNED.get(reg.kind, "")
-    detail, hint = "", f"align the variable to {size} bytes"
-    if given and reg.kind == MEM:
-        detail = "a call of the function gives such an address"
-    elif given:
-        detail = f"the values of {reg.what} are at multiples of {reg.what.align}, behind their keys"
-        hint = "use a map of another type, or fill the key up"
     raise Reject(
         f"misaligned {'' if reg.or_null else what}access off {begin}{bits_text(scalar)}+{reg.off}"
         f"+{off} size {size}",
-        detail=detail,
+        detail="a call of the function gives such an address" if given else "",
         register=n,
-        hint=hint,
+        hint=f"align the variable to {size} bytes",
     )
 
 

@@ -148,11 +148,10 @@ class MapRef:
     `readonly`, `unreadable`: programs may not change what is in it, or not read it.
     `constant`: the bytes of its value that nobody can change any more, None for none.
     `inner`: what a lookup in a map of maps finds, None until one was looked at.
-    `align`: the address of a value is a multiple of it, in bytes.
     """
 
     __slots__ = (
-        "align", "constant", "holder", "inner", "layout", "name", "numbers", "readonly", "spec",
+        "constant", "holder", "inner", "layout", "name", "numbers", "readonly", "spec",
         "unreadable",
     )  # fmt: skip
 
@@ -168,7 +167,6 @@ class MapRef:
         self.unreadable = bool(spec.flags & MapFlag.WRONLY_PROG)
         self.constant = spec.data if spec.readonly else None
         self.inner: MapRef | None = None
-        self.align = 8 if row is None else row.alignment(spec.key_size)
 
     def __str__(self) -> str:
         return self.name if self.holder is Holder.MAP else f"an inner map of {self.name}"
