@@ -47,8 +47,8 @@ _SINGLE = frozenset(
     }
 )
 _KINDS = {str(kind): kind for kind in SpecialKind}
-#: What Linux 6.18 takes them to have, in bytes, whatever a program says of their structs; and of what
-#: their offsets are multiples (btf_field_type_size, btf_field_type_align).
+#: What Linux 6.18 takes them to have, in bytes, whatever a program says of their structs; and of
+#: what their offsets are multiples (btf_field_type_size, btf_field_type_align).
 _SIZES = {
     SpecialKind.SPIN_LOCK: 4,
     SpecialKind.RES_SPIN_LOCK: 4,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from bpfheap.btf import Btf, BtfType, KptrField, LazyBtf
+from bpfheap.btf import BtfType, LazyBtf
 from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import Call, left_out
@@ -48,7 +48,7 @@ from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
-from bpfheap.verifier.state.kernel import KernelType, KernelTypes, Prototype
+from bpfheap.verifier.state.kernel import KernelOf, KernelType, KernelTypes, Prototype
 from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import (
     MAP_VALUE,
@@ -96,7 +96,8 @@ class Env:
         self.obj = obj
         self.spec = spec
         self.options = options
-        self.layouts = Layouts(self._of_kptr)
+        self._kernel = KernelOf(obj.kernel)
+        self.layouts = Layouts(self._kernel.of_kptr)
         self.cfg: Cfg
         self.type: ProgramType
         self.stored: Widening
@@ -116,7 +117,6 @@ class Env:
         self.no_guess: dict[str, str] = {}
         self._guesses: dict[str, Kfunc] = {}
         self.attached: Attached | None = None
-        self._kernel: KernelTypes | None = None
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
         self._maps: dict[str, MapRef] = {}
         self._prototypes: dict[str, Prototype] = {}
@@ -181,18 +181,7 @@ class Env:
     def kernel(self) -> KernelTypes | None:
         """The types of the kernel that the program is for, None if there are none. Raises
         Reject if they cannot be read."""
-        if self._kernel is None and self.obj.kernel is not None:
-            try:
-                types = self.obj.kernel.types()
-            except BpfheapError as error:
-                raise Reject(error.message, hint=error.hint) from None
-            self._kernel = None if types is None else KernelTypes(types)
-        return self._kernel
-
-    def _of_kptr(self, field: KptrField, btf: Btf) -> KernelType | None:
-        """The struct of the kernel that a kptr leads to. Raises BtfError and Reject."""
-        kernel, source = self.kernel, self.obj.kernel
-        return None if kernel is None or source is None else kernel.of_kptr(field, btf, source)
+        return self._kernel.types()
 
     def _of_argument(self, n: int, said: BtfType) -> KernelType:
         """What a parameter that is tagged as the kernel's points at. Raises Reject."""

@@ -28,7 +28,7 @@ from bpfheap.btf import (
     walk,
 )
 from bpfheap.btf.types import name_of
-from bpfheap.errors import BtfError
+from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.platform.kernel_kptrs import OWNED
 from bpfheap.spec import KernelTypes as Source
 from bpfheap.verifier.reject import Reject
@@ -293,6 +293,30 @@ def _parameter(btf: LazyBtf, name: str, type_id: int) -> Parameter:
     if not isinstance(kind, Ptr):
         return Parameter(name, type_id, False, 0)
     return Parameter(name, type_id, True, btf.resolve(kind.type))
+
+
+class KernelOf:
+    """The kernel that an object is for, whose types are read when somebody asks. It knows nothing
+    of the walk that asks, so that this is freed as soon as it has ended."""
+
+    def __init__(self, source: Source | None) -> None:
+        self._source = source
+        self._types: KernelTypes | None = None
+
+    def types(self) -> KernelTypes | None:
+        """None if there are none. Raises Reject if they cannot be read."""
+        if self._types is None and self._source is not None:
+            try:
+                types = self._source.types()
+            except BpfheapError as error:
+                raise Reject(error.message, hint=error.hint) from None
+            self._types = None if types is None else KernelTypes(types)
+        return self._types
+
+    def of_kptr(self, field: KptrField, btf: Btf) -> KernelType | None:
+        """The struct of the kernel that a kptr leads to. Raises BtfError and Reject."""
+        types, source = self.types(), self._source
+        return None if types is None or source is None else types.of_kptr(field, btf, source)
 
 
 def _per_cpu(btf: LazyBtf) -> frozenset[int]:
