@@ -199,3 +199,14 @@ int ids(struct trace_event_raw_sched_process_template *ctx)
 	bpf_send_signal(9);
 	return 0;
 }
+
+SEC("fentry/do_sys_open")
+int BPF_PROG(streams, int dfd, const char *path)
+{
+	static const char form[] = "dfd %d\n";
+	__u64 words[] = {dfd};
+
+	bpf_stream_vprintk_impl(1, form, words, sizeof(words), NULL);
+	bpf_stream_vprintk_impl(2, form, words, sizeof(words), NULL);
+	return 0;
+}

@@ -90,6 +90,14 @@ def test_an_iterator(rt: Runtime, spec: ObjectSpec) -> None:
     assert program.run(rt.iterator()).output == ""
 
 
+def test_what_a_program_says_and_takes(rt: Runtime, spec: ObjectSpec) -> None:
+    result = load(rt, spec, "streams").run({"dfd": 4})
+    assert (result.stdout, result.stderr) == ("dfd 4\n", "dfd 4\n")
+    assert result.instructions is not None
+    assert 10 < result.instructions < 60
+    assert load(rt, spec, "streams").run().stdout == "dfd 0\n"
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -28,6 +28,8 @@ class RunResult:
     `returns`: what it lets the kernel return (bpf_set_retval, bpf_override_return); None if it did
         not say.
     `redirects`: what was sent where, in order (bpf_redirect_map and its like).
+    `stdout`, `stderr`: what the program wrote to its streams (bpf_stream_printk).
+    `instructions`: how many were executed; None on a machine that does not count them.
     """
 
     retval: int
@@ -37,6 +39,9 @@ class RunResult:
     signals: tuple[int, ...] = ()
     returns: int | None = None
     redirects: tuple[Redirect, ...] = ()
+    stdout: str = ""
+    stderr: str = ""
+    instructions: int | None = None
 
 
 class Program:
@@ -101,6 +106,9 @@ class Program:
             world.signals,
             world.returns,
             world.redirects,
+            world.stdout.decode("utf-8", "replace"),
+            world.stderr.decode("utf-8", "replace"),
+            done.steps,
         )
 
     def compilation(self) -> Compilation | None:

@@ -102,10 +102,12 @@ class AtCall:
 @dataclass(frozen=True, slots=True)
 class Done:
     """An execution ended with r0 = `retval` (unsigned 64 bits). `data` is what it made of its
-    packet, with the metadata in front, None if it had none."""
+    packet, with the metadata in front, None if it had none; `steps` how many instructions it
+    executed, None where nobody counts them."""
 
     retval: int
     data: bytes | None = field(default=None, compare=False)
+    steps: int | None = field(default=None, compare=False)
 
 
 Stop = AtCall | Done

@@ -102,6 +102,7 @@ class World(NamedTuple):
         program has not said it, of a function that it overrides.
     `signals`: those that it sent to the current task, or to its thread.
     `output`: what iterators' programs wrote (bpf_seq_printf) since somebody emptied it.
+    `stdout`, `stderr`: what programs wrote to their streams since then (bpf_stream_vprintk).
     `redirects`: what was sent where since then, in order.
     """
 
@@ -110,6 +111,8 @@ class World(NamedTuple):
     returns: int | None = None
     signals: tuple[int, ...] = ()
     output: bytes = b""
+    stdout: bytes = b""
+    stderr: bytes = b""
     redirects: tuple[Redirect, ...] = ()
 
 

@@ -131,7 +131,13 @@ class Around(Session, Inputs):
         if isinstance(machine, Playing):
             world = machine.world
             machine.world = world._replace(
-                place=place, returns=None, signals=(), output=b"", redirects=()
+                place=place,
+                returns=None,
+                signals=(),
+                output=b"",
+                stdout=b"",
+                stderr=b"",
+                redirects=(),
             )
 
     def _world(self) -> World:

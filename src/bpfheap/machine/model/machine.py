@@ -481,7 +481,7 @@ class ModelMachine(PlayedKernel):
         execution = core.execution
         if execution.done:
             data = packets.content(core.state, execution)
-            return Done(core.state.number(execution.registers[0]), data)
+            return Done(core.state.number(execution.registers[0]), data, execution.steps)
         return AtCall(core.call_name(), execution.slot, core.place().line)
 
     def _finish(self, core: Core) -> None:

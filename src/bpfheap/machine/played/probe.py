@@ -7,7 +7,7 @@ kernel/bpf/helpers.c, strncpy_from_kernel_nofault in mm/maccess.c of Linux 6.18.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from errno import EFAULT
+from errno import EFAULT, EINVAL
 
 from bpfheap.runtime.world import Caller, Space, Stub, Word
 
@@ -40,6 +40,25 @@ def _text(space: Space) -> Stub:
     return text
 
 
+def _user_text(call: Caller, args: Sequence[Word]) -> Word:
+    """The length with its NUL, after which zeros may follow (BPF_F_PAD_ZEROS)."""
+    size, flags = call.number(args[1]) & _U32, call.number(args[3])
+    if flags & ~_PAD_ZEROS:
+        return -EINVAL
+    if not size:
+        return 0
+    found = call.text(args[2], size, Space.USER)
+    if found is None:
+        call.write(args[0], bytes(size if flags else 0))
+        return -EFAULT
+    text = found[: size - 1] + b"\0"
+    call.write(args[0], text.ljust(size, b"\0") if flags else text)
+    return len(text)
+
+
+#: BPF_F_PAD_ZEROS
+_PAD_ZEROS = 1
+
 CALLS: Mapping[str, Stub] = {
     # The old ones look wherever the address leads (bpf_probe_read_compat).
     "bpf_probe_read": _copy(Space.EITHER),
@@ -49,6 +68,10 @@ CALLS: Mapping[str, Stub] = {
     "bpf_probe_read_user": _copy(Space.USER),
     "bpf_probe_read_user_str": _text(Space.USER),
     "bpf_copy_from_user": _copy(Space.USER),
+    "bpf_copy_from_user_str": _user_text,
+    "bpf_copy_from_user_task_str": lambda call, args: _user_text(
+        call, (*args[:3], args[4]) if len(args) > 4 else args
+    ),
     # Every task has the same memory here.
     "bpf_copy_from_user_task": _copy(Space.USER),
 }

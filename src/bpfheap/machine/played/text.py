@@ -21,6 +21,8 @@ _DIGITS = b"0123456789abcdef"
 #: What bpf_strtol looks at (BPF_STRTOX_BASE_MASK).
 _BASE_MASK = 0x1F
 _LONGEST = 64
+#: BPF_STDOUT, BPF_STDERR
+_STDOUT, _STDERR = 1, 2
 #: The longest text that a format's %s shows.
 _TEXT = 512
 
@@ -143,6 +145,28 @@ def _seq_write(call: Caller, args: Sequence[Word]) -> Word:
     return 0
 
 
+def _stream(call: Caller, args: Sequence[Word]) -> Word:
+    """What the program says on one of its streams (bpf_stream_vprintk)."""
+    number = _signed32(call.number(args[0]))
+    form = call.text(args[1], 1024, Space.EITHER) or b""
+    text = formatted(call, form, args[2], call.number(args[3]) & _U32)
+    if isinstance(text, int):
+        return text
+    world = call.world
+    if number == _STDOUT:
+        call.world = world._replace(stdout=world.stdout + text)
+    elif number == _STDERR:
+        call.world = world._replace(stderr=world.stderr + text)
+    else:
+        return -ENOENT
+    return 0
+
+
+def _signed32(number: int) -> int:
+    number &= _U32
+    return number - (1 << 32) if number >> 31 else number
+
+
 # -- kfuncs of texts that may be anywhere (kernel/bpf/helpers.c: __bpf_strcmp and its like)
 
 #: Where a byte is in a text, below 0 for nowhere.
@@ -164,6 +188,14 @@ def _strcmp(call: Caller, args: Sequence[Word]) -> Word:
     return (both[0] > both[1]) - (both[0] < both[1])
 
 
+def _strcasecmp(call: Caller, args: Sequence[Word]) -> Word:
+    both = _two(call, args)
+    if both is None:
+        return -EFAULT
+    one, other = both[0].lower(), both[1].lower()
+    return (one > other) - (one < other)
+
+
 def _strlen(call: Caller, args: Sequence[Word]) -> Word:
     found = call.text(args[0], _LONGEST_TEXT, Space.KERNEL)
     if found is None:
@@ -179,6 +211,28 @@ def _strnlen(call: Caller, args: Sequence[Word]) -> Word:
 
 def _strchr(call: Caller, args: Sequence[Word]) -> Word:
     return _where(call, args, lambda text, c: len(text) if not c else text.find(bytes([c])))
+
+
+def _strchrnul(call: Caller, args: Sequence[Word]) -> Word:
+    return _where(call, args, lambda text, c: (text + bytes([c])).find(bytes([c])))
+
+
+def _strnchr(call: Caller, args: Sequence[Word]) -> Word:
+    limit = min(call.number(args[1]), _LONGEST_TEXT)
+    text = call.text(args[0], limit, Space.KERNEL) if limit else b""
+    if text is None:
+        return -EFAULT
+    c = call.number(args[2]) & 0xFF
+    at = (text + b"\0")[:limit].find(bytes([c]))
+    return -ENOENT if at < 0 else at
+
+
+def _strnstr(call: Caller, args: Sequence[Word]) -> Word:
+    both = _two(call, args)
+    if both is None:
+        return -EFAULT
+    at = both[0][: call.number(args[2])].find(both[1])
+    return -ENOENT if at < 0 else at
 
 
 def _strrchr(call: Caller, args: Sequence[Word]) -> Word:
@@ -220,6 +274,11 @@ CALLS: Mapping[str, Stub] = {
     "bpf_seq_printf": _seq_printf,
     "bpf_seq_write": _seq_write,
     "bpf_strcmp": _strcmp,
+    "bpf_strcasecmp": _strcasecmp,
+    "bpf_strchrnul": _strchrnul,
+    "bpf_strnchr": _strnchr,
+    "bpf_strnstr": _strnstr,
+    "bpf_stream_vprintk_impl": _stream,
     "bpf_strlen": _strlen,
     "bpf_strnlen": _strnlen,
     "bpf_strchr": _strchr,
