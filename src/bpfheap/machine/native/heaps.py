@@ -11,6 +11,8 @@ from bpfheap.machine.native._core import KINDS, Core, Events, Heap, Type, Unit
 from bpfheap.runtime.machine import AllocatorStats
 
 _KIND = {name: number for number, name in enumerate(KINDS)}
+#: Those of which no call here makes use: they stay as they are, and nobody sees what they hold.
+_OTHER = _KIND["other"]
 
 
 def fields(
@@ -19,7 +21,12 @@ def fields(
     """What the core has to know of a type: (kind, offset, size, offset of the node), by offset."""
     rows = [(_KIND["kptr"], k.offset, 8, 0) for k in kptrs]
     rows += [
-        (_KIND[s.kind], s.offset, s.size, 0 if s.contains is None else s.contains.offset)
+        (
+            _KIND.get(s.kind, _OTHER),
+            s.offset,
+            s.size,
+            0 if s.contains is None else s.contains.offset,
+        )
         for s in special
     ]
     return tuple(sorted(rows, key=lambda row: row[1]))

@@ -20,6 +20,7 @@ enum bh_kind {
 	BH_RB_ROOT,
 	BH_RB_NODE,
 	BH_REFCOUNT,
+	BH_OTHER, /* no program that runs here can have anything in it */
 	BH_KINDS,
 };
 

@@ -173,7 +173,7 @@ int bh_py_types(PyObject *module)
 	/* In the order of enum bh_kind. */
 	static const char *const kinds[] = { "kptr",	"bpf_spin_lock", "bpf_list_head",
 					     "bpf_list_node", "bpf_rb_root", "bpf_rb_node",
-					     "bpf_refcount", NULL };
+					     "bpf_refcount",  "other",	     NULL };
 
 	events_type = bh_py_add(module, &events_spec);
 	type_type = events_type ? bh_py_add(module, &type_spec) : NULL;
