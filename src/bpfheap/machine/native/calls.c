@@ -1,4 +1,5 @@
 #define _GNU_SOURCE
+#include "around.h"
 #include "calls.h"
 #include "frame.h"
 #include "packet.h"
@@ -143,42 +144,45 @@ CALL(bpf_tail_call)
 
 /* -- the world around */
 
-static uint64_t clock_of(clockid_t id)
+static uint64_t clock_of(const struct bh_run *run, clockid_t id)
 {
 	struct timespec now;
+	uint64_t made_up;
 
+	if (bh_world_clock(run->here.core, &made_up))
+		return made_up;
 	clock_gettime(id, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 CALL(bpf_ktime_get_ns)
 {
-	UNUSED;
-	return clock_of(CLOCK_MONOTONIC);
+	(void)r;
+	return clock_of(run, CLOCK_MONOTONIC);
 }
 
 CALL(bpf_ktime_get_boot_ns)
 {
-	UNUSED;
-	return clock_of(CLOCK_BOOTTIME);
+	(void)r;
+	return clock_of(run, CLOCK_BOOTTIME);
 }
 
 CALL(bpf_ktime_get_tai_ns)
 {
-	UNUSED;
-	return clock_of(CLOCK_TAI);
+	(void)r;
+	return clock_of(run, CLOCK_TAI);
 }
 
 CALL(bpf_ktime_get_coarse_ns)
 {
-	UNUSED;
-	return clock_of(CLOCK_MONOTONIC_COARSE);
+	(void)r;
+	return clock_of(run, CLOCK_MONOTONIC_COARSE);
 }
 
 CALL(bpf_jiffies64)
 {
-	UNUSED;
-	return clock_of(CLOCK_MONOTONIC_COARSE) / 1000000;
+	(void)r;
+	return clock_of(run, CLOCK_MONOTONIC_COARSE) / 1000000;
 }
 
 CALL(bpf_get_prandom_u32)
@@ -196,29 +200,6 @@ CALL(bpf_get_smp_processor_id)
 {
 	(void)r;
 	return run->here.cpu;
-}
-
-/*
- * Python formats what is printed, and cannot be called from a signal's handler. There the call fails as it
- * does in Linux when all buffers are in use (bpf_try_get_buffers).
- */
-CALL(outside)
-{
-	(void)r;
-	if (run->in_signal)
-		return error(-EBUSY);
-	if (run->ask && !run->stepping)
-		return run->ask(run);
-	run->stop = BH_OUTSIDE;
-	return 0;
-}
-
-CALL(bpf_copy_from_user)
-{
-	(void)run;
-	/* There is no user memory. */
-	memset((void *)r[1], 0, (uint32_t)r[2]);
-	return error(-EFAULT);
 }
 
 /* -- ring buffers */
@@ -349,15 +330,22 @@ CALL(bpf_refcount_acquire_impl)
 
 CALL(bpf_this_cpu_ptr)
 {
+	uint64_t copy;
+
+	if (bh_world_copy_of(run->here.core, r[1], run->here.cpu, &copy))
+		return copy;
 	return r[1] + (uint64_t)run->here.cpu * bh_stride(bh_type_of(run->here.core, (void *)r[1]));
 }
 
 CALL(bpf_per_cpu_ptr)
 {
 	uint32_t cpu = (uint32_t)r[2];
+	uint64_t copy;
 
 	if (cpu >= bh_core_cpus(run->here.core))
 		return 0;
+	if (bh_world_copy_of(run->here.core, r[1], cpu, &copy))
+		return copy;
 	return r[1] + (uint64_t)cpu * bh_stride(bh_type_of(run->here.core, (void *)r[1]));
 }
 
@@ -546,6 +534,13 @@ CALL(bpf_iter_num_destroy)
 	return 0;
 }
 
+/* What is printed Python formats; it performs other calls, too. */
+CALL(outside)
+{
+	(void)r;
+	return bh_run_ask(run);
+}
+
 CALL(unknown)
 {
 	(void)r;
@@ -575,7 +570,13 @@ CALL(unknown)
 	SAME(X, bpf_rbtree_add_impl) SAME(X, bpf_rbtree_remove) SAME(X, bpf_rbtree_first)      \
 	SAME(X, bpf_rbtree_root) SAME(X, bpf_rbtree_left) SAME(X, bpf_rbtree_right)            \
 	X(bpf_rcu_read_lock, nothing) X(bpf_rcu_read_unlock, nothing)                          \
-	SAME(X, bpf_iter_num_new) SAME(X, bpf_iter_num_next) SAME(X, bpf_iter_num_destroy)
+	SAME(X, bpf_iter_num_new) SAME(X, bpf_iter_num_next) SAME(X, bpf_iter_num_destroy)     \
+	SAME(X, bpf_get_current_pid_tgid) SAME(X, bpf_get_current_uid_gid)                     \
+	SAME(X, bpf_get_current_comm) SAME(X, bpf_get_current_task)                            \
+	X(bpf_get_current_task_btf, bpf_get_current_task) SAME(X, bpf_probe_read)              \
+	SAME(X, bpf_probe_read_str) SAME(X, bpf_probe_read_kernel)                             \
+	SAME(X, bpf_probe_read_kernel_str) SAME(X, bpf_probe_read_user)                        \
+	SAME(X, bpf_probe_read_user_str) X(bpf_copy_from_user_task, bpf_copy_from_user)
 
 const char *const bh_call_names[] = {
 #define X(name, function) #name,
@@ -585,8 +586,9 @@ const char *const bh_call_names[] = {
 
 const bh_call bh_calls[] = {
 #define X(name, function) function,
-	CALLS(X) unknown
+	CALLS(X) unknown, outside
 #undef X
 };
 
-const uint16_t bh_call_unknown = sizeof(bh_calls) / sizeof(bh_calls[0]) - 1;
+const uint16_t bh_call_unknown = sizeof(bh_calls) / sizeof(bh_calls[0]) - 2;
+const uint16_t bh_call_asked = sizeof(bh_calls) / sizeof(bh_calls[0]) - 1;

@@ -8,6 +8,8 @@ typedef uint64_t (*bh_call)(struct bh_run *run, const uint64_t *r);
 /* Those of bh_call_names, and one more, which refuses: bh_call_unknown. */
 extern const bh_call bh_calls[];
 extern const uint16_t bh_call_unknown;
+/* And one behind it: what Python performs, which looks at the arguments itself. */
+extern const uint16_t bh_call_asked;
 extern const char *const bh_call_names[];
 
 /* -- for compiled programs */

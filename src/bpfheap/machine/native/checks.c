@@ -1,6 +1,7 @@
 /* What calls are given on a hardened core: nobody verified it, or the verifier may be wrong. */
 #include "calls.h"
 #include "checks.h"
+#include "world.h"
 
 enum { BYTES = 1 << 12 }; /* for a step of the budget */
 
@@ -70,6 +71,10 @@ static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n
 			return false;
 		r[n] = (uintptr_t)found + BH_RING_HEADER;
 		return true;
+	case BH_ARG_COPIES:
+		if (bh_world_copy_of(run->here.core, r[n], 0, &size))
+			return true;
+		return bh_is_object(run->here.core, (void *)(uintptr_t)r[n]);
 	case BH_ARG_OBJECT:
 		return bh_is_object(run->here.core, (void *)(uintptr_t)r[n]);
 	case BH_ARG_COUNTED:
@@ -95,7 +100,7 @@ uint64_t bh_call_checked(struct bh_run *run, uint64_t number)
 	const struct bh_arg *arg = run->prog->arg + number * BH_ARGS;
 	uint64_t given;
 
-	for (unsigned n = 1; n <= BH_ARGS && number != bh_call_unknown; n++) {
+	for (unsigned n = 1; n <= BH_ARGS && number < bh_call_unknown; n++) {
 		given = run->r[n];
 		if (BH_LIKELY(check(run, arg[n - 1], run->r, n)))
 			continue;

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from bpfheap.errors import InsnError
 from bpfheap.isa import Insn, Kind, Op, Uses, op_of
-from bpfheap.machine.native._core import ARGUMENTS, CALLS, OPS
+from bpfheap.machine.native._core import ARGUMENTS, ASKED, CALLS, OPS
 from bpfheap.machine.relocations import Links
 from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, Arg, Call
 from bpfheap.verifier.facts import ANYWHERE
@@ -54,8 +54,8 @@ def op_name(op: Op) -> str:
             raise InsnError(f"{op.name} is packet access of classic BPF, which no machine here has")
 
 
-def _call(name: str, slot: int) -> int:
-    number = _NUMBER_OF_CALL.get(name)
+def _call(name: str, slot: int, asked: Collection[str]) -> int:
+    number = ASKED if name in asked else _NUMBER_OF_CALL.get(name)
     if number is None:
         raise InsnError(f"call of {name}, which the native machine does not know", insn=slot)
     return number
@@ -68,10 +68,14 @@ def helper_name(number: int) -> str:
 
 
 def make(
-    insns: Sequence[Insn], links: Links[int], guarded: bytes = b""
+    insns: Sequence[Insn],
+    links: Links[int],
+    guarded: bytes = b"",
+    asked: Collection[str] = (),
 ) -> tuple[bytes, dict[int, str | int]]:
     """The code of a well-formed program (see isa.check_structure), and what it calls, by slot: a
-    name, or the register that holds a helper's number. `guarded` is `Facts.guarded`.
+    name, or the register that holds a helper's number. `guarded` is `Facts.guarded`; `asked` are
+    the calls that Python performs.
 
     Raises InsnError for an instruction that no program may use here.
     """
@@ -89,12 +93,13 @@ def make(
                 imm &= _U32
             case Kind.CALL_HELPER:
                 calls[slot] = helper_name(imm)
-                imm = _NUMBER_OF_CALL.get(helper_name(imm), _UNKNOWN)
+                name = helper_name(imm)
+                imm = ASKED if name in asked else _NUMBER_OF_CALL.get(name, _UNKNOWN)
             case Kind.CALL_KFUNC:
                 if slot not in links.kfuncs:
                     raise InsnError("a kfunc call that refers to no kfunc", insn=slot)
                 calls[slot] = links.kfuncs[slot]
-                imm = _call(links.kfuncs[slot], slot)
+                imm = _call(links.kfuncs[slot], slot, asked)
             case Kind.CALL_REG:
                 calls[slot] = insn.dst
             case Kind.LDDW:
@@ -134,6 +139,7 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.MEM: ("read", 0),
     Arg.MEM_OR_NULL: ("read or NULL", 0),
     Arg.UNINIT_MEM: ("write", 0),
+    Arg.KERNEL: ("any", 0),  # read as what may lead nowhere, if at all
     Arg.CTX: ("any", 0),  # the core knows the run's own
     Arg.ALLOC_SIZE: ("any", 0),
     Arg.RECORD: ("record", 0),
@@ -142,7 +148,7 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.OWNED: ("object", 0),
     Arg.ALLOCATOR: ("map", 0),
     Arg.OWNED_PERCPU: ("object", 0),
-    Arg.PERCPU: ("object", 0),
+    Arg.PERCPU: ("copies", 0),
     Arg.COUNTED: ("counted", 0),
     Arg.SPIN_LOCK: ("place", 4),
     Arg.LIST_HEAD: ("place", 16),

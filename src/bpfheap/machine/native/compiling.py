@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,8 @@ def source_of(
     origins: tuple[Origin, ...],
     calls: Mapping[int, str | int],
     *,
+    asked: Collection[str],
+    variables: Mapping[str, tuple[int, int]],
     counted: bool,
     hardened: bool,
     watched: bool,
@@ -103,6 +105,10 @@ def source_of(
             mask,
             value_at,
         )
+    symbols: dict[str, tuple[str, int]] = {}
+    for number, (name, (address, size)) in enumerate(sorted(variables.items())):
+        addresses[f"variable.{number}"] = address
+        symbols[name] = (f"variable.{number}", size)
     sites: list[Site] = []
     for number, origin in enumerate(origins):
         addresses[f"unit.{number}"] = origin.unit.pointer
@@ -121,7 +127,9 @@ def source_of(
             slot: (ref.name, ref.offset) for slot, ref in refs if ref.kind is RefKind.MAP_VALUE
         },
         functions={slot: ref.target for slot, ref in refs if ref.kind is RefKind.FUNC},
+        variables={slot: symbols[ref.name] for slot, ref in refs if ref.kind is RefKind.KSYM},
         calls={slot: name if isinstance(name, str) else None for slot, name in calls.items()},
+        asked=frozenset(asked),
         shapes=shapes,
         sites=tuple(sites),
         counted=counted,

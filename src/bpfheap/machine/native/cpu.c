@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cpu.h"
 #include "mapped.h"
+#include "world.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,6 +34,7 @@ struct cpu {
 
 struct bh_core {
 	struct bh_region region; /* first: see bh_region_of */
+	struct bh_world world;	 /* second: see bh_world_of */
 	unsigned cpus;
 	_Atomic uint64_t epoch;
 	_Atomic(struct bh_work *) queued;   /* newest first */
@@ -53,6 +55,8 @@ struct bh_core {
 	pthread_t worker;
 	struct cpu cpu[];
 };
+
+_Static_assert(offsetof(struct bh_core, world) == sizeof(struct bh_region), "see bh_world_of");
 
 /*
  * The run that this thread is in. Signals change it and put it back, so between two instructions
@@ -222,6 +226,7 @@ void bh_core_destroy(struct bh_core *core)
 	bh_core_stop(core, NULL);
 	bh_barrier(core, NULL);
 	sem_destroy(&core->wake);
+	bh_world_destroy(core);
 	bh_mapped_destroy(&core->pages);
 	bh_region_destroy(&core->region);
 	free(core);
@@ -586,6 +591,16 @@ void bh_pages_unmap(struct bh_core *core, void *pages, size_t size)
 uint64_t bh_pages_load(struct bh_core *core, uint64_t address, uint32_t size)
 {
 	return bh_mapped_load(&core->pages, address, size);
+}
+
+uint64_t bh_pages_copy(struct bh_core *core, void *to, uint64_t address, uint64_t size)
+{
+	return bh_mapped_copy(&core->pages, to, address, size);
+}
+
+bool bh_pages_write(struct bh_core *core, uint64_t address, const void *from, uint64_t size)
+{
+	return bh_mapped_write(&core->pages, address, from, size);
 }
 
 uint64_t bh_pages_mapped(const struct bh_core *core)

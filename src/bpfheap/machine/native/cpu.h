@@ -144,6 +144,9 @@ void bh_pages_give(struct bh_core *core, size_t size);
 uint64_t bh_pages_mapped(const struct bh_core *core);
 /* A load of 1, 2, 4 or 8 bytes from an address that a program may have made up: 0 where the core has no pages. */
 uint64_t bh_pages_load(struct bh_core *core, uint64_t address, uint32_t size);
+/* The same of any number of bytes: how many of them were there, and were copied; whether all were. */
+uint64_t bh_pages_copy(struct bh_core *core, void *to, uint64_t address, uint64_t size);
+bool bh_pages_write(struct bh_core *core, uint64_t address, const void *from, uint64_t size);
 /* For tests: let the n-th mapping from now on fail, and all after it; 0: let none fail. */
 void bh_pages_fail(struct bh_core *core, uint64_t n);
 

@@ -6,21 +6,23 @@ It trusts the verifier: where the model machine sees a memory error, this one ha
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Never
 
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.events import ObjectEvent
-from bpfheap.machine import frames
+from bpfheap.machine import frames, played
+from bpfheap.machine.faults import Fault
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
 from bpfheap.machine.native import _core
 from bpfheap.machine.native.compiling import courses, is_brief
 from bpfheap.machine.native.heaps import Heaps, NativeAllocator
 from bpfheap.machine.native.maps import Maps
+from bpfheap.machine.native.playing import NativeCaller, NativeKernel, show
 from bpfheap.machine.native.printk import printk
 from bpfheap.machine.native.programs import Programs, has_compiler
 from bpfheap.machine.native.records import MACHINE, NativeProgram, Running
-from bpfheap.machine.native.stops import End, Limit, Sampler, failure
+from bpfheap.machine.native.stops import End, Limit, Sampler, failure, violation
 from bpfheap.platform.calls import Course
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
 from bpfheap.runtime.machine import (
@@ -35,7 +37,7 @@ from bpfheap.runtime.machine import (
     Stop,
 )
 from bpfheap.runtime.world import NO_LINKS, Links
-from bpfheap.spec import MapSpec, ProgramSpec
+from bpfheap.spec import MapSpec, ProgramSpec, RefKind
 from bpfheap.verifier.facts import Facts
 
 if TYPE_CHECKING:
@@ -44,12 +46,13 @@ if TYPE_CHECKING:
 
 #: How far a run may go in a signal, where nobody can break it off.
 _SIGNAL_STEPS = 1 << 24
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
 #: How often one execution may find locks held by others.
 _MAX_WAITS = 100_000
 
 
-class NativeMachine:
-    """What the runtime asks of a machine, on real memory.
+class NativeMachine(NativeKernel):
+    """What the runtime asks of a machine, on real memory; it plays a kernel, too.
 
     `cpus` is the number of virtual CPUs, `seed` starts bpf_get_prandom_u32, `step_limit` bounds
     the jumps back and calls of one execution, `allocator_limit` the objects of one type of one
@@ -89,6 +92,7 @@ class NativeMachine:
         )
         self._core = _core.Core(cpus=cpus, seed=seed, memory=memory, hardened=hardened)
         self._heaps = Heaps(self._core)
+        self._surround(self._core)
         self.compiles = has_compiler() if compiles is None else compiles
         self._programs = Programs(
             self._core,
@@ -234,7 +238,12 @@ class NativeMachine:
         """Raises InsnError for what is no program, RelocationError for a reference to nothing."""
         records = self._maps.records
         named = {name: records[map_id] for name, map_id in maps.items() if map_id in records}
-        self._programs.load(program, spec, named, facts)
+        variables = {
+            ref.name: self.variable(ref.name)
+            for ref in spec.refs.values()
+            if ref.kind is RefKind.KSYM and ref.name in self.variables
+        }
+        self._programs.load(program, spec, named, facts, variables, self.stubs)
 
     def program_free(self, program: int) -> None:
         self._programs.free(program)
@@ -269,16 +278,12 @@ class NativeMachine:
         data: bytes = b"",
         links: Links = NO_LINKS,
     ) -> int:
-        if links:
-            raise UsageError(
-                "the native machine has no kernel around its programs",
-                hint='machine="model" plays one',
-            )
         loaded = self._programs.record(program)
         row = program_type(loaded.spec.section)
         frames.check(row, ctx, data)
         memory = bytearray(ctx)
         memory.extend(bytes(max(0, _ctx_used(loaded, row) - len(ctx))))
+        show(self.blocks, memory, links)
         frame = None
         if row is not None and row.has_packet:
             frame = frames.frame_for(row, memory, data)
@@ -327,7 +332,9 @@ class NativeMachine:
                         return _at_call(run, program)
                 case "outside":
                     registers = [run.register(n) for n in range(1, 6)]
-                    run.answer(printk(self._core, program.call_name(run), registers, self.printk))
+                    called = program.call_name(run)
+                    r0 = self._perform(called, program, run.slot, run.pointer, run.cpu, registers)
+                    run.answer(r0)
                     continue
             slot = run.slot
             if stop == "fault" and run.pc:
@@ -335,10 +342,32 @@ class NativeMachine:
             called = program.call_name(run) if run.slot in program.calls else "nothing"
             raise failure(stop, program, slot, called, self._limit, run.fault)
 
-    def _ask(self, program: int, slot: int, *registers: int) -> int:
+    def _ask(self, run: int, cpu: int, program: int, slot: int, *registers: int) -> int:
         """A call that the core cannot make, in the middle of a run: r1 to r5."""
-        called = self._programs.records[program].calls[slot]
-        return printk(self._core, str(called), registers, self.printk)
+        loaded = self._programs.records[program]
+        return self._perform(str(loaded.calls[slot]), loaded, slot, run, cpu, registers)
+
+    def _perform(
+        self,
+        called: str,
+        program: NativeProgram,
+        slot: int,
+        run: int,
+        cpu: int,
+        registers: Sequence[int],
+    ) -> int:
+        """Raises Violation, and whatever a stub raises."""
+        stub = self.stubs.get(called) or played.CALLS.get(called)
+        if stub is None:
+            return printk(self._core, called, registers, self.printk)
+        caller = NativeCaller(self, self._core, self._maps.records, called, run, cpu)
+        try:
+            return int(stub(caller, registers) or 0) & _U64
+        except Fault as fault:
+            line = program.spec.line_of(slot)
+            raise violation(line, fault.text, fault.kind) from None
+        finally:
+            caller.end()
 
     def attach(self, program: int, signal: int, hz: int) -> Sampler:
         """Let a signal run a program, `hz` times a second, or when somebody sends it (0).
@@ -354,6 +383,11 @@ class NativeMachine:
         if self._heaps.watched:
             raise UsageError(
                 f"program {loaded.name} cannot run in a signal: the policy watches every object"
+            )
+        if loaded.asked:
+            raise UsageError(
+                f"program {loaded.name} cannot run in a signal: it calls {min(loaded.asked)}, "
+                "which Python performs"
             )
         self._programs.compile(loaded)
         try:
@@ -383,7 +417,9 @@ class NativeMachine:
             _ctx_used(loaded, row),
             -1 if cpu is None else check_cpu(cpu, self._cpus),
             self._limit.steps,
-            not self._limit.counts_instructions and is_brief(loaded.spec, loaded.calls),
+            not self._limit.counts_instructions
+            and not loaded.asked
+            and is_brief(loaded.spec, loaded.calls),
             self._ask,
             self._fail,
         )
@@ -410,6 +446,9 @@ class NativeMachine:
         return False
 
     def grace_period(self) -> None:
+        """None passes within a run, from where Python was called: the next one is after it."""
+        if self._core.within:
+            return
         self._core.barrier()
         self._heaps.sweep()
         self._heaps.drain()

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum {
@@ -132,4 +133,42 @@ uint64_t bh_mapped_load(struct bh_mapped *mapped, uint64_t address, uint32_t siz
 		value = load(address, size);
 	atomic_fetch_sub(&mapped->readers, 1);
 	return value;
+}
+
+/* How many of the bytes are in pages that are there. */
+static uint64_t reach(struct bh_mapped *mapped, uint64_t address, uint64_t size)
+{
+	uint64_t page = 1 << PAGE_BITS, known = 0;
+
+	while (known < size && is_mapped(mapped, address + known)) {
+		known += page - (address + known) % page;
+		if (address + known < address)
+			break;
+	}
+	return known < size ? known : size;
+}
+
+__attribute__((no_sanitize("thread"))) uint64_t bh_mapped_copy(struct bh_mapped *mapped, void *to,
+								 uint64_t address, uint64_t size)
+{
+	uint64_t there;
+
+	atomic_fetch_add(&mapped->readers, 1);
+	there = reach(mapped, address, size);
+	memmove(to, (const void *)(uintptr_t)address, there);
+	atomic_fetch_sub(&mapped->readers, 1);
+	return there;
+}
+
+__attribute__((no_sanitize("thread"))) bool bh_mapped_write(struct bh_mapped *mapped, uint64_t address,
+							      const void *from, uint64_t size)
+{
+	bool there;
+
+	atomic_fetch_add(&mapped->readers, 1);
+	there = reach(mapped, address, size) == size;
+	if (there)
+		memmove((void *)(uintptr_t)address, from, size);
+	atomic_fetch_sub(&mapped->readers, 1);
+	return there;
 }

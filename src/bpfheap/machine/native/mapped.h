@@ -23,5 +23,9 @@ bool bh_mapped_add(struct bh_mapped *mapped, const void *pages, size_t size);
 void bh_mapped_remove(struct bh_mapped *mapped, const void *pages, size_t size);
 /* 1, 2, 4 or 8 bytes as a number; 0 where there are none. From any context. */
 uint64_t bh_mapped_load(struct bh_mapped *mapped, uint64_t address, uint32_t size);
+/* Any number of bytes: how many of them were there, and were copied. */
+uint64_t bh_mapped_copy(struct bh_mapped *mapped, void *to, uint64_t address, uint64_t size);
+/* False, with nothing written, if they are not all there. */
+bool bh_mapped_write(struct bh_mapped *mapped, uint64_t address, const void *from, uint64_t size);
 
 #endif

@@ -1,4 +1,5 @@
 #include "memory.h"
+#include "world.h"
 
 void *bh_memory_map(struct bh_core *core, size_t size, size_t align, enum bh_granule kind)
 {
@@ -22,4 +23,19 @@ void bh_memory_unmap(struct bh_core *core, void *memory, size_t size)
 	}
 	bh_region_give((struct bh_region *)core, memory, size);
 	bh_pages_give(core, size);
+}
+
+uint64_t bh_chunk_map(struct bh_core *core, uint64_t size)
+{
+	struct bh_block chunk = { .size = (size + BH_GRANULE - 1) & ~(uint64_t)(BH_GRANULE - 1) };
+	char *memory = bh_memory_map(core, chunk.size, BH_GRANULE, BH_TAKEN);
+
+	if (!memory)
+		return 0;
+	chunk.start = (uintptr_t)memory - bh_shadow(core);
+	if (!bh_world_add(core, &chunk)) {
+		bh_memory_unmap(core, memory, chunk.size);
+		return 0;
+	}
+	return chunk.start;
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bpfheap.errors import UsageError
 from bpfheap.isa import Kind, check_structure, instructions
+from bpfheap.machine import played
 from bpfheap.machine.layout import Types
 from bpfheap.machine.lookup import by_id
 from bpfheap.machine.native import _core
@@ -19,6 +20,7 @@ from bpfheap.machine.native.heaps import Heaps, NativeAllocator
 from bpfheap.machine.native.records import MACHINE, NativeMap, NativeProgram, shape_number
 from bpfheap.machine.offers import check_program
 from bpfheap.machine.relocations import resolve
+from bpfheap.platform.called import names_of_calls
 from bpfheap.platform.calls import KFUNC_BY_NAME, Arg, Ret
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.spec import ProgramSpec
@@ -42,9 +44,11 @@ class _Addresses:
     """Of what a program refers to, for `resolve`.
 
     `maps`: those that the program names.
+    `variables`: of the kernel, by name: where each is, and its size.
     """
 
     maps: Mapping[str, NativeMap]
+    variables: Mapping[str, tuple[int, int]]
 
     def function(self, slot: int) -> int:
         return slot
@@ -59,7 +63,8 @@ class _Addresses:
         return None if first is None else first + offset
 
     def variable(self, name: str) -> int | None:
-        return None
+        found = self.variables.get(name)
+        return None if found is None else found[0]
 
 
 class Programs:
@@ -92,14 +97,25 @@ class Programs:
         spec: ProgramSpec,
         maps: Mapping[str, NativeMap],
         facts: Facts | None,
+        variables: Mapping[str, tuple[int, int]],
+        stubs: Collection[str],
     ) -> None:
-        """Raises InsnError for what is no program, RelocationError for a reference to nothing,
+        """`variables` are those of the kernel that the program names, by name: where each is, and
+        its size; `stubs` are calls that Python performs whatever the core has.
+
+        Raises InsnError for what is no program, RelocationError for a reference to nothing,
         MachineUnsupported for a call or a packet that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
-        check_program(MACHINE, spec, _core.CALLS, facts)
+        called = {name for _, name in names_of_calls(spec)}
+        asked = frozenset(
+            name
+            for name in called
+            if name in stubs or (name in played.CALLS and name not in _core.CALLS)
+        )
+        check_program(MACHINE, spec, {*_core.CALLS, *asked}, facts, plays=True)
         named = {r.name: maps[r.name] for r in spec.refs.values() if r.name in maps}
-        links = resolve(spec, _Addresses(named))
-        code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded)
+        links = resolve(spec, _Addresses(named, variables))
+        code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded, asked)
         origins, sites = self._sites(spec, links.kfuncs.values(), named)
         made = _core.Program(
             program,
@@ -111,7 +127,9 @@ class Programs:
             arguments(),
         )
         known = {name: _named(record) for name, record in named.items()}
-        self.records[program] = NativeProgram(spec.name, spec, made, calls, facts, known, origins)
+        self.records[program] = NativeProgram(
+            spec.name, spec, made, calls, facts, known, origins, asked, dict(variables)
+        )
 
     def free(self, program: int) -> None:
         for entry in self.record(program).entries:
@@ -167,6 +185,8 @@ class Programs:
             loaded.maps,
             loaded.origins,
             loaded.calls,
+            asked=loaded.asked,
+            variables=loaded.variables,
             counted=self._counted,
             hardened=self._hardened,
             watched=self._heaps.watched,
@@ -181,7 +201,7 @@ class Programs:
         uses costs nothing."""
         allocators = self._heaps.allocators
         sources: list[tuple[NativeAllocator, int, str]] = []
-        rows = (KFUNC_BY_NAME[name] for name in kfuncs)
+        rows = (KFUNC_BY_NAME[name] for name in kfuncs if name in KFUNC_BY_NAME)
         news = {(row.ret, Arg.ALLOCATOR in row.args) for row in rows}
         if (Ret.NEW_OR_NULL, True) in news:
             for name, record in sorted(maps.items(), key=lambda item: item[0]):

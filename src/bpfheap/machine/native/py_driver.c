@@ -39,16 +39,21 @@ uint64_t bh_py_ask(struct bh_run *run)
 	uint64_t r0 = (uint64_t)(int64_t)-EFAULT;
 	PyObject *answer = NULL;
 
+	run->asked = (uintptr_t)__builtin_frame_address(0);
 	/* The first error is the one that counts. */
 	if (!driver->error[0])
-		answer = PyObject_CallFunction(driver->ask, "IIKKKKK", run->prog->id, run->slot,
-					       run->r[1], run->r[2], run->r[3], run->r[4],
-					       run->r[5]);
+		answer = PyObject_CallFunction(driver->ask, "KIIIKKKKK", (unsigned long long)(uintptr_t)run,
+					       run->here.cpu, run->prog->id, run->slot, run->r[1], run->r[2],
+					       run->r[3], run->r[4], run->r[5]);
+	run->asked = 0;
 	if (answer)
 		r0 = PyLong_AsUnsignedLongLongMask(answer);
 	Py_XDECREF(answer);
 	if (PyErr_Occurred())
 		keep_error(driver);
+	/* The run ends here. */
+	if (driver->error[0] && run->stop == BH_GOING)
+		run->stop = BH_PAUSE;
 	PyGILState_Release(state);
 	return r0;
 }

@@ -141,6 +141,7 @@ static PyObject *run_with(struct entry *self, void *ctx)
 	if (room != ctx)
 		memcpy(room, ctx, (size_t)self->ctx_used);
 	ctx = room;
+	run->ctx_size = (uint64_t)self->ctx_used;
 	bh_py_drive(&driver, run);
 	/* To release the GIL costs more than most programs take. */
 	entered = self->brief && enter_open(self, run, bh_at_once);
@@ -276,6 +277,7 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 		PyErr_NoMemory();
 		goto out;
 	}
+	run->ctx_size = (uint64_t)self->ctx_used;
 	bh_py_drive(&driver, run);
 	Py_BEGIN_ALLOW_THREADS
 	done = run_batch(self, run, ctx, inputs.buf, size, count, results.buf, &driver, &stop);

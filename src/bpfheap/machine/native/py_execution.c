@@ -89,6 +89,7 @@ static PyObject *execution_new(PyTypeObject *type, PyObject *args, PyObject *kwa
 	memcpy(copy, ctx, (size_t)size);
 	bh_faults_catch(core->core);
 	bh_run_begin(self->run, prog->prog, copy);
+	self->run->ctx_size = (uint64_t)size;
 	self->run->r[1] = (uintptr_t)copy;
 	self->run->r[2] = (uint64_t)size;
 	return (PyObject *)self;
@@ -246,6 +247,18 @@ static PyObject *execution_pc(struct execution *self, void *unused)
 	return PyLong_FromUnsignedLongLong(self->run->pc);
 }
 
+static PyObject *execution_pointer(struct execution *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromVoidPtr(self->run);
+}
+
+static PyObject *execution_cpu(struct execution *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromUnsignedLong(self->run->here.cpu);
+}
+
 static PyObject *execution_program(struct execution *self, void *unused)
 {
 	(void)unused;
@@ -258,7 +271,7 @@ static PyMethodDef execution_methods[] = {
 	  "where the context leads to it, -1 for nowhere." },
 	{ "go", (PyCFunction)(void (*)(void))execution_go, METH_FASTCALL,
 	  "go(stepping=False, ask=None): on to the next stop, the name of which STOPS has. If it is "
-	  "not stepping, ask(program, slot, r1, ..., r5) makes calls outside." },
+	  "not stepping, ask(run, cpu, program, slot, r1, ..., r5) makes calls outside." },
 	{ "close", (PyCFunction)execution_close, METH_NOARGS,
 	  "Not to be gone on with; an exception may keep it for long." },
 	{ "answer", (PyCFunction)execution_answer, METH_O, "answer(r0): what a call outside gives." },
@@ -272,6 +285,8 @@ static PyGetSetDef execution_fields[] = {
 	{ "slot", (getter)execution_slot, NULL, "Where it stopped.", NULL },
 	{ "fault", (getter)execution_fault, NULL, "The address that a fault is about.", NULL },
 	{ "pc", (getter)execution_pc, NULL, "Of machine code that faulted; 0: see slot.", NULL },
+	{ "pointer", (getter)execution_pointer, NULL, "What Core.fetch and its like know it by.", NULL },
+	{ "cpu", (getter)execution_cpu, NULL, "The number of the CPU that it is or was on.", NULL },
 	{ "program", (getter)execution_program, NULL, "The id of the program it is in.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

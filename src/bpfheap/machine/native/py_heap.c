@@ -8,6 +8,7 @@
 #include "py_memory.h"
 #include "py_parts.h"
 #include "py_types.h"
+#include "py_world.h"
 
 struct run {
 	PyObject_HEAD
@@ -141,6 +142,12 @@ static PyObject *core_cpus(struct core *self, void *unused)
 	return PyLong_FromUnsignedLong(bh_core_cpus(self->core));
 }
 
+static PyObject *core_within(struct core *self, void *unused)
+{
+	(void)unused;
+	return PyBool_FromLong(bh_within_run(self->core));
+}
+
 static PyObject *core_mapped(struct core *self, void *unused)
 {
 	(void)unused;
@@ -164,6 +171,27 @@ static PyMethodDef core_methods[] = {
 	  "read_string(address): up to a NUL, or to where programs of a hardened core cannot look." },
 	{ "type_at", (PyCFunction)bh_py_core_type_at, METH_VARARGS,
 	  "type_at(object): its type's owner and id; None if a hardened core knows of none there." },
+	{ "chunk", (PyCFunction)bh_py_core_chunk, METH_VARARGS,
+	  "chunk(size): memory for blocks, as programs know it." },
+	{ "block", (PyCFunction)bh_py_core_block, METH_VARARGS,
+	  "block(start, size, space, live): let there be one in a chunk, or be one no more." },
+	{ "block_at", (PyCFunction)bh_py_core_block_at, METH_VARARGS,
+	  "block_at(address): where the block begins that leads to or right behind; None for none." },
+	{ "store", (PyCFunction)bh_py_core_store, METH_VARARGS,
+	  "store(address, data): into a block." },
+	{ "current", (PyCFunction)bh_py_core_current, METH_VARARGS,
+	  "current(asked, task, pid, tgid, uid, gid, comm, pid_at, tgid_at, comm_at, cred_at, cred, uid_at, "
+	  "gid_at): what calls tell of the current task, and where in blocks that is." },
+	{ "variable", (PyCFunction)bh_py_core_variable, METH_VARARGS,
+	  "variable(table): the addresses of the copies of a variable, one for each CPU." },
+	{ "fetch", (PyCFunction)bh_py_core_fetch, METH_VARARGS,
+	  "fetch(run, address, size): what a run can read; None for what it cannot." },
+	{ "put", (PyCFunction)bh_py_core_put, METH_VARARGS,
+	  "put(run, address, data): where a run can write; False where it cannot." },
+	{ "probe", (PyCFunction)bh_py_core_probe, METH_VARARGS,
+	  "probe(run, address, size, space): what is at an address that may lead nowhere; else None." },
+	{ "text", (PyCFunction)bh_py_core_text, METH_VARARGS,
+	  "text(run, address, limit, space): the same of a text, up to its NUL." },
 	{ "fail_at", (PyCFunction)core_fail, METH_VARARGS,
 	  "fail_at(n): let the n-th mapping from now on fail, and all after it; 0 for none." },
 	{ NULL, NULL, 0, NULL },
@@ -171,6 +199,9 @@ static PyMethodDef core_methods[] = {
 
 static PyGetSetDef core_fields[] = {
 	{ "cpus", (getter)core_cpus, NULL, "How many virtual CPUs there are.", NULL },
+	{ "now", (getter)bh_py_core_now, (setter)bh_py_core_set_now,
+	  "What the clocks of programs say, in nanoseconds; those of this system until somebody sets it.", NULL },
+	{ "within", (getter)core_within, NULL, "Is this thread in a run?", NULL },
 	{ "mapped", (getter)core_mapped, NULL, "Bytes that are mapped for heaps.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -138,10 +138,12 @@ int bh_py_program(PyObject *module)
 	/* In the order of enum bh_arg_kind. */
 	static const char *const arguments[] = { "any",	  "map",   "values", "ring",   "programs",
 						 "key",	  "value", "read",   "read or NULL", "write",
-						 "place",  "record", "object", "counted", "code", NULL };
+						 "place",  "record", "object", "counted", "code",
+						 "copies", NULL };
 
 	bh_py_prog = bh_py_add(module, &prog_spec);
 	return !bh_py_prog || bh_py_names(module, "ARGUMENTS", arguments) || bh_py_names(module, "OPS", bh_op_names) ||
-			       bh_py_names(module, "CALLS", bh_call_names) ?
+			       bh_py_names(module, "CALLS", bh_call_names) ||
+			       PyModule_AddIntConstant(module, "ASKED", bh_call_asked) ?
 		       -1 : 0;
 }

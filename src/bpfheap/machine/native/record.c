@@ -1,7 +1,8 @@
-/* Records of runs: what of them programs reach on a hardened core, budgets, and loads that may lead anywhere. */
+/* Records of runs: what of them programs reach on a hardened core, and budgets. */
 #include "memory.h"
 #include "record.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,34 +45,18 @@ void *bh_run_room(struct bh_run *run, void *own, uint64_t size)
 	return size <= BH_WINDOW - offsetof(struct bh_window, ctx) ? run->window->ctx : NULL;
 }
 
-/* Does memory that begins at `base` have those bytes? */
-static bool has(const void *base, uint64_t length, uint64_t address, uint32_t size)
+/*
+ * Python cannot be called from a signal's handler. There the call fails as printing does in Linux when all
+ * buffers are in use (bpf_try_get_buffers).
+ */
+uint64_t bh_run_ask(struct bh_run *run)
 {
-	uint64_t at = address - (uintptr_t)base;
-
-	return at < length && length - at >= size;
-}
-
-__attribute__((no_sanitize("thread"))) uint64_t bh_run_load(struct bh_run *run, uint64_t address, uint32_t size)
-{
-	/* Where one instruction reads memory on one path and an object on another, it may be any of them. */
-	const char *frames = __builtin_frame_address(0);
-	uint64_t value = 0;
-
-	if (run->window) {
-		const char *place = bh_region_at(bh_region_of(run->here.core), address, size, BH_ZEROS);
-
-		if (place)
-			memcpy(&value, place, size);
-		return value;
-	}
-	if (has(run->stack, sizeof(run->own_stack), address, size) ||
-	    has(run->packet.page, run->packet.page ? BH_PACKET : 0, address, size) ||
-	    (run->prog->code && has(frames, run->machine_stack - (uintptr_t)frames, address, size)))
-		memcpy(&value, (const void *)(uintptr_t)address, size);
-	else
-		value = bh_pages_load(run->here.core, address, size);
-	return value;
+	if (run->in_signal)
+		return (uint64_t)(int64_t)-EBUSY;
+	if (run->ask && !run->stepping)
+		return run->ask(run);
+	run->stop = BH_OUTSIDE;
+	return 0;
 }
 
 bool bh_run_count(struct bh_run *run, uint64_t rounds)

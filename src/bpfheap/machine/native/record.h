@@ -46,6 +46,7 @@ enum bh_arg_kind {
 	BH_ARG_OBJECT,
 	BH_ARG_COUNTED, /* an object with a count of owners */
 	BH_ARG_CODE,	/* a slot of the program */
+	BH_ARG_COPIES,	/* an object, or a variable of the kernel, with a copy for each CPU */
 };
 
 enum { BH_ARGS = 5 };
@@ -140,7 +141,8 @@ struct bh_run {
 	bool in_signal; /* nobody outside can be asked */
 	bool callback;	/* the call has entered one: r0 and slot are set */
 	bool begun;
-	uintptr_t machine_stack; /* of compiled programs, below this address */
+	uintptr_t machine_stack; /* of compiled programs, below this address; 0 for others */
+	uintptr_t asked; /* while Python performs a call: the machine's stack above this is the program's */
 	bool locked; /* it has a lock: see bh_core_break */
 	/* Calls outside (gives r0); NULL: it stops with BH_OUTSIDE. */
 	uint64_t (*ask)(struct bh_run *run);
@@ -148,6 +150,7 @@ struct bh_run {
 	bool (*refill)(struct bh_run *run);
 	void *driver; /* theirs */
 	void *ctx;
+	uint64_t ctx_size; /* bytes that are there */
 	struct bh_here here;
 	uint64_t *random; /* by slot */
 	void *lock;	  /* of a value, which the run holds */
@@ -167,9 +170,8 @@ struct bh_run *bh_run_create(struct bh_core *core, uint64_t *random);
 void bh_run_destroy(struct bh_core *core, struct bh_run *run);
 /* Where its context is to be, `size` bytes at `own` if the core is not hardened; NULL if it is too long. */
 void *bh_run_room(struct bh_run *run, void *own, uint64_t size);
+/* Let somebody else perform the call that the run stands at: r0, or there is a reason in `stop`. */
+uint64_t bh_run_ask(struct bh_run *run);
 /* For compiled programs. Count `rounds` of loops that nobody knows the end of; false: go no further. */
 bool bh_run_count(struct bh_run *run, uint64_t rounds);
-/* A load of 1, 2, 4 or 8 bytes from an address that the program may have made up: 0 where its memory is not. */
-uint64_t bh_run_load(struct bh_run *run, uint64_t address, uint32_t size);
-
 #endif

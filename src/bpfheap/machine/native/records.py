@@ -70,9 +70,11 @@ class NativeProgram:
     `spec`: what its file says.
     `program`: the core's.
     `calls`: by slot, what is called: its name, or the register that holds a helper's number.
+    `asked`: the names of those that Python performs.
     `facts`: what the verifier proved; without them it cannot be compiled.
     `maps`: those that it names.
     `origins`: where its objects may come from.
+    `variables`: those of the kernel that it names: where each is, and its size.
     `entries`: the ways to run it that were handed out.
     `compilation`: how it became machine code, None if nobody tried.
     `address`: where that is.
@@ -85,6 +87,8 @@ class NativeProgram:
     facts: Facts | None
     maps: dict[str, NamedMap]
     origins: tuple[Origin, ...]
+    asked: frozenset[str] = frozenset()
+    variables: dict[str, tuple[int, int]] = field(default_factory=dict)
     entries: list[_core.Entry] = field(default_factory=list)
     compilation: Compilation | None = None
     address: int = 0

@@ -303,6 +303,7 @@ enum bh_stop bh_run_go(struct bh_run *run)
 		if (!run->stepping && run->prog->code)
 			return run_code(run);
 		run->r[10] = (uintptr_t)bh_run_top(run);
+		run->machine_stack = 0;
 	}
 	interpret(run);
 	return ended(run);

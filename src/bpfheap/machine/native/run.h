@@ -12,6 +12,7 @@
 
 #include "fault.h"
 #include "packet.h"
+#include "place.h"
 #include "record.h"
 
 extern const char *const bh_op_names[];

@@ -104,6 +104,7 @@ static void sample_now(struct bh_probe *probe, const ucontext_t *found)
 	sample->period = probe->hz ? 1000000000 / probe->hz : 0;
 	sample->addr = 0;
 	bh_run_begin(run, probe->prog, sample);
+	run->ctx_size = sizeof(*sample);
 	run->r[1] = (uintptr_t)sample;
 	run->r[2] = sizeof(*sample);
 	run->budget = probe->budget;

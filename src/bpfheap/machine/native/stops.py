@@ -42,17 +42,17 @@ def failure(
         case "pause":
             return _out_of_steps(program, line, limit)
         case "no-call":
-            return _violation(line, f"call of {called}, which no machine knows")
+            return violation(line, f"call of {called}, which no machine knows")
         case "fault":
             what = f"the call of {called} at" if slot in program.calls else "the access at"
-            return _violation(
+            return violation(
                 line,
                 f"program {program.name} reaches out of its memory: {what} instruction {slot} "
                 f"is about {fault:#x}",
                 kind="invalid-access",
             )
         case _:
-            return _violation(line, "a call would be the 9th frame on the stack")
+            return violation(line, "a call would be the 9th frame on the stack")
 
 
 def _out_of_steps(program: NativeProgram, line: SourceLine | None, limit: Limit) -> BpfheapError:
@@ -69,7 +69,8 @@ def _at(error: BpfheapError, line: SourceLine | None) -> BpfheapError:
     return error if line is None else error.at(line.file, line.line)
 
 
-def _violation(line: SourceLine | None, text: str, kind: str = "bad-call") -> Violation:
+def violation(line: SourceLine | None, text: str, kind: str = "bad-call") -> Violation:
+    """What a program did, at a line of its source."""
     return Violation(
         text,
         kind=kind,

@@ -41,6 +41,8 @@ def key(source: Source) -> bytes:
         sorted(source.values.items()),
         sorted(source.functions.items()),
         sorted(source.calls.items()),
+        sorted(source.asked),
+        sorted(source.variables.items()),
         sorted(source.shapes.items()),
         source.sites,
         source.counted,

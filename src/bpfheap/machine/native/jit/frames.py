@@ -325,7 +325,8 @@ def _read(ins: Ins, source: Source) -> tuple[int, ...]:
 
 
 def _row(ins: Ins, source: Source) -> Call | None:
-    return CALL_BY_NAME.get(source.calls.get(ins.slot) or "")
+    name = source.calls.get(ins.slot) or ""
+    return None if name in source.asked else CALL_BY_NAME.get(name)
 
 
 def _accesses(

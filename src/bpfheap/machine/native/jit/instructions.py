@@ -254,6 +254,8 @@ def _lddw(body: Body, ins: Ins, after: After) -> None:
         name, offset = source.values[slot]
         base = body.memory_of(source.shapes[name])
         body.set_pointer(dst, body.let(f"getelementptr i8, ptr {base}, i64 {offset}"))
+    elif slot in source.variables:
+        body.set_pointer(dst, body.symbols.memory(*source.variables[slot]))
     elif slot in source.functions:
         body.set(dst, str(source.functions[slot]))
     else:

@@ -73,6 +73,9 @@ class Source:
     `values`: by slot of a lddw, the map, and the offset in its only value, of the address it loads.
     `functions`: by slot of a lddw, the slot of the subprogram whose address it loads.
     `calls`: by slot, the helper or kfunc that is called, None for one by number.
+    `asked`: the names of calls that Python performs.
+    `variables`: by slot of a lddw, what stands for the variable of the kernel whose address it
+        loads, and its size.
     `shapes`: by name, the maps.
     `sites`: the units that its objects come from.
     `counted`: is the budget asked for in every loop, not only in those that the verifier has not
@@ -90,6 +93,8 @@ class Source:
     values: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     functions: Mapping[int, int] = field(default_factory=dict)
     calls: Mapping[int, str | None] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
+    variables: Mapping[int, tuple[str, int]] = field(default_factory=dict)
     shapes: Mapping[str, MapShape] = field(default_factory=dict)
     sites: tuple[Site, ...] = ()
     counted: bool = False

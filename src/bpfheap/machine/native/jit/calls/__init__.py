@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bpfheap.isa import Kind
+from bpfheap.machine import played
 from bpfheap.machine.native.jit.blocks import Ins
 from bpfheap.machine.native.jit.body import Body
 from bpfheap.machine.native.jit.calls import callbacks, context, iterators, maps, objects, ringbuf
@@ -34,6 +35,9 @@ def write(body: Body, ins: Ins) -> None:
         return
     name = body.source.calls[ins.slot]
     call = CallSite(body, ins)
+    if name in body.source.asked:
+        call.ask()
+        return
     inline = None if name is None else INLINE.get(name)
     if name is None or name not in CALL_BY_NAME:
         raise CannotCompile(f"slot {ins.slot} calls what nobody knows")
@@ -53,10 +57,12 @@ def _plain(call: CallSite, name: str) -> None:
         value = "0" if arg is Arg.UNUSED else call.number(n)
         at = body.let(f"getelementptr i8, ptr {registers}, i64 {8 * n}")
         body.do(f"store i64 {value}, ptr {at}")
-    if row.course in _ASKED:
+    # What Python has, too, the core may leave to it.
+    asks = row.course in _ASKED or name in played.CALLS
+    if asks:
         body.do(f"store i32 {call.ins.slot}, ptr {body.field('%run', 'bh_run.slot')}")
     body.set_any(0, body.call(name, "i64", "ptr %run", f"ptr {registers}"))
-    if row.waits:
+    if asks:
         body.stop_if_stopped()
 
 

@@ -91,6 +91,18 @@ class CallSite:
         self.body.set_pointer(0, found)
         return True
 
+    def ask(self) -> None:
+        """Let Python perform the call, after which the run may be over."""
+        body = self.body
+        registers = body.field("%run", "bh_run.r")
+        for n in range(1, 6):
+            at = body.let(f"getelementptr i8, ptr {registers}, i64 {8 * n}")
+            body.do(f"store i64 {self.number(n)}, ptr {at}")
+        body.do(f"store i32 {self.ins.slot}, ptr {body.field('%run', 'bh_run.slot')}")
+        value = body.call("bh_run_ask", "i64", "ptr %run")
+        body.set_any(0, value)
+        body.stop_if_stopped()
+
     def checked(self, name: str) -> None:
         """Call the core's own function, once the core has looked at the arguments. Raises
         CannotCompile."""

@@ -186,13 +186,13 @@ def _free_inside(call: CallSite) -> bool:
 
 
 def _this_cpu(call: CallSite) -> bool:
-    """Copies begin at multiples of 8."""
-    size = call.facts.size
+    """Copies begin at multiples of 8. Those of the kernel's variables the core finds."""
+    size = 0 if call.body.source.variables else call.facts.size
     return size > 0 and _copy(call, call.cpu(), size)
 
 
 def _any_cpu(call: CallSite) -> bool:
-    size = call.facts.size
+    size = 0 if call.body.source.variables else call.facts.size
     if not size:
         return False
     cpu, there = call.given_cpu(2)

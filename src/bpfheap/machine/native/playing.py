@@ -1,0 +1,356 @@
+"""The kernel around the native machine's programs: blocks in real memory, and calls that Python
+performs in the middle of a run."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bpfheap.errors import UsageError
+from bpfheap.machine.faults import Fault
+from bpfheap.machine.layout import round_up
+from bpfheap.machine.native._core import Core
+from bpfheap.machine.native.records import NativeMap
+from bpfheap.runtime.world import BlockType, Current, Leads, Links, Space, Stub, Word, World
+
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
+#: enum bh_space.
+_SPACE: Final = {Space.KERNEL: 0, Space.USER: 1, Space.EITHER: 2}
+#: Bytes of a chunk that many blocks share; larger blocks have chunks of their own.
+_CHUNK: Final = 1 << 18
+#: Between two blocks, so that what reads on behind one meets zeros.
+_GAP: Final = 64
+#: So many freed blocks of a size keep their addresses to themselves.
+_QUARANTINE: Final = 256
+_POINTER: Final = 8
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block.
+
+    `name`: for people.
+    `start`, `size`: where it is.
+    `space`: whose memory.
+    `type`: what it is, if anybody knows.
+    `live`: it was not freed.
+    """
+
+    name: str
+    start: int
+    size: int
+    space: Space
+    type: BlockType | None
+    live: bool = True
+
+
+class Blocks:
+    """By their ids, in memory of the core. What is freed is zeros, and nobody's for a while."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._ids = itertools.count(1)
+        self._blocks: dict[int, _Block] = {}
+        #: By where they begin, the newest there.
+        self._by_start: dict[int, int] = {}
+        self._free: dict[int, deque[int]] = {}
+        self._next = self._end = 0
+
+    def create(self, name: str, size: int, space: Space, of: BlockType | None) -> int:
+        """Raises OutOfMemory."""
+        block = next(self._ids)
+        start = self._place(round_up(size))
+        self._core.block(start, size, _SPACE[space], True)
+        self._blocks[block] = _Block(name, start, size, space, of)
+        before = self._by_start.get(start)
+        if before is not None:
+            del self._blocks[before]
+        self._by_start[start] = block
+        return block
+
+    def free(self, block: int) -> None:
+        found = self.at(block, 0, 0)
+        found.live = False
+        self._core.block(found.start, found.size, _SPACE[found.space], False)
+        self._core.store(found.start, bytes(found.size))
+        self._free.setdefault(round_up(found.size), deque()).append(found.start)
+
+    def _place(self, size: int) -> int:
+        freed = self._free.get(size)
+        if freed is not None and len(freed) > _QUARANTINE:
+            return freed.popleft()
+        whole = size + _GAP
+        if whole > _CHUNK // 4:
+            return self._core.chunk(whole + _GAP) + _GAP
+        if self._next + whole > self._end:
+            self._next = self._core.chunk(_CHUNK) + _GAP
+            self._end = self._next + _CHUNK - _GAP
+        start = self._next
+        self._next += -(-whole // 16) * 16
+        return start
+
+    def at(self, block: int, offset: int, size: int) -> _Block:
+        """Raises UsageError for one that is gone, and for bytes that it does not have."""
+        found = self._blocks.get(block)
+        if found is None:
+            raise UsageError(f"there is no block {block}")
+        if not found.live:
+            raise UsageError(f"{found.name} was freed")
+        if offset < 0 or offset + size > found.size:
+            raise UsageError(f"{found.name} has {found.size} bytes, and not {offset + size}")
+        return found
+
+    def record(self, block: int) -> _Block | None:
+        """Freed, too."""
+        return self._blocks.get(block)
+
+    def read(self, block: int, offset: int, size: int) -> bytes:
+        found = self.at(block, offset, size)
+        return self._core.read(found.start + offset, size) or b""
+
+    def write(self, block: int, offset: int, data: bytes) -> None:
+        self._core.store(self.at(block, offset, len(data)).start + offset, bytes(data))
+
+    def address(self, to: Leads) -> int:
+        """Raises UsageError for a place in one that is gone."""
+        return self.at(to.block, 0, 0).start + to.offset & _U64
+
+    def leads(self, address: int) -> Leads | None:
+        """What an address leads to, if that is a block, or was."""
+        start = self._core.block_at(address)
+        return None if start is None else Leads(self._by_start[start], address - start)
+
+
+class NativeKernel:
+    """What NativeMachine has of runtime.world.Playing."""
+
+    _core: Core
+    stubs: dict[str, Stub]
+    variables: dict[str, tuple[Leads, ...]]
+
+    def _surround(self, core: Core) -> None:
+        """To begin with: an empty kernel."""
+        self.stubs = {}
+        self.variables = {}
+        self.blocks = Blocks(core)
+        #: By name, the tables of variables with a copy for each CPU.
+        self._tables: dict[str, int] = {}
+        self._world = World()
+        #: Blocks that the core reads for calls which ask for the current task.
+        self._told: frozenset[int] = frozenset()
+        self._tell(self._world.current)
+
+    @property
+    def world(self) -> World:
+        return self._world
+
+    @world.setter
+    def world(self, new: World) -> None:
+        before, self._world = self._world.current, new
+        if new.current is not before:
+            self._tell(new.current)
+
+    @property
+    def now(self) -> int:
+        """As this system's clock says until somebody sets it."""
+        return self._core.now
+
+    @now.setter
+    def now(self, new: int) -> None:
+        self._core.now = new
+
+    def block_create(
+        self, name: str, size: int, *, space: Space = Space.KERNEL,
+        of: BlockType | None = None, strict: bool = False,
+    ) -> int:  # fmt: skip
+        if strict:
+            raise UsageError(
+                "the native machine does not see whether a member was set",
+                hint='kernel.strict is for machine="model"',
+            )
+        return self.blocks.create(name, size, space, of)
+
+    def block_free(self, block: int) -> None:
+        self.blocks.free(block)
+        if block in self._told:
+            self._tell(self._world.current)
+
+    def block_read(self, block: int, offset: int, size: int) -> bytes:
+        return self.blocks.read(block, offset, size)
+
+    def block_write(self, block: int, offset: int, data: bytes) -> None:
+        self.blocks.write(block, offset, data)
+
+    def block_point(self, block: int, offset: int, to: Leads) -> None:
+        address = self.blocks.address(to)
+        self.blocks.write(block, offset, address.to_bytes(_POINTER, "little"))
+        if block == self._world.current.task:
+            self._tell(self._world.current)
+
+    def block_leads(self, block: int, offset: int) -> Leads | None:
+        number = int.from_bytes(self.blocks.read(block, offset, _POINTER), "little")
+        return self.blocks.leads(number) if number else None
+
+    def variable(self, name: str) -> tuple[int, int]:
+        """The address that programs have for a variable, and its size: of one with a copy for each
+        CPU, what bpf_per_cpu_ptr takes."""
+        copies = self.variables[name]
+        if len(copies) == 1:
+            found = self.blocks.at(copies[0].block, 0, 0)
+            return found.start + copies[0].offset, found.size
+        if name not in self._tables:
+            block = self.blocks.create(
+                f"variable {name}", _POINTER * len(copies), Space.KERNEL, None
+            )
+            for n, copy in enumerate(copies):
+                address = self.blocks.address(copy)
+                self.blocks.write(block, _POINTER * n, address.to_bytes(_POINTER, "little"))
+            self._tables[name] = self.blocks.at(block, 0, 0).start
+            self._core.variable(self._tables[name])
+        return self._tables[name], _POINTER * len(copies)
+
+    def _tell(self, current: Current) -> None:
+        """Let the core know of the current task what it needs for the most frequent calls."""
+        where = _Members(self.blocks, current.task)
+        cred_at = where.address("cred", _POINTER)
+        cred = self.blocks.read(current.task, cred_at - where.start, _POINTER) if cred_at else b""
+        leads = self.blocks.leads(int.from_bytes(cred, "little"))
+        of_cred = _Members(self.blocks, 0 if leads is None else leads.block)
+        self._told = frozenset({current.task, 0 if leads is None else leads.block})
+        self._core.current(
+            where.asked,
+            where.start,
+            current.pid & 0xFFFF_FFFF,
+            current.tgid & 0xFFFF_FFFF,
+            current.uid & 0xFFFF_FFFF,
+            current.gid & 0xFFFF_FFFF,
+            current.comm[:16],
+            where.address("pid", 4),
+            where.address("tgid", 4),
+            where.address("comm", 16),
+            cred_at,
+            int.from_bytes(cred, "little"),
+            of_cred.address("uid.val", 4),
+            of_cred.address("gid.val", 4),
+        )
+
+
+class _Members:
+    """Where members of a block are, for whoever reads them without a look at its type."""
+
+    def __init__(self, blocks: Blocks, block: int) -> None:
+        found = blocks.record(block) if block else None
+        live = found is not None and found.live
+        #: Reading it is an error, which Python finds.
+        self.asked = bool(block) and not live
+        self._of = found.type if found is not None and live else None
+        self.start = 0 if found is None else found.start
+
+    def address(self, path: str, size: int) -> int:
+        """0 if there is no such member."""
+        place = None if self._of is None else self._of.member(path)
+        return 0 if place is None or place[1] != size else self.start + place[0]
+
+
+class NativeCaller:
+    """A program of the native machine at a call (runtime.world.Caller). `run` is how the core knows
+    its run."""
+
+    def __init__(
+        self,
+        kernel: NativeKernel,
+        core: Core,
+        maps: Mapping[int, NativeMap],
+        name: str,
+        run: int,
+        cpu: int,
+    ) -> None:
+        self.name = name
+        self.cpu = cpu
+        self._kernel = kernel
+        self._core = core
+        self._maps = maps
+        self._run = run
+
+    def end(self) -> None:
+        """The program has gone on: whoever kept this has nothing any more."""
+        self._run = 0
+
+    def _going(self) -> int:
+        if not self._run:
+            raise UsageError(f"the call of {self.name} is over: its memory is the program's")
+        return self._run
+
+    @property
+    def world(self) -> World:
+        return self._kernel.world
+
+    @world.setter
+    def world(self, new: World) -> None:
+        self._kernel.world = new
+
+    def number(self, value: Word) -> int:
+        return int(value) & _U64
+
+    def read(self, at: Word, size: int) -> bytes:
+        found = self._core.fetch(self._going(), at, size)
+        if found is None:
+            raise Fault("invalid-access", f"{self.name} reads {size} bytes at {at:#x}")
+        return found
+
+    def write(self, at: Word, data: bytes) -> None:
+        if not self._core.put(self._going(), at, bytes(data)):
+            raise Fault("invalid-access", f"{self.name} writes {len(data)} bytes at {at:#x}")
+
+    def probe(self, to: Word, at: Word, size: int, space: Space) -> bool:
+        if not size:
+            return True
+        found = self._core.probe(self._going(), at, size, _SPACE[space])
+        self.write(to, bytes(size) if found is None else found)
+        return found is not None
+
+    def text(self, at: Word, limit: int, space: Space) -> bytes | None:
+        return self._core.text(self._going(), at, limit, _SPACE[space])
+
+    def block(self, at: Word) -> Leads | None:
+        return self._kernel.blocks.leads(at) if at else None
+
+    def pointer(self, to: Leads) -> Word:
+        return self._kernel.blocks.address(to)
+
+    def map_id(self, at: Word) -> int:
+        for map_id, record in self._maps.items():
+            if record.map.pointer == at:
+                return map_id
+        raise Fault("bad-call", f"{self.name} is given {at:#x}, which is no map")
+
+    def member(self, block: int, path: str) -> Word | None:
+        found = self._member(block, path, 8)
+        return None if found is None else int.from_bytes(found, "little")
+
+    def bytes_of(self, block: int, path: str) -> bytes | None:
+        return self._member(block, path, None)
+
+    def _member(self, block: int, path: str, most: int | None) -> bytes | None:
+        found = self._kernel.blocks.record(block)
+        place = None if found is None or found.type is None else found.type.member(path)
+        if found is None or place is None or (most is not None and place[1] > most):
+            return None
+        if not found.live:
+            what = f"{self.name} reads {path} of {found.name} after it was freed"
+            raise Fault("use-after-free", what)
+        return self._kernel.blocks.read(block, *place)
+
+
+def show(blocks: Blocks, memory: bytearray, links: Links) -> None:
+    """Let a context lead to blocks. Raises UsageError for one that is gone."""
+    for offset, to in links.items():
+        found = blocks.record(to.block)
+        if found is None or not found.live:
+            raise UsageError("an object of the context was freed")
+        memory.extend(bytes(max(0, offset + _POINTER - len(memory))))
+        address = found.start + to.offset & _U64
+        memory[offset : offset + _POINTER] = address.to_bytes(_POINTER, "little")
