@@ -741,7 +741,7 @@ def test_results_and_hooks(typed: bpfheap.Runtime, spec_of: Any) -> None:
 
 def test_a_kfunc_gives_an_object(typed: bpfheap.Runtime, spec_of: Any) -> None:
     tasks = {5: typed.kernel.task_struct(tgid=55)}
-    gone = []
+    gone: list[Any] = []
     typed.stub("bpf_task_from_pid")(tasks.get)
     typed.stub("bpf_task_release")(gone.append)
     obj = typed.load(spec_of(TRACED, ""), programs=["finds"])
@@ -759,7 +759,9 @@ def test_a_program_that_may_sleep(typed: bpfheap.Runtime, spec_of: Any) -> None:
     obj.programs["sleeps"].run([file])
     assert seen_of(obj)[0][0] == FAULT & (1 << 64) - 1
     inode = address_of(file.f_inode)
-    offset = type_of(file.f_inode).find("i_ino").offset
+    found = type_of(file.f_inode).find("i_ino")
+    assert found is not None
+    offset = found.offset
     typed.kernel.machine.block_point(inode.block, inode.offset + offset, typed.kernel.user("abc"))
     obj.programs["sleeps"].run([file])
     assert seen_of(obj) == ([0] * 8, b"abc")

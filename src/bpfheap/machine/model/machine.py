@@ -38,7 +38,7 @@ from bpfheap.machine.model.maps.queue import queue_of
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.mutator import Mutator, drop
 from bpfheap.machine.model.options import ModelOptions
-from bpfheap.machine.model.playing import PlayedKernel, no_maker
+from bpfheap.machine.model.playing import PlayedKernel
 from bpfheap.machine.model.records import (
     AllocatorRecord,
     Execution,
@@ -64,7 +64,7 @@ from bpfheap.runtime.machine import (
     Sentence,
     Stop,
 )
-from bpfheap.runtime.world import NO_LINKS, Links
+from bpfheap.runtime.world import NO_LINKS, Links, no_maker
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
 

@@ -104,11 +104,6 @@ class PlayedKernel:
         region.around = region.around._replace(known=known)
 
 
-def no_maker(name: str) -> Leads | None:
-    """Nobody knows types."""
-    return None
-
-
 def merged(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """In order, those that touch as one."""
     found: list[tuple[int, int]] = []

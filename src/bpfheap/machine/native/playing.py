@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,17 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import Core
 from bpfheap.machine.native.records import NativeMap
-from bpfheap.runtime.world import BlockType, Current, Leads, Links, Space, Stub, Word, World
+from bpfheap.runtime.world import (
+    BlockType,
+    Current,
+    Leads,
+    Links,
+    Space,
+    Stub,
+    Word,
+    World,
+    no_maker,
+)
 
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 #: enum bh_space.
@@ -103,6 +113,14 @@ class Blocks:
             raise UsageError(f"{found.name} has {found.size} bytes, and not {offset + size}")
         return found
 
+    def of_type(self, name: str) -> list[int]:
+        """The live ones of a type."""
+        return [
+            number
+            for number, block in self._blocks.items()
+            if block.live and block.type is not None and block.type.name == name
+        ]
+
     def record(self, block: int) -> _Block | None:
         """Freed, too."""
         return self._blocks.get(block)
@@ -130,11 +148,13 @@ class NativeKernel:
     _core: Core
     stubs: dict[str, Stub]
     variables: dict[str, tuple[Leads, ...]]
+    maker: Callable[[str], Leads | None]
 
     def _surround(self, core: Core) -> None:
         """To begin with: an empty kernel."""
         self.stubs = {}
         self.variables = {}
+        self.maker = no_maker
         self.blocks = Blocks(core)
         #: By name, the tables of variables with a copy for each CPU.
         self._tables: dict[str, int] = {}
@@ -285,6 +305,10 @@ class NativeCaller:
         return self._run
 
     @property
+    def cpus(self) -> int:
+        return self._core.cpus
+
+    @property
     def world(self) -> World:
         return self._kernel.world
 
@@ -305,6 +329,12 @@ class NativeCaller:
         if not self._core.put(self._going(), at, bytes(data)):
             raise Fault("invalid-access", f"{self.name} writes {len(data)} bytes at {at:#x}")
 
+    def moved(self, at: Word, by: int) -> Word:
+        return int(at) + by & _U64
+
+    def look(self, at: Word, size: int, space: Space) -> bytes | None:
+        return self._core.probe(self._going(), at, size, _SPACE[space]) if size else b""
+
     def probe(self, to: Word, at: Word, size: int, space: Space) -> bool:
         if not size:
             return True
@@ -320,6 +350,19 @@ class NativeCaller:
 
     def pointer(self, to: Leads) -> Word:
         return self._kernel.blocks.address(to)
+
+    def blocks(self, name: str) -> Sequence[int]:
+        return self._kernel.blocks.of_type(name)
+
+    def make(self, name: str) -> Leads | None:
+        return self._kernel.maker(name)
+
+    def acquire(self, block: int) -> None:
+        """That programs give references back, the verifier has seen."""
+
+    def release(self, at: Word) -> int | None:
+        leads = self.block(at)
+        return None if leads is None else leads.block
 
     def map_id(self, at: Word) -> int:
         for map_id, record in self._maps.items():
