@@ -15,8 +15,13 @@ _XDP_ROOM = 256 - 40
 #: A page less the headroom and struct skb_shared_info.
 _XDP_LONGEST = 4096 - 256 - 320
 #: Offsets in struct __sk_buff.
-_SKB_LEN, _SKB_PROTOCOL = 0, 16
+_SKB_LEN, _SKB_TYPE, _SKB_PROTOCOL = 0, 4, 16
 _ETH_PROTO = 12
+#: From here on what an Ethernet header says is a protocol, before that a length
+#: (ETH_P_802_3_MIN); then packets are of one of these (ETH_P_802_3, ETH_P_802_2).
+_FIRST_PROTOCOL, _RAW, _WITH_LLC = 0x600, 1, 4
+#: PACKET_MULTICAST, PACKET_OTHERHOST.
+_MULTICAST, _OF_OTHERS = 2, 3
 
 
 class PacketFrame(NamedTuple):
@@ -66,5 +71,23 @@ def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> PacketFrame:
     if frame and not xdp:
         ctx.extend(bytes(max(0, _SKB_PROTOCOL + 4 - len(ctx))))
         ctx[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
-        ctx[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = frame[_ETH_PROTO:ETH_HLEN] + bytes(2)
+        if not any(ctx[_SKB_TYPE : _SKB_TYPE + 4]):
+            ctx[_SKB_TYPE] = _type_of(frame)
+        ctx[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = protocol_of(frame[_ETH_PROTO:]) + bytes(2)
     return PacketFrame(seen, room, tail, (data, end, meta), not row.writes_packet)
+
+
+def protocol_of(behind: bytes) -> bytes:
+    """A packet's protocol, from the two bytes that say it and what is behind them (eth_type_trans,
+    vlan_set_encap_proto)."""
+    said = behind[:2]
+    if int.from_bytes(said, "big") >= _FIRST_PROTOCOL:
+        return said
+    return (_RAW if behind[2:4] == b"\xff\xff" else _WITH_LLC).to_bytes(2, "big")
+
+
+def _type_of(frame: bytes) -> int:
+    """To whom a frame goes, for a device whose address is 0, as that of lo is."""
+    if not any(frame[:6]):
+        return 0
+    return _MULTICAST if frame[0] & 1 else _OF_OTHERS

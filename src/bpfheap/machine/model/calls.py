@@ -22,6 +22,7 @@ from bpfheap.machine.model import (
     playing,
     pushing,
     ringbuf,
+    skb,
     stacks,
 )
 from bpfheap.machine.model.control import CALLS as CONTROL
@@ -335,6 +336,7 @@ CALLS: Mapping[str, Implementation] = {
     **perf.CALLS,
     **pushing.CALLS,
     **stacks.CALLS,
+    **skb.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

@@ -18,10 +18,14 @@ AGAIN = "again"
 Arguments = Sequence[Value]
 Implementation = Callable[[Core, Arguments], Value | str]
 
+#: Errors that only the kernel has (include/linux/errno.h).
+_OF_THE_KERNEL = {"ENOTSUPP": 524}
+
 
 def error(name: str) -> int:
     """A negative errno as r0 has it."""
-    return -int(getattr(errno, name)) & U64
+    number = _OF_THE_KERNEL.get(name) or getattr(errno, name)
+    return -int(number) & U64
 
 
 def map_of(core: Core, value: Value, op: str) -> MapRecord:

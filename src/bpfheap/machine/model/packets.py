@@ -1,4 +1,4 @@
-"""The packet of an execution, and the calls that change it (net/core/filter.c).
+"""The packet of an execution, and the calls of XDP that change it (net/core/filter.c).
 
 The packet and the metadata before it are one region. A call that may move the packet makes a new
 one, so that pointers from before lead to memory that is gone.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bpfheap.machine.faults import Fault
-from bpfheap.machine.frames import ETH_HLEN, frame_for
+from bpfheap.machine.frames import ETH_HLEN, frame_for, unseen
 from bpfheap.machine.model.convention import Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.mutator import drop
-from bpfheap.machine.model.progress import ExecutionProgress, Packet
+from bpfheap.machine.model.progress import ExecutionProgress, Packet, Skb
 from bpfheap.machine.model.records import Execution, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U32, Pointer, Value, Word, signed32
@@ -22,9 +22,8 @@ from bpfheap.platform.programs import ProgramType, program_type
 
 #: The most metadata: skb_shared_info.meta_len has one byte.
 _LONGEST_META = 255
-#: BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH.
-_STORE_FLAGS = 3
-_INT_MAX = (1 << 31) - 1
+#: The most that offsets and lengths of bpf_xdp_load_bytes may be.
+_MOST = (1 << 16) - 1
 
 
 def attach(state: MachineState, execution: Execution, row: ProgramType, frame: bytes) -> None:
@@ -33,7 +32,9 @@ def attach(state: MachineState, execution: Execution, row: ProgramType, frame: b
     region = state.add_region(
         RegionKind.PACKET, "the packet", len(seen.data), seen.data, readonly=seen.readonly
     )
-    packet = Packet(region.id, 0, seen.room, seen.tail, seen.fields)
+    header = unseen(row)
+    skb = Skb(-header, ETH_HLEN - header)
+    packet = Packet(region.id, 0, seen.room, seen.tail, seen.fields, frame[:header], skb)
     execution.progress = execution.progress._replace(packet=packet)
     show(state, execution.ctx, packet)
 
@@ -56,14 +57,14 @@ def restore(state: MachineState, progress: ExecutionProgress, ctx: int) -> None:
 def content(state: MachineState, execution: Execution) -> bytes | None:
     """The packet behind its metadata, as the program sees it; None if there is none."""
     packet = execution.progress.packet
-    return None if packet is None else _whole(state, packet)
+    return None if packet is None else whole_of(state, packet)
 
 
-def _whole(state: MachineState, packet: Packet) -> bytes:
+def whole_of(state: MachineState, packet: Packet) -> bytes:
     return state.read(Pointer(packet.region, 0), state.regions[packet.region].size)
 
 
-def _packet(core: Core, ctx: Value, what: str) -> Packet:
+def packet_of(core: Core, ctx: Value, what: str) -> Packet:
     """The packet of the context that a call was given."""
     packet, spec = core.execution.progress.packet, core.program.spec
     row = None if spec is None else program_type(spec.section)
@@ -74,7 +75,7 @@ def _packet(core: Core, ctx: Value, what: str) -> Packet:
     return packet
 
 
-def _change(core: Core, packet: Packet, whole: bytes) -> None:
+def change(core: Core, packet: Packet, whole: bytes) -> None:
     """Another content and another place: pointers into the packet are void from here on."""
     state, execution = core.state, core.execution
     old = state.regions[packet.region]
@@ -85,61 +86,24 @@ def _change(core: Core, packet: Packet, whole: bytes) -> None:
     show(state, execution.ctx, packet)
 
 
-def _load_bytes(core: Core, args: Arguments) -> Value:
-    """What could not be read is cleared."""
-    packet = _packet(core, args[0], "bpf_skb_load_bytes")
-    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
-    seen = _whole(core.state, packet)[packet.data :]
-    there = at <= _INT_MAX and at + size <= len(seen)
-    got = seen[at : at + size] if there else bytes(size)
-    core.state.store(args[2], size, int.from_bytes(got, "little"))
-    return 0 if there else error("EFAULT")
-
-
-def _store_bytes(core: Core, args: Arguments) -> Value:
-    packet = _packet(core, args[0], "bpf_skb_store_bytes")
-    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
-    given = core.state.read(args[2], size)
-    whole = _whole(core.state, packet)
-    result = 0
-    if number(core, args[4], 5) & ~_STORE_FLAGS:
-        result = error("EINVAL")
-    elif at > _INT_MAX or packet.data + at + size > len(whole):
-        result = error("EFAULT")
-    else:
-        start = packet.data + at
-        whole = whole[:start] + given + whole[start + size :]
-    _change(core, packet, whole)
-    return result
-
-
-def _pull_data(core: Core, args: Arguments) -> Value:
-    """All of the packet is there already."""
-    packet = _packet(core, args[0], "bpf_skb_pull_data")
-    whole = _whole(core.state, packet)
-    _change(core, packet, whole)
-    missing = number(core, args[1], 2) & U32 > len(whole) - packet.data
-    return error("ENOMEM") if missing else 0
-
-
 def _adjust_head(core: Core, args: Arguments) -> Value:
     """The metadata moves along. What comes in front is 0; on Linux it is what was there."""
-    packet = _packet(core, args[0], "bpf_xdp_adjust_head")
+    packet = packet_of(core, args[0], "bpf_xdp_adjust_head")
     by = signed32(number(core, args[1], 2))
-    whole = _whole(core.state, packet)
+    whole = whole_of(core.state, packet)
     meta, seen = whole[: packet.data], whole[packet.data :]
     if packet.room + by < 0 or by > len(seen) - ETH_HLEN:
-        _change(core, packet, whole)
+        change(core, packet, whole)
         return error("EINVAL")
     moved = packet._replace(room=packet.room + by)
-    _change(core, moved, meta + bytes(max(0, -by)) + seen[max(0, by) :])
+    change(core, moved, meta + bytes(max(0, -by)) + seen[max(0, by) :])
     return 0
 
 
 def _adjust_meta(core: Core, args: Arguments) -> Value:
-    packet = _packet(core, args[0], "bpf_xdp_adjust_meta")
+    packet = packet_of(core, args[0], "bpf_xdp_adjust_meta")
     by = signed32(number(core, args[1], 2))
-    whole = _whole(core.state, packet)
+    whole = whole_of(core.state, packet)
     length = packet.data - by
     wrong = None
     if packet.room + by < 0 or length < 0:
@@ -147,30 +111,68 @@ def _adjust_meta(core: Core, args: Arguments) -> Value:
     elif length % 4 or length > _LONGEST_META:
         wrong = "EACCES"
     if wrong is not None:
-        _change(core, packet, whole)
+        change(core, packet, whole)
         return error(wrong)
     moved = packet._replace(data=length, room=packet.room + by)
-    _change(core, moved, bytes(max(0, -by)) + whole[max(0, by) :])
+    change(core, moved, bytes(max(0, -by)) + whole[max(0, by) :])
     return 0
 
 
 def _adjust_tail(core: Core, args: Arguments) -> Value:
-    packet = _packet(core, args[0], "bpf_xdp_adjust_tail")
+    packet = packet_of(core, args[0], "bpf_xdp_adjust_tail")
     by = signed32(number(core, args[1], 2))
-    whole = _whole(core.state, packet)
+    whole = whole_of(core.state, packet)
     if by > packet.tail or len(whole) - packet.data + by < ETH_HLEN:
-        _change(core, packet, whole)
+        change(core, packet, whole)
         return error("EINVAL")
     moved = packet._replace(tail=packet.tail - by)
-    _change(core, moved, (whole + bytes(max(0, by)))[: len(whole) + by])
+    change(core, moved, (whole + bytes(max(0, by)))[: len(whole) + by])
+    return 0
+
+
+def _buff_len(core: Core, args: Arguments) -> Value:
+    packet = packet_of(core, args[0], "bpf_xdp_get_buff_len")
+    return len(whole_of(core.state, packet)) - packet.data
+
+
+def _place(core: Core, args: Arguments, packet: Packet, whole: bytes) -> tuple[int, int, str]:
+    """The first byte that bpf_xdp_load_bytes and its like are asked for, how many, and what is
+    wrong with that (bpf_xdp_pointer)."""
+    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
+    if at > _MOST or size > _MOST:
+        return 0, size, "EFAULT"
+    there = packet.data + at + size <= len(whole)
+    return packet.data + at, size, "" if there else "EINVAL"
+
+
+def _xdp_load_bytes(core: Core, args: Arguments) -> Value:
+    """What could not be read stays as it was."""
+    packet = packet_of(core, args[0], "bpf_xdp_load_bytes")
+    whole = whole_of(core.state, packet)
+    start, size, wrong = _place(core, args, packet, whole)
+    core.state.access(args[2], size, "write")
+    if wrong:
+        return error(wrong)
+    core.state.store(args[2], size, int.from_bytes(whole[start : start + size], "little"))
+    return 0
+
+
+def _xdp_store_bytes(core: Core, args: Arguments) -> Value:
+    """The packet stays where it is."""
+    packet = packet_of(core, args[0], "bpf_xdp_store_bytes")
+    start, size, wrong = _place(core, args, packet, whole_of(core.state, packet))
+    given = core.state.read(args[2], size)
+    if wrong:
+        return error(wrong)
+    core.state.store(Pointer(packet.region, start), size, int.from_bytes(given, "little"))
     return 0
 
 
 CALLS: Mapping[str, Implementation] = {
-    "bpf_skb_load_bytes": _load_bytes,
-    "bpf_skb_store_bytes": _store_bytes,
-    "bpf_skb_pull_data": _pull_data,
     "bpf_xdp_adjust_head": _adjust_head,
     "bpf_xdp_adjust_meta": _adjust_meta,
     "bpf_xdp_adjust_tail": _adjust_tail,
+    "bpf_xdp_get_buff_len": _buff_len,
+    "bpf_xdp_load_bytes": _xdp_load_bytes,
+    "bpf_xdp_store_bytes": _xdp_store_bytes,
 }

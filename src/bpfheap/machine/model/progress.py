@@ -5,6 +5,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+class Skb(NamedTuple):
+    """What the kernel knows of a packet beside its bytes and the fields of the context (struct
+    sk_buff). Offsets are from the packet's first byte that the program sees.
+
+    `mac`, `network`: where these headers begin; `transport`: the same, None as long as nobody said.
+    `mac_len`: the length of the first, if anybody asked for it.
+    `encapsulated`: a program put headers around it.
+    `checked`: how many checksums inside one another are known to be right, less one
+        (skb->csum_level); -1 for none.
+    """
+
+    mac: int = 0
+    network: int = 0
+    transport: int | None = None
+    mac_len: int = 0
+    encapsulated: bool = False
+    checked: int = -1
+
+
 class Packet(NamedTuple):
     """The packet that a program sees.
 
@@ -13,6 +32,8 @@ class Packet(NamedTuple):
     `room`, `tail`: free bytes before and behind it, to grow into.
     `fields`: the offsets of data, data_end and data_meta in the context, -1 for one that it does
         not have.
+    `unseen`: the bytes in front that the program does not see: its Ethernet header.
+    `skb`: of one that has a struct __sk_buff.
     """
 
     region: int
@@ -20,6 +41,8 @@ class Packet(NamedTuple):
     room: int
     tail: int
     fields: tuple[int, int, int]
+    unseen: bytes = b""
+    skb: Skb = Skb()
 
 
 class Iterator(NamedTuple):

@@ -6,10 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bpfheap.machine.played import current, probe, references, stacks, text, traced
+from bpfheap.machine.played import (
+    checks,
+    current,
+    probe,
+    references,
+    stacks,
+    text,
+    traced,
+)
 from bpfheap.runtime.world import Stub
 
 CALLS: Mapping[str, Stub] = {
+    **checks.CALLS,
     **current.CALLS,
     **probe.CALLS,
     **references.CALLS,

@@ -1,0 +1,196 @@
+"""Calls on packets do on the model machine what they do on Linux: packet_calls.json has what they
+did there. `python tests/machine/test_packet_calls.py`, as root, writes it anew."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from packet_calls import IP, IPV6, RAW, TWO_VLANS, VLAN, call, on_linux, on_model
+
+from bpfheap.kernel import Kernel, available
+
+RESULTS = Path(__file__).with_name("packet_calls.json")
+M64 = (1 << 64) - 1
+FRAMES = {"ip": IP, "ipv6": IPV6, "vlan": VLAN, "two vlans": TWO_VLANS, "raw": RAW}
+#: Fields of struct __sk_buff, as loads; and the length of the packet's memory.
+FIELDS = {
+    name: f"r0 = *({size} *)(r6 +{at})"
+    for name, size, at in (
+        ("len", "u32", 0), ("pkt_type", "u32", 4), ("protocol", "u32", 16),
+        ("vlan_present", "u32", 20), ("vlan_tci", "u32", 24), ("vlan_proto", "u32", 28),
+        ("hash", "u32", 68), ("tstamp", "u64", 152), ("gso_segs", "u32", 164),
+        ("gso_size", "u32", 176), ("tstamp_type", "u8", 180),
+    )
+} | {"memory": "r0 = *(u32 *)(r6 +80)\nr1 = *(u32 *)(r6 +76)\nr0 -= r1"}  # fmt: skip
+
+
+class Case(NamedTuple):
+    """`code` leaves its result in r0. `fields`: ask for FIELDS afterwards, too. `ctx`: those fields
+    of the context that Linux lets one give, by their offsets."""
+
+    code: str
+    frame: str = "ip"
+    section: str = "tc"
+    fields: bool = False
+    ctx: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def context(self) -> bytes:
+        raw = bytearray(192 if self.ctx else 0)
+        for at, value in self.ctx:
+            raw[at : at + 4] = value.to_bytes(4, "little")
+        return bytes(raw)
+
+
+def sums() -> dict[str, Case]:
+    found: dict[str, Case] = {}
+    for layer, at in (("l3", 24), ("l4", 50), ("l4", 40)):
+        for flags in (0, 2, 4, 1, 3, 8, 16, 32, 34, 36, 52, 64, 98, 100, 128, 148, 256, 1 << 32):
+            for before, after in ((0, 0x1234), (0x0A000001, 0xC0A80107), (0x1F90, 0x0050)):
+                code = call(f"bpf_{layer}_csum_replace", at, before, after, flags)
+                found[f"{layer} at {at}: {before:#x} to {after:#x}, flags {flags:#x}"] = Case(code)
+    for at in (-1, 0x10000, 0x10001, 25, 72, 71, 66, 72 - 2):
+        for layer in ("l3", "l4"):
+            code = call(f"bpf_{layer}_csum_replace", at, 1, 2, 2)
+            found[f"{layer} at {at}"] = Case(code)
+    # A sum that is 0, or becomes it.
+    for flags in (4, 0x24, 0x64, 0x22, 0x62, 0x20, 0x60):
+        for before, after in ((0, 0), (0xFFFF, 0), (0, 0xFFFF), (0x1234, 0x1234)):
+            to_zero = call("bpf_skb_store_bytes", 60, "r10\nr3 += -8", 2, 0)
+            code = f"*(u64 *)(r10 -8) = 0\n{to_zero}"
+            code += call("bpf_l4_csum_replace", 60, before, after, flags)
+            found[f"sum 0: {before:#x} to {after:#x}, flags {flags:#x}"] = Case(code)
+    for frame in ("ipv6", "vlan"):
+        code = call("bpf_l4_csum_replace", 60, 0x0A000001, 0xC0A80107, 0x34)
+        found[f"l4 of {frame}"] = Case(code, frame)
+    return found
+
+
+#: Makes 32 bytes on the stack, in r7.
+STACK = "\n".join(
+    ["r7 = r10", "r7 += -32"]
+    + [f"r1 = {0x9E3779B97F4A7C15 * n & M64:#x} ll\n*(u64 *)(r7 +{8 * (n - 1)}) = r1"
+       for n in range(1, 5)]
+)  # fmt: skip
+
+
+def differences() -> dict[str, Case]:
+    found = {}
+    sizes = ((0, 0), (4, 0), (0, 4), (4, 4), (16, 8), (8, 32), (32, 32), (0, 28), (3, 0), (4, 2))
+    for before, after in sizes:
+        for seed in (0, 1, 0xFFFF, 0xFFFFFFFF, 0x12345678):
+            for section in ("tc", "xdp"):
+                code = f"{STACK}\nr1 = {'r7' if before else 0}\nr2 = {before}\n"
+                code += f"r3 = {'r7' if after else 0}\nr4 = {after}\nr5 = {seed:#x} ll\n"
+                code += "call bpf_csum_diff"
+                name = f"diff of {before} and {after} bytes, seed {seed:#x}, {section}"
+                found[name] = Case(code, section=section)
+    nothing = "*(u64 *)(r10 -8) = 0\nr1 = r10\nr1 += -8\nr2 = 8\nr3 = r1\nr4 = 8\nr5 = {}\n"
+    for seed in (0, -1):
+        found[f"diff of zeros, seed {seed}"] = Case(nothing.format(seed) + "call bpf_csum_diff")
+    return found
+
+
+def levels() -> dict[str, Case]:
+    found = {}
+    for steps in ((), (1,), (2,), (3,), (4,), (1, 1), (1,) * 5, (1, 1, 2), (1, 2), (1, 1, 3)):
+        code = "".join(call("bpf_csum_level", step) for step in steps)
+        found[f"levels {steps}"] = Case(f"{code}{call('bpf_csum_level', 0)}")
+        if steps:
+            found[f"levels {steps}, the last result"] = Case(code)
+    found["level 5"] = Case(call("bpf_csum_level", 5))
+    found["csum_update"] = Case(call("bpf_csum_update", 0x1234))
+    return found
+
+
+#: What was loaded to the stack, or r0 if that says that it was not.
+LOADED = "if r0 != 0 goto out\nr0 = *(u32 *)(r10 -8)\nout: r0 = r0"
+
+
+def loads() -> dict[str, Case]:
+    found = {}
+    sections = ("tc", "socket")
+    before = "*(u64 *)(r10 -8) = -1\n"
+    for section in sections:
+        for start in (0, 1, 2):
+            for at in (0, 1, 14, 54, 68, 69, 0xFFFF, 0x10000, -1):
+                code = before + call("bpf_skb_load_bytes_relative", at, "r10\nr3 += -8", 4, start)
+                name = f"load from {start} +{at}, {section}"
+                found[name] = Case(code + LOADED, section=section)
+                found[f"{name}, afterwards"] = Case(f"{code}r0 = *(u32 *)(r10 -8)", section=section)
+    for name in ("load", "store"):
+        for at in (0, 1, 60, 64, 65, 0xFFFF, 0x10000, -1):
+            code = before + call(f"bpf_xdp_{name}_bytes", at, "r10\nr3 += -8", 4)
+            found[f"xdp {name} at {at}"] = Case(code, section="xdp")
+            found[f"xdp {name} at {at}, afterwards"] = Case(
+                f"{code}r0 = *(u32 *)(r10 -8)", section="xdp"
+            )
+    for by in (0, 20, -20):
+        code = call("bpf_xdp_adjust_head", by) + call("bpf_xdp_get_buff_len")
+        found[f"xdp length, {by} bytes less"] = Case(code, section="xdp")
+    code = call("bpf_xdp_adjust_meta", -8) + call("bpf_xdp_get_buff_len")
+    found["xdp length without metadata"] = Case(code, section="xdp")
+    code = call("bpf_xdp_adjust_meta", -8) + before
+    code += call("bpf_xdp_store_bytes", 2, "r10\nr3 += -8", 8)
+    found["xdp store behind metadata"] = Case(code, section="xdp")
+    return found
+
+
+CASES: dict[str, Case] = {**sums(), **differences(), **levels(), **loads()}
+
+
+def codes(case: Case) -> dict[str, str]:
+    """What is run: the call, and again with each field after it."""
+    fields = FIELDS if case.fields else {}
+    return {"": case.code} | {name: f"{case.code}\n{load}" for name, load in fields.items()}
+
+
+def seen(case: Case, run: Any) -> list[Any]:
+    """As it is in the file: r0, the packet if it changed, and fields."""
+    frame = FRAMES[case.frame]
+    found = {name: run(code, frame, case.section, case.context)
+             for name, code in codes(case).items()}  # fmt: skip
+    retval, data = found.pop("")
+    same = data == frame[14 if case.section.startswith(("socket", "lwt")) else 0 :]
+    shown: list[Any] = [retval if retval < 1 << 31 else retval - (1 << 32)]
+    if found or not same:
+        shown.append("" if same else data.hex())
+    if found:
+        shown.append(" ".join(f"{field.retval:x}" for field in found.values()))
+    return shown
+
+
+@cache
+def results() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(RESULTS.read_text())
+    return found
+
+
+def test_all_cases_are_recorded() -> None:
+    assert list(results()) == list(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_model_machine_does_it(name: str) -> None:
+    assert seen(CASES[name], on_model) == results()[name]
+
+
+@pytest.mark.skipif(available() is not None, reason=str(available()))
+def test_linux_does_it() -> None:
+    assert on_this_linux() == results()
+
+
+def on_this_linux() -> dict[str, list[Any]]:
+    with Kernel() as kernel:
+        return {
+            name: seen(case, lambda *run: on_linux(kernel, *run)) for name, case in CASES.items()
+        }
+
+
+if __name__ == "__main__":
+    lines = [f"{json.dumps(name)}: {json.dumps(one)}" for name, one in on_this_linux().items()]
+    RESULTS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
