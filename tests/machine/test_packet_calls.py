@@ -7,6 +7,7 @@ import json
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from zlib import crc32
 
 import pytest
 from packet_calls import IP, IPV6, RAW, TWO_VLANS, VLAN, call, on_linux, on_model
@@ -140,13 +141,175 @@ def loads() -> dict[str, Case]:
     return found
 
 
-CASES: dict[str, Case] = {**sums(), **differences(), **levels(), **loads()}
+BE_8021Q, BE_8021AD, BE_IP, BE_IPV6 = 0x0081, 0xA888, 0x0008, 0xDD86
+#: The first bytes at the network header.
+AT_NET = call("bpf_skb_load_bytes_relative", 0, "r10\nr3 += -8", 4, 1)
+AT_NET = f"*(u64 *)(r10 -8) = 0\n{AT_NET}r0 = *(u32 *)(r10 -8)\n"
+
+
+def vlans() -> dict[str, Case]:
+    push, pop = "bpf_skb_vlan_push", "bpf_skb_vlan_pop"
+    one, two = call(push, BE_8021Q, 0x2064), call(push, BE_8021AD, 7)
+    ways = {
+        "push": one, "push of another": two, "push of nothing": call(push, 0, 0),
+        "push of no VLAN": call(push, BE_IP, 0x12345), "pop": call(pop),
+        "push, push": one + two, "push, push, push": one + two + one,
+        "push, pop": one + call(pop), "push, push, pop": one + two + call(pop),
+        "push, push, pop, pop": one + two + call(pop) * 2, "pop, pop": call(pop) * 2,
+        "pop, pop, pop": call(pop) * 3, "pop, push": call(pop) + one,
+        "push, change_proto": one + call("bpf_skb_change_proto", BE_IPV6, 0),
+        "push, push, change_proto": one + two + call("bpf_skb_change_proto", BE_IPV6, 0),
+        "push, ecn": one + call("bpf_skb_ecn_set_ce"),
+        "push, push, ecn": one + two + call("bpf_skb_ecn_set_ce"),
+        "pop, pop, ecn": call(pop) * 2 + call("bpf_skb_ecn_set_ce"),
+        "ecn": call("bpf_skb_ecn_set_ce"),
+        "push, head": one + call("bpf_skb_change_head", 8, 0),
+    }  # fmt: skip
+    found = {}
+    for frame in FRAMES:
+        for way, code in ways.items():
+            found[f"{way}, {frame}"] = Case(code, frame, fields=True)
+            found[f"{way}, {frame}, then at the network header"] = Case(code + AT_NET, frame)
+    return found
+
+
+#: gso_size, in the context.
+GSO = ((176, 100),)
+
+
+def sizes() -> dict[str, Case]:
+    found = {}
+    for size in (0, 1, 14, 100, 4000, 15992, 15993, 16000, -1, 1 << 31):
+        for what in ("head", "tail"):
+            code = call(f"bpf_skb_change_{what}", size & 0xFFFFFFFF, 0)
+            found[f"change_{what} {size}"] = Case(code, fields=size in (0, 1, 14, 100))
+    for size in (13, 14, 15, 71, 72, 73, 16064, 16065):
+        found[f"change_tail {size}"] = Case(call("bpf_skb_change_tail", size, 0), fields=size < 100)
+    for what in ("head", "tail"):
+        found[f"change_{what}, flags 1"] = Case(call(f"bpf_skb_change_{what}", 40, 1))
+        code = call(f"bpf_skb_change_{what}", 40, 0)
+        found[f"change_{what}, xmit"] = Case(code, section="lwt_xmit")
+        found[f"change_{what}, gso"] = Case(code, fields=True, ctx=GSO)
+        found[f"change_{what}, then at the network header"] = Case(code + AT_NET)
+    found["change_head far, gso"] = Case(call("bpf_skb_change_head", 16000, 0), ctx=GSO)
+    head = call("bpf_skb_change_head", 20, 0)
+    found["change_head, tail 33"] = Case(head + call("bpf_skb_change_tail", 33, 0))
+    found["change_head, tail 34"] = Case(head + call("bpf_skb_change_tail", 34, 0))
+    for frame in FRAMES:
+        for proto in (BE_IP, BE_IPV6, BE_8021Q):
+            for flags in (0, 1):
+                code = call("bpf_skb_change_proto", proto, flags)
+                name = f"change_proto {proto:#x}, flags {flags}, {frame}"
+                found[name] = Case(code, frame, fields=not flags)
+    found["change_proto of hashed"] = Case(
+        call("bpf_set_hash", 5) + call("bpf_skb_change_proto", BE_IPV6, 0), fields=True
+    )
+    found["change_proto, gso"] = Case(
+        call("bpf_skb_change_proto", BE_IPV6, 0), fields=True, ctx=GSO
+    )
+    return found
+
+
+def rooms() -> dict[str, Case]:
+    found = {}
+    adjust = "bpf_skb_adjust_room"
+    for mode in (0, 1, 2):
+        for by in (0, 8, 100, 0xFFF, 0x1000, -1, -8, -20, -38, -39, -40, -57, -58, -59, -0x1000):
+            for frame in ("ip", "ipv6"):
+                found[f"room {by}, mode {mode}, {frame}"] = Case(call(adjust, by, mode, 0), frame)
+    flags = (
+        0x1, 0x2, 0x4, 0x6, 0x8, 0xA, 0xC, 0x1A, 0x12, 0x14, 0x20, 0x22, 0x40, 0x42,
+        0x42 | 13 << 56, 0x42 | 14 << 56, 0x44 | 40 << 56, 0x44 | 41 << 56, 0x52 | 14 << 56,
+        14 << 56, 0x80, 0x100, 0x180, 0x82, 0x101, 0x200, 0x400, 1 << 40,
+    )  # fmt: skip
+    for flag in flags:
+        for by in (40, -10):
+            for frame in ("ip", "ipv6"):
+                mode = 1
+                name = f"room {by}, flags {flag:#x}, {frame}"
+                found[name] = Case(call(adjust, by, mode, flag), frame, fields=True)
+                found[f"{name}, then at the network header"] = Case(
+                    call(adjust, by, mode, flag) + AT_NET, frame
+                )
+    for frame in ("vlan", "raw"):
+        found[f"room of {frame}"] = Case(call(adjust, 8, 1, 0), frame)
+    for by in (8, -8):
+        for flag in (0, 1):
+            found[f"room {by}, flags {flag}, gso"] = Case(call(adjust, by, 1, flag), ctx=GSO)
+    encap = call(adjust, 28, 1, 0x12)
+    tail = {length: call("bpf_skb_change_tail", length, 0) for length in (30, 34, 70)}
+    then = {
+        "again": encap, "again, without": call(adjust, 28, 1, 0), "off": call(adjust, -28, 1, 0),
+        "off with flags": call(adjust, -28, 1, 0x80),
+        **{f"tail {length}": code for length, code in reversed(tail.items())},
+        "head 10": call("bpf_skb_change_head", 10, 0),
+        "to IPv6": call("bpf_skb_change_proto", BE_IPV6, 0), "ecn": call("bpf_skb_ecn_set_ce"),
+        "vlan": call("bpf_skb_vlan_push", BE_8021Q, 5) * 2,
+        "off, tail 30": call(adjust, -28, 1, 0) + tail[30],
+        "vlan, tail 37": call("bpf_skb_vlan_push", BE_8021Q, 5) * 2
+        + call("bpf_skb_change_tail", 37, 0),
+    }  # fmt: skip
+    for name, code in then.items():
+        found[f"encapsulated, {name}"] = Case(encap + code, fields=True)
+        found[f"encapsulated, {name}, then at the network header"] = Case(encap + code + AT_NET)
+    level = call("bpf_csum_level", 1)
+    for flag in (0, 0x20):
+        for by in (8, 0x1000):
+            code = level + call(adjust, by, 1, flag) + call("bpf_csum_level", 0)
+            found[f"level after room {by}, flags {flag}"] = Case(code)
+    return found
+
+
+def facts() -> dict[str, Case]:
+    found = {}
+    for new in (0, 1, 2, 3, 4, 7, -1):
+        found[f"type {new}"] = Case(call("bpf_skb_change_type", new), fields=True)
+    for value in (0, 1, 0x12345678, -1):
+        code = call("bpf_set_hash", value)
+        found[f"hash {value}"] = Case(code, fields=True)
+        found[f"hash {value}, recalculated"] = Case(code + call("bpf_get_hash_recalc"), fields=True)
+        found[f"hash {value}, invalid"] = Case(code + call("bpf_set_hash_invalid"), fields=True)
+        for flags in (0, 1, 2, 3):
+            store = call("bpf_skb_store_bytes", 0, "r10\nr3 += -8", 4, flags)
+            found[f"hash {value}, stored with flags {flags}"] = Case(
+                f"*(u64 *)(r10 -8) = 0\n{code}{store}", fields=True
+            )
+    found["hash is never 0"] = Case(
+        call("bpf_get_hash_recalc") + "r1 = *(u32 *)(r6 +68)\nr0 -= r1\nif r1 == 0 goto out\n"
+        "r0 += 1\nout: r0 = r0"
+    )
+    for frame in FRAMES:
+        for clock in (0, 1, 2, 3, -1):
+            for stamp in (0, 12345):
+                code = call("bpf_skb_set_tstamp", stamp, clock)
+                found[f"tstamp {stamp}, clock {clock}, {frame}"] = Case(code, frame, fields=True)
+    for frame, at in (("ip", 15), ("ipv6", 15)):
+        for tos in (0, 1, 2, 3, 0x10, 0x20, 0x30, 0xFD, 0xFE):
+            store = call("bpf_skb_store_bytes", at, "r10\nr3 += -8", 1, 0)
+            code = f"*(u64 *)(r10 -8) = {tos}\n{store}{call('bpf_skb_ecn_set_ce')}"
+            found[f"ecn of {tos:#x}, {frame}"] = Case(code, frame)
+    for check in (0, 0xFFFF, 1, 0x0100, 0xFEFF, 0xFDFF):
+        store = call("bpf_skb_store_bytes", 24, "r10\nr3 += -8", 2, 0)
+        store += "*(u64 *)(r10 -8) = 1\n" + call("bpf_skb_store_bytes", 15, "r10\nr3 += -8", 1, 0)
+        code = f"*(u64 *)(r10 -8) = {check}\n{store}{call('bpf_skb_ecn_set_ce')}"
+        found[f"ecn with check {check:#x}"] = Case(code)
+    return found
+
+
+CASES: dict[str, Case] = {
+    **sums(), **differences(), **levels(), **loads(), **vlans(), **sizes(), **rooms(), **facts(),
+}  # fmt: skip
 
 
 def codes(case: Case) -> dict[str, str]:
     """What is run: the call, and again with each field after it."""
     fields = FIELDS if case.fields else {}
     return {"": case.code} | {name: f"{case.code}\n{load}" for name, load in fields.items()}
+
+
+def _shown(data: bytes) -> str:
+    """What is equal for equal packets, and not too long."""
+    return data.hex() if len(data) < 256 else f"{len(data)} bytes, {crc32(data):x}"
 
 
 def seen(case: Case, run: Any) -> list[Any]:
@@ -158,7 +321,7 @@ def seen(case: Case, run: Any) -> list[Any]:
     same = data == frame[14 if case.section.startswith(("socket", "lwt")) else 0 :]
     shown: list[Any] = [retval if retval < 1 << 31 else retval - (1 << 32)]
     if found or not same:
-        shown.append("" if same else data.hex())
+        shown.append("" if same else _shown(data))
     if found:
         shown.append(" ".join(f"{field.retval:x}" for field in found.values()))
     return shown

@@ -48,7 +48,7 @@ _OF_THE_MACHINE = frozenset(
     {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EINTR, errno.ENOSYS}
 )
 #: How much longer a program can make a packet.
-_GROWTH = 4096
+_GROWTH = 1 << 14
 #: tc and xdp programs see a packet, which has a header at least.
 _EMPTY_PACKET = bytes(64)
 

@@ -13,6 +13,7 @@ from bpfheap.events import ObjectKind
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.model import (
     graph,
+    headers,
     heap,
     lives,
     locks,
@@ -337,6 +338,7 @@ CALLS: Mapping[str, Implementation] = {
     **pushing.CALLS,
     **stacks.CALLS,
     **skb.CALLS,
+    **headers.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

@@ -14,6 +14,7 @@ class Skb(NamedTuple):
     `encapsulated`: a program put headers around it.
     `checked`: how many checksums inside one another are known to be right, less one
         (skb->csum_level); -1 for none.
+    `hashed`: its hash is known, also if that is 0.
     """
 
     mac: int = 0
@@ -22,6 +23,7 @@ class Skb(NamedTuple):
     mac_len: int = 0
     encapsulated: bool = False
     checked: int = -1
+    hashed: bool = False
 
 
 class Packet(NamedTuple):

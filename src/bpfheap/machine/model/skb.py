@@ -1,6 +1,7 @@
-"""Calls on a struct sk_buff: bytes of the packet, checksums, headers that come and go.
+"""Calls on a struct sk_buff: bytes of the packet, and checksums; headers.py has those that make it
+longer or shorter.
 
-Sources: net/core/filter.c, and for VLAN tags net/core/skbuff.c, of Linux 6.18. Packets come as
+Source: net/core/filter.c of Linux 6.18. Packets come as
 BPF_PROG_TEST_RUN makes them: in one piece, nobody else has them, and nobody has summed them up.
 """
 
@@ -34,17 +35,8 @@ _CHECKED_MOST = 3
 _FROM_MAC, _FROM_NET = 0, 1
 _FIELDS = {field.name: field for field in SKB}
 
-_IP, _IPV6 = 0x0800, 0x86DD
-_VLANS = (0x8100, 0x88A8)
-_VLAN_HLEN, _ETH_ADDRESSES = 4, 12
-_IP_HLEN, _IPV6_HLEN = 20, 40
-#: SKB_MAX_ALLOC.
-_LONGEST = 4 * 4096 - 320
-#: PACKET_OTHERHOST.
-_LAST_TYPE = 3
 
-
-class _Skb:
+class Skb:
     """The packet of a program that stands at a call, as that call sees and changes it."""
 
     def __init__(self, core: Core, ctx: Value, what: str) -> None:
@@ -73,7 +65,12 @@ class _Skb:
 
     @property
     def unseen(self) -> bytes:
+        """The bytes in front that the program does not see."""
         return self._packet.unseen
+
+    @unseen.setter
+    def unseen(self, new: bytes) -> None:
+        self._packet = self._packet._replace(unseen=new)
 
     def knows(self, **facts: Any) -> None:
         self.known = self.known._replace(**facts)
@@ -81,9 +78,18 @@ class _Skb:
     def forget_hash(self) -> None:
         """skb_clear_hash"""
         self["hash"] = 0
+        self.knows(hashed=False)
+        self.keep()
 
     def poke(self, at: int, data: bytes) -> None:
         self.bytes = self.bytes[:at] + data + self.bytes[at + len(data) :]
+
+    def write(self, at: int, data: bytes) -> None:
+        """Change bytes of the packet, which stays where it is, and may be one that the program
+        itself may not change."""
+        self.poke(at, data)
+        region = self._core.state.region(self._packet.region)
+        region.data[at : at + len(data)] = data
 
     def keep(self) -> None:
         """The packet stays where it is; what is known of it may have changed."""
@@ -98,7 +104,7 @@ class _Skb:
         return result
 
 
-def _numbers(core: Core, args: Arguments, count: int) -> list[int]:
+def numbers(core: Core, args: Arguments, count: int) -> list[int]:
     """The arguments behind the context."""
     return [number(core, args[i], i + 1) for i in range(1, count + 1)]
 
@@ -108,13 +114,13 @@ def _numbers(core: Core, args: Arguments, count: int) -> list[int]:
 
 def _load_bytes(core: Core, args: Arguments) -> Value:
     """What could not be read is cleared."""
-    skb = _Skb(core, args[0], "bpf_skb_load_bytes")
+    skb = Skb(core, args[0], "bpf_skb_load_bytes")
     at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
     return _loaded(core, args[2], skb.bytes, at if at <= _INT_MAX else -1, size)
 
 
 def _load_bytes_relative(core: Core, args: Arguments) -> Value:
-    skb = _Skb(core, args[0], "bpf_skb_load_bytes_relative")
+    skb = Skb(core, args[0], "bpf_skb_load_bytes_relative")
     at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
     start = number(core, args[4], 5) & U32
     header = {_FROM_MAC: skb.known.mac, _FROM_NET: skb.known.network}.get(start)
@@ -131,7 +137,7 @@ def _loaded(core: Core, to: Value, data: bytes, at: int, size: int) -> int:
 
 
 def _store_bytes(core: Core, args: Arguments) -> Value:
-    skb = _Skb(core, args[0], "bpf_skb_store_bytes")
+    skb = Skb(core, args[0], "bpf_skb_store_bytes")
     at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
     flags = number(core, args[4], 5)
     given = core.state.read(args[2], size)
@@ -147,7 +153,7 @@ def _store_bytes(core: Core, args: Arguments) -> Value:
 
 def _pull_data(core: Core, args: Arguments) -> Value:
     """All of the packet is there already."""
-    skb = _Skb(core, args[0], "bpf_skb_pull_data")
+    skb = Skb(core, args[0], "bpf_skb_pull_data")
     missing = number(core, args[1], 2) & U32 > len(skb.bytes)
     return skb.put(error("ENOMEM") if missing else 0)
 
@@ -155,7 +161,7 @@ def _pull_data(core: Core, args: Arguments) -> Value:
 # -- checksums
 
 
-def _check_at(skb: _Skb, at: int, flags: int, known: int) -> str:
+def _check_at(skb: Skb, at: int, flags: int, known: int) -> str:
     """What is wrong with the place of a sum, if anything."""
     if flags & ~known:
         return "EINVAL"
@@ -172,8 +178,8 @@ def _new_sum(old: int, before: int, after: int, size: int) -> int | None:
 
 
 def _l3_csum_replace(core: Core, args: Arguments) -> Value:
-    skb = _Skb(core, args[0], "bpf_l3_csum_replace")
-    at, before, after, flags = _numbers(core, args, 4)
+    skb = Skb(core, args[0], "bpf_l3_csum_replace")
+    at, before, after, flags = numbers(core, args, 4)
     at &= U32
     wrong = _check_at(skb, at, flags, _FIELD_SIZE)
     if wrong:
@@ -187,8 +193,8 @@ def _l3_csum_replace(core: Core, args: Arguments) -> Value:
 
 def _l4_csum_replace(core: Core, args: Arguments) -> Value:
     """With BPF_F_MARK_MANGLED_0, a sum of 0 means that there is none (UDP)."""
-    skb = _Skb(core, args[0], "bpf_l4_csum_replace")
-    at, before, after, flags = _numbers(core, args, 4)
+    skb = Skb(core, args[0], "bpf_l4_csum_replace")
+    at, before, after, flags = numbers(core, args, 4)
     at &= U32
     wrong = _check_at(skb, at, flags, _L4_FLAGS)
     if wrong:
@@ -216,7 +222,7 @@ def _csum_update(core: Core, args: Arguments) -> Value:
 
 
 def _csum_level(core: Core, args: Arguments) -> Value:
-    skb = _Skb(core, args[0], "bpf_csum_level")
+    skb = Skb(core, args[0], "bpf_csum_level")
     level = number(core, args[1], 2)
     checked = skb.known.checked
     match level:
