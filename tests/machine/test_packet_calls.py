@@ -296,8 +296,52 @@ def facts() -> dict[str, Case]:
     return found
 
 
+def ways() -> dict[str, Case]:
+    """Only to lo, which is there on Linux, too."""
+    found = {}
+    for section in ("tc", "xdp", "lwt_xmit"):
+        for to, flags in ((1, 0), (1, 1), (1, 2), (77, 0), (1, 8), (0, 1 << 16), (1, 1 << 40)):
+            code = f"r1 = {to}\nr2 = {flags:#x} ll\ncall bpf_redirect"
+            found[f"redirect to {to}, flags {flags:#x}, {section}"] = Case(code, section=section)
+    for flags in (0, 1):
+        code = f"r1 = 1\nr2 = {flags}\ncall bpf_redirect_peer"
+        found[f"redirect_peer, flags {flags}"] = Case(code)
+        for size in (0, 1, 19, 20, 24):
+            memory = "*(u64 *)(r10 -8) = 0\n*(u64 *)(r10 -16) = 0\n*(u64 *)(r10 -24) = 0\n"
+            memory += "r2 = r10\nr2 += -24\n" if size else "r2 = 0\n"
+            code = f"{memory}r1 = 1\nr3 = {size}\nr4 = {flags}\ncall bpf_redirect_neigh"
+            found[f"redirect_neigh, {size} bytes, flags {flags}"] = Case(code)
+    for to, flags in ((1, 0), (1, 1), (1, 2), (7777, 0), (0, 0), (1, 1 << 40)):
+        for section in ("tc", "lwt_xmit"):
+            code = call("bpf_clone_redirect", to, flags)
+            name = f"clone_redirect to {to}, flags {flags:#x}, {section}"
+            found[name] = Case(code, section=section)
+    found["clone_redirect, gso"] = Case(call("bpf_clone_redirect", 1, 1), ctx=GSO)
+    for section in ("tc", "xdp"):
+        for given in (0, 100, 65535, 65536, 65537, 70000, 0x7FFFFFF0, 0xFFFFFFF0):
+            for by in (0, 100, -100, 65536, 65476, 65477, 0x7FFFFFFF, -0x80000000):
+                for flags in (0, 1, 2):
+                    if flags and by and given:
+                        continue
+                    code = f"r1 = {given:#x} ll\n*(u64 *)(r10 -8) = r1\n"
+                    for ifindex in (0, 1, 7777) if given == 0 and not by else (0,):
+                        mtu = call("bpf_check_mtu", ifindex, "r10\nr3 += -8", by, flags)
+                        name = f"mtu of {ifindex}: {given} + {by}, flags {flags}, {section}"
+                        found[name] = Case(code + mtu, section=section)
+                        found[f"{name}, afterwards"] = Case(
+                            f"{code}{mtu}r0 = *(u32 *)(r10 -8)", section=section
+                        )
+    for by in (0, 70000):
+        for flags in (0, 1):
+            code = "*(u64 *)(r10 -8) = 0\n"
+            code += call("bpf_check_mtu", 0, "r10\nr3 += -8", by, flags)
+            found[f"mtu, gso, + {by}, flags {flags}"] = Case(code, ctx=GSO)
+    return found
+
+
 CASES: dict[str, Case] = {
     **sums(), **differences(), **levels(), **loads(), **vlans(), **sizes(), **rooms(), **facts(),
+    **ways(),
 }  # fmt: skip
 
 

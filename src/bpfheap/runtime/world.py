@@ -11,6 +11,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from bpfheap.platform.programs import Offer
+from bpfheap.runtime.network import Network
+
 #: What a register holds: a number, or on a machine that follows pointers, a pointer.
 Word: TypeAlias = Any
 
@@ -81,10 +84,12 @@ UNATTACHED = Place()
 
 
 class Redirect(NamedTuple):
-    """Where a program sent a packet, or a connection.
+    """Where a program asked for a packet, or a connection, to go.
 
     `call`: the helper. `to`: the interface, CPU or index; of a socket, its block. `map`: where that
-    was looked up, if it was. `data`: the packet, where the helper sends a copy.
+    was looked up, if it was. `data`: the packet, where the helper sends a copy, and what a
+    bpf_redirect_neigh was given. But for copies, the last one counts, if the program returns its
+    result.
     """
 
     call: str
@@ -114,6 +119,7 @@ class World(NamedTuple):
     stdout: bytes = b""
     stderr: bytes = b""
     redirects: tuple[Redirect, ...] = ()
+    network: Network = Network()
 
 
 class Caller(Protocol):
@@ -135,6 +141,17 @@ class Caller(Protocol):
 
     @world.setter
     def world(self, new: World) -> None: ...
+
+    @property
+    def kind(self) -> Offer:
+        """Which kind of programs it is, as helpers tell them apart."""
+
+    @property
+    def packet(self) -> bytes | None:
+        """As the program sees it, without metadata; None if there is none."""
+
+    def field(self, name: str) -> Word:
+        """A field of the program's context; 0 if it has none of that name."""
 
     def number(self, value: Word) -> int:
         """As 64 unsigned bits; a pointer's are its address."""

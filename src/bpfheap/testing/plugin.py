@@ -15,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     import bpfheap
+    from bpfheap.api.kernel import Net
     from bpfheap.compile.options import Texts
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -99,6 +100,11 @@ class Bpf:
     def programs(self) -> dict[str, bpfheap.Program]:
         """All programs loaded so far; of several of one name, the newest."""
         return {name: found for obj in self._loaded for name, found in obj.programs.items()}
+
+    @property
+    def net(self) -> Net:
+        """The network around the programs."""
+        return self.runtime.net
 
     @property
     def printk(self) -> list[str]:

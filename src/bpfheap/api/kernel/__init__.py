@@ -4,6 +4,7 @@ from bpfheap.api.kernel.around import Around
 from bpfheap.api.kernel.current import Clock, CurrentTask
 from bpfheap.api.kernel.inputs import DEFAULT, Given, given_of
 from bpfheap.api.kernel.kernel import Kernel, Maker
+from bpfheap.api.kernel.net import Net
 from bpfheap.api.kernel.objects import KernelObject
 from bpfheap.api.kernel.stubs import StubMemory, StubText
 
@@ -16,6 +17,7 @@ __all__ = [
     "Kernel",
     "KernelObject",
     "Maker",
+    "Net",
     "StubMemory",
     "StubText",
     "given_of",

@@ -9,6 +9,7 @@ from bpfheap.api.arguments import shown
 from bpfheap.api.kernel.current import Clock, CurrentTask
 from bpfheap.api.kernel.inputs import Fields, Given, Inputs, Tracepoint, Values
 from bpfheap.api.kernel.kernel import Kernel
+from bpfheap.api.kernel.net import Net
 from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.stubs import stub_of
 from bpfheap.api.session import Session, locked
@@ -35,7 +36,8 @@ class Fired(Protocol):
 class Around(Session, Inputs):
     """A session with a kernel around its programs.
 
-    `kernel` makes the kernel's objects, `current` is the task that runs, `clock` the time.
+    `kernel` makes the kernel's objects, `current` is the task that runs, `clock` the time, `net`
+    the network.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Around(Session, Inputs):
         self._loaded: list[Fired] = []
         self.kernel = Kernel(self, source, self._types, cpus)
         self.clock = Clock(self.kernel)
+        self.net = Net(self.kernel)
         self._current = CurrentTask(self.kernel)
         if isinstance(system.machine, Playing):
             system.machine.maker = self._make

@@ -54,10 +54,12 @@ def restore(state: MachineState, progress: ExecutionProgress, ctx: int) -> None:
         show(state, ctx, progress.packet)
 
 
-def content(state: MachineState, execution: Execution) -> bytes | None:
-    """The packet behind its metadata, as the program sees it; None if there is none."""
+def content(state: MachineState, execution: Execution, *, metadata: bool = True) -> bytes | None:
+    """The packet as the program sees it; None if there is none."""
     packet = execution.progress.packet
-    return None if packet is None else whole_of(state, packet)
+    if packet is None:
+        return None
+    return whole_of(state, packet)[0 if metadata else packet.data :]
 
 
 def whole_of(state: MachineState, packet: Packet) -> bytes:

@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from bpfheap.errors import UsageError
 from bpfheap.machine import played
 from bpfheap.machine.faults import Fault
+from bpfheap.machine.model import packets
 from bpfheap.machine.model.convention import Arguments, Implementation
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.records import Around, Region, RegionKind, Status
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U64, Pointer, Value
+from bpfheap.platform.programs import Offer, ProgramType, program_type
+from bpfheap.platform.programs.fields import SKB
 from bpfheap.runtime.world import BlockType, Leads, Links, Space, Stub, Word, World
 
 
@@ -170,6 +173,32 @@ class ModelCaller:
     @world.setter
     def world(self, new: World) -> None:
         self._core.state.world = new
+
+    @property
+    def kind(self) -> Offer:
+        return self._type.caller
+
+    @property
+    def packet(self) -> bytes | None:
+        return packets.content(self._core.state, self._core.execution, metadata=False)
+
+    def field(self, name: str) -> Word:
+        fields = self._type.fields
+        # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
+        if self._type.ctx_struct == "__sk_buff":
+            fields = SKB
+        found = next((field for field in fields if field.name == name), None)
+        if found is None:
+            return 0
+        return self._core.state.load(Pointer(self._core.execution.ctx, found.offset), found.size)
+
+    @property
+    def _type(self) -> ProgramType:
+        spec = self._core.program.spec
+        row = None if spec is None else program_type(spec.section)
+        if row is None:
+            raise Fault("bad-call", f"{self.name} in a program of no type")
+        return row
 
     def number(self, value: Word) -> int:
         if value is None:

@@ -17,11 +17,14 @@ from bpfheap.machine.model.packets import change, packet_of, whole_of
 from bpfheap.machine.model.progress import Packet
 from bpfheap.machine.model.values import U32, Pointer, Value
 from bpfheap.platform.programs.fields import SKB
+from bpfheap.runtime.world import Redirect
 
 _INT_MAX = (1 << 31) - 1
 _U16 = (1 << 16) - 1
 #: BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH.
 _STORE_FLAGS, _INVALIDATE_HASH = 3, 2
+#: BPF_F_INGRESS.
+_INGRESS = 1
 #: BPF_F_HDR_FIELD_MASK.
 _FIELD_SIZE = 0xF
 #: BPF_F_PSEUDO_HDR, BPF_F_IPV6: of sums over the whole packet, of which there are none.
@@ -158,6 +161,20 @@ def _pull_data(core: Core, args: Arguments) -> Value:
     return skb.put(error("ENOMEM") if missing else 0)
 
 
+def _clone_redirect(core: Core, args: Arguments) -> Value:
+    """A copy goes out at once."""
+    skb = Skb(core, args[0], "bpf_clone_redirect")
+    to, flags = number(core, args[1], 2) & U32, number(core, args[2], 3)
+    world = core.state.world
+    if flags & ~_INGRESS or world.network.device(to) is None:
+        return skb.put(error("EINVAL"))
+    if skb["gso_size"]:
+        return skb.put(error("EBADMSG"))
+    made = Redirect("bpf_clone_redirect", to, flags=flags, data=skb.bytes)
+    core.state.world = world._replace(redirects=(*world.redirects, made))
+    return skb.put()
+
+
 # -- checksums
 
 
@@ -241,6 +258,7 @@ def _csum_level(core: Core, args: Arguments) -> Value:
 
 
 CALLS: Mapping[str, Implementation] = {
+    "bpf_clone_redirect": _clone_redirect,
     "bpf_skb_load_bytes": _load_bytes,
     "bpf_skb_load_bytes_relative": _load_bytes_relative,
     "bpf_skb_store_bytes": _store_bytes,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from bpfheap.machine.played import (
     checks,
     current,
+    network,
     probe,
     references,
     stacks,
@@ -20,6 +21,7 @@ from bpfheap.runtime.world import Stub
 CALLS: Mapping[str, Stub] = {
     **checks.CALLS,
     **current.CALLS,
+    **network.CALLS,
     **probe.CALLS,
     **references.CALLS,
     **text.CALLS,
