@@ -92,8 +92,7 @@ def nowhere(row: MapType) -> bool:
     """Whether maps of a type are there as far as the verifier is concerned, and no machine has
     them."""
     held = row.holds in (
-        Holds.DEVICES, Holds.SOCKETS, Holds.CGROUPS,
-        Holds.STORAGE,
+        Holds.CGROUPS, Holds.STORAGE,
     )  # fmt: skip
     return held or row.shape is Shape.OWNERS
 
@@ -101,7 +100,10 @@ def nowhere(row: MapType) -> bool:
 def on_the_model_alone(row: MapType) -> bool:
     """Whether the native machine does not have maps of a type."""
     keyless = row.shape in (Shape.QUEUE, Shape.STACK, Shape.FILTER)
-    return keyless or row.shape is Shape.TRIE or row.holds in (Holds.EVENTS, Holds.STACKS)
+    held = row.holds in (
+        Holds.EVENTS, Holds.STACKS, Holds.DEVICES, Holds.CPUS, Holds.SOCKETS,
+    )  # fmt: skip
+    return keyless or held or row.shape is Shape.TRIE
 
 
 def test_machines_have_all_maps() -> None:
@@ -123,10 +125,10 @@ NOWHERE = """
     lwt_seg6_adjust_srh lwt_seg6_store_bytes msg_apply_bytes msg_cork_bytes msg_pop_data
     msg_pull_data msg_push_data msg_redirect_hash msg_redirect_map perf_event_read
     perf_event_read_value perf_prog_read_value rc_keydown rc_pointer_rel rc_repeat
-    read_branch_records redirect_map reserve_hdr_opt seq_printf_btf setsockopt
-    sk_ancestor_cgroup_id sk_assign sk_cgroup_id sk_fullsock sk_lookup_tcp sk_lookup_udp
-    sk_redirect_hash sk_redirect_map sk_release sk_select_reuseport sk_storage_delete
-    sk_storage_get skb_ancestor_cgroup_id skb_cgroup_classid skb_cgroup_id skb_get_tunnel_key
+    read_branch_records reserve_hdr_opt seq_printf_btf setsockopt sk_ancestor_cgroup_id
+    sk_assign sk_cgroup_id sk_fullsock sk_lookup_tcp sk_lookup_udp sk_redirect_hash
+    sk_redirect_map sk_release sk_select_reuseport sk_storage_delete sk_storage_get
+    skb_ancestor_cgroup_id skb_cgroup_classid skb_cgroup_id skb_get_tunnel_key
     skb_get_tunnel_opt skb_get_xfrm_state skb_output skb_set_tunnel_key skb_set_tunnel_opt
     skb_under_cgroup skc_lookup_tcp skc_to_mptcp_sock skc_to_tcp6_sock skc_to_tcp_request_sock
     skc_to_tcp_sock skc_to_tcp_timewait_sock skc_to_udp6_sock skc_to_unix_sock snprintf_btf
@@ -140,8 +142,8 @@ NOWHERE = """
 #: Those that the model machine alone has.
 ON_THE_MODEL = """
     clone_redirect csum_level csum_update get_hash_recalc get_stackid l3_csum_replace
-    l4_csum_replace map_peek_elem map_pop_elem map_push_elem perf_event_output set_hash
-    set_hash_invalid skb_adjust_room skb_change_head skb_change_proto skb_change_tail
+    l4_csum_replace map_peek_elem map_pop_elem map_push_elem perf_event_output redirect_map
+    set_hash set_hash_invalid skb_adjust_room skb_change_head skb_change_proto skb_change_tail
     skb_change_type skb_ecn_set_ce skb_load_bytes_relative skb_set_tstamp skb_vlan_pop
     skb_vlan_push xdp_get_buff_len xdp_load_bytes xdp_store_bytes
 """

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from bpfheap.api.arguments import buffer, whole
+from bpfheap.api.kernel import Around
+from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.program import Program
-from bpfheap.api.session import Session, gives_back, locked
+from bpfheap.api.session import gives_back, locked
 from bpfheap.btf import BtfType, Enum, Enum64, Int, Struct, Typedef, Union
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.layout import round_up
@@ -21,6 +23,8 @@ from bpfheap.spec import MapSpec
 #: What a type's name begins with.
 _TAGGED: Mapping[str, type[BtfType]] = {"struct": Struct, "union": Union, "enum": Enum}
 _NAMED = (Struct, Union, Typedef, Int, Enum, Enum64)
+#: What a number says most of: an interface, or how long a CPU's queue is.
+_NUMBERED = (Holds.DEVICES, Holds.CPUS)
 #: u64.
 _FLAGS = (1 << 64) - 1
 
@@ -31,10 +35,11 @@ class Map(Mapping[Any, Any]):
     Keys and values are ints, sequences, mappings of members, or bytes. Values of per-CPU maps are
     lists with one value for each CPU. A kptr shows the object it points at. Reading a missing key
     raises KeyError; writing raises MapError where bpf(2) would fail. Queues, stacks and bloom
-    filters have no keys: `push`, `pop`, `peek`.
+    filters have no keys: `push`, `pop`, `peek`. Values of devmaps are interfaces, of cpumaps the
+    lengths of queues; of maps of sockets, objects of the kernel, such as a struct bpf_sock.
     """
 
-    def __init__(self, runtime: Session, spec: MapSpec, map_id: int, fd: int | None) -> None:
+    def __init__(self, runtime: Around, spec: MapSpec, map_id: int, fd: int | None) -> None:
         self.name = spec.name
         self.spec = spec
         self.id = map_id
@@ -144,6 +149,8 @@ class Map(Mapping[Any, Any]):
         if self._type.outer:
             inner = int.from_bytes(raw, "little")
             return Map(self._runtime, self._runtime.system.spec_of(inner), inner, None)
+        if self._type.borrows:
+            return self._runtime.kernel.object(int.from_bytes(raw, "little"))
         kptrs = self._machine.map_kptrs(self.id, raw_key)
         if not self._type.per_cpu:
             return self._value(raw, kptrs, 0)
@@ -284,6 +291,13 @@ class Map(Mapping[Any, Any]):
             if not isinstance(value, Map) or value._runtime is not self._runtime:
                 raise UsageError(f"{what} is another map of the same runtime")
             return value.fd.to_bytes(4, "little")
+        if self._type.borrows:
+            if not isinstance(value, KernelObject):
+                raise UsageError(f"{what} is a socket, such as an object of struct bpf_sock")
+            self._runtime.kernel.check_mine(value)
+            return address_of(value).block.to_bytes(spec.value_size, "little")
+        if self._type.holds in _NUMBERED and isinstance(value, int):
+            return pack(spec.btf, 0, value, 4, what=what).ljust(spec.value_size, b"\0")
         if not self._type.per_cpu:
             return pack(spec.btf, spec.value, value, spec.value_size, what=what)
         if not isinstance(value, list | tuple):

@@ -20,6 +20,8 @@ _MEANING = {
     "EINVAL": "the operation, its flags or a size do not fit the map",
     "EPERM": "the map is read-only",
     "ENOSPC": "it is full",
+    "ENODEV": "there is no such device or CPU",
+    "EOVERFLOW": "the number is too large",
     "EOPNOTSUPP": "maps of this type do not have it",
     "EAGAIN": "there is no room",
     "ENOMEM": "there is no memory",
@@ -203,4 +205,5 @@ def fields_of(spec: MapSpec) -> tuple[tuple[KptrField, ...], tuple[SpecialField,
 
 def is_readonly(spec: MapSpec) -> bool:
     """For programs."""
-    return spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
+    row = BY_NUMBER[spec.type]
+    return spec.readonly or row.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)

@@ -32,7 +32,8 @@ class Holds(StrEnum):
     RECORDS = "records"  # bytes of programs, in a row for user space
     EVENTS = "events"  # perf events: counters, and buffers that programs write records into
     STACKS = "stacks"  # addresses of callers, which the kernel puts there
-    DEVICES = "devices"  # network devices and CPUs that packets can go to; programs may read how
+    DEVICES = "devices"  # network devices that packets can go to; programs may read which
+    CPUS = "cpus"  # CPUs that packets can go to
     SOCKETS = "sockets"  # sockets that packets can go to
     CGROUPS = "cgroups"
     STORAGE = "storage"  # bytes that belong to control groups; programs get their own group's
@@ -120,6 +121,11 @@ class MapType:
     def pointers(self) -> bool:
         """Whether its elements are objects of the runtime, which have ids."""
         return self.holds in (Holds.MAPS, Holds.PROGRAMS)
+
+    @property
+    def borrows(self) -> bool:
+        """Whether its elements are objects of the kernel, which stay when the map goes."""
+        return self.holds is Holds.SOCKETS
 
     @property
     def fixed(self) -> bool:
@@ -227,7 +233,7 @@ MAP_TYPES: tuple[MapType, ...] = (
     MapType("sockmap", 15, S.ARRAY, H.SOCKETS, _SOCKETS | {"socket_at"}, key_size=4,
             sleepable=False, flags=MapFlag.NUMA_NODE, updaters=_SOCKET_UPDATERS,
             deleters=_SOCKET_DELETERS, struct="bpf_stab", value_sizes=_SOCKET),
-    MapType("cpumap", 16, S.ARRAY, H.DEVICES, frozenset({"redirect"}), key_size=4, sleepable=False,
+    MapType("cpumap", 16, S.ARRAY, H.CPUS, frozenset({"redirect"}), key_size=4, sleepable=False,
             flags=MapFlag.NUMA_NODE, struct="bpf_cpu_map", value_sizes=_DEVICE),
     MapType("xskmap", 17, S.ARRAY, H.SOCKETS, _REDIRECT, key_size=4, sleepable=False,
             flags=_ARRAY, struct="xsk_map", value_sizes=(4,)),

@@ -111,6 +111,13 @@ class Kernel(Values):
                 found[name] = self.default(target)
         return found
 
+    def object(self, block: int) -> KernelObject:
+        """One that was made here, by its number, such as `to` of a Redirect. Raises UsageError if
+        there is none."""
+        if block not in self.types_of:
+            raise UsageError(f"there is no object {block}")
+        return KernelObject(self, self.types_of[block], Leads(block))
+
     def text(self, value: str | bytes) -> Leads:
         """Memory of the kernel with a text, and a NUL behind it."""
         return self.memory(value, Space.KERNEL)

@@ -335,7 +335,7 @@ class ModelMachine(PlayedKernel):
         if record.freeing is None:
             record.freeing = tuple(record.entries) if record.kptrs or record.special else ()
         if not record.freeing:
-            for regions in record.entries.values():
+            for regions in () if record.type.borrows else record.entries.values():
                 for region_id in regions:
                     drop(state, region_id)
             drop(state, record.region)

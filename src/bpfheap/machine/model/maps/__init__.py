@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bpfheap.machine.model.maps.array import ArrayElements
 from bpfheap.machine.model.maps.common import Elements
+from bpfheap.machine.model.maps.devices import ArrayOfCpus, ArrayOfDevices, HashOfDevices
 from bpfheap.machine.model.maps.events import EventArray
 from bpfheap.machine.model.maps.hash import HashElements
 from bpfheap.machine.model.maps.lru import LruElements
@@ -13,6 +14,7 @@ from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
 from bpfheap.machine.model.maps.progs import ProgramArray
 from bpfheap.machine.model.maps.queue import FilterElements, QueueElements, StackElements
 from bpfheap.machine.model.maps.ring import NoElements
+from bpfheap.machine.model.maps.sockets import ArrayOfSockets, HashOfSockets
 from bpfheap.machine.model.maps.stacks import StackElements as StacksOfCallers
 from bpfheap.machine.model.maps.trie import TrieElements
 from bpfheap.platform.maps import Holds, MapType, Shape
@@ -26,6 +28,11 @@ ELEMENTS: Mapping[tuple[Shape, Holds], Elements] = {
     (Shape.ARRAY, Holds.PROGRAMS): ProgramArray(),
     (Shape.ARRAY, Holds.EVENTS): EventArray(),
     (Shape.HASH, Holds.STACKS): StacksOfCallers(),
+    (Shape.ARRAY, Holds.DEVICES): ArrayOfDevices(),
+    (Shape.HASH, Holds.DEVICES): HashOfDevices(),
+    (Shape.ARRAY, Holds.CPUS): ArrayOfCpus(),
+    (Shape.ARRAY, Holds.SOCKETS): ArrayOfSockets(),
+    (Shape.HASH, Holds.SOCKETS): HashOfSockets(),
     (Shape.TRIE, Holds.VALUES): TrieElements(),
     (Shape.QUEUE, Holds.VALUES): QueueElements(),
     (Shape.STACK, Holds.VALUES): StackElements(),

@@ -39,8 +39,8 @@ def keep(
     state: MachineState, record: MapRecord, stack: bytes, *, fast: bool, reuse: bool
 ) -> int | str:
     """The bucket that a stack is in, or the name of an error: EEXIST if another one is there,
-    unless that is to go (`reuse`) or looks like it (`fast`); ENOMEM if there is no room, which one
-    needs also in place of another one."""
+    unless that is to go (`reuse`) or looks like it (`fast`); ENOMEM if there is no room, which is
+    needed also in place of another one."""
     number = crc32(stack)
     at = number & (_buckets(record) - 1)
     key = at.to_bytes(4, "little")
