@@ -15,7 +15,7 @@ from bpfheap.btf import BtfType, Enum, Enum64, Int, Struct, Typedef, Union
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
-from bpfheap.platform.maps import Holds
+from bpfheap.platform.maps import Holds, Shape
 from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory, Pushing
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.spec import MapSpec
@@ -36,7 +36,8 @@ class Map(Mapping[Any, Any]):
     lists with one value for each CPU. A kptr shows the object it points at. Reading a missing key
     raises KeyError; writing raises MapError where bpf(2) would fail. Queues, stacks and bloom
     filters have no keys: `push`, `pop`, `peek`. Values of devmaps are interfaces, of cpumaps the
-    lengths of queues; of maps of sockets, objects of the kernel, such as a struct bpf_sock.
+    lengths of queues, of arrays of control groups their numbers; of maps of sockets, objects of the
+    kernel, such as a struct bpf_sock. Those are the keys of what belongs to them (`task_storage`).
     """
 
     def __init__(self, runtime: Around, spec: MapSpec, map_id: int, fd: int | None) -> None:
@@ -217,7 +218,9 @@ class Map(Mapping[Any, Any]):
 
     def __iter__(self) -> Iterator[Any]:
         for raw in self._machine.map_keys(self.id):
-            if self.spec.key:
+            if self._type.shape is Shape.OWNERS:
+                yield self._runtime.kernel.object(int.from_bytes(raw, "little"))
+            elif self.spec.key:
                 yield unpack(self.spec.btf, self.spec.key, raw)
             else:
                 yield int.from_bytes(raw, "little")
@@ -269,6 +272,14 @@ class Map(Mapping[Any, Any]):
 
     def _key(self, key: Any) -> bytes:
         spec = self.spec
+        if self._type.shape is Shape.OWNERS:
+            if not isinstance(key, KernelObject):
+                raise UsageError(
+                    f"the key of {self.name} is the object that a value belongs to",
+                    hint="make one: kernel.task_struct(...)",
+                )
+            self._runtime.kernel.check_mine(key)
+            return address_of(key).block.to_bytes(spec.key_size, "little")
         return pack(spec.btf, spec.key, key, spec.key_size, what=f"the key of {self.name}")
 
     @property

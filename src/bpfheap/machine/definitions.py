@@ -94,7 +94,7 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"value_size is {entry} bytes for each of at most {_DEEPEST} callers",
         )
-    if row.shape is Shape.NONE or row.holds in (Holds.PROGRAMS, Holds.EVENTS, Holds.CGROUPS):
+    if row.shape is Shape.NONE or row.holds in (Holds.PROGRAMS, Holds.EVENTS):
         return
     keys = row.key_size if row.key_size is not None else spec.key_size
     if (

@@ -217,7 +217,7 @@ MAP_TYPES: tuple[MapType, ...] = (
     MapType("stack_trace", 7, S.HASH, H.STACKS, frozenset({"stack"}), key_size=4, sleepable=False,
             flags=MapFlag.NUMA_NODE | MapFlag.STACK_BUILD_ID, struct="bpf_stack_map"),
     MapType("cgroup_array", 8, S.ARRAY, H.CGROUPS, frozenset({"cgroup"}), key_size=4,
-            sleepable=False, struct="bpf_array"),
+            sleepable=False, struct="bpf_array", value_sizes=(4,)),
     MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
             flags=_LRU, struct="bpf_htab"),
     MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, key_size=None, per_cpu=True,

@@ -85,7 +85,7 @@ class CurrentTask:
                 hint=f"{', '.join((*_IDS, 'comm', 'cgroups', *_STACKS))}, task",
             )
         self._change(**{name: value})
-        if self._world.task and name not in _STACKS:
+        if self._world.task and name in (*_IDS, "comm"):
             self._tell(name, value)
 
     def _tell(self, name: str, value: Any) -> None:

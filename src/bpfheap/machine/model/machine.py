@@ -23,7 +23,7 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
-from bpfheap.machine.model import heap, lives, packets, playing, ringbuf
+from bpfheap.machine.model import heap, lives, owned, packets, playing, ringbuf
 from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
@@ -349,6 +349,14 @@ class ModelMachine(PlayedKernel):
             raise self._violation(fault, mutator) from None
         record.freeing = record.freeing[1:]
         return False
+
+    def block_free(self, block: int) -> None:
+        mutator = self._mutator(Place("the free of an object"))
+        super().block_free(block)
+        try:
+            owned.forget(mutator, self._state, block)
+        except Fault as fault:
+            raise self._violation(fault, mutator) from None
 
     # -- programs
 

@@ -259,7 +259,8 @@ class MapRecord:
 
     `region`: what map pointers point at.
     `entries`: by key, the regions of a value: one, or one for each CPU.
-    `inner`: by key, the ids of inner maps, or of programs; of perf events, their CPUs.
+    `inner`: by key, the ids of inner maps, or of programs; of perf events, their CPUs;
+        the numbers of control groups.
     `records`: the unread records of a ring buffer, or of perf events; the values of a queue or
         stack, oldest first.
     `consumed`: the bytes of a ring buffer that user space is through with.

@@ -10,7 +10,9 @@ from bpfheap.machine.model.maps.devices import ArrayOfCpus, ArrayOfDevices, Hash
 from bpfheap.machine.model.maps.events import EventArray
 from bpfheap.machine.model.maps.hash import HashElements
 from bpfheap.machine.model.maps.lru import LruElements
+from bpfheap.machine.model.maps.numbers import NumberArray
 from bpfheap.machine.model.maps.outer import ArrayOfMaps, HashOfMaps
+from bpfheap.machine.model.maps.owners import OwnerElements, StorageElements
 from bpfheap.machine.model.maps.progs import ProgramArray
 from bpfheap.machine.model.maps.queue import FilterElements, QueueElements, StackElements
 from bpfheap.machine.model.maps.ring import NoElements
@@ -33,6 +35,9 @@ ELEMENTS: Mapping[tuple[Shape, Holds], Elements] = {
     (Shape.ARRAY, Holds.CPUS): ArrayOfCpus(),
     (Shape.ARRAY, Holds.SOCKETS): ArrayOfSockets(),
     (Shape.HASH, Holds.SOCKETS): HashOfSockets(),
+    (Shape.OWNERS, Holds.VALUES): OwnerElements(),
+    (Shape.HASH, Holds.STORAGE): StorageElements(),
+    (Shape.ARRAY, Holds.CGROUPS): NumberArray(),
     (Shape.TRIE, Holds.VALUES): TrieElements(),
     (Shape.QUEUE, Holds.VALUES): QueueElements(),
     (Shape.STACK, Holds.VALUES): StackElements(),

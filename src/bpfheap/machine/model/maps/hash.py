@@ -30,6 +30,9 @@ class HashElements:
     def keys(self, record: MapRecord) -> tuple[bytes, ...]:
         return tuple(record.entries)
 
+    def is_full(self, record: MapRecord) -> bool:
+        return len(record.entries) >= record.spec.max_entries
+
     def update(
         self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
@@ -42,7 +45,7 @@ class HashElements:
             assert values[0] is not None
             mutator.state.fill(old[0], values[0])
             return
-        if old is None and len(record.entries) >= record.spec.max_entries:
+        if old is None and self.is_full(record):
             raise map_error(record, "update", "E2BIG")
         record = writable(mutator.state, record)
         record.entries[key] = new_element(
