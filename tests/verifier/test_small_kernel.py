@@ -136,6 +136,25 @@ def test_results(section: str, results: dict[object, bool]) -> None:
         assert verify(OBJ, spec, Options(explain=False)).accepted == accepted, result
 
 
+@pytest.mark.parametrize(
+    ("section", "load", "accepted"),
+    [
+        ("lsm/file_open", "r0 = *(u64 *)(r1 +8)", True),
+        # Its lower half is all that counts, and is negative.
+        ("lsm/file_open", "r0 = *(u32 *)(r1 +8)", True),
+        ("lsm/file_open", "r0 = *(s32 *)(r1 +8)", True),
+        ("lsm/file_open", "r0 = *(u64 *)(r1 +8)\nr0 -= 1", False),
+        ("lsm/file_open", "r0 = *(u8 *)(r1 +8)", False),
+        ("lsm/inode_xattr_skipcap", "r0 = *(u64 *)(r1 +8)", True),
+        ("lsm_cgroup/file_open", "r0 = *(u64 *)(r1 +8)", False),
+        ("fmod_ret/vfs_read", "r0 = *(u64 *)(r1 +16)", True),
+    ],
+)
+def test_hooks_hand_on_what_was_returned_before(section: str, load: str, accepted: bool) -> None:
+    spec = program(f"{load}\nexit", BTF, section)
+    assert verify(OBJ, spec, Options(explain=False)).accepted == accepted
+
+
 def test_security_hooks_are_for_programs_under_the_gpl() -> None:
     spec = replace(program("r0 = 0\nexit", BTF, "lsm/file_open"), license="")
     error = verify(OBJ, spec, Options(explain=False)).error

@@ -73,6 +73,7 @@ class Argument(NamedTuple):
     `or_null`: may the pointer be NULL?
     `whole`: is it a pointer, to be read as a whole only?
     `wrong`: why it cannot be read at all, "" if it can.
+    `ends`: between which numbers it is, None if it may be any.
     """
 
     start: int
@@ -81,6 +82,7 @@ class Argument(NamedTuple):
     or_null: bool = False
     whole: bool = False
     wrong: str = ""
+    ends: tuple[int, int] | None = None
 
 
 class Attached:
@@ -281,7 +283,10 @@ def _arguments(kernel: KernelTypes, place: Place, kind: AttachType) -> list[Argu
         ret = place.proto.ret
         end = at + _width(place.btf, ret)
         flags = TRUSTED if _trusts(place, kind) else 0
-        found.append(_argument(kernel, place.btf, ret, len(params), at, end, flags, False))
+        result = _argument(kernel, place.btf, ret, len(params), at, end, flags, False)
+        # What the hook's programs before this one returned (get_func_retval_range).
+        ends = _returns(place, kind) if kind is AttachType.LSM_MAC else None
+        found.append(result._replace(ends=ends))
     return found
 
 

@@ -14,8 +14,9 @@ from mypy_extensions import i64
 from bpfheap.btf import KptrField, KptrKind, Leads, Place
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import PROGRAM_TYPES, SOCKET_TYPES, CtxField, CtxKind
-from bpfheap.verifier.domain.arith import load_bounds
-from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, constant
+from bpfheap.verifier.domain.arith import cast, load_bounds
+from bpfheap.verifier.domain.refine import between
+from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, constant
 from bpfheap.verifier.flows import Field
 from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.kernel_kptrs import seen
@@ -62,6 +63,8 @@ from bpfheap.verifier.state.state import (
 )
 
 _POINTER = 8
+#: Bytes of what hooks return.
+_INT = 4
 
 _TRACEPOINT_BUFFER: Final = Mem(0, buffer=Buffer.TRACEPOINT)
 _POINTERS = {
@@ -98,7 +101,10 @@ def load(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: boo
         if pointer is None and reg.what.constant is not None and reg.scalar.is_const:
             pointer = _constant(reg.what.constant, low, size, signed)
     elif kind == CTX:
-        pointer = _ctx_pointer(env, low) if env.attached is None else _argument(env, low, size)
+        if env.attached is None:
+            pointer = _ctx_pointer(env, low)
+        else:
+            pointer = _argument(env, low, size, signed)
     elif kind == KERNEL and size == _POINTER:
         pointer = _kernel_pointer(env, st, reg, low)
     elif kind == MAP:
@@ -270,15 +276,24 @@ def _walked(env: Env, st: State, reg: Reg, of: KernelObject, place: Place) -> tu
     return flags, bool(flags & IN_RCU)
 
 
-def _argument(env: Env, off: i64, size: i64) -> Reg | None:
-    """The pointer among the arguments of what the program is attached to, None for a number."""
+def _argument(env: Env, off: i64, size: i64, signed: bool) -> Reg | None:
+    """What is known of an argument of what the program is attached to, None for any number."""
     assert env.attached is not None
     found = env.attached.at(off, size)
+    if found.ends is not None and size >= _INT:
+        return number(_result(found.ends, size, signed))
     if found.what is None:
         return None
     kind = KERNEL if isinstance(found.what, KernelObject) else MEM
     id_ = env.new_id() if found.or_null else 0
     return Reg(kind, ZERO_OFFSET, 0, id_, 0, found.what, found.or_null)
+
+
+def _result(ends: tuple[int, int], size: i64, signed: bool) -> Scalar:
+    """What a hook returned, or its lower half, which is the int that it returned."""
+    known = between(UNKNOWN_SCALAR, ends[0], ends[1])
+    assert known is not None
+    return known if size == _POINTER or signed else cast(known, 8 * _INT, False)
 
 
 def _member_pointer(env: Env, object_: Object, low: i64, signed: bool) -> Reg | None:
