@@ -138,6 +138,14 @@ int each_task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+SEC("iter/task")
+int headline(struct bpf_iter__task *ctx)
+{
+	BPF_SEQ_PRINTF(ctx->meta->seq, "%s %s\n", "PID", "NAME");
+	bpf_printk("%s %s %s %s", "of", "many", "texts", "one");
+	return 0;
+}
+
 SEC("tp_btf/task_newtask")
 int BPF_PROG(store_task, struct task_struct *task, u64 flags)
 {

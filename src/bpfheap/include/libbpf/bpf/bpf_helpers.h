@@ -130,18 +130,34 @@ static __always_inline void bpf_tail_call_static(void *ctx, const void *map, con
 #define ___bpf_narg(...) \
 	___bpf_13th(_, ##__VA_ARGS__, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
 
-/* The arguments as the first elements of an array. */
-#define ___bpf_fill(arr, args...)                                                   \
-	({                                                                          \
-		typeof((arr)[0]) ___values[___bpf_narg(args) ?: 1] = { args };      \
-		__builtin_memcpy(arr, ___values, sizeof(___values));                \
-	})
+/* The arguments as the first elements of an array. Each is stored by itself: compilers would make a
+ * constant of an initializer, and in constants loaders leave addresses of texts as 0. */
+#define ___bpf_store0(arr, n)
+#define ___bpf_store1(arr, n, x) (arr)[n] = x
+#define ___bpf_store2(arr, n, x, args...) ((arr)[n] = x, ___bpf_store1(arr, (n) + 1, args))
+#define ___bpf_store3(arr, n, x, args...) ((arr)[n] = x, ___bpf_store2(arr, (n) + 1, args))
+#define ___bpf_store4(arr, n, x, args...) ((arr)[n] = x, ___bpf_store3(arr, (n) + 1, args))
+#define ___bpf_store5(arr, n, x, args...) ((arr)[n] = x, ___bpf_store4(arr, (n) + 1, args))
+#define ___bpf_store6(arr, n, x, args...) ((arr)[n] = x, ___bpf_store5(arr, (n) + 1, args))
+#define ___bpf_store7(arr, n, x, args...) ((arr)[n] = x, ___bpf_store6(arr, (n) + 1, args))
+#define ___bpf_store8(arr, n, x, args...) ((arr)[n] = x, ___bpf_store7(arr, (n) + 1, args))
+#define ___bpf_store9(arr, n, x, args...) ((arr)[n] = x, ___bpf_store8(arr, (n) + 1, args))
+#define ___bpf_store10(arr, n, x, args...) ((arr)[n] = x, ___bpf_store9(arr, (n) + 1, args))
+#define ___bpf_store11(arr, n, x, args...) ((arr)[n] = x, ___bpf_store10(arr, (n) + 1, args))
+#define ___bpf_store12(arr, n, x, args...) ((arr)[n] = x, ___bpf_store11(arr, (n) + 1, args))
+#define ___bpf_pick_store(...)                                                      \
+	___bpf_13th(_, ##__VA_ARGS__, ___bpf_store12, ___bpf_store11, ___bpf_store10,   \
+		    ___bpf_store9, ___bpf_store8, ___bpf_store7, ___bpf_store6,         \
+		    ___bpf_store5, ___bpf_store4, ___bpf_store3, ___bpf_store2,         \
+		    ___bpf_store1, ___bpf_store0)
+#define ___bpf_fill(arr, args...) ___bpf_pick_store(args)(arr, 0, ##args)
 
 /* The arguments of a message as an array of numbers. */
 #define ___bpf_numbers(name, args...)                                               \
+	unsigned long long name[___bpf_narg(args) ?: 1];                            \
 	_Pragma("GCC diagnostic push")                                              \
 	_Pragma("GCC diagnostic ignored \"-Wint-conversion\"")                      \
-	unsigned long long name[___bpf_narg(args) ?: 1] = { args };                 \
+	___bpf_fill(name, args);                                                    \
 	_Pragma("GCC diagnostic pop")
 
 #ifdef BPF_NO_GLOBAL_DATA
