@@ -167,6 +167,10 @@ def test_struct_values_behave() -> None:
     assert len(shown) == 1
     assert copy.copy(shown) == shown
     assert pickle.loads(pickle.dumps(shown)) == shown
+    # Keys of a map are those of a dictionary.
+    assert {shown: 7}[copy.copy(shown)] == 7
+    listed = StructValue("listed", {"of": [[shown], [2]]})
+    assert len({listed, StructValue("listed", {"of": [[shown], [2]]})}) == 1
     with pytest.raises(AttributeError, match="struct foo has no member nothing"):
         shown.nothing  # noqa: B018
 

@@ -61,9 +61,17 @@ class StructValue(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._members)
 
+    def __hash__(self) -> int:
+        """Keys of maps are keys of dictionaries, too."""
+        return hash(frozenset((name, _hashable(value)) for name, value in self.items()))
+
     def __repr__(self) -> str:
         inside = ", ".join(f"{k}={v!r}" for k, v in self._members.items())
         return f"{self._name or 'struct'}({inside})"
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 class ObjectValue(StructValue):
