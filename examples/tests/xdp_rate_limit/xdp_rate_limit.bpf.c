@@ -17,7 +17,7 @@ struct sender_bucket {
 };
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__type(key, __be32);
 	__type(value, struct sender_bucket);
