@@ -16,6 +16,7 @@ from bpfheap.api.kernel.objects import address_of, type_of
 from bpfheap.compile import object_spec
 from bpfheap.errors import MachineUnsupported, OutOfMemory, UsageError, Violation
 from bpfheap.machine.faults import Fault
+from bpfheap.platform.programs import Offer
 from bpfheap.runtime.world import Caller, Space
 from bpfheap.spec import ObjectSpec
 from bpfheap.vmlinux import NONE, Vmlinux
@@ -246,6 +247,7 @@ SEC("tp_btf/sched_process_exit") int BPF_PROG(current_task)
 
 struct task_struct *bpf_task_from_pid(s32 pid) __ksym;
 void bpf_task_release(struct task_struct *task) __ksym;
+struct task_struct *bpf_task_acquire(struct task_struct *task) __ksym;
 
 SEC("tp_btf/sched_process_exit") int BPF_PROG(finds)
 {
@@ -261,6 +263,33 @@ SEC("tp_btf/sched_process_exit") int BPF_PROG(finds)
 SEC("lsm.s/file_open") int BPF_PROG(sleeps, struct file *file)
 {
 	seen[0] = bpf_copy_from_user(text, 4, (void *)file->f_inode->i_ino);
+	return 0;
+}
+
+struct kept { struct task_struct __kptr *task; };
+struct { __uint(type, BPF_MAP_TYPE_HASH); __type(key, int); __type(value, struct kept);
+__uint(max_entries, 400); } kept_ones SEC(".maps");
+
+SEC("tp_btf/sched_process_exec") int BPF_PROG(keeps, struct task_struct *task)
+{
+	struct task_struct *mine = bpf_task_acquire(task), *old;
+	struct kept *kept, none = {};
+	int key = task->pid;
+
+	if (!mine)
+		return 0;
+	bpf_map_update_elem(&kept_ones, &key, &none, BPF_NOEXIST);
+	kept = bpf_map_lookup_elem(&kept_ones, &key);
+	if (!kept) {
+		bpf_task_release(mine);
+		return 0;
+	}
+	bpf_rcu_read_lock();
+	seen[0] = kept->task ? kept->task->pid : 0;
+	bpf_rcu_read_unlock();
+	old = bpf_kptr_xchg(&kept->task, mine);
+	if (old)
+		bpf_task_release(old);
 	return 0;
 }
 
@@ -509,9 +538,27 @@ def test_a_stub_that_runs_a_program(bpf: bpfheap.Runtime, spec_of: Any) -> None:
 
 
 def test_a_call_that_nothing_performs(bpf: bpfheap.Runtime, spec_of: Any) -> None:
-    with pytest.raises(MachineUnsupported, match="calls bpf_fib_lookup") as seen:
-        bpf.load(spec_of(STUBS), programs=["looks"])
-    assert "@bpf.stub('bpf_fib_lookup')" in str(seen.value.hint)
+    text = """
+    SEC("lirc_mode2") int repeats(unsigned *sample) { return bpf_rc_repeat(sample); }
+    """
+    with pytest.raises(MachineUnsupported, match="calls bpf_rc_repeat") as seen:
+        bpf.load(spec_of(text))
+    assert "@bpf.stub('bpf_rc_repeat')" in str(seen.value.hint)
+
+
+def test_where_a_call_is_made(bpf: bpfheap.Runtime, spec_of: Any) -> None:
+    found: list[Any] = []
+
+    def looks(call: Caller, words: Sequence[Any]) -> int:
+        found.append((call.kind, call.packet, call.field("ingress_ifindex"), call.field("no")))
+        return call.cpus
+
+    bpf.kernel.machine.stubs["bpf_fib_lookup"] = looks
+    obj = bpf.load(spec_of(STUBS), programs=["looks"])
+    packet = bytes(range(64))
+    obj.programs["looks"].run(bpf.xdp(packet, ingress_ifindex=3))
+    assert found == [(Offer.XDP, packet, 3, 0)]
+    assert obj.maps[".bss"][0].answer == 2
 
 
 def test_no_such_program_in_a_signal(spec_of: Any) -> None:
@@ -751,6 +798,26 @@ def test_a_kfunc_gives_an_object(typed: bpfheap.Runtime, spec_of: Any) -> None:
     del tasks[5]
     obj.programs["finds"].run()
     assert len(gone) == 1
+
+
+def test_objects_of_the_kernel_in_values(typed: bpfheap.Runtime, spec_of: Any) -> None:
+    """They are no allocator's, wherever they lie, and the map lets go of them as they are."""
+    obj = typed.load(spec_of(TRACED, ""), programs=["keeps"])
+    tasks = [typed.kernel.task_struct(pid=1 + n) for n in range(100)]
+    for _ in range(2):
+        for task in tasks:
+            obj.programs["keeps"].run([task])
+    assert seen_of(obj)[0][0] == 100
+    kept = obj.maps["kept_ones"]
+    assert len(kept) == 100
+    assert kept[7] is not None
+    kept[7] = {}
+    for pid in range(20, 60):
+        del kept[pid]
+    for task in tasks:
+        obj.programs["keeps"].run([task])
+    obj.close()
+    assert [task.pid for task in tasks] == list(range(1, 101))
 
 
 def test_a_program_that_may_sleep(typed: bpfheap.Runtime, spec_of: Any) -> None:

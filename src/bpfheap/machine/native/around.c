@@ -58,8 +58,11 @@ CALL(bpf_get_current_comm)
 
 CALL(bpf_get_current_task)
 {
+	uint64_t task = current_of(run)->task;
+
 	(void)r;
-	return current_of(run)->task;
+	/* Python makes one when somebody asks for it first. */
+	return BH_LIKELY(task) || run->in_signal ? task : bh_run_ask(run);
 }
 
 static uint64_t copy(struct bh_run *run, const uint64_t *r, enum bh_space space)

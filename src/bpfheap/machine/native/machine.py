@@ -360,7 +360,7 @@ class NativeMachine(NativeKernel):
         stub = self.stubs.get(called) or played.CALLS.get(called)
         if stub is None:
             return printk(self._core, called, registers, self.printk)
-        caller = NativeCaller(self, self._core, self._maps.records, called, run, cpu)
+        caller = NativeCaller(self, self._core, self._maps.records, program, called, run, cpu)
         try:
             return int(stub(caller, registers) or 0) & _U64
         except Fault as fault:

@@ -467,7 +467,7 @@ void bh_drop_fields(struct bh_here *here, const struct bh_type *type, void *valu
 		switch (field->kind) {
 		case BH_KPTR:
 			held = atomic_exchange((_Atomic(void *) *)at, NULL);
-			if (held)
+			if (held && bh_is_object(here->core, held))
 				bh_object_drop(here, held, -1);
 			break;
 		case BH_LIST_HEAD:

@@ -11,6 +11,7 @@
 #define BPFHEAP_OBJECT_H
 
 #include "heap.h"
+#include "world.h"
 
 enum bh_kind {
 	BH_KPTR,
@@ -65,13 +66,23 @@ enum {
 	BH_DEEPEST = 1 << 12, /* more levels than any tree has, unless a program made it up */
 };
 
-/* What begins there, as far as a hardened core knows; what a program names is an object on other ones. */
+/* Kptrs may lead to objects of the kernel around programs, too, which are no unit's. */
+static inline bool bh_is_block(const struct bh_core *core, const void *object)
+{
+	struct bh_block block;
+
+	return BH_UNLIKELY(atomic_load_explicit(&bh_world_of(core)->chunks.count, memory_order_relaxed)) &&
+	       bh_world_find(core, (uintptr_t)object, 1, false, &block) != BH_ELSEWHERE;
+}
+
+/* What begins there, as far as a hardened core knows; what a program names is an object on other ones, unless
+ * it is the kernel's. */
 static inline uint32_t bh_life_at(const struct bh_core *core, const void *object)
 {
 	const struct bh_region *region = bh_region_of(core);
 
 	if (!bh_is_hardened(core))
-		return BH_LIVE;
+		return bh_is_block(core, object) ? BH_NOTHING : BH_LIVE;
 	if ((uintptr_t)object - (uintptr_t)region->base >= BH_REGION || (uintptr_t)object % 8)
 		return BH_NOTHING;
 	return atomic_load_explicit(bh_region_life(region, object), memory_order_acquire);

@@ -13,7 +13,9 @@ from bpfheap.errors import UsageError
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import Core
-from bpfheap.machine.native.records import NativeMap
+from bpfheap.machine.native.records import NativeMap, NativeProgram
+from bpfheap.platform.programs import Offer, ProgramType, program_type
+from bpfheap.platform.programs.fields import SKB
 from bpfheap.runtime.world import (
     BlockType,
     Current,
@@ -284,6 +286,7 @@ class NativeCaller:
         kernel: NativeKernel,
         core: Core,
         maps: Mapping[int, NativeMap],
+        program: NativeProgram,
         name: str,
         run: int,
         cpu: int,
@@ -293,6 +296,7 @@ class NativeCaller:
         self._kernel = kernel
         self._core = core
         self._maps = maps
+        self._program = program
         self._run = run
 
     def end(self) -> None:
@@ -315,6 +319,30 @@ class NativeCaller:
     @world.setter
     def world(self, new: World) -> None:
         self._kernel.world = new
+
+    @property
+    def kind(self) -> Offer:
+        return self._type.caller
+
+    @property
+    def packet(self) -> bytes | None:
+        return self._core.packet(self._going())
+
+    def field(self, name: str) -> Word:
+        # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
+        fields = SKB if self._type.ctx_struct == "__sk_buff" else self._type.fields
+        found = next((field for field in fields if field.name == name), None)
+        if found is None:
+            return 0
+        context = self._core.context(self._going())
+        return int.from_bytes(context[found.offset : found.offset + found.size], "little")
+
+    @property
+    def _type(self) -> ProgramType:
+        row = program_type(self._program.spec.section)
+        if row is None:
+            raise Fault("bad-call", f"{self.name} in a program of no type")
+        return row
 
     def number(self, value: Word) -> int:
         return int(value) & _U64

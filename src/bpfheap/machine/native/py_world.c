@@ -185,6 +185,30 @@ PyObject *bh_py_core_text(struct core *self, PyObject *args)
 	return found;
 }
 
+PyObject *bh_py_core_context(struct core *self, PyObject *args)
+{
+	unsigned long long run;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "K", &run))
+		return NULL;
+	return PyBytes_FromStringAndSize(run_at(run)->ctx, (Py_ssize_t)run_at(run)->ctx_size);
+}
+
+PyObject *bh_py_core_packet(struct core *self, PyObject *args)
+{
+	const struct bh_packet *packet;
+	unsigned long long run;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "K", &run))
+		return NULL;
+	packet = &run_at(run)->packet;
+	if (!packet->page)
+		Py_RETURN_NONE;
+	return PyBytes_FromStringAndSize(packet->page + packet->data, (Py_ssize_t)(packet->end - packet->data));
+}
+
 PyObject *bh_py_core_now(struct core *self, void *unused)
 {
 	struct bh_world *world = bh_world_of(self->core);

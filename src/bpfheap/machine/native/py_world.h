@@ -14,6 +14,8 @@ PyObject *bh_py_core_fetch(struct core *self, PyObject *args);
 PyObject *bh_py_core_put(struct core *self, PyObject *args);
 PyObject *bh_py_core_probe(struct core *self, PyObject *args);
 PyObject *bh_py_core_text(struct core *self, PyObject *args);
+PyObject *bh_py_core_context(struct core *self, PyObject *args);
+PyObject *bh_py_core_packet(struct core *self, PyObject *args);
 PyObject *bh_py_core_now(struct core *self, void *unused);
 int bh_py_core_set_now(struct core *self, PyObject *value, void *unused);
 
