@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_char, c_uint32
-
 import pytest
 
 from bpfheap.testing.plugin import Bpf
-
-
-class Event(Structure):
-    _fields_ = (
-        ("pid", c_uint32),
-        ("ppid", c_uint32),
-        ("uid", c_uint32),
-        ("comm", c_char * 16),
-        ("filename", c_char * 64),
-    )
 
 
 def check(bpf: Bpf, file: str) -> None:
@@ -27,8 +15,7 @@ def check(bpf: Bpf, file: str) -> None:
     bpf.current.uid = 1000
     bpf.fire("sched:sched_process_exec", filename="/bin/ls", pid=42)
 
-    (record,) = events.drain()
-    event = Event.from_buffer_copy(record)
+    (event,) = events.records("struct event")
     assert (event.pid, event.ppid, event.uid) == (42, 7, 1000)
     assert (event.comm, event.filename) == (b"ls", b"/bin/ls")
 

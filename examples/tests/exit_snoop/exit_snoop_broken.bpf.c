@@ -10,6 +10,9 @@ struct event {
 	__u64 lived_ms;
 };
 
+/* For the test, so that the type is in BTF. */
+const struct event *unused __attribute__((unused));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 256 * 1024);

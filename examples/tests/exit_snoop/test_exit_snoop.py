@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_uint32, c_uint64
-
 import pytest
 
 from bpfheap.testing.plugin import Bpf
-
-
-class Event(Structure):
-    _fields_ = (("pid", c_uint32), ("status", c_uint32), ("lived_ms", c_uint64))
 
 
 def check(bpf: Bpf, file: str) -> None:
@@ -22,7 +16,7 @@ def check(bpf: Bpf, file: str) -> None:
         bpf.current = task
         bpf.fire("sched:sched_process_exit")
 
-    ended = [Event.from_buffer_copy(record) for record in events.drain()]
+    ended = events.records("struct event")
     assert [(e.pid, e.status, e.lived_ms) for e in ended] == [(42, 3, 250)]
 
 

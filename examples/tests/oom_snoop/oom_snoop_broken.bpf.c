@@ -12,6 +12,9 @@ struct event {
 	char comm[16];
 };
 
+/* For the test, so that the type is in BTF. */
+const struct event *unused __attribute__((unused));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_char, c_uint32, c_uint64
-
 import pytest
 
 from bpfheap.testing.plugin import Bpf
-
-
-class Event(Structure):
-    _fields_ = (
-        ("trigger", c_uint32),
-        ("victim", c_uint32),
-        ("pages", c_uint64),
-        ("comm", c_char * 16),
-    )
 
 
 def check(bpf: Bpf, file: str) -> None:
@@ -26,7 +15,7 @@ def check(bpf: Bpf, file: str) -> None:
         "kprobe/oom_kill_process", [{"chosen": victim, "totalpages": 1 << 20}, "Out of memory"]
     )
 
-    (event,) = map(Event.from_buffer_copy, events.drain())
+    (event,) = events.records("struct event")
     assert (event.trigger, event.victim, event.pages) == (42, 99, 1 << 20)
     assert event.comm == b"browser"
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import errno
-from ctypes import Structure, c_char, c_int, c_uint32
 
 import pytest
 
 from bpfheap.testing.plugin import Bpf
-
-
-class Event(Structure):
-    _fields_ = (("pid", c_uint32), ("error", c_int), ("filename", c_char * 64))
 
 
 def open_file(bpf: Bpf, name: str, result: int) -> None:
@@ -24,11 +19,10 @@ def check(bpf: Bpf, file: str) -> None:
     maps = bpf.load(file).maps
     bpf.current = {"pid": 43, "tgid": 42}
     open_file(bpf, "/etc/passwd", 3)
-    assert maps["events"].drain() == []
+    assert maps["events"].records() == []
     open_file(bpf, "/etc/shadow", -errno.EACCES)
 
-    (record,) = maps["events"].drain()
-    event = Event.from_buffer_copy(record)
+    (event,) = maps["events"].records("struct event")
     assert (event.pid, event.error, event.filename) == (42, errno.EACCES, b"/etc/shadow")
     assert len(maps["opening"]) == 0
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_char, c_uint32
-
 import pytest
 
 from bpfheap.testing.plugin import Bpf
-
-
-class Event(Structure):
-    _fields_ = (("pid", c_uint32), ("uid", c_uint32), ("comm", c_char * 16))
 
 
 def check(bpf: Bpf, file: str) -> None:
@@ -24,7 +18,7 @@ def check(bpf: Bpf, file: str) -> None:
     bpf.current = {"tgid": 1, "uid": 0, "gid": 0, "comm": "init"}
     bpf.fire("kprobe/commit_creds", [root])
 
-    seen = [Event.from_buffer_copy(record) for record in events.drain()]
+    seen = events.records("struct event")
     assert [(e.pid, e.uid, e.comm) for e in seen] == [(42, 1000, b"exploit")]
 
 

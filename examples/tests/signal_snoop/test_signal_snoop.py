@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_char, c_int, c_uint32
 from signal import SIGKILL
 
 import pytest
@@ -10,21 +9,12 @@ import pytest
 from bpfheap.testing.plugin import Bpf
 
 
-class Event(Structure):
-    _fields_ = (
-        ("sender", c_uint32),
-        ("target", c_uint32),
-        ("signal", c_int),
-        ("comm", c_char * 16),
-    )
-
-
 def check(bpf: Bpf, file: str) -> None:
     events = bpf.load(file).maps["events"]
     bpf.current = {"tgid": 7, "comm": "bash"}
     bpf.fire("signal:signal_generate", sig=SIGKILL, pid=42, comm="sleep")
 
-    (event,) = map(Event.from_buffer_copy, events.drain())
+    (event,) = events.records("struct event")
     assert (event.sender, event.target, event.signal) == (7, 42, SIGKILL)
     assert event.comm == b"bash"
 

@@ -14,6 +14,9 @@ struct event {
 	char name[32];
 };
 
+/* For the test, so that the type is in BTF. */
+const struct event *unused __attribute__((unused));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 10240);

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_char, c_long, c_uint32
-
 import pytest
 
 from bpfheap.testing.plugin import Bpf
-
-
-class Event(Structure):
-    _fields_ = (("tid", c_uint32), ("us", c_uint32), ("result", c_long), ("name", c_char * 32))
 
 
 def check(bpf: Bpf, file: str) -> None:
@@ -28,7 +22,7 @@ def check(bpf: Bpf, file: str) -> None:
     bpf.current.pid = 42
     bpf.fire("fexit/vfs_read", bpf.arguments(slow, ret=512))
 
-    seen = [Event.from_buffer_copy(record) for record in maps["events"].drain()]
+    seen = maps["events"].records("struct event")
     assert [(e.tid, e.us // 1000, e.result, e.name) for e in seen] == [(42, 20, 512, b"slow")]
     assert len(maps["begun"]) == 0
 

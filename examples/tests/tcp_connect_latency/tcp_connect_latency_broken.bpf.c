@@ -17,6 +17,9 @@ struct event {
 	__u64 us;
 };
 
+/* For the test, so that the type is in BTF. */
+const struct event *unused __attribute__((unused));
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_uint16, c_uint32, c_uint64
 from ipaddress import ip_address
 from socket import htonl, htons
 
@@ -11,10 +10,6 @@ import pytest
 from bpfheap.testing.plugin import Bpf
 
 SYN_SENT = 2
-
-
-class Event(Structure):
-    _fields_ = (("pid", c_uint32), ("daddr", c_uint32), ("dport", c_uint16), ("us", c_uint64))
 
 
 def check(bpf: Bpf, file: str) -> None:
@@ -29,8 +24,7 @@ def check(bpf: Bpf, file: str) -> None:
     bpf.current.tgid = 0
     bpf.fire("fentry/tcp_rcv_state_process", [sk])
 
-    (record,) = maps["events"].drain()
-    event = Event.from_buffer_copy(record)
+    (event,) = maps["events"].records("struct event")
     assert (event.pid, event.daddr, event.dport) == (42, peer, 443)
     assert 3000 <= event.us < 3010  # to look at the clock takes a moment
     assert len(maps["connecting"]) == 0
