@@ -218,3 +218,18 @@ int BPF_PROG(streams, int dfd, const char *path)
 	bpf_stream_vprintk_impl(2, form, words, sizeof(words), NULL);
 	return 0;
 }
+
+SEC("tc")
+int marks(struct __sk_buff *skb)
+{
+	skb->mark |= 0x100;
+	skb->cb[2] = 7;
+	return 0;
+}
+
+SEC("cgroup/connect4")
+int elsewhere(struct bpf_sock_addr *ctx)
+{
+	ctx->user_ip4 = 0x0100007f;
+	return 1;
+}

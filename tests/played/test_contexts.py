@@ -127,3 +127,18 @@ def test_all_that_is_attached_somewhere(rt: Runtime, spec: ObjectSpec) -> None:
     assert list(rt.fire("lsm/file_open")) == ["open_hook"]
     with pytest.raises(UsageError, match="no program is attached to kprobe/nothing"):
         rt.fire("kprobe/nothing")
+
+
+@pytest.mark.parametrize("machine", ["model", "native"])
+def test_what_is_left_in_it(spec: ObjectSpec, machine: str) -> None:
+    with Runtime(machine=machine) as rt:
+        left = load(rt, spec, "marks").run(rt.skb(bytes(64), mark=5, priority=3)).ctx
+        assert (left.mark, left.priority, left.cb) == (0x105, 3, [0, 0, 7, 0, 0])
+        given = rt.context(user_ip4=1, user_port=2)
+        left = load(rt, spec, "elsewhere").run(given).ctx
+        assert (left.user_ip4, left.user_port) == (0x0100007F, 2)
+        # Of a probe it is the registers, as they were given.
+        assert (
+            load(rt, spec, "unlink_return").run(rt.kprobe(ret=-2)).ctx[80:88]
+            == b"\xfe" + 7 * b"\xff"
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self, get_args
 
 from bpfheap.api.arguments import buffer, one_of, shown, whole
-from bpfheap.api.kernel import Around, given_of
+from bpfheap.api.kernel import Around, given_of, left_in
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
@@ -29,6 +29,8 @@ class RunResult:
         not say.
     `redirects`: what was sent where, in order (bpf_redirect_map and its like).
     `stdout`, `stderr`: what the program wrote to its streams (bpf_stream_printk).
+    `ctx`: what it left in its context: the fields by their names (`result.ctx.mark`), those of an
+        array as a list; bytes where the context has no fields.
     `instructions`: how many were executed; None on a machine that does not count them.
     """
 
@@ -42,6 +44,7 @@ class RunResult:
     stdout: str = ""
     stderr: str = ""
     instructions: int | None = None
+    ctx: Any = b""
 
 
 class Program:
@@ -109,6 +112,7 @@ class Program:
             world.stdout.decode("utf-8", "replace"),
             world.stderr.decode("utf-8", "replace"),
             done.steps,
+            left_in(done.ctx, self.spec),
         )
 
     def compilation(self) -> Compilation | None:

@@ -103,11 +103,13 @@ class AtCall:
 class Done:
     """An execution ended with r0 = `retval` (unsigned 64 bits). `data` is what it made of its
     packet, with the metadata in front, None if it had none; `steps` how many instructions it
-    executed, None where nobody counts them."""
+    executed, None where nobody counts them, `ctx` the bytes of its context; pointers there are
+    what they happen to be."""
 
     retval: int
     data: bytes | None = field(default=None, compare=False)
     steps: int | None = field(default=None, compare=False)
+    ctx: bytes = field(default=b"", compare=False)
 
 
 Stop = AtCall | Done

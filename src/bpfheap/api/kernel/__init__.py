@@ -2,7 +2,7 @@
 
 from bpfheap.api.kernel.around import Around
 from bpfheap.api.kernel.current import Clock, CurrentTask
-from bpfheap.api.kernel.inputs import DEFAULT, Given, given_of
+from bpfheap.api.kernel.inputs import DEFAULT, Given, given_of, left_in
 from bpfheap.api.kernel.kernel import Kernel, Maker
 from bpfheap.api.kernel.net import Net
 from bpfheap.api.kernel.objects import KernelObject
@@ -21,4 +21,5 @@ __all__ = [
     "StubMemory",
     "StubText",
     "given_of",
+    "left_in",
 ]

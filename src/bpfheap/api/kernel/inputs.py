@@ -22,6 +22,7 @@ from bpfheap.platform.programs import (
     attach_type,
     program_type,
 )
+from bpfheap.runtime.values import StructValue
 from bpfheap.runtime.world import UNATTACHED, Leads, Links, Place
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier.analysis.attach import Place as Target
@@ -214,6 +215,28 @@ def given_of(ctx: Any, data: Any, spec: ProgramSpec) -> Given:
     if not raw and row is not None and row.arguments:
         return Values(())
     return Raw(raw, octets_of(data, f"the packet of {spec.name}"))
+
+
+def left_in(raw: bytes, spec: ProgramSpec) -> Any:
+    """What a program left in its context: the fields that are numbers, those of an array as a
+    list; bytes where it has no fields."""
+    row = program_type(spec.section)
+    if row is None or not row.fields:
+        return raw
+    found: dict[str, Any] = {}
+    for one in row.fields:
+        name, _, rest = one.name.partition("[")
+        if one.kind is not CtxKind.SCALAR or not name.isidentifier():
+            continue
+        value = int.from_bytes(raw[one.offset : one.offset + one.size], "little")
+        if rest:
+            # Of some arrays, the first element has another name.
+            elements = found.setdefault(name, [])
+            elements += [0] * (int(rest.rstrip("]")) - len(elements))
+            elements.append(value)
+        else:
+            found[name] = value
+    return StructValue(row.ctx_struct, found)
 
 
 def octets_of(data: Any, what: str = "the packet") -> bytes:

@@ -489,7 +489,8 @@ class ModelMachine(PlayedKernel):
         execution = core.execution
         if execution.done:
             data = packets.content(core.state, execution)
-            return Done(core.state.number(execution.registers[0]), data, execution.steps)
+            ctx = bytes(core.state.regions[execution.ctx].data)
+            return Done(core.state.number(execution.registers[0]), data, execution.steps, ctx)
         return AtCall(core.call_name(), execution.slot, core.place().line)
 
     def _finish(self, core: Core) -> None:

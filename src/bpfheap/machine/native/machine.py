@@ -321,7 +321,7 @@ class NativeMachine(NativeKernel):
         while True:
             stop = _core.STOPS[run.go(stepping, self._ask)]
             if stop == "done":
-                return Done(run.register(0), run.data())
+                return Done(run.register(0), run.data(), ctx=run.ctx)
             program = self._programs.records[run.program]
             match stop:
                 case "at-call":
