@@ -339,9 +339,51 @@ def ways() -> dict[str, Case]:
     return found
 
 
+def on_stack(raw: bytes, at: int) -> str:
+    """Put bytes at r10 - `at`."""
+    raw = raw.ljust(-(-len(raw) // 8) * 8, b"\0")
+    words = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
+    return "".join(
+        f"r1 = {word:#x} ll\n*(u64 *)(r10 -{at - 8 * i}) = r1\n" for i, word in enumerate(words)
+    )
+
+
+def cookies() -> dict[str, Case]:
+    found = {}
+    tcp = bytearray(IP[34:54])
+    options = {
+        "": b"", "mss 1400": b"\x02\x04\x05\x78", "mss 1460": b"\x01\x01\x02\x04\x05\xb4\1\1",
+        "mss 9000": b"\x02\x04\x23\x28", "mss 100": b"\x02\x04\x00\x64",
+        "mss behind the end": b"\x00\1\1\1\x02\x04\x05\xb4", "cut": b"\x01\x01\x01\x02",
+        "of no length": b"\x08\x00\x02\x04", "two": b"\x02\x04\x05\x78\x02\x04\x02\x58",
+        "too long": b"\x01\x01\x02\x08", "mss 0": b"\x02\x04\0\0",
+    }  # fmt: skip
+    for version, ip in ((4, IP[14:34]), (6, IPV6[14:54])):
+        both = {name: f"bpf_tcp_raw_{name}_syncookie_ipv{version}" for name in ("gen", "check")}
+        for name, option in options.items():
+            for size in {20 + len(option), 20}:
+                head = bytes(tcp[:12]) + bytes([(20 + len(option)) << 2]) + bytes(tcp[13:])
+                code = on_stack(ip, 48) + on_stack(head + option, 96)
+                gen = f"{code}r1 = r10\nr1 += -48\nr2 = r10\nr2 += -96\nr3 = {size}\n"
+                gen += f"call {both['gen']}\n"
+                title = f"syncookie, IPv{version}, option {name}, {size} bytes"
+                found[f"{title}: error or size"] = Case(
+                    f"{gen}r1 = r0\nr1 s>>= 63\nif r1 != 0 goto out\nr0 >>= 32\nout: r0 = r0"
+                )
+                for by in (0, 4, 1 << 25):
+                    check = f"{gen}if r0 s< 0 goto out\nr0 += {1 + by}\nr0 = be32 r0\n"
+                    check += "*(u32 *)(r10 -88) = r0\nr1 = *(u32 *)(r10 -92)\nr1 = be32 r1\n"
+                    check += "r1 += 1\nr1 = be32 r1\n*(u32 *)(r10 -92) = r1\n"
+                    check += f"r1 = r10\nr1 += -48\nr2 = r10\nr2 += -96\ncall {both['check']}\n"
+                    found[f"{title}: taken {by} later"] = Case(f"{check}out: r0 = r0")
+    for name in ("bpf_get_route_realm", "bpf_get_cgroup_classid"):
+        found[name] = Case(call(name))
+    return found
+
+
 CASES: dict[str, Case] = {
     **sums(), **differences(), **levels(), **loads(), **vlans(), **sizes(), **rooms(), **facts(),
-    **ways(),
+    **ways(), **cookies(),
 }  # fmt: skip
 
 

@@ -44,6 +44,31 @@ class Neighbour(NamedTuple):
     dev: int
 
 
+class Socket(NamedTuple):
+    """A socket. `block`: its struct bpf_sock. `remote` has no address where it is connected with
+    nobody. `state` is TCP's. `listener`: the block of the socket that a connection which is about
+    to be made belongs to. `options`: by level and name. `views`: other structs that it is, by name,
+    and their blocks. `cgroups`: its control groups' ids, the root's first."""
+
+    block: int
+    protocol: str
+    local: tuple[bytes, int]
+    remote: tuple[bytes, int]
+    state: int
+    dev: int = 0
+    listener: int = 0
+    cookie: int = 0
+    uid: int = 0
+    cgroups: tuple[int, ...] = (1,)
+    classid: int = 0
+    options: tuple[tuple[int, int, bytes], ...] = ()
+    views: tuple[tuple[str, int], ...] = ()
+
+    def view(self, name: str) -> int:
+        """The block of another struct that it is; 0 if it is none."""
+        return dict(self.views).get(name, 0)
+
+
 #: Each network has it.
 LOOPBACK = Device("lo", 1, 65536)
 
@@ -54,6 +79,16 @@ class Network(NamedTuple):
     devices: tuple[Device, ...] = (LOOPBACK,)
     routes: tuple[Route, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    sockets: tuple[Socket, ...] = ()
+    #: The block of the socket that bpf_sk_assign chose last.
+    assigned: int = 0
+
+    def socket(self, block: int) -> Socket | None:
+        """By any of its blocks."""
+        for found in self.sockets:
+            if block == found.block or any(block == view for _, view in found.views):
+                return found
+        return None
 
     def device(self, ifindex: int) -> Device | None:
         return next((d for d in self.devices if d.ifindex == ifindex), None)

@@ -153,6 +153,16 @@ class Caller(Protocol):
     def field(self, name: str) -> Word:
         """A field of the program's context; 0 if it has none of that name."""
 
+    def show(self, name: str, value: Word) -> None:
+        """Let a field of the context be something else."""
+
+    def acquire(self, block: int) -> None:
+        """The program has a reference to a block from here on, or one more; it has to give all of
+        them back."""
+
+    def release(self, block: int) -> None:
+        """It gives one back. Raises Fault if it has none."""
+
     def number(self, value: Word) -> int:
         """As 64 unsigned bits; a pointer's are its address."""
 

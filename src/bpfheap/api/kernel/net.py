@@ -1,14 +1,18 @@
-"""The network around programs: devices, routes, neighbours."""
+"""The network around programs: devices, routes, neighbours, sockets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from bpfheap.api.arguments import octets, one_of, shown, whole
 from bpfheap.api.kernel.kernel import Kernel
+from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.errors import UsageError
-from bpfheap.runtime.network import MAIN_TABLE, Device, Neighbour, Network, Route
+from bpfheap.platform.programs.socket_types import TCP_SOCK
+from bpfheap.runtime.network import MAIN_TABLE, Device, Neighbour, Network, Route, Socket
+from bpfheap.runtime.world import Leads
 
 _U32 = (1 << 32) - 1
 #: The name of a device is shorter (IFNAMSIZ).
@@ -16,6 +20,16 @@ _NAME = 16
 _KINDS = ("unicast", "blackhole", "unreachable", "prohibit")
 #: IP6_RT_PRIO_USER: what routes of IPv6 have as their metric unless somebody says another.
 _METRIC6 = 1024
+
+
+_PORTS = (1 << 16) - 1
+#: SOCK_STREAM or SOCK_DGRAM, and IPPROTO_*.
+_TYPES = {"tcp": (1, 6), "udp": (2, 17), "unix": (1, 0)}
+#: TCP_* (net/tcp_states.h).
+_STATES = {
+    "ESTABLISHED": 1, "SYN_SENT": 2, "SYN_RECV": 3, "FIN_WAIT1": 4, "FIN_WAIT2": 5, "TIME_WAIT": 6,
+    "CLOSE": 7, "CLOSE_WAIT": 8, "LAST_ACK": 9, "LISTEN": 10, "CLOSING": 11, "NEW_SYN_RECV": 12,
+}  # fmt: skip
 
 
 class Net:
@@ -107,6 +121,105 @@ class Net:
         self._change(neighbours=(*kept, made))
         return made
 
+    def socket(
+        self,
+        protocol: str,
+        local: tuple[Any, int] | None = None,
+        remote: tuple[Any, int] | None = None,
+        state: str | None = None,
+        *,
+        listener: KernelObject | None = None,
+        dev: str | int | None = None,
+        cookie: int | None = None,
+        uid: int = 0,
+        cgroups: Any = (1,),
+        classid: int = 0,
+        **members: Any,
+    ) -> KernelObject:
+        """A socket that programs find by its addresses and ports: `protocol` is "tcp", "udp" or
+        "unix", `local` such as ("10.0.0.1", 80). Gives its struct bpf_sock, of which `members` are
+        set; `view` gives what it is besides. `state` is TCP's; without one, who has a `remote` is
+        ESTABLISHED, and who has none listens. A connection that is about to be made, NEW_SYN_RECV,
+        names its `listener`. `dev`: the one device that it belongs to. `cookie`, `uid`, `cgroups`
+        (ids, the root's first) and `classid` are what calls tell of it. Raises UsageError."""
+        kernel = self._kernel
+        one_of(protocol, "protocol", _TYPES)
+        mine, other = _end(local, protocol), _end(remote, protocol)
+        if remote is not None and len(mine[0]) != len(other[0]):
+            raise UsageError("the ends of a connection have addresses of one kind")
+        if state is None:
+            state = "ESTABLISHED" if remote else "LISTEN" if protocol == "tcp" else "CLOSE"
+        number = one_of(state, "state", _STATES) and _STATES[state]
+        if listener is not None:
+            kernel.check_mine(listener)
+        sock = kernel.new("struct bpf_sock", **_shown(protocol, mine, other, number))
+        sock.set(**({} if dev is None else {"bound_dev_if": self._number(dev)}), **members)
+        sockets = self.network.sockets
+        made = Socket(
+            address_of(sock).block,
+            protocol,
+            mine,
+            other,
+            number,
+            0 if dev is None else self._number(dev),
+            0 if listener is None else address_of(listener).block,
+            whole(len(sockets) + 1 if cookie is None else cookie, "a socket's cookie"),
+            whole(uid, "a socket's uid", 0, _U32),
+            tuple(whole(one, "the id of a control group") for one in cgroups),
+            classid=whole(classid, "a socket's classid", 0, _U32),
+            views=tuple(self._views(protocol, number, len(mine[0]) == 16)),
+        )
+        if not made.cgroups:
+            raise UsageError("a socket is in one control group at least")
+        self._change(sockets=(*sockets, made))
+        return sock
+
+    def view(self, sock: KernelObject, struct: str) -> KernelObject:
+        """The same socket as another struct: "bpf_tcp_sock", or, where there is BTF of a kernel,
+        what bpf_skc_to_tcp_sock and its like give, "tcp_sock". Raises UsageError if it is none."""
+        self._kernel.check_mine(sock)
+        found = self.network.socket(address_of(sock).block)
+        block = 0 if found is None else found.view(struct)
+        if not block:
+            views = "" if found is None else ", ".join(name for name, _ in found.views)
+            raise UsageError(
+                f"that is no socket with a struct {struct}", hint=f"it has {views or 'none'}"
+            )
+        return KernelObject(self._kernel, self._kernel.types_of[block], Leads(block))
+
+    def close(self, sock: KernelObject) -> None:
+        """Nobody finds the socket any more. Raises UsageError if there is no such one."""
+        self._kernel.check_mine(sock)
+        found = self.network.socket(address_of(sock).block)
+        if found is None:
+            raise UsageError("that is no socket of this network")
+        self._change(sockets=tuple(s for s in self.network.sockets if s is not found))
+
+    @property
+    def assigned(self) -> KernelObject | None:
+        """The socket that bpf_sk_assign chose last, if it chose one."""
+        block = self.network.assigned
+        if not block:
+            return None
+        return KernelObject(self._kernel, self._kernel.types_of[block], Leads(block))
+
+    def _views(self, protocol: str, state: int, ipv6: bool) -> Iterator[tuple[str, int]]:
+        kernel = self._kernel
+        full = state not in (_STATES["TIME_WAIT"], _STATES["NEW_SYN_RECV"])
+        names = {
+            TCP_SOCK.view: protocol == "tcp" and full,
+            "tcp_sock": protocol == "tcp" and full,
+            "tcp6_sock": protocol == "tcp" and full and ipv6,
+            "tcp_timewait_sock": protocol == "tcp" and state == _STATES["TIME_WAIT"],
+            "tcp_request_sock": protocol == "tcp" and state == _STATES["NEW_SYN_RECV"],
+            "udp6_sock": protocol == "udp" and ipv6,
+            "unix_sock": protocol == "unix",
+        }
+        for name, is_that in names.items():
+            of = kernel.types.find(f"struct {name}") if is_that else None
+            if of is not None:
+                yield name, address_of(kernel.make(of, {})).block
+
     def _number(self, dev: str | int) -> int:
         """Of a device that is there."""
         for known in self.network.devices:
@@ -119,6 +232,37 @@ class Net:
         machine = self._kernel.machine
         world = machine.world
         machine.world = world._replace(network=world.network._replace(**facts))
+
+
+def _end(given: Any, protocol: str) -> tuple[bytes, int]:
+    """An address and a port."""
+    if given is None or protocol == "unix":
+        return b"", 0
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise UsageError(f"{shown(given)} is no end of a socket", hint='("10.0.0.1", 80)')
+    return _address(given[0]), whole(given[1], "a port", 0, _PORTS)
+
+
+def _shown(
+    protocol: str, local: tuple[bytes, int], remote: tuple[bytes, int], state: int
+) -> dict[str, Any]:
+    """Members of struct bpf_sock."""
+    kind, number = _TYPES[protocol]
+    members: dict[str, Any] = {
+        "family": {0: 1, 4: 2, 16: 10}[len(local[0])],
+        "type": kind,
+        "protocol": number,
+        "state": state,
+        "src_port": local[1],
+        "dst_port": int.from_bytes(remote[1].to_bytes(2, "big"), "little"),
+    }
+    for name, (address, _) in (("src", local), ("dst", remote)):
+        words = [int.from_bytes(address[at : at + 4], "little") for at in range(0, len(address), 4)]
+        if words:
+            members[f"{name}_ip6" if len(words) > 1 else f"{name}_ip4"] = (
+                words if len(words) > 1 else words[0]
+            )
+    return members
 
 
 def _several(given: Any) -> tuple[Any, ...]:

@@ -183,14 +183,30 @@ class ModelCaller:
         return packets.content(self._core.state, self._core.execution, metadata=False)
 
     def field(self, name: str) -> Word:
+        at = self._field(name)
+        return 0 if at is None else self._core.state.load(at[0], at[1])
+
+    def show(self, name: str, value: Word) -> None:
+        at = self._field(name)
+        if at is not None:
+            self._core.state.store(at[0], at[1], value)
+
+    def _field(self, name: str) -> tuple[Pointer, int] | None:
         fields = self._type.fields
         # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
         if self._type.ctx_struct == "__sk_buff":
             fields = SKB
         found = next((field for field in fields if field.name == name), None)
         if found is None:
-            return 0
-        return self._core.state.load(Pointer(self._core.execution.ctx, found.offset), found.size)
+            return None
+        return Pointer(self._core.execution.ctx, found.offset), found.size
+
+    def acquire(self, block: int) -> None:
+        self._core.own(block)
+
+    def release(self, block: int) -> None:
+        self._core.owned(self._core.state.regions[block], self.name)
+        self._core.give_up(block)
 
     @property
     def _type(self) -> ProgramType:

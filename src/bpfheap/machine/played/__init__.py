@@ -12,7 +12,9 @@ from bpfheap.machine.played import (
     network,
     probe,
     references,
+    sockets,
     stacks,
+    syncookies,
     text,
     traced,
 )
@@ -27,4 +29,6 @@ CALLS: Mapping[str, Stub] = {
     **text.CALLS,
     **traced.CALLS,
     **stacks.CALLS,
+    **sockets.CALLS,
+    **syncookies.CALLS,
 }
