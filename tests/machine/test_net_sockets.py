@@ -28,7 +28,7 @@ struct seen { __u32 state, dst_port, src_ip4, mark, cwnd, full, tcp, listener; }
 
 #define ONE(of, called)                                                                         \\
 	struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32);  \\
-		 __type(value, struct of); } called SEC(".maps")
+		__type(value, struct of); } called SEC(".maps")
 ONE(input, inputs);
 ONE(seen, outputs);
 

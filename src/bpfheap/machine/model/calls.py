@@ -27,6 +27,7 @@ from bpfheap.machine.model import (
     ringbuf,
     skb,
     stacks,
+    tunnels,
 )
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
@@ -343,6 +344,7 @@ CALLS: Mapping[str, Implementation] = {
     **stacks.CALLS,
     **skb.CALLS,
     **headers.CALLS,
+    **tunnels.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

@@ -5,6 +5,23 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+class Tunnel(NamedTuple):
+    """What a program said of the tunnel that a packet is to take (struct ip_tunnel_info).
+
+    `target`, `source`: the tunnel's ends, 4 or 16 bytes in the order of the network. `flags`: as
+    TUNNEL_* has them. `options`: None as long as nobody set any.
+    """
+
+    id: int
+    target: bytes
+    source: bytes
+    tos: int
+    ttl: int
+    label: int
+    flags: int
+    options: bytes | None = None
+
+
 class Skb(NamedTuple):
     """What the kernel knows of a packet beside its bytes and the fields of the context (struct
     sk_buff). Offsets are from the packet's first byte that the program sees.
@@ -15,6 +32,7 @@ class Skb(NamedTuple):
     `checked`: how many checksums inside one another are known to be right, less one
         (skb->csum_level); -1 for none.
     `hashed`: its hash is known, also if that is 0.
+    `tunnel`: the one that it is to take.
     """
 
     mac: int = 0
@@ -24,6 +42,7 @@ class Skb(NamedTuple):
     encapsulated: bool = False
     checked: int = -1
     hashed: bool = False
+    tunnel: Tunnel | None = None
 
 
 class Packet(NamedTuple):

@@ -1,5 +1,5 @@
-"""SYN cookies: what is made is what is taken again. Their numbers are not Linux's, which differ from
-boot to boot; time does not pass for them.
+"""SYN cookies: what is made is taken again. Their numbers are not Linux's, which differ from boot
+to boot; time does not pass for them.
 
 Sources: bpf_tcp_gen_syncookie and its like in net/core/filter.c, net/ipv4/syncookies.c,
 net/ipv6/syncookies.c of Linux 6.18.
