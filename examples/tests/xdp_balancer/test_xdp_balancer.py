@@ -15,7 +15,7 @@ BALANCER = bytes.fromhex("0200000000ff")
 
 
 def checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -40,7 +40,7 @@ def check(bpf: Bpf, file: str) -> None:
     for i in range(4):
         address = int.from_bytes(bytes([10, 0, 0, i + 1]), "little")
         obj.maps["servers"][i] = {"address": address, "mac": bytes([2, 0, 0, 0, 0, i])}
-    chosen = {}
+    chosen: dict[int, int] = {}
     for port in [*range(1024, 1064), *range(1024, 1064)]:
         result = balance.run(bpf.xdp(packet(port)))
         assert result.retval == TX

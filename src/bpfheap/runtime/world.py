@@ -153,8 +153,8 @@ class Caller(Protocol):
     def field(self, name: str) -> Word:
         """A field of the program's context; 0 if it has none of that name."""
 
-    def show(self, name: str, value: Word) -> None:
-        """Let a field of the context be something else."""
+    def show(self, ctx: Word, name: str, value: Word) -> None:
+        """Let a field of the context that a call was given be something else."""
 
     def acquire(self, block: int) -> None:
         """The program has a reference to a block from here on, or one more; it has to give all of
@@ -193,12 +193,6 @@ class Caller(Protocol):
 
     def make(self, name: str) -> Leads | None:
         """A new block of a type, None where nobody knows such a type. Of TASK, the current one."""
-
-    def acquire(self, block: int) -> None:
-        """The program has a reference to it, once more."""
-
-    def release(self, at: Word) -> int | None:
-        """It has one less. Gives the block, None if there was none to give."""
 
     def map_id(self, at: Word) -> int:
         """Of the map that an argument is."""

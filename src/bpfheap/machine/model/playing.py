@@ -186,7 +186,7 @@ class ModelCaller:
         at = self._field(name)
         return 0 if at is None else self._core.state.load(at[0], at[1])
 
-    def show(self, name: str, value: Word) -> None:
+    def show(self, ctx: Word, name: str, value: Word) -> None:
         at = self._field(name)
         if at is not None:
             self._core.state.store(at[0], at[1], value)
@@ -278,16 +278,6 @@ class ModelCaller:
 
     def make(self, name: str) -> Leads | None:
         return self._core.around.maker(name)
-
-    def acquire(self, block: int) -> None:
-        self._core.own(block)
-
-    def release(self, at: Word) -> int | None:
-        leads = self.block(at)
-        if leads is None or leads.block not in self._core.execution.held:
-            return None
-        self._core.give_up(leads.block)
-        return leads.block
 
     def map_id(self, at: Word) -> int:
         return self._core.map_at(at).id

@@ -14,7 +14,7 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import Core
 from bpfheap.machine.native.records import NativeMap, NativeProgram
-from bpfheap.platform.programs import Offer, ProgramType, program_type
+from bpfheap.platform.programs import CtxField, Offer, ProgramType, program_type
 from bpfheap.platform.programs.fields import SKB
 from bpfheap.runtime.world import (
     BlockType,
@@ -329,13 +329,21 @@ class NativeCaller:
         return self._core.packet(self._going())
 
     def field(self, name: str) -> Word:
-        # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
-        fields = SKB if self._type.ctx_struct == "__sk_buff" else self._type.fields
-        found = next((field for field in fields if field.name == name), None)
+        found = self._field(name)
         if found is None:
             return 0
         context = self._core.context(self._going())
         return int.from_bytes(context[found.offset : found.offset + found.size], "little")
+
+    def _field(self, name: str) -> CtxField | None:
+        # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
+        fields = SKB if self._type.ctx_struct == "__sk_buff" else self._type.fields
+        return next((field for field in fields if field.name == name), None)
+
+    def show(self, ctx: Word, name: str, value: Word) -> None:
+        found = self._field(name)
+        if found is not None:
+            self.write(self.moved(ctx, found.offset), int(value).to_bytes(found.size, "little"))
 
     @property
     def _type(self) -> ProgramType:
@@ -388,9 +396,8 @@ class NativeCaller:
     def acquire(self, block: int) -> None:
         """That programs give references back, the verifier has seen."""
 
-    def release(self, at: Word) -> int | None:
-        leads = self.block(at)
-        return None if leads is None else leads.block
+    def release(self, block: int) -> None:
+        """The same."""
 
     def map_id(self, at: Word) -> int:
         for map_id, record in self._maps.items():

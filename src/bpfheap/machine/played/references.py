@@ -24,8 +24,10 @@ def _acquire(call: Caller, args: Sequence[Word]) -> Word:
 
 
 def _release(call: Caller, args: Sequence[Word]) -> Word:
-    if call.release(args[0]) is None:
-        raise Fault("bad-call", f"{call.name} of what the program has no reference to")
+    found = call.block(args[0])
+    if found is None:
+        raise Fault("bad-call", f"{call.name} of what is no object of the kernel")
+    call.release(found.block)
     return 0
 
 

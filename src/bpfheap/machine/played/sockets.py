@@ -159,7 +159,7 @@ def _assigned(call: Caller, socket: Socket | None) -> int:
     block = 0 if socket is None else socket.block
     world = call.world
     call.world = world._replace(network=world.network._replace(assigned=block))
-    call.show("sk", _pointer(call, block))
+    call.show(args[0], "sk", _pointer(call, block))
     return 0
 
 
