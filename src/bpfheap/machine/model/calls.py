@@ -38,6 +38,7 @@ from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
 from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.lru import looked_up
+from bpfheap.machine.model.maps.sockets import block_of
 from bpfheap.machine.model.records import (
     ForEach,
     Loop,
@@ -93,10 +94,19 @@ def _lookup_percpu(core: Core, args: Arguments) -> Value:
     return NULL if found is None else Pointer(found[cpu], 0)
 
 
+def _new_value(core: Core, record: MapRecord, at: Value) -> bytes:
+    """Of a map of sockets, an element is the socket itself (sock_map_update_elem)."""
+    if record.type.borrows:
+        if not isinstance(at, Pointer):
+            raise Fault("bad-call", f"update of map {record.spec.name} with no socket")
+        return block_of(at)
+    return core.state.read(at, record.spec.value_size)
+
+
 def _update(core: Core, args: Arguments) -> Value | str:
     record = _map_of(core, args[0], "update")
     key = _key(core, record, args[1])
-    value = core.state.read(args[2], record.spec.value_size)
+    value = _new_value(core, record, args[2])
     flags = _number(core, args[3], 4)
     cpus = copies(core.mutator, record)
     mine = core.execution.cpu if cpus > 1 else 0

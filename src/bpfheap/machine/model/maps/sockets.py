@@ -8,6 +8,12 @@ from bpfheap.machine.model.maps.common import Values, check_flags, map_error, wr
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord, RegionKind, Status
 from bpfheap.machine.model.state import MachineState
+from bpfheap.machine.model.values import Pointer
+
+
+def block_of(socket: Pointer) -> bytes:
+    """What is put into a map for a socket."""
+    return socket.region.to_bytes(8, "little")
 
 
 class HashOfSockets(ShownElements):
