@@ -206,3 +206,23 @@ def test_maps_that_can_be(
     number = BY_NAME["stack_trace"].number
     made = MapSpec("m", number, key, value, entries, Btf((), "m"), flags=flags)
     assert cannot_be_made(side, made) == wanted
+
+
+def test_of_files_nothing_is_known(tmp_path: Path) -> None:
+    """What BPF_F_STACK_BUILD_ID gives then is addresses (BPF_STACK_BUILD_ID_IP)."""
+    made = compiled(tmp_path, "files", """
+        struct {
+            __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(max_entries, 4);
+            __uint(map_flags, BPF_F_STACK_BUILD_ID);
+            __uint(key_size, 4); __uint(value_size, 64);
+        } files SEC(".maps");
+        SEC("raw_tp/x") int id(struct bpf_raw_tracepoint_args *ctx)
+        {
+            return bpf_get_stackid(ctx, &files, BPF_F_USER_STACK);
+        }
+    """)  # fmt: skip
+    with bpfheap.Runtime() as rt:
+        obj = rt.load(made)
+        rt.current.user_stack = [0x10, 0x20, 0x30]
+        found = obj.maps["files"][obj.programs["id"].run(words(0)).retval]
+        assert found == words(2, 0, 0, 0x10, 2, 0, 0, 0x20)

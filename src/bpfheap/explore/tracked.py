@@ -494,6 +494,9 @@ class StateView:
                     now = object.__getattribute__(owner, name)
                 except AttributeError:
                     continue
+                if name == "world":
+                    # Nobody looks at what was sent and written, so that it makes no state another.
+                    now = now._replace(output=default.output, redirects=default.redirects)
                 yield Cell(name), None if now == default else now
 
     @staticmethod

@@ -27,6 +27,8 @@ from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Unowned, Value
 from bpfheap.platform.maps import Shape
 
+_SORTED = (Shape.ARRAY, Shape.TRIE)
+
 
 class _Numbering:
     """Numbers regions as they are met; `order` are those met so far."""
@@ -148,9 +150,11 @@ def _map(names: _Numbering, m: MapRecord) -> Hashable:
             if any(r in names.numbers or not _blank(names.state.regions[r]) for r in regions)
         ]
     else:
-        content = [
-            (key, tuple([names.region(r) for r in regions])) for key, regions in m.entries.items()
-        ]
+        items: Iterable[tuple[bytes, tuple[int, ...]]] = m.entries.items()
+        # User space is shown them in another order than that in which they came.
+        if m.type.shape in _SORTED:
+            items = sorted(items)
+        content = [(key, tuple([names.region(r) for r in regions])) for key, regions in items]
     return (
         m.id,
         names.region(m.region),

@@ -15,6 +15,7 @@ from bpfheap.machine.model.maps.events import index_limit
 from bpfheap.machine.model.packets import content
 from bpfheap.machine.model.records import Output
 from bpfheap.machine.model.values import U32, Value
+from bpfheap.platform.programs import PacketKind, program_type
 
 #: BPF_F_INDEX_MASK, and as an index: the CPU that the program runs on.
 _INDEX = U32
@@ -27,7 +28,9 @@ def _output(core: Core, args: Arguments) -> Value:
     flags, size = number(core, args[2], 3), number(core, args[4], 5)
     data = core.state.read(args[3], size)
     packet = core.execution.progress.packet
-    if packet is not None:
+    spec = core.program.spec
+    row = None if spec is None else program_type(spec.section)
+    if packet is not None and row is not None and row.packet is not PacketKind.OTHER:
         length = flags >> _LENGTH_SHIFT & _LENGTH_MASK
         flags &= ~(_LENGTH_MASK << _LENGTH_SHIFT)
         seen = (content(core.state, core.execution) or b"")[packet.data :]
