@@ -58,7 +58,7 @@ CALL(bpf_made_up)
     )),
     Addition("a map type", (
         Edit("platform/maps.py", "MAP_TYPES: tuple", """
-    MapType("made_up", 34, S.HASH, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
+    MapType("made_up", 34, S.HASH, H.VALUES, _ELEMENTS, key_size=None, fields=_ALL, sleepable=True,
             flags=_HASH),
 """),
         Edit("include/bpfheap.h", "\tBPF_MAP_TYPE_ARENA", "\tBPF_MAP_TYPE_MADE_UP = 34,\n"),
@@ -66,7 +66,7 @@ CALL(bpf_made_up)
     Addition("a map type whose keys lead elsewhere", (
         Edit("platform/maps.py", "class Shape", '    OTHER = "other"\n'),
         Edit("platform/maps.py", "MAP_TYPES: tuple", """
-    MapType("other", 35, S.OTHER, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
+    MapType("other", 35, S.OTHER, H.VALUES, _ELEMENTS, key_size=None, fields=_ALL, sleepable=True,
             flags=_HASH),
 """),
         Edit("include/bpfheap.h", "\tBPF_MAP_TYPE_ARENA", "\tBPF_MAP_TYPE_OTHER = 35,\n"),

@@ -21,7 +21,7 @@ from bpfheap.machine.native.machine import NativeMachine
 from bpfheap.machine.native.records import SHAPES
 from bpfheap.machine.offers import check_program
 from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, HELPERS, KFUNCS
-from bpfheap.platform.maps import BY_NUMBER, MAP_TYPES, Holds, MapFlag, MapType, Shape
+from bpfheap.platform.maps import BY_NUMBER, MAP_TYPES, Fields, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.programs import Offer
 from bpfheap.spec import MapSpec, ProgramSpec, Ref, RefKind, SourceLine
 
@@ -55,15 +55,15 @@ def test_a_row_without_a_fact_is_none(missing: str) -> None:
 
 
 def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
-    """Without kptrs, without flags, and nothing of the kernel is read. That values are of a CPU
+    """Without fields beside plain bytes, without flags, and nothing of the kernel is read. That values are of a CPU
     each, its operations tell too, and who may update and delete asks for the operation. What
     sizes and flags a map cannot do without says a kernel when it is made."""
     row = MapType(**NEW)
-    assert (row.kptrs, row.flags, row.per_cpu) == (False, MapFlag(0), False)
+    assert (row.fields, row.flags, row.per_cpu) == (Fields(0), MapFlag(0), False)
     assert (row.value_sizes, row.needs, row.counted) == ((), MapFlag(0), True)
     assert (row.updaters, row.deleters, row.struct) == (Offer.FEW, Offer.FEW, "")
     assert {f.name for f in fields(MapType)} - NEW.keys() == {
-        "kptrs", "flags", "per_cpu", "updaters", "deleters", "struct", "value_sizes", "needs",
+        "fields", "flags", "per_cpu", "updaters", "deleters", "struct", "value_sizes", "needs",
         "counted",
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ from bpfheap.btf import KptrField, SpecialField
 from bpfheap.btf.special import NODE_OF
 from bpfheap.errors import MachineUnsupported, MapError
 from bpfheap.machine.layout import owning, round_up, special
-from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
+from bpfheap.platform.maps import ACCESS, BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.missing import missing_map_type
 from bpfheap.spec import MapSpec
 
@@ -172,7 +172,7 @@ def check_special(spec: MapSpec, row: MapType, special: tuple[SpecialField, ...]
         raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map with values per CPU")
     if row.evicts:
         raise MapError(named, errno_name="EOPNOTSUPP", hint="not in a map whose elements may go")
-    if spec.flags & (MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG):
+    if spec.flags & ACCESS:
         raise MapError(named, errno_name="EACCES", hint="programs must read and write such a map")
 
 
@@ -195,12 +195,13 @@ def row_of(spec: MapSpec) -> MapType:
 def fields_of(spec: MapSpec) -> tuple[tuple[KptrField, ...], tuple[SpecialField, ...]]:
     """The kptrs that own objects, and the locks, heads and roots, of a map's values. Raises
     BtfError for those that cannot be."""
-    if not (BY_NUMBER[spec.type].kptrs and spec.value):
+    if not (BY_NUMBER[spec.type].fields and spec.value):
         return (), ()
     others = special(spec.btf, spec.value)
     # Nodes are of use in objects only; in a map's value they are bytes like others.
     others = tuple(s for s in others if s.kind not in NODE_OF.values())
-    return owning(spec.btf, spec.value), others
+    # Where programs may only read or only write, so they are.
+    return () if spec.flags & ACCESS else owning(spec.btf, spec.value), others
 
 
 def is_readonly(spec: MapSpec) -> bool:

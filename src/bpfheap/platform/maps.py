@@ -3,6 +3,7 @@ follows from its row."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 
@@ -55,12 +56,36 @@ class MapFlag(IntFlag):
     INNER_MAP = 1 << 12
 
 
+class Fields(IntFlag):
+    """What values of a map may have beside plain bytes (map_check_btf)."""
+
+    KPTRS = 1 << 0  # pointers that own objects, and counts of owners
+    LOCKS = 1 << 1
+    ROOTS = 1 << 2  # lists, trees, timers and work
+
+
+#: By the name of their struct.
+_FIELDS = {
+    "bpf_spin_lock": Fields.LOCKS,
+    "bpf_res_spin_lock": Fields.LOCKS,
+    "bpf_timer": Fields.ROOTS,
+    "bpf_wq": Fields.ROOTS,
+    "bpf_task_work": Fields.ROOTS,
+    "bpf_list_head": Fields.ROOTS,
+    "bpf_rb_root": Fields.ROOTS,
+    "bpf_refcount": Fields.KPTRS,
+}
+
+
 ANY, NOEXIST, EXIST = 0, 1, 2
 #: With one of these: take the value's bpf_spin_lock meanwhile.
 F_LOCK = 4
 
 
+#: Programs may only read what is in the map, or only write it.
+ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _NO_FLAGS = MapFlag(0)
+_PLAIN = Fields(0)
 _KEYLESS = frozenset({Holds.RECORDS, Holds.NOTHING})
 _BYTES = frozenset({Holds.VALUES, Holds.STORAGE})
 _NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.STACK, Shape.FILTER})
@@ -70,13 +95,13 @@ _NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.STACK, Shape.FILTER})
 class MapType:
     """`number` as in enum bpf_map_type. `ops` are the operations that programs may ask for
     (check_map_func_compatibility). `key_size` is the only one allowed, None if free. `per_cpu`: a
-    value for each CPU. `kptrs`: values may hold kptr fields. `sleepable`: programs that may sleep
-    can use it (check_map_prog_compatibility). `flags` may be given when a map is created.
-    `updaters`, `deleters`: kinds of programs that may put elements there and delete them, of types
-    where they may at all (may_update_sockmap). `struct`: what the kernel keeps such a map in, whose
-    members programs may read (map_btf_id of struct bpf_map_ops); "" for none. `value_sizes` are
-    the only ones allowed, none if free. `needs`: flags without which no map is made. `counted`:
-    max_entries says how many there can be; else it has to be 0.
+    value for each CPU. `fields`: what values may have beside plain bytes. `sleepable`: programs
+    that may sleep can use it (check_map_prog_compatibility). `flags` may be given when a map is
+    created. `updaters`, `deleters`: kinds of programs that may put elements there and delete them,
+    of types where they may at all (may_update_sockmap). `struct`: what the kernel keeps such a map
+    in, whose members programs may read (map_btf_id of struct bpf_map_ops); "" for none.
+    `value_sizes` are the only ones allowed, none if free. `needs`: flags without which no map is
+    made. `counted`: max_entries says how many there can be; else it has to be 0.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -87,7 +112,7 @@ class MapType:
     holds: Holds
     ops: frozenset[str]
     per_cpu: bool = False
-    kptrs: bool = False
+    fields: Fields = _PLAIN
     key_size: int | None = field(kw_only=True)
     sleepable: bool = field(kw_only=True)
     flags: MapFlag = _NO_FLAGS
@@ -102,7 +127,7 @@ class MapType:
         for wrong, why in (
             ((self.shape is Shape.NONE) != (self.holds in _KEYLESS), "keys, if it has elements"),
             (self.shape in _NO_KEYS and self.key_size != 0, "key_size 0, without keys"),
-            (self.kptrs and self.holds is not Holds.VALUES, "values, for kptrs to be in"),
+            (bool(self.fields) and self.holds not in _BYTES, "values, for fields to be in"),
             (self.per_cpu and self.holds not in _BYTES, "values, to have some per CPU"),
             (
                 (self.per_cpu and self.holds is Holds.VALUES) != ("lookup_percpu" in self.ops),
@@ -153,6 +178,15 @@ class MapType:
         """Whether elements go when it is full."""
         return self.shape is Shape.LRU
 
+    def may_have(self, flags: int, kptrs: bool, special: Iterable[str]) -> bool:
+        """Whether a map that is created with `flags` may have `kptrs`, and special fields of these
+        structs. Linux takes one that may not without its types, and all fields are plain bytes
+        then (map_check_btf, bpf_object__create_map)."""
+        wanted = Fields.KPTRS if kptrs else _PLAIN
+        for name in special:
+            wanted |= _FIELDS[name]
+        return not wanted or not (flags & ACCESS or wanted & ~self.fields)
+
     @property
     def c_name(self) -> str:
         return f"BPF_MAP_TYPE_{self.name.upper()}"
@@ -172,18 +206,20 @@ _SOCKET_UPDATERS = (
 )  # fmt: skip
 _SOCKET_DELETERS = _SOCKET_UPDATERS | Offer.SOCK_OPS
 _STORAGE = frozenset({"storage"})
-_ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
-_HASH = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
+_HASH = ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
 #: Elements are there from the start.
-_LRU = _ACCESS | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
-_ARRAY = _ACCESS | MapFlag.NUMA_NODE
+_LRU = ACCESS | MapFlag.NUMA_NODE | MapFlag.ZERO_SEED
+_ARRAY = ACCESS | MapFlag.NUMA_NODE
 _ONE_ARRAY = _ARRAY | MapFlag.MMAPABLE | MapFlag.INNER_MAP
-_TRIE = _ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE
+_TRIE = ACCESS | MapFlag.NO_PREALLOC | MapFlag.NUMA_NODE
 #: An interface or the length of a queue, with or without a program (struct bpf_devmap_val,
 #: bpf_cpumap_val).
 _DEVICE = (4, 8)
 #: A descriptor, which is read as a cookie.
 _SOCKET = (4, 8)
+_ALL = Fields.KPTRS | Fields.LOCKS | Fields.ROOTS
+_OWNED = Fields.KPTRS | Fields.LOCKS
+_EVICTED = Fields.KPTRS | Fields.ROOTS
 _PUSHED = frozenset({"push", "pop", "peek"})
 
 #: The allocator's number lies far above those of the kernel, which has no such type.
@@ -195,33 +231,33 @@ S, H = Shape, Holds
 def _storage(kind: str, number: int) -> MapType:
     """Of values that belong to objects of one kind."""
     return MapType(f"{kind}_storage", number, S.OWNERS, H.VALUES, frozenset({f"{kind}_storage"}),
-                   key_size=4, kptrs=True, sleepable=True,
+                   key_size=4, fields=_OWNED, sleepable=True,
                    flags=MapFlag.NO_PREALLOC | MapFlag.CLONE, needs=MapFlag.NO_PREALLOC,
                    counted=False,
                    struct="bpf_local_storage_map")  # fmt: skip
 
 
 MAP_TYPES: tuple[MapType, ...] = (
-    MapType("hash", 1, S.HASH, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
+    MapType("hash", 1, S.HASH, H.VALUES, _ELEMENTS, key_size=None, fields=_ALL, sleepable=True,
             flags=_HASH, struct="bpf_htab"),
-    MapType("array", 2, S.ARRAY, H.VALUES, _ELEMENTS, key_size=4, kptrs=True, sleepable=True,
+    MapType("array", 2, S.ARRAY, H.VALUES, _ELEMENTS, key_size=4, fields=_ALL, sleepable=True,
             flags=_ONE_ARRAY, struct="bpf_array"),
     MapType("prog_array", 3, S.ARRAY, H.PROGRAMS, frozenset({"tail_call"}), key_size=4,
-            sleepable=False, flags=_ACCESS, struct="bpf_array"),
+            sleepable=False, flags=ACCESS, struct="bpf_array"),
     MapType("perf_event_array", 4, S.ARRAY, H.EVENTS, frozenset({"event"}), key_size=4,
             sleepable=False, struct="bpf_array"),
-    MapType("percpu_hash", 5, S.HASH, H.VALUES, _COPIES, key_size=None, per_cpu=True, kptrs=True,
-            sleepable=True, flags=_HASH, struct="bpf_htab"),
-    MapType("percpu_array", 6, S.ARRAY, H.VALUES, _COPIES, key_size=4, per_cpu=True, kptrs=True,
-            sleepable=True, flags=_ARRAY, struct="bpf_array"),
+    MapType("percpu_hash", 5, S.HASH, H.VALUES, _COPIES, key_size=None, per_cpu=True,
+            fields=Fields.KPTRS, sleepable=True, flags=_HASH, struct="bpf_htab"),
+    MapType("percpu_array", 6, S.ARRAY, H.VALUES, _COPIES, key_size=4, per_cpu=True,
+            fields=Fields.KPTRS, sleepable=True, flags=_ARRAY, struct="bpf_array"),
     MapType("stack_trace", 7, S.HASH, H.STACKS, frozenset({"stack"}), key_size=4, sleepable=False,
             flags=MapFlag.NUMA_NODE | MapFlag.STACK_BUILD_ID, struct="bpf_stack_map"),
     MapType("cgroup_array", 8, S.ARRAY, H.CGROUPS, frozenset({"cgroup"}), key_size=4,
             sleepable=False, struct="bpf_array", value_sizes=(4,)),
-    MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, key_size=None, kptrs=True, sleepable=True,
-            flags=_LRU, struct="bpf_htab"),
+    MapType("lru_hash", 9, S.LRU, H.VALUES, _ELEMENTS, key_size=None, fields=_EVICTED,
+            sleepable=True, flags=_LRU, struct="bpf_htab"),
     MapType("lru_percpu_hash", 10, S.LRU, H.VALUES, _COPIES, key_size=None, per_cpu=True,
-            kptrs=True, sleepable=True, flags=_LRU, struct="bpf_htab"),
+            fields=Fields.KPTRS, sleepable=True, flags=_LRU, struct="bpf_htab"),
     MapType("lpm_trie", 11, S.TRIE, H.VALUES, _ELEMENTS - {"iterate"}, key_size=None,
             sleepable=False, flags=_TRIE, needs=MapFlag.NO_PREALLOC, struct="lpm_trie"),
     MapType("array_of_maps", 12, S.ARRAY, H.MAPS, _LOOKUP, key_size=4, sleepable=True,
@@ -241,7 +277,7 @@ MAP_TYPES: tuple[MapType, ...] = (
             sleepable=False, flags=MapFlag.NUMA_NODE, updaters=_SOCKET_UPDATERS,
             deleters=_SOCKET_DELETERS, struct="bpf_shtab", value_sizes=_SOCKET),
     MapType("cgroup_storage", 19, S.HASH, H.STORAGE, _STORAGE, key_size=None, sleepable=False,
-            flags=_ARRAY, struct="bpf_cgroup_storage_map", counted=False),
+            fields=Fields.LOCKS, flags=_ARRAY, struct="bpf_cgroup_storage_map", counted=False),
     MapType("reuseport_sockarray", 20, S.ARRAY, H.SOCKETS, frozenset({"select"}), key_size=4,
             sleepable=False, flags=_ARRAY, struct="reuseport_array", value_sizes=_SOCKET),
     MapType("percpu_cgroup_storage", 21, S.HASH, H.STORAGE, _STORAGE, per_cpu=True, key_size=None,

@@ -135,7 +135,7 @@ def _assign(call: Caller, args: Sequence[Word]) -> Word:
             return -errno.EINVAL
         if socket.state == _CLOSE and socket.protocol == "tcp":
             return -errno.EOPNOTSUPP
-        return _assigned(call, socket)
+        return _assigned(call, args[0], socket)
     # BPF_SK_LOOKUP_F_REPLACE, BPF_SK_LOOKUP_F_NO_REUSEPORT
     if flags & ~3:
         return -errno.EINVAL
@@ -152,14 +152,14 @@ def _assign(call: Caller, args: Sequence[Word]) -> Word:
         family = call.number(call.field("family"))
         if _FAMILIES[len(socket.local[0])] != family and family == _FAMILIES[16]:
             return -errno.EAFNOSUPPORT
-    return _assigned(call, socket)
+    return _assigned(call, args[0], socket)
 
 
-def _assigned(call: Caller, socket: Socket | None) -> int:
+def _assigned(call: Caller, ctx: Word, socket: Socket | None) -> int:
     block = 0 if socket is None else socket.block
     world = call.world
     call.world = world._replace(network=world.network._replace(assigned=block))
-    call.show(args[0], "sk", _pointer(call, block))
+    call.show(ctx, "sk", _pointer(call, block))
     return 0
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
-from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.memory.ownership import check_none_held, without_btf
@@ -44,7 +43,7 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     offset = const_offset(n, reg, SpecialKind.SPIN_LOCK)
     layout = holder.layout if isinstance(holder, MapRef) else holder
     if layout.lock < 0:
-        if isinstance(holder, MapRef) and not holder.spec.is_typed:
+        if isinstance(holder, MapRef) and not holder.typed:
             raise without_btf(holder, n, SpecialKind.SPIN_LOCK)
         raise Reject(
             f"map '{holder}' has no valid bpf_spin_lock"
@@ -106,15 +105,6 @@ def lockable(reg: Reg) -> MapRef | Layout | None:
         return None
     if reg.kind == MAP_VALUE:
         ref: MapRef = reg.what
-        row = BY_NUMBER.get(ref.spec.type)
-        per_cpu = row is not None and row.per_cpu
-        if per_cpu or ref.readonly:
-            raise Reject(
-                f"map '{ref}' has to have BTF in order to use bpf_spin_lock",
-                detail=f"Linux gives none to {'per-CPU' if per_cpu else 'read-only'} maps with "
-                "locks",
-                hint="use a map of another type",
-            )
         return ref
     if reg.kind == OBJECT and reg.what.standing == OWNED and not reg.what.per_cpu:
         layout: Layout = reg.what.layout

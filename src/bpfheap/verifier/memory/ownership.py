@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bpfheap.btf import KptrField, KptrKind
 from bpfheap.platform.calls import DROPS
+from bpfheap.platform.maps import ACCESS
 from bpfheap.platform.programs import SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
@@ -129,10 +130,15 @@ class Kptr:
 def without_btf(ref: MapRef, n: int, call: str) -> Reject:
     """Of a map that says of its values no more than how long they are (process_spin_lock,
     process_kptr_func)."""
+    detail = ""
+    hint = 'define it in SEC(".maps"), with __type(value, ...), and compile with -g'
+    if ref.bytes:
+        access = ref.spec.readonly or ref.spec.flags & ACCESS
+        kind = "that programs may only read or only write" if access else "of this type"
+        detail = f"Linux has no locks, lists, trees and kptrs, or not all of these, in maps {kind}"
+        hint = "use another map"
     return Reject(
-        f"map '{ref}' has to have BTF in order to use {call}",
-        register=n,
-        hint='define it in SEC(".maps"), with __type(value, ...), and compile with -g',
+        f"map '{ref}' has to have BTF in order to use {call}", detail=detail, register=n, hint=hint
     )
 
 
@@ -145,7 +151,7 @@ def kptr_at(n: int, reg: Reg, call: str) -> Kptr:
             hint=hints.CHECK_NULL,
         )
     if reg.kind == MAP_VALUE:
-        if not reg.what.spec.is_typed:
+        if not reg.what.typed:
             raise without_btf(reg.what, n, call)
         layout: Layout = reg.what.layout
     elif reg.kind == OBJECT and reg.what.standing == OWNED and not reg.what.per_cpu:

@@ -19,7 +19,7 @@ from bpfheap.platform.kfuncs import (
     call_of,
 )
 from bpfheap.platform.licenses import is_gpl_compatible
-from bpfheap.platform.maps import BY_NUMBER, Holds, MapType
+from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType
 from bpfheap.platform.missing import (
     EXCEPTION_CB,
     UPTR,
@@ -340,7 +340,7 @@ class Env:
                     UPTR,
                     insn=slot,
                 )
-            if layout.lock >= 0 and not self.type.has(Offer.LOCKS):
+            if self.map(ref.name).layout.lock >= 0 and not self.type.has(Offer.LOCKS):
                 kind = "socket filter" if self.type.caller is Offer.SOCKET else "tracing"
                 raise Reject(
                     f"{kind} progs cannot use bpf_spin_lock yet",
@@ -443,9 +443,7 @@ class Env:
             spec = self.obj.maps.get(name)
             if spec is None:
                 raise Reject(f"there is no map {name}", hint='define it in SEC(".maps")')
-            _map_type(spec)
-            layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
-            ref = self._maps[name] = MapRef(Holder.MAP, name, spec, layout)
+            ref = self._maps[name] = self._map_ref(Holder.MAP, name, spec)
         return ref
 
     def inner(self, outer: MapRef) -> MapRef:
@@ -457,10 +455,18 @@ class Env:
                     f"map {outer.name} has no template for its inner maps",
                     hint="give it one: __array(values, struct { ... });",
                 )
-            _map_type(spec)
-            layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
-            outer.inner = MapRef(Holder.INNER, outer.name, spec, layout)
+            outer.inner = self._map_ref(Holder.INNER, outer.name, spec)
         return outer.inner
+
+    def _map_ref(self, holder: Holder, name: str, spec: MapSpec) -> MapRef:
+        row = _map_type(spec)
+        layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
+        flags = spec.flags | (MapFlag.RDONLY_PROG if spec.readonly else 0)
+        kinds = (str(field.kind) for field in layout.special)
+        if row.may_have(flags, bool(layout.kptrs), kinds):
+            return MapRef(holder, name, spec, layout)
+        plain = self.layouts.of(spec.btf, 0, spec.value_size)
+        return MapRef(holder, name, spec, plain, bytes=True)
 
     def map_value(self, ref: MapRef) -> Reg:
         """A value of a map, known to be there. Which one it is matters for its lock only."""

@@ -144,6 +144,8 @@ class MapRef:
     `holder`, `name`: those of flows; an inner map goes by the name of its outer map.
     `spec`: its definition.
     `layout`: that of its values.
+    `bytes`: do they have fields that Linux does not take in such a map? It is one without types
+    then, and `layout` has none.
     `numbers`: are these numbers alone?
     `readonly`, `unreadable`: programs may not change what is in it, or not read it.
     `constant`: the bytes of its value that nobody can change any more, None for none.
@@ -151,15 +153,19 @@ class MapRef:
     """
 
     __slots__ = (
-        "constant", "holder", "inner", "layout", "name", "numbers", "readonly", "spec",
+        "bytes", "constant", "holder", "inner", "layout", "name", "numbers", "readonly", "spec",
         "unreadable",
     )  # fmt: skip
 
-    def __init__(self, holder: Holder, name: str, spec: MapSpec, layout: Layout) -> None:
+    def __init__(
+        self, holder: Holder, name: str, spec: MapSpec, layout: Layout,
+        bytes: bool = False,  # noqa: A002
+    ) -> None:  # fmt: skip
         self.holder = holder
         self.name = name
         self.spec = spec
         self.layout = layout
+        self.bytes = bytes
         self.numbers = not layout.kptrs and not layout.special
         row = BY_NUMBER.get(spec.type)
         never = row is not None and row.readonly
@@ -167,6 +173,11 @@ class MapRef:
         self.unreadable = bool(spec.flags & MapFlag.WRONLY_PROG)
         self.constant = spec.data if spec.readonly else None
         self.inner: MapRef | None = None
+
+    @property
+    def typed(self) -> bool:
+        """Does Linux know of which type its values are?"""
+        return self.spec.is_typed and not self.bytes
 
     def __str__(self) -> str:
         return self.name if self.holder is Holder.MAP else f"an inner map of {self.name}"
