@@ -74,7 +74,7 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
         ({"shape": Shape.NONE, "key_size": 0}, "keys, if it has elements"),
         ({"holds": Holds.RECORDS}, "keys, if it has elements"),
         ({"shape": Shape.NONE, "holds": Holds.NOTHING}, "key_size 0"),
-        ({"holds": Holds.MAPS, "kptrs": True}, "values, for kptrs"),
+        ({"holds": Holds.MAPS, "fields": Fields.KPTRS}, "values, for fields"),
         ({"holds": Holds.MAPS, "per_cpu": True}, "values, to have some per CPU"),
         ({"per_cpu": True}, "lookup_percpu if it is per CPU"),
         ({"ops": frozenset({"lookup_percpu"})}, "lookup_percpu if it is per CPU"),

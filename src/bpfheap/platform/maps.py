@@ -143,6 +143,11 @@ class MapType:
         return self.holds is Holds.MAPS
 
     @property
+    def inner(self) -> bool:
+        """Whether maps can hold such maps (map_meta_equal of struct bpf_map_ops)."""
+        return self.holds not in (Holds.MAPS, Holds.PROGRAMS, Holds.STORAGE)
+
+    @property
     def pointers(self) -> bool:
         """Whether its elements are objects of the runtime, which have ids."""
         return self.holds in (Holds.MAPS, Holds.PROGRAMS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpfheap.btf import KptrField, KptrKind
 from bpfheap.platform.calls import DROPS
-from bpfheap.platform.maps import ACCESS
+from bpfheap.platform.maps import ACCESS, BY_NUMBER
 from bpfheap.platform.programs import SocketType
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
@@ -134,8 +134,9 @@ def without_btf(ref: MapRef, n: int, call: str) -> Reject:
     hint = 'define it in SEC(".maps"), with __type(value, ...), and compile with -g'
     if ref.bytes:
         access = ref.spec.readonly or ref.spec.flags & ACCESS
-        kind = "that programs may only read or only write" if access else "of this type"
-        detail = f"Linux has no locks, lists, trees and kptrs, or not all of these, in maps {kind}"
+        kind = f"of type {BY_NUMBER[ref.spec.type].c_name}"
+        kind = "that programs may only read or only write" if access else kind
+        detail = f"to Linux there are no such fields in maps {kind}: they are bytes like others"
         hint = "use another map"
     return Reject(
         f"map '{ref}' has to have BTF in order to use {call}", detail=detail, register=n, hint=hint

@@ -326,6 +326,14 @@ class Env:
             row = None if spec is None else BY_NUMBER.get(spec.type)
             if spec is None or row is None:
                 continue
+            inner = None if spec.inner is None else BY_NUMBER.get(spec.inner.type)
+            if inner is not None and not inner.inner:
+                # bpf_map_meta_alloc, when the map is created
+                raise Reject(
+                    f"map {ref.name} cannot hold maps of type {inner.c_name} (ENOTSUPP)",
+                    insn=slot,
+                    hint="use another type in its __array(values, ...)",
+                )
             if self.sleepable and not row.sleepable:
                 raise Reject(
                     "Sleepable programs can only use array, hash, ringbuf and local storage maps",
