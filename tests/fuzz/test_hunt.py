@@ -381,6 +381,21 @@ def test_linux_looks_too_late_at_where_a_load_acquires() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "explained"),
+    [
+        ("tracing progs cannot use bpf_spin_lock yet", True),
+        ("Sleepable programs can only use array, hash, ringbuf and local storage maps", True),
+        ("misaligned value access off 0+0+0 size 8", True),
+        ("misaligned stack access off 0+-4+0 size 8", False),
+    ],
+)
+def test_linux_asks_maps_that_are_named(said: str, explained: bool) -> None:
+    spec = linked(program_of("r0 = 0"))
+    assert section_of(said, "", spec) == ("Holes of Linux" if explained else None)
+    assert section_of("", said, spec) is None
+
+
+@pytest.mark.parametrize(
     ("code", "explained"),
     [
         ("r7 = *(s32 *)(r10 -8)", True),

@@ -55,9 +55,9 @@ def test_a_row_without_a_fact_is_none(missing: str) -> None:
 
 
 def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
-    """Without fields beside plain bytes, without flags, and nothing of the kernel is read. That values are of a CPU
-    each, its operations tell too, and who may update and delete asks for the operation. What
-    sizes and flags a map cannot do without says a kernel when it is made."""
+    """Without fields beside plain bytes, without flags, and nothing of the kernel is read. That
+    values are of a CPU each, its operations tell too, and who may update and delete asks for the
+    operation. What sizes and flags a map cannot do without says a kernel when it is made."""
     row = MapType(**NEW)
     assert (row.fields, row.flags, row.per_cpu) == (Fields(0), MapFlag(0), False)
     assert (row.value_sizes, row.needs, row.counted) == ((), MapFlag(0), True)

@@ -174,6 +174,21 @@ def _acquired_unguarded(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return not kernel and ours.startswith("BPF_ATOMIC loads from")
 
 
+#: How bpfheap alone refuses what Linux asks of maps that are named, and of their offsets.
+_OF_MAPS: Final = (
+    "tracing progs cannot use bpf_spin_lock yet",
+    "socket filter progs cannot use bpf_spin_lock yet",
+    "Sleepable programs can only use",
+    "misaligned value access off",
+)
+
+
+def _other_maps(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """A lock in an inner map, or in an object that others may own; an inner map of a type that is
+    not for programs that sleep; a value that is not aligned, since a trie's are not."""
+    return not kernel and ours.startswith(_OF_MAPS)
+
+
 def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """One path has a pointer in the stack where another one has never written, which covers it if
     the path ends there; else the program is refused for computing with the pointer, or for reading
@@ -202,6 +217,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(HOLES, _number_of_calls),
     Difference(HOLES, _linked_by_a_load),
     Difference(HOLES, _acquired_unguarded),
+    Difference(HOLES, _other_maps),
     Difference(_LENGTH, _reads_somewhere),
     Difference("Objects of the kernel", _map_itself),
 )

@@ -59,6 +59,10 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             register=n,
             hint="pass the lock's address: &v->lock",
         )
+    if isinstance(holder, MapRef) or holder.one(SpecialKind.REFCOUNT) is not None:
+        # Of a map that is named env.py asks it; Linux does not ask it of inner maps, nor of
+        # objects, which others may own, too.
+        env.check_locks(str(holder))
     if compares(env, st):
         raise Reject(
             "can't spin_{lock,unlock} in rbtree cb",

@@ -334,10 +334,13 @@ class Env:
                     insn=slot,
                     hint="use another type in its __array(values, ...)",
                 )
-            if self.sleepable and not row.sleepable:
+            # Linux does not look at the maps that a map holds.
+            kind = row if inner is None or not row.sleepable else inner
+            if self.sleepable and not kind.sleepable:
+                is_one = "is a" if kind is row else "holds maps of type"
                 raise Reject(
                     "Sleepable programs can only use array, hash, ringbuf and local storage maps",
-                    detail=f"{ref.name} is a {row.c_name}",
+                    detail=f"{ref.name} {is_one} {kind.c_name}",
                     insn=slot,
                     hint="use the map from a program that does not sleep",
                 )
@@ -348,14 +351,8 @@ class Env:
                     UPTR,
                     insn=slot,
                 )
-            if self.map(ref.name).layout.lock >= 0 and not self.type.has(Offer.LOCKS):
-                kind = "socket filter" if self.type.caller is Offer.SOCKET else "tracing"
-                raise Reject(
-                    f"{kind} progs cannot use bpf_spin_lock yet",
-                    detail=f"map {ref.name} has one, and this is a {self.type.name} program",
-                    insn=slot,
-                    hint=f"{types_with(Offer.LOCKS)} programs can",
-                )
+            if self.map(ref.name).layout.lock >= 0:
+                self.check_locks(f"map {ref.name}", slot)
             if row.holds is Holds.STORAGE:
                 first = storages.setdefault(row.number, ref.name)
                 if first != ref.name:
@@ -365,6 +362,18 @@ class Env:
                         insn=slot,
                         hint="let one map have the members of both",
                     )
+
+    def check_locks(self, what: str, slot: int | None = None) -> None:
+        """Raises Reject if programs of this type may not use a lock, which `what` has."""
+        if self.type.has(Offer.LOCKS):
+            return
+        kind = "socket filter" if self.type.caller is Offer.SOCKET else "tracing"
+        raise Reject(
+            f"{kind} progs cannot use bpf_spin_lock yet",
+            detail=f"{what} has one, and this is a {self.type.name} program",
+            insn=slot,
+            hint=f"{types_with(Offer.LOCKS)} programs can",
+        )
 
     def parameters(self, number: int) -> tuple[Parameter, ...]:
         """What a global function declares. Raises Reject for what none can have."""
