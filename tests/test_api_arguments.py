@@ -173,7 +173,10 @@ def test_options(name: str, value: Any) -> None:
     ("call", "message"),
     [
         (lambda on: on.programs["sys"].run({"field": 3}),
-         "the context of sys is given as bytes, not as {'field': 3} (struct.pack makes them)"),
+         "nothing says what the context of sys is (declare its parameter as a pointer to a struct, "
+         "or give bytes)"),
+        (lambda on: on.programs["frame"].run(5),
+         "the context of frame is given as bytes, not as 5 (struct.pack makes them)"),
         (lambda on: on.programs["frame"].run(bytes(25)),
          "a context of 25 bytes for a program of type xdp (at most 24)"),
         (lambda on: on.programs["frame"].run(cpu=2), "there is no CPU 2 (0 to 1)"),

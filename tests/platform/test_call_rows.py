@@ -305,6 +305,7 @@ NAMING = {
     "verifier/calls/callback.py": "what a callback is given",
     "fuzz": "random programs",
     "btf/special.py": "types that are called as a helper is",
+    "platform/maps.py": "such types, in values of maps",
     "platform/programs/socket_types.py": "a struct that is called as a helper is",
 }  # fmt: skip
 

@@ -22,6 +22,7 @@ from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.programs import (
     PROGRAM_TYPES,
     CtxField,
+    CtxForm,
     CtxKind,
     Offer,
     PacketKind,
@@ -72,7 +73,7 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     assert said == {
         "fields": (), "raw_ctx": None, "ctx_writable": False, "writes_packet": False,
         "loads_packet": False, "packet_args": None, "private_stack": False, "objects": False,
-        "arguments": False, "kernel_types": False,
+        "form": CtxForm.FIELDS, "kernel_types": False,
         "ctx_typedef": "", "ctx_tagged": frozenset(),
     }  # fmt: skip
 

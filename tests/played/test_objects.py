@@ -88,12 +88,14 @@ def test_types_that_are_not_there(rt: Runtime, spec: ObjectSpec) -> None:
         rt.kernel.task_struct(real_parent=other.kernel.task_struct())
 
 
-def test_another_machine_has_no_kernel() -> None:
-    with (
-        Runtime(machine="native", kernel_btf=SYSTEM) as rt,
-        pytest.raises(UsageError, match="no kernel around"),
-    ):
-        rt.kernel.task_struct()
+def test_on_the_native_machine(spec: ObjectSpec) -> None:
+    with Runtime(machine="native", kernel_btf=SYSTEM) as rt:
+        task = rt.kernel.task_struct(pid=4, comm="sh")
+        task.real_parent = task
+        assert (task.pid, task.comm, task.real_parent.pid) == (4, b"sh", 4)
+        rt.kernel.strict = True
+        with pytest.raises(UsageError, match="does not see whether a member was set"):
+            rt.kernel.task_struct()
 
 
 def test_a_freed_object(rt: Runtime, spec: ObjectSpec) -> None:

@@ -15,7 +15,7 @@ from bpfheap.api.kernel.stubs import stub_of
 from bpfheap.api.session import Session, locked
 from bpfheap.btf import BtfTypes, Var
 from bpfheap.errors import UsageError
-from bpfheap.platform.programs import program_type, section_def
+from bpfheap.platform.programs import CtxForm, program_type, section_def
 from bpfheap.runtime.system import System
 from bpfheap.runtime.world import TASK, Leads, Place, Playing, World
 from bpfheap.spec import ProgramSpec, RefKind
@@ -101,7 +101,7 @@ class Around(Session, Inputs):
 
     def _fields(self, fields: Mapping[str, Any], first: Fired) -> Given:
         row = program_type(first.spec.section)
-        if not fields and row is not None and (row.arguments or row.ctx_struct == "pt_regs"):
+        if not fields and row is not None and row.form in (CtxForm.ARGUMENTS, CtxForm.REGISTERS):
             return Values(())
         return Fields(fields)
 
@@ -155,7 +155,8 @@ def attached(spec: ProgramSpec, where: str) -> bool:
     if ":" in where:
         row = program_type(section)
         event = where.replace(":", "/")
-        return row is not None and row.name == "tracepoint" and section.partition("/")[2] == event
+        records = row is not None and row.form is CtxForm.RECORD
+        return records and section.partition("/")[2] == event
     mine, its = section_def(section), section_def(where)
     if mine is None or its is None or program_type(section) != program_type(where):
         return section == where

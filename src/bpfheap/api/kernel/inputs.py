@@ -16,6 +16,7 @@ from bpfheap.btf import BtfTypes, FoundMember, Func, FuncProto, Ptr, Void
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.platform.programs import (
     AttachType,
+    CtxForm,
     CtxKind,
     ProgramType,
     attach_target,
@@ -139,9 +140,9 @@ class Values(Given):
         row = _row(spec)
         if row.arguments:
             return _arguments(kernel, spec, self.values, self.ret)
-        if row.ctx_struct == "pt_regs":
+        if row.form is CtxForm.REGISTERS:
             return _probe(kernel, spec, self.values, self.ret, self.registers)
-        if row.ctx_struct == "bpf_raw_tracepoint_args":
+        if row.form is CtxForm.WORDS:
             return _raw_tracepoint(kernel, spec, self.values)
         raise UsageError(
             f"a {row.name} program is given no list of arguments",
@@ -410,7 +411,7 @@ def _function(kernel: Kernel, name: str) -> list[tuple[BtfTypes, int]]:
 def _by_struct(
     kernel: Kernel, spec: ProgramSpec, row: ProgramType, fields: Mapping[str, Any]
 ) -> _Context:
-    if row.name == "tracepoint":
+    if row.form is CtxForm.RECORD:
         event = spec.section.partition("/")[2].replace("/", ":")
         return _record(kernel, spec, event, fields)
     of = _parameter(spec)

@@ -194,7 +194,7 @@ class ModelCaller:
     def _field(self, name: str) -> tuple[Pointer, int] | None:
         fields = self._type.fields
         # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
-        if self._type.ctx_struct == "__sk_buff":
+        if self._type.of_skb:
             fields = SKB
         found = next((field for field in fields if field.name == name), None)
         if found is None:

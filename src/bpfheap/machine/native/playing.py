@@ -337,7 +337,7 @@ class NativeCaller:
 
     def _field(self, name: str) -> CtxField | None:
         # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
-        fields = SKB if self._type.ctx_struct == "__sk_buff" else self._type.fields
+        fields = SKB if self._type.of_skb else self._type.fields
         return next((field for field in fields if field.name == name), None)
 
     def show(self, ctx: Word, name: str, value: Word) -> None:

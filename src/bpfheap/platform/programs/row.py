@@ -63,6 +63,16 @@ class CtxField:
         return self.narrow and not write and size >= self.least and at_start
 
 
+class CtxForm(StrEnum):
+    """What whoever makes a context up says of it."""
+
+    FIELDS = "fields"  # its fields by name, or the members of a struct of the program's
+    ARGUMENTS = "arguments"  # those of what the program is attached to, by the kernel's types
+    REGISTERS = "registers"  # as struct pt_regs has them, arguments among them
+    RECORD = "record"  # of a tracepoint, with texts behind it
+    WORDS = "words"  # arguments, of 8 bytes each, whose types nobody knows
+
+
 class PacketKind(StrEnum):
     """Which packet a program gets, as BPF_PROG_TEST_RUN makes it (net/bpf/test_run.c)."""
 
@@ -179,8 +189,7 @@ class ProgramType:
     run such programs. `objects`: Linux has bpf_obj_new and its like for them (generic_kfunc_set).
     `interrupts`: they run in interrupts, and so in signals. `sleepable`: in any section, they run
     where one may sleep, and so not in an RCU section. `caller`: what its programs are to
-    helpers, one member of Offer. `arguments`: its context are the arguments of what it is attached
-    to, as the kernel's BTF has them. `kernel_types`: nothing here says what its context holds.
+    helpers, one member of Offer. `kernel_types`: nothing here says what its context holds.
 
     A global function's parameter is the context if it points at `ctx_struct`, or is declared with
     `ctx_typedef` (btf_is_prog_ctx_type); with a tag, it may also point at what `ctx_tagged` names:
@@ -202,8 +211,8 @@ class ProgramType:
     packet_args: bool | None = None
     private_stack: bool = False
     objects: bool = False
-    arguments: bool = False
     kernel_types: bool = False
+    form: CtxForm = CtxForm.FIELDS
     ctx_typedef: str = ""
     ctx_tagged: frozenset[str] = frozenset()
     sleepable: bool = field(kw_only=True)
@@ -232,6 +241,17 @@ class ProgramType:
     def ctx_pointer(self) -> str:
         """A pointer to the context, in C."""
         return "void *" if self.ctx_struct == _NO_STRUCT else f"struct {self.ctx_struct} *"
+
+    @property
+    def arguments(self) -> bool:
+        """Whether its context are the arguments of what it is attached to, as the kernel's BTF has
+        them."""
+        return self.form is CtxForm.ARGUMENTS
+
+    @property
+    def of_skb(self) -> bool:
+        """Whether its context stands for a struct sk_buff, of which it shows some fields."""
+        return self.packet in (PacketKind.SKB, PacketKind.SKB_PAYLOAD)
 
     @property
     def has_packet(self) -> bool:

@@ -10,6 +10,7 @@ from bpfheap.platform.programs.row import (
     ANY_TYPE,
     NUMBER,
     CtxField,
+    CtxForm,
     CtxKind,
     Offer,
     PacketKind,
@@ -40,6 +41,7 @@ _PERF_FIELDS = (
 
 def _probe(sections: tuple[Section, ...], returns: tuple[int, int] | None) -> ProgramType:
     return ProgramType("kprobe", 2, sections, "pt_regs", 168, raw_ctx=0, private_stack=True,
+                       form=CtxForm.REGISTERS,
                        sleepable=False, interrupts=False, packet=PacketKind.NONE,
                        caller=Offer.KPROBE, returns=returns, test_run=None,
                        ctx_typedef=_USER_REGISTERS,
@@ -67,7 +69,8 @@ def _attached(
 ) -> ProgramType:  # fmt: skip
     """Whose context are the arguments of what it is attached to, twelve at most
     (bpf_tracing_ctx_access)."""
-    return ProgramType(name, number, tuple(sections), "void", 96, arguments=True, objects=True,
+    return ProgramType(name, number, tuple(sections), "void", 96, objects=True,
+                       form=CtxForm.ARGUMENTS,
                        private_stack=private_stack, sleepable=False, interrupts=False,
                        packet=PacketKind.NONE, caller=caller, returns=returns,
                        test_run=None, ctx_tagged=ctx_tagged)  # fmt: skip
@@ -97,22 +100,22 @@ TRACING: tuple[ProgramType, ...] = (
         *_plus("uprobe.session.s", attach=At.TRACE_UPROBE_SESSION, sleepable=True),
     ), (0, 1)),
     ProgramType("tracepoint", 5, tuple(_plus("tracepoint", "tp")), "void", 8192, raw_ctx=8,
-                private_stack=True, objects=True, sleepable=False, interrupts=False,
-                packet=PacketKind.NONE, caller=Offer.TRACEPOINT, returns=None, test_run=None,
-                ctx_tagged=frozenset({ANY_TYPE})),
+                form=CtxForm.RECORD, private_stack=True, objects=True, sleepable=False,
+                interrupts=False, packet=PacketKind.NONE, caller=Offer.TRACEPOINT,
+                returns=None, test_run=None, ctx_tagged=frozenset({ANY_TYPE})),
     ProgramType("perf_event", 7, (Section("perf_event"),), "bpf_perf_event_data", 184,
                 _PERF_FIELDS, private_stack=True, objects=True, sleepable=False, interrupts=True,
                 packet=PacketKind.NONE, caller=Offer.PERF_EVENT, returns=None, test_run=None,
                 ctx_tagged=frozenset({_USER_REGISTERS, "pt_regs"})),
     ProgramType("raw_tracepoint", 17, tuple(_plus("raw_tracepoint", "raw_tp")),
-                "bpf_raw_tracepoint_args", 96, raw_ctx=0, private_stack=True, sleepable=False,
-                interrupts=False, packet=PacketKind.NONE, caller=Offer.TRACEPOINT, returns=None,
-                test_run=96, ctx_tagged=frozenset({NUMBER})),
+                "bpf_raw_tracepoint_args", 96, raw_ctx=0, form=CtxForm.WORDS, private_stack=True,
+                sleepable=False, interrupts=False, packet=PacketKind.NONE, caller=Offer.TRACEPOINT,
+                returns=None, test_run=96, ctx_tagged=frozenset({NUMBER})),
     # raw_tp_writable_prog_is_valid_access: later parts of the buffer's address are numbers.
     ProgramType("raw_tracepoint_writable", 24, tuple(_plus("raw_tracepoint.w", "raw_tp.w")),
                 "bpf_raw_tracepoint_args", 96, (CtxField("buffer", 0, 8, CtxKind.BUFFER),),
-                raw_ctx=1, sleepable=False, interrupts=False, packet=PacketKind.NONE,
-                caller=Offer.TRACEPOINT, returns=None, test_run=None,
+                raw_ctx=1, form=CtxForm.WORDS, sleepable=False, interrupts=False,
+                packet=PacketKind.NONE, caller=Offer.TRACEPOINT, returns=None, test_run=None,
                 ctx_tagged=frozenset({NUMBER})),
     ProgramType("syscall", 31, (Section("syscall", sleepable=True),), "void", 65535, raw_ctx=0,
                 ctx_writable=True, objects=True, sleepable=True, interrupts=False,
