@@ -17,6 +17,7 @@ from bpfheap.compile import object_spec
 from bpfheap.errors import MachineUnsupported, OutOfMemory, UsageError, Violation
 from bpfheap.machine.faults import Fault
 from bpfheap.platform.programs import Offer
+from bpfheap.runtime.machine import AtCall
 from bpfheap.runtime.world import Caller, Space
 from bpfheap.spec import ObjectSpec
 from bpfheap.vmlinux import NONE, Vmlinux
@@ -526,6 +527,49 @@ def test_what_a_stub_raises_ends_the_run(
     bpf.stub("bpf_get_hash_recalc")(lambda skb: 3)
     obj.programs["prints"].run(data=bytes(64))
     assert obj.maps[".bss"][0].answer == 3
+
+
+def test_a_stub_that_raises_in_an_entry(spec_of: Any) -> None:
+    pytest.importorskip("bpfheap.machine.native._core")
+    text = """
+    SEC("perf_event") int sample(__u64 *ctx) { return bpf_get_prandom_u32() + *ctx; }
+    """
+    with bpfheap.Runtime(machine="native") as bpf:
+        answers: list[Any] = [1, Own("no"), 3, 4, Own("no"), 6, 7]
+
+        def answer() -> Any:
+            found = answers.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        bpf.stub("bpf_get_prandom_u32")(answer)
+        sample = bpf.load(spec_of(text)).programs["sample"]
+        enter = sample.entry()
+        assert enter((10).to_bytes(8, "little")) == 11
+        with pytest.raises(Own):
+            enter()
+        with pytest.raises(Own):
+            sample.run_batch(memoryview(bytes(8 * 4)).cast("Q"))
+        assert list(sample.run_batch(memoryview(bytes(16)).cast("Q"))) == [6, 7]
+
+
+def test_calls_in_single_steps(bpf: bpfheap.Runtime, spec_of: Any) -> None:
+    bpf.stub("bpf_get_hash_recalc")(lambda skb: 5)
+    obj = bpf.load(spec_of(STUBS), programs=["prints"])
+    system = bpf.system
+    execution = system.start(obj.programs["prints"].fd, data=bytes(64))
+    calls = []
+    while isinstance(stop := system.step(execution), AtCall):
+        calls.append(stop.name)
+    assert calls == ["bpf_trace_printk", "bpf_get_hash_recalc", "bpf_trace_printk"]
+    assert obj.maps[".bss"][0].answer == 5
+    execution = system.start(obj.programs["prints"].fd, data=bytes(64))
+    bpf.stub("bpf_get_hash_recalc")(lambda skb: 1 // 0)
+    for _ in range(2):
+        assert isinstance(system.step(execution), AtCall)
+    with pytest.raises(ZeroDivisionError):
+        system.step(execution)
 
 
 def test_a_stub_that_runs_a_program(bpf: bpfheap.Runtime, spec_of: Any) -> None:
