@@ -97,7 +97,7 @@ void bh_mapped_remove(struct bh_mapped *mapped, const void *pages, size_t size)
 		sched_yield();
 }
 
-static bool is_mapped(struct bh_mapped *mapped, uint64_t address)
+bool bh_mapped_has(struct bh_mapped *mapped, uint64_t address)
 {
 	uint64_t page = address >> PAGE_BITS, n = page >> LEAF_BITS;
 	_Atomic(void *) *leaves = atomic_load(&mapped->root);
@@ -129,7 +129,7 @@ uint64_t bh_mapped_load(struct bh_mapped *mapped, uint64_t address, uint32_t siz
 	uint64_t value = 0;
 
 	atomic_fetch_add(&mapped->readers, 1);
-	if (is_mapped(mapped, address) && is_mapped(mapped, address + size - 1))
+	if (bh_mapped_has(mapped, address) && bh_mapped_has(mapped, address + size - 1))
 		value = load(address, size);
 	atomic_fetch_sub(&mapped->readers, 1);
 	return value;
@@ -140,7 +140,7 @@ static uint64_t reach(struct bh_mapped *mapped, uint64_t address, uint64_t size)
 {
 	uint64_t page = 1 << PAGE_BITS, known = 0;
 
-	while (known < size && is_mapped(mapped, address + known)) {
+	while (known < size && bh_mapped_has(mapped, address + known)) {
 		known += page - (address + known) % page;
 		if (address + known < address)
 			break;

@@ -21,6 +21,8 @@ void bh_mapped_destroy(struct bh_mapped *mapped);
 bool bh_mapped_add(struct bh_mapped *mapped, const void *pages, size_t size);
 /* Pages that will be unmapped: nobody reads there any more when this returns. */
 void bh_mapped_remove(struct bh_mapped *mapped, const void *pages, size_t size);
+/* Is there a page? From any context. */
+bool bh_mapped_has(struct bh_mapped *mapped, uint64_t address);
 /* 1, 2, 4 or 8 bytes as a number; 0 where there are none. From any context. */
 uint64_t bh_mapped_load(struct bh_mapped *mapped, uint64_t address, uint32_t size);
 /* Any number of bytes: how many of them were there, and were copied. */

@@ -69,10 +69,7 @@ enum {
 /* Kptrs may lead to objects of the kernel around programs, too, which are no unit's. */
 static inline bool bh_is_block(const struct bh_core *core, const void *object)
 {
-	struct bh_block block;
-
-	return BH_UNLIKELY(atomic_load_explicit(&bh_world_of(core)->chunks.count, memory_order_relaxed)) &&
-	       bh_world_find(core, (uintptr_t)object, 1, false, &block) != BH_ELSEWHERE;
+	return BH_UNLIKELY(bh_world_has(core, (uintptr_t)object));
 }
 
 /* What begins there, as far as a hardened core knows; what a program names is an object on other ones, unless

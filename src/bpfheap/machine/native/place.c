@@ -62,10 +62,6 @@ RACES static uint64_t copy_own(struct bh_run *run, char *to, uint64_t address, u
 
 static enum bh_found find(struct bh_run *run, uint64_t address, uint64_t size, struct bh_block *found)
 {
-	const struct bh_world *world = bh_world_of(run->here.core);
-
-	if (!atomic_load_explicit(&world->chunks.count, memory_order_relaxed))
-		return BH_ELSEWHERE;
 	return bh_world_find(run->here.core, address, size, !run->in_signal, found);
 }
 

@@ -40,9 +40,7 @@ RACES static enum bh_found look(const struct bh_world *world, uint64_t address, 
 											       BH_GONE;
 	}
 	found->size = 0;
-	n = up_to(&world->chunks, address);
-	return n && address - world->chunks.block[n - 1].start < world->chunks.block[n - 1].size ?
-		       BH_GONE : BH_ELSEWHERE;
+	return BH_GONE;
 }
 
 enum bh_found bh_world_find(const struct bh_core *core, uint64_t address, uint64_t size, bool waits,
@@ -50,6 +48,8 @@ enum bh_found bh_world_find(const struct bh_core *core, uint64_t address, uint64
 {
 	const struct bh_world *world = bh_world_of(core);
 
+	if (!bh_world_has(core, address))
+		return BH_ELSEWHERE;
 	for (uint32_t tries = 0; waits || tries < TRIES; tries++) {
 		uint32_t before = atomic_load_explicit(&world->changes, memory_order_acquire);
 		enum bh_found where;
@@ -104,7 +104,14 @@ bool bh_world_add(struct bh_core *core, const struct bh_block *chunk)
 {
 	struct bh_world *world = bh_world_of(core);
 
-	return put(world, &world->chunks, BH_CHUNKS, chunk);
+	void *pages = (void *)(uintptr_t)chunk->start;
+
+	if (!bh_mapped_add(&world->pages, pages, chunk->size))
+		return false;
+	if (put(world, &world->chunks, BH_CHUNKS, chunk))
+		return true;
+	bh_mapped_remove(&world->pages, pages, chunk->size);
+	return false;
 }
 
 bool bh_world_set(struct bh_core *core, const struct bh_block *block)
@@ -122,6 +129,7 @@ void bh_world_destroy(struct bh_core *core)
 	/* A region goes as a whole. */
 	for (uint32_t n = 0; !region->base && n < atomic_load(&world->chunks.count); n++)
 		munmap((void *)(uintptr_t)world->chunks.block[n].start, world->chunks.block[n].size);
+	bh_mapped_destroy(&world->pages);
 	if (world->chunks.block)
 		munmap(world->chunks.block, BH_CHUNKS * sizeof(struct bh_block));
 	if (world->blocks.block)

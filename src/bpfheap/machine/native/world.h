@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mapped.h"
 #include "region.h"
 
 struct bh_core;
@@ -64,6 +65,7 @@ struct bh_world {
 	_Atomic uint32_t changes; /* odd while blocks are about to change */
 	struct bh_blocks blocks;
 	struct bh_blocks chunks;
+	struct bh_mapped pages; /* of chunks */
 	struct bh_current current;
 	_Atomic uint32_t variables;
 	uint64_t variable[BH_VARIABLES]; /* those with a copy for each CPU: a table of these each */
@@ -77,13 +79,23 @@ static inline struct bh_world *bh_world_of(const struct bh_core *core)
 	return (struct bh_world *)((char *)(uintptr_t)core + sizeof(struct bh_region));
 }
 
+/* Does an address lead into a chunk? From any context. */
+static inline bool bh_world_has(const struct bh_core *core, uint64_t address)
+{
+	struct bh_world *world = bh_world_of(core);
+
+	return atomic_load_explicit(&world->chunks.count, memory_order_relaxed) &&
+	       bh_mapped_has(&world->pages, address);
+}
+
 enum bh_found {
 	BH_ELSEWHERE,
 	BH_GONE, /* between blocks, in one that was freed, or partly in one */
 	BH_THERE,
 };
 
-/* Where `size` bytes are. `waits`: somebody who changes blocks meanwhile comes to an end of that. */
+/* Where `size` bytes are. `waits`: whoever changes blocks meanwhile comes to an end of that, as it is not who
+ * was interrupted. */
 enum bh_found bh_world_find(const struct bh_core *core, uint64_t address, uint64_t size, bool waits,
 			    struct bh_block *found);
 /* Memory that is for blocks from here on: see bh_chunk_map. False if there is too much. */
