@@ -59,6 +59,15 @@ def call(name: str, *args: int | str) -> str:
     return "\n".join([*lines, "r1 = r6", f"call {name}", ""])
 
 
+def on_stack(raw: bytes, at: int) -> str:
+    """Put bytes at r10 - `at`."""
+    raw = raw.ljust(-(-len(raw) // 8) * 8, b"\0")
+    words = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
+    return "".join(
+        f"r1 = {word:#x} ll\n*(u64 *)(r10 -{at - 8 * i}) = r1\n" for i, word in enumerate(words)
+    )
+
+
 @cache
 def program(text: str, section: str = "tc") -> tuple[ObjectSpec, ProgramSpec]:
     """The context is in r6."""

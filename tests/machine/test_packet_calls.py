@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 import pytest
-from packet_calls import IP, IPV6, RAW, TWO_VLANS, VLAN, call, on_linux, on_model
+from packet_calls import IP, IPV6, RAW, TWO_VLANS, VLAN, call, on_linux, on_model, on_stack
 
 from bpfheap.kernel import Kernel, available
 
@@ -338,15 +338,6 @@ def ways() -> dict[str, Case]:
             code += call("bpf_check_mtu", 0, "r10\nr3 += -8", by, flags)
             found[f"mtu, gso, + {by}, flags {flags}"] = Case(code, ctx=GSO)
     return found
-
-
-def on_stack(raw: bytes, at: int) -> str:
-    """Put bytes at r10 - `at`."""
-    raw = raw.ljust(-(-len(raw) // 8) * 8, b"\0")
-    words = [int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)]
-    return "".join(
-        f"r1 = {word:#x} ll\n*(u64 *)(r10 -{at - 8 * i}) = r1\n" for i, word in enumerate(words)
-    )
 
 
 def cookies() -> dict[str, Case]:
