@@ -18,6 +18,11 @@ from bpfheap.kernel import Kernel, available
 RESULTS = Path(__file__).with_name("packet_calls.json")
 M64 = (1 << 64) - 1
 FRAMES = {"ip": IP, "ipv6": IPV6, "vlan": VLAN, "two vlans": TWO_VLANS, "raw": RAW}
+#: By whom they go to.
+ADDRESSED = {
+    f"to {address}": bytes.fromhex(address) + IP[6:]
+    for address in ("00" * 6, "01005e000001", "ff" * 6, "020000000001")
+}
 #: Fields of struct __sk_buff, as loads; and the length of the packet's memory.
 FIELDS = {
     name: f"r0 = *({size} *)(r6 +{at})"
@@ -284,6 +289,20 @@ def facts() -> dict[str, Case]:
             for stamp in (0, 12345):
                 code = call("bpf_skb_set_tstamp", stamp, clock)
                 found[f"tstamp {stamp}, clock {clock}, {frame}"] = Case(code, frame, fields=True)
+    for section in ("tc", "socket", "lwt_in"):
+        for frame in FRAMES:
+            for at in (*range(0, 76, 4), 164, 176):
+                if at == 72 and section != "tc":
+                    continue
+                found[f"field at {at}, {frame}, {section}"] = Case(
+                    f"r0 = *(u32 *)(r6 +{at})", frame, section
+                )
+    for frame in FRAMES:
+        found[f"wire_len, {frame}"] = Case("r0 = *(u32 *)(r6 +160)", frame)
+    for at in (12, 16):
+        found[f"field of XDP at {at}"] = Case(f"r0 = *(u32 *)(r6 +{at})", section="xdp")
+    for frame in ADDRESSED:
+        found[f"type of a packet {frame}"] = Case("r0 = *(u32 *)(r6 +4)", frame)
     for frame, at in (("ip", 15), ("ipv6", 15)):
         for tos in (0, 1, 2, 3, 0x10, 0x20, 0x30, 0xFD, 0xFE):
             store = call("bpf_skb_store_bytes", at, "r10\nr3 += -8", 1, 0)
@@ -449,7 +468,7 @@ def _shown(data: bytes) -> str:
 
 def seen(case: Case, run: Any) -> list[Any]:
     """As it is in the file: r0, the packet if it changed, and fields."""
-    frame = FRAMES[case.frame]
+    frame = (FRAMES | ADDRESSED)[case.frame]
     found = {name: run(code, frame, case.section, case.context)
              for name, code in codes(case).items()}  # fmt: skip
     retval, data = found.pop("")

@@ -66,7 +66,8 @@ class Case(NamedTuple):
         raw += b"".join(end[1].to_bytes(2, "big") for end in (self.remote, self.local))
         size = len(raw) - self.cut
         return "\n".join([
-            on_stack(raw.ljust(40, b"\0"), 40), "r1 = r6", "r2 = r10", "r2 += -40", f"r3 = {size}", f"r4 = {self.netns}",
+            on_stack(raw.ljust(40, b"\0"), 40), "r1 = r6", "r2 = r10", "r2 += -40",
+            f"r3 = {size}", f"r4 = {self.netns}",
             f"r5 = {self.flags}", f"call bpf_{self.call}", "if r0 == 0 goto out", "r7 = r0",
             LOOKS[self.look], "r1 = r7", "call bpf_sk_release", "r0 = r8", "out: r0 = r0",
         ])  # fmt: skip

@@ -15,7 +15,11 @@ _XDP_ROOM = 256 - 40
 #: A page less the headroom and struct skb_shared_info.
 _XDP_LONGEST = 4096 - 256 - 320
 #: Offsets in struct __sk_buff.
-_SKB_LEN, _SKB_TYPE, _SKB_PROTOCOL = 0, 4, 16
+_SKB_LEN, _SKB_TYPE, _SKB_PROTOCOL, _SKB_IFINDEX = 0, 4, 16, 40
+#: In struct xdp_md: the device that the packet came in by.
+_XDP_IFINDEX = 12
+#: The number of lo.
+_LO = 1
 _ETH_PROTO = 12
 #: From here on what an Ethernet header says is a protocol, before that a length
 #: (ETH_P_802_3_MIN); then packets are of one of these (ETH_P_802_3, ETH_P_802_2).
@@ -61,20 +65,28 @@ def unseen(row: ProgramType) -> int:
 
 def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> PacketFrame:
     """`frame` is an Ethernet frame, or nothing; with one, the context tells its length and
-    protocol, where it is a struct __sk_buff.
-    """
+    protocol, where it is a struct __sk_buff, and which device it came by: lo, unless it says
+    another."""
     xdp = row.packet is PacketKind.XDP
     seen = frame[unseen(row) :]
     at = {field.name: field.offset for field in row.fields}
     data, end, meta = (at.get(name, -1) for name in _FIELDS)
     room, tail = (_XDP_ROOM, _XDP_LONGEST - len(seen)) if xdp else (0, 0)
-    if frame and not xdp:
-        ctx.extend(bytes(max(0, _SKB_PROTOCOL + 4 - len(ctx))))
+    if frame and xdp:
+        _unless_given(ctx, _XDP_IFINDEX, _LO)
+    elif frame:
+        _unless_given(ctx, _SKB_IFINDEX, _LO)
+        _unless_given(ctx, _SKB_TYPE, _type_of(frame))
         ctx[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
-        if not any(ctx[_SKB_TYPE : _SKB_TYPE + 4]):
-            ctx[_SKB_TYPE] = _type_of(frame)
         ctx[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = protocol_of(frame[_ETH_PROTO:]) + bytes(2)
     return PacketFrame(seen, room, tail, (data, end, meta), not row.writes_packet)
+
+
+def _unless_given(ctx: bytearray, at: int, value: int) -> None:
+    """Set a field of a context, if that says nothing."""
+    ctx.extend(bytes(max(0, at + 4 - len(ctx))))
+    if not any(ctx[at : at + 4]):
+        ctx[at : at + 4] = value.to_bytes(4, "little")
 
 
 def protocol_of(behind: bytes) -> bytes:
