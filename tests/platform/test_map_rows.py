@@ -110,27 +110,27 @@ def test_machines_have_all_maps() -> None:
 #: "bpf_".
 NOWHERE = """
     bind bprm_opts_set btf_find_by_name_kind d_path find_vma get_branch_snapshot ima_file_hash
-    ima_inode_hash kallsyms_lookup_name load_hdr_opt lwt_push_encap lwt_seg6_action
-    lwt_seg6_adjust_srh lwt_seg6_store_bytes msg_apply_bytes msg_cork_bytes msg_pop_data
-    msg_pull_data msg_push_data perf_event_read perf_event_read_value perf_prog_read_value
-    rc_keydown rc_pointer_rel rc_repeat read_branch_records reserve_hdr_opt seq_printf_btf
-    skb_get_xfrm_state skb_output snprintf_btf sock_from_file sock_ops_cb_flags_set
-    store_hdr_opt sys_bpf sys_close sysctl_get_current_value sysctl_get_name
-    sysctl_get_new_value sysctl_set_new_value task_pt_regs xdp_output
+    ima_inode_hash kallsyms_lookup_name load_hdr_opt lwt_seg6_action lwt_seg6_adjust_srh
+    lwt_seg6_store_bytes msg_apply_bytes msg_cork_bytes msg_pop_data msg_pull_data msg_push_data
+    perf_event_read perf_event_read_value perf_prog_read_value rc_keydown rc_pointer_rel
+    rc_repeat read_branch_records reserve_hdr_opt seq_printf_btf skb_get_xfrm_state skb_output
+    snprintf_btf sock_from_file sock_ops_cb_flags_set store_hdr_opt sys_bpf sys_close
+    sysctl_get_current_value sysctl_get_name sysctl_get_new_value sysctl_set_new_value
+    task_pt_regs xdp_output
 """
 
 #: Those that the model machine alone has.
 ON_THE_MODEL = """
     cgrp_storage_delete cgrp_storage_get clone_redirect csum_level csum_update
     current_task_under_cgroup get_hash_recalc get_local_storage get_stackid inode_storage_delete
-    inode_storage_get l3_csum_replace l4_csum_replace map_peek_elem map_pop_elem map_push_elem
-    msg_redirect_hash msg_redirect_map perf_event_output redirect_map set_hash set_hash_invalid
-    sk_redirect_hash sk_redirect_map sk_select_reuseport sk_storage_delete sk_storage_get
-    skb_adjust_room skb_change_head skb_change_proto skb_change_tail skb_change_type
-    skb_ecn_set_ce skb_get_tunnel_key skb_get_tunnel_opt skb_load_bytes_relative skb_set_tstamp
-    skb_set_tunnel_key skb_set_tunnel_opt skb_under_cgroup skb_vlan_pop skb_vlan_push
-    sock_hash_update sock_map_update task_storage_delete task_storage_get xdp_get_buff_len
-    xdp_load_bytes xdp_store_bytes
+    inode_storage_get l3_csum_replace l4_csum_replace lwt_push_encap map_peek_elem map_pop_elem
+    map_push_elem msg_redirect_hash msg_redirect_map perf_event_output redirect_map set_hash
+    set_hash_invalid sk_redirect_hash sk_redirect_map sk_select_reuseport sk_storage_delete
+    sk_storage_get skb_adjust_room skb_change_head skb_change_proto skb_change_tail
+    skb_change_type skb_ecn_set_ce skb_get_tunnel_key skb_get_tunnel_opt skb_load_bytes_relative
+    skb_set_tstamp skb_set_tunnel_key skb_set_tunnel_opt skb_under_cgroup skb_vlan_pop
+    skb_vlan_push sock_hash_update sock_map_update task_storage_delete task_storage_get
+    xdp_get_buff_len xdp_load_bytes xdp_store_bytes
 """
 
 

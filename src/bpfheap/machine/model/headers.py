@@ -26,6 +26,9 @@ _VLAN_MAX_DEPTH = 8
 _HLEN = {_IP: 20, _IPV6: 40}
 #: SKB_MAX_ALLOC.
 _LONGEST = 4 * 4096 - 320
+_UDP, _UDP_HLEN = 17, 8
+#: BPF_LWT_ENCAP_IP, LWT_BPF_MAX_HEADROOM.
+_ENCAP_IP, _LONGEST_ENCAP = 2, 256
 #: PACKET_OTHERHOST.
 _LAST_TYPE = 3
 #: The clocks of BPF_SKB_CLOCK_*: the first may say nothing.
@@ -274,6 +277,32 @@ def _grows(skb: Skb, at: int, by: int, flags: int) -> str:
     return ""
 
 
+def _push_encap(core: Core, args: Arguments) -> Value:
+    """A header of IP in front (bpf_lwt_push_ip_encap). Those of segment routing are refused, as
+    by a kernel without CONFIG_IPV6_SEG6_BPF."""
+    skb = Skb(core, args[0], "bpf_lwt_push_encap")
+    kind, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
+    header = core.state.read(args[2], size)
+    if kind != _ENCAP_IP or not _HLEN[_IP] <= size <= _LONGEST_ENCAP:
+        return skb.put(error("EINVAL"))
+    version = header[0] >> 4
+    length, above = 4 * (header[0] & 15), header[9]
+    if version == 6:
+        length, above = _HLEN[_IPV6], header[6]
+    # The stable kernels of 6.18 ask for the whole header of UDP, too.
+    if version not in (4, 6) or size < length + (_UDP_HLEN if above == _UDP else 0):
+        return skb.put(error("EINVAL"))
+    if version == 4 and header[10:12] == bytes(2):
+        check = checksums.fold(checksums.partial(header[:length]))
+        header = header[:10] + check.to_bytes(2, "little") + header[12:]
+    skb.bytes = header + skb.bytes
+    skb.unseen = skb.unseen[: max(0, len(skb.unseen) - size)]
+    skb.knows(mac=skb.known.mac + size, network=0, encapsulated=True)
+    skb.protocol = _IP if version == 4 else _IPV6
+    skb.forget_hash()
+    return skb.put()
+
+
 # -- what is known of the packet
 
 
@@ -391,6 +420,7 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_skb_change_tail": _change_tail,
     "bpf_skb_change_proto": _change_proto,
     "bpf_skb_adjust_room": _adjust_room,
+    "bpf_lwt_push_encap": _push_encap,
     "bpf_skb_change_type": _change_type,
     "bpf_set_hash": _set_hash,
     "bpf_set_hash_invalid": _set_hash_invalid,
