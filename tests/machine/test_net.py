@@ -122,3 +122,10 @@ def test_what_cannot_be(message: str) -> None:
 def test_the_native_machine_has_no_network() -> None:
     with bpfheap.Runtime(machine="native") as bpf, pytest.raises(UsageError, match="no kernel"):
         bpf.net.device("eth0")
+
+
+@pytest.mark.bpf(machine="model")
+def test_the_fixture_has_it(bpf: Any, source: Path) -> None:
+    bpf.net.device("eth0", ifindex=7)
+    bpf.load(source)
+    assert [r.to for r in bpf.programs["mirror"].run(data=FRAME).redirects] == [7]

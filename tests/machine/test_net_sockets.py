@@ -313,3 +313,59 @@ def test_what_cannot_be(message: str) -> None:
         pytest.raises(UsageError, match=message),
     ):
         made(bpf.net)
+
+
+SELECTS = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 2); __type(key, __u32);
+	__type(value, __u64); } errors SEC(".maps");
+static const __u32 one = 1;
+
+SEC("sk_lookup") int selects(struct bpf_sk_lookup *ctx)
+{
+	__u32 zero = 0;
+	__u64 *flags = bpf_map_lookup_elem(&errors, &zero);
+	__u64 *error = bpf_map_lookup_elem(&errors, &one);
+
+	if (flags && error)
+		*error = -bpf_sk_assign(ctx, ctx->sk, *flags);
+	return 1;
+}
+
+SEC("sk_lookup") int forgets(struct bpf_sk_lookup *ctx)
+{
+	return bpf_sk_assign(ctx, NULL, 1) == 0 && !ctx->sk;
+}
+
+char LICENSE[] SEC("license") = "GPL";
+"""
+#: The fields of a struct bpf_sk_lookup, flags and the error.
+SELECTED = (
+    ({"protocol": 6, "family": 2}, 0, 17),
+    ({"protocol": 6, "family": 2}, 1, 0),
+    ({"protocol": 6, "family": 2}, 3, 0),
+    ({"protocol": 6, "family": 2}, 4, 22),
+    ({"protocol": 17, "family": 2}, 0, 91),
+    ({"protocol": 6, "family": 10}, 1, 97),
+)
+
+
+def test_a_lookup_may_be_told_its_socket(tmp_path: Path) -> None:
+    path = tmp_path / "selects.bpf.c"
+    path.write_text(SELECTS)
+    with bpfheap.Runtime(machine="model", kernel_btf="none") as bpf:
+        loaded = bpf.load(path)
+        sock = bpf.net.socket("tcp", local=HERE)
+        for fields, flags, error in SELECTED:
+            loaded.maps["errors"][0] = flags
+            loaded.programs["selects"].run({**fields, "sk": sock})
+            assert loaded.maps["errors"][1] == error
+        assert bpf.net.assigned == sock
+        assert loaded.programs["forgets"].run({"protocol": 6, "sk": sock}).retval == 1
+        assert bpf.net.assigned is None
+        connected = bpf.net.socket("tcp", HERE, THERE)
+        loaded.maps["errors"][0] = 1
+        loaded.programs["selects"].run({"protocol": 6, "family": 2, "sk": connected})
+        assert loaded.maps["errors"][1] == 94

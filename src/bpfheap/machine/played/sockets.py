@@ -144,14 +144,13 @@ def _assign(call: Caller, args: Sequence[Word]) -> Word:
             return -errno.ESOCKTNOSUPPORT
         if socket.protocol == "udp" and socket.state == _ESTABLISHED:
             return -errno.ESOCKTNOSUPPORT
-    if call.block(call.field("sk")) is not None and not flags & 1:
-        return -errno.EEXIST
-    if socket is not None:
         if _PROTOCOLS[socket.protocol] != call.number(call.field("protocol")):
             return -errno.EPROTOTYPE
         family = call.number(call.field("family"))
         if _FAMILIES[len(socket.local[0])] != family and family == _FAMILIES[16]:
             return -errno.EAFNOSUPPORT
+    if call.block(call.field("sk")) is not None and not flags & 1:
+        return -errno.EEXIST
     return _assigned(call, args[0], socket)
 
 
