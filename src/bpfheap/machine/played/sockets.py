@@ -237,24 +237,31 @@ def _no_realm(call: Caller, args: Sequence[Word]) -> Word:
 # -- options
 
 
+_SOL_IP, _SOL_SOCKET, _SOL_TCP, _SOL_IPV6 = 0, 1, 6, 41
 #: By level, the options that programs may get and set; all are numbers but for those in _TEXTS
 #: (sol_socket_sockopt, sol_ip_sockopt, sol_ipv6_sockopt, sol_tcp_sockopt).
 _OPTIONS: Mapping[int, frozenset[int]] = {
-    1: frozenset({2, 7, 8, 9, 12, 15, 18, 25, 36, 47, 62, 74}),
-    0: frozenset({1}),
-    41: frozenset({67, 70}),
-    6: frozenset({1, 2, 4, 5, 6, 7, 10, 13, 16, 18, 25, 27, *range(1001, 1009)}),
+    _SOL_SOCKET: frozenset({2, 7, 8, 9, 12, 15, 18, 25, 36, 47, 62, 74}),
+    _SOL_IP: frozenset({1}),
+    _SOL_IPV6: frozenset({67, 70}),
+    _SOL_TCP: frozenset({1, 2, 4, 5, 6, 7, 10, 13, 16, 18, 25, 27, *range(1001, 1009)}),
 }
-_TEXTS = frozenset({(1, 25), (6, 13)})
-_WIDE = frozenset({(1, 47)})
+_TEXTS = frozenset({(_SOL_SOCKET, 25), (_SOL_TCP, 13)})
+_WIDE = frozenset({(_SOL_SOCKET, 47)})
 _NUMBER = 4
-#: SO_PRIORITY, SO_MARK: fields of struct bpf_sock, and where they are there.
-_MEMBERS = {(1, 36): 16, (1, 12): 20}
+#: SO_MARK, SO_PRIORITY: fields of struct bpf_sock, and where they are there.
+_MEMBERS = {(_SOL_SOCKET, 36): 16, (_SOL_SOCKET, 12): 20}
 
 
-def _wrong_option(level: int, name: int, size: int) -> int:
-    if name not in _OPTIONS.get(level, ()):
-        return -errno.ENOPROTOOPT if level not in _OPTIONS else -errno.EINVAL
+def _wrong_option(socket: Socket | None, level: int, name: int, size: int) -> int:
+    """0, or why an option is refused: options of a protocol are for its sockets alone."""
+    if socket is None or name not in _OPTIONS.get(level, ()):
+        return -errno.EINVAL
+    family = _FAMILIES[len(socket.local[0])]
+    if (level, family) in ((_SOL_IP, _FAMILIES[16]), (_SOL_IPV6, _FAMILIES[4])):
+        return -errno.EINVAL
+    if level == _SOL_TCP and socket.protocol != "tcp":
+        return -errno.EINVAL
     place = (level, name)
     sizes = (_NUMBER, 8) if place in _WIDE else (_NUMBER,)
     return 0 if place in _TEXTS or size in sizes else -errno.EINVAL
@@ -269,7 +276,7 @@ def _option(call: Caller, args: Sequence[Word]) -> tuple[Socket | None, int, int
 def _setsockopt(call: Caller, args: Sequence[Word]) -> Word:
     socket, level, name, size = _option(call, args)
     value = call.read(args[3], size)
-    wrong = -errno.EINVAL if socket is None else _wrong_option(level, name, size)
+    wrong = _wrong_option(socket, level, name, size)
     if wrong or socket is None:
         return wrong
     kept = tuple(one for one in socket.options if one[:2] != (level, name))
@@ -286,7 +293,7 @@ def _setsockopt(call: Caller, args: Sequence[Word]) -> Word:
 def _getsockopt(call: Caller, args: Sequence[Word]) -> Word:
     """What was set, else 0; what cannot be told is cleared."""
     socket, level, name, size = _option(call, args)
-    wrong = -errno.EINVAL if socket is None else _wrong_option(level, name, size)
+    wrong = _wrong_option(socket, level, name, size)
     found = b""
     if not wrong and socket is not None:
         found = next((v for at, of, v in socket.options if (at, of) == (level, name)), b"")
