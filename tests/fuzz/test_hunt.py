@@ -380,6 +380,17 @@ def test_linux_looks_too_late_at_where_a_load_acquires() -> None:
     assert section_of("BPF_ATOMIC stores into R1 ctx is not allowed", "", spec) is None
 
 
+def test_linux_lets_programs_sleep_with_what_a_helper_holds() -> None:
+    refused = "sleepable helper bpf_copy_from_user#148 in rcu_read_lock region"
+    for code, section in (
+        ("call bpf_for_each_map_elem", "Holes of Linux"),
+        ("call bpf_loop", None),
+    ):
+        spec = linked(program_of(code))
+        assert section_of(refused, "", spec) == section
+        assert section_of("", refused, spec) is None
+
+
 @pytest.mark.parametrize(
     ("said", "explained"),
     [

@@ -189,6 +189,18 @@ def _other_maps(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return not kernel and ours.startswith(_OF_MAPS)
 
 
+#: Calls that hold what a program must not sleep with, of which Linux knows nothing.
+_HOLDING: Final = frozenset({"bpf_for_each_map_elem", "bpf_find_vma", "bpf_iter_task_vma_new"})
+
+
+def _sleeps_within(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """A call that sleeps in a function that a helper calls in an RCU section, or while the memory
+    of a task is locked."""
+    if kernel or "sleep" not in ours:
+        return False
+    return any(row is not None and row.name in _HOLDING for _, row in calls_of(program))
+
+
 def _spilled_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """One path has a pointer in the stack where another one has never written, which covers it if
     the path ends there; else the program is refused for computing with the pointer, or for reading
@@ -218,6 +230,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(HOLES, _linked_by_a_load),
     Difference(HOLES, _acquired_unguarded),
     Difference(HOLES, _other_maps),
+    Difference(HOLES, _sleeps_within),
     Difference(_LENGTH, _reads_somewhere),
     Difference("Objects of the kernel", _map_itself),
 )

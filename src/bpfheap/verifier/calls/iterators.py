@@ -9,6 +9,7 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.verifier import hints
+from bpfheap.verifier.calls.locks import KEEPING
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.memory.access import deepen
 from bpfheap.verifier.memory.kinds import within_stack
@@ -40,8 +41,6 @@ from bpfheap.verifier.state.state import (
     State,
 )
 
-#: Iterators whose elements stay until they end: the memory of the task is locked.
-_KEEPING = frozenset({"task_vma"})
 #: bpf_iter_num_next gives a pointer to an int that the program may only read.
 _ELEMENT = Mem(4, readonly=True)
 
@@ -148,7 +147,8 @@ def step(env: Env, st: State, meta: Meta) -> Reg:
     that can make a difference."""
     frame, reg, at = _at(meta)
     iterator: Iterating = reg.what
-    if iterator.type not in _KEEPING:
+    # The elements of others stay until they end: the memory of the task is locked.
+    if iterator.type not in KEEPING:
         gone = Gone(meta.slot, meta.call.name, "element", Invalidation.MOVED)
         forget_elements(st, reg.ref, gone)
     if iterator.more:

@@ -6,8 +6,11 @@ check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
+from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.memory.ownership import check_none_held, without_btf
@@ -26,6 +29,7 @@ from bpfheap.verifier.state.state import (
     OWNED,
     READ,
     SCALAR,
+    FuncState,
     Gone,
     Invalidation,
     Lock,
@@ -179,13 +183,60 @@ def check_call(env: Env, st: State, call: Call) -> None:
             detail=f"{call.name} is called with the lock taken at {env.place(st.lock.insn)}",
             hint="call it before bpf_spin_lock or after bpf_spin_unlock",
         )
-    if st.rcu and call.sleepable:
+    if not call.sleepable:
+        return
+    section, detail = _no_sleep(env, st)
+    if section:
         raise Reject(
-            f"sleepable helper {call.title} in rcu_read_lock region"
+            f"sleepable helper {call.title} in {section} region"
             if call.number is not None
-            else f"kernel func {call.name} is sleepable within rcu_read_lock region",
+            else f"kernel func {call.name} is sleepable within {section} region",
+            detail=detail,
             hint="call it outside of the section",
         )
+
+
+def _no_sleep(env: Env, st: State) -> tuple[str, str]:
+    """What a program that may sleep is in here where it may not, and why; "" for nothing. What
+    helpers and iterators hold while the program runs Linux does not look at."""
+    if st.rcu:
+        return "rcu_read_lock", ""
+    for frame in st.frames:
+        if frame.callback:
+            called = env.cfg.at(frame.callsite).row
+            assert called is not None
+            held = _HELD.get(called.name)
+            section = "" if held is None else held(st.frames[frame.number - 1])
+            if section:
+                return section, f"{called.name} calls the function in one"
+        for slot in frame.stack.values():
+            if slot.reg is not None and slot.reg.kind == ITERATOR:
+                kind = slot.reg.what.type
+                if kind in KEEPING:
+                    return _MEMORY, f"it lasts until bpf_iter_{kind}_destroy is called"
+    return "", ""
+
+
+def _held_by_each(caller: FuncState) -> str:
+    """bpf_for_each_hash_elem, but not bpf_for_each_array_elem"""
+    ref: MapRef = caller.regs[1].what
+    return "" if BY_NUMBER[ref.spec.type].fixed else "rcu_read_lock"
+
+
+def _held_by_find_vma(caller: FuncState) -> str:
+    return _MEMORY
+
+
+#: The memory of a task is locked: to sleep may be to wait for it (bpf_find_vma,
+#: bpf_iter_task_vma_new).
+_MEMORY = "mmap_lock"
+#: Iterators that hold it until they end.
+KEEPING = frozenset({"task_vma"})
+#: By the name of a call that calls back, what that holds meanwhile.
+_HELD: dict[str, Callable[[FuncState], str]] = {
+    "bpf_for_each_map_elem": _held_by_each,
+    "bpf_find_vma": _held_by_find_vma,
+}
 
 
 def check_left(env: Env, st: State, where: str) -> None:
@@ -209,11 +260,13 @@ def check_left(env: Env, st: State, where: str) -> None:
 def check_global(env: Env, st: State, number: int, name: str) -> None:
     """May the global function `name`, which is subprogram `number`, be called here? Raises
     Reject."""
-    if st.rcu and env.sleeps(number):
+    section, detail = _no_sleep(env, st) if env.sleeps(number) else ("", "")
+    if section:
         raise Reject(
             "global functions that may sleep are not allowed in non-sleepable context, i.e., in a "
             "RCU/IRQ/preempt-disabled section, or in a non-sleepable BPF program context",
-            detail=f"{name}() may sleep",
+            detail=f"{name}() may sleep{', and this is in a ' if detail else ''}"
+            f"{section + ' region: ' + detail if detail else ''}",
             hint="call it outside of the section",
         )
     if st.lock is not None:
