@@ -95,13 +95,15 @@ def hook_of(row: ProgramType) -> Hook:
 @dataclass(frozen=True, slots=True)
 class Kfunc:
     """`hooks`: the programs that it is registered for, of which those of `only` may call it (the
-    filter of struct btf_kfunc_id_set). `checks_null`: as in Call."""
+    filter of struct btf_kfunc_id_set). `checks_null`: as in Call. `cpu`: the argument that is the
+    number of a CPU, where the kfunc does not look whether there is such a one; 0 for none."""
 
     name: str
     flags: KfuncFlag
     hooks: Hook
     only: Offer = Offer.FEW
     checks_null: tuple[int, ...] = ()
+    cpu: int = 0
 
     def has(self, row: ProgramType) -> bool:
         """May programs of that type call it?"""
@@ -205,7 +207,7 @@ KFUNCS: tuple[Kfunc, ...] = (
     Kfunc("bpf_skb_set_fou_encap", F.NONE, H.TC, checks_null=(2,)),
     Kfunc("bpf_skb_get_fou_encap", F.NONE, H.TC),
     # rstat of cgroups, and what Linux's own tests have
-    Kfunc("css_rstat_updated", F.NONE, H.TRACING),
+    Kfunc("css_rstat_updated", F.NONE, H.TRACING, cpu=2),
     Kfunc("css_rstat_flush", F.SLEEPABLE, H.TRACING),
     *_each("kfunc_call_test_release kfunc_call_memb_release", F.RELEASE,
            H.TC | H.TRACING | H.SYSCALL),

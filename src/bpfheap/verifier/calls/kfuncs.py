@@ -20,6 +20,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.calls import iterators, strings
 from bpfheap.verifier.calls.meta import Meta, check_there, expected, length
 from bpfheap.verifier.calls.objects import TAKEN, check_place
+from bpfheap.verifier.domain.scalar import ends
 from bpfheap.verifier.memory.access import helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.ownership import acquire_reference
@@ -162,6 +163,21 @@ def _scalar(
     elif parameter.name in ("rdonly_buf_size", "rdwr_buf_size"):
         _constant(env, st, n, reg, f"R{n} is not a const")
         meta.size = reg.scalar.const_value
+    if n == env.kfunc(meta.call.name).cpu:
+        _cpu(env, st, n, reg)
+
+
+def _cpu(env: Env, st: State, n: int, reg: Reg) -> None:
+    """The number of a CPU that there can be; Linux takes any number."""
+    scalar, last = reg.scalar, env.options.cpus - 1
+    if scalar.u32_max > last:
+        raise Reject(
+            f"R{n} has {ends(scalar.s32_min, scalar.s32_max)} should have been in [0, {last}]",
+            detail="it is the number of a CPU, and the function does not look whether there is one",
+            register=n,
+            hint="pass what bpf_get_smp_processor_id() gives",
+        )
+    mark_register(env.cfg, st, n)
 
 
 def _constant(env: Env, st: State, n: int, reg: Reg, message: str) -> None:
