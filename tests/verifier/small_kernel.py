@@ -31,8 +31,9 @@ class SmallKernel:
     data without an end from 64 on. A task's parent is safe in RCU sections, and so is its owner,
     which may be NULL; rcu is trusted, if it is not NULL."""
 
-    def __init__(self, *, of_modules: bool = False) -> None:
-        """`of_modules`: everything is in a module."""
+    def __init__(self, *, of_modules: bool = False, trusted_parents: bool = False) -> None:
+        """`of_modules`: everything is in a module. `trusted_parents`: parents are as trusted as the
+        task."""
         b = BtfBuilder()
         self._b = b
         self.int = b.add(Int("int", 4, 1, 0, 32))
@@ -74,6 +75,8 @@ class SmallKernel:
         self._function("far", self.int, ("task", task))
         b.add(Struct("task__safe_trusted_or_null", 8, (Member("rcu", to_rcu, 0),)))
         b.add(Struct("task__safe_rcu_or_null", 8, (Member("owner", to_task, 0),)))
+        if trusted_parents:
+            b.add(Struct("task__safe_trusted", 8, (Member("parent", to_task, 0),)))
         b.add(Typedef("btf_trace_odd", self.int))
         fails = FuncProto(0, (Param("__data", void), *(Param("", to_task) for _ in range(3))))
         b.add(Typedef("btf_trace_nfs4_inode_callback_event", b.add(Ptr(b.add(fails)))))

@@ -113,6 +113,63 @@ def test_programs(section: str, code: str, message: str) -> None:
     assert message in said
 
 
+#: r8 is trusted since r7 is, which an argument or the section keeps.
+SECTIONS = """
+r6 = *(u64 *)(r1 +0)
+call kfunc bpf_rcu_read_lock
+r8 = 0
+r7 = {task}
+if r7 == 0 goto over
+r8 = *(u64 *)(r7 +24)
+{within}
+over: call kfunc bpf_rcu_read_unlock
+if r8 == 0 goto out
+{after}
+"""
+USE = "r3 = load_acquire((u32 *)(r8 +0))"
+
+
+@pytest.mark.parametrize(
+    ("task", "within", "after", "message"),
+    [
+        ("*(u64 *)(r6 +56)", USE, "r0 = 0", ""),
+        ("*(u64 *)(r6 +56)", "r0 = 0", USE, "loads from R8 untrusted_ptr_"),
+        ("r6", "r0 = 0", USE, ""),
+    ],
+)
+def test_what_is_trusted_for_the_sake_of_what_a_section_keeps_ends_with_it(
+    task: str, within: str, after: str, message: str
+) -> None:
+    code = SECTIONS.format(task=task, within=within, after=after)
+    obj = replace(OBJ, kernel=SmallKernel(trusted_parents=True))
+    found = verdict("lsm.s/file_open", code, obj)
+    said = "" if found.error is None else found.error.message
+    assert found.accepted == (not message), said
+    assert message in said
+
+
+@pytest.mark.parametrize("one", ["r6", "*(u64 *)(r6 +56)"])
+def test_who_keeps_an_object_matters_where_paths_meet(one: str) -> None:
+    """The path that is walked first has the object of the argument, and stays safe."""
+    code = f"""
+r6 = *(u64 *)(r1 +0)
+r9 = *(u64 *)(r1 +8)
+call kfunc bpf_rcu_read_lock
+r7 = {one}
+if r7 == 0 goto over
+if r9 == 77 goto meet
+r7 = r6
+meet: r8 = *(u64 *)(r7 +24)
+r7 = 0
+call kfunc bpf_rcu_read_unlock
+{USE}
+goto out
+over: call kfunc bpf_rcu_read_unlock
+"""
+    obj = replace(OBJ, kernel=SmallKernel(trusted_parents=True))
+    assert verdict("lsm.s/file_open", code, obj).accepted == (one == "r6")
+
+
 @pytest.mark.parametrize(
     ("section", "results"),
     [

@@ -29,6 +29,8 @@ from bpfheap.verifier.state.state import (
     OWNED,
     READ,
     SCALAR,
+    SECTION,
+    TRUSTED,
     FuncState,
     Gone,
     Invalidation,
@@ -166,9 +168,10 @@ def _end_section(st: State) -> None:
             return Reg(OBJECT, reg.scalar, reg.off, reg.id, 0, what, False)
         if reg.kind == ITERATOR and reg.what.standing == IN_RCU:
             return reg.of(reg.what._replace(standing=DISTRUSTED), reg.ref)
-        if reg.kind == KERNEL and reg.what.flags & IN_RCU:
-            flags = (reg.what.flags & ~IN_RCU) | DISTRUSTED
-            what = reg.what._replace(flags=flags)
+        if reg.kind == KERNEL and (reg.what.flags & IN_RCU or reg.what.owner == SECTION):
+            # In Linux, what is trusted stays so.
+            flags = (reg.what.flags & ~(IN_RCU | TRUSTED)) | DISTRUSTED
+            what = reg.what._replace(flags=flags, owner=0)
             return Reg(KERNEL, reg.scalar, reg.off, reg.id, reg.ref, what, False)
         return reg
 

@@ -46,6 +46,7 @@ from bpfheap.verifier.state.state import (
     PER_CPU,
     READ,
     SCALAR,
+    SECTION,
     SOCKET,
     STACK,
     TRUSTED,
@@ -233,7 +234,8 @@ def _kernel_pointer(env: Env, st: State, reg: Reg, at: i64) -> Reg | None:
     flags, or_null = _walked(env, st, reg, object_, place)
     id_ = env.new_id() if or_null else 0
     # What is trusted since the object around it is, goes with that. (In Linux it stays.)
-    owner = (reg.ref or object_.owner) if flags & TRUSTED else 0
+    kept = SECTION if object_.flags & IN_RCU else 0
+    owner = (reg.ref or object_.owner or kept) if flags & TRUSTED else 0
     return Reg(KERNEL, ZERO_OFFSET, 0, id_, 0, KernelObject(target, flags, owner), or_null)
 
 

@@ -30,6 +30,7 @@ from bpfheap.verifier.state.state import (
     PACKET,
     PACKET_META,
     SCALAR,
+    SECTION,
     SPILL,
     UNINIT,
     UNKNOWN,
@@ -477,7 +478,11 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
 
 
 def _same_object(old: KernelObject, new: KernelObject, ids: Ids) -> bool:
-    return old.type is new.type and old.flags == new.flags and ids.same(old.owner, new.owner)
+    if old.type is not new.type or old.flags != new.flags:
+        return False
+    if old.owner == SECTION or new.owner == SECTION:
+        return old.owner == new.owner
+    return ids.same(old.owner, new.owner)
 
 
 def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:

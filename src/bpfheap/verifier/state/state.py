@@ -66,6 +66,9 @@ DISTRUSTED: Final = 4  # PTR_UNTRUSTED: it may lead anywhere
 IN_USER: Final = 8  # MEM_USER: it is an address in user space
 PER_CPU: Final = 16  # MEM_PERCPU: each CPU has its own
 
+#: The owner of a trusted object that was read out of one which only an RCU section keeps.
+SECTION: Final = -1
+
 #: Where a packet pointer that was compared with the packet's end is known to be beyond it, or at
 #: it or beyond (BEYOND_PKT_END, AT_PKT_END).
 BEYOND_END: Final = -1
@@ -249,7 +252,7 @@ class KernelObject(NamedTuple):
     `flags`: TRUSTED to PER_CPU. With none, it was found by walking from one struct to the next,
     and is read as if nothing might be there.
     `owner`: the reference without which a trusted one is none: that of its iterator, or of the
-    object that it was read out of; 0 for none.
+    object that it was read out of; SECTION if that is none; 0 for none.
     """
 
     type: KernelType
