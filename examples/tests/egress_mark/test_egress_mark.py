@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from socket import IPPROTO_ICMP, IPPROTO_UDP, htons
+from socket import IPPROTO_ICMP, IPPROTO_UDP
 from typing import Any
 
 import pytest
@@ -20,8 +20,8 @@ def check(bpf: Bpf, file: str) -> None:
     def sent(port: int, mark: int = 0, protocol: int = IPPROTO_UDP) -> Any:
         """The context of a packet that was sent to a port."""
         ip = bytes([0x45]) + bytes(8) + bytes([protocol]) + bytes(10)
-        packet = bytes(14) + ip + bytes(2) + port.to_bytes(2, "big") + bytes(4)
-        skb = bpf.tc(packet, protocol=htons(0x0800), mark=mark)
+        packet = bytes(12) + b"\x08\x00" + ip + bytes(2) + port.to_bytes(2, "big") + bytes(4)
+        skb = bpf.tc(packet, mark=mark)
         return obj.programs["mark_packets"].run(skb).ctx
 
     skb = sent(5060)
