@@ -219,6 +219,12 @@ int BPF_PROG(streams, int dfd, const char *path)
 	return 0;
 }
 
+SEC("uprobe/libc.so.6:malloc")
+int BPF_UPROBE(malloc_probe, unsigned long size)
+{
+	return size;
+}
+
 SEC("tc")
 int marks(struct __sk_buff *skb)
 {

@@ -120,11 +120,12 @@ def test_what_is_none_is_told(rt: Runtime, spec: ObjectSpec, given: object, mess
 
 
 def test_all_that_is_attached_somewhere(rt: Runtime, spec: ObjectSpec) -> None:
-    rt.load(spec, programs=["exec", "unlink_enter", "unlink_probe", "open_hook"])
+    rt.load(spec, programs=["exec", "unlink_enter", "unlink_probe", "open_hook", "malloc_probe"])
     assert list(rt.fire("sched:sched_process_exec", filename="x", pid=3)) == ["exec"]
     fired = rt.fire("kprobe/do_unlinkat", [4, {"name": "v"}])
     assert {name: result.printk for name, result in fired.items()} == {"unlink_probe": ["4 v"]}
     assert list(rt.fire("lsm/file_open")) == ["open_hook"]
+    assert rt.fire("uprobe/libc.so.6:malloc", [64])["malloc_probe"].retval == 64
     with pytest.raises(UsageError, match="no program is attached to kprobe/nothing"):
         rt.fire("kprobe/nothing")
 

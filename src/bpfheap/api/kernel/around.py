@@ -96,7 +96,8 @@ class Around(Session, Inputs):
             there = ", ".join(sorted({p.spec.section for p in self._loaded})) or "nothing"
             raise UsageError(f"no program is attached to {where}", hint=f"loaded is {there}")
         if given is None:
-            given = Tracepoint(where, fields) if ":" in where else self._fields(fields, found[0])
+            event = _is_event(where)
+            given = Tracepoint(where, fields) if event else self._fields(fields, found[0])
         return {program.name: program.run(given) for program in found}
 
     def _fields(self, fields: Mapping[str, Any], first: Fired) -> Given:
@@ -149,10 +150,16 @@ class Around(Session, Inputs):
         return machine.world if isinstance(machine, Playing) else World()
 
 
+def _is_event(where: str) -> bool:
+    """Is that a tracepoint's name? A section may have a colon in it, too: that of a probe of a
+    library's function."""
+    return ":" in where and "/" not in where
+
+
 def attached(spec: ProgramSpec, where: str) -> bool:
     """Would a program of that section be attached there?"""
     section = spec.section.removeprefix("?")
-    if ":" in where:
+    if _is_event(where):
         row = program_type(section)
         event = where.replace(":", "/")
         records = row is not None and row.form is CtxForm.RECORD
