@@ -233,6 +233,7 @@ def test_a_packet_may_be_given_a_socket(world: World) -> None:
     assert world.net.assigned == sock
     world.give(ends(THERE, ("10.0.0.1", 81)))
     assert assign.run(data=FRAME).retval == 1000
+    assert world.net.assigned is None
 
 
 def test_facts_of_the_packet_s_socket(world: World) -> None:

@@ -124,6 +124,9 @@ def test_all_that_is_attached_somewhere(rt: Runtime, spec: ObjectSpec) -> None:
     assert list(rt.fire("sched:sched_process_exec", filename="x", pid=3)) == ["exec"]
     fired = rt.fire("kprobe/do_unlinkat", [4, {"name": "v"}])
     assert {name: result.printk for name, result in fired.items()} == {"unlink_probe": ["4 v"]}
+    rt.load(spec, programs=["unlink_return"])
+    assert list(rt.fire("kprobe/do_unlinkat")) == ["unlink_probe"]
+    assert list(rt.fire("kretprobe/do_unlinkat", rt.kprobe(ret=0))) == ["unlink_return"]
     assert list(rt.fire("lsm/file_open")) == ["open_hook"]
     assert rt.fire("uprobe/libc.so.6:malloc", [64])["malloc_probe"].retval == 64
     with pytest.raises(UsageError, match="no program is attached to kprobe/nothing"):

@@ -80,7 +80,7 @@ class Network(NamedTuple):
     routes: tuple[Route, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
     sockets: tuple[Socket, ...] = ()
-    #: The block of the socket that bpf_sk_assign chose last.
+    #: The block of the socket that bpf_sk_assign chose in this run.
     assigned: int = 0
 
     def socket(self, block: int) -> Socket | None:

@@ -142,6 +142,7 @@ class Around(Session, Inputs):
                 stdout=b"",
                 stderr=b"",
                 redirects=(),
+                network=world.network._replace(assigned=0),
             )
 
     def _world(self) -> World:
@@ -168,4 +169,9 @@ def attached(spec: ProgramSpec, where: str) -> bool:
     if mine is None or its is None or program_type(section) != program_type(where):
         return section == where
     here, there = section.partition("/"), where.partition("/")
+    row = program_type(section)
+    if row is not None and row.ctx_struct == "pt_regs":
+        # One type for probes of the way into a function, of the way out of it and of system calls.
+        if here[0].partition(".")[0] != there[0].partition(".")[0]:
+            return False
     return mine.attach == its.attach and (not there[1] or here[2] == there[2])

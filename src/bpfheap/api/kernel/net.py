@@ -197,7 +197,7 @@ class Net:
 
     @property
     def assigned(self) -> KernelObject | None:
-        """The socket that bpf_sk_assign chose last, if it chose one."""
+        """The socket that bpf_sk_assign chose in the last run, if it chose one."""
         block = self.network.assigned
         if not block:
             return None
