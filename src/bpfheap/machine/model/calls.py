@@ -81,6 +81,9 @@ def _lookup(core: Core, args: Arguments) -> Value:
     if found is None:
         return NULL
     looked_up(core.mutator, record, key)
+    if record.type.refers:
+        # A socket, which has to be given back (sock_map_lookup).
+        core.own(found[0])
     return Pointer(found[core.execution.cpu if len(found) > 1 else 0], 0)
 
 
