@@ -170,8 +170,8 @@ def attached(spec: ProgramSpec, where: str) -> bool:
         return section == where
     here, there = section.partition("/"), where.partition("/")
     row = program_type(section)
-    if row is not None and row.ctx_struct == "pt_regs":
-        # One type for probes of the way into a function, of the way out of it and of system calls.
-        if here[0].partition(".")[0] != there[0].partition(".")[0]:
-            return False
+    # Of one type are probes of the way into a function, of the way out of it and of system calls.
+    probe = row is not None and row.ctx_struct == "pt_regs"
+    if probe and here[0].partition(".")[0] != there[0].partition(".")[0]:
+        return False
     return mine.attach == its.attach and (not there[1] or here[2] == there[2])
