@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packet_calls import program
+from packet_calls import IP, IPV6, on_stack, program
 
 import bpfheap
+from bpfheap.compile import compile_c
 from bpfheap.errors import UsageError, Violation
 
 SOURCE = """
@@ -275,20 +276,96 @@ call bpf_sk_lookup_tcp
 """
 
 
+def looked_up(bpf: bpfheap.Runtime, rest: str, protocol: str = "tcp") -> int:
+    """What `rest` makes of the socket in r0 that LOOKUP finds; nothing is verified."""
+    machine: Any = bpf.system.machine
+    machine.program_load(1, program(f"{LOOKUP.replace('tcp', protocol)}{rest}")[1], {})
+    try:
+        execution = machine.start(1, b"", data=FRAME)
+        while hasattr(stop := machine.step(execution), "slot"):
+            pass
+        return int(stop.retval)
+    finally:
+        machine.program_free(1)
+
+
+RELEASE = "r1 = r7\ncall bpf_sk_release\nr0 = r8"
+COOKIE = (
+    "r1 = r7\nr2 = r10\nr2 += -80\nr3 = {}\nr4 = r10\nr4 += -40\nr5 = {}\n"
+    "call bpf_tcp_{}_syncookie\n"
+)
+SYN, ACK = 2, 16
+
+
+@pytest.mark.parametrize("ip", [IP[14:34], IPV6[14:54]], ids=["IPv4", "IPv6"])
+def test_a_cookie_that_was_made_is_taken(ip: bytes) -> None:
+    def tcp(flags: int) -> bytes:
+        return IP[34:46] + b"\x50" + bytes([flags]) + IP[48:54]
+
+    def error(code: str) -> int:
+        return -((looked_up(bpf, f"r7 = r0\n{code}r8 = r0\n{RELEASE}") ^ 1 << 63) - (1 << 63))
+
+    with bpfheap.Runtime(machine="model", kernel_btf="none") as bpf:
+        listener = bpf.net.socket("tcp", local=("0.0.0.0", 0))
+        syn = on_stack(ip, 80) + on_stack(tcp(SYN), 40)
+        gen = COOKIE.format(len(ip), 20, "gen")
+        # The answer acknowledges it, and comes one byte later.
+        answer = "r0 += 1\nr0 = be32 r0\n*(u32 *)(r10 -32) = r0\nr1 = *(u32 *)(r10 -36)\n"
+        answer += "r1 = be32 r1\nr1 += 1\nr1 = be32 r1\n*(u32 *)(r10 -36) = r1\n"
+        answer += f"*(u8 *)(r10 -27) = {ACK}\n"
+        check = COOKIE.format(len(ip), 20, "check")
+        sizes = {20: 536, 40: 1220}
+        assert error(f"{syn}{gen}r0 s>>= 32\n") == -sizes[len(ip)]
+        assert error(f"{syn}{gen}{answer}{check}") == 0
+        assert error(f"{syn}{gen}r0 += 7\n{answer}{check}") == 2
+        # No SYN; no ACK; headers that are too short; nobody who listens.
+        assert error(f"{on_stack(ip, 80)}{on_stack(tcp(SYN | ACK), 40)}{gen}") == 22
+        assert error(f"{syn}{check}") == 2
+        assert error(syn + COOKIE.format(19, 20, "gen")) == 22
+        assert error(syn + COOKIE.format(len(ip), 16, "gen")) == 22
+        bpf.net.close(listener)
+        bpf.net.socket("tcp", ("0.0.0.0", 0), ("0.0.0.0", 0))
+        assert error(f"{syn}{gen}") == 22
+
+
+#: What a socket is, by what it was made as.
+CASTS = {
+    ("tcp", ("0.0.0.0", 0), "LISTEN"): {"tcp_sock"},
+    ("tcp", ("::", 0), "LISTEN"): {"tcp_sock", "tcp6_sock"},
+    ("udp", ("::", 0), "CLOSE"): {"udp6_sock"},
+    ("udp", ("0.0.0.0", 0), "CLOSE"): set(),
+}
+STRUCTS = (
+    "tcp_sock", "tcp6_sock", "tcp_timewait_sock", "tcp_request_sock", "udp6_sock", "unix_sock",
+    "mptcp_sock",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CASTS, ids=lambda what: f"{what[0]} {what[1][0]}")
+def test_a_socket_is_seen_as_what_it_is(what: Any, tmp_path: Path) -> None:
+    protocol, local, state = what
+    types = "".join(f"struct {name} {{ char at[8]; }} *{name};" for name in STRUCTS)
+    (tmp_path / "kernel.c").write_text(types)
+    kernel = tmp_path / "kernel.o"
+    kernel.write_bytes(compile_c(tmp_path / "kernel.c"))
+    with bpfheap.Runtime(machine="model", kernel_btf=kernel) as bpf:
+        sock = bpf.net.socket(protocol, local, state=state)
+        found = set()
+        for name in STRUCTS:
+            code = f"r7 = r0\nr1 = r0\ncall bpf_skc_to_{name}\nr8 = 1\nif r0 != 0 goto ok\n"
+            code = f"{code}r8 = 0\nok: r8 = r8\n{RELEASE}"
+            if looked_up(bpf, code, protocol):
+                found.add(name)
+                assert bpf.net.view(sock, name) != sock
+        assert found == CASTS[what]
+
+
 def test_what_is_not_given_back_is_a_leak() -> None:
     with bpfheap.Runtime(machine="model", kernel_btf="none") as bpf:
         bpf.net.socket("tcp", local=("0.0.0.0", 0))
-        machine: Any = bpf.system.machine
 
         def run(rest: str) -> int:
-            machine.program_load(1, program(f"{LOOKUP}{rest}")[1], {})
-            try:
-                execution = machine.start(1, b"", data=FRAME)
-                while hasattr(stop := machine.step(execution), "slot"):
-                    pass
-                return int(stop.retval)
-            finally:
-                machine.program_free(1)
+            return looked_up(bpf, rest)
 
         again = "r1 = r0\ncall bpf_sk_release\n"
         assert run(f"r7 = r0\n{again}r0 = 3") == 3
