@@ -103,7 +103,6 @@ RACES static bool put(struct bh_world *world, struct bh_blocks *all, uint32_t mo
 bool bh_world_add(struct bh_core *core, const struct bh_block *chunk)
 {
 	struct bh_world *world = bh_world_of(core);
-
 	void *pages = (void *)(uintptr_t)chunk->start;
 
 	if (!bh_mapped_add(&world->pages, pages, chunk->size))
