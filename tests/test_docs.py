@@ -139,3 +139,25 @@ def test_the_glossary_names_what_there_is(row: list[str]) -> None:
         files = [f for f in place.iterdir() if f.is_file()] if place.is_dir() else [place]
         name = re.compile(rb"\b%b\b" % found[2].encode())
         assert any(name.search(file.read_bytes()) for file in files if file.suffix != ".so")
+
+
+# -- examples/tests/README.md
+
+TESTS = ROOT / "examples" / "tests"
+EXAMPLES = sorted(path.name for path in TESTS.iterdir() if (path / f"test_{path.name}.py").exists())
+
+
+def test_the_list_of_tests_is_complete() -> None:
+    text = (TESTS / "README.md").read_text()
+    assert sorted(re.findall(r"^\| \[(\w+)\]\(\1\) \| \S", text, re.MULTILINE)) == EXAMPLES
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_has_a_twin_and_is_short(name: str) -> None:
+    folder = TESTS / name
+    test = (folder / f"test_{name}.py").read_text()
+    assert len(test.splitlines()) <= 60
+    twin = f"{name}_broken.bpf.c"
+    assert {path.name for path in folder.glob("*.bpf.c")} == {f"{name}.bpf.c", twin}
+    assert f'"{twin}"' in test
+    assert (folder / twin).read_text().count("The mistake: ") == 1

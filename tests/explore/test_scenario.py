@@ -62,7 +62,7 @@ def says_more(spec: MapSpec) -> bool:
 
 
 def test_every_folder_is_a_scenario() -> None:
-    assert sorted(p.parent.name for p in EXAMPLES.glob("*/README.md")) == list(NAMES)
+    assert sorted(p.parent.name for p in EXAMPLES.glob("*/scenario.toml")) == list(NAMES)
     assert {p.parent.name for p in EXAMPLES.glob("*/*.bpf.c")} == set(NAMES)
     assert MACROS
 
@@ -70,7 +70,7 @@ def test_every_folder_is_a_scenario() -> None:
 def test_the_list_of_examples_is_complete() -> None:
     text = (EXAMPLES / "README.md").read_text()
     linked = re.findall(r"^\| \[(\S+)\]\(\1\) \| \S", text, re.MULTILINE)
-    assert sorted(linked) == sorted([*NAMES, "first.bpf.c", "test_first.py"])
+    assert sorted(linked) == sorted([*NAMES, "first.bpf.c", "test_first.py", "tests"])
 
 
 @each_scenario

@@ -51,7 +51,7 @@ int BPF_PROG(request_completed, struct request *rq, blk_status_t error, unsigned
 	if (!at)
 		return 0;
 	slot = log2((bpf_ktime_get_ns() - *at) / 1000);
-	/* The mistake: the slowest requests have no slot. */
+	/* The mistake: the slowest requests have no slot, and are not counted. */
 	count = bpf_map_lookup_elem(&histogram, &slot);
 	if (count)
 		__sync_fetch_and_add(count, 1);

@@ -32,7 +32,7 @@ int blocklist(struct xdp_md *ctx)
 		return XDP_PASS;
 	__builtin_memcpy(sender.address, &ip->saddr, sizeof(sender.address));
 	blocked = bpf_map_lookup_elem(&networks, &sender);
-	/* The mistake: that there is an entry does not mean that it says yes. */
+	/* The mistake: an entry may also say no. */
 	return blocked ? XDP_DROP : XDP_PASS;
 }
 

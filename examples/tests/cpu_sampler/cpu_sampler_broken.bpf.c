@@ -35,7 +35,7 @@ int sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	/* Below 0 if there is no stack, which is counted, too. */
 	key.stack = bpf_get_stackid(ctx, &stacks, BPF_F_USER_STACK);
-	/* The mistake: who has no stack uses the CPU as well. */
+	/* The mistake: a task without a stack uses the CPU, too. */
 	if (key.stack < 0)
 		return 0;
 	count = bpf_map_lookup_elem(&samples, &key);

@@ -47,7 +47,7 @@ int dns_filter(struct __sk_buff *skb)
 
 		if (bpf_skb_load_bytes(skb, at + i, &c, 1))
 			return TC_ACT_OK;
-		/* The mistake: a name with capitals is the same name. */
+		/* The mistake: a name with capitals is taken for another one. */
 		name.text[i] = c;
 		if (!c)
 			break;

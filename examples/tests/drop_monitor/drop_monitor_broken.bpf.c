@@ -29,7 +29,7 @@ int BPF_PROG(packet_dropped, struct sk_buff *skb, void *location, enum skb_drop_
 
 	if (skb->protocol != bpf_htons(ETH_P_IP))
 		return 0;
-	/* The mistake: data is where the layer that drops it is, which may be another one. */
+	/* The mistake: data may lead to another layer's header. */
 	if (bpf_probe_read_kernel(&ip, sizeof(ip), skb->data))
 		return 0;
 	drop.protocol = ip.protocol;

@@ -36,7 +36,7 @@ int mark_packets(struct __sk_buff *skb)
 	port = bpf_ntohs(ports->dest);
 	class = bpf_map_lookup_elem(&classes, &port);
 	if (class) {
-		/* The mistake: others use the rest of the mark. */
+		/* The mistake: the rest of the mark, which others use, is lost. */
 		skb->mark = *class << CLASS_SHIFT & CLASS_MASK;
 		skb->priority = *class;
 	}

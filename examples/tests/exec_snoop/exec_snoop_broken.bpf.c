@@ -31,7 +31,7 @@ int handle_exec(struct trace_event_raw_sched_process_exec *ctx)
 	if (!e)
 		return 0;
 	e->pid = bpf_get_current_pid_tgid() >> 32;
-	/* The mistake: this is the id of the thread that forked. */
+	/* The mistake: pid is a thread's number; the process's is tgid. */
 	e->ppid = BPF_CORE_READ(task, real_parent, pid);
 	e->uid = (__u32)bpf_get_current_uid_gid();
 	bpf_get_current_comm(e->comm, sizeof(e->comm));

@@ -25,7 +25,7 @@ int handle_exit(void *ctx)
 	__u64 id = bpf_get_current_pid_tgid();
 	struct event *e;
 
-	/* The mistake: threads end here, too. */
+	/* The mistake: this runs for threads, too. */
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e)
 		return 0;

@@ -29,7 +29,7 @@ int BPF_PROG(file_open, struct file *file, int ret)
 		return ret;
 	if ((__u32)bpf_get_current_uid_gid() == 0)
 		return 0;
-	/* The mistake: folders have folders. */
+	/* The mistake: only the folder that the file itself is in is looked at. */
 	return is_secrets(BPF_CORE_READ(dentry, d_parent)) ? -EPERM : 0;
 }
 

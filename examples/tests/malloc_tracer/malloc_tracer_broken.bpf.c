@@ -37,7 +37,7 @@ int BPF_URETPROBE(malloc_ends, void *address)
 
 	if (!size)
 		return 0;
-	/* The mistake: there may be no memory left. */
+	/* The mistake: a call that failed is recorded like any other. */
 	bpf_map_update_elem(&allocated, &key, size, BPF_ANY);
 	bpf_map_delete_elem(&asked, &tid);
 	return 0;

@@ -17,7 +17,7 @@ int BPF_PROG(check_mount, const char *dev_name, const struct path *path, const c
 		return ret;
 	if ((__u32)bpf_get_current_uid_gid() == 0)
 		return 0;
-	/* The mistake: one of them is enough. */
+	/* The mistake: one of the two flags is enough here. */
 	if (flags & NEEDED)
 		return 0;
 	bpf_printk("%s was not mounted", dev_name);

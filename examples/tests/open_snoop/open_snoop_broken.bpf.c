@@ -51,7 +51,7 @@ int exit_openat(struct trace_event_raw_sys_exit *ctx)
 		goto out;
 	e->pid = id >> 32;
 	e->error = -ctx->ret;
-	/* The mistake: the name is in memory of user space. */
+	/* The mistake: the name is in memory of user space, which this does not read. */
 	bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), *filename);
 	bpf_ringbuf_submit(e, 0);
 out:

@@ -22,7 +22,7 @@ int only_dns(struct __sk_buff *skb)
 		return 0;
 	if (ports[0] != bpf_htons(53) && ports[1] != bpf_htons(53))
 		return 0;
-	/* The mistake: that is no yes, but one byte of it. */
+	/* The mistake: 1 does not mean yes, but one byte of the packet. */
 	return 1;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many packets and bytes there were of each protocol, without CPUs that wait for one another. */
+/* Packets and bytes of each protocol, counted by each CPU for itself. */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>

@@ -38,7 +38,7 @@ int BPF_PROG(sent_again, const struct sock *sk)
 
 	if (sk->__sk_common.skc_family != AF_INET)
 		return 0;
-	/* The mistake: a buffer of another CPU than this one takes nothing. */
+	/* The mistake: on all CPUs but the first, events are lost. */
 	bpf_perf_event_output(ctx, &events, 0, &event, sizeof(event));
 	return 0;
 }

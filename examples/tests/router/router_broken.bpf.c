@@ -18,7 +18,7 @@ int route(struct xdp_md *ctx)
 
 	if ((void *)(ip + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP))
 		return XDP_PASS;
-	/* The mistake: a packet that goes in circles does so for ever, since 0 is followed by 255. */
+	/* The mistake: 0 is followed by 255, and packets go in circles for ever. */
 	fib.tos = ip->tos;
 	fib.l4_protocol = ip->protocol;
 	fib.tot_len = bpf_ntohs(ip->tot_len);

@@ -27,7 +27,7 @@ int handle_signal(struct trace_event_raw_signal_generate *ctx)
 		.signal = ctx->sig,
 	};
 
-	/* The mistake: the record's name is the target's. */
+	/* The mistake: this is the target's name. */
 	bpf_probe_read_kernel_str(event.comm, sizeof(event.comm), ctx->comm);
 	bpf_ringbuf_output(&events, &event, sizeof(event), 0);
 	return 0;

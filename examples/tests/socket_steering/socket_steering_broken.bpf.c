@@ -25,7 +25,7 @@ int steer(struct bpf_sk_lookup *ctx)
 
 	if (ctx->family != AF_INET || ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
-	/* The mistake: this port is in host order already, other than the remote one. */
+	/* The mistake: this port is in host order already. */
 	if (bpf_ntohs(ctx->local_port) < first_port || bpf_ntohs(ctx->local_port) > last_port)
 		return SK_PASS;
 	sk = bpf_map_lookup_elem(&server, &key);

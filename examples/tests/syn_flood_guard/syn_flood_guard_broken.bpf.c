@@ -34,7 +34,7 @@ int syn_guard(struct xdp_md *ctx)
 	tcp = (void *)ip + ip->ihl * 4;
 	if (ip->protocol != IPPROTO_TCP || (void *)(tcp + 1) > end)
 		return XDP_PASS;
-	/* The mistake: answers have SYN as well. */
+	/* The mistake: answers have SYN as well, and are counted. */
 	if (!tcp->syn)
 		return XDP_PASS;
 	first.second = bpf_ktime_get_ns() / 1000000000;

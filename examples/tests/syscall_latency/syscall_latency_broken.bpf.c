@@ -41,7 +41,7 @@ int BPF_PROG(call_ends, struct pt_regs *regs, long ret)
 	calls->since = 0;
 	if (us > calls->slowest_us) {
 		calls->slowest_us = us;
-		/* The mistake: at the end of a call that is its result. */
+		/* The mistake: when a call ends, this register has its result. */
 		calls->slowest = regs->ax;
 	}
 	return 0;

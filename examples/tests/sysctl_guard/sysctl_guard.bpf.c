@@ -15,7 +15,7 @@ int guard_sysctl(struct bpf_sysctl *ctx)
 	/* With the path below /proc/sys. */
 	if (bpf_sysctl_get_name(ctx, name, sizeof(name), 0) < 0)
 		return 0;
-	for (int i = 0; i < sizeof(allowed) - 1; i++)
+	for (unsigned int i = 0; i < sizeof(allowed) - 1; i++)
 		if (name[i] != allowed[i])
 			return 0;
 	return 1;

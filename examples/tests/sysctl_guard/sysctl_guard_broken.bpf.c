@@ -13,10 +13,10 @@ int guard_sysctl(struct bpf_sysctl *ctx)
 	if (!ctx->write)
 		return 1;
 	/* With the path below /proc/sys. */
-	/* The mistake: a name that is too long is not looked at. */
+	/* The mistake: where there is no name to look at, the answer is yes. */
 	if (bpf_sysctl_get_name(ctx, name, sizeof(name), 0) < 0)
 		return 1;
-	for (int i = 0; i < sizeof(allowed) - 1; i++)
+	for (unsigned int i = 0; i < sizeof(allowed) - 1; i++)
 		if (name[i] != allowed[i])
 			return 0;
 	return 1;

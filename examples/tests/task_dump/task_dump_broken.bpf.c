@@ -15,7 +15,7 @@ int dump_task(struct bpf_iter__task *ctx)
 	/* Threads are counted with their process. */
 	if (task->pid != task->tgid)
 		return 0;
-	/* The mistake: a file that is opened again goes on where it was, and this is not asked. */
+	/* The mistake: this runs for each task. */
 	BPF_SEQ_PRINTF(seq, "%8s %8s %8s %s\n", "PID", "PPID", "THREADS", "NAME");
 	BPF_SEQ_PRINTF(seq, "%8d %8d %8d %s\n", task->tgid, task->real_parent->tgid,
 		       task->signal->nr_threads, task->comm);

@@ -57,7 +57,7 @@ int BPF_PROG(segment_arrives, struct sock *sk)
 		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (e) {
-		/* The mistake: a segment arrives in an interrupt of whoever runs then. */
+		/* The mistake: when a segment arrives, anybody may be the current task. */
 		e->pid = bpf_get_current_pid_tgid() >> 32;
 		e->daddr = sk->__sk_common.skc_daddr;
 		e->dport = bpf_ntohs(sk->__sk_common.skc_dport);

@@ -16,9 +16,7 @@ BALANCER = bytes.fromhex("0200000000ff")
 
 def checksum(data: bytes) -> int:
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return -total % 0xFFFF  # 0 where there is a checksum that is right
 
 
 def pseudo(ip: bytes) -> bytes:
@@ -36,13 +34,12 @@ def packet(port: int) -> bytes:
 
 def check(bpf: Bpf, file: str) -> None:
     obj = bpf.load(file, rodata={"service": int.from_bytes(SERVICE, "little")})
-    balance = obj.programs["balance"]
     for i in range(4):
         address = int.from_bytes(bytes([10, 0, 0, i + 1]), "little")
         obj.maps["servers"][i] = {"address": address, "mac": bytes([2, 0, 0, 0, 0, i])}
     chosen: dict[int, int] = {}
     for port in [*range(1024, 1064), *range(1024, 1064)]:
-        result = balance.run(bpf.xdp(packet(port)))
+        result = obj.programs["balance"].run(bpf.xdp(packet(port)))
         assert result.retval == TX
         assert result.data is not None
         ip, tcp = result.data[14:34], result.data[34:]

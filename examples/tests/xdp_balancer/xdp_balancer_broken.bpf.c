@@ -52,7 +52,7 @@ int balance(struct xdp_md *ctx)
 	if (!server || !server->address)
 		return XDP_DROP;
 	ip->check = changed(ip->check, ip->daddr, server->address);
-	/* The mistake: TCP's checksum includes the addresses, too. */
+	/* The mistake: TCP's checksum stays as it was, though it includes the addresses. */
 	ip->daddr = server->address;
 	__builtin_memcpy(eth->h_source, eth->h_dest, sizeof(eth->h_source));
 	__builtin_memcpy(eth->h_dest, server->mac, sizeof(eth->h_dest));

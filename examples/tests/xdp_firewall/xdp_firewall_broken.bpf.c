@@ -38,7 +38,7 @@ int firewall(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
 		return XDP_PASS;
-	/* The mistake: a header may be longer. */
+	/* The mistake: a header with options is longer than that. */
 	ports = (void *)(ip + 1);
 	if ((void *)(ports + 1) > end)
 		return XDP_DROP;

@@ -23,7 +23,7 @@ int ping_filter(struct xdp_md *ctx)
 		return XDP_PASS;
 	protocol = eth->h_proto;
 	at = eth + 1;
-	/* The mistake: there may be a VLAN inside a VLAN. */
+	/* The mistake: a VLAN inside a VLAN is not looked into. */
 	for (int i = 0; i < 1; i++) {
 		struct vlan_hdr *vlan = at;
 
