@@ -96,3 +96,39 @@ def test_reloads_leave_nothing(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     # KiB; the history has a few sentences more.
     assert float(ran.stdout) < 3
+
+
+COMPILED = """
+import gc, sys
+from pathlib import Path
+from bpfheap.machine.native.jit.body import ENTRY
+from bpfheap.machine.native.jit.llvm import Effort, object_of, optimised
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+def compile_some(first, effort):
+    for n in range(first, first + 60):
+        body = "".join(f"  %v{k} = mul i64 %a, {n * 100 + k}\\n"
+                       f"  store volatile i64 %v{k}, ptr %p\\n" for k in range(20))
+        text = f"define i64 @{ENTRY}(i64 %a, ptr %p) {{\\n{body}  ret i64 %v0\\n}}\\n"
+        object_of(optimised(text, effort), effort)
+    gc.collect()
+
+for effort in (Effort(2, 2), Effort(0, 0)):
+    compile_some(0, effort)
+    before = resident()
+    compile_some(100, effort)
+    print((resident() - before) / 60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_compiling_leaves_nothing() -> None:
+    """LLVM's passes for a program take 80 KiB, which llvmlite does not give back by itself."""
+    ran = subprocess.run(
+        [sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    # KiB
+    assert [float(line) < 20 for line in ran.stdout.split()] == [True, True]

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import llvmlite
 import llvmlite.binding as llvm
+from llvmlite.binding.ffi import ObjectRef
+from llvmlite.binding.newpassmanagers import NewPassManager
 
 from bpfheap.machine.native.jit.body import ENTRY
 
@@ -89,6 +91,9 @@ def optimised(text: str, effort: Effort, *, verify: bool = False) -> Any:
         passes.add_instruction_combine_pass()
         passes.add_simplify_cfg_pass()
     passes.run(module, builder)
+    # llvmlite 0.50 lets go of none: the base that comes first disposes of nothing.
+    if type(passes)._dispose is ObjectRef._dispose:
+        NewPassManager._dispose(passes)
     return module
 
 
