@@ -177,6 +177,9 @@ class Caller(Protocol):
         """Copy from an address that may lead nowhere, pointers as pointers. False, and zeros at
         `to`, if it does, or into memory of another space."""
 
+    def is_users(self, at: Word) -> bool:
+        """Is an address one of user space, as far as anybody knows?"""
+
     def look(self, at: Word, size: int, space: Space) -> bytes | None:
         """Bytes from an address that may lead nowhere: then None."""
 

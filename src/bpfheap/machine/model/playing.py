@@ -13,7 +13,7 @@ from bpfheap.machine.model.convention import Arguments, Implementation
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.records import Around, Region, RegionKind, Status
-from bpfheap.machine.model.state import MachineState
+from bpfheap.machine.model.state import KERNEL_HALF, MachineState
 from bpfheap.machine.model.values import U64, Pointer, Value
 from bpfheap.platform.programs import Offer, ProgramType, program_type
 from bpfheap.platform.programs.fields import SKB
@@ -241,6 +241,9 @@ class ModelCaller:
             return False
         copy(state, to, found, size)
         return True
+
+    def is_users(self, at: Word) -> bool:
+        return self.number(at) < KERNEL_HALF
 
     def look(self, at: Word, size: int, space: Space) -> bytes | None:
         found = self._reachable(at, size, space)

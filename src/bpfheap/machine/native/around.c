@@ -65,14 +65,23 @@ CALL(bpf_get_current_task)
 	return BH_LIKELY(task) || run->in_signal ? task : bh_run_ask(run);
 }
 
+/* An address of user space is none of the kernel's, before anybody looks there
+ * (copy_from_kernel_nofault_allowed). */
+static uint64_t refusal(struct bh_run *run, uint64_t address, enum bh_space space)
+{
+	return (uint64_t)(int64_t)(space == BH_KERNEL && bh_place_is_users(run, address) ? -ERANGE : -EFAULT);
+}
+
 static uint64_t copy(struct bh_run *run, const uint64_t *r, enum bh_space space)
 {
 	uint32_t size = (uint32_t)r[2];
 
+	if (!size && space == BH_KERNEL)
+		return bh_place_is_users(run, r[3]) ? (uint64_t)(int64_t)-ERANGE : 0;
 	if (bh_place_probe(run, (void *)r[1], r[3], size, space))
 		return 0;
 	memset((void *)r[1], 0, size);
-	return (uint64_t)(int64_t)-EFAULT;
+	return refusal(run, r[3], space);
 }
 
 /* The length with its NUL, which is there even if the text is cut. */
@@ -85,7 +94,7 @@ static uint64_t text(struct bh_run *run, const uint64_t *r, enum bh_space space)
 		return 0;
 	if (length < 0) {
 		memset((void *)r[1], 0, size);
-		return (uint64_t)(int64_t)-EFAULT;
+		return refusal(run, r[3], space);
 	}
 	if (length == (int64_t)size)
 		length--;

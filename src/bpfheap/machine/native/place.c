@@ -141,6 +141,24 @@ RACES bool bh_place_probe(struct bh_run *run, void *to, uint64_t address, uint64
 	}
 }
 
+/* Below it there is user space, or no address at all. */
+#define KERNEL_HALF 0xffff800000000000ull
+
+RACES bool bh_place_is_users(struct bh_run *run, uint64_t address)
+{
+	struct bh_block block;
+	char byte;
+
+	switch (find(run, address, 1, &block)) {
+	case BH_GONE:
+		return false;
+	case BH_ELSEWHERE:
+		return address < KERNEL_HALF && copy_own(run, &byte, address, 1) != 1;
+	default:
+		return block.space == BH_USER;
+	}
+}
+
 /* A text that is no block's, in small pieces: what is behind its NUL stays as it is at `to`. */
 RACES static int64_t text_elsewhere(struct bh_run *run, char *to, uint64_t address, uint64_t limit)
 {

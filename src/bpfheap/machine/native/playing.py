@@ -38,6 +38,8 @@ _GAP: Final = 64
 #: So many freed blocks of a size keep their addresses to themselves.
 _QUARANTINE: Final = 256
 _POINTER: Final = 8
+#: Below it there is user space, or no address at all.
+_KERNEL_HALF: Final = 0xFFFF_8000_0000_0000
 
 
 @dataclass(slots=True)
@@ -367,6 +369,15 @@ class NativeCaller:
 
     def moved(self, at: Word, by: int) -> Word:
         return int(at) + by & _U64
+
+    def is_users(self, at: Word) -> bool:
+        found = self._kernel.blocks.leads(at)
+        block = None if found is None else self._kernel.blocks.record(found.block)
+        if block is not None:
+            return block.space is Space.USER
+        # The kernel that is played, and its programs, are in this process.
+        there = self._core.probe(self._going(), at, 1, _SPACE[Space.KERNEL])
+        return at < _KERNEL_HALF and there is None
 
     def look(self, at: Word, size: int, space: Space) -> bytes | None:
         return self._core.probe(self._going(), at, size, _SPACE[space]) if size else b""

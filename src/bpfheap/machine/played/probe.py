@@ -7,17 +7,25 @@ kernel/bpf/helpers.c, strncpy_from_kernel_nofault in mm/maccess.c of Linux 6.18.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from errno import EFAULT, EINVAL
+from errno import EFAULT, EINVAL, ERANGE
 
 from bpfheap.runtime.world import Caller, Space, Stub, Word
 
 _U32 = (1 << 32) - 1
 
 
+def _refusal(call: Caller, at: Word, space: Space) -> int:
+    """An address of user space is none of the kernel's, before anybody looks there
+    (copy_from_kernel_nofault_allowed)."""
+    return -ERANGE if space is Space.KERNEL and call.is_users(at) else -EFAULT
+
+
 def _copy(space: Space) -> Stub:
     def copy(call: Caller, args: Sequence[Word]) -> Word:
         size = call.number(args[1]) & _U32
-        return 0 if call.probe(args[0], args[2], size, space) else -EFAULT
+        if not size and space is Space.KERNEL:
+            return -ERANGE if call.is_users(args[2]) else 0
+        return 0 if call.probe(args[0], args[2], size, space) else _refusal(call, args[2], space)
 
     return copy
 
@@ -32,7 +40,7 @@ def _text(space: Space) -> Stub:
         found = call.text(args[2], size, space)
         if found is None:
             call.write(args[0], bytes(size))
-            return -EFAULT
+            return _refusal(call, args[2], space)
         found = found[: size - 1]
         call.write(args[0], found + b"\0")
         return len(found) + 1
