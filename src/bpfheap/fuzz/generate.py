@@ -12,7 +12,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from bpfheap.errors import UsageError
-from bpfheap.fuzz import code, functions, scopes, statements
+from bpfheap.fuzz import code, functions, outside, scopes, statements
 from bpfheap.fuzz.mutate import mutated
 from bpfheap.fuzz.pieces import CodePiece, Pieces, RandomFunction, RandomProgram
 from bpfheap.fuzz.surroundings import ALL, FEATURES, MAPS, MAX_FUNCTIONS, function_name
@@ -64,6 +64,7 @@ STATEMENTS: Final = (
     StatementRow(2, functions.bpf_loop, "callbacks"),
     StatementRow(2, functions.for_each, "callbacks"),
     StatementRow(2, functions.iterate, "iterators"),
+    StatementRow(2, outside.outside, "outside"),
 )
 
 #: Sections, with how often each is chosen.

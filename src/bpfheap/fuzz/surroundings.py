@@ -54,6 +54,7 @@ FEATURES: Final = (
     Feature("callbacks", "bpf_loop and bpf_for_each_map_elem", frozenset({"maps"})),
     Feature("iterators", "loops over numbers by bpf_iter_num"),
     Feature("locks", "bpf_spin_lock in map values", frozenset({"maps"})),
+    Feature("outside", "copies from addresses that may lead nowhere, numbers in texts, checksums"),
 )
 ALL: Final = frozenset(feature.name for feature in FEATURES)
 
