@@ -14,6 +14,7 @@ SYN_SENT = 2
 
 def check(bpf: Bpf, file: str) -> None:
     obj = bpf.load(file)
+    events = obj.maps["events"]
     here, there = (htonl(int(ip_address(a))) for a in ("10.0.0.1", "192.0.2.1"))
     sock = bpf.kernel.sock(
         __sk_common={
@@ -31,9 +32,8 @@ def check(bpf: Bpf, file: str) -> None:
     obj.programs["sent_again"].run([sock])
 
     for cpu in (0, 1):
-        (event,) = obj.maps["events"].records("struct event", cpu=cpu)
-        assert (event.saddr, event.sport) == (here, 40000)
-        assert (event.daddr, event.dport, event.state) == (there, 443, SYN_SENT)
+        seen = [tuple(event.values()) for event in events.records("struct event", cpu=cpu)]
+        assert seen == [(here, there, 40000, 443, SYN_SENT)], f"CPU {cpu}"
 
 
 def test_retransmit_snoop(bpf: Bpf) -> None:
@@ -41,5 +41,5 @@ def test_retransmit_snoop(bpf: Bpf) -> None:
 
 
 def test_each_cpu_has_its_buffer(bpf: Bpf) -> None:
-    with pytest.raises((AssertionError, ValueError)):
+    with pytest.raises(AssertionError, match="CPU 1"):
         check(bpf, "retransmit_snoop_broken.bpf.c")
