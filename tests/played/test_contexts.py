@@ -146,3 +146,14 @@ def test_what_is_left_in_it(spec: ObjectSpec, machine: str) -> None:
             load(rt, spec, "unlink_return").run(rt.kprobe(ret=-2)).ctx[80:88]
             == b"\xfe" + 7 * b"\xff"
         )
+
+
+def test_what_a_packet_says_itself(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "marks")
+    packet = bytes(12) + b"\x08\x00" + bytes(50)
+    assert program.run(rt.tc(packet, protocol=8, len=64)).ctx.protocol == 8
+    with pytest.raises(UsageError, match="protocol of the packet is 8, not 0") as seen:
+        program.run(rt.tc(packet, protocol=0))
+    assert seen.value.hint is not None
+    with pytest.raises(UsageError, match="len of the packet is 64, not 65"):
+        program.run(rt.tc(packet, len=65))

@@ -15,7 +15,8 @@ _XDP_ROOM = 256 - 40
 #: A page less the headroom and struct skb_shared_info.
 _XDP_LONGEST = 4096 - 256 - 320
 #: Offsets in struct __sk_buff.
-_SKB_LEN, _SKB_TYPE, _SKB_PROTOCOL, _SKB_IFINDEX = 0, 4, 16, 40
+_SKB_TYPE, _SKB_IFINDEX = 4, 40
+_SKB = {"len": 0, "protocol": 16}
 #: In struct xdp_md: the device that the packet came in by.
 _XDP_IFINDEX = 12
 #: The number of lo.
@@ -77,9 +78,17 @@ def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> PacketFrame:
     elif frame:
         _unless_given(ctx, _SKB_IFINDEX, _LO)
         _unless_given(ctx, _SKB_TYPE, _type_of(frame))
-        ctx[_SKB_LEN : _SKB_LEN + 4] = len(seen).to_bytes(4, "little")
-        ctx[_SKB_PROTOCOL : _SKB_PROTOCOL + 4] = protocol_of(frame[_ETH_PROTO:]) + bytes(2)
+        for name, value in told_by(row, frame).items():
+            ctx[_SKB[name] : _SKB[name] + 4] = value.to_bytes(4, "little")
     return PacketFrame(seen, room, tail, (data, end, meta), not row.writes_packet)
+
+
+def told_by(row: ProgramType, frame: bytes) -> dict[str, int]:
+    """Fields of a struct __sk_buff that a frame sets, whatever the context says."""
+    if len(frame) < ETH_HLEN or not row.of_skb:
+        return {}
+    protocol = int.from_bytes(protocol_of(frame[_ETH_PROTO:]), "little")
+    return {"len": len(frame) - unseen(row), "protocol": protocol}
 
 
 def _unless_given(ctx: bytearray, at: int, value: int) -> None:

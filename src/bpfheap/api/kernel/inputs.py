@@ -14,6 +14,7 @@ from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.types import KernelType, pointed_at
 from bpfheap.btf import BtfTypes, FoundMember, Func, FuncProto, Ptr, Void
 from bpfheap.errors import BpfheapError, UsageError
+from bpfheap.machine.frames import told_by
 from bpfheap.platform.programs import (
     AttachType,
     CtxForm,
@@ -119,6 +120,12 @@ class Fields(Given):
         if row.arguments:
             return Named(self.fields).ready(kernel, spec)
         data = octets_of(self.data)
+        for name, said in told_by(row, data).items():
+            if self.fields.get(name, said) != said:
+                raise UsageError(
+                    f"{name} of the packet is {said}, not {shown(self.fields[name])}",
+                    hint="the packet's length and its Ethernet header say it: leave it out",
+                )
         if not row.fields:
             made = _by_struct(kernel, spec, row, self.fields)
             return made.ready(data)
