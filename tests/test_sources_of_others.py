@@ -788,6 +788,27 @@ def test_a_word_of_newer_c(folder: Path) -> None:
         value(define=["VALUE=1", "bool=other"])
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("struct bucket { int tokens; };",
+         "redefinition of 'bucket' .*in vmlinux.h: give the source's bucket another name"),
+        ("int ip = ETH_P_IP;", "undeclared identifier 'ETH_P_IP' .*no macros: define it"),
+        ("int ip = eth_p_ip;", "undeclared identifier 'eth_p_ip' .*-D for a macro"),
+        ("struct mine { int a; }; struct mine { int b; };", "redefinition of 'mine'$"),
+        # The second error is no reason for the first one.
+        ("int a; char a; struct bucket { int b; };", "redefinition of 'a' with a different type"),
+    ],
+)  # fmt: skip
+def test_beside_the_kernels_types(folder: Path, line: str, message: str) -> None:
+    (folder / "vmlinux.h").write_text("struct bucket { int fill; };\n")
+    (folder / "p.bpf.c").write_text(f'#include "vmlinux.h"\n{line}\n{VALUE}')
+    with pytest.raises(CompileError, match=message) as caught:
+        value(define="VALUE=1")
+    assert caught.value.line == 2
+    assert ("another name" in str(caught.value)) == ("another name" in message)
+
+
 def test_an_option_that_clang_does_not_have(folder: Path) -> None:
     with pytest.raises(CompileError, match=r"no-such-option.*see what -I, -D and --cflags say"):
         value(cflags="--no-such-option", define="VALUE=1")

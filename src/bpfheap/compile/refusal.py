@@ -16,6 +16,11 @@ _UNKNOWN: Final = re.compile(
     r"(?:unknown type name|use of undeclared identifier|call to undeclared (?:library )?function) "
     r"'(\w+)'"
 )
+#: A name of the source's that vmlinux.h has, too.
+_TWICE: Final = re.compile(
+    r"error: redefinition of '(\w+)'(?:(?!error: ).)*?\bvmlinux\.h:\d+:\d+: note: previous",
+    re.DOTALL,
+)
 #: The error that clang gives for an option of its own command line.
 _OPTION: Final = re.compile(r"^\S*(?:clang|zig)\S*: error: (.*)$", re.MULTILINE)
 
@@ -65,7 +70,7 @@ def refusal(compiler: str, path: Path, diagnostics: str, no_types: str = "") -> 
         diagnostics=diagnostics,
         file=found[1],
         line=int(found[2]),
-        hint=_hint(found[3], path, no_types),
+        hint=_hint(found[3], path, no_types) or _twice(diagnostics[found.start() :]),
     )
 
 
@@ -76,12 +81,33 @@ def _hint(message: str, path: Path, no_types: str) -> str | None:
     unknown = _UNKNOWN.search(message)
     if unknown is not None and unknown[1] in ("bool", "true", "false"):
         return "pass --cflags -std=gnu2x, in which that is a word of C, or -include stdbool.h"
+    if unknown is not None and unknown[1].isupper() and "vmlinux.h" in _included(path):
+        return (
+            "vmlinux.h has the kernel's types, and no macros: define it in the source, or pass -D"
+        )
     if unknown is not None:
         return (
             "pass -D for a macro that the project's own build defines, or -I for newer headers "
             "than those found"
         )
     return None
+
+
+def _twice(diagnostics: str) -> str | None:
+    found = _TWICE.search(diagnostics)
+    # Of the first error alone.
+    if found is None or found.start() != diagnostics.find("error: "):
+        return None
+    return f"the kernel has one in vmlinux.h: give the source's {found[1]} another name"
+
+
+def _included(path: Path) -> set[str]:
+    """The headers that a source includes, by their names alone."""
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return set()
+    return {Path(name).name for name in _INCLUDE.findall(text)}
 
 
 def _where(header: str, path: Path, no_types: str) -> str:
