@@ -211,7 +211,7 @@ def test_types_of_the_kernel_are_not_known(row: ProgramType) -> None:
 def test_packets_go_where_the_row_says(row: ProgramType) -> None:
     if row.packet is PacketKind.OTHER:
         with pytest.raises(
-            MachineUnsupported, match=f"type {row.name}, whose packets the m machine"
+            MachineUnsupported, match=f"type {row.name}, whose context the m machine"
         ):
             check_program("m", program(row.sections[0]), (), None)
         return

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bpfheap.errors import UsageError
-from bpfheap.platform.programs import PacketKind, ProgramType
+from bpfheap.platform.programs import CtxKind, PacketKind, ProgramType
 
 ETH_HLEN = 14
 _FIELDS = ("data", "data_end", "data_meta")
@@ -14,6 +14,8 @@ _FIELDS = ("data", "data_end", "data_meta")
 _XDP_ROOM = 256 - 40
 #: A page less the headroom and struct skb_shared_info.
 _XDP_LONGEST = 4096 - 256 - 320
+#: The most bytes of a stream, or of an option.
+_LONGEST = 1 << 16
 #: Offsets in struct __sk_buff.
 _SKB_TYPE, _SKB_IFINDEX = 4, 40
 _SKB = {"len": 0, "protocol": 16}
@@ -52,6 +54,10 @@ def check(row: ProgramType | None, ctx: bytes, frame: bytes) -> None:
         return
     if row is None or not row.has_packet:
         raise UsageError("a packet for a program of a type that gets none")
+    if row.packet is PacketKind.OTHER:
+        if len(frame) > _LONGEST:
+            raise UsageError(f"{len(frame)} bytes", hint=f"at most {_LONGEST} here")
+        return
     if not ETH_HLEN <= len(frame) <= _XDP_LONGEST:
         raise UsageError(
             f"a packet of {len(frame)} bytes",
@@ -67,7 +73,11 @@ def unseen(row: ProgramType) -> int:
 def frame_for(row: ProgramType, ctx: bytearray, frame: bytes) -> PacketFrame:
     """`frame` is an Ethernet frame, or nothing; with one, the context tells its length and
     protocol, where it is a struct __sk_buff, and which device it came by: lo, unless it says
-    another."""
+    another. Of types without frames, bytes that the context's pointers lead to."""
+    if row.packet is PacketKind.OTHER:
+        by_kind = {field.kind: field.offset for field in row.fields}
+        data, end = (by_kind.get(kind, -1) for kind in (CtxKind.PACKET, CtxKind.PACKET_END))
+        return PacketFrame(frame, 0, 0, (data, end, -1), not row.writes_packet)
     xdp = row.packet is PacketKind.XDP
     seen = frame[unseen(row) :]
     at = {field.name: field.offset for field in row.fields}

@@ -23,11 +23,12 @@ def check_program(
     facts: Facts | None,
     *,
     plays: bool = False,
+    streams: bool = False,
 ) -> None:
     """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`, for a
-    program whose packets or context no machine makes, for what it reads of the kernel unless the
-    machine `plays` one, and for the loads of classic BPF, which no machine makes. Raises InsnError
-    for what is no program."""
+    program whose context no machine makes, or only one that has `streams`, for what it reads of the
+    kernel unless the machine `plays` one, and for the loads of classic BPF, which no machine makes.
+    Raises InsnError for what is no program."""
     for slot, name in names_of_calls(spec):
         if name not in offered:
             raise _not_offered(machine, spec, slot, f"calls {name}, which", stub=name)
@@ -42,8 +43,10 @@ def check_program(
     type_ = program_type(spec.section)
     if type_ is None:
         return
-    if type_.packet is PacketKind.OTHER:
-        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose packets")
+    if type_.packet is PacketKind.OTHER and not streams:
+        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
+    if any(field.kind is CtxKind.FLOW_KEYS for field in type_.fields):
+        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
     given = type_.arguments or any(field.kind is CtxKind.BUFFER for field in type_.fields)
     if given and not plays:
         raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")

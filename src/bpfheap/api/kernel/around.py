@@ -171,7 +171,7 @@ def attached(spec: ProgramSpec, where: str) -> bool:
     here, there = section.partition("/"), where.partition("/")
     row = program_type(section)
     # Of one type are probes of the way into a function, of the way out of it and of system calls.
-    probe = row is not None and row.ctx_struct == "pt_regs"
+    probe = row is not None and row.form is CtxForm.REGISTERS
     if probe and here[0].partition(".")[0] != there[0].partition(".")[0]:
         return False
     return mine.attach == its.attach and (not there[1] or here[2] == there[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -17,6 +17,7 @@ from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.frames import told_by
 from bpfheap.platform.programs import (
     AttachType,
+    CtxField,
     CtxForm,
     CtxKind,
     ProgramType,
@@ -261,12 +262,26 @@ def _row(spec: ProgramSpec) -> ProgramType:
     return row
 
 
+def _beside(row: ProgramType, name: str) -> CtxField | None:
+    """An element of an array of which the row names others: the first one has another name in a
+    union (struct bpf_sock_ops)."""
+    base, _, index = name.rstrip("]").partition("[")
+    if not index.isdigit():
+        return None
+    for known in row.fields:
+        its, _, number = known.name.rstrip("]").partition("[")
+        if its == base and number.isdigit() and int(index) < int(number):
+            offset = known.offset + (int(index) - int(number)) * known.size
+            return replace(known, name=name, offset=offset)
+    return None
+
+
 def _put_field(made: _Context, row: ProgramType, name: str, value: Any) -> None:
     if isinstance(value, list | tuple):
         for i, one in enumerate(value):
             _put_field(made, row, f"{name}[{i}]", one)
         return
-    found = next((f for f in row.fields if f.name == name), None)
+    found = next((f for f in row.fields if f.name == name), None) or _beside(row, name)
     if found is None or found.kind in (CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META):
         names = ", ".join(f.name for f in row.fields if f.kind is CtxKind.SCALAR)
         raise UsageError(f"struct {row.ctx_struct} has no field {name} to be set", hint=names)

@@ -22,6 +22,7 @@ from bpfheap.platform.programs import ProgramType, program_type
 
 #: The most metadata: skb_shared_info.meta_len has one byte.
 _LONGEST_META = 255
+_POINTER = 8
 #: The most that offsets and lengths of bpf_xdp_load_bytes may be.
 _MOST = (1 << 16) - 1
 
@@ -34,7 +35,8 @@ def attach(state: MachineState, execution: Execution, row: ProgramType, frame: b
     )
     header = unseen(row)
     skb = Skb(-header, ETH_HLEN - header)
-    packet = Packet(region.id, 0, seen.room, seen.tail, seen.fields, frame[:header], skb)
+    wide = any(field.offset == seen.fields[0] and field.size == _POINTER for field in row.fields)
+    packet = Packet(region.id, 0, seen.room, seen.tail, seen.fields, frame[:header], skb, wide)
     execution.progress = execution.progress._replace(packet=packet)
     show(state, execution.ctx, packet)
 
@@ -45,7 +47,7 @@ def show(state: MachineState, ctx: int, packet: Packet) -> None:
     slots = state.region(ctx).slots
     for field, offset in zip(packet.fields, offsets, strict=True):
         if field >= 0:
-            slots[field] = Word(packet.region, offset)
+            slots[field] = (Pointer if packet.wide else Word)(packet.region, offset)
 
 
 def restore(state: MachineState, progress: ExecutionProgress, ctx: int) -> None:

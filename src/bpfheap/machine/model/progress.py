@@ -55,6 +55,7 @@ class Packet(NamedTuple):
         not have.
     `unseen`: the bytes in front that the program does not see: its Ethernet header.
     `skb`: of one that has a struct __sk_buff.
+    `wide`: are the fields pointers of 8 bytes, and not the 4 bytes that stand for one?
     """
 
     region: int
@@ -64,6 +65,7 @@ class Packet(NamedTuple):
     fields: tuple[int, int, int]
     unseen: bytes = b""
     skb: Skb = Skb()
+    wide: bool = False
 
 
 class Iterator(NamedTuple):

@@ -1,0 +1,100 @@
+"""Programs of sockets, streams and options: contexts whose pointers lead to bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bpfheap
+from bpfheap.errors import MachineUnsupported, UsageError
+
+SOURCE = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+char _license[] SEC("license") = "GPL";
+
+SEC("sockops") int ops(struct bpf_sock_ops *ctx)
+{
+	if (ctx->op != BPF_SOCK_OPS_RTT_CB)
+		return 0;
+	ctx->reply = ctx->args[1] + ctx->args[0];
+	return 1;
+}
+SEC("sk_msg") int msg(struct sk_msg_md *m)
+{
+	char *d = m->data, *e = m->data_end;
+
+	return d + 4 <= e && d[0] == 'G' ? SK_PASS : SK_DROP;
+}
+SEC("cgroup/setsockopt") int opt(struct bpf_sockopt *c)
+{
+	int *v = c->optval;
+
+	if ((void *)(v + 1) > c->optval_end)
+		return 0;
+	*v = 7;
+	return c->level == 1;
+}
+SEC("sk_skb/stream_verdict") int verdict(struct __sk_buff *skb)
+{
+	char *d = (void *)(long)skb->data, *e = (void *)(long)skb->data_end;
+
+	return d + 2 <= e && d[1] == 2;
+}
+SEC("sk_reuseport") int reuse(struct sk_reuseport_md *r)
+{
+	char *d = r->data;
+
+	return (void *)(d + 1) <= r->data_end && *d == 9;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("streams") / "streams.bpf.c"
+    path.write_text(SOURCE)
+    return path
+
+
+@pytest.fixture
+def programs(source: Path) -> Iterator[dict[str, bpfheap.Program]]:
+    with bpfheap.Runtime() as rt:
+        yield rt.load(source).programs
+
+
+def test_operations_of_a_socket(programs: dict[str, bpfheap.Program]) -> None:
+    result = programs["ops"].run({"op": 12, "args": [3, 5]})
+    assert (result.retval, result.ctx.reply) == (1, 8)
+    assert programs["ops"].run({"op": 11}).retval == 0
+    with pytest.raises(UsageError, match=r"no field args\[4\]"):
+        programs["ops"].run({"args": [1, 2, 3, 4, 5]})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "retval"),
+    [
+        ("msg", b"GET ", 1), ("msg", b"PUT ", 0), ("msg", b"GET", 0), ("msg", b"", 0),
+        ("verdict", b"\1\2", 1), ("verdict", b"\1", 0),
+        ("reuse", b"\x09", 1), ("reuse", b"", 0),
+    ],
+)  # fmt: skip
+def test_bytes(programs: dict[str, bpfheap.Program], name: str, data: bytes, retval: int) -> None:
+    assert programs[name].run(data=data).retval == retval
+
+
+def test_an_option(programs: dict[str, bpfheap.Program]) -> None:
+    result = programs["opt"].run({"level": 1}, data=bytes(8))
+    assert (result.retval, result.data) == (1, b"\7" + bytes(7))
+    assert programs["opt"].run({"level": 1}, data=bytes(3)).retval == 0
+    with pytest.raises(UsageError, match="at most 65536"):
+        programs["opt"].run(data=bytes(65537))
+
+
+def test_the_native_machine_makes_none(source: Path) -> None:
+    with bpfheap.Runtime(machine="native") as rt:
+        for name, kind in (("msg", "sk_msg"), ("ops", "sock_ops"), ("opt", "cgroup_sockopt")):
+            with pytest.raises(MachineUnsupported, match=f"is of type {kind}, whose context"):
+                rt.load(source, programs=[name])
