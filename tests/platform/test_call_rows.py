@@ -93,10 +93,10 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     row = Call(**NEW)
     assert (row.map_op, row.reads_packet, row.locked, row.stand_in) == (None, False, False, None)
     assert (row.other_args, row.takes, row.gives, row.only_in) == ((), "", "", ())
-    assert row.checks_null == ()
+    assert (row.checks_null, row.generic, row.holds) == ((), False, "")
     assert {f.name for f in fields(Call)} - NEW.keys() == {
         "map_op", "reads_packet", "locked", "stand_in", "other_args", "takes", "gives", "only_in",
-        "checks_null",
+        "checks_null", "generic", "holds",
     }  # fmt: skip
 
 
@@ -304,6 +304,7 @@ NAMING = {
     "machine/native/printk.py": "how bpf_trace_vprintk takes its words",
     "verifier/calls/callback.py": "what a callback is given",
     "fuzz": "random programs",
+    "platform/maps.py": "a type that is called as a helper is",
     "btf/special.py": "types that are called as a helper is",
     "platform/maps.py": "such types, in values of maps",
     "platform/programs/socket_types.py": "a struct that is called as a helper is",

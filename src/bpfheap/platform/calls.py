@@ -213,7 +213,10 @@ class Call:
     `gives`: the kernel's structs of KERNEL arguments and results. `only_in`: by
     kinds of programs, the functions, hooks and iterators that they have to be attached to.
     `checks_null`: arguments, from 1, that Linux's function compares with NULL itself: memory,
-    whatever its length, and objects that were found by walking.
+    whatever its length, and objects that were found by walking. `generic`: programs of the types
+    that Linux registers its functions for objects, lists and trees for may call it
+    (generic_kfunc_set), of those that `offer` says. `holds`: what the function that it calls back
+    is called in, where that must not sleep: rcu_read_lock, but for arrays, or mmap_lock.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -237,6 +240,8 @@ class Call:
     gives: str = ""
     only_in: tuple[tuple[Offer, frozenset[str]], ...] = ()
     checks_null: tuple[int, ...] = ()
+    generic: bool = False
+    holds: str = ""
 
     @property
     def title(self) -> str:
@@ -474,7 +479,7 @@ def _graph(
     args += (A.UNUSED,) * filled
     return Call(name, None, args, ret,
                 E.SHARED, S.NOTHING, course, side_effect, P.ALL, W.LINUX_GPL,
-                locked=True)  # fmt: skip
+                locked=True, generic=True)  # fmt: skip
 
 
 #: Programs that may say what a system call fails with (cgroup_common_func_proto).
@@ -760,7 +765,8 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_check_mtu", 163, A.CTX, A.ANYTHING, A.INT, A.ANYTHING, A.ANYTHING,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL),
     Call("bpf_for_each_map_elem", 164, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
-         E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, "iterate"),
+         E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, "iterate",
+         holds="rcu_read_lock"),
     Call("bpf_snprintf", 165,
          (A.UNINIT_MEM_OR_NULL, A.CONST_SIZE_OR_ZERO, A.FORMAT, A.MEM_OR_NULL,
           A.CONST_SIZE_OR_ZERO), R.INTEGER,
@@ -786,7 +792,7 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_find_vma", 180, (A.KERNEL, A.ANYTHING, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING),
          R.INTEGER,
          E.SHARED, S.CHANCE, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, takes="task_struct",
-         checks_null=(1,)),
+         checks_null=(1,), holds="mmap_lock"),
     Call("bpf_loop", 181, (A.COUNT, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING), R.INTEGER,
          E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX),
     _text("bpf_strncmp", 182, A.MEM, A.CONST_SIZE, A.CONST_STRING),
@@ -834,13 +840,13 @@ KFUNCS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.SLEEPS, D.NOTHING, P.ALL, W.OURS, "alloc"),
     # The second argument is filled in by the kernel's verifier; programs pass NULL.
     Call("bpf_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.NEW_OR_NULL,
-         E.LOCAL, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
+         E.LOCAL, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, generic=True),
     Call("bpf_obj_drop_impl", None, (A.OWNED, A.UNUSED), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS, D.FREES, P.ALL, W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.RETURNS, D.FREES, P.ALL, W.LINUX_GPL, generic=True),
     Call("bpf_percpu_obj_new_impl", None, (A.TYPE_ID, A.UNUSED), R.PERCPU_NEW_OR_NULL,
-         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, generic=True),
     Call("bpf_percpu_obj_drop_impl", None, (A.OWNED_PERCPU, A.UNUSED), R.VOID,
-         E.SHARED, S.NOTHING, C.RETURNS, D.FREES, P.ALL, W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.RETURNS, D.FREES, P.ALL, W.LINUX_GPL, generic=True),
     _graph("bpf_refcount_acquire_impl", (A.COUNTED,), R.SHARED_OR_NULL, D.NOTHING, filled=1),
     _graph("bpf_list_push_front_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, D.LINKS, filled=2),
     _graph("bpf_list_push_back_impl", (A.LIST_HEAD, A.LIST_NODE), R.INTEGER, D.LINKS, filled=2),

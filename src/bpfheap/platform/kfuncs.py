@@ -121,6 +121,11 @@ _CONNTRACK = H.TC | H.XDP
 _MADE = F.ACQUIRE | F.RET_NULL
 
 
+def has_generic(row: ProgramType) -> bool:
+    """May programs of that type call what is registered for objects, lists and trees?"""
+    return bool(_GENERIC & hook_of(row))
+
+
 def _each(
     names: str,
     flags: KfuncFlag,

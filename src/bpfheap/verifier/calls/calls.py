@@ -27,6 +27,7 @@ from bpfheap.platform.calls import (
     SideEffect,
     left_out,
 )
+from bpfheap.platform.kfuncs import has_generic
 from bpfheap.platform.linux import HELPER_NAMES
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.missing import kfunc_name, missing_helper
@@ -597,6 +598,11 @@ def _allowed(env: Env, step: Step) -> _Allowed:
         raise Reject(
             f"program of this type cannot use helper {call.title}",
             hint=f"{env.type.name} programs cannot, but {types_with(call.offer)} can",
+        )
+    if call.generic and not has_generic(env.type):
+        raise Reject(
+            f"calling kernel function {call.name} is not allowed",
+            hint=f"{env.type.name} programs cannot call it",
         )
     for offer, names in call.only_in:
         if env.type.caller in offer and env.target not in names:

@@ -6,8 +6,6 @@ check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.platform.maps import BY_NUMBER
@@ -208,10 +206,8 @@ def _no_sleep(env: Env, st: State) -> tuple[str, str]:
         if frame.callback:
             called = env.cfg.at(frame.callsite).row
             assert called is not None
-            held = _HELD.get(called.name)
-            section = "" if held is None else held(st.frames[frame.number - 1])
-            if section:
-                return section, f"{called.name} calls the function in one"
+            if called.holds and not _over_array(called, st.frames[frame.number - 1]):
+                return called.holds, f"{called.name} calls the function in one"
         for slot in frame.stack.values():
             if slot.reg is not None and slot.reg.kind == ITERATOR:
                 kind = slot.reg.what.type
@@ -220,26 +216,15 @@ def _no_sleep(env: Env, st: State) -> tuple[str, str]:
     return "", ""
 
 
-def _held_by_each(caller: FuncState) -> str:
-    """bpf_for_each_hash_elem, but not bpf_for_each_array_elem"""
-    ref: MapRef = caller.regs[1].what
-    return "" if BY_NUMBER[ref.spec.type].fixed else "rcu_read_lock"
+def _over_array(call: Call, caller: FuncState) -> bool:
+    """Does it walk over elements that cannot go (bpf_for_each_array_elem)?"""
+    return call.args[0] is Arg.MAP and BY_NUMBER[caller.regs[1].what.spec.type].fixed
 
 
-def _held_by_find_vma(caller: FuncState) -> str:
-    return _MEMORY
-
-
-#: The memory of a task is locked: to sleep may be to wait for it (bpf_find_vma,
-#: bpf_iter_task_vma_new).
+#: The memory of a task is locked: to sleep may be to wait for it (bpf_iter_task_vma_new).
 _MEMORY = "mmap_lock"
 #: Iterators that hold it until they end.
 KEEPING = frozenset({"task_vma"})
-#: By the name of a call that calls back, what that holds meanwhile.
-_HELD: dict[str, Callable[[FuncState], str]] = {
-    "bpf_for_each_map_elem": _held_by_each,
-    "bpf_find_vma": _held_by_find_vma,
-}
 
 
 def check_left(env: Env, st: State, where: str) -> None:

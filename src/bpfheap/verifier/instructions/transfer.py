@@ -337,6 +337,13 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
             # check_ld_imm; types of functions are all there or none.
             if any(not sub.func_id for sub in env.cfg.subprogs):
                 raise Reject("missing btf func_info", register=step.dst, hint="compile with -g")
+            if env.cfg.is_global(env.cfg.starts.get(ref.target, 0)):
+                raise Reject(
+                    "callback function not static",
+                    detail=f"{ref.name}() is global",
+                    register=step.dst,
+                    hint="make it static",
+                )
             value = Reg(FUNC, ZERO_OFFSET, what=ref.target)
         case RefKind.KFUNC_ADDR:
             # check_pseudo_btf_id: memory of no bytes.
