@@ -64,6 +64,9 @@ from bpfheap.verifier.verdict import Options
 
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
+#: MAX_USED_MAPS, BPF_MAX_SUBPROGS.
+_MAX_MAPS = 64
+_MAX_FUNCTIONS = 256
 
 
 class Env:
@@ -152,6 +155,13 @@ class Env:
         if found.arguments:
             self.attached = self._attached()
         self.cfg = Cfg(self.spec)
+        if len(self.cfg.subprogs) > _MAX_FUNCTIONS:
+            raise Reject(
+                "too many subprograms",
+                detail=f"there are {len(self.cfg.subprogs)}, and Linux takes {_MAX_FUNCTIONS}",
+                insn=self.cfg.subprogs[_MAX_FUNCTIONS].start,
+                hint="let functions be inlined, or split the program by tail calls",
+            )
         self._guess_kfuncs()
         self.depth = [0] * len(self.cfg.subprogs)
         self._check_returns()
@@ -320,12 +330,21 @@ class Env:
         """What is asked of maps whether the code that names them is reached or not
         (check_map_prog_compatibility, bpf_cgroup_storage_assign)."""
         storages: dict[int, str] = {}
+        used: set[str] = set()
         for slot, ref in self.spec.refs.items():
             named = ref.kind in (RefKind.MAP, RefKind.MAP_VALUE)
             spec = self.obj.maps.get(ref.name) if named else None
             row = None if spec is None else BY_NUMBER.get(spec.type)
             if spec is None or row is None:
                 continue
+            if row.holds is not Holds.NOTHING:
+                used.add(ref.name)
+            if len(used) > _MAX_MAPS:
+                raise Reject(
+                    f"The total number of maps per program has reached the limit of {_MAX_MAPS}",
+                    insn=slot,
+                    hint="let several of them be one, or split the program by tail calls",
+                )
             inner = None if spec.inner is None else BY_NUMBER.get(spec.inner.type)
             if inner is not None and not inner.inner:
                 # bpf_map_meta_alloc, when the map is created
