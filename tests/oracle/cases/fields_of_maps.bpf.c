@@ -195,10 +195,8 @@ LOOKUP(__accept, bytes_of_a_lock, lock_lru, __u32, with_lock, (v->lock.val = 1))
 
 MAP(list_hash, HASH, with_list, 0);
 MAP(list_lru, LRU_HASH, with_list, 0);
-STORAGE(list_storage, with_list);
 MAP(list_write, ARRAY, with_list, WRONLY);
 
 LOOKUP(__accept, list_in_hash, list_hash, __u32, with_list, pop(v))
 LOOKUP(NO_LOCKS("list_lru"), list_in_lru, list_lru, __u32, with_list, pop(v))
-OF_SOCKET(NO_LOCKS("list_storage"), list_in_storage, list_storage, with_list, pop(v))
 LOOKUP(NO_LOCKS("list_write"), list_in_write, list_write, __u32, with_list, pop(v))
