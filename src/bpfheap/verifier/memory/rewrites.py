@@ -35,6 +35,9 @@ _SIZED: Final = 2  # PTR_TO_MEM: not rewritten either, but may be merged with ob
 _CTX: Final = 3
 _MERGED: Final = 4  # objects of different standing; they are read as if they might be gone
 _EITHER: Final = 5  # memory and objects, likewise
+_UNKNOWN: Final = (
+    6  # memory at an address that may be any; other memory is read in the same way then
+)
 _OBJECT: Final = 8  # and above: by standing
 _KERNEL: Final = 32  # and above: by flags
 _SOCKET: Final = 64  # and above: by type
@@ -48,9 +51,11 @@ def same_kind(step: Step, n: int, reg: Reg, load: bool) -> None:
     if before == 0:
         step.through = kind
     elif kind == before or (_as_it_is(kind) and _as_it_is(before)):
-        return
+        if kind == _UNKNOWN:
+            step.through = kind
     elif load and _mergeable(kind) and _mergeable(before):
-        step.through = _EITHER if _SIZED in (kind, before) or before == _EITHER else _MERGED
+        either = _is_sized(kind) or _is_sized(before)
+        step.through = _EITHER if either else _MERGED
     else:
         raise Reject(
             "same insn cannot be used with different pointers",
@@ -65,7 +70,7 @@ def guard(through: int) -> int:
     if through >= _KERNEL:
         return ANYWHERE
     standing = (through - _OBJECT) // 2
-    if through in (_MERGED, _EITHER) or standing == UNTRUSTED:
+    if through in (_MERGED, _EITHER, _UNKNOWN) or standing == UNTRUSTED:
         return ANYWHERE
     return NULL_OR_OBJECT if standing in (READ, LAPSED) else UNGUARDED
 
@@ -90,7 +95,7 @@ def _kind(reg: Reg) -> int:
     if reg.kind == CTX:
         return _CTX
     if reg.kind == MEM and not reg.what.buffer:
-        return _SIZED
+        return _UNKNOWN if reg.what.anywhere else _SIZED
     if reg.kind == KERNEL:
         of_kernel: KernelObject = reg.what
         return _KERNEL + of_kernel.flags
@@ -104,7 +109,11 @@ def _kind(reg: Reg) -> int:
 
 
 def _as_it_is(kind: int) -> bool:
-    return kind <= _SIZED or kind == _EITHER
+    return kind in (PLAIN, _SIZED, _EITHER, _UNKNOWN)
+
+
+def _is_sized(kind: int) -> bool:
+    return kind in (_SIZED, _EITHER, _UNKNOWN)
 
 
 def _mergeable(kind: int) -> bool:
