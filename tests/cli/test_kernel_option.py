@@ -128,4 +128,4 @@ char _license[] SEC("license") = "GPL";
     (folder / "calls.bpf.c").write_text(source)
     refused = cli("run", "calls.bpf.c", "--kernel-btf", "kernel.btf", "-p", "calls")
     assert refused.code == 1
-    assert refused.err.startswith("calls.bpf.c:3: there is no kfunc made_up here")
+    assert refused.err.startswith("calls.bpf.c:3: program calls calls made_up, which the")

@@ -1,5 +1,4 @@
-"""Kptrs to structs of the kernel: the kernel's types decide which these are, and no machine has
-what they lead to."""
+"""Kptrs to structs of the kernel: the kernel's types decide which these are."""
 
 from __future__ import annotations
 
@@ -105,15 +104,7 @@ def test_without_a_kernel_all_are_the_programs_own(tmp_path: Path) -> None:
     assert verdicts(written(tmp_path, "node"), "none")["own"] == ""
 
 
-def test_the_native_machine_has_none(tmp_path: Path, kernel: Path) -> None:
-    source = written(tmp_path, "task_struct")
-    with bpfheap.Runtime(machine="native", kernel_btf=kernel) as rt:
-        with pytest.raises(MachineUnsupported, match="has a kptr ptr to struct task_struct of the"):
-            rt.load(source, programs=[])
-        assert rt.load(written(tmp_path, "task_struct", "__kptr __local"), programs=["own"])
-
-
-def test_neither_do_inner_maps(tmp_path: Path, kernel: Path) -> None:
+def test_none_in_inner_maps(tmp_path: Path, kernel: Path) -> None:
     path = tmp_path / "inner.bpf.c"
     path.write_text(
         "#include <bpfheap.h>\nstruct task_struct { int pid; }; __kptr_type(struct task_struct);\n"
@@ -127,7 +118,10 @@ def test_neither_do_inner_maps(tmp_path: Path, kernel: Path) -> None:
         creation_order(object_spec(path, target=Vmlinux(kernel)))
 
 
-def test_not_even_in_objects(tmp_path: Path, kernel: Path) -> None:
+@pytest.mark.parametrize("machine", ["model", "native"])
+def test_in_objects(tmp_path: Path, kernel: Path, machine: str) -> None:
+    if machine == "native":
+        pytest.importorskip("bpfheap.machine.native._core")
     path = tmp_path / "inside.bpf.c"
     path.write_text(
         "#include <bpfheap.h>\nstruct task_struct { int pid; }; __kptr_type(struct task_struct);\n"
@@ -143,8 +137,8 @@ def test_not_even_in_objects(tmp_path: Path, kernel: Path) -> None:
     ((_, verdict),) = bpfheap.check(path, kernel_btf=kernel)
     assert verdict.accepted
     assert [str(flow.kind) for flow in verdict.flows] == ["alloc", "free"]
-    with (
-        bpfheap.Runtime(machine="native", kernel_btf=kernel) as rt,
-        pytest.raises(MachineUnsupported),
-    ):
-        rt.load(path)
+    with bpfheap.Runtime(machine=machine, kernel_btf=kernel) as rt:
+        loaded = rt.load(path)
+        assert loaded.programs["inside"].run().retval == 0
+        loaded.close()
+        assert rt.close() == []

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import later
 import pytest
 from oracle_cases import (
     CaseFile,
@@ -82,8 +83,14 @@ SINCE = {
 def test_kernel(case: OracleCase, kernel: Kernel) -> None:
     skip_below(kernel, SINCE.get(case.name.partition(":")[0], LINUX))
     counted = case.insns_processed is not None
-    verdict = kernel.verify(case.obj, case.program, stats=counted or not case.kernel.accept)
+    words = later.words_of(kernel, case.name)
+    refused = words is not None or not case.kernel.accept
+    verdict = kernel.verify(case.obj, case.program, stats=counted or refused)
     skip_not_allowed(case.program.section, verdict)
+    if words is not None:
+        assert not verdict.accepted
+        assert words in verdict.log
+        return
     assert verdict.accepted == case.kernel.accept, verdict.message or verdict.errno
     assert case.kernel.message in verdict.log
     # Other versions come to the same verdict in other ways.
@@ -107,6 +114,11 @@ def test_names_are_unique() -> None:
 
 def test_what_older_versions_agree_on_exists() -> None:
     assert set(SINCE) - {case.name.partition(":")[0] for case in CASES} == set()
+
+
+def test_what_later_releases_refuse_exists() -> None:
+    names = {case.name.partition(" #")[0] for case in CASES}
+    assert {title for title, _, _ in later.CASES} - names == set()
 
 
 def test_what_is_pending_exists() -> None:

@@ -304,9 +304,8 @@ NAMING = {
     "machine/native/printk.py": "how bpf_trace_vprintk takes its words",
     "verifier/calls/callback.py": "what a callback is given",
     "fuzz": "random programs",
-    "platform/maps.py": "a type that is called as a helper is",
+    "platform/maps.py": "types that are called as a helper is",
     "btf/special.py": "types that are called as a helper is",
-    "platform/maps.py": "such types, in values of maps",
     "platform/programs/socket_types.py": "a struct that is called as a helper is",
 }  # fmt: skip
 

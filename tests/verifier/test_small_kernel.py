@@ -157,7 +157,7 @@ r9 = *(u64 *)(r1 +8)
 call kfunc bpf_rcu_read_lock
 r7 = {one}
 if r7 == 0 goto over
-if r9 == 77 goto meet
+if r9 == 0 goto meet
 r7 = r6
 meet: r8 = *(u64 *)(r7 +24)
 r7 = 0
