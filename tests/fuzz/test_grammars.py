@@ -115,14 +115,14 @@ PLANTED = (
     Planted("precise-fill", "spilled,joined", 400),
     Planted("precise-branch", "joined,compared", 400),
     Planted("precise-linked", "linked,compared", 400),
-    Planted("precise-argument", "functions", 500),
+    Planted("precise-argument", "functions", 900),
     Planted("linked-pruned", "linked", 400),
     Planted("prune-linked-offset", "linked", 400),
     Planted("callback-rounds", "callbacks", 200),
     Planted("live-stale-store", "addresses", 400),
     Planted("stack-zero", "spilled", 100, "model"),
     Planted("null-of-another", "nulls", 100, "model"),
-    Planted("lock-identity", "locks", 50, "model"),
+    Planted("lock-identity", "locks", 150, "model"),
 )
 MUTANTS = {row["name"]: row for row in yaml.safe_load((ROOT / "tools/mutants.yaml").read_text())}
 

@@ -77,7 +77,8 @@ def test_agreement() -> None:
 @pytest.mark.parametrize(
     ("wrong", "outcome", "slots"),
     [
-        (lambda accepted: Said(False, "R1 is odd"), "kernel-refuses", 5),
+        # An object that is allocated, looked at and dropped stays.
+        (lambda accepted: Said(False, "R1 is odd"), "kernel-refuses", 10),
         # What ours says against a program stays the same, which may ask for a pointer, say.
         (lambda accepted: Said(True), "ours-refuses", 20),
     ],
