@@ -85,6 +85,7 @@ coverage: setup
 		tests/oracle/test_oracle.py::test_ours tests/oracle/test_licenses.py::test_ours \
 		tests/oracle/test_kfunc_arguments.py::test_ours_of_a_few \
 		tests/machine/test_kernel_kptrs.py tests/machine/test_foreign.py \
+		tests/machine/test_net.py tests/played tests/oracle/test_limits.py \
 		tests/elf/test_elf_legacy.py tests/fuzz/test_against_unpruned.py \
 		tests/cli/test_explore_command.py tests/cli/test_replay_command.py
 
