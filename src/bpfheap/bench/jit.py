@@ -30,7 +30,27 @@ _RUNS: Final = 200
 _SAMPLES: Final = 9
 #: Calls from Python in one sample.
 _CALLS: Final = 50_000
-#: A function of the programs whose compile time is measured. Linux takes 256 of them.
+#: What functions of long programs do besides: Linux takes 256 of them.
+_MORE: Final = """	key = (z ^ y) & 1023;
+	value = bpf_map_lookup_elem(&table, &key);
+	if (value) {{
+		if (*value < {odd})
+			z += *value ^ {n};
+		else
+			*value = z - {odd};
+	}}
+	if (z & 16)
+		z = (z << 9 | (unsigned long)z >> 55) + (unsigned long)x / {odd};
+	switch (z & 7) {{
+	case 3: z += 13 * y; break;
+	case 4: z ^= y + {n}; break;
+	case 5: z -= x; break;
+	default: z = -z;
+	}}
+"""
+#: From as many slots on.
+_LONG: Final = 10_000
+#: A function of the programs whose compile time is measured.
 _FUNCTION: Final = """
 static __noinline long part_{n}(long x, long y)
 {{
@@ -52,23 +72,7 @@ static __noinline long part_{n}(long x, long y)
 	case 2: z -= y; break;
 	default: z = ~z;
 	}}
-	key = (z ^ y) & 1023;
-	value = bpf_map_lookup_elem(&table, &key);
-	if (value) {{
-		if (*value < {odd})
-			z += *value ^ {n};
-		else
-			*value = z - {odd};
-	}}
-	if (z & 16)
-		z = (z << 9 | (unsigned long)z >> 55) + (unsigned long)x / {odd};
-	switch (z & 7) {{
-	case 3: z += 13 * y; break;
-	case 4: z ^= y + {n}; break;
-	case 5: z -= x; break;
-	default: z = -z;
-	}}
-	return z;
+{more}	return z;
 }}
 """
 _PROGRAM: Final = """#include <bpfheap.h>
@@ -263,9 +267,9 @@ def _batch_overhead(program: bpfheap.Program, rounds: int) -> SideCase:
 def _sized(length: int) -> Iterator[tuple[jit.Source, int]]:
     """A program of at least `length` slots, in the form that the compiler takes, and its exact
     number of slots."""
-    functions = 1
+    functions, more = 1, _MORE if length >= _LONG else ""
     while True:
-        spec = _generated(functions)
+        spec = _generated(functions, more)
         slots = len(spec.programs["made"].insns)
         if slots >= length:
             break
@@ -277,10 +281,9 @@ def _sized(length: int) -> Iterator[tuple[jit.Source, int]]:
         yield machine.source(rt.system.program_of(program.fd).id), slots
 
 
-def _generated(count: int) -> ObjectSpec:
-    functions = "".join(
-        _FUNCTION.format(n=n, odd=2 * n + 3, shift=n % 60 + 1) for n in range(count)
-    )
+def _generated(count: int, more: str) -> ObjectSpec:
+    function = _FUNCTION.replace("{more}", more)
+    functions = "".join(function.format(n=n, odd=2 * n + 3, shift=n % 60 + 1) for n in range(count))
     calls = "\n".join(f"\tx = part_{n}(x, y);" for n in range(count))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "made.bpf.c"
