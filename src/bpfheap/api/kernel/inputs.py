@@ -9,7 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from bpfheap.api.arguments import octets, shown
-from bpfheap.api.kernel.kernel import Kernel
+from bpfheap.api.kernel.kernel import Kernel, prototype_of
 from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.types import KernelType, pointed_at
 from bpfheap.btf import BtfTypes, FoundMember, Func, FuncProto, Ptr, Void
@@ -383,10 +383,11 @@ def _probe(
     if is_call and regs is not None:
         # The wrapper of a system call has one argument: the registers of whoever called.
         at = _Context(kernel)
-    proto = _function(kernel, function)
+    found = prototype_of(kernel, function)
+    params = [] if found is None else [(found[0], param.type) for param in found[1].params]
     for i, (name, value) in enumerate(zip(names, values, strict=False)):
         what = f"argument {i + 1} of {function}"
-        btf, type_id = proto[i] if i < len(proto) and not is_call else (spec.btf, 0)
+        btf, type_id = params[i] if i < len(params) and not is_call else (spec.btf, 0)
         if is_call and isinstance(value, str | bytes):
             value = kernel.user(value if isinstance(value, str) else value + b"\0")
         at.word(_register(name), kernel.led_to(btf, type_id, value, what))
@@ -413,18 +414,6 @@ def _register(name: str) -> int:
     if name not in _REGISTERS:
         raise UsageError(f"struct pt_regs has no register {name}", hint=", ".join(_REGISTERS))
     return _WORD * _REGISTERS.index(name)
-
-
-def _function(kernel: Kernel, name: str) -> list[tuple[BtfTypes, int]]:
-    """The types of a kernel function's parameters, as far as its BTF has it."""
-    types = kernel.source.types()
-    for btf in () if types is None else (types, *kernel.source.modules()):
-        at = btf.find(name, Func)
-        func = None if at is None else btf[at]
-        proto = btf[func.type] if isinstance(func, Func) else None
-        if isinstance(proto, FuncProto):
-            return [(btf, param.type) for param in proto.params]
-    return []
 
 
 # -- records of tracepoints

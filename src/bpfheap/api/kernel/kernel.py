@@ -11,7 +11,16 @@ from bpfheap.api.kernel.objects import KernelObject, Values, address_of, type_of
 from bpfheap.api.kernel.types import KernelType, TypeSources
 from bpfheap.api.kernel.views import socket_views
 from bpfheap.api.session import Session
-from bpfheap.btf import BtfTypes, Datasec, FoundMember, LazyBtf, Var, Void
+from bpfheap.btf import (
+    BtfTypes,
+    Datasec,
+    FoundMember,
+    Func,
+    FuncProto,
+    LazyBtf,
+    Var,
+    Void,
+)
 from bpfheap.errors import UsageError
 from bpfheap.runtime.world import Leads, Playing, Space
 from bpfheap.vmlinux import Vmlinux
@@ -270,3 +279,16 @@ class Variables:
                 copies = self._kernel.cpus if is_per_cpu(btf, at) else 1
                 return KernelType(btf, kind.type), copies
         raise UsageError(f"the kernel has no variable {shown(name)} with a type")
+
+
+def prototype_of(kernel: Kernel, function: str) -> tuple[BtfTypes, FuncProto] | None:
+    """A function of the kernel or of its modules, and where its types are; None for one that their
+    BTF does not have."""
+    types = kernel.source.types()
+    for btf in () if types is None else (types, *kernel.source.modules()):
+        at = btf.find(function, Func)
+        func = None if at is None else btf[at]
+        proto = btf[func.type] if isinstance(func, Func) else None
+        if isinstance(proto, FuncProto):
+            return btf, proto
+    return None

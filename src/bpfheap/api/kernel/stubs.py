@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bpfheap.api.arguments import shown
-from bpfheap.api.kernel.kernel import Kernel
+from bpfheap.api.kernel.kernel import Kernel, prototype_of
 from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.types import KernelType, is_text, pointed_at
 from bpfheap.btf import Func, FuncProto, Int, Ptr, Void
@@ -139,13 +139,10 @@ class StubText(str):
 
 
 def _prototype(kernel: Kernel, name: str) -> tuple[Any, FuncProto] | None:
-    types = kernel.source.types()
-    for btf in () if types is None else (types, *kernel.source.modules()):
-        at = btf.find(name, Func)
-        func = None if at is None else btf[at]
-        proto = btf[func.type] if isinstance(func, Func) else None
-        if isinstance(proto, FuncProto):
-            return btf, proto
+    """As the kernel has it, else as a program declares it."""
+    found = prototype_of(kernel, name)
+    if found is not None:
+        return found
     for loaded in kernel.loaded:
         for type_id in range(1, len(loaded)):
             func = loaded[type_id]
