@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from bpfheap.btf import SpecialKind
@@ -36,6 +37,24 @@ class Elements(Protocol):
     def has(self, record: MapRecord, key: bytes) -> bool: ...
 
     def keys(self, record: MapRecord) -> tuple[bytes, ...]: ...
+
+
+def in_order(keys: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Of an array, as its indices go."""
+    return tuple(sorted(keys, key=lambda key: int.from_bytes(key, "little")))
+
+
+class Entries:
+    """Elements that are found by their keys, and no others."""
+
+    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
+        return record.entries.get(key)
+
+    def has(self, record: MapRecord, key: bytes) -> bool:
+        return key in record.entries
+
+    def keys(self, record: MapRecord) -> tuple[bytes, ...]:
+        return tuple(record.entries)
 
 
 def map_error(record: MapRecord, doing: str, errno_name: str, hint: str | None = None) -> MapError:

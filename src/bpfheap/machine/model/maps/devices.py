@@ -5,7 +5,9 @@ there, which nothing plays."""
 from __future__ import annotations
 
 from bpfheap.machine.model.maps.common import (
+    Entries,
     Values,
+    in_order,
     key_name,
     map_error,
     new_element,
@@ -19,17 +21,8 @@ from bpfheap.platform.maps import EXIST, NOEXIST
 _LONGEST = 16384
 
 
-class HashOfDevices:
+class HashOfDevices(Entries):
     """Any number can be a key; it is no matter whether an element with EXIST was there."""
-
-    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
-        return record.entries.get(key)
-
-    def has(self, record: MapRecord, key: bytes) -> bool:
-        return key in record.entries
-
-    def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(record.entries)
 
     def update(
         self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
@@ -54,7 +47,7 @@ class ArrayOfDevices(HashOfDevices):
     """An element is nothing or something; 0 makes it nothing."""
 
     def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(sorted(record.entries, key=lambda k: int.from_bytes(k, "little")))
+        return in_order(record.entries)
 
     def update(
         self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int

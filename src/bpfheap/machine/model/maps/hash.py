@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bpfheap.machine.model.maps.common import (
+    Entries,
     Values,
     check_flags,
     copies,
@@ -17,18 +18,9 @@ from bpfheap.machine.model.records import MapRecord
 from bpfheap.platform.maps import F_LOCK
 
 
-class HashElements:
+class HashElements(Entries):
     """An update makes a new value and retires the old one; per CPU, it changes it in place, and so
     it does with BPF_F_LOCK, when objects that the value holds stay."""
-
-    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
-        return record.entries.get(key)
-
-    def has(self, record: MapRecord, key: bytes) -> bool:
-        return key in record.entries
-
-    def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(record.entries)
 
     def is_full(self, record: MapRecord) -> bool:
         return len(record.entries) >= record.spec.max_entries

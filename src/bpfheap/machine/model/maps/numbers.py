@@ -4,7 +4,7 @@ kernel/bpf/arraymap.c), and knows by a number: `inner` has it."""
 from __future__ import annotations
 
 from bpfheap.machine.model.maps.apart import ShownElements
-from bpfheap.machine.model.maps.common import Values, map_error, writable
+from bpfheap.machine.model.maps.common import Values, in_order, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.machine.model.state import MachineState
@@ -22,7 +22,7 @@ class NumberArray(ShownElements):
         """Raises MapError for what cannot be there."""
 
     def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(sorted(record.inner, key=lambda k: int.from_bytes(k, "little")))
+        return in_order(record.inner)
 
     def shown(self, state: MachineState, record: MapRecord, key: bytes) -> bytes | None:
         found = record.inner.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bpfheap.machine.model.maps.common import Values, check_flags, map_error, writable
+from bpfheap.machine.model.maps.common import Values, check_flags, in_order, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.platform.maps import ANY
@@ -51,7 +51,7 @@ class ArrayOfMaps(HashOfMaps):
     """As above, with the rules of bpf_fd_array_map_update_elem: any index, no flags."""
 
     def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(sorted(record.inner, key=lambda k: int.from_bytes(k, "little")))
+        return in_order(record.inner)
 
     def _admit(self, record: MapRecord, key: bytes, flags: int) -> None:
         if flags != ANY:

@@ -3,7 +3,7 @@ written by user space only; programs jump there."""
 
 from __future__ import annotations
 
-from bpfheap.machine.model.maps.common import Values, map_error, writable
+from bpfheap.machine.model.maps.common import Values, in_order, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.platform.maps import ANY
@@ -19,7 +19,7 @@ class ProgramArray:
         return key in record.inner
 
     def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(sorted(record.inner, key=lambda k: int.from_bytes(k, "little")))
+        return in_order(record.inner)
 
     def update(
         self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int

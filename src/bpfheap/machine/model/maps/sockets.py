@@ -4,7 +4,14 @@ kernel/bpf/reuseport_array.c): elements are blocks, which belong to somebody els
 from __future__ import annotations
 
 from bpfheap.machine.model.maps.apart import ShownElements
-from bpfheap.machine.model.maps.common import Values, check_flags, map_error, writable
+from bpfheap.machine.model.maps.common import (
+    Entries,
+    Values,
+    check_flags,
+    in_order,
+    map_error,
+    writable,
+)
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord, RegionKind, Status
 from bpfheap.machine.model.state import MachineState
@@ -16,17 +23,8 @@ def block_of(socket: Pointer) -> bytes:
     return socket.region.to_bytes(8, "little")
 
 
-class HashOfSockets(ShownElements):
+class HashOfSockets(Entries, ShownElements):
     """User space is shown the number of a block."""
-
-    def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
-        return record.entries.get(key)
-
-    def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(record.entries)
-
-    def has(self, record: MapRecord, key: bytes) -> bool:
-        return key in record.entries
 
     def shown(self, state: MachineState, record: MapRecord, key: bytes) -> bytes | None:
         found = record.entries.get(key)
@@ -59,7 +57,7 @@ class ArrayOfSockets(HashOfSockets):
     """What cannot be deleted fails with another error in each of them."""
 
     def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(sorted(record.entries, key=lambda k: int.from_bytes(k, "little")))
+        return in_order(record.entries)
 
     def _check_key(self, record: MapRecord, key: bytes) -> None:
         if int.from_bytes(key, "little") >= record.spec.max_entries:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from zlib import crc32
 
 from bpfheap.machine.model.maps.apart import ShownElements
-from bpfheap.machine.model.maps.common import map_error, writable
+from bpfheap.machine.model.maps.common import in_order, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.machine.model.state import MachineState
@@ -17,7 +17,7 @@ class StackElements(ShownElements):
     up to a machine."""
 
     def keys(self, record: MapRecord) -> tuple[bytes, ...]:
-        return tuple(sorted(record.values, key=lambda k: int.from_bytes(k, "little")))
+        return in_order(record.values)
 
     def shown(self, state: MachineState, record: MapRecord, key: bytes) -> bytes | None:
         found = record.values.get(key)
