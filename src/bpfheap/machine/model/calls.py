@@ -30,9 +30,8 @@ from bpfheap.machine.model import (
     tunnels,
 )
 from bpfheap.machine.model.control import CALLS as CONTROL
-from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation
+from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation, map_of
 from bpfheap.machine.model.convention import error as _error
-from bpfheap.machine.model.convention import map_of as _map_of
 from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
@@ -75,7 +74,7 @@ def _answer(action: Callable[[], None]) -> int:
 
 
 def _lookup(core: Core, args: Arguments) -> Value:
-    record = _map_of(core, args[0], "lookup")
+    record = map_of(core, args[0], "lookup")
     key = _key(core, record, args[1])
     found = elements(record.type).regions(core.mutator, record, key)
     if found is None:
@@ -88,7 +87,7 @@ def _lookup(core: Core, args: Arguments) -> Value:
 
 
 def _lookup_percpu(core: Core, args: Arguments) -> Value:
-    record = _map_of(core, args[0], "lookup")
+    record = map_of(core, args[0], "lookup")
     key, cpu = _key(core, record, args[1]), _number(core, args[2], 3) & U32
     if not record.type.per_cpu or cpu >= core.mutator.options.cpus:
         return NULL
@@ -107,7 +106,7 @@ def _new_value(core: Core, record: MapRecord, at: Value) -> bytes:
 
 
 def _update(core: Core, args: Arguments) -> Value | str:
-    record = _map_of(core, args[0], "update")
+    record = map_of(core, args[0], "update")
     key = _key(core, record, args[1])
     value = _new_value(core, record, args[2])
     flags = _number(core, args[3], 4)
@@ -137,7 +136,7 @@ def _delete(core: Core, args: Arguments) -> Value:
 
 
 def _for_each(core: Core, args: Arguments) -> Value | str:
-    record = _map_of(core, args[0], "iterate")
+    record = map_of(core, args[0], "iterate")
     callback = core.function_at(args[1])
     if _number(core, args[3], 4):
         return _error("EINVAL")
