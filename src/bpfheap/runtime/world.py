@@ -22,6 +22,10 @@ Word: TypeAlias = Any
 TASK = "struct task_struct"
 
 
+#: Where the addresses of the kernel begin; below there is user space, or no address at all.
+KERNEL_HALF = 0xFFFF_8000_0000_0000
+
+
 class Space(StrEnum):
     """Whose memory a block is, as bpf_probe_read_kernel and bpf_probe_read_user tell it apart."""
 

@@ -13,11 +13,11 @@ from bpfheap.machine.model.convention import Arguments, Implementation
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.records import Around, Region, RegionKind, Status
-from bpfheap.machine.model.state import KERNEL_HALF, MachineState
+from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U64, Pointer, Value
 from bpfheap.platform.programs import Offer, ProgramType, program_type
-from bpfheap.platform.programs.fields import SKB
-from bpfheap.runtime.world import BlockType, Leads, Links, Space, Stub, Word, World
+from bpfheap.platform.programs.fields import field_of_calls
+from bpfheap.runtime.world import KERNEL_HALF, BlockType, Leads, Links, Space, Stub, Word, World
 
 
 class PlayedKernel:
@@ -192,11 +192,7 @@ class ModelCaller:
             self._core.state.store(at[0], at[1], value)
 
     def _field(self, name: str) -> tuple[Pointer, int] | None:
-        fields = self._type.fields
-        # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
-        if self._type.of_skb:
-            fields = SKB
-        found = next((field for field in fields if field.name == name), None)
+        found = field_of_calls(self._type, name)
         if found is None:
             return None
         return Pointer(self._core.execution.ctx, found.offset), found.size

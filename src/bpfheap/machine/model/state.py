@@ -33,8 +33,6 @@ _GONE_ADDRESS = 0xFFFF_C900_0000_0000
 #: Where blocks of user space are.
 _FIRST_OF_USER = 0x0000_5555_0010_0000
 _PAGE = 4096
-#: Where the addresses of the kernel begin; below there is user space, or no address at all.
-KERNEL_HALF = 0xFFFF_8000_0000_0000
 #: Looked up at every access.
 _LIVE = Status.LIVE
 _OPAQUE = frozenset({RegionKind.MAP, RegionKind.CODE, RegionKind.PERCPU})

@@ -14,9 +14,10 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import Core
 from bpfheap.machine.native.records import NativeMap, NativeProgram
-from bpfheap.platform.programs import CtxField, Offer, ProgramType, program_type
-from bpfheap.platform.programs.fields import SKB
+from bpfheap.platform.programs import Offer, ProgramType, program_type
+from bpfheap.platform.programs.fields import field_of_calls
 from bpfheap.runtime.world import (
+    KERNEL_HALF,
     BlockType,
     Current,
     Leads,
@@ -38,8 +39,6 @@ _GAP: Final = 64
 #: So many freed blocks of a size keep their addresses to themselves.
 _QUARANTINE: Final = 256
 _POINTER: Final = 8
-#: Below it there is user space, or no address at all.
-_KERNEL_HALF: Final = 0xFFFF_8000_0000_0000
 
 
 @dataclass(slots=True)
@@ -331,19 +330,14 @@ class NativeCaller:
         return self._core.packet(self._going())
 
     def field(self, name: str) -> Word:
-        found = self._field(name)
+        found = field_of_calls(self._type, name)
         if found is None:
             return 0
         context = self._core.context(self._going())
         return int.from_bytes(context[found.offset : found.offset + found.size], "little")
 
-    def _field(self, name: str) -> CtxField | None:
-        # Of struct __sk_buff, the kernel knows also what programs of a type may not see.
-        fields = SKB if self._type.of_skb else self._type.fields
-        return next((field for field in fields if field.name == name), None)
-
     def show(self, ctx: Word, name: str, value: Word) -> None:
-        found = self._field(name)
+        found = field_of_calls(self._type, name)
         if found is not None:
             self.write(self.moved(ctx, found.offset), int(value).to_bytes(found.size, "little"))
 
@@ -377,7 +371,7 @@ class NativeCaller:
             return block.space is Space.USER
         # The kernel that is played, and its programs, are in this process.
         there = self._core.probe(self._going(), at, 1, _SPACE[Space.KERNEL])
-        return at < _KERNEL_HALF and there is None
+        return at < KERNEL_HALF and there is None
 
     def look(self, at: Word, size: int, space: Space) -> bytes | None:
         return self._core.probe(self._going(), at, size, _SPACE[space]) if size else b""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import replace
 
-from bpfheap.platform.programs.row import CtxField, CtxKind
+from bpfheap.platform.programs.row import CtxField, CtxKind, ProgramType
 
 
 def words(*names: str, start: int = 0) -> list[CtxField]:
@@ -97,3 +97,10 @@ SOCK = (
 ENDS = frozenset(
     {"family", "remote_ip4", "local_ip4", "remote_ip6", "local_ip6", "remote_port", "local_port"}
 )
+
+
+def field_of_calls(row: ProgramType, name: str) -> CtxField | None:
+    """A field as what a program calls sees it, None if there is none: of struct __sk_buff, also
+    what programs of that type may not see."""
+    fields = SKB if row.of_skb else row.fields
+    return next((field for field in fields if field.name == name), None)
