@@ -11,6 +11,8 @@ import re
 import sys
 from pathlib import Path
 
+from oracle_cases import said_of
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "verifier"))
 from verifier_cases import SYSTEM, Types, program
 
@@ -49,7 +51,6 @@ CASES: tuple[tuple[str, tuple[int, ...], str], ...] = (
     ("rbtree: walk_left_of_unchecked_root", (), _NULL),
     ("walked_objects: a function of cgroups", (0, 1), _KEPT),
 )
-_VARIANT = re.compile(r"(.*?)(?: #(\d+) .*)?", re.DOTALL)
 
 _BTF = Types({}).build()
 #: Earlier releases take this NULL, since no byte is to be written there.
@@ -82,9 +83,5 @@ def is_refused_later(kernel: Kernel, verdict: KernelVerdict) -> bool:
 def words_of(kernel: Kernel, name: str) -> str | None:
     """What a kernel with these changes says of a case that others take, or refuse in other words;
     None for all other cases and kernels."""
-    parts = _VARIANT.fullmatch(name)
-    assert parts is not None
-    for title, numbers, words in CASES:
-        if title == parts[1] and (not numbers or (parts[2] and int(parts[2]) in numbers)):
-            return words if refuses_more(kernel) else None
-    return None
+    words = said_of(name, CASES)
+    return words if words is not None and refuses_more(kernel) else None

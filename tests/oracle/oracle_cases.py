@@ -11,8 +11,9 @@ A case on which we differ from Linux on purpose says so: beside our verdict it h
 from __future__ import annotations
 
 import copy
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -122,6 +123,20 @@ def _of_c(path: Path) -> Iterator[OracleCase]:
         name = f"{path.name.removesuffix('.bpf.c')}: {spec.name}"
         tags = obj.btf.decl_tags(spec.subprogs[0].func_id)
         yield OracleCase(name, obj, spec, _LIMIT, *expected_of(tags, name))
+
+
+_TITLE = re.compile(r"(.*?)(?: #(\d+) .*)?", re.DOTALL)
+
+
+def said_of(name: str, table: Iterable[tuple[str, tuple[int, ...], str]]) -> str | None:
+    """What a table says of a case, by what the case is called and the numbers of its variants, none
+    for all of them; None if it is not there."""
+    parts = _TITLE.fullmatch(name)
+    assert parts is not None
+    for title, numbers, said in table:
+        if title == parts[1] and (not numbers or (parts[2] and int(parts[2]) in numbers)):
+            return said
+    return None
 
 
 def needs_types(case: OracleCase) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import later
 import pytest
-from oracle_cases import OracleCase, case_files, needs_types
+from oracle_cases import OracleCase, case_files, needs_types, said_of
 from verifier_cases import SYSTEM
 
 from bpfheap.kernel import Kernel, possible_cpus
@@ -61,17 +59,11 @@ OTHERWISE: tuple[tuple[str, tuple[int, ...], str], ...] = (
         "to Linux these programs have the helper, and cannot call it",
     ),
 )  # fmt: skip
-_VARIANT = re.compile(r"(.*?)(?: #(\d+) .*)?", re.DOTALL)
 
 
 def reason_of(name: str) -> str | None:
     """Why the words of a case are others, None if they are not."""
-    parts = _VARIANT.fullmatch(name)
-    assert parts is not None
-    for title, numbers, reason in OTHERWISE:
-        if title == parts[1] and (not numbers or (parts[2] and int(parts[2]) in numbers)):
-            return reason
-    return None
+    return said_of(name, OTHERWISE)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
