@@ -95,12 +95,7 @@ class Kernel(Values):
     def make(self, of: KernelType, members: Mapping[str, Any]) -> KernelObject:
         """The same of a type that is known already."""
         self._session._check()
-        number = self._numbers[of.name] = self._numbers.get(of.name, 0) + 1
-        block = self.machine.block_create(
-            f"{of.name}#{number}", max(1, of.size), of=of, strict=self.strict
-        )
-        self.types_of[block] = of
-        made = KernelObject(self, of, Leads(block))
+        made = self._zeros(of, strict=self.strict)
         if not self.strict:
             for name, target in of.never_null():
                 if name not in members:
@@ -112,13 +107,17 @@ class Kernel(Values):
         """An object of zeros that stands for one that nobody made; one for each type."""
         found = self._defaults.get(of.type_id)
         if found is None:
-            number = self._numbers[of.name] = self._numbers.get(of.name, 0) + 1
-            block = self.machine.block_create(f"{of.name}#{number}", max(1, of.size), of=of)
-            self.types_of[block] = of
-            found = self._defaults[of.type_id] = KernelObject(self, of, Leads(block))
+            found = self._defaults[of.type_id] = self._zeros(of)
             for name, target in of.never_null():
                 found[name] = self.default(target)
         return found
+
+    def _zeros(self, of: KernelType, *, strict: bool = False) -> KernelObject:
+        number = self._numbers[of.name] = self._numbers.get(of.name, 0) + 1
+        name, size = f"{of.name}#{number}", max(1, of.size)
+        block = self.machine.block_create(name, size, of=of, strict=strict)
+        self.types_of[block] = of
+        return KernelObject(self, of, Leads(block))
 
     def object(self, block: int) -> KernelObject:
         """One that was made here, by its number, such as `to` of a Redirect. Raises UsageError if

@@ -25,10 +25,11 @@ from bpfheap.btf import (
 from bpfheap.btf.types import MODIFIERS, name_of
 from bpfheap.errors import UsageError
 from bpfheap.runtime.world import Space
+from bpfheap.verifier.state.kernel import SAFE_RCU, SAFE_TRUSTED
 
 #: Structs that list which pointers of a struct lead somewhere, always (BTF_TYPE_SAFE_RCU and others
 #: in kernel/bpf/verifier.c).
-_NEVER_NULL = ("__safe_rcu", "__safe_trusted")
+_NEVER_NULL = (SAFE_RCU, SAFE_TRUSTED)
 _LIST = (Struct, Union, Typedef, Enum, Enum64, Int)
 
 
