@@ -35,9 +35,7 @@ _SIZED: Final = 2  # PTR_TO_MEM: not rewritten either, but may be merged with ob
 _CTX: Final = 3
 _MERGED: Final = 4  # objects of different standing; they are read as if they might be gone
 _EITHER: Final = 5  # memory and objects, likewise
-_UNKNOWN: Final = (
-    6  # memory at an address that may be any; other memory is read in the same way then
-)
+_UNKNOWN: Final = 6  # memory whose address may be any; all is read as if it might be gone
 _OBJECT: Final = 8  # and above: by standing
 _KERNEL: Final = 32  # and above: by flags
 _SOCKET: Final = 64  # and above: by type
@@ -109,7 +107,7 @@ def _kind(reg: Reg) -> int:
 
 
 def _as_it_is(kind: int) -> bool:
-    return kind in (PLAIN, _SIZED, _EITHER, _UNKNOWN)
+    return kind == PLAIN or _is_sized(kind)
 
 
 def _is_sized(kind: int) -> bool:
