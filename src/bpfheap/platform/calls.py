@@ -268,6 +268,11 @@ class Call:
         return self.course is Course.SLEEPS
 
     @property
+    def creates(self) -> bool:
+        """Whether it creates what belongs to an object of the kernel, where its flags say so."""
+        return self.ret is Ret.MAP_VALUE_OR_NULL and (self.map_op or "").endswith("_storage")
+
+    @property
     def packet(self) -> bool:
         """Whether pointers into the packet are void after it."""
         return self.side_effect is SideEffect.MOVES_PACKET

@@ -80,6 +80,8 @@ _FIELDS = {
 ANY, NOEXIST, EXIST = 0, 1, 2
 #: With one of these: take the value's bpf_spin_lock meanwhile.
 F_LOCK = 4
+#: Of storage: create it where there is none (BPF_LOCAL_STORAGE_GET_F_CREATE).
+CREATE = 1
 
 
 #: Programs may only read what is in the map, or only write it.

@@ -15,12 +15,10 @@ from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord, RegionKind, Status
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import NULL, U32, Pointer, Value
-from bpfheap.platform.maps import NOEXIST, Shape
+from bpfheap.platform.maps import CREATE, NOEXIST, Shape
 from bpfheap.platform.programs import section_def
 
 _OWNERS, _STORAGE = OwnerElements(), StorageElements()
-#: BPF_LOCAL_STORAGE_GET_F_CREATE.
-_CREATE = 1
 #: Of struct bpf_cgroup_storage_key; a key of 8 bytes is its first member alone.
 _WITH_ATTACH_TYPE = 16
 
@@ -50,10 +48,10 @@ def _get(op: str) -> Implementation:
         key = _owner(core, args[1], f"bpf_{op}_get")
         given = args[2]
         flags = number(core, args[3], 4)
-        if flags & ~_CREATE or key is None:
+        if flags & ~CREATE or key is None:
             return NULL
         if key not in record.entries:
-            if not flags & _CREATE:
+            if not flags & CREATE:
                 return NULL
             size = record.spec.value_size
             value = core.state.read(given, size) if isinstance(given, Pointer) else bytes(size)

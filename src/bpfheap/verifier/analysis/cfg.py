@@ -276,6 +276,20 @@ class Cfg:
         """The instructions of one subprogram."""
         return (step for step in self.steps[sub.start : sub.end] if step is not None)
 
+    def constant_before(self, step: Step, n: int) -> int | None:
+        """The constant that register `n` was last set to before `step`, on every path that comes
+        there, as far as that is seen without walking: nothing between them is jumped to."""
+        for slot in range(step.slot - 1, -1, -1):
+            before = self.steps[slot]
+            if before is None:
+                continue
+            if step.join:
+                return None
+            if before.writes == n:
+                return before.imm if before.tag == MOV and not before.with_reg else None
+            step = before
+        return None
+
     def is_global(self, number: int) -> bool:
         """Is the subprogram walked apart from its callers?"""
         sub = self.subprogs[number]

@@ -636,7 +636,7 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     if allowed is None:
         allowed = env.allowed[step.slot] = _allowed(env, step)
     call = allowed.call
-    locks.check_call(env, st, call)
+    locks.check_call(env, st, step, call)
     meta = Meta(call, allowed.args, step.slot)
     if allowed.by_prototype:
         kfuncs.check_arguments(env, st, meta)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.memory.ownership import check_none_held, without_btf
@@ -176,7 +177,7 @@ def _end_section(st: State) -> None:
     st.rewrite(invalidated)
 
 
-def check_call(env: Env, st: State, call: Call) -> None:
+def check_call(env: Env, st: State, step: Step, call: Call) -> None:
     """May it be called here? Raises Reject."""
     if st.lock is not None and not call.locked:
         raise Reject(
@@ -184,10 +185,12 @@ def check_call(env: Env, st: State, call: Call) -> None:
             detail=f"{call.name} is called with the lock taken at {env.place(st.lock.insn)}",
             hint="call it before bpf_spin_lock or after bpf_spin_unlock",
         )
-    if not call.sleepable:
+    if not env.sleeps_at(step):
         return
     section, detail = _no_sleep(env, st)
-    if section:
+    # Linux sees to it that nothing waits for memory in a section that the program opened
+    # (storage_get_func_atomic), and to wait for it while that of a task is locked is allowed.
+    if section and (call.sleepable or not (st.rcu or section == _MEMORY)):
         raise Reject(
             f"sleepable helper {call.title} in {section} region"
             if call.number is not None

@@ -19,7 +19,7 @@ from bpfheap.platform.kfuncs import (
     call_of,
 )
 from bpfheap.platform.licenses import is_gpl_compatible
-from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType
+from bpfheap.platform.maps import BY_NUMBER, CREATE, Holds, MapFlag, MapType
 from bpfheap.platform.missing import (
     EXCEPTION_CB,
     UPTR,
@@ -39,7 +39,7 @@ from bpfheap.platform.programs import (
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
-from bpfheap.verifier.analysis.cfg import Cfg
+from bpfheap.verifier.analysis.cfg import Cfg, Step
 from bpfheap.verifier.analysis.guess import why_not
 from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
 from bpfheap.verifier.analysis.loops import loops
@@ -413,8 +413,19 @@ class Env:
     def sleeps(self, number: int) -> bool:
         """May a subprogram, or one that it calls, sleep (subprog_info.might_sleep)?"""
         if not self._sleeps:
-            self._sleeps = self._with_calls(_sleeps)
+            self._sleeps = self._with_calls(self.sleeps_at)
         return self._sleeps[number]
+
+    def sleeps_at(self, step: Step) -> bool:
+        """May a call sleep? To create what belongs to an object, those of programs that sleep wait
+        for memory (do_misc_fixups gives them GFP_KERNEL)."""
+        row = step.row
+        if row is None:
+            return False
+        if not row.creates or not self.sleepable:
+            return row.sleepable
+        flags = self.cfg.constant_before(step, 4)
+        return flags is None or flags & CREATE != 0
 
     def tail_calls(self, number: int) -> bool:
         """May a subprogram, or one that it calls, jump to another program
@@ -423,13 +434,12 @@ class Env:
             self._tail_calls = self._with_calls(_jumps)
         return self._tail_calls[number]
 
-    def _with_calls(self, wanted: Callable[[Call], bool]) -> list[bool]:
+    def _with_calls(self, wanted: Callable[[Step], bool]) -> list[bool]:
         """For each subprogram, whether it makes a `wanted` call, or enters one that does."""
         found = [False] * len(self.cfg.subprogs)
         for at in self.cfg.call_order:
             for step in self.cfg.within(self.cfg.subprogs[at]):
-                row = step.row
-                if row is not None and wanted(row):
+                if wanted(step):
                     found[at] = True
                 callee = self.cfg.starts.get(step.enters)
                 if callee is not None and found[callee]:
@@ -539,17 +549,14 @@ class Env:
         return f"insn {slot}" if line is None else f"{line}, insn {slot}"
 
 
-def _changes_packet(row: Call) -> bool:
+def _changes_packet(step: Step) -> bool:
     # What is jumped to may change it, too.
-    return row.packet or row.jumps
+    row = step.row
+    return row is not None and (row.packet or row.jumps)
 
 
-def _sleeps(row: Call) -> bool:
-    return row.sleepable
-
-
-def _jumps(row: Call) -> bool:
-    return row.jumps
+def _jumps(step: Step) -> bool:
+    return step.row is not None and step.row.jumps
 
 
 def _map_type(spec: MapSpec) -> MapType:
