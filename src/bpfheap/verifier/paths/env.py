@@ -9,7 +9,7 @@ from typing import Any
 from bpfheap.btf import BtfType, LazyBtf
 from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import Call, left_out
+from bpfheap.platform.calls import left_out
 from bpfheap.platform.kfuncs import (
     BY_PROTOTYPE,
     STRICTEST,
