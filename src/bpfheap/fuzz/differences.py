@@ -174,6 +174,28 @@ def _acquired_unguarded(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return not kernel and ours.startswith("BPF_ATOMIC loads from")
 
 
+def _half_of_a_pointer(ours: str, kernel: str, program: ProgramSpec) -> bool:
+    """The lower half of a pointer that is not NULL is compared with 0, which it may be; Linux takes
+    one way for dead."""
+    if kernel:
+        return False
+    given, nulls = {0, _FP}, set[int]()  # what calls give is in register 0
+    for slot, op in instructions(program.insns):
+        insn = program.insns[slot]
+        if op.kind is Kind.MOV:
+            of_pointer = op.reg and insn.src in given
+            (given.add if of_pointer else given.discard)(insn.dst)
+            of_null = insn.src in nulls if op.reg else insn.imm == 0
+            (nulls.add if of_null else nulls.discard)(insn.dst)
+        elif op.kind is Kind.LOAD and op.size == _POINTER_BITS // 8:
+            given.add(insn.dst)
+        elif op.kind is Kind.JCOND and op.width != _POINTER_BITS and op.name in ("jeq", "jne"):
+            with_null = insn.dst in nulls or insn.src in nulls if op.reg else insn.imm == 0
+            if with_null and {insn.dst, insn.src if op.reg else insn.dst} & given:
+                return True
+    return False
+
+
 #: How bpfheap alone refuses what Linux asks of maps that are named, and of their offsets.
 _OF_MAPS: Final = (
     "tracing progs cannot use bpf_spin_lock yet",
@@ -231,6 +253,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(HOLES, _acquired_unguarded),
     Difference(HOLES, _other_maps),
     Difference(HOLES, _sleeps_within),
+    Difference(HOLES, _half_of_a_pointer),
     Difference(_LENGTH, _reads_somewhere),
     Difference("Objects of the kernel", _map_itself),
 )
