@@ -49,7 +49,7 @@ class RefKind(StrEnum):
     FUNC = "func"  # lddw: address of a subprogram, for callbacks (BPF_PSEUDO_FUNC)
     KFUNC = "kfunc"  # call: by name, from .ksyms
     KFUNC_ADDR = "kfunc-addr"  # lddw: whether there is such a kfunc, any number but 0
-    KSYM = "ksym"  # lddw: a kernel variable; no machine in user space has any
+    KSYM = "ksym"  # lddw: a kernel variable
     KCONFIG = "kconfig"  # lddw: a value of a configuration that is not known
     MISSING = "missing"  # call of no helper: what the kernel lacks, by name; never to be reached
 

@@ -478,9 +478,33 @@ def encapsulations() -> dict[str, Case]:
     return found
 
 
+def classic() -> dict[str, Case]:
+    """Loads of classic BPF. Where there are no such bytes, the result is 0, which nothing adds 1
+    to."""
+    found = {}
+    bits = {1: "u8", 2: "u16", 4: "u32"}
+    for section in ("tc", "socket", "action"):
+        for frame in ("ip", "vlan"):
+            for size, at in (
+                (1, 23), (2, 12), (4, 26), (4, 0), (2, 1), (1, 65), (1, 66), (2, 65), (4, 63),
+                (4, 1 << 30), (4, (1 << 31) - 1), (1, -1), (4, -4), (2, -0x100000), (4, -0xFFFF4),
+                (1, -0x200000), (2, -0x1FFFF4), (2, -0x1FFFFF), (4, -0x200001), (1, -0xFFFFF + 60),
+            ):  # fmt: skip
+                load = f"r0 = *({bits[size]} *)skb[{at}]\nr0 += 1"
+                found[f"{size} at {at} of {frame}, {section}"] = Case(load, frame, section)
+            for size, index, at in (
+                (1, 14, 9), (2, -2, 14), (4, 14, -14), (1, 1 << 32, 0), (2, 0x100000, -0x100000),
+                (4, 1 << 31, 0), (1, -1, 0), (4, 0x7FFFFFFF, 1),
+            ):  # fmt: skip
+                load = f"r7 = {index:#x} ll\nr0 = *({bits[size]} *)skb[r7 + {at}]\nr0 += 1"
+                title = f"{size} at {index:#x} and {at} of {frame}, {section}"
+                found[title] = Case(load, frame, section)
+    return found
+
+
 GROUPS = (
     sums, differences, levels, loads, vlans, sizes, rooms, facts, ways, cookies, tunnels,
-    encapsulations,
+    encapsulations, classic,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in GROUPS for name, case in group().items()}
 

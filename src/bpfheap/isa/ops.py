@@ -47,7 +47,7 @@ class Kind(StrEnum):
     STORE_IMM = "store-imm"
     STORE_REG = "store-reg"
     ATOMIC = "atomic"  # reads and writes at once
-    LEGACY = "legacy"  # packet access of classic BPF (section 5.4): no machine has it
+    LEGACY = "legacy"  # packet access of classic BPF (section 5.4)
 
 
 #: Calls that leave the program.

@@ -24,16 +24,17 @@ def check_program(
     *,
     plays: bool = False,
     streams: bool = False,
+    classic: bool = False,
 ) -> None:
     """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`, for a
     program whose context no machine makes, or only one that has `streams`, for what it reads of the
-    kernel unless the machine `plays` one, and for the loads of classic BPF, which no machine makes.
+    kernel unless the machine `plays` one, and for the loads of classic BPF, unless it is `classic`.
     Raises InsnError for what is no program."""
     for slot, name in names_of_calls(spec):
         if name not in offered:
             raise _not_offered(machine, spec, slot, f"calls {name}, which", stub=name)
     for slot, op in instructions(spec.insns):
-        if op.kind is Kind.LEGACY:
+        if op.kind is Kind.LEGACY and not classic:
             what = f"has {op.name}, packet access of classic BPF, which"
             raise _not_offered(machine, spec, slot, what)
     if facts is not None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpfheap.errors import BpfheapError, InsnError, Violation
+from bpfheap.errors import BpfheapError, Violation
 from bpfheap.isa import OPS, Insn, Kind, assemble
 from bpfheap.machine.model import run_raw
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS
@@ -171,9 +171,9 @@ def test_calls_keep_what_they_must() -> None:
         run("r1 = 7\ncall f\nr0 = r1\nexit\nf:\nr0 = 0\nexit")
 
 
-def test_packet_access_of_old_is_refused() -> None:
-    with pytest.raises(InsnError, match="classic BPF"):
-        run_raw([Insn(0x30, imm=4), Insn(0xB7), Insn(0x95)])
+def test_packet_access_of_old_is_for_programs_with_packets() -> None:
+    with pytest.raises(Violation, match="in a program of another type"):
+        run_raw([Insn(0xBF, 6, 1), Insn(0x30, imm=4), Insn(0xB7), Insn(0x95)])
 
 
 @given(st.binary(min_size=1, max_size=16), st.data())

@@ -11,7 +11,8 @@ from bpfheap.machine import relocations
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
 from bpfheap.machine.model.interp import STOP, Core, Handler, Registers, helper_name
-from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend
+from bpfheap.machine.model.skb import load_classic
+from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend, signed32
 from bpfheap.verifier.facts import ANYWHERE
 
 Links: TypeAlias = relocations.Links[Pointer]
@@ -306,10 +307,22 @@ def _atomic(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
     return {"xchg": exchange, "cmpxchg": compare_exchange}.get(name, compute)
 
 
-def _refused(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
-    raise InsnError(
-        f"{op.name} is packet access of classic BPF, which no machine here offers", insn=slot
-    )
+def _legacy(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
+    """Where the packet ends before, so does the function, and gives 0 (bpf_gen_ld_abs)."""
+    s, size, following = insn.src, op.size, slot + 1
+    indirect = op.name == "ldind"
+
+    def run(core: Core, registers: Registers) -> int:
+        index = core.state.number(core.get(s)) if indirect else 0
+        found = load_classic(core, core.get(6), signed32(index + insn.imm & U32), size)
+        registers[1:6] = [None] * 5
+        if found is None:
+            registers[0] = 0
+            return core.leave(registers)
+        registers[0] = found
+        return following
+
+    return run
 
 
 #: LDDW takes two slots and has its own maker.
@@ -330,5 +343,5 @@ MAKERS: Mapping[Kind, _Maker] = {
     Kind.STORE_IMM: _store,
     Kind.STORE_REG: _store,
     Kind.ATOMIC: _atomic,
-    Kind.LEGACY: _refused,
+    Kind.LEGACY: _legacy,
 }

@@ -36,6 +36,8 @@ _NO_ZERO = b"\xff\xff"
 _CHECKED_MOST = 3
 #: BPF_HDR_START_MAC, BPF_HDR_START_NET.
 _FROM_MAC, _FROM_NET = 0, 1
+#: SKF_NET_OFF, SKF_LL_OFF: where offsets from these headers begin.
+_NET_OFF, _LL_OFF = -0x100000, -0x200000
 _FIELDS = {field.name: field for field in SKB}
 
 
@@ -130,6 +132,24 @@ def _load_bytes_relative(core: Core, args: Arguments) -> Value:
     hidden = len(skb.unseen)
     found = -1 if header is None or at > _U16 else hidden + header + at
     return _loaded(core, args[2], skb.unseen + skb.bytes, found, size)
+
+
+def load_classic(core: Core, ctx: Value, at: int, size: int) -> int | None:
+    """What an instruction for packet access of classic BPF loads; None where the packet has no
+    such bytes. Negative offsets are from a header (bpf_skb_load_helper_8,
+    bpf_internal_load_pointer_neg_helper)."""
+    skb = Skb(core, ctx, "bpf_skb_load_bytes")
+    data, hidden = skb.unseen + skb.bytes, len(skb.unseen)
+    if at >= 0:
+        start = hidden + at
+    elif at >= _NET_OFF:
+        start = hidden + skb.known.network + at - _NET_OFF
+    elif at >= _LL_OFF:
+        start = hidden + skb.known.mac + at - _LL_OFF
+    else:
+        return None
+    there = start + size <= len(data)
+    return int.from_bytes(data[start : start + size], "big") if there else None
 
 
 def _loaded(core: Core, to: Value, data: bytes, at: int, size: int) -> int:
