@@ -46,6 +46,13 @@ def test_calls_stand_for_themselves() -> None:
         assert said["passed"] == (case.ours[0] <= most)
 
 
+def test_a_traced_program_counts() -> None:
+    (case,) = jit.bench([JitCase.TRACED], rounds=2).cases
+    assert (len(case.ours), case.peers) == (2, {})
+    assert case.to_json()["threshold"] == {"ns": 2000.0}
+    assert case.extra["program_run_ns"] > 0
+
+
 def test_programs_are_as_long_as_they_are_called() -> None:
     cases = jit.bench([JitCase.COMPILE_200, JitCase.CACHE_HIT], rounds=1).cases
     for case in cases:

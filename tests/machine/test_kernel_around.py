@@ -819,6 +819,31 @@ def test_typed_arguments(typed: bpfheap.Runtime, spec_of: Any, program: str) -> 
     assert seen_of(obj)[0][:4] == [42, 1, 0, 0]
 
 
+def test_a_context_that_is_made_once(typed: bpfheap.Runtime, spec_of: Any) -> None:
+    obj = typed.load(spec_of(TRACED, ""), programs=["tp_btf", "fexit", "raw_tp", "tracepoint"])
+    task = family(typed)
+    if typed.system.machine.name == "model":
+        with pytest.raises(UsageError, match="have no entry"):
+            obj.programs["tp_btf"].entry([task])
+        return
+    again = obj.programs["tp_btf"].entry([task])
+    assert (again(), seen_of(obj)[0][:3]) == (0, [42, 99, 21])
+    task.pid, task.real_parent.tgid = 43, 6
+    assert (again(), seen_of(obj)[0][:3]) == (0, [43, 99, 6])
+    # What it is attached to tells the calls which arguments there are.
+    name = typed.kernel.filename(name="/etc/x")
+    fexit = obj.programs["fexit"].entry(typed.arguments(3, name, ret=-2), cpu=1)
+    obj.programs["raw_tp"].entry([task])()
+    assert (fexit(), seen_of(obj)[0][:2], seen_of(obj)[1]) == (0, [3, (1 << 64) - 2], b"/etc/x")
+    obj.programs["tracepoint"].entry({"filename": "/bin/sh", "pid": 9})()
+    assert (seen_of(obj)[0][0], seen_of(obj)[1]) == (9, b"/bin/sh")
+    with pytest.raises(UsageError, match="has 3 arguments, and 4 are given"):
+        obj.programs["fexit"].entry([1, 2, 3, 4])
+    task.free()
+    with pytest.raises(UsageError, match="was freed"):
+        obj.programs["tp_btf"].entry([task])
+
+
 def test_results_and_hooks(typed: bpfheap.Runtime, spec_of: Any) -> None:
     obj = typed.load(spec_of(TRACED, ""), programs=["fexit", "lsm"])
     name = typed.kernel.filename(name="/etc/x")

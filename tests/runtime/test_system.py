@@ -21,6 +21,7 @@ from bpfheap.runtime.facts import load_facts
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AtCall, Done
 from bpfheap.runtime.objects import MapObject
 from bpfheap.runtime.system import System
+from bpfheap.runtime.world import Links
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.verifier import verify
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, Field, Flow, FlowKind, Holder
@@ -284,6 +285,7 @@ def bad_calls(loader: Loader) -> Iterator[tuple[str, object]]:
         "programs of the model machine have no entry",
         lambda: system.entry(loader.fds["p3"], None),
     )
+    yield "programs of the model machine have no entry", lambda: system.context(b"", {})
 
 
 def test_wrong_descriptors_are_usage_errors(live: Loader) -> None:
@@ -330,6 +332,10 @@ class Signalled(ModelMachine):
     def entry(self, program: int, cpu: int | None) -> Any:
         self.asked.append((program, cpu))
 
+    def context(self, ctx: bytes, links: Links) -> bytes:
+        self.asked.append((ctx, links))
+        return ctx
+
     def note(self, sentence: str) -> None:
         self.asked.append((sentence,))
 
@@ -343,11 +349,13 @@ def test_a_machine_with_signals_and_entries_is_asked_for_them() -> None:
     machine.asked.clear()
     loader.system.attach(loader.fds["p3"], 10, 99)
     loader.system.entry(loader.fds["p3"], 3)
+    assert loader.system.context(b"x", {}) == b"x"
     loader.system.detached(10)
     assert machine.asked == [
         (program, 10, 99),
         ("p3 runs on signal 10",),
         (program, 3),
+        (b"x", {}),
         ("signal 10 runs nothing any more",),
     ]
 

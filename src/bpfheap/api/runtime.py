@@ -21,7 +21,6 @@ from bpfheap.runtime.loader import Loader, loaded_programs, wanted_maps
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
 from bpfheap.runtime.settings import with_entries, with_rodata
 from bpfheap.runtime.system import System
-from bpfheap.runtime.world import Playing
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
 from bpfheap.vmlinux import Vmlinux
@@ -374,7 +373,7 @@ class LoadedObject:
             if verdict.error is not None:
                 raise program.broken or verdict.error
         named = {ref.name for program in programs for ref in program.refs.values()}
-        for spec in wanted_maps(self.spec, programs, plays=isinstance(system.machine, Playing)):
+        for spec in wanted_maps(self.spec, programs, plays=system.playing is not None):
             # Maps of one name are one map, but every file has data sections of its own.
             existing = None if spec.data is not None else system.find_map(spec.name)
             try:

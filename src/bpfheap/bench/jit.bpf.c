@@ -153,4 +153,29 @@ SEC("syscall") int empty(long *ctx)
 	return ctx[0];
 }
 
+struct task_struct {
+	int tgid;
+	struct task_struct *real_parent;
+} __attribute__((preserve_access_index));
+
+/* As tools that trace do: what it is given, who runs, and a count. */
+SEC("raw_tp/sched_process_fork") int traced(__u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0], *parent = NULL;
+	__u64 *count, one = 1;
+	__u32 tgid = 0;
+
+	bpf_probe_read_kernel(&parent, sizeof(parent), &task->real_parent);
+	if (parent)
+		bpf_probe_read_kernel(&tgid, sizeof(tgid), &parent->tgid);
+	if (tgid == bpf_get_current_pid_tgid() >> 32)
+		return 1;
+	count = bpf_map_lookup_elem(&hash, &tgid);
+	if (count)
+		__sync_fetch_and_add(count, ctx[1]);
+	else
+		bpf_map_update_elem(&hash, &tgid, &one, BPF_ANY);
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -152,6 +152,8 @@ def _bench(
                     found.append(_call_overhead(programs["empty"], rounds))
                 case JitCase.BATCH_OVERHEAD:
                     found.append(_batch_overhead(programs["empty"], rounds))
+                case JitCase.TRACED:
+                    found.append(_traced(rt, programs["traced"], rounds))
                 case JitCase.COMPILE_200:
                     found.append(_compile(name, 200, 30.0, rounds))
                 case JitCase.COMPILE_20000:
@@ -260,6 +262,24 @@ def _batch_overhead(program: bpfheap.Program, rounds: int) -> SideCase:
         program.run_batch(inputs)
         if number:
             made.ours.append((time.perf_counter_ns() - began) / count)
+    return made
+
+
+def _traced(rt: bpfheap.Runtime, program: bpfheap.Program, rounds: int) -> SideCase:
+    """All of it counts, the program's instructions, too."""
+    made = SideCase(
+        JitCase.TRACED,
+        "a run of a program of a tracepoint, given a task and a number: it reads two members of "
+        "tasks, asks which one runs, and counts in a hash table",
+        NS,
+        {"": 2000.0},
+    )
+    parent = rt.kernel.task_struct(tgid=7)
+    given = [rt.kernel.task_struct(real_parent=parent), 1]
+    again = Timer("entry()", globals={"entry": program.entry(given)})
+    run = Timer("run(given)", globals={"run": program.run, "given": given})
+    made.ours += [again.timeit(_CALLS) / _CALLS * 1e9 for _ in range(rounds)]
+    made.extra["program_run_ns"] = round(min(run.repeat(3, 500)) / 500 * 1e9)
     return made
 
 

@@ -39,6 +39,7 @@ class JitCase(StrEnum):
     ALLOC_XCHG_FREE_LOOP = "alloc_xchg_free_loop"
     CALL_OVERHEAD = "call_overhead"
     BATCH_OVERHEAD = "batch_overhead"
+    TRACED = "traced"
     COMPILE_200 = "compile_200"
     COMPILE_20000 = "compile_20000"
     CACHE_HIT = "cache_hit"

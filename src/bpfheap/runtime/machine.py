@@ -317,6 +317,10 @@ class Direct(Protocol):
     def entry(self, program: int, cpu: int | None) -> Entry:
         """On that CPU, or on any. Raises UsageError for a program that cannot have one."""
 
+    def context(self, ctx: bytes, links: Links) -> bytes:
+        """What an entry is given for a context with pointers in it. Raises UsageError for one that
+        leads to a block that is gone."""
+
 
 class Compilation(Protocol):
     """How a program became machine code.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 
 from bpfheap.btf import Btf
 from bpfheap.errors import LoadRefused, UsageError
@@ -34,7 +35,7 @@ from bpfheap.runtime.objects import (
     MapObject,
     ProgramObject,
 )
-from bpfheap.runtime.world import NO_LINKS, Links
+from bpfheap.runtime.world import NO_LINKS, Links, Playing
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.verdict import Verdict
 
@@ -50,6 +51,12 @@ class System(GracePeriods):
     """
 
     guard: AbstractContextManager[object] = nullcontext()
+
+    @cached_property
+    def playing(self) -> Playing | None:
+        """The machine, if it plays a kernel. To look at all methods of one takes a while, and runs
+        ask often."""
+        return self.machine if isinstance(self.machine, Playing) else None
 
     # -- BTF
 
@@ -312,11 +319,21 @@ class System(GracePeriods):
 
         Raises UsageError if the machine or the program has none."""
         if not isinstance(self.machine, Direct):
-            raise UsageError(
-                f"programs of the {self.machine.name} machine have no entry",
-                hint="the native machine's have",
-            )
+            raise self._no_entry()
         return self.machine.entry(self.program_of(fd).id, cpu)
+
+    def context(self, ctx: bytes, links: Links) -> bytes:
+        """What an entry is given for a context with pointers. Raises UsageError where there are
+        no entries, and for a pointer to what is gone."""
+        if not isinstance(self.machine, Direct):
+            raise self._no_entry()
+        return self.machine.context(ctx, links)
+
+    def _no_entry(self) -> UsageError:
+        return UsageError(
+            f"programs of the {self.machine.name} machine have no entry",
+            hint="the native machine's have",
+        )
 
     # -- descriptors and pins
 

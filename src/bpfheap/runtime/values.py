@@ -8,7 +8,7 @@ from typing import Any
 
 from bpfheap.btf import (
     Array,
-    Btf,
+    BtfTypes,
     Datasec,
     Enum,
     Enum64,
@@ -91,7 +91,7 @@ class ObjectValue(StructValue):
 
 
 def unpack(
-    btf: Btf, type_id: int, data: bytes, kptrs: Sequence[KptrValue] = (), *, at: int = 0
+    btf: BtfTypes, type_id: int, data: bytes, kptrs: Sequence[KptrValue] = (), *, at: int = 0
 ) -> Any:
     """The value of a type at byte `at` of `data`. Integers and enums give int (or bool), char
     arrays bytes up to the first NUL, other arrays lists, structs StructValue, kptrs an ObjectValue
@@ -143,13 +143,13 @@ def unpack(
             return data[at:]
 
 
-def _is_text(btf: Btf, type_id: int) -> bool:
+def _is_text(btf: BtfTypes, type_id: int) -> bool:
     kind = btf[btf.resolve(type_id)]
     element = btf[btf.resolve(kind.type)] if isinstance(kind, Array) else None
     return isinstance(element, Int) and element.name == "char"
 
 
-def _bits(btf: Btf, data: bytes, at: int, member: Member) -> int:
+def _bits(btf: BtfTypes, data: bytes, at: int, member: Member) -> int:
     whole = int.from_bytes(data[at:], "little") >> member.bit_offset
     raw = whole & ((1 << member.bitfield_size) - 1)
     kind = btf[btf.resolve(member.type)]
@@ -158,7 +158,7 @@ def _bits(btf: Btf, data: bytes, at: int, member: Member) -> int:
     return raw
 
 
-def pack(btf: Btf, type_id: int, value: Any, size: int, *, what: str = "value") -> bytes:
+def pack(btf: BtfTypes, type_id: int, value: Any, size: int, *, what: str = "value") -> bytes:
     """The bytes of a Python value: bytes of the right length as they are, else by BTF. Members
     that a mapping leaves out are 0. `what` names the value in errors.
 
@@ -196,7 +196,7 @@ def _fitting(value: Any, bits: int, what: str) -> int:
     return value & ((1 << bits) - 1)
 
 
-def _pack_into(btf: Btf, type_id: int, value: Any, out: bytearray, at: int, what: str) -> None:
+def _pack_into(btf: BtfTypes, type_id: int, value: Any, out: bytearray, at: int, what: str) -> None:
     kind = btf[btf.resolve(type_id)]
     match kind:
         case Int() | Enum() | Enum64():
@@ -238,7 +238,12 @@ def _pack_into(btf: Btf, type_id: int, value: Any, out: bytearray, at: int, what
 
 
 def _pack_members(
-    btf: Btf, kind: Struct | Union, value: Mapping[str, Any], out: bytearray, at: int, what: str
+    btf: BtfTypes,
+    kind: Struct | Union,
+    value: Mapping[str, Any],
+    out: bytearray,
+    at: int,
+    what: str,
 ) -> set[str]:
     """Write the members that `kind` has; the names it does not know are left over."""
     left = set(value)

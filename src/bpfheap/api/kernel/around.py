@@ -17,7 +17,7 @@ from bpfheap.btf import BtfTypes, Var
 from bpfheap.errors import UsageError
 from bpfheap.platform.programs import CtxForm, program_type, section_def
 from bpfheap.runtime.system import System
-from bpfheap.runtime.world import TASK, Leads, Place, Playing, World
+from bpfheap.runtime.world import TASK, Leads, Place, World
 from bpfheap.spec import ProgramSpec, RefKind
 from bpfheap.vmlinux import Vmlinux
 
@@ -50,8 +50,8 @@ class Around(Session, Inputs):
         self.clock = Clock(self.kernel)
         self.net = Net(self.kernel)
         self._current = CurrentTask(self.kernel)
-        if isinstance(system.machine, Playing):
-            system.machine.maker = self._make
+        if system.playing is not None:
+            system.playing.maker = self._make
 
     @property
     def current(self) -> CurrentTask:
@@ -112,7 +112,7 @@ class Around(Session, Inputs):
     def _surround(self, spec: ProgramSpec) -> None:
         """Make what a program that is about to be loaded finds around it: the variables that it
         names, and the current task. Raises UsageError."""
-        if not isinstance(self.system.machine, Playing):
+        if self.system.playing is None:
             return
         for ref in spec.refs.values():
             if ref.kind is RefKind.KSYM:
@@ -131,8 +131,8 @@ class Around(Session, Inputs):
 
     def _enter(self, place: Place) -> None:
         """Before a run: it is attached there, and has done nothing yet."""
-        machine = self.system.machine
-        if isinstance(machine, Playing):
+        machine = self.system.playing
+        if machine is not None:
             world = machine.world
             machine.world = world._replace(
                 place=place,
@@ -145,10 +145,16 @@ class Around(Session, Inputs):
                 network=world.network._replace(assigned=0),
             )
 
+    def _is_at(self, place: Place) -> None:
+        """Before a run of which nobody asks what it did."""
+        machine = self.system.playing
+        if machine is not None and machine.world.place is not place:
+            machine.world = machine.world._replace(place=place)
+
     def _world(self) -> World:
         """What programs did to it."""
-        machine = self.system.machine
-        return machine.world if isinstance(machine, Playing) else World()
+        machine = self.system.playing
+        return World() if machine is None else machine.world
 
 
 def _is_event(where: str) -> bool:

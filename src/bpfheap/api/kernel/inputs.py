@@ -12,7 +12,7 @@ from bpfheap.api.arguments import octets, shown
 from bpfheap.api.kernel.kernel import Kernel, prototype_of
 from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.types import KernelType, pointed_at
-from bpfheap.btf import BtfTypes, FoundMember, Func, FuncProto, Ptr, Void
+from bpfheap.btf import BtfTypes, Enum, Enum64, FoundMember, Func, FuncProto, Int, Ptr, Void
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.frames import told_by
 from bpfheap.platform.programs import (
@@ -25,7 +25,7 @@ from bpfheap.platform.programs import (
     attach_type,
     program_type,
 )
-from bpfheap.runtime.values import StructValue
+from bpfheap.runtime.values import StructValue, pack
 from bpfheap.runtime.world import UNATTACHED, Leads, Links, Place
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier.analysis.attach import Place as Target
@@ -90,12 +90,15 @@ class _Context:
         if isinstance(value, KernelObject | str) or value is None:
             raise UsageError(f"{what} is a number, not {shown(value)}")
         size = btf.size_of(type_id)
+        if isinstance(kind, Int | Enum | Enum64) and isinstance(value, int):
+            raw = pack(btf, type_id, value, size, what=what)
+            self.put(offset, raw.ljust(_WORD, b"\xff" if value < 0 else b"\0"))
+            return
         block = self.kernel.machine.block_create("an argument", max(size, 1))
         self.kernel.write(btf, FoundMember(type_id, 0), Leads(block), value, what)
         raw = self.kernel.machine.block_read(block, 0, size)
         self.kernel.machine.block_free(block)
-        signed = isinstance(value, int) and value < 0
-        self.put(offset, raw.ljust(-(-size // _WORD) * _WORD, b"\xff" if signed else b"\0"))
+        self.put(offset, raw.ljust(-(-size // _WORD) * _WORD, b"\0"))
 
     def ready(self, data: bytes = b"", place: Place = UNATTACHED) -> Ready:
         return Ready(bytes(self.raw), data, self.links, place)

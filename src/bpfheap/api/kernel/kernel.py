@@ -74,10 +74,11 @@ class Kernel(Values):
     @property
     def machine(self) -> Playing:
         """Raises UsageError for a machine that plays no kernel."""
-        machine = self._session.system.machine
-        if not isinstance(machine, Playing):
+        machine = self._session.system.playing
+        if machine is None:
+            name = self._session.system.machine.name
             raise UsageError(
-                f"there is no kernel around programs on the {machine.name} machine",
+                f"there is no kernel around programs on the {name} machine",
                 hint='use machine="model"',
             )
         return machine

@@ -426,6 +426,11 @@ class NativeMachine(NativeKernel):
         loaded.entries.append(made)
         return made
 
+    def context(self, ctx: bytes, links: Links) -> bytes:
+        memory = bytearray(ctx)
+        show(self.blocks, memory, links)
+        return bytes(memory)
+
     def _fail(self, stop: int, program: int, slot: int, fault: int, pc: int) -> Never:
         """Raise what a run that did not end is about."""
         if stop < 0:

@@ -126,7 +126,7 @@ static PyObject *raise_stop(struct entry *self, const struct bh_run *run, struct
 				     (unsigned long long)run->fault, (unsigned long long)run->pc);
 }
 
-static PyObject *run_with(struct entry *self, void *ctx)
+static PyObject *run_with(struct entry *self, void *ctx, Py_ssize_t used)
 {
 	struct driver driver = { .ask = self->ask, .left = self->limit };
 	struct bh_run *run = take_run(self);
@@ -135,13 +135,13 @@ static PyObject *run_with(struct entry *self, void *ctx)
 	PyObject *result;
 	bool entered;
 
-	room = run ? bh_run_room(run, ctx, (uint64_t)self->ctx_used) : NULL;
+	room = run ? bh_run_room(run, ctx, (uint64_t)used) : NULL;
 	if (!room)
 		return run ? (give_run_back(self, run), PyErr_NoMemory()) : PyErr_NoMemory();
 	if (room != ctx)
-		memcpy(room, ctx, (size_t)self->ctx_used);
+		memcpy(room, ctx, (size_t)used);
 	ctx = room;
-	run->ctx_size = (uint64_t)self->ctx_used;
+	run->ctx_size = (uint64_t)used;
 	bh_py_drive(&driver, run);
 	/* To release the GIL costs more than most programs take. */
 	entered = self->brief && enter_open(self, run, bh_at_once);
@@ -165,14 +165,17 @@ static PyObject *run_with(struct entry *self, void *ctx)
 	return result;
 }
 
-/* Fill in the bytes that programs look at: those that were given, then zeros. Usually 8 or 16 bytes, which
- * the loop copies faster than memcpy. */
-static void fill_ctx(const struct entry *self, char *ctx, const char *from, Py_ssize_t size)
+/* Of a context there are the bytes that programs look at, and those that are given: calls read further. */
+static Py_ssize_t used_of(const struct entry *self, Py_ssize_t size)
 {
-	Py_ssize_t used = self->ctx_used, at = 0;
+	return size > self->ctx_used ? size : self->ctx_used;
+}
 
-	if (size > used)
-		size = used;
+/* Those that were given, then zeros. Usually 8 or 16 bytes, which the loop copies faster than memcpy. */
+static void fill_ctx(char *ctx, Py_ssize_t used, const char *from, Py_ssize_t size)
+{
+	Py_ssize_t at = 0;
+
 	for (; at + 8 <= size && at < 32; at += 8)
 		memcpy(ctx + at, from + at, 8);
 	if (at < size)
@@ -193,7 +196,7 @@ static PyObject *entry_run(struct entry *self, PyObject *const *args, Py_ssize_t
 	char small[CTX_SIZE] BH_ALIGNED(16), *ctx = small;
 	Py_buffer view = { 0 };
 	PyObject *result;
-	Py_ssize_t size = 0;
+	Py_ssize_t size = 0, used;
 
 	if (count > 1)
 		return PyErr_Format(bh_py_usage_error, "a program is given its context, no more");
@@ -201,13 +204,14 @@ static PyObject *entry_run(struct entry *self, PyObject *const *args, Py_ssize_t
 		return PyErr_Format(bh_py_usage_error, "a context is given as bytes, not as %R", args[0]);
 	if (count)
 		size = view.len;
+	used = used_of(self, size);
 	if (size > self->ctx_size) {
 		result = too_long(self, size);
-	} else if (self->ctx_used > CTX_SIZE && !(ctx = malloc((size_t)self->ctx_used))) {
+	} else if (used > CTX_SIZE && !(ctx = malloc((size_t)used))) {
 		result = PyErr_NoMemory();
 	} else {
-		fill_ctx(self, ctx, count ? (const char *)view.buf : "", size);
-		result = run_with(self, ctx);
+		fill_ctx(ctx, used, count ? (const char *)view.buf : "", size);
+		result = run_with(self, ctx, used);
 	}
 	if (ctx != small)
 		free(ctx);
@@ -232,7 +236,7 @@ static Py_ssize_t run_batch(struct entry *self, struct bh_run *run, char *ctx, c
 			break;
 		}
 		for (; done < end; done++) {
-			fill_ctx(self, ctx, inputs + done * size, size);
+			fill_ctx(ctx, used_of(self, size), inputs + done * size, size);
 			*stop = run_once(self, run, ctx);
 			if (BH_UNLIKELY(*stop != BH_DONE))
 				break;
@@ -250,7 +254,7 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 	Py_buffer inputs, results;
 	PyObject *from, *to, *result = NULL;
 	struct bh_run *run = NULL;
-	Py_ssize_t size, count, done;
+	Py_ssize_t size, used, count, done;
 	enum bh_stop stop;
 	char *own = NULL, *ctx;
 
@@ -271,13 +275,14 @@ static PyObject *entry_batch(struct entry *self, PyObject *args)
 		goto out;
 	}
 	run = take_run(self);
-	own = malloc((size_t)self->ctx_used + 8);
-	ctx = run && own ? bh_run_room(run, own, (uint64_t)self->ctx_used) : NULL;
+	used = used_of(self, size);
+	own = malloc((size_t)used + 8);
+	ctx = run && own ? bh_run_room(run, own, (uint64_t)used) : NULL;
 	if (!ctx) {
 		PyErr_NoMemory();
 		goto out;
 	}
-	run->ctx_size = (uint64_t)self->ctx_used;
+	run->ctx_size = (uint64_t)used;
 	bh_py_drive(&driver, run);
 	Py_BEGIN_ALLOW_THREADS
 	done = run_batch(self, run, ctx, inputs.buf, size, count, results.buf, &driver, &stop);
