@@ -32,8 +32,8 @@ from bpfheap.verifier import Options, Verdict, verify
 
 #: What differs from machine to machine.
 _OF_THE_MACHINE: Final = frozenset({Sees.CHANCE, Sees.CPU})
-#: What memory that Linux does not clear may be full of.
-_GARBAGE: Final = (0xFF, 0x01, 0x80, 0x7F)
+#: What memory that Linux does not clear may be full of: of large numbers and of small ones.
+_GARBAGE: Final = (*(byte * 0x0101010101010101 for byte in (0xFF, 0x01, 0x80, 0x7F)), 0x7_00000007)
 #: Ways to run a program on the native machine.
 _WAYS: Final = {"interpreted": False, "compiled": True}
 

@@ -179,7 +179,7 @@ def test_addresses_are_shown_to_who_looks_at_them() -> None:
     assert world.machine.shows_addresses()
 
 
-@pytest.mark.parametrize("garbage", [0, 0xA5])
+@pytest.mark.parametrize("garbage", [0, 0xA5, 0xA5A4A3A2A1A0A9A8])
 def test_memory_may_be_full_of_garbage(garbage: int) -> None:
     """Where nothing special is: a new object's kptr is NULL."""
 
@@ -191,9 +191,11 @@ def test_memory_may_be_full_of_garbage(garbage: int) -> None:
 
     world = World(garbage=garbage)
     world.add_allocator()
-    full = int.from_bytes(bytes([garbage]) * 8, "little")
-    assert world.run_text("r0 = *(u64 *)(r10 -8)\nexit") == full
-    assert read(0) == full
+    assert world.run_text("r0 = *(u64 *)(r10 -8)\nexit") == garbage
+    assert world.run_text("r0 = *(u64 *)(r10 -13)\nexit") == (
+        garbage << 40 & (1 << 64) - 1 | garbage >> 24
+    )
+    assert read(0) == garbage
     assert read(8) == 0
 
 

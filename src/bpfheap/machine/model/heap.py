@@ -135,7 +135,14 @@ def allocate(
     number = state.names[kind.name] = state.names.get(kind.name, 0) + 1
     name = f"{kind.name}#{number}"
     sentence = lives.allocated(name, a.name, place)
-    data = _full_of(options.garbage, kind) if options.garbage else bytes(kind.size)
+    filled = bytearray(options.rubbish(kind.size))
+    # As bpf_obj_init leaves new memory.
+    for offset, length in (
+        *((k.offset, 8) for k in kind.kptrs),
+        *((s.offset, s.size) for s in kind.special),
+    ):
+        filled[offset : offset + length] = bytes(length)
+    data = bytes(filled)
     region = state.add_region(
         RegionKind.PERCPU if cpus else RegionKind.OBJECT,
         name,
@@ -173,17 +180,6 @@ def map_bytes(spec: MapSpec, row: MapType, cpus: int) -> int:
         return spec.max_entries if row.holds is Holds.RECORDS else 0
     copies = cpus if row.per_cpu else 1
     return spec.max_entries * (round_up(spec.key_size) + copies * round_up(spec.value_size))
-
-
-def _full_of(garbage: int, kind: ObjectType) -> bytes:
-    """As bpf_obj_init leaves new memory."""
-    data = bytearray([garbage]) * kind.size
-    for offset, size in (
-        *((k.offset, 8) for k in kind.kptrs),
-        *((s.offset, s.size) for s in kind.special),
-    ):
-        data[offset : offset + size] = bytes(size)
-    return bytes(data)
 
 
 def counted(region: Region) -> SpecialField | None:

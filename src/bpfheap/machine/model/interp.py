@@ -214,7 +214,7 @@ class Core:
     def new_stack(self) -> Pointer:
         name = f"the stack of {self.program.name}"
         region = self.state.add_region(
-            RegionKind.STACK, name, STACK_SIZE, bytes([self.mutator.options.garbage]) * STACK_SIZE
+            RegionKind.STACK, name, STACK_SIZE, self.mutator.options.rubbish(STACK_SIZE)
         )
         return Pointer(region.id, STACK_SIZE)
 

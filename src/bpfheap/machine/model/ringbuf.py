@@ -40,7 +40,7 @@ def _reserve(core: Core, args: Arguments) -> Value:
         RegionKind.RECORD,
         f"a record of {record.spec.name}",
         size,
-        bytes([core.mutator.options.garbage]) * size,
+        core.mutator.options.rubbish(size),
     )
     progress = execution.progress
     reserved = (*progress.records, Reservation(region.id, record.id, position))
