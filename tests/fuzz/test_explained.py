@@ -40,3 +40,34 @@ def test_half_of_a_pointer(condition: str, section: str | None) -> None:
     assert section_of(_OURS, "", program) == section
     # It is Linux that takes a way for dead.
     assert section_of("", _OURS, program) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "move", "section"),
+    [
+        ("r2 += r8", "r3 += 1", HOLES),
+        ("r2 += r8", "r3 += -1", HOLES),
+        ("r2 += r8", "r3 -= 1", HOLES),
+        ("r2 += 4", "r3 += -1", HOLES),
+        ("r2 += 4", "r3 -= 1", HOLES),
+        ("r2 += 4", "r3 += 1", None),
+        ("r2 += r8", "r4 += 1", None),
+    ],
+)
+def test_beyond_the_packet(number: str, move: str, section: str | None) -> None:
+    text = f"""
+        r6 = *(u32 *)(r1 +76)
+        r7 = *(u32 *)(r1 +80)
+        r8 = *(u32 *)(r1 +0)
+        r2 = r6
+        {number}
+        if r2 > r7 goto pc+1
+        exit
+        r3 = r2
+        {move}
+        if r3 > r7 goto pc+1
+        r0 = *(u8 *)(r3 +0)
+        exit
+    """
+    program = ProgramSpec("p", "tc", assemble(text).insns, {}, (), {}, Btf((), "p"))
+    assert section_of("R3 offset is outside of the packet", "", program) == section

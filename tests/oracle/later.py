@@ -49,6 +49,7 @@ CASES: tuple[tuple[str, tuple[int, ...], str], ...] = (
     ("rarer_objects: no_comparison", (), _NULL),
     ("rbtree: remove_unchecked_first", (), _NULL),
     ("rbtree: walk_left_of_unchecked_root", (), _NULL),
+    ("sleeping_flags: calls of bpf(2) and its like", (0, 1, 2), "in rcu_read_lock region"),
     ("walked_objects: a function of cgroups", (0, 1), _KEPT),
 )
 

@@ -494,6 +494,10 @@ _AROUND = {
 }
 
 
+#: Helpers that sleep, and of which Linux 6.18 does not know it.
+_SLEEP_IN_LINUX = {"bpf_sys_bpf", "bpf_sys_close", "bpf_btf_find_by_name_kind"}
+
+
 @pytest.mark.parametrize("caller", Offer, ids=lambda caller: caller.name.lower())
 def test_every_right_call(caller: Offer, oracle: Kernel) -> None:
     """In programs of each kind."""
@@ -513,6 +517,9 @@ def test_every_right_call(caller: Offer, oracle: Kernel) -> None:
             spec = program(code, BTF, section)
             ours, linux = verify(OBJ, spec), oracle.verify(OBJ, spec, stats=True)
             if not linux.accepted and is_refused_later(oracle, linux):
+                continue
+            if what == "in an RCU section" and call.name in _SLEEP_IN_LINUX:
+                assert not ours.accepted
                 continue
             if ours.accepted != linux.accepted:
                 differ.append(f"{call.name}, {what}: {ours.error or linux.message or linux.errno}")

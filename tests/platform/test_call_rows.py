@@ -93,10 +93,12 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     row = Call(**NEW)
     assert (row.map_op, row.reads_packet, row.locked, row.stand_in) == (None, False, False, None)
     assert (row.other_args, row.takes, row.gives, row.only_in) == ((), "", "", ())
-    assert (row.checks_null, row.generic, row.holds) == ((), False, "")
+    assert (row.checks_null, row.generic, row.holds, row.sleeps_with, row.not_in) == (
+        (), False, "", 0, ""
+    )  # fmt: skip
     assert {f.name for f in fields(Call)} - NEW.keys() == {
         "map_op", "reads_packet", "locked", "stand_in", "other_args", "takes", "gives", "only_in",
-        "checks_null", "generic", "holds",
+        "checks_null", "generic", "holds", "sleeps_with", "not_in",
     }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ PROGRAMS = [
     ("fentry/texts", "r2 = *(u64 *)(r1 +0)", "is not a struct"),
     ("tp_btf/real", "r2 = *(u64 *)(r1 +0)", "Only pointer access is allowed"),
     ("fentry/vfs_read", "r2 = *(u64 *)(r1 +96)", "invalid bpf_context access off=96 size=8"),
-    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +4000)", ""),
+    ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 +4000)", "how many elements"),
     ("tp_btf/seen", "r2 = *(u64 *)(r1 +0)\nr3 = *(u32 *)(r2 -4)", "invalid negative access"),
     # What calls take and give.
     ("fentry/vfs_read", "r1 = *(u64 *)(r1 +0)\ncall bpf_task_pt_regs", "no struct task_struct"),

@@ -84,33 +84,40 @@ def _inner_loop_anew(ours: str, kernel: str, program: ProgramSpec) -> bool:
     return False
 
 
-def _moves_back(insn: Insn, op: Op) -> bool:
+def _moves(insn: Insn, op: Op, *, far: bool) -> bool:
+    """Back by a constant, or on, of one that may be so `far` that it then begins anew."""
     if op.kind is not Kind.ALU or op.width != _POINTER_BITS or op.reg:
         return False
-    return insn.imm < 0 if op.name == "add" else op.name == "sub"
+    return op.name in ("add", "sub") and (far or (insn.imm < 0) == (op.name == "add"))
 
 
 def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
-    """A packet pointer that was found beyond the end is taken back by a constant; to Linux what
-    follows is dead, then, where it is compared with the end once more, whatever it is."""
+    """A packet pointer that was found beyond the end is taken back by a constant, or on, if a
+    number was added to it before; to Linux what follows is dead, then, where it is compared with
+    the end once more, whatever it is."""
     if kernel:
         return False
     #: What may be in the packet, or its end, from the context.
     packet: set[int] = set()
+    far: set[int] = set()
     compared: set[int] = set()
-    back: set[int] = set()
+    moved: set[int] = set()
     for slot, op in instructions(program.insns):
         insn = program.insns[slot]
-        loads = op.kind is Kind.LOAD and op.size == _PACKET_FIELD and insn.off in _PACKET_FIELDS
-        copies = op.kind is Kind.MOV and op.reg and insn.src in packet
-        if loads or copies:
+        if op.kind is Kind.LOAD and op.size == _PACKET_FIELD and insn.off in _PACKET_FIELDS:
             packet.add(insn.dst)
+        elif op.kind is Kind.MOV and op.reg and insn.src in packet:
+            for known in (packet, far, compared, moved):
+                if insn.src in known:
+                    known.add(insn.dst)
         elif op.kind is Kind.JCOND and op.reg and {insn.dst, insn.src} <= packet:
-            if back & {insn.dst, insn.src}:
+            if moved & {insn.dst, insn.src}:
                 return True
             compared |= {insn.dst, insn.src}
-        elif insn.dst in compared and _moves_back(insn, op):
-            back.add(insn.dst)
+        elif op.kind is Kind.ALU and op.reg and insn.dst in packet:
+            far.add(insn.dst)
+        elif insn.dst in compared and _moves(insn, op, far=insn.dst in far):
+            moved.add(insn.dst)
     return False
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bpfheap.platform.maps import CREATE
 from bpfheap.platform.programs import Offer
 from bpfheap.platform.programs.targets import (
     D_PATH,
@@ -31,6 +32,7 @@ class Arg(StrEnum):
     UNINIT_VALUE = "uninit-value"  # writable, value_size bytes; need not be initialised
     MEM = "mem"  # readable, as long as the next argument says
     MEM_OR_NULL = "mem-or-null"
+    CHANGED_MEM = "changed-mem"  # readable and writable, as long as the next argument says
     UNINIT_MEM = "uninit-mem"  # writable, need not be initialised
     UNINIT_MEM_OR_NULL = "uninit-mem-or-null"
     INT = "int"  # writable, 4 bytes, aligned; need not be initialised
@@ -172,8 +174,8 @@ FIXED_SIZES = {
 }  # fmt: skip
 #: Arguments that are memory which the call writes.
 WRITTEN = frozenset({
-    Arg.UNINIT_VALUE, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL, Arg.INT, Arg.LONG, Arg.ITER_NEW,
-    Arg.ITER, Arg.PROTOTYPE,
+    Arg.UNINIT_VALUE, Arg.CHANGED_MEM, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL, Arg.INT, Arg.LONG,
+    Arg.ITER_NEW, Arg.ITER, Arg.PROTOTYPE,
 })  # fmt: skip
 #: Arguments that are memory which the call is known to leave as it is (MEM_RDONLY).
 READ_ONLY = frozenset({
@@ -217,6 +219,8 @@ class Call:
     that Linux registers its functions for objects, lists and trees for may call it
     (generic_kfunc_set), of those that `offer` says. `holds`: what the function that it calls back
     is called in, where that must not sleep: rcu_read_lock, but for arrays, or mmap_lock.
+    `not_in`: how the names of functions begin that a program which calls it may not be attached to.
+    `sleeps_with`: flags, in the fourth argument, with which it may sleep in a program that does.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -242,6 +246,8 @@ class Call:
     checks_null: tuple[int, ...] = ()
     generic: bool = False
     holds: str = ""
+    sleeps_with: int = 0
+    not_in: str = ""
 
     @property
     def title(self) -> str:
@@ -266,11 +272,6 @@ class Call:
     def sleepable(self) -> bool:
         """Whether it may sleep."""
         return self.course is Course.SLEEPS
-
-    @property
-    def creates(self) -> bool:
-        """Whether it creates what belongs to an object of the kernel, where its flags say so."""
-        return self.ret is Ret.MAP_VALUE_OR_NULL and (self.map_op or "").endswith("_storage")
 
     @property
     def packet(self) -> bool:
@@ -319,6 +320,10 @@ class Call:
             (
                 (self.map_op is None) == bool(args & _MAPS),
                 "a map that has the operation, and the operation for a map",
+            ),
+            (
+                bool(self.sleeps_with) and (len(self.args) < 4 or self.sleepable),
+                "a fourth argument for flags, and no other way to sleep, to sleep with them",
             ),
             (Arg.COUNT in args and not self.callback, "a callback, to count its calls"),
             (
@@ -400,14 +405,16 @@ def _outside(
 
 def _leads(
     name: str, number: int, args: tuple[Arg, ...], ret: Ret, gives: str, takes: str = "",
-    offer: Offer = P.ALL, availability: Availability = W.LINUX,
+    offer: Offer = P.ALL, availability: Availability = W.LINUX, checks_null: tuple[int, ...] = (),
 ) -> Call:  # fmt: skip
     """Gives an object of the kernel."""
     return Call(name, number, args, ret,
                 E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, availability,
-                takes=takes, gives=gives)  # fmt: skip
+                takes=takes, gives=gives, checks_null=checks_null)  # fmt: skip
 
 
+#: BPF_F_USER_BUILD_ID: for these, pages of files are read.
+_USER_BUILD_ID = 1 << 11
 #: The ends of the connection of a socket that is looked for (struct bpf_sock_tuple).
 _TUPLE = (A.CTX, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.ANYTHING)
 #: bpf_sk_base_func_proto and tracing_prog_func_proto
@@ -418,6 +425,9 @@ _OF_SOCKETS = P.SETSOCKOPT | P.ITER | P.LSM_CGROUP
 _SOCKOPT_PLACES = ((P.ITER, SOCKOPT_ITERATORS), (P.LSM_CGROUP, SOCKOPT_HOOKS))
 #: Those of tracing_prog_func_proto.
 _PROBES = P.TP_BTF | P.FENTRY | P.FEXIT | P.FMOD_RET | P.ITER
+#: bpf_sk_storage_tracing_allowed
+_NO_RESULTS = ((P.FMOD_RET, frozenset[str]()),)
+_OWN_FUNCTIONS = "bpf_sk_storage"
 #: Those that have storage beside sockets.
 _KEEP = (P.TC | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
          | P.SK_MSG)  # fmt: skip
@@ -425,7 +435,8 @@ _KEEP = (P.TC | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
 
 def _cast(struct: str, number: int, arg: Arg = A.ANY_SOCK, ret: Ret = R.CAST_OR_NULL) -> Call:
     """A socket as what it is besides, if it is that."""
-    return _leads(f"bpf_skc_to_{struct}", number, (arg,), ret, struct, offer=_SOCKETS)
+    return _leads(f"bpf_skc_to_{struct}", number, (arg,), ret, struct, offer=_SOCKETS,
+                  checks_null=(1,))  # fmt: skip
 
 
 def _storage(kind: str, get: int, delete: int, owner: str, offer: Offer) -> tuple[Call, Call]:
@@ -434,7 +445,8 @@ def _storage(kind: str, get: int, delete: int, owner: str, offer: Offer) -> tupl
     gets = (A.MAP, A.KERNEL_OR_NULL, A.MAP_VALUE_OR_NULL, A.ANYTHING)
     return (
         Call(f"bpf_{op}_get", get, gets, R.MAP_VALUE_OR_NULL,
-             E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, W.LINUX, op, takes=owner),
+             E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, W.LINUX, op, takes=owner,
+             sleeps_with=CREATE),
         Call(f"bpf_{op}_delete", delete, gets[:2], R.INTEGER,
              E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, offer, W.LINUX, op, takes=owner),
     )  # fmt: skip
@@ -610,7 +622,8 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_skb_get_xfrm_state", 66, A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
              A.ANYTHING, offer=P.TC),
     Call("bpf_get_stack", 67, (A.CTX, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.LENGTH,
-         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX_GPL),
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.TRACES, W.LINUX_GPL,
+         sleeps_with=_USER_BUILD_ID),
     _outside("bpf_skb_load_bytes_relative", 68, A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
              A.ANYTHING, offer=P.SOCKET | P.TC | P.CGROUP_SKB | P.SK_REUSEPORT),
     _outside("bpf_fib_lookup", 69, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
@@ -661,7 +674,7 @@ HELPERS: tuple[Call, ...] = (
             (A.SOCK_COMMON,)),
     _lookup("bpf_skc_lookup_tcp", 99, R.FOUND_COMMON_OR_NULL, _SOCKETS_FIND),
     _outside("bpf_tcp_check_syncookie", 100, *_HEADERS, offer=P.TC | P.XDP,
-             availability=W.LINUX_GPL, reads_packet=True),
+             availability=W.LINUX_GPL, reads_packet=True, checks_null=(1,)),
     _outside("bpf_sysctl_get_name", 101, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
              offer=P.CGROUP_SYSCTL),
     _outside("bpf_sysctl_get_current_value", 102, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
@@ -674,16 +687,17 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_sk_storage_get", 107, (A.MAP, A.ANY_SOCK, A.MAP_VALUE_OR_NULL, A.ANYTHING),
          R.MAP_VALUE_OR_NULL,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, _KEEP | P.CGROUP_SOCK, W.LINUX, "sk_storage",
-         other_args=(
+         only_in=_NO_RESULTS, not_in=_OWN_FUNCTIONS, other_args=(
              (P.CGROUP_SOCK, (A.MAP, A.CTX, A.MAP_VALUE_OR_NULL, A.ANYTHING)),
              (_PROBES, (A.MAP, A.KERNEL_OR_NULL, A.MAP_VALUE_OR_NULL, A.ANYTHING)),
-         ), takes=SOCK_STRUCT),
+         ), takes=SOCK_STRUCT, checks_null=(2,), sleeps_with=CREATE),
     Call("bpf_sk_storage_delete", 108, (A.MAP, A.ANY_SOCK), R.INTEGER,
          E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, _KEEP, W.LINUX, "sk_storage",
-         other_args=((_PROBES, (A.MAP, A.KERNEL_OR_NULL)),), takes=SOCK_STRUCT),
+         only_in=_NO_RESULTS, not_in=_OWN_FUNCTIONS,
+         other_args=((_PROBES, (A.MAP, A.KERNEL_OR_NULL)),), takes=SOCK_STRUCT, checks_null=(2,)),
     _outside("bpf_send_signal", 109, A.ANYTHING),
     _outside("bpf_tcp_gen_syncookie", 110, *_HEADERS, offer=P.TC | P.XDP,
-             availability=W.LINUX_GPL, reads_packet=True),
+             availability=W.LINUX_GPL, reads_packet=True, checks_null=(1,)),
     _outside("bpf_skb_output", 111, A.KERNEL, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO,
              offer=P.TYPED | P.SYSCALL, availability=W.LINUX_GPL, map_op="event", takes="sk_buff",
              checks_null=(1,)),
@@ -705,7 +719,8 @@ HELPERS: tuple[Call, ...] = (
              | P.SOCK_OPS | P.SK_MSG),
     _outside("bpf_get_current_ancestor_cgroup_id", 123, A.ANYTHING),
     _outside("bpf_sk_assign", 124, A.CTX, A.ANY_SOCK, A.ANYTHING, offer=P.TC | P.SK_LOOKUP,
-             other_args=((P.SK_LOOKUP, (A.CTX, A.FULL_SOCK_OR_NULL, A.ANYTHING)),)),
+             other_args=((P.SK_LOOKUP, (A.CTX, A.FULL_SOCK_OR_NULL, A.ANYTHING)),),
+             checks_null=(2,)),
     _clock("bpf_ktime_get_boot_ns", 125, P.FEW),
     _outside("bpf_seq_printf", 126, A.KERNEL, A.MEM, A.CONST_SIZE, A.MEM_OR_NULL,
              A.CONST_SIZE_OR_ZERO, offer=P.ITER, availability=W.LINUX_GPL, takes="seq_file",
@@ -732,7 +747,8 @@ HELPERS: tuple[Call, ...] = (
     _cast("udp6_sock", 140),
     Call("bpf_get_task_stack", 141,
          (A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.LENGTH,
-         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, takes="task_struct"),
+         E.SHARED, S.CHANCE, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, takes="task_struct",
+         sleeps_with=_USER_BUILD_ID),
     _outside("bpf_load_hdr_opt", 142, A.CTX, A.UNINIT_MEM, A.CONST_SIZE, A.ANYTHING,
              offer=P.SOCK_OPS),
     _packet("bpf_store_hdr_opt", 143, (A.MEM, A.CONST_SIZE, A.ANYTHING), P.SOCK_OPS),
@@ -776,10 +792,11 @@ HELPERS: tuple[Call, ...] = (
          (A.UNINIT_MEM_OR_NULL, A.CONST_SIZE_OR_ZERO, A.FORMAT, A.MEM_OR_NULL,
           A.CONST_SIZE_OR_ZERO), R.INTEGER,
          E.SHARED, S.NOTHING, C.PRINTS, D.FORMATS, P.ALL, W.LINUX_GPL, checks_null=(4,)),
-    _outside("bpf_sys_bpf", 166, A.ANYTHING, A.MEM, A.CONST_SIZE, offer=P.SYSCALL),
+    _outside("bpf_sys_bpf", 166, A.ANYTHING, A.CHANGED_MEM, A.CONST_SIZE, offer=P.SYSCALL,
+             course=C.SLEEPS),
     _outside("bpf_btf_find_by_name_kind", 167, A.MEM, A.CONST_SIZE, A.ANYTHING, A.ANYTHING,
-             offer=P.SYSCALL),
-    _outside("bpf_sys_close", 168, A.ANYTHING, offer=P.SYSCALL),
+             offer=P.SYSCALL, course=C.SLEEPS),
+    _outside("bpf_sys_close", 168, A.ANYTHING, offer=P.SYSCALL, course=C.SLEEPS),
     _outside("bpf_get_func_ip", 173, A.CTX, offer=P.KPROBE | P.TRAMPOLINES,
              availability=W.LINUX_GPL),
     _outside("bpf_get_attach_cookie", 174, A.CTX,

@@ -96,7 +96,9 @@ def hook_of(row: ProgramType) -> Hook:
 class Kfunc:
     """`hooks`: the programs that it is registered for, of which those of `only` may call it (the
     filter of struct btf_kfunc_id_set). `checks_null`: as in Call. `cpu`: the argument that is the
-    number of a CPU, where the kfunc does not look whether there is such a one; 0 for none."""
+    number of a CPU, where the kfunc does not look whether there is such a one; 0 for none.
+    `touched`: an argument that is memory with a size, and how many bytes of it are read or written
+    whatever that is."""
 
     name: str
     flags: KfuncFlag
@@ -104,6 +106,7 @@ class Kfunc:
     only: Offer = Offer.FEW
     checks_null: tuple[int, ...] = ()
     cpu: int = 0
+    touched: tuple[int, int] = (0, 0)
 
     def has(self, row: ProgramType) -> bool:
         """May programs of that type call it?"""
@@ -189,11 +192,15 @@ KFUNCS: tuple[Kfunc, ...] = (
     Kfunc("bpf_remove_dentry_xattr", F.SLEEPABLE | F.TRUSTED_ARGS, H.TRACING,
           P.LSM | P.LSM_CGROUP),
     # crypto_sleepable_kfunc_set
-    Kfunc("bpf_crypto_ctx_create", _MADE | F.SLEEPABLE, H.SYSCALL, checks_null=(1,)),
+    Kfunc("bpf_crypto_ctx_create", _MADE | F.SLEEPABLE, H.SYSCALL, checks_null=(1,),
+          touched=(1, 16)),
     Kfunc("bpf_crypto_ctx_acquire", _MADE | F.RCU, H.SYSCALL),
     Kfunc("bpf_crypto_ctx_release", F.RELEASE, H.SYSCALL),
-    *_each("skb_ct_alloc skb_ct_lookup xdp_ct_alloc xdp_ct_lookup", _MADE, _CONNTRACK,
-           checks_null=(2, 4)),
+    # What is wrong is written into the options, which may be too short for it.
+    *(
+        Kfunc(f"bpf_{name}", _MADE, _CONNTRACK, checks_null=(2, 4), touched=(4, 8))
+        for name in ("skb_ct_alloc", "skb_ct_lookup", "xdp_ct_alloc", "xdp_ct_lookup")
+    ),
     Kfunc("bpf_ct_insert_entry", _MADE | F.RELEASE, _CONNTRACK),
     Kfunc("bpf_ct_release", F.RELEASE, _CONNTRACK),
     *_each("ct_set_timeout ct_change_timeout ct_set_status ct_change_status ct_set_nat_info",
@@ -245,7 +252,8 @@ LAXEST = F.LOCKED
 #: Words in names that tell what no prototype does: who owns an object afterwards, or that a section
 #: begins or ends there.
 _OWNS = frozenset({
-    "acquire", "destroy", "drop", "free", "insert", "new", "next", "put", "release",
+    "acquire", "close", "consume", "dealloc", "destroy", "detach", "drop", "free", "insert",
+    "kfree", "new", "next", "put", "release", "unref",
 })  # fmt: skip
 _SECTIONS = frozenset({"disable", "enable", "lock", "restore", "save", "unlock"})
 

@@ -26,7 +26,8 @@ class CtxField:
     where it does. Fields that are `joined` may be read and written like an array of bytes, which
     ends at `until`; of `wide` ones, 8 bytes that are aligned (bpf_ctx_wide_access_ok). A `padded`
     one of two bytes may also be read as four. `target`: the name of the SocketType that a SOCKET
-    field leads to, or of the struct that a KERNEL one does; `or_null`: or it is NULL.
+    field leads to, or of the struct that a KERNEL one does; `or_null`: or it is NULL. A load of one
+    that may be `unset` into the register of the context may leave that there.
 
     Raises ValueError for a pointer that is narrow or joined."""
 
@@ -44,6 +45,7 @@ class CtxField:
     padded: bool = False
     target: str = ""
     or_null: bool = False
+    unset: bool = False
 
     def __post_init__(self) -> None:
         if (self.narrow or self.joined) and self.kind is not CtxKind.SCALAR:

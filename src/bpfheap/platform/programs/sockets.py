@@ -20,7 +20,7 @@ from bpfheap.platform.programs.row import (
 )
 
 # sock_ops_is_valid_access
-_SOCK_OPS = (
+_SOCK_OPS_FIELDS = (
     *whole("op", start=0),
     CtxField("reply", 4, 4, CtxKind.SCALAR, writable=True),
     CtxField("args[1]", 8, 4, CtxKind.SCALAR),
@@ -44,6 +44,17 @@ _SOCK_OPS = (
     CtxField("skb_tcp_flags", 212, 4, CtxKind.SCALAR, narrow=True, from_start=True),
     CtxField("skb_hwtstamp", 216, 8, CtxKind.SCALAR),
 )  # fmt: skip
+
+#: Read by way of the socket, if that is whole (SOCK_OPS_GET_FIELD and SOCK_OPS_GET_SK).
+_OF_WHOLE_SOCKETS = frozenset({
+    "snd_cwnd", "srtt_us", "bpf_sock_ops_cb_flags", "snd_ssthresh", "rcv_nxt", "snd_nxt", "snd_una",
+    "mss_cache", "ecn_flags", "rate_delivered", "rate_interval_us", "packets_out", "retrans_out",
+    "total_retrans", "segs_in", "data_segs_in", "segs_out", "data_segs_out", "lost_out",
+    "sacked_out", "sk_txhash", "bytes_received", "bytes_acked", "sk",
+})  # fmt: skip
+_SOCK_OPS = tuple(
+    replace(field, unset=field.name in _OF_WHOLE_SOCKETS) for field in _SOCK_OPS_FIELDS
+)
 
 # sk_msg_is_valid_access
 _SK_MSG = (

@@ -49,6 +49,32 @@ ITERATORS: dict[str, dict[str, Given]] = {
     "unix": {"unix_sk": Given.OR_NULL},
 }
 
+#: What iterators' programs are called in, where that must not sleep, as in Call.holds. Whose
+#: elements bpf_map_elem goes through, the program does not say: of a hash map it does it in an RCU
+#: section (bpf_hash_map_seq_find).
+ITERATORS_HOLD: dict[str, str] = {
+    "bpf_map_elem": "rcu_read_lock",
+    "bpf_sk_storage_map": "rcu_read_lock",
+    "ipv6_route": "rcu_read_lock",
+    "netlink": "rcu_read_lock",
+    "sockmap": "rcu_read_lock",
+    "task_vma": "mmap_lock",
+}
+#: The same of hooks where Linux lets programs sleep: a program is freed in a callback of RCU
+#: (__bpf_prog_put_rcu), and what labels are written in is, for netlink, while packets come in.
+HOOKS_HOLD: dict[str, str] = {"bpf_prog_free": "softirq", "release_secctx": "softirq"}
+#: Arguments of hooks, counted from 1, that may be NULL, where their names do not say it: there is
+#: no token, no file behind memory, no process that sends a signal.
+NULL_IN_HOOKS: dict[str, tuple[int, ...]] = {
+    "bpf_map_create": (3,),
+    "bpf_prog_load": (3,),
+    "inode_init_security_anon": (3,),
+    "mmap_file": (1,),
+    "quotactl": (4,),
+    "socket_getpeersec_dgram": (2,),
+    "task_kill": (2, 4),
+}
+
 #: Arguments of tracepoints, counted from 1, that may be NULL; those below 0 may be an error.
 _TRACEPOINTS: tuple[tuple[tuple[int, ...], str], ...] = (
     ((1,), """
@@ -140,10 +166,11 @@ D_PATH = _names("""
     vfs_truncate vfs_fallocate dentry_open vfs_getattr filp_close
 """)
 
-#: Hooks whose arguments may be on their way out.
+#: Hooks whose arguments may be on their way out. Linux trusts a task that is not made yet, and is
+#: freed if that fails, whoever has a reference (delayed_free_task).
 UNTRUSTED_HOOKS = _names("""
     bpf_map_free bpf_prog_free file_alloc_security file_free_security sk_alloc_security
-    sk_free_security task_free
+    sk_free_security task_alloc task_free
 """)
 
 #: Hooks that programs cannot be attached to.

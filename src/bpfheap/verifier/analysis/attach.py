@@ -30,6 +30,7 @@ from bpfheap.spec import KernelTypes as KernelSource
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.kernel import KernelTypes
 from bpfheap.verifier.state.state import (
+    GIVEN,
     IN_USER,
     PER_CPU,
     TRUSTED,
@@ -305,6 +306,8 @@ def _standing(place: Place, kind: AttachType, i: int, name: str) -> tuple[int, b
     """The flags of a pointer, whether it may be NULL, and whether it may be an error's number."""
     flags = TRUSTED if _trusts(place, kind) else 0
     or_null = name.endswith(_NULLABLE)
+    if kind in _HOOKS:
+        return flags, or_null or i + 1 in targets.NULL_IN_HOOKS.get(place.target.shown, ()), False
     if kind is not AttachType.TRACE_RAW_TP:
         return flags, or_null, False
     said = targets.TRACEPOINTS.get(place.target.shown)
@@ -324,8 +327,10 @@ def _given(
     pointer = place.btf[place.btf.resolve(type_id)]
     assert isinstance(pointer, Ptr)
     target, _ = pointee(place.btf, pointer)
-    flags = TRUSTED if given is targets.Given.TRUSTED_OR_NULL else 0
-    return Argument(at, end, KernelObject(kernel.of(place.btf, target), flags), True, True)
+    type_ = kernel.of(place.btf, target)
+    trusted = given is targets.Given.TRUSTED_OR_NULL
+    object_ = KernelObject(type_, TRUSTED) if trusted else KernelObject(type_, 0, GIVEN)
+    return Argument(at, end, object_, True, True)
 
 
 def _argument(

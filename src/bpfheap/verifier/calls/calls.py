@@ -189,6 +189,8 @@ def _memory(
         )
     if call.number is not None:
         sockets.refer(n, reg, meta)
+    if arg is Arg.CHANGED_MEM:
+        helper_access(env, st, n, reg, size, False)
     helper_access(env, st, n, reg, size, write)
 
 
@@ -369,6 +371,7 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.UNINIT_VALUE: _uninit_value,
     Arg.MEM: _sized,
     Arg.MEM_OR_NULL: _sized,
+    Arg.CHANGED_MEM: _sized,
     Arg.UNINIT_MEM: _sized,
     Arg.UNINIT_MEM_OR_NULL: _sized,
     Arg.INT: _fixed,
@@ -606,13 +609,22 @@ def _allowed(env: Env, step: Step) -> _Allowed:
         )
     for offer, names in call.only_in:
         if env.type.caller in offer and env.target not in names:
+            others = (
+                f"to one of {', '.join(sorted(names)[:5])} and others" if names else "otherwise"
+            )
             raise Reject(
                 "helper call is not allowed in probe"
                 if env.type.caller in Offer.TRAMPOLINES
                 else f"program of this type cannot use helper {call.title}",
                 detail=f"{env.target} is none that {call.name} may be called in",
-                hint=f"attach the program to one of {', '.join(sorted(names)[:5])} and others",
+                hint=f"attach the program {others}",
             )
+    if call.not_in and env.type.caller in Offer.TRAMPOLINES and env.target.startswith(call.not_in):
+        raise Reject(
+            "helper call is not allowed in probe",
+            detail=f"{env.target} is what {call.name} itself calls",
+            hint="attach the program otherwise",
+        )
     if call.gpl and not env.gpl:
         raise Reject(
             "cannot call GPL-restricted function from non-GPL compatible program",

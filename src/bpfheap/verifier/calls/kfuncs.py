@@ -481,7 +481,8 @@ def _sized(
             if most == 0 and is_null(reg):
                 mark_register(env.cfg, st, n)
             else:
-                _access(env, st, n, reg, most)
+                which, least = env.kfunc(meta.call.name).touched
+                _access(env, st, n, reg, max(most, least) if n == which else most)
         except Reject as why:
             # Linux goes on with a line of its own.
             pair = f"arg#{n - 1} arg#{n} memory, len pair leads to invalid memory access"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
-from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.platform.maps import BY_NUMBER, CREATE
 from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
@@ -190,7 +190,8 @@ def check_call(env: Env, st: State, step: Step, call: Call) -> None:
     section, detail = _no_sleep(env, st)
     # Linux sees to it that nothing waits for memory in a section that the program opened
     # (storage_get_func_atomic), and to wait for it while that of a task is locked is allowed.
-    if section and (call.sleepable or not (st.rcu or section == _MEMORY)):
+    allowed = call.sleeps_with == CREATE and (st.rcu or section == _MEMORY)
+    if section and not allowed:
         raise Reject(
             f"sleepable helper {call.title} in {section} region"
             if call.number is not None
@@ -205,6 +206,8 @@ def _no_sleep(env: Env, st: State) -> tuple[str, str]:
     helpers and iterators hold while the program runs Linux does not look at."""
     if st.rcu:
         return "rcu_read_lock", ""
+    if env.held:
+        return env.held, f"{env.target} calls the program in one"
     for frame in st.frames:
         if frame.callback:
             called = env.cfg.at(frame.callsite).row

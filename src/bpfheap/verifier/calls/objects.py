@@ -16,6 +16,7 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.kernel import KernelType
 from bpfheap.verifier.state.state import (
+    GIVEN,
     IN_RCU,
     KERNEL,
     TRUSTED,
@@ -25,6 +26,7 @@ from bpfheap.verifier.state.state import (
     Reg,
     State,
     full_type_name,
+    is_walked,
 )
 
 #: btf_ptr_types
@@ -117,22 +119,21 @@ def release(env: Env, st: State, meta: Meta) -> None:
     release_reference(st, meta.given.ref, gone)
 
 
-def _result(env: Env, meta: Meta, flags: int) -> Reg:
-    type_ = env.struct(meta.call.gives, meta.call.name)
-    return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(type_, flags))
-
-
 def found(env: Env, st: State, meta: Meta) -> Reg:
-    """One that was found by walking."""
-    return _result(env, meta, 0)
+    """One that is there, as surely as that from which it was found."""
+    type_ = env.struct(meta.call.gives, meta.call.name)
+    source = st.regs[1]
+    walked = source.kind == KERNEL and is_walked(source)
+    return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(type_, 0, 0 if walked else GIVEN))
 
 
 def trusted(env: Env, st: State, meta: Meta) -> Reg:
     """One that stays as long as the program runs."""
-    return _result(env, meta, TRUSTED)
+    type_ = env.struct(meta.call.gives, meta.call.name)
+    return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(type_, TRUSTED))
 
 
 def found_or_null(env: Env, st: State, meta: Meta) -> Reg:
-    """One that may not be there."""
-    reg = _result(env, meta, 0)
+    """The same, or NULL."""
+    reg = found(env, st, meta)
     return Reg(KERNEL, ZERO_OFFSET, 0, env.new_id(), 0, reg.what, True)

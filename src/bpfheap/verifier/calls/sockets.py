@@ -10,8 +10,8 @@ from __future__ import annotations
 from bpfheap.platform.calls import SOCK_STRUCT
 from bpfheap.platform.programs import FULL_SOCK, SOCK_COMMON, SOCKET_TYPES, TCP_SOCK, SocketType
 from bpfheap.verifier import hints
-from bpfheap.verifier.calls.meta import Meta, expected
-from bpfheap.verifier.calls.objects import TAKEN, found_or_null, of_struct
+from bpfheap.verifier.calls.meta import Meta, check_there, expected
+from bpfheap.verifier.calls.objects import found_or_null, of_struct
 from bpfheap.verifier.memory.ownership import acquire_reference
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
@@ -19,6 +19,7 @@ from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     KERNEL,
     SOCKET,
+    TRUSTED,
     ZERO_OFFSET,
     Reg,
     State,
@@ -26,6 +27,8 @@ from bpfheap.verifier.state.state import (
 )
 
 _NAMES = ", ".join(SOCKET_TYPES)
+#: btf_id_sock_common_types
+_TAKEN = frozenset({0, TRUSTED})
 _ANY = f"{_NAMES}, ptr_, trusted_ptr_"
 
 
@@ -49,8 +52,10 @@ def full_or_null(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 def any_or_object(env: Env, st: State, n: int, reg: Reg, meta: Meta, or_null: bool = False) -> None:
     """A socket, or an object of the kernel that begins with one. Raises Reject."""
     known = or_null or not reg.or_null
-    if reg.kind == KERNEL and known and reg.what.flags in TAKEN:
+    if reg.kind == KERNEL and known and reg.what.flags in _TAKEN:
         of_struct(env, n, reg, meta, SOCK_STRUCT)
+        if not or_null:
+            check_there(n, reg, meta)
     elif reg.kind != SOCKET or not known:
         raise expected(n, reg, _ANY, _hint(reg))
     refer(n, reg, meta)

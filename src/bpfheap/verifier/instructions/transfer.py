@@ -382,8 +382,25 @@ def _load(env: Env, st: State, step: Step) -> i64:
                 register=step.src,
                 hint="use an ordinary load",
             )
+    if src.kind == CTX and step.dst == step.src and env.attached is None:
+        value = _over_context(env, step, src.off + step.off, value)
     st.regs[step.dst] = value
     return step.next
+
+
+def _over_context(env: Env, step: Step, at: i64, value: Reg) -> Reg:
+    """What is loaded from there into the register of the context. Raises Reject."""
+    fields = env.type.fields
+    field = next((f for f in fields if f.unset and f.offset <= at < f.offset + f.size), None)
+    if field is None:
+        return value
+    if value.kind == SCALAR:
+        return UNKNOWN
+    raise Reject(
+        f"R{step.dst} may still be the context after this load of {field.name}",
+        register=step.dst,
+        hint="load it into another register",
+    )
 
 
 def _check_atomic(n: i64, reg: Reg, done: str) -> None:

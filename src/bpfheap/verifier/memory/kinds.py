@@ -35,6 +35,7 @@ from bpfheap.verifier.memory.obligations import (
     no_pointer,
     within,
 )
+from bpfheap.verifier.memory.rewrites import is_probed
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.kernel import KernelType
@@ -669,7 +670,7 @@ class KernelMemory(Obligations):
     def load(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
     ) -> Start:
-        return self._read(env, n, reg, off, size)
+        return self._read(env, n, reg, off, size, is_probed(reg))
 
     def store(
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
@@ -692,14 +693,12 @@ class KernelMemory(Obligations):
                 register=n,
                 hint=hints.PROBE_READ,
             )
-        return self._read(env, n, reg, 0, size)
+        return self._read(env, n, reg, 0, size, False)
 
     @classmethod
-    def _read(cls, env: Env, n: i64, reg: Reg, off: i64, size: i64) -> Start:
+    def _read(cls, env: Env, n: i64, reg: Reg, off: i64, size: i64, guarded: bool) -> Start:
         at = cls._reached(env, n, reg, off)
-        place = reg.what.type.place(at, size)
-        if isinstance(place, str):
-            raise Reject(place, register=n, hint=_member_hint(place))
+        _check_member(n, reg.what.type, at, size, guarded)
         return at, at
 
     @staticmethod
@@ -753,9 +752,7 @@ class MapMemory(Obligations):
         self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
     ) -> Start:
         type_ = self._type(env, n, reg, off)
-        place = type_.place(off, size)
-        if isinstance(place, str):
-            raise Reject(place, register=n, hint=_member_hint(place))
+        _check_member(n, type_, off, size, False)
         return off, off
 
     def store(
@@ -850,6 +847,22 @@ class FlowKeysMemory(Obligations):
 
 
 _FULL_SOCK = "it may be no full socket: get one with bpf_sk_fullsock()"
+
+
+def _check_member(n: i64, type_: KernelType, at: i64, size: i64, guarded: bool) -> None:
+    """There are bytes to be read (btf_struct_walk). Raises Reject."""
+    place = type_.place(at, size)
+    if isinstance(place, str):
+        raise Reject(place, register=n, hint=_member_hint(place))
+    if at + size > type_.size and not guarded:
+        # Linux lets any element be read, and guards only loads through pointers that may lead
+        # nowhere.
+        raise Reject(
+            f"nothing says how many elements the array at the end of struct {type_.name} has, and "
+            "this load is not guarded",
+            register=n,
+            hint="read it with bpf_probe_read_kernel()",
+        )
 
 
 def _member_hint(wrong: str) -> str:

@@ -19,7 +19,7 @@ from bpfheap.platform.kfuncs import (
     call_of,
 )
 from bpfheap.platform.licenses import is_gpl_compatible
-from bpfheap.platform.maps import BY_NUMBER, CREATE, Holds, MapFlag, MapType
+from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType
 from bpfheap.platform.missing import (
     EXCEPTION_CB,
     UPTR,
@@ -36,6 +36,7 @@ from bpfheap.platform.programs import (
     program_type,
     types_with,
 )
+from bpfheap.platform.programs.targets import HOOKS_HOLD, ITERATORS_HOLD
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
@@ -62,6 +63,8 @@ from bpfheap.verifier.state.state import (
 )
 from bpfheap.verifier.verdict import Options
 
+#: What programs are called in, by what they are attached to.
+_HELD = {Offer.ITER: ITERATORS_HOLD, Offer.LSM: HOOKS_HOLD}
 #: BPF_COMPLEXITY_LIMIT_JMP_SEQ.
 MAX_PENDING = 8192
 #: MAX_USED_MAPS, BPF_MAX_SUBPROGS.
@@ -180,6 +183,12 @@ class Env:
     def target(self) -> str:
         """What follows the section's "/"."""
         return self.spec.section.partition("/")[2]
+
+    @property
+    def held(self) -> str:
+        """What an iterator's or a hook's program is called in, where that must not sleep."""
+        known = _HELD.get(self.type.caller)
+        return "" if known is None else known.get(self.target, "")
 
     @property
     def returns(self) -> tuple[int, int] | None:
@@ -417,15 +426,15 @@ class Env:
         return self._sleeps[number]
 
     def sleeps_at(self, step: Step) -> bool:
-        """May a call sleep? To create what belongs to an object, those of programs that sleep wait
-        for memory (do_misc_fixups gives them GFP_KERNEL)."""
+        """May a call sleep? With some flags, those of programs that sleep may: to wait for memory
+        (do_misc_fixups gives them GFP_KERNEL), or for pages of files."""
         row = step.row
         if row is None:
             return False
-        if not row.creates or not self.sleepable:
+        if not row.sleeps_with or not self.sleepable:
             return row.sleepable
         flags = self.cfg.constant_before(step, 4)
-        return flags is None or flags & CREATE != 0
+        return flags is None or flags & row.sleeps_with != 0
 
     def tail_calls(self, number: int) -> bool:
         """May a subprogram, or one that it calls, jump to another program

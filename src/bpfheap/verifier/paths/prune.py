@@ -30,7 +30,6 @@ from bpfheap.verifier.state.state import (
     PACKET,
     PACKET_META,
     SCALAR,
-    SECTION,
     SPILL,
     UNINIT,
     UNKNOWN,
@@ -480,7 +479,7 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
 def _same_object(old: KernelObject, new: KernelObject, ids: Ids) -> bool:
     if old.type is not new.type or old.flags != new.flags:
         return False
-    if old.owner == SECTION or new.owner == SECTION:
+    if old.owner < 0 or new.owner < 0:
         return old.owner == new.owner
     return ids.same(old.owner, new.owner)
 

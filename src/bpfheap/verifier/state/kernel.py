@@ -57,7 +57,7 @@ class KernelType:
     `btf`, `type_id`, `name`: what it is.
     """
 
-    __slots__ = ("_places", "_safe", "btf", "name", "type_id")
+    __slots__ = ("_places", "_safe", "_size", "btf", "name", "type_id")
 
     def __init__(self, btf: LazyBtf, type_id: int) -> None:
         self.btf = btf
@@ -65,6 +65,7 @@ class KernelType:
         self.name = name_of(btf[type_id]) or "(anonymous)"
         self._places: dict[tuple[int, int], Place | str] = {}
         self._safe: dict[tuple[str, str, int], bool] = {}
+        self._size: int | None = None
 
     def __str__(self) -> str:
         return f"struct {self.name}"
@@ -72,7 +73,9 @@ class KernelType:
     @property
     def size(self) -> int:
         """In bytes. Raises BtfError for what has none."""
-        return self.btf.size_of(self.type_id)
+        if self._size is None:
+            self._size = self.btf.size_of(self.type_id)
+        return self._size
 
     def place(self, off: int, size: int) -> Place | str:
         """What an access leads to, or what is wrong with it."""

@@ -68,6 +68,9 @@ PER_CPU: Final = 16  # MEM_PERCPU: each CPU has its own
 
 #: The owner of a trusted object that was read out of one which only an RCU section keeps.
 SECTION: Final = -1
+#: That of one which the program was given by the kernel, or by a call: it is there, though nothing
+#: says so.
+GIVEN: Final = -2
 
 #: Where a packet pointer that was compared with the packet's end is known to be beyond it, or at
 #: it or beyond (BEYOND_PKT_END, AT_PKT_END).
@@ -252,7 +255,8 @@ class KernelObject(NamedTuple):
     `flags`: TRUSTED to PER_CPU. With none, it was found by walking from one struct to the next,
     and is read as if nothing might be there.
     `owner`: the reference without which a trusted one is none: that of its iterator, or of the
-    object that it was read out of; SECTION if that is none; 0 for none.
+    object that it was read out of; SECTION if that is none; 0 for none. GIVEN of one without flags
+    that was not found by walking.
     """
 
     type: KernelType
@@ -644,7 +648,7 @@ def is_trusted(reg: Reg) -> bool:
 def is_walked(reg: Reg) -> bool:
     """Was the object of the kernel found by walking from one struct to the next, so that it may be
     NULL, or gone?"""
-    return not reg.what.flags and not reg.ref
+    return not reg.what.flags and not reg.ref and reg.what.owner != GIVEN
 
 
 #: By flag, in the order of the log: what it says before "ptr_".
