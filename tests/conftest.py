@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,7 +17,7 @@ from bpfheap.kernel import Kernel, available, opened
 from bpfheap.kernel.named import NAMES
 from compiled_modules import fall_back
 from linux_versions import LINUX, skip_below
-from on_machines import is_shared
+from on_machines import MACHINES, is_shared
 
 # The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile
 # explore` looks for new ones.
@@ -77,6 +78,17 @@ def on_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     for world in worlds:
         if hasattr(world, "ModelMachine"):
             monkeypatch.setattr(world, "ModelMachine", partial(NativeMachine, hardened=hardened))
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What `bpfheap.Runtime` is told, for each way to run programs."""
+    options = MACHINES[str(request.param)]
+    if options["machine"] == "native":
+        pytest.importorskip("bpfheap.machine.native._core")
+        if options["jit"]:
+            pytest.importorskip("llvmlite")
+    return options
 
 
 @pytest.fixture(autouse=True)

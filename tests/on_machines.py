@@ -4,6 +4,18 @@ keys)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+#: The ways to run programs, as `bpfheap.Runtime` is told.
+MACHINES: Mapping[str, dict[str, Any]] = {
+    "model": {"machine": "model"},
+    "interpreted": {"machine": "native", "jit": False},
+    "compiled": {"machine": "native", "jit": True},
+    "hardened": {"machine": "native", "jit": True, "hardened": True},
+    "hardened, interpreted": {"machine": "native", "jit": False, "hardened": True},
+}
+
 #: By file, test_model_NAME.py.
 SHARED = {
     "calls": """

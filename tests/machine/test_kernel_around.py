@@ -25,15 +25,6 @@ from bpfheap.vmlinux import NONE, Vmlinux
 #: Other tests have no kernel (conftest.py).
 SYSTEM = Path("/sys/kernel/btf/vmlinux")
 
-#: What a Runtime is made with.
-MACHINES: dict[str, dict[str, Any]] = {
-    "model": {"machine": "model"},
-    "interpreted": {"machine": "native", "jit": False},
-    "compiled": {"machine": "native", "jit": True},
-    "hardened": {"machine": "native", "jit": True, "hardened": True},
-    "hardened, interpreted": {"machine": "native", "jit": False, "hardened": True},
-}
-
 HEAD = """
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -320,16 +311,6 @@ SEC("tc") int counts(struct __sk_buff *skb)
 	return value ? value->count++ + value->last : 0;
 }
 """
-
-
-@pytest.fixture(params=MACHINES)
-def machine(request: pytest.FixtureRequest) -> dict[str, Any]:
-    options = MACHINES[str(request.param)]
-    if options["machine"] == "native":
-        pytest.importorskip("bpfheap.machine.native._core")
-        if options["jit"]:
-            pytest.importorskip("llvmlite")
-    return options
 
 
 Load = Callable[[str], Any]

@@ -1,4 +1,4 @@
-"""Tries, queues, stacks and bloom filters, on the model machine and on Linux."""
+"""Tries, queues, stacks and bloom filters, on our machines and on Linux."""
 
 from __future__ import annotations
 
@@ -245,8 +245,8 @@ def test_maps_without_keys(spec: ObjectSpec, side: Any, steps: list[tuple[Any, .
     world.close()
 
 
-def test_in_python(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime() as rt:
+def test_in_python(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
         routes, queue, filter_ = (obj.maps[name] for name in ("routes", "queue", "filter"))
         routes[{"length": 8, "bytes": [10, 0, 0, 0]}] = 8
@@ -275,17 +275,19 @@ def test_in_python(spec: ObjectSpec) -> None:
                 wrong()
 
 
-def test_what_was_seen_stays_until_a_grace_period(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime() as rt:
+def test_what_was_seen_stays_until_a_grace_period(
+    machine: dict[str, Any], spec: ObjectSpec
+) -> None:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
-        machine = rt.system.machine
+        under = rt.system.machine
         obj.maps["routes"].update(NET, u32(1))
         execution = rt.system.start(obj.programs["change"].fd, data=frame(HOST, 5))
-        while getattr(machine.step(execution), "name", "") != "bpf_map_lookup_elem":
+        while getattr(under.step(execution), "name", "") != "bpf_map_lookup_elem":
             pass
         obj.maps["routes"].update(NET, u32(2))
-        while execution in machine.executions():
-            machine.step(execution)
+        while execution in under.executions():
+            under.step(execution)
         assert obj.maps["routes"][NET] == 5
 
 

@@ -1,4 +1,4 @@
-"""Values that belong to tasks, sockets, inodes and control groups, on the model machine and, as far
+"""Values that belong to tasks, sockets, inodes and control groups, on our machines and, as far
 as it runs such programs, on Linux."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_sides import SIDES, Linux, Model, cannot_be_made, compiled, frame, play, words
+from two_sides import SIDES, Linux, Model, cannot_be_made, compiled, frame, play, sides, words
 
 import bpfheap
 from bpfheap.btf import Btf
@@ -107,10 +107,7 @@ class LinuxTasks(Linux):
         super().close()
 
 
-TASK_SIDES = [
-    pytest.param(ModelTasks, id="model"),
-    pytest.param(LinuxTasks, id="linux", marks=SIDES[1].marks),
-]
+TASK_SIDES = sides(ModelTasks, LinuxTasks)
 TABLES: dict[str, list[tuple[Any, ...]]] = {
     "programs": [
         ("trace", "get", 0, NONE),
@@ -165,8 +162,8 @@ def test_the_current_task(spec: ObjectSpec, side: Any, steps: list[tuple[Any, ..
     world.close()
 
 
-def test_each_task_has_its_own(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime(kernel_btf=VMLINUX) as rt:
+def test_each_task_has_its_own(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine, kernel_btf=VMLINUX) as rt:
         obj = rt.load(spec)
         tasks = obj.maps["tasks"]
         one, two = rt.kernel.task_struct(pid=1), rt.kernel.task_struct(pid=2)
@@ -186,14 +183,16 @@ def test_each_task_has_its_own(spec: ObjectSpec) -> None:
         for wrong in (5, b"\0\0\0\0"):
             with pytest.raises(UsageError, match="the key of tasks is the object that a value"):
                 tasks[wrong]
-        with bpfheap.Runtime(kernel_btf=VMLINUX) as other:
+        with bpfheap.Runtime(**machine, kernel_btf=VMLINUX) as other:
             foreign = other.kernel.task_struct()
             with pytest.raises(UsageError, match="of another runtime"):
                 tasks[foreign]
 
 
-def test_control_groups_are_those_of_the_current_task(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime(kernel_btf=VMLINUX) as rt:
+def test_control_groups_are_those_of_the_current_task(
+    machine: dict[str, Any], spec: ObjectSpec
+) -> None:
+    with bpfheap.Runtime(**machine, kernel_btf=VMLINUX) as rt:
         obj = rt.load(spec)
         groups = obj.maps["groups"]
         rt.current.cgroups = [1, 7]
@@ -245,9 +244,9 @@ SEC("tp_btf/cgroup_mkdir") int group(__u64 *ctx)
 """
 
 
-def test_other_owners(tmp_path: Path) -> None:
+def test_other_owners(machine: dict[str, Any], tmp_path: Path) -> None:
     made = compiled(tmp_path, "others", OTHERS, Vmlinux(VMLINUX))
-    with bpfheap.Runtime(kernel_btf=VMLINUX) as rt:
+    with bpfheap.Runtime(**machine, kernel_btf=VMLINUX) as rt:
         programs, maps = (obj := rt.load(made)).programs, obj.maps
         sock, other = (rt.kernel.new("struct bpf_sock", family=2) for _ in range(2))
         for ctx, wanted in (({"sk": sock}, 1), ({"sk": sock}, 2), ({"sk": other}, 1), ({}, NONE)):
@@ -289,9 +288,9 @@ SEC("cgroup_skb/egress") int on_each(struct __sk_buff *skb)
 EGRESS = 1
 
 
-def test_values_of_control_groups(tmp_path: Path) -> None:
+def test_values_of_control_groups(machine: dict[str, Any], tmp_path: Path) -> None:
     made = compiled(tmp_path, "groups", GROUPS)
-    with bpfheap.Runtime() as rt:
+    with bpfheap.Runtime(**machine) as rt:
         programs, maps = (obj := rt.load(made)).programs, obj.maps
         exact, each = maps["exact"], maps["each"]
         rt.current.cgroups = [1, 5]

@@ -1,4 +1,4 @@
-"""Records in the buffers of perf events, on the model machine and on Linux."""
+"""Records in the buffers of perf events, on our machines and on Linux."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from linux_events import Event, is_possible
-from two_sides import Linux, Model, compiled, frame, play
+from two_sides import Linux, Model, compiled, frame, play, sides
 
 import bpfheap
 from bpfheap.errors import UsageError
@@ -106,12 +106,7 @@ def padded(record: bytes) -> bytes:
 WHY_NOT = available() or (
     None if is_possible() and (os.cpu_count() or 1) > 1 else "two CPUs with perf events are needed"
 )
-SIDES = [
-    pytest.param(ModelEvents, id="model"),
-    pytest.param(
-        LinuxEvents, id="linux", marks=pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-    ),
-]
+SIDES = sides(ModelEvents, LinuxEvents, WHY_NOT)
 FRAME = frame(5, CURRENT, 18)
 
 STEPS: list[tuple[Any, ...]] = [
@@ -151,14 +146,14 @@ def test_output(spec: ObjectSpec, side: Any) -> None:
 
 
 @contextmanager
-def loaded(spec: ObjectSpec) -> Iterator[tuple[Any, Any]]:
-    with bpfheap.Runtime() as rt:
+def loaded(spec: ObjectSpec, machine: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
         yield obj.programs, obj.maps
 
 
-def test_each_cpu_has_its_own(spec: ObjectSpec) -> None:
-    with loaded(spec) as (programs, maps):
+def test_each_cpu_has_its_own(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with loaded(spec, machine) as (programs, maps):
         for number, cpu in enumerate((0, 1, 0, 1)):
             programs["write"].run(data=frame(number, CURRENT, 0), cpu=cpu)
         assert maps["events"].drain(cpu=1) == [event(1), event(3)]
@@ -167,9 +162,9 @@ def test_each_cpu_has_its_own(spec: ObjectSpec) -> None:
 
 
 @pytest.mark.parametrize("name", ["events", "ring"])
-def test_typed_records(spec: ObjectSpec, name: str) -> None:
+def test_typed_records(machine: dict[str, Any], spec: ObjectSpec, name: str) -> None:
     program = {"events": "write", "ring": "write_ring"}[name]
-    with loaded(spec) as (programs, maps):
+    with loaded(spec, machine) as (programs, maps):
         for number in (1, 2):
             programs[program].run(data=frame(number, CURRENT, 3))
         found = maps[name].records("struct event")
@@ -180,8 +175,8 @@ def test_typed_records(spec: ObjectSpec, name: str) -> None:
             maps[name].records("struct missing")
 
 
-def test_records_of_a_type_that_is_longer(spec: ObjectSpec) -> None:
-    with loaded(spec) as (programs, maps):
+def test_records_of_a_type_that_is_longer(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with loaded(spec, machine) as (programs, maps):
         programs["write_xdp"].run(data=frame(0))
         assert maps["events"].records("__u32") == [7]
         programs["write"].run(data=frame(1, CURRENT, 0))
@@ -189,7 +184,7 @@ def test_records_of_a_type_that_is_longer(spec: ObjectSpec) -> None:
             maps["events"].records("struct output")
 
 
-def test_the_map_says_what_its_records_are(tmp_path: Any) -> None:
+def test_the_map_says_what_its_records_are(machine: dict[str, Any], tmp_path: Any) -> None:
     spec = compiled(tmp_path, "typed", """
         struct event { __u32 number; };
         struct {
@@ -202,15 +197,18 @@ def test_the_map_says_what_its_records_are(tmp_path: Any) -> None:
             return bpf_perf_event_output(skb, &events, BPF_F_CURRENT_CPU, &event, 4);
         }
     """)  # fmt: skip
-    with loaded(spec) as (programs, maps):
+    with loaded(spec, machine) as (programs, maps):
         assert programs["write"].run(data=frame(1), cpu=1).retval == 0
         assert [one.number for one in maps["events"].records()] == [4]
 
 
-def test_other_maps_have_no_records(tmp_path: Any) -> None:
+def test_other_maps_have_no_records(machine: dict[str, Any], tmp_path: Any) -> None:
     spec = compiled(tmp_path, "other", """
         struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, int);
                  __type(value, int); } numbers SEC(".maps");
     """)  # fmt: skip
-    with loaded(spec) as (_, maps), pytest.raises(UsageError, match="no array of perf events"):
+    with (
+        loaded(spec, machine) as (_, maps),
+        pytest.raises(UsageError, match="no array of perf events"),
+    ):
         maps["numbers"].records()

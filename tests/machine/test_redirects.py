@@ -1,4 +1,4 @@
-"""Where packets go by maps of devices and CPUs, on the model machine and on Linux."""
+"""Where packets go by maps of devices and CPUs, on our machines and on Linux."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ def test_redirects(spec: ObjectSpec, side: Any, steps: list[tuple[Any, ...]]) ->
     world.close()
 
 
-def test_where_packets_went(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime() as rt:
+def test_where_packets_went(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
         programs, maps = obj.programs, obj.maps
         maps["devices"][0], maps["devices"][3] = 7, 5
@@ -191,8 +191,8 @@ def test_where_packets_went(spec: ObjectSpec) -> None:
         assert sock.queue_id == 6
 
 
-def test_what_cannot_be_put_there(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime(cpus=1) as rt:
+def test_what_cannot_be_put_there(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine, cpus=1) as rt:
         maps = rt.load(spec).maps
         with pytest.raises(MapError, match="EINVAL") as seen:
             maps["hashed"][0] = u32(1, 3)

@@ -1,4 +1,4 @@
-"""Maps of sockets, on the model machine and on Linux, and what sends connections there."""
+"""Maps of sockets, on our machines and on Linux, and what sends connections there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from two_sides import SIDES, Linux, Model, cannot_be_made, compiled, play
+from two_sides import SIDES, Linux, Model, cannot_be_made, compiled, play, sides
 
 import bpfheap
 from bpfheap.btf import Btf
@@ -63,8 +63,7 @@ class ModelSockets(Model):
     """Both put one of two sockets somewhere."""
 
     def __init__(self, spec: ObjectSpec) -> None:
-        self.runtime = bpfheap.Runtime()
-        self.object = self.runtime.load(spec)
+        super().__init__(spec)
         self._sockets = [
             self.runtime.kernel.new("struct bpf_sock", family=socket.AF_INET) for _ in range(2)
         ]
@@ -108,10 +107,7 @@ class LinuxSockets(Linux):
             one.close()
 
 
-SOCKET_SIDES = [
-    pytest.param(ModelSockets, id="model"),
-    pytest.param(LinuxSockets, id="linux", marks=SIDES[1].marks),
-]
+SOCKET_SIDES = sides(ModelSockets, LinuxSockets)
 TABLES: dict[str, list[tuple[Any, ...]]] = {
     "by index": [
         ("run", "find_indexed", 0, NONE),
@@ -184,16 +180,16 @@ def test_maps_of_sockets(spec: ObjectSpec, side: Any, steps: list[tuple[Any, ...
         world.close()
 
 
-def test_a_socket_that_is_found_is_a_reference(spec: ObjectSpec) -> None:
+def test_a_socket_that_is_found_is_a_reference(machine: dict[str, Any], spec: ObjectSpec) -> None:
     """Those that a test makes with a network around them, too."""
-    with bpfheap.Runtime() as rt:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
         obj.maps["indexed"][0] = rt.net.socket("tcp", local=("10.0.0.1", 80))
         assert obj.programs["find_indexed"].run(bytes(0), data=bytes(64)).retval == socket.AF_INET
 
 
-def test_sockets_stay_when_their_map_goes(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime() as rt:
+def test_sockets_stay_when_their_map_goes(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
         one = rt.kernel.new("struct bpf_sock", family=2)
         obj.maps["hashed"][3] = one

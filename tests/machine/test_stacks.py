@@ -1,4 +1,4 @@
-"""Stacks of callers, on the model machine and on Linux, where they are what they are."""
+"""Stacks of callers, on our machines and on Linux, where they are what they are."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def test_stacks(spec: ObjectSpec, side: Any, steps: list[tuple[Any, ...]]) -> No
     world.close()
 
 
-def test_they_are_what_a_test_says(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime() as rt:
+def test_they_are_what_a_test_says(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
         rt.current.stack = [0xA, 0xB, 0xC, 0xD]
         rt.current.user_stack = [0x1]
@@ -137,8 +137,8 @@ def test_they_are_what_a_test_says(spec: ObjectSpec) -> None:
             rt.current.set(stak=[1])
 
 
-def test_one_stack_takes_the_place_of_another(spec: ObjectSpec) -> None:
-    with bpfheap.Runtime() as rt:
+def test_one_stack_takes_the_place_of_another(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)
         program, map_ = obj.programs["either"], obj.maps["two"]
 
@@ -175,15 +175,15 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 @pytest.mark.parametrize("side", SIDES)
 def test_of_the_current_task(tmp_path: Path, side: Any) -> None:
     made = compiled(tmp_path, "tasks", TASKS, Vmlinux(VMLINUX))
-    world = Model(made, kernel_btf=VMLINUX) if side is Model else side(made)
+    world = side(made, kernel_btf=VMLINUX) if issubclass(side, Model) else side(made)
     play(world, [("trace", "mine", 0, 16), ("trace", "mine", 255, FAULT),
                  ("trace", "mine", FAST, INVAL), ("trace", "mine", USER, 16)])  # fmt: skip
     world.close()
 
 
 @pytest.mark.skipif(not VMLINUX.exists(), reason="this kernel has no BTF")
-def test_of_another_task(tmp_path: Path) -> None:
-    with bpfheap.Runtime(kernel_btf=VMLINUX) as rt:
+def test_of_another_task(machine: dict[str, Any], tmp_path: Path) -> None:
+    with bpfheap.Runtime(**machine, kernel_btf=VMLINUX) as rt:
         program = rt.load(compiled(tmp_path, "tasks", TASKS, Vmlinux(VMLINUX))).programs["made"]
         rt.current.stack = [1]
         mine, other = rt.current.task, rt.kernel.task_struct()
@@ -208,7 +208,7 @@ def test_maps_that_can_be(
     assert cannot_be_made(side, made) == wanted
 
 
-def test_of_files_nothing_is_known(tmp_path: Path) -> None:
+def test_of_files_nothing_is_known(machine: dict[str, Any], tmp_path: Path) -> None:
     """What BPF_F_STACK_BUILD_ID gives then is addresses (BPF_STACK_BUILD_ID_IP)."""
     made = compiled(tmp_path, "files", """
         struct {
@@ -221,7 +221,7 @@ def test_of_files_nothing_is_known(tmp_path: Path) -> None:
             return bpf_get_stackid(ctx, &files, BPF_F_USER_STACK);
         }
     """)  # fmt: skip
-    with bpfheap.Runtime() as rt:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(made)
         rt.current.user_stack = [0x10, 0x20, 0x30]
         found = obj.maps["files"][obj.programs["id"].run(words(0)).retval]

@@ -1,4 +1,4 @@
-"""One object on the model machine and on the live kernel, for tables of what is done and what comes
+"""One object on our machines and on the live kernel, for tables of what is done and what comes
 of it. Both take and give bytes; an operation that fails gives the name of its error."""
 
 from __future__ import annotations
@@ -6,8 +6,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import platform
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -19,9 +21,9 @@ from bpfheap.kernel.bpf import Descriptor
 from bpfheap.kernel.live import _SYSCALL, Live
 from bpfheap.kernel.maps import create_map
 from bpfheap.kernel.program import section_of
-from bpfheap.machine.model import ModelMachine
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.vmlinux import Vmlinux
+from on_machines import MACHINES
 
 PROLOGUE = """
 #include <linux/bpf.h>
@@ -53,8 +55,12 @@ def compiled(folder: Path, name: str, source: str, target: Vmlinux | None = None
 
 
 class Model:
+    """Of which there is one for each way to run programs."""
+
+    options: ClassVar[Mapping[str, Any]] = MACHINES["model"]
+
     def __init__(self, spec: ObjectSpec, **options: Any) -> None:
-        self.runtime = bpfheap.Runtime(**options)
+        self.runtime = bpfheap.Runtime(**self.options, **options)
         self.object = self.runtime.load(spec)
 
     def close(self) -> None:
@@ -181,14 +187,24 @@ class Linux:
         return self._call(_LOOKUP, name, None, value) == ""
 
 
-SIDES = [
-    pytest.param(Model, id="model"),
-    pytest.param(
-        Linux,
-        id="linux",
-        marks=pytest.mark.skipif(available() is not None, reason=str(available())),
-    ),
-]
+def _why_not(options: Mapping[str, Any]) -> str | None:
+    needs = ["bpfheap.machine.native._core"] if options["machine"] == "native" else []
+    needs += ["llvmlite"] if options.get("jit") else []
+    return next((f"there is no {name}" for name in needs if find_spec(name) is None), None)
+
+
+def sides(model: type[Model], linux: type[Linux], why_not: str | None = None) -> list[Any]:
+    """`model` on all machines, and the live kernel unless there is a reason not to ask it."""
+    why_not = why_not or (None if available() is None else str(available()))
+    ours = [(name, type(model.__name__, (model,), {"options": options}), _why_not(options))
+            for name, options in MACHINES.items()]  # fmt: skip
+    return [
+        pytest.param(side, id=name, marks=pytest.mark.skipif(why is not None, reason=str(why)))
+        for name, side, why in (*ours, ("linux", linux, why_not))
+    ]
+
+
+SIDES = sides(Model, Linux)
 
 
 def play(side: Model | Linux, steps: list[tuple[Any, ...]]) -> None:
@@ -202,8 +218,9 @@ def play(side: Model | Linux, steps: list[tuple[Any, ...]]) -> None:
 def cannot_be_made(side: type[Model | Linux], spec: MapSpec) -> str:
     """The error of making a map; "" if there is none."""
     try:
-        if side is Model:
-            ModelMachine().map_create(1, spec, None, {})
+        if issubclass(side, Model):
+            with bpfheap.Runtime(**side.options) as rt:
+                rt.system.machine.map_create(1, spec, None, {})
         else:
             create_map(Live(), spec, btf=None).close()
     except (KernelError, MapError) as error:

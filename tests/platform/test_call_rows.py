@@ -303,6 +303,7 @@ NAMING = {
     "machine/model": "implementations",
     "machine/played": "implementations in Python, for all machines",
     "machine/native/jit": "what is written in place of calls",
+    "machine/native/tables.py": "what the core leaves to Python where that has the elements",
     "machine/native/printk.py": "how bpf_trace_vprintk takes its words",
     "verifier/calls/callback.py": "what a callback is given",
     "fuzz": "random programs",

@@ -88,21 +88,10 @@ def test_facts_that_exclude_each_other(facts: dict[str, Any], message: str) -> N
 # -- machines: one implementation for each shape and what it holds
 
 
-def on_the_model_alone(row: MapType) -> bool:
-    """Whether the native machine does not have maps of a type."""
-    keyless = row.shape in (Shape.QUEUE, Shape.STACK, Shape.FILTER)
-    held = row.holds in (
-        Holds.EVENTS, Holds.STACKS, Holds.DEVICES, Holds.CPUS, Holds.SOCKETS, Holds.CGROUPS,
-        Holds.STORAGE,
-    )  # fmt: skip
-    return keyless or held or row.shape in (Shape.TRIE, Shape.OWNERS)
-
-
 def test_machines_have_all_maps() -> None:
     rows = {(row.shape, row.holds) for row in MAP_TYPES}
     assert set(ELEMENTS) == rows
-    native = [row for row in MAP_TYPES if not on_the_model_alone(row)]
-    assert set(SHAPES) == {(row.shape, row.holds) for row in native}
+    assert set(SHAPES) == rows
     assert set(SHAPES.values()) <= set(_core.SHAPES)
 
 
@@ -121,16 +110,11 @@ NOWHERE = """
 
 #: Those that the model machine alone has.
 ON_THE_MODEL = """
-    cgrp_storage_delete cgrp_storage_get clone_redirect csum_level csum_update
-    current_task_under_cgroup get_hash_recalc get_local_storage get_stackid inode_storage_delete
-    inode_storage_get l3_csum_replace l4_csum_replace lwt_push_encap map_peek_elem map_pop_elem
-    map_push_elem msg_redirect_hash msg_redirect_map perf_event_output redirect_map set_hash
-    set_hash_invalid sk_redirect_hash sk_redirect_map sk_select_reuseport sk_storage_delete
-    sk_storage_get skb_adjust_room skb_change_head skb_change_proto skb_change_tail
-    skb_change_type skb_ecn_set_ce skb_get_tunnel_key skb_get_tunnel_opt skb_load_bytes_relative
-    skb_set_tstamp skb_set_tunnel_key skb_set_tunnel_opt skb_under_cgroup skb_vlan_pop
-    skb_vlan_push sock_hash_update sock_map_update task_storage_delete task_storage_get
-    xdp_get_buff_len xdp_load_bytes xdp_store_bytes
+    clone_redirect csum_level csum_update get_hash_recalc l3_csum_replace l4_csum_replace
+    lwt_push_encap set_hash set_hash_invalid skb_adjust_room skb_change_head skb_change_proto
+    skb_change_tail skb_change_type skb_ecn_set_ce skb_get_tunnel_key skb_get_tunnel_opt
+    skb_load_bytes_relative skb_set_tstamp skb_set_tunnel_key skb_set_tunnel_opt skb_vlan_pop
+    skb_vlan_push xdp_get_buff_len xdp_load_bytes xdp_store_bytes
 """
 
 
@@ -145,10 +129,6 @@ def test_machines_have_all_calls() -> None:
 @pytest.mark.parametrize("machine", [ModelMachine, NativeMachine])
 def test_every_map_can_be_made(row: MapType, machine: type[ModelMachine | NativeMachine]) -> None:
     made = machine()
-    if machine is NativeMachine and on_the_model_alone(row):
-        with pytest.raises(MachineUnsupported, match=f"of type {row.name}, which the"):
-            made.map_create(1, spec_of(row), None, {})
-        return
     allocator = None
     if row.holds is Holds.NOTHING:
         allocator = 7

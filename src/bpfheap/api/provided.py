@@ -51,7 +51,7 @@ def _native() -> frozenset[str]:
         core = import_module("bpfheap.machine.native._core")
     except ImportError:
         return frozenset()
-    return frozenset(core.CALLS)
+    return frozenset({*core.CALLS, *played.CALLS})
 
 
 def _provided(name: str) -> Provided:

@@ -17,16 +17,11 @@ from bpfheap.machine.model import (
     heap,
     lives,
     locks,
-    owned,
     packets,
     percpu,
-    perf,
     playing,
-    pushing,
-    redirect,
     ringbuf,
     skb,
-    stacks,
     tunnels,
 )
 from bpfheap.machine.model.control import CALLS as CONTROL
@@ -35,9 +30,7 @@ from bpfheap.machine.model.convention import error as _error
 from bpfheap.machine.model.convention import number as _number
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.maps import elements, ring
-from bpfheap.machine.model.maps.common import Values, copies, map_error
 from bpfheap.machine.model.maps.lru import looked_up
-from bpfheap.machine.model.maps.sockets import block_of
 from bpfheap.machine.model.records import (
     ForEach,
     Loop,
@@ -48,6 +41,8 @@ from bpfheap.machine.model.records import (
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
 from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
+from bpfheap.machine.tables.common import Values, copies, map_error
+from bpfheap.machine.tables.sockets import element_of
 from bpfheap.platform.maps import F_LOCK, Holds
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 
@@ -101,7 +96,7 @@ def _new_value(core: Core, record: MapRecord, at: Value) -> bytes:
     if record.type.borrows:
         if not isinstance(at, Pointer):
             raise Fault("bad-call", f"update of map {record.spec.name} with no socket")
-        return block_of(at)
+        return element_of(at.region)
     return core.state.read(at, record.spec.value_size)
 
 
@@ -348,12 +343,7 @@ CALLS: Mapping[str, Implementation] = {
     **playing.CALLS,
     **CONTROL,
     **ringbuf.CALLS,
-    **owned.CALLS,
     **packets.CALLS,
-    **perf.CALLS,
-    **pushing.CALLS,
-    **redirect.CALLS,
-    **stacks.CALLS,
     **skb.CALLS,
     **headers.CALLS,
     **tunnels.CALLS,

@@ -9,6 +9,7 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.machine.model.values import U64, Value
+from bpfheap.machine.tables.common import check_op
 
 #: The call entered a function of the program: r0 comes later.
 CALLBACK = "callback"
@@ -31,10 +32,7 @@ def error(name: str) -> int:
 def map_of(core: Core, value: Value, op: str) -> MapRecord:
     """The map that an argument is. Raises Fault if its type does not have `op`."""
     record = core.map_at(value)
-    if op not in record.type.ops:
-        raise Fault(
-            "bad-call", f"{op} of map {record.spec.name}: a {record.type.name} map has none"
-        )
+    check_op(record, op)
     return record
 
 

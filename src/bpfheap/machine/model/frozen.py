@@ -25,15 +25,14 @@ from bpfheap.machine.model.records import (
     ForEach,
     Loop,
     MapRecord,
-    Output,
     Region,
     RegionKind,
     Status,
     TreeSearch,
-    Unfinished,
 )
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Opaque, Pointer, Unowned, Value, Word
+from bpfheap.machine.tables.common import Output, Unfinished
 from bpfheap.platform.maps import BY_NUMBER, MapType
 from bpfheap.runtime.machine import Context
 from bpfheap.spec import MapSpec
@@ -213,10 +212,11 @@ def thaw_map(
 ) -> MapRecord:
     """`region` is what map pointers point at."""
     return MapRecord(
-        map_id, constants.spec, constants.type, region, constants.kptrs, constants.readonly,
-        constants.allocator, state.token, dict(frozen.entries), dict(frozen.inner),
-        frozen.records, frozen.consumed, frozen.freeing, constants.special,
-        frozen.used, dict(frozen.values),
+        id=map_id, spec=constants.spec, type=constants.type, readonly=constants.readonly,
+        special=constants.special, region=region, kptrs=constants.kptrs,
+        allocator=constants.allocator, token=state.token, entries=dict(frozen.entries),
+        inner=dict(frozen.inner), records=frozen.records, used=frozen.used,
+        values=dict(frozen.values), consumed=frozen.consumed, freeing=frozen.freeing,
     )  # fmt: skip
 
 

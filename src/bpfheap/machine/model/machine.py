@@ -23,7 +23,7 @@ from bpfheap.machine.definitions import (
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import SHOWN_DEPTH, SHOWN_OBJECTS, Types, round_up
 from bpfheap.machine.lookup import by_id, check_cpu, check_cpus
-from bpfheap.machine.model import heap, lives, owned, packets, playing, ringbuf
+from bpfheap.machine.model import heap, lives, packets, playing, ringbuf
 from bpfheap.machine.model.calls import CALLS, perform
 from bpfheap.machine.model.code import make
 from bpfheap.machine.model.frozen import FrozenMap, constants_of, thaw_map
@@ -31,10 +31,6 @@ from bpfheap.machine.model.interp import Core, Handler, LoadedProgram, Registers
 from bpfheap.machine.model.key import key_of, reachable
 from bpfheap.machine.model.lives import USER_SPACE, Place
 from bpfheap.machine.model.maps import ELEMENTS, elements
-from bpfheap.machine.model.maps.apart import ShownElements
-from bpfheap.machine.model.maps.common import Values, copies
-from bpfheap.machine.model.maps.events import drained, listening
-from bpfheap.machine.model.maps.queue import queue_of
 from bpfheap.machine.model.maps.ring import drain
 from bpfheap.machine.model.mutator import Mutator, drop
 from bpfheap.machine.model.options import ModelOptions
@@ -52,6 +48,11 @@ from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Value
 from bpfheap.machine.offers import check_program, implementation
 from bpfheap.machine.relocations import resolve
+from bpfheap.machine.tables.apart import ShownElements
+from bpfheap.machine.tables.common import Values, copies
+from bpfheap.machine.tables.events import drained, listening
+from bpfheap.machine.tables.owners import forget
+from bpfheap.machine.tables.queue import queue_of
 from bpfheap.platform.maps import Holds
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import (
@@ -250,7 +251,7 @@ class ModelMachine(PlayedKernel):
             inner = record.inner.get(key)
             return None if inner is None else inner.to_bytes(4, "little")
         if isinstance(shape, ShownElements):
-            return shape.shown(self._state, record, key)
+            return shape.shown(record, key)
         if not shape.has(record, key):
             return None
         size = record.spec.value_size
@@ -310,13 +311,13 @@ class ModelMachine(PlayedKernel):
     def map_drain(self, map_id: int, cpu: int | None = None) -> list[bytes]:
         record = self._map(map_id)
         if record.type.holds is Holds.EVENTS:
-            return drained(self._state, record, cpu)
+            return drained(self._mutator(), record, cpu)
         return drain(self._state, record) if record.type.holds is Holds.RECORDS else []
 
     def map_pop(self, map_id: int) -> bytes | None:
         record = self._map(map_id)
         queue = queue_of(record)
-        return None if queue is None else queue.pop(self._state, record)
+        return None if queue is None else queue.pop(self._mutator(), record)
 
     def map_peek(self, map_id: int, value: bytes) -> bool:
         return value in self._map(map_id).used
@@ -354,7 +355,7 @@ class ModelMachine(PlayedKernel):
         mutator = self._mutator(Place("the free of an object"))
         super().block_free(block)
         try:
-            owned.forget(mutator, self._state, block)
+            forget(mutator, self._state.maps.values(), block)
         except Fault as fault:
             raise self._violation(fault, mutator) from None
 

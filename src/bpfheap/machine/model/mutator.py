@@ -9,9 +9,10 @@ from bpfheap.events import ObjectEvent, ObjectKind
 from bpfheap.machine.model import heap, links
 from bpfheap.machine.model.lives import Place
 from bpfheap.machine.model.options import ModelOptions
-from bpfheap.machine.model.records import Region, Retired, Status
+from bpfheap.machine.model.records import MapRecord, Region, RegionKind, Retired, Status
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer
+from bpfheap.machine.tables.common import Table, Values, copies, key_name
 
 #: What a lock's word is: free; held; held, and what the value holds is to be freed afterwards.
 UNLOCKED, LOCKED, EMPTYING = 0, 1, 2
@@ -94,9 +95,59 @@ class Mutator:
                     inner.id, f"{inner.name}, in {region.name}.{field.path}, was freed {suffix}"
                 )
 
-    def retire(self, regions: tuple[int, ...], name: str) -> None:
-        """A value left its map: its kptrs are freed now, its memory once nobody running now can
-        still see it."""
+    # -- maps (machine/tables/common.py, Keeper)
+
+    @property
+    def cpus(self) -> int:
+        return self.options.cpus
+
+    def writable(self, table: Table) -> MapRecord:
+        return self.state.map(table.id)
+
+    def create(self, table: Table, key: bytes, values: Values) -> tuple[int, ...]:
+        spec, kptrs = table.spec, self.state.maps[table.id].kptrs
+        name = f"{spec.name}[{key_name(key)}]"
+        made: list[int] = []
+        for cpu in range(copies(self, table)):
+            region = self.state.add_region(
+                RegionKind.VALUE,
+                f"{name}@cpu{cpu}" if table.type.per_cpu else name,
+                spec.value_size,
+                kptrs=kptrs,
+                special=table.special,
+                readonly=table.readonly,
+                subject=table.id,
+            )
+            value = values[cpu]
+            if value is not None:
+                self.state.fill(region.id, value)
+            made.append(region.id)
+        return tuple(made)
+
+    def fill(self, table: Table, place: int, value: bytes) -> None:
+        self.state.fill(place, value)
+
+    def overwrite(self, table: Table, places: tuple[int, ...], values: Values) -> None:
+        for place, value in zip(places, values, strict=True):
+            if value is None:
+                continue
+            self.state.fill(place, value)
+            name = self.state.regions[place].name
+            doing = f"update of {name} frees"
+            self.release_kptrs(place, doing, f"as the value was updated by {self.place}")
+
+    def shown(self, table: Table, place: int) -> bytes:
+        return bytes(self.state.whole(place))
+
+    def wrong_block(self, block: int) -> str | None:
+        region = self.state.regions.get(block)
+        if region is None or region.kind is not RegionKind.BLOCK:
+            return "elements are sockets"
+        return None if region.status is Status.LIVE else f"{region.name} was freed"
+
+    def retire(self, table: Table, key: bytes, places: tuple[int, ...]) -> None:
+        """Its kptrs are freed now."""
+        regions, name = places, f"{table.spec.name}[{key_name(key)}]"
         retired = Retired(regions, frozenset(self.state.executions))
         self.state.retired = (*self.state.retired, retired)
         for region_id in regions:

@@ -15,6 +15,8 @@ from bpfheap.machine.model.mutator import drop
 from bpfheap.machine.model.records import Around, Region, RegionKind, Status
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U64, Pointer, Value
+from bpfheap.machine.tables.caller import Played
+from bpfheap.machine.tables.common import Keeper, Table, check_op
 from bpfheap.platform.programs import Offer, ProgramType, program_type
 from bpfheap.platform.programs.fields import field_of_calls
 from bpfheap.runtime.world import KERNEL_HALF, BlockType, Leads, Links, Space, Stub, Word, World
@@ -150,7 +152,7 @@ def _leads(state: MachineState, at: Pointer) -> Leads | None:
 
 
 class ModelCaller:
-    """A program of the model machine at a call (runtime.world.Caller)."""
+    """A program of the model machine at a call (machine/tables/caller.py)."""
 
     __slots__ = ("_core", "name")
 
@@ -165,6 +167,35 @@ class ModelCaller:
     @property
     def cpus(self) -> int:
         return self._core.mutator.options.cpus
+
+    @property
+    def keeper(self) -> Keeper:
+        return self._core.mutator
+
+    @property
+    def section(self) -> str:
+        spec = self._core.program.spec
+        return "" if spec is None else spec.section
+
+    def table(self, at: Word, op: str) -> Table:
+        record = self._core.map_at(at)
+        check_op(record, op)
+        return record
+
+    def value(self, table: Table, places: tuple[int, ...]) -> Word:
+        return Pointer(places[self.cpu if len(places) > 1 else 0], 0)
+
+    def owner(self, at: Word, what: str) -> int | None:
+        if not isinstance(at, Pointer):
+            if self.number(at):
+                raise Fault("bad-call", f"{what} of a number, which is no object")
+            return None
+        region = self._core.state.regions.get(at.region)
+        if region is None or region.kind is not RegionKind.BLOCK:
+            raise Fault("bad-call", f"{what} of what is no object of the kernel")
+        if region.status is not Status.LIVE:
+            raise self._core.state.dead(region, f"{what} of {region.name}")
+        return region.id
 
     @property
     def world(self) -> World:
@@ -327,7 +358,7 @@ def copy(state: MachineState, to: Value, at: Pointer, size: int) -> None:
         state.store(Pointer(to.region, to.offset + offset), 8, pointer)
 
 
-def performed(name: str, stub: Stub) -> Implementation:
+def performed(name: str, stub: Played) -> Implementation:
     """A call that Python performs, as the model machine calls its own."""
 
     def perform(core: Core, args: Arguments) -> Value:

@@ -15,10 +15,9 @@ from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life
 from bpfheap.machine.model.progress import NOTHING, ExecutionProgress
 from bpfheap.machine.model.values import Pointer, Value
-from bpfheap.platform.maps import MapType
+from bpfheap.machine.tables.common import Table
 from bpfheap.runtime.machine import Context
 from bpfheap.runtime.world import BlockType, Space
-from bpfheap.spec import MapSpec
 
 
 class StateToken:
@@ -239,59 +238,31 @@ class AllocatorRecord(NamedTuple):
         return self.owned - self.free
 
 
-class Unfinished(NamedTuple):
-    """A ring buffer record of `size` bytes that is being filled, or was given up."""
-
-    size: int
-    discarded: bool = False
-
-
-class Output(NamedTuple):
-    """What a program wrote into the buffer of a CPU's perf event."""
-
-    cpu: int
-    data: bytes
-
-
-@dataclass(slots=True)
-class MapRecord:
+@dataclass(slots=True, kw_only=True)
+class MapRecord(Table):
     """A map.
 
     `region`: what map pointers point at.
-    `entries`: by key, the regions of a value: one, or one for each CPU.
-    `inner`: by key, the ids of inner maps, or of programs; of perf events, their CPUs;
-        the numbers of control groups.
-    `records`: the unread records of a ring buffer, or of perf events; the values of a queue or
-        stack, oldest first.
+    `kptrs`: those of its values that own objects.
+    `allocator`: the one that an allocator map names.
     `consumed`: the bytes of a ring buffer that user space is through with.
-    `values`: by key, elements that no program can point at.
     `freeing`: the keys that map free has still to walk; None before that.
-    `used`: the elements of an LRU map that were looked up since they came to the end of its queue;
-        the values that were pushed into a filter.
     """
 
-    id: int
-    spec: MapSpec
-    type: MapType
     region: int
     kptrs: tuple[KptrField, ...]
-    readonly: bool
     allocator: int | None
     token: StateToken
-    entries: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
-    inner: dict[bytes, int] = field(default_factory=dict)
-    records: tuple[bytes | Unfinished | Output, ...] = ()
     consumed: int = 0
     freeing: tuple[bytes, ...] | None = None
-    special: tuple[SpecialField, ...] = ()
-    used: frozenset[bytes] = frozenset()
-    values: dict[bytes, bytes] = field(default_factory=dict)
 
     def clone(self, token: StateToken) -> Self:
         return type(self)(
-            self.id, self.spec, self.type, self.region, self.kptrs, self.readonly, self.allocator,
-            token, dict(self.entries), dict(self.inner), self.records, self.consumed,
-            self.freeing, self.special, self.used, dict(self.values),
+            id=self.id, spec=self.spec, type=self.type, readonly=self.readonly,
+            special=self.special, region=self.region, kptrs=self.kptrs, allocator=self.allocator,
+            token=token, entries=dict(self.entries), inner=dict(self.inner), records=self.records,
+            used=self.used, values=dict(self.values), consumed=self.consumed,
+            freeing=self.freeing,
         )  # fmt: skip
 
 

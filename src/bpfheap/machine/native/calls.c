@@ -26,10 +26,18 @@ static uint64_t value_of(const struct bh_map *map, char *value, uint32_t cpu)
 	return (uintptr_t)value;
 }
 
+/* What Python performs, if it can be asked: not in a signal. */
+static uint64_t played(struct bh_run *run, uint64_t otherwise)
+{
+	return run->in_signal ? otherwise : bh_run_ask(run);
+}
+
 CALL(bpf_map_lookup_elem)
 {
 	struct bh_map *map = (void *)r[1];
 
+	if (BH_UNLIKELY(map->spec.shape == BH_PLAYED))
+		return played(run, 0);
 	return value_of(map, bh_map_lookup(map, (void *)r[2]), run->here.cpu);
 }
 
@@ -66,6 +74,8 @@ CALL(bpf_map_update_elem)
 {
 	struct bh_map *map = (void *)r[1];
 
+	if (BH_UNLIKELY(map->spec.shape == BH_PLAYED))
+		return played(run, error(-EBUSY));
 	if (map->spec.readonly)
 		return error(-EPERM);
 	if (must_wait(run, map, (void *)r[2]))
@@ -78,6 +88,8 @@ CALL(bpf_map_delete_elem)
 {
 	struct bh_map *map = (void *)r[1];
 
+	if (BH_UNLIKELY(map->spec.shape == BH_PLAYED))
+		return played(run, error(-EBUSY));
 	if (must_wait(run, map, (void *)r[2]))
 		return 0;
 	return error(bh_map_delete(map, &run->here, (void *)r[2]));

@@ -54,6 +54,11 @@ class NamedMap:
     pointers: bool
     shape: int
 
+    @property
+    def is_played(self) -> bool:
+        """Does Python keep its elements?"""
+        return SHAPES[self.shape] == "played"
+
 
 def courses(calls: Mapping[int, str | int]) -> set[Course | None]:
     """How a program goes on from its calls; None from one that is chosen by number."""

@@ -43,7 +43,13 @@ static void push_elem(struct bh_bucket *bucket, struct bh_elem *elem)
 void bh_elem_free(struct bh_map *map, struct bh_here *here, struct bh_elem *elem)
 {
 	bh_map_drop_fields(map, here, bh_elem_value(map, elem));
-	bh_free(bh_cache_of(map->unit, here->slot), elem);
+	if (!map->spec.waits) {
+		bh_free(bh_cache_of(map->unit, here->slot), elem);
+		return;
+	}
+	if (bh_is_hardened(map->core))
+		atomic_store(bh_region_life(bh_region_of(map->core), elem), BH_DEAD);
+	bh_free_rcu(elem);
 }
 
 RACY static void fill_elem(struct bh_map *map, struct bh_here *here, struct bh_elem *elem,

@@ -23,6 +23,8 @@ from bpfheap.machine.native.printk import printk
 from bpfheap.machine.native.programs import Programs, has_compiler
 from bpfheap.machine.native.records import MACHINE, NativeProgram, Running
 from bpfheap.machine.native.stops import End, Limit, Sampler, failure, violation
+from bpfheap.machine.native.tables import CALLS, Tables
+from bpfheap.machine.tables.caller import Played
 from bpfheap.platform.calls import Course
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
 from bpfheap.runtime.machine import (
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 #: How far a run may go in a signal, where nobody can break it off.
 _SIGNAL_STEPS = 1 << 24
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
+#: What Python performs here.
+_PLAYED: Mapping[str, Played] = {**played.CALLS, **CALLS}
 #: How often one execution may find locks held by others.
 _MAX_WAITS = 100_000
 
@@ -103,7 +107,10 @@ class NativeMachine(NativeKernel):
             hardened=hardened,
         )
         self._executions: dict[int, Running] = {}
-        self._maps = Maps(self._core, self._heaps, self._programs.pointer, self._executions)
+        self._keeper = Tables(self._core, self.blocks.wrong)
+        self._maps = Maps(
+            self._core, self._heaps, self._programs.pointer, self._executions, self._keeper
+        )
         self._ids = itertools.count(1)
         self._heaps.create(GLOBAL_ALLOCATOR_ID, "the global allocator", 0, limit=allocator_limit)
 
@@ -200,13 +207,26 @@ class NativeMachine(NativeKernel):
         self._maps.delete(map_id, key)
 
     def map_keys(self, map_id: int) -> tuple[bytes, ...]:
-        return tuple(self._maps.record(map_id).map.keys())
+        return self._maps.keys(map_id)
 
     def map_inner_ids(self, map_id: int) -> tuple[int, ...]:
         return self._maps.inner_ids(map_id)
 
     def map_drain(self, map_id: int, cpu: int | None = None) -> list[bytes]:
-        return self._maps.record(map_id).map.records()
+        return self._maps.drain(map_id, cpu)
+
+    def map_pop(self, map_id: int) -> bytes | None:
+        return self._maps.pop(map_id)
+
+    def map_peek(self, map_id: int, value: bytes) -> bool:
+        return self._maps.peek(map_id, value)
+
+    def map_len(self, map_id: int) -> int:
+        return self._maps.count(map_id)
+
+    def block_free(self, block: int) -> None:
+        super().block_free(block)
+        self._maps.forget(block)
 
     def map_view(self, map_id: int) -> memoryview:
         return self._maps.view(map_id)
@@ -333,7 +353,10 @@ class NativeMachine(NativeKernel):
                 case "outside":
                     registers = [run.register(n) for n in range(1, 6)]
                     called = program.call_name(run)
-                    r0 = self._perform(called, program, run.slot, run.pointer, run.cpu, registers)
+                    with self._keeper.at_work() as keeper:
+                        r0 = self._perform(
+                            called, program, run.slot, run.pointer, run.cpu, registers, keeper
+                        )
                     run.answer(r0)
                     continue
             slot = run.slot
@@ -345,7 +368,9 @@ class NativeMachine(NativeKernel):
     def _ask(self, run: int, cpu: int, program: int, slot: int, *registers: int) -> int:
         """A call that the core cannot make, in the middle of a run: r1 to r5."""
         loaded = self._programs.records[program]
-        return self._perform(str(loaded.calls[slot]), loaded, slot, run, cpu, registers)
+        keeper = self._keeper.at(run + _core.LAYOUT["bh_run.here"])
+        name = str(loaded.calls[slot])
+        return self._perform(name, loaded, slot, run, cpu, registers, keeper)
 
     def _perform(
         self,
@@ -355,14 +380,20 @@ class NativeMachine(NativeKernel):
         run: int,
         cpu: int,
         registers: Sequence[int],
+        keeper: Tables,
     ) -> int:
         """Raises Violation, and whatever a stub raises."""
-        stub = self.stubs.get(called) or played.CALLS.get(called)
-        if stub is None:
+        stub = self.stubs.get(called)
+        ours = _PLAYED.get(called)
+        if stub is None and ours is None:
             return printk(self._core, called, registers, self.printk)
-        caller = NativeCaller(self, self._core, self._maps.records, program, called, run, cpu)
+        caller = NativeCaller(self, self._core, self._maps, program, called, run, cpu, keeper)
         try:
-            return int(stub(caller, registers) or 0) & _U64
+            if stub is not None:
+                return int(stub(caller, registers) or 0) & _U64
+            assert ours is not None
+            with keeper.lock:
+                return int(ours(caller, registers) or 0) & _U64
         except Fault as fault:
             line = program.spec.line_of(slot)
             raise violation(line, fault.text, fault.kind) from None
@@ -383,6 +414,12 @@ class NativeMachine(NativeKernel):
         if self._heaps.watched:
             raise UsageError(
                 f"program {loaded.name} cannot run in a signal: the policy watches every object"
+            )
+        kept = [name for name, found in loaded.maps.items() if found.is_played]
+        if kept:
+            raise UsageError(
+                f"program {loaded.name} cannot run in a signal: Python keeps the elements of map "
+                f"{kept[0]}"
             )
         if loaded.asked:
             raise UsageError(
@@ -419,6 +456,7 @@ class NativeMachine(NativeKernel):
             self._limit.steps,
             not self._limit.counts_instructions
             and not loaded.asked
+            and not any(found.is_played for found in loaded.maps.values())
             and is_brief(loaded.spec, loaded.calls),
             self._ask,
             self._fail,

@@ -139,7 +139,7 @@ struct bh_map *bh_map_create(struct bh_core *core, const struct bh_map_spec *spe
 		error = bh_array_create(map);
 	else if (!error && spec->shape == BH_RING)
 		error = bh_ring_create(map);
-	else if (!error && spec->shape != BH_NONE)
+	else if (!error && spec->shape != BH_NONE && spec->shape != BH_PLAYED)
 		error = bh_hash_create(map);
 	if (!error && bh_is_hardened(core) && !bh_handle_add((struct bh_region *)core, map))
 		error = -ENOMEM;

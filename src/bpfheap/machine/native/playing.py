@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,10 @@ from bpfheap.errors import UsageError
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.layout import round_up
 from bpfheap.machine.native._core import Core
-from bpfheap.machine.native.records import NativeMap, NativeProgram
+from bpfheap.machine.native.maps import Maps
+from bpfheap.machine.native.records import NativeProgram
+from bpfheap.machine.native.tables import Tables
+from bpfheap.machine.tables.common import Keeper, Table, check_op
 from bpfheap.platform.programs import Offer, ProgramType, program_type
 from bpfheap.platform.programs.fields import field_of_calls
 from bpfheap.runtime.world import (
@@ -123,6 +126,13 @@ class Blocks:
             for number, block in self._blocks.items()
             if block.live and block.type is not None and block.type.name == name
         ]
+
+    def wrong(self, block: int) -> str | None:
+        """Why it is none; None if it is one."""
+        found = self._blocks.get(block)
+        if found is None:
+            return "elements are sockets"
+        return None if found.live else f"{found.name} was freed"
 
     def record(self, block: int) -> _Block | None:
         """Freed, too."""
@@ -279,20 +289,22 @@ class _Members:
 
 
 class NativeCaller:
-    """A program of the native machine at a call (runtime.world.Caller). `run` is how the core knows
-    its run."""
+    """A program of the native machine at a call (machine/tables/caller.py). `run` is how the core
+    knows its run, `keeper` what changes maps where that is."""
 
     def __init__(
         self,
         kernel: NativeKernel,
         core: Core,
-        maps: Mapping[int, NativeMap],
+        maps: Maps,
         program: NativeProgram,
         name: str,
         run: int,
         cpu: int,
+        keeper: Tables,
     ) -> None:
         self.name = name
+        self._keeper = keeper
         self.cpu = cpu
         self._kernel = kernel
         self._core = core
@@ -405,10 +417,40 @@ class NativeCaller:
         """The same."""
 
     def map_id(self, at: Word) -> int:
-        for map_id, record in self._maps.items():
-            if record.map.pointer == at:
-                return map_id
-        raise Fault("bad-call", f"{self.name} is given {at:#x}, which is no map")
+        found = self._maps.by_pointer.get(at)
+        if found is None:
+            raise Fault("bad-call", f"{self.name} is given {at:#x}, which is no map")
+        return found.id
+
+    @property
+    def keeper(self) -> Keeper:
+        return self._keeper
+
+    @property
+    def section(self) -> str:
+        return self._program.spec.section
+
+    def table(self, at: Word, op: str) -> Table:
+        found = self._maps.by_pointer.get(at)
+        if found is None or found.table is None:
+            raise Fault("bad-call", f"{self.name} is given {at:#x}, which is no such map")
+        check_op(found.table, op)
+        return found.table
+
+    def value(self, table: Table, places: tuple[int, ...]) -> Word:
+        own = self.cpu * round_up(table.spec.value_size) if table.type.per_cpu else 0
+        return self._maps.tables.address(table, places) + own
+
+    def owner(self, at: Word, what: str) -> int | None:
+        if not at:
+            return None
+        leads = self._kernel.blocks.leads(at)
+        found = None if leads is None else self._kernel.blocks.record(leads.block)
+        if leads is None or found is None:
+            raise Fault("bad-call", f"{what} of what is no object of the kernel")
+        if not found.live:
+            raise Fault("use-after-free", f"{what} of {found.name} after it was freed")
+        return leads.block
 
     def member(self, block: int, path: str) -> Word | None:
         found = self._member(block, path, 8)

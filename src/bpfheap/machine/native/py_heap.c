@@ -489,6 +489,12 @@ static PyObject *run_cpu(struct run *self, void *unused)
 	return PyLong_FromUnsignedLong(self->here.cpu);
 }
 
+static PyObject *run_here(struct run *self, void *unused)
+{
+	(void)unused;
+	return PyLong_FromVoidPtr(&self->here);
+}
+
 static PyObject *run_level(struct run *self, void *unused)
 {
 	(void)unused;
@@ -508,6 +514,7 @@ static PyMethodDef run_methods[] = {
 
 static PyGetSetDef run_fields[] = {
 	{ "cpu", (getter)run_cpu, NULL, "The number of the CPU.", NULL },
+	{ "here", (getter)run_here, NULL, "The address of where it is, for Map.update.", NULL },
 	{ "level", (getter)run_level, NULL, "How many runs this one interrupts.", NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -27,17 +27,17 @@ static PyObject *map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
 	static char *names[] = { "core",      "id",	      "shape",	  "key_size", "value_size",
 				 "max_entries", "per_cpu",    "pointers", "preallocated", "readonly",
-				 "type",      "heap",	      "allocates", "programs", NULL };
+				 "type",      "heap",	      "allocates", "programs", "waits", NULL };
 	PyObject *layout = Py_None, *heap = Py_None, *allocates = Py_None;
-	int shape, per_cpu = 0, pointers = 0, preallocated = 0, readonly = 0, programs = 0;
+	int shape, per_cpu = 0, pointers = 0, preallocated = 0, readonly = 0, programs = 0, waits = 0;
 	struct bh_map_spec spec = { 0 };
 	struct core *core;
 	struct map *self;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!IiIII|$ppppOOOp", names, bh_py_core, &core,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O!IiIII|$ppppOOOpp", names, bh_py_core, &core,
 					 &spec.id, &shape, &spec.key_size, &spec.value_size,
 					 &spec.max_entries, &per_cpu, &pointers, &preallocated,
-					 &readonly, &layout, &heap, &allocates, &programs))
+					 &readonly, &layout, &heap, &allocates, &programs, &waits))
 		return NULL;
 	if ((layout != Py_None && !bh_py_type(layout)) ||
 	    (heap != Py_None && !PyObject_TypeCheck(heap, bh_py_heap_type)) ||
@@ -51,6 +51,7 @@ static PyObject *map_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	spec.preallocated = preallocated;
 	spec.readonly = readonly;
 	spec.programs = programs;
+	spec.waits = waits;
 	spec.type = layout == Py_None ? NULL : bh_py_type(layout);
 	spec.heap = heap == Py_None ? NULL : ((struct heap *)heap)->heap;
 	spec.allocates = allocates == Py_None ? NULL : ((struct heap *)allocates)->heap;
@@ -125,6 +126,25 @@ static void leave(struct map *self, struct bh_here *here)
 {
 	bh_leave(here);
 	end_use(self);
+}
+
+/*
+ * Where a change is made: `address` is where a run is that stands at a call which Python performs, so that it may
+ * do what its own calls may; 0: in a run of user space's. NULL with an exception set.
+ */
+static struct bh_here *context(struct map *self, unsigned long long address, struct bh_here *own)
+{
+	if (!address)
+		return enter(self, own) ? own : NULL;
+	return use(self) ? (struct bh_here *)(uintptr_t)address : NULL;
+}
+
+static void end_context(struct map *self, struct bh_here *here, struct bh_here *own)
+{
+	if (here == own)
+		leave(self, own);
+	else
+		end_use(self);
 }
 
 struct bh_map *bh_py_map(PyObject *map)
@@ -229,31 +249,37 @@ static PyObject *map_address(struct map *self, PyObject *args)
 
 static PyObject *map_update(struct map *self, PyObject *args)
 {
-	unsigned long long flags = 0;
+	unsigned long long flags = 0, address = 0;
+	struct bh_here own, *here;
 	const char *key, *value;
-	struct bh_here here;
 	Py_ssize_t sizes[2];
 	int answer;
 
-	if (!PyArg_ParseTuple(args, "y#y#|K", &key, &sizes[0], &value, &sizes[1], &flags) ||
-	    !enter(self, &here))
+	if (!PyArg_ParseTuple(args, "y#y#|KK", &key, &sizes[0], &value, &sizes[1], &flags, &address))
 		return NULL;
-	answer = bh_map_update(self->map, &here, key, value, flags, -1);
-	leave(self, &here);
+	here = context(self, address, &own);
+	if (!here)
+		return NULL;
+	answer = bh_map_update(self->map, here, key, value, flags, -1);
+	end_context(self, here, &own);
 	return PyErr_Occurred() ? NULL : PyLong_FromLong(answer);
 }
 
 static PyObject *map_delete(struct map *self, PyObject *args)
 {
-	struct bh_here here;
+	unsigned long long address = 0;
+	struct bh_here own, *here;
 	const char *key;
 	Py_ssize_t size;
 	int answer;
 
-	if (!PyArg_ParseTuple(args, "y#", &key, &size) || !enter(self, &here))
+	if (!PyArg_ParseTuple(args, "y#|K", &key, &size, &address))
 		return NULL;
-	answer = bh_map_delete(self->map, &here, key);
-	leave(self, &here);
+	here = context(self, address, &own);
+	if (!here)
+		return NULL;
+	answer = bh_map_delete(self->map, here, key);
+	end_context(self, here, &own);
 	return PyErr_Occurred() ? NULL : PyLong_FromLong(answer);
 }
 
@@ -504,7 +530,7 @@ static PyType_Spec map_spec = {
 int bh_py_maps(PyObject *module)
 {
 	/* In the order of enum bh_shape. */
-	static const char *const shapes[] = { "hash", "lru", "array", "ring", "none", NULL };
+	static const char *const shapes[] = { "hash", "lru", "array", "ring", "none", "played", NULL };
 
 	map_type = bh_py_add(module, &map_spec);
 	return !map_type || bh_py_names(module, "SHAPES", shapes) ? -1 : 0;

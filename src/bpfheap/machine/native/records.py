@@ -10,7 +10,9 @@ from bpfheap.machine.native import _core
 from bpfheap.machine.native.code import helper_name
 from bpfheap.machine.native.compiling import NamedMap, Origin
 from bpfheap.machine.native.heaps import NativeAllocator
+from bpfheap.machine.native.tables import NativeTable
 from bpfheap.machine.offers import implementation
+from bpfheap.machine.tables import TABLES
 from bpfheap.platform.maps import Holds, MapType, Shape
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 MACHINE = "native"
 
 _NUMBER_OF_SHAPE = {name: number for number, name in enumerate(_core.SHAPES)}
+#: The core's shape for maps whose elements Python keeps.
+PLAYED = "played"
 #: The core's shape for maps of a shape that hold something.
 SHAPES = {
     (Shape.HASH, Holds.VALUES): "hash",
@@ -32,6 +36,7 @@ SHAPES = {
     (Shape.ARRAY, Holds.PROGRAMS): "array",
     (Shape.NONE, Holds.RECORDS): "ring",
     (Shape.NONE, Holds.NOTHING): "none",
+    **dict.fromkeys(TABLES, PLAYED),
 }
 
 
@@ -44,6 +49,7 @@ def shape_number(spec: MapSpec, row: MapType) -> int:
 class NativeMap:
     """What the native machine keeps of a map.
 
+    `id`: the runtime's number for it.
     `spec`: its definition.
     `row`: its type's.
     `map`: the core's.
@@ -51,8 +57,10 @@ class NativeMap:
     `special`: the other special fields of its values: locks, lists, trees.
     `allocator`: the one that an allocator map names.
     `elements`: the one whose memory elements are.
+    `table`: its elements, if Python keeps them.
     """
 
+    id: int
     spec: MapSpec
     row: MapType
     map: _core.Map
@@ -60,6 +68,7 @@ class NativeMap:
     special: tuple[SpecialField, ...]
     allocator: int | None
     elements: NativeAllocator | None
+    table: NativeTable | None = None
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ enum bh_shape {
 	BH_ARRAY,
 	BH_RING,
 	BH_NONE, /* an allocator */
+	BH_PLAYED, /* Python has the elements, and performs what programs do with them */
 };
 
 enum { BH_ANY = 0, BH_NOEXIST = 1, BH_EXIST = 2, BH_F_LOCK = 4 };
@@ -31,6 +32,7 @@ struct bh_map_spec {
 	bool preallocated;	/* all elements at once */
 	bool readonly;		/* for programs */
 	bool programs;		/* its pointers lead to programs */
+	bool waits;		/* elements are used again after a grace period, not at once */
 	struct bh_type *type;	/* of values; NULL if they own nothing */
 	struct bh_heap *heap;	/* of elements; NULL for one of the map's own */
 	struct bh_heap *allocates; /* an allocator's */

@@ -1,5 +1,5 @@
 """The kernel that calls ask, played: one function for each helper or kfunc that both machines
-perform in Python, by its name (`platform/provided.py` says which are real and which are played).
+perform in Python, by its name (`api/provided.py` says which are real and which are played).
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ from bpfheap.machine.played import (
     checks,
     current,
     network,
+    owned,
+    perf,
     probe,
+    pushing,
+    redirect,
     references,
     sockets,
     stacks,
@@ -18,13 +22,17 @@ from bpfheap.machine.played import (
     text,
     traced,
 )
-from bpfheap.runtime.world import Stub
+from bpfheap.machine.tables.caller import Played
 
-CALLS: Mapping[str, Stub] = {
+CALLS: Mapping[str, Played] = {
     **checks.CALLS,
     **current.CALLS,
     **network.CALLS,
+    **owned.CALLS,
+    **perf.CALLS,
     **probe.CALLS,
+    **pushing.CALLS,
+    **redirect.CALLS,
     **references.CALLS,
     **text.CALLS,
     **traced.CALLS,

@@ -1,6 +1,6 @@
 """The stacks of the current task, which are what somebody says they are.
 
-Sources: __bpf_get_stack and bpf_get_task_stack in kernel/bpf/stackmap.c of Linux 6.18.
+Sources: __bpf_get_stack and its like in kernel/bpf/stackmap.c of Linux 6.18.
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ import struct
 from collections.abc import Mapping, Sequence
 from errno import EFAULT, EINVAL, EOPNOTSUPP
 
-from bpfheap.runtime.world import Caller, Current, Stub, Word
+from bpfheap.machine.tables.caller import Played, TableCaller
+from bpfheap.machine.tables.stacks import keep
+from bpfheap.platform.maps import MapFlag
+from bpfheap.runtime.world import Caller, Current, Word
 
 _U32 = (1 << 32) - 1
 #: BPF_F_SKIP_FIELD_MASK, BPF_F_USER_STACK, BPF_F_USER_BUILD_ID.
 SKIP, USER, _BUILD_ID = 0xFF, 1 << 8, 1 << 11
+#: BPF_F_FAST_STACK_CMP, BPF_F_REUSE_STACKID.
+_FAST, _REUSE = 1 << 9, 1 << 10
 #: kernel.perf_event_max_stack, as it is if nobody changes it.
 DEEPEST = 127
 #: Of an address, and of struct bpf_stack_build_id.
@@ -57,6 +62,22 @@ def _get_stack(call: Caller, args: Sequence[Word]) -> Word:
     return _fill(call, call.world.current, args[1:])
 
 
+def _get_stackid(call: TableCaller, args: Sequence[Word]) -> Word:
+    """Put it into a map."""
+    table = call.table(args[1], "stack")
+    flags = call.number(args[2])
+    if flags & ~(SKIP | USER | _FAST | _REUSE):
+        return -EINVAL
+    build_ids = bool(table.spec.flags & MapFlag.STACK_BUILD_ID)
+    room = table.spec.value_size // (BUILD_ID if build_ids else ADDRESS)
+    found = walked(call.world.current, flags, room)
+    if not found:
+        return -EFAULT
+    data = addresses(found, build_ids=build_ids)
+    fast, reuse = bool(flags & _FAST), bool(flags & _REUSE)
+    return keep(call.keeper, table, data, fast=fast, reuse=reuse)
+
+
 def _get_task_stack(call: Caller, args: Sequence[Word]) -> Word:
     """Of the current task; of another one there is the stack that tasks have if nobody says
     anything, and none of user space."""
@@ -68,7 +89,8 @@ def _get_task_stack(call: Caller, args: Sequence[Word]) -> Word:
     return _fill(call, Current(), args[1:], cannot)
 
 
-CALLS: Mapping[str, Stub] = {
+CALLS: Mapping[str, Played] = {
+    "bpf_get_stackid": _get_stackid,
     "bpf_get_stack": _get_stack,
     "bpf_get_task_stack": _get_task_stack,
 }

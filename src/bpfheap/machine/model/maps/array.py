@@ -6,17 +6,9 @@ from having one.
 
 from __future__ import annotations
 
-from bpfheap.machine.model.maps.common import (
-    Values,
-    copies,
-    has_lock,
-    map_error,
-    new_element,
-    overwrite,
-    writable,
-)
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
+from bpfheap.machine.tables.common import Values, copies, has_lock, map_error
 from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
 
 
@@ -26,9 +18,8 @@ class ArrayElements:
     def regions(self, mutator: Mutator, record: MapRecord, key: bytes) -> tuple[int, ...] | None:
         found = record.entries.get(key)
         if found is None and self.has(record, key):
-            cpus = copies(mutator, record)
-            found = new_element(mutator, record, key, (None,) * cpus, cpus=cpus)
-            writable(mutator.state, record).entries[key] = found
+            found = mutator.create(record, key, (None,) * copies(mutator, record))
+            mutator.writable(record).entries[key] = found
         return found
 
     def has(self, record: MapRecord, key: bytes) -> bool:
@@ -51,7 +42,7 @@ class ArrayElements:
             raise map_error(record, "update", "EEXIST")
         if locked and not has_lock(record):
             raise map_error(record, "update", "EINVAL")
-        overwrite(mutator, regions, values)
+        mutator.overwrite(record, regions, values)
 
     def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         raise map_error(record, "delete", "EINVAL", "elements of an array cannot be deleted")

@@ -7,40 +7,36 @@ Linux keeps lists by CPU, of which each approximates that.
 
 from __future__ import annotations
 
-from bpfheap.machine.model.maps.common import Values, check_flags, writable
-from bpfheap.machine.model.maps.hash import HashElements
-from bpfheap.machine.model.mutator import Mutator
-from bpfheap.machine.model.records import MapRecord
+from bpfheap.machine.tables.common import Keeper, Table, Values, check_flags
+from bpfheap.machine.tables.hash import HashElements
 
 
 class LruElements(HashElements):
     """What is updated stays where it is in the queue, and counts as used."""
 
-    def update(
-        self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
-    ) -> None:
-        old = key in record.entries
-        check_flags(record, flags, present=old)
-        if not old and len(record.entries) >= record.spec.max_entries:
-            self._evict(mutator, writable(mutator.state, record))
-            record = mutator.state.maps[record.id]
-        super().update(mutator, record, key, values, flags)
+    def update(self, keeper: Keeper, table: Table, key: bytes, values: Values, flags: int) -> None:
+        old = key in table.entries
+        check_flags(table, flags, present=old)
+        if not old and len(table.entries) >= table.spec.max_entries:
+            table = keeper.writable(table)
+            self._evict(keeper, table)
+        super().update(keeper, table, key, values, flags)
         if old:
-            looked_up(mutator, record, key)
+            looked_up(keeper, table, key)
 
-    def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
-        super().delete(mutator, record, key)
-        record = writable(mutator.state, record)
-        record.used -= {key}
+    def delete(self, keeper: Keeper, table: Table, key: bytes) -> None:
+        super().delete(keeper, table, key)
+        table = keeper.writable(table)
+        table.used -= {key}
 
-    def _evict(self, mutator: Mutator, record: MapRecord) -> None:
-        while (key := next(iter(record.entries))) in record.used:
-            record.used -= {key}
-            record.entries[key] = record.entries.pop(key)
-        super().delete(mutator, record, key)
+    def _evict(self, keeper: Keeper, table: Table) -> None:
+        while (key := next(iter(table.entries))) in table.used:
+            table.used -= {key}
+            table.entries[key] = table.entries.pop(key)
+        super().delete(keeper, table, key)
 
 
-def looked_up(mutator: Mutator, record: MapRecord, key: bytes) -> None:
+def looked_up(keeper: Keeper, table: Table, key: bytes) -> None:
     """By a program: what user space or a walk only sees is not used by that."""
-    if record.type.evicts and key in record.entries and key not in record.used:
-        writable(mutator.state, record).used |= {key}
+    if table.type.evicts and key in table.entries and key not in table.used:
+        keeper.writable(table).used |= {key}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bpfheap.machine.model.maps.common import Values, check_flags, in_order, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
+from bpfheap.machine.tables.common import Values, check_flags, in_order, map_error
 from bpfheap.platform.maps import ANY
 
 
@@ -25,11 +25,11 @@ class HashOfMaps:
         self, mutator: Mutator, record: MapRecord, key: bytes, values: Values, flags: int
     ) -> None:
         self._admit(record, key, flags)
-        writable(mutator.state, record).inner[key] = self._inner(mutator, record, values)
+        mutator.writable(record).inner[key] = self._inner(mutator, record, values)
 
     def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         self._admit_delete(record, key)
-        del writable(mutator.state, record).inner[key]
+        del mutator.writable(record).inner[key]
 
     def _admit(self, record: MapRecord, key: bytes, flags: int) -> None:
         check_flags(record, flags, present=key in record.inner)

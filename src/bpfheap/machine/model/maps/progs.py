@@ -3,9 +3,9 @@ written by user space only; programs jump there."""
 
 from __future__ import annotations
 
-from bpfheap.machine.model.maps.common import Values, in_order, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
 from bpfheap.machine.model.records import MapRecord
+from bpfheap.machine.tables.common import Values, in_order, map_error
 from bpfheap.platform.maps import ANY
 
 
@@ -28,13 +28,13 @@ class ProgramArray:
             raise map_error(record, "update", "EINVAL")
         self._check_index(record, key, "update")
         program = int.from_bytes(values[0] or b"", "little")
-        writable(mutator.state, record).inner[key] = program
+        mutator.writable(record).inner[key] = program
 
     def delete(self, mutator: Mutator, record: MapRecord, key: bytes) -> None:
         self._check_index(record, key, "delete")
         if key not in record.inner:
             raise map_error(record, "delete", "ENOENT")
-        del writable(mutator.state, record).inner[key]
+        del mutator.writable(record).inner[key]
 
     def _check_index(self, record: MapRecord, key: bytes, doing: str) -> None:
         if int.from_bytes(key, "little") >= record.spec.max_entries:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bpfheap.machine.layout import round_up
-from bpfheap.machine.model.maps.common import Values, map_error, writable
 from bpfheap.machine.model.mutator import Mutator
-from bpfheap.machine.model.records import MapRecord, Output, Unfinished
+from bpfheap.machine.model.records import MapRecord
 from bpfheap.machine.model.state import MachineState
+from bpfheap.machine.tables.common import Output, Unfinished, Values, map_error
 
 #: BPF_RINGBUF_HDR_SZ.
 _HEADER = 8
@@ -61,14 +61,14 @@ def output(state: MachineState, record: MapRecord, data: bytes, flags: int) -> N
         raise map_error(record, "output", "EINVAL")
     if not has_room(record, len(data)):
         raise map_error(record, "output", "EAGAIN")
-    record = writable(state, record)
+    record = state.map(record.id)
     record.records = (*record.records, data)
 
 
 def reserve(state: MachineState, record: MapRecord, size: int) -> int:
     """Append a record that is still to be filled; gives its position. There must be room."""
     position = record.consumed + unread(record)
-    record = writable(state, record)
+    record = state.map(record.id)
     record.records = (*record.records, Unfinished(size))
     return position
 
@@ -76,7 +76,7 @@ def reserve(state: MachineState, record: MapRecord, size: int) -> int:
 def finish(state: MachineState, record: MapRecord, position: int, data: bytes | None) -> None:
     """Fill the record that was reserved at a position, or give it up. It takes its room until user
     space has gone past it."""
-    record = writable(state, record)
+    record = state.map(record.id)
     at = record.consumed
     for index, entry in enumerate(record.records):
         if at == position:
@@ -89,7 +89,7 @@ def finish(state: MachineState, record: MapRecord, position: int, data: bytes | 
 
 def drain(state: MachineState, record: MapRecord) -> list[bytes]:
     """Take out all records up to the first that is still being filled, oldest first."""
-    record = writable(state, record)
+    record = state.map(record.id)
     found: list[bytes] = []
     while record.records:
         first = record.records[0]

@@ -473,6 +473,7 @@ def _fits(row: Call, arg: Arg, n: int, values: list[Value], source: Source) -> b
             n == 1
             and shape is not None
             and needs != "tail_call"
+            and shape.shape != "played"
             and (needs != "output" or shape.shape == "ring")
             and (needs != "update" or not shape.pointers)
         )

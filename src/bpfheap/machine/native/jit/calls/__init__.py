@@ -57,8 +57,9 @@ def _plain(call: CallSite, name: str) -> None:
         value = "0" if arg is Arg.UNUSED else call.number(n)
         at = body.let(f"getelementptr i8, ptr {registers}, i64 {8 * n}")
         body.do(f"store i64 {value}, ptr {at}")
-    # What Python has, too, the core may leave to it.
-    asks = row.course in _ASKED or name in played.CALLS
+    # What Python has, too, the core may leave to it, and all that is about elements that it keeps.
+    about_map = Arg.MAP in row.args and (call.map is None or call.map.shape == "played")
+    asks = about_map or row.course in _ASKED or name in played.CALLS
     if asks:
         body.do(f"store i32 {call.ins.slot}, ptr {body.field('%run', 'bh_run.slot')}")
     body.set_any(0, body.call(name, "i64", "ptr %run", f"ptr {registers}"))

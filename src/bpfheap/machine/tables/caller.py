@@ -1,0 +1,34 @@
+"""A program at a call that is about such maps, or about its packet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from bpfheap.machine.tables.common import Keeper, Table
+from bpfheap.runtime.world import Caller, Word
+
+
+class TableCaller(Caller, Protocol):
+    """What calls that the machines bring themselves have beyond `Caller`, which stubs of users
+    get."""
+
+    @property
+    def keeper(self) -> Keeper: ...
+
+    @property
+    def section(self) -> str:
+        """Of the program."""
+
+    def table(self, at: Word, op: str) -> Table:
+        """The map that an argument is. Raises Fault if its type does not have `op`."""
+
+    def value(self, table: Table, places: tuple[int, ...]) -> Word:
+        """A pointer to the value that this CPU sees."""
+
+    def owner(self, at: Word, what: str) -> int | None:
+        """The block of an object that an argument is, None for NULL. Raises Fault for anything
+        else, and for one that was freed."""
+
+
+Played: TypeAlias = Callable[[TableCaller, Sequence[Word]], Word | None]
