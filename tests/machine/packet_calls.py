@@ -1,4 +1,4 @@
-"""Programs in assembly that make one call on a packet, on the model machine and on Linux."""
+"""Programs in assembly that make one call on a packet, on our machines and on Linux."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bpfheap.isa import assemble
 from bpfheap.kernel import Kernel
 from bpfheap.machine.frames import unseen
 from bpfheap.machine.model import ModelMachine
+from bpfheap.machine.native.machine import NativeMachine
 from bpfheap.platform.calls import HELPERS
 from bpfheap.platform.programs import program_type
 from bpfheap.runtime.machine import Done
@@ -84,14 +85,15 @@ def on_model(
     data: bytes,
     section: str = "tc",
     ctx: bytes = b"",
-    machine: ModelMachine | None = None,
+    machine: ModelMachine | NativeMachine | None = None,
 ) -> Seen:
     _, spec = program(text, section)
     machine = machine or ModelMachine()
     assert isinstance(machine, Playing)
     machine.program_load(1, spec, {})
     execution = machine.start(1, ctx, data=data)
-    while not isinstance(stop := machine.step(execution), Done):
+    through = not isinstance(machine, ModelMachine)
+    while not isinstance(stop := machine.step(execution, through=through), Done):
         pass
     machine.program_free(1)
     return Seen(stop.retval & _M32, stop.data or b"")

@@ -56,11 +56,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("machine", ["model", "native"])
-def test_a_packet_goes_where_the_routes_lead(machine: str, source: Path) -> None:
-    if machine == "native":
-        pytest.importorskip("bpfheap.machine.native._core")
-    with bpfheap.Runtime(machine=machine) as bpf:
+def test_a_packet_goes_where_the_routes_lead(machine: dict[str, Any], source: Path) -> None:
+    with bpfheap.Runtime(**machine) as bpf:
         forward = bpf.load(source, programs=["forward"]).programs["forward"]
         bpf.net.device("in0", ifindex=3)
         assert forward.run({"ingress_ifindex": 3}, data=FRAME).retval == 2
@@ -76,8 +73,8 @@ def test_a_packet_goes_where_the_routes_lead(machine: str, source: Path) -> None
         assert forward.run({"ingress_ifindex": 4}, data=FRAME).retval == 2
 
 
-def test_a_copy_is_what_the_packet_was(source: Path) -> None:
-    with bpfheap.Runtime(machine="model") as bpf:
+def test_a_copy_is_what_the_packet_was(machine: dict[str, Any], source: Path) -> None:
+    with bpfheap.Runtime(**machine) as bpf:
         mirror = bpf.load(source).programs["mirror"]
         assert mirror.run(data=FRAME).retval == 0xFFFF_FFEA
         bpf.net.device("eth0", ifindex=7)

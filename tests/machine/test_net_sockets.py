@@ -161,8 +161,8 @@ def ends(remote: Any, local: Any) -> bytes:
 
 
 @pytest.fixture
-def world(source: Path) -> Iterator[World]:
-    with bpfheap.Runtime(machine="model", kernel_btf="none") as bpf:
+def world(machine: dict[str, Any], source: Path) -> Iterator[World]:
+    with bpfheap.Runtime(**machine, kernel_btf="none") as bpf:
         yield World(source, bpf)
 
 
@@ -298,14 +298,14 @@ SYN, ACK = 2, 16
 
 
 @pytest.mark.parametrize("ip", [IP[14:34], IPV6[14:54]], ids=["IPv4", "IPv6"])
-def test_a_cookie_that_was_made_is_taken(ip: bytes) -> None:
+def test_a_cookie_that_was_made_is_taken(machine: dict[str, Any], ip: bytes) -> None:
     def tcp(flags: int) -> bytes:
         return IP[34:46] + b"\x50" + bytes([flags]) + IP[48:54]
 
     def error(code: str) -> int:
         return -((looked_up(bpf, f"r7 = r0\n{code}r8 = r0\n{RELEASE}") ^ 1 << 63) - (1 << 63))
 
-    with bpfheap.Runtime(machine="model", kernel_btf="none") as bpf:
+    with bpfheap.Runtime(**machine, kernel_btf="none") as bpf:
         listener = bpf.net.socket("tcp", local=("0.0.0.0", 0))
         syn = on_stack(ip, 80) + on_stack(tcp(SYN), 40)
         gen = COOKIE.format(len(ip), 20, "gen")
@@ -342,13 +342,13 @@ STRUCTS = (
 
 
 @pytest.mark.parametrize("what", CASTS, ids=lambda what: f"{what[0]} {what[1][0]}")
-def test_a_socket_is_seen_as_what_it_is(what: Any, tmp_path: Path) -> None:
+def test_a_socket_is_seen_as_what_it_is(machine: dict[str, Any], what: Any, tmp_path: Path) -> None:
     protocol, local, state = what
     types = "".join(f"struct {name} {{ char at[8]; }} *{name};" for name in STRUCTS)
     (tmp_path / "kernel.c").write_text(types)
     kernel = tmp_path / "kernel.o"
     kernel.write_bytes(compile_c(tmp_path / "kernel.c"))
-    with bpfheap.Runtime(machine="model", kernel_btf=kernel) as bpf:
+    with bpfheap.Runtime(**machine, kernel_btf=kernel) as bpf:
         sock = bpf.net.socket(protocol, local, state=state)
         found = set()
         for name in STRUCTS:
@@ -435,10 +435,10 @@ SELECTED = (
 )
 
 
-def test_a_lookup_may_be_told_its_socket(tmp_path: Path) -> None:
+def test_a_lookup_may_be_told_its_socket(machine: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "selects.bpf.c"
     path.write_text(SELECTS)
-    with bpfheap.Runtime(machine="model", kernel_btf="none") as bpf:
+    with bpfheap.Runtime(**machine, kernel_btf="none") as bpf:
         loaded = bpf.load(path)
         sock = bpf.net.socket("tcp", local=HERE)
         for fields, flags, error in SELECTED:

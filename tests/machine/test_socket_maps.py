@@ -11,7 +11,6 @@ from two_sides import SIDES, Linux, Model, cannot_be_made, compiled, play, sides
 import bpfheap
 from bpfheap.btf import Btf
 from bpfheap.errors import MapError
-from bpfheap.machine.model import machine as model_machine
 from bpfheap.platform.maps import BY_NAME
 from bpfheap.runtime.world import Redirect
 from bpfheap.spec import MapSpec, ObjectSpec
@@ -231,10 +230,8 @@ OPS = {8: 0, 4: 1, 5: 1, 11: 1, 6: 0}
 
 
 @pytest.fixture
-def connections(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Whether the machine makes the contexts of these programs is not what is tested here."""
-    monkeypatch.setattr(model_machine, "check_program", lambda *args, **more: None)
-    with bpfheap.Runtime() as rt:
+def connections(machine: dict[str, Any], tmp_path: Any) -> Any:
+    with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(compiled(tmp_path, "connections", CONNECTIONS))
         sockets = [rt.kernel.new("struct bpf_sock", family=2) for _ in range(2)]
         yield rt, obj, sockets

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import bpfheap
-from bpfheap.errors import MachineUnsupported, UsageError
+from bpfheap.errors import UsageError
 
 SOURCE = """
 #include <linux/bpf.h>
@@ -60,8 +61,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def programs(source: Path) -> Iterator[dict[str, bpfheap.Program]]:
-    with bpfheap.Runtime() as rt:
+def programs(machine: dict[str, Any], source: Path) -> Iterator[dict[str, bpfheap.Program]]:
+    with bpfheap.Runtime(**machine) as rt:
         yield rt.load(source).programs
 
 
@@ -91,10 +92,3 @@ def test_an_option(programs: dict[str, bpfheap.Program]) -> None:
     assert programs["opt"].run({"level": 1}, data=bytes(3)).retval == 0
     with pytest.raises(UsageError, match="at most 65536"):
         programs["opt"].run(data=bytes(65537))
-
-
-def test_the_native_machine_makes_none(source: Path) -> None:
-    with bpfheap.Runtime(machine="native") as rt:
-        for name, kind in (("msg", "sk_msg"), ("ops", "sock_ops"), ("opt", "cgroup_sockopt")):
-            with pytest.raises(MachineUnsupported, match=f"is of type {kind}, whose context"):
-                rt.load(source, programs=[name])

@@ -13,16 +13,12 @@ from bpfheap.events import ObjectKind
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.model import (
     graph,
-    headers,
     heap,
     lives,
     locks,
-    packets,
     percpu,
     playing,
     ringbuf,
-    skb,
-    tunnels,
 )
 from bpfheap.machine.model.control import CALLS as CONTROL
 from bpfheap.machine.model.convention import AGAIN, CALLBACK, Arguments, Implementation, map_of
@@ -343,10 +339,6 @@ CALLS: Mapping[str, Implementation] = {
     **playing.CALLS,
     **CONTROL,
     **ringbuf.CALLS,
-    **packets.CALLS,
-    **skb.CALLS,
-    **headers.CALLS,
-    **tunnels.CALLS,
     "bpf_map_lookup_elem": _lookup,
     "bpf_map_update_elem": _update,
     "bpf_map_delete_elem": _delete,

@@ -12,9 +12,11 @@ from bpfheap.machine.model import packets
 from bpfheap.machine.model.convention import Arguments, Implementation
 from bpfheap.machine.model.interp import Core, moved
 from bpfheap.machine.model.mutator import drop
+from bpfheap.machine.model.progress import Packet
 from bpfheap.machine.model.records import Around, Region, RegionKind, Status
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import U64, Pointer, Value
+from bpfheap.machine.packets import Frame
 from bpfheap.machine.tables.caller import Played
 from bpfheap.machine.tables.common import Keeper, Table, check_op
 from bpfheap.platform.programs import Offer, ProgramType, program_type
@@ -184,6 +186,31 @@ class ModelCaller:
 
     def value(self, table: Table, places: tuple[int, ...]) -> Word:
         return Pointer(places[self.cpu if len(places) > 1 else 0], 0)
+
+    def frame(self, ctx: Word) -> Frame:
+        packet = packets.packet_of(self._core, ctx, self.name)
+        whole = packets.whole_of(self._core.state, packet)
+        return Frame(whole, packet.data, packet.room, packet.tail, packet.unseen, packet.skb)
+
+    def reframe(self, frame: Frame) -> None:
+        packet = self._changed(frame)
+        packets.change(self._core, packet, frame.whole)
+
+    def know(self, frame: Frame) -> None:
+        execution = self._core.execution
+        execution.progress = execution.progress._replace(packet=self._changed(frame))
+
+    def _changed(self, frame: Frame) -> Packet:
+        packet = self._core.execution.progress.packet
+        assert packet is not None
+        return packet._replace(
+            data=frame.data, room=frame.room, tail=frame.tail, unseen=frame.unseen, skb=frame.skb
+        )
+
+    def poke(self, at: int, data: bytes) -> None:
+        packet = self._core.execution.progress.packet
+        assert packet is not None
+        self._core.state.region(packet.region).data[at : at + len(data)] = data
 
     def owner(self, at: Word, what: str) -> int | None:
         if not isinstance(at, Pointer):

@@ -18,12 +18,13 @@ from bpfheap.machine.native import _core
 from bpfheap.machine.native.compiling import courses, is_brief
 from bpfheap.machine.native.heaps import Heaps, NativeAllocator
 from bpfheap.machine.native.maps import Maps
-from bpfheap.machine.native.playing import NativeCaller, NativeKernel, show
+from bpfheap.machine.native.playing import NativeCaller, NativeKernel, check_sizes, show
 from bpfheap.machine.native.printk import printk
 from bpfheap.machine.native.programs import Programs, has_compiler
 from bpfheap.machine.native.records import MACHINE, NativeProgram, Running
 from bpfheap.machine.native.stops import End, Limit, Sampler, failure, violation
 from bpfheap.machine.native.tables import CALLS, Tables
+from bpfheap.machine.packets import known_of
 from bpfheap.machine.tables.caller import Played
 from bpfheap.platform.calls import Course
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 #: How far a run may go in a signal, where nobody can break it off.
 _SIGNAL_STEPS = 1 << 24
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
+_POINTER = 8
 #: What Python performs here.
 _PLAYED: Mapping[str, Played] = {**played.CALLS, **CALLS}
 #: How often one execution may find locks held by others.
@@ -94,6 +96,7 @@ class NativeMachine(NativeKernel):
         self._signal_limit = Limit(
             min(self._limit.steps, _SIGNAL_STEPS), counts_instructions=bool(budget)
         )
+        self._hardened = hardened
         self._core = _core.Core(cpus=cpus, seed=seed, memory=memory, hardened=hardened)
         self._heaps = Heaps(self._core)
         self._surround(self._core)
@@ -310,8 +313,11 @@ class NativeMachine(NativeKernel):
         run = _core.Execution(
             self._core, loaded.program, bytes(memory), check_cpu(cpu, self._cpus), self._limit.steps
         )
-        if frame is not None:
-            run.packet(frame.data, frame.room, len(frame.data) + frame.tail, *frame.fields)
+        if frame is not None and row is not None:
+            wide = any(f.offset == frame.fields[0] and f.size == _POINTER for f in row.fields)
+            most = len(frame.data) + frame.tail
+            run.packet(frame.data, frame.room, most, *frame.fields, wide)
+            self.packets[run.pointer] = known_of(row, data)
         execution = next(self._ids)
         self._executions[execution] = Running(run, cpu)
         return execution
@@ -329,12 +335,15 @@ class NativeMachine(NativeKernel):
         except BaseException:
             # Somebody may keep the exception, and with it the run.
             running.run.close()
-            del self._executions[execution]
+            self._forget(execution)
             raise
         if isinstance(stop, Done):
-            del self._executions[execution]
+            self._forget(execution)
         self._heaps.drain()
         return stop
+
+    def _forget(self, execution: int) -> None:
+        self.packets.pop(self._executions.pop(execution).run.pointer, None)
 
     def _go(self, running: Running, *, stepping: bool) -> Stop:
         run = running.run
@@ -392,6 +401,8 @@ class NativeMachine(NativeKernel):
             if stub is not None:
                 return int(stub(caller, registers) or 0) & _U64
             assert ours is not None
+            if self._hardened:
+                check_sizes(called, registers)
             with keeper.lock:
                 return int(ours(caller, registers) or 0) & _U64
         except Fault as fault:

@@ -11,6 +11,7 @@
 enum {
 	ETH_HLEN = 14,
 	STORE_FLAGS = 3,    /* BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH */
+	INVALIDATE_HASH = 2,
 	LONGEST_META = 255, /* skb_shared_info.meta_len has one byte */
 };
 
@@ -25,10 +26,10 @@ void bh_packet_show(struct bh_run *run)
 	const uint32_t at[] = { p->data, p->end, p->start };
 
 	for (unsigned i = 0; i < 3; i++) {
-		uint32_t shown = (uint32_t)(uintptr_t)(p->page + at[i]);
+		uint64_t shown = (uintptr_t)(p->page + at[i]);
 
 		if (p->fields[i] >= 0)
-			memcpy((char *)run->ctx + p->fields[i], &shown, sizeof(shown));
+			memcpy((char *)run->ctx + p->fields[i], &shown, p->wide ? 8 : 4);
 	}
 }
 
@@ -54,6 +55,9 @@ uint64_t bpf_skb_store_bytes(struct bh_run *run, const uint64_t *r)
 {
 	char *to = piece(&run->packet, (uint32_t)r[2], (uint32_t)r[4]);
 
+	/* What is known of the packet, Python knows. */
+	if (r[5] & INVALIDATE_HASH)
+		return bh_run_ask(run);
 	if (r[5] & ~(uint64_t)STORE_FLAGS)
 		return error(-EINVAL);
 	if (!to)

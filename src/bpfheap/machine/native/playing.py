@@ -16,7 +16,9 @@ from bpfheap.machine.native._core import Core
 from bpfheap.machine.native.maps import Maps
 from bpfheap.machine.native.records import NativeProgram
 from bpfheap.machine.native.tables import Tables
+from bpfheap.machine.packets import Frame, Skb
 from bpfheap.machine.tables.common import Keeper, Table, check_op
+from bpfheap.platform.calls import CALL_BY_NAME, Arg
 from bpfheap.platform.programs import Offer, ProgramType, program_type
 from bpfheap.platform.programs.fields import field_of_calls
 from bpfheap.runtime.world import (
@@ -42,6 +44,8 @@ _GAP: Final = 64
 #: So many freed blocks of a size keep their addresses to themselves.
 _QUARANTINE: Final = 256
 _POINTER: Final = 8
+#: BPF_MAX_VAR_SIZ.
+_LONGEST: Final = 1 << 29
 
 
 @dataclass(slots=True)
@@ -169,6 +173,8 @@ class NativeKernel:
         self.variables = {}
         self.maker = no_maker
         self.blocks = Blocks(core)
+        #: By run: what its program does not see of its packet, and what is known of that.
+        self.packets: dict[int, tuple[bytes, Skb]] = {}
         #: By name, the tables of variables with a copy for each CPU.
         self._tables: dict[str, int] = {}
         self._world = World()
@@ -441,6 +447,23 @@ class NativeCaller:
         own = self.cpu * round_up(table.spec.value_size) if table.type.per_cpu else 0
         return self._maps.tables.address(table, places) + own
 
+    def frame(self, ctx: Word) -> Frame:
+        """Of the run's own context, whatever the program gives for it."""
+        found, known = self._core.frame(self._going()), self._kernel.packets.get(self._run)
+        if found is None or known is None or not self._type.has(CALL_BY_NAME[self.name].offer):
+            raise Fault("bad-call", f"{self.name} in a program of another type")
+        return Frame(*found, *known)
+
+    def reframe(self, frame: Frame) -> None:
+        self._core.reframe(self._going(), frame.whole, frame.data, frame.room, frame.tail)
+        self.know(frame)
+
+    def know(self, frame: Frame) -> None:
+        self._kernel.packets[self._going()] = frame.unseen, frame.skb
+
+    def poke(self, at: int, data: bytes) -> None:
+        self._core.poke(self._going(), at, data)
+
     def owner(self, at: Word, what: str) -> int | None:
         if not at:
             return None
@@ -468,6 +491,15 @@ class NativeCaller:
             what = f"{self.name} reads {path} of {found.name} after it was freed"
             raise Fault("use-after-free", what)
         return self._kernel.blocks.read(block, *place)
+
+
+def check_sizes(name: str, registers: Sequence[int]) -> None:
+    """Raise Fault for more memory than a verified program can name, before anybody makes room for
+    as much."""
+    row = CALL_BY_NAME.get(name)
+    for arg, given in zip(() if row is None else row.args, registers, strict=False):
+        if arg in (Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO) and given > _LONGEST:
+            raise Fault("invalid-access", f"{name} is given {given} bytes")
 
 
 def show(blocks: Blocks, memory: bytearray, links: Links) -> None:

@@ -121,17 +121,18 @@ static void execution_dealloc(struct execution *self)
 	bh_py_free((PyObject *)self, (PyObject *)self->owner);
 }
 
-/* packet(frame, room, most, data, data_end, data_meta) */
+/* packet(frame, room, most, data, data_end, data_meta, wide) */
 static PyObject *execution_packet(struct execution *self, PyObject *args)
 {
 	struct bh_packet *p = &self->run->packet;
 	const char *frame;
 	Py_ssize_t size;
 	unsigned int room, most;
+	int wide;
 
 	if (!is_at_rest(self) ||
-	    !PyArg_ParseTuple(args, "y#IIiii", &frame, &size, &room, &most, &p->fields[0],
-			      &p->fields[1], &p->fields[2]))
+	    !PyArg_ParseTuple(args, "y#IIiiip", &frame, &size, &room, &most, &p->fields[0],
+			      &p->fields[1], &p->fields[2], &wide))
 		return NULL;
 	if (p->page || room + most > BH_PACKET || size > (Py_ssize_t)most)
 		return PyErr_Format(PyExc_ValueError, "no room for a packet of %zd bytes", size);
@@ -139,6 +140,7 @@ static PyObject *execution_packet(struct execution *self, PyObject *args)
 	p->page = self->run->window ? self->run->window->packet : low_page();
 	if (!p->page)
 		return PyErr_NoMemory();
+	p->wide = wide;
 	p->start = p->data = room;
 	p->end = room + (uint32_t)size;
 	p->highest = room + most;
@@ -267,8 +269,8 @@ static PyObject *execution_program(struct execution *self, void *unused)
 
 static PyMethodDef execution_methods[] = {
 	{ "packet", (PyCFunction)execution_packet, METH_VARARGS,
-	  "packet(frame, room, most, data, data_end, data_meta): give it one; the last three are "
-	  "where the context leads to it, -1 for nowhere." },
+	  "packet(frame, room, most, data, data_end, data_meta, wide): give it one; the last ones are "
+	  "where the context leads to it, -1 for nowhere, and whether that takes 8 bytes." },
 	{ "go", (PyCFunction)(void (*)(void))execution_go, METH_FASTCALL,
 	  "go(stepping=False, ask=None): on to the next stop, the name of which STOPS has. If it is "
 	  "not stepping, ask(run, cpu, program, slot, r1, ..., r5) makes calls outside." },

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "memory.h"
+#include "packet.h"
 #include "place.h"
 #include "py_base.h"
 #include "py_world.h"
@@ -106,6 +107,8 @@ PyObject *bh_py_core_variable(struct core *self, PyObject *args)
 	Py_RETURN_NONE;
 }
 
+enum { LONGEST = 1 << 29 }; /* BPF_MAX_VAR_SIZ: no verified program names more at once */
+
 static struct bh_run *run_at(unsigned long long address)
 {
 	return (struct bh_run *)(uintptr_t)address;
@@ -113,19 +116,20 @@ static struct bh_run *run_at(unsigned long long address)
 
 PyObject *bh_py_core_fetch(struct core *self, PyObject *args)
 {
-	unsigned long long run, address;
+	unsigned long long run, address, size;
 	PyObject *found = NULL;
-	Py_ssize_t size;
 	char *copy;
 
 	(void)self;
-	if (!PyArg_ParseTuple(args, "KKn", &run, &address, &size))
+	if (!PyArg_ParseTuple(args, "KKK", &run, &address, &size))
 		return NULL;
-	copy = size < 0 ? NULL : malloc((size_t)size + 1);
+	if (size > LONGEST)
+		Py_RETURN_NONE;
+	copy = malloc((size_t)size + 1);
 	if (!copy)
 		return PyErr_NoMemory();
-	if (bh_place_read(run_at(run), copy, address, (uint64_t)size))
-		found = PyBytes_FromStringAndSize(copy, size);
+	if (bh_place_read(run_at(run), copy, address, size))
+		found = PyBytes_FromStringAndSize(copy, (Py_ssize_t)size);
 	else
 		found = Py_NewRef(Py_None);
 	free(copy);
@@ -207,6 +211,64 @@ PyObject *bh_py_core_packet(struct core *self, PyObject *args)
 	if (!packet->page)
 		Py_RETURN_NONE;
 	return PyBytes_FromStringAndSize(packet->page + packet->data, (Py_ssize_t)(packet->end - packet->data));
+}
+
+/* Its bytes, metadata first; where of these the packet itself begins; room before and behind it. */
+PyObject *bh_py_core_frame(struct core *self, PyObject *args)
+{
+	const struct bh_packet *p;
+	unsigned long long run;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "K", &run))
+		return NULL;
+	p = &run_at(run)->packet;
+	if (!p->page)
+		Py_RETURN_NONE;
+	return Py_BuildValue("(y#III)", p->page + p->start, (Py_ssize_t)(p->end - p->start), p->data - p->start,
+			     p->start - p->lowest, p->highest - p->end);
+}
+
+PyObject *bh_py_core_reframe(struct core *self, PyObject *args)
+{
+	unsigned long long run;
+	unsigned int data, room, tail;
+	struct bh_packet *p;
+	const char *whole;
+	Py_ssize_t size;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "Ky#III", &run, &whole, &size, &data, &room, &tail))
+		return NULL;
+	p = &run_at(run)->packet;
+	if (!p->page || data > size || (uint64_t)room + (uint64_t)size + tail > BH_PACKET)
+		return PyErr_Format(PyExc_ValueError, "no room for a packet of %zd bytes", size);
+	memcpy(p->page + room, whole, (size_t)size);
+	p->lowest = 0;
+	p->start = room;
+	p->data = room + data;
+	p->end = room + (uint32_t)size;
+	p->highest = p->end + tail;
+	bh_packet_show(run_at(run));
+	Py_RETURN_NONE;
+}
+
+PyObject *bh_py_core_poke(struct core *self, PyObject *args)
+{
+	const struct bh_packet *p;
+	unsigned long long run;
+	unsigned int at;
+	const char *data;
+	Py_ssize_t size;
+
+	(void)self;
+	if (!PyArg_ParseTuple(args, "KIy#", &run, &at, &data, &size))
+		return NULL;
+	p = &run_at(run)->packet;
+	if (!p->page || (uint64_t)at + (uint64_t)size > p->end - p->start)
+		return PyErr_Format(PyExc_ValueError, "the packet does not have these bytes");
+	memcpy(p->page + p->start + at, data, (size_t)size);
+	Py_RETURN_NONE;
 }
 
 PyObject *bh_py_core_now(struct core *self, void *unused)

@@ -16,6 +16,9 @@ PyObject *bh_py_core_probe(struct core *self, PyObject *args);
 PyObject *bh_py_core_text(struct core *self, PyObject *args);
 PyObject *bh_py_core_context(struct core *self, PyObject *args);
 PyObject *bh_py_core_packet(struct core *self, PyObject *args);
+PyObject *bh_py_core_frame(struct core *self, PyObject *args);
+PyObject *bh_py_core_reframe(struct core *self, PyObject *args);
+PyObject *bh_py_core_poke(struct core *self, PyObject *args);
 PyObject *bh_py_core_now(struct core *self, void *unused);
 int bh_py_core_set_now(struct core *self, PyObject *value, void *unused);
 

@@ -9,7 +9,7 @@ enum {
 	BH_FRAMES = 8,	      /* MAX_CALL_FRAMES */
 	BH_TAIL_CALLS = 33,   /* MAX_TAIL_CALL_CNT */
 	BH_LOOPS = 1 << 23,   /* BPF_MAX_LOOPS */
-	BH_PACKET = 1 << 12,  /* a page: headroom, frame, tail */
+	BH_PACKET = 1 << 16,  /* headroom, frame, tail */
 };
 
 /* Slots of a program are those of its BPF code; `op` is what bh_op_names says. */
@@ -114,6 +114,7 @@ struct bh_packet {
 	uint32_t start, data, end; /* offsets: metadata, packet, behind it */
 	uint32_t lowest, highest;  /* where start and end may be moved to */
 	int32_t fields[3];	   /* of the context: data, data_end, data_meta; -1 for none */
+	bool wide;		   /* they have 8 bytes, not the 4 that stand for a pointer */
 };
 
 /* What of a run its program reaches, on a hardened core. */
@@ -125,7 +126,7 @@ struct bh_window {
 	char ctx[];
 };
 
-enum { BH_WINDOW = 2 * BH_GRANULE }; /* a context has up to 64 KiB */
+enum { BH_WINDOW = 3 * BH_GRANULE }; /* a context has up to 64 KiB */
 
 struct bh_run {
 	uint64_t r[11];

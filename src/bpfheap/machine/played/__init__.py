@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from bpfheap.machine.played import (
     checks,
     current,
+    headers,
     network,
     owned,
     perf,
@@ -16,17 +17,21 @@ from bpfheap.machine.played import (
     pushing,
     redirect,
     references,
+    skb,
     sockets,
     stacks,
     syncookies,
     text,
     traced,
+    tunnels,
+    xdp,
 )
 from bpfheap.machine.tables.caller import Played
 
 CALLS: Mapping[str, Played] = {
     **checks.CALLS,
     **current.CALLS,
+    **headers.CALLS,
     **network.CALLS,
     **owned.CALLS,
     **perf.CALLS,
@@ -38,5 +43,8 @@ CALLS: Mapping[str, Played] = {
     **traced.CALLS,
     **stacks.CALLS,
     **sockets.CALLS,
+    **skb.CALLS,
     **syncookies.CALLS,
+    **tunnels.CALLS,
+    **xdp.CALLS,
 }

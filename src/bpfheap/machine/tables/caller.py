@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
+from bpfheap.machine.packets import Frame
 from bpfheap.machine.tables.common import Keeper, Table
 from bpfheap.runtime.world import Caller, Word
 
@@ -25,6 +26,18 @@ class TableCaller(Caller, Protocol):
 
     def value(self, table: Table, places: tuple[int, ...]) -> Word:
         """A pointer to the value that this CPU sees."""
+
+    def frame(self, ctx: Word) -> Frame:
+        """The packet of the context that the call was given. Raises Fault if that has none."""
+
+    def reframe(self, frame: Frame) -> None:
+        """Another content and another place: pointers into the packet are void from here on."""
+
+    def know(self, frame: Frame) -> None:
+        """The packet stays where and as it is; what is known of it is something else."""
+
+    def poke(self, at: int, data: bytes) -> None:
+        """Write into the packet, metadata first, where it is; also where the program may not."""
 
     def owner(self, at: Word, what: str) -> int | None:
         """The block of an object that an argument is, None for NULL. Raises Fault for anything

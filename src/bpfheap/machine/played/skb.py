@@ -7,20 +7,18 @@ BPF_PROG_TEST_RUN makes them: in one piece, nobody else has them, and nobody has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bpfheap.machine import checksums
-from bpfheap.machine.model.convention import Arguments, Implementation, error, number
-from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.packets import change, packet_of, whole_of
-from bpfheap.machine.model.progress import Packet
-from bpfheap.machine.model.values import U32, Pointer, Value
-from bpfheap.platform.programs.fields import SKB
-from bpfheap.runtime.world import Redirect
+from bpfheap.machine.played.refusals import error
+from bpfheap.machine.tables.caller import Played, TableCaller
+from bpfheap.runtime.world import Redirect, Word
 
 _INT_MAX = (1 << 31) - 1
-_U16 = (1 << 16) - 1
+#: More than that no packet gets.
+LARGEST = 1 << 16
+_U16, _U32 = (1 << 16) - 1, (1 << 32) - 1
 #: BPF_F_RECOMPUTE_CSUM, BPF_F_INVALIDATE_HASH.
 _STORE_FLAGS, _INVALIDATE_HASH = 3, 2
 #: BPF_F_INGRESS.
@@ -38,27 +36,28 @@ _CHECKED_MOST = 3
 _FROM_MAC, _FROM_NET = 0, 1
 #: SKF_NET_OFF, SKF_LL_OFF: where offsets from these headers begin.
 _NET_OFF, _LL_OFF = -0x100000, -0x200000
-_FIELDS = {field.name: field for field in SKB}
+
+
+def signed32(value: int) -> int:
+    value &= _U32
+    return value - (1 << 32) if value >> 31 else value
 
 
 class Skb:
     """The packet of a program that stands at a call, as that call sees and changes it."""
 
-    def __init__(self, core: Core, ctx: Value, what: str) -> None:
-        self._core = core
-        self._packet: Packet = packet_of(core, ctx, what)
-        self.bytes = whole_of(core.state, self._packet)
-        self.known = self._packet.skb
+    def __init__(self, call: TableCaller, ctx: Word) -> None:
+        self._call, self._ctx = call, ctx
+        self._frame = call.frame(ctx)
+        self.bytes = self._frame.whole
+        self.known = self._frame.skb
 
     def __getitem__(self, field: str) -> int:
         """A field of the context."""
-        at = _FIELDS[field]
-        found = self._core.state.load(Pointer(self._core.execution.ctx, at.offset), at.size)
-        return self._core.state.number(found)
+        return self._call.number(self._call.field(field))
 
     def __setitem__(self, field: str, value: int) -> None:
-        at = _FIELDS[field]
-        self._core.state.store(Pointer(self._core.execution.ctx, at.offset), at.size, value)
+        self._call.show(self._ctx, field, value)
 
     @property
     def protocol(self) -> int:
@@ -71,11 +70,11 @@ class Skb:
     @property
     def unseen(self) -> bytes:
         """The bytes in front that the program does not see."""
-        return self._packet.unseen
+        return self._frame.unseen
 
     @unseen.setter
     def unseen(self, new: bytes) -> None:
-        self._packet = self._packet._replace(unseen=new)
+        self._frame = self._frame._replace(unseen=new)
 
     def knows(self, **facts: Any) -> None:
         self.known = self.known._replace(**facts)
@@ -93,52 +92,52 @@ class Skb:
         """Change bytes of the packet, which stays where it is, and may be one that the program
         itself may not change."""
         self.poke(at, data)
-        region = self._core.state.region(self._packet.region)
-        region.data[at : at + len(data)] = data
+        self._call.poke(at, data)
 
     def keep(self) -> None:
         """The packet stays where it is; what is known of it may have changed."""
-        progress = self._core.execution.progress
-        packet = self._packet._replace(skb=self.known)
-        self._core.execution.progress = progress._replace(packet=packet)
+        self._call.know(self._frame._replace(skb=self.known))
 
     def put(self, result: int = 0) -> int:
         """Let the program see what became of the packet, at another place. Gives `result`."""
-        change(self._core, self._packet._replace(skb=self.known), self.bytes)
+        if len(self.bytes) > LARGEST:
+            self.bytes, self.known = self._frame.whole, self._frame.skb
+            result = error("ENOMEM")
+        self._call.reframe(self._frame._replace(whole=self.bytes, skb=self.known))
         self["len"] = len(self.bytes)
         return result
 
 
-def numbers(core: Core, args: Arguments, count: int) -> list[int]:
+def numbers(call: TableCaller, args: Sequence[Word], count: int) -> list[int]:
     """The arguments behind the context."""
-    return [number(core, args[i], i + 1) for i in range(1, count + 1)]
+    return [call.number(args[i]) for i in range(1, count + 1)]
 
 
 # -- bytes
 
 
-def _load_bytes(core: Core, args: Arguments) -> Value:
+def _load_bytes(call: TableCaller, args: Sequence[Word]) -> Word:
     """What could not be read is cleared."""
-    skb = Skb(core, args[0], "bpf_skb_load_bytes")
-    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
-    return _loaded(core, args[2], skb.bytes, at if at <= _INT_MAX else -1, size)
+    skb = Skb(call, args[0])
+    at, size = call.number(args[1]) & _U32, call.number(args[3]) & _U32
+    return _loaded(call, args[2], skb.bytes, at if at <= _INT_MAX else -1, size)
 
 
-def _load_bytes_relative(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_load_bytes_relative")
-    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
-    start = number(core, args[4], 5) & U32
+def _load_bytes_relative(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    at, size = call.number(args[1]) & _U32, call.number(args[3]) & _U32
+    start = call.number(args[4]) & _U32
     header = {_FROM_MAC: skb.known.mac, _FROM_NET: skb.known.network}.get(start)
     hidden = len(skb.unseen)
     found = -1 if header is None or at > _U16 else hidden + header + at
-    return _loaded(core, args[2], skb.unseen + skb.bytes, found, size)
+    return _loaded(call, args[2], skb.unseen + skb.bytes, found, size)
 
 
-def load_classic(core: Core, ctx: Value, at: int, size: int) -> int | None:
+def load_classic(call: TableCaller, ctx: Word, at: int, size: int) -> int | None:
     """What an instruction for packet access of classic BPF loads; None where the packet has no
     such bytes. Negative offsets are from a header (bpf_skb_load_helper_8,
     bpf_internal_load_pointer_neg_helper)."""
-    skb = Skb(core, ctx, "bpf_skb_load_bytes")
+    skb = Skb(call, ctx)
     data, hidden = skb.unseen + skb.bytes, len(skb.unseen)
     if at >= 0:
         start = hidden + at
@@ -152,18 +151,18 @@ def load_classic(core: Core, ctx: Value, at: int, size: int) -> int | None:
     return int.from_bytes(data[start : start + size], "big") if there else None
 
 
-def _loaded(core: Core, to: Value, data: bytes, at: int, size: int) -> int:
+def _loaded(call: TableCaller, to: Word, data: bytes, at: int, size: int) -> int:
     there = at >= 0 and at + size <= len(data)
     got = data[at : at + size] if there else bytes(size)
-    core.state.store(to, size, int.from_bytes(got, "little"))
+    call.write(to, got)
     return 0 if there else error("EFAULT")
 
 
-def _store_bytes(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_store_bytes")
-    at, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
-    flags = number(core, args[4], 5)
-    given = core.state.read(args[2], size)
+def _store_bytes(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    at, size = call.number(args[1]) & _U32, call.number(args[3]) & _U32
+    flags = call.number(args[4])
+    given = call.read(args[2], size)
     if flags & ~_STORE_FLAGS:
         return skb.put(error("EINVAL"))
     if at > _INT_MAX or at + size > len(skb.bytes):
@@ -174,24 +173,24 @@ def _store_bytes(core: Core, args: Arguments) -> Value:
     return skb.put()
 
 
-def _pull_data(core: Core, args: Arguments) -> Value:
+def _pull_data(call: TableCaller, args: Sequence[Word]) -> Word:
     """All of the packet is there already."""
-    skb = Skb(core, args[0], "bpf_skb_pull_data")
-    missing = number(core, args[1], 2) & U32 > len(skb.bytes)
+    skb = Skb(call, args[0])
+    missing = call.number(args[1]) & _U32 > len(skb.bytes)
     return skb.put(error("ENOMEM") if missing else 0)
 
 
-def _clone_redirect(core: Core, args: Arguments) -> Value:
+def _clone_redirect(call: TableCaller, args: Sequence[Word]) -> Word:
     """A copy goes out at once."""
-    skb = Skb(core, args[0], "bpf_clone_redirect")
-    to, flags = number(core, args[1], 2) & U32, number(core, args[2], 3)
-    world = core.state.world
+    skb = Skb(call, args[0])
+    to, flags = call.number(args[1]) & _U32, call.number(args[2])
+    world = call.world
     if flags & ~_INGRESS or world.network.device(to) is None:
         return skb.put(error("EINVAL"))
     if skb["gso_size"]:
         return skb.put(error("EBADMSG"))
     made = Redirect("bpf_clone_redirect", to, flags=flags, data=skb.bytes)
-    core.state.world = world._replace(redirects=(*world.redirects, made))
+    call.world = world._replace(redirects=(*world.redirects, made))
     return skb.put()
 
 
@@ -208,16 +207,16 @@ def _check_at(skb: Skb, at: int, flags: int, known: int) -> str:
 def _new_sum(old: int, before: int, after: int, size: int) -> int | None:
     """The sum when `size` bytes changed; None where that is refused."""
     if size == 0:
-        return None if before else checksums.by_difference(old, after & U32)
+        return None if before else checksums.by_difference(old, after & _U32)
     if size == 4:
-        return checksums.replaced(old, before & U32, after & U32)
+        return checksums.replaced(old, before & _U32, after & _U32)
     return checksums.replaced16(old, before, after) if size == 2 else None
 
 
-def _l3_csum_replace(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_l3_csum_replace")
-    at, before, after, flags = numbers(core, args, 4)
-    at &= U32
+def _l3_csum_replace(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    at, before, after, flags = numbers(call, args, 4)
+    at &= _U32
     wrong = _check_at(skb, at, flags, _FIELD_SIZE)
     if wrong:
         return skb.put(error(wrong))
@@ -228,11 +227,11 @@ def _l3_csum_replace(core: Core, args: Arguments) -> Value:
     return skb.put()
 
 
-def _l4_csum_replace(core: Core, args: Arguments) -> Value:
+def _l4_csum_replace(call: TableCaller, args: Sequence[Word]) -> Word:
     """With BPF_F_MARK_MANGLED_0, a sum of 0 means that there is none (UDP)."""
-    skb = Skb(core, args[0], "bpf_l4_csum_replace")
-    at, before, after, flags = numbers(core, args, 4)
-    at &= U32
+    skb = Skb(call, args[0])
+    at, before, after, flags = numbers(call, args, 4)
+    at &= _U32
     wrong = _check_at(skb, at, flags, _L4_FLAGS)
     if wrong:
         return skb.put(error(wrong))
@@ -251,16 +250,16 @@ def _l4_csum_replace(core: Core, args: Arguments) -> Value:
     return skb.put()
 
 
-def _csum_update(core: Core, args: Arguments) -> Value:
+def _csum_update(call: TableCaller, args: Sequence[Word]) -> Word:
     """The sum over a whole packet: a device would have made it."""
-    packet_of(core, args[0], "bpf_csum_update")
-    number(core, args[1], 2)
+    call.frame(args[0])
+    call.number(args[1])
     return error("ENOTSUPP")
 
 
-def _csum_level(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_csum_level")
-    level = number(core, args[1], 2)
+def _csum_level(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    level = call.number(args[1])
     checked = skb.known.checked
     match level:
         case 0:  # BPF_CSUM_LEVEL_QUERY
@@ -277,7 +276,7 @@ def _csum_level(core: Core, args: Arguments) -> Value:
     return 0
 
 
-CALLS: Mapping[str, Implementation] = {
+CALLS: Mapping[str, Played] = {
     "bpf_clone_redirect": _clone_redirect,
     "bpf_skb_load_bytes": _load_bytes,
     "bpf_skb_load_bytes_relative": _load_bytes_relative,

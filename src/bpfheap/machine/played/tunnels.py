@@ -6,14 +6,15 @@ Source: bpf_skb_set_tunnel_key and its like in net/core/filter.c of Linux 6.18.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from bpfheap.machine.model.convention import Arguments, Implementation, error, number
-from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.progress import Tunnel
-from bpfheap.machine.model.skb import Skb
-from bpfheap.machine.model.values import U32, Value
+from bpfheap.machine.packets import Tunnel
+from bpfheap.machine.played.refusals import error
+from bpfheap.machine.played.skb import Skb
+from bpfheap.machine.tables.caller import Played, TableCaller
+from bpfheap.runtime.world import Word
 
+_U32 = (1 << 32) - 1
 #: struct bpf_tunnel_key: id, remote end, tos, ttl, ext or flags, label, local end.
 _KEY = struct.Struct("<I16sBBHI16s")
 #: The lengths that it had in older versions, up to a member each.
@@ -33,10 +34,10 @@ _LABEL = 0xFFFFF
 _LONGEST = 255
 
 
-def _set_key(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_set_tunnel_key")
-    size, flags = number(core, args[2], 3) & U32, number(core, args[3], 4)
-    raw = core.state.read(args[1], size)
+def _set_key(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    size, flags = call.number(args[2]) & _U32, call.number(args[3])
+    raw = call.read(args[1], size)
     if flags & ~_SET_FLAGS or (size != _KEY.size and size not in _OLDER):
         return error("EINVAL")
     ident, remote, tos, ttl, ext, label, local = _KEY.unpack(raw.ljust(_KEY.size, b"\0"))
@@ -55,11 +56,11 @@ def _set_key(core: Core, args: Arguments) -> Value:
     return 0
 
 
-def _get_key(core: Core, args: Arguments) -> Value:
+def _get_key(call: TableCaller, args: Sequence[Word]) -> Word:
     """The ends change places, as if the packet had come through the tunnel. What cannot be told is
     cleared."""
-    skb = Skb(core, args[0], "bpf_skb_get_tunnel_key")
-    size, flags = number(core, args[2], 3) & U32, number(core, args[3], 4)
+    skb = Skb(call, args[0])
+    size, flags = call.number(args[2]) & _U32, call.number(args[3])
     tunnel, ipv6 = skb.known.tunnel, bool(flags & _IPV6)
     wrong = ""
     if tunnel is None or flags & ~_GET_FLAGS:
@@ -69,7 +70,7 @@ def _get_key(core: Core, args: Arguments) -> Value:
     elif size != _KEY.size and (size not in _OLDER or (size == _OLDER[0] and ipv6)):
         wrong = "EINVAL"
     if wrong or tunnel is None:
-        _write(core, args[1], bytes(size))
+        call.write(args[1], bytes(size))
         return error(wrong)
     remote, local = tunnel.source, tunnel.target
     if not ipv6:
@@ -79,14 +80,14 @@ def _get_key(core: Core, args: Arguments) -> Value:
         tunnel.id, remote, tunnel.tos, tunnel.ttl, told if flags & _TELL_FLAGS else 0,
         tunnel.label, local,
     )  # fmt: skip
-    _write(core, args[1], raw[:size])
+    call.write(args[1], raw[:size])
     return 0
 
 
-def _set_opt(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_set_tunnel_opt")
-    size = number(core, args[2], 3) & U32
-    given, tunnel = core.state.read(args[1], size), skb.known.tunnel
+def _set_opt(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    size = call.number(args[2]) & _U32
+    given, tunnel = call.read(args[1], size), skb.known.tunnel
     if tunnel is None or size % 4:
         return error("EINVAL")
     if size > _LONGEST:
@@ -96,23 +97,19 @@ def _set_opt(core: Core, args: Arguments) -> Value:
     return 0
 
 
-def _get_opt(core: Core, args: Arguments) -> Value:
+def _get_opt(call: TableCaller, args: Sequence[Word]) -> Word:
     """The length. What cannot be told is cleared."""
-    skb = Skb(core, args[0], "bpf_skb_get_tunnel_opt")
-    size, tunnel = number(core, args[2], 3) & U32, skb.known.tunnel
+    skb = Skb(call, args[0])
+    size, tunnel = call.number(args[2]) & _U32, skb.known.tunnel
     options = None if tunnel is None else tunnel.options
     if options is None or size < len(options):
-        _write(core, args[1], bytes(size))
+        call.write(args[1], bytes(size))
         return error("ENOENT" if options is None else "ENOMEM")
-    _write(core, args[1], options.ljust(size, b"\0"))
+    call.write(args[1], options.ljust(size, b"\0"))
     return len(options)
 
 
-def _write(core: Core, to: Value, data: bytes) -> None:
-    core.state.store(to, len(data), int.from_bytes(data, "little"))
-
-
-CALLS: Mapping[str, Implementation] = {
+CALLS: Mapping[str, Played] = {
     "bpf_skb_set_tunnel_key": _set_key,
     "bpf_skb_get_tunnel_key": _get_key,
     "bpf_skb_set_tunnel_opt": _set_opt,

@@ -7,17 +7,17 @@ Linux 6.18.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from zlib import crc32
 
 from bpfheap.machine import checksums
 from bpfheap.machine.frames import ETH_HLEN, protocol_of
-from bpfheap.machine.model.convention import Arguments, Implementation, error, number
-from bpfheap.machine.model.interp import Core
-from bpfheap.machine.model.skb import Skb, numbers
-from bpfheap.machine.model.values import U32, Value, signed32
+from bpfheap.machine.played.refusals import error
+from bpfheap.machine.played.skb import LARGEST, Skb, numbers, signed32
+from bpfheap.machine.tables.caller import Played, TableCaller
+from bpfheap.runtime.world import Word
 
-_U16 = (1 << 16) - 1
+_U16, _U32 = (1 << 16) - 1, (1 << 32) - 1
 _IP, _IPV6 = 0x0800, 0x86DD
 _VLANS = (0x8100, 0x88A8)
 _VLAN_HLEN, _ETH_ADDRESSES = 4, 12
@@ -88,10 +88,10 @@ def _resets_mac_len(skb: Skb) -> None:
 # -- VLAN tags
 
 
-def _vlan_push(core: Core, args: Arguments) -> Value:
+def _vlan_push(call: TableCaller, args: Sequence[Word]) -> Word:
     """The tag is kept beside the packet; one that was there goes into it (skb_vlan_push)."""
-    skb = Skb(core, args[0], "bpf_skb_vlan_push")
-    proto, tci = numbers(core, args, 2)
+    skb = Skb(call, args[0])
+    proto, tci = numbers(call, args, 2)
     raw = (proto & _U16).to_bytes(2, "little")
     if int.from_bytes(raw, "big") not in _VLANS:
         raw = _VLANS[0].to_bytes(2, "big")
@@ -107,8 +107,8 @@ def _vlan_push(core: Core, args: Arguments) -> Value:
     return skb.put()
 
 
-def _vlan_pop(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_vlan_pop")
+def _vlan_pop(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
     result = _popped(skb)
     _resets_mac_len(skb)
     return skb.put(result)
@@ -155,10 +155,10 @@ def _out_of_packet(skb: Skb) -> int | None:
 # -- room
 
 
-def _change_head(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_change_head")
-    room, flags = number(core, args[1], 2) & U32, number(core, args[2], 3)
-    too_long = not _is_gso(skb) and len(skb.bytes) + room > _LONGEST
+def _change_head(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    room, flags = call.number(args[1]) & _U32, call.number(args[2])
+    too_long = len(skb.bytes) + room > (LARGEST if _is_gso(skb) else _LONGEST)
     if flags or signed32(room) < 0 or too_long:
         return skb.put(error("EINVAL"))
     skb.bytes = bytes(room) + skb.bytes
@@ -170,9 +170,9 @@ def _change_head(core: Core, args: Arguments) -> Value:
     return skb.put()
 
 
-def _change_tail(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_change_tail")
-    length, flags = number(core, args[1], 2) & U32, number(core, args[2], 3)
+def _change_tail(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    length, flags = call.number(args[1]) & _U32, call.number(args[2])
     least = max(0, skb.known.network)
     if skb.known.transport is not None and skb.known.transport > 0:
         least = skb.known.transport
@@ -186,10 +186,10 @@ def _change_tail(core: Core, args: Arguments) -> Value:
     return skb.put()
 
 
-def _change_proto(core: Core, args: Arguments) -> Value:
+def _change_proto(call: TableCaller, args: Sequence[Word]) -> Word:
     """Headers of IPv4 and IPv6 differ by 20 bytes, which come or go at the front."""
-    skb = Skb(core, args[0], "bpf_skb_change_proto")
-    proto, flags = number(core, args[1], 2) & _U16, number(core, args[2], 3)
+    skb = Skb(call, args[0])
+    proto, flags = call.number(args[1]) & _U16, call.number(args[2])
     if flags:
         return skb.put(error("EINVAL"))
     new = int.from_bytes(proto.to_bytes(2, "little"), "big")
@@ -206,10 +206,10 @@ def _change_proto(core: Core, args: Arguments) -> Value:
     return skb.put()
 
 
-def _adjust_room(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_adjust_room")
-    by, mode, flags = numbers(core, args, 3)
-    wrong = _adjusted(skb, signed32(by), mode & U32, flags)
+def _adjust_room(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    by, mode, flags = numbers(call, args, 3)
+    wrong = _adjusted(skb, signed32(by), mode & _U32, flags)
     if not wrong and not flags & _NO_CSUM_RESET:
         skb.knows(checked=-1)
     return skb.put(error(wrong) if wrong else 0)
@@ -277,12 +277,12 @@ def _grows(skb: Skb, at: int, by: int, flags: int) -> str:
     return ""
 
 
-def _push_encap(core: Core, args: Arguments) -> Value:
+def _push_encap(call: TableCaller, args: Sequence[Word]) -> Word:
     """A header of IP in front (bpf_lwt_push_ip_encap). Those of segment routing are refused, as
     by a kernel without CONFIG_IPV6_SEG6_BPF."""
-    skb = Skb(core, args[0], "bpf_lwt_push_encap")
-    kind, size = number(core, args[1], 2) & U32, number(core, args[3], 4) & U32
-    header = core.state.read(args[2], size)
+    skb = Skb(call, args[0])
+    kind, size = call.number(args[1]) & _U32, call.number(args[3]) & _U32
+    header = call.read(args[2], size)
     if kind != _ENCAP_IP or not _HLEN[_IP] <= size <= _LONGEST_ENCAP:
         return skb.put(error("EINVAL"))
     version = header[0] >> 4
@@ -306,31 +306,31 @@ def _push_encap(core: Core, args: Arguments) -> Value:
 # -- what is known of the packet
 
 
-def _change_type(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_change_type")
-    new = number(core, args[1], 2) & U32
+def _change_type(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    new = call.number(args[1]) & _U32
     if skb["pkt_type"] > _LAST_TYPE or new > _LAST_TYPE:
         return error("EINVAL")
     skb["pkt_type"] = new
     return 0
 
 
-def _set_hash(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_set_hash")
-    skb["hash"] = number(core, args[1], 2) & U32
+def _set_hash(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    skb["hash"] = call.number(args[1]) & _U32
     skb.knows(hashed=True)
     skb.keep()
     return 0
 
 
-def _set_hash_invalid(core: Core, args: Arguments) -> Value:
-    Skb(core, args[0], "bpf_set_hash_invalid").forget_hash()
+def _set_hash_invalid(call: TableCaller, args: Sequence[Word]) -> Word:
+    Skb(call, args[0]).forget_hash()
     return 0
 
 
-def _get_hash_recalc(core: Core, args: Arguments) -> Value:
+def _get_hash_recalc(call: TableCaller, args: Sequence[Word]) -> Word:
     """Of both directions of a flow the same, and never 0; on Linux it differs from boot to boot."""
-    skb = Skb(core, args[0], "bpf_get_hash_recalc")
+    skb = Skb(call, args[0])
     if not skb["hash"] and not skb.known.hashed:
         skb["hash"] = crc32(_flow(skb)) or 1
         skb.knows(hashed=True)
@@ -379,9 +379,9 @@ def _inner_protocol(skb: Skb) -> int:
     return 0
 
 
-def _ecn_set_ce(core: Core, args: Arguments) -> Value:
+def _ecn_set_ce(call: TableCaller, args: Sequence[Word]) -> Word:
     """1 if the packet tells of congestion now."""
-    skb = Skb(core, args[0], "bpf_skb_ecn_set_ce")
+    skb = Skb(call, args[0])
     proto, at = _inner_protocol(skb), skb.known.network
     header = skb.bytes[at : at + _HLEN.get(proto, 0)]
     if proto not in _HLEN or len(header) < _HLEN[proto]:
@@ -402,9 +402,9 @@ def _ecn_set_ce(core: Core, args: Arguments) -> Value:
     return 1
 
 
-def _set_tstamp(core: Core, args: Arguments) -> Value:
-    skb = Skb(core, args[0], "bpf_skb_set_tstamp")
-    tstamp, clock = number(core, args[1], 2), number(core, args[2], 3) & U32
+def _set_tstamp(call: TableCaller, args: Sequence[Word]) -> Word:
+    skb = Skb(call, args[0])
+    tstamp, clock = call.number(args[1]), call.number(args[2]) & _U32
     if skb.protocol not in _HLEN:
         return error("EOPNOTSUPP")
     if clock >= _CLOCKS or (clock != _REALTIME and not tstamp):
@@ -413,7 +413,7 @@ def _set_tstamp(core: Core, args: Arguments) -> Value:
     return 0
 
 
-CALLS: Mapping[str, Implementation] = {
+CALLS: Mapping[str, Played] = {
     "bpf_skb_vlan_push": _vlan_push,
     "bpf_skb_vlan_pop": _vlan_pop,
     "bpf_skb_change_head": _change_head,
