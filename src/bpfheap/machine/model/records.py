@@ -15,7 +15,7 @@ from bpfheap.machine.layout import ObjectType
 from bpfheap.machine.model.lives import Life
 from bpfheap.machine.model.progress import NOTHING, ExecutionProgress
 from bpfheap.machine.model.values import Pointer, Value
-from bpfheap.machine.tables.common import Table
+from bpfheap.machine.tables.common import Output, Table, Unfinished
 from bpfheap.runtime.machine import Context
 from bpfheap.runtime.world import BlockType, Space
 
@@ -249,6 +249,8 @@ class MapRecord(Table):
     `freeing`: the keys that map free has still to walk; None before that.
     """
 
+    records: tuple[bytes | Unfinished | Output, ...] = ()
+    used: frozenset[bytes] = frozenset()
     region: int
     kptrs: tuple[KptrField, ...]
     allocator: int | None

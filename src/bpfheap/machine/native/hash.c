@@ -58,10 +58,10 @@ RACY static void fill_elem(struct bh_map *map, struct bh_here *here, struct bh_e
 	char *to = bh_elem_value(map, elem);
 
 	elem->hash = hash;
-	bh_map_copy_bytes(elem->key, key, map->spec.key_size);
+	bh_map_copy_bytes(elem->key, key, map->kept);
 	/* Callbacks are shown a copy, and compiled lookups compare it. */
 	if (bh_is_hardened(map->core))
-		bh_map_copy_bytes(elem->key - bh_shadow(map->core), key, map->spec.key_size);
+		bh_map_copy_bytes(elem->key - bh_shadow(map->core), key, map->kept);
 	/*
 	 * The memory of an element is used again at once. A program that looked its last element up before
 	 * that was deleted may have put an object into it afterwards.
@@ -222,7 +222,7 @@ bool bh_hash_walk(struct bh_map *map, struct bh_walk *walk)
 			walk->bucket++;
 		}
 	}
-	walk->key = elem->key - bh_shadow(map->core);
+	walk->key = elem->key + (map->kept - map->spec.key_size) - bh_shadow(map->core);
 	walk->value = bh_elem_value(map, elem);
 	walk->next = atomic_load_explicit(&elem->next, memory_order_acquire);
 	walk->behind = 0;
@@ -252,7 +252,8 @@ int bh_hash_create(struct bh_map *map)
 	map->plain_words = map->spec.shape == BH_HASH && map->spec.key_size == 4 &&
 			   !map->spec.pointers;
 	map->seed = mix((uintptr_t)map, 0xa0761d6478bd642fu);
-	map->value_at = (int64_t)sizeof(struct bh_elem) + ((map->spec.key_size + 7) & ~7u);
+	map->kept = map->spec.key_size * (map->spec.shape == BH_TRIE ? 2 : 1);
+	map->value_at = (int64_t)sizeof(struct bh_elem) + ((map->kept + 7) & ~7u);
 	size = (size_t)map->value_at + (size_t)map->stride * bh_map_copies(map);
 	if (!map->spec.pointers)
 		map->value_at -= (int64_t)bh_shadow(map->core);

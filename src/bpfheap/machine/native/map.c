@@ -3,6 +3,7 @@
 #include "lru.h"
 #include "map.h"
 #include "memory.h"
+#include "trie.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@ static void *look_up(struct bh_map *map, const void *key, bool use)
 			atomic_store_explicit(&elem->seen, 1, memory_order_relaxed);
 		value = bh_elem_value(map, elem);
 		break;
+	case BH_TRIE:
+		return bh_trie_lookup(map, key);
 	case BH_ARRAY:
 		value = bh_array_element(map, key);
 		break;
@@ -62,6 +65,8 @@ int bh_map_update(struct bh_map *map, struct bh_here *here, const void *key, con
 	if ((flags & ~(uint64_t)BH_F_LOCK) > BH_EXIST)
 		return -EINVAL;
 	switch (map->spec.shape) {
+	case BH_TRIE:
+		return flags & BH_F_LOCK ? -EINVAL : bh_trie_update(map, here, key, value, flags, cpu);
 	case BH_HASH:
 	case BH_LRU:
 		if (flags & BH_F_LOCK && (!map->spec.type || map->spec.type->lock < 0))
@@ -83,6 +88,8 @@ int bh_map_delete(struct bh_map *map, struct bh_here *here, const void *key)
 		return bh_hash_delete(map, here, key);
 	if (map->spec.shape == BH_LRU)
 		return bh_lru_delete(map, here, key);
+	if (map->spec.shape == BH_TRIE)
+		return bh_trie_delete(map, here, key);
 	if (map->spec.shape != BH_ARRAY || !map->spec.pointers)
 		return -EINVAL;
 	value = (void **)bh_array_element(map, key);
@@ -101,6 +108,7 @@ bool bh_map_walk(struct bh_map *map, struct bh_walk *walk)
 	switch (map->spec.shape) {
 	case BH_HASH:
 	case BH_LRU:
+	case BH_TRIE:
 		return bh_hash_walk(map, walk);
 	case BH_ARRAY:
 		return bh_array_walk(map, walk);
@@ -113,13 +121,14 @@ bool bh_map_walk(struct bh_map *map, struct bh_walk *walk)
 
 static void free_map_record(struct bh_map *map)
 {
-	if (map->memory && (map->spec.shape == BH_HASH || map->spec.shape == BH_LRU))
+	if (map->memory && (map->spec.shape == BH_HASH || map->spec.shape == BH_LRU || map->spec.shape == BH_TRIE))
 		bh_pages_unmap(map->core, map->memory, map->bytes);
 	else if (map->memory)
 		bh_memory_unmap(map->core,
 				map->memory + (map->spec.pointers ? 0 : bh_shadow(map->core)), map->bytes);
 	free(map->queue);
 	free(map->span);
+	free(map->lengths);
 	free(map);
 }
 
@@ -139,6 +148,8 @@ struct bh_map *bh_map_create(struct bh_core *core, const struct bh_map_spec *spe
 		error = bh_array_create(map);
 	else if (!error && spec->shape == BH_RING)
 		error = bh_ring_create(map);
+	else if (!error && spec->shape == BH_TRIE)
+		error = bh_trie_create(map);
 	else if (!error && spec->shape != BH_NONE && spec->shape != BH_PLAYED)
 		error = bh_hash_create(map);
 	if (!error && bh_is_hardened(core) && !bh_handle_add((struct bh_region *)core, map))

@@ -31,6 +31,7 @@ from bpfheap.machine.tables.common import Values
 from bpfheap.machine.tables.events import drained, listening
 from bpfheap.machine.tables.owners import forget
 from bpfheap.machine.tables.queue import queue_of
+from bpfheap.machine.tables.trie import walked
 from bpfheap.platform.maps import ANY, Holds, MapFlag, MapType, Shape
 from bpfheap.runtime.machine import KptrValue, Memory
 from bpfheap.spec import MapSpec
@@ -190,7 +191,8 @@ class Maps:
         record = self.record(map_id)
         if record.table is not None:
             return elements(record.row).keys(record.table)
-        return tuple(record.map.keys())
+        keys = record.map.keys()
+        return walked(keys) if record.row.shape is Shape.TRIE else tuple(keys)
 
     def drain(self, map_id: int, cpu: int | None) -> list[bytes]:
         record = self.record(map_id)

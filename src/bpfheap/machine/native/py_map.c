@@ -530,7 +530,7 @@ static PyType_Spec map_spec = {
 int bh_py_maps(PyObject *module)
 {
 	/* In the order of enum bh_shape. */
-	static const char *const shapes[] = { "hash", "lru", "array", "ring", "none", "played", NULL };
+	static const char *const shapes[] = { "hash", "lru", "array", "ring", "none", "trie", "played", NULL };
 
 	map_type = bh_py_add(module, &map_spec);
 	return !map_type || bh_py_names(module, "SHAPES", shapes) ? -1 : 0;

@@ -37,6 +37,8 @@ SHAPES = {
     (Shape.NONE, Holds.RECORDS): "ring",
     (Shape.NONE, Holds.NOTHING): "none",
     **dict.fromkeys(TABLES, PLAYED),
+    # Packet filters look up in these as often as in hashes.
+    (Shape.TRIE, Holds.VALUES): "trie",
 }
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +21,7 @@ from bpfheap.machine.native import _core
 from bpfheap.machine.played.refusals import answer
 from bpfheap.machine.tables import elements
 from bpfheap.machine.tables.caller import Played, TableCaller
-from bpfheap.machine.tables.common import Table, Values, map_error
+from bpfheap.machine.tables.common import Output, Table, Unfinished, Values, map_error
 from bpfheap.machine.tables.sockets import element_of
 from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
 from bpfheap.runtime.world import Leads, Word
@@ -38,6 +39,26 @@ class NativeTable(Table):
 
     memory: _core.Map | None
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    # Nobody keeps what these were before.
+    records: deque[bytes | Unfinished | Output] = field(default_factory=deque)
+    used: set[bytes] = field(default_factory=set)
+
+    def add(self, record: bytes | Output) -> None:
+        self.records.append(record)
+
+    def take(self, at: int) -> None:
+        if at == 0:
+            self.records.popleft()
+        else:
+            self.records.pop()
+
+    def renewed(
+        self, records: Iterable[bytes | Unfinished | Output]
+    ) -> deque[bytes | Unfinished | Output]:
+        return deque(records)
+
+    def use(self, value: bytes) -> None:
+        self.used.add(value)
 
 
 def place_key(place: int) -> bytes:

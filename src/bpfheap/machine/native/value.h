@@ -18,6 +18,7 @@ enum bh_shape {
 	BH_ARRAY,
 	BH_RING,
 	BH_NONE, /* an allocator */
+	BH_TRIE,
 	BH_PLAYED, /* Python has the elements, and performs what programs do with them */
 };
 
@@ -60,9 +61,12 @@ struct bh_map {
 	bool plain_words; /* keys have 4 bytes, and lookups give values: the shortest way */
 	uint64_t seed;
 	uint32_t mask;
+	uint32_t kept; /* bytes of a key: a trie has each as it is looked for, and as it was given */
 	int64_t value_at; /* offset in an element, whose values may lie where programs reach: see region.h */
 	_Atomic uint32_t count BH_ALIGNED(BH_LINE);
 	struct bh_queue *queue; /* of elements, if they go when they are not used: see lru_queue.h */
+	/* trie: a bit for each length of a prefix that it ever had */
+	_Atomic uint64_t *lengths;
 	/* ring: positions only grow */
 	_Atomic uint64_t produced BH_ALIGNED(BH_LINE);
 	_Atomic uint64_t consumed;

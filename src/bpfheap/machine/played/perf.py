@@ -43,8 +43,7 @@ def _output(call: TableCaller, args: Sequence[Word]) -> Word:
         return -ENOENT
     if event != call.cpu:
         return -EOPNOTSUPP
-    table = call.keeper.writable(table)
-    table.records = (*table.records, Output(call.cpu, data))
+    call.keeper.writable(table).add(Output(call.cpu, data))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -55,9 +55,27 @@ class Table:
     special: tuple[SpecialField, ...] = ()
     entries: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
     inner: dict[bytes, int] = field(default_factory=dict)
-    records: tuple[bytes | Unfinished | Output, ...] = ()
-    used: frozenset[bytes] = frozenset()
+    records: Sequence[bytes | Unfinished | Output] = ()
+    used: Set[bytes] = frozenset()
     values: dict[bytes, bytes] = field(default_factory=dict)
+
+    def add(self, record: bytes | Output) -> None:
+        """Behind all other records."""
+        self.records = (*self.records, record)
+
+    def take(self, at: int) -> None:
+        """Let the first record go (0), or the last one (-1)."""
+        self.records = tuple(self.records)[1:] if at == 0 else tuple(self.records)[:-1]
+
+    def renewed(
+        self, records: Iterable[bytes | Unfinished | Output]
+    ) -> Sequence[bytes | Unfinished | Output]:
+        """As `records` are kept."""
+        return tuple(records)
+
+    def use(self, value: bytes) -> None:
+        """Let it be one of `used`."""
+        self.used |= {value}
 
 
 class Keeper(Protocol):

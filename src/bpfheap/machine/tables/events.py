@@ -33,7 +33,6 @@ def drained(keeper: Keeper, table: Table, cpu: int | None) -> list[bytes]:
     """Take out what was written, on one CPU or on all."""
     table = keeper.writable(table)
     found = [r for r in table.records if isinstance(r, Output) and cpu in (None, r.cpu)]
-    table.records = tuple(
-        r for r in table.records if not isinstance(r, Output) or cpu not in (None, r.cpu)
-    )
+    rest = (r for r in table.records if not isinstance(r, Output) or cpu not in (None, r.cpu))
+    table.records = table.renewed(rest)
     return [r.data for r in found]

@@ -24,8 +24,8 @@ class QueueElements(ShownElements):
         if len(table.records) >= table.spec.max_entries:
             if flags != EXIST:
                 raise map_error(table, "push", "E2BIG")
-            table.records = table.records[1:]
-        table.records = (*table.records, values[0] or b"")
+            table.take(0)
+        table.add(values[0] or b"")
 
     def shown(self, table: Table, key: bytes) -> bytes | None:
         if not table.records:
@@ -38,9 +38,7 @@ class QueueElements(ShownElements):
         """Take the next one out; None if there is none."""
         value = self.shown(table, b"")
         if value is not None:
-            kept = list(table.records)
-            kept.pop(self._next)
-            keeper.writable(table).records = tuple(kept)
+            keeper.writable(table).take(self._next)
         return value
 
 
@@ -57,7 +55,7 @@ class FilterElements(ShownElements):
     def update(self, keeper: Keeper, table: Table, key: bytes, values: Values, flags: int) -> None:
         if flags != ANY:
             raise map_error(table, "push", "EINVAL")
-        keeper.writable(table).used |= {values[0] or b""}
+        keeper.writable(table).use(values[0] or b"")
 
     def delete(self, keeper: Keeper, table: Table, key: bytes) -> None:
         raise map_error(table, "delete", "EOPNOTSUPP")

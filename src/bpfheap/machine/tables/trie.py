@@ -3,6 +3,8 @@ they are the first bits of."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bpfheap.machine.tables.common import (
     Keeper,
     Table,
@@ -27,9 +29,7 @@ class TrieElements:
         return _fits(key) and any(_bits(key).startswith(_bits(k)) for k in table.entries)
 
     def keys(self, table: Table) -> tuple[bytes, ...]:
-        """Longer prefixes before those that they begin with, else 0 before 1
-        (trie_get_next_key)."""
-        return tuple(sorted(table.entries, key=lambda k: _bits(k) + "2"))
+        return walked(table.entries)
 
     def update(self, keeper: Keeper, table: Table, key: bytes, values: Values, flags: int) -> None:
         if not _fits(key):
@@ -52,6 +52,11 @@ class TrieElements:
             raise map_error(table, "delete", "ENOENT")
         old = keeper.writable(table).entries.pop(same)
         keeper.retire(table, key, old)
+
+
+def walked(keys: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Longer prefixes before those that they begin with, else 0 before 1 (trie_get_next_key)."""
+    return tuple(sorted(keys, key=lambda k: _bits(k) + "2"))
 
 
 def _length(key: bytes) -> int:

@@ -33,7 +33,7 @@ _NUMBERS: Final = frozenset(
 )  # fmt: skip
 _SIZED: Final = frozenset({Arg.MEM, Arg.MEM_OR_NULL, Arg.UNINIT_MEM})
 #: Maps that have values to find, as the core calls their shapes.
-_HOLD_VALUES: Final = frozenset({"array", "hash", "lru"})
+_HOLD_VALUES: Final = frozenset({"array", "hash", "lru", "trie"})
 #: The register in which a callback gets its context, by who calls it back.
 CONTEXT: Final[Mapping[str, int]] = {"bpf_loop": 2, "bpf_for_each_map_elem": 4}
 

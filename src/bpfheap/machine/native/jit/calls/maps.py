@@ -41,7 +41,7 @@ def _look(call: CallSite, shape: MapShape, cpu: str | None, there: str | None = 
         found = _array(call, shape, cpu)
     elif shape.shape == "hash" and shape.key_size in (4, 8) and not shape.pointers:
         found = _hash(call, shape)
-    elif shape.shape in ("hash", "lru"):
+    elif shape.shape in ("hash", "lru", "trie"):
         symbol = body.symbols.map(shape)
         found = body.call(
             "bh_map_lookup", "ptr", f"ptr {symbol}", f"ptr {call.pointer(2, shape.key_size)}"
