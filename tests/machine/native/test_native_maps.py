@@ -50,7 +50,17 @@ KINDS = [
     ("lru_percpu_hash", 4, 0),
     ("array", 4, 0),
     ("percpu_array", 4, 0),
+    ("lpm_trie", 8, MapFlag.NO_PREALLOC),
+    ("devmap_hash", 4, 0),
 ]
+#: Prefixes: the same ones with other bits behind them, one in the other, and one that is too long.
+PREFIXES = [
+    (length, data.to_bytes(4, "big"))
+    for length, data in (
+        (0, 0), (0, 0xFFFF_FFFF), (8, 0x0A00_0000), (8, 0x0A01_0000), (9, 0x0A80_0000),
+        (31, 0x0A80_0001), (32, 0x0A80_0001), (33, 0),
+    )
+]  # fmt: skip
 
 
 class Maps(RuleBasedStateMachine):
@@ -64,6 +74,9 @@ class Maps(RuleBasedStateMachine):
             machine.map_create(MAP, self.spec, None, {})
 
     def key(self, number: int) -> bytes:
+        if self.spec.type == BY_NAME["lpm_trie"].number:
+            length, data = PREFIXES[number]
+            return length.to_bytes(4, "little") + data
         return number.to_bytes(self.spec.key_size, "little")
 
     def both(self, operation: str, *arguments: Any) -> None:
