@@ -52,6 +52,43 @@ MAP(per_cpu, PERCPU_ARRAY, 4, __u32, __u64);
 MAP(per_cpu_hash, PERCPU_HASH, 4, __u32, __u64);
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 4);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64);
+} trie SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct copies);
+} tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 4);
+	__uint(key_size, 0);
+	__type(value, __u64);
+} queue SEC(".maps");
+
+/* Python keeps the elements of these, too. */
+#define PLAYED(name, kind, v)                      \
+	struct {                                   \
+		__uint(type, BPF_MAP_TYPE_##kind); \
+		__uint(max_entries, 2);            \
+		__uint(key_size, 4);               \
+		__uint(value_size, v);             \
+	} name SEC(".maps")
+
+PLAYED(devices, DEVMAP, 4);
+PLAYED(sockets, SOCKHASH, 8);
+PLAYED(events, PERF_EVENT_ARRAY, 4);
+PLAYED(stacks, STACK_TRACE, 16);
+PLAYED(groups, CGROUP_ARRAY, 4);
+
+struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } ring SEC(".maps");

@@ -181,12 +181,25 @@ static PyObject *execution_go(struct execution *self, PyObject *const *args, Py_
 	return PyLong_FromLong(stop);
 }
 
+/* The lock of a run that is given up while it stands at a call: on a hardened core nobody waits for it. */
+static bool release(struct bh_run *run)
+{
+	uint64_t lock = (uintptr_t)run->lock;
+
+	if (!run->window || !bh_region_at(bh_region_of(run->here.core), lock, sizeof(uint32_t), BH_VACANT))
+		return false;
+	bh_unlock(run->lock);
+	run->lock = NULL;
+	run->locked = false;
+	return true;
+}
+
 static PyObject *execution_close(struct execution *self, PyObject *unused)
 {
 	(void)unused;
 	if (!is_at_rest(self))
 		return NULL;
-	if (self->run->locked)
+	if (self->run->locked && !release(self->run))
 		bh_core_break(self->owner->core);
 	end_hold(self);
 	Py_RETURN_NONE;
