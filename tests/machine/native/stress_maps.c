@@ -15,7 +15,7 @@
 
 #include "map.h"
 
-enum { CPUS = 2, KEYS = 96, MAPS = 4 };
+enum { CPUS = 2, KEYS = 96, MAPS = 5, TRIE = 4 };
 
 struct value {
 	uint64_t count;
@@ -77,18 +77,21 @@ static void change(struct bh_here *here, uint64_t *random)
 {
 	uint64_t r = next_random(random);
 	struct bh_map *map = maps[r % MAPS];
-	uint32_t key = (uint32_t)(r >> 8) % KEYS;
+	/* Of a trie, a length and as many bits. */
+	uint32_t number = (uint32_t)(r >> 8) % KEYS, key[2] = { number % 33, (number & 3) * 0x01010101u };
 	struct value value = { r, NULL }, *found;
 	void *record;
 
+	if (map != maps[TRIE])
+		key[0] = number;
 	switch (r >> 32 & 7) {
 	case 0:
 	case 1:
-		if (bh_map_update(map, here, &key, &value, r >> 40 & 1, -1) == -EBUSY)
+		if (bh_map_update(map, here, key, &value, r >> 40 & 1, -1) == -EBUSY)
 			atomic_fetch_add(&refused, 1);
 		break;
 	case 2:
-		if (bh_map_delete(map, here, &key) == -EBUSY)
+		if (bh_map_delete(map, here, key) == -EBUSY)
 			atomic_fetch_add(&refused, 1);
 		break;
 	case 3:
@@ -99,7 +102,7 @@ static void change(struct bh_here *here, uint64_t *random)
 		}
 		break;
 	default:
-		found = bh_map_lookup(map, &key);
+		found = bh_map_lookup(map, key);
 		if (found)
 			put(here, &found->kptr);
 	}
@@ -171,8 +174,9 @@ int main(int argc, char **argv)
 	heap = bh_heap_create(core, (struct bh_limits){ 0, 0 });
 	items = bh_unit_create(heap, sizeof(struct item), type);
 	for (int i = 0; i < MAPS; i++) {
-		struct bh_map_spec spec = { .shape = i == 3 ? BH_ARRAY : i == 2 ? BH_LRU : BH_HASH,
-					    .key_size = 4,
+		struct bh_map_spec spec = { .shape = i == TRIE ? BH_TRIE :
+						     i == 3 ? BH_ARRAY : i == 2 ? BH_LRU : BH_HASH,
+					    .key_size = i == TRIE ? 8 : 4,
 					    .value_size = sizeof(struct value),
 					    /* Some are full now and then; chains are long. */
 					    .max_entries = i == 3 ? KEYS : i == 2 ? 32 : 64,

@@ -362,10 +362,7 @@ class NativeMachine(NativeKernel):
                 case "outside":
                     registers = [run.register(n) for n in range(1, 6)]
                     called = program.call_name(run)
-                    with self._keeper.at_work() as keeper:
-                        r0 = self._perform(
-                            called, program, run.slot, run.pointer, run.cpu, registers, keeper
-                        )
+                    r0 = self._perform(called, program, run.slot, run.pointer, run.cpu, registers)
                     run.answer(r0)
                     continue
             slot = run.slot
@@ -377,9 +374,8 @@ class NativeMachine(NativeKernel):
     def _ask(self, run: int, cpu: int, program: int, slot: int, *registers: int) -> int:
         """A call that the core cannot make, in the middle of a run: r1 to r5."""
         loaded = self._programs.records[program]
-        keeper = self._keeper.at(run + _core.LAYOUT["bh_run.here"])
-        name = str(loaded.calls[slot])
-        return self._perform(name, loaded, slot, run, cpu, registers, keeper)
+        here = run + _core.LAYOUT["bh_run.here"]
+        return self._perform(str(loaded.calls[slot]), loaded, slot, run, cpu, registers, here)
 
     def _perform(
         self,
@@ -389,13 +385,15 @@ class NativeMachine(NativeKernel):
         run: int,
         cpu: int,
         registers: Sequence[int],
-        keeper: Tables,
+        here: int = 0,
     ) -> int:
-        """Raises Violation, and whatever a stub raises."""
+        """`here` is the run's context if it goes on meanwhile. Raises Violation, and whatever a
+        stub raises."""
         stub = self.stubs.get(called)
         ours = _PLAYED.get(called)
         if stub is None and ours is None:
             return printk(self._core, called, registers, self.printk)
+        keeper = self._keeper.at(here)
         caller = NativeCaller(self, self._core, self._maps, program, called, run, cpu, keeper)
         try:
             if stub is not None:
@@ -403,7 +401,10 @@ class NativeMachine(NativeKernel):
             assert ours is not None
             if self._hardened:
                 check_sizes(called, registers)
-            with keeper.lock:
+            if here:
+                with keeper.lock:
+                    return int(ours(caller, registers) or 0) & _U64
+            with keeper.at_work() as caller.keeper:
                 return int(ours(caller, registers) or 0) & _U64
         except Fault as fault:
             line = program.spec.line_of(slot)

@@ -310,7 +310,7 @@ class NativeCaller:
         keeper: Tables,
     ) -> None:
         self.name = name
-        self._keeper = keeper
+        self.keeper: Keeper = keeper
         self.cpu = cpu
         self._kernel = kernel
         self._core = core
@@ -427,10 +427,6 @@ class NativeCaller:
         if found is None:
             raise Fault("bad-call", f"{self.name} is given {at:#x}, which is no map")
         return found.id
-
-    @property
-    def keeper(self) -> Keeper:
-        return self._keeper
 
     @property
     def section(self) -> str:
