@@ -187,6 +187,17 @@ def test_a_socket_that_is_found_is_a_reference(machine: dict[str, Any], spec: Ob
         assert obj.programs["find_indexed"].run(bytes(0), data=bytes(64)).retval == socket.AF_INET
 
 
+def test_a_socket_that_was_freed_leaves_its_maps(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with bpfheap.Runtime(**machine) as rt:
+        obj = rt.load(spec)
+        gone, other = (rt.kernel.new("struct bpf_sock", family=2) for _ in range(2))
+        obj.maps["indexed"][0], obj.maps["indexed"][1] = gone, other
+        obj.maps["hashed"][7] = gone
+        gone.free()
+        assert (list(obj.maps["indexed"]), list(obj.maps["hashed"])) == ([1], [])
+        assert obj.programs["find_indexed"].run(bytes(0), data=bytes(64)).retval == NONE
+
+
 def test_sockets_stay_when_their_map_goes(machine: dict[str, Any], spec: ObjectSpec) -> None:
     with bpfheap.Runtime(**machine) as rt:
         obj = rt.load(spec)

@@ -50,8 +50,12 @@ def key_of_owner(block: int) -> bytes:
 
 
 def forget(keeper: Keeper, tables: Iterable[Table], block: int) -> None:
-    """An object goes, and what belongs to it."""
+    """An object goes, and what belongs to it; of a socket, it leaves its maps (sock_map_unhash and
+    its like)."""
     key = key_of_owner(block)
     for table in tuple(tables):
+        if table.type.borrows and (block,) in table.entries.values():
+            rest = {k: places for k, places in table.entries.items() if places != (block,)}
+            keeper.writable(table).entries = rest
         if table.type.shape is Shape.OWNERS and key in table.entries:
             OwnerElements().delete(keeper, table, key)
