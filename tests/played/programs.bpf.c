@@ -91,6 +91,12 @@ int BPF_KPROBE(unlink_probe, int dfd, struct filename *name)
 	return bpf_get_attach_cookie(ctx);
 }
 
+SEC("kprobe/do_unlinkat")
+int BPF_KPROBE(unlink_seen, int dfd, struct filename *name)
+{
+	return dfd + (name != NULL);
+}
+
 SEC("kretprobe/do_unlinkat")
 int BPF_KRETPROBE(unlink_return, long ret)
 {
@@ -113,6 +119,20 @@ int raw_switch(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *next = (void *)ctx->args[2];
 
 	return BPF_CORE_READ(next, pid);
+}
+
+SEC("raw_tp/sched_switch")
+int BPF_PROG(raw_next, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	int pid;
+
+	return bpf_core_read(&pid, sizeof(pid), &next->pid) ? 1000 : pid;
+}
+
+SEC("tp/some/where")
+int somewhere(void *ctx)
+{
+	return *(int *)(ctx + 8);
 }
 
 SEC("tp_btf/sched_switch")

@@ -69,11 +69,60 @@ def test_a_probe_of_a_system_call(rt: Runtime, spec: ObjectSpec) -> None:
     assert load(rt, spec, "unlink_call").run(["/tmp/x"]).printk == ["/tmp/x"]
 
 
+def test_typed_tracepoints_by_names(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "typed_switch")
+    assert program.run({"prev": {"pid": 3}}).retval == 3000
+    with pytest.raises(UsageError, match="sched_switch has no argument nxt") as seen:
+        program.run({"nxt": None})
+    assert seen.value.hint == "preempt, prev, next, prev_state"
+
+
 def test_raw_and_typed_tracepoints(rt: Runtime, spec: ObjectSpec) -> None:
     one, other = rt.kernel.task_struct(pid=1), rt.kernel.task_struct(pid=2)
     other.real_parent = one
     assert load(rt, spec, "raw_switch").run([0, one, other]).retval == 2
     assert load(rt, spec, "typed_switch").run([True, one, other]).retval == 1001001
+
+
+def test_what_is_left_out_of_a_probe(rt: Runtime, spec: ObjectSpec) -> None:
+    """An object of zeros, as of a function that is traced."""
+    program = load(rt, spec, "unlink_seen")
+    assert program.run().retval == 1
+    assert program.run([5]).retval == 6
+    assert program.run([5, None]).retval == 5
+    assert rt.fire("kprobe/do_unlinkat")["unlink_seen"].retval == 1
+    # Whoever says what is in the registers says all of it.
+    assert program.run(rt.kprobe(di=7)).retval == 7
+
+
+def test_what_is_left_out_of_a_raw_tracepoint(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "raw_next")
+    assert program.run().retval == 0
+    assert program.run([0, None]).retval == 0
+    assert program.run({"next": {"pid": 5}}).retval == 5
+    assert program.run([True, None, {"pid": 6}]).retval == 6
+    # NULL cannot be read.
+    assert program.run([True, None, None]).retval == 1000
+    assert rt.fire("raw_tp/sched_switch")["raw_next"].retval == 0
+    assert rt.fire("raw_tp/sched_switch", next={"pid": 7})["raw_next"].retval == 7
+    with pytest.raises(UsageError, match="sched_switch has no argument nxt"):
+        program.run({"nxt": None})
+
+
+def test_what_is_left_out_of_a_tracepoint(rt: Runtime, spec: ObjectSpec) -> None:
+    obj = rt.load(spec, programs=["exec"])
+    assert obj.programs["exec"].run().retval == 0
+    assert obj.programs["exec"].run({"pid": 3}).retval == 3
+    assert rt.fire("sched:sched_process_exec")["exec"].retval == 0
+    # The text is empty, and not what else is at the record's begin.
+    assert [record[24] for record in obj.maps["events"].drain()] == [0, 0, 0]
+
+
+def test_a_record_that_nobody_knows(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "somewhere")
+    assert program.run().retval == 0
+    with pytest.raises(UsageError, match="nothing says what the record of some:where is"):
+        program.run({"field": 1})
 
 
 def test_a_hook(rt: Runtime, spec: ObjectSpec) -> None:

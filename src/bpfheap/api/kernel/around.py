@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from bpfheap.api.arguments import shown
 from bpfheap.api.kernel.current import Clock, CurrentTask
-from bpfheap.api.kernel.inputs import Fields, Given, Inputs, Tracepoint, Values
+from bpfheap.api.kernel.inputs import Fields, Inputs, Tracepoint
 from bpfheap.api.kernel.kernel import Kernel
 from bpfheap.api.kernel.net import Net
 from bpfheap.api.kernel.objects import KernelObject, address_of
@@ -95,16 +95,12 @@ class Around(Session, Inputs):
         if not found:
             there = ", ".join(sorted({p.spec.section for p in self._loaded})) or "nothing"
             raise UsageError(f"no program is attached to {where}", hint=f"loaded is {there}")
-        if given is None:
-            event = _is_event(where)
-            given = Tracepoint(where, fields) if event else self._fields(fields, found[0])
+        if given is None and _is_event(where):
+            given = Tracepoint(where, fields)
+        elif given is None:
+            # Without anything, each is given what it gets by default.
+            given = Fields(fields) if fields else b""
         return {program.name: program.run(given) for program in found}
-
-    def _fields(self, fields: Mapping[str, Any], first: Fired) -> Given:
-        row = program_type(first.spec.section)
-        if not fields and row is not None and row.form in (CtxForm.ARGUMENTS, CtxForm.REGISTERS):
-            return Values(())
-        return Fields(fields)
 
     def _map_by_id(self, map_id: int) -> Any:
         raise NotImplementedError

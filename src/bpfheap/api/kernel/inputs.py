@@ -12,7 +12,18 @@ from bpfheap.api.arguments import octets, shown
 from bpfheap.api.kernel.kernel import Kernel, prototype_of
 from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.types import KernelType, pointed_at
-from bpfheap.btf import BtfTypes, Enum, Enum64, FoundMember, Func, FuncProto, Int, Ptr, Void
+from bpfheap.btf import (
+    BtfTypes,
+    Enum,
+    Enum64,
+    FoundMember,
+    Func,
+    FuncProto,
+    Int,
+    Ptr,
+    Struct,
+    Void,
+)
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.frames import told_by
 from bpfheap.platform.programs import (
@@ -24,6 +35,7 @@ from bpfheap.platform.programs import (
     attach_target,
     attach_type,
     program_type,
+    target_of,
 )
 from bpfheap.runtime.values import StructValue, pack
 from bpfheap.runtime.world import UNATTACHED, Leads, Links, Place
@@ -41,6 +53,16 @@ _ARGUMENT_REGISTERS = ("di", "si", "dx", "cx", "r8", "r9")
 _SYSCALL_REGISTERS = ("di", "si", "dx", "r10", "r8", "r9")
 #: Sections of probes whose arguments are those of a system call, in registers of their own.
 _SYSCALLS = ("ksyscall", "kretsyscall")
+#: Sections of probes of the kernel's functions, without what follows ".", and those among them that
+#: find the function's arguments.
+_PROBES = ("kprobe", "kretprobe")
+_ON_THE_WAY_IN = ("kprobe", "kprobe.multi", "kprobe.session")
+#: Those that are given arguments.
+_ARGUED = (CtxForm.ARGUMENTS, CtxForm.REGISTERS, CtxForm.WORDS)
+#: Functions of the kernel that have a tracepoint's arguments, behind a pointer.
+_OF_TRACEPOINTS = ("__traceiter_", "__probestub_", "__bpf_trace_")
+#: How members of tracepoints' records are called that say where a text of variable length is.
+_LOCATIONS = ("__data_loc_", "__rel_loc_")
 #: Those that see what the function returned, behind its arguments.
 _SEE_RESULT = frozenset(
     {AttachType.LSM_MAC, AttachType.LSM_CGROUP, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN}
@@ -121,7 +143,7 @@ class Fields(Given):
 
     def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
         row = _row(spec)
-        if row.arguments:
+        if row.arguments or (row.form is CtxForm.WORDS and _target(kernel, spec) is not None):
             return Named(self.fields).ready(kernel, spec)
         data = octets_of(self.data)
         for name, said in told_by(row, data).items():
@@ -149,12 +171,10 @@ class Values(Given):
 
     def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
         row = _row(spec)
-        if row.arguments:
+        if row.form in (CtxForm.ARGUMENTS, CtxForm.WORDS):
             return _arguments(kernel, spec, self.values, self.ret)
         if row.form is CtxForm.REGISTERS:
             return _probe(kernel, spec, self.values, self.ret, self.registers)
-        if row.form is CtxForm.WORDS:
-            return _raw_tracepoint(kernel, spec, self.values)
         raise UsageError(
             f"a {row.name} program is given no list of arguments",
             hint="give the bytes of its context, or a mapping of its fields",
@@ -175,11 +195,12 @@ class Named(Given):
                 f"nothing is known of what {spec.name} is attached to",
                 hint="give its arguments as a list",
             )
-        names = [param.name for param in target.params]
+        names = _names(target)
         for name in self.values:
             if name not in names:
+                known = ", ".join(filter(None, names))
                 raise UsageError(f"{target.target.shown} has no argument {name}",
-                                 hint=", ".join(names))  # fmt: skip
+                                 hint=known or "give its arguments as a list")  # fmt: skip
         iterates = attach_type(spec.section) == AttachType.TRACE_ITER
         missing: dict[str, Any] = dict.fromkeys(names, None if iterates else DEFAULT)
         seq = kernel.types.find("struct seq_file")
@@ -224,8 +245,10 @@ def given_of(ctx: Any, data: Any, spec: ProgramSpec) -> Given:
         raise UsageError(f"{spec.name} is given its arguments as a list, such as [{ctx!r}]")
     raw = octets(ctx, f"the context of {spec.name}")
     row = program_type(spec.section)
-    if not raw and row is not None and row.arguments:
+    if not raw and row is not None and row.form in _ARGUED:
         return Values(())
+    if not raw and row is not None and row.form is CtxForm.RECORD:
+        return Fields({})
     return Raw(raw, octets_of(data, f"the packet of {spec.name}"))
 
 
@@ -307,13 +330,33 @@ def address_of_function(name: str) -> int:
 
 
 def _target(kernel: Kernel, spec: ProgramSpec) -> Target | None:
-    types, named = kernel.source.types(), attach_target(spec.section)
+    named = attach_target(spec.section)
+    tracepoint = spec.section.partition("/")[2]
+    if named is None and tracepoint and _row(spec).form is CtxForm.WORDS:
+        # Its arguments are those that programs of tp_btf see.
+        named = target_of(AttachType.TRACE_RAW_TP, tracepoint)
+    types = None if named is None else kernel.source.types()
     if types is None or named is None:
         return None
     try:
         return find_target(types, kernel.source, named)
     except Reject:
         return None
+
+
+def _names(target: Target) -> list[str]:
+    """Of the arguments. The typedef of a tracepoint has none, but functions made of the same
+    declaration do (include/linux/tracepoint.h)."""
+    params = target.params
+    if target.target.typedef:
+        for prefix in _OF_TRACEPOINTS:
+            at = target.btf.find(f"{prefix}{target.target.shown}", Func)
+            func = None if at is None else target.btf[at]
+            proto = target.btf[func.type] if isinstance(func, Func) else None
+            if isinstance(proto, FuncProto) and len(proto.params) == len(params) + 1:
+                params = proto.params[1:]
+                break
+    return [param.name for param in params]
 
 
 def _arguments(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any) -> Ready:
@@ -367,10 +410,6 @@ def _words(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any) -
     return made.ready()
 
 
-def _raw_tracepoint(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any]) -> Ready:
-    return _words(kernel, spec, values, None)
-
-
 def _probe(
     kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: Any,
     registers: Mapping[str, int],
@@ -378,6 +417,7 @@ def _probe(
     regs = kernel.types.find("struct pt_regs")
     section, _, function = spec.section.removeprefix("?").partition("/")
     is_call = section in _SYSCALLS or function.startswith("__x64_sys_")
+    of_kernel = section.partition(".")[0] in _PROBES
     names = _SYSCALL_REGISTERS if is_call else _ARGUMENT_REGISTERS
     if len(values) > len(names):
         raise UsageError(f"a probe has {len(names)} arguments in registers, not {len(values)}")
@@ -386,11 +426,16 @@ def _probe(
     if is_call and regs is not None:
         # The wrapper of a system call has one argument: the registers of whoever called.
         at = _Context(kernel)
-    found = prototype_of(kernel, function)
+    found = prototype_of(kernel, function) if of_kernel else None
     params = [] if found is None else [(found[0], param.type) for param in found[1].params]
+    if section in _ON_THE_WAY_IN and not is_call and not registers:
+        values = [*values, *[DEFAULT] * (min(len(params), len(names)) - len(values))]
     for i, (name, value) in enumerate(zip(names, values, strict=False)):
         what = f"argument {i + 1} of {function}"
         btf, type_id = params[i] if i < len(params) and not is_call else (spec.btf, 0)
+        if value is DEFAULT:
+            # What is no pointer is 0, also a struct that is passed in registers.
+            value = _default(kernel, btf, type_id) if pointed_at(btf, type_id) else 0
         if is_call and isinstance(value, str | bytes):
             value = kernel.user(value if isinstance(value, str) else value + b"\0")
         at.word(_register(name), kernel.led_to(btf, type_id, value, what))
@@ -447,6 +492,8 @@ def _record(kernel: Kernel, spec: ProgramSpec, event: str, fields: Mapping[str, 
     if of is None and declared is not None:
         of = kernel.types.find(declared.name) or declared
     if of is None:
+        if not fields:
+            return _Context(kernel)
         raise UsageError(
             f"nothing says what the record of {event} is",
             hint="declare the program's parameter as a pointer to its struct",
@@ -454,11 +501,27 @@ def _record(kernel: Kernel, spec: ProgramSpec, event: str, fields: Mapping[str, 
     if declared is not None and not all(_has(of, name) for name in fields):
         of = declared
     user = category == "syscalls"
-    return _filled(kernel, of, fields, user=user)
+    # The kernel always has a text there.
+    texts = {
+        name: "" for name in _texts(of) if not any(f"{at}{name}" in fields for at in _LOCATIONS)
+    }
+    return _filled(kernel, of, {**texts, **fields}, user=user)
 
 
 def _has(of: KernelType, name: str) -> bool:
-    return any(of.find(f"{prefix}{name}") for prefix in ("", "__data_loc_", "__rel_loc_"))
+    return any(of.find(f"{prefix}{name}") for prefix in ("", *_LOCATIONS))
+
+
+def _texts(of: KernelType) -> list[str]:
+    """The names of a record's members whose contents lie behind it."""
+    struct = of.btf[of.type_id]
+    members = struct.members if isinstance(struct, Struct) else ()
+    return [
+        member.name.removeprefix(prefix)
+        for member in members
+        for prefix in _LOCATIONS
+        if member.name.startswith(prefix)
+    ]
 
 
 def _parameter(spec: ProgramSpec) -> KernelType | None:

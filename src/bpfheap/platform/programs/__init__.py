@@ -4,7 +4,7 @@ A file for each family of rows; what a row says is in row.py, all rows and the w
 in table.py.
 """
 
-from bpfheap.platform.programs.attach import AttachTarget, AttachType
+from bpfheap.platform.programs.attach import AttachTarget, AttachType, target_of
 from bpfheap.platform.programs.row import (
     ANY_TYPE,
     NUMBER,
@@ -64,5 +64,6 @@ __all__ = [
     "other_sections",
     "program_type",
     "section_def",
+    "target_of",
     "types_with",
 ]
