@@ -12,7 +12,14 @@ import pytest
 import bpfheap
 from bpfheap.compile import object_spec
 from bpfheap.errors import UsageError
-from bpfheap.runtime.settings import constants, read_value, sized, with_entries, with_rodata
+from bpfheap.runtime.settings import (
+    constants,
+    read_value,
+    sized,
+    with_entries,
+    with_open_sizes,
+    with_rodata,
+)
 from bpfheap.runtime.values import unpack
 from bpfheap.spec import ObjectSpec
 from bpfheap.verifier import verify
@@ -225,6 +232,65 @@ def test_a_runtime_takes_them(obj: ObjectSpec) -> None:
         assert loaded.programs["index"].run(data=bytes(14)).retval == 0
         with pytest.raises(UsageError, match="does not fit cap"):
             rt.load(obj, rodata={"cap": -1})
+
+
+OPEN = """#include <bpfheap.h>
+struct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(key_size, 4); } stacks SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK_TRACE);
+	__uint(key_size, 4);
+	__uint(value_size, 320);
+	__uint(map_flags, 32);
+} builds SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, __u32);
+	__type(value, __u64);
+} start SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); } ring SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY); __uint(key_size, 4); } perf SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_ALLOCATOR); __type(value, __u64); } ma SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 7);
+	__type(key, __u32);
+	__type(value, __u64);
+} closed SEC(".maps");
+
+SEC("tc") int sets(struct __sk_buff *skb)
+{
+	__u32 key = 1;
+	__u64 value = 2;
+
+	return bpf_map_update_elem(&start, &key, &value, 0);
+}
+char _license[] SEC("license") = "GPL";
+"""
+
+
+def test_sizes_that_a_file_leaves_open(tmp_path: Path) -> None:
+    source = tmp_path / "open.bpf.c"
+    source.write_text(OPEN)
+    spec = object_spec(source)
+    maps = with_open_sizes(spec).maps
+    assert (maps["stacks"].value_size, maps["stacks"].max_entries) == (1016, 10240)
+    assert (maps["builds"].value_size, maps["builds"].max_entries) == (320, 10240)
+    assert maps["start"].max_entries == 10240
+    assert maps["ring"].max_entries == 256 * 1024
+    for name in ("perf", "ma", "closed"):
+        assert maps[name] == spec.maps[name]
+    assert (
+        "map stacks leaves max_entries and value_size to whoever loads it, without which Linux "
+        "makes none: 10240 and 1016 are taken"
+    ) in with_open_sizes(spec).notes
+    # Once is enough.
+    again = with_open_sizes(with_open_sizes(spec))
+    assert (again.maps, again.notes) == (maps, with_open_sizes(spec).notes)
+    with bpfheap.Runtime() as rt:
+        with pytest.warns(UserWarning, match="map start leaves max_entries to whoever loads it"):
+            obj = rt.load(spec, max_entries={"stacks": 5, "builds": 5})
+        assert obj.spec.maps["stacks"].max_entries == 5
+        assert obj.programs["sets"].run().retval == 0
 
 
 def test_a_file_may_have_no_constants(tmp_path: Path) -> None:

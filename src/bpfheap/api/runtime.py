@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from bpfheap.errors import BpfheapError, MachineUnsupported, UsageError, Violati
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, loaded_programs, wanted_maps
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID, AllocatorStats
-from bpfheap.runtime.settings import with_entries, with_rodata
+from bpfheap.runtime.settings import with_entries, with_open_sizes, with_rodata
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
@@ -165,7 +166,8 @@ class Runtime(Around):
         file has is that file's map. Programs in sections "?..." load only if named in `programs`.
         `rodata` has values of constants (`const volatile` variables), which the verifier then
         knows; `max_entries` the sizes of maps (`outer.inner`: of the inner maps of one), where they
-        are not to be as the file says.
+        are not to be as the file says. What the file leaves open, as its own loader sets it, is
+        warned of, and large enough for most tests.
 
         Maps of types that bpfheap does not know, or the machine does not offer, are not made, as
         long as no program that is loaded names one.
@@ -193,6 +195,9 @@ class Runtime(Around):
                 target=self._kernel,
             )
         spec = with_entries(with_rodata(spec, rodata), max_entries)
+        known, spec = spec.notes, with_open_sizes(spec)
+        for note in spec.notes[len(known) :]:
+            warnings.warn(f"{spec.file}: {note}", stacklevel=3)
         chosen = self._chosen(spec, programs)
         loaded = LoadedObject(self, spec)
         try:

@@ -36,6 +36,7 @@ from bpfheap.lifetime import POLICIES
 from bpfheap.report import numbered
 from bpfheap.runtime.loader import reached
 from bpfheap.runtime.machine import CodeForm
+from bpfheap.runtime.settings import with_open_sizes
 from bpfheap.spec import ObjectSpec
 from bpfheap.vmlinux import Vmlinux
 
@@ -274,7 +275,7 @@ def run(
 
 def _read(path: Path, compiling: CompileOptions, kernel: Vmlinux, settings: Settings) -> ObjectSpec:
     try:
-        spec = settings.applied(object_spec(path, compiling, target=kernel))
+        spec = with_open_sizes(settings.applied(object_spec(path, compiling, target=kernel)))
     except BpfheapError as error:
         raise error.at(str(path)) from None
     remark(spec)

@@ -11,6 +11,7 @@ from typing import Any
 
 from bpfheap.btf import Array, Btf, Datasec, Enum, Enum64, Float, Int, Ptr, Var
 from bpfheap.errors import UsageError
+from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.runtime.values import pack
 from bpfheap.spec import MapSpec, ObjectSpec
 
@@ -19,6 +20,14 @@ _BOOL = 4
 _ENTRIES = range(1, 1 << 32)
 #: Follows the name of a map of maps, and names the template of its inner maps.
 _INNER = ".inner"
+#: What maps have that say nothing of it: elements, a ring buffer's bytes, and what
+#: kernel.perf_event_max_stack says of stacks, with the bytes of an entry there.
+_MANY = 10240
+_RING = 256 * 1024
+_DEEPEST = 127
+_ADDRESS, _BUILD_ID = 8, 32
+#: Whose elements libbpf counts itself, or its linker.
+_SIZED = frozenset({Holds.EVENTS, Holds.PROGRAMS})
 
 
 def constants(obj: ObjectSpec) -> dict[str, str]:
@@ -91,6 +100,44 @@ def with_entries(obj: ObjectSpec, entries: Mapping[str, int]) -> ObjectSpec:
         else:
             maps[spec.name] = replace(spec, inner=replace(spec.inner, max_entries=count))
     return replace(obj, maps=maps)
+
+
+def with_open_sizes(obj: ObjectSpec) -> ObjectSpec:
+    """The file with sizes for the maps that have none in it. Its own loader would set them, and
+    there is none: what is taken in their place is told in `notes`."""
+    maps, notes = dict(obj.maps), list(obj.notes)
+    for spec in obj.maps.values():
+        row = BY_NUMBER.get(spec.type)
+        if row is None or spec.data is not None:
+            continue
+        entries = spec.max_entries or _entries_of(row)
+        size = spec.value_size
+        if row.holds is Holds.STACKS and not size:
+            size = _DEEPEST * (_BUILD_ID if spec.flags & MapFlag.STACK_BUILD_ID else _ADDRESS)
+        if (entries, size) == (spec.max_entries, spec.value_size):
+            continue
+        maps[spec.name] = replace(spec, max_entries=entries, value_size=size)
+        missing = [
+            (what, taken)
+            for what, before, taken in (
+                ("max_entries", spec.max_entries, entries),
+                ("value_size", spec.value_size, size),
+            )
+            if before != taken
+        ]
+        notes.append(
+            f"map {spec.name} leaves {' and '.join(what for what, _ in missing)} to whoever loads "
+            f"it, without which Linux makes none: {' and '.join(str(n) for _, n in missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} taken"
+        )
+    return replace(obj, maps=maps, notes=tuple(notes))
+
+
+def _entries_of(row: MapType) -> int:
+    """0 for what has none, or gets as many as there are CPUs."""
+    if row.holds is Holds.RECORDS:
+        return _RING
+    return _MANY if row.counted and row.shape is not Shape.NONE and row.holds not in _SIZED else 0
 
 
 def _check_names(given: object, what: str) -> None:
