@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import bpfheap
 import bpfheap.compile
-from bpfheap.compile import Compiler, compile_c, find_compilers, object_spec
+from bpfheap.compile import Compiler, compile_c, find_compilers, object_spec, type_of
 from bpfheap.errors import CompileError, UsageError
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -193,3 +194,71 @@ def test_a_compiler_that_dies(tmp_path: Path, source: Path) -> None:
         compile_c(source, compiler=Compiler("clang", (str(dying),)))
     with pytest.raises(CompileError, match="clang cannot be run: Not a directory"):
         compile_c(source, compiler=Compiler("clang", (os.devnull + "/clang",)))
+
+
+HEADER = """
+struct event { int pid; char comm[4]; };
+typedef struct { int a; } named_t;
+struct elsewhere;
+"""
+LOCAL = """#include <bpfheap.h>
+#include "local.h"
+#ifndef GIVEN
+#error GIVEN is not defined
+#endif
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } rb SEC(".maps");
+SEC("tc") int sends(struct __sk_buff *skb)
+{
+	struct event *e = bpf_ringbuf_reserve(&rb, sizeof(*e), 0);
+
+	if (!e)
+		return 0;
+	e->pid = 7;
+	__builtin_memcpy(e->comm, "abc", 4);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+char _license[] SEC("license") = "GPL";
+"""
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    """A file whose record's type only a local variable has."""
+    (tmp_path / "local.h").write_text(HEADER)
+    source = tmp_path / "local.bpf.c"
+    source.write_text(LOCAL)
+    return source
+
+
+@pytest.mark.parametrize("name", ["struct event", "named_t", "int"])
+def test_a_type_of_a_source(local: Path, name: str) -> None:
+    found = type_of(local, name, define="GIVEN")
+    assert found is not None
+    btf, type_id = found
+    assert btf.size_of(type_id) == {"struct event": 8, "named_t": 4, "int": 4}[name]
+
+
+@pytest.mark.parametrize(
+    "name", ["struct nothing", "struct elsewhere", "nothing_t", "int x; int", "", "struct", "void"]
+)
+def test_a_type_that_no_source_has(
+    local: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert type_of(local, name, define="GIVEN") is None
+    assert capfd.readouterr().err == ""
+
+
+def test_types_of_other_files(local: Path) -> None:
+    assert type_of(local.with_name("no.c"), "struct event") is None
+    assert type_of(local.with_name("local.h"), "struct event") is None
+
+
+def test_records_of_a_type_that_only_the_source_has(local: Path) -> None:
+    with bpfheap.Runtime() as rt:
+        obj = rt.load(local, define="GIVEN")
+        obj.programs["sends"].run()
+        (event,) = obj.maps["rb"].records("struct event")
+        assert (event.pid, event.comm) == (7, b"abc")
+        with pytest.raises(UsageError, match="no type struct nothing in the file of map rb"):
+            obj.maps["rb"].records("struct nothing")

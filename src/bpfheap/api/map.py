@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from bpfheap.api.kernel import Around
 from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.program import Program
 from bpfheap.api.session import gives_back, locked
-from bpfheap.btf import BtfType, Enum, Enum64, Int, Struct, Typedef, Union
+from bpfheap.btf import Btf, BtfType, Enum, Enum64, Int, Struct, Typedef, Union
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
@@ -40,12 +40,21 @@ class Map(Mapping[Any, Any]):
     kernel, such as a struct bpf_sock. Those are the keys of what belongs to them (`task_storage`).
     """
 
-    def __init__(self, runtime: Around, spec: MapSpec, map_id: int, fd: int | None) -> None:
+    def __init__(
+        self,
+        runtime: Around,
+        spec: MapSpec,
+        map_id: int,
+        fd: int | None,
+        types: Callable[[str], tuple[Btf, int] | None] = lambda _: None,
+    ) -> None:
         self.name = spec.name
         self.spec = spec
         self.id = map_id
         self._runtime = runtime
         self._fd = fd
+        #: Finds types of the file's source that are not in its BTF.
+        self._types = types
         self._borrowed = fd is None
         self._type = MAP_TYPE[spec.type]
 
@@ -104,15 +113,15 @@ class Map(Mapping[Any, Any]):
 
     def records(self, type_name: str = "", *, cpu: int | None = None) -> list[Any]:
         """The same as values of a type: `records("struct event")`, of the file's types. Without a
-        name it is the struct that the map says its values are, or they are bytes.
+        name it is the struct that the map says its values are, or they are bytes. A type that the
+        file's BTF lacks comes from its source.
 
         Raises UsageError for a type that is not there. A record that is shorter than its type
         raises it, too, and all are gone then."""
-        type_id = self._record_type(type_name)
+        btf, type_id = self._record_type(type_name)
         raw = self.drain(cpu)
         if not type_id:
             return list(raw)
-        btf = self.spec.btf
         size = btf.size_of(type_id)
         for one in raw:
             if len(one) < size:
@@ -123,18 +132,21 @@ class Map(Mapping[Any, Any]):
                 )
         return [unpack(btf, type_id, one[:size]) for one in raw]
 
-    def _record_type(self, name: str) -> int:
+    def _record_type(self, name: str) -> tuple[Btf, int]:
         """0 if there is none."""
         btf = self.spec.btf
         if not name:
             value = btf.resolve(self.spec.value) if self.spec.value else 0
-            return value if isinstance(btf[value], Struct | Union) else 0
+            return btf, value if isinstance(btf[value], Struct | Union) else 0
         prefix, _, rest = name.rpartition(" ")
         kinds = (_TAGGED[prefix],) if prefix in _TAGGED else _NAMED
         for kind in kinds:
             found = btf.find(rest if prefix in _TAGGED else name, kind)
             if found is not None:
-                return found
+                return btf, found
+        more = self._types(name)
+        if more is not None:
+            return more
         raise UsageError(
             f"there is no type {name} in the file of map {self.name}",
             hint="compilers leave out what no map, function or variable is of: write "

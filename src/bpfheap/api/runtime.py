@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,8 +15,9 @@ from bpfheap.api.map import Map
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
 from bpfheap.api.session import gives_back, locked
-from bpfheap.compile import object_spec
-from bpfheap.compile.options import Texts
+from bpfheap.btf import Btf
+from bpfheap.compile import object_spec, type_of
+from bpfheap.compile.options import GivenOptions, Texts
 from bpfheap.errors import BpfheapError, MachineUnsupported, UsageError, Violation
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, loaded_programs, wanted_maps
@@ -185,21 +187,21 @@ class Runtime(Around):
         if not isinstance(source, str | Path | ObjectSpec):
             raise UsageError(f"a file is given by its path, not as {shown(source)}")
         spec = source
+        how: GivenOptions = {
+            "include": include,
+            "define": define,
+            "cflags": cflags,
+            "compile_commands": compile_commands,
+        }
         if not isinstance(spec, ObjectSpec):
-            spec = object_spec(
-                spec,
-                include=include,
-                define=define,
-                cflags=cflags,
-                compile_commands=compile_commands,
-                target=self._kernel,
-            )
+            spec = object_spec(spec, target=self._kernel, **how)
         spec = with_entries(with_rodata(spec, rodata), max_entries)
         known, spec = spec.notes, with_open_sizes(spec)
         for note in spec.notes[len(known) :]:
             warnings.warn(f"{spec.file}: {note}", stacklevel=3)
         chosen = self._chosen(spec, programs)
-        loaded = LoadedObject(self, spec)
+        types = cache(partial(type_of, Path(spec.file), target=self._kernel, **how))
+        loaded = LoadedObject(self, spec, types)
         try:
             loaded._load(chosen, self._options)
         except BpfheapError:
@@ -360,8 +362,14 @@ class Allocator:
 class LoadedObject:
     """One file in a runtime: its maps and programs, each behind a descriptor of its own."""
 
-    def __init__(self, runtime: Runtime, spec: ObjectSpec) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        spec: ObjectSpec,
+        types: Callable[[str], tuple[Btf, int] | None],
+    ) -> None:
         self.spec = spec
+        self._types = types
         self.maps: dict[str, Map] = {}
         self.programs: dict[str, Program] = {}
         self._runtime = runtime
@@ -387,7 +395,9 @@ class LoadedObject:
                 if spec.name in named:
                     raise
                 continue
-            self.maps[spec.name] = Map(self._runtime, spec, loader.map_ids[spec.name], fd)
+            self.maps[spec.name] = Map(
+                self._runtime, spec, loader.map_ids[spec.name], fd, self._types
+            )
         self._runtime._types.append(self.spec.btf)
         for program, verdict in zip(programs, verdicts, strict=True):
             self._runtime._surround(program)

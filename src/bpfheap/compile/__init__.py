@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,12 +21,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
+from bpfheap.btf import Btf, Fwd, Ptr, Var
 from bpfheap.compile import headers, vmlinux
 from bpfheap.compile.options import CompileOptions, GivenOptions, macros_in, options_for
 from bpfheap.compile.refusal import missing_header, refusal
 from bpfheap.elf import load_spec
 from bpfheap.elf.target import Target
-from bpfheap.errors import BtfError, CompileError, UsageError
+from bpfheap.errors import BpfheapError, BtfError, CompileError, UsageError
 from bpfheap.host import ending_with_parent
 from bpfheap.spec import ObjectSpec
 from bpfheap.vmlinux import Vmlinux
@@ -38,6 +40,7 @@ __all__ = [
     "find_compilers",
     "find_zig",
     "object_spec",
+    "type_of",
 ]
 
 #: Where bpfheap.h is; always on the include path.
@@ -53,6 +56,10 @@ _FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fdebug-compilation-dir=."
 #: Seconds that a compilation may take. Most take less than one, the largest programs in use 45; a
 #: compiler that takes longer is waiting, for example for a pipe that it includes.
 _TIMEOUT = 240
+
+#: A type's name as C has it, and a variable that leads to it.
+_TYPE_NAME = re.compile(r"((struct|union|enum) )?[A-Za-z_]\w*")
+_VARIABLE = "bpfheap_wanted_type"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +90,11 @@ def compile_c(
     *,
     compiler: Compiler | None = None,
     target: Target | None = None,
+    behind: str = "",
     **more: Unpack[GivenOptions],
 ) -> bytes:
-    """Compile one C file to a BPF ELF object and return its bytes.
+    """Compile one C file to a BPF ELF object and return its bytes. `behind` is C that follows it;
+    then the compiler's warnings were seen before.
 
     `options`, and above them what CompileOptions.of takes, say how; what else is said of the source
     `options_for` knows. Where the source includes a vmlinux.h that no folder has, it is written
@@ -95,11 +104,12 @@ def compile_c(
     """
     path = Path(path)
     source = _text_of(path)
+    text = f'#include "{path.resolve()}"\n{behind}\n' if behind else ""
     options = options_for(path, CompileOptions.of(**more).over(options))
     compiler = compiler or _preferred()
     types: dict[str, Path] = {}
     no_types = ""
-    done = _compiled(compiler, path, source, options, types)
+    done = _compiled(compiler, path, source, options, types, text)
     while done.returncode != 0:
         wanted = missing_header(_said(done))
         if wanted is None or wanted in types or not vmlinux.can_be(wanted):
@@ -109,18 +119,18 @@ def compile_c(
         except BtfError as error:
             no_types = str(error)
             break
-        done = _compiled(compiler, path, source, options, types)
+        done = _compiled(compiler, path, source, options, types, text)
     newer = headers.newer() if done.returncode != 0 else ()
     if newer:
         # What the source wants may have come to libbpf or the kernel since. If this does not help
         # either, what was said first counts.
         after = replace(options, include=(*options.include, *map(str, newer)))
-        again = _compiled(compiler, path, source, after, types)
+        again = _compiled(compiler, path, source, after, types, text)
         done = again if again.returncode == 0 else done
     diagnostics = _said(done)
     if done.returncode != 0:
         raise refusal(compiler.name, path, diagnostics, no_types)
-    if diagnostics and sys.stderr is not None:
+    if diagnostics and not behind and sys.stderr is not None:
         sys.stderr.write(diagnostics)
     return done.stdout
 
@@ -152,11 +162,16 @@ def _text_of(path: Path) -> str:
 
 
 def _compiled(
-    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Mapping[str, Path]
-) -> subprocess.CompletedProcess[bytes]:
-    """Let the compiler make an object; `types` are folders of vmlinux.h, by how it is included."""
+    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Mapping[str, Path],
+    text: str,
+) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
+    """Let the compiler make an object; `types` are folders of vmlinux.h, by how it is included;
+    `text` is compiled in place of the file, if there is any."""
+    command = _command(compiler, source, options, types)
     try:
-        return _run(_command(compiler, path, source, options, types))
+        if text:
+            return _run([*command, "-"], text.encode())
+        return _run([*command, f"./{path}" if str(path).startswith("-") else str(path)])
     except subprocess.TimeoutExpired:
         raise CompileError(
             f"{compiler.name} did not finish in {_TIMEOUT} seconds",
@@ -172,8 +187,9 @@ def _compiled(
 
 
 def _command(
-    compiler: Compiler, path: Path, source: str, options: CompileOptions, types: Mapping[str, Path]
+    compiler: Compiler, source: str, options: CompileOptions, types: Mapping[str, Path]
 ) -> list[str]:
+    """All but the name of what is compiled."""
     command = [*compiler.command, *_FLAGS]
     in_flags = macros_in(options.cflags)
     macros = {name: text for name, text in options.macros.items() if name not in in_flags}
@@ -192,13 +208,13 @@ def _command(
     for late in headers.folders():
         if os.path.realpath(late) not in first:
             command += ["-idirafter", str(late)]
-    name = f"./{path}" if str(path).startswith("-") else str(path)
-    return [*command, *options.cflags, "-x", "c", "-c", name, "-o", "-"]
+    return [*command, *options.cflags, "-x", "c", "-c", "-o", "-"]
 
 
-def _run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+def _run(command: Sequence[str], text: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         command,
+        input=text,
         capture_output=True,
         timeout=_TIMEOUT,
         check=False,
@@ -224,6 +240,34 @@ def object_spec(
         return load_spec(path, target=target)
     data = compile_c(path, options, compiler=compiler, target=target, **more)
     return load_spec(data, file=str(path), target=target)
+
+
+def type_of(
+    path: Path | str, name: str, *, target: Target | None = None, **more: Unpack[GivenOptions]
+) -> tuple[Btf, int] | None:
+    """A type of C source by its name, also one that is not in the source's object, as compilers
+    leave out what only local variables are of. None if the source has none, or is no C source.
+
+    Takes what `compile_c` takes.
+    """
+    path = Path(path)
+    if path.suffix != ".c" or not path.is_file() or '"' in str(path.resolve()):
+        return None
+    if not _TYPE_NAME.fullmatch(name):
+        return None
+    try:
+        data = compile_c(path, target=target, behind=f"{name} *{_VARIABLE};", **more)
+        btf = load_spec(data, file=str(path), target=target).btf
+    except BpfheapError:
+        # The source was compiled before: it is the name that is none.
+        return None
+    found = btf.find(_VARIABLE, Var)
+    variable = None if found is None else btf[found]
+    pointer = btf[btf.resolve(variable.type)] if isinstance(variable, Var) else None
+    if not isinstance(pointer, Ptr):
+        return None
+    type_id = btf.resolve(pointer.type)
+    return None if not type_id or isinstance(btf[type_id], Fwd) else (btf, type_id)
 
 
 @functools.cache
