@@ -113,6 +113,24 @@ int BPF_KSYSCALL(unlink_call, const char *path)
 	return 0;
 }
 
+SEC("tp/syscalls/sys_enter_execve")
+int execve(struct trace_event_raw_sys_enter *ctx)
+{
+	const char **args = (const char **)ctx->args[1], *arg;
+	char text[8];
+
+	for (int i = 0; i < 4; i++) {
+		if (bpf_probe_read_user(&arg, sizeof(arg), &args[i]))
+			return -1;
+		if (!arg)
+			return i;
+		if (bpf_probe_read_user_str(text, sizeof(text), arg) < 0)
+			return -2;
+		bpf_printk("%s", text);
+	}
+	return 9;
+}
+
 SEC("raw_tp/sched_switch")
 int raw_switch(struct bpf_raw_tracepoint_args *ctx)
 {

@@ -43,6 +43,20 @@ def test_a_system_call(rt: Runtime, spec: ObjectSpec) -> None:
     assert result.retval == -34 & 0xFFFFFFFF
 
 
+def test_texts_in_a_list(rt: Runtime, spec: ObjectSpec) -> None:
+    """Addresses in memory of user space, with NULL behind them."""
+    program = load(rt, spec, "execve")
+    result = program.run({"args": ["/bin/ls", ["ls", b"-l\0"], None]})
+    assert (result.retval, result.printk) == (2, ["ls", "-l"])
+    assert program.run({"args": [0, [], 0]}).retval == 0
+    assert program.run({"args": [0, ("a", None, 7), 0]}).retval == 1
+    # 7 is the address of nothing.
+    assert program.run({"args": [0, (7,), 0]}).retval == -2 & 0xFFFFFFFF
+    assert program.run({"args": [0, rt.kernel.user(["x", "y", "z"])]}).retval == 3
+    with pytest.raises(UsageError, match=r"memory of user space is given as bytes, not as 1\.5"):
+        program.run({"args": [0, [1.5]]})
+
+
 def test_a_function(rt: Runtime, spec: ObjectSpec) -> None:
     enter = load(rt, spec, "unlink_enter")
     assert enter.run([-100, {"name": "/etc/x"}]).printk == ["-100 /etc/x"]

@@ -9,7 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from bpfheap.api.arguments import octets, shown
-from bpfheap.api.kernel.kernel import Kernel, prototype_of
+from bpfheap.api.kernel.kernel import Kernel, is_list, prototype_of
 from bpfheap.api.kernel.objects import KernelObject, address_of
 from bpfheap.api.kernel.types import KernelType, pointed_at
 from bpfheap.btf import (
@@ -436,8 +436,8 @@ def _probe(
         if value is DEFAULT:
             # What is no pointer is 0, also a struct that is passed in registers.
             value = _default(kernel, btf, type_id) if pointed_at(btf, type_id) else 0
-        if is_call and isinstance(value, str | bytes):
-            value = kernel.user(value if isinstance(value, str) else value + b"\0")
+        if is_call and (isinstance(value, str | bytes) or is_list(value)):
+            value = kernel.user(value + b"\0" if isinstance(value, bytes) else value)
         at.word(_register(name), kernel.led_to(btf, type_id, value, what))
     for name, number in registers.items():
         made.word(_register(name), number)
@@ -579,7 +579,7 @@ def _put_argument(
 ) -> None:
     at = address_of(view)
     offset = at.offset + found.offset + i * _WORD
-    if isinstance(value, str):
+    if isinstance(value, str) or is_list(value):
         value = kernel.user(value)
     to = kernel.led_to(view._type.btf, 0, value, f"argument {i + 1}")
     if isinstance(to, Leads):

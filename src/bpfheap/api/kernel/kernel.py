@@ -26,6 +26,7 @@ from bpfheap.runtime.world import Leads, Playing, Space
 from bpfheap.vmlinux import Vmlinux
 
 _TEXT_LIMIT = 4096
+_WORD = 8
 #: Where the kernel has the variables of which each CPU has one.
 _PER_CPU = ".data..percpu"
 #: RB_BLACK of struct rb_node: trees are balanced, and nobody looks at the colours.
@@ -131,10 +132,22 @@ class Kernel(Values):
         """Memory of the kernel with a text, and a NUL behind it."""
         return self.memory(value, Space.KERNEL)
 
-    def user(self, value: str | bytes) -> Leads:
-        """Memory of user space: a text with a NUL behind it, or bytes as they are."""
+    def user(self, value: str | bytes | Sequence[Any]) -> Leads:
+        """Memory of user space: a text with a NUL behind it, bytes as they are, or a list of such,
+        of numbers and of None: their addresses with NULL behind them, as those of a program's
+        arguments are."""
         if isinstance(value, str):
             return self.memory(value, Space.USER)
+        if is_list(value):
+            at = self._bytes(bytes(_WORD * (len(value) + 1)), Space.USER)
+            for i, one in enumerate(value):
+                known = one is None or isinstance(one, int | Leads | KernelObject)
+                to = self.led_to(None, 0, one, "") if known else self.user(one)
+                if isinstance(to, Leads):
+                    self.machine.block_point(at.block, _WORD * i, to)
+                else:
+                    self.machine.block_write(at.block, _WORD * i, to.to_bytes(_WORD, "little"))
+            return at
         return self._bytes(octets(value, "memory of user space"), Space.USER)
 
     def memory(self, value: str | bytes | bytearray, space: Space) -> Leads:
@@ -209,6 +222,11 @@ class Kernel(Values):
             yield from self.source.modules()
         yield from self.loaded
         yield socket_views()
+
+
+def is_list(value: Any) -> bool:
+    """A list that a test wrote; where something leads to is a tuple, too."""
+    return isinstance(value, list | tuple) and not isinstance(value, Leads)
 
 
 def is_per_cpu(btf: LazyBtf, var: int) -> bool:
