@@ -2,6 +2,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include <bpf/usdt.bpf.h>
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -111,6 +112,16 @@ int BPF_KSYSCALL(unlink_call, const char *path)
 	bpf_probe_read_user_str(text, sizeof(text), path);
 	bpf_printk("%s", text);
 	return 0;
+}
+
+SEC("usdt")
+int BPF_USDT(static_probe, long a, const char *b, int c)
+{
+	char text[8] = "";
+
+	bpf_probe_read_user_str(text, sizeof(text), b);
+	bpf_printk("%ld %s %d %d", a, text, c, bpf_usdt_arg_cnt(ctx));
+	return bpf_usdt_cookie(ctx);
 }
 
 SEC("tp/syscalls/sys_enter_execve")

@@ -91,6 +91,23 @@ def test_typed_tracepoints_by_names(rt: Runtime, spec: ObjectSpec) -> None:
     assert seen.value.hint == "preempt, prev, next, prev_state"
 
 
+def test_static_probes(rt: Runtime, spec: ObjectSpec) -> None:
+    obj = rt.load(spec, programs=["static_probe"])
+    program = obj.programs["static_probe"]
+    # Nobody has attached it yet.
+    assert program.run().printk == ["0  0 0"]
+    assert program.run([-5, "text", 7]).printk == ["-5 text 7 3"]
+    assert program.run(list(range(1, 13))).printk == ["1  3 12"]
+    assert rt.fire("usdt", [1])["static_probe"].printk == ["1  0 1"]
+    with pytest.raises(UsageError, match="a probe has 6 arguments in registers, not 13"):
+        program.run(list(range(13)))
+    # Whoever says where they are has the last word.
+    places = [{"arg_type": 1, "reg_off": 104}] + 11 * [{}]
+    obj.maps["__bpf_usdt_specs"][0] = {"arg_cnt": 1, "args": places, "usdt_cookie": 9}
+    result = program.run([1, 2])
+    assert (result.printk, result.retval) == (["2  0 1"], 9)
+
+
 def test_raw_and_typed_tracepoints(rt: Runtime, spec: ObjectSpec) -> None:
     one, other = rt.kernel.task_struct(pid=1), rt.kernel.task_struct(pid=2)
     other.real_parent = one

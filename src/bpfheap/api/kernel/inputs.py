@@ -51,6 +51,12 @@ _U64 = (1 << 64) - 1
 #: Where the first six arguments are, in struct pt_regs of x86-64, and the system call's.
 _ARGUMENT_REGISTERS = ("di", "si", "dx", "cx", "r8", "r9")
 _SYSCALL_REGISTERS = ("di", "si", "dx", "r10", "r8", "r9")
+#: Sections of static probes of user space (USDT), where libbpf's programs look up what their
+#: arguments are, that those are in registers (BPF_USDT_ARG_REG), and in which they are here.
+_STATIC = ("usdt", "usdt.s")
+_SPECS = "__bpf_usdt_specs"
+_IN_REGISTER = 1
+_STATIC_REGISTERS = (*_ARGUMENT_REGISTERS, "r10", "r11", "r12", "r13", "r14", "r15")
 #: Sections of probes whose arguments are those of a system call, in registers of their own.
 _SYSCALLS = ("ksyscall", "kretsyscall")
 #: Sections of probes of the kernel's functions, without what follows ".", and those among them that
@@ -418,7 +424,9 @@ def _probe(
     section, _, function = spec.section.removeprefix("?").partition("/")
     is_call = section in _SYSCALLS or function.startswith("__x64_sys_")
     of_kernel = section.partition(".")[0] in _PROBES
-    names = _SYSCALL_REGISTERS if is_call else _ARGUMENT_REGISTERS
+    names: Sequence[str] = _SYSCALL_REGISTERS if is_call else _ARGUMENT_REGISTERS
+    if section in _STATIC and values and _says_where(kernel, len(values)):
+        names = _STATIC_REGISTERS
     if len(values) > len(names):
         raise UsageError(f"a probe has {len(names)} arguments in registers, not {len(values)}")
     made = _Context(kernel)
@@ -436,7 +444,7 @@ def _probe(
         if value is DEFAULT:
             # What is no pointer is 0, also a struct that is passed in registers.
             value = _default(kernel, btf, type_id) if pointed_at(btf, type_id) else 0
-        if is_call and (isinstance(value, str | bytes) or is_list(value)):
+        if (is_call or section in _STATIC) and (isinstance(value, str | bytes) or is_list(value)):
             value = kernel.user(value + b"\0" if isinstance(value, bytes) else value)
         at.word(_register(name), kernel.led_to(btf, type_id, value, what))
     for name, number in registers.items():
@@ -450,6 +458,27 @@ def _probe(
             kernel.machine.block_point(block, offset, to)
         made.word(_register("di"), Leads(block))
     return made.ready(place=Place(ip=address_of_function(function)))
+
+
+def _says_where(kernel: Kernel, count: int) -> bool:
+    """Let a static probe's arguments be in registers, as user space says in a map of libbpf's
+    (usdt.bpf.h) after it has read the notes of the probed program; not where a test says so."""
+    system = kernel.system
+    found = system.find_map(_SPECS)
+    if found is None or count > len(_STATIC_REGISTERS):
+        return False
+    spec = system.spec_of(found)
+    # The probe's number is the cookie, which nobody gave.
+    key = bytes(spec.key_size)
+    there = system.machine.map_lookup(found, key)
+    if there is not None and any(there) and there != kernel.static_probes.get(found):
+        return False
+    places = [{"arg_type": _IN_REGISTER, "reg_off": _register(name)} for name in _STATIC_REGISTERS]
+    told = {"arg_cnt": count, "args": places}
+    raw = pack(spec.btf, spec.value, told, spec.value_size, what=_SPECS)
+    system.machine.map_update(found, key, raw)
+    kernel.static_probes[found] = raw
+    return True
 
 
 _REGISTERS = (

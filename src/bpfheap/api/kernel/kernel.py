@@ -22,6 +22,7 @@ from bpfheap.btf import (
     Void,
 )
 from bpfheap.errors import UsageError
+from bpfheap.runtime.system import System
 from bpfheap.runtime.world import Leads, Playing, Space
 from bpfheap.vmlinux import Vmlinux
 
@@ -71,6 +72,12 @@ class Kernel(Values):
         self.loaded = loaded
         self._numbers: dict[str, int] = {}
         self._defaults: dict[int, KernelObject] = {}
+        #: What was put into maps that say where the arguments of static probes are, by their ids.
+        self.static_probes: dict[int, bytes] = {}
+
+    @property
+    def system(self) -> System:
+        return self._session.system
 
     @property
     def machine(self) -> Playing:
