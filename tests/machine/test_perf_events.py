@@ -44,6 +44,14 @@ SEC("tc") int write_ring(struct __sk_buff *skb)
 
 	return bpf_ringbuf_output(&ring, &event, sizeof(event), 0);
 }
+struct part { __u32 number; __u16 some[4]; };
+struct part *a_part __attribute__((unused));
+struct none { __u64 number; __u16 some[2]; };
+struct none *none __attribute__((unused));
+struct any { __u16 number; __u16 more[]; };
+struct any *any __attribute__((unused));
+struct octets { __u32 number; __u8 more[]; };
+struct octets *octets __attribute__((unused));
 SEC("xdp") int write_xdp(struct xdp_md *ctx)
 {
 	__u32 number = 7;
@@ -173,6 +181,27 @@ def test_typed_records(machine: dict[str, Any], spec: ObjectSpec, name: str) -> 
         assert maps[name].records() == [event(3)]
         with pytest.raises(UsageError, match="there is no type struct missing in the file"):
             maps[name].records("struct missing")
+
+
+def test_records_with_a_part_of_their_array(machine: dict[str, Any], spec: ObjectSpec) -> None:
+    with loaded(spec, machine) as (programs, maps):
+
+        def one(type_name: str) -> Any:
+            programs["write"].run(data=frame(1, CURRENT, 0))
+            (found,) = maps["events"].records(type_name)
+            return found
+
+        a, b, c = b"abc"
+        first, second = a + 256 * b, c
+        assert one("struct part").some == [first, second, 0, 0]
+        assert one("struct any").more == [0, first, second]
+        assert one("struct octets").more == b"abc\0"
+        # All of it may be missing.
+        assert one("struct none").some == [0, 0]
+        # The packet, which is behind what the program says itself.
+        programs["write_xdp"].run(data=frame(0))
+        (found,) = maps["events"].records("struct octets")
+        assert (found.number, found.more) == (7, frame(0)[:20])
 
 
 def test_records_of_a_type_that_is_longer(machine: dict[str, Any], spec: ObjectSpec) -> None:

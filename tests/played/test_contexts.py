@@ -166,7 +166,8 @@ def test_a_hook(rt: Runtime, spec: ObjectSpec) -> None:
 def test_an_iterator(rt: Runtime, spec: ObjectSpec) -> None:
     program = load(rt, spec, "each_task")
     task = rt.kernel.task_struct(pid=5, comm="cat")
-    assert program.run(rt.iterator(task=task)).output == "5 cat\n"
+    result = program.run(rt.iterator(task=task))
+    assert (result.output, result.written) == ("5 cat\n", b"5 cat\n")
     assert program.run(rt.iterator()).output == ""
 
 

@@ -17,7 +17,7 @@ from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
 from bpfheap.platform.maps import Holds, Shape
 from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory, Pushing
-from bpfheap.runtime.values import pack, unpack
+from bpfheap.runtime.values import last_array, pack, unpack
 from bpfheap.spec import MapSpec
 
 #: What a type's name begins with.
@@ -114,23 +114,26 @@ class Map(Mapping[Any, Any]):
     def records(self, type_name: str = "", *, cpu: int | None = None) -> list[Any]:
         """The same as values of a type: `records("struct event")`, of the file's types. Without a
         name it is the struct that the map says its values are, or they are bytes. A type that the
-        file's BTF lacks comes from its source.
+        file's BTF lacks comes from its source. Of an array at the struct's end, programs may send
+        a part, and as much as they like if it has no length: what was not sent is 0.
 
-        Raises UsageError for a type that is not there. A record that is shorter than its type
-        raises it, too, and all are gone then."""
+        Raises UsageError for a type that is not there. A record that lacks more than that raises
+        it, too, and all are gone then."""
         btf, type_id = self._record_type(type_name)
         raw = self.drain(cpu)
         if not type_id:
             return list(raw)
         size = btf.size_of(type_id)
+        tail = last_array(btf, type_id)
+        least = size if tail is None else tail.bit_offset // 8
         for one in raw:
-            if len(one) < size:
+            if len(one) < least:
                 raise UsageError(
                     f"a record of {self.name} has {len(one)} bytes, and {btf.c_name(type_id)} has "
                     f"{size}",
                     hint="take them as bytes: drain()",
                 )
-        return [unpack(btf, type_id, one[:size]) for one in raw]
+        return [unpack(btf, type_id, one.ljust(size, b"\0"), behind=True) for one in raw]
 
     def _record_type(self, name: str) -> tuple[Btf, int]:
         """0 if there is none."""

@@ -23,7 +23,7 @@ class RunResult:
     `retval`: the low half of r0, unsigned, as BPF_PROG_TEST_RUN gives it.
     `printk`: the lines printed meanwhile.
     `data`: what became of the packet, with the metadata in front; None if there was none.
-    `output`: what an iterator's program wrote (bpf_seq_printf).
+    `output`: what an iterator's program wrote (bpf_seq_printf), as text; `written`: as bytes.
     `signals`: those that the program sent.
     `returns`: what it lets the kernel return (bpf_set_retval, bpf_override_return); None if it did
         not say.
@@ -45,6 +45,7 @@ class RunResult:
     stderr: str = ""
     instructions: int | None = None
     ctx: Any = b""
+    written: bytes = b""
 
 
 class Program:
@@ -113,6 +114,7 @@ class Program:
             world.stderr.decode("utf-8", "replace"),
             done.steps,
             left_in(done.ctx, self.spec),
+            world.output,
         )
 
     def compilation(self) -> Compilation | None:

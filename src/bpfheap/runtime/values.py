@@ -91,11 +91,13 @@ class ObjectValue(StructValue):
 
 
 def unpack(
-    btf: BtfTypes, type_id: int, data: bytes, kptrs: Sequence[KptrValue] = (), *, at: int = 0
-) -> Any:
+    btf: BtfTypes, type_id: int, data: bytes, kptrs: Sequence[KptrValue] = (), *, at: int = 0,
+    behind: bool = False,
+) -> Any:  # fmt: skip
     """The value of a type at byte `at` of `data`. Integers and enums give int (or bool), char
     arrays bytes up to the first NUL, other arrays lists, structs StructValue, kptrs an ObjectValue
-    or None, other pointers int, list heads and tree roots the ObjectValues in them, in order."""
+    or None, other pointers int, list heads and tree roots the ObjectValues in them, in order.
+    `behind`: an array without a length at a struct's end has what is left of `data`."""
     kind = btf[btf.resolve(type_id)]
     match kind:
         case Int():
@@ -131,6 +133,19 @@ def unpack(
                     members[member.name] = value
                 elif isinstance(value, StructValue):
                     members.update(value)
+            last = last_array(btf, type_id) if behind else None
+            array = None if last is None else btf[btf.resolve(last.type)]
+            if last is not None and isinstance(array, Array) and not array.count:
+                rest = data[at + last.bit_offset // 8 :]
+                size = btf.size_of(array.type)
+                members[last.name] = (
+                    rest
+                    if size == 1
+                    else [
+                        unpack(btf, array.type, rest, at=i)
+                        for i in range(0, len(rest) - size + 1, size)
+                    ]
+                )
             return StructValue(kind.name, members)
         case Datasec():
             found = {}
@@ -141,6 +156,15 @@ def unpack(
             return StructValue(kind.name, found)
         case _:
             return data[at:]
+
+
+def last_array(btf: BtfTypes, type_id: int) -> Member | None:
+    """The array at a struct's end."""
+    kind = btf[btf.resolve(type_id)]
+    last = kind.members[-1] if isinstance(kind, Struct) and kind.members else None
+    if last is None or last.bitfield_size or not isinstance(btf[btf.resolve(last.type)], Array):
+        return None
+    return last
 
 
 def _is_text(btf: BtfTypes, type_id: int) -> bool:
