@@ -114,6 +114,16 @@ int BPF_KSYSCALL(unlink_call, const char *path)
 	return 0;
 }
 
+SEC("socket")
+int filter(struct __sk_buff *skb)
+{
+	__u16 type = 0;
+
+	bpf_skb_load_bytes(skb, 12, &type, sizeof(type));
+	bpf_printk("%x %d %x", type, skb->len, skb->protocol);
+	return 0;
+}
+
 SEC("usdt")
 int BPF_USDT(static_probe, long a, const char *b, int c)
 {

@@ -229,6 +229,18 @@ def test_what_is_left_in_it(spec: ObjectSpec, machine: str) -> None:
         )
 
 
+def test_a_packet_that_is_seen_whole(rt: Runtime, spec: ObjectSpec) -> None:
+    packet = bytes(12) + b"\x08\x00" + bytes(50)
+    program = load(rt, spec, "filter")
+    assert program.run(rt.skb(packet)).printk == ["0 50 8"]
+    result = program.run(rt.skb(packet, whole=True))
+    assert (result.printk, result.data) == (["8 64 8"], packet)
+    # Where the header is seen anyway, it is there once.
+    assert load(rt, spec, "marks").run(rt.skb(packet, whole=True)).data == packet
+    with pytest.raises(UsageError, match="a packet of 3 bytes"):
+        program.run(rt.skb(b"abc", whole=True))
+
+
 def test_what_a_packet_says_itself(rt: Runtime, spec: ObjectSpec) -> None:
     program = load(rt, spec, "marks")
     packet = bytes(12) + b"\x08\x00" + bytes(50)

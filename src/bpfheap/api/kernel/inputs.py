@@ -25,7 +25,7 @@ from bpfheap.btf import (
     Void,
 )
 from bpfheap.errors import BpfheapError, UsageError
-from bpfheap.machine.frames import told_by
+from bpfheap.machine.frames import told_by, unseen
 from bpfheap.platform.programs import (
     AttachType,
     CtxField,
@@ -142,16 +142,20 @@ class Given(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Fields(Given):
-    """The fields of a context by their names, and the packet."""
+    """The fields of a context by their names, and the packet; `whole`: is all of it seen?"""
 
     fields: Mapping[str, Any]
     data: Any = b""
+    whole: bool = False
 
     def ready(self, kernel: Kernel, spec: ProgramSpec) -> Ready:
         row = _row(spec)
         if row.arguments or (row.form is CtxForm.WORDS and _target(kernel, spec) is not None):
             return Named(self.fields).ready(kernel, spec)
         data = octets_of(self.data)
+        if self.whole and len(data) >= unseen(row):
+            # What is not seen is the same once more, so that it says the same of the packet.
+            data = data[: unseen(row)] + data
         for name, said in told_by(row, data).items():
             if self.fields.get(name, said) != said:
                 raise UsageError(
@@ -629,9 +633,11 @@ class Inputs:
         return Fields(fields, packet)
 
     @staticmethod
-    def skb(packet: Any = b"", **fields: Any) -> Given:
-        """A packet of a program that gets a struct __sk_buff, and its fields."""
-        return Fields(fields, packet)
+    def skb(packet: Any = b"", *, whole: bool = False, **fields: Any) -> Given:
+        """A packet of a program that gets a struct __sk_buff, and its fields. Programs of sockets
+        and control groups do not see its Ethernet header, unless it is to be seen `whole`, as by
+        filters of packet sockets."""
+        return Fields(fields, packet, whole)
 
     tc = skb
 
