@@ -79,6 +79,27 @@ def test_a_probe(rt: Runtime, spec: ObjectSpec) -> None:
         program.run(rt.kprobe(rip=1))
 
 
+def test_a_probe_by_names(rt: Runtime, spec: ObjectSpec) -> None:
+    program = load(rt, spec, "unlink_probe")
+    assert program.run({"name": {"name": "n"}}).printk == ["0 n"]
+    assert program.run({"dfd": 4}).printk == ["4 "]
+    # Registers have names, too.
+    assert program.run({"di": 5}).printk == ["5 "]
+    assert load(rt, spec, "unlink_return").run({"ret": -4}).retval == -4 & 0xFFFFFFFF
+    assert load(rt, spec, "malloc_probe").run({"di": 6}).retval == 6
+    leave = load(rt, spec, "unlink_exit")
+    assert leave.run({"dfd": 3, "ret": -2}).printk == ["2 -2 3 -2"]
+    for name, message, hint in (
+        ("unlink_probe", "do_unlinkat has no argument fd", "dfd, name"),
+        ("malloc_probe", "malloc has no argument fd", "registers have its arguments: di, si, "),
+    ):
+        with pytest.raises(UsageError, match=message) as seen:
+            load(rt, spec, name).run({"fd": 1})
+        assert hint in str(seen.value.hint)
+    with pytest.raises(UsageError, match="do_unlinkat has no argument ret"):
+        load(rt, spec, "unlink_enter").run({"ret": 1})
+
+
 def test_a_probe_of_a_system_call(rt: Runtime, spec: ObjectSpec) -> None:
     assert load(rt, spec, "unlink_call").run(["/tmp/x"]).printk == ["/tmp/x"]
 

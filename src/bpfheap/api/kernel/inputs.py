@@ -63,6 +63,8 @@ _SYSCALLS = ("ksyscall", "kretsyscall")
 #: find the function's arguments.
 _PROBES = ("kprobe", "kretprobe")
 _ON_THE_WAY_IN = ("kprobe", "kprobe.multi", "kprobe.session")
+#: What a function's result is called beside its arguments.
+_RESULT = "ret"
 #: Those that are given arguments.
 _ARGUED = (CtxForm.ARGUMENTS, CtxForm.REGISTERS, CtxForm.WORDS)
 #: Functions of the kernel that have a tracepoint's arguments, behind a pointer.
@@ -152,6 +154,8 @@ class Fields(Given):
         row = _row(spec)
         if row.arguments or (row.form is CtxForm.WORDS and _target(kernel, spec) is not None):
             return Named(self.fields).ready(kernel, spec)
+        if row.form is CtxForm.REGISTERS and (by_name := _probe_by_name(kernel, spec, self.fields)):
+            return by_name
         data = octets_of(self.data)
         if self.whole and len(data) >= unseen(row):
             # What is not seen is the same once more, so that it says the same of the packet.
@@ -206,7 +210,10 @@ class Named(Given):
                 hint="give its arguments as a list",
             )
         names = _names(target)
-        for name in self.values:
+        given = dict(self.values)
+        sees = AttachType(attach_type(spec.section)) in _SEE_RESULT
+        ret = given.pop(_RESULT, None) if sees and _RESULT not in names else None
+        for name in given:
             if name not in names:
                 known = ", ".join(filter(None, names))
                 raise UsageError(f"{target.target.shown} has no argument {name}",
@@ -216,8 +223,8 @@ class Named(Given):
         seq = kernel.types.find("struct seq_file")
         if iterates and seq is not None:
             missing["meta"] = {"seq": kernel.default(seq)}
-        values = [self.values.get(name, missing[name]) for name in names]
-        return _arguments(kernel, spec, values, None)
+        values = [given.get(name, missing[name]) for name in names]
+        return _arguments(kernel, spec, values, ret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +469,30 @@ def _probe(
             kernel.machine.block_point(block, offset, to)
         made.word(_register("di"), Leads(block))
     return made.ready(place=Place(ip=address_of_function(function)))
+
+
+def _probe_by_name(kernel: Kernel, spec: ProgramSpec, fields: Mapping[str, Any]) -> Ready | None:
+    """Of arguments of the kernel's function by their names, and its result; None where the names
+    are those of registers. Raises UsageError for one that is neither."""
+    section, _, function = spec.section.removeprefix("?").partition("/")
+    found = prototype_of(kernel, function) if section.partition(".")[0] in _PROBES else None
+    names = [] if found is None else [param.name for param in found[1].params]
+    given = dict(fields)
+    ret = None if _RESULT in names else given.pop(_RESULT, None)
+    if not fields:
+        return None
+    regs = kernel.types.find("struct pt_regs")
+    strange = [name for name in given if name not in names]
+    if strange and regs is not None and all(regs.find(name) for name in fields):
+        return None
+    if strange:
+        known = (
+            ", ".join(names) or f"registers have its arguments: {', '.join(_ARGUMENT_REGISTERS)}"
+        )
+        raise UsageError(f"{function or spec.name} has no argument {strange[0]}", hint=known)
+    last = max((names.index(name) for name in given), default=-1)
+    values = [given.get(name, DEFAULT) for name in names[: last + 1]]
+    return _probe(kernel, spec, values, ret, {})
 
 
 def _says_where(kernel: Kernel, count: int) -> bool:
