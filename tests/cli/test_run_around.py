@@ -47,6 +47,61 @@ def test_fields_of_the_context(cli: Cli) -> None:
     assert (code, said["printk"]) == (0, ["-3 /etc/y"])
 
 
+SHOWN = """#include <bpfheap.h>
+struct event { __u32 n; char comm[4]; };
+struct { __uint(type, BPF_MAP_TYPE_RINGBUF); __uint(max_entries, 4096); } rb SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, 4);
+	__type(value, int);
+} q SEC(".maps");
+struct value { int a; unsigned char b[2]; };
+#define MAP(name, kind) struct { __uint(type, BPF_MAP_TYPE_##kind); __uint(max_entries, 3); \\
+	__type(key, __u32); __type(value, struct value); } name SEC(".maps")
+MAP(h, HASH);
+MAP(a, ARRAY);
+SEC("tc") int leaves(struct __sk_buff *skb)
+{
+	struct event e = { 5, "\\xff" "b" };
+	struct value v = { 0, { 0, 1 } }, none = {};
+	__u32 key = 2, zero = 0;
+
+	bpf_map_update_elem(&h, &key, &v, 0);
+	bpf_map_update_elem(&h, &zero, &none, 0);
+	bpf_map_update_elem(&a, &key, &v, 0);
+	bpf_map_push_elem(&q, &key, 0);
+	return bpf_ringbuf_output(&rb, &e, sizeof(e), 0);
+}
+"""
+
+
+def test_what_is_in_maps(cli: Cli, tmp_path: Path) -> None:
+    source = tmp_path / "shown.bpf.c"
+    source.write_text(SHOWN)
+    value, none = {"a": 0, "b": [0, 1]}, {"a": 0, "b": [0, 0]}
+    words = ("--show", "h", "--show", "a", "--show", "rb=struct event")
+    code, said, _ = run(cli, *words, source=source)
+    assert (code, said["maps"]) == (
+        0,
+        {
+            "h": [{"key": 2, "value": value}, {"key": 0, "value": none}],
+            "a": [{"key": 2, "value": value}],
+            "rb": [{"n": 5, "comm": "\\xffb"}],
+        },
+    )
+    done = cli("run", str(source), *words)
+    assert "a:\n    2: value(a=0, b=[0, 1])\n" in done.out
+    assert "rb:\n    event(n=5, comm=b'\\xffb')\n" in done.out
+    for given, message in (
+        ("nothing", "there is no map nothing to be shown (there is "),
+        ("h=struct event", "map h has a type of its own"),
+        ("q", "map q has no keys by which it could be shown"),
+        ("rb=struct no", "there is no type struct no"),
+    ):
+        done = cli("run", str(source), "--show", given)
+        assert (done.code, message in done.err) == (2, True), done.err
+
+
 def test_the_current_task(cli: Cli) -> None:
     code, said, _ = run(cli, "-p", "ids", "--current", "uid=7,gid=8,comm=sh")
     assert code == 0

@@ -29,6 +29,7 @@ from bpfheap.cli.inputs import (
     expand,
 )
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
+from bpfheap.cli.show import Shown, contents, lines, plain_values
 from bpfheap.compile import CompileOptions, object_spec
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.host import size_of
@@ -52,6 +53,8 @@ bpfheap run filter.bpf.c -p filter --data frame.bin
 
 bpfheap run execsnoop.bpf.c -p exec --set ctx.filename=/bin/sh --current comm=sh,pid=42
 
+bpfheap run execsnoop.bpf.c -p exec --show events="struct event"
+
 bpfheap run examples/first.bpf.c --machine native --dump-asm
 """
 
@@ -73,6 +76,8 @@ class _Report:
     #: The packet after the run.
     data: bytes = b""
     printk: list[str] = field(default_factory=list)
+    #: What --show asked for, by the maps' names.
+    maps: dict[str, list[Any]] = field(default_factory=dict)
     #: Statistics of each allocator, by its name.
     allocators: dict[str, dict[str, int]] = field(default_factory=dict)
     leftovers: list[bpfheap.Leftover] = field(default_factory=list)
@@ -105,6 +110,7 @@ class _Report:
             "output": self.output,
             "data": self.data.hex(),
             "printk": self.printk,
+            "maps": {name: [plain_values(v) for v in found] for name, found in self.maps.items()},
             "allocators": self.allocators,
             "leftovers": [asdict(left) for left in self.leftovers],
             "error": None if self.error is None else self.error.to_json(),
@@ -207,6 +213,7 @@ def run(
     current: CurrentFacts = None,
     objects: ObjectFiles = None,
     stubs: StubFiles = None,
+    show: Shown = None,
     kernel_btf: KernelBtf = None,
     kconfig: KernelConfig = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -255,6 +262,7 @@ def run(
         report.note_compilation(chosen)
         report.output = result.output
         report.retval, report.data = result.retval, result.data or b""
+        report.maps = contents({n: m for obj in loaded for n, m in obj.maps.items()}, show or [])
     except UsageError:
         raise
     except BpfheapError as error:
@@ -354,6 +362,8 @@ def _print(report: _Report) -> None:
         say(out, plain("wrote:"))
         for line in report.output.splitlines():
             say(out, plain(f"    {line}"))
+    for line in lines(report.maps):
+        say(out, plain(line))
     if report.allocators:
         out.print(_allocators(report.allocators))
     for left in report.leftovers:
