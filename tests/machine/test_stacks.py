@@ -121,9 +121,9 @@ def test_they_are_what_a_test_says(machine: dict[str, Any], spec: ObjectSpec) ->
         rt.current.user_stack = [0x1]
         assert rt.current.stack == (0xA, 0xB, 0xC, 0xD)
         programs, stacks = obj.programs, obj.maps["stacks"]
-        assert stacks[programs["id"].run(words(0)).retval] == words(0xA, 0xB, 0xC)
-        assert stacks[programs["id"].run(words(3)).retval] == words(0xD, 0, 0)
-        assert stacks[programs["id"].run(words(USER)).retval] == words(1, 0, 0)
+        assert stacks[programs["id"].run(words(0)).retval] == [0xA, 0xB, 0xC]
+        assert stacks[programs["id"].run(words(3)).retval] == [0xD]
+        assert stacks[programs["id"].run(words(USER)).retval] == [1]
         assert programs["id"].run(words(4)).retval == FAULT
         assert programs["fill"].run(words(1, 32)).retval == 24
         assert obj.maps[".bss"][0].seen == [0xB, 0xC, 0xD, 0]
@@ -153,7 +153,7 @@ def test_one_stack_takes_the_place_of_another(machine: dict[str, Any], spec: Obj
             del map_[1 - first]
         assert run(other, REUSE) == first
         assert run(1) == EXIST
-        assert map_[first] == words(other, 0, 0)
+        assert map_[first] == [other]
 
 
 TASKS = """

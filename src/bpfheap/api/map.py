@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from struct import iter_unpack
 from typing import Any
 
 from bpfheap.api.arguments import buffer, whole
@@ -15,7 +16,7 @@ from bpfheap.btf import Btf, BtfType, Enum, Enum64, Int, Struct, Typedef, Union
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.machine.layout import round_up
 from bpfheap.platform.maps import BY_NUMBER as MAP_TYPE
-from bpfheap.platform.maps import Holds, Shape
+from bpfheap.platform.maps import Holds, MapFlag, Shape
 from bpfheap.runtime.machine import Bulk, KptrValue, Machine, Memory, Pushing
 from bpfheap.runtime.values import last_array, pack, unpack
 from bpfheap.spec import MapSpec
@@ -36,8 +37,9 @@ class Map(Mapping[Any, Any]):
     lists with one value for each CPU. A kptr shows the object it points at. Reading a missing key
     raises KeyError; writing raises MapError where bpf(2) would fail. Queues, stacks and bloom
     filters have no keys: `push`, `pop`, `peek`. Values of devmaps are interfaces, of cpumaps the
-    lengths of queues, of arrays of control groups their numbers; of maps of sockets, objects of the
-    kernel, such as a struct bpf_sock. Those are the keys of what belongs to them (`task_storage`).
+    lengths of queues, of arrays of control groups their numbers, of stack traces lists of
+    addresses, the innermost first; of maps of sockets, objects of the kernel, such as a struct
+    bpf_sock. Those are the keys of what belongs to them (`task_storage`).
     """
 
     def __init__(
@@ -303,6 +305,10 @@ class Map(Mapping[Any, Any]):
         return round_up(self.spec.value_size)
 
     def _value(self, raw: bytes, kptrs: tuple[KptrValue, ...], at: int) -> Any:
+        if self._type.holds is Holds.STACKS and not self.spec.flags & MapFlag.STACK_BUILD_ID:
+            # Whatever type they are declared with; 0 is none's address.
+            found = [address for (address,) in iter_unpack("<Q", raw)]
+            return found[: sum(map(bool, found))]
         if self.spec.value:
             return unpack(self.spec.btf, self.spec.value, raw, kptrs, at=at)
         return raw[at : at + self.spec.value_size]
