@@ -100,10 +100,10 @@ def test_machines_have_all_maps() -> None:
 NOWHERE = """
     bind bprm_opts_set btf_find_by_name_kind d_path find_vma get_branch_snapshot ima_file_hash
     ima_inode_hash kallsyms_lookup_name load_hdr_opt lwt_seg6_action lwt_seg6_adjust_srh
-    lwt_seg6_store_bytes msg_apply_bytes msg_cork_bytes msg_pop_data msg_pull_data msg_push_data
+    lwt_seg6_store_bytes msg_pop_data msg_pull_data msg_push_data
     perf_event_read perf_event_read_value perf_prog_read_value rc_keydown rc_pointer_rel
     rc_repeat read_branch_records reserve_hdr_opt seq_printf_btf skb_get_xfrm_state skb_output
-    snprintf_btf sock_from_file sock_ops_cb_flags_set store_hdr_opt sys_bpf sys_close
+    snprintf_btf sock_from_file store_hdr_opt sys_bpf sys_close
     sysctl_get_current_value sysctl_get_name sysctl_get_new_value sysctl_set_new_value
     task_pt_regs xdp_output
 """

@@ -23,6 +23,15 @@ SEC("sockops") int ops(struct bpf_sock_ops *ctx)
 	ctx->reply = ctx->args[1] + ctx->args[0];
 	return 1;
 }
+SEC("sockops") int asks(struct bpf_sock_ops *ctx)
+{
+	ctx->reply = bpf_sock_ops_cb_flags_set(ctx, ctx->args[0]);
+	return 1;
+}
+SEC("sk_msg") int counts(struct sk_msg_md *m)
+{
+	return bpf_msg_apply_bytes(m, 5) || bpf_msg_cork_bytes(m, 6) ? SK_DROP : SK_PASS;
+}
 SEC("sk_msg") int msg(struct sk_msg_md *m)
 {
 	char *d = m->data, *e = m->data_end;
@@ -92,3 +101,21 @@ def test_an_option(programs: dict[str, bpfheap.Program]) -> None:
     assert programs["opt"].run({"level": 1}, data=bytes(3)).retval == 0
     with pytest.raises(UsageError, match="at most 65536"):
         programs["opt"].run(data=bytes(65537))
+
+
+def test_events_of_a_socket(source: Path) -> None:
+    """As bpf_sock_ops_cb_flags_set of net/core/filter.c: what there is not is given back."""
+    with bpfheap.Runtime() as rt:
+        program = rt.load(source, programs=["asks"]).programs["asks"]
+        for wanted, told, rest in ((0x0C, 0x0C, 0), (0x180, 0, 0x180), (0xFFFFFFFF, 0x7F, -0x80)):
+            result = program.run({"is_fullsock": 1, "args": [wanted]})
+            assert result.ctx.bpf_sock_ops_cb_flags == told
+            assert result.ctx.reply == rest & 0xFFFFFFFF
+        result = program.run({"args": [1], "bpf_sock_ops_cb_flags": 2})
+        assert (result.ctx.reply, result.ctx.bpf_sock_ops_cb_flags) == (-22 & 0xFFFFFFFF, 2)
+
+
+def test_a_message_that_is_not_judged_as_a_whole(source: Path) -> None:
+    with bpfheap.Runtime() as rt:
+        program = rt.load(source, programs=["counts"]).programs["counts"]
+        assert program.run(data=b"text").retval == 1

@@ -304,6 +304,24 @@ def _getsockopt(call: Caller, args: Sequence[Word]) -> Word:
     return wrong
 
 
+def _callbacks(call: Caller, args: Sequence[Word]) -> Word:
+    """Which events the program wants to hear of: in its context, as nobody else asks. Gives those
+    that there are none of."""
+    if not call.number(call.field("is_fullsock")):
+        return -errno.EINVAL
+    wanted = call.number(args[1]) & _U32
+    call.show(args[0], "bpf_sock_ops_cb_flags", wanted & _CALLBACKS)
+    unknown = wanted & ~_CALLBACKS
+    return unknown - (unknown >> 31 << 32)
+
+
+def _bytes_of_message(call: Caller, args: Sequence[Word]) -> Word:
+    """For how many the verdict counts, or is waited for: each run is about one message here."""
+    return 0
+
+
+#: BPF_SOCK_OPS_ALL_CB_FLAGS
+_CALLBACKS = 0x7F
 _CASTS = (
     "tcp6_sock", "tcp_sock", "tcp_timewait_sock", "tcp_request_sock", "udp6_sock", "unix_sock",
     "mptcp_sock",
@@ -331,4 +349,7 @@ CALLS: Mapping[str, Callable[[Caller, Sequence[Word]], Word]] = {
     "bpf_get_netns_cookie": _netns_cookie,
     "bpf_setsockopt": _setsockopt,
     "bpf_getsockopt": _getsockopt,
+    "bpf_sock_ops_cb_flags_set": _callbacks,
+    "bpf_msg_apply_bytes": _bytes_of_message,
+    "bpf_msg_cork_bytes": _bytes_of_message,
 }
