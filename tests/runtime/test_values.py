@@ -14,6 +14,7 @@ from bpfheap.btf import (
     Array,
     Btf,
     BtfBuilder,
+    Const,
     Datasec,
     Enum,
     Float,
@@ -24,6 +25,7 @@ from bpfheap.btf import (
     SecVar,
     Struct,
     Typedef,
+    TypeTag,
     Union,
     Var,
 )  # fmt: skip
@@ -48,6 +50,7 @@ class Types:
         self.name = b.add(Array(self.char, self.u32, 8))
         self.foo = b.add(Struct("foo", 4, (Member("var", self.u32, 0),)))
         self.ptr = b.add(Ptr(self.foo))
+        self.kptr = b.add(Ptr(b.add(TypeTag("kptr", b.add(Const(self.foo))))))
         anonymous = b.add(Union("", 4, (Member("x", self.u32, 0), Member("y", self.enum, 0))))
         self.mixed = b.add(
             Struct(
@@ -108,6 +111,12 @@ def test_a_struct_with_bitfields(id_: int, low: int, high: int, x: int, words: l
     assert shown.high == high
 
 
+def test_pointers_are_numbers() -> None:
+    raw = pack(T.btf, T.mixed, {"ptr": 0xFFFF888000001000}, 48)
+    assert unpack(T.btf, T.mixed, raw).ptr == 0xFFFF888000001000
+    assert pack(T.btf, T.ptr, None, 8) == pack(T.btf, T.kptr, 0, 8) == bytes(8)
+
+
 def test_members_left_out_are_zero() -> None:
     assert pack(T.btf, T.mixed, {}, 48) == bytes(48)
 
@@ -124,7 +133,9 @@ def test_bytes_are_taken_as_they_are() -> None:
         (T.u32, 2**32, "does not fit"),
         (T.u32, "7", "key is an integer"),
         (T.mixed, {"nothing": 1}, "key has no member nothing"),
-        (T.mixed, {"ptr": 1}, "key.ptr is a pointer, which user space cannot write"),
+        (T.mixed, {"ptr": "x"}, "key.ptr is an integer"),
+        (T.kptr, 1, "key is a kptr, which user space cannot write"),
+        (T.mixed, {"ptr": 2**64}, "does not fit the 64 bits of key.ptr"),
         (T.mixed, {"words": [1, 2, 3, 4]}, "key.words takes a sequence of at most 3"),
         (T.mixed, 5, "key takes a mapping of members"),
         (T.mixed, b"\0", "takes 48 bytes, not 1"),

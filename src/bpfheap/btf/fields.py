@@ -45,6 +45,8 @@ class KptrKind(StrEnum):
 #: The tag of a pointer to memory that a process shares with programs (BPF_UPTR).
 USER_POINTER = "uptr"
 _KPTR_TAGS = frozenset(str(kind) for kind in KptrKind)
+#: Those that make a pointer more than a number.
+OWNING_TAGS = _KPTR_TAGS | {USER_POINTER}
 
 
 class KptrField(NamedTuple):

@@ -17,10 +17,13 @@ from bpfheap.btf import (
     Member,
     Ptr,
     Struct,
+    TypeTag,
     Union,
     Var,
 )
+from bpfheap.btf.fields import OWNING_TAGS
 from bpfheap.btf.special import NODE_OF
+from bpfheap.btf.types import MODIFIERS
 from bpfheap.errors import UsageError
 from bpfheap.runtime.machine import KptrValue
 
@@ -207,6 +210,16 @@ def pack(btf: BtfTypes, type_id: int, value: Any, size: int, *, what: str = "val
     return bytes(out)
 
 
+def _is_owning(btf: Btf, pointer: Ptr) -> bool:
+    """Does its tag make it more than a number?"""
+    at = pointer.type
+    while at and isinstance(kind := btf[at], MODIFIERS):
+        if isinstance(kind, TypeTag) and kind.name in OWNING_TAGS:
+            return True
+        at = kind.type
+    return False
+
+
 def _integer(value: Any, size: int, what: str) -> bytes:
     return _fitting(value, size * 8, what).to_bytes(size, "little")
 
@@ -233,11 +246,14 @@ def _pack_into(btf: BtfTypes, type_id: int, value: Any, out: bytearray, at: int,
                     f"{what} is a number of {kind.size} bytes, not {value!r}"
                 ) from None
         case Ptr():
-            if value not in (None, 0):
+            if value in (None, 0):
+                return
+            if _is_owning(btf, kind):
                 raise UsageError(
-                    f"{what} is a pointer, which user space cannot write",
+                    f"{what} is a kptr, which user space cannot write",
                     hint="leave it out; programs store objects with bpf_kptr_xchg",
                 )
+            out[at : at + 8] = _integer(value, 8, what)
         case Array():
             items = value if isinstance(value, bytes | list | tuple) else None
             if items is None or len(items) > kind.count:
