@@ -796,12 +796,17 @@ def test_a_word_of_newer_c(folder: Path) -> None:
         ("int ip = ETH_P_IP;", "undeclared identifier 'ETH_P_IP' .*no macros: define it"),
         ("int ip = eth_p_ip;", "undeclared identifier 'eth_p_ip' .*-D for a macro"),
         ("struct mine { int a; }; struct mine { int b; };", "redefinition of 'mine'$"),
+        ("extern int drop(char *b);",
+         "conflicting types for 'drop' .*kfuncs, unless -D BPF_NO_KFUNC_PROTOTYPES is passed"),
+        ("int mine(int); int mine(char *);", "conflicting types for 'mine'$"),
         # The second error is no reason for the first one.
         ("int a; char a; struct bucket { int b; };", "redefinition of 'a' with a different type"),
     ],
 )  # fmt: skip
 def test_beside_the_kernels_types(folder: Path, line: str, message: str) -> None:
-    (folder / "vmlinux.h").write_text("struct bucket { int fill; };\n")
+    (folder / "vmlinux.h").write_text(
+        "struct bucket { int fill; };\nextern int drop(struct bucket *b);\n"
+    )
     (folder / "p.bpf.c").write_text(f'#include "vmlinux.h"\n{line}\n{VALUE}')
     with pytest.raises(CompileError, match=message) as caught:
         value(define="VALUE=1")

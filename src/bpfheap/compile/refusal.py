@@ -21,6 +21,11 @@ _TWICE: Final = re.compile(
     r"error: redefinition of '(\w+)'(?:(?!error: ).)*?\bvmlinux\.h:\d+:\d+: note: previous",
     re.DOTALL,
 )
+#: A function that is declared otherwise there.
+_OTHERWISE: Final = re.compile(
+    r"error: conflicting types for '(\w+)'(?:(?!error: ).)*?\bvmlinux\.h:\d+:\d+: note: previous",
+    re.DOTALL,
+)
 #: The error that clang gives for an option of its own command line.
 _OPTION: Final = re.compile(r"^\S*(?:clang|zig)\S*: error: (.*)$", re.MULTILINE)
 
@@ -94,11 +99,14 @@ def _hint(message: str, path: Path, no_types: str) -> str | None:
 
 
 def _twice(diagnostics: str) -> str | None:
-    found = _TWICE.search(diagnostics)
     # Of the first error alone.
-    if found is None or found.start() != diagnostics.find("error: "):
-        return None
-    return f"the kernel has one in vmlinux.h: give the source's {found[1]} another name"
+    first = diagnostics[diagnostics.find("error: ") :]
+    found = _TWICE.match(first)
+    if found is not None:
+        return f"the kernel has one in vmlinux.h: give the source's {found[1]} another name"
+    if _OTHERWISE.match(first) is not None:
+        return "vmlinux.h declares the kernel's kfuncs, unless -D BPF_NO_KFUNC_PROTOTYPES is passed"
+    return None
 
 
 def _included(path: Path) -> set[str]:
