@@ -201,6 +201,7 @@ SEC("iter/task")
 int headline(struct bpf_iter__task *ctx)
 {
 	BPF_SEQ_PRINTF(ctx->meta->seq, "%s %s\n", "PID", "NAME");
+	BPF_SEQ_PRINTF(ctx->meta->seq, "--\n");
 	bpf_printk("%s %s %s %s", "of", "many", "texts", "one");
 	return 0;
 }

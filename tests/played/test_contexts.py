@@ -203,7 +203,7 @@ def test_what_a_program_says_and_takes(rt: Runtime, spec: ObjectSpec) -> None:
 def test_texts_that_are_constants(rt: Runtime, spec: ObjectSpec) -> None:
     """No relocations of data are needed for them, which loaders leave out."""
     result = load(rt, spec, "headline").run(rt.iterator())
-    assert (result.output, result.printk) == ("PID NAME\n", ["of many texts one"])
+    assert (result.output, result.printk) == ("PID NAME\n--\n", ["of many texts one"])
 
 
 @pytest.mark.parametrize(

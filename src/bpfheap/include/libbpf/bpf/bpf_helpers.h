@@ -132,7 +132,7 @@ static __always_inline void bpf_tail_call_static(void *ctx, const void *map, con
 
 /* The arguments as the first elements of an array. Each is stored by itself: compilers would make a
  * constant of an initializer, and in constants loaders leave addresses of texts as 0. */
-#define ___bpf_store0(arr, n)
+#define ___bpf_store0(arr, n, args...)
 #define ___bpf_store1(arr, n, x) (arr)[n] = x
 #define ___bpf_store2(arr, n, x, args...) ((arr)[n] = x, ___bpf_store1(arr, (n) + 1, args))
 #define ___bpf_store3(arr, n, x, args...) ((arr)[n] = x, ___bpf_store2(arr, (n) + 1, args))
