@@ -123,7 +123,7 @@ def test_static_probes(rt: Runtime, spec: ObjectSpec) -> None:
     with pytest.raises(UsageError, match="a probe has 6 arguments in registers, not 13"):
         program.run(list(range(13)))
     # Whoever says where they are has the last word.
-    places = [{"arg_type": 1, "reg_off": 104}] + 11 * [{}]
+    places: list[dict[str, int]] = [{"arg_type": 1, "reg_off": 104}, *11 * [{}]]
     obj.maps["__bpf_usdt_specs"][0] = {"arg_cnt": 1, "args": places, "usdt_cookie": 9}
     result = program.run([1, 2])
     assert (result.printk, result.retval) == (["2  0 1"], 9)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from verifier_cases import Types, program
 
@@ -10,6 +13,7 @@ from bpfheap.errors import MachineUnsupported
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 from bpfheap.verifier.walk import explained
+from on_machines import MACHINES
 
 BTF = Types({}).build()
 _LOAD = "r6 = r1\nr0 = *(u16 *)skb[12]\n"
@@ -54,19 +58,42 @@ def test_a_refused_one_shows_what_it_uses(insn: str, used: set[str]) -> None:
     assert set(refused.values) == used
 
 
-def test_a_machine_refuses_them_by_name() -> None:
-    spec = spec_of(f"{_LOAD}exit")
-    with pytest.raises(
-        MachineUnsupported, match="has ldabs, packet access of classic BPF, which the native"
-    ):
-        Runtime(machine="native").load(object_of(spec))
+#: A load that finds nothing ends the function that it is in, and no other one.
+_IN_A_FUNCTION = """
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+long load_half(void *skb, unsigned long long at) asm("llvm.bpf.load.half");
+static __attribute__((noinline)) int part(struct __sk_buff *skb, unsigned int at)
+{
+	return load_half(skb, at) + 4;
+}
+SEC("tc") int whole(struct __sk_buff *skb) { return part(skb, skb->mark) + 1; }
+char LICENSE[] SEC("license") = "GPL";
+"""
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+def test_machines_run_them(machine: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "function.bpf.c"
+    path.write_text(_IN_A_FUNCTION)
+    with Runtime(**machine) as rt:
+        program = rt.load(path).programs["whole"]
+        for at, found in (
+            (2, 0x0203 + 5),
+            (62, 0x3E3F + 5),
+            (63, 1),
+            (-0x1FFFFF, 0x0102 + 5),
+            (-1, 1),
+        ):
+            given = {"mark": at & 0xFFFFFFFF}
+            assert program.run(rt.tc(bytes(range(64)), **given)).retval == found, at
 
 
 def test_machines_refuse_contexts_that_they_do_not_make() -> None:
-    spec = spec_of("r0 = 1\nexit", "sk_msg")
-    with pytest.raises(MachineUnsupported, match="of type sk_msg, whose context the"):
-        Runtime(machine="native").load(object_of(spec))
-    Runtime().load(object_of(spec))
+    spec = spec_of("r0 = 0\nexit", "flow_dissector")
+    for machine in ("model", "native"):
+        with pytest.raises(MachineUnsupported, match="of type flow_dissector, whose context the"):
+            Runtime(machine=machine).load(object_of(spec))
 
 
 @pytest.mark.parametrize("machine", ["model", "native"])

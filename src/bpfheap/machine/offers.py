@@ -6,10 +6,9 @@ from collections.abc import Container, Mapping
 from typing import TypeVar
 
 from bpfheap.errors import MachineUnsupported
-from bpfheap.isa import Kind, instructions
 from bpfheap.platform.called import names_of_calls
 from bpfheap.platform.maps import Holds, MapType, Shape
-from bpfheap.platform.programs import CtxKind, PacketKind, program_type
+from bpfheap.platform.programs import CtxKind, program_type
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
 
@@ -23,35 +22,18 @@ def check_program(
     spec: ProgramSpec,
     offered: Container[str],
     facts: Facts | None,
-    *,
-    plays: bool = False,
-    streams: bool = False,
-    classic: bool = False,
 ) -> None:
     """Raises MachineUnsupported for a call of a helper or kfunc that is not `offered`, for a
-    program whose context no machine makes, or only one that has `streams`, for what it reads of the
-    kernel unless the machine `plays` one, and for the loads of classic BPF, unless it is `classic`.
-    Raises InsnError for what is no program."""
+    program whose context no machine makes, and for memory of the kernel that none plays."""
     for slot, name in names_of_calls(spec):
         if name not in offered:
             raise _not_offered(machine, spec, slot, f"calls {name}, which", stub=name)
-    for slot, op in instructions(spec.insns):
-        if op.kind is Kind.LEGACY and not classic:
-            what = f"has {op.name}, packet access of classic BPF, which"
-            raise _not_offered(machine, spec, slot, what)
     if facts is not None:
         for slot, foreign in facts.foreign.items():
-            if not (plays and foreign.around):
+            if not foreign.around:
                 raise _not_offered(machine, spec, slot, f"reads {foreign.what}, which")
     type_ = program_type(spec.section)
-    if type_ is None:
-        return
-    if type_.packet is PacketKind.OTHER and not streams:
-        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
-    if any(field.kind is CtxKind.FLOW_KEYS for field in type_.fields):
-        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
-    given = type_.arguments or any(field.kind is CtxKind.BUFFER for field in type_.fields)
-    if given and not plays:
+    if type_ is not None and any(field.kind is CtxKind.FLOW_KEYS for field in type_.fields):
         raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
 
 

@@ -210,7 +210,7 @@ def pack(btf: BtfTypes, type_id: int, value: Any, size: int, *, what: str = "val
     return bytes(out)
 
 
-def _is_owning(btf: Btf, pointer: Ptr) -> bool:
+def _is_owning(btf: BtfTypes, pointer: Ptr) -> bool:
     """Does its tag make it more than a number?"""
     at = pointer.type
     while at and isinstance(kind := btf[at], MODIFIERS):

@@ -371,9 +371,7 @@ class ModelMachine(PlayedKernel):
         """Raises InsnError for what is no program, RelocationError for a reference to nothing,
         MachineUnsupported for a call or a packet that this machine does not offer."""
         check_structure(spec.insns, spec.refs)
-        check_program(
-            self.name, spec, {*CALLS, *self.stubs}, facts, plays=True, streams=True, classic=True
-        )
+        check_program(self.name, spec, {*CALLS, *self.stubs}, facts)
         code_region = self._state.add_region(
             RegionKind.CODE, f"the code of {spec.name}", 0, subject=program
         )

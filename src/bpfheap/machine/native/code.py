@@ -51,7 +51,7 @@ def op_name(op: Op) -> str:
         case Kind.ATOMIC:
             return f"{op.name}{op.width}{'_fetch' if op.fetch else ''}"
         case Kind.LEGACY:
-            raise InsnError(f"{op.name} is packet access of classic BPF, which no machine here has")
+            return f"{op.name}{op.width}"
 
 
 def _call(name: str, slot: int, asked: Collection[str]) -> int:

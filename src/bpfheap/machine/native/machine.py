@@ -25,6 +25,7 @@ from bpfheap.machine.native.records import MACHINE, NativeProgram, Running
 from bpfheap.machine.native.stops import End, Limit, Sampler, failure, violation
 from bpfheap.machine.native.tables import CALLS, Tables
 from bpfheap.machine.packets import known_of
+from bpfheap.machine.played.skb import classic
 from bpfheap.machine.tables.caller import Played
 from bpfheap.platform.calls import Course
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
 _SIGNAL_STEPS = 1 << 24
 _U64 = 0xFFFF_FFFF_FFFF_FFFF
 _POINTER = 8
+#: What stands for loads of classic BPF.
+_CLASSIC = "bpf_skb_load_helper"
 #: What Python performs here.
-_PLAYED: Mapping[str, Played] = {**played.CALLS, **CALLS}
+_PLAYED: Mapping[str, Played] = {**played.CALLS, **CALLS, _CLASSIC: classic}
 #: How often one execution may find locks held by others.
 _MAX_WAITS = 100_000
 
@@ -375,7 +378,8 @@ class NativeMachine(NativeKernel):
         """A call that the core cannot make, in the middle of a run: r1 to r5."""
         loaded = self._programs.records[program]
         here = run + _core.LAYOUT["bh_run.here"]
-        return self._perform(str(loaded.calls[slot]), loaded, slot, run, cpu, registers, here)
+        called = loaded.calls.get(slot, _CLASSIC)
+        return self._perform(str(called), loaded, slot, run, cpu, registers, here)
 
     def _perform(
         self,
@@ -394,7 +398,8 @@ class NativeMachine(NativeKernel):
         if stub is None and ours is None:
             return printk(self._core, called, registers, self.printk)
         keeper = self._keeper.at(here)
-        caller = NativeCaller(self, self._core, self._maps, program, called, run, cpu, keeper)
+        name = "bpf_skb_load_bytes" if called == _CLASSIC else called
+        caller = NativeCaller(self, self._core, self._maps, program, name, run, cpu, keeper)
         try:
             if stub is not None:
                 return int(stub(caller, registers) or 0) & _U64

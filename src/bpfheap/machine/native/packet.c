@@ -39,6 +39,26 @@ static char *piece(const struct bh_packet *p, uint32_t at, uint32_t size)
 									  NULL;
 }
 
+int64_t bh_packet_load(struct bh_run *run, int32_t at, uint32_t size)
+{
+	const unsigned char *from;
+	int64_t found = 0;
+
+	if (BH_UNLIKELY(at < 0)) {
+		/* From where a header begins, which Python knows. No signal runs programs with packets. */
+		run->r[1] = (uint64_t)(uintptr_t)run->ctx;
+		run->r[2] = (uint64_t)(int64_t)at;
+		run->r[3] = size;
+		return run->ask ? (int64_t)run->ask(run) : -1;
+	}
+	from = (const unsigned char *)piece(&run->packet, (uint32_t)at, size);
+	if (!from)
+		return -1;
+	while (size--)
+		found = found << 8 | *from++;
+	return found;
+}
+
 uint64_t bpf_skb_load_bytes(struct bh_run *run, const uint64_t *r)
 {
 	char *from = piece(&run->packet, (uint32_t)r[2], (uint32_t)r[4]);

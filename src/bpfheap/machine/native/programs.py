@@ -112,7 +112,7 @@ class Programs:
             for name in called
             if name in stubs or (name in played.CALLS and name not in _core.CALLS)
         )
-        check_program(MACHINE, spec, {*_core.CALLS, *asked}, facts, plays=True, streams=True)
+        check_program(MACHINE, spec, {*_core.CALLS, *asked}, facts)
         named = {r.name: maps[r.name] for r in spec.refs.values() if r.name in maps}
         links = resolve(spec, _Addresses(named, variables))
         code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded, asked)

@@ -111,6 +111,7 @@ static const struct named functions[] = {
 	FUNCTION(bh_call_by_number),
 	FUNCTION(bh_call_checked),
 	FUNCTION(bh_run_ask),
+	FUNCTION(bh_packet_load),
 	FUNCTION(bh_call_refuse),
 	FUNCTION(clock_gettime),
 	FUNCTION(memset),

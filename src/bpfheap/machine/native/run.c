@@ -2,6 +2,7 @@
 #include "checks.h"
 #include "fault.h"
 #include "frame.h"
+#include "packet.h"
 #include "run.h"
 
 /* Operations, named as isa/ops.py has them: name, width, operand. */
@@ -23,7 +24,8 @@
 	ATOMIC(X, or) ATOMIC(X, and) ATOMIC(X, xor) X(xchg32_fetch) X(xchg64_fetch)          \
 	X(cmpxchg32_fetch) X(cmpxchg64_fetch) X(load_acquire8) X(load_acquire16)             \
 	X(load_acquire32) X(load_acquire64) X(store_release8) X(store_release16)             \
-	X(store_release32) X(store_release64)
+	X(store_release32) X(store_release64) X(ldabs8) X(ldabs16) X(ldabs32) X(ldind8)      \
+	X(ldind16) X(ldind32)
 
 enum op {
 #define X(name) OP_##name,
@@ -455,6 +457,26 @@ interpret_as(struct bh_run *run, const bool hardened)
 			}
 			break;
 		}
+		case OP_ldabs8:
+		case OP_ldabs16:
+		case OP_ldabs32:
+		case OP_ldind8:
+		case OP_ldind16:
+		case OP_ldind32: {
+			uint32_t index = in->op >= OP_ldind8 ? (uint32_t)r[in->src] : 0;
+			int64_t found;
+
+			run->slot = (uint32_t)(in - code);
+			found = bh_packet_load(run, (int32_t)(index + (uint32_t)in->imm),
+					       1u << (in->op - OP_ldabs8) % 3);
+			if (BH_UNLIKELY(run->stop != BH_GOING))
+				return run->stop;
+			r[0] = found < 0 ? 0 : (uint64_t)found;
+			if (found >= 0)
+				break;
+		}
+			/* The function ends, too (bpf_gen_ld_abs). */
+			__attribute__((fallthrough));
 		case OP_exit:
 			if (!bh_run_leave(run)) {
 				run->slot = (uint32_t)(in - code);

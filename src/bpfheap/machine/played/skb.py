@@ -151,6 +151,12 @@ def load_classic(call: TableCaller, ctx: Word, at: int, size: int) -> int | None
     return int.from_bytes(data[start : start + size], "big") if there else None
 
 
+def classic(call: TableCaller, args: Sequence[Word]) -> Word:
+    """The same, as a call: -1 where there are no such bytes."""
+    found = load_classic(call, args[0], signed32(call.number(args[1])), call.number(args[2]))
+    return -1 if found is None else found
+
+
 def _loaded(call: TableCaller, to: Word, data: bytes, at: int, size: int) -> int:
     there = at >= 0 and at + size <= len(data)
     got = data[at : at + size] if there else bytes(size)

@@ -280,6 +280,8 @@ def step(ins: Ins, values: list[Value], source: Source) -> None:
             values[insn.dst] = None
         case Kind.ATOMIC if op.fetch:
             values[0 if op.name == "cmpxchg" else insn.src] = None
+        case Kind.LEGACY:
+            values[:6] = [None] * 6
         case Kind.CALL_HELPER | Kind.CALL_KFUNC | Kind.CALL_LOCAL | Kind.CALL_REG:
             values[:6] = [_result(ins, values, source), *[None] * 5]
 
@@ -306,6 +308,8 @@ def _read(ins: Ins, source: Source) -> tuple[int, ...]:
     match op.kind:
         case Kind.LOAD:
             return (insn.src,)
+        case Kind.LEGACY:
+            return (insn.src,) if op.name == "ldind" else ()
         case Kind.STORE_IMM:
             return (insn.dst,)
         case Kind.STORE_REG | Kind.ATOMIC:

@@ -245,6 +245,25 @@ def _exit(body: Body, ins: Ins, after: After) -> None:
     body.do(f"ret i64 {body.get(0)}")
 
 
+def _legacy(body: Body, ins: Ins, after: After) -> None:
+    """Where the packet ends before, so does the function, and gives 0 (bpf_gen_ld_abs)."""
+    op, insn = ins.op, ins.insn
+    at = str(insn.imm)
+    if op.name == "ldind":
+        index = body.let(f"trunc i64 {body.get(insn.src)} to i32")
+        at = body.let(f"add i32 {index}, {insn.imm}")
+    body.do(f"store i32 {ins.slot}, ptr {body.field('%run', 'bh_run.slot')}")
+    found = body.call("bh_packet_load", "i64", "ptr %run", f"i32 {at}", f"i32 {op.size}")
+    body.stop_if_stopped()
+    there, short = body.name("there"), body.name("short")
+    body.branch(body.let(f"icmp sge i64 {found}, 0"), there, short, likely=True)
+    body.label(short)
+    body.leave(body.entry)
+    body.do("ret i64 0")
+    body.label(there)
+    body.set(0, found)
+
+
 def _lddw(body: Body, ins: Ins, after: After) -> None:
     source, slot, dst = body.source, ins.slot, ins.insn.dst
     if slot in source.maps:
@@ -385,6 +404,7 @@ INSTRUCTIONS: Final[dict[Kind, Callable[[Body, Ins, After], None]]] = {
     Kind.MAY_GOTO: _may_goto,
     Kind.EXIT: _exit,
     Kind.LDDW: _lddw,
+    Kind.LEGACY: _legacy,
     Kind.LOAD: _load,
     Kind.STORE_IMM: _store,
     Kind.STORE_REG: _store,

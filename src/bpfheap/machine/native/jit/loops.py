@@ -18,7 +18,7 @@ from bpfheap.machine.native.jit.blocks import Block, Function, Ins
 from bpfheap.machine.native.jit.frames import Value, step, values_of
 from bpfheap.machine.native.jit.source import Source
 
-_CALLS: Final = OUTSIDE | {Kind.CALL_LOCAL, Kind.MAY_GOTO}
+_CALLS: Final = OUTSIDE | {Kind.CALL_LOCAL, Kind.MAY_GOTO, Kind.LEGACY}
 #: Larger loops gain nothing.
 _MOST_BLOCKS: Final = 16
 
