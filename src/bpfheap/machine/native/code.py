@@ -138,7 +138,6 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.MAP_VALUE: ("value", 0),
     Arg.MEM: ("read", 0),
     Arg.MEM_OR_NULL: ("read or NULL", 0),
-    Arg.CHANGED_MEM: ("write", 0),
     Arg.UNINIT_MEM: ("write", 0),
     Arg.KERNEL: ("any", 0),  # read as what may lead nowhere, if at all
     Arg.CTX: ("any", 0),  # the core knows the run's own
