@@ -85,8 +85,8 @@ def test_machines_run_them(machine: dict[str, Any], tmp_path: Path) -> None:
             (-0x1FFFFF, 0x0102 + 5),
             (-1, 1),
         ):
-            given = {"mark": at & 0xFFFFFFFF}
-            assert program.run(rt.tc(bytes(range(64)), **given)).retval == found, at
+            given = rt.tc(bytes(range(64)), mark=at & 0xFFFFFFFF)
+            assert program.run(given).retval == found, at
 
 
 def test_machines_refuse_contexts_that_they_do_not_make() -> None:
