@@ -9,7 +9,6 @@ import pytest
 from verifier_cases import Types, program
 
 from bpfheap import Runtime
-from bpfheap.errors import MachineUnsupported
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 from bpfheap.verifier.walk import explained
@@ -87,13 +86,6 @@ def test_machines_run_them(machine: dict[str, Any], tmp_path: Path) -> None:
         ):
             given = rt.tc(bytes(range(64)), mark=at & 0xFFFFFFFF)
             assert program.run(given).retval == found, at
-
-
-def test_machines_refuse_contexts_that_they_do_not_make() -> None:
-    spec = spec_of("r0 = 0\nexit", "flow_dissector")
-    for machine in ("model", "native"):
-        with pytest.raises(MachineUnsupported, match="of type flow_dissector, whose context the"):
-            Runtime(machine=machine).load(object_of(spec))
 
 
 @pytest.mark.parametrize("machine", ["model", "native"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self, get_args
 
 from bpfheap.api.arguments import buffer, one_of, shown, whole
-from bpfheap.api.kernel import Around, given_of, left_in
+from bpfheap.api.kernel import Around, flow_keys, given_of, left_in, with_flow_keys
 from bpfheap.api.session import Session, gives_back, locked
 from bpfheap.errors import BpfheapError, UsageError
 from bpfheap.runtime.machine import CodeForm, Compilation, Compiling, Context, Entry, Memory
@@ -96,11 +96,13 @@ class Program:
         around = self._runtime
         for _ in range(repeat):
             ready = given.ready(around.kernel, self.spec)
+            ready, keys = with_flow_keys(around.kernel, self.spec, ready)
             around._enter(ready.place._replace(cookie=cookie))
             done = system.run_on(
                 self.fd, ready.data, ready.ctx, cpu=cpu, context=context, links=ready.links
             )
         world = around._world()
+        left = left_in(done.ctx, self.spec, flow_keys(around.kernel, keys, len(ready.data)))
         around._passed()
         return RunResult(
             done.retval & 0xFFFFFFFF,
@@ -113,7 +115,7 @@ class Program:
             world.stdout.decode("utf-8", "replace"),
             world.stderr.decode("utf-8", "replace"),
             done.steps,
-            left_in(done.ctx, self.spec),
+            left,
             world.output,
         )
 

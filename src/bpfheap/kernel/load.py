@@ -207,8 +207,9 @@ def _not_of_the_machine(program: ProgramSpec, result: int) -> None:
         )
 
 
-#: socket_filter, sched_cls, sched_act, xdp, cgroup_skb, lwt_in, lwt_out, lwt_xmit, lwt_seg6local.
-_WITH_PACKET = frozenset({1, 3, 4, 6, 8, 10, 11, 12, 19})
+#: socket_filter, sched_cls, sched_act, xdp, cgroup_skb, lwt_in, lwt_out, lwt_xmit, lwt_seg6local,
+#: flow_dissector.
+_WITH_PACKET = frozenset({1, 3, 4, 6, 8, 10, 11, 12, 19, 22})
 
 
 class _Load:

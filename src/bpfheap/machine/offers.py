@@ -8,7 +8,6 @@ from typing import TypeVar
 from bpfheap.errors import MachineUnsupported
 from bpfheap.platform.called import names_of_calls
 from bpfheap.platform.maps import Holds, MapType, Shape
-from bpfheap.platform.programs import CtxKind, program_type
 from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
 
@@ -32,9 +31,6 @@ def check_program(
         for slot, foreign in facts.foreign.items():
             if not foreign.around:
                 raise _not_offered(machine, spec, slot, f"reads {foreign.what}, which")
-    type_ = program_type(spec.section)
-    if type_ is not None and any(field.kind is CtxKind.FLOW_KEYS for field in type_.fields):
-        raise _not_offered(machine, spec, None, f"is of type {type_.name}, whose context")
 
 
 def _not_offered(

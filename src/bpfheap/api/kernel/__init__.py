@@ -2,7 +2,14 @@
 
 from bpfheap.api.kernel.around import Around
 from bpfheap.api.kernel.current import Clock, CurrentTask
-from bpfheap.api.kernel.inputs import DEFAULT, Given, given_of, left_in
+from bpfheap.api.kernel.inputs import (
+    DEFAULT,
+    Given,
+    flow_keys,
+    given_of,
+    left_in,
+    with_flow_keys,
+)
 from bpfheap.api.kernel.kernel import Kernel, Maker
 from bpfheap.api.kernel.net import Net
 from bpfheap.api.kernel.objects import KernelObject
@@ -20,6 +27,8 @@ __all__ = [
     "Net",
     "StubMemory",
     "StubText",
+    "flow_keys",
     "given_of",
     "left_in",
+    "with_flow_keys",
 ]

@@ -25,8 +25,11 @@ from bpfheap.btf import (
     Void,
 )
 from bpfheap.errors import BpfheapError, UsageError
-from bpfheap.machine.frames import told_by, unseen
+from bpfheap.machine.frames import ETH_HLEN, told_by, unseen
 from bpfheap.platform.programs import (
+    FLOW_ARRAYS,
+    FLOW_KEYS,
+    FLOW_KEYS_SIZE,
     AttachType,
     CtxField,
     CtxForm,
@@ -269,9 +272,47 @@ def given_of(ctx: Any, data: Any, spec: ProgramSpec) -> Given:
     return Raw(raw, octets_of(data, f"the packet of {spec.name}"))
 
 
-def left_in(raw: bytes, spec: ProgramSpec) -> Any:
+def with_flow_keys(kernel: Kernel, spec: ProgramSpec, ready: Ready) -> tuple[Ready, Leads | None]:
+    """What a flow dissector's program fills in is with its context, and tells where headers begin
+    (bpf_flow_dissect), unless the context has some already."""
+    row = program_type(spec.section)
+    fields = () if row is None else row.fields
+    at = next((field.offset for field in fields if field.kind is CtxKind.FLOW_KEYS), None)
+    if at is None:
+        return ready, None
+    keys = ready.links.get(at)
+    if keys is None:
+        raw = bytearray(FLOW_KEYS_SIZE)
+        raw[:4] = 2 * ETH_HLEN.to_bytes(2, "little")
+        at_protocol, _ = FLOW_KEYS["n_proto"]
+        raw[at_protocol : at_protocol + 2] = ready.data[ETH_HLEN - 2 : ETH_HLEN].ljust(2, b"\0")
+        keys = Leads(kernel.machine.block_create("flow keys", FLOW_KEYS_SIZE))
+        kernel.machine.block_write(keys.block, 0, bytes(raw))
+    return replace(ready, links={**ready.links, at: keys}), keys
+
+
+def flow_keys(kernel: Kernel, keys: Leads | None, length: int) -> dict[str, Any]:
+    """What it filled in, with headers that begin within the packet, as Linux has it."""
+    if keys is None:
+        return {}
+    raw = bytearray(kernel.machine.block_read(keys.block, keys.offset, FLOW_KEYS_SIZE))
+    network, transport = (int.from_bytes(raw[i : i + 2], "little") for i in (0, 2))
+    network = min(max(network, ETH_HLEN), length)
+    transport = min(max(transport, network), length)
+    raw[:4] = network.to_bytes(2, "little") + transport.to_bytes(2, "little")
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(raw[at : at + size], "little")
+
+    found: dict[str, Any] = {name: number(at, size) for name, (at, size) in FLOW_KEYS.items()}
+    for name, (at, size) in FLOW_ARRAYS.items():
+        found[name] = [number(at + i * size, size) for i in range(4)]
+    return {"flow_keys": StructValue("bpf_flow_keys", found)}
+
+
+def left_in(raw: bytes, spec: ProgramSpec, more: Mapping[str, Any]) -> Any:
     """What a program left in its context: the fields that are numbers, those of an array as a
-    list; bytes where it has no fields."""
+    list, and `more`; bytes where it has no fields."""
     row = program_type(spec.section)
     if row is None or not row.fields:
         return raw
@@ -288,7 +329,7 @@ def left_in(raw: bytes, spec: ProgramSpec) -> Any:
             elements.append(value)
         else:
             found[name] = value
-    return StructValue(row.ctx_struct, found)
+    return StructValue(row.ctx_struct, {**found, **more})
 
 
 def octets_of(data: Any, what: str = "the packet") -> bytes:

@@ -17,6 +17,8 @@ from bpfheap.platform.programs.row import (
     Section,
 )
 from bpfheap.platform.programs.socket_types import (
+    FLOW_ARRAYS,
+    FLOW_KEYS,
     FLOW_KEYS_SIZE,
     FULL_SOCK,
     SOCK_COMMON,
@@ -40,6 +42,8 @@ from bpfheap.platform.programs.table import (
 __all__ = [
     "ANY_TYPE",
     "BY_NAME",
+    "FLOW_ARRAYS",
+    "FLOW_KEYS",
     "FLOW_KEYS_SIZE",
     "FULL_SOCK",
     "NUMBER",

@@ -82,7 +82,7 @@ class PacketKind(StrEnum):
     XDP = "xdp"  # the whole frame, with room around it (struct xdp_buff)
     SKB = "skb"  # the whole frame; the context tells its length and protocol
     SKB_PAYLOAD = "skb-payload"  # the same, without the Ethernet header
-    OTHER = "other"  # bytes that pointers in the context lead to, and that no machine makes
+    OTHER = "other"  # bytes that pointers in the context lead to
 
 
 class Offer(Flag):

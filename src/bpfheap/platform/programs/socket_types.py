@@ -57,6 +57,15 @@ XDP_SOCK = SocketType(
 
 #: Of struct bpf_flow_keys, in bytes.
 FLOW_KEYS_SIZE = 56
+#: Its members (uapi/linux/bpf.h): where each is, and its bytes. Addresses of both versions of IP
+#: lie in one place; of those of version 6, which are arrays of four, the bytes are an element's.
+FLOW_KEYS = {
+    "nhoff": (0, 2), "thoff": (2, 2), "addr_proto": (4, 2), "is_frag": (6, 1),
+    "is_first_frag": (7, 1), "is_encap": (8, 1), "ip_proto": (9, 1), "n_proto": (10, 2),
+    "sport": (12, 2), "dport": (14, 2), "ipv4_src": (16, 4), "ipv4_dst": (20, 4),
+    "flags": (48, 4), "flow_label": (52, 4),
+}  # fmt: skip
+FLOW_ARRAYS = {"ipv6_src": (16, 4), "ipv6_dst": (32, 4)}
 
 SOCKET_TYPES: dict[str, SocketType] = {
     row.name: row for row in (SOCK_COMMON, FULL_SOCK, TCP_SOCK, XDP_SOCK)
