@@ -180,7 +180,7 @@ def _alignment(reg: Reg) -> int:
     if in_packet(reg):
         return 1
     most: int = reg.what.align if reg.kind == MEM else 8
-    odd = reg.off | reg.scalar.v | reg.scalar.m | most
+    odd = (reg.off + reg.scalar.v) | reg.scalar.m | most
     return odd & -odd
 
 
