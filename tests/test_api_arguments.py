@@ -178,7 +178,7 @@ def test_options(name: str, value: Any) -> None:
         (lambda on: on.programs["frame"].run(5),
          "the context of frame is given as bytes, not as 5 (struct.pack makes them)"),
         (lambda on: on.programs["frame"].run(bytes(25)),
-         "a context of 25 bytes for a program of type xdp (at most 24)"),
+         "a context of 25 bytes for a program of type xdp (at most 24; a packet is given a"),
         (lambda on: on.programs["frame"].run(cpu=2), "there is no CPU 2 (0 to 1)"),
         (lambda on: on.programs["frame"].run(repeat="2"), "the number of runs is a whole numb"),
         (lambda on: on.programs["frame"].run(context="irk"), "there is no context irk (one of t"),

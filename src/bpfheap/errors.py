@@ -7,8 +7,22 @@ is wrong, and a `hint` that says what to change. The command line prints `str(er
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, ClassVar
+
+#: The most names that a hint lists.
+_LISTED = 10
+
+
+def among(known: Iterable[str], name: str) -> str:
+    """The hint for a name that is not there: what may have been meant, or what there is."""
+    names = list(dict.fromkeys(known))
+    close = get_close_matches(name, names, 3)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"there is {', '.join(names[:_LISTED]) or 'none'}"
 
 
 class BpfheapError(Exception):

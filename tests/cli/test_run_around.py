@@ -97,6 +97,7 @@ def test_what_is_in_maps(cli: Cli, tmp_path: Path) -> None:
         ("h=struct event", "map h has a type of its own"),
         ("q", "map q has no keys by which it could be shown"),
         ("rb=struct no", "there is no type struct no"),
+        ("rb=event", "did you mean struct event?"),
     ):
         done = cli("run", str(source), "--show", given)
         assert (done.code, message in done.err) == (2, True), done.err

@@ -58,7 +58,7 @@ def test_run(cli: Cli, files: tuple[str, str]) -> None:
     [
         ("--set", "cap", "--set cap sets nothing (write --set NAME=VALUE)"),
         ("--set", "=1", "--set =1 sets nothing"),
-        ("--set", "cpa=1", "there is no constant cpa (there is cap, name)"),
+        ("--set", "cpa=1", "there is no constant cpa (there is cap, name"),
         ("--set", "cap=-1", "p.bpf.c: -1 does not fit cap"),
         ("--set", "cap=text", "cap is an integer, not 'text'"),
         ("--set", "name=longer", "name has room for 4 elements, not for 6"),

@@ -81,6 +81,10 @@ def test_operations_of_a_socket(programs: dict[str, bpfheap.Program]) -> None:
     assert programs["ops"].run({"op": 11}).retval == 0
     with pytest.raises(UsageError, match=r"no field args\[4\]"):
         programs["ops"].run({"args": [1, 2, 3, 4, 5]})
+    with pytest.raises(UsageError, match="op is a number, not BPF_SOCK_OPS_STATE_CB"):
+        programs["ops"].run({"op": "BPF_SOCK_OPS_STATE_CB"})
+    with pytest.raises(UsageError, match=r"no field skt to be set \(did you mean sk"):
+        programs["ops"].run({"skt": None})
 
 
 @pytest.mark.parametrize(

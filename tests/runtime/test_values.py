@@ -133,6 +133,8 @@ def test_bytes_are_taken_as_they_are() -> None:
         (T.u32, 2**32, "does not fit"),
         (T.u32, "7", "key is an integer"),
         (T.mixed, {"nothing": 1}, "key has no member nothing"),
+        (T.mixed, {"word": 1}, r"key has no member word \(did you mean words"),
+        (T.name, "abc", r"key takes bytes, not text \(write b'abc'\)"),
         (T.mixed, {"ptr": "x"}, "key.ptr is an integer"),
         (T.kptr, 1, "key is a kptr, which user space cannot write"),
         (T.mixed, {"ptr": 2**64}, "does not fit the 64 bits of key.ptr"),

@@ -50,6 +50,23 @@ def test_load_run_look(pytester: pytest.Pytester, first: Path) -> None:
     inner(pytester).assert_outcomes(passed=1)
 
 
+def test_names_that_are_not_there(pytester: pytest.Pytester, first: Path) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_it(bpf):
+            obj = bpf.load("first.o")
+            for of in (obj, bpf):
+                with pytest.raises(KeyError, match="no map slot .did you mean slots"):
+                    of.maps["slot"]
+                with pytest.raises(KeyError, match="no program x .there is first"):
+                    of.programs["x"]
+        """
+    )
+    inner(pytester).assert_outcomes(passed=1)
+
+
 def test_every_test_has_its_own(pytester: pytest.Pytester, first: Path) -> None:
     pytester.makepyfile(
         """

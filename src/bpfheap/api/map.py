@@ -152,11 +152,13 @@ class Map(Mapping[Any, Any]):
         more = self._types(name)
         if more is not None:
             return more
-        raise UsageError(
-            f"there is no type {name} in the file of map {self.name}",
-            hint="compilers leave out what no map, function or variable is of: write "
-            f"{name} *unused __attribute__((unused)); or __type(value, {name})",
+        hint = (
+            "compilers leave out what no map, function or variable is of: write "
+            f"{name} *unused __attribute__((unused)); or __type(value, {name})"
         )
+        if not prefix and (btf.find(name, Struct) or self._types(f"struct {name}")):
+            hint = f"did you mean struct {name}?"
+        raise UsageError(f"there is no type {name} in the file of map {self.name}", hint=hint)
 
     @locked
     def __getitem__(self, key: Any) -> Any:
@@ -191,7 +193,7 @@ class Map(Mapping[Any, Any]):
     @locked
     def peek(self, *value: Any) -> Any:
         """The value that would be popped next; None if there is none. Of a bloom filter, whether
-        it takes `value` for one that was pushed: on the model machine it is never mistaken."""
+        it takes `value` for one that was pushed; here it is never mistaken."""
         machine = self._without_keys("peek")
         if "pop" in self._type.ops:
             if value:

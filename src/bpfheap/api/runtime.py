@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from bpfheap.api.arguments import one_of, shown, whole
 from bpfheap.api.kernel import Around
 from bpfheap.api.map import Map
+from bpfheap.api.named import Named
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
 from bpfheap.api.session import gives_back, locked
@@ -370,8 +371,8 @@ class LoadedObject:
     ) -> None:
         self.spec = spec
         self._types = types
-        self.maps: dict[str, Map] = {}
-        self.programs: dict[str, Program] = {}
+        self.maps: dict[str, Map] = Named("map")
+        self.programs: dict[str, Program] = Named("program")
         self._runtime = runtime
         self._btf_fd: int | None = runtime.system.btf_load(spec.btf)
 

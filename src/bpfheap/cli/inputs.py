@@ -96,13 +96,17 @@ class Settings:
         self._used |= {("constant", name) for name in rodata} | {("map", name) for name in entries}
         return with_entries(with_rodata(obj, rodata), entries)
 
-    def check_used(self) -> None:
-        """Raises UsageError for a name that no file had."""
+    def check_used(self, *, of_context: bool = False) -> None:
+        """Raises UsageError for a name that no file had. `of_context`: --set knows fields of the
+        context, too."""
         for what, names in (("constant", self._rodata), ("map", self._entries)):
             for name in names:
                 if (what, name) not in self._used:
                     known = ", ".join(dict.fromkeys(self._known[what])) or "none"
-                    raise UsageError(f"there is no {what} {name}", hint=f"there is {known}")
+                    hint = f"there is {known}"
+                    if what == "constant" and of_context:
+                        hint += f"; a field of the context is --set ctx.{name}"
+                    raise UsageError(f"there is no {what} {name}", hint=hint)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

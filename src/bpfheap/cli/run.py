@@ -245,7 +245,7 @@ def run(
     report = _Report(machine=machine, policy=policy, program=program)
     try:
         specs = [_read(path, compiling, kernel, settings) for path in expand(files)]
-        settings.check_used()
+        settings.check_used(of_context=True)
         around = Surroundings(rt)
         around.read_stubs(stubs)
         loaded = [_load(rt, spec, program) for spec in specs]

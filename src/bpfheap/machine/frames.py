@@ -27,6 +27,8 @@ _ETH_PROTO = 12
 #: From here on what an Ethernet header says is a protocol, before that a length
 #: (ETH_P_802_3_MIN); then packets are of one of these (ETH_P_802_3, ETH_P_802_2).
 _FIRST_PROTOCOL, _RAW, _WITH_LLC = 0x600, 1, 4
+#: Who gives bytes alone may mean a packet.
+_NO_PACKET = "; a packet is given as data="
 #: PACKET_MULTICAST, PACKET_OTHERHOST.
 _MULTICAST, _OF_OTHERS = 2, 3
 
@@ -48,7 +50,7 @@ def check(row: ProgramType | None, ctx: bytes, frame: bytes) -> None:
     if row is not None and len(ctx) > row.ctx_size:
         raise UsageError(
             f"a context of {len(ctx)} bytes for a program of type {row.name}",
-            hint=f"at most {row.ctx_size}",
+            hint=f"at most {row.ctx_size}{_NO_PACKET if row.has_packet else ''}",
         )
     if not frame:
         return

@@ -6,11 +6,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from bpfheap.btf import Array, Btf, Datasec, Enum, Enum64, Float, Int, Ptr, Var
-from bpfheap.errors import UsageError
+from bpfheap.errors import UsageError, among
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.runtime.values import pack
 from bpfheap.spec import MapSpec, ObjectSpec
@@ -89,9 +88,7 @@ def with_entries(obj: ObjectSpec, entries: Mapping[str, int]) -> ObjectSpec:
     known = sized(obj)
     for name, count in entries.items():
         if name not in known:
-            raise UsageError(
-                f"there is no map {name}", file=obj.file, hint=_among(known, str(name))
-            )
+            raise UsageError(f"there is no map {name}", file=obj.file, hint=among(known, str(name)))
         if isinstance(count, bool) or not isinstance(count, int) or count not in _ENTRIES:
             raise UsageError(f"map {name} cannot have {count!r} entries", file=obj.file)
         spec = maps[name if name in maps else name.removesuffix(_INNER)]
@@ -179,14 +176,7 @@ def _unknown(obj: ObjectSpec, name: str, known: list[str]) -> UsageError:
                 hint="declare it `const volatile`, or write it once it is loaded: "
                 f"obj.maps[{spec.name!r}]",
             )
-    return UsageError(f"there is no constant {name}", file=obj.file, hint=_among(known, name))
-
-
-def _among(known: list[str], name: str) -> str:
-    close = get_close_matches(name, known, 3)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there is {', '.join(known[:10]) or 'none'}"
+    return UsageError(f"there is no constant {name}", file=obj.file, hint=among(known, name))
 
 
 def _encoded(btf: Btf, type_id: int, value: Any, what: str) -> bytes:
@@ -199,9 +189,7 @@ def _encoded(btf: Btf, type_id: int, value: Any, what: str) -> bytes:
                 named = dict(kind.values)
                 if value not in named:
                     name = btf.c_name(btf.resolve(type_id))
-                    raise UsageError(
-                        f"{what} is {name}, not {value!r}", hint=_among(list(named), value)
-                    )
+                    raise UsageError(f"{what} is {name}, not {value!r}", hint=among(named, value))
                 value = named[value]
             return _integer(kind, value, what)
         case Float() | Ptr():

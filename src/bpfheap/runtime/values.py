@@ -24,7 +24,7 @@ from bpfheap.btf import (
 from bpfheap.btf.fields import OWNING_TAGS
 from bpfheap.btf.special import NODE_OF
 from bpfheap.btf.types import MODIFIERS
-from bpfheap.errors import UsageError
+from bpfheap.errors import UsageError, among
 from bpfheap.runtime.machine import KptrValue
 
 _BOOL = 4  # BTF_INT_BOOL
@@ -256,6 +256,8 @@ def _pack_into(btf: BtfTypes, type_id: int, value: Any, out: bytearray, at: int,
             out[at : at + 8] = _integer(value, 8, what)
         case Array():
             items = value if isinstance(value, bytes | list | tuple) else None
+            if isinstance(value, str) and _is_text(btf, type_id):
+                raise UsageError(f"{what} takes bytes, not text", hint=f"write {value.encode()!r}")
             if items is None or len(items) > kind.count:
                 raise UsageError(f"{what} takes a sequence of at most {kind.count}")
             size = btf.size_of(kind.type)
@@ -272,9 +274,22 @@ def _pack_into(btf: BtfTypes, type_id: int, value: Any, out: bytearray, at: int,
                 raise UsageError(f"{what} takes a mapping of members, not {value!r}")
             left = _pack_members(btf, kind, value, out, at, what)
             if left:
-                raise UsageError(f"{what} has no member {sorted(left)[0]}")
+                name = min(left, key=str)
+                raise UsageError(
+                    f"{what} has no member {name}", hint=among(_names(btf, kind), str(name))
+                )
         case _:
             raise UsageError(f"{what} has a type that takes bytes only")
+
+
+def _names(btf: BtfTypes, kind: Struct | Union) -> Iterator[str]:
+    """Of members, those of anonymous structs too."""
+    for member in kind.members:
+        inner = btf[btf.resolve(member.type)]
+        if member.name:
+            yield member.name
+        elif isinstance(inner, Struct | Union):
+            yield from _names(btf, inner)
 
 
 def _pack_members(

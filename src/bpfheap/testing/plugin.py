@@ -94,12 +94,18 @@ class Bpf:
     @property
     def maps(self) -> dict[str, bpfheap.Map]:
         """All maps loaded so far."""
-        return {name: found for obj in self._loaded for name, found in obj.maps.items()}
+        from bpfheap.api.named import Named
+
+        found = {name: one for obj in self._loaded for name, one in obj.maps.items()}
+        return Named("map", found)
 
     @property
     def programs(self) -> dict[str, bpfheap.Program]:
         """All programs loaded so far; of several of one name, the newest."""
-        return {name: found for obj in self._loaded for name, found in obj.programs.items()}
+        from bpfheap.api.named import Named
+
+        found = {name: one for obj in self._loaded for name, one in obj.programs.items()}
+        return Named("program", found)
 
     @property
     def net(self) -> Net:

@@ -24,7 +24,7 @@ from bpfheap.btf import (
     Struct,
     Void,
 )
-from bpfheap.errors import BpfheapError, UsageError
+from bpfheap.errors import BpfheapError, UsageError, among
 from bpfheap.machine.frames import ETH_HLEN, told_by, unseen
 from bpfheap.platform.programs import (
     FLOW_ARRAYS,
@@ -74,6 +74,8 @@ _ARGUED = (CtxForm.ARGUMENTS, CtxForm.REGISTERS, CtxForm.WORDS)
 _OF_TRACEPOINTS = ("__traceiter_", "__probestub_", "__bpf_trace_")
 #: How members of tracepoints' records are called that say where a text of variable length is.
 _LOCATIONS = ("__data_loc_", "__rel_loc_")
+#: Fields of contexts that the packet sets.
+_OF_PACKETS = (CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META)
 #: Those that see what the function returned, behind its arguments.
 _SEE_RESULT = frozenset(
     {AttachType.LSM_MAC, AttachType.LSM_CGROUP, AttachType.TRACE_FEXIT, AttachType.MODIFY_RETURN}
@@ -366,15 +368,19 @@ def _put_field(made: _Context, row: ProgramType, name: str, value: Any) -> None:
             _put_field(made, row, f"{name}[{i}]", one)
         return
     found = next((f for f in row.fields if f.name == name), None) or _beside(row, name)
-    if found is None or found.kind in (CtxKind.PACKET, CtxKind.PACKET_END, CtxKind.PACKET_META):
-        names = ", ".join(f.name for f in row.fields if f.kind is CtxKind.SCALAR)
-        raise UsageError(f"struct {row.ctx_struct} has no field {name} to be set", hint=names)
+    if found is None or found.kind in _OF_PACKETS:
+        names = [f.name for f in row.fields if f.kind not in _OF_PACKETS]
+        raise UsageError(
+            f"struct {row.ctx_struct} has no field {name} to be set", hint=among(names, name)
+        )
     if found.kind is not CtxKind.SCALAR:
         if value is not None and not isinstance(value, KernelObject):
             raise UsageError(f"{name} is a pointer: it takes an object or None")
         made.word(found.offset, 0 if value is None else address_of(value))
         return
-    if not isinstance(value, int) or not -(1 << 8 * found.size) >> 1 <= value < 1 << 8 * found.size:
+    if not isinstance(value, int):
+        raise UsageError(f"{name} is a number, not {shown(value)}")
+    if not -(1 << 8 * found.size) >> 1 <= value < 1 << 8 * found.size:
         raise UsageError(f"{shown(value)} does not fit the {found.size} bytes of {name}")
     made.put(found.offset, (value & (1 << 8 * found.size) - 1).to_bytes(found.size, "little"))
 

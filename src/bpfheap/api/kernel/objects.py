@@ -9,7 +9,7 @@ from typing import Any
 from bpfheap.api.arguments import shown
 from bpfheap.api.kernel.types import KernelType, element_of, is_text, pointed_at, space_of
 from bpfheap.btf import Enum, Enum64, FoundMember, Int, Ptr, Struct, Union
-from bpfheap.errors import UsageError
+from bpfheap.errors import UsageError, among
 from bpfheap.runtime.values import pack, unpack
 from bpfheap.runtime.world import Leads, Playing, Space
 
@@ -85,7 +85,9 @@ class KernelObject:
     def _member(self, path: str) -> FoundMember:
         found = self._type.find(path)
         if found is None:
-            raise UsageError(f"{self._type.name} has no member {path}")
+            raise UsageError(
+                f"{self._type.name} has no member {path}", hint=among(self._type.names(), path)
+            )
         return found
 
 

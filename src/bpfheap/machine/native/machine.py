@@ -459,7 +459,7 @@ class NativeMachine(NativeKernel):
         row = program_type(loaded.spec.section)
         if row is not None and row.has_packet:
             raise UsageError(
-                f"program {loaded.name} gets a packet, and there is none", hint="use run(data=...)"
+                f"program {loaded.name} gets a packet, and so has no entry", hint="use run"
             )
         if self._heaps.watched:
             raise UsageError(f"program {loaded.name} has no entry: the policy watches every object")
