@@ -8,7 +8,17 @@ from bpfheap.btf import KptrField, SpecialField
 from bpfheap.btf.special import NODE_OF
 from bpfheap.errors import MachineUnsupported, MapError
 from bpfheap.machine.layout import owning, round_up, special
-from bpfheap.platform.maps import ACCESS, BY_NUMBER, Holds, MapFlag, MapType, Shape
+from bpfheap.platform.maps import (
+    ACCESS,
+    BY_NUMBER,
+    DEEPEST_STACK,
+    STACK_ADDRESS,
+    STACK_BUILD_ID,
+    Holds,
+    MapFlag,
+    MapType,
+    Shape,
+)
 from bpfheap.platform.missing import missing_map_type
 from bpfheap.spec import MapSpec
 
@@ -45,8 +55,6 @@ _KEY_SIZES: Mapping[tuple[Shape, Holds], Container[int]] = {
     (Shape.TRIE, Holds.VALUES): range(5, 261),
     (Shape.HASH, Holds.STORAGE): (8, 16),
 }
-#: kernel.perf_event_max_stack
-_DEEPEST = 127
 #: MAX_BPF_STACK, and what one value may have here.
 _LARGEST_KEY = 512
 _LARGEST_VALUE = 1 << 28
@@ -86,13 +94,13 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"a {row.name} has 4-byte keys and values, and max_entries",
         )
-    entry = 32 if spec.flags & MapFlag.STACK_BUILD_ID else 8
+    entry = STACK_BUILD_ID if spec.flags & MapFlag.STACK_BUILD_ID else STACK_ADDRESS
     deepest = spec.value_size // entry if row.holds is Holds.STACKS else 1
-    if row.holds is Holds.STACKS and (spec.value_size % entry or not 1 <= deepest <= _DEEPEST):
+    if row.holds is Holds.STACKS and (spec.value_size % entry or not 1 <= deepest <= DEEPEST_STACK):
         raise MapError(
             f"map {spec.name} cannot be made: stacks of {spec.value_size} bytes",
             errno_name="EINVAL",
-            hint=f"value_size is {entry} bytes for each of at most {_DEEPEST} callers",
+            hint=f"value_size is {entry} bytes for each of at most {DEEPEST_STACK} callers",
         )
     if row.shape is Shape.NONE or row.holds in (Holds.PROGRAMS, Holds.EVENTS):
         return

@@ -83,6 +83,11 @@ F_LOCK = 4
 #: Of storage: create it where there is none (BPF_LOCAL_STORAGE_GET_F_CREATE).
 CREATE = 1
 
+#: The most callers of a stack (kernel.perf_event_max_stack, as it is if nobody changes it), and the
+#: bytes that one has: an address, or a struct bpf_stack_build_id.
+DEEPEST_STACK = 127
+STACK_ADDRESS, STACK_BUILD_ID = 8, 32
+
 
 #: Programs may only read what is in the map, or only write it.
 ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG

@@ -10,7 +10,16 @@ from typing import Any
 
 from bpfheap.btf import Array, Btf, Datasec, Enum, Enum64, Float, Int, Ptr, Var
 from bpfheap.errors import UsageError, among
-from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
+from bpfheap.platform.maps import (
+    BY_NUMBER,
+    DEEPEST_STACK,
+    STACK_ADDRESS,
+    STACK_BUILD_ID,
+    Holds,
+    MapFlag,
+    MapType,
+    Shape,
+)
 from bpfheap.runtime.values import pack
 from bpfheap.spec import MapSpec, ObjectSpec
 
@@ -19,12 +28,9 @@ _BOOL = 4
 _ENTRIES = range(1, 1 << 32)
 #: Follows the name of a map of maps, and names the template of its inner maps.
 _INNER = ".inner"
-#: What maps have that say nothing of it: elements, a ring buffer's bytes, and what
-#: kernel.perf_event_max_stack says of stacks, with the bytes of an entry there.
+#: What maps have that say nothing of it: elements, and a ring buffer's bytes.
 _MANY = 10240
 _RING = 256 * 1024
-_DEEPEST = 127
-_ADDRESS, _BUILD_ID = 8, 32
 #: Whose elements libbpf counts itself, or its linker.
 _SIZED = frozenset({Holds.EVENTS, Holds.PROGRAMS})
 
@@ -110,7 +116,8 @@ def with_open_sizes(obj: ObjectSpec) -> ObjectSpec:
         entries = spec.max_entries or _entries_of(row)
         size = spec.value_size
         if row.holds is Holds.STACKS and not size:
-            size = _DEEPEST * (_BUILD_ID if spec.flags & MapFlag.STACK_BUILD_ID else _ADDRESS)
+            build_ids = spec.flags & MapFlag.STACK_BUILD_ID
+            size = DEEPEST_STACK * (STACK_BUILD_ID if build_ids else STACK_ADDRESS)
         if (entries, size) == (spec.max_entries, spec.value_size):
             continue
         maps[spec.name] = replace(spec, max_entries=entries, value_size=size)

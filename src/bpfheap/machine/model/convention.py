@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
 
 from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.records import MapRecord
 from bpfheap.machine.model.values import U64, Value
+from bpfheap.machine.played import refusals
 from bpfheap.machine.tables.common import check_op
 
 #: The call entered a function of the program: r0 comes later.
@@ -19,14 +19,10 @@ AGAIN = "again"
 Arguments = Sequence[Value]
 Implementation = Callable[[Core, Arguments], Value | str]
 
-#: Errors that only the kernel has (include/linux/errno.h).
-_OF_THE_KERNEL = {"ENOTSUPP": 524}
-
 
 def error(name: str) -> int:
     """A negative errno as r0 has it."""
-    number = _OF_THE_KERNEL.get(name) or getattr(errno, name)
-    return -int(number) & U64
+    return refusals.error(name) & U64
 
 
 def map_of(core: Core, value: Value, op: str) -> MapRecord:

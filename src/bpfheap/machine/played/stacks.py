@@ -11,49 +11,45 @@ from errno import EFAULT, EINVAL, EOPNOTSUPP
 
 from bpfheap.machine.tables.caller import Played, TableCaller
 from bpfheap.machine.tables.stacks import keep
-from bpfheap.platform.maps import MapFlag
+from bpfheap.platform.maps import DEEPEST_STACK, STACK_ADDRESS, STACK_BUILD_ID, MapFlag
 from bpfheap.runtime.world import Caller, Current, Word
 
 _U32 = (1 << 32) - 1
 #: BPF_F_SKIP_FIELD_MASK, BPF_F_USER_STACK, BPF_F_USER_BUILD_ID.
-SKIP, USER, _BUILD_ID = 0xFF, 1 << 8, 1 << 11
+_SKIP, _USER, _BUILD_ID = 0xFF, 1 << 8, 1 << 11
 #: BPF_F_FAST_STACK_CMP, BPF_F_REUSE_STACKID.
 _FAST, _REUSE = 1 << 9, 1 << 10
-#: kernel.perf_event_max_stack, as it is if nobody changes it.
-DEEPEST = 127
-#: Of an address, and of struct bpf_stack_build_id.
-ADDRESS, BUILD_ID = 8, 32
 #: BPF_STACK_BUILD_ID_IP: no file is known for an address.
 _ONLY_ADDRESS = 2
 
 
-def addresses(stack: Sequence[int], *, build_ids: bool = False) -> bytes:
+def _addresses(stack: Sequence[int], *, build_ids: bool = False) -> bytes:
     """Their bytes, as programs and user space see them."""
     if build_ids:
         return b"".join(struct.pack("<i20xQ", _ONLY_ADDRESS, one) for one in stack)
-    return b"".join(one.to_bytes(ADDRESS, "little") for one in stack)
+    return b"".join(one.to_bytes(STACK_ADDRESS, "little") for one in stack)
 
 
-def walked(current: Current, flags: int, room: int) -> tuple[int, ...] | None:
+def _walked(current: Current, flags: int, room: int) -> tuple[int, ...] | None:
     """What is left of a stack after those to be skipped, and what of that `room` has room for; None
     if it does not go so far."""
-    stack = current.user_stack if flags & USER else current.stack
-    skip = flags & SKIP
-    stack = stack[: min(room + skip, DEEPEST)]
+    stack = current.user_stack if flags & _USER else current.stack
+    skip = flags & _SKIP
+    stack = stack[: min(room + skip, DEEPEST_STACK)]
     return None if len(stack) < skip else stack[skip:]
 
 
 def _fill(call: Caller, current: Current, args: Sequence[Word], error: int = 0) -> Word:
     to, size, flags = args[0], call.number(args[1]) & _U32, call.number(args[2])
     build_ids = bool(flags & _BUILD_ID)
-    each = BUILD_ID if build_ids else ADDRESS
-    wrong = flags & ~(SKIP | USER | _BUILD_ID) or (build_ids and not flags & USER) or size % each
+    each = STACK_BUILD_ID if build_ids else STACK_ADDRESS
+    wrong = flags & ~(_SKIP | _USER | _BUILD_ID) or (build_ids and not flags & _USER) or size % each
     error = EINVAL if wrong else error
-    found = None if error else walked(current, flags, size // each)
+    found = None if error else _walked(current, flags, size // each)
     if found is None:
         call.write(to, bytes(size))
         return -(error or EFAULT)
-    data = addresses(found, build_ids=build_ids)
+    data = _addresses(found, build_ids=build_ids)
     call.write(to, data.ljust(size, b"\0"))
     return len(data)
 
@@ -66,14 +62,14 @@ def _get_stackid(call: TableCaller, args: Sequence[Word]) -> Word:
     """Put it into a map."""
     table = call.table(args[1], "stack")
     flags = call.number(args[2])
-    if flags & ~(SKIP | USER | _FAST | _REUSE):
+    if flags & ~(_SKIP | _USER | _FAST | _REUSE):
         return -EINVAL
     build_ids = bool(table.spec.flags & MapFlag.STACK_BUILD_ID)
-    room = table.spec.value_size // (BUILD_ID if build_ids else ADDRESS)
-    found = walked(call.world.current, flags, room)
+    room = table.spec.value_size // (STACK_BUILD_ID if build_ids else STACK_ADDRESS)
+    found = _walked(call.world.current, flags, room)
     if not found:
         return -EFAULT
-    data = addresses(found, build_ids=build_ids)
+    data = _addresses(found, build_ids=build_ids)
     fast, reuse = bool(flags & _FAST), bool(flags & _REUSE)
     return keep(call.keeper, table, data, fast=fast, reuse=reuse)
 
@@ -85,7 +81,7 @@ def _get_task_stack(call: Caller, args: Sequence[Word]) -> Word:
     current = call.world.current
     if at is None or at.block == current.task:
         return _fill(call, current, args[1:])
-    cannot = EOPNOTSUPP if call.number(args[3]) & USER else 0
+    cannot = EOPNOTSUPP if call.number(args[3]) & _USER else 0
     return _fill(call, Current(), args[1:], cannot)
 
 
