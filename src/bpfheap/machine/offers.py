@@ -12,8 +12,6 @@ from bpfheap.spec import MapSpec, ProgramSpec
 from bpfheap.verifier.facts import Facts
 
 _T = TypeVar("_T")
-#: The machine that has maps of all types.
-_ALL_MAPS = "model"
 
 
 def check_program(
@@ -61,7 +59,6 @@ def implementation(
     if found is None:
         raise MachineUnsupported(
             f"map {spec.name} is of type {row.name}, which the {machine} machine does not offer",
-            hint=None if machine == _ALL_MAPS else f"the {_ALL_MAPS} machine does",
             file=spec.file or None,
         )
     return found
