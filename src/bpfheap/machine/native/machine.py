@@ -398,6 +398,7 @@ class NativeMachine(NativeKernel):
         if stub is None and ours is None:
             return printk(self._core, called, registers, self.printk)
         keeper = self._keeper.at(here)
+        # The call with a row that the same programs may make: its row says who has a packet.
         name = "bpf_skb_load_bytes" if called == _CLASSIC else called
         caller = NativeCaller(self, self._core, self._maps, program, name, run, cpu, keeper)
         try:

@@ -39,8 +39,8 @@ from bpfheap.spec import MapSpec
 
 class Maps:
     """By their ids. `program_pointer` gives the address of a program's record, None if there is no
-    such program; `executions` are those that have not ended; `tables`
-    has the memory of maps whose elements Python keeps."""
+    such program; `executions` are those that have not ended; `tables` has the memory of maps whose
+    elements Python keeps."""
 
     def __init__(
         self,
@@ -280,7 +280,7 @@ class Maps:
         if row.holds is Holds.EVENTS:
             table.inner = listening(table, self._core.cpus)
         if not isinstance(elements(row), ShownElements):
-            table.memory = memory_for(self._core, table, layout, map_id)
+            table.memory = memory_for(self._core, table, layout)
         return table
 
     def _found(self, record: NativeMap, key: bytes) -> bytes | None:

@@ -65,12 +65,12 @@ def place_key(place: int) -> bytes:
     return place.to_bytes(_NUMBER, "little")
 
 
-def memory_for(core: _core.Core, table: Table, layout: _core.Type | None, map_id: int) -> _core.Map:
+def memory_for(core: _core.Core, table: Table, layout: _core.Type | None) -> _core.Map:
     """Room for the values of a table. Raises OutOfMemory."""
     spec = table.spec
     return _core.Map(
         core,
-        map_id,
+        table.id,
         _HASH,
         _NUMBER,
         spec.value_size,

@@ -13,7 +13,6 @@ from bpfheap.runtime.network import Socket
 from bpfheap.runtime.world import Caller, Leads, Stub, Word
 
 _U32 = (1 << 32) - 1
-_LAST_NETNS = (1 << 31) - 1
 #: The length of addresses, by that of struct bpf_sock_tuple's half.
 _TUPLES = {12: 4, 36: 16}
 #: enum: TCP_TIME_WAIT, TCP_LISTEN, TCP_NEW_SYN_RECV.

@@ -12,7 +12,7 @@ from bpfheap.machine.tables.numbers import NumberArray
 from bpfheap.machine.tables.owners import OwnerElements, StorageElements
 from bpfheap.machine.tables.queue import FilterElements, QueueElements, StackElements
 from bpfheap.machine.tables.sockets import ArrayOfSockets, HashOfSockets
-from bpfheap.machine.tables.stacks import StackElements as StacksOfCallers
+from bpfheap.machine.tables.stacks import StacksOfCallers
 from bpfheap.machine.tables.trie import TrieElements
 from bpfheap.platform.maps import Holds, MapType, Shape
 

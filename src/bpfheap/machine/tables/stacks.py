@@ -10,7 +10,7 @@ from bpfheap.machine.tables.apart import ShownElements
 from bpfheap.machine.tables.common import Keeper, Table, in_order, map_error
 
 
-class StackElements(ShownElements):
+class StacksOfCallers(ShownElements):
     """There are as many buckets as the next power of two says. Which one a stack belongs into is
     up to a machine."""
 
