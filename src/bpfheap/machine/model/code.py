@@ -13,7 +13,7 @@ from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, neg
 from bpfheap.machine.model.interp import STOP, Core, Handler, Registers, helper_name
 from bpfheap.machine.model.playing import ModelCaller
 from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend, signed32
-from bpfheap.machine.played.skb import load_classic
+from bpfheap.machine.played.skb import AS_CLASSIC, load_classic
 from bpfheap.verifier.facts import ANYWHERE
 
 Links: TypeAlias = relocations.Links[Pointer]
@@ -315,7 +315,7 @@ def _legacy(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
 
     def run(core: Core, registers: Registers) -> int:
         index = core.state.number(core.get(s)) if indirect else 0
-        call = ModelCaller(core, "bpf_skb_load_bytes")
+        call = ModelCaller(core, AS_CLASSIC)
         found = load_classic(call, core.get(6), signed32(index + insn.imm & U32), size)
         registers[1:6] = [None] * 5
         if found is None:

@@ -25,7 +25,7 @@ from bpfheap.machine.native.records import MACHINE, NativeProgram, Running
 from bpfheap.machine.native.stops import End, Limit, Sampler, failure, violation
 from bpfheap.machine.native.tables import CALLS, Tables
 from bpfheap.machine.packets import known_of
-from bpfheap.machine.played.skb import classic
+from bpfheap.machine.played.skb import AS_CLASSIC, classic
 from bpfheap.machine.tables.caller import Played
 from bpfheap.platform.calls import Course
 from bpfheap.platform.programs import PROGRAM_TYPES, ProgramType, program_type
@@ -398,8 +398,7 @@ class NativeMachine(NativeKernel):
         if stub is None and ours is None:
             return printk(self._core, called, registers, self.printk)
         keeper = self._keeper.at(here)
-        # The call with a row that the same programs may make: its row says who has a packet.
-        name = "bpf_skb_load_bytes" if called == _CLASSIC else called
+        name = AS_CLASSIC if called == _CLASSIC else called
         caller = NativeCaller(self, self._core, self._maps, program, name, run, cpu, keeper)
         try:
             if stub is not None:

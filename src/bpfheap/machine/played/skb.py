@@ -34,6 +34,8 @@ _NO_ZERO = b"\xff\xff"
 _CHECKED_MOST = 3
 #: BPF_HDR_START_MAC, BPF_HDR_START_NET.
 _FROM_MAC, _FROM_NET = 0, 1
+#: Loads of classic BPF are no call: they are for the programs that may make this one.
+AS_CLASSIC = "bpf_skb_load_bytes"
 #: SKF_NET_OFF, SKF_LL_OFF: where offsets from these headers begin.
 _NET_OFF, _LL_OFF = -0x100000, -0x200000
 
