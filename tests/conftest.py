@@ -17,7 +17,7 @@ from bpfheap.kernel import Kernel, available, opened
 from bpfheap.kernel.named import NAMES
 from compiled_modules import fall_back
 from linux_versions import LINUX, skip_below
-from on_machines import MACHINES, is_shared
+from on_machines import MACHINES, is_shared, why_not
 
 # The same examples in every run, so that a failure is one for everybody; `--hypothesis-profile
 # explore` looks for new ones.
@@ -84,10 +84,8 @@ def on_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def machine(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What `bpfheap.Runtime` is told, for each way to run programs."""
     options = MACHINES[str(request.param)]
-    if options["machine"] == "native":
-        pytest.importorskip("bpfheap.machine.native._core")
-        if options["jit"]:
-            pytest.importorskip("llvmlite")
+    if (missing := why_not(options)) is not None:
+        pytest.skip(missing)
     return options
 
 

@@ -5,6 +5,7 @@ keys)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 #: The ways to run programs, as `bpfheap.Runtime` is told.
@@ -15,6 +16,14 @@ MACHINES: Mapping[str, dict[str, Any]] = {
     "hardened": {"machine": "native", "jit": True, "hardened": True},
     "hardened, interpreted": {"machine": "native", "jit": False, "hardened": True},
 }
+
+
+def why_not(options: Mapping[str, Any]) -> str | None:
+    """Why programs cannot be run that way here; None if they can."""
+    needs = ["bpfheap.machine.native._core"] if options["machine"] == "native" else []
+    needs += ["llvmlite"] if options.get("jit") else []
+    return next((f"there is no {name}" for name in needs if find_spec(name) is None), None)
+
 
 #: By file, test_model_NAME.py.
 SHARED = {

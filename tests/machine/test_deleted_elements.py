@@ -13,13 +13,6 @@ from bpfheap.compile import object_spec
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 from bpfheap.spec import ObjectSpec
 
-MACHINES = [
-    pytest.param({"machine": "model"}, id="model"),
-    pytest.param({"machine": "native", "jit": False}, id="interpreted"),
-    pytest.param({"machine": "native", "jit": True}, id="compiled"),
-    pytest.param({"machine": "native", "jit": False, "hardened": True}, id="hardened-interpreted"),
-    pytest.param({"machine": "native", "jit": True, "hardened": True}, id="hardened-compiled"),
-]
 ELEMENTS = 4
 
 
@@ -28,11 +21,10 @@ def obj() -> ObjectSpec:
     return object_spec(Path(__file__).with_name("deleted_elements.bpf.c"))
 
 
-@pytest.mark.parametrize("options", MACHINES)
 @pytest.mark.parametrize("of", ["filled", "made"])
 @pytest.mark.parametrize("how", ["late", "thrice"])
-def test_it_is_freed(obj: ObjectSpec, options: dict[str, Any], of: str, how: str) -> None:
-    runtime = Runtime(**options)
+def test_it_is_freed(obj: ObjectSpec, machine: dict[str, Any], of: str, how: str) -> None:
+    runtime = Runtime(**machine)
     programs = runtime.load(obj).programs
     for _ in range(3 * ELEMENTS):
         assert programs[f"{how}_{of}"].run().retval == 0
@@ -40,5 +32,5 @@ def test_it_is_freed(obj: ObjectSpec, options: dict[str, Any], of: str, how: str
     runtime.grace_period()
     live = runtime.system.machine.allocator_stats(GLOBAL_ALLOCATOR_ID).live
     # The native machine looks at an element when it is used again, and has as many as it may hold.
-    assert live == 0 if options["machine"] == "model" else live <= ELEMENTS
+    assert live == 0 if machine["machine"] == "model" else live <= ELEMENTS
     assert runtime.close() == []

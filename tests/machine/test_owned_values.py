@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_sides import SIDES, Linux, Model, cannot_be_made, compiled, frame, play, sides, words
+from two_sides import SIDES, Linux, Ours, cannot_be_made, compiled, frame, play, sides, words
 
 import bpfheap
 from bpfheap.btf import Btf
@@ -64,7 +64,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
     return compiled(tmp_path_factory.mktemp("owned"), "owned", SOURCE, Vmlinux(VMLINUX))
 
 
-class ModelTasks(Model):
+class OurTasks(Ours):
     """Of user space's operations, those for the current task."""
 
     def __init__(self, spec: ObjectSpec) -> None:
@@ -107,7 +107,7 @@ class LinuxTasks(Linux):
         super().close()
 
 
-TASK_SIDES = sides(ModelTasks, LinuxTasks)
+TASK_SIDES = sides(OurTasks, LinuxTasks)
 TABLES: dict[str, list[tuple[Any, ...]]] = {
     "programs": [
         ("trace", "get", 0, NONE),

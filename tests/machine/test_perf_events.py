@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from linux_events import Event, is_possible
-from two_sides import Linux, Model, compiled, frame, play, sides
+from two_sides import Linux, Ours, compiled, frame, play, sides
 
 import bpfheap
 from bpfheap.errors import UsageError
@@ -78,7 +78,7 @@ def event(number: int, more: bytes = b"") -> bytes:
     return number.to_bytes(4, "little") + b"abc\0" + more
 
 
-class ModelEvents(Model):
+class OurEvents(Ours):
     def events(self) -> list[bytes]:
         return self.object.maps["events"].drain()
 
@@ -114,7 +114,7 @@ def padded(record: bytes) -> bytes:
 WHY_NOT = available() or (
     None if is_possible() and (os.cpu_count() or 1) > 1 else "two CPUs with perf events are needed"
 )
-SIDES = sides(ModelEvents, LinuxEvents, WHY_NOT)
+SIDES = sides(OurEvents, LinuxEvents, WHY_NOT)
 FRAME = frame(5, CURRENT, 18)
 
 STEPS: list[tuple[Any, ...]] = [

@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from two_sides import SIDES, Linux, Model, cannot_be_made, compiled, play, sides
+from two_sides import SIDES, Linux, Ours, cannot_be_made, compiled, play, sides
 
 import bpfheap
 from bpfheap.btf import Btf
@@ -58,7 +58,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
     return compiled(tmp_path_factory.mktemp("sockets"), "sockets", SOURCE)
 
 
-class ModelSockets(Model):
+class OurSockets(Ours):
     """Both put one of two sockets somewhere."""
 
     def __init__(self, spec: ObjectSpec) -> None:
@@ -106,7 +106,7 @@ class LinuxSockets(Linux):
             one.close()
 
 
-SOCKET_SIDES = sides(ModelSockets, LinuxSockets)
+SOCKET_SIDES = sides(OurSockets, LinuxSockets)
 TABLES: dict[str, list[tuple[Any, ...]]] = {
     "by index": [
         ("run", "find_indexed", 0, NONE),

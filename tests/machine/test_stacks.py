@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from two_sides import SIDES, Model, cannot_be_made, compiled, play, words
+from two_sides import SIDES, Ours, cannot_be_made, compiled, play, words
 
 import bpfheap
 from bpfheap.btf import Btf
@@ -175,7 +175,7 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 @pytest.mark.parametrize("side", SIDES)
 def test_of_the_current_task(tmp_path: Path, side: Any) -> None:
     made = compiled(tmp_path, "tasks", TASKS, Vmlinux(VMLINUX))
-    world = side(made, kernel_btf=VMLINUX) if issubclass(side, Model) else side(made)
+    world = side(made, kernel_btf=VMLINUX) if issubclass(side, Ours) else side(made)
     play(world, [("trace", "mine", 0, 16), ("trace", "mine", 255, FAULT),
                  ("trace", "mine", FAST, INVAL), ("trace", "mine", USER, 16)])  # fmt: skip
     world.close()

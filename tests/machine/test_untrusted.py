@@ -13,14 +13,6 @@ from bpfheap.api import Runtime
 from bpfheap.compile import object_spec
 from bpfheap.spec import ObjectSpec
 
-MACHINES = [
-    pytest.param({"machine": "model"}, id="model"),
-    pytest.param({"machine": "native", "jit": False}, id="interpreted"),
-    pytest.param({"machine": "native", "jit": True}, id="compiled"),
-    pytest.param({"machine": "native", "jit": False, "hardened": True}, id="hardened-interpreted"),
-    pytest.param({"machine": "native", "jit": True, "hardened": True}, id="hardened-compiled"),
-]
-
 #: Somebody else's memory in this process.
 SECRET = ctypes.create_string_buffer(b"\x11" * 64, 64)
 
@@ -46,32 +38,29 @@ def obj() -> ObjectSpec:
     return object_spec(Path(__file__).with_name("untrusted.bpf.c"))
 
 
-def result(obj: ObjectSpec, options: dict[str, Any], name: str, number: int) -> int:
-    with Runtime(**options) as runtime:
+def result(obj: ObjectSpec, machine: dict[str, Any], name: str, number: int) -> int:
+    with Runtime(**machine) as runtime:
         loaded = runtime.load(obj, programs=[name])
         loaded.maps["numbers"][0] = number
         return loaded.programs[name].run().retval
 
 
-@pytest.mark.parametrize("options", MACHINES)
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
 @pytest.mark.parametrize("name", ZERO)
 def test_what_is_not_the_runtimes_reads_as_0(
-    obj: ObjectSpec, options: dict[str, Any], name: str, number: int
+    obj: ObjectSpec, machine: dict[str, Any], name: str, number: int
 ) -> None:
-    assert result(obj, options, name, number) == 0
+    assert result(obj, machine, name, number) == 0
 
 
-@pytest.mark.parametrize("options", MACHINES)
-def test_what_is_the_runtimes_can_be_read(obj: ObjectSpec, options: dict[str, Any]) -> None:
-    assert result(obj, options, "own_value", 0) == 1
+def test_what_is_the_runtimes_can_be_read(obj: ObjectSpec, machine: dict[str, Any]) -> None:
+    assert result(obj, machine, "own_value", 0) == 1
 
 
-@pytest.mark.parametrize("options", MACHINES)
 @pytest.mark.parametrize("name", ["either", "callers_stack"])
 def test_one_instruction_reads_memory_or_anywhere(
-    obj: ObjectSpec, options: dict[str, Any], name: str
+    obj: ObjectSpec, machine: dict[str, Any], name: str
 ) -> None:
-    assert result(obj, options, name, 1) == 9
+    assert result(obj, machine, name, 1) == 9
     for number in NUMBERS.values():
-        assert result(obj, options, name, number) == 0
+        assert result(obj, machine, name, number) == 0

@@ -7,7 +7,6 @@ import ctypes
 import errno
 import platform
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +22,7 @@ from bpfheap.kernel.maps import create_map
 from bpfheap.kernel.program import section_of
 from bpfheap.spec import MapSpec, ObjectSpec
 from bpfheap.vmlinux import Vmlinux
-from on_machines import MACHINES
+from on_machines import MACHINES, why_not
 
 PROLOGUE = """
 #include <linux/bpf.h>
@@ -54,8 +53,8 @@ def compiled(folder: Path, name: str, source: str, target: Vmlinux | None = None
     return object_spec(path, target=target)
 
 
-class Model:
-    """Of which there is one for each way to run programs."""
+class Ours:
+    """A machine of ours: there is one of these for each way to run programs."""
 
     options: ClassVar[Mapping[str, Any]] = MACHINES["model"]
 
@@ -187,27 +186,21 @@ class Linux:
         return self._call(_LOOKUP, name, None, value) == ""
 
 
-def _why_not(options: Mapping[str, Any]) -> str | None:
-    needs = ["bpfheap.machine.native._core"] if options["machine"] == "native" else []
-    needs += ["llvmlite"] if options.get("jit") else []
-    return next((f"there is no {name}" for name in needs if find_spec(name) is None), None)
-
-
-def sides(model: type[Model], linux: type[Linux], why_not: str | None = None) -> list[Any]:
-    """`model` on all machines, and the live kernel unless there is a reason not to ask it."""
-    why_not = why_not or (None if available() is None else str(available()))
-    ours = [(name, type(model.__name__, (model,), {"options": options}), _why_not(options))
+def sides(ours: type[Ours], linux: type[Linux], unasked: str | None = None) -> list[Any]:
+    """`ours` on all machines, and the live kernel unless there is a reason not to ask it."""
+    unasked = unasked or (None if available() is None else str(available()))
+    each = [(name, type(ours.__name__, (ours,), {"options": options}), why_not(options))
             for name, options in MACHINES.items()]  # fmt: skip
     return [
         pytest.param(side, id=name, marks=pytest.mark.skipif(why is not None, reason=str(why)))
-        for name, side, why in (*ours, ("linux", linux, why_not))
+        for name, side, why in (*each, ("linux", linux, unasked))
     ]
 
 
-SIDES = sides(Model, Linux)
+SIDES = sides(Ours, Linux)
 
 
-def play(side: Model | Linux, steps: list[tuple[Any, ...]]) -> None:
+def play(side: Ours | Linux, steps: list[tuple[Any, ...]]) -> None:
     """Each step is an operation, its arguments, and what it gives."""
     for number, (operation, *args, wanted) in enumerate(steps):
         found = getattr(side, operation)(*args)
@@ -215,10 +208,10 @@ def play(side: Model | Linux, steps: list[tuple[Any, ...]]) -> None:
         assert found == wanted, told
 
 
-def cannot_be_made(side: type[Model | Linux], spec: MapSpec) -> str:
+def cannot_be_made(side: type[Ours | Linux], spec: MapSpec) -> str:
     """The error of making a map; "" if there is none."""
     try:
-        if issubclass(side, Model):
+        if issubclass(side, Ours):
             with bpfheap.Runtime(**side.options) as rt:
                 rt.system.machine.map_create(1, spec, None, {})
         else:

@@ -12,7 +12,6 @@ from bpfheap import Runtime
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, verify
 from bpfheap.verifier.walk import explained
-from on_machines import MACHINES
 
 BTF = Types({}).build()
 _LOAD = "r6 = r1\nr0 = *(u16 *)skb[12]\n"
@@ -71,7 +70,6 @@ char LICENSE[] SEC("license") = "GPL";
 """
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 def test_machines_run_them(machine: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "function.bpf.c"
     path.write_text(_IN_A_FUNCTION)
