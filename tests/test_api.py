@@ -146,6 +146,8 @@ def test_writing_from_python(rt: bpfheap.Runtime, maps: ObjectSpec) -> None:
         table[1]
     with pytest.raises(KeyError):
         del table[1]
+    with pytest.raises(UsageError, match="for each of 2 CPUs, and has 1"):
+        obj.maps["percpu"][0] = [1]
     obj.maps["percpu"][0] = [1, 2]
     assert obj.maps["percpu"][0] == [1, 2]
     outer = obj.maps["outer"]

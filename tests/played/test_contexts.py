@@ -221,6 +221,15 @@ def test_what_is_none_is_told(rt: Runtime, spec: ObjectSpec, given: object, mess
         program.run(given)
 
 
+def test_no_packet_is_lost(rt: Runtime, spec: ObjectSpec) -> None:
+    traced = load(rt, spec, "unlink_enter")
+    for given in ([0], rt.arguments(0)):
+        with pytest.raises(UsageError, match="unlink_enter is given data= beside"):
+            traced.run(given, data=b"a packet")
+    with pytest.raises(UsageError, match="a packet for a program of a type that gets none"):
+        traced.run(data=b"a packet")
+
+
 def test_all_that_is_attached_somewhere(rt: Runtime, spec: ObjectSpec) -> None:
     rt.load(spec, programs=["exec", "unlink_enter", "unlink_probe", "open_hook", "malloc_probe"])
     assert list(rt.fire("sched:sched_process_exec", filename="x", pid=3)) == ["exec"]

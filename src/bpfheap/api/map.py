@@ -336,6 +336,12 @@ class Map(Mapping[Any, Any]):
             return pack(spec.btf, spec.value, value, spec.value_size, what=what)
         if not isinstance(value, list | tuple):
             raise UsageError(f"{what} is a list with one value for each CPU, not {value!r}")
+        cpus = self._runtime.kernel.cpus
+        if len(value) != cpus:
+            raise UsageError(
+                f"{what} is a list with one value for each of {cpus} CPUs, and has {len(value)}",
+                hint="Runtime(cpus=...) says how many there are",
+            )
         return b"".join(
             pack(spec.btf, spec.value, one, spec.value_size, what=what).ljust(self._stride, b"\0")
             for one in value

@@ -256,22 +256,27 @@ class Raw(Given):
 
 def given_of(ctx: Any, data: Any, spec: ProgramSpec) -> Given:
     """What a test hands to `Program.run`: bytes, something that was made for it, a mapping of
-    fields, or a list of arguments; nothing at all is what the program gets by default."""
+    fields, or a list of arguments; nothing at all is what the program gets by default. Raises
+    UsageError for a packet that would be lost."""
+    packet = octets_of(data, f"the packet of {spec.name}")
+    if packet and isinstance(ctx, Given | list | tuple):
+        what = "what says it all" if isinstance(ctx, Given) else "arguments"
+        raise UsageError(f"{spec.name} is given data= beside {what}", hint="leave it out")
     if isinstance(ctx, Given):
         return ctx
     if isinstance(ctx, Mapping):
-        return Fields(ctx, data)
+        return Fields(ctx, packet)
     if isinstance(ctx, list | tuple):
         return Values(ctx)
     if isinstance(ctx, KernelObject):
         raise UsageError(f"{spec.name} is given its arguments as a list, such as [{ctx!r}]")
     raw = octets(ctx, f"the context of {spec.name}")
     row = program_type(spec.section)
-    if not raw and row is not None and row.form in _ARGUED:
+    if not raw and not packet and row is not None and row.form in _ARGUED:
         return Values(())
-    if not raw and row is not None and row.form is CtxForm.RECORD:
+    if not raw and not packet and row is not None and row.form is CtxForm.RECORD:
         return Fields({})
-    return Raw(raw, octets_of(data, f"the packet of {spec.name}"))
+    return Raw(raw, packet)
 
 
 def with_flow_keys(kernel: Kernel, spec: ProgramSpec, ready: Ready) -> tuple[Ready, Leads | None]:
