@@ -287,8 +287,14 @@ def test_sizes_that_a_file_leaves_open(tmp_path: Path) -> None:
     again = with_open_sizes(with_open_sizes(spec))
     assert (again.maps, again.notes) == (maps, with_open_sizes(spec).notes)
     with bpfheap.Runtime() as rt:
-        with pytest.warns(UserWarning, match="map start leaves max_entries to whoever loads it"):
+        with pytest.warns(UserWarning, match="to whoever loads it") as warned:
             obj = rt.load(spec, max_entries={"stacks": 5, "builds": 5})
+        said = [str(one.message) for one in warned]
+        assert [text.partition("map ")[2].partition(" to ")[0] for text in said] == [
+            f"{name} leaves {what}"
+            for name, what in (("start", "max_entries"), ("stacks", "value_size"),
+                               ("ring", "max_entries"))
+        ]  # fmt: skip
         assert obj.spec.maps["stacks"].max_entries == 5
         assert obj.programs["sets"].run().retval == 0
 
