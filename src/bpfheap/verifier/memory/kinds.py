@@ -242,7 +242,10 @@ class CtxMemory(Obligations):
 
 
 #: What to change where the context's address was changed.
-_CTX_FIELDS = "access the context's fields directly: ctx->field"
+_CTX_FIELDS = (
+    "access the context's fields directly: ctx->field; where the source does, the compiler has moved "
+    "the address: read the field into a local variable first"
+)
 
 
 def _ctx_field(
