@@ -10,6 +10,11 @@ from bpfheap.spec import ProgramSpec
 _OURS = "R7 max value is outside of the allowed memory range"
 
 
+def _program(text: str) -> ProgramSpec:
+    insns = assemble(text, helper_number={"bpf_loop": 181}.get).insns
+    return ProgramSpec("p", "tc", insns, {}, (), {}, Btf((), "p"))
+
+
 @pytest.mark.parametrize(
     ("condition", "section"),
     [
@@ -36,7 +41,7 @@ def test_half_of_a_pointer(condition: str, section: str | None) -> None:
         r0 = 0x0
         exit
     """
-    program = ProgramSpec("p", "tc", assemble(text).insns, {}, (), {}, Btf((), "p"))
+    program = _program(text)
     assert section_of(_OURS, "", program) == section
     # It is Linux that takes a way for dead.
     assert section_of("", _OURS, program) is None
@@ -69,5 +74,21 @@ def test_beyond_the_packet(number: str, move: str, section: str | None) -> None:
         r0 = *(u8 *)(r3 +0)
         exit
     """
-    program = ProgramSpec("p", "tc", assemble(text).insns, {}, (), {}, Btf((), "p"))
+    program = _program(text)
     assert section_of("R3 offset is outside of the packet", "", program) == section
+
+
+@pytest.mark.parametrize(
+    ("count", "ours", "section"),
+    [
+        ("r1 = r8", "R1 min value is outside of the allowed memory range", HOLES),
+        ("r1 = r8", "BPF program is too large. Processed 1000001 insn", HOLES),
+        ("r1 = 5", "R1 min value is outside of the allowed memory range", None),
+        ("r1 = r8", "R1 !read_ok", None),
+    ],
+)
+def test_a_number_of_calls(count: str, ours: str, section: str | None) -> None:
+    program = _program(f"{count}\nr2 = 0\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit")
+    assert section_of(ours, "", program) == section
+    # Linux refuses nothing for it.
+    assert section_of("", ours, program) != HOLES

@@ -27,9 +27,9 @@ def test_every_kind_has_its_function() -> None:
     assert set(FORMS) == set(OPS)
     assert set(MAKERS) == kinds - {Kind.LDDW}
     assert set(TRANSFER) == kinds
-    assert set(INSTRUCTIONS) == kinds - OUTSIDE - {Kind.CALL_LOCAL, Kind.LEGACY}
+    assert set(INSTRUCTIONS) == kinds - OUTSIDE - {Kind.CALL_LOCAL}
     assert set(WRITINGS) == kinds
-    executed = {op_name(op) for op in OPS if op.kind is not Kind.LEGACY}
+    executed = {op_name(op) for op in OPS}
     # Loads through what a program may have made up are operations of their own.
     executed |= {f"probe_{op_name(op)}" for op in OPS if op.kind is Kind.LOAD and not op.atomic}
     assert executed == set(_core.OPS)

@@ -70,14 +70,14 @@ def _widened_inner_loop(ours: str, kernel: str, program: ProgramSpec) -> bool:
 
 
 def _inner_loop_anew(ours: str, kernel: str, program: ProgramSpec) -> bool:
-    """An ordinary loop around an iterator's loop, which is walked anew in each of its rounds."""
+    """A loop around an iterator's loop, which is walked anew in each of its rounds."""
     if not _gave_up(ours, kernel):
         return False
     begun = [
         slot for slot, row in calls_of(program) if row and row.side_effect is SideEffect.BEGINS
     ]
     for slot, op in instructions(program.insns):
-        if op.kind is Kind.JCOND:
+        if op.kind in (Kind.JCOND, Kind.JA):
             target = op.target(program.insns[slot], slot)
             if any(target <= at < slot for at in begun):
                 return True
@@ -124,7 +124,7 @@ def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
 def _number_of_calls(ours: str, kernel: str, program: ProgramSpec) -> bool:
     """A callback is called as often as is not known, or not the same on each path. To Linux
     what was right of few calls is right of many, which it need not walk."""
-    if not _gave_up(ours, kernel):
+    if kernel or not (_gave_up(ours, kernel) or "outside of the" in ours):
         return False
     given: dict[int, bool] = {}
     for slot, op in instructions(program.insns):

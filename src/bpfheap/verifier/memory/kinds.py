@@ -243,8 +243,8 @@ class CtxMemory(Obligations):
 
 #: What to change where the context's address was changed.
 _CTX_FIELDS = (
-    "access the context's fields directly: ctx->field; where the source does, the compiler has moved "
-    "the address: read the field into a local variable first"
+    "access the context's fields directly: ctx->field; where the source does, the compiler has "
+    "moved the address: read the field into a local variable first"
 )
 
 
