@@ -4,14 +4,21 @@ whether it is over."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Literal, ParamSpec, Protocol, TypeVar, cast
 from weakref import WeakSet
 
-from bpfheap.errors import BpfheapError, RuntimeClosed, RuntimePoisoned
+from bpfheap.errors import BpfheapError, RuntimeClosed, RuntimePoisoned, UsageError
+from bpfheap.runtime.machine import Waiting
 from bpfheap.runtime.system import System
+
+#: Seconds between two looks at a lock, and how often its holder looks meanwhile before it is taken
+#: to wait for whoever wants it.
+_LOOK = 0.05
+_WAITS = 20
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -24,7 +31,8 @@ def locked(method: Callable[_P, _R]) -> Callable[_P, _R]:
     @wraps(method)
     def inner(*args: _P.args, **options: _P.kwargs) -> _R:
         session = _session_of(args[0])
-        with session._lock:
+        with session._entered():
+            session._note_holder()
             session._check()
             return method(*args, **options)
 
@@ -37,7 +45,8 @@ def gives_back(method: Callable[_P, None]) -> Callable[_P, None]:
     @wraps(method)
     def inner(*args: _P.args, **options: _P.kwargs) -> None:
         session = _session_of(args[0])
-        with session._lock:
+        with session._entered():
+            session._note_holder()
             if not session._is_over():
                 method(*args, **options)
 
@@ -71,9 +80,47 @@ class Session:
         self._grace = grace
         self._attached: list[Attached] = []
         self._lock = system.guard = RLock()
+        machine = system.machine
+        self._waiting = machine if isinstance(machine, Waiting) else None
+        #: The thread that took the lock last, and how often that happened.
+        self._holder = self._taken = 0
         self._closed = False
         self._poison: str | None = None
         _sessions.add(self)
+
+    def _entered(self) -> AbstractContextManager[object]:
+        """With the lock."""
+        if self._waiting is not None and self._waiting.within:
+            return self._entered_within(self._waiting)
+        return self._lock
+
+    def _note_holder(self) -> None:
+        self._holder = get_ident()
+        self._taken += 1
+
+    @contextmanager
+    def _entered_within(self, machine: Waiting) -> Iterator[None]:
+        """In the middle of a run, where a stub was called. Raises UsageError if whoever has the
+        lock waits for this run, be it for its CPU or for its end."""
+        machine.want(True)
+        try:
+            seen = waits = 0
+            while not self._lock.acquire(timeout=_LOOK):
+                now = machine.waits(self._holder)
+                if self._taken != seen:
+                    seen, waits = self._taken, now
+                elif now - waits >= _WAITS:
+                    raise UsageError(
+                        "another thread is at work in the runtime, and waits for this run",
+                        hint="let the stub do without the runtime, or no other thread wait for "
+                        "its CPU or its end",
+                    )
+        finally:
+            machine.want(False)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @property
     def history(self) -> list[str]:

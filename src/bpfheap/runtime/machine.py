@@ -346,6 +346,23 @@ CodeForm = Literal["ir", "asm"]
 
 
 @runtime_checkable
+class Waiting(Protocol):
+    """A machine on which threads wait for one another's runs."""
+
+    @property
+    def within(self) -> bool:
+        """Is this thread in a run?"""
+
+    def want(self, more: bool, /) -> None:
+        """This thread, which is in a run, waits for a lock of Python, or no longer: nobody who has
+        that lock needs to wait for a grace period."""
+
+    def waits(self, thread: int, /) -> int:
+        """How often a thread looked whether to go on waiting for runs, several times a second;
+        others may be counted along."""
+
+
+@runtime_checkable
 class Compiling(Protocol):
     """A machine that can turn programs into machine code."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ import bpfheap
 from bpfheap.compile import object_spec
 from bpfheap.errors import MapError, UsageError
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
+from bpfheap.runtime.world import Space
 from bpfheap.spec import ObjectSpec
 
 pytest.importorskip("bpfheap.machine.native._core")
+
+from bpfheap.machine.native.machine import NativeMachine
 
 HERE = Path(__file__).parent
 
@@ -144,6 +148,97 @@ def test_threads_share_a_runtime(sample: ObjectSpec) -> None:
         assert rt.system.machine.executions() == frozenset()
         assert rt.close() == []
         assert live(rt) == 0
+
+
+ASKS = """
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1);
+    __type(key, __u32); __type(value, __u64); } numbers SEC(".maps");
+SEC("raw_tp") int asks(void *ctx) { return bpf_get_current_cgroup_id(); }
+"""
+
+
+def in_threads(*todo: Callable[[], object]) -> list[BaseException]:
+    """What these raise that are done again and again for a while, all at the same time."""
+    raised: list[BaseException] = []
+    until = time.monotonic() + 0.5
+
+    def again(do: Callable[[], object]) -> None:
+        try:
+            while time.monotonic() < until:
+                do()
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=again, args=(do,), daemon=True) for do in todo]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive(), "threads wait for one another"
+    return raised
+
+
+@pytest.fixture
+def asks(tmp_path: Path) -> Path:
+    path = tmp_path / "asks.bpf.c"
+    path.write_text(f"#include <bpfheap.h>\n{ASKS}")
+    return path
+
+
+def test_a_grace_period_waits_for_no_run_that_wants_the_lock(asks: Path) -> None:
+    """A stub asks the runtime, while another thread has that, and lets time pass."""
+    with bpfheap.Runtime(machine="native", cpus=4) as rt:
+
+        @rt.stub("bpf_get_current_cgroup_id")
+        def number() -> int:
+            return int(obj.maps["numbers"][0])
+
+        obj = rt.load(asks)
+        obj.maps["numbers"][0] = 5
+        program = obj.programs["asks"]
+        entry = program.entry()
+        assert in_threads(entry, entry, program.run) == []
+        assert entry() == 5
+
+
+def test_a_run_that_is_waited_for_does_not_wait_for_ever(asks: Path) -> None:
+    """The other thread has the runtime, and waits for the only CPU."""
+    with bpfheap.Runtime(machine="native", cpus=1) as rt:
+
+        @rt.stub("bpf_get_current_cgroup_id")
+        def number() -> int:
+            time.sleep(0.001)
+            return int(obj.maps["numbers"][0])
+
+        obj = rt.load(asks)
+        numbers = obj.maps["numbers"]
+        raised = in_threads(obj.programs["asks"].entry(), lambda: numbers[0])
+        assert [type(error) for error in raised] == [UsageError]
+        assert "waits for this run" in str(raised[0])
+
+
+def test_objects_of_a_type_while_others_are_made(rt: bpfheap.Runtime) -> None:
+    machine = rt.system.machine
+    assert isinstance(machine, NativeMachine)
+
+    class Of:
+        @property
+        def name(self) -> str:
+            """Another thread comes in between, as it may anywhere."""
+            if len(made) < 3:
+                made.append(blocks.create("another", 8, Space.KERNEL, None))
+            return "struct one"
+
+        def member(self, path: str) -> tuple[int, int] | None:
+            return None
+
+        def place(self, offset: int) -> str:
+            return ""
+
+    made: list[int] = []
+    blocks = machine.blocks
+    one = blocks.create("one", 8, Space.KERNEL, Of())
+    assert blocks.of_type("struct one") == [one]
 
 
 def test_an_array_in_place(rt: bpfheap.Runtime, sample: ObjectSpec) -> None:

@@ -132,6 +132,16 @@ class NativeMachine(NativeKernel):
     def check(self) -> None:
         self._core.check()
 
+    @property
+    def within(self) -> bool:
+        return self._core.within
+
+    def want(self, more: bool, /) -> None:
+        self._core.want(more)
+
+    def waits(self, thread: int, /) -> int:
+        return self._core.waits(thread)
+
     def close(self) -> None:
         self._core.close()
 

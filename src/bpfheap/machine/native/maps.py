@@ -289,7 +289,8 @@ class Maps:
             return record.map.lookup(key)
         shape = elements(record.row)
         if isinstance(shape, ShownElements):
-            return shape.shown(table, key)
+            with self.tables.lock:
+                return shape.shown(table, key)
         with self.tables.at_work() as keeper:
             places = shape.regions(keeper, table, key)
             return None if places is None else keeper.shown(table, places[0])

@@ -4,6 +4,7 @@ performs in the middle of a run."""
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,17 +79,21 @@ class Blocks:
         self._by_start: dict[int, int] = {}
         self._free: dict[int, deque[int]] = {}
         self._next = self._end = 0
+        #: Of what is about to be made: Python lets threads change places anywhere.
+        self._lock = threading.RLock()
 
     def create(self, name: str, size: int, space: Space, of: BlockType | None) -> int:
         """Raises OutOfMemory."""
         block = next(self._ids)
-        start = self._place(round_up(size))
-        self._core.block(start, size, _SPACE[space], True)
-        self._blocks[block] = _Block(name, start, size, space, of)
-        before = self._by_start.get(start)
-        if before is not None:
-            del self._blocks[before]
-        self._by_start[start] = block
+        with self._lock:
+            start = self._place(round_up(size))
+            before = self._by_start.get(start)
+            # First, as programs may find it from then on.
+            self._blocks[block] = _Block(name, start, size, space, of)
+            self._by_start[start] = block
+            self._core.block(start, size, _SPACE[space], True)
+            if before is not None:
+                del self._blocks[before]
         return block
 
     def free(self, block: int) -> None:
@@ -127,7 +132,7 @@ class Blocks:
         """The live ones of a type."""
         return [
             number
-            for number, block in self._blocks.items()
+            for number, block in list(self._blocks.items())
             if block.live and block.type is not None and block.type.name == name
         ]
 

@@ -50,11 +50,26 @@ PyObject *bh_py_no_memory(const struct core *core)
 			    "bytes are mapped already", (unsigned long long)bh_pages_mapped(core->core));
 }
 
+enum { WAITERS = 1021 };
+
+static _Atomic uint64_t waits[WAITERS];
+
+static _Atomic uint64_t *waits_of(unsigned long thread)
+{
+	return &waits[(thread >> 8) % WAITERS];
+}
+
+uint64_t bh_py_waits(unsigned long thread)
+{
+	return atomic_load_explicit(waits_of(thread), memory_order_relaxed);
+}
+
 bool bh_py_patience(struct bh_here *here)
 {
 	PyGILState_STATE state = PyGILState_Ensure();
 	bool lasts;
 
+	atomic_fetch_add_explicit(waits_of(PyThread_get_thread_ident()), 1, memory_order_relaxed);
 	Py_BEGIN_ALLOW_THREADS
 	sched_yield();
 	Py_END_ALLOW_THREADS

@@ -10,6 +10,7 @@ struct core {
 	PyObject_HEAD
 	struct bh_core *core;
 	uint64_t *random; /* of bpf_get_prandom_u32, by slot */
+	_Atomic uint32_t wanted; /* threads in runs that wait for a lock of Python */
 };
 
 /*
@@ -17,6 +18,8 @@ struct core {
  * thread's exception. Lets other threads of Python go on, in case one of them is who it waits for.
  */
 bool bh_py_patience(struct bh_here *here);
+/* How often a thread of Python looked whether to go on waiting: others may be counted along. */
+uint64_t bh_py_waits(unsigned long thread);
 /* Raise what says that no run can begin any more. */
 bool bh_py_raise_over(enum bh_over over);
 /* Begin a run on a CPU, or on any for -1, and wait for it. False with an exception set. */

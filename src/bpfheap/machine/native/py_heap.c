@@ -80,17 +80,40 @@ static PyObject *core_enter(struct core *self, PyObject *args)
 	return (PyObject *)run;
 }
 
-/* A Python signal handler may come here from within a run. */
-static PyObject *wait_with(struct core *self, bool (*wait)(struct bh_core *core, bh_patience patience))
+/* The core whose grace periods this thread waits for. */
+static _Thread_local struct core *awaited;
+
+/*
+ * A run that wants a lock of Python, which this thread may have, would not end before it has it. What is left waits
+ * for a later grace period.
+ */
+static bool barrier_patience(struct bh_here *here)
 {
+	return !atomic_load(&awaited->wanted) && bh_py_patience(here);
+}
+
+static bool pass(struct bh_core *core, bh_patience patience)
+{
+	bool done = bh_barrier(core, patience);
+
+	return done || atomic_load(&awaited->wanted);
+}
+
+/* A Python signal handler may come here from within a run. */
+static PyObject *wait_with(struct core *self, bool (*wait)(struct bh_core *core, bh_patience patience),
+			   bh_patience patience)
+{
+	struct core *before = awaited; /* if a signal handler waits, too */
 	bool done;
 
 	if (bh_within_run(self->core))
 		return PyErr_Format(bh_py_usage_error, "a run cannot wait for its own end");
 	Py_BEGIN_ALLOW_THREADS
-	done = wait(self->core, bh_py_patience);
+	awaited = self;
+	done = wait(self->core, patience);
+	awaited = before;
 	Py_END_ALLOW_THREADS
-	if (!done)
+	if (!done || PyErr_Occurred())
 		return NULL;
 	Py_RETURN_NONE;
 }
@@ -103,19 +126,19 @@ static PyObject *core_barrier(struct core *self, PyObject *unused)
 		bh_barrier(self->core, NULL);
 		Py_RETURN_NONE;
 	}
-	return bh_py_usable(self) ? wait_with(self, bh_barrier) : NULL;
+	return bh_py_usable(self) ? wait_with(self, pass, barrier_patience) : NULL;
 }
 
 static PyObject *core_synchronize(struct core *self, PyObject *unused)
 {
 	(void)unused;
-	return bh_py_usable(self) ? wait_with(self, bh_synchronize_rcu) : NULL;
+	return bh_py_usable(self) ? wait_with(self, bh_synchronize_rcu, bh_py_patience) : NULL;
 }
 
 static PyObject *core_close(struct core *self, PyObject *unused)
 {
 	(void)unused;
-	return wait_with(self, bh_core_stop);
+	return wait_with(self, bh_core_stop, bh_py_patience);
 }
 
 static PyObject *core_check(struct core *self, PyObject *unused)
@@ -148,6 +171,25 @@ static PyObject *core_within(struct core *self, void *unused)
 	return PyBool_FromLong(bh_within_run(self->core));
 }
 
+/* What waits in this thread, which is in a run, is to be known by those who wait for the run. */
+static PyObject *core_want(struct core *self, PyObject *args)
+{
+	int more;
+
+	if (!PyArg_ParseTuple(args, "p", &more))
+		return NULL;
+	atomic_fetch_add(&self->wanted, more ? 1u : UINT32_MAX);
+	Py_RETURN_NONE;
+}
+
+static PyObject *core_waits(struct core *self, PyObject *args)
+{
+	unsigned long thread;
+
+	(void)self;
+	return PyArg_ParseTuple(args, "k", &thread) ? PyLong_FromUnsignedLongLong(bh_py_waits(thread)) : NULL;
+}
+
 static PyObject *core_mapped(struct core *self, void *unused)
 {
 	(void)unused;
@@ -165,6 +207,10 @@ static PyMethodDef core_methods[] = {
 	  "No runs from here on; the core's thread ends." },
 	{ "check", (PyCFunction)core_check, METH_NOARGS,
 	  "Raise RuntimeClosed or RuntimePoisoned if no run can begin any more." },
+	{ "want", (PyCFunction)core_want, METH_VARARGS,
+	  "want(more): this thread, which is in a run, waits for a lock of Python (True), or no longer." },
+	{ "waits", (PyCFunction)core_waits, METH_VARARGS,
+	  "waits(thread): how often it looked whether to go on waiting for runs." },
 	{ "read", (PyCFunction)bh_py_core_read, METH_VARARGS,
 	  "read(address, size): the bytes there; None where programs of a hardened core cannot look." },
 	{ "read_string", (PyCFunction)bh_py_core_read_string, METH_VARARGS,
