@@ -279,6 +279,19 @@ int BPF_PROG(streams, int dfd, const char *path)
 	return 0;
 }
 
+SEC("iter/task")
+int says_much(struct bpf_iter__task *ctx)
+{
+	static const char form[] = "%0990d";
+	__u64 word = 0;
+
+	for (int n = 0; n < 200; n++) {
+		bpf_stream_vprintk_impl(1, form, &word, sizeof(word), NULL);
+		BPF_SEQ_PRINTF(ctx->meta->seq, "%0990d", n);
+	}
+	return 0;
+}
+
 SEC("uprobe/libc.so.6:malloc")
 int BPF_UPROBE(malloc_probe, unsigned long size)
 {

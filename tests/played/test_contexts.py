@@ -200,6 +200,12 @@ def test_what_a_program_says_and_takes(rt: Runtime, spec: ObjectSpec) -> None:
     assert load(rt, spec, "streams").run().stdout == "dfd 0\n"
 
 
+def test_a_program_says_no_more_than_there_is_room_for(rt: Runtime, spec: ObjectSpec) -> None:
+    result = load(rt, spec, "says_much").run(rt.iterator())
+    # Of 8 pages, and of 100,000 bytes.
+    assert (len(result.written), len(result.stdout)) == (33 * 990, 101 * 990)
+
+
 def test_texts_that_are_constants(rt: Runtime, spec: ObjectSpec) -> None:
     """No relocations of data are needed for them, which loaders leave out."""
     result = load(rt, spec, "headline").run(rt.iterator())

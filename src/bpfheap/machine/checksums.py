@@ -5,6 +5,10 @@ A sum of 32 bits is a one's complement number, made of little endian words; a fo
 
 from __future__ import annotations
 
+import struct
+
+#: Bytes that are looked at at a time.
+_PIECE = 1 << 12
 _U16 = (1 << 16) - 1
 _U32 = (1 << 32) - 1
 
@@ -33,9 +37,12 @@ def sum16(total: int) -> int:
 def partial(data: bytes, total: int = 0) -> int:
     """csum_partial: `data` added to a sum."""
     total &= _U32
-    for at in range(0, len(data), 4):
-        total = add(total, int.from_bytes(data[at : at + 4], "little"))
-    return total
+    for at in range(0, len(data), _PIECE):
+        piece = data[at : at + _PIECE]
+        words = -(-len(piece) // 4)
+        total += sum(struct.unpack(f"<{words}I", piece.ljust(4 * words, b"\0")))
+    # The carries go around: 0 is the sum of zeros alone.
+    return (total - 1) % _U32 + 1 if total else 0
 
 
 def replaced(check: int, old: int, new: int) -> int:

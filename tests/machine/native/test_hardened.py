@@ -346,6 +346,70 @@ def test_the_budget_pays_for_much_memory(world: World) -> None:
     machine.map_free_step(1 << 20)
 
 
+def outcome(world: World, code: str, section: str = "raw_tp") -> Done:
+    """What comes of a run, of a program that nobody verified."""
+    spec = replace(assembled(code, world.obj.btf), section=section)
+    data = bytes(64) if section == "tc" else b""
+    execution = world.machine.start(world.load(spec), bytes(8), data=data)
+    stop = world.machine.step(execution, through=True)
+    assert isinstance(stop, Done)
+    return stop
+
+
+#: Over and over; what a call gives is the next round's r9.
+AGAIN = "r8 = {rounds}\nagain:\n{call}\nr8 += -1\nif r8 != 0 goto again\nr0 = r9\nexit"
+#: The first 64 KiB are zeros.
+EVENT = (
+    "r1 = 0\nr2 = map[name:events] ll\nr3 = 0xffffffff ll\nr4 = 0\nr5 = 65536\n"
+    "call bpf_perf_event_output\nr9 = r0"
+)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        EVENT,
+        "r1 = 0\nr2 = 65536\nr3 = 0\nr4 = 65536\nr5 = 0\ncall bpf_csum_diff",
+        "r1 = 0\nr2 = 0\nr3 = 65536\ncall bpf_seq_write",
+    ],
+)
+def test_the_budget_pays_for_what_python_looks_at(world: World, call: str) -> None:
+    with pytest.raises(RunTooLong):
+        outcome(world, AGAIN.format(rounds=4, call=call))
+    world.machine.map_drain(world.maps["events"])
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_python_keeps_of_programs_has_an_end(how: str) -> None:
+    own = World(object_spec(HERE / "wild.bpf.c"), jit=how == "compiled", budget=1 << 26)
+    machine, events = own.machine, own.maps["events"]
+    machine._core.fail_at(10)
+    full = outcome(own, AGAIN.format(rounds=20, call=EVENT))
+    assert full.retval == -errno.ENOSPC & (1 << 64) - 1
+    machine._core.fail_at(0)
+    before = machine._core.mapped
+    kept = sum(map(len, machine.map_drain(events)))
+    assert kept == 8 * 65536
+    assert kept < before - machine._core.mapped < kept + 4096
+    with pytest.raises(Violation, match="bpf_redirect for the 4097th time in a run"):
+        outcome(own, AGAIN.format(rounds=5000, call="r1 = 1\nr2 = 0\ncall bpf_redirect"), "tc")
+    text = "*(u64 *)(r10 -8) = 0x61\nr1 = r10\nr1 += -8\nr2 = 2\ncall bpf_trace_printk\nr9 = r0"
+    machine._printed = 1 << 27
+    machine.printk.append("a line")
+    assert outcome(own, AGAIN.format(rounds=2, call=text)).retval == -errno.EBUSY & (1 << 64) - 1
+    machine.printk.clear()
+    assert outcome(own, AGAIN.format(rounds=2, call=text)).retval == 1
+    assert machine.printk == ["a", "a"]
+    own.runtime.close()
+
+
+def test_python_performs_no_calls_through_registers(world: World) -> None:
+    """Which the verifier refuses. The number would not tell Python what is called."""
+    code = "r1 = map[name:tasks] ll\nr2 = r10\nr2 += -8\nr6 = 1\ncallx r6\nr0 = 0\nexit"
+    with pytest.raises(Violation, match="a call through a register"):
+        outcome(world, code)
+
+
 def test_a_map_is_emptied_whatever_its_locks_say() -> None:
     own = World(object_spec(HERE / "wild.bpf.c"), jit=False)
     code = f"""

@@ -3,8 +3,6 @@
 #include "checks.h"
 #include "world.h"
 
-enum { BYTES = 1 << 12 }; /* for a step of the budget */
-
 static void *place(const struct bh_run *run, uint64_t address, uint64_t size, enum bh_granule least)
 {
 	return bh_region_at(bh_region_of(run->here.core), address, size, least);
@@ -91,7 +89,7 @@ static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n
 	if (!found)
 		return false;
 	/* To copy gigabytes takes its time. */
-	run->budget -= (int64_t)(size / BYTES);
+	run->budget -= (int64_t)(size / BH_COPIED);
 	return true;
 }
 

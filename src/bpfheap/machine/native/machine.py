@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from errno import EBUSY
 from typing import TYPE_CHECKING, Never
 
 from bpfheap.errors import BpfheapError, UsageError
@@ -56,6 +57,8 @@ _POINTER = 8
 _CLASSIC = "bpf_skb_load_helper"
 #: What Python performs here.
 _PLAYED: Mapping[str, Played] = {**played.CALLS, **CALLS, _CLASSIC: classic}
+#: Bytes of lines that a hardened machine keeps, and what each of them has beside its own.
+_MOST_PRINTED, _LINE = 1 << 26, 64
 #: How often one execution may find locks held by others.
 _MAX_WAITS = 100_000
 
@@ -91,6 +94,8 @@ class NativeMachine(NativeKernel):
     ) -> None:
         check_cpus(cpus)
         self.printk: list[str] = []
+        #: Of a hardened machine, about the bytes that these lines have.
+        self._printed = 0
         self.history: list[str] = []
         self._cpus = cpus
         self._limit = Limit(budget or step_limit, counts_instructions=bool(budget))
@@ -389,7 +394,11 @@ class NativeMachine(NativeKernel):
         loaded = self._programs.records[program]
         here = run + _core.LAYOUT["bh_run.here"]
         called = loaded.calls.get(slot, _CLASSIC)
-        return self._perform(str(called), loaded, slot, run, cpu, registers, here)
+        if isinstance(called, int):
+            # Which one that is, a register tells; the verifier accepts no such calls.
+            line = loaded.spec.line_of(slot)
+            raise violation(line, "a call through a register, of what Python performs")
+        return self._perform(called, loaded, slot, run, cpu, registers, here)
 
     def _perform(
         self,
@@ -406,7 +415,7 @@ class NativeMachine(NativeKernel):
         stub = self.stubs.get(called)
         ours = _PLAYED.get(called)
         if stub is None and ours is None:
-            return printk(self._core, called, registers, self.printk)
+            return self._print(called, registers)
         keeper = self._keeper.at(here)
         name = AS_CLASSIC if called == _CLASSIC else called
         caller = NativeCaller(self, self._core, self._maps, program, name, run, cpu, keeper)
@@ -426,6 +435,19 @@ class NativeMachine(NativeKernel):
             raise violation(line, fault.text, fault.kind) from None
         finally:
             caller.end()
+
+    def _print(self, called: str, registers: Sequence[int]) -> int:
+        """On a hardened machine no more than somebody reads, or there is memory for."""
+        if not self._hardened:
+            return printk(self._core, called, registers, self.printk)
+        before = len(self.printk)
+        if not before:
+            self._printed = 0
+        if self._printed > _MOST_PRINTED:
+            return -EBUSY & _U64
+        r0 = printk(self._core, called, registers, self.printk)
+        self._printed += sum(map(len, self.printk[before:])) + _LINE
+        return r0
 
     def attach(self, program: int, signal: int, hz: int) -> Sampler:
         """Let a signal run a program, `hz` times a second, or when somebody sends it (0).

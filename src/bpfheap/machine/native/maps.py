@@ -117,8 +117,8 @@ class Maps:
         self._core.synchronize()
         pointer = record.map.pointer
         record.map.free()
-        if record.table is not None and record.table.memory is not None:
-            record.table.memory.free()
+        if record.table is not None:
+            record.table.forget()
         del self.records[map_id]
         del self.by_pointer[pointer]
         if record.elements is not None:
@@ -275,8 +275,9 @@ class Maps:
     ) -> NativeTable:
         """Raises OutOfMemory."""
         table = NativeTable(
-            id=map_id, spec=spec, type=row, readonly=is_readonly(spec), special=special, memory=None
-        )
+            id=map_id, spec=spec, type=row, readonly=is_readonly(spec), special=special,
+            core=self._core, memory=None,
+        )  # fmt: skip
         if row.holds is Holds.EVENTS:
             table.inner = listening(table, self._core.cpus)
         if not isinstance(elements(row), ShownElements):

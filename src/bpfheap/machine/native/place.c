@@ -60,6 +60,13 @@ RACES static uint64_t copy_own(struct bh_run *run, char *to, uint64_t address, u
 	return there;
 }
 
+/* What Python performs copies as much as a program likes; on a hardened core that takes its time, too. */
+static void pay(struct bh_run *run, uint64_t size)
+{
+	if (run->window)
+		run->budget -= (int64_t)(size / (run->asked ? BH_PLAYED_BYTES : BH_COPIED));
+}
+
 static enum bh_found find(struct bh_run *run, uint64_t address, uint64_t size, struct bh_block *found)
 {
 	return bh_world_find(run->here.core, address, size, !run->in_signal, found);
@@ -71,6 +78,7 @@ RACES bool bh_place_read(struct bh_run *run, void *to, uint64_t address, uint64_
 
 	if (!size)
 		return true;
+	pay(run, size);
 	if (run->window) {
 		const char *from = bh_region_at(bh_region_of(run->here.core), address, size, BH_ZEROS);
 
@@ -95,6 +103,7 @@ RACES bool bh_place_write(struct bh_run *run, uint64_t address, const void *from
 
 	if (!size)
 		return true;
+	pay(run, size);
 	if (run->window) {
 		char *to = bh_region_at(bh_region_of(run->here.core), address, size, BH_VACANT);
 
@@ -127,6 +136,7 @@ RACES bool bh_place_probe(struct bh_run *run, void *to, uint64_t address, uint64
 
 	if (!size)
 		return true;
+	pay(run, size);
 	switch (find(run, address, size, &block)) {
 	case BH_GONE:
 		return false;
@@ -192,6 +202,7 @@ RACES int64_t bh_place_text(struct bh_run *run, char *to, uint64_t address, uint
 
 	if (!limit)
 		return 0;
+	pay(run, limit);
 	switch (find(run, address, 1, &block)) {
 	case BH_GONE:
 		return -1;

@@ -45,6 +45,8 @@ _GAP: Final = 64
 #: So many freed blocks of a size keep their addresses to themselves.
 _QUARANTINE: Final = 256
 _POINTER: Final = 8
+#: So many packets and signals a run may send: Python keeps them until the next one.
+_MOST_SENT: Final = 1 << 12
 #: BPF_MAX_VAR_SIZ.
 _LONGEST: Final = 1 << 29
 
@@ -342,6 +344,8 @@ class NativeCaller:
 
     @world.setter
     def world(self, new: World) -> None:
+        if max(len(new.redirects), len(new.signals)) > _MOST_SENT:
+            raise Fault("bad-call", f"{self.name} for the {_MOST_SENT + 1}th time in a run")
         self._kernel.world = new
 
     @property

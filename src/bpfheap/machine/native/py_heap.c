@@ -190,6 +190,23 @@ static PyObject *core_waits(struct core *self, PyObject *args)
 	return PyArg_ParseTuple(args, "k", &thread) ? PyLong_FromUnsignedLongLong(bh_py_waits(thread)) : NULL;
 }
 
+static PyObject *core_take(struct core *self, PyObject *args)
+{
+	Py_ssize_t size;
+
+	return PyArg_ParseTuple(args, "n", &size) ? PyBool_FromLong(bh_pages_take(self->core, (size_t)size)) : NULL;
+}
+
+static PyObject *core_give(struct core *self, PyObject *args)
+{
+	Py_ssize_t size;
+
+	if (!PyArg_ParseTuple(args, "n", &size))
+		return NULL;
+	bh_pages_give(self->core, (size_t)size);
+	Py_RETURN_NONE;
+}
+
 static PyObject *core_mapped(struct core *self, void *unused)
 {
 	(void)unused;
@@ -211,6 +228,9 @@ static PyMethodDef core_methods[] = {
 	  "want(more): this thread, which is in a run, waits for a lock of Python (True), or no longer." },
 	{ "waits", (PyCFunction)core_waits, METH_VARARGS,
 	  "waits(thread): how often it looked whether to go on waiting for runs." },
+	{ "take", (PyCFunction)core_take, METH_VARARGS,
+	  "take(size): count bytes of a map that Python keeps; False if there may not be so many." },
+	{ "give", (PyCFunction)core_give, METH_VARARGS, "give(size): the opposite." },
 	{ "read", (PyCFunction)bh_py_core_read, METH_VARARGS,
 	  "read(address, size): the bytes there; None where programs of a hardened core cannot look." },
 	{ "read_string", (PyCFunction)bh_py_core_read_string, METH_VARARGS,

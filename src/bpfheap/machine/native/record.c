@@ -53,8 +53,14 @@ uint64_t bh_run_ask(struct bh_run *run)
 {
 	if (run->in_signal)
 		return (uint64_t)(int64_t)-EBUSY;
-	if (run->ask && !run->stepping)
-		return run->ask(run);
+	if (run->ask && !run->stepping) {
+		uint64_t r0 = run->ask(run);
+
+		/* What was copied meanwhile is paid for here: compiled code looks at its next jump back first. */
+		if (BH_UNLIKELY(run->budget < 0) && run->window && run->stop == BH_GOING)
+			bh_run_count(run, 0);
+		return r0;
+	}
 	run->stop = BH_OUTSIDE;
 	return 0;
 }

@@ -126,6 +126,9 @@ struct bh_window {
 	char ctx[];
 };
 
+/* Bytes that a step of the budget pays for, where calls copy: in C, and for Python, which looks at them. */
+enum { BH_COPIED = 1 << 12, BH_PLAYED_BYTES = 1 << 6 };
+
 enum { BH_WINDOW = 3 * BH_GRANULE }; /* a context has up to 64 KiB */
 
 struct bh_run {

@@ -23,20 +23,23 @@ from bpfheap.machine.tables import elements
 from bpfheap.machine.tables.caller import Played, TableCaller
 from bpfheap.machine.tables.common import Output, Table, Unfinished, Values, map_error
 from bpfheap.machine.tables.sockets import element_of
-from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST
+from bpfheap.platform.maps import EXIST, F_LOCK, NOEXIST, Holds
 from bpfheap.runtime.world import Leads, Word
 
 #: Values of maps that have as many as there are objects of the kernel.
 _MOST: Final = 1 << 16
 _HASH: Final = _core.SHAPES.index("hash")
 _NUMBER: Final = 8
+#: Bytes that Python has for a record beside its own.
+_AROUND: Final = 128
 
 
 @dataclass(slots=True, kw_only=True)
 class NativeTable(Table):
     """`memory`: of its values, None if no program can point at them; `numbers`: those of the next
-    ones."""
+    ones. What Python keeps of others, the core counts as the runtime's memory."""
 
+    core: _core.Core
     memory: _core.Map | None
     numbers: Iterator[int] = field(default_factory=itertools.count)
     # Nobody keeps what these were before.
@@ -44,21 +47,43 @@ class NativeTable(Table):
     used: set[bytes] = field(default_factory=set)
 
     def add(self, record: bytes | Output) -> None:
+        """Raises MapError."""
+        if not self.core.take(_bytes(record)):
+            raise map_error(self, "push", "ENOSPC" if self.type.holds is Holds.EVENTS else "ENOMEM")
         self.records.append(record)
 
     def take(self, at: int) -> None:
-        if at == 0:
-            self.records.popleft()
-        else:
-            self.records.pop()
+        self.core.give(_bytes(self.records.popleft() if at == 0 else self.records.pop()))
 
     def renewed(
         self, records: Iterable[bytes | Unfinished | Output]
     ) -> deque[bytes | Unfinished | Output]:
-        return deque(records)
+        rest = deque(records)
+        self.core.give(sum(map(_bytes, self.records)) - sum(map(_bytes, rest)))
+        return rest
 
     def use(self, value: bytes) -> None:
+        """Raises MapError."""
+        if value in self.used:
+            return
+        if not self.core.take(_bytes(value)):
+            raise map_error(self, "push", "ENOMEM")
         self.used.add(value)
+
+    def forget(self) -> None:
+        """The map is gone."""
+        self.core.give(sum(map(_bytes, (*self.records, *self.used))))
+        self.records.clear()
+        self.used.clear()
+        if self.memory is not None:
+            self.memory.free()
+
+
+def _bytes(record: bytes | Unfinished | Output) -> int:
+    """With what Python has around it."""
+    if isinstance(record, Unfinished):
+        return _AROUND
+    return len(record if isinstance(record, bytes) else record.data) + _AROUND
 
 
 def place_key(place: int) -> bytes:

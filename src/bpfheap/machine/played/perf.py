@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from errno import E2BIG, EFAULT, EINVAL, ENOENT, EOPNOTSUPP
 
+from bpfheap.machine.played.refusals import answer
 from bpfheap.machine.tables.caller import Played, TableCaller
 from bpfheap.machine.tables.common import Output
 from bpfheap.machine.tables.events import index_limit
@@ -43,8 +44,8 @@ def _output(call: TableCaller, args: Sequence[Word]) -> Word:
         return -ENOENT
     if event != call.cpu:
         return -EOPNOTSUPP
-    call.keeper.writable(table).add(Output(call.cpu, data))
-    return 0
+    output = Output(call.cpu, data)
+    return answer(lambda: call.keeper.writable(table).add(output))
 
 
 CALLS: Mapping[str, Played] = {"bpf_perf_event_output": _output}

@@ -7,7 +7,7 @@ bpf_seq_printf in kernel/trace/bpf_trace.c, _parse_integer in lib/kstrtox.c of L
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from errno import E2BIG, EFAULT, EINVAL, ENOENT, ERANGE
+from errno import E2BIG, EFAULT, EINVAL, ENOENT, ENOSPC, EOVERFLOW, ERANGE
 
 from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_bytes
 from bpfheap.runtime.world import Caller, Space, Stub, Word
@@ -25,6 +25,9 @@ _LONGEST = 64
 _STDOUT, _STDERR = 1, 2
 #: The longest text that a format's %s shows.
 _TEXT = 512
+#: What an iterator's program may write for one object (bpf_seq_read: 8 pages), and a stream may
+#: have in it (BPF_STREAM_MAX_CAPACITY).
+_SEQ_SIZE, _STREAM_SIZE = 8 * 4096, 100_000
 
 
 def _strncmp(call: Caller, args: Sequence[Word]) -> Word:
@@ -135,14 +138,20 @@ def _seq_printf(call: Caller, args: Sequence[Word]) -> Word:
     text = formatted(call, form, args[3], call.number(args[4]) & _U32)
     if isinstance(text, int):
         return text
-    call.world = call.world._replace(output=call.world.output + text)
+    return _written(call, text)
+
+
+def _written(call: Caller, data: bytes) -> int:
+    """What does not fit is left out (seq_write)."""
+    world = call.world
+    if len(world.output) + len(data) >= _SEQ_SIZE:
+        return -EOVERFLOW
+    call.world = world._replace(output=world.output + data)
     return 0
 
 
 def _seq_write(call: Caller, args: Sequence[Word]) -> Word:
-    data = call.read(args[1], call.number(args[2]) & _U32)
-    call.world = call.world._replace(output=call.world.output + data)
-    return 0
+    return _written(call, call.read(args[1], call.number(args[2]) & _U32))
 
 
 def _stream(call: Caller, args: Sequence[Word]) -> Word:
@@ -153,12 +162,15 @@ def _stream(call: Caller, args: Sequence[Word]) -> Word:
     if isinstance(text, int):
         return text
     world = call.world
-    if number == _STDOUT:
-        call.world = world._replace(stdout=world.stdout + text)
-    elif number == _STDERR:
-        call.world = world._replace(stderr=world.stderr + text)
-    else:
+    if number not in (_STDOUT, _STDERR):
         return -ENOENT
+    before = world.stdout if number == _STDOUT else world.stderr
+    if len(before) + len(text) >= _STREAM_SIZE:
+        return -ENOSPC
+    if number == _STDOUT:
+        call.world = world._replace(stdout=before + text)
+    else:
+        call.world = world._replace(stderr=before + text)
     return 0
 
 
