@@ -164,3 +164,38 @@ def test_loops_that_are_too_many_for_linux(tmp_path: Path, count: str, wanted: O
     assert verdict.accepted
     found = machines.beside_linux(spec, program, verdict, "seed", _Other())
     assert found.outcome is wanted
+
+
+def test_objects_in_elements_that_were_removed(tmp_path: Path) -> None:
+    """When they go is up to a machine; in the end none is left on any."""
+    path = tmp_path / "late.bpf.c"
+    path.write_text(
+        "#include <bpfheap.h>\n"
+        "struct item { long word; };\n"
+        "struct slot { struct item *item __kptr; };\n"
+        "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4);\n"
+        '\t __type(key, __u32); __type(value, struct slot); } table SEC(".maps");\n'
+        'SEC("syscall") int late(long *ctx)\n'
+        "{\n"
+        "\tstruct slot none = {}, *slot;\n"
+        "\tstruct item *item;\n"
+        "\t__u32 key = 0;\n"
+        "\tbpf_map_update_elem(&table, &key, &none, BPF_NOEXIST);\n"
+        "\tslot = bpf_map_lookup_elem(&table, &key);\n"
+        "\titem = slot ? bpf_obj_new(typeof(*item)) : NULL;\n"
+        "\tif (!item)\n"
+        "\t\treturn 1;\n"
+        "\tbpf_map_update_elem(&table, &key, &none, BPF_ANY);\n"
+        "\titem = bpf_kptr_xchg(&slot->item, item);\n"
+        "\tif (item)\n"
+        "\t\tbpf_obj_drop(item);\n"
+        "\treturn 0;\n"
+        "}\n"
+        'char LICENSE[] SEC("license") = "GPL";\n'
+    )
+    spec = object_spec(path)
+    program = spec.programs["late"]
+    verdict = verify(spec, program, Options(facts=True))
+    assert verdict.accepted
+    found = machines.compared(spec, program, verdict, "seed", filled=False)
+    assert (found.outcome, found.theirs) == (Outcome.ACCEPTED, "")
