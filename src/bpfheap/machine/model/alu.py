@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bpfheap.machine.model.values import U32, U64, sign_extend, signed32, signed64
+from bpfheap.machine.model.values import U32, U64, sign_extend, signed64
+from bpfheap.machine.words import signed32
 
 Binary = Callable[[int, int], int]
 

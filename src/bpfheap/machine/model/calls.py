@@ -35,10 +35,11 @@ from bpfheap.machine.model.records import (
     Status,
 )
 from bpfheap.machine.model.state import MachineState
-from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value, signed32
+from bpfheap.machine.model.values import NULL, U32, U64, Pointer, Value
 from bpfheap.machine.printk import MAX_WORDS, FormatRefused, format_line
 from bpfheap.machine.tables.common import Values, copies, map_error
 from bpfheap.machine.tables.sockets import element_of
+from bpfheap.machine.words import signed32
 from bpfheap.platform.maps import F_LOCK, Holds
 from bpfheap.runtime.machine import GLOBAL_ALLOCATOR_ID
 

@@ -12,8 +12,9 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.alu import ALU, ATOMICS, BYTE_ORDER, JUMPS, move, negate
 from bpfheap.machine.model.interp import STOP, Core, Handler, Registers, helper_name
 from bpfheap.machine.model.playing import ModelCaller
-from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend, signed32
+from bpfheap.machine.model.values import U32, U64, Pointer, Unowned, Value, sign_extend
 from bpfheap.machine.played.skb import AS_CLASSIC, load_classic
+from bpfheap.machine.words import signed32
 from bpfheap.verifier.facts import ANYWHERE
 
 Links: TypeAlias = relocations.Links[Pointer]

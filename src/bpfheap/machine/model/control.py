@@ -8,7 +8,8 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.model import iterators
 from bpfheap.machine.model.convention import CALLBACK, Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import MAX_LOOPS, Core
-from bpfheap.machine.model.values import NULL, U32, Pointer, Value, signed32
+from bpfheap.machine.model.values import NULL, U32, Pointer, Value
+from bpfheap.machine.words import signed32
 from bpfheap.platform.maps import Holds
 
 #: Nanoseconds of a jiffy: HZ is 1,000 here.

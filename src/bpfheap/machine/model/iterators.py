@@ -10,7 +10,8 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.model.progress import ExecutionProgress, Iterator
 from bpfheap.machine.model.records import Execution, RegionKind
 from bpfheap.machine.model.state import MachineState
-from bpfheap.machine.model.values import Opaque, Pointer, Value, signed32
+from bpfheap.machine.model.values import Opaque, Pointer, Value
+from bpfheap.machine.words import signed32
 
 #: sizeof(struct bpf_iter_num).
 _SIZE = 8

@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 U64 = (1 << 64) - 1
 U32 = (1 << 32) - 1
 _S64 = 1 << 63
-_S32 = 1 << 31
 
 
 class Pointer(NamedTuple):
@@ -45,12 +44,6 @@ NULL = 0
 def signed64(number: int) -> int:
     """An unsigned 64-bit pattern read as two's complement."""
     return number - (1 << 64) if number & _S64 else number
-
-
-def signed32(number: int) -> int:
-    """The low 32 bits read as two's complement."""
-    number &= U32
-    return number - (1 << 32) if number & _S32 else number
 
 
 def sign_extend(number: int, bits: int, to: int = 64) -> int:

@@ -13,8 +13,9 @@ from zlib import crc32
 from bpfheap.machine import checksums
 from bpfheap.machine.frames import ETH_HLEN, protocol_of
 from bpfheap.machine.played.refusals import error
-from bpfheap.machine.played.skb import LARGEST, Skb, numbers, signed32
+from bpfheap.machine.played.skb import LARGEST, Skb, numbers
 from bpfheap.machine.tables.caller import Played, TableCaller
+from bpfheap.machine.words import signed32
 from bpfheap.runtime.world import Word
 
 _U16, _U32 = (1 << 16) - 1, (1 << 32) - 1

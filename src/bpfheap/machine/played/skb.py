@@ -13,6 +13,7 @@ from typing import Any
 from bpfheap.machine import checksums
 from bpfheap.machine.played.refusals import error
 from bpfheap.machine.tables.caller import Played, TableCaller
+from bpfheap.machine.words import signed32
 from bpfheap.runtime.world import Redirect, Word
 
 _INT_MAX = (1 << 31) - 1
@@ -38,11 +39,6 @@ _FROM_MAC, _FROM_NET = 0, 1
 AS_CLASSIC = "bpf_skb_load_bytes"
 #: SKF_NET_OFF, SKF_LL_OFF: where offsets from these headers begin.
 _NET_OFF, _LL_OFF = -0x100000, -0x200000
-
-
-def signed32(value: int) -> int:
-    value &= _U32
-    return value - (1 << 32) if value >> 31 else value
 
 
 class Skb:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from bpfheap.machine.frames import ETH_HLEN
 from bpfheap.machine.packets import Frame
 from bpfheap.machine.played.refusals import error
-from bpfheap.machine.played.skb import signed32
 from bpfheap.machine.tables.caller import Played, TableCaller
+from bpfheap.machine.words import signed32
 from bpfheap.runtime.world import Word
 
 _U32 = (1 << 32) - 1
