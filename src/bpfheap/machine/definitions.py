@@ -12,12 +12,11 @@ from bpfheap.platform.maps import (
     ACCESS,
     BY_NUMBER,
     DEEPEST_STACK,
-    STACK_ADDRESS,
-    STACK_BUILD_ID,
     Holds,
     MapFlag,
     MapType,
     Shape,
+    stack_entry,
 )
 from bpfheap.platform.missing import missing_map_type
 from bpfheap.spec import MapSpec
@@ -94,7 +93,7 @@ def check_definition(spec: MapSpec, row: MapType, cpus: int) -> None:
             errno_name="EINVAL",
             hint=f"a {row.name} has 4-byte keys and values, and max_entries",
         )
-    entry = STACK_BUILD_ID if spec.flags & MapFlag.STACK_BUILD_ID else STACK_ADDRESS
+    entry = stack_entry(spec.flags & MapFlag.STACK_BUILD_ID)
     deepest = spec.value_size // entry if row.holds is Holds.STACKS else 1
     if row.holds is Holds.STACKS and (spec.value_size % entry or not 1 <= deepest <= DEEPEST_STACK):
         raise MapError(

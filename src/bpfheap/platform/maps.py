@@ -86,7 +86,12 @@ CREATE = 1
 #: The most callers of a stack (kernel.perf_event_max_stack, as it is if nobody changes it), and the
 #: bytes that one has: an address, or a struct bpf_stack_build_id.
 DEEPEST_STACK = 127
-STACK_ADDRESS, STACK_BUILD_ID = 8, 32
+_STACK_ADDRESS, _STACK_BUILD_ID = 8, 32
+
+
+def stack_entry(build_ids: int) -> int:
+    """The bytes of each caller in a stack: an address, or a build id and an offset."""
+    return _STACK_BUILD_ID if build_ids else _STACK_ADDRESS
 
 
 #: Programs may only read what is in the map, or only write it.

@@ -13,12 +13,11 @@ from bpfheap.errors import UsageError, among
 from bpfheap.platform.maps import (
     BY_NUMBER,
     DEEPEST_STACK,
-    STACK_ADDRESS,
-    STACK_BUILD_ID,
     Holds,
     MapFlag,
     MapType,
     Shape,
+    stack_entry,
 )
 from bpfheap.runtime.values import pack
 from bpfheap.spec import MapSpec, ObjectSpec
@@ -116,8 +115,7 @@ def with_open_sizes(obj: ObjectSpec) -> ObjectSpec:
         entries = spec.max_entries or _entries_of(row)
         size = spec.value_size
         if row.holds is Holds.STACKS and not size:
-            build_ids = spec.flags & MapFlag.STACK_BUILD_ID
-            size = DEEPEST_STACK * (STACK_BUILD_ID if build_ids else STACK_ADDRESS)
+            size = DEEPEST_STACK * stack_entry(spec.flags & MapFlag.STACK_BUILD_ID)
         if (entries, size) == (spec.max_entries, spec.value_size):
             continue
         maps[spec.name] = replace(spec, max_entries=entries, value_size=size)

@@ -11,7 +11,7 @@ from errno import EFAULT, EINVAL, EOPNOTSUPP
 
 from bpfheap.machine.tables.caller import Played, TableCaller
 from bpfheap.machine.tables.stacks import keep
-from bpfheap.platform.maps import DEEPEST_STACK, STACK_ADDRESS, STACK_BUILD_ID, MapFlag
+from bpfheap.platform.maps import DEEPEST_STACK, MapFlag, stack_entry
 from bpfheap.runtime.world import Caller, Current, Word
 
 _U32 = (1 << 32) - 1
@@ -27,7 +27,7 @@ def _addresses(stack: Sequence[int], *, build_ids: bool = False) -> bytes:
     """Their bytes, as programs and user space see them."""
     if build_ids:
         return b"".join(struct.pack("<i20xQ", _ONLY_ADDRESS, one) for one in stack)
-    return b"".join(one.to_bytes(STACK_ADDRESS, "little") for one in stack)
+    return b"".join(one.to_bytes(stack_entry(False), "little") for one in stack)
 
 
 def _walked(current: Current, flags: int, room: int) -> tuple[int, ...] | None:
@@ -42,7 +42,7 @@ def _walked(current: Current, flags: int, room: int) -> tuple[int, ...] | None:
 def _fill(call: Caller, current: Current, args: Sequence[Word], error: int = 0) -> Word:
     to, size, flags = args[0], call.number(args[1]) & _U32, call.number(args[2])
     build_ids = bool(flags & _BUILD_ID)
-    each = STACK_BUILD_ID if build_ids else STACK_ADDRESS
+    each = stack_entry(build_ids)
     wrong = flags & ~(_SKIP | _USER | _BUILD_ID) or (build_ids and not flags & _USER) or size % each
     error = EINVAL if wrong else error
     found = None if error else _walked(current, flags, size // each)
@@ -65,7 +65,7 @@ def _get_stackid(call: TableCaller, args: Sequence[Word]) -> Word:
     if flags & ~(_SKIP | _USER | _FAST | _REUSE):
         return -EINVAL
     build_ids = bool(table.spec.flags & MapFlag.STACK_BUILD_ID)
-    room = table.spec.value_size // (STACK_BUILD_ID if build_ids else STACK_ADDRESS)
+    room = table.spec.value_size // stack_entry(build_ids)
     found = _walked(call.world.current, flags, room)
     if not found:
         return -EFAULT
