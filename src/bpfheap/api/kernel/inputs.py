@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 from zlib import crc32
 
@@ -279,12 +280,18 @@ def given_of(ctx: Any, data: Any, spec: ProgramSpec) -> Given:
     return Raw(raw, packet)
 
 
+@cache
+def _flow_keys_at(section: str) -> int | None:
+    """Where contexts lead to them; asked in each run."""
+    row = program_type(section)
+    fields = () if row is None else row.fields
+    return next((field.offset for field in fields if field.kind is CtxKind.FLOW_KEYS), None)
+
+
 def with_flow_keys(kernel: Kernel, spec: ProgramSpec, ready: Ready) -> tuple[Ready, Leads | None]:
     """What a flow dissector's program fills in is with its context, and tells where headers begin
     (bpf_flow_dissect), unless the context has some already."""
-    row = program_type(spec.section)
-    fields = () if row is None else row.fields
-    at = next((field.offset for field in fields if field.kind is CtxKind.FLOW_KEYS), None)
+    at = _flow_keys_at(spec.section)
     if at is None:
         return ready, None
     keys = ready.links.get(at)

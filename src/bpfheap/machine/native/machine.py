@@ -118,10 +118,8 @@ class NativeMachine(NativeKernel):
             hardened=hardened,
         )
         self._executions: dict[int, Running] = {}
-        self._keeper = Tables(self._core, self.blocks.wrong)
-        self._maps = Maps(
-            self._core, self._heaps, self._programs.pointer, self._executions, self._keeper
-        )
+        tables = Tables(self._core, self.blocks.wrong)
+        self._maps = Maps(self._core, self._heaps, self._programs.pointer, self._executions, tables)
         self._ids = itertools.count(1)
         self._heaps.create(GLOBAL_ALLOCATOR_ID, "the global allocator", 0, limit=allocator_limit)
 
@@ -416,7 +414,7 @@ class NativeMachine(NativeKernel):
         ours = _PLAYED.get(called)
         if stub is None and ours is None:
             return self._print(called, registers)
-        keeper = self._keeper.at(here)
+        keeper = self._maps.tables.at(here)
         name = AS_CLASSIC if called == _CLASSIC else called
         caller = NativeCaller(self, self._core, self._maps, program, name, run, cpu, keeper)
         try:

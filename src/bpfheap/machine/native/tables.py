@@ -155,8 +155,9 @@ class Tables:
         self._put(table, place, value, EXIST | F_LOCK)
 
     def overwrite(self, table: Table, places: tuple[int, ...], values: Values) -> None:
-        if None in values:
-            raise NotImplementedError("values of some CPUs")
+        # Programs leave the copies of other CPUs as they are, and update no map that is kept here
+        # with copies.
+        assert None not in values
         padded = round_up(table.spec.value_size) if table.type.per_cpu else 0
         raw = b"".join((value or b"").ljust(padded, b"\0") for value in values)
         self._put(table, places[0], raw, EXIST)
