@@ -24,6 +24,9 @@ KNOWN = (
          False),
         # A constant of which the condition to go away is true.
         ("5: (15) if r6 == 0x1 goto pc+2    ; R6=1\n6: (95) exit", True),
+        # As Linux says itself where a number is less than itself.
+        ("4: (3e) if w7 >= w7 goto pc+3\nverifier bug: REG INVARIANTS VIOLATION (false_reg1): "
+         "range bounds violation u32=[0x3, 0x2]\n4: R7=scalar()", True),
         # It is known that the jump is taken.
         ("5: (15) if r6 == 0x1 goto pc+2    ; R6=1\n8: (95) exit", False),
     ],

@@ -16,6 +16,9 @@ from typing import Final, NamedTuple
 #: Its section in docs/verifier-differences.md.
 SECTION: Final = "Branches that no number takes"
 
+#: Linux says it itself, and goes on with a number of which it knows nothing
+#: (reg_bounds_sanity_check).
+_VIOLATION: Final = "REG INVARIANTS VIOLATION"
 _U64: Final = (1 << 64) - 1
 _SIGN: Final = 1 << 63
 _REGISTER: Final = re.compile(r"\bR(\d+)=(scalar\([^()]*(?:\([^()]*\)[^()]*)*\)|[^ ]+)")
@@ -50,7 +53,10 @@ class _Number(NamedTuple):
 
 def has_impossible_number(log: str) -> bool:
     """Does a register, behind a condition, hold a constant that it could not have held before, or,
-    on the way on from there, of which the condition is true?"""
+    on the way on from there, of which the condition is true? Or does the log say that no number
+    is in its range?"""
+    if _VIOLATION in log:
+        return True
     known: dict[tuple[str, str], _Number | None] = {}
     lines = log.splitlines()
     for line, after in pairwise([*lines, ""]):

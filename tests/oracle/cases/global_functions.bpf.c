@@ -698,6 +698,30 @@ int recursion(struct __sk_buff *ctx)
 	return recurses(3);
 }
 
+#define frame(kind, n, next) \
+	kind __noinline int frame_##n(int x) { x += next * 3; barrier_var(x); return x; }
+frame(static, 8, bpf_get_prandom_u32())
+frame(static, 7, frame_8(x))
+frame(static, 6, frame_7(x))
+frame(static, 5, frame_6(x))
+frame(, 4, frame_5(x))
+frame(static, 3, frame_4(x))
+frame(static, 2, frame_3(x))
+frame(static, 1, frame_2(x))
+
+SEC("tc") __accept
+int eight_frames_through_global(struct __sk_buff *ctx)
+{
+	return frame_2(1) & 1;
+}
+
+/* No walk has so many: those of a global function begin anew. */
+SEC("tc") __reject("the call stack of 8 frames is too deep !")
+int nine_frames_through_global(struct __sk_buff *ctx)
+{
+	return frame_1(1) & 1;
+}
+
 /* A callee that may change packets leaves no pointer into them. */
 global int pulls(struct __sk_buff *ctx)
 {

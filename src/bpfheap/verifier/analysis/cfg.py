@@ -410,15 +410,19 @@ def _too_deep(apart: bool) -> str:
 
 
 def _check_frames(cfg: Cfg) -> None:
-    """No chain of calls is longer than the kernel allows (check_max_stack_depth)."""
-    frames = [1] * len(cfg.subprogs)
-    for at in cfg.call_order:
-        for step in cfg.within(cfg.subprogs[at]):
-            if step.enters in cfg.starts:
-                frames[at] = max(frames[at], 1 + frames[cfg.starts[step.enters]])
+    """No chain of calls is longer than the kernel allows: first within a walk, which does not enter
+    global functions (setup_func_entry), then through them, too (check_max_stack_depth)."""
+    for through_global in (False, True):
+        frames = [1] * len(cfg.subprogs)
+        for at in cfg.call_order:
+            for step in cfg.within(cfg.subprogs[at]):
+                callee = cfg.starts.get(step.enters)
+                if callee is None or (cfg.is_global(callee) and not through_global):
+                    continue
+                frames[at] = max(frames[at], 1 + frames[callee])
                 if frames[at] > MAX_FRAMES:
                     raise Reject(
-                        _too_deep(apart=False),
+                        _too_deep(through_global),
                         insn=step.slot,
                         hint=f"at most {MAX_FRAMES} functions may call each other",
                     )
