@@ -56,7 +56,9 @@ def test_half_of_a_pointer(condition: str, section: str | None) -> None:
         ("r2 += 4", "r3 += -1", HOLES),
         ("r2 += 4", "r3 -= 1", HOLES),
         ("r2 += 4", "r3 += 1", None),
+        ("r2 += r8", "r3 += r4", HOLES),
         ("r2 += r8", "r4 += 1", None),
+        ("r2 += r8", "r4 += r3", None),
     ],
 )
 def test_beyond_the_packet(number: str, move: str, section: str | None) -> None:

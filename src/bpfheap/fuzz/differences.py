@@ -115,6 +115,9 @@ def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
                 return True
             compared |= {insn.dst, insn.src}
         elif op.kind is Kind.ALU and op.reg and insn.dst in packet:
+            if insn.dst in compared:
+                # The number in the register may be a constant.
+                moved.add(insn.dst)
             far.add(insn.dst)
         elif insn.dst in compared and _moves(insn, op, far=insn.dst in far):
             moved.add(insn.dst)

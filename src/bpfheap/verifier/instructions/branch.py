@@ -95,7 +95,8 @@ def _links(env: Env, st: State, step: Step, dst: Reg, src: Reg) -> list[Link]:
     links: list[Link] = []
     if step.with_reg and src.id:
         _collect_links(env, st, step.slot, src.id, links)
-    if dst.id and dst.id != (src.id if step.with_reg else 0):
+    # Copies of one number that are compared count twice, as in Linux.
+    if dst.id:
         _collect_links(env, st, step.slot, dst.id, links)
     if len(links) > 1:
         st.trail.linked(tuple(links))
