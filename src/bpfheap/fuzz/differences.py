@@ -115,7 +115,7 @@ def _beyond_the_packet(ours: str, kernel: str, program: ProgramSpec) -> bool:
                 return True
             compared |= {insn.dst, insn.src}
         elif op.kind is Kind.ALU and op.reg and insn.dst in packet:
-            if insn.dst in compared:
+            if insn.dst in compared and insn.src not in packet:
                 # The number in the register may be a constant.
                 moved.add(insn.dst)
             far.add(insn.dst)

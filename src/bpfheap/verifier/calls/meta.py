@@ -9,13 +9,13 @@ from bpfheap.platform.calls import Arg, Call
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.word import unsigned
 from bpfheap.verifier.flows import Field
-from bpfheap.verifier.memory.obligations import MAX_VAR
 from bpfheap.verifier.memory.ownership import Kptr
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
     KERNEL,
+    MAX_VAR,
     FuncState,
     Iterating,
     MapRef,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from bpfheap.verifier import hints
 from bpfheap.verifier.domain.arith import ADD, SUB, alu
 from bpfheap.verifier.domain.scalar import Scalar
-from bpfheap.verifier.memory.obligations import MAX_VAR, is_near
+from bpfheap.verifier.memory.obligations import is_near
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     FLOW_KEYS,
     FUNC,
     MAP,
+    MAX_VAR,
     MEM,
     PACKET,
     PACKET_END,

@@ -25,7 +25,6 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.domain.scalar import bits_text
 from bpfheap.verifier.memory.kernel_kptrs import check_stored
 from bpfheap.verifier.memory.obligations import (
-    MAX_VAR,
     MEM_TYPES,
     Obligations,
     Start,
@@ -52,6 +51,7 @@ from bpfheap.verifier.state.state import (
     MAP,
     MAP_KEY,
     MAP_VALUE,
+    MAX_VAR,
     MEM,
     OBJECT,
     PACKET,

@@ -18,6 +18,7 @@ from bpfheap.verifier.state.state import (
     FLOW_KEYS,
     MAP_KEY,
     MAP_VALUE,
+    MAX_VAR,
     MEM,
     PACKET,
     PACKET_META,
@@ -43,8 +44,6 @@ _ALIGNED = {
     PACKET_META: "packet ", FLOW_KEYS: "flow keys ",
 }  # fmt: skip
 
-#: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
-MAX_VAR = 1 << 29
 
 #: The first and the last offset at which an access may start: from the frame pointer for the
 #: stack, from the first byte for other memory.

@@ -25,6 +25,7 @@ from bpfheap.verifier.state.state import (
     KERNEL,
     MAP_KEY,
     MAP_VALUE,
+    MAX_VAR,
     MEM,
     MISC,
     PACKET,
@@ -445,12 +446,13 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
     if kind == SCALAR:
         if not precise:
             return True
-        return (
-            subset(new.scalar, old.scalar)
-            and old.off == new.off
-            and old.narrow == new.narrow
-            and ids.linked(old.id, new.id)
-        )
+        if not subset(new.scalar, old.scalar):
+            return False
+        # To what was linked to nothing, a link only adds what is known; but no pointer takes a
+        # number at a great distance (check_reg_sane_offset_scalar).
+        if not old.id:
+            return -MAX_VAR < new.off < MAX_VAR
+        return old.off == new.off and old.narrow == new.narrow and ids.linked(old.id, new.id)
     if kind == ITERATOR:
         # How many iterations there were does not matter.
         return bool(old.what == new.what) and ids.same(old.ref, new.ref)

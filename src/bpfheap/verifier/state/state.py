@@ -24,6 +24,8 @@ from bpfheap.verifier.state.layouts import Layout
 FP = 10
 STACK_SIZE = 512
 MAX_FRAMES = 8
+#: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
+MAX_VAR = 1 << 29
 SLOT = 8
 
 
