@@ -64,7 +64,7 @@ FORMATS: Mapping[str, frozenset[str]] = {
     "kept": frozenset(),
     "project": frozenset({"errors"}),
     "kconfig": frozenset({"errors"}),
-    "vmlinux": frozenset({"errors", "btf", "kept", "kconfig", "project"}),
+    "vmlinux": frozenset({"errors", "btf", "kept", "kconfig", "platform", "project"}),
     "elf": frozenset({"errors", "isa", "btf", "spec", "platform"}),
     "compile": frozenset({"errors", "host", "kept", "project", "btf", "spec", "elf", "vmlinux"}),
 }

@@ -29,7 +29,10 @@ class SourceLine:
 
 
 class KernelTypes(Protocol):
-    """The types of the kernel that an object is for, read when somebody asks."""
+    """The kernel that an object is for: its types, read when somebody asks, and its release."""
+
+    def release(self) -> tuple[int, int]:
+        """The release of Linux that programs have to load on: (6, 1) for 6.1."""
 
     def types(self) -> LazyBtf | None:
         """Its BTF, None if there is none. Raises BpfheapError if that cannot be read."""

@@ -21,6 +21,7 @@ from bpfheap.btf.raw import open_types
 from bpfheap.errors import BpfheapError, BtfError, UsageError
 from bpfheap.kconfig import Kconfig
 from bpfheap.kept import Shelf
+from bpfheap.platform.linux import NEWEST, Release, release_of
 
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 KALLSYMS: Final = Path("/proc/kallsyms")
@@ -31,6 +32,8 @@ _BTF, _CONFIG = project.KERNEL
 _WHAT: Final = {_BTF: ("BTF", str(VMLINUX)), _CONFIG: ("configuration", "/boot/config-*")}
 #: Bytes of BTF that are read at all; a large kernel has a tenth of it.
 _MAX_BTF: Final = 128 << 20
+#: KERNEL_VERSION(major, minor, 0), whatever the configuration says.
+_VERSION: Final = "LINUX_KERNEL_VERSION"
 _SHELF: Final = Shelf("kernel", "indices of kernels' types", b"bpfheap types of a kernel 1\n")
 #: Functions of kernels that have what LINUX_HAS_* asks for (tools/lib/bpf/features.c): the wrapper
 #: of some system call on each architecture, and what gives cookies.
@@ -76,6 +79,9 @@ class Vmlinux:
         self._config: Kconfig | None = None
         self._asked_config = False
         self._lock = threading.Lock()
+
+    def release(self) -> Release:
+        return NEWEST
 
     def types(self) -> LazyBtf | None:
         """Raises UsageError or BtfError for what cannot be read."""
@@ -171,6 +177,54 @@ class Vmlinux:
 
     def has_config(self) -> bool:
         return self._kconfig() is not None
+
+
+def release_named(text: str) -> Release:
+    """ "6.1" as (6, 1). Raises UsageError for what is no release, or one that is not known."""
+    newest = f"{NEWEST[0]}.{NEWEST[1]}"
+    try:
+        release = release_of(text)
+    except ValueError as error:
+        raise UsageError(str(error), hint="write its numbers, as in 6.1") from None
+    if release > NEWEST:
+        raise UsageError(f"bpfheap knows Linux up to {newest}, not {text}", hint=f"say {newest}")
+    return release
+
+
+class Earlier:
+    """A kernel with what came after `release` left out: for programs that have to load there, too.
+    Its types are those of `kernel`."""
+
+    def __init__(self, kernel: Vmlinux, release: Release) -> None:
+        self._kernel = kernel
+        self._release = release
+
+    def release(self) -> Release:
+        return self._release
+
+    def types(self) -> LazyBtf | None:
+        return self._kernel.types()
+
+    def has_types(self) -> bool:
+        return self._kernel.has_types()
+
+    def modules(self) -> tuple[LazyBtf, ...]:
+        return self._kernel.modules()
+
+    def has_symbol(self, name: str) -> bool | None:
+        return self._kernel.has_symbol(name)
+
+    def without_types(self) -> str | None:
+        return self._kernel.without_types()
+
+    def config(self, name: str) -> str | None:
+        if name == _VERSION:
+            major, minor = self._release
+            return str(major << 16 | minor << 8)
+        return self._kernel.config(name)
+
+    def has_config(self) -> bool:
+        return self._kernel.has_config()
 
 
 def _source(key: str, named: str, base: Path) -> Path | str:

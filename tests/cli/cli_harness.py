@@ -39,7 +39,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         captured = capsys.readouterr()
         result = Result(code, captured.out, captured.err)
         assert "Traceback" not in result.out + result.err
-        assert code in (0, 1, 2, 3, 4, 5), result.err
+        assert code in (0, 1, 2, 3, 4, 5, 6), result.err
         return result
 
     return call

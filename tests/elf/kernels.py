@@ -35,6 +35,9 @@ class KernelOf:
         self.asked += 1
         return self._types
 
+    def release(self) -> tuple[int, int]:
+        return 6, 18
+
     def has_types(self) -> bool:
         return self._types is not None
 

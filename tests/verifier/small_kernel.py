@@ -126,6 +126,9 @@ class SmallKernel:
     def types(self) -> LazyBtf | None:
         return self._types
 
+    def release(self) -> tuple[int, int]:
+        return 6, 18
+
     def has_types(self) -> bool:
         return True
 

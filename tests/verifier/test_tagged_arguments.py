@@ -72,6 +72,9 @@ class SomeKernel:
     def types(self) -> LazyBtf | None:
         return self._types
 
+    def release(self) -> tuple[int, int]:
+        return 6, 18
+
     def has_types(self) -> bool:
         return True
 

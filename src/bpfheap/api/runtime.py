@@ -19,6 +19,7 @@ from bpfheap.api.session import gives_back, locked
 from bpfheap.btf import Btf
 from bpfheap.compile import object_spec, type_of
 from bpfheap.compile.options import GivenOptions, Texts
+from bpfheap.elf.target import Target
 from bpfheap.errors import BpfheapError, MachineUnsupported, UsageError, Violation
 from bpfheap.lifetime import POLICIES
 from bpfheap.runtime.loader import Loader, loaded_programs, wanted_maps
@@ -27,7 +28,7 @@ from bpfheap.runtime.settings import with_entries, with_open_sizes, with_rodata
 from bpfheap.runtime.system import System
 from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import Options, Verdict, verify
-from bpfheap.vmlinux import Vmlinux
+from bpfheap.vmlinux import Earlier, Vmlinux, release_named
 
 _IMMORTAL = "immortal-allocator"
 #: Virtual CPUs, BH_CPUS_MAX of the native machine.
@@ -65,14 +66,21 @@ def check(
     compile_commands: str | Path | None = None,
     kernel_btf: str | Path | None = None,
     kconfig: str | Path | None = None,
+    kernel: str | None = None,
 ) -> list[tuple[ProgramSpec, Verdict]]:
     """Verify every program of one file (`.bpf.c` or object) and load nothing. How C is compiled say
     the same arguments as those of `Runtime.load`; `kernel_btf` and `kconfig` are as in Runtime.
+    `kernel`: the release of Linux that programs have to load on, such as "6.1"; the newest that
+    bpfheap knows, if not given. It is not asked of an ObjectSpec, which has a kernel.
     Each program has a verdict, those that could not be linked, too: `verdict.kind` says which.
 
-    Raises CompileError or FormatError if there is no object to verify.
+    Raises CompileError or FormatError if there is no object to verify, UsageError for a release
+    that is none.
     """
     spec = source
+    target: Target = (here := Vmlinux(kernel_btf, kconfig))
+    if kernel is not None:
+        target = Earlier(here, release_named(kernel))
     if not isinstance(spec, ObjectSpec):
         spec = object_spec(
             spec,
@@ -80,7 +88,7 @@ def check(
             define=define,
             cflags=cflags,
             compile_commands=compile_commands,
-            target=Vmlinux(kernel_btf, kconfig),
+            target=target,
         )
     return [(program, verify(spec, program, options)) for program in spec.programs.values()]
 

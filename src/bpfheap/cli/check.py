@@ -13,6 +13,16 @@ from rich.padding import Padding
 from rich.table import Table
 
 from bpfheap.cli.against import DIFFERS, Against, Said, said
+from bpfheap.cli.baseline import (
+    CHANGED,
+    Baseline,
+    Compare,
+    Save,
+    Tolerance,
+    is_worse,
+    print_changes,
+)
+from bpfheap.cli.baseline import to_json as changes_to_json
 from bpfheap.cli.explain import print_explained
 from bpfheap.cli.inputs import (
     Constants,
@@ -24,10 +34,20 @@ from bpfheap.cli.inputs import (
     compiles,
     expand,
 )
+from bpfheap.cli.kernels import (
+    KernelRelease,
+    KernelReleases,
+    OnRelease,
+    print_matrix,
+    releases,
+)
+from bpfheap.cli.kernels import to_json as on_to_json
 from bpfheap.cli.output import complain, console, plain, print_json, remark, say
-from bpfheap.compile import CompileOptions, object_spec
+from bpfheap.compile import CompileOptions, object_specs
+from bpfheap.elf.target import Target
 from bpfheap.errors import BpfheapError, KernelUnavailable, NoPrograms, Unsupported, UsageError
 from bpfheap.kernel import Kernel, opened
+from bpfheap.platform.linux import NEWEST, Release
 from bpfheap.report import details
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import VerdictKind, verify
@@ -35,7 +55,7 @@ from bpfheap.verifier.explain.knowledge import Known
 from bpfheap.verifier.flows import Flow
 from bpfheap.verifier.verdict import Options, Verdict
 from bpfheap.verifier.walk import explained
-from bpfheap.vmlinux import Vmlinux
+from bpfheap.vmlinux import Earlier, Vmlinux, release_named
 
 _STYLES = {
     VerdictKind.ACCEPT: "green", VerdictKind.REJECT: "red", VerdictKind.UNSUPPORTED: "yellow",
@@ -53,6 +73,10 @@ bpfheap check prog.bpf.o --log --log-level 1
 
 bpfheap check examples/three_programs --json
 
+bpfheap check prog.bpf.c --kernels all
+
+bpfheap check prog.bpf.c --compare verdicts.json --tolerance 10
+
 bpfheap check prog.bpf.c --against vm:boot/vmlinuz-6.1.0-57-cloud-amd64
 """
 
@@ -60,12 +84,13 @@ bpfheap check prog.bpf.c --against vm:boot/vmlinuz-6.1.0-57-cloud-amd64
 @dataclass(frozen=True, slots=True)
 class _Checked:
     """A verified program. `known` is what `--explain` prints, `said` what the kernel of `--against`
-    says; None without these options."""
+    says; None without these options. `on`: the verdicts of `--kernels`."""
 
     program: ProgramSpec
     verdict: Verdict
     known: tuple[Known, ...] | None = None
     said: Said | None = None
+    on: tuple[OnRelease, ...] = ()
 
     @property
     def undecided(self) -> bool:
@@ -86,10 +111,21 @@ class _Wanted:
     explain: bool
     #: The level of the log, None for no log.
     log: int | None
-    target: Vmlinux
+    #: What the verdict is for, and what those on `releases` are for.
+    targets: list[Target]
     settings: Settings
     #: The kernel that is asked, too.
     kernel: Kernel | None
+    releases: tuple[Release, ...] = ()
+    #: Where the verdicts are kept, and what they were.
+    save: Path | None = None
+    before: Baseline | None = None
+    #: Per cent of instructions.
+    tolerance: float | None = None
+
+
+def _targets(kernel: Vmlinux, wanted: tuple[Release, ...]) -> list[Target]:
+    return [kernel if one == NEWEST else Earlier(kernel, one) for one in wanted]
 
 
 @compiles
@@ -121,7 +157,12 @@ def check(
     entries: Entries = None,
     kernel_btf: KernelBtf = None,
     kconfig: KernelConfig = None,
+    kernel: KernelRelease = None,
+    kernels: KernelReleases = None,
     against: Against = None,
+    save: Save = None,
+    compare: Compare = None,
+    tolerance: Tolerance = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Verify programs: is each one safe, and which flows of objects does it have.
@@ -141,7 +182,16 @@ def check(
     a map without a size or a type of program (EPERM). "vm:VMLINUZ" is an image of a kernel, such as
     Debian's, whose types the programs are for unless --kernel-btf names others; it takes
     qemu-system-x86 and a few seconds, no root.
+
+    --kernel and --kernels ask for the verdicts of earlier releases of Linux, without a kernel: what
+    came later is refused there, by name. Exit codes count what is said of all of them. It is not
+    known of each rule of the verifier when it changed; --against an image asks the kernel itself.
     """
+    release = NEWEST if kernel is None else release_named(kernel)
+    more = releases(kernels)
+    before = None if compare is None else Baseline.read(compare)
+    if tolerance is not None and before is None:
+        raise UsageError("--tolerance is of --compare", hint="add --compare FILE")
     with ExitStack() as stack:
         # It boots while our side is at work.
         transport = None if against is None else stack.enter_context(opened(against))
@@ -150,9 +200,13 @@ def check(
             program,
             explain,
             log_level if log else None,
-            target(kernel_btf, kconfig),
+            _targets(target(kernel_btf, kconfig), (release, *more)),
             Settings(constants, entries),
             None if transport is None else stack.enter_context(Kernel(transport)),
+            more,
+            save,
+            before,
+            tolerance,
         )
         code = _check_all(files, compiling, wanted, json=json)
     if code:
@@ -197,8 +251,14 @@ def _check_all(files: list[Path], compiling: CompileOptions, wanted: _Wanted, *,
         raise UsageError(f"there is no program {program}", hint=f"there are {known}")
     differ = sum(one.differs for one in checked)
     undecided = sum(one.undecided for one in checked)
+    now = Baseline.of((one.program, one.verdict) for one in checked)
+    changes = [] if wanted.before is None else wanted.before.changes(now)
+    if wanted.save is not None and not errors:
+        now.write(wanted.save)
     if json:
         document: dict[str, Any] = {"programs": [_to_json(program, wanted) for program in checked]}
+        if wanted.before is not None:
+            document["changes"] = changes_to_json(changes, wanted.tolerance)
         if wanted.kernel is not None:
             document["against"] = {
                 "programs": len(checked), "differ": differ, "no_verdict": undecided,
@@ -211,9 +271,17 @@ def _check_all(files: list[Path], compiling: CompileOptions, wanted: _Wanted, *,
         say(out, plain(told, "yellow"))
     if differ and not json:
         say(out, plain(f"the verdicts on {differ} of {len(checked)} programs differ", "yellow"))
-    kinds = {one.verdict.kind for one in checked}
+    if wanted.releases and not json:
+        print_matrix(out, [(one.program, one.verdict, one.on) for one in checked], _STYLES)
+    if wanted.before is not None and not json:
+        print_changes(out, changes, wanted.tolerance)
+    kinds = {one.verdict.kind for one in checked} | {
+        said.verdict.kind for one in checked for said in one.on
+    }
     if errors:
         return 1
+    if any(is_worse(change, wanted.tolerance) for change in changes):
+        return CHANGED
     if differ:
         return DIFFERS
     if VerdictKind.REJECT in kinds:
@@ -225,7 +293,7 @@ def _check(
     path: Path, compiling: CompileOptions, wanted: _Wanted, names: set[str]
 ) -> list[_Checked]:
     """Verify the wanted programs of a file; adds the names of all its programs to `names`."""
-    obj = wanted.settings.applied(object_spec(path, compiling, target=wanted.target))
+    obj, *others = map(wanted.settings.applied, object_specs(path, wanted.targets, compiling))
     remark(obj)
     names.update(obj.programs)
     options = Options(log=wanted.log is not None, log_level=wanted.log or 2)
@@ -241,7 +309,11 @@ def _check(
         answer = None
         if wanted.kernel is not None:
             answer = said(wanted.kernel, obj, program, log=wanted.log is not None)
-        found.append(_Checked(program, verdict, known, answer))
+        on = tuple(
+            OnRelease(release, verify(other, other.programs[program.name]))
+            for release, other in zip(wanted.releases, others, strict=True)
+        )
+        found.append(_Checked(program, verdict, known, answer, on))
     return found
 
 
@@ -263,6 +335,8 @@ def _to_json(checked: _Checked, wanted: _Wanted) -> dict[str, Any]:
         document["lines"] = [line.to_json() for line in checked.known]
     if wanted.log is not None:
         document["log"] = _log(verdict)
+    if checked.on:
+        document["kernels"] = on_to_json(checked.on)
     if checked.said is not None:
         document["kernel"] = checked.said.to_json(verdict.kind, log=wanted.log is not None)
     return document

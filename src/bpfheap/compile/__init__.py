@@ -235,11 +235,24 @@ def object_spec(
 
     Takes what `compile_c` takes; raises what that and `load_spec` raise.
     """
+    return object_specs(path, [target], options, compiler=compiler, **more)[0]
+
+
+def object_specs(
+    path: Path | str,
+    targets: Sequence[Target | None],
+    options: CompileOptions = CompileOptions(),
+    *,
+    compiler: Compiler | None = None,
+    **more: Unpack[GivenOptions],
+) -> list[ObjectSpec]:
+    """Read a file for several kernels, as `object_spec` does for one. C source is compiled once,
+    for the first of them."""
     path = Path(path)
     if path.suffix != ".c":
-        return load_spec(path, target=target)
-    data = compile_c(path, options, compiler=compiler, target=target, **more)
-    return load_spec(data, file=str(path), target=target)
+        return [load_spec(path, target=target) for target in targets]
+    data = compile_c(path, options, compiler=compiler, target=targets[0], **more)
+    return [load_spec(data, file=str(path), target=target) for target in targets]
 
 
 def type_of(

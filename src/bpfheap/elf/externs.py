@@ -12,6 +12,7 @@ from bpfheap.elf.kconfig import Config
 from bpfheap.elf.target import Target
 from bpfheap.errors import RelocationError
 from bpfheap.platform.calls import KFUNC_BY_NAME
+from bpfheap.platform.linux import kfunc_since
 
 
 class Extern(StrEnum):
@@ -76,6 +77,9 @@ class Externs:
         return self._has_variable(self._target, declared, var, weak)
 
     def _has_function(self, target: Target, declared: Declared, weak: bool) -> bool:
+        since = kfunc_since(declared.offered)
+        if since is not None and since > target.release():
+            return self._lacks(declared, weak, "function")
         if declared.name in KFUNC_BY_NAME:
             # What bpfheap offers is there on any kernel.
             return True

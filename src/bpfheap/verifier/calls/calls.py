@@ -34,6 +34,7 @@ from bpfheap.platform.missing import kfunc_name, missing_helper
 from bpfheap.platform.programs import FULL_SOCK, XDP_SOCK, Offer, types_with
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
+from bpfheap.verifier.analysis import release
 from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.calls import (
     graph,
@@ -594,6 +595,7 @@ class _Allowed:
 def _allowed(env: Env, step: Step) -> _Allowed:
     """Raises Reject."""
     call = _row(env, step)
+    release.check_call(call.name, call.number, env.release)
     by_prototype = call.ret is Ret.PROTOTYPE or Arg.PROTOTYPE in call.args
     if by_prototype:
         kfuncs.check_call(env, call)

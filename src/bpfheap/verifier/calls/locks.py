@@ -9,7 +9,9 @@ from __future__ import annotations
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.platform.maps import BY_NUMBER, CREATE
+from bpfheap.platform.releases import Rule
 from bpfheap.verifier.analysis.cfg import Step
+from bpfheap.verifier.analysis.release import follows
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.memory.ownership import check_none_held, without_btf
@@ -179,7 +181,10 @@ def _end_section(st: State) -> None:
 
 def check_call(env: Env, st: State, step: Step, call: Call) -> None:
     """May it be called here? Raises Reject."""
-    if st.lock is not None and not call.locked:
+    locked = call.locked and (
+        not call.name.startswith("bpf_iter_num_") or follows(env.release, Rule.ITERATE_LOCKED)
+    )
+    if st.lock is not None and not locked:
         raise Reject(
             "function calls are not allowed while holding a lock",
             detail=f"{call.name} is called with the lock taken at {env.place(st.lock.insn)}",

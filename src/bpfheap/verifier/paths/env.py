@@ -44,6 +44,7 @@ from bpfheap.verifier.analysis.cfg import Cfg, Step
 from bpfheap.verifier.analysis.guess import why_not
 from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
 from bpfheap.verifier.analysis.loops import loops
+from bpfheap.verifier.analysis.release import check_release, release_of
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
 from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
@@ -82,6 +83,7 @@ class Env:
     `stored`: the states stored in the function that is walked.
     `sleepable`: may the program sleep?
     `gpl`: may the program call what is for GPL programs only?
+    `release`: the release of Linux that it has to load on.
     `flows`: those found so far.
     `pending`: the paths yet to be walked: state, slot, and the jump that led there.
     `depth`: for each subprogram, how many bytes of stack it used on any path so far.
@@ -109,6 +111,7 @@ class Env:
         self.stored: Widening
         self.sleepable = may_sleep(spec.section)
         self.gpl = is_gpl_compatible(spec.license)
+        self.release = release_of(obj)
         self.flows: dict[tuple[FlowKind, str | Field | None, Field | None], Flow] = {}
         self.pending: list[tuple[State, int, int]] = []
         self.depth: list[int] = []
@@ -165,6 +168,7 @@ class Env:
                 insn=self.cfg.subprogs[_MAX_FUNCTIONS].start,
                 hint="let functions be inlined, or split the program by tail calls",
             )
+        check_release(self.obj, self.spec, self.cfg, self.release)
         self._guess_kfuncs()
         self.depth = [0] * len(self.cfg.subprogs)
         self._check_returns()
