@@ -35,6 +35,27 @@ SEC("tc") int guarded(void *ctx)
 	return bpf_ktime_get_tai_ns() & 1;
 }
 SEC("tc") int weak(void *ctx) { return bpf_strlen ? bpf_strlen("abc") : 3; }
+SEC("tc") int constant_key(void *ctx)
+{
+	__u32 key = 0;
+	struct value *v = bpf_map_lookup_elem(&values, &key);
+
+	return v->n;
+}
+static __noinline int adds(struct value *v) { return ++v->n; }
+SEC("tc") int calls_locked(void *ctx)
+{
+	__u32 key = 0;
+	struct value *v = bpf_map_lookup_elem(&values, &key);
+	int n;
+
+	if (!v)
+		return 0;
+	bpf_spin_lock(&v->lock);
+	n = adds(v);
+	bpf_spin_unlock(&v->lock);
+	return n & 1;
+}
 SEC("netfilter") int filter(void *ctx) { return 1; }
 SEC("tc") int loops_locked(void *ctx)
 {
@@ -79,12 +100,26 @@ def on(data: bytes, release: Release) -> ObjectSpec:
         ("calls", (6, 1), "invalid func unknown#208"),
         ("guarded", (3, 19), ""),
         ("weak", (3, 19), ""),
+        ("constant_key", (6, 14), "R0 invalid mem access 'map_value_or_null'"),
+        ("calls_locked", (6, 9), "function calls are not allowed while holding a lock"),
         ("filter", (6, 4), "does not load programs of section netfilter"),
         ("loops_locked", (6, 14), "function calls are not allowed while holding a lock"),
     ],
 )
 def test_since(data: bytes, program: str, since: Release, message: str) -> None:
-    for release in ((5, 2), (5, 15), (6, 0), (6, 1), (6, 3), (6, 4), (6, 13), (6, 14), NEWEST):
+    for release in (
+        (5, 2),
+        (5, 15),
+        (6, 0),
+        (6, 1),
+        (6, 3),
+        (6, 4),
+        (6, 8),
+        (6, 9),
+        (6, 13),
+        (6, 14),
+        NEWEST,
+    ):
         obj = on(data, release)
         verdict = verify(obj, obj.programs[program])
         if release >= since:

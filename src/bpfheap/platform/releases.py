@@ -59,6 +59,10 @@ class Rule(Enum):
     """What the verifier of Linux does otherwise since some release: which one, and the commit that
     changed it."""
 
+    #: Calls of static functions with a spin lock held (check_func_call).
+    CALL_LOCKED = (6, 9), "a44b1334aadd"
+    #: A constant key that an array has finds an element (can_elide_value_nullness).
+    CONSTANT_KEYS = (6, 14), "d2102f2f5d75"
     #: Loops over numbers with a spin lock held (is_bpf_iter_num_api_kfunc).
     ITERATE_LOCKED = (6, 14), "512816403ece"
 

@@ -32,6 +32,7 @@ from bpfheap.platform.linux import HELPER_NAMES
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType, Shape
 from bpfheap.platform.missing import kfunc_name, missing_helper
 from bpfheap.platform.programs import FULL_SOCK, XDP_SOCK, Offer, types_with
+from bpfheap.platform.releases import Rule
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis import release
@@ -205,6 +206,7 @@ def _map_key(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     _memory(env, st, n, reg, meta, ref.spec.key_size)
     # To rely on the keys of other maps would only keep loops from being widened.
     tells = BY_NUMBER[ref.spec.type].fixed and ref.spec.key_size == 4
+    tells = tells and release.follows(env.release, Rule.CONSTANT_KEYS)
     if tells and reg.kind == STACK and reg.scalar.is_const:
         at = reg.off + reg.scalar.smin
         meta.key = stack.constant_key(st.frames[reg.what], at)

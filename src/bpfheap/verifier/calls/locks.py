@@ -256,6 +256,16 @@ def check_left(env: Env, st: State, where: str) -> None:
         )
 
 
+def check_local(env: Env, st: State) -> None:
+    """May functions of the program be called here? Raises Reject."""
+    if st.lock is not None and not follows(env.release, Rule.CALL_LOCKED):
+        raise Reject(
+            "function calls are not allowed while holding a lock",
+            detail=f"the lock was taken at {env.place(st.lock.insn)}",
+            hint="call it after bpf_spin_unlock, or let the compiler inline it",
+        )
+
+
 def check_global(env: Env, st: State, number: int, name: str) -> None:
     """May the global function `name`, which is subprogram `number`, be called here? Raises
     Reject."""

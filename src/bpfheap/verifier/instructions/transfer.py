@@ -33,7 +33,7 @@ from bpfheap.verifier.analysis.cfg import (
 from bpfheap.verifier.calls.callback import leave_callback
 from bpfheap.verifier.calls.calls import call_outside, clobbered
 from bpfheap.verifier.calls.globals import call_global
-from bpfheap.verifier.calls.locks import check_left
+from bpfheap.verifier.calls.locks import check_left, check_local
 from bpfheap.verifier.domain.arith import (
     ADD,
     AND,
@@ -501,6 +501,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
 
 
 def _call_local(env: Env, st: State, step: Step) -> i64:
+    check_local(env, st)
     number_ = env.cfg.starts[step.target]
     if env.cfg.is_global(number_):
         call_global(env, st, number_, step.slot)
