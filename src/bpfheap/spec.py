@@ -143,6 +143,36 @@ class MapSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class OpsMember:
+    """A member of a struct of the kernel's that holds a function, which programs may be for."""
+
+    struct: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.struct}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class StructOpsSpec:
+    """A variable of a struct of functions, in section .struct_ops: a map of type STRUCT_OPS to the
+    kernel."""
+
+    name: str
+    #: Its type: the name, as the kernel has it, and the id in `btf`.
+    struct: str
+    type: int
+    btf: Btf = field(compare=False, repr=False)
+    #: What it is initialised with, the functions left out.
+    data: bytes = field(repr=False)
+    #: By member, the name of the program that it holds.
+    programs: dict[str, str] = field(hash=False)
+    #: Is it registered by a link (.struct_ops.link)?
+    link: bool = False
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramSpec:
     """A linked program: the entry function, then every subprogram that it refers to."""
 
@@ -162,6 +192,8 @@ class ProgramSpec:
     file: str = ""
     #: Why it could not be linked; its code is then as far as it was. Nothing runs it.
     broken: BpfheapError | None = field(default=None, compare=False, repr=False)
+    #: Of a struct_ops program, what it is for: the member that a variable of the file has it in.
+    member: OpsMember | None = None
 
     def is_untyped(self, name: str) -> bool:
         """Does it declare a variable of the kernel as `extern const void`? What loaders put in its
@@ -197,3 +229,5 @@ class ObjectSpec:
     notes: tuple[str, ...] = field(default=(), compare=False)
     #: The kernel that it is for, None for none.
     kernel: KernelTypes | None = field(default=None, compare=False, repr=False)
+    #: The variables in .struct_ops, by name, in file order.
+    struct_ops: dict[str, StructOpsSpec] = field(default_factory=dict, hash=False)

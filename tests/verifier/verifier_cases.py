@@ -33,7 +33,16 @@ from bpfheap.isa import assemble
 from bpfheap.platform.calls import HELPER_NUMBERS, Call
 from bpfheap.platform.maps import BY_NAME, MapFlag
 from bpfheap.platform.programs import PROGRAM_TYPES, Offer, ProgramType
-from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, Ref, RefKind, SubprogSpec
+from bpfheap.platform.programs.struct_ops import OPS_ROWS
+from bpfheap.spec import (
+    MapSpec,
+    ObjectSpec,
+    OpsMember,
+    ProgramSpec,
+    Ref,
+    RefKind,
+    SubprogSpec,
+)
 from bpfheap.vmlinux import NONE, VMLINUX, Vmlinux
 
 FOLDER = Path(__file__).parent / "cases"
@@ -179,7 +188,8 @@ def expand(code: str, values: dict[str, Any], snippets: dict[str, str]) -> str:
 
 def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
     """Assembly as a linked program, with a function at each label that is called: a global one
-    where the label begins with `global`."""
+    where the label begins with `global`. What it is for, a section such as
+    struct_ops/tcp_congestion_ops.ssthresh says."""
     done = assemble(code, helper_number=HELPER_NUMBERS.get)
     refs = {
         slot: Ref(RefKind(s.kind), s.name, s.offset, done.labels.get(s.name, -1))
@@ -193,7 +203,12 @@ def program(code: str, btf: Btf, section: str = "tc") -> ProgramSpec:
     subprogs = tuple(
         _subprog(names.get(s, "main"), s, e, ids) for s, e in zip(starts, ends, strict=True)
     )
-    return ProgramSpec("main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases")
+    kind, _, target = section.partition("/")
+    struct, _, name = target.partition(".")
+    member = OpsMember(struct, name) if kind.startswith("struct_ops") and name else None
+    return ProgramSpec(
+        "main", section, done.insns, refs, subprogs, {}, btf, "GPL", "cases", member=member
+    )
 
 
 #: What programs are attached to whose section has to name something.
@@ -249,7 +264,12 @@ def _member(types: LazyBtf, at: int, name: str) -> tuple[int, int]:
 
 def section_for(call: Call, among: Offer = Offer.FEW) -> str:
     """A section of a type that may call it: of the most common one among these."""
-    offered = (section_of(row) for row in PROGRAM_TYPES if row.has(call.offer & among))
+    offered = [section_of(row) for row in PROGRAM_TYPES if row.has(call.offer & among)]
+    offered += [
+        f"struct_ops/{struct}.ssthresh"
+        for struct, row in OPS_ROWS.items()
+        if struct and row.has(call.offer & among & Offer.TCP_CA)
+    ]
     usual = ("tc", "xdp", "raw_tracepoint")
     return min(offered, key=lambda name: usual.index(name) if name in usual else len(usual))
 

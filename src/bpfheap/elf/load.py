@@ -29,9 +29,10 @@ from bpfheap.elf.link import LinkedProgram, Linker, code_sections
 from bpfheap.elf.maps import read_maps
 from bpfheap.elf.patch import apply
 from bpfheap.elf.recipes import relocate_data
+from bpfheap.elf.struct_ops import members, read_struct_ops, reused
 from bpfheap.elf.target import Target
 from bpfheap.errors import BpfheapError, BtfError, ElfError, RelocationError, UsageError
-from bpfheap.spec import ObjectSpec, ProgramSpec
+from bpfheap.spec import ObjectSpec, OpsMember, ProgramSpec
 
 #: Nothing larger is read at all; the largest objects in use have a tenth of it.
 _MAX_FILE = 256 << 20
@@ -110,12 +111,15 @@ def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
         note = target.without_types()
         notes += () if note is None else (note,)
     license_ = _license(container)
+    struct_ops = read_struct_ops(container, btf)
+    held = members(struct_ops)
     programs: dict[str, ProgramSpec] = {}
     for linked in linker.link():
         if linked.function.name in programs:
             raise ElfError(f"two programs are called {linked.function.name}", hint="rename one")
-        programs[linked.function.name] = _program(linked, btf, license_, file)
-    return ObjectSpec(file, btf, maps.by_name, programs, license_, notes, target)
+        of_program = held.get(linked.function.name, [])
+        programs[linked.function.name] = _program(linked, btf, license_, file, of_program)
+    return ObjectSpec(file, btf, maps.by_name, programs, license_, notes, target, struct_ops)
 
 
 # -- BTF
@@ -261,7 +265,10 @@ def _license(container: Container) -> str:
     return section.data.partition(b"\0")[0].decode(errors="replace")
 
 
-def _program(linked: LinkedProgram, btf: Btf, license_: str, file: str) -> ProgramSpec:
+def _program(
+    linked: LinkedProgram, btf: Btf, license_: str, file: str, held: list[OpsMember]
+) -> ProgramSpec:
+    fault = linked.fault or reused(linked.function.name, held, file)
     return ProgramSpec(
         name=linked.function.name,
         section=linked.section,
@@ -272,5 +279,6 @@ def _program(linked: LinkedProgram, btf: Btf, license_: str, file: str) -> Progr
         btf=btf,
         license=license_,
         file=file,
-        broken=None if linked.fault is None else _in_one_line(linked.fault, file),
+        broken=None if fault is None else _in_one_line(fault, file),
+        member=held[0] if held else None,
     )

@@ -761,6 +761,7 @@ struct bpf_pidns_info;
 ___bpfheap_helper(120, long, bpf_get_ns_current_pid_tgid, __u64 dev, __u64 ino,
 		  struct bpf_pidns_info *nsdata, __u32 size);
 ___bpfheap_helper(109, long, bpf_send_signal, __u32 sig);
+___bpfheap_helper(116, long, bpf_tcp_send_ack, void *tp, __u32 rcv_nxt);
 ___bpfheap_helper(117, long, bpf_send_signal_thread, __u32 sig);
 ___bpfheap_helper(27, long, bpf_get_stackid, void *ctx, void *map, __u64 flags);
 ___bpfheap_helper(67, long, bpf_get_stack, void *ctx, void *buf, __u32 size, __u64 flags);

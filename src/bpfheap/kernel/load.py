@@ -31,6 +31,7 @@ from bpfheap.kernel.program import (
     FUNC_INFO,
     LINE_INFO,
     attached_to,
+    expected_attach,
     func_info,
     line_info,
     linked,
@@ -229,7 +230,7 @@ class _Load:
             "license": bytes_of(program.license.encode(errors="replace") + b"\0"),
             "prog_flags": section.flags,
             "prog_name": object_name(program.name),
-            "expected_attach_type": section.attach_type,
+            "expected_attach_type": expected_attach(program, loaded.kernel),
             "attach_btf_id": attached_to(program, loaded.kernel),
             "prog_btf_fd": btf.descriptor.number if btf is not None else 0,
         }

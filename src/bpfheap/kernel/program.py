@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bpfheap.errors import InsnError, KernelUnsupported, UsageError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, Insn, encode
 from bpfheap.kernel.bpf import F_SLEEPABLE, F_XDP_HAS_FRAGS, REWRITE, Descriptor, Pseudo, Transport
-from bpfheap.kernel.types import attach_id, function_id, variable_id
+from bpfheap.kernel.types import attach_id, function_id, ops_member, variable_id
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.programs import (
     AttachTarget,
@@ -19,7 +19,7 @@ from bpfheap.platform.programs import (
     program_type,
     section_def,
 )
-from bpfheap.spec import ProgramSpec, Ref, RefKind
+from bpfheap.spec import OpsMember, ProgramSpec, Ref, RefKind
 
 #: Where x86-64 has the kernel's code, as the halves of an immediate: an address like those of all
 #: symbols. What it is does not matter to a verifier.
@@ -55,9 +55,28 @@ def section_of(program: ProgramSpec) -> SectionDef:
     return SectionDef(row.number, found.attach, flags, attach_target(program.section))
 
 
+def expected_attach(program: ProgramSpec, kernel: Transport) -> int:
+    """The expected attach type, for which struct_ops programs have the index of the member that
+    they are for (libbpf: bpf_map__init_kern_struct_ops). Raises as `attached_to`."""
+    if program.member is None:
+        return section_of(program).attach_type
+    return _member(program, program.member, kernel)[1]
+
+
+def _member(program: ProgramSpec, member: OpsMember, kernel: Transport) -> tuple[int, int]:
+    place = ops_member(kernel, member)
+    if place is None:
+        raise KernelUnsupported(
+            f"the kernel has no {member} for {program.name} to be", file=program.file or None
+        )
+    return place
+
+
 def attached_to(program: ProgramSpec, kernel: Transport) -> int:
-    """The id, in the kernel's BTF, of what the program is attached to; 0 for none. Raises
-    KernelUnsupported if the kernel does not have it."""
+    """The id, in the kernel's BTF, of what the program is attached to, 0 for none; of a struct_ops
+    program that of the struct. Raises KernelUnsupported if the kernel does not have it."""
+    if program.member is not None:
+        return _member(program, program.member, kernel)[0]
     target = attach_target(program.section)
     if target is None:
         return 0

@@ -16,6 +16,7 @@ from bpfheap.btf import (
     FuncProto,
     Int,
     SecVar,
+    Struct,
     Typedef,
     Var,
     essential_name,
@@ -24,6 +25,7 @@ from bpfheap.btf.raw import encode_types
 from bpfheap.kernel.bpf import Transport
 from bpfheap.platform.calls import KFUNC_BY_NAME
 from bpfheap.platform.programs import AttachTarget
+from bpfheap.spec import OpsMember
 
 _STATIC, _GLOBAL, _EXTERN = 0, 1, 2
 _KSYMS = ".ksyms"
@@ -119,3 +121,17 @@ def variable_id(kernel: Transport, name: str) -> int | None:
 def attach_id(kernel: Transport, target: AttachTarget) -> int | None:
     """The id of what a program is attached to. Raises as `function_id`."""
     return kernel.types().find(target.name, Typedef if target.typedef else Func)
+
+
+def ops_member(kernel: Transport, member: OpsMember) -> tuple[int, int] | None:
+    """The id of a struct of functions, and which of its members one is. Raises as
+    `function_id`."""
+    types = kernel.types()
+    found = types.find(member.struct, Struct)
+    kind = None if found is None else types[found]
+    if found is None or not isinstance(kind, Struct):
+        return None
+    for index, each in enumerate(kind.members):
+        if each.name == member.name:
+            return found, index
+    return None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bpfheap.platform.maps import CREATE
-from bpfheap.platform.programs import Offer
+from bpfheap.platform.programs import Offer, ProgramType
+from bpfheap.platform.programs.struct_ops import TCP_SOCKOPT
 from bpfheap.platform.programs.targets import (
     D_PATH,
     SLEEPABLE_HOOKS,
@@ -254,6 +255,13 @@ class Call:
         """As Linux names it: with its number, if it has one."""
         return self.name if self.number is None else f"{self.name}#{self.number}"
 
+    def is_for(self, row: ProgramType) -> bool:
+        """Is it offered to programs of that type? Kfuncs for all are also for those that have no
+        helpers."""
+        if row.has(self.offer):
+            return True
+        return self.number is None and Offer.OPS in self.offer and row.has(Offer.NO_HELPERS)
+
     def args_in(self, caller: Offer) -> tuple[Arg, ...]:
         """What the arguments are in programs of that kind."""
         return next((args for offer, args in self.other_args if caller in offer), self.args)
@@ -421,15 +429,17 @@ _TUPLE = (A.CTX, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.ANYTHING)
 _SOCKETS = (P.PACKETS | P.SK_SKB | P.SYSCALL | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCK_OPS
             | P.SK_MSG | P.SK_LOOKUP)  # fmt: skip
 #: Those that get and set options of a socket that they are given.
-_OF_SOCKETS = P.SETSOCKOPT | P.ITER | P.LSM_CGROUP
-_SOCKOPT_PLACES = ((P.ITER, SOCKOPT_ITERATORS), (P.LSM_CGROUP, SOCKOPT_HOOKS))
+_OF_SOCKETS = P.SETSOCKOPT | P.ITER | P.LSM_CGROUP | P.TCP_CA
+_SOCKOPT_PLACES = (
+    (P.ITER, SOCKOPT_ITERATORS), (P.LSM_CGROUP, SOCKOPT_HOOKS), (P.TCP_CA, TCP_SOCKOPT),
+)  # fmt: skip
 #: Those of tracing_prog_func_proto.
 _PROBES = P.TP_BTF | P.FENTRY | P.FEXIT | P.FMOD_RET | P.ITER
 #: bpf_sk_storage_tracing_allowed
 _NO_RESULTS = ((P.FMOD_RET, frozenset[str]()),)
 _OWN_FUNCTIONS = "bpf_sk_storage"
 #: Those that have storage beside sockets.
-_KEEP = (P.TC | P.TYPED | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
+_KEEP = (P.TC | P.TYPED | P.TCP_CA | P.CGROUP_SKB | P.ADDRESSES | P.SOCKOPT | P.SOCK_OPS
          | P.SK_MSG)  # fmt: skip
 
 
@@ -546,7 +556,8 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_perf_event_output", 25,
          (A.CTX, A.MAP, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING,
-         P.ALL & ~(P.FLOW_DISSECTOR | P.SK_REUSEPORT | P.NETFILTER), W.LINUX_GPL, "event"),
+         P.ALL & ~(P.FLOW_DISSECTOR | P.SK_REUSEPORT | P.NETFILTER | P.OPS), W.LINUX_GPL,
+         "event"),
     Call("bpf_skb_load_bytes", 26, (A.CTX, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE), R.INTEGER,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING,
          P.SOCKET | P.TC | P.LWT | P.SK_SKB | P.FLOW_DISSECTOR | P.CGROUP_SKB | P.SK_REUSEPORT,
@@ -587,7 +598,7 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_get_socket_uid", 47, A.CTX, offer=P.SOCKET | P.TC | P.SK_SKB | P.CGROUP_SKB),
     _outside("bpf_set_hash", 48, A.CTX, A.ANYTHING, offer=P.TC),
     _outside("bpf_setsockopt", 49, A.CTX, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE,
-             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS | P.ITER | P.LSM_CGROUP,
+             offer=P.ADDRESSES | P.SOCK_OPS | _OF_SOCKETS,
              other_args=(
                  (_OF_SOCKETS, (A.ANY_SOCK, A.ANYTHING, A.ANYTHING, A.MEM, A.CONST_SIZE)),
              ), only_in=_SOCKOPT_PLACES),
@@ -605,7 +616,7 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_perf_prog_read_value", 56, A.CTX, A.UNINIT_MEM, A.CONST_SIZE,
              offer=P.PERF_EVENT, availability=W.LINUX_GPL),
     _outside("bpf_getsockopt", 57, A.CTX, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE,
-             offer=P.ADDRESSES | P.SETSOCKOPT | P.SOCK_OPS | P.ITER | P.LSM_CGROUP,
+             offer=P.ADDRESSES | P.SOCK_OPS | _OF_SOCKETS,
              other_args=(
                  (_OF_SOCKETS, (A.ANY_SOCK, A.ANYTHING, A.ANYTHING, A.UNINIT_MEM, A.CONST_SIZE)),
              ), only_in=_SOCKOPT_PLACES),
@@ -705,6 +716,7 @@ HELPERS: tuple[Call, ...] = (
     _probe_read("bpf_probe_read_kernel", 113),
     _probe_read("bpf_probe_read_user_str", 114, R.LENGTH),
     _probe_read("bpf_probe_read_kernel_str", 115, R.LENGTH),
+    _outside("bpf_tcp_send_ack", 116, A.KERNEL, A.ANYTHING, offer=P.TCP_CA, takes="tcp_sock"),
     _outside("bpf_send_signal_thread", 117, A.ANYTHING),
     _clock("bpf_jiffies64", 118),
     _outside("bpf_read_branch_records", 119, A.CTX, A.UNINIT_MEM_OR_NULL, A.CONST_SIZE_OR_ZERO,
@@ -777,7 +789,7 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_bprm_opts_set", 159, A.KERNEL, A.ANYTHING, offer=P.LSM | P.LSM_CGROUP,
              takes="linux_binprm"),
     _clock("bpf_ktime_get_coarse_ns", 160,
-           P.ALL & ~(P.TRACES | P.CGROUP_DEVICE | P.SOCKOPT | P.NETFILTER)),
+           P.ALL & ~(P.TRACES | P.CGROUP_DEVICE | P.SOCKOPT | P.NETFILTER | P.OPS) | P.TCP_CA),
     _outside("bpf_ima_inode_hash", 161, A.KERNEL, A.UNINIT_MEM, A.CONST_SIZE,
              offer=P.LSM, takes="inode", course=C.SLEEPS, checks_null=(1,),
              only_in=((P.LSM, SLEEPABLE_HOOKS),)),

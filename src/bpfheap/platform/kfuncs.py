@@ -103,7 +103,7 @@ class Kfunc:
     name: str
     flags: KfuncFlag
     hooks: Hook
-    only: Offer = Offer.FEW
+    only: Offer = Offer.EVERY
     checks_null: tuple[int, ...] = ()
     cpu: int = 0
     touched: tuple[int, int] = (0, 0)
@@ -133,7 +133,7 @@ def _each(
     names: str,
     flags: KfuncFlag,
     hooks: Hook,
-    only: Offer = P.FEW,
+    only: Offer = P.EVERY,
     checks_null: tuple[int, ...] = (),
 ) -> tuple[Kfunc, ...]:
     return tuple(Kfunc(f"bpf_{name}", flags, hooks, only, checks_null) for name in names.split())
@@ -302,6 +302,6 @@ def call_of(kfunc: Kfunc) -> Call:
         Ret.ELEMENT_OR_NULL if F.ITER_NEXT in flags else Ret.PROTOTYPE,
         Effect.SHARED, Sees.CHANCE,
         Course.SLEEPS if F.SLEEPABLE in flags else Course.RETURNS,
-        side_effect, Offer.FEW, Availability.LINUX_GPL, locked=F.LOCKED in flags,
+        side_effect, Offer.EVERY, Availability.LINUX_GPL, locked=F.LOCKED in flags,
         checks_null=kfunc.checks_null,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from bpfheap.platform.kfuncs import kfunc_row
 from bpfheap.platform.linux import HELPER_NAMES, MAP_TYPE_NAMES
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import program_type, section_def
+from bpfheap.platform.programs.struct_ops import OPS_ROWS
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 
 #: What names a program's exception callback, and what tags a member that a process shares.
@@ -55,7 +56,7 @@ def missing_in(obj: ObjectSpec, program: ProgramSpec) -> tuple[str, ...]:
 
 def _missing(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
     row = program_type(program.section)
-    if row is None or row.kernel_types:
+    if row is None or (row.kernel_types and row is not OPS_ROWS[""]):
         yield section_name(program.section)
     if has_exception_cb(program):
         yield EXCEPTION_CB

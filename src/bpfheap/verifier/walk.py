@@ -316,7 +316,8 @@ class Walk:
         env = self._env
         regs = [*given, *[NOTHING] * 5]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
-        st = State([FuncState(0, number, -1, regs, {})], (), None, Trail())
+        held = () if number else env.owned_arguments()
+        st = State([FuncState(0, number, -1, regs, {})], held, None, Trail())
         stored: StoredStates
         if env.options.pruned:
             stored = StoredStates(

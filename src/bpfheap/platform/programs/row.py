@@ -108,7 +108,12 @@ class Offer(Flag):
     ITER = auto()
     LSM = auto()
     LSM_CGROUP = auto()
-    STRUCT_OPS = auto()
+    TCP_CA = auto()  # struct_ops programs, by their struct
+    SCHED_EXT = auto()
+    HID = auto()
+    QDISC = auto()
+    DUMMY_OPS = auto()
+    STRUCT_OPS = auto()  # those that are no member of one
     EXT = auto()
     SYSCALL = auto()
     CGROUP_SKB = auto()
@@ -130,17 +135,23 @@ class Offer(Flag):
     # What many rows ask for.
     LWT = LWT_IN | LWT_OUT | LWT_XMIT | LWT_SEG6
     TRAMPOLINES = FENTRY | FEXIT | FMOD_RET | LSM  # bpf_prog_has_trampoline
-    TYPED = TRAMPOLINES | TP_BTF | ITER | LSM_CGROUP | STRUCT_OPS | EXT  # by the kernel's types
+    TYPED = TRAMPOLINES | TP_BTF | ITER | LSM_CGROUP | EXT  # by the kernel's types
+    OPS = TCP_CA | SCHED_EXT | HID | QDISC
+    NO_HELPERS = DUMMY_OPS | STRUCT_OPS  # verifier_ops without get_func_proto
     TRACES = KPROBE | TRACEPOINT | PERF_EVENT | TYPED | SYSCALL  # bpf_tracing_func_proto
     ADDRESSES = SETS_ADDRESS | CONNECTS | TELLS_ADDRESS
     SOCKOPT = GETSOCKOPT | SETSOCKOPT
     CGROUPS = CGROUP_SKB | CGROUP_SOCK | ADDRESSES | CGROUP_DEVICE | CGROUP_SYSCTL | SOCKOPT
     STREAMS = SK_SKB | SK_MSG | SOCK_OPS | SK_REUSEPORT | SK_LOOKUP
     PACKETS = SOCKET | TC | XDP | LWT | FLOW_DISSECTOR
-    ALL = PACKETS | TRACES | CGROUPS | STREAMS | NETFILTER  # bpf_base_func_proto
+    ALL = PACKETS | TRACES | CGROUPS | STREAMS | NETFILTER | OPS  # bpf_base_func_proto
     FEW = ALL | LIRC
+    EVERY = FEW | NO_HELPERS
     #: Maps whose values have a bpf_spin_lock (check_map_prog_compatibility).
-    LOCKS = TC | XDP | LWT | FLOW_DISSECTOR | TYPED | SYSCALL | CGROUPS | STREAMS | NETFILTER | LIRC
+    LOCKS = (
+        TC | XDP | LWT | FLOW_DISSECTOR | TYPED | OPS | NO_HELPERS | SYSCALL | CGROUPS | STREAMS
+        | NETFILTER | LIRC
+    )  # fmt: skip
 
 
 #: A context without a struct of its own.

@@ -10,9 +10,12 @@ from bpfheap.platform.programs.cgroups import CGROUPS
 from bpfheap.platform.programs.packets import PACKETS
 from bpfheap.platform.programs.row import Offer, ProgramType, Section
 from bpfheap.platform.programs.sockets import SOCKETS
+from bpfheap.platform.programs.struct_ops import OPS_ROWS
 from bpfheap.platform.programs.tracing import TRACING
 
-PROGRAM_TYPES: tuple[ProgramType, ...] = (*PACKETS, *TRACING, *CGROUPS, *SOCKETS)
+PROGRAM_TYPES: tuple[ProgramType, ...] = (
+    *PACKETS, *TRACING, *CGROUPS, *SOCKETS, OPS_ROWS[""],
+)  # fmt: skip
 
 #: By name, the first row of each type.
 BY_NAME: dict[str, ProgramType] = {t.name: t for t in reversed(PROGRAM_TYPES)}
@@ -42,8 +45,11 @@ def other_sections(section: str) -> str:
 
 
 def types_with(offer: Offer) -> str:
-    """The names of the types that have such helpers, for people."""
-    return ", ".join(sorted({row.name for row in PROGRAM_TYPES if row.has(offer)}))
+    """The names of the types that have such helpers, for people; of functions of the kernel's
+    structs, those of the structs."""
+    names = {row.name for row in PROGRAM_TYPES if row.has(offer)}
+    names |= {struct for struct, row in OPS_ROWS.items() if row.has(offer)}
+    return ", ".join(sorted(names))
 
 
 @lru_cache  # Every run of a program asks.

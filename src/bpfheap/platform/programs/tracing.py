@@ -132,7 +132,6 @@ TRACING: tuple[ProgramType, ...] = (
               private_stack=True, ctx_tagged=frozenset({NUMBER})),
     _attached("tracing", 26, [*_both("iter", At.TRACE_ITER)], caller=Offer.ITER,
               ctx_tagged=_ITERATED, returns=(0, 1)),
-    _typed("struct_ops", 27, _both("struct_ops", btf=False), Offer.STRUCT_OPS),
     _typed("ext", 28, _plus("freplace", btf=True), Offer.EXT),
     # What they may return, the hook says.
     _attached("lsm", 29, [*_both("lsm", At.LSM_MAC)], caller=Offer.LSM,

@@ -28,7 +28,7 @@ from bpfheap.errors import BtfError
 from bpfheap.platform.programs import AttachTarget, AttachType, attach_target, attach_type, targets
 from bpfheap.spec import KernelTypes as KernelSource
 from bpfheap.verifier.reject import NotKnown, Reject
-from bpfheap.verifier.state.kernel import KernelTypes
+from bpfheap.verifier.state.kernel import KernelType, KernelTypes
 from bpfheap.verifier.state.state import (
     GIVEN,
     IN_USER,
@@ -75,6 +75,7 @@ class Argument(NamedTuple):
     `whole`: is it a pointer, to be read as a whole only?
     `wrong`: why it cannot be read at all, "" if it can.
     `ends`: between which numbers it is, None if it may be any.
+    `owned`: is it an object that the program has to give away?
     """
 
     start: int
@@ -84,6 +85,7 @@ class Argument(NamedTuple):
     whole: bool = False
     wrong: str = ""
     ends: tuple[int, int] | None = None
+    owned: bool = False
 
 
 class Attached:
@@ -94,17 +96,21 @@ class Attached:
     `returns`: what the program may return, None for what its type says.
     `half`: does the lower half of that count alone (return_32bit)?
     `void`: does nobody look at it (check_return_code of hooks that return nothing)?
+    `gives`: the struct of the object that it may return in place of NULL, None if it returns none.
+    `refs`: by the place of an owned argument, its reference.
     """
 
     def __init__(
         self, name: str, arguments: tuple[Argument, ...], returns: tuple[int, int] | None,
-        *, half: bool, void: bool,
+        *, half: bool, void: bool, gives: KernelType | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.arguments = arguments
         self.returns = returns
         self.half = half
         self.void = void
+        self.gives = gives
+        self.refs: dict[int, int] = {}
 
     def at(self, off: int, size: int) -> Argument:
         """What a load reads. Raises Reject."""
@@ -269,29 +275,30 @@ def _arguments(kernel: KernelTypes, place: Place, kind: AttachType) -> list[Argu
     found: list[Argument] = []
     at = 0
     for i, param in enumerate(params):
-        end = at + _width(place.btf, param.type)
+        end = at + width_of(place.btf, param.type)
         flags, or_null, scalar = _standing(place, kind, i, param.name)
         given = targets.ITERATORS.get(place.target.shown, {}).get(param.name)
         if kind is AttachType.TRACE_ITER and given is not None:
             argument = _given(kernel, place, param.type, given, at)
         else:
-            argument = _argument(kernel, place.btf, param.type, i, at, end, flags, or_null)
+            argument = argument_of(kernel, place.btf, param.type, i, at, end, flags, or_null)
             if scalar and argument.what is not None:
                 argument = argument._replace(what=None, or_null=False)
         found.append(argument)
         at = end
     if kind in _SEE_RESULT and place.btf.resolve(place.proto.ret):
         ret = place.proto.ret
-        end = at + _width(place.btf, ret)
+        end = at + width_of(place.btf, ret)
         flags = TRUSTED if _trusts(place, kind) else 0
-        result = _argument(kernel, place.btf, ret, len(params), at, end, flags, False)
+        result = argument_of(kernel, place.btf, ret, len(params), at, end, flags, False)
         # What the hook's programs before this one returned (get_func_retval_range).
         ends = _returns(place, kind) if kind is AttachType.LSM_MAC else None
         found.append(result._replace(ends=ends))
     return found
 
 
-def _width(btf: LazyBtf, type_id: int) -> int:
+def width_of(btf: LazyBtf, type_id: int) -> int:
+    """How many bytes of the context an argument takes."""
     return -(-btf.size_of(btf.resolve(type_id)) // _WORD) * _WORD
 
 
@@ -333,10 +340,11 @@ def _given(
     return Argument(at, end, object_, True, True)
 
 
-def _argument(
+def argument_of(
     kernel: KernelTypes, btf: LazyBtf, type_id: int, i: int, start: int, end: int, flags: int,
     or_null: bool,
 ) -> Argument:  # fmt: skip
+    """What argument `i`, which is of that type, is at these bytes of the context."""
     kind = btf[btf.resolve(type_id)]
     if isinstance(kind, Int) and kind.size <= _WORD:
         return Argument(start, end)

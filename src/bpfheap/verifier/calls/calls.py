@@ -601,7 +601,7 @@ def _allowed(env: Env, step: Step) -> _Allowed:
     by_prototype = call.ret is Ret.PROTOTYPE or Arg.PROTOTYPE in call.args
     if by_prototype:
         kfuncs.check_call(env, call)
-    if not env.type.has(call.offer):
+    if not call.is_for(env.type):
         raise Reject(
             f"program of this type cannot use helper {call.title}",
             hint=f"{env.type.name} programs cannot, but {types_with(call.offer)} can",

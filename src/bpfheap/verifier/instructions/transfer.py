@@ -55,6 +55,7 @@ from bpfheap.verifier.instructions.pointer import pointer_alu
 from bpfheap.verifier.memory import access
 from bpfheap.verifier.memory.kinds import obligations_of
 from bpfheap.verifier.memory.obligations import check_aligned, check_unmoved, readable
+from bpfheap.verifier.memory.ownership import release_reference_nomark
 from bpfheap.verifier.memory.rewrites import is_probed, same_kind
 from bpfheap.verifier.memory.stack import ANY_BYTES, as_zeros, fits
 from bpfheap.verifier.memory.variables import variable
@@ -252,7 +253,12 @@ def _exit(env: Env, st: State, step: Step) -> i64:
             )
         left = st.pop()
         return env.cfg.at(left.callsite).next
+    given = _given_back(env, st)
+    if given:
+        release_reference_nomark(st, st.regs[0].ref)
     check_left(env, st, "BPF_EXIT instruction in main prog")
+    if given:
+        return END
     if st.top.subprog == 0 and env.attached is not None and env.attached.void:
         return END
     result = readable(env, st, 0)
@@ -260,6 +266,19 @@ def _exit(env: Env, st: State, step: Step) -> i64:
     if st.top.subprog != 0 or allowed is not None:
         _check_result(env, st, result, allowed if st.top.subprog == 0 else None)
     return END
+
+
+def _given_back(env: Env, st: State) -> bool:
+    """Does the program return an object of its own to the kernel, which asks for one
+    (check_reference_leak, check_return_code)? Raises Reject for a part of one."""
+    reg = st.regs[0]
+    wanted = None if env.attached is None or st.top.subprog else env.attached.gives
+    if wanted is None or reg.kind != KERNEL or not reg.ref or reg.what.type is not wanted:
+        return False
+    if reg.or_null:
+        return True
+    check_unmoved(0, reg, "return the object as it came")
+    return True
 
 
 def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | None) -> None:

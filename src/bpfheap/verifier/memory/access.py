@@ -23,6 +23,7 @@ from bpfheap.verifier.memory.kernel_kptrs import seen
 from bpfheap.verifier.memory.kinds import OBLIGATIONS, obligations_of
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
+from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.kernel import (
     SAFE_RCU,
     SAFE_RCU_OR_NULL,
@@ -105,7 +106,7 @@ def load(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: boo
         if env.attached is None:
             pointer = _ctx_pointer(env, low)
         else:
-            pointer = _argument(env, low, size, signed)
+            pointer = _argument(env, st, low, size, signed)
     elif kind == KERNEL and size == _POINTER:
         pointer = _kernel_pointer(env, st, reg, low)
     elif kind == MAP:
@@ -278,7 +279,7 @@ def _walked(env: Env, st: State, reg: Reg, of: KernelObject, place: Place) -> tu
     return flags, bool(flags & IN_RCU)
 
 
-def _argument(env: Env, off: i64, size: i64, signed: bool) -> Reg | None:
+def _argument(env: Env, st: State, off: i64, size: i64, signed: bool) -> Reg | None:
     """What is known of an argument of what the program is attached to, None for any number."""
     assert env.attached is not None
     found = env.attached.at(off, size)
@@ -288,7 +289,13 @@ def _argument(env: Env, off: i64, size: i64, signed: bool) -> Reg | None:
         return None
     kind = KERNEL if isinstance(found.what, KernelObject) else MEM
     id_ = env.new_id() if found.or_null else 0
-    return Reg(kind, ZERO_OFFSET, 0, id_, 0, found.what, found.or_null)
+    ref = env.attached.refs[found.start] if found.owned else 0
+    if ref and all(held.id != ref for held in st.refs):
+        raise Reject(
+            f"invalid bpf_context access off={off}. Reference may already be released",
+            hint="read the argument once, before it is given away",
+        )
+    return Reg(kind, ZERO_OFFSET, 0, ref or id_, ref, found.what, found.or_null)
 
 
 def _result(ends: tuple[int, int], size: i64, signed: bool) -> Scalar:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mypy_extensions import i64
 
 from bpfheap.btf import KptrField, KptrKind
-from bpfheap.platform.kernel_writes import WRITABLE
+from bpfheap.platform.kernel_writes import ONLY_READ, OTHER_STRUCTS, WRITABLE
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import (
     FLOW_KEYS_SIZE,
@@ -647,21 +647,20 @@ def _within_object(layout: Layout, n: i64, low: i64, size: i64) -> None:
 def _not_written(env: Env, type_: KernelType, at: i64, size: i64) -> tuple[str, str]:
     """Why programs do not write there, in Linux's words, and what to do; "" if they do."""
     for row in WRITABLE:
-        if env.type.name in row.programs and type_.name in row.structs:
-            members = {name: type_.extent(row.struct, name) for name in sorted(row.members)}
-            hint = f"programs write {', '.join(members)} of a struct {row.struct} alone"
-            for place in members.values():
-                if place is not None and place[0] == at:
-                    end = place[0] + place[1]
-                    if at + size <= end:
-                        return "", ""
-                    return (
-                        f"write access at off {at} with size {size} beyond the member of "
-                        f"{row.struct} ended at {end}",
-                        hint,
-                    )
-            return f"no write support to {row.struct} at off {at}", hint
-    return "only read is supported", "programs write no objects of the kernel"
+        if env.type.has(row.programs) and type_.name in row.structs:
+            names = ", ".join(member.name for member in row.members if member.path)
+            hint = f"programs write {names or 'the bytes'} of a struct {row.struct} alone"
+            for member in row.members:
+                place = type_.extent(member.path)
+                if place is None or not (at in range(*place) if member.inside else at == place[0]):
+                    continue
+                end = place[1] - member.kept
+                if at + size <= end:
+                    return "", ""
+                return row.beyond.format(at=at, size=size, struct=row.struct, end=end), hint
+            return row.elsewhere.format(at=at, size=size, struct=row.struct), hint
+    said = next((why for programs, why in OTHER_STRUCTS if env.type.has(programs)), ONLY_READ)
+    return said, "programs write no such objects of the kernel"
 
 
 class KernelMemory(Obligations):

@@ -36,6 +36,7 @@ from bpfheap.platform.programs import (
     program_type,
     types_with,
 )
+from bpfheap.platform.programs.struct_ops import OPS_ROWS, STRUCT_OPS
 from bpfheap.platform.programs.targets import HOOKS_HOLD, ITERATORS_HOLD
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
@@ -46,6 +47,7 @@ from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
 from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.analysis.release import check_release, release_of
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
+from bpfheap.verifier.analysis.struct_ops import attached_member
 from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
@@ -55,6 +57,7 @@ from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import (
     MAP_VALUE,
     ZERO_OFFSET,
+    Held,
     KernelObject,
     MapRef,
     Mem,
@@ -144,7 +147,7 @@ class Env:
                 insn=0,
                 hint=other_sections(self.spec.section),
             )
-        if found.kernel_types:
+        if found.kernel_types and found is not OPS_ROWS[""]:
             raise NotKnown(
                 f"bpfheap does not know {found.name} programs, whose context only the types of the "
                 "kernel describe",
@@ -174,23 +177,56 @@ class Env:
         self._check_returns()
         self._check_kfuncs()
         self._check_maps()
+        if self.attached is not None and any(a.owned for a in self.attached.arguments):
+            self._check_no_tail_calls()
+
+    def _check_no_tail_calls(self) -> None:
+        """Who is called so gets no objects (check_struct_ops_btf_id). Raises Reject."""
+        for step in self.cfg:
+            if step.row is not None and step.row.jumps:
+                raise Reject(
+                    "program with __ref argument cannot tail call",
+                    insn=step.slot,
+                    hint="call a function instead",
+                )
 
     def _attached(self) -> Attached:
         if self.kernel is None:
             raise no_types()
         assert self.obj.kernel is not None
+        if self.type is OPS_ROWS[""]:
+            member = self.spec.member
+            self.type = OPS_ROWS.get("" if member is None else member.struct, self.type)
+            return attached_member(
+                self.kernel, self.obj.kernel, self.spec, gpl=self.gpl, sleepable=self.sleepable
+            )
         return attached(
             self.kernel, self.obj.kernel, self.spec.section, gpl=self.gpl, sleepable=self.sleepable
         )
 
+    def owned_arguments(self) -> tuple[Held, ...]:
+        """The references that the program begins with (do_check_common)."""
+        held: list[Held] = []
+        for argument in () if self.attached is None else self.attached.arguments:
+            if argument.owned and isinstance(argument.what, KernelObject):
+                assert self.attached is not None
+                self.attached.refs[argument.start] = self.new_id()
+                held.append(Held(self.attached.refs[argument.start], 0, argument.what))
+        return tuple(held)
+
     @property
     def target(self) -> str:
-        """What follows the section's "/"."""
+        """What follows the section's "/"; the member that the program is for."""
+        if self.spec.member is not None:
+            return self.spec.member.name
         return self.spec.section.partition("/")[2]
 
     @property
     def held(self) -> str:
         """What an iterator's or a hook's program is called in, where that must not sleep."""
+        if self.spec.member is not None:
+            ops = STRUCT_OPS.get(self.spec.member.struct)
+            return "" if ops is None else ops.held
         known = _HELD.get(self.type.caller)
         return "" if known is None else known.get(self.target, "")
 

@@ -19,6 +19,7 @@ from bpfheap.btf import (
     Place,
     Ptr,
     Struct,
+    Union,
     Var,
     Void,
     contains,
@@ -89,14 +90,33 @@ class KernelType:
             self._places[key] = found
         return found
 
-    def extent(self, struct: str, name: str) -> tuple[int, int] | None:
-        """Where a struct of the same kernel has a member, and how large that is, in bytes; None if
-        it has none of that name."""
-        found = self.btf.find(struct, Struct)
-        kind = None if found is None else self.btf[found]
-        for member in kind.members if isinstance(kind, Struct) else ():
+    def extent(self, path: tuple[tuple[str, str], ...]) -> tuple[int, int] | None:
+        """The first byte of a member of it, and the one behind: of structs of the same kernel and
+        members of these, each of which begins where the one before is; None if there is no such.
+        Without steps, the whole struct."""
+        at, end = 0, self.size
+        for struct, names in path:
+            found = self.btf.find(struct, Struct)
+            if found is None:
+                return None
+            for name in names.split("."):
+                place = self._member(found, name)
+                if place is None:
+                    return None
+                at, found = at + place[0], place[1]
+            end = at + self.btf.size_of(found)
+        return at, end
+
+    def _member(self, type_id: int, name: str) -> tuple[int, int] | None:
+        """The first byte of a member, and its type."""
+        kind = self.btf[self.btf.resolve(type_id)]
+        for member in kind.members if isinstance(kind, Struct | Union) else ():
             if member.name == name:
-                return member.bit_offset // 8, self.btf.size_of(member.type)
+                return member.bit_offset // 8, member.type
+            if not member.name:
+                inner = self._member(member.type, name)
+                if inner is not None:
+                    return member.bit_offset // 8 + inner[0], inner[1]
         return None
 
     def is_safe(self, place: Place, suffix: str) -> bool:
