@@ -16,6 +16,7 @@ from bpfheap.api.named import Named
 from bpfheap.api.names import MachineOptions, machine_named, policy_named
 from bpfheap.api.program import Attachment, Program
 from bpfheap.api.session import gives_back, locked
+from bpfheap.api.struct_ops import StructOps
 from bpfheap.btf import Btf
 from bpfheap.compile import object_spec, type_of
 from bpfheap.compile.options import GivenOptions, Texts
@@ -381,6 +382,7 @@ class LoadedObject:
         self._types = types
         self.maps: dict[str, Map] = Named("map")
         self.programs: dict[str, Program] = Named("program")
+        self.struct_ops: dict[str, StructOps] = Named("variable in .struct_ops")
         self._runtime = runtime
         self._btf_fd: int | None = runtime.system.btf_load(spec.btf)
 
@@ -415,6 +417,8 @@ class LoadedObject:
             self.programs[program.name] = loaded
             self._runtime._loaded.append(loaded)
         loader.fill_program_arrays({p.name: p.fd for p in self.programs.values()})
+        for name, ops in self.spec.struct_ops.items():
+            self.struct_ops[name] = StructOps(ops, self.programs)
 
     @gives_back
     def close(self) -> None:

@@ -934,8 +934,6 @@ LEFT_OUT: tuple[Family, ...] = (
     Family("sections without preemption", frozenset(), ("bpf_preempt_",)),
     Family("resilient locks", frozenset(), ("bpf_res_spin_",)),
     Family("sessions of probes", frozenset(), ("bpf_session_",)),
-    Family("schedulers", frozenset(), ("scx_bpf_", "bpf_iter_scx_dsq_")),
-    Family("input devices", frozenset(), ("hid_bpf_",)),
 )  # fmt: skip
 
 

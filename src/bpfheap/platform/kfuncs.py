@@ -98,7 +98,8 @@ class Kfunc:
     filter of struct btf_kfunc_id_set). `checks_null`: as in Call. `cpu`: the argument that is the
     number of a CPU, where the kfunc does not look whether there is such a one; 0 for none.
     `touched`: an argument that is memory with a size, and how many bytes of it are read or written
-    whatever that is."""
+    whatever that is. `members`: of programs that are functions of the kernel's structs, those that
+    may call it; none for all."""
 
     name: str
     flags: KfuncFlag
@@ -107,10 +108,12 @@ class Kfunc:
     checks_null: tuple[int, ...] = ()
     cpu: int = 0
     touched: tuple[int, int] = (0, 0)
+    members: frozenset[str] = frozenset()
 
-    def has(self, row: ProgramType) -> bool:
-        """May programs of that type call it?"""
-        return bool(self.hooks & hook_of(row)) and row.has(self.only)
+    def has(self, row: ProgramType, member: str = "") -> bool:
+        """May programs of that type call it, which are for that member?"""
+        there = bool(self.hooks & hook_of(row)) and row.has(self.only)
+        return there and (not self.members or member in self.members)
 
 
 F, H, P = KfuncFlag, Hook, Offer
@@ -137,6 +140,17 @@ def _each(
     checks_null: tuple[int, ...] = (),
 ) -> tuple[Kfunc, ...]:
     return tuple(Kfunc(f"bpf_{name}", flags, hooks, only, checks_null) for name in names.split())
+
+
+def _scx(
+    names: str, flags: KfuncFlag = F.NONE, hooks: Hook = H.STRUCT_OPS | H.TRACING | H.SYSCALL
+) -> tuple[Kfunc, ...]:
+    return tuple(Kfunc(f"scx_bpf_{name}", flags, hooks) for name in names.split())
+
+
+def _qdisc(name: str, *members: str, flags: KfuncFlag = F.TRUSTED_ARGS) -> Kfunc:
+    """For those members of Qdisc_ops alone (bpf_qdisc_kfunc_filter)."""
+    return Kfunc(name, flags, H.STRUCT_OPS, P.QDISC, members=frozenset(members))
 
 
 def _iterator(name: str, new: KfuncFlag = F.NONE, other: KfuncFlag = F.NONE) -> tuple[Kfunc, ...]:
@@ -224,6 +238,53 @@ KFUNCS: tuple[Kfunc, ...] = (
     *_each("kfunc_call_test_release kfunc_call_memb_release", F.RELEASE,
            H.TC | H.TRACING | H.SYSCALL),
     *_each("fentry_test1 modify_return_test modify_return_test2", F.NONE, H.NONE),
+    # The sets of kernel/sched/ext.c and ext_idle.c. From which functions of a scheduler they do
+    # something is asked when they are called (scx_kf_allowed).
+    *_scx("select_cpu_dfl select_cpu_and", F.RCU, H.STRUCT_OPS | H.SYSCALL),
+    *_scx("dsq_insert dsq_insert_vtime dispatch dispatch_vtime", F.RCU, H.STRUCT_OPS),
+    *_scx("dispatch_nr_slots dispatch_cancel dsq_move_to_local consume reenqueue_local", F.NONE,
+          H.STRUCT_OPS),
+    *_scx("create_dsq", F.SLEEPABLE, H.STRUCT_OPS | H.SYSCALL),
+    *_scx("dsq_move_set_slice dsq_move_set_vtime dsq_move dsq_move_vtime "
+          "dispatch_from_dsq_set_slice dispatch_from_dsq_set_vtime dispatch_from_dsq "
+          "dispatch_vtime_from_dsq", F.RCU, H.STRUCT_OPS | H.SYSCALL),
+    *_scx("kick_cpu dsq_nr_queued destroy_dsq cpuperf_cap cpuperf_cur cpuperf_set nr_node_ids "
+          "nr_cpu_ids cpu_node test_and_clear_cpu_idle cpu_rq now events"),
+    *_scx("exit_bstr error_bstr dump_bstr", F.TRUSTED_ARGS),
+    *_scx("get_possible_cpumask get_online_cpumask get_idle_cpumask get_idle_cpumask_node "
+          "get_idle_smtmask get_idle_smtmask_node", F.ACQUIRE),
+    *_scx("put_cpumask put_idle_cpumask", F.RELEASE),
+    *_scx("pick_idle_cpu pick_idle_cpu_node pick_any_cpu pick_any_cpu_node task_running task_cpu",
+          F.RCU),
+    *_scx("task_cgroup", F.RCU | F.ACQUIRE),
+    *_scx("locked_rq", F.RET_NULL),
+    # What schedulers ask for since, where it is there.
+    *_scx("dsq_insert___v2", F.RCU, H.STRUCT_OPS),
+    *_scx("dsq_move_to_local___v2", F.NONE, H.STRUCT_OPS),
+    *_scx("dsq_peek", F.RET_NULL | F.RCU_PROTECTED),
+    Kfunc("__scx_bpf_dsq_insert_vtime", F.RCU, H.STRUCT_OPS),
+    Kfunc("__scx_bpf_select_cpu_and", F.RCU, H.STRUCT_OPS | H.SYSCALL),
+    *_scx("cpu_curr", F.RET_NULL | F.RCU_PROTECTED),
+    Kfunc("bpf_iter_scx_dsq_new", F.ITER_NEW | F.RCU_PROTECTED, _CPUMASK),
+    Kfunc("bpf_iter_scx_dsq_next", F.ITER_NEXT | F.RET_NULL, _CPUMASK),
+    Kfunc("bpf_iter_scx_dsq_destroy", F.ITER_DESTROY, _CPUMASK),
+    # hid_bpf_kfunc_set and hid_bpf_syscall_kfunc_set
+    Kfunc("hid_bpf_get_data", F.RET_NULL, H.STRUCT_OPS),
+    Kfunc("hid_bpf_allocate_context", _MADE | F.SLEEPABLE, H.STRUCT_OPS | H.SYSCALL),
+    Kfunc("hid_bpf_release_context", F.RELEASE | F.SLEEPABLE, H.STRUCT_OPS | H.SYSCALL),
+    *(
+        Kfunc(f"hid_bpf_{name}", F.SLEEPABLE, H.STRUCT_OPS | H.SYSCALL)
+        for name in ("hw_request", "hw_output_report", "input_report")
+    ),
+    Kfunc("hid_bpf_try_input_report", F.NONE, H.STRUCT_OPS),
+    # qdisc_kfunc_ids; two of them are for Linux alone.
+    _qdisc("bpf_skb_get_hash"),
+    _qdisc("bpf_kfree_skb", flags=F.RELEASE),
+    _qdisc("bpf_qdisc_skb_drop", "enqueue", flags=F.RELEASE),
+    _qdisc("bpf_qdisc_watchdog_schedule", "enqueue", "dequeue"),
+    _qdisc("bpf_qdisc_bstats_update", "dequeue"),
+    Kfunc("bpf_qdisc_init_prologue", F.TRUSTED_ARGS, H.NONE),
+    Kfunc("bpf_qdisc_reset_destroy_epilogue", F.TRUSTED_ARGS, H.NONE),
     # What congestion control alone may call (bpf_tcp_ca_kfunc_set).
     *(
         Kfunc(name, F.NONE, H.STRUCT_OPS)

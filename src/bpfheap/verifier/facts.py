@@ -61,6 +61,7 @@ class Facts:
     `ctx`: how many bytes of the context instructions access.
     `calls`: by slot.
     `foreign`: by slot, what an instruction reads of the kernel.
+    `void`: does nobody look at what the program returns?
     """
 
     seen: bytes
@@ -69,6 +70,7 @@ class Facts:
     ctx: int
     calls: Mapping[int, CallFacts]
     foreign: Mapping[int, Foreign]
+    void: bool = False
 
     def call(self, slot: int) -> CallFacts:
         return self.calls.get(slot, _NOTHING)

@@ -41,11 +41,13 @@ from bpfheap.platform.programs import (
     program_type,
     target_of,
 )
+from bpfheap.platform.programs.struct_ops import STRUCT_OPS
 from bpfheap.runtime.values import StructValue, pack
 from bpfheap.runtime.world import UNATTACHED, Leads, Links, Place
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier.analysis.attach import Place as Target
 from bpfheap.verifier.analysis.attach import find_target
+from bpfheap.verifier.analysis.struct_ops import find_member
 from bpfheap.verifier.reject import Reject
 
 _WORD = 8
@@ -406,6 +408,9 @@ def address_of_function(name: str) -> int:
 
 
 def _target(kernel: Kernel, spec: ProgramSpec) -> Target | None:
+    if spec.member is not None:
+        types = kernel.source.types()
+        return None if types is None else find_member(types, kernel.source, spec.member)
     named = attach_target(spec.section)
     tracepoint = spec.section.partition("/")[2]
     if named is None and tracepoint and _row(spec).form is CtxForm.WORDS:
@@ -456,12 +461,30 @@ def _arguments(kernel: Kernel, spec: ProgramSpec, values: Sequence[Any], ret: An
     at = 0
     for i, (name, type_id) in enumerate(params):
         value = values[i] if i < len(values) else DEFAULT
+        promoted = _promoted(kernel, spec, target.btf, type_id)
+        if promoted is not None and isinstance(value, Mapping):
+            value = kernel.make(promoted, value)
         if value is DEFAULT:
-            value = _default(kernel, target.btf, type_id)
+            value = (
+                _default(kernel, target.btf, type_id)
+                if promoted is None
+                else kernel.default(promoted)
+            )
         made.value(target.btf, type_id, at, value, f"{name} of {target.target.shown}")
         at += -(-target.btf.size_of(type_id) // _WORD) * _WORD
     name = target.target.shown
     return made.ready(place=Place(count, len(params) > count, address_of_function(name)))
+
+
+def _promoted(kernel: Kernel, spec: ProgramSpec, btf: BtfTypes, type_id: int) -> KernelType | None:
+    """The struct that a struct_ops program sees, where that is not what the argument's type
+    says."""
+    row = None if spec.member is None else STRUCT_OPS.get(spec.member.struct)
+    pointed = pointed_at(btf, type_id)
+    if row is None or pointed is None:
+        return None
+    name = row.promoted.get(pointed.name.removeprefix("struct "))
+    return None if name is None else kernel.types.find(f"struct {name}")
 
 
 def _default(kernel: Kernel, btf: BtfTypes, type_id: int) -> Any:

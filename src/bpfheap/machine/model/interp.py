@@ -56,7 +56,7 @@ Registers: TypeAlias = list[Value]
 class LoadedProgram:
     """A loaded program. `code` has a function for each slot; `calls` the helper or kfunc that a
     slot calls: its name, or the register that holds a helper's number; `region` is what its
-    function pointers point at."""
+    function pointers point at; of a `void` one nobody looks at the result."""
 
     id: int
     name: str
@@ -65,6 +65,7 @@ class LoadedProgram:
     calls: dict[int, str | int] = field(repr=False, hash=False)
     region: int
     types: Types | None = field(default=None, repr=False)
+    void: bool = False
 
     def line(self, slot: int) -> SourceLine | None:
         return None if self.spec is None else self.spec.line_of(slot)
@@ -325,6 +326,8 @@ class Core:
 
     def _end(self, registers: Registers) -> None:
         execution = self.execution
+        if self.program.void:
+            registers[0] = 0
         if registers[0] is None:
             raise Fault("invalid-access", "the program ends without a value in r0")
         registers[0] = self.state.number(registers[0])

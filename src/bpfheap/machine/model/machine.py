@@ -379,8 +379,9 @@ class ModelMachine(PlayedKernel):
         links = resolve(spec, _Addresses(self._mutator(), maps, code_region.id, variables))
         code, calls = make(spec.insns, links, b"" if facts is None else facts.guarded)
         self._programs[program] = LoadedProgram(
-            program, spec.name, spec, code, calls, code_region.id, Types(spec.btf)
-        )
+            program, spec.name, spec, code, calls, code_region.id, Types(spec.btf),
+            facts is not None and facts.void,
+        )  # fmt: skip
 
     def loaded(self, program: int) -> LoadedProgram:
         """A loaded program, as it was made ready to run."""

@@ -7,12 +7,15 @@ kernel/bpf/bpf_struct_ops.c of Linux 6.18; bpf_map__init_kern_struct_ops of libb
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bpfheap.btf import Func, FuncProto, LazyBtf, Ptr, Struct
 from bpfheap.errors import BtfError
+from bpfheap.platform.programs import AttachTarget
 from bpfheap.platform.programs.struct_ops import NULLABLE, OWNED, STRUCT_OPS, StructOps
 from bpfheap.spec import KernelTypes as KernelSource
 from bpfheap.spec import OpsMember, ProgramSpec
-from bpfheap.verifier.analysis.attach import Argument, Attached, argument_of, width_of
+from bpfheap.verifier.analysis.attach import Argument, Attached, Place, argument_of, width_of
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.kernel import KernelType, KernelTypes
 from bpfheap.verifier.state.state import TRUSTED, KernelObject
@@ -46,7 +49,7 @@ def attached_member(
 def _member(
     kernel: KernelTypes, source: KernelSource, member: OpsMember, *, sleepable: bool
 ) -> Attached:
-    btf, struct_id = _struct(kernel, source, member)
+    btf, struct_id = _struct(kernel.types, source, member)
     proto = _proto(btf, struct_id, member)
     row = _row(btf, struct_id, member)
     unsupported = (
@@ -68,8 +71,25 @@ def _member(
     )
 
 
-def _struct(kernel: KernelTypes, source: KernelSource, member: OpsMember) -> tuple[LazyBtf, int]:
-    for btf in (kernel.types, *source.modules()):
+def find_member(types: LazyBtf, source: KernelSource, member: OpsMember) -> Place | None:
+    """Where the prototype of a member is, None if nowhere."""
+    try:
+        btf, struct_id = _struct(types, source, member)
+        proto = _proto(btf, struct_id, member)
+        named = zip(proto.params, _stub(btf, member, len(proto.params)), strict=True)
+        # A pointer's prototype has no names.
+        params = tuple(
+            p._replace(name=p.name or name.removesuffix(NULLABLE).removesuffix(OWNED))
+            for p, name in named
+        )
+        shown = AttachTarget(member.name, str(member))
+        return Place(btf, shown, replace(proto, params=params))
+    except Reject:
+        return None
+
+
+def _struct(types: LazyBtf, source: KernelSource, member: OpsMember) -> tuple[LazyBtf, int]:
+    for btf in (types, *source.modules()):
         found = btf.find(member.struct, Struct)
         if found is not None:
             return btf, found

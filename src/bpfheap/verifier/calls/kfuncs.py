@@ -87,10 +87,11 @@ def check_call(env: Env, call: Call) -> None:
     row = env.kfunc(call.name)
     if env.prototype(call.name) is None:
         raise NotKnown(f"the kernel has no kfunc {call.name}", call.name)
-    if not row.has(env.type):
+    member = "" if env.spec.member is None else env.spec.member.name
+    if not row.has(env.type, member):
         raise Reject(
             f"calling kernel function {call.name} is not allowed",
-            hint=f"{env.type.name} programs cannot call it",
+            hint=f"{env.spec.member or env.type.name} programs cannot call it",
         )
     if _F.UNREACHABLE in row.flags:
         raise Reject(

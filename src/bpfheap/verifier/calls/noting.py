@@ -50,4 +50,5 @@ def facts_of(env: Env) -> Facts:
         max((step.off + step.size for step in cfg if is_context(step.through)), default=0),
         {step.slot: step.called for step in cfg if step.called is not None},
         env.foreign,
+        env.attached is not None and env.attached.void,
     )

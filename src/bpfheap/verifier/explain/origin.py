@@ -224,7 +224,10 @@ class _Teller(Tracer):
         path = self.path
         made = next((k for k in range(len(path) - 1, -1, -1) if path.slots[k] == held.insn), None)
         what = str(held)
-        if made is not None:
+        attached = self.env.attached
+        if attached is not None and held.id in attached.refs.values():
+            yield f"the {what} is an argument that the program has to give away"
+        elif made is not None:
             name = self._called(made, path.step(made))
             yield f"the {what} came from {name} at {self.place(made)}"
         where = self._holders(held.insn, self._last)
