@@ -113,6 +113,8 @@ class MapSpec:
     data: bytes | None = field(default=None, repr=False)
     #: Programs may not write it (.rodata).
     readonly: bool = False
+    #: The initial content of an arena's first bytes: the variables in it.
+    variables: bytes = field(default=b"", repr=False)
     file: str = ""
 
     @property

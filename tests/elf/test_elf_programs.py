@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import struct
 
 import pytest
 from elf_objects import Image, build, compiler, fault_of, spec_of
 
 from bpfheap.btf import Func
 from bpfheap.compile import Compiler
-from bpfheap.errors import ElfError, RelocationError, Unsupported
+from bpfheap.errors import ElfError, RelocationError
 from bpfheap.isa import Insn, Kind, op_of
 from bpfheap.spec import ProgramSpec, Ref, RefKind
 from bpfheap.verifier import verify
@@ -278,20 +279,27 @@ def test_relocations_of_nothing_are_skipped() -> None:
 
 
 ARENA = """
-struct { __uint(type, 33); __uint(map_flags, 1024); __uint(max_entries, 4); } arena SEC(".maps");
-__attribute__((section(".addr_space.1"))) int there = 7;
+%s
+__attribute__((section(".addr_space.1"))) int first = 1, there = 7;
 SEC("tc") int p(void *ctx) { return there; }
-SEC("tc") int q(void *ctx) { return 1; }
 """
+MAP = """struct { __uint(type, 33); __uint(map_flags, 1024); __uint(max_entries, %d); }
+arena SEC(".maps");"""
 
 
-def test_variables_in_arenas_are_not_known(compiler: Compiler) -> None:
-    spec = spec_of(ARENA, compiler)
-    fault = fault_of(spec)
-    assert isinstance(fault, Unsupported)
-    assert fault.missing == ("ARENA",)
-    assert re.search(r"test\.bpf\.c:5: bpfheap does not know arenas, and there is", str(fault))
-    assert spec.programs["q"].broken is None
+def test_variables_in_an_arena(compiler: Compiler) -> None:
+    spec = spec_of(ARENA % (MAP % 4), compiler)
+    program, arena = spec.programs["p"], spec.maps["arena"]
+    (ref,) = program.refs.values()
+    assert (ref.kind, ref.name, ref.offset) == (RefKind.MAP_VALUE, "arena", 4)
+    assert arena.variables == struct.pack("<ii", 1, 7)
+
+
+def test_variables_without_an_arena(compiler: Compiler) -> None:
+    with pytest.raises(ElfError, match="has variables, and there is no arena for them"):
+        spec_of(ARENA % "", compiler)
+    with pytest.raises(ElfError, match="map arena is too small for the 8 bytes"):
+        spec_of(ARENA % (MAP % 0), compiler)
 
 
 CALLS = """

@@ -14,7 +14,7 @@ from bpfheap.elf.externs import Declared, Extern, Externs
 from bpfheap.elf.kconfig import KCONFIG
 from bpfheap.elf.patch import BAD_KFUNC, poison
 from bpfheap.elf.recipes import recipe_of
-from bpfheap.errors import BpfheapError, ElfError, RelocationError, Unsupported
+from bpfheap.errors import BpfheapError, ElfError, RelocationError
 from bpfheap.isa import CALL_OPCODE, LDDW_OPCODE, SLOT_SIZE, Insn, decode
 from bpfheap.spec import Ref, RefKind, SourceLine, SubprogSpec
 
@@ -30,8 +30,6 @@ MAX_SLOTS = 4_000_000
 
 #: Where functions live that are no programs.
 _TEXT = ".text"
-#: Where variables live that are in an arena (ARENA_SEC of libbpf).
-_ARENA = ".addr_space.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +236,7 @@ class Linker:
             slot = reloc.offset // SLOT_SIZE
             try:
                 self._relocate_slot(code, slot, reloc, again=slot in slots)
-            except (RelocationError, Unsupported) as error:
+            except RelocationError as error:
                 code.faults.setdefault(slot, error)
             slots.add(slot)
         for slot, insn in enumerate(code.insns):
@@ -253,7 +251,7 @@ class Linker:
         code.fault_slots = sorted(code.faults)
 
     def _relocate_slot(self, code: _SectionCode, slot: int, reloc: Reloc, *, again: bool) -> None:
-        """Raises RelocationError, and Unsupported for what Linux would make of it."""
+        """Raises RelocationError."""
         recipe = recipe_of(reloc, code.section, self._file)
         opcode = code.insns[slot].opcode
         if reloc.offset % SLOT_SIZE or recipe.opcode is None or recipe.opcode != opcode or again:
@@ -359,14 +357,6 @@ class Linker:
                     code, slot, f"no map starts at byte {offset} of section {name}", None
                 )
             ref = Ref(RefKind.MAP, found)
-        elif self._section_name(symbol) == _ARENA:
-            where = self._error_at(code, slot, "", None)
-            raise Unsupported(
-                f"bpfheap does not know arenas, and {symbol.name or 'a variable'} is in one",
-                missing=("ARENA",),
-                file=where.file,
-                line=where.line,
-            )
         else:
             raise self._error_at(
                 code,

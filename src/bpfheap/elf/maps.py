@@ -10,7 +10,7 @@ parse_btf_map_def).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,10 +31,12 @@ from bpfheap.elf.container import NOBITS, PROGBITS, Container, Section, Symbol
 from bpfheap.elf.legacy import LegacyMaps, read_legacy
 from bpfheap.elf.recipes import recipe_of
 from bpfheap.errors import ElfError, RelocationError
-from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER, Shape
+from bpfheap.platform.maps import ALLOCATOR_NUMBER, ARENA_NUMBER, BY_NUMBER, PAGE_SIZE, Shape
 from bpfheap.spec import MapSpec
 
 MAPS = ".maps"
+#: Where variables live that are in an arena (ARENA_SEC of libbpf).
+ARENA_SECTION = ".addr_space.1"
 
 #: Member of a definition -> field of MapSpec, for numbers.
 _NUMBERS = {
@@ -102,10 +104,33 @@ def read_maps(container: Container, btf: Btf) -> ObjectMaps:
         add(spec)
         by_place[place] = spec.name
     data_sections: dict[int, str] = {}
+    in_arena = container.section_named(ARENA_SECTION)
+    if in_arena is not None and in_arena.size:
+        arena = _arena(by_name.values(), in_arena, container.file)
+        by_name[arena.name] = arena
+        data_sections[in_arena.index] = arena.name
     for section, spec in _data_maps(container, btf):
         add(spec)
         data_sections[section.index] = spec.name
     return ObjectMaps(by_name, by_place, data_sections, _notes(legacy))
+
+
+def _arena(specs: Iterable[MapSpec], section: Section, file: str) -> MapSpec:
+    """The map that the variables of a section are in."""
+    arena = next((spec for spec in specs if spec.type == ARENA_NUMBER), None)
+    if arena is None:
+        raise ElfError(
+            f"section {section.name} has variables, and there is no arena for them",
+            file=file,
+            hint='define one in SEC(".maps"): BPF_MAP_TYPE_ARENA',
+        )
+    if section.size > arena.max_entries * PAGE_SIZE:
+        raise ElfError(
+            f"map {arena.name} is too small for the {section.size} bytes of {section.name}",
+            file=file,
+            hint=f"max_entries counts pages of {PAGE_SIZE} bytes",
+        )
+    return replace(arena, variables=section.data.ljust(section.size, b"\0"))
 
 
 def _notes(legacy: LegacyMaps) -> tuple[str, ...]:

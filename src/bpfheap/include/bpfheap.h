@@ -418,6 +418,8 @@ enum {
 	BPF_F_MMAPABLE = 1U << 10,
 	BPF_F_PRESERVE_ELEMS = 1U << 11,
 	BPF_F_INNER_MAP = 1U << 12,
+	BPF_F_SEGV_ON_FAULT = 1U << 17,
+	BPF_F_NO_USER_CONV = 1U << 18,
 };
 
 /* Flags of bpf_perf_event_output. */

@@ -182,12 +182,23 @@ def _recognise(text: str, line: int, slot: int, labelled: set[str]) -> _Statemen
             )  # fmt: skip
         candidates = fitting
     operands = tuple(t for t in found if t.mark in MARKS)
+    if len(candidates) > 1:
+        candidates = tuple(c for c in candidates if _says(c, operands)) or candidates
     what = candidates[0]
     if len(candidates) > 1:
         # `call name`: of a label if there is one of that name, else of a helper.
         local = operands[0].text in labelled
         what = next(c for c in candidates if (c.op.kind is Kind.CALL_LOCAL) == local)
     return _Statement(text, line, slot, what, operands)
+
+
+def _says(candidate: Candidate, operands: tuple[Token, ...]) -> bool:
+    """Do numbers that are always the same for it have that value?"""
+    for name, token in zip(candidate.operands, operands, strict=True):
+        low, high = OPERANDS[name].span
+        if low == high and token.mark == Mark.NUMBER and int(token.text, 0) != low:
+            return False
+    return True
 
 
 def _encode(
@@ -206,11 +217,10 @@ def _encode(
                 continue
         operand = OPERANDS[place]
         value = _value(statement, operand, token, labels)
-        if read.setdefault(operand.field, value) != value:
+        if operand.field and read.setdefault(operand.field, value) != value:
             raise statement.error(
                 f"`{token.text}` must be the same register as before",
             )
-    read.pop("", None)
     if "wide" in read:
         wide = read.pop("wide")
         read |= {"imm": wide & 0xFFFFFFFF, "next": wide >> 32 & 0xFFFFFFFF}

@@ -32,6 +32,7 @@ class Kind(StrEnum):
 
     ALU = "alu"  # dst = dst `name` operand
     MOV = "mov"  # dst = operand, sign extended from `sx` bits if sx
+    CAST = "cast"  # from one address space to the other, for arenas; `name` tells which way
     NEG = "neg"
     END = "end"  # byte order: le, be, bswap on `width` bits (16, 32, 64)
     JA = "ja"  # offset in off (width 64) or imm (width 32: gotol)
@@ -77,7 +78,8 @@ class Uses(StrEnum):
 class Op:
     """One operation.
 
-    `name`: add sub mul div sdiv or and lsh rsh neg mod smod xor mov arsh; le be bswap; ja;
+    `name`: add sub mul div sdiv or and lsh rsh neg mod smod xor mov arsh; cast_kern cast_user;
+    le be bswap; ja;
     jeq jgt jge jset jne jsgt jsge jlt jle jslt jsle may_goto; call exit; lddw map map_value var
     func map_idx map_idx_value; ldx load_acquire st stx store_release; xchg cmpxchg (and add or and
     xor) for atomics.
@@ -149,6 +151,10 @@ _ATOMIC_CODES = {
     ("add", True): 0x01, ("or", True): 0x41, ("and", True): 0x51, ("xor", True): 0xA1,
     ("xchg", True): 0xE0 | FETCH, ("cmpxchg", True): 0xF0 | FETCH,
 }  # fmt: skip
+# Not of the RFC: BPF_ADDR_SPACE_CAST. The immediate has the address space that an address is for in
+# its upper half, and the one that it is of in its lower half: 1 is that of arenas.
+CAST_OPCODE, CAST_OFFSET = 0xB0 | ALU64 | X, 1
+ADDRESS_SPACES = {"cast_kern": 1, "cast_user": 1 << 16}
 # Not of the RFC: BPF_LOAD_ACQ and BPF_STORE_REL of Linux 6.15, beside the operations above.
 _ACQUIRE, _RELEASE = 0x100, 0x110
 # Table 15: the src field of a wide instruction -> what its immediates mean; those that use both.
@@ -181,6 +187,8 @@ def _rows() -> list[Op]:
         row("mov", Kind.MOV, 0xB0 | cls | X, width, _D, _S, reg=True, off=0)
         for sx in (8, 16, 32)[: 3 if width == 64 else 2]:
             row("mov", Kind.MOV, 0xB0 | cls | X, width, _D, _S, reg=True, sx=sx, off=sx)
+    for name, spaces in ADDRESS_SPACES.items():
+        row(name, Kind.CAST, CAST_OPCODE, 64, _D, _S, reg=True, off=CAST_OFFSET, imm=spaces)
     for bits in (16, 32, 64):
         row("le", Kind.END, 0xD0 | ALU, bits, _D, imm=bits)
         row("be", Kind.END, 0xD0 | ALU | X, bits, _D, imm=bits)
@@ -225,10 +233,7 @@ def _rows() -> list[Op]:
 
 #: Instructions of Linux 6.18 that have no row, by opcode: their names, and the offset and the
 #: immediates that select them.
-_UNOFFERED: dict[int, tuple[tuple[str, int, tuple[int, ...]], ...]] = {
-    # From one address space to another, for arenas (BPF_ADDR_SPACE_CAST, check_alu_op).
-    0xB0 | ALU64 | X: (("addr_space_cast", 1, (1, 1 << 16)),),
-}
+_UNOFFERED: dict[int, tuple[tuple[str, int, tuple[int, ...]], ...]] = {}
 
 #: Every operation there is.
 OPS: tuple[Op, ...] = tuple(_rows())
@@ -287,6 +292,8 @@ def _unselected(insn: Insn, op: Op) -> str:
         if insn.imm in _ATOMIC_CODES.values():
             return "invalid atomic operand size"
         return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & 0xFFFFFFFF:02x}"
+    if op.opcode == CAST_OPCODE and insn.off == CAST_OFFSET:
+        return "addr_space_cast insn can only convert between address space 1 and 0"
     return "unrecognized bpf_ld_imm64 insn" if op.kind is Kind.LDDW else _reserved(op.kind)
 
 

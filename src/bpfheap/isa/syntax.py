@@ -74,6 +74,7 @@ OPERANDS: dict[str, Operand] = {
     "rs": Operand((Mark.REG64,), "src", _REGS, "r2", lambda i, _: f"r{i.src}"),
     "ws": Operand((Mark.REG32,), "src", _REGS, "w2", lambda i, _: f"w{i.src}"),
     "r0": Operand((Mark.REG64,), "", (0, 0), "r0", lambda _i, _n: "r0"),
+    "one": Operand(_NUM, "", (1, 1), "1", lambda _i, _n: "1"),
     "zero": Operand(_NUM, "", (0, 0), "0", lambda _i, _n: "0"),
     # An immediate that is sign extended to 64 bits: 0xffffffff would not mean what it says.
     "imm": Operand(_NUM, "imm", _S32, "7", lambda i, _: f"{i.imm}"),
@@ -124,6 +125,8 @@ _JUMP_SIGNS = {
     "jeq": "==", "jgt": ">", "jge": ">=", "jset": "&", "jne": "!=", "jsgt": "s>", "jsge": "s>=",
     "jlt": "<", "jle": "<=", "jslt": "s<", "jsle": "s<=",
 }  # fmt: skip
+#: The address space that it is for, and the one that it is of.
+_SPACES = {"cast_kern": "{zero}, {one}", "cast_user": "{one}, {zero}"}
 _LDDW_FORMS = {
     # The kernel's log has no `ll`; without the opcode in front that would be a mov.
     "lddw": (Form("{rd} = {wide} ll"), Form("{rd} = {wide}", prefixed=True)),
@@ -196,6 +199,7 @@ def _legacy(op: Op) -> tuple[Form, ...]:
 _BY_KIND: dict[Kind, Callable[[Op], tuple[Form, ...]]] = {
     Kind.ALU: lambda op: _single_form(f"{_dst(op)} {_ALU_SIGNS[op.name]} {_operand(op)}"),
     Kind.MOV: _mov,
+    Kind.CAST: lambda op: _single_form(f"{{rd}} = addr_space_cast({{rs}}, {_SPACES[op.name]})"),
     Kind.NEG: lambda op: _single_form(f"{_dst(op)} = -{_dst(op)}"),
     Kind.END: lambda op: _single_form(f"{{rd}} = {op.name}{op.width} {{rd}}"),
     Kind.JA: lambda op: _single_form("goto {to}" if op.width == 64 else "gotol {far}"),

@@ -17,10 +17,12 @@ from bpfheap.kernel.bpf import (
     object_name,
     refused,
 )
-from bpfheap.platform.maps import ALLOCATOR_NUMBER, BY_NUMBER
+from bpfheap.platform.maps import ALLOCATOR_NUMBER, ARENA_NUMBER, BY_NUMBER
 from bpfheap.spec import MapSpec
 
 PROG_ARRAY, PERF_EVENT_ARRAY, RINGBUF, USER_RINGBUF = 3, 4, 27, 31
+#: An address of user space that nothing else has.
+_ARENA_START = 1 << 44
 _RINGS = frozenset({RINGBUF, USER_RINGBUF})
 #: Types of which a map belongs to the first program that uses it, as its elements may have programs
 #: (map_type_contains_progs): prog_array, devmap, cpumap.
@@ -115,7 +117,7 @@ def _create(
             btf_fd=btf.number if btf is not None else 0,
             btf_key_type_id=spec.key if btf is not None else 0,
             btf_value_type_id=spec.value if btf is not None else 0,
-            map_extra=spec.map_extra,
+            map_extra=_extra(spec),
         )
     )
 
@@ -125,6 +127,12 @@ def _size(spec: MapSpec, size: int) -> int:
     if spec.type in _RINGS:
         return 0
     return size or 4 if spec.type == PERF_EVENT_ARRAY else size
+
+
+def _extra(spec: MapSpec) -> int:
+    """libbpf maps an arena before it loads programs, at any address that is free; the kernel's
+    verifier wants to know one."""
+    return spec.map_extra or _ARENA_START if spec.type == ARENA_NUMBER else spec.map_extra
 
 
 def _entries(spec: MapSpec, kernel: Transport) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping
 from typing import TypeVar
 
 from bpfheap.errors import MachineUnsupported
+from bpfheap.isa.ops import CAST_OFFSET, CAST_OPCODE
 from bpfheap.platform.called import names_of_calls
 from bpfheap.platform.maps import Holds, MapType, Shape
 from bpfheap.spec import MapSpec, ProgramSpec
@@ -25,6 +26,9 @@ def check_program(
     for slot, name in names_of_calls(spec):
         if name not in offered:
             raise _not_offered(machine, spec, slot, f"calls {name}, which", stub=name)
+    for slot, insn in enumerate(spec.insns):
+        if insn.opcode == CAST_OPCODE and insn.off == CAST_OFFSET:
+            raise _not_offered(machine, spec, slot, "works in an arena, which")
     if facts is not None:
         for slot, foreign in facts.foreign.items():
             if not foreign.around:

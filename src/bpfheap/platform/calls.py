@@ -928,7 +928,6 @@ LEFT_OUT: tuple[Family, ...] = (
             "bpf_crypto_decrypt", "bpf_verify_pkcs7_signature", "bpf_get_fsverity_digest")),
     Family("timers and work queues", frozenset(range(169, 173)),
            ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
-    Family("arenas", frozenset(), ("bpf_arena_",)),
     Family("exceptions", frozenset(), ("bpf_throw",)),
     Family("sections without interrupts", frozenset(), ("bpf_local_irq_",)),
     Family("sections without preemption", frozenset(), ("bpf_preempt_",)),

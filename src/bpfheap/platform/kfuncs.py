@@ -180,6 +180,8 @@ KFUNCS: tuple[Kfunc, ...] = (
     Kfunc("bpf_stream_vprintk_impl", F.TRUSTED_ARGS | F.LOCKED, H.ALL),
     Kfunc("bpf_map_sum_elem_count", F.TRUSTED_ARGS, H.ALL),
     Kfunc("bpf_modify_return_test_tp", F.NONE, H.ALL),
+    *_each("arena_alloc_pages arena_free_pages arena_reserve_pages",
+           F.TRUSTED_ARGS | F.SLEEPABLE, H.ALL),
     # generic_btf_ids
     *_each("task_acquire cgroup_acquire cgroup_ancestor task_get_cgroup1", _MADE | F.RCU, _GENERIC),
     *_each("task_from_pid task_from_vpid cgroup_from_id", _MADE, _GENERIC),

@@ -38,6 +38,7 @@ class Holds(StrEnum):
     SOCKETS = "sockets"  # sockets that packets can go to
     CGROUPS = "cgroups"
     STORAGE = "storage"  # bytes that belong to control groups; programs get their own group's
+    PAGES = "pages"  # memory that programs give away, shared with user space: an arena
     NOTHING = "nothing"  # the map stands for something that is no element
 
 
@@ -54,6 +55,8 @@ class MapFlag(IntFlag):
     CLONE = 1 << 9
     MMAPABLE = 1 << 10
     INNER_MAP = 1 << 12
+    SEGV_ON_FAULT = 1 << 17
+    NO_USER_CONV = 1 << 18
 
 
 class Fields(IntFlag):
@@ -98,7 +101,7 @@ def stack_entry(build_ids: int) -> int:
 ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _NO_FLAGS = MapFlag(0)
 _PLAIN = Fields(0)
-_KEYLESS = frozenset({Holds.RECORDS, Holds.NOTHING})
+_KEYLESS = frozenset({Holds.RECORDS, Holds.PAGES, Holds.NOTHING})
 _BYTES = frozenset({Holds.VALUES, Holds.STORAGE})
 _NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.STACK, Shape.FILTER})
 
@@ -183,7 +186,7 @@ class MapType:
     def direct(self) -> bool:
         """Whether programs may have the address of a value without a lookup
         (map_direct_value_addr)."""
-        return self.fixed and not self.per_cpu
+        return (self.fixed and not self.per_cpu) or self.holds is Holds.PAGES
 
     @property
     def refers(self) -> bool:
@@ -241,6 +244,9 @@ _PUSHED = frozenset({"push", "pop", "peek"})
 
 #: The allocator's number lies far above those of the kernel, which has no such type.
 ALLOCATOR_NUMBER = 1000
+#: There is one in a program at most.
+ARENA_NUMBER = 33
+PAGE_SIZE = 4096
 
 S, H = Shape, Holds
 
@@ -313,6 +319,9 @@ MAP_TYPES: tuple[MapType, ...] = (
     MapType("bloom_filter", 30, S.FILTER, H.VALUES, frozenset({"push", "peek"}), key_size=0,
             sleepable=False, flags=_ARRAY | MapFlag.ZERO_SEED, struct="bpf_bloom_filter"),
     _storage("cgrp", 32),
+    MapType("arena", ARENA_NUMBER, S.NONE, H.PAGES, frozenset(), key_size=0, sleepable=True,
+            flags=MapFlag.MMAPABLE | MapFlag.SEGV_ON_FAULT | MapFlag.NO_USER_CONV,
+            needs=MapFlag.MMAPABLE, struct="bpf_arena"),
     MapType("allocator", ALLOCATOR_NUMBER, S.NONE, H.NOTHING, frozenset({"alloc"}), key_size=0,
             sleepable=True),
 )  # fmt: skip

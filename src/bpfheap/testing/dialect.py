@@ -64,6 +64,7 @@ def _source(op: Op) -> str:
 WRITINGS: dict[Kind, Writing | None] = {
     Kind.ALU: Writing(lambda op: (_sized(op),), lambda op: ("dst", _source(op))),
     Kind.MOV: Writing(_mov, lambda op: ("dst", _source(op))),
+    Kind.CAST: None,
     Kind.NEG: Writing(lambda op: (_sized(op),), lambda _: ("dst",)),
     Kind.END: Writing(_end, lambda _: ("dst",)),
     Kind.JA: Writing(lambda op: (_sized(op),), lambda op: ("to" if op.width == 64 else "far",)),

@@ -332,6 +332,7 @@ def _legacy(op: Op, insn: Insn, slot: int, links: Links) -> Handler:
 MAKERS: Mapping[Kind, _Maker] = {
     Kind.ALU: _alu,
     Kind.MOV: _mov,
+    Kind.CAST: _mov,
     Kind.NEG: _neg,
     Kind.END: _end,
     Kind.JA: _ja,

@@ -32,6 +32,8 @@ def op_name(op: Op) -> str:
             return f"movsx{op.width}_{op.sx}"
         case Kind.MOV:
             return f"mov{op.width}_{'reg' if op.reg else 'imm'}"
+        case Kind.CAST:
+            return "mov64_reg"
         case Kind.NEG | Kind.END:
             return f"{op.name}{op.width}"
         case Kind.JA | Kind.MAY_GOTO | Kind.EXIT:

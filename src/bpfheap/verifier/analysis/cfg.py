@@ -42,6 +42,7 @@ NEG: Final = 14
 END: Final = 15
 CALL_REG: Final = 16
 MAY_GOTO: Final = 17
+CAST: Final = 18
 
 # Loops that the kernel drives. Every state is stored where an iteration begins.
 NO_LOOP: Final = 0
@@ -60,7 +61,7 @@ TAGS: dict[Kind, int] = {
     Kind.STORE_REG: STORE_REG, Kind.STORE_IMM: STORE_IMM, Kind.LDDW: LDDW, Kind.ATOMIC: ATOMIC,
     Kind.EXIT: EXIT, Kind.CALL_LOCAL: CALL_LOCAL, Kind.CALL_HELPER: CALL, Kind.CALL_KFUNC: CALL,
     Kind.LEGACY: LEGACY, Kind.NEG: NEG, Kind.END: END, Kind.CALL_REG: CALL_REG,
-    Kind.MAY_GOTO: MAY_GOTO,
+    Kind.MAY_GOTO: MAY_GOTO, Kind.CAST: CAST,
 }  # fmt: skip
 
 #: round_up_stack_depth, for programs that are compiled.
@@ -79,7 +80,9 @@ _TO_FUNC: Final = RefKind.FUNC
 _TO_KFUNC: Final = RefKind.KFUNC
 #: What Linux takes for jumps when it weighs whether to store a state.
 _COUNTED = frozenset({Kind.CALL_HELPER, Kind.CALL_KFUNC, Kind.CALL_REG})
-_WRITES_DST = frozenset({Kind.ALU, Kind.MOV, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD, Kind.LEGACY})
+_WRITES_DST = frozenset({
+    Kind.ALU, Kind.MOV, Kind.CAST, Kind.NEG, Kind.END, Kind.LDDW, Kind.LOAD, Kind.LEGACY,
+})  # fmt: skip
 
 
 class _Shape:

@@ -23,6 +23,7 @@ from bpfheap.verifier.analysis.cfg import (
     CALL_LOCAL,
     CALL_REG,
     CALLBACK_LOOP,
+    CAST,
     END,
     EXIT,
     JCOND,
@@ -155,7 +156,7 @@ class _Function:
         for after in step.after:
             live |= self.found[after]
         kind: i64 = step.shape.tag
-        if kind in (MOV, LDDW):
+        if kind in (MOV, LDDW, CAST):
             live &= ~_BIT[step.dst]
             return live | _BIT[step.src] if step.with_reg else live
         if kind in (ALU, JCOND, NEG, END):
@@ -371,7 +372,7 @@ class _Function:
         if kind == MOV and step.with_reg and step.src in before:
             known = step.width == 64 and not step.sx
             return {**before, dst: before[step.src] if known else ()}
-        if kind in (MOV, LDDW):
+        if kind in (MOV, LDDW, CAST):
             return _without(before, dst)
         if kind == ALU:
             if dst not in before and not (step.with_reg and step.src in before):

@@ -51,6 +51,7 @@ class Passing(Enum):
     CTX = "ctx"
     MEMORY = "memory"
     TRUSTED = "trusted"  # an object of the kernel
+    ARENA = "arena"  # a pointer into the arena, or a number
     UNTRUSTED = "untrusted"  # anything: the function reads it as if nothing might be there
 
 
@@ -166,7 +167,7 @@ def _pointer(
             )
         return Parameter(Passing.UNTRUSTED, type=type_)
     if _ARENA in tags:
-        raise NotKnown(f"bpfheap does not know tag {_ARENA}, which {where} has", _ARENA)
+        return Parameter(Passing.ARENA)
     if _NULLABLE in tags:
         wrong.hint = f"{where} may be NULL without a tag, as long as it is not trusted"
         raise wrong

@@ -22,6 +22,7 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
+    ARENA,
     CTX,
     DISTRUSTED,
     IN_RCU,
@@ -51,7 +52,7 @@ def arguments(env: Env, number: int) -> list[Reg]:
     declared = env.parameters(number)
     for n, parameter in enumerate(declared, 1):
         match parameter.passing:
-            case Passing.NUMBER:
+            case Passing.NUMBER | Passing.ARENA:
                 regs.append(UNKNOWN)
             case Passing.CTX:
                 regs.append(Reg(CTX, ZERO_OFFSET))
@@ -111,6 +112,14 @@ _FOREIGN = frozenset({Passing.TRUSTED, Passing.UNTRUSTED})
 def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
     reg = st.regs[n]
     if parameter.passing is Passing.UNTRUSTED:
+        return
+    if parameter.passing is Passing.ARENA:
+        if reg.kind not in (ARENA, SCALAR):
+            raise Reject(
+                f"R{n} is not a pointer to arena or scalar.",
+                register=n,
+                hint="pass an address in the arena, or a number",
+            )
         return
     if reg.kind == UNINIT:
         raise Reject(

@@ -250,7 +250,18 @@ def _pointer(
             )
         strings.constant(env, st, n, reg, meta)
         return 0
-    if parameter.name.endswith(("__map", "__irq_flag", "__alloc", "__refcounted_kptr", "__iter")):
+    if parameter.name.endswith("__map"):
+        if reg.kind not in (KERNEL, MAP):
+            raise Reject(
+                f"pointer in R{n} isn't map pointer",
+                register=n,
+                hint="pass the address of a map",
+            )
+        struct = env.struct(_MAP_STRUCT, call.name)
+        of_map = parameter._replace(target=struct.type_id)
+        _object(env, n, reg, of_map, found, meta, trusted=trusted)
+        return 0
+    if parameter.name.endswith(("__irq_flag", "__alloc", "__refcounted_kptr", "__iter")):
         raise NotKnown(f"bpfheap does not know kfunc {call.name}", call.name)
     if reg.kind in (KERNEL, OBJECT, MAP) or (reg.kind == SOCKET and reg.what in _SOCKETS):
         if not isinstance(target, Struct | Union):

@@ -139,6 +139,9 @@ class Beginnings:
             return f"is the constant {step.imm} ({where})"
         if step.kind is Kind.LDDW:
             return f"is {self._address(step)} ({where})"
+        if step.kind is Kind.CAST:
+            of = "the program" if step.name == "cast_kern" else "user space"
+            return f"is an address in the arena, as {of} has it ({where})"
         if step.kind is Kind.LOAD:
             loaded = self._reg(RegisterAt(step.dst, at + 1, self.path.depths[at]))
             if loaded is not None and loaded.kind != SCALAR:

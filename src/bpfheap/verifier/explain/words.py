@@ -8,6 +8,7 @@ from bpfheap.verifier.domain.scalar import Scalar, is_unknown
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 from bpfheap.verifier.state.state import (
     ALL_ITER,
+    ARENA,
     AT_END,
     BEYOND_END,
     CTX,
@@ -118,6 +119,8 @@ def pointer_words(reg: Reg) -> str:
             return f"the stack at fp{reg.off + reg.scalar.smin:+d}"
         low, high = _ends(reg)
         return f"the stack at fp{_signed(low)} to fp{_signed(high)}"
+    if reg.kind == ARENA:
+        return "the arena"
     if reg.kind == CTX:
         return f"the context{offset_words(reg)}"
     if reg.kind == MAP_VALUE:

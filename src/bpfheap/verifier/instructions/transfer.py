@@ -12,7 +12,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from bpfheap.isa import Kind, Uses
-from bpfheap.platform.maps import BY_NUMBER
+from bpfheap.platform.maps import BY_NUMBER, PAGE_SIZE, Holds
 from bpfheap.platform.programs import PROGRAM_TYPES
 from bpfheap.spec import RefKind
 from bpfheap.verifier import hints
@@ -63,6 +63,7 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
+    ARENA,
     CTX,
     FUNC,
     KERNEL,
@@ -92,8 +93,11 @@ END: Final = -1
 _PACKET_CTX: Final = 6
 
 #: Accesses through these are rewritten, or merged with some that are.
-_REWRITTEN: Final = frozenset({CTX, OBJECT, KERNEL, MEM, SOCKET, MAP})
+_REWRITTEN: Final = frozenset({CTX, OBJECT, KERNEL, MEM, SOCKET, MAP, ARENA})
 
+#: Atomic operations that x86 has no instruction for which gives the old value
+#: (bpf_jit_supports_insn).
+_LOOPS_OF_JIT: Final = frozenset({"and", "or", "xor"})
 #: Kinds of pointers to what the kernel has and no machine.
 _FOREIGN: Final = frozenset({KERNEL, SOCKET})
 
@@ -120,6 +124,10 @@ def _alu(env: Env, st: State, step: Step) -> i64:
         readable(env, st, step.dst)
     if src.kind == UNINIT:
         readable(env, st, step.src)
+    if dst.kind == ARENA or src.kind == ARENA:
+        # Whatever comes of it, its lower half is a place in the arena.
+        regs[step.dst] = Reg(ARENA, ZERO_OFFSET)
+        return step.next
     step.pointers |= (0 if dst.kind == SCALAR else 1) | (0 if src.kind == SCALAR else 2)
     if dst.kind == SCALAR:
         mark_register(env.cfg, st, step.dst)
@@ -214,6 +222,19 @@ def _mov(env: Env, st: State, step: Step) -> i64:
     else:
         # Half an address: a privileged program may have it, as a number.
         regs[step.dst] = number(load_bounds(step.width if step.sx else bits, False))
+    return step.next
+
+
+def _cast(env: Env, st: State, step: Step) -> i64:
+    """Between the addresses that user space has for an arena and those that programs access."""
+    readable(env, st, step.src)
+    if not env.arena:
+        raise Reject(
+            "addr_space_cast insn can only be used in a program that has an associated arena",
+            register=step.dst,
+            hint="name a map of type BPF_MAP_TYPE_ARENA in the program",
+        )
+    st.regs[step.dst] = Reg(ARENA, ZERO_OFFSET) if step.name == "cast_kern" else UNKNOWN
     return step.next
 
 
@@ -337,6 +358,17 @@ def _lddw(env: Env, st: State, step: Step) -> i64:
                     register=step.dst,
                     hint="look the element up: bpf_map_lookup_elem(&map, &key)",
                 )
+            if row.holds is Holds.PAGES:
+                if ref.offset > target.spec.max_entries * PAGE_SIZE:
+                    raise Reject(
+                        f"invalid access to map value pointer, value_size=0 off={ref.offset}",
+                        detail=f"{ref.name} has {target.spec.max_entries} pages",
+                        register=step.dst,
+                        hint="let the arena have more pages (max_entries)",
+                    )
+                # An address of user space; it becomes a pointer by a cast.
+                st.regs[step.dst] = UNKNOWN
+                return step.next
             size = target.spec.value_size
             if target.spec.max_entries != 1:
                 raise Reject(
@@ -490,6 +522,14 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
     if step.name == "cmpxchg":
         readable(env, st, 0)
     _check_atomic(step.dst, dst, "stores into")
+    if dst.kind == ARENA and step.shape.op.fetch and step.name in _LOOPS_OF_JIT:
+        # They are loops around a comparison there, which no exception table has.
+        raise Reject(
+            f"BPF_ATOMIC stores into R{step.dst} {type_name(dst)} is not allowed",
+            detail=f"the compiler of Linux for x86 has no fetching {step.name} for arenas",
+            register=step.dst,
+            hint="use a loop of cmpxchg, or do without the old value",
+        )
     size = step.size
     check_aligned(step.dst, dst, step.off, size)
     fetched = -1
@@ -611,6 +651,7 @@ def transfer(env: Env, st: State, step: Step) -> i64:
 TRANSFER: dict[Kind, Transfer] = {
     Kind.ALU: _alu,
     Kind.MOV: _mov,
+    Kind.CAST: _cast,
     Kind.NEG: _neg,
     Kind.END: _end,
     Kind.JA: _ja,

@@ -41,6 +41,7 @@ from bpfheap.verifier.state.kernel import KernelType
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
     ALL_SPILL,
+    ARENA,
     CTX,
     FLOW_KEYS,
     FUNC,
@@ -880,6 +881,21 @@ _DISTRUSTED = (
 
 
 #: By kind of pointer; UNINIT never gets here.
+class ArenaMemory(Obligations):
+    """Whatever a pointer into an arena leads to is there: Linux takes the address' lower half, and
+    reads 0 where there is no page."""
+
+    def load(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: bool
+    ) -> Start:
+        return off, off
+
+    def store(
+        self, env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg
+    ) -> Start:
+        return off, off
+
+
 OBLIGATIONS: dict[int, Obligations] = {
     SCALAR: NoMemory("this is a number, not a pointer that the verifier knows"),
     STACK: StackMemory(),
@@ -895,6 +911,7 @@ OBLIGATIONS: dict[int, Obligations] = {
     KERNEL: KernelMemory(),
     SOCKET: SocketMemory(),
     FLOW_KEYS: FlowKeysMemory(),
+    ARENA: ArenaMemory(),
     PACKET_END: NoMemory("this is where the packet ends: it can only be compared with"),
 }
 

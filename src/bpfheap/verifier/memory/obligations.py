@@ -14,6 +14,7 @@ from bpfheap.verifier.domain.scalar import bits_text
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    ARENA,
     CTX,
     FLOW_KEYS,
     MAP_KEY,
@@ -142,6 +143,8 @@ def check_unmoved(n: i64, reg: Reg, hint: str, *, fixed: bool = False) -> None:
 def check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
     """An access at a multiple of its size (check_ptr_alignment, check_pkt_ptr_alignment). Raises
     Reject."""
+    if reg.kind == ARENA:
+        return
     packet = reg.kind in (PACKET, PACKET_META)
     start = _NET_IP_ALIGN if packet else 0
     scalar = reg.scalar

@@ -13,6 +13,7 @@ from bpfheap.verifier.analysis.cfg import PLAIN, Step
 from bpfheap.verifier.facts import ANYWHERE, NULL_OR_OBJECT, UNGUARDED
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    ARENA,
     CTX,
     DISTRUSTED,
     IN_RCU,
@@ -36,6 +37,7 @@ _CTX: Final = 3
 _MERGED: Final = 4  # objects of different standing; they are read as if they might be gone
 _EITHER: Final = 5  # memory and objects, likewise
 _UNKNOWN: Final = 6  # memory whose address may be any; all is read as if it might be gone
+_ARENA: Final = 7
 _OBJECT: Final = 8  # and above: by standing
 _KERNEL: Final = 32  # and above: by flags
 _SOCKET: Final = 64  # and above: by type
@@ -99,6 +101,8 @@ def _kind(reg: Reg) -> int:
         return _KERNEL + of_kernel.flags
     if reg.kind == SOCKET:
         return _SOCKET + _SOCKETS[reg.what.name]
+    if reg.kind == ARENA:
+        return _ARENA
     if reg.kind != OBJECT:
         return PLAIN
     object_: Object = reg.what
@@ -115,12 +119,14 @@ def _is_sized(kind: int) -> bool:
 
 
 def _mergeable(kind: int) -> bool:
-    return kind == _SIZED or _MERGED <= kind < _SOCKET
+    return kind == _SIZED or (_MERGED <= kind < _SOCKET and kind != _ARENA)
 
 
 def _words(kind: int) -> str:
     if kind == _CTX:
         return "ctx"
+    if kind == _ARENA:
+        return "an arena"
     if kind >= _SOCKET:
         return "a socket"
     return "memory" if _as_it_is(kind) else "an object of another standing"

@@ -95,6 +95,7 @@ class Env:
     `lent`: by a global function's number and that of a parameter, what calls give, where it is less
     than what the parameter says.
     `attached`: what the program is attached to, if its context are the arguments of that.
+    `arena`: the map that is its arena, "" if there is none.
     `foreign`: by slot, what an instruction reads of the kernel.
     `allowed`: by slot, what calls.py knows of a call that the program may make.
     `guess`: what kfuncs without a row are taken to be registered with. `no_guess`: by name, why
@@ -129,6 +130,7 @@ class Env:
         self.no_guess: dict[str, str] = {}
         self._guesses: dict[str, Kfunc] = {}
         self.attached: Attached | None = None
+        self.arena = ""
         self._parameters: dict[int, tuple[Parameter, ...]] = {}
         self._maps: dict[str, MapRef] = {}
         self._prototypes: dict[str, Prototype] = {}
@@ -388,6 +390,15 @@ class Env:
                 continue
             if row.holds is not Holds.NOTHING:
                 used.add(ref.name)
+            if row.holds is Holds.PAGES:
+                if self.arena not in ("", ref.name):
+                    raise Reject(
+                        "Only one arena per program",
+                        detail=f"{self.arena} and {ref.name} are arenas",
+                        insn=slot,
+                        hint="let one map have the pages of both",
+                    )
+                self.arena = ref.name
             if len(used) > _MAX_MAPS:
                 raise Reject(
                     f"The total number of maps per program has reached the limit of {_MAX_MAPS}",

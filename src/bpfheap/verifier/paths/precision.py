@@ -15,6 +15,7 @@ from bpfheap.verifier.analysis.cfg import (
     ATOMIC,
     CALL,
     CALL_LOCAL,
+    CAST,
     EXIT,
     JCOND,
     LDDW,
@@ -180,6 +181,9 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
     if tag == ALU:
         if mask & dst and step.with_reg:
             wanted.regs = mask | shl(1, step.src)
+    elif tag == CAST:
+        # What comes of it is any number, or a pointer.
+        wanted.regs = mask & ~dst
     elif tag == MOV:
         if mask & dst:
             mask &= ~dst

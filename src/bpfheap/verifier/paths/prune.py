@@ -20,6 +20,7 @@ from bpfheap.verifier.paths.precision import inherit
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    ARENA,
     ITER,
     ITERATOR,
     KERNEL,
@@ -443,6 +444,8 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
         return True
     if kind != new.kind:
         return False
+    if kind == ARENA:
+        return True
     if kind == SCALAR:
         if not precise:
             return True

@@ -47,11 +47,12 @@ ITERATOR: Final = 13
 KERNEL: Final = 14
 SOCKET: Final = 15
 FLOW_KEYS: Final = 16
+ARENA: Final = 17
 
 #: By kind: the verifier log's word.
 KIND_NAMES = (
     "?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem", "pkt",
-    "pkt_meta", "pkt_end", "iter_num", "ptr_", "sock", "flow_keys",
+    "pkt_meta", "pkt_end", "iter_num", "ptr_", "sock", "flow_keys", "arena",
 )  # fmt: skip
 
 # What the program may do with an object (MEM_ALLOC, NON_OWN_REF, MEM_RCU, PTR_UNTRUSTED).
@@ -83,7 +84,7 @@ AT_END: Final = -2
 class Reg:
     """One register (struct bpf_reg_state). Immutable, shared between states.
 
-    `kind`: what it holds, UNINIT to FLOW_KEYS.
+    `kind`: what it holds, UNINIT to ARENA.
     `scalar`: its value, or the variable part of a pointer's offset.
     `off`: the fixed part of a pointer's offset; of a linked scalar, what has to be added to the
     value of the others.
@@ -99,7 +100,7 @@ class Reg:
     | UNINIT          | Gone, if an owned object was here; else None      |
     | SCALAR          | Gone; PlainPointer and Layout of the member it was loaded from; or None |
     | STACK           | number of the frame                               |
-    | CTX, PACKET_END, FLOW_KEYS | None                                   |
+    | CTX, PACKET_END, FLOW_KEYS, ARENA | None                            |
     | MAP, MAP_VALUE, MAP_KEY | MapRef                                    |
     | MEM             | Mem                                               |
     | OBJECT          | Object                                            |

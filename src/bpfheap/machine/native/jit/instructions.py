@@ -128,6 +128,11 @@ def _divide(body: Body, op: Op, a: str, b: str) -> str:
     return body.let(f"select i1 {none}, {t} {other}, {t} {value}")
 
 
+def _cast(body: Body, ins: Ins, after: After) -> None:
+    """Of a program that names no arena, whose addresses are numbers."""
+    body.set(ins.insn.dst, body.get(ins.insn.src))
+
+
 def _mov(body: Body, ins: Ins, after: After) -> None:
     op, insn = ins.op, ins.insn
     if not op.reg:
@@ -397,6 +402,7 @@ def call_local(body: Body, ins: Ins) -> None:
 INSTRUCTIONS: Final[dict[Kind, Callable[[Body, Ins, After], None]]] = {
     Kind.ALU: _alu,
     Kind.MOV: _mov,
+    Kind.CAST: _cast,
     Kind.NEG: _neg,
     Kind.END: _end,
     Kind.JA: ja,
