@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bpfheap.platform.dynptrs import DynptrKind
 from bpfheap.platform.maps import CREATE
 from bpfheap.platform.programs import Offer, ProgramType
 from bpfheap.platform.programs.struct_ops import TCP_SOCKOPT
@@ -75,6 +76,9 @@ class Arg(StrEnum):
     CALLBACK = "callback"  # address of a subprogram
     CALLBACK_CTX = "callback-ctx"  # pointer to stack, or NULL
     UNCHECKED = "unchecked"  # need not even be initialised, as what a format may not ask for
+    DYNPTR = "dynptr"  # a dynptr that is set up, of any kind
+    NEW_DYNPTR = "new-dynptr"  # stack for one, of the kind that the row says
+    OWNED_DYNPTR = "owned-dynptr"  # one that stands for a ring buffer record; that goes
     UNUSED = "unused"  # filled in by the kernel's loader; any value
     PROTOTYPE = "prototype"  # whatever the kernel's BTF says, if it says that there is one
 
@@ -94,6 +98,7 @@ class Ret(StrEnum):
     PERCPU_MEMBER = "percpu-member"  # this CPU's copy, which the program does not own
     PERCPU_MEMBER_OR_NULL = "percpu-member-or-null"  # a given CPU's copy; NULL if there is none
     SHARED_OR_NULL = "shared-or-null"  # the counted object, owned once more; NULL never if it was
+    SLICE_OR_NULL = "slice-or-null"  # ALLOC_SIZE bytes of what a dynptr leads to
     RECORD_OR_NULL = "record-or-null"  # ring buffer memory of ALLOC_SIZE bytes; owned
     NODE_OR_NULL = "node-or-null"  # an object taken out of a list or tree; owned
     PEEK_OR_NULL = "peek-or-null"  # an object that stays in its list or tree; not owned
@@ -151,6 +156,8 @@ class SideEffect(StrEnum):
     LINKS = "links"  # the object, into a list or tree
     RELEASES = "releases"  # the reference to an object of the kernel
     RELEASES_RECORD = "releases-record"  # the record: it is the reader's, or nobody's
+    RELEASES_DYNPTR = "releases-dynptr"  # the record that it stands for
+    WRITES_DYNPTR = "writes-dynptr"  # what it leads to, which may move a packet
     BEGINS = "begins"  # the iterator
     ENDS = "ends"  # the iterator
     MOVES_PACKET = "moves-packet"  # pointers into it are void (bpf_helper_changes_pkt_data)
@@ -176,7 +183,7 @@ FIXED_SIZES = {
 #: Arguments that are memory which the call writes.
 WRITTEN = frozenset({
     Arg.UNINIT_VALUE, Arg.CHANGED_MEM, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL, Arg.INT, Arg.LONG,
-    Arg.ITER_NEW, Arg.ITER, Arg.PROTOTYPE,
+    Arg.ITER_NEW, Arg.ITER, Arg.NEW_DYNPTR, Arg.PROTOTYPE,
 })  # fmt: skip
 #: Arguments that are memory which the call is known to leave as it is (MEM_RDONLY).
 READ_ONLY = frozenset({
@@ -190,6 +197,7 @@ _GIVEN = {
     SideEffect.LINKS: frozenset({Arg.LIST_NODE, Arg.RB_NODE}),
     SideEffect.RELEASES: frozenset({Arg.RELEASED_SOCK}),
     SideEffect.RELEASES_RECORD: frozenset({Arg.RECORD}),
+    SideEffect.RELEASES_DYNPTR: frozenset({Arg.OWNED_DYNPTR}),
     SideEffect.BEGINS: frozenset({Arg.ITER_NEW}),
     SideEffect.FORMATS: frozenset({Arg.FORMAT}),
 }
@@ -222,6 +230,7 @@ class Call:
     is called in, where that must not sleep: rcu_read_lock, but for arrays, or mmap_lock.
     `not_in`: how the names of functions begin that a program which calls it may not be attached to.
     `sleeps_with`: flags, in the fourth argument, with which it may sleep in a program that does.
+    `makes`: the kind of the dynptr that it sets up.
 
     Raises ValueError for facts that exclude each other.
     """
@@ -249,6 +258,7 @@ class Call:
     holds: str = ""
     sleeps_with: int = 0
     not_in: str = ""
+    makes: DynptrKind | None = None
 
     @property
     def title(self) -> str:
@@ -334,6 +344,15 @@ class Call:
                 "a fourth argument for flags, and no other way to sleep, to sleep with them",
             ),
             (Arg.COUNT in args and not self.callback, "a callback, to count its calls"),
+            (
+                (Arg.NEW_DYNPTR in args) != (self.makes is not None),
+                "the kind of the dynptr that it sets up",
+            ),
+            (
+                self.side_effect is SideEffect.WRITES_DYNPTR
+                and not args & {Arg.DYNPTR, Arg.PROTOTYPE},
+                "a dynptr, to write what it leads to",
+            ),
             (
                 bool(self.takes) != any(_OBJECTS & {*given} for given in all_args),
                 "the struct that it takes, if it takes one of the kernel's",
@@ -851,6 +870,25 @@ HELPERS: tuple[Call, ...] = (
     Call("bpf_map_lookup_percpu_elem", 195, (A.MAP, A.MAP_KEY, A.ANYTHING), R.MAP_VALUE_OR_NULL,
          E.SHARED, S.CPU, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "lookup_percpu", reads_packet=True),
     _cast("mptcp_sock", 196, A.SOCK_COMMON),
+    Call("bpf_dynptr_from_mem", 197,
+         (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING, A.NEW_DYNPTR), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, makes=DynptrKind.LOCAL),
+    Call("bpf_ringbuf_reserve_dynptr", 198, (A.MAP, A.ANYTHING, A.ANYTHING, A.NEW_DYNPTR),
+         R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX, "output",
+         makes=DynptrKind.RINGBUF),
+    Call("bpf_ringbuf_submit_dynptr", 199, (A.OWNED_DYNPTR, A.ANYTHING), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.RELEASES_DYNPTR, P.ALL, W.LINUX),
+    Call("bpf_ringbuf_discard_dynptr", 200, (A.OWNED_DYNPTR, A.ANYTHING), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.RELEASES_DYNPTR, P.ALL, W.LINUX),
+    Call("bpf_dynptr_read", 201,
+         (A.UNINIT_MEM, A.CONST_SIZE_OR_ZERO, A.DYNPTR, A.ANYTHING, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
+    Call("bpf_dynptr_write", 202,
+         (A.DYNPTR, A.ANYTHING, A.MEM, A.CONST_SIZE_OR_ZERO, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.WRITES_DYNPTR, P.ALL, W.LINUX),
+    Call("bpf_dynptr_data", 203, (A.DYNPTR, A.ANYTHING, A.ALLOC_SIZE), R.SLICE_OR_NULL,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX),
     _outside("bpf_tcp_raw_gen_syncookie_ipv4", 204, A.IPV4_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
     _outside("bpf_tcp_raw_gen_syncookie_ipv6", 205, A.IPV6_HEADER, A.MEM, A.CONST_SIZE_OR_ZERO,
@@ -860,6 +898,9 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_tcp_raw_check_syncookie_ipv6", 207, A.IPV6_HEADER, A.TCP_HEADER,
              offer=P.TC | P.XDP, availability=W.LINUX_GPL, reads_packet=True),
     _clock("bpf_ktime_get_tai_ns", 208),
+    Call("bpf_user_ringbuf_drain", 209, (A.MAP, A.CALLBACK, A.CALLBACK_CTX, A.ANYTHING),
+         R.INTEGER,
+         E.SHARED, S.NOTHING, C.CALLS_BACK, D.NOTHING, P.ALL, W.LINUX, "drain"),
     *_storage("cgrp", 210, 211, "cgroup", P.ALL),
 )  # fmt: skip
 
@@ -918,14 +959,6 @@ class Family:
 
 
 LEFT_OUT: tuple[Family, ...] = (
-    Family("dynptrs", frozenset(range(197, 204)),
-           ("bpf_dynptr_", "bpf_ringbuf_dynptr", "bpf_probe_read_kernel_dynptr",
-            "bpf_probe_read_kernel_str_dynptr", "bpf_probe_read_user_dynptr",
-            "bpf_probe_read_user_str_dynptr", "bpf_copy_from_user_dynptr",
-            "bpf_copy_from_user_str_dynptr", "bpf_copy_from_user_task_dynptr",
-            "bpf_copy_from_user_task_str_dynptr", "bpf_cgroup_read_xattr", "bpf_get_dentry_xattr",
-            "bpf_get_file_xattr", "bpf_set_dentry_xattr", "bpf_crypto_encrypt",
-            "bpf_crypto_decrypt", "bpf_verify_pkcs7_signature", "bpf_get_fsverity_digest")),
     Family("timers and work queues", frozenset(range(169, 173)),
            ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
     Family("exceptions", frozenset(), ("bpf_throw",)),

@@ -25,6 +25,7 @@ from bpfheap.platform.calls import (
     SideEffect,
     left_out,
 )
+from bpfheap.platform.dynptrs import DynptrKind
 from bpfheap.platform.programs import Offer, ProgramType
 
 
@@ -52,6 +53,8 @@ class KfuncFlag(Flag):
     TASKS_OF_CGROUP = auto()  # check_css_task_iter_allowlist
     UNREACHABLE = auto()  # the compiler put it where a variable has no value
     BOUND = auto()  # for programs that user space binds to a device
+    READS_SLICE = auto()  # gives memory of what a dynptr leads to, as long as a constant says
+    WRITES_SLICE = auto()  # the same to write to
     CHANGES_MASK = auto()  # the first argument, which is a bpf_cpumask, not any struct cpumask
 
 
@@ -99,7 +102,9 @@ class Kfunc:
     number of a CPU, where the kfunc does not look whether there is such a one; 0 for none.
     `touched`: an argument that is memory with a size, and how many bytes of it are read or written
     whatever that is. `members`: of programs that are functions of the kernel's structs, those that
-    may call it; none for all."""
+    may call it; none for all. `makes`: the kind of the dynptr that it sets up; None for none, and
+    for a copy of another one. `writes`: the argument that is a dynptr, where what that leads to is
+    written and a packet may be moved for it; 0 for none."""
 
     name: str
     flags: KfuncFlag
@@ -109,6 +114,8 @@ class Kfunc:
     cpu: int = 0
     touched: tuple[int, int] = (0, 0)
     members: frozenset[str] = frozenset()
+    makes: DynptrKind | None = None
+    writes: int = 0
 
     def has(self, row: ProgramType, member: str = "") -> bool:
         """May programs of that type call it, which are for that member?"""
@@ -125,6 +132,9 @@ _CPUMASK = H.STRUCT_OPS | H.TRACING | H.SYSCALL
 #: nf_conntrack_kfunc_set, nf_nat_bpf_kfunc_set
 _CONNTRACK = H.TC | H.XDP
 _MADE = F.ACQUIRE | F.RET_NULL
+#: bpf_kfunc_set_skb
+_SKB = H.TC | H.ACT | H.SK_SKB | H.SOCKET | H.CGROUP | H.LWT | H.NETFILTER | H.TRACING
+_LSM = P.LSM | P.LSM_CGROUP
 
 
 def has_generic(row: ProgramType) -> bool:
@@ -182,7 +192,34 @@ KFUNCS: tuple[Kfunc, ...] = (
     Kfunc("bpf_modify_return_test_tp", F.NONE, H.ALL),
     *_each("arena_alloc_pages arena_free_pages arena_reserve_pages",
            F.TRUSTED_ARGS | F.SLEEPABLE, H.ALL),
+    # Of dynptrs.
+    Kfunc("bpf_dynptr_slice", F.READS_SLICE | F.RET_NULL, H.ALL),
+    Kfunc("bpf_dynptr_slice_rdwr", F.WRITES_SLICE | F.RET_NULL, H.ALL),
+    *_each("dynptr_adjust dynptr_is_null dynptr_is_rdonly dynptr_size dynptr_clone", F.NONE, H.ALL),
+    *(
+        Kfunc(f"bpf_{name}", F.NONE, H.ALL, writes=1)
+        for name in (
+            "dynptr_copy", "dynptr_memset", "probe_read_user_dynptr", "probe_read_kernel_dynptr",
+            "probe_read_user_str_dynptr", "probe_read_kernel_str_dynptr",
+        )
+    ),
+    *(
+        Kfunc(f"bpf_copy_from_user_{name}dynptr", F.SLEEPABLE | more, H.ALL, writes=1)
+        for name, more in (
+            ("", F.NONE), ("str_", F.NONE), ("task_", F.TRUSTED_ARGS),
+            ("task_str_", F.TRUSTED_ARGS),
+        )
+    ),
+    Kfunc("bpf_dynptr_from_skb", F.TRUSTED_ARGS, _SKB, makes=DynptrKind.SKB),
+    Kfunc("bpf_dynptr_from_skb_meta", F.TRUSTED_ARGS, H.TC | H.ACT, makes=DynptrKind.SKB_META),
+    Kfunc("bpf_dynptr_from_xdp", F.NONE, H.XDP, makes=DynptrKind.XDP),
+    *_each("crypto_encrypt crypto_decrypt", F.RCU, H.TC | H.ACT | H.XDP),
+    Kfunc("bpf_cgroup_read_xattr", F.RCU, H.ALL),
+    *_each("get_file_xattr get_dentry_xattr set_dentry_xattr", F.SLEEPABLE | F.TRUSTED_ARGS,
+           H.TRACING, _LSM),
+    Kfunc("bpf_get_fsverity_digest", F.TRUSTED_ARGS, H.TRACING, _LSM),
     # generic_btf_ids
+    Kfunc("bpf_verify_pkcs7_signature", F.SLEEPABLE, _GENERIC),
     *_each("task_acquire cgroup_acquire cgroup_ancestor task_get_cgroup1", _MADE | F.RCU, _GENERIC),
     *_each("task_from_pid task_from_vpid cgroup_from_id", _MADE, _GENERIC),
     *_each("task_release cgroup_release", F.RELEASE, _GENERIC),
@@ -202,11 +239,11 @@ KFUNCS: tuple[Kfunc, ...] = (
            "cpumask_any_and_distribute cpumask_weight", F.RCU, _CPUMASK),
     Kfunc("bpf_cpumask_populate", F.RCU | F.CHANGES_MASK, _CPUMASK),
     # bpf_fs_kfunc_set, with a filter
-    Kfunc("bpf_get_task_exe_file", _MADE | F.TRUSTED_ARGS, H.TRACING, P.LSM | P.LSM_CGROUP),
-    Kfunc("bpf_put_file", F.RELEASE, H.TRACING, P.LSM | P.LSM_CGROUP),
-    Kfunc("bpf_path_d_path", F.TRUSTED_ARGS, H.TRACING, P.LSM | P.LSM_CGROUP),
+    Kfunc("bpf_get_task_exe_file", _MADE | F.TRUSTED_ARGS, H.TRACING, _LSM),
+    Kfunc("bpf_put_file", F.RELEASE, H.TRACING, _LSM),
+    Kfunc("bpf_path_d_path", F.TRUSTED_ARGS, H.TRACING, _LSM),
     Kfunc("bpf_remove_dentry_xattr", F.SLEEPABLE | F.TRUSTED_ARGS, H.TRACING,
-          P.LSM | P.LSM_CGROUP),
+          _LSM),
     # crypto_sleepable_kfunc_set
     Kfunc("bpf_crypto_ctx_create", _MADE | F.SLEEPABLE, H.SYSCALL, checks_null=(1,),
           touched=(1, 16)),
@@ -360,6 +397,8 @@ def call_of(kfunc: Kfunc) -> Call:
     ):
         if flag in flags:
             side_effect = effect
+    if kfunc.writes:
+        side_effect = SideEffect.WRITES_DYNPTR
     return Call(
         kfunc.name, None, (Arg.PROTOTYPE,) * 5,
         Ret.ELEMENT_OR_NULL if F.ITER_NEXT in flags else Ret.PROTOTYPE,

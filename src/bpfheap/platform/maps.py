@@ -39,6 +39,7 @@ class Holds(StrEnum):
     CGROUPS = "cgroups"
     STORAGE = "storage"  # bytes that belong to control groups; programs get their own group's
     PAGES = "pages"  # memory that programs give away, shared with user space: an arena
+    SENT = "sent"  # bytes of user space, in a row for programs
     NOTHING = "nothing"  # the map stands for something that is no element
 
 
@@ -101,7 +102,7 @@ def stack_entry(build_ids: int) -> int:
 ACCESS = MapFlag.RDONLY_PROG | MapFlag.WRONLY_PROG
 _NO_FLAGS = MapFlag(0)
 _PLAIN = Fields(0)
-_KEYLESS = frozenset({Holds.RECORDS, Holds.PAGES, Holds.NOTHING})
+_KEYLESS = frozenset({Holds.RECORDS, Holds.PAGES, Holds.SENT, Holds.NOTHING})
 _BYTES = frozenset({Holds.VALUES, Holds.STORAGE})
 _NO_KEYS = frozenset({Shape.NONE, Shape.QUEUE, Shape.STACK, Shape.FILTER})
 
@@ -318,6 +319,8 @@ MAP_TYPES: tuple[MapType, ...] = (
     _storage("task", 29),
     MapType("bloom_filter", 30, S.FILTER, H.VALUES, frozenset({"push", "peek"}), key_size=0,
             sleepable=False, flags=_ARRAY | MapFlag.ZERO_SEED, struct="bpf_bloom_filter"),
+    MapType("user_ringbuf", 31, S.NONE, H.SENT, frozenset({"drain"}), key_size=0, sleepable=True,
+            flags=MapFlag.NUMA_NODE, struct="bpf_ringbuf_map"),
     _storage("cgrp", 32),
     MapType("arena", ARENA_NUMBER, S.NONE, H.PAGES, frozenset(), key_size=0, sleepable=True,
             flags=MapFlag.MMAPABLE | MapFlag.SEGV_ON_FAULT | MapFlag.NO_USER_CONV,

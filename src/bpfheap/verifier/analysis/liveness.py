@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from mypy_extensions import i64
 
 from bpfheap.platform.calls import FIXED_SIZES, Arg, Call
+from bpfheap.platform.dynptrs import DYNPTR_SIZE
 from bpfheap.spec import MapSpec, ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier.analysis.cfg import (
     ALU,
@@ -48,6 +49,7 @@ _CLOBBERED = 0b111111
 _FP = 10
 _UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
 _ITERATORS = frozenset({Arg.ITER_NEW, Arg.ITER})
+_DYNPTRS = frozenset({Arg.DYNPTR, Arg.NEW_DYNPTR, Arg.OWNED_DYNPTR})
 _ITERATOR = 8  # sizeof(struct bpf_iter_num)
 _LENGTHS = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
 #: What was there before does not matter, if their place and size are known (raw_mode).
@@ -250,6 +252,8 @@ class _Function:
         arg = row.args[n - 1]
         if arg in _ITERATORS:
             return _ITERATOR
+        if arg in _DYNPTRS:
+            return DYNPTR_SIZE
         if arg in FIXED_SIZES:
             return FIXED_SIZES[arg]
         if arg is Arg.MAP_KEY or arg in _VALUES:

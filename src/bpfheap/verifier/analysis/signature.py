@@ -31,7 +31,7 @@ from bpfheap.btf import Enum as BtfEnum
 from bpfheap.errors import BtfError
 from bpfheap.platform.programs import ANY_TYPE, NUMBER, ProgramType
 from bpfheap.spec import ProgramSpec, SubprogSpec
-from bpfheap.verifier.reject import NotKnown, Reject
+from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.kernel import KernelType, kind_name
 
 #: As many arguments as there are registers for them.
@@ -52,6 +52,7 @@ class Passing(Enum):
     MEMORY = "memory"
     TRUSTED = "trusted"  # an object of the kernel
     ARENA = "arena"  # a pointer into the arena, or a number
+    DYNPTR = "dynptr"  # of any kind, and set up
     UNTRUSTED = "untrusted"  # anything: the function reads it as if nothing might be there
 
 
@@ -145,7 +146,7 @@ def _pointer(
     if isinstance(target, Struct) and target.name == _DYNPTR:
         if tags:
             raise wrong
-        raise NotKnown(f"bpfheap does not know dynptrs, and {where} is one", _DYNPTR)
+        return Parameter(Passing.DYNPTR)
     if _TRUSTED in tags:
         if _NONNULL in tags:
             wrong.hint = "what is trusted is not NULL, unless it is tagged __arg_nullable, too"

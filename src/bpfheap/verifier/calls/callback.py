@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bpfheap.platform.dynptrs import DynptrKind
 from bpfheap.verifier.calls.graph import compared
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, ends
@@ -16,12 +17,14 @@ from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
+    DYNPTR,
     KERNEL,
     MAP_KEY,
     SCALAR,
     STACK,
     UNKNOWN,
     ZERO_OFFSET,
+    Dynptr,
     FuncState,
     Gone,
     Invalidation,
@@ -60,11 +63,18 @@ def _with_area(env: Env, st: State, meta: Meta) -> list[Reg]:
     return [st.regs[1], Reg(KERNEL, ZERO_OFFSET, what=area), st.regs[4]]
 
 
+def _drained(env: Env, st: State, meta: Meta) -> list[Reg]:
+    """(const struct bpf_dynptr *dynptr, void *ctx)"""
+    dynptr = Reg(DYNPTR, ZERO_OFFSET, id=env.new_id(), what=Dynptr(DynptrKind.LOCAL))
+    return [dynptr, st.regs[3]]
+
+
 #: By the caller's name, the callback's arguments from those of the call.
 ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
     "bpf_loop": _loop,
     _EACH: _for_each,
     "bpf_find_vma": _with_area,
+    "bpf_user_ringbuf_drain": _drained,
     "bpf_rbtree_add_impl": compared,
 }
 

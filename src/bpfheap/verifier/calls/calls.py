@@ -38,6 +38,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.analysis import release
 from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.calls import (
+    dynptrs,
     graph,
     iterators,
     kfuncs,
@@ -81,6 +82,7 @@ from bpfheap.verifier.state.state import (
     KERNEL,
     MAP,
     MAP_VALUE,
+    MEM,
     NOTHING,
     SCALAR,
     SOCKET,
@@ -101,6 +103,10 @@ from bpfheap.verifier.state.state import (
 
 #: Results of the kernel from -MAX_ERRNO to -1 are errors.
 _MAX_ERRNO: i64 = 4095
+#: What check_reg_type takes for memory that may be written, and of no dynptr.
+_ELEMENTS = frozenset({
+    Arg.MAP_KEY, Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE,
+})  # fmt: skip
 #: Operations that change what is in a map (record_func_map).
 _CHANGING = frozenset({"update", "delete", "push", "pop"})
 
@@ -175,6 +181,8 @@ def _memory(
         nothing = null_allowed and is_null(reg)
         raise expected(n, reg, "fp" if nothing else MEM_TYPES, hint)
     call = meta.call
+    if arg in _ELEMENTS and reg.kind == MEM and (reg.what.readonly or reg.what.sliced):
+        raise expected(n, reg, MEM_TYPES, hints.COPY_POINTED)
     if in_packet(reg) and not _takes_packet(env, call):
         raise Reject(
             "helper access to the packet is not allowed",
@@ -189,6 +197,7 @@ def _memory(
             register=n,
             hint="programs write no objects of the kernel: pass the address of a variable",
         )
+    dynptrs.check_source(meta, n, reg)
     if call.number is not None:
         sockets.refer(n, reg, meta)
     if arg is Arg.CHANGED_MEM:
@@ -252,6 +261,9 @@ def _size(zero_allowed: bool) -> Checker:
         if arg in NULLABLE and is_null(memory) and meta.size == 0:
             mark_register(env.cfg, st, n - 1)
             return
+        if arg in WRITTEN and memory.kind == STACK and not reg.scalar.is_const:
+            # Not all of it need be written (check_mem_size_reg).
+            helper_access(env, st, n - 1, memory, meta.size, False)
         _memory(env, st, n - 1, memory, meta, meta.size, arg in WRITTEN)
         if meta.size:
             check_there(n - 1, memory, meta)
@@ -415,6 +427,9 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.RB_NODE: graph.new_node,
     Arg.RB_MEMBER: graph.member,
     Arg.LESS: graph.less,
+    Arg.DYNPTR: dynptrs.given,
+    Arg.NEW_DYNPTR: dynptrs.fresh,
+    Arg.OWNED_DYNPTR: dynptrs.released,
     Arg.ITER_NEW: iterators.fresh,
     Arg.ITER: iterators.begun,
     # All at once: see kfuncs.check_arguments.
@@ -509,6 +524,7 @@ RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.PERCPU_MEMBER: percpu.this_cpu,
     Ret.PERCPU_MEMBER_OR_NULL: percpu.any_cpu,
     Ret.SHARED_OR_NULL: graph.shared,
+    Ret.SLICE_OR_NULL: dynptrs.data,
     Ret.RECORD_OR_NULL: records.reserved,
     Ret.NODE_OR_NULL: graph.taken_out,
     Ret.PEEK_OR_NULL: graph.peeked,
@@ -558,6 +574,8 @@ SIDE_EFFECTS: dict[SideEffect, Callable[[Env, State, Meta], None]] = {
     SideEffect.LINKS: graph.link,
     SideEffect.RELEASES: objects.release,
     SideEffect.RELEASES_RECORD: records.release_record,
+    SideEffect.RELEASES_DYNPTR: dynptrs.discard,
+    SideEffect.WRITES_DYNPTR: dynptrs.written,
     SideEffect.BEGINS: iterators.new,
     SideEffect.ENDS: iterators.destroy,
     SideEffect.MOVES_PACKET: _packet_moved,
@@ -658,6 +676,8 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
         kfuncs.check_arguments(env, st, meta)
     for n, check in allowed.checks:
         check(env, st, n, readable(env, st, n), meta)
+    if call.makes is not None:
+        dynptrs.check_memory(env, st, meta)
     note_call(step, meta)
     if allowed.callback:
         enter_callback(env, st, meta)

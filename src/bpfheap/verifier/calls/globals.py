@@ -7,8 +7,10 @@ Linux 6.18.
 
 from __future__ import annotations
 
+from bpfheap.platform.dynptrs import DynptrKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.signature import Parameter, Passing
+from bpfheap.verifier.calls import dynptrs
 from bpfheap.verifier.calls.callback import check_tail_call
 from bpfheap.verifier.calls.locks import check_global
 from bpfheap.verifier.calls.meta import expected
@@ -17,7 +19,7 @@ from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.memory.access import ANYWHERE, helper_access
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
 from bpfheap.verifier.memory.obligations import MEM_TYPES
-from bpfheap.verifier.memory.packet import forget_packet, in_packet
+from bpfheap.verifier.memory.packet import forget_packet, in_packet, is_slice
 from bpfheap.verifier.paths.env import Env
 from bpfheap.verifier.paths.precision import mark_register
 from bpfheap.verifier.reject import NotKnown, Reject
@@ -25,6 +27,7 @@ from bpfheap.verifier.state.state import (
     ARENA,
     CTX,
     DISTRUSTED,
+    DYNPTR,
     IN_RCU,
     KERNEL,
     MEM,
@@ -35,6 +38,7 @@ from bpfheap.verifier.state.state import (
     UNINIT,
     UNKNOWN,
     ZERO_OFFSET,
+    Dynptr,
     KernelObject,
     Mem,
     Reg,
@@ -56,6 +60,9 @@ def arguments(env: Env, number: int) -> list[Reg]:
                 regs.append(UNKNOWN)
             case Passing.CTX:
                 regs.append(Reg(CTX, ZERO_OFFSET))
+            case Passing.DYNPTR:
+                given = env.lent.get((number, n), _said(parameter))
+                regs.append(Reg(DYNPTR, ZERO_OFFSET, id=env.new_id(), what=given))
             case Passing.MEMORY:
                 or_null = parameter.or_null
                 id_ = env.new_id() if or_null else 0
@@ -82,7 +89,7 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
         for n, parameter in enumerate(env.parameters(number), 1):
             _check(env, st, n, parameter)
             if parameter.passing in _LENT:
-                _lend(env, number, n, st.regs[n], parameter)
+                _lend(env, st, number, n, parameter)
             if parameter.passing in _FOREIGN:
                 env.foreign[slot] = Foreign(f"what argument {n} of {sub.name}() leads to")
     except NotKnown:
@@ -98,13 +105,13 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
     if env.tail_calls(number):
         check_tail_call(st)
     env.called.setdefault(number)
-    if env.changes_packet(number):
+    if env.changes_packet(number) or env.writes_dynptr(number):
         forget_packet(st, slot, f"{sub.name}()")
     st.regs[0:6] = [UNKNOWN, *[NOTHING] * 5]
 
 
 #: What a call may give less of than the parameter says.
-_LENT = frozenset({Passing.MEMORY, Passing.TRUSTED})
+_LENT = frozenset({Passing.MEMORY, Passing.TRUSTED, Passing.DYNPTR})
 #: What a function reads through them may be the kernel's, or not be there at all.
 _FOREIGN = frozenset({Passing.TRUSTED, Passing.UNTRUSTED})
 
@@ -139,6 +146,9 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 )
         case Passing.TRUSTED:
             _check_trusted(env, st, n, reg, parameter)
+        case Passing.DYNPTR:
+            dynptrs.check_either(n, reg)
+            dynptrs.initialized(env, st, n, reg)
         case Passing.MEMORY:
             if is_null(reg):
                 mark_register(env.cfg, st, n)
@@ -160,13 +170,18 @@ def _check(env: Env, st: State, n: int, parameter: Parameter) -> None:
                 )
 
 
-def _lend(env: Env, number: int, n: int, reg: Reg, parameter: Parameter) -> None:
+def _lend(env: Env, st: State, number: int, n: int, parameter: Parameter) -> None:
     """Linux takes what a global function is given for as good as the parameter says: memory for its
     own, which it may write, no call moves and is aligned, and objects for ones with an owner. Here
     it is walked for the least that a call gives, once more if need be."""
-    known = env.lent.get((number, n), Mem(parameter.size))
-    found: Mem | KernelObject = known
-    if parameter.type is not None:
+    reg = st.regs[n]
+    found: Mem | KernelObject | Dynptr
+    known = found = env.lent.get((number, n), _said(parameter))
+    if isinstance(known, Dynptr):
+        # To Linux it leads to a value of a map.
+        moves = dynptrs.initialized(env, st, n, reg).what.moves
+        found = known._replace(moves=known.moves or moves)
+    elif parameter.type is not None:
         # What an RCU section keeps may have no owner any more.
         if reg.kind == KERNEL and reg.what.flags & IN_RCU and not reg.ref:
             found = KernelObject(parameter.type, IN_RCU)
@@ -177,6 +192,7 @@ def _lend(env: Env, number: int, n: int, reg: Reg, parameter: Parameter) -> None
         found = known._replace(
             packet=known.packet or packet,
             unwritable=known.unwritable or unwritable,
+            moves=known.moves or is_slice(reg),
             align=min(known.align, _alignment(reg)),
         )
     if found != known:
@@ -184,9 +200,16 @@ def _lend(env: Env, number: int, n: int, reg: Reg, parameter: Parameter) -> None
         env.walked.discard(number)
 
 
+def _said(parameter: Parameter) -> Mem | Dynptr:
+    """What the function may take for granted, as long as no call gives less."""
+    if parameter.passing is Passing.DYNPTR:
+        return Dynptr(DynptrKind.LOCAL)
+    return Mem(parameter.size)
+
+
 def _alignment(reg: Reg) -> int:
     """What the address is a multiple of, at most 8, in bytes."""
-    if in_packet(reg):
+    if in_packet(reg) or is_slice(reg):
         return 1
     most: int = reg.what.align if reg.kind == MEM else 8
     odd = (reg.off + reg.scalar.v) | reg.scalar.m | most

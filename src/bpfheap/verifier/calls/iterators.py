@@ -12,6 +12,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.calls.locks import KEEPING
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.memory.access import deepen
+from bpfheap.verifier.memory.dynptrs import overwritten
 from bpfheap.verifier.memory.kinds import within_stack
 from bpfheap.verifier.memory.ownership import (
     acquire_reference,
@@ -79,6 +80,7 @@ def fresh(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
             hint="destroy the iterator before it is used anew, and align it to 8 bytes",
         )
     deepen(env, frame.subprog, low)
+    overwritten(st, frame, low, low + SLOT * meta.slots, meta.slot)
     meta.iterator = (frame, low >> 3)
 
 

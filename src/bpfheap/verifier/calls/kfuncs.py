@@ -17,7 +17,7 @@ from bpfheap.platform.calls import Call
 from bpfheap.platform.kfuncs import KfuncFlag
 from bpfheap.platform.programs import FULL_SOCK, SOCK_COMMON, TCP_SOCK, Offer, SocketType
 from bpfheap.verifier import hints
-from bpfheap.verifier.calls import iterators, strings
+from bpfheap.verifier.calls import dynptrs, iterators, strings
 from bpfheap.verifier.calls.meta import Meta, check_there, expected, length
 from bpfheap.verifier.calls.objects import TAKEN, check_place
 from bpfheap.verifier.domain.scalar import ends
@@ -68,12 +68,12 @@ _F = KfuncFlag
 _PROJECTIONS: Final = frozenset({("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")})
 #: Kernel structs that are arguments in their own right, by what they belong to.
 _APART: Final = {
-    "bpf_dynptr": "dynptrs",
     "bpf_list_head": "lists", "bpf_list_node": "lists",
     "bpf_rb_root": "trees", "bpf_rb_node": "trees",
     "bpf_wq": "work queues", "bpf_task_work": "task work",
     "bpf_res_spin_lock": "resilient locks",
 }  # fmt: skip
+_DYNPTR: Final = "bpf_dynptr"
 #: How deep a struct of numbers may be (__btf_type_is_scalar_struct).
 _NESTED: Final = 3
 #: Names of types that are one type in C and two to the verifier (btf_type_ids_nocast_alias).
@@ -231,6 +231,10 @@ def _pointer(
     if nullable and is_null(reg) and size is None:
         # The program goes on otherwise with another pointer.
         mark_register(env.cfg, st, n)
+        return 0
+    if isinstance(target, Struct) and name == _DYNPTR:
+        row, new = env.kfunc(call.name), parameter.name.endswith("__uninit")
+        dynptrs.argument(env, st, n, reg, meta, row, new=new)
         return 0
     if isinstance(target, Struct) and name in _APART:
         raise NotKnown(
@@ -507,6 +511,7 @@ def _sized(
         mark_register(env.cfg, st, n)
     if size.name.endswith("__szk"):
         _constant(env, st, n + 1, bytes_, f"R{n + 1} must be a known constant")
+        meta.size = bytes_.scalar.const_value
 
 
 def _access(env: Env, st: State, n: int, reg: Reg, size: int) -> None:
@@ -569,7 +574,7 @@ def _result(found: Prototype, flags: KfuncFlag, env: Env, st: State, meta: Meta)
         return UNKNOWN if returns.type else NOTHING
     special = next((make for flag, make in _SPECIAL.items() if flag in flags), None)
     if special is not None:
-        made = special(env, meta, found)
+        made = special(env, st, meta, found)
     else:
         # What is referenced is trusted for that (is_trusted_reg).
         valid = DISTRUSTED if _F.UNTRUSTED in flags else 0
@@ -604,12 +609,16 @@ def _leads(env: Env, found: Prototype, meta: Meta, valid: int, ref: int) -> Reg:
     return Reg(MEM, ZERO_OFFSET, ref=ref, what=Mem(size, readonly=True))
 
 
-def _kernel_context(env: Env, meta: Meta, found: Prototype) -> Reg:
+def _kernel_context(env: Env, st: State, meta: Meta, found: Prototype) -> Reg:
     """The context as the kernel has it (get_kern_ctx_btf_id)."""
     return Reg(KERNEL, ZERO_OFFSET, what=KernelObject(env.kernel_context(), TRUSTED))
 
 
-def _of_type(env: Env, meta: Meta, found: Prototype) -> Reg:
+def _slice(env: Env, st: State, meta: Meta, found: Prototype) -> Reg:
+    return dynptrs.sliced(env, st, meta, env.kfunc(meta.call.name))
+
+
+def _of_type(env: Env, st: State, meta: Meta, found: Prototype) -> Reg:
     """What bpf_rdonly_cast is told that it is (check_special_kfunc)."""
     # A number of 64 bits, with a sign in the log.
     type_id, btf = (meta.size + 2**63) % 2**64 - 2**63, found.btf
@@ -632,7 +641,9 @@ def _of_type(env: Env, meta: Meta, found: Prototype) -> Reg:
 
 
 #: check_special_kfunc
-_SPECIAL: dict[KfuncFlag, Callable[[Env, Meta, Prototype], Reg]] = {
+_SPECIAL: dict[KfuncFlag, Callable[[Env, State, Meta, Prototype], Reg]] = {
+    _F.READS_SLICE: _slice,
+    _F.WRITES_SLICE: _slice,
     _F.GIVES_CONTEXT: _kernel_context,
     _F.GIVES_TYPE: _of_type,
 }

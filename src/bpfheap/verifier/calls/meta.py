@@ -48,13 +48,15 @@ class Meta:
     `iterator`: its frame, and the first stack slot in it; None for none. `slots`: how many it has.
     `iterates`: what is known of one that begins.
     `element`: what the next one gives, None for nothing but the end.
+    `dynptr`: the one that it is given, None for none. `written`: the one through which it writes,
+    where that is another one than the last.
     `result`: what the kernel's BTF says of the result, None if the row says it.
     """
 
     __slots__ = (
-        "args", "call", "callback", "count", "element", "field", "given", "given_register",
-        "iterates", "iterator", "key", "kptr", "layout", "map", "referenced", "referenced_id",
-        "result", "root", "size", "slot", "slots", "text",
+        "args", "call", "callback", "count", "dynptr", "element", "field", "given",
+        "given_register", "iterates", "iterator", "key", "kptr", "layout", "map", "referenced",
+        "referenced_id", "result", "root", "size", "slot", "slots", "text", "written",
     )  # fmt: skip
 
     def __init__(self, call: Call, args: tuple[Arg, ...], slot: int) -> None:
@@ -79,6 +81,8 @@ class Meta:
         self.slots = 1
         self.iterates = _NUM
         self.element: Reg | None = None
+        self.dynptr: Reg | None = None
+        self.written: Reg | None = None
         self.result: Result | None = None
 
     def map_of(self) -> MapRef:

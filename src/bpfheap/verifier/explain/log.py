@@ -17,9 +17,11 @@ from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.domain.scalar import Scalar, bits_text
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 from bpfheap.verifier.state.state import (
+    ALL_DYNPTR,
     ALL_ITER,
     BORROWED,
     CTX,
+    DYNPTR,
     FUNC,
     IN_RCU,
     MAP,
@@ -140,6 +142,8 @@ def _pointer(reg: Reg) -> list[str]:
         parts.append(f"r={reg.what}")
     if reg.kind == MEM:
         parts.append(f"sz={_unsigned(reg.what.size)}")
+    if reg.kind == DYNPTR:
+        parts.append(f"type={reg.what.kind}")
     if reg.kind in (FUNC, CTX) and s.is_const:
         return parts
     if s.is_const:
@@ -153,12 +157,19 @@ def _pointer(reg: Reg) -> list[str]:
 
 
 def _follows(slot: Slot) -> bool:
-    """Is it a further slot of an iterator, of which the first one tells?"""
+    """Is it a further slot of an iterator or dynptr, of which the first one tells?"""
+    if slot.kinds == ALL_DYNPTR:
+        assert slot.reg is not None
+        return not slot.reg.what.first
     return slot.reg is None and slot.kinds == ALL_ITER
 
 
 def show_slot(slot: Slot, frame: int = 0) -> str:
     """As "mmmm0000", or the register that was spilled there."""
+    if slot.kinds == ALL_DYNPTR:
+        assert slot.reg is not None
+        parts = [f"id={slot.reg.id}"] + ([f"ref_id={slot.reg.ref}"] if slot.reg.ref else [])
+        return f"dynptr_{slot.reg.what.kind}({','.join(parts)})"
     if slot.kinds == ALL_ITER and slot.reg is not None:
         iterator: Iterating = slot.reg.what
         state = "active" if iterator.more else "drained"

@@ -7,6 +7,7 @@ from bpfheap.errors import BtfError
 from bpfheap.verifier.domain.scalar import Scalar, is_unknown
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 from bpfheap.verifier.state.state import (
+    ALL_DYNPTR,
     ALL_ITER,
     ARENA,
     AT_END,
@@ -216,6 +217,9 @@ def slot_words(slot: Slot) -> str:
     """What eight bytes of stack hold."""
     if slot.kinds == ALL_ITER:
         return "an iterator"
+    if slot.kinds == ALL_DYNPTR:
+        assert slot.reg is not None
+        return f"a {slot.reg.what}"
     if slot.reg is not None:
         size = slot.kinds.count(SPILL)
         return register_words(slot.reg) + (f" ({size} bytes)" if size < 8 else "")

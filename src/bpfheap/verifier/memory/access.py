@@ -18,7 +18,7 @@ from bpfheap.verifier.domain.arith import cast, load_bounds
 from bpfheap.verifier.domain.refine import between
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar, constant
 from bpfheap.verifier.flows import Field
-from bpfheap.verifier.memory import stack
+from bpfheap.verifier.memory import dynptrs, stack
 from bpfheap.verifier.memory.kernel_kptrs import seen
 from bpfheap.verifier.memory.kinds import OBLIGATIONS, obligations_of
 from bpfheap.verifier.paths.env import Env
@@ -33,6 +33,7 @@ from bpfheap.verifier.state.kernel import (
 from bpfheap.verifier.state.state import (
     CTX,
     DISTRUSTED,
+    DYNPTR,
     FLOW_KEYS,
     IN_RCU,
     IN_USER,
@@ -48,6 +49,7 @@ from bpfheap.verifier.state.state import (
     READ,
     SCALAR,
     SECTION,
+    SLOT_MASK,
     SOCKET,
     STACK,
     TRUSTED,
@@ -118,10 +120,18 @@ def load(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, signed: boo
 
 def store(env: Env, st: State, n: i64, reg: Reg, off: i64, size: i64, value: Reg) -> None:
     """A store of `size` bytes of `value` through register `n`. Raises Reject."""
+    if value.kind == DYNPTR:
+        # is_spillable_regtype
+        value = stack.ANY_BYTES
     low, high = obligations_of(n, reg).store(env, st, n, reg, off, size, value)
     if reg.kind == STACK:
         _accessed(env, st, n, reg, low, high, True)
+        if st.dynptrs:
+            slot = st.trail.entries[-1] & SLOT_MASK
+            dynptrs.overwritten(st, st.frames[reg.what], low, high + size, slot)
         stack.write(st.frames[reg.what], low, high, size, value)
+    elif reg.kind == MEM and reg.what.buffers:
+        dynptrs.written_through(st, reg, n)
 
 
 def helper_access(env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> None:
@@ -132,6 +142,8 @@ def helper_access(env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool)
         deepen(env, frame.subprog, low)
         if write:
             stack.clobber(frame, low, high + size)
+    elif write and reg.kind == MEM and reg.what.buffers:
+        dynptrs.written_through(st, reg, n)
 
 
 def _accessed(env: Env, st: State, n: i64, reg: Reg, low: i64, high: i64, moved: bool) -> None:

@@ -40,11 +40,14 @@ from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.kernel import KernelType
 from bpfheap.verifier.state.layouts import Layout
 from bpfheap.verifier.state.state import (
+    ALL_DYNPTR,
     ALL_SPILL,
     ARENA,
     CTX,
+    DYNPTR,
     FLOW_KEYS,
     FUNC,
+    IN_DYNPTR,
     IN_USER,
     ITER,
     KERNEL,
@@ -73,6 +76,7 @@ from bpfheap.verifier.state.state import (
     MapRef,
     Object,
     Reg,
+    Slot,
     State,
     is_null,
     is_trusted,
@@ -120,12 +124,12 @@ class StackMemory(Obligations):
         low, high = within_stack(n, reg, off, size, "read from")
         frame = st.frames[reg.what]
         if low != high:
-            _check_no_iterator(frame, n, reg, low, high, size)
+            _check_readable(frame, n, reg, low, high, size)
             return low, high
         slot = frame.stack.get(low >> 3)
         if slot is not None:
-            if slot.kinds[0] == ITER:
-                raise _iterator_there(n, f"off {low}+0 size {size}")
+            if slot.kinds[0] in _OPAQUE:
+                raise _nothing_to_read(slot, n, f"off {low}+0 size {size}")
             spilled = slot.reg
             if (
                 spilled is not None
@@ -154,7 +158,9 @@ class StackMemory(Obligations):
     def helper(self, env: Env, st: State, n: i64, reg: Reg, size: i64, write: bool) -> Start:
         low, high = within_stack(n, reg, 0, size, "write to" if write else "read from")
         if not write:
-            _check_no_iterator(st.frames[reg.what], n, reg, low, high, size)
+            _check_readable(st.frames[reg.what], n, reg, low, high, size)
+        elif st.dynptrs:
+            _check_no_dynptr(st.frames[reg.what], n, low, high + size)
         return low, high
 
 
@@ -187,25 +193,44 @@ def within_stack(n: i64, reg: Reg, off: i64, size: i64, what: str) -> Start:
     return low, high
 
 
-def _check_no_iterator(frame: FuncState, n: i64, reg: Reg, low: i64, high: i64, size: i64) -> None:
-    """What an iterator holds is the kernel's. Raises Reject."""
+#: What the kernel keeps on the stack of a program: bytes of these kinds.
+_OPAQUE = frozenset({ITER, IN_DYNPTR})
+
+
+def _check_readable(frame: FuncState, n: i64, reg: Reg, low: i64, high: i64, size: i64) -> None:
+    """What iterators and dynptrs hold is the kernel's. Raises Reject."""
     at: i64 = low >> 3
     while at <= (high + size - 1) >> 3:
         slot = frame.stack.get(at)
-        if slot is not None and slot.kinds[0] == ITER:
+        if slot is not None and slot.kinds[0] in _OPAQUE:
             byte = max(at * 8 - low, 0)
             begin = f"off {low}" if reg.scalar.is_const else f"var_off {bits_text(reg.scalar)}"
-            raise _iterator_there(n, f"R{n} {begin}+{byte} size {size}")
+            raise _nothing_to_read(slot, n, f"R{n} {begin}+{byte} size {size}")
         at += 1
 
 
-def _iterator_there(n: i64, where: str) -> Reject:
+def _nothing_to_read(slot: Slot, n: i64, where: str) -> Reject:
+    what = "an iterator" if slot.kinds[0] == ITER else "a dynptr"
     return Reject(
         f"invalid read from stack {where}",
-        detail="an iterator is there",
+        detail=f"{what} is there",
         register=n,
-        hint="only the functions for iterators may look into it",
+        hint=f"only the functions for {what.partition(' ')[2]}s may look into it",
     )
+
+
+def _check_no_dynptr(frame: FuncState, n: i64, low: i64, end: i64) -> None:
+    """A helper writes there (check_stack_range_initialized). Raises Reject."""
+    at: i64 = low >> 3
+    while at <= (end - 1) >> 3:
+        slot = frame.stack.get(at)
+        if slot is not None and slot.kinds == ALL_DYNPTR:
+            raise Reject(
+                f"potential write to dynptr at off={max(at * 8, low)} disallowed",
+                register=n,
+                hint="give the call a variable of its own",
+            )
+        at += 1
 
 
 class CtxMemory(Obligations):
@@ -912,6 +937,7 @@ OBLIGATIONS: dict[int, Obligations] = {
     SOCKET: SocketMemory(),
     FLOW_KEYS: FlowKeysMemory(),
     ARENA: ArenaMemory(),
+    DYNPTR: NoMemory("read what it leads to with bpf_dynptr_read() or bpf_dynptr_data()"),
     PACKET_END: NoMemory("this is where the packet ends: it can only be compared with"),
 }
 

@@ -45,6 +45,9 @@ _ALIGNED = {
     PACKET_META: "packet ", FLOW_KEYS: "flow keys ",
 }  # fmt: skip
 
+_GIVEN = "a call of the function gives such an address"
+_SLICE = "the slice may begin at such an address"
+
 
 #: The first and the last offset at which an access may start: from the frame pointer for the
 #: stack, from the first byte for other memory.
@@ -157,7 +160,7 @@ def check_aligned(n: i64, reg: Reg, off: i64, size: i64) -> None:
     raise Reject(
         f"misaligned {'' if reg.or_null else what}access off {begin}{bits_text(scalar)}+{reg.off}"
         f"+{off} size {size}",
-        detail="a call of the function gives such an address" if given else "",
+        detail=(_SLICE if reg.what.dynptr or reg.what.sliced else _GIVEN) if given else "",
         register=n,
         hint=f"align the variable to {size} bytes",
     )

@@ -32,6 +32,7 @@ from bpfheap.verifier.state.state import (
     SCALAR,
     UNTRUSTED,
     ZERO_OFFSET,
+    Dynptr,
     Gone,
     Held,
     KernelObject,
@@ -47,7 +48,7 @@ from bpfheap.verifier.state.state import (
 
 
 def acquire_reference(
-    env: Env, st: State, what: Object | Mem | KernelObject | SocketType | None, slot: int
+    env: Env, st: State, what: Object | Mem | KernelObject | SocketType | Dynptr | None, slot: int
 ) -> int:
     """A reference that the program has to give away; gives its id."""
     new = env.new_id()
@@ -371,6 +372,11 @@ def _give_back(held: Held) -> str:
         return hints.GIVE_AWAY
     if isinstance(held.object, (KernelObject, SocketType)):
         return "release it on every path to the exit"
+    if isinstance(held.object, Dynptr):
+        return (
+            "give it to bpf_ringbuf_submit_dynptr or bpf_ringbuf_discard_dynptr on every path to "
+            "the exit, even where it could not be reserved"
+        )
     if held.object is None:
         return "call bpf_iter_num_destroy on every path that follows bpf_iter_num_new"
     return "give it to bpf_ringbuf_submit or bpf_ringbuf_discard on every path to the exit"

@@ -88,7 +88,14 @@ def _reaches(st: State, pointer: Reg, one_more: bool) -> None:
 def forget_packet(st: State, slot: int, call: str) -> None:
     """The packet may have moved: its pointers point anywhere."""
     after = Reg(SCALAR, UNKNOWN_SCALAR, what=Gone(slot, call, "packet pointer", Invalidation.MOVED))
-    st.rewrite(lambda reg: after if reg.kind == PACKET_END or in_packet(reg) else reg)
+    st.rewrite(
+        lambda reg: after if reg.kind == PACKET_END or in_packet(reg) or is_slice(reg) else reg
+    )
+
+
+def is_slice(reg: Reg) -> bool:
+    """Is it a slice of a packet (reg_is_dynptr_slice_pkt)?"""
+    return reg.kind == MEM and bool(reg.what.moves)
 
 
 def in_packet(reg: Reg) -> bool:

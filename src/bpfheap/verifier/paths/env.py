@@ -9,7 +9,7 @@ from typing import Any
 from bpfheap.btf import BtfType, LazyBtf
 from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.isa import Kind
-from bpfheap.platform.calls import left_out
+from bpfheap.platform.calls import SideEffect, left_out
 from bpfheap.platform.kfuncs import (
     BY_PROTOTYPE,
     STRICTEST,
@@ -57,6 +57,7 @@ from bpfheap.verifier.state.layouts import Layouts
 from bpfheap.verifier.state.state import (
     MAP_VALUE,
     ZERO_OFFSET,
+    Dynptr,
     Held,
     KernelObject,
     MapRef,
@@ -123,7 +124,7 @@ class Env:
         self._loops: list[int] | None = None
         self.called: dict[int, None] = {}
         self.walked: set[int] = set()
-        self.lent: dict[tuple[int, int], Mem | KernelObject] = {}
+        self.lent: dict[tuple[int, int], Mem | KernelObject | Dynptr] = {}
         self.foreign: dict[int, Foreign] = {}
         self.allowed: dict[int, Any] = {}
         self.guess = guess
@@ -136,6 +137,7 @@ class Env:
         self._prototypes: dict[str, Prototype] = {}
         self._ids = 0
         self._changes: list[bool] = []
+        self._writes: list[bool] = []
         self._sleeps: list[bool] = []
         self._tail_calls: list[bool] = []
 
@@ -470,6 +472,14 @@ class Env:
             self._changes = self._with_calls(_changes_packet)
         return self._changes[number]
 
+    def writes_dynptr(self, number: int) -> bool:
+        """May a subprogram, or one that it calls, write through a dynptr to a packet? (Linux does
+        not look.)"""
+        if not self._writes:
+            packets = any(makes_of_packet(step) for step in self.cfg)
+            self._writes = self._with_calls(lambda step: packets and writes_dynptr(step))
+        return self._writes[number]
+
     def sleeps(self, number: int) -> bool:
         """May a subprogram, or one that it calls, sleep (subprog_info.might_sleep)?"""
         if not self._sleeps:
@@ -613,6 +623,17 @@ def _changes_packet(step: Step) -> bool:
     # What is jumped to may change it, too.
     row = step.row
     return row is not None and (row.packet or row.jumps)
+
+
+def makes_of_packet(step: Step) -> bool:
+    row = step.row
+    kfunc = None if row is None else BY_PROTOTYPE.get(row.name)
+    return kfunc is not None and kfunc.makes is not None and kfunc.makes.moved
+
+
+def writes_dynptr(step: Step) -> bool:
+    row = step.row
+    return row is not None and row.side_effect is SideEffect.WRITES_DYNPTR
 
 
 def _jumps(step: Step) -> bool:

@@ -21,6 +21,7 @@ from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ARENA,
+    IN_DYNPTR,
     ITER,
     ITERATOR,
     KERNEL,
@@ -38,6 +39,7 @@ from bpfheap.verifier.state.state import (
     ZERO,
     FuncState,
     KernelObject,
+    Mem,
     Reg,
     Slot,
     State,
@@ -67,6 +69,9 @@ EXACT: Final = 2
 
 #: Below all slots.
 _ALL_SLOTS: Final = -65
+#: Bytes of stack in which nothing can be read, and those that have to be the same again.
+_OPAQUE = frozenset({ITER, IN_DYNPTR})
+_OWN = _OPAQUE | {ZERO}
 #: Pointers whose range of offsets may shrink.
 _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 
@@ -471,6 +476,9 @@ def _subsumes(old: Reg, new: Reg, precise: bool, ids: Ids) -> bool:
     if kind == KERNEL:
         if not _same_object(old.what, new.what, ids):
             return False
+    elif kind == MEM:
+        if not _same_memory(old.what, new.what, ids):
+            return False
     elif old.what is not new.what and old.what != new.what:
         return False
     if kind in _RANGED:
@@ -487,6 +495,14 @@ def _same_object(old: KernelObject, new: KernelObject, ids: Ids) -> bool:
     if old.owner < 0 or new.owner < 0:
         return old.owner == new.owner
     return ids.same(old.owner, new.owner)
+
+
+def _same_memory(old: Mem, new: Mem, ids: Ids) -> bool:
+    if old is new and not old.dynptr:
+        return True
+    if not ids.same(old.dynptr, new.dynptr):
+        return False
+    return old == (new if old.dynptr == new.dynptr else new._replace(dynptr=old.dynptr))
 
 
 def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool:
@@ -517,13 +533,13 @@ def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool
 
 
 def _subsumes_bytes(old: bytes, new: bytes | None) -> bool:
-    """What is known to be 0 must be so again, and what is an iterator's must be, too, and nothing
-    else; numbers that were spilled were looked at by the caller."""
+    """What is known to be 0 must be so again, and what is an iterator's or a dynptr's must be, too,
+    and nothing else; numbers that were spilled were looked at by the caller."""
     i: i64 = 0
     while i < 8:
         was = old[i]
         now = MISC if new is None else new[i]
-        if was != now and (was in (ZERO, ITER) or (was == SPILL and now == ITER)):
+        if was != now and (was in _OWN or (was == SPILL and now in _OPAQUE)):
             return False
         i += 1
     return True
@@ -553,7 +569,11 @@ def _same_reg(old: Reg, new: Reg, ids: Ids) -> bool:
         old.kind == new.kind
         and old.off == new.off
         and old.or_null == new.or_null
-        and (old.what is new.what or old.what == new.what)
+        and (
+            _same_memory(old.what, new.what, ids)
+            if old.kind == MEM
+            else old.what is new.what or old.what == new.what
+        )
         and same(old.scalar, new.scalar)
         and ids.same(old.id, new.id)
         and ids.same(old.ref, new.ref)

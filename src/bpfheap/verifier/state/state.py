@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from mypy_extensions import i64
 
+from bpfheap.platform.dynptrs import DynptrKind
 from bpfheap.platform.maps import BY_NUMBER, MapFlag
 from bpfheap.platform.programs import SocketType
 from bpfheap.spec import MapSpec
@@ -48,11 +49,13 @@ KERNEL: Final = 14
 SOCKET: Final = 15
 FLOW_KEYS: Final = 16
 ARENA: Final = 17
+DYNPTR: Final = 18
 
 #: By kind: the verifier log's word.
 KIND_NAMES = (
     "?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem", "pkt",
     "pkt_meta", "pkt_end", "iter_num", "ptr_", "sock", "flow_keys", "arena",
+    "dynptr_ptr",
 )  # fmt: skip
 
 # What the program may do with an object (MEM_ALLOC, NON_OWN_REF, MEM_RCU, PTR_UNTRUSTED).
@@ -84,7 +87,7 @@ AT_END: Final = -2
 class Reg:
     """One register (struct bpf_reg_state). Immutable, shared between states.
 
-    `kind`: what it holds, UNINIT to ARENA.
+    `kind`: what it holds, UNINIT to DYNPTR.
     `scalar`: its value, or the variable part of a pointer's offset.
     `off`: the fixed part of a pointer's offset; of a linked scalar, what has to be added to the
     value of the others.
@@ -109,6 +112,7 @@ class Reg:
     | KERNEL          | KernelObject                                      |
     | SOCKET          | SocketType                                        |
     | ITERATOR        | Iterating; in the first stack slot only; `off` counts its iterations |
+    | DYNPTR          | Dynptr; in both of its stack slots, or what a function was given |
     """
 
     __slots__ = ("id", "kind", "narrow", "off", "or_null", "ref", "scalar", "what")
@@ -213,6 +217,11 @@ class Mem(NamedTuple):
     `packet`, `unwritable`: of a global function's parameter, does some call give a part of the
     packet for it, or what programs must not write?
     `align`: the address is a multiple of it, in bytes; of a parameter, in all calls.
+    `dynptr`: the id of the dynptr that it is a slice of, and that it goes with; 0 for none.
+    `sliced`: is it one of bpf_dynptr_slice, which Linux tells from other memory?
+    `moves`: is it a slice of a packet, which goes when that moves?
+    `buffers`: where on the stack it may be instead, as a copy: frames, and the offsets at which it
+    begins and ends.
     """
 
     size: int
@@ -223,8 +232,14 @@ class Mem(NamedTuple):
     packet: bool = False
     unwritable: bool = False
     align: int = 8
+    dynptr: int = 0
+    sliced: bool = False
+    moves: bool = False
+    buffers: tuple[tuple[int, int, int], ...] = ()
 
     def __str__(self) -> str:
+        if self.dynptr or self.sliced:
+            return "slice of a dynptr"
         if self.buffer is not None:
             return f"{self.buffer.value} buffer"
         if self.anywhere:
@@ -268,6 +283,22 @@ class KernelObject(NamedTuple):
 
     def __str__(self) -> str:
         return f"struct {self.type.name} of the kernel"
+
+
+class Dynptr(NamedTuple):
+    """A dynptr (struct bpf_dynptr).
+
+    `kind`: what it leads to, as far as Linux knows.
+    `first`: is this its first slot?
+    `moves`: may it lead into a packet? Of a global function's parameter, in any call.
+    """
+
+    kind: DynptrKind
+    first: bool = True
+    moves: bool = False
+
+    def __str__(self) -> str:
+        return f"dynptr of kind {self.kind}"
 
 
 class Iterating(NamedTuple):
@@ -318,7 +349,7 @@ class Held(NamedTuple):
 
     id: int
     insn: int
-    object: Object | Mem | KernelObject | SocketType | None
+    object: Object | Mem | KernelObject | SocketType | Dynptr | None
 
     def __str__(self) -> str:
         return "iterator" if self.object is None else str(self.object)
@@ -346,16 +377,18 @@ MISC: Final = 0
 ZERO: Final = 1
 SPILL: Final = 2
 ITER: Final = 3
+IN_DYNPTR: Final = 4
 
 ALL_MISC = bytes(8)
 ALL_SPILL = bytes([SPILL]) * 8
 ALL_ITER = bytes([ITER]) * 8
+ALL_DYNPTR = bytes([IN_DYNPTR]) * 8
 
 
 class Slot:
     """Eight bytes of stack. Immutable.
 
-    `kinds`: what each byte holds, MISC to ITER, lowest address first.
+    `kinds`: what each byte holds, MISC to IN_DYNPTR, lowest address first.
     `reg`: what was spilled into the bytes marked SPILL, which then are the first ones; None for
     nothing.
     """
@@ -540,9 +573,11 @@ class State:
     `may_gotos`: how many may_goto went on (may_goto_depth).
     `lock`: the lock that is held, None for none.
     `rcu`: was bpf_rcu_read_lock called?
+    `dynptrs`: were there any, so that stores have to look for them?
     """
 
     __slots__ = (
+        "dynptrs",
         "frames",
         "lock",
         "may_gotos",
@@ -570,6 +605,7 @@ class State:
         self.may_gotos: i64 = 0
         self.lock: Lock | None = None
         self.rcu = False
+        self.dynptrs = False
 
     def copy(self) -> State:
         new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
@@ -582,6 +618,7 @@ class State:
         self.may_gotos = other.may_gotos
         self.lock = other.lock
         self.rcu = other.rcu
+        self.dynptrs = other.dynptrs
 
     @property
     def top(self) -> FuncState:
@@ -612,6 +649,10 @@ class State:
 
     def pop(self) -> FuncState:
         """Leave the top function; gives its frame. A caller gets the result in r0."""
+        if self.dynptrs:
+            number_ = self.top.number
+            # Slices that may be copies in its stack are gone with it. (Linux keeps them.)
+            self.rewrite(lambda reg: UNKNOWN if _copied_to(reg, number_) else reg)
         left = self.frames.pop()
         self.regs = self.frames[-1].regs
         if not left.callback:
@@ -631,6 +672,13 @@ class State:
                     new = change(slot.reg)
                     if new is not slot.reg:
                         frame.stack[at] = Slot(new, slot.kinds)
+
+
+def _copied_to(reg: Reg, frame: i64) -> bool:
+    """Is it a slice that may be in the stack of that frame?"""
+    if reg.kind != MEM or not reg.what.buffers:
+        return False
+    return any(buffer[0] == frame for buffer in reg.what.buffers)
 
 
 def iterator_at(st: State, reg: Reg) -> Reg | None:
