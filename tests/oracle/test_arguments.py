@@ -51,6 +51,7 @@ MAPS = {
     "array": _map("array", "array", U32, VAL, 4),
     "counters": _map("counters", "percpu_hash", U32, VAL, 4),
     "ring": _map("ring", "ringbuf", 0, 0, 4096),
+    "sent": _map("sent", "user_ringbuf", 0, 0, 4096),
     "progs": _map("progs", "prog_array", U32, U32, 4),
     "events": _map("events", "perf_event_array", U32, U32, 4),
     "stacks": _map("stacks", "stack_trace", U32, VAL, 4),
@@ -103,6 +104,22 @@ r3 = 0
 call bpf_ringbuf_reserve
 r9 = r0
 """
+_DYNPTR = """
+r1 = r8
+r2 = 16
+r3 = 0
+r4 = r10
+r4 += -136
+call bpf_dynptr_from_mem
+"""
+_RESERVED = """
+r1 = map[name:ring] ll
+r2 = 24
+r3 = 0
+r4 = r10
+r4 += -152
+call bpf_ringbuf_reserve_dynptr
+"""
 _OBJECT = """
 r1 = $foo
 r2 = 0
@@ -142,6 +159,7 @@ _SURE = "if r9 == 0 goto out\n"
 _DROP_PERCPU = "if r9 == 0 goto out\nr1 = r9\nr2 = 0\ncall kfunc bpf_percpu_obj_drop_impl\n"
 _SUBMIT = "if r9 == 0 goto out\nr1 = r9\nr2 = 0\ncall bpf_ringbuf_submit\n"
 _DROP = "if r9 == 0 goto out\nr1 = r9\nr2 = 0\ncall kfunc bpf_obj_drop_impl\n"
+_SUBMIT_DYNPTR = "r1 = r10\nr1 += {at}\nr2 = 0\ncall bpf_ringbuf_submit_dynptr\n"
 _RELEASE = "r1 = *(u64 *)(r10 -72)\ncall bpf_sk_release\n"
 
 #: By name: what comes before the call, what makes argument {n}, and what comes after the call.
@@ -156,6 +174,7 @@ REGISTERS: dict[str, tuple[str, str, str]] = {
     "array map": ("", "r{n} = map[name:array] ll", ""),
     "per-CPU map": ("", "r{n} = map[name:counters] ll", ""),
     "ring buffer": ("", "r{n} = map[name:ring] ll", ""),
+    "ring buffer of user space": ("", "r{n} = map[name:sent] ll", ""),
     "program array": ("", "r{n} = map[name:progs] ll", ""),
     "perf events": ("", "r{n} = map[name:events] ll", ""),
     "stacks": ("", "r{n} = map[name:stacks] ll", ""),
@@ -185,6 +204,14 @@ REGISTERS: dict[str, tuple[str, str, str]] = {
     "record, submitted later": (_RECORD + _SURE, "r{n} = r9", _SUBMIT),
     "record, further on": (_RECORD + _SURE, "r{n} = r9\nr{n} += 8", _SUBMIT),
     "record or NULL": (_RECORD, "r{n} = r9", _SUBMIT),
+    "dynptr": (_DYNPTR, "r{n} = r10\nr{n} += -136", ""),
+    "dynptr, its second half": (_DYNPTR, "r{n} = r10\nr{n} += -128", ""),
+    "dynptr of a record": (_RESERVED, "r{n} = r10\nr{n} += -152", ""),
+    "dynptr of a record, submitted later": (
+        _RESERVED,
+        "r{n} = r10\nr{n} += -152",
+        _SUBMIT_DYNPTR.format(at=-152),
+    ),
     "object": (_OBJECT + _SURE, "r{n} = r9", ""),
     "object, dropped later": (_OBJECT + _SURE, "r{n} = r9", _DROP),
     "object, its second member": (_OBJECT + _SURE, "r{n} = r9\nr{n} += 4", _DROP),
@@ -275,6 +302,9 @@ _RIGHT: dict[Arg, str] = {
     Arg.CTX: "context",
     Arg.ALLOC_SIZE: "24",
     Arg.RECORD: "record",
+    Arg.DYNPTR: "dynptr",
+    Arg.NEW_DYNPTR: "stack",
+    Arg.OWNED_DYNPTR: "dynptr of a record",
     Arg.KPTR_FIELD: "kptr field",
     Arg.OWNED_OR_NULL: "0",
     Arg.OWNED: "object",
@@ -311,6 +341,8 @@ def _code(
         owed += last if last not in owed else ""
     kfunc = "" if call.number is not None else "kfunc "
     result = _AFTER.get(call.ret, "") if not owed else ""
+    if call.makes is not None and call.makes.owned and registers[-1] == "stack":
+        result += _SUBMIT_DYNPTR.format(at=-24)
     code = f"{BEGIN}{filled(first + before, row)}{made}call {kfunc}{call.name}\n"
     code += after + result + owed
     # No result is one that a program of each type may give.
@@ -336,6 +368,7 @@ def _map_for(call: Call) -> str:
         "event": "perf events",
         "stack": "stacks",
         "output": "ring buffer",
+        "drain": "ring buffer of user space",
         "tail_call": "program array",
         "lookup_percpu": "per-CPU map",
         "push": "queue",

@@ -26,7 +26,7 @@ _OBJ = ObjectSpec("kfuncs", _BTF, {}, {}, kernel=SYSTEM)
 #: What the verifier does for functions that it knows by name is none of their flags.
 _BY_NAME = (
     KfuncFlag.GIVES_CONTEXT | KfuncFlag.GIVES_TYPE | KfuncFlag.UNREACHABLE | KfuncFlag.BOUND
-    | KfuncFlag.CHANGES_MASK
+    | KfuncFlag.CHANGES_MASK | KfuncFlag.READS_SLICE | KfuncFlag.WRITES_SLICE
 )  # fmt: skip
 _THERE = [row for row in PROGRAM_TYPES if not row.kernel_types]
 

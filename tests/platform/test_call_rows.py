@@ -96,9 +96,10 @@ def test_what_a_row_need_not_say_is_the_safe_answer() -> None:
     assert (row.checks_null, row.generic, row.holds, row.sleeps_with, row.not_in) == (
         (), False, "", 0, ""
     )  # fmt: skip
+    assert row.makes is None
     assert {f.name for f in fields(Call)} - NEW.keys() == {
         "map_op", "reads_packet", "locked", "stand_in", "other_args", "takes", "gives", "only_in",
-        "checks_null", "generic", "holds", "sleeps_with", "not_in",
+        "checks_null", "generic", "holds", "sleeps_with", "not_in", "makes",
     }  # fmt: skip
 
 

@@ -21,10 +21,10 @@ from bpfheap.verifier.walk import explained
 MAPS = """
 #define MAP(NAME, TYPE) struct { __uint(type, TYPE); __uint(max_entries, 4); \
     __type(key, __u64); __type(value, __u64); } NAME SEC(".maps")
-MAP(trie, BPF_MAP_TYPE_USER_RINGBUF);
+MAP(trie, BPF_MAP_TYPE_STRUCT_OPS);
 MAP(odd, 4242);
 MAP(hash, BPF_MAP_TYPE_HASH);
-struct trie_like { __uint(type, BPF_MAP_TYPE_USER_RINGBUF); __uint(max_entries, 4);
+struct trie_like { __uint(type, BPF_MAP_TYPE_STRUCT_OPS); __uint(max_entries, 4);
     __type(key, __u64); __type(value, __u64); };
 struct { __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); __uint(max_entries, 4);
     __type(key, __u64); __array(values, struct trie_like); } outer SEC(".maps");
@@ -33,8 +33,7 @@ extern const int runqueues __ksym;
 extern int nowhere;
 void bpf_made_up(void) __ksym;
 void bpf_throw(__u64) __ksym;
-static long (*drain)(void) = (void *)209;
-static void *(*bpf_dynptr_data)(void *, __u32, __u32) = (void *)203;
+static long (*send_ack)(void) = (void *)116;
 static long (*bpf_future)(void) = (void *)4000;
 const volatile int debug = 0;
 __noinline int tagged(const volatile int *p __attribute__((btf_decl_tag("arg:arena"))))
@@ -47,24 +46,21 @@ struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4);
     __type(key, __u64); __type(value, struct pages); } shared SEC(".maps");
 int seen(__u64 cookie) { return cookie; }
 __exception_cb(seen) int throws(struct __sk_buff *ctx);
-struct bpf_dynptr { __u64 opaque[2]; };
-__noinline int dynamic(struct bpf_dynptr *p) { return p->opaque[0]; }
 """
 
-DRAIN = "bpf_user_ringbuf_drain#209"
+SEND_ACK = "bpf_tcp_send_ack#116"
 
 #: Name, section, body, and what is missing (a tuple), or the verdict.
 PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
-    ("helper", "tc", "return drain();", (DRAIN,)),
+    ("helper", "tc", "return send_ack();", (SEND_ACK,)),
     ("kfunc", "tc", "bpf_made_up(); return 0;", ("bpf_made_up",)),
-    ("map_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&trie, &k);", ("USER_RINGBUF",)),
-    ("inner_type", "tc", "__u64 k; return !bpf_map_lookup_elem(&outer, &k);", ("USER_RINGBUF",)),
+    ("map_type", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&trie, &k);", ("STRUCT_OPS",)),
+    ("inner_type", "tc", "__u64 k; return !bpf_map_lookup_elem(&outer, &k);", ("STRUCT_OPS",)),
     ("section", "struct_ops/x", "return 0;", ('SEC("struct_ops")',)),
     ("no_section", "?cgroup/nonsense", "return 0;", ('SEC("cgroup/nonsense")',)),
     ("variable", "tc", "return (long)&runqueues >> 3;", ("runqueues",)),
     ("config", "tc", "return CONFIG_HZ;", ("CONFIG_HZ",)),
     ("tag", "tc", "int n = ctx->len; return tagged(&n);", ("arg:arena",)),
-    ("dynptr", "tc", "struct bpf_dynptr d = {}; return dynamic(&d);", ("bpf_dynptr",)),
     ("user_pointer", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&shared, &k);",
      ("__uptr",)),
     ("throws", "tc", "return 0;", ("__exception_cb",)),
@@ -74,11 +70,11 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     (
         "several",
         "tc",
-        "__u64 k = ctx->len; if (k > 9) return !bpf_dynptr_data(NULL, 0, 8); "
+        "__u64 k = ctx->len; "
         "if (bpf_map_lookup_elem(&trie, &k)) bpf_made_up(); "
-        "drain(); bpf_map_delete_elem(&hash, &k); "
+        "send_ack(); bpf_map_delete_elem(&hash, &k); "
         "if (k == 3) bpf_future(); bpf_made_up(); bpf_throw(0); return CONFIG_HZ;",
-        ("bpf_dynptr_data#203", "USER_RINGBUF", "bpf_made_up", DRAIN, "bpf_throw",
+        ("STRUCT_OPS", "bpf_made_up", SEND_ACK, "bpf_throw",
          "CONFIG_HZ"),
     ),
     (
@@ -88,7 +84,7 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
         ('SEC("freplace")', "bpf_made_up", "CONFIG_HZ"),
     ),
     ("dead", "tc", "if (debug) { bpf_made_up(); return CONFIG_HZ; } return 0;", "accept"),
-    ("dead_helper", "tc", "return debug ? drain() : 7;", "accept"),
+    ("dead_helper", "tc", "return debug ? send_ack() : 7;", "accept"),
     (
         "dead_map",
         "tc",
@@ -155,7 +151,7 @@ def test_an_annotation_ends_where_the_verdict_does() -> None:
 def test_the_log_is_there_if_asked_for() -> None:
     obj = compiled()
     log = verify(obj, obj.programs["helper"], Options(log=True)).log
-    assert "bpfheap does not know helper bpf_user_ringbuf_drain#209" in log
+    assert "bpfheap does not know helper bpf_tcp_send_ack#116" in log
 
 
 #: As the compiler encodes what no row of isa/ops.py is.
@@ -175,9 +171,9 @@ def nothing(program: ProgramSpec) -> ObjectSpec:
 @pytest.mark.parametrize("name", INSNS)
 def test_instructions(name: str) -> None:
     """They cannot be walked around: where they are, nobody knows what is code."""
-    program = of_code(Insn(0xB7), INSNS[name], Insn(0x85, imm=209), Insn(0x95))
+    program = of_code(Insn(0xB7), INSNS[name], Insn(0x85, imm=116), Insn(0x95))
     verdict = verify(nothing(program), program)
-    assert verdict.missing == (name, DRAIN)
+    assert verdict.missing == (name, SEND_ACK)
     assert verdict.error is not None
     assert verdict.error.insn == 1
     assert f"bpfheap does not know instruction {name}" in verdict.error.message
@@ -200,13 +196,13 @@ def test_what_is_no_instruction_is_rejected() -> None:
         (RelocationError("no such thing", line=3), None),
         (
             Unsupported("an arena", missing=("ARENA",), line=3),
-            ("ARENA", DRAIN),
+            ("ARENA", SEND_ACK),
         ),
-        (UnofferedInsn("x", name="cast", line=3), ("cast", DRAIN)),
+        (UnofferedInsn("x", name="cast", line=3), ("cast", SEND_ACK)),
     ],
 )
 def test_what_could_not_be_linked(broken: Exception, missing: tuple[str, ...] | None) -> None:
-    program = of_code(Insn(0x85, imm=209), Insn(0x95), broken=broken)
+    program = of_code(Insn(0x85, imm=116), Insn(0x95), broken=broken)
     verdict = verify(nothing(program), program)
     assert verdict.kind == ("reject" if missing is None else "unsupported")
     assert verdict.missing == (missing or ())
@@ -220,7 +216,7 @@ def test_map_types_are_named_however_a_map_is_used() -> None:
     """By its address in a value, too, and as the template of a map that itself is unknown."""
     inner = MapSpec("inner", 26, 8, 8, 4, Btf.EMPTY)
     maps = {
-        "m": MapSpec("m", 31, 4, 4, 1, Btf.EMPTY, inner=inner),
+        "m": MapSpec("m", 26, 4, 4, 1, Btf.EMPTY, inner=inner),
         "fine": MapSpec("fine", BY_NAME["array"].number, 4, 4, 1, Btf.EMPTY),
     }
     refs = {0: Ref(RefKind.MAP_VALUE, "m"), 2: Ref(RefKind.MAP, "fine"), 4: Ref(RefKind.MAP, "no")}
@@ -229,7 +225,7 @@ def test_map_types_are_named_however_a_map_is_used() -> None:
         "p", "tc", (*code, Insn(0xB7), Insn(0x95)), refs, (), {}, Btf.EMPTY, "GPL"
     )
     obj = ObjectSpec("x.o", Btf.EMPTY, maps, {"p": program})
-    assert verify(obj, program).missing == ("USER_RINGBUF", "STRUCT_OPS")
+    assert verify(obj, program).missing == ("STRUCT_OPS", "STRUCT_OPS")
 
 
 # -- what is loaded
@@ -248,7 +244,7 @@ def test_loading_tells_all_that_is_missing() -> None:
     with bpfheap.Runtime() as rt:
         with pytest.raises(Unsupported) as seen:
             rt.load(compiled(), programs=["several"])
-        assert len(seen.value.missing) == 6
+        assert len(seen.value.missing) == 5
         with pytest.raises(RelocationError, match="nowhere is used"):
             rt.load(compiled(), programs=["unlinked"])
         assert rt.system.maps == {}
@@ -265,7 +261,7 @@ def test_what_is_not_asked_for_costs_nothing(machine: str) -> None:
 def test_a_map_that_dead_code_names_is_not_there() -> None:
     with (
         bpfheap.Runtime() as rt,
-        pytest.raises(bpfheap.errors.MachineUnsupported, match="map trie is of type USER_RINGBUF"),
+        pytest.raises(bpfheap.errors.MachineUnsupported, match="map trie is of type STRUCT_OPS"),
     ):
         rt.load(without("odd"), programs=["dead_map"])
 

@@ -1077,18 +1077,18 @@ ___bpfheap_helper(134, __u64, bpf_ringbuf_query, void *ringbuf, __u64 flags);
  * dynptrs: memory whose bounds are looked at when the program runs. A local one leads to a value of
  * a map, one of a ring buffer to a record, which is submitted or discarded on every path.
  */
-___bpfheap_helper(197, long, bpf_dynptr_from_mem, void *data, __u64 size, __u64 flags,
+___bpfheap_helper(197, long, bpf_dynptr_from_mem, void *data, __u32 size, __u64 flags,
 		  struct bpf_dynptr *ptr);
 ___bpfheap_helper(198, long, bpf_ringbuf_reserve_dynptr, void *ringbuf, __u32 size, __u64 flags,
 		  struct bpf_dynptr *ptr);
 ___bpfheap_helper(199, void, bpf_ringbuf_submit_dynptr, struct bpf_dynptr *ptr, __u64 flags);
 ___bpfheap_helper(200, void, bpf_ringbuf_discard_dynptr, struct bpf_dynptr *ptr, __u64 flags);
-___bpfheap_helper(201, long, bpf_dynptr_read, void *dst, __u64 len, const struct bpf_dynptr *src,
-		  __u64 offset, __u64 flags);
-___bpfheap_helper(202, long, bpf_dynptr_write, const struct bpf_dynptr *dst, __u64 offset,
-		  void *src, __u64 len, __u64 flags);
-___bpfheap_helper(203, void *, bpf_dynptr_data, const struct bpf_dynptr *ptr, __u64 offset,
-		  __u64 len);
+___bpfheap_helper(201, long, bpf_dynptr_read, void *dst, __u32 len, const struct bpf_dynptr *src,
+		  __u32 offset, __u64 flags);
+___bpfheap_helper(202, long, bpf_dynptr_write, const struct bpf_dynptr *dst, __u32 offset,
+		  void *src, __u32 len, __u64 flags);
+___bpfheap_helper(203, void *, bpf_dynptr_data, const struct bpf_dynptr *ptr, __u32 offset,
+		  __u32 len);
 /* callback_fn is long (*)(const struct bpf_dynptr *record, void *callback_ctx). */
 ___bpfheap_helper(209, long, bpf_user_ringbuf_drain, void *map, void *callback_fn,
 		  void *callback_ctx, __u64 flags);

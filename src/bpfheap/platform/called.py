@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bpfheap.isa import Kind, instructions
-from bpfheap.platform.calls import HELPER_BY_NUMBER, Call
+from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, Call
 from bpfheap.platform.kfuncs import kfunc_row
 from bpfheap.spec import ProgramSpec, RefKind
 
@@ -25,6 +25,11 @@ def calls_of(program: ProgramSpec) -> Iterator[tuple[int, Call | None]]:
                 yield slot, None if ref is None else kfunc_row(ref.name)
             case Kind.CALL_REG:
                 yield slot, None
+
+
+def row_of(name: str) -> Call:
+    """The row of a helper, or of a kfunc that has one. Raises KeyError."""
+    return kfunc_row(name) or CALL_BY_NAME[name]
 
 
 def names_of_calls(program: ProgramSpec) -> Iterator[tuple[int, str]]:

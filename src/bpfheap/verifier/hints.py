@@ -68,6 +68,8 @@ def sharper(
     told = f"{message}\n{detail}"
     if "element was valid until" in told:
         return "use it before the iterator is destroyed"
+    if "slice was valid until" in told:
+        return "use the slice before that, or take a new one after it"
     across = _BEYOND_FRAME.search(told)
     if across is not None and int(across[1]) >= -STACK_SIZE:
         return SHORTER

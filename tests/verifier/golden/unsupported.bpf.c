@@ -3,7 +3,7 @@
 #include "mistakes.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_USER_RINGBUF);
+	__uint(type, BPF_MAP_TYPE_STRUCT_OPS);
 	__uint(max_entries, 16);
 	__type(key, __u64);
 	__type(value, struct counts);
@@ -11,10 +11,9 @@ struct {
 
 extern int CONFIG_HZ __attribute__((section(".kconfig")));
 extern const int runqueues __ksym;
-void bpf_dynptr_is_null(void *task) __ksym;
+_Bool bpf_session_is_return(void) __ksym;
 void bpf_preempt_disable(void) __ksym;
-static long (*bpf_user_ringbuf_drain)(void *, void *, void *, __u64) = (void *)209;
-static void *(*bpf_dynptr_data)(void *, __u32, __u32) = (void *)203;
+static long (*bpf_tcp_send_ack)(void *, __u32) = (void *)116;
 
 SEC("nonsense")
 int section_unknown(struct __sk_buff *skb)
@@ -25,7 +24,7 @@ int section_unknown(struct __sk_buff *skb)
 SEC("tc")
 int helper_unknown(struct __sk_buff *skb)
 {
-	return bpf_user_ringbuf_drain(NULL, NULL, NULL, 0);
+	return bpf_tcp_send_ack(NULL, 0);
 }
 
 SEC("tc")
@@ -55,9 +54,8 @@ int all_of_it(void *ctx)
 	__u64 key = (long)&runqueues;
 
 	if (bpf_map_lookup_elem(&routes, &key))
-		return (bpf_dynptr_data(ctx, 0, 8) != NULL) + CONFIG_HZ;
-	bpf_dynptr_is_null(ctx);
-	return 0;
+		return bpf_tcp_send_ack(ctx, 0) + CONFIG_HZ;
+	return bpf_session_is_return();
 }
 
 int report(__u64 cookie)

@@ -15,7 +15,7 @@ from bpfheap.machine.model.records import Execution, RegionKind
 from bpfheap.machine.model.state import MachineState
 from bpfheap.machine.model.values import Pointer, Value, Word
 from bpfheap.machine.packets import known_of
-from bpfheap.platform.calls import CALL_BY_NAME
+from bpfheap.platform.called import row_of
 from bpfheap.platform.programs import ProgramType, program_type
 
 _POINTER = 8
@@ -65,7 +65,7 @@ def packet_of(core: Core, ctx: Value, what: str) -> Packet:
     """The packet of the context that a call was given."""
     packet, spec = core.execution.progress.packet, core.program.spec
     row = None if spec is None else program_type(spec.section)
-    if packet is None or row is None or not row.has(CALL_BY_NAME[what].offer):
+    if packet is None or row is None or not row.has(row_of(what).offer):
         raise Fault("bad-call", f"{what} in a program of another type")
     if ctx != Pointer(core.execution.ctx, 0):
         raise Fault("bad-call", f"{what} of something else than the program's context")

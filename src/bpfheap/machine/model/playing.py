@@ -192,6 +192,17 @@ class ModelCaller:
         whole = packets.whole_of(self._core.state, packet)
         return Frame(whole, packet.data, packet.room, packet.tail, packet.unseen, packet.skb)
 
+    def within_packet(self, at: int) -> Word:
+        packet = self._core.execution.progress.packet
+        assert packet is not None
+        return Pointer(packet.region, at) if packet.fields[0] >= 0 else 0
+
+    def load(self, at: Word) -> Word:
+        return self._core.state.load(at, 8)
+
+    def store(self, at: Word, value: Word) -> None:
+        self._core.state.store(at, 8, value)
+
     def reframe(self, frame: Frame) -> None:
         packet = self._changed(frame)
         packets.change(self._core, packet, frame.whole)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bpfheap.machine.dynptr import LONGEST, Dynptr, load, store
 from bpfheap.machine.faults import Fault
-from bpfheap.machine.model.convention import Arguments, Implementation, number
+from bpfheap.machine.model.convention import Arguments, Implementation, error, number
 from bpfheap.machine.model.interp import Core
 from bpfheap.machine.model.maps import ring
 from bpfheap.machine.model.mutator import drop
+from bpfheap.machine.model.playing import ModelCaller
 from bpfheap.machine.model.progress import Reservation
 from bpfheap.machine.model.records import MapRecord, RegionKind, Status
-from bpfheap.machine.model.values import NULL, Pointer, Value
+from bpfheap.machine.model.values import NULL, U32, Pointer, Value
+from bpfheap.platform.dynptrs import DynptrKind
 from bpfheap.platform.maps import Holds
 
 #: What bpf_ringbuf_query can be asked.
@@ -71,6 +74,32 @@ def _finish(what: str, *, submit: bool) -> Implementation:
     return finish
 
 
+def _reserve_dynptr(core: Core, args: Arguments) -> Value:
+    """A dynptr is there even if no record is, and goes the same way."""
+    what = "bpf_ringbuf_reserve_dynptr"
+    size, flags = number(core, args[1], 2) & U32, number(core, args[2], 3)
+    record = NULL if flags or size > LONGEST else _reserve(core, (args[0], size, 0))
+    found = Dynptr(DynptrKind.RINGBUF, record, size) if record != NULL else None
+    store(ModelCaller(core, what), args[3], found)
+    if found is not None:
+        return 0
+    return error("E2BIG" if size > LONGEST and not flags else "EINVAL")
+
+
+def _finish_dynptr(what: str, *, submit: bool) -> Implementation:
+    finish = _finish(what, submit=submit)
+
+    def finish_dynptr(core: Core, args: Arguments) -> Value | str:
+        call = ModelCaller(core, what)
+        found = load(call, args[0])
+        if found is not None:
+            finish(core, (found.data, args[1]))
+            store(call, args[0], None)
+        return NULL
+
+    return finish_dynptr
+
+
 def _query(core: Core, args: Arguments) -> Value:
     record = _ring(core, args[0])
     answers = {
@@ -95,4 +124,7 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_ringbuf_submit": _finish("bpf_ringbuf_submit", submit=True),
     "bpf_ringbuf_discard": _finish("bpf_ringbuf_discard", submit=False),
     "bpf_ringbuf_query": _query,
+    "bpf_ringbuf_reserve_dynptr": _reserve_dynptr,
+    "bpf_ringbuf_submit_dynptr": _finish_dynptr("bpf_ringbuf_submit_dynptr", submit=True),
+    "bpf_ringbuf_discard_dynptr": _finish_dynptr("bpf_ringbuf_discard_dynptr", submit=False),
 }

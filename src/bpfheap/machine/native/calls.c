@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "around.h"
 #include "calls.h"
+#include "checks.h"
 #include "frame.h"
 #include "packet.h"
 
@@ -251,6 +252,65 @@ CALL(bpf_ringbuf_discard)
 	(void)run;
 	bh_ring_finish((void *)r[1], false);
 	return 0;
+}
+
+/* struct bpf_dynptr_kern, as machine/dynptr.py has it. */
+struct dynptr {
+	uint64_t data;
+	uint32_t size, offset;
+};
+
+enum { DYNPTR_LONGEST = (1 << 24) - 1, DYNPTR_RINGBUF = 2 << 28 };
+
+CALL(bpf_ringbuf_reserve_dynptr)
+{
+	struct dynptr *ptr = (void *)r[4];
+	uint32_t size = (uint32_t)r[2];
+	void *record;
+
+	(void)run;
+	memset(ptr, 0, sizeof(*ptr));
+	if (r[3])
+		return error(-EINVAL);
+	if (size > DYNPTR_LONGEST)
+		return error(-E2BIG);
+	record = bh_ring_reserve((void *)r[1], size);
+	if (!record)
+		return error(-EINVAL);
+	ptr->data = (uintptr_t)record;
+	ptr->size = size | DYNPTR_RINGBUF;
+	return 0;
+}
+
+/* Of a hardened program, what it gives has to be where there may be a record. */
+static uint64_t finish(struct bh_run *run, struct dynptr *ptr, bool submit)
+{
+	uint64_t data = ptr->data;
+
+	if (!data)
+		return 0;
+	if (run->window) {
+		data = bh_record_at(run, data);
+		if (!data) {
+			run->fault = ptr->data;
+			run->pc = 0;
+			run->stop = BH_FAULT;
+			return 0;
+		}
+	}
+	bh_ring_finish((void *)data, submit);
+	memset(ptr, 0, sizeof(*ptr));
+	return 0;
+}
+
+CALL(bpf_ringbuf_submit_dynptr)
+{
+	return finish(run, (void *)r[1], true);
+}
+
+CALL(bpf_ringbuf_discard_dynptr)
+{
+	return finish(run, (void *)r[1], false);
 }
 
 CALL(bpf_ringbuf_query)
@@ -570,6 +630,8 @@ CALL(unknown)
 	SAME(X, bpf_spin_unlock) SAME(X, bpf_jiffies64) SAME(X, bpf_ktime_get_boot_ns)         \
 	SAME(X, bpf_ringbuf_output) SAME(X, bpf_ringbuf_reserve) SAME(X, bpf_ringbuf_submit)   \
 	SAME(X, bpf_ringbuf_discard) SAME(X, bpf_ringbuf_query) SAME(X, bpf_copy_from_user)    \
+	SAME(X, bpf_ringbuf_reserve_dynptr) SAME(X, bpf_ringbuf_submit_dynptr)                 \
+	SAME(X, bpf_ringbuf_discard_dynptr)                                                    \
 	SAME(X, bpf_per_cpu_ptr) SAME(X, bpf_this_cpu_ptr) SAME(X, bpf_ktime_get_coarse_ns)    \
 	SAME(X, bpf_for_each_map_elem) X(bpf_trace_vprintk, outside) SAME(X, bpf_loop)         \
 	SAME(X, bpf_kptr_xchg) SAME(X, bpf_map_lookup_percpu_elem)                             \

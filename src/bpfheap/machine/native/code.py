@@ -11,6 +11,7 @@ from bpfheap.isa import Insn, Kind, Op, Uses, op_of
 from bpfheap.machine.native._core import ARGUMENTS, ASKED, CALLS, OPS
 from bpfheap.machine.relocations import Links
 from bpfheap.platform.calls import CALL_BY_NAME, HELPER_BY_NUMBER, Arg, Call
+from bpfheap.platform.dynptrs import DYNPTR_SIZE
 from bpfheap.verifier.facts import ANYWHERE
 
 #: struct bh_insn.
@@ -161,6 +162,8 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.LESS: ("code", 0),
     Arg.ITER_NEW: ("place", 8),
     Arg.ITER: ("place", 8),
+    Arg.NEW_DYNPTR: ("place", DYNPTR_SIZE),
+    Arg.OWNED_DYNPTR: ("place", DYNPTR_SIZE),
     Arg.TYPE_ID: ("any", 0),
     Arg.CALLBACK: ("code", 0),
     Arg.CALLBACK_CTX: ("any", 0),

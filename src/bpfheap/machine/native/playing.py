@@ -19,6 +19,7 @@ from bpfheap.machine.native.records import NativeProgram
 from bpfheap.machine.native.tables import Tables
 from bpfheap.machine.packets import Frame, Skb
 from bpfheap.machine.tables.common import Keeper, Table, check_op
+from bpfheap.platform.called import row_of
 from bpfheap.platform.calls import CALL_BY_NAME, Arg
 from bpfheap.platform.programs import Offer, ProgramType, program_type
 from bpfheap.platform.programs.fields import field_of_calls
@@ -455,9 +456,22 @@ class NativeCaller:
     def frame(self, ctx: Word) -> Frame:
         """Of the run's own context, whatever the program gives for it."""
         found, known = self._core.frame(self._going()), self._kernel.packets.get(self._run)
-        if found is None or known is None or not self._type.has(CALL_BY_NAME[self.name].offer):
+        if found is None or known is None or not self._type.has(row_of(self.name).offer):
             raise Fault("bad-call", f"{self.name} in a program of another type")
         return Frame(*found, *known)
+
+    def within_packet(self, at: int) -> Word:
+        if all(field.name != "data" for field in self._type.fields):
+            return 0
+        frame = self._core.frame(self._going())
+        assert frame is not None
+        return self.number(self.field("data")) - frame[1] + at
+
+    def load(self, at: Word) -> Word:
+        return int.from_bytes(self.read(at, _POINTER), "little")
+
+    def store(self, at: Word, value: Word) -> None:
+        self.write(at, self.number(value).to_bytes(_POINTER, "little"))
 
     def reframe(self, frame: Frame) -> None:
         self._core.reframe(self._going(), frame.whole, frame.data, frame.room, frame.tail)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from bpfheap.machine.played import (
     checks,
     current,
+    dynptrs,
     headers,
     network,
     owned,
@@ -31,6 +32,7 @@ from bpfheap.machine.tables.caller import Played
 CALLS: Mapping[str, Played] = {
     **checks.CALLS,
     **current.CALLS,
+    **dynptrs.CALLS,
     **headers.CALLS,
     **network.CALLS,
     **owned.CALLS,

@@ -30,6 +30,14 @@ class TableCaller(Caller, Protocol):
     def frame(self, ctx: Word) -> Frame:
         """The packet of the context that the call was given. Raises Fault if that has none."""
 
+    def within_packet(self, at: int) -> Word:
+        """A pointer to one of its bytes, metadata first; 0 for a context that leads to none."""
+
+    def load(self, at: Word) -> Word:
+        """Eight bytes; a pointer as a pointer."""
+
+    def store(self, at: Word, value: Word) -> None: ...
+
     def reframe(self, frame: Frame) -> None:
         """Another content and another place: pointers into the packet are void from here on."""
 

@@ -29,6 +29,7 @@ from bpfheap.verifier.state.state import (
     ZERO_OFFSET,
     Dynptr,
     Gone,
+    Invalidation,
     Mem,
     Reg,
     State,
@@ -204,7 +205,8 @@ def written(env: Env, st: State, meta: Meta) -> None:
 def discard(env: Env, st: State, meta: Meta) -> None:
     """The record is the reader's, or nobody's."""
     assert meta.dynptr is not None
-    release(st, meta.dynptr.ref, Gone(meta.slot, meta.call.name, "dynptr"))
+    gone = Gone(meta.slot, meta.call.name, "slice", Invalidation.MOVED)
+    release(st, meta.dynptr.ref, gone)
 
 
 def data(env: Env, st: State, meta: Meta) -> Reg:

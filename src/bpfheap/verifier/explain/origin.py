@@ -26,6 +26,7 @@ from bpfheap.verifier.explain.words import (
 )
 from bpfheap.verifier.state.state import (
     CTX,
+    DYNPTR,
     MAP,
     SCALAR,
     STACK,
@@ -252,7 +253,10 @@ class _Teller(Tracer):
             found += [
                 f"the stack at fp{place * 8}"
                 for place, slot in sorted(frame.stack.items())
-                if slot.reg is not None and slot.reg.ref == ref
+                if slot.reg is not None
+                and slot.reg.ref == ref
+                # A dynptr is told of once.
+                and (slot.reg.kind != DYNPTR or slot.reg.what.first)
             ]
         return found
 

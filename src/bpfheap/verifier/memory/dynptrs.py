@@ -65,7 +65,7 @@ def _destroy(st: State, frame: FuncState, first: i64, reg: Reg, insn: int) -> No
         )
     del frame.stack[first]
     del frame.stack[first + 1]
-    gone = Gone(insn, "a store over it", "dynptr", Invalidation.MOVED)
+    gone = Gone(insn, "a store over the dynptr", "slice", Invalidation.MOVED)
     after = Reg(SCALAR, UNKNOWN_SCALAR, what=gone)
     id_ = reg.id
     st.rewrite(lambda reg: after if reg.kind == MEM and reg.what.dynptr == id_ else reg)

@@ -87,10 +87,16 @@ def _reaches(st: State, pointer: Reg, one_more: bool) -> None:
 
 def forget_packet(st: State, slot: int, call: str) -> None:
     """The packet may have moved: its pointers point anywhere."""
-    after = Reg(SCALAR, UNKNOWN_SCALAR, what=Gone(slot, call, "packet pointer", Invalidation.MOVED))
-    st.rewrite(
-        lambda reg: after if reg.kind == PACKET_END or in_packet(reg) or is_slice(reg) else reg
-    )
+    moved = Invalidation.MOVED
+    after = Reg(SCALAR, UNKNOWN_SCALAR, what=Gone(slot, call, "packet pointer", moved))
+    of_slices = Reg(SCALAR, UNKNOWN_SCALAR, what=Gone(slot, call, "slice", moved))
+
+    def forgotten(reg: Reg) -> Reg:
+        if is_slice(reg):
+            return of_slices
+        return after if reg.kind == PACKET_END or in_packet(reg) else reg
+
+    st.rewrite(forgotten)
 
 
 def is_slice(reg: Reg) -> bool:
