@@ -335,7 +335,9 @@ def _type_id(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         )
     mark_register(env.cfg, st, n)
     btf = env.spec.btf
-    layout = env.layouts.of_struct(btf, reg.scalar.const_value, register=n)
+    # Linux names both of its own.
+    call = meta.call.name if meta.call.ours else "bpf_obj_new/bpf_percpu_obj_new"
+    layout = env.layouts.of_struct(btf, reg.scalar.const_value, call, register=n)
     ref = meta.map
     if ref is not None and ref.spec.value:
         why = env.layouts.why_other(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from bpfheap.btf import (
     Btf,
@@ -21,6 +22,7 @@ from bpfheap.btf import (
     why_different,
 )
 from bpfheap.errors import BpfheapError, BtfError
+from bpfheap.verifier.domain.word import U32_MAX
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.kernel import KernelType
 
@@ -126,6 +128,10 @@ def _none(field: KptrField, btf: Btf) -> None:
     """Without the types of a kernel, all structs are the program's own."""
 
 
+#: How to name a type to an allocator.
+_NAMED: Final = "write type_id_local(struct ...) and compile with -g"
+
+
 class Layouts:
     """The layouts of one verification; the same type gives the same instance."""
 
@@ -194,18 +200,24 @@ class Layouts:
                 raise Reject(error.message, hint=error.hint) from None
         return self._incomplete[key]
 
-    def of_struct(self, btf: Btf, type_id: int, *, register: int) -> Layout:
-        """The layout of the struct that a program names by its id. Raises Reject."""
-        if not 0 < type_id < len(btf):
+    def of_struct(self, btf: Btf, type_id: int, call: str, *, register: int) -> Layout:
+        """The layout of the struct that a program names by its id to `call`. Raises Reject."""
+        if not 0 <= type_id <= U32_MAX:
             raise Reject(
-                f"local type id {type_id} is not in the program's BTF",
+                "local type ID argument must be in range [0, U32_MAX]",
                 register=register,
-                hint="write type_id_local(struct ...) and compile with -g",
+                hint=_NAMED,
             )
-        if not isinstance(btf[type_id], Struct):
+        there = 0 < type_id < len(btf)
+        if not there or not isinstance(btf[type_id], Struct):
             raise Reject(
-                f"type id {type_id} ({btf.c_name(type_id)}) must be of a struct",
+                f"{call} type ID argument must be of a struct",
+                detail=f"type {type_id} is {btf.c_name(type_id)}"
+                if there
+                else f"the program's BTF has no type {type_id}",
                 register=register,
-                hint="objects are structs: name the struct itself, or put the value into one",
+                hint="objects are structs: name the struct itself, or put the value into one"
+                if there
+                else _NAMED,
             )
         return self.of(btf, type_id)
