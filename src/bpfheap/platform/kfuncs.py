@@ -352,8 +352,8 @@ LAXEST = F.LOCKED
 #: Words in names that tell what no prototype does: who owns an object afterwards, or that a section
 #: begins or ends there.
 _OWNS = frozenset({
-    "acquire", "close", "consume", "dealloc", "destroy", "detach", "drop", "free", "insert",
-    "kfree", "new", "next", "put", "release", "unref",
+    "acquire", "close", "consume", "dealloc", "destroy", "detach", "discard", "drop", "free",
+    "insert", "kfree", "new", "next", "put", "release", "submit", "unref",
 })  # fmt: skip
 _SECTIONS = frozenset({"disable", "enable", "lock", "restore", "save", "unlock"})
 

@@ -995,7 +995,9 @@ int submitted_in_a_global_function(struct __sk_buff *ctx)
 	struct bpf_dynptr ptr;
 
 	bpf_ringbuf_reserve_dynptr(&records, 16, 0, &ptr);
-	return submits(&ptr);
+	submits(&ptr);
+	bpf_ringbuf_discard_dynptr(&ptr, 0);
+	return 0;
 }
 
 __noinline int moves_it(struct bpf_dynptr *ptr)
@@ -1041,6 +1043,20 @@ int set_up_in_a_global_function(struct __sk_buff *ctx)
 }
 
 /* ------------------------------------------------------------------- where paths meet */
+
+SEC("tc") __accept
+int copied_on_one_path(struct __sk_buff *ctx)
+{
+	struct bpf_dynptr ptr, other;
+
+	bpf_ringbuf_reserve_dynptr(&records, 16, 0, &ptr);
+	if (ctx->len > 100)
+		bpf_dynptr_from_mem(bytes, 8, 0, &other);
+	bpf_ringbuf_reserve_dynptr(&records, 16, 0, &other);
+	bpf_ringbuf_submit_dynptr(&ptr, 0);
+	bpf_ringbuf_submit_dynptr(&other, 0);
+	return 0;
+}
 
 SEC("tc") __reject("invalid mem access 'scalar'")
 int slice_of_either(struct __sk_buff *ctx)
@@ -1108,7 +1124,7 @@ int in_a_loop(struct __sk_buff *ctx)
 	return 0;
 }
 
-SEC("tc") __reject("cannot overwrite referenced dynptr")
+SEC("tc") __reject("reference leak")
 int in_a_loop_and_kept(struct __sk_buff *ctx)
 {
 	struct bpf_dynptr ptr;

@@ -51,12 +51,6 @@ int reserved_there(struct __sk_buff *ctx)
 	return 0;
 }
 
-SEC("tc") __reject("cannot pass map_type 31 into func bpf_map_lookup_elem#1")
-int looked_up_there(struct __sk_buff *ctx)
-{
-	return bpf_map_lookup_elem(&commands, &length) != 0;
-}
-
 static long returns_2(const struct bpf_dynptr *record, void *ctx)
 {
 	return 2;

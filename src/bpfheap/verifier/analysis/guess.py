@@ -27,6 +27,8 @@ def why_not(name: str, prototype: Prototype) -> str | None:
             return f"it calls back, and nothing tells what {parameter.name} is called with"
         if isinstance(target, Struct) and name_of(target).startswith(_ITERATOR):
             return "it takes an iterator, and nothing tells what becomes of that"
+        if parameter.name.endswith("__uninit"):
+            return f"it sets {parameter.name} up, and nothing tells as what"
     returns = prototype.returns
     if returns.pointer and isinstance(btf[returns.target], Struct | Union):
         # KF_ACQUIRE is for such alone (check_kfunc_call).

@@ -73,6 +73,8 @@ _Known = TypeVar("_Known")
 
 #: In KfuncReads: as many bytes as the next argument says.
 AS_LONG_AS_NEXT = -1
+#: None: a dynptr is set up there.
+SETS_UP = -2
 #: What a kfunc reads, by its name: how many bytes through each argument, or None for one of which
 #: that is not known; None for a kfunc that the kernel's types do not have.
 KfuncReads = Callable[[str], Sequence[int | None] | None]
@@ -215,17 +217,26 @@ class _Function:
             if reads is None:
                 return live | _ARGS | ALL_STACK
             for n, size in enumerate(reads, 1):
+                if size == SETS_UP:
+                    live = self._set_up(step, n, live)
+            for n, size in enumerate(reads, 1):
                 live |= 1 << n
+                if size == SETS_UP:
+                    continue
                 if n not in self.bases[step.slot]:
                     continue
                 if size == AS_LONG_AS_NEXT:
                     size = self._length(step, n + 1)
                 live |= self._read_through(step, n, size)
             return live
+        if row.makes is not None:
+            live = self._set_up(step, 1 + row.args.index(Arg.NEW_DYNPTR), live)
         for n, arg in enumerate(row.args, 1):
             if arg in _UNREAD:
                 continue
             live |= 1 << n
+            if arg is Arg.NEW_DYNPTR:
+                continue
             if n not in self.bases[step.slot]:
                 continue
             size = self._size(step, row, n)
@@ -233,6 +244,13 @@ class _Function:
                 continue
             live |= self._read_through(step, n, size)
         return live
+
+    def _set_up(self, step: Step, n: int, live: int) -> int:
+        """A dynptr is set up where r`n` points: what was there before does not matter."""
+        base = self.bases[step.slot].get(n)
+        if not base or len(base) > 1 or base[0] == _ELSEWHERE or base[0] % 8:
+            return live
+        return live & ~_range(base[0], base[0] + DYNPTR_SIZE - 1)
 
     def _hands_over(self, step: Step) -> bool:
         """May a function that is called here read the stack? Addresses that are stored there are

@@ -43,7 +43,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
 from bpfheap.verifier.analysis.cfg import Cfg, Step
 from bpfheap.verifier.analysis.guess import why_not
-from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, live_at
+from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, SETS_UP, live_at
 from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.analysis.release import check_release, release_of
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
@@ -542,6 +542,9 @@ class Env:
             if parameter.is_size and reads:
                 reads[-1] = AS_LONG_AS_NEXT
             size = None
+            if parameter.name.endswith("__uninit"):
+                reads.append(SETS_UP)
+                continue
             if parameter.target:
                 with suppress(BtfError):
                     size = found.btf.size_of(parameter.target)
