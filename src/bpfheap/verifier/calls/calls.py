@@ -57,7 +57,7 @@ from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.flows import GLOBAL_ALLOCATOR, FlowKind, Holder
 from bpfheap.verifier.memory import stack
 from bpfheap.verifier.memory.access import helper_access
-from bpfheap.verifier.memory.kinds import OBLIGATIONS
+from bpfheap.verifier.memory.kinds import OBLIGATIONS, within_stack
 from bpfheap.verifier.memory.obligations import (
     MEM_TYPES,
     check_aligned,
@@ -262,7 +262,8 @@ def _size(zero_allowed: bool) -> Checker:
             mark_register(env.cfg, st, n - 1)
             return
         if arg in WRITTEN and memory.kind == STACK and not reg.scalar.is_const:
-            # Not all of it need be written (check_mem_size_reg).
+            # Not all of it need be written, and so is read, too (check_mem_size_reg).
+            within_stack(n - 1, memory, 0, meta.size, "write to")
             helper_access(env, st, n - 1, memory, meta.size, False)
         _memory(env, st, n - 1, memory, meta, meta.size, arg in WRITTEN)
         if meta.size:
