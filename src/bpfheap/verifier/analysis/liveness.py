@@ -38,6 +38,7 @@ from bpfheap.verifier.analysis.cfg import (
     Cfg,
     Step,
 )
+from bpfheap.verifier.analysis.given import Given, Summary, either
 
 FIRST_SLOT = 11
 _SLOTS = 64
@@ -99,8 +100,13 @@ def live_at(
     those of the program's object."""
     found = [0] * len(cfg.steps)
     kfunc_reads = cache(kfunc_reads)
+    # By the slot at which a static function starts.
+    summaries: dict[int, Summary] = {}
     for index in cfg.call_order:
-        _Function(cfg, spec, maps, kfunc_reads, index, found).solve()
+        function = _Function(cfg, spec, maps, kfunc_reads, index, found, summaries)
+        function.solve()
+        if index and not cfg.is_global(index):
+            summaries[cfg.subprogs[index].start] = function.summary()
     return found
 
 
@@ -115,8 +121,10 @@ class _Function:
         kfunc_reads: KfuncReads,
         index: int,
         found: list[int],
+        summaries: dict[int, Summary],
     ) -> None:
         self.cfg = cfg
+        self.summaries = summaries
         self.spec = spec
         self.maps = maps
         self.kfunc_reads = kfunc_reads
@@ -181,7 +189,7 @@ class _Function:
             # A global function's declared arguments are looked at, whatever it does.
             callee = _ARGS if step.tag == CALL else self.found[step.target]
             live = live & ~_CLOBBERED | callee & _ARGS
-            return live | ALL_STACK if self._hands_over(step) else live
+            return live | self._read_by_callee(step)
         if kind == CALL_REG:
             return (1 << FIRST_SLOT) - 1 | ALL_STACK
         if kind == LEGACY:
@@ -244,6 +252,62 @@ class _Function:
                 continue
             live |= self._read_through(step, n, size)
         return live
+
+    def summary(self) -> Summary:
+        """What the function reads through its arguments."""
+        given = Given(
+            self.summaries, self._own_slot, self._hands_over, self._reads_of_call, _IN_STACK
+        )
+        self._forward(given.begin(), given.after, either)
+        return given.summary()
+
+    def _own_slot(self, step: Step) -> int | None:
+        """See Given."""
+        base = self.bases[step.slot].get(step.src if step.shape.tag == LOAD else step.dst)
+        return -1 if base is None else _whole_slot(base, step)
+
+    def _reads_of_call(self, step: Step) -> Iterator[tuple[int, int | None]] | None:
+        """See Given."""
+        row = step.row
+        if row is None or step.loop == CALLBACK_LOOP or row.callback:
+            return None
+        if _PROTOTYPE in row.args:
+            reads = self.kfunc_reads(row.name)
+            return None if reads is None else self._reads_of_kfunc(step, reads)
+        return (
+            (n, self._size(step, row, n)) for n, arg in enumerate(row.args, 1) if arg not in _UNREAD
+        )
+
+    def _reads_of_kfunc(
+        self, step: Step, reads: Sequence[int | None]
+    ) -> Iterator[tuple[int, int | None]]:
+        for n, size in enumerate(reads, 1):
+            if size == AS_LONG_AS_NEXT:
+                yield n, self._length(step, n + 1)
+            else:
+                yield n, DYNPTR_SIZE if size == SETS_UP else size
+
+    def _read_by_callee(self, step: Step) -> int:
+        """The slots that a function of the program may read through what it is given, and through
+        addresses that are stored in the stack."""
+        if not self._hands_over(step):
+            return 0
+        reads = self.summaries.get(step.target) if step.tag == CALL_LOCAL else None
+        known = self.bases[step.slot]
+        if reads is None or self.address_stored or any(place >= _IN_STACK for place in known):
+            return ALL_STACK
+        slots = 0
+        for n, ranges in enumerate(reads, 1):
+            base = known.get(n)
+            if base is None:
+                continue
+            if ranges is None or not base:
+                return ALL_STACK
+            for low, high in ranges:
+                for at in base:
+                    if at != _ELSEWHERE:
+                        slots |= _range(at + low, at + high)
+        return slots
 
     def _set_up(self, step: Step, n: int, live: int) -> int:
         """A dynptr is set up where r`n` points: what was there before does not matter."""
