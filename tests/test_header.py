@@ -333,6 +333,7 @@ def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
     bpf_for(i, 0, 3) { cond_break; }
     bpf_repeat(2) { if (!can_loop) break; }
     bpf_rcu_read_unlock();
+    bpf_assert(i > 1);
     """
     source = LINKED.replace('SEC("tc")', "static __noinline")
     source += THREAD.replace("struct foo * p =", f"{calls} struct foo * p =")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from bpfheap.btf import Btf, LazyBtf, Var, Void
+from bpfheap.btf import Btf, LazyBtf, Var, Void, exception_callbacks
 from bpfheap.errors import BpfheapError
 from bpfheap.isa import Insn
 
@@ -203,6 +203,12 @@ class ProgramSpec:
         at = self.btf.find(name, Var)
         kind = None if at is None else self.btf[at]
         return isinstance(kind, Var) and isinstance(self.btf[self.btf.resolve(kind.type)], Void)
+
+    @property
+    def exception_callback(self) -> int:
+        """The first slot of the function that is called when it throws, 0 for none."""
+        names = exception_callbacks(self.btf, self.subprogs[0].func_id) if self.subprogs else ()
+        return next((sub.start for sub in self.subprogs if (sub.name,) == names), 0)
 
     def line_of(self, slot: int) -> SourceLine | None:
         """The source line that `slot` belongs to: the nearest one at or before it, in the same

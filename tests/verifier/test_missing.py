@@ -32,20 +32,17 @@ extern int CONFIG_HZ __attribute__((section(".kconfig")));
 extern const int runqueues __ksym;
 extern int nowhere;
 void bpf_made_up(void) __ksym;
-void bpf_throw(__u64) __ksym;
+void bpf_task_work_schedule(__u64) __ksym;
 static long (*send_ack)(void) = (void *)116;
 static long (*bpf_future)(void) = (void *)4000;
 const volatile int debug = 0;
 __noinline int tagged(const volatile int *p __attribute__((btf_decl_tag("arg:arena"))))
 { return *p; }
 #define __uptr __attribute__((btf_type_tag("uptr")))
-#define __exception_cb(name) __attribute__((btf_decl_tag("exception_callback:" #name)))
 struct page { int number; };
 struct pages { struct { struct page __uptr *ptr; } of[2]; };
 struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 4);
     __type(key, __u64); __type(value, struct pages); } shared SEC(".maps");
-int seen(__u64 cookie) { return cookie; }
-__exception_cb(seen) int throws(struct __sk_buff *ctx);
 """
 
 SEND_ACK = "bpf_tcp_send_ack#116"
@@ -63,7 +60,6 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
     ("tag", "tc", "int n = ctx->len; return tagged(&n);", ("arg:arena",)),
     ("user_pointer", "tc", "__u64 k = 0; return !bpf_map_lookup_elem(&shared, &k);",
      ("__uptr",)),
-    ("throws", "tc", "return 0;", ("__exception_cb",)),
     ("user_pointer_and_more", "freplace/x",
      "__u64 k = 0; bpf_made_up(); return !bpf_map_lookup_elem(&shared, &k);",
      ('SEC("freplace")', "bpf_made_up", "__uptr")),
@@ -73,8 +69,8 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...] | str]] = [
         "__u64 k = ctx->len; "
         "if (bpf_map_lookup_elem(&trie, &k)) bpf_made_up(); "
         "send_ack(); bpf_map_delete_elem(&hash, &k); "
-        "if (k == 3) bpf_future(); bpf_made_up(); bpf_throw(0); return CONFIG_HZ;",
-        ("STRUCT_OPS", "bpf_made_up", SEND_ACK, "bpf_throw",
+        "if (k == 3) bpf_future(); bpf_made_up(); bpf_task_work_schedule(0); return CONFIG_HZ;",
+        ("STRUCT_OPS", "bpf_made_up", SEND_ACK, "bpf_task_work_schedule",
          "CONFIG_HZ"),
     ),
     (

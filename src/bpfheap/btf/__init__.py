@@ -17,7 +17,14 @@ from bpfheap.btf.identity import same_type, why_different
 from bpfheap.btf.kernel_header import kernel_header
 from bpfheap.btf.lazy import BtfIndex, LazyBtf, essential_name
 from bpfheap.btf.members import FoundMember, find_member, members, place_of
-from bpfheap.btf.special import NODE_OF, Contains, SpecialField, SpecialKind, special_fields
+from bpfheap.btf.special import (
+    NODE_OF,
+    Contains,
+    SpecialField,
+    SpecialKind,
+    exception_callbacks,
+    special_fields,
+)
 from bpfheap.btf.table import Btf, BtfBuilder, BtfTypes
 from bpfheap.btf.types import (
     KINDS,
@@ -54,8 +61,8 @@ __all__ = [
     "Enum", "Enum64", "Float", "FoundMember", "Func", "FuncProto", "Fwd", "Int", "KptrField",
     "KptrKind", "LazyBtf", "Leads", "Member", "Param", "Place", "PlainPointer", "Ptr", "Restrict",
     "SecVar", "SpecialField", "SpecialKind", "Struct", "TypeTag", "Typedef", "Union", "Var", "Void",
-    "Volatile", "contains", "core_value", "declare", "dump_c", "essential_name", "find_member",
-    "incomplete", "kernel_header", "kernel_target", "kptr_fields", "members", "numbers_alone",
-    "place_of", "plain_pointers", "pointee", "print_c", "same_type", "special_fields",
-    "user_pointers", "walk", "why_different",
+    "Volatile", "contains", "core_value", "declare", "dump_c", "essential_name",
+    "exception_callbacks", "find_member", "incomplete", "kernel_header", "kernel_target",
+    "kptr_fields", "members", "numbers_alone", "place_of", "plain_pointers", "pointee", "print_c",
+    "same_type", "special_fields", "user_pointers", "walk", "why_different",
 ]  # fmt: skip

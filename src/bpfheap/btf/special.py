@@ -32,6 +32,9 @@ class SpecialKind(StrEnum):
     REFCOUNT = "bpf_refcount"
 
 
+#: What a program's own function is tagged with that has an exception callback; the name follows.
+_EXCEPTION_CALLBACK = "exception_callback:"
+
 #: The node that links an object into a list or tree.
 NODE_OF = {SpecialKind.LIST_HEAD: SpecialKind.LIST_NODE, SpecialKind.RB_ROOT: SpecialKind.RB_NODE}
 _LOCKS = frozenset({SpecialKind.SPIN_LOCK, SpecialKind.RES_SPIN_LOCK})
@@ -294,4 +297,12 @@ def _contains(btf: Btf, raw: _UncheckedField, where: str) -> Contains:
         f"{where} contains struct {struct_name}{colon}, which is not in the BTF",
         file=btf.file,
         hint=f"define struct {struct_name} and use it, so that the compiler keeps it",
+    )
+
+
+def exception_callbacks(btf: Btf, func_id: int) -> tuple[str, ...]:
+    """The names of the exception callbacks that a function says it has; one is right."""
+    tags = btf.decl_tags(func_id) if func_id else ()
+    return tuple(
+        tag.removeprefix(_EXCEPTION_CALLBACK) for tag in tags if tag.startswith(_EXCEPTION_CALLBACK)
     )

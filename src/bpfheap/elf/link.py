@@ -5,7 +5,7 @@ reaches, with relocations and local calls resolved.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bpfheap.elf.container import Container, Reloc, Section, Symbol
@@ -105,17 +105,20 @@ class Linker:
         maps_at: Mapping[tuple[int, int], str],
         data_sections: Mapping[int, str],
         externs: Externs,
+        callback_of: Callable[[int], str | None],
     ) -> None:
         """`infos` is .BTF.ext by section; `maps_at` gives the map that starts at a byte of a
         section;
         `data_sections` the names of the maps that stand for data sections, by section index;
-        `externs` what is known of the symbols that this object only declares."""
+        `externs` what is known of the symbols that this object only declares; `callback_of` the
+        name of the exception callback of a function, by the id of its BTF FUNC."""
         self._file = container.file
         self._container = container
         self._maps_at = maps_at
         self._map_sections = {section for section, _ in maps_at}
         self._data_sections = data_sections
         self._externs = externs
+        self._callback_of = callback_of
         self._codes: dict[int, _SectionCode] = {}
         for section in code_sections(container):
             insns = list(decode(section.data))
@@ -413,16 +416,31 @@ class Linker:
     # -- programs
 
     def _reachable_from(self, entry: ElfFunction) -> list[ElfFunction]:
-        """The entry, then all functions that it refers to, directly or not, breadth first."""
+        """The entry, then all functions that it refers to, directly or not, breadth first; then
+        its exception callback, which nothing refers to, and what that refers to."""
         order = {entry: None}
-        queue = [entry]
+        self._follow([entry], order)
+        callback = self._exception_callback(entry)
+        if callback is not None and callback not in order:
+            order[callback] = None
+            self._follow([callback], order)
+        return list(order)
+
+    def _follow(self, queue: list[ElfFunction], order: dict[ElfFunction, None]) -> None:
         for function in queue:
             for ref in self._local_refs_of(function):
                 callee = self._by_start[ref.callee]
                 if callee not in order:
                     order[callee] = None
                     queue.append(callee)
-        return list(order)
+
+    def _exception_callback(self, entry: ElfFunction) -> ElfFunction | None:
+        """None if it is none that a loader would find (bpf_prog_assign_exc_cb of libbpf)."""
+        name = self._callback_of(entry.func_id)
+        if name is None:
+            return None
+        functions = (f for code in self._codes.values() for f in code.functions)
+        return next((f for f in functions if f.name == name and f.is_global), None)
 
     def _fault_in(self, functions: list[ElfFunction]) -> BpfheapError | None:
         """The first thing that is wrong with them."""

@@ -18,6 +18,7 @@ from bpfheap.btf import (
     SecVar,
     Var,
     core_value,
+    exception_callbacks,
 )
 from bpfheap.btf.core import described
 from bpfheap.btf.raw import parse_types
@@ -105,6 +106,7 @@ def _load(data: bytes, file: str, target: Target | None) -> ObjectSpec:
         maps_at=maps.by_place,
         data_sections=maps.data_sections,
         externs=Externs(btf, target, config),
+        callback_of=lambda func_id: _one(exception_callbacks(btf, func_id)),
     )
     notes = maps.notes
     if not _apply_core(linker, infos, btf, target) and target is not None:
@@ -256,6 +258,10 @@ class _CoreResolver:
 
 
 # -- programs
+
+
+def _one(names: tuple[str, ...]) -> str | None:
+    return names[0] if len(names) == 1 else None
 
 
 def _license(container: Container) -> str:

@@ -362,6 +362,31 @@ extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 
+/* ---------------------------------------------------------------------- exceptions */
+
+/*
+ * The end of the program, however many functions deep. What is thrown is its result, or what the
+ * function makes of it that the program is tagged with: `SEC("tc") __exception_cb(name) int ...`.
+ * Nothing may be owned, locked or open then.
+ */
+extern void bpf_throw(__u64 cookie) __ksym;
+
+#ifndef __exception_cb
+#define __exception_cb(name) __attribute__((btf_decl_tag("exception_callback:" #name)))
+#endif
+
+#ifndef bpf_assert_with
+#define bpf_assert_with(cond, value)                                                          \
+	do {                                                                                  \
+		if (!(cond))                                                                  \
+			bpf_throw(value);                                                     \
+	} while (0)
+#endif
+
+#ifndef bpf_assert
+#define bpf_assert(cond) bpf_assert_with(cond, 0)
+#endif
+
 /* --------------------------------------------- what <linux/bpf.h> and vmlinux.h declare */
 
 #if !defined(__VMLINUX_H__) && !defined(__LINUX_BPF_H__) && !defined(_UAPI__LINUX_BPF_H__)

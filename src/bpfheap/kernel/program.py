@@ -154,8 +154,8 @@ def _known(program: ProgramSpec, slot: int, ref: Ref, what: str, number: int | N
 
 def _starts(program: ProgramSpec) -> list[int]:
     """Where the kernel sees functions start (add_subprog_and_kfunc): at 0, at whatever is called,
-    and where the address of a function leads."""
-    found = {0}
+    where the address of a function leads, and at the exception callback."""
+    found = {0, program.exception_callback}
     for slot, insn in enumerate(program.insns):
         if insn.opcode == CALL_OPCODE and insn.src == Pseudo.CALL:
             found.add(slot + 1 + insn.imm)

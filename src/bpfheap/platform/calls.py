@@ -144,6 +144,7 @@ class Course(StrEnum):
     SLEEPS = "sleeps"  # behind it, and others may run before: only where programs may sleep
     WAITS = "waits"  # behind it, once another context lets it, which may take for ever
     PRINTS = "prints"  # behind it, once a line was formatted
+    THROWS = "throws"  # nowhere: the program ends, in its exception callback if it has one
 
 
 class SideEffect(StrEnum):
@@ -305,6 +306,11 @@ class Call:
     def callback(self) -> bool:
         """Whether it calls a subprogram."""
         return self.course is Course.CALLS_BACK
+
+    @property
+    def throws(self) -> bool:
+        """Whether the program ends there."""
+        return self.course is Course.THROWS
 
     @property
     def waits(self) -> bool:
@@ -940,6 +946,8 @@ KFUNCS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.RETURNS, D.ENTERS_RCU, P.ALL, W.LINUX_GPL),
     Call("bpf_rcu_read_unlock", None, (), R.VOID,
          E.SHARED, S.NOTHING, C.RETURNS, D.LEAVES_RCU, P.ALL, W.LINUX_GPL),
+    Call("bpf_throw", None, (A.SCALAR,), R.VOID,
+         E.SHARED, S.NOTHING, C.THROWS, D.NOTHING, P.ALL, W.LINUX_GPL),
     Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER,
          E.SHARED, S.NOTHING, C.LOOPS, D.BEGINS, P.ALL, W.LINUX_GPL, locked=True),
     Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL,
@@ -961,7 +969,6 @@ class Family:
 LEFT_OUT: tuple[Family, ...] = (
     Family("timers and work queues", frozenset(range(169, 173)),
            ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
-    Family("exceptions", frozenset(), ("bpf_throw",)),
     Family("sections without interrupts", frozenset(), ("bpf_local_irq_",)),
     Family("sections without preemption", frozenset(), ("bpf_preempt_",)),
     Family("resilient locks", frozenset(), ("bpf_res_spin_",)),

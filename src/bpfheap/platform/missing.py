@@ -17,8 +17,7 @@ from bpfheap.platform.programs import program_type, section_def
 from bpfheap.platform.programs.struct_ops import OPS_ROWS
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 
-#: What names a program's exception callback, and what tags a member that a process shares.
-EXCEPTION_CB = "__exception_cb"
+#: What tags a member that a process shares.
 UPTR = "__uptr"
 
 
@@ -41,12 +40,6 @@ def missing_map_type(spec: MapSpec) -> str | None:
     return None if spec.type in BY_NUMBER else MAP_TYPE_NAMES.get(spec.type)
 
 
-def has_exception_cb(program: ProgramSpec) -> bool:
-    """Whether the program names an exception callback (bpf_find_exception_callback_insn_off)."""
-    tags = program.btf.decl_tags(program.subprogs[0].func_id) if program.subprogs else ()
-    return any(tag.startswith("exception_callback:") for tag in tags)
-
-
 def missing_in(obj: ObjectSpec, program: ProgramSpec) -> tuple[str, ...]:
     """All that is missing, each once, in the order of the code. It is not asked whether it can be
     reached."""
@@ -58,8 +51,6 @@ def _missing(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
     row = program_type(program.section)
     if row is None or (row.kernel_types and row is not OPS_ROWS[""]):
         yield section_name(program.section)
-    if has_exception_cb(program):
-        yield EXCEPTION_CB
     for slot, op in _steps(program):
         name = op if isinstance(op, str) else _missing_at(obj, program, slot, op)
         if name is not None:

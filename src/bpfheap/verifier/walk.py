@@ -29,6 +29,7 @@ from bpfheap.platform.missing import UPTR, missing_in
 from bpfheap.spec import ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, stack_chains
+from bpfheap.verifier.calls.exceptions import check_throws
 from bpfheap.verifier.calls.globals import arguments
 from bpfheap.verifier.calls.noting import facts_of
 from bpfheap.verifier.explain.knowledge import Known, Observer
@@ -225,6 +226,7 @@ class Walk:
                 self._function(waiting[0], arguments(env, waiting[0]))
             self._step = self._state = None
             stack_chains(env.cfg, env.depth, private=env.type.private_stack)
+            check_throws(env.cfg, env.callbacks)
         except Reject as reject:
             before = reject.before
             error = self._error(reject, self._kind_of(reject))

@@ -12,7 +12,7 @@ struct {
 extern int CONFIG_HZ __attribute__((section(".kconfig")));
 extern const int runqueues __ksym;
 _Bool bpf_session_is_return(void) __ksym;
-void bpf_preempt_disable(void) __ksym;
+void bpf_task_work_made_up(void) __ksym;
 static long (*bpf_tcp_send_ack)(void *, __u32) = (void *)116;
 
 SEC("nonsense")
@@ -38,7 +38,7 @@ int map_type_unknown(struct __sk_buff *skb)
 SEC("tc")
 int kfunc_of_a_family(struct __sk_buff *skb)
 {
-	bpf_preempt_disable();
+	bpf_task_work_made_up();
 	return 0;
 }
 
@@ -56,15 +56,4 @@ int all_of_it(void *ctx)
 	if (bpf_map_lookup_elem(&routes, &key))
 		return bpf_tcp_send_ack(ctx, 0) + CONFIG_HZ;
 	return bpf_session_is_return();
-}
-
-int report(__u64 cookie)
-{
-	return cookie & 1;
-}
-
-SEC("tc") __attribute__((btf_decl_tag("exception_callback:report")))
-int exception_callback(struct __sk_buff *skb)
-{
-	return 0;
 }

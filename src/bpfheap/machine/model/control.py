@@ -1,4 +1,5 @@
-"""Calls that steer a program: iterators, tail calls, RCU sections, and the scheduler's clock."""
+"""Calls that steer a program: iterators, tail calls, exceptions, RCU sections, and the scheduler's
+clock."""
 
 from __future__ import annotations
 
@@ -83,6 +84,11 @@ def _tail_call(core: Core, args: Arguments) -> Value | str:
     return CALLBACK
 
 
+def _throw(core: Core, args: Arguments) -> Value | str:
+    core.throw(number(core, args[0], 1))
+    return CALLBACK
+
+
 CALLS: Mapping[str, Implementation] = {
     "bpf_jiffies64": _jiffies,
     "bpf_tail_call": _tail_call,
@@ -91,4 +97,5 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_iter_num_destroy": _iter_num_destroy,
     "bpf_rcu_read_lock": _rcu_read_lock,
     "bpf_rcu_read_unlock": _rcu_read_unlock,
+    "bpf_throw": _throw,
 }

@@ -489,12 +489,12 @@ def _freeze_frame(frame: CallFrame, mask: int, value: Callable[[Value], Hashable
     elif isinstance(after, TreeSearch):
         # Trees and their nodes keep their region ids.
         going_on = (after,)
-    return frame.return_slot, saved, going_on, frame.may_gotos, frame.program
+    return frame.return_slot, saved, going_on, *frame[3:]
 
 
 def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution: int) -> CallFrame:
     assert isinstance(frozen, tuple)
-    return_slot, saved, going_on, may_gotos, program = frozen
+    return_slot, saved, going_on, *others = frozen
     after: Loop | ForEach | TreeSearch | None = None
     if going_on is not None and isinstance(going_on[0], TreeSearch):
         (after,) = going_on
@@ -506,7 +506,7 @@ def _thaw_frame(frozen: Hashable, value: Callable[[Hashable], Value], execution:
     elif going_on is not None:
         loop, ctx = going_on
         after = loop._replace(ctx=value(ctx))
-    return CallFrame(return_slot, tuple(value(v) for v in saved), after, may_gotos, program)
+    return CallFrame(return_slot, tuple(value(v) for v in saved), after, *others)
 
 
 def _renamed(progress: ExecutionProgress, name: Callable[[int], int]) -> ExecutionProgress:

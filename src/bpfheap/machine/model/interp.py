@@ -193,7 +193,9 @@ class Core:
         registers = execution.registers
         saved = tuple(registers[6:])
         progress = execution.progress
-        frame = CallFrame(execution.slot + 1, saved, after, progress.may_gotos, execution.program)
+        frame = CallFrame(
+            execution.slot + 1, saved, after, progress.may_gotos, execution.program, progress.base
+        )
         execution.frames = (*execution.frames, frame)
         execution.progress = progress._replace(may_gotos=0)
         registers[0] = None
@@ -208,7 +210,9 @@ class Core:
         execution.program = program.id
         execution.slot = 0
         execution.progress = execution.progress._replace(
-            may_gotos=0, tail_calls=execution.progress.tail_calls + 1
+            may_gotos=0,
+            tail_calls=execution.progress.tail_calls + 1,
+            base=len(execution.frames),
         )
         registers[:] = [None, Pointer(execution.ctx, 0), *[None] * 8, self.new_stack()]
 
@@ -236,7 +240,7 @@ class Core:
         stack = registers[10]
         iterators.check_frame(execution, stack, self.program.name)
         execution.frames = execution.frames[:-1]
-        execution.progress = execution.progress._replace(may_gotos=frame.may_gotos)
+        execution.progress = execution.progress._replace(may_gotos=frame.may_gotos, base=frame.base)
         self.drop_stack(stack)
         result = registers[0]
         registers[1:6] = [None] * 5
@@ -255,6 +259,35 @@ class Core:
         execution.slot = frame.return_slot - 1
         done = self.again(frame.after, stop=self.state.number(result) != 0)
         return frame.return_slot if done else execution.slot
+
+    def throw(self, cookie: int) -> None:
+        """The current program ends: its exception callback takes the place of its main function, or
+        the number is its result."""
+        execution, registers = self.execution, self.execution.registers
+        base = execution.progress.base
+        if any(frame.after is not None for frame in execution.frames[base:]):
+            raise Fault("bad-call", "an exception in a callback")
+        stacks = [registers[10], *(f.saved[-1] for f in reversed(execution.frames[base:]))]
+        for stack in stacks:
+            iterators.check_frame(execution, stack, self.program.name)
+        if not base:
+            self.owes_nothing("the program throws")
+        # The main function's own goes when that is left.
+        for stack in stacks[:-1]:
+            self.drop_stack(stack)
+        execution.frames = execution.frames[:base]
+        execution.progress = execution.progress._replace(may_gotos=0)
+        registers[:] = [cookie, cookie, *[None] * 8, stacks[-1]]
+        spec = self.program.spec
+        following = 0 if spec is None else spec.exception_callback
+        if following:
+            registers[0] = None
+            self.drop_stack(stacks[-1])
+            registers[10] = self.new_stack()
+        else:
+            following = self.leave(registers)
+        if following >= 0:
+            execution.slot = following
 
     def takes_may_goto(self) -> bool:
         """Whether a may_goto lets the current function go on once more."""

@@ -108,6 +108,7 @@ def _progress(names: _Numbering, progress: ExecutionProgress) -> Hashable:
         progress.rcu_sections,
         progress.tail_calls,
         progress.may_gotos,
+        progress.base,
         tuple(
             [
                 (names.region(i.stack), i.offset, names.region(i.element), i.end, i.live)
@@ -138,7 +139,7 @@ def _frame(names: _Numbering, frame: CallFrame) -> Hashable:
         )  # fmt: skip
     elif after is not None:
         going_on = (after.callback, names.value(after.ctx), after.iterations, after.limit)
-    return (frame.return_slot, names.values(frame.saved), going_on, frame.may_gotos, frame.program)
+    return (frame.return_slot, names.values(frame.saved), going_on, *frame[3:])
 
 
 def _map(names: _Numbering, m: MapRecord) -> Hashable:

@@ -433,8 +433,8 @@ class ModelMachine(PlayedKernel):
             mutator.place = core.place()
             if running.at_call:
                 perform(core, core.call_name())
-            # A lock that somebody else holds is waited for at the call.
-            if not running.at_call:
+            # A lock that somebody else holds is waited for at the call; what throws may have ended.
+            if not running.at_call and not running.done:
                 core.run()
             stop: Stop = self._stopped(core)
         except Fault as fault:

@@ -66,6 +66,8 @@ class ExecutionProgress(NamedTuple):
     `rcu_sections`: how many RCU read sections it is in, one inside the other.
     `tail_calls`: how many it has made.
     `may_gotos`: how often a may_goto of the current function did not break the loop.
+    `base`: how many functions are below the main one of its program, which a tail call brought
+        there.
     `iterators`: those that it has created and not left.
     `records`: ring buffer records that it is filling.
     `packet`: its packet, if it has one.
@@ -77,6 +79,7 @@ class ExecutionProgress(NamedTuple):
     iterators: tuple[Iterator, ...] = ()
     records: tuple[Reservation, ...] = ()
     packet: Packet | None = None
+    base: int = 0
 
     @property
     def regions(self) -> tuple[int, ...]:

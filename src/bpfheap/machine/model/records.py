@@ -162,6 +162,7 @@ class CallFrame(NamedTuple):
     `after`: what a callback returns to; None for a call of the program's own.
     `may_gotos`: the caller's count (see ExecutionProgress).
     `program`: the program whose code it is.
+    `base`: as ExecutionProgress has it.
     """
 
     return_slot: int
@@ -169,6 +170,7 @@ class CallFrame(NamedTuple):
     after: Loop | ForEach | TreeSearch | None = None
     may_gotos: int = 0
     program: int = 0
+    base: int = 0
 
 
 @dataclass(slots=True)

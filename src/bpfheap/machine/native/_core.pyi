@@ -190,6 +190,7 @@ class Program:
         numbers: bytes,
         held: object,
         arguments: bytes = b"",
+        exception: int = 0,
     ) -> Self: ...
     def compiled(self, address: int, holder: object, /) -> None: ...
     @property

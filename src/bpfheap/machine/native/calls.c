@@ -149,6 +149,7 @@ CALL(bpf_tail_call)
 	run->prog = prog;
 	run->slot = 0;
 	run->goes = 0;
+	run->base = run->depth;
 	run->callback = true;
 	run->r[1] = (uintptr_t)run->ctx;
 	memset(run->stack[run->depth], 0, BH_STACK);
@@ -556,6 +557,12 @@ CALL(bpf_rbtree_right)
 		       (uintptr_t)((struct bh_rb_node *)r[2])->right : 0;
 }
 
+CALL(bpf_throw)
+{
+	bh_run_throw(run, r[1]);
+	return 0;
+}
+
 /* bpf_rcu_read_lock and its like: an execution is a reader from its beginning to its end. */
 CALL(nothing)
 {
@@ -644,6 +651,7 @@ CALL(unknown)
 	SAME(X, bpf_rbtree_add_impl) SAME(X, bpf_rbtree_remove) SAME(X, bpf_rbtree_first)      \
 	SAME(X, bpf_rbtree_root) SAME(X, bpf_rbtree_left) SAME(X, bpf_rbtree_right)            \
 	X(bpf_rcu_read_lock, nothing) X(bpf_rcu_read_unlock, nothing)                          \
+	SAME(X, bpf_throw)                                                                     \
 	SAME(X, bpf_iter_num_new) SAME(X, bpf_iter_num_next) SAME(X, bpf_iter_num_destroy)     \
 	SAME(X, bpf_get_current_pid_tgid) SAME(X, bpf_get_current_uid_gid)                     \
 	SAME(X, bpf_get_current_comm) SAME(X, bpf_get_current_task)                            \

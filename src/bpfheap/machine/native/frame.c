@@ -12,6 +12,7 @@ bool bh_run_push(struct bh_run *run, const struct bh_frame *frame)
 	memcpy(pushed->saved, run->r + 6, sizeof(pushed->saved));
 	pushed->prog = run->prog;
 	pushed->goes = run->goes;
+	pushed->base = run->base;
 	run->goes = 0;
 	run->depth++;
 	run->r[10] = (uintptr_t)bh_run_top(run);
@@ -96,6 +97,16 @@ bool bh_run_again(struct bh_run *run, struct bh_frame *frame, bool stop)
 	return false;
 }
 
+void bh_run_throw(struct bh_run *run, uint64_t cookie)
+{
+	run->callback = true;
+	run->depth = run->base;
+	run->goes = 0;
+	run->r[10] = (uintptr_t)bh_run_top(run);
+	run->r[0] = run->r[1] = cookie;
+	run->slot = run->prog->exception ? run->prog->exception : BH_LEAVE;
+}
+
 bool bh_run_leave(struct bh_run *run)
 {
 	struct bh_frame frame;
@@ -107,6 +118,7 @@ bool bh_run_leave(struct bh_run *run)
 	run->r[10] = (uintptr_t)(run->stack[run->depth] + BH_STACK);
 	run->prog = frame.prog;
 	run->goes = frame.goes;
+	run->base = frame.base;
 	run->slot = frame.slot + 1;
 	if (frame.after != BH_RETURN) {
 		bh_run_again(run, &frame, run->r[0] != 0);

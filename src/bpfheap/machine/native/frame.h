@@ -23,6 +23,12 @@ static inline char *bh_run_top(struct bh_run *run)
 bool bh_run_push(struct bh_run *run, const struct bh_frame *frame);
 /* The same for a callback: its result decides with `frame` what comes next. */
 bool bh_run_enter(struct bh_run *run, const struct bh_frame *frame);
+/*
+ * All functions of the current program end but its main one. Where that goes on: in the exception callback, or
+ * at BH_LEAVE, which is its end.
+ */
+enum { BH_LEAVE = 0x7fffffff };
+void bh_run_throw(struct bh_run *run, uint64_t cookie);
 /* Back to the caller. False if there is none. */
 bool bh_run_leave(struct bh_run *run);
 /* After a round of a callback, and before the first: true if another one was entered. */

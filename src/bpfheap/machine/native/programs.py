@@ -125,6 +125,7 @@ class Programs:
             helper_numbers(),
             tuple(record.map for record in named.values()),
             arguments(),
+            spec.exception_callback,
         )
         known = {name: _named(record) for name, record in named.items()}
         self.records[program] = NativeProgram(

@@ -16,18 +16,18 @@ PyTypeObject *bh_py_prog;
 
 static PyObject *prog_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-	static char *names[] = { "id", "code", "heap", "sites", "numbers", "held", "arguments", NULL };
+	static char *names[] = { "id", "code", "heap", "sites", "numbers", "held", "arguments", "exception", NULL };
 	PyObject *sites, *held, *result = NULL;
 	struct heap *global;
 	struct prog *self;
 	const char *code, *numbers, *arguments = "";
 	Py_ssize_t size, count, n, m = 0;
 	size_t calls = (size_t)(bh_call_unknown + 1) * BH_ARGS * sizeof(struct bh_arg);
-	unsigned int id;
+	unsigned int id, exception = 0;
 
-	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Iy#O!O!y#O|y#", names, &id, &code, &size,
+	if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Iy#O!O!y#O|y#I", names, &id, &code, &size,
 					 bh_py_heap_type, &global, &PyTuple_Type, &sites, &numbers, &n,
-					 &held, &arguments, &m))
+					 &held, &arguments, &m, &exception))
 		return NULL;
 	self = (struct prog *)bh_py_new(type);
 	if (!self)
@@ -48,6 +48,8 @@ static PyObject *prog_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 	memcpy(self->prog->number, numbers, (size_t)n);
 	memcpy(self->prog->arg, arguments, (size_t)m < calls ? (size_t)m : calls);
 	self->prog->global = global->heap;
+	if ((uint64_t)exception * sizeof(struct bh_insn) < (uint64_t)size)
+		self->prog->exception = exception;
 	for (Py_ssize_t i = 0; i < count; i++) {
 		struct bh_site *site = &self->prog->site[i];
 		struct unit *unit;
@@ -116,9 +118,10 @@ static PyGetSetDef prog_fields[] = {
 };
 
 static PyType_Slot prog_slots[] = {
-	{ Py_tp_doc, "Program(id, code, heap, sites, numbers, held, arguments=b\"\"): ready to run. "
+	{ Py_tp_doc, "Program(id, code, heap, sites, numbers, held, arguments=b\"\", exception=0): ready to run. "
 		     "`arguments` are, for each of the CALLS, a kind of the ARGUMENTS and a size for "
-		     "r1 to r5: a hardened core checks them." },
+		     "r1 to r5: a hardened core checks them. `exception` is where the function "
+		     "begins that is called when it throws." },
 	{ Py_tp_new, prog_new },
 	{ Py_tp_dealloc, prog_dealloc },
 	{ Py_tp_methods, prog_methods },

@@ -70,6 +70,7 @@ struct bh_prog {
 	/* The program as machine code, NULL if it is interpreted: r0 comes back, or the run's `stop` says
 	 * why it was left in the middle. */
 	bh_code code;
+	uint32_t exception; /* where the function begins that is called when it throws, 0 for none */
 	struct bh_insn insn[];
 };
 
@@ -86,6 +87,7 @@ struct bh_frame {
 	const struct bh_prog *prog;
 	uint32_t slot; /* of the call */
 	uint32_t goes; /* of may_goto */
+	uint32_t base;
 	enum bh_after after;
 	uint32_t callback;
 	uint64_t ctx;
@@ -137,6 +139,7 @@ struct bh_run {
 	uint32_t slot;
 	uint32_t depth;
 	uint32_t goes;
+	uint32_t base; /* the depth of its program's main function */
 	uint32_t tail_calls;
 	int64_t budget; /* jumps back, calls and rounds before it pauses */
 	enum bh_stop stop;

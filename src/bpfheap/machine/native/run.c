@@ -79,6 +79,7 @@ void bh_run_begin(struct bh_run *run, const struct bh_prog *prog, void *ctx)
 	run->slot = 0;
 	run->depth = 0;
 	run->goes = 0;
+	run->base = 0;
 	run->tail_calls = 0;
 	run->stop = BH_GOING;
 	run->stepping = false;
@@ -257,6 +258,7 @@ uint64_t bh_run_tail(struct bh_run *run, struct bh_prog *prog)
 	run->slot = 0;
 	run->depth = 0;
 	run->goes = 0;
+	run->base = 0;
 	run->r[1] = (uintptr_t)run->ctx;
 	run->r[10] = (uintptr_t)bh_run_top(run);
 	if (interpret(run) != BH_DONE)
@@ -450,6 +452,8 @@ interpret_as(struct bh_run *run, const bool hardened)
 			run->at_call = false;
 			if (run->callback) {
 				run->callback = false;
+				if (BH_UNLIKELY(run->slot == BH_LEAVE))
+					goto leave;
 				code = run->prog->insn;
 				in = code + run->slot - 1;
 			} else {
@@ -478,6 +482,7 @@ interpret_as(struct bh_run *run, const bool hardened)
 			/* The function ends, too (bpf_gen_ld_abs). */
 			__attribute__((fallthrough));
 		case OP_exit:
+		leave:
 			if (!bh_run_leave(run)) {
 				run->slot = (uint32_t)(in - code);
 				return run->stop = BH_DONE;

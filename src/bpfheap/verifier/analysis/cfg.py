@@ -15,6 +15,7 @@ from bpfheap.platform.calls import HELPER_BY_NUMBER, Call, Ret
 from bpfheap.platform.kfuncs import kfunc_row
 from bpfheap.spec import ProgramSpec, RefKind, SubprogSpec
 from bpfheap.verifier import hints
+from bpfheap.verifier.analysis.exceptions import exception_callback
 from bpfheap.verifier.domain.arith import ALU_CODE
 from bpfheap.verifier.domain.refine import JUMP_CODE
 from bpfheap.verifier.domain.scalar import const, constant
@@ -213,6 +214,7 @@ class Cfg:
     `subprogs`: by number, 0 the entry.
     `starts`: the number of a subprogram by the slot at which it starts.
     `call_order`: the numbers of subprograms, callees before callers.
+    `exception_cb`: that of the one that is called when the program throws, 0 for none.
     """
 
     def __init__(self, spec: ProgramSpec) -> None:
@@ -248,6 +250,7 @@ class Cfg:
             self.steps[slot] = step
         self.subprogs = _subprogs(spec, self)
         self.starts = {sub.start: i for i, sub in enumerate(self.subprogs)}
+        self.exception_cb = self.starts[exception_callback(spec)]
         self.call_order = _call_order(self)
         _check_frames(self)
         self._check_reachable()
@@ -293,6 +296,10 @@ class Cfg:
             step = before
         return None
 
+    def is_main(self, number: int) -> bool:
+        """Is what the subprogram returns the program's result?"""
+        return number in (0, self.exception_cb)
+
     def is_global(self, number: int) -> bool:
         """Is the subprogram walked apart from its callers?"""
         sub = self.subprogs[number]
@@ -301,7 +308,7 @@ class Cfg:
     def _check_reachable(self) -> None:
         """check_cfg: each instruction can be reached."""
         seen: set[int] = set()
-        todo = [0]
+        todo = [0, self.subprogs[self.exception_cb].start]
         while todo:
             slot = todo.pop()
             if slot in seen:
@@ -442,7 +449,7 @@ def stack_chains(cfg: Cfg, depth: list[int], *, private: bool) -> None:
     # Deepest chain above and without each subprogram, and the functions in it; callers first.
     above = [(0, 1)] * len(depth)
     reached = [False] * len(depth)
-    reached[0] = True
+    reached[0] = reached[cfg.exception_cb] = True
     for at in reversed(cfg.call_order):
         if not reached[at]:
             continue

@@ -82,6 +82,7 @@ ARGUMENTS: dict[str, Callable[[Env, State, Meta], list[Reg]]] = {
 def enter_callback(env: Env, st: State, meta: Meta) -> None:
     """Leave one more iteration to be walked; `st` goes on as if there was none. Raises Reject."""
     top = st.top
+    env.callbacks.add(env.cfg.starts[meta.callback])
     if meta.count:
         # No more iterations than there can be.
         mark_register(env.cfg, st, meta.count)

@@ -50,6 +50,7 @@ from bpfheap.verifier.calls import (
     strings,
 )
 from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
+from bpfheap.verifier.calls.exceptions import throw
 from bpfheap.verifier.calls.meta import Checker, Meta, check_there, expected, length
 from bpfheap.verifier.calls.noting import note_call
 from bpfheap.verifier.domain.refine import between
@@ -116,6 +117,9 @@ def _anything(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
 
 
 def _scalar(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    if reg.kind != SCALAR and meta.call.number is None:
+        # check_kfunc_args
+        raise Reject(f"R{n} is not a scalar", register=n, hint="pass a number")
     if reg.kind != SCALAR:
         raise expected(n, reg, "scalar", "pass a number")
 
@@ -598,6 +602,7 @@ class _Allowed:
 
     __slots__ = (
         "args", "by_prototype", "call", "callback", "checks", "jumps", "result", "side_effect",
+        "throws",
     )  # fmt: skip
 
     def __init__(self, call: Call, args: tuple[Arg, ...], by_prototype: bool) -> None:
@@ -611,6 +616,7 @@ class _Allowed:
             ]
         self.callback = call.callback
         self.jumps = call.jumps
+        self.throws = call.throws
         self.side_effect = SIDE_EFFECTS[call.side_effect]
         self.result = RESULTS[call.ret]
 
@@ -684,6 +690,8 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     note_call(step, meta)
     if allowed.callback:
         enter_callback(env, st, meta)
+    if allowed.throws:
+        return throw(env, st)
     if allowed.jumps:
         _tail_call(env, st, meta)
     allowed.side_effect(env, st, meta)

@@ -12,6 +12,7 @@ from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.signature import Parameter, Passing
 from bpfheap.verifier.calls import dynptrs
 from bpfheap.verifier.calls.callback import check_tail_call
+from bpfheap.verifier.calls.exceptions import check_callback, check_nothing_left
 from bpfheap.verifier.calls.locks import check_global
 from bpfheap.verifier.calls.meta import expected
 from bpfheap.verifier.calls.objects import check_struct, check_taken
@@ -54,6 +55,8 @@ def arguments(env: Env, number: int) -> list[Reg]:
     the calls met so far give."""
     regs = [NOTHING]
     declared = env.parameters(number)
+    if number == env.cfg.exception_cb:
+        check_callback(env.cfg.subprogs[number].start, declared)
     for n, parameter in enumerate(declared, 1):
         match parameter.passing:
             case Passing.NUMBER | Passing.ARENA:
@@ -104,6 +107,8 @@ def call_global(env: Env, st: State, number: int, slot: int) -> None:
         ) from None
     if env.tail_calls(number):
         check_tail_call(st)
+    if env.throws(number):
+        check_nothing_left(env, st)
     env.called.setdefault(number)
     if env.changes_packet(number) or env.writes_dynptr(number):
         forget_packet(st, slot, f"{sub.name}()")

@@ -238,10 +238,10 @@ _MEMORY = "mmap_lock"
 KEEPING = frozenset({"task_vma"})
 
 
-def check_left(env: Env, st: State, where: str) -> None:
+def check_left(env: Env, st: State, where: str, *, ends: bool = False) -> None:
     """Nothing is held and no section is open (check_resource_leak). Raises Reject."""
-    if len(st.frames) == 1:
-        # What a function leaves behind is its caller's to give away.
+    if ends or len(st.frames) == 1:
+        # What a function leaves behind is its caller's to give away, if that goes on.
         check_none_held(env, st, where)
     if st.lock is not None:
         raise Reject(

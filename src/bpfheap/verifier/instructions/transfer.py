@@ -32,6 +32,7 @@ from bpfheap.verifier.analysis.cfg import (
 )
 from bpfheap.verifier.calls.callback import leave_callback
 from bpfheap.verifier.calls.calls import call_outside, clobbered
+from bpfheap.verifier.calls.exceptions import check_result
 from bpfheap.verifier.calls.globals import call_global
 from bpfheap.verifier.calls.locks import check_left, check_local
 from bpfheap.verifier.domain.arith import (
@@ -47,7 +48,7 @@ from bpfheap.verifier.domain.arith import (
     negated,
     with_low_half,
 )
-from bpfheap.verifier.domain.scalar import Scalar, bits_text, const, ends, same
+from bpfheap.verifier.domain.scalar import Scalar, bits_text, const, same
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, sext32, shl, ule, ult
 from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.instructions.branch import jump
@@ -65,6 +66,7 @@ from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.state import (
     ARENA,
     CTX,
+    END,
     FUNC,
     KERNEL,
     MAP,
@@ -87,8 +89,6 @@ from bpfheap.verifier.state.state import (
     type_name,
 )
 
-#: The program's end.
-END: Final = -1
 #: Where loads of classic BPF have their context.
 _PACKET_CTX: Final = 6
 
@@ -280,12 +280,17 @@ def _exit(env: Env, st: State, step: Step) -> i64:
     check_left(env, st, "BPF_EXIT instruction in main prog")
     if given:
         return END
-    if st.top.subprog == 0 and env.attached is not None and env.attached.void:
+    if env.cfg.is_main(st.top.subprog):
+        check_result(env, st, 0)
         return END
     result = readable(env, st, 0)
-    allowed = env.returns
-    if st.top.subprog != 0 or allowed is not None:
-        _check_result(env, st, result, allowed if st.top.subprog == 0 else None)
+    if result.kind != SCALAR:
+        # check_return_code
+        raise Reject(
+            f"At subprogram exit the register R0 is not a scalar value ({type_name(result)})",
+            register=0,
+            hint="return a number",
+        )
     return END
 
 
@@ -300,31 +305,6 @@ def _given_back(env: Env, st: State) -> bool:
         return True
     check_unmoved(0, reg, "return the object as it came")
     return True
-
-
-def _check_result(env: Env, st: State, result: Reg, allowed: tuple[int, int] | None) -> None:
-    """check_return_code: of a global function, or of a program whose type allows some only."""
-    if result.kind != SCALAR:
-        raise Reject(
-            f"At program exit the register R0 is not a known value ({type_name(result)})"
-            if allowed is not None
-            else f"At subprogram exit the register R0 is not a scalar value ({type_name(result)})",
-            register=0,
-            hint="return a number",
-        )
-    if allowed is None:
-        return
-    mark_register(env.cfg, st, 0)
-    low, high = result.scalar.smin, result.scalar.smax
-    if env.attached is not None and env.attached.half:
-        low, high = result.scalar.s32_min, result.scalar.s32_max
-    if low < allowed[0] or high > allowed[1]:
-        raise Reject(
-            f"At program exit the register R0 has {ends(low, high)} should have been in "
-            f"[{allowed[0]}, {allowed[1]}]",
-            register=0,
-            hint=f"{env.type.name} programs return {allowed[0]} to {allowed[1]}",
-        )
 
 
 #: What the address of a kfunc leads to.

@@ -21,9 +21,7 @@ from bpfheap.platform.kfuncs import (
 from bpfheap.platform.licenses import is_gpl_compatible
 from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType
 from bpfheap.platform.missing import (
-    EXCEPTION_CB,
     UPTR,
-    has_exception_cb,
     kfunc_name,
     missing_map_type,
     section_name,
@@ -95,6 +93,7 @@ class Env:
     need not be walked any more.
     `lent`: by a global function's number and that of a parameter, what calls give, where it is less
     than what the parameter says.
+    `callbacks`: the functions that calls call back.
     `attached`: what the program is attached to, if its context are the arguments of that.
     `arena`: the map that is its arena, "" if there is none.
     `foreign`: by slot, what an instruction reads of the kernel.
@@ -124,6 +123,7 @@ class Env:
         self._loops: list[int] | None = None
         self.called: dict[int, None] = {}
         self.walked: set[int] = set()
+        self.callbacks: set[int] = set()
         self.lent: dict[tuple[int, int], Mem | KernelObject | Dynptr] = {}
         self.foreign: dict[int, Foreign] = {}
         self.allowed: dict[int, Any] = {}
@@ -140,6 +140,7 @@ class Env:
         self._writes: list[bool] = []
         self._sleeps: list[bool] = []
         self._tail_calls: list[bool] = []
+        self._throws: list[bool] = []
 
     def prepare(self) -> None:
         """All that is known before the walk. Raises Reject and InsnError."""
@@ -158,12 +159,6 @@ class Env:
                 section_name(self.spec.section),
                 insn=0,
             )
-        if has_exception_cb(self.spec):
-            raise NotKnown(
-                "bpfheap does not know exceptions, and this program has an exception callback",
-                EXCEPTION_CB,
-                insn=0,
-            )
         self.type = found
         if found.arguments:
             self.attached = self._attached()
@@ -176,6 +171,10 @@ class Env:
                 hint="let functions be inlined, or split the program by tail calls",
             )
         check_release(self.obj, self.spec, self.cfg, self.release)
+        if self.cfg.exception_cb:
+            # do_check_subprogs takes it for called.
+            self.called[self.cfg.exception_cb] = None
+            self.callbacks.add(self.cfg.exception_cb)
         self._guess_kfuncs()
         self.depth = [0] * len(self.cfg.subprogs)
         self._check_returns()
@@ -503,6 +502,12 @@ class Env:
         if not self._tail_calls:
             self._tail_calls = self._with_calls(_jumps)
         return self._tail_calls[number]
+
+    def throws(self, number: int) -> bool:
+        """May a subprogram, or one that it calls, throw (subprog_info.might_throw)?"""
+        if not self._throws:
+            self._throws = self._with_calls(lambda s: s.row is not None and s.row.throws)
+        return self._throws[number]
 
     def _with_calls(self, wanted: Callable[[Step], bool]) -> list[bool]:
         """For each subprogram, whether it makes a `wanted` call, or enters one that does."""

@@ -28,6 +28,8 @@ MAX_FRAMES = 8
 #: BPF_MAX_VAR_OFF: offsets at or beyond it count as unbounded.
 MAX_VAR = 1 << 29
 SLOT = 8
+#: Where the program goes on when it has ended.
+END: Final = -1
 
 
 # What a register holds (enum bpf_reg_type).

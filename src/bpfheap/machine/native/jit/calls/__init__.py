@@ -43,6 +43,8 @@ def write(body: Body, ins: Ins) -> None:
         raise CannotCompile(f"slot {ins.slot} calls what nobody knows")
     if inline is not None and inline(call):
         return
+    if CALL_BY_NAME[name].throws:
+        raise CannotCompile(f"slot {ins.slot} throws")
     if body.source.hardened and ins.slot not in body.frame.proven:
         call.checked(name)
         return
