@@ -334,6 +334,14 @@ def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
     bpf_repeat(2) { if (!can_loop) break; }
     bpf_rcu_read_unlock();
     bpf_assert(i > 1);
+    bpf_preempt_disable();
+    unsigned long flags;
+    bpf_local_irq_save(&flags);
+    bpf_local_irq_restore(&flags);
+    bpf_preempt_enable();
+    struct bpf_res_spin_lock lock;
+    if (!bpf_res_spin_lock(&lock)) bpf_res_spin_unlock(&lock);
+    if (!bpf_res_spin_lock_irqsave(&lock, &flags)) bpf_res_spin_unlock_irqrestore(&lock, &flags);
     """
     source = LINKED.replace('SEC("tc")', "static __noinline")
     source += THREAD.replace("struct foo * p =", f"{calls} struct foo * p =")

@@ -111,7 +111,8 @@ NOWHERE = """
     rc_repeat read_branch_records reserve_hdr_opt seq_printf_btf skb_get_xfrm_state skb_output
     snprintf_btf sock_from_file store_hdr_opt sys_bpf sys_close
     sysctl_get_current_value sysctl_get_name sysctl_get_new_value sysctl_set_new_value
-    task_pt_regs tcp_send_ack user_ringbuf_drain xdp_output
+    task_pt_regs tcp_send_ack user_ringbuf_drain xdp_output res_spin_lock res_spin_unlock
+    res_spin_lock_irqsave res_spin_unlock_irqrestore
 """
 
 

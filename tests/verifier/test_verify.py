@@ -22,7 +22,7 @@ from bpfheap.verifier import Options, VerdictKind, verify
 from bpfheap.verifier.calls.calls import ARGUMENTS, RESULTS
 from bpfheap.verifier.instructions.transfer import TRANSFER
 from bpfheap.verifier.memory.kinds import OBLIGATIONS
-from bpfheap.verifier.state.state import ITERATOR, KIND_NAMES, UNINIT
+from bpfheap.verifier.state.state import IRQ_FLAG, ITERATOR, KIND_NAMES, UNINIT
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -114,7 +114,7 @@ def test_the_log_shows_instructions_and_what_they_change() -> None:
 def test_every_row_is_known() -> None:
     """A new kind of instruction, pointer, argument or result has its one place."""
     assert set(TRANSFER) == set(Kind) >= {op.kind for op in OPS}
-    assert set(OBLIGATIONS) == set(range(len(KIND_NAMES))) - {UNINIT, ITERATOR}
+    assert set(OBLIGATIONS) == set(range(len(KIND_NAMES))) - {UNINIT, ITERATOR, IRQ_FLAG}
     assert set(ARGUMENTS) == set(Arg)
     assert set(RESULTS) == set(Ret)
 

@@ -362,6 +362,40 @@ extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 extern void bpf_rcu_read_lock(void) __ksym;
 extern void bpf_rcu_read_unlock(void) __ksym;
 
+/* ------------------------------------------- sections without preemption or interrupts */
+
+/* Nobody else runs on this CPU in between but interrupts. Sections may be nested. */
+extern void bpf_preempt_disable(void) __ksym;
+extern void bpf_preempt_enable(void) __ksym;
+
+/*
+ * Nor do those. What interrupts were before is in a flag, a local variable of the program's, with
+ * which the section ends; the one that began last ends first.
+ */
+extern void bpf_local_irq_save(unsigned long *flags__irq_flag) __ksym;
+extern void bpf_local_irq_restore(unsigned long *flags__irq_flag) __ksym;
+
+/* ---------------------------------------------------------------------- resilient locks */
+
+#ifndef __VMLINUX_H__
+struct bpf_res_spin_lock {
+	__u32 val;
+} __attribute__((aligned(4)));
+#endif
+
+struct bpf_res_spin_lock;
+
+/*
+ * 0, or -EDEADLK or -ETIMEDOUT where waiting would never end: then the lock is not taken. Several
+ * may be held; the one that was taken last is released first.
+ */
+extern int bpf_res_spin_lock(struct bpf_res_spin_lock *lock) __ksym;
+extern void bpf_res_spin_unlock(struct bpf_res_spin_lock *lock) __ksym;
+extern int bpf_res_spin_lock_irqsave(struct bpf_res_spin_lock *lock,
+				     unsigned long *flags__irq_flag) __ksym;
+extern void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock,
+					   unsigned long *flags__irq_flag) __ksym;
+
 /* ---------------------------------------------------------------------- exceptions */
 
 /*

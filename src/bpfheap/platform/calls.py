@@ -64,6 +64,10 @@ class Arg(StrEnum):
     PERCPU = "percpu"  # a per-CPU object, owned or under RCU
     COUNTED = "counted"  # an object with a bpf_refcount, owned or in a list or tree
     SPIN_LOCK = "spin-lock"  # address of a bpf_spin_lock in a map value, global or object
+    RES_SPIN_LOCK = "res-spin-lock"  # address of a bpf_res_spin_lock that is taken, if it can be
+    RES_SPIN_UNLOCK = "res-spin-unlock"  # address of the one that was taken last
+    IRQ_SAVE = "irq-save"  # stack for what interrupts were; 8 bytes, uninitialised
+    IRQ_RESTORE = "irq-restore"  # such stack, the last one that was filled
     LIST_HEAD = "list-head"  # address of a bpf_list_head, whose lock is held
     LIST_NODE = "list-node"  # address of an owned object's bpf_list_node; ownership goes
     RB_ROOT = "rb-root"
@@ -88,6 +92,7 @@ class Ret(StrEnum):
 
     INTEGER = "integer"
     CPU = "cpu"  # the number of a CPU
+    TAKEN = "taken"  # 0, and the lock is; on another path -MAX_ERRNO to -1, and it is not
     LENGTH = "length"  # at most as many bytes as CONST_SIZE says, or -MAX_ERRNO and more
     VOID = "void"
     MAP_VALUE = "map-value"  # one that is there
@@ -164,6 +169,8 @@ class SideEffect(StrEnum):
     MOVES_PACKET = "moves-packet"  # pointers into it are void (bpf_helper_changes_pkt_data)
     ENTERS_RCU = "enters-rcu"
     LEAVES_RCU = "leaves-rcu"
+    DISABLES_PREEMPTION = "disables-preemption"
+    ENABLES_PREEMPTION = "enables-preemption"
     FORMATS = "formats"  # the values, of which there have to be as many as the format asks for
 
 
@@ -184,7 +191,7 @@ FIXED_SIZES = {
 #: Arguments that are memory which the call writes.
 WRITTEN = frozenset({
     Arg.UNINIT_VALUE, Arg.CHANGED_MEM, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL, Arg.INT, Arg.LONG,
-    Arg.ITER_NEW, Arg.ITER, Arg.NEW_DYNPTR, Arg.PROTOTYPE,
+    Arg.ITER_NEW, Arg.ITER, Arg.IRQ_SAVE, Arg.NEW_DYNPTR, Arg.PROTOTYPE,
 })  # fmt: skip
 #: Arguments that are memory which the call is known to leave as it is (MEM_RDONLY).
 READ_ONLY = frozenset({
@@ -946,8 +953,24 @@ KFUNCS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.RETURNS, D.ENTERS_RCU, P.ALL, W.LINUX_GPL),
     Call("bpf_rcu_read_unlock", None, (), R.VOID,
          E.SHARED, S.NOTHING, C.RETURNS, D.LEAVES_RCU, P.ALL, W.LINUX_GPL),
+    Call("bpf_preempt_disable", None, (), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.DISABLES_PREEMPTION, P.ALL, W.LINUX_GPL),
+    Call("bpf_preempt_enable", None, (), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.ENABLES_PREEMPTION, P.ALL, W.LINUX_GPL),
+    Call("bpf_local_irq_save", None, (A.IRQ_SAVE,), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_local_irq_restore", None, (A.IRQ_RESTORE,), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_res_spin_lock", None, (A.RES_SPIN_LOCK,), R.TAKEN,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, locked=True),
+    Call("bpf_res_spin_unlock", None, (A.RES_SPIN_UNLOCK,), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, locked=True),
+    Call("bpf_res_spin_lock_irqsave", None, (A.RES_SPIN_LOCK, A.IRQ_SAVE), R.TAKEN,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, locked=True),
+    Call("bpf_res_spin_unlock_irqrestore", None, (A.RES_SPIN_UNLOCK, A.IRQ_RESTORE), R.VOID,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, locked=True),
     Call("bpf_throw", None, (A.SCALAR,), R.VOID,
-         E.SHARED, S.NOTHING, C.THROWS, D.NOTHING, P.ALL, W.LINUX_GPL),
+         E.SHARED, S.NOTHING, C.THROWS, D.NOTHING, P.ALL, W.LINUX_GPL, generic=True),
     Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER,
          E.SHARED, S.NOTHING, C.LOOPS, D.BEGINS, P.ALL, W.LINUX_GPL, locked=True),
     Call("bpf_iter_num_next", None, (A.ITER,), R.ELEMENT_OR_NULL,
@@ -969,9 +992,6 @@ class Family:
 LEFT_OUT: tuple[Family, ...] = (
     Family("timers and work queues", frozenset(range(169, 173)),
            ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
-    Family("sections without interrupts", frozenset(), ("bpf_local_irq_",)),
-    Family("sections without preemption", frozenset(), ("bpf_preempt_",)),
-    Family("resilient locks", frozenset(), ("bpf_res_spin_",)),
     Family("sessions of probes", frozenset(), ("bpf_session_",)),
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from bpfheap.machine.faults import Fault
 from bpfheap.machine.model import (
     graph,
     heap,
+    interrupts,
     lives,
     locks,
     percpu,
@@ -361,6 +362,7 @@ CALLS: Mapping[str, Implementation] = {
     "bpf_mem_prefill": _prefill,
     "bpf_obj_new_impl": _obj_new,
     "bpf_obj_drop_impl": _free("bpf_obj_drop"),
+    **interrupts.CALLS,
     **locks.CALLS,
     **graph.CALLS,
     "bpf_percpu_obj_new_impl": _percpu_obj_new,

@@ -518,6 +518,7 @@ def _renamed(progress: ExecutionProgress, name: Callable[[int], int]) -> Executi
         ),
         records=tuple(r._replace(region=name(r.region)) for r in progress.records),
         packet=packet and packet._replace(region=name(packet.region)),
+        irqs=tuple(flag._replace(stack=name(flag.stack)) for flag in progress.irqs),
     )
 
 

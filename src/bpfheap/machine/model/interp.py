@@ -381,6 +381,10 @@ class Core:
             raise Fault("leak", f"{what} and still holds the lock {lock}")
         if execution.progress.rcu_sections:
             raise Fault("leak", f"{what} inside an RCU section")
+        if execution.progress.preempt:
+            raise Fault("leak", f"{what} inside a section without preemption")
+        if execution.progress.irqs:
+            raise Fault("leak", f"{what} inside a section without interrupts")
         for record in execution.progress.records:
             name = self.state.regions[record.region].name
             raise Fault("leak", f"{what} and still owns {name}", record.region)

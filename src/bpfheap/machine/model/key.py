@@ -109,6 +109,8 @@ def _progress(names: _Numbering, progress: ExecutionProgress) -> Hashable:
         progress.tail_calls,
         progress.may_gotos,
         progress.base,
+        progress.preempt,
+        tuple([(names.region(flag.stack), flag.offset) for flag in progress.irqs]),
         tuple(
             [
                 (names.region(i.stack), i.offset, names.region(i.element), i.end, i.live)

@@ -60,6 +60,16 @@ class Reservation(NamedTuple):
     position: int
 
 
+class Flag(NamedTuple):
+    """What interrupts were before a section without them.
+
+    `stack`, `offset`: where the program keeps it.
+    """
+
+    stack: int
+    offset: int
+
+
 class ExecutionProgress(NamedTuple):
     """What an execution is in the middle of.
 
@@ -68,6 +78,8 @@ class ExecutionProgress(NamedTuple):
     `may_gotos`: how often a may_goto of the current function did not break the loop.
     `base`: how many functions are below the main one of its program, which a tail call brought
         there.
+    `preempt`: how many sections without preemption it is in.
+    `irqs`: the sections without interrupts that it is in, the last one last.
     `iterators`: those that it has created and not left.
     `records`: ring buffer records that it is filling.
     `packet`: its packet, if it has one.
@@ -80,6 +92,8 @@ class ExecutionProgress(NamedTuple):
     records: tuple[Reservation, ...] = ()
     packet: Packet | None = None
     base: int = 0
+    preempt: int = 0
+    irqs: tuple[Flag, ...] = ()
 
     @property
     def regions(self) -> tuple[int, ...]:

@@ -557,6 +557,14 @@ CALL(bpf_rbtree_right)
 		       (uintptr_t)((struct bh_rb_node *)r[2])->right : 0;
 }
 
+/* Nothing but signals interrupts a run, and programs there are runs of their own. */
+CALL(bpf_local_irq_save)
+{
+	(void)run;
+	*(uint64_t *)r[1] = 0x202; /* interrupts were enabled */
+	return 0;
+}
+
 CALL(bpf_throw)
 {
 	bh_run_throw(run, r[1]);
@@ -651,6 +659,8 @@ CALL(unknown)
 	SAME(X, bpf_rbtree_add_impl) SAME(X, bpf_rbtree_remove) SAME(X, bpf_rbtree_first)      \
 	SAME(X, bpf_rbtree_root) SAME(X, bpf_rbtree_left) SAME(X, bpf_rbtree_right)            \
 	X(bpf_rcu_read_lock, nothing) X(bpf_rcu_read_unlock, nothing)                          \
+	X(bpf_preempt_disable, nothing) X(bpf_preempt_enable, nothing)                         \
+	SAME(X, bpf_local_irq_save) X(bpf_local_irq_restore, nothing)                          \
 	SAME(X, bpf_throw)                                                                     \
 	SAME(X, bpf_iter_num_new) SAME(X, bpf_iter_num_next) SAME(X, bpf_iter_num_destroy)     \
 	SAME(X, bpf_get_current_pid_tgid) SAME(X, bpf_get_current_uid_gid)                     \

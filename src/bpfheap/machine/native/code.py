@@ -154,6 +154,8 @@ _ARGUMENT: Final[Mapping[Arg, tuple[str, int]]] = {
     Arg.PERCPU: ("copies", 0),
     Arg.COUNTED: ("counted", 0),
     Arg.SPIN_LOCK: ("place", 4),
+    Arg.IRQ_SAVE: ("place", 8),
+    Arg.IRQ_RESTORE: ("place", 8),
     Arg.LIST_HEAD: ("place", 16),
     Arg.LIST_NODE: ("place", 24),
     Arg.RB_ROOT: ("place", 16),

@@ -49,9 +49,9 @@ _ARGS = 0b111110
 _CLOBBERED = 0b111111
 _FP = 10
 _UNREAD = frozenset({Arg.UNCHECKED, Arg.UNUSED})
-_ITERATORS = frozenset({Arg.ITER_NEW, Arg.ITER})
+_ITERATORS = frozenset({Arg.ITER_NEW, Arg.ITER, Arg.IRQ_SAVE, Arg.IRQ_RESTORE})
 _DYNPTRS = frozenset({Arg.DYNPTR, Arg.NEW_DYNPTR, Arg.OWNED_DYNPTR})
-_ITERATOR = 8  # sizeof(struct bpf_iter_num)
+_ITERATOR = 8  # sizeof(struct bpf_iter_num), and of a flag for interrupts
 _LENGTHS = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
 #: What was there before does not matter, if their place and size are known (raw_mode).
 _OVERWRITTEN = frozenset({Arg.INT, Arg.LONG, Arg.UNINIT_MEM, Arg.UNINIT_MEM_OR_NULL})

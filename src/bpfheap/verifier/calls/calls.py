@@ -40,6 +40,7 @@ from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.calls import (
     dynptrs,
     graph,
+    interrupts,
     iterators,
     kfuncs,
     locks,
@@ -85,6 +86,7 @@ from bpfheap.verifier.state.state import (
     MAP_VALUE,
     MEM,
     NOTHING,
+    NULL,
     SCALAR,
     SOCKET,
     STACK,
@@ -102,8 +104,6 @@ from bpfheap.verifier.state.state import (
     type_name,
 )
 
-#: Results of the kernel from -MAX_ERRNO to -1 are errors.
-_MAX_ERRNO: i64 = 4095
 #: What check_reg_type takes for memory that may be written, and of no dynptr.
 _ELEMENTS = frozenset({
     Arg.MAP_KEY, Arg.MAP_VALUE, Arg.MAP_VALUE_OR_NULL, Arg.UNINIT_VALUE,
@@ -428,6 +428,10 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.PERCPU: percpu.seen,
     Arg.COUNTED: graph.counted,
     Arg.SPIN_LOCK: locks.spin_lock,
+    Arg.RES_SPIN_LOCK: locks.res_spin_lock,
+    Arg.RES_SPIN_UNLOCK: locks.res_spin_unlock,
+    Arg.IRQ_SAVE: interrupts.save,
+    Arg.IRQ_RESTORE: interrupts.restore,
     Arg.LIST_HEAD: graph.root_of(SpecialKind.LIST_HEAD),
     Arg.LIST_NODE: graph.new_node,
     Arg.RB_ROOT: graph.root_of(SpecialKind.RB_ROOT),
@@ -455,9 +459,13 @@ def _cpu(env: Env, st: State, meta: Meta) -> Reg:
     return number(known)
 
 
+def _zero_result(env: Env, st: State, meta: Meta) -> Reg:
+    return NULL
+
+
 def _length(env: Env, st: State, meta: Meta) -> Reg:
     """do_refine_retval_range"""
-    known = between(UNKNOWN_SCALAR, -_MAX_ERRNO, meta.size)
+    known = between(UNKNOWN_SCALAR, -locks.MAX_ERRNO, meta.size)
     assert known is not None
     return number(known)
 
@@ -521,6 +529,7 @@ def _new_or_null(env: Env, st: State, meta: Meta) -> Reg:
 RESULTS: dict[Ret, Callable[[Env, State, Meta], Reg]] = {
     Ret.INTEGER: _integer,
     Ret.CPU: _cpu,
+    Ret.TAKEN: _zero_result,
     Ret.LENGTH: _length,
     Ret.VOID: _void,
     Ret.MAP_VALUE: _value,
@@ -588,6 +597,8 @@ SIDE_EFFECTS: dict[SideEffect, Callable[[Env, State, Meta], None]] = {
     SideEffect.MOVES_PACKET: _packet_moved,
     SideEffect.ENTERS_RCU: locks.rcu_lock,
     SideEffect.LEAVES_RCU: locks.rcu_unlock,
+    SideEffect.DISABLES_PREEMPTION: locks.preempt_disable,
+    SideEffect.ENABLES_PREEMPTION: locks.preempt_enable,
     SideEffect.FORMATS: strings.check_format,
 }
 

@@ -30,6 +30,9 @@ from bpfheap.verifier.state.state import (
     State,
 )
 
+#: -EINVAL
+_NO_SPIN_LOCK = -22
+
 
 def root_of(kind: SpecialKind) -> Checker:
     """The address of a list head or tree root, whose lock is held."""
@@ -52,22 +55,20 @@ def root_of(kind: SpecialKind) -> Checker:
                 register=n,
                 hint=f"pass the address of a {kind}",
             )
-        if layout.lock < 0:
-            raise Reject(
-                f"{root.path} of {holder} has no bpf_spin_lock beside it",
-                register=n,
-                hint="put a struct bpf_spin_lock beside it",
-            )
+        # Linux has no words for the other kind of lock.
+        at = layout.lock if layout.lock >= 0 else _NO_SPIN_LOCK
         if st.lock is None:
             raise Reject(
-                f"bpf_spin_lock at off={layout.lock} must be held for {kind}",
+                f"bpf_spin_lock at off={at} must be held for {kind}",
                 register=n,
-                hint="call bpf_spin_lock first",
+                hint="call bpf_spin_lock first"
+                if layout.lock >= 0
+                else "call bpf_res_spin_lock first",
             )
-        if not st.lock.same(holder, reg.id):
+        if st.lock.find(holder, reg.id) is None:
             other = "held lock and object are not in the same allocation"
             raise Reject(
-                f"bpf_spin_lock at off={layout.lock} must be held for {kind}",
+                f"bpf_spin_lock at off={at} must be held for {kind}",
                 before=other,
                 detail=f"{other}: the lock taken at {env.place(st.lock.insn)} is another one",
                 register=n,

@@ -71,7 +71,6 @@ _APART: Final = {
     "bpf_list_head": "lists", "bpf_list_node": "lists",
     "bpf_rb_root": "trees", "bpf_rb_node": "trees",
     "bpf_wq": "work queues", "bpf_task_work": "task work",
-    "bpf_res_spin_lock": "resilient locks",
 }  # fmt: skip
 _DYNPTR: Final = "bpf_dynptr"
 #: How deep a struct of numbers may be (__btf_type_is_scalar_struct).

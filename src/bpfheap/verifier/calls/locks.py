@@ -1,4 +1,4 @@
-"""Locks and RCU sections: what they allow, and what ends with them.
+"""Locks, RCU sections and those without preemption: what they allow, and what ends with them.
 
 Sources: process_spin_lock, acquire_lock_state, invalidate_non_owning_refs and the RCU part of
 check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
@@ -6,13 +6,17 @@ check_kfunc_call in kernel/bpf/verifier.c of Linux 6.18.
 
 from __future__ import annotations
 
+from typing import Final
+
 from bpfheap.btf import SpecialKind
 from bpfheap.platform.calls import Arg, Call
 from bpfheap.platform.maps import BY_NUMBER, CREATE
 from bpfheap.platform.releases import Rule
+from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step
 from bpfheap.verifier.analysis.release import follows
 from bpfheap.verifier.calls.meta import Meta, const_offset, expected
+from bpfheap.verifier.domain.refine import between
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR
 from bpfheap.verifier.memory.ownership import check_none_held, without_btf
 from bpfheap.verifier.paths.env import Env
@@ -26,6 +30,7 @@ from bpfheap.verifier.state.state import (
     KERNEL,
     LAPSED,
     MAP_VALUE,
+    NOTHING,
     OBJECT,
     OWNED,
     READ,
@@ -36,10 +41,15 @@ from bpfheap.verifier.state.state import (
     Gone,
     Invalidation,
     Lock,
+    Locking,
     MapRef,
     Reg,
     State,
+    number,
 )
+
+#: Results of the kernel from -MAX_ERRNO to -1 are errors.
+MAX_ERRNO: Final = 4095
 
 
 def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
@@ -47,22 +57,76 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
     holder = lockable(reg)
     if holder is None:
         raise expected(n, reg, "map_value, ptr_", "pass the lock's address: &v->lock")
-    offset = const_offset(n, reg, SpecialKind.SPIN_LOCK)
-    layout = holder.layout if isinstance(holder, MapRef) else holder
-    if layout.lock < 0:
-        if isinstance(holder, MapRef) and not holder.typed:
-            raise without_btf(holder, n, SpecialKind.SPIN_LOCK)
+    _check_lock(env, st, n, reg, holder, SpecialKind.SPIN_LOCK)
+    if meta.call.waits:
+        # That none is held yet, check_call has seen.
+        st.lock = Lock(holder, reg.id, meta.slot)
+        return
+    _unlock(env, st, n, reg, meta, holder, Locking.SPIN)
+
+
+def res_spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """That of bpf_res_spin_lock: on another path somebody else has it, or one that waits for this
+    program. Then nothing has happened."""
+    failed = st.copy()
+    known = between(UNKNOWN_SCALAR, -MAX_ERRNO, -1)
+    assert known is not None
+    failed.regs[:6] = [number(known), *[NOTHING] * 5]
+    env.fork(failed, env.cfg.at(meta.slot).next, meta.slot)
+    holder = _resilient(env, st, n, reg)
+    if st.lock is not None and st.lock.find(holder, reg.id) is not None:
         raise Reject(
-            f"map '{holder}' has no valid bpf_spin_lock"
+            "Acquiring the same lock again, AA deadlock detected",
+            detail=f"it was taken at {env.place(st.lock.insn)}",
+            register=n,
+            hint="it would always fail: look whether the first call did, and unlock it before",
+        )
+    st.lock = Lock(holder, reg.id, meta.slot, _how(meta), st.lock)
+
+
+def res_spin_unlock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
+    """That of bpf_res_spin_unlock, which is about the lock that was taken last."""
+    _unlock(env, st, n, reg, meta, _resilient(env, st, n, reg), _how(meta))
+
+
+def _how(meta: Meta) -> Locking:
+    return Locking.RES_IRQ if len(meta.args) > 1 else Locking.RES
+
+
+def _resilient(env: Env, st: State, n: int, reg: Reg) -> MapRef | Layout:
+    """What has the lock (process_kf_arg_ptr_to_res_spin_lock). Raises Reject."""
+    holder = lockable(reg)
+    if holder is None:
+        raise Reject(
+            f"arg#{n - 1} doesn't point to map value or allocated object",
+            register=n,
+            hint=hints.CHECK_NULL if reg.or_null else "pass the lock's address: &v->lock",
+        )
+    _check_lock(env, st, n, reg, holder, SpecialKind.RES_SPIN_LOCK)
+    return holder
+
+
+def _check_lock(
+    env: Env, st: State, n: int, reg: Reg, holder: MapRef | Layout, kind: SpecialKind
+) -> None:
+    """Does it point at the lock of that kind (process_spin_lock)? Raises Reject."""
+    offset = const_offset(n, reg, kind)
+    layout = holder.layout if isinstance(holder, MapRef) else holder
+    place = layout.lock if kind is SpecialKind.SPIN_LOCK else layout.res_lock
+    if place < 0:
+        if isinstance(holder, MapRef) and not holder.typed:
+            raise without_btf(holder, n, kind)
+        raise Reject(
+            f"map '{holder}' has no valid {kind}"
             if isinstance(holder, MapRef)
-            else "local 'kptr' has no valid bpf_spin_lock",
+            else f"local 'kptr' has no valid {kind}",
             detail="" if isinstance(holder, MapRef) else f"it is of type {holder}",
             register=n,
-            hint="give it a member of type struct bpf_spin_lock",
+            hint=f"give it a member of type struct {kind}",
         )
-    if offset != layout.lock:
+    if offset != place:
         raise Reject(
-            f"off {offset} doesn't point to 'struct bpf_spin_lock' that is at {layout.lock}",
+            f"off {offset} doesn't point to 'struct {kind}' that is at {place}",
             register=n,
             hint="pass the lock's address: &v->lock",
         )
@@ -70,29 +134,42 @@ def spin_lock(env: Env, st: State, n: int, reg: Reg, meta: Meta) -> None:
         # Of a map that is named env.py asks it; Linux does not ask it of inner maps, nor of
         # objects, which others may own, too.
         env.check_locks(str(holder))
-    if compares(env, st):
+    if kind is SpecialKind.SPIN_LOCK and compares(env, st):
         raise Reject(
             "can't spin_{lock,unlock} in rbtree cb",
             register=n,
             hint="the lock is that of the tree, and held until the comparison's caller is done",
         )
-    if meta.call.waits:
-        # That none is held yet, check_call has seen.
-        st.lock = Lock(holder, reg.id, meta.slot)
-        return
-    if st.lock is None:
-        raise Reject(
-            "bpf_spin_unlock without taking a lock", register=n, hint="lock it on every path"
+
+
+def _unlock(
+    env: Env, st: State, n: int, reg: Reg, meta: Meta, holder: MapRef | Layout, how: Locking
+) -> None:
+    """Raises Reject."""
+    name = SpecialKind.SPIN_LOCK if how is Locking.SPIN else SpecialKind.RES_SPIN_LOCK
+    name_ = f"{name.removesuffix('_lock')}_unlock"
+    held = st.lock
+    if held is None:
+        raise Reject(f"{name_} without taking a lock", register=n, hint="lock it on every path")
+    found = held.find(holder, reg.id)
+    if found is None or found.how is not how:
+        detail = f"the one that is held was taken at {env.place(held.insn)}"
+        hint = (
+            "unlock through the pointer that was used to lock: another lookup may have found "
+            "another element"
         )
-    if not st.lock.same(holder, reg.id):
+        if found is not None:
+            detail = f"it was taken at {env.place(found.insn)} by a function of the other kind"
+            hint = "what was taken with _irqsave is released with _irqrestore, and nothing else"
+        raise Reject(f"{name_} of different lock", detail=detail, register=n, hint=hint)
+    if found is not held:
         raise Reject(
-            "bpf_spin_unlock of different lock",
-            detail=f"the one that is held was taken at {env.place(st.lock.insn)}",
+            f"{name_} cannot be out of order",
+            detail=f"the lock taken at {env.place(held.insn)} is still held",
             register=n,
-            hint="unlock through the pointer that was used to lock: another lookup may have found "
-            "another element",
+            hint="release locks in the opposite order",
         )
-    st.lock = None
+    st.lock = held.before
     _invalidate_borrowed(st, Gone(meta.slot, meta.call.name, "", Invalidation.UNLOCKED))
     if not env.in_section(st):
         # The lock was the section. Linux lets what was seen in it be used further.
@@ -179,6 +256,21 @@ def _end_section(st: State) -> None:
     st.rewrite(invalidated)
 
 
+def preempt_disable(env: Env, st: State, meta: Meta) -> None:
+    """bpf_preempt_disable()"""
+    st.preempt += 1
+
+
+def preempt_enable(env: Env, st: State, meta: Meta) -> None:
+    """bpf_preempt_enable()"""
+    if not st.preempt:
+        raise Reject(
+            f"unmatched attempt to enable preemption (kernel function {meta.call.name})",
+            hint="disable it on every path",
+        )
+    st.preempt -= 1
+
+
 def check_call(env: Env, st: State, step: Step, call: Call) -> None:
     """May it be called here? Raises Reject."""
     locked = call.locked and (
@@ -195,7 +287,8 @@ def check_call(env: Env, st: State, step: Step, call: Call) -> None:
     section, detail = _no_sleep(env, st)
     # Linux sees to it that nothing waits for memory in a section that the program opened
     # (storage_get_func_atomic), and to wait for it while that of a task is locked is allowed.
-    allowed = call.sleeps_with == CREATE and (st.rcu or section == _MEMORY)
+    opened = st.rcu or st.preempt or st.irqs
+    allowed = call.sleeps_with == CREATE and (opened or section == _MEMORY)
     if section and not allowed:
         raise Reject(
             f"sleepable helper {call.title} in {section} region"
@@ -211,6 +304,10 @@ def _no_sleep(env: Env, st: State) -> tuple[str, str]:
     helpers and iterators hold while the program runs Linux does not look at."""
     if st.rcu:
         return "rcu_read_lock", ""
+    if st.preempt:
+        return "non-preemptible", ""
+    if st.irqs:
+        return "IRQ-disabled", f"interrupts were disabled at {env.place(st.irqs[-1].insn)}"
     if env.held:
         return env.held, f"{env.target} calls the program in one"
     for frame in st.frames:
@@ -249,10 +346,21 @@ def check_left(env: Env, st: State, where: str, *, ends: bool = False) -> None:
             detail=f"the lock was taken at {env.place(st.lock.insn)}",
             hint="unlock it on every path",
         )
+    if st.irqs:
+        raise Reject(
+            f"{where} cannot be used inside bpf_local_irq_save-ed region",
+            detail=f"interrupts were disabled at {env.place(st.irqs[-1].insn)}",
+            hint="restore them on every path",
+        )
     if st.rcu:
         raise Reject(
             f"{where} cannot be used inside bpf_rcu_read_lock-ed region",
             hint="call bpf_rcu_read_unlock() on every path",
+        )
+    if st.preempt:
+        raise Reject(
+            f"{where} cannot be used inside bpf_preempt_disable-ed region",
+            hint="call bpf_preempt_enable() on every path, as often as it was disabled",
         )
 
 

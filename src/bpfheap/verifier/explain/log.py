@@ -24,6 +24,8 @@ from bpfheap.verifier.state.state import (
     DYNPTR,
     FUNC,
     IN_RCU,
+    IRQ,
+    IRQ_FLAG,
     MAP,
     MAP_KEY,
     MAP_VALUE,
@@ -49,7 +51,7 @@ _DECIMAL = (1 << 16) - 1
 _SIGNED_DECIMAL = (-(1 << 15), (1 << 15) - 1)
 _S64 = (-(1 << 63), (1 << 63) - 1)
 _U64_MAX = (1 << 64) - 1
-_BYTES = {0: "m", ZERO: "0"}
+_BYTES = {0: "m", ZERO: "0", IRQ: "f"}
 _KINDS_OF_MAPS = frozenset({MAP, MAP_VALUE, MAP_KEY})
 #: What a level keeps of the walk: the way to the rejection alone, or all paths (BPF_LOG_LEVEL1, 2).
 REFUSED_PATH, ALL_PATHS = 1, 2
@@ -178,7 +180,7 @@ def show_slot(slot: Slot, frame: int = 0) -> str:
             f"{words}iter_{iterator.type}(ref_id={slot.reg.ref},state={state},depth={slot.reg.off})"
         )
     highest_first = slot.kinds[::-1]
-    if slot.reg is None:
+    if slot.reg is None or slot.reg.kind == IRQ_FLAG:
         return "".join(_BYTES[kind] for kind in highest_first)
     above = highest_first[: highest_first.index(SPILL)]
     return "".join(_BYTES[kind] for kind in above) + show_register(slot.reg, frame)
@@ -348,7 +350,8 @@ def _frame_name(frame: FuncState) -> str:
 
 
 def _rest(st: State) -> str:
-    held = f" refs={','.join(str(held.id) for held in st.refs)}" if st.refs else ""
+    ids = sorted([*(held.id for held in st.refs), *(section.id for section in st.irqs)])
+    held = f" refs={','.join(map(str, ids))}" if ids else ""
     return f"{held}{' cb' if st.top.callback else ''}"
 
 

@@ -8,6 +8,7 @@ from bpfheap.verifier.domain.scalar import Scalar, is_unknown
 from bpfheap.verifier.domain.word import S32_MAX, S32_MIN, U32_MAX, unsigned
 from bpfheap.verifier.state.state import (
     ALL_DYNPTR,
+    ALL_IRQ,
     ALL_ITER,
     ARENA,
     AT_END,
@@ -220,6 +221,8 @@ def slot_words(slot: Slot) -> str:
     if slot.kinds == ALL_DYNPTR:
         assert slot.reg is not None
         return f"a {slot.reg.what}"
+    if slot.kinds == ALL_IRQ:
+        return "a flag for interrupts"
     if slot.reg is not None:
         size = slot.kinds.count(SPILL)
         return register_words(slot.reg) + (f" ({size} bytes)" if size < 8 else "")

@@ -48,6 +48,7 @@ from bpfheap.verifier.state.state import (
     FLOW_KEYS,
     FUNC,
     IN_DYNPTR,
+    IRQ,
     IN_USER,
     ITER,
     KERNEL,
@@ -194,11 +195,11 @@ def within_stack(n: i64, reg: Reg, off: i64, size: i64, what: str) -> Start:
 
 
 #: What the kernel keeps on the stack of a program: bytes of these kinds.
-_OPAQUE = frozenset({ITER, IN_DYNPTR})
+_OPAQUE = frozenset({ITER, IN_DYNPTR, IRQ})
 
 
 def _check_readable(frame: FuncState, n: i64, reg: Reg, low: i64, high: i64, size: i64) -> None:
-    """What iterators and dynptrs hold is the kernel's. Raises Reject."""
+    """What iterators, dynptrs and flags for interrupts hold is the kernel's. Raises Reject."""
     at: i64 = low >> 3
     while at <= (high + size - 1) >> 3:
         slot = frame.stack.get(at)
@@ -209,8 +210,11 @@ def _check_readable(frame: FuncState, n: i64, reg: Reg, low: i64, high: i64, siz
         at += 1
 
 
+_KEPT = {ITER: "an iterator", IN_DYNPTR: "a dynptr", IRQ: "a flag for interrupt"}
+
+
 def _nothing_to_read(slot: Slot, n: i64, where: str) -> Reject:
-    what = "an iterator" if slot.kinds[0] == ITER else "a dynptr"
+    what = _KEPT[slot.kinds[0]]
     return Reject(
         f"invalid read from stack {where}",
         detail=f"{what} is there",

@@ -15,9 +15,9 @@ from bpfheap.verifier.domain.arith import cast, load_bounds
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, Scalar
 from bpfheap.verifier.domain.word import shl, ult
 from bpfheap.verifier.state.state import (
-    ALL_ITER,
     ALL_MISC,
     ALL_SPILL,
+    ITER,
     MISC,
     NULL,
     SCALAR,
@@ -93,7 +93,7 @@ def _scrubbed(slot: Slot) -> bytes:
     """The slot's bytes once what was spilled there is no longer whole: Linux forgets zeros beside
     it, too (scrub_special_slot)."""
     # An iterator of several slots has its state in the first one.
-    return slot.kinds if slot.reg is None and slot.kinds != ALL_ITER else ALL_MISC
+    return slot.kinds if slot.reg is None and slot.kinds[0] < ITER else ALL_MISC
 
 
 def _set(frame: FuncState, at: int, slot: Slot) -> None:

@@ -431,7 +431,7 @@ class Env:
                     UPTR,
                     insn=slot,
                 )
-            if self.map(ref.name).layout.lock >= 0:
+            if self.map(ref.name).layout.locks:
                 self.check_locks(f"map {ref.name}", slot)
             if row.holds is Holds.STORAGE:
                 first = storages.setdefault(row.number, ref.name)
@@ -594,7 +594,7 @@ class Env:
 
     def map_value(self, ref: MapRef) -> Reg:
         """A value of a map, known to be there. Which one it is matters for its lock only."""
-        id_ = self.new_id() if ref.layout.lock >= 0 else 0
+        id_ = self.new_id() if ref.layout.locks else 0
         return Reg(MAP_VALUE, ZERO_OFFSET, id=id_, what=ref)
 
     def in_section(self, st: State) -> bool:

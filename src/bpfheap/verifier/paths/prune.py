@@ -22,6 +22,7 @@ from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ARENA,
     IN_DYNPTR,
+    IRQ,
     ITER,
     ITERATOR,
     KERNEL,
@@ -39,6 +40,7 @@ from bpfheap.verifier.state.state import (
     ZERO,
     FuncState,
     KernelObject,
+    Lock,
     Mem,
     Reg,
     Slot,
@@ -70,7 +72,7 @@ EXACT: Final = 2
 #: Below all slots.
 _ALL_SLOTS: Final = -65
 #: Bytes of stack in which nothing can be read, and those that have to be the same again.
-_OPAQUE = frozenset({ITER, IN_DYNPTR})
+_OPAQUE = frozenset({ITER, IN_DYNPTR, IRQ})
 _OWN = _OPAQUE | {ZERO}
 #: Pointers whose range of offsets may shrink.
 _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
@@ -252,6 +254,8 @@ class StoredStates(Widening):
             return False
         if old.rcu != st.rcu or (old.lock is None) != (st.lock is None):
             return False
+        if old.preempt != st.preempt or len(old.irqs) != len(st.irqs):
+            return False
         last = len(st.frames) - 1
         ids = self._ids
         ids.forget()
@@ -303,9 +307,11 @@ class StoredStates(Widening):
             for held, held_now in zip(old.refs, st.refs, strict=True):
                 if not ids.same(held.id, held_now.id) or held.object != held_now.object:
                     return False
-        if old.lock is not None and st.lock is not None:
-            return old.lock.holder is st.lock.holder and ids.same(old.lock.id, st.lock.id)
-        return True
+        if old.irqs:
+            for section, section_now in zip(old.irqs, st.irqs, strict=True):
+                if not ids.same(section.id, section_now.id):
+                    return False
+        return old.lock is None or st.lock is None or _same_locks(old.lock, st.lock, ids)
 
     @staticmethod
     def path_done(st: State) -> None:
@@ -316,6 +322,17 @@ class StoredStates(Widening):
             if stored.branches:
                 break
             stored = stored.parent
+
+
+def _same_locks(old: Lock, new: Lock, ids: Ids) -> bool:
+    """Are as many held, of the same kinds, taken in the same order?"""
+    a: Lock | None = old
+    b: Lock | None = new
+    while a is not None and b is not None:
+        if a.holder is not b.holder or a.how is not b.how or not ids.same(a.id, b.id):
+            return False
+        a, b = a.before, b.before
+    return a is b
 
 
 def _goes_on(old: State, new: State) -> bool:
@@ -533,8 +550,8 @@ def _subsumes_slot(old: Slot, new: Slot | None, precise: bool, ids: Ids) -> bool
 
 
 def _subsumes_bytes(old: bytes, new: bytes | None) -> bool:
-    """What is known to be 0 must be so again, and what is an iterator's or a dynptr's must be, too,
-    and nothing else; numbers that were spilled were looked at by the caller."""
+    """What is known to be 0 must be so again, and what the kernel keeps there must be, too, and
+    nothing else; numbers that were spilled were looked at by the caller."""
     i: i64 = 0
     while i < 8:
         was = old[i]

@@ -43,13 +43,14 @@ class Layout:
     `plain`: its untagged pointers, by offset.
     `shared`: its pointers to memory of a process, as C would write them.
     `special`: its locks, heads, roots, nodes and counts.
-    `lock`: the offset of its bpf_spin_lock, -1 for none.
+    `lock`, `res_lock`: the offsets of its bpf_spin_lock and its bpf_res_spin_lock, -1 for none.
+    `locks`: has it one, so that it matters which of its kind it is (reg_may_point_to_spin_lock)?
     `nodes`: can lists or trees link it?
     """
 
     __slots__ = (
-        "_crossed", "btf", "kernel", "kptrs", "lock", "name", "nodes", "plain", "shared", "size",
-        "special", "type_id",
+        "_crossed", "btf", "kernel", "kptrs", "lock", "locks", "name", "nodes", "plain", "res_lock",
+        "shared", "size", "special", "type_id",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,9 @@ class Layout:
         self.special = special
         lock = self.one(SpecialKind.SPIN_LOCK)
         self.lock = -1 if lock is None else lock.offset
+        resilient = self.one(SpecialKind.RES_SPIN_LOCK)
+        self.res_lock = -1 if resilient is None else resilient.offset
+        self.locks = self.lock >= 0 or self.res_lock >= 0
         self._crossed: dict[tuple[int, int], str | None] = {}
         self.nodes = any(field.kind in _NODES for field in special)
 

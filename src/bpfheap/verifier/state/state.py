@@ -52,12 +52,13 @@ SOCKET: Final = 15
 FLOW_KEYS: Final = 16
 ARENA: Final = 17
 DYNPTR: Final = 18
+IRQ_FLAG: Final = 19
 
 #: By kind: the verifier log's word.
 KIND_NAMES = (
     "?", "scalar", "fp", "ctx", "map_ptr", "map_value", "ptr_", "func", "map_key", "mem", "pkt",
     "pkt_meta", "pkt_end", "iter_num", "ptr_", "sock", "flow_keys", "arena",
-    "dynptr_ptr",
+    "dynptr_ptr", "irq_flag",
 )  # fmt: skip
 
 # What the program may do with an object (MEM_ALLOC, NON_OWN_REF, MEM_RCU, PTR_UNTRUSTED).
@@ -89,7 +90,7 @@ AT_END: Final = -2
 class Reg:
     """One register (struct bpf_reg_state). Immutable, shared between states.
 
-    `kind`: what it holds, UNINIT to DYNPTR.
+    `kind`: what it holds, UNINIT to IRQ_FLAG.
     `scalar`: its value, or the variable part of a pointer's offset.
     `off`: the fixed part of a pointer's offset; of a linked scalar, what has to be added to the
     value of the others.
@@ -113,6 +114,7 @@ class Reg:
     | PACKET, PACKET_META | bytes from here on that are in the packet, or BEYOND_END, AT_END |
     | KERNEL          | KernelObject                                      |
     | SOCKET          | SocketType                                        |
+    | IRQ_FLAG        | is it that of a lock? In a stack slot only; `id` is the section's |
     | ITERATOR        | Iterating; in the first stack slot only; `off` counts its iterations |
     | DYNPTR          | Dynptr; in both of its stack slots, or what a function was given |
     """
@@ -144,7 +146,7 @@ class Reg:
         """The same pointer, known not to be NULL. Which value or object it is matters for its
         lock only (reg_may_point_to_spin_lock)."""
         id_ = self.id
-        if (self.kind != MAP_VALUE and self.kind != OBJECT) or self.what.layout.lock < 0:
+        if (self.kind != MAP_VALUE and self.kind != OBJECT) or not self.what.layout.locks:
             id_ = 0
         return Reg(self.kind, self.scalar, self.off, id_, self.ref, self.what, False)
 
@@ -357,20 +359,50 @@ class Held(NamedTuple):
         return "iterator" if self.object is None else str(self.object)
 
 
+class Locking(Enum):
+    """How a lock was taken (enum ref_state_type)."""
+
+    SPIN = "bpf_spin"
+    RES = "bpf_res_spin"
+    RES_IRQ = "bpf_res_spin, without interrupts"
+
+
 class Lock(NamedTuple):
-    """The bpf_spin_lock that is held.
+    """A lock that is held: a bpf_spin_lock, or the bpf_res_spin_lock that was taken last.
 
     `holder`: of which map's values or of which type's objects it is one (active_lock_ptr).
     `id`: that of the register through which it was taken (active_lock_id).
     `insn`: the slot of the call that took it.
+    `how`: how it was taken.
+    `before`: the lock that was held already, None for none.
     """
 
     holder: MapRef | Layout
     id: int
     insn: int
+    how: Locking = Locking.SPIN
+    before: Lock | None = None
 
     def same(self, holder: MapRef | Layout, id_: int) -> bool:
         return self.holder is holder and self.id == id_
+
+    def find(self, holder: MapRef | Layout, id_: int) -> Lock | None:
+        """It, or the one before it that is that one, None for none (find_lock_state)."""
+        at: Lock | None = self
+        while at is not None and not at.same(holder, id_):
+            at = at.before
+        return at
+
+
+class Interrupts(NamedTuple):
+    """A section without interrupts.
+
+    `id`: that of the flag which ends it.
+    `insn`: the slot of the call that began it.
+    """
+
+    id: int
+    insn: int
 
 
 # What a byte of a stack slot holds (enum bpf_stack_slot_type). There is no word for bytes never
@@ -380,17 +412,19 @@ ZERO: Final = 1
 SPILL: Final = 2
 ITER: Final = 3
 IN_DYNPTR: Final = 4
+IRQ: Final = 5
 
 ALL_MISC = bytes(8)
 ALL_SPILL = bytes([SPILL]) * 8
 ALL_ITER = bytes([ITER]) * 8
 ALL_DYNPTR = bytes([IN_DYNPTR]) * 8
+ALL_IRQ = bytes([IRQ]) * 8
 
 
 class Slot:
     """Eight bytes of stack. Immutable.
 
-    `kinds`: what each byte holds, MISC to IN_DYNPTR, lowest address first.
+    `kinds`: what each byte holds, MISC to IRQ, lowest address first.
     `reg`: what was spilled into the bytes marked SPILL, which then are the first ones; None for
     nothing.
     """
@@ -576,14 +610,18 @@ class State:
     `lock`: the lock that is held, None for none.
     `rcu`: was bpf_rcu_read_lock called?
     `dynptrs`: were there any, so that stores have to look for them?
+    `irqs`: the sections without interrupts that it is in, the last one last.
+    `preempt`: in how many sections without preemption it is.
     """
 
     __slots__ = (
         "dynptrs",
         "frames",
+        "irqs",
         "lock",
         "may_gotos",
         "parent",
+        "preempt",
         "rcu",
         "refs",
         "regs",
@@ -608,6 +646,8 @@ class State:
         self.lock: Lock | None = None
         self.rcu = False
         self.dynptrs = False
+        self.irqs: tuple[Interrupts, ...] = ()
+        self.preempt: i64 = 0
 
     def copy(self) -> State:
         new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
@@ -621,6 +661,8 @@ class State:
         self.lock = other.lock
         self.rcu = other.rcu
         self.dynptrs = other.dynptrs
+        self.irqs = other.irqs
+        self.preempt = other.preempt
 
     @property
     def top(self) -> FuncState:

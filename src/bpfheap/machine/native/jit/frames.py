@@ -418,7 +418,7 @@ def _size(arg: Arg, ins: Ins, n: int, values: list[Value], source: Source) -> in
     """How many bytes a call looks at there, None if that is not known."""
     if arg is Arg.UNUSED:
         return 0
-    if arg in (Arg.ITER, Arg.ITER_NEW):
+    if arg in (Arg.ITER, Arg.ITER_NEW, Arg.IRQ_SAVE, Arg.IRQ_RESTORE):
         return _ITERATOR
     if arg in _SIZED and n < 5:
         length = values[n + 1]

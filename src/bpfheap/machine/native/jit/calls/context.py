@@ -55,4 +55,7 @@ INLINE: Final[Mapping[str, Inline]] = {
     "bpf_ktime_get_boot_ns": _clock("CLOCK_BOOTTIME", "bpf_ktime_get_boot_ns"),
     "bpf_rcu_read_lock": _nothing,
     "bpf_rcu_read_unlock": _nothing,
+    "bpf_preempt_disable": _nothing,
+    "bpf_preempt_enable": _nothing,
+    "bpf_local_irq_restore": _nothing,
 }
