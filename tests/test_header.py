@@ -339,6 +339,8 @@ def test_kfuncs_go_by_their_names(tmp_path: Path) -> None:
     bpf_local_irq_save(&flags);
     bpf_local_irq_restore(&flags);
     bpf_preempt_enable();
+    struct bpf_wq wq;
+    bpf_wq_init(&wq, NULL, 0); bpf_wq_set_callback(&wq, NULL, 0); bpf_wq_start(&wq, 0);
     struct bpf_res_spin_lock lock;
     if (!bpf_res_spin_lock(&lock)) bpf_res_spin_unlock(&lock);
     if (!bpf_res_spin_lock_irqsave(&lock, &flags)) bpf_res_spin_unlock_irqrestore(&lock, &flags);

@@ -112,7 +112,8 @@ NOWHERE = """
     snprintf_btf sock_from_file store_hdr_opt sys_bpf sys_close
     sysctl_get_current_value sysctl_get_name sysctl_get_new_value sysctl_set_new_value
     task_pt_regs tcp_send_ack user_ringbuf_drain xdp_output res_spin_lock res_spin_unlock
-    res_spin_lock_irqsave res_spin_unlock_irqrestore
+    res_spin_lock_irqsave res_spin_unlock_irqrestore timer_init timer_set_callback timer_start
+    timer_cancel wq_init wq_set_callback_impl wq_start
 """
 
 

@@ -396,6 +396,27 @@ extern int bpf_res_spin_lock_irqsave(struct bpf_res_spin_lock *lock,
 extern void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock,
 					   unsigned long *flags__irq_flag) __ksym;
 
+/* ---------------------------------------------------------------------- work queues */
+
+/* As timers are: a field of a map's values, whose function a thread of the kernel calls. */
+#ifndef __VMLINUX_H__
+struct bpf_wq {
+	__u64 __opaque[2];
+} __attribute__((aligned(8)));
+#endif
+
+struct bpf_wq;
+
+extern int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags) __ksym;
+extern int bpf_wq_set_callback_impl(struct bpf_wq *wq,
+				    int (*callback_fn)(void *map, int *key, void *value),
+				    unsigned int flags, void *aux__ign) __ksym;
+extern int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) __ksym;
+
+#ifndef bpf_wq_set_callback
+#define bpf_wq_set_callback(wq, callback, flags) bpf_wq_set_callback_impl(wq, callback, flags, NULL)
+#endif
+
 /* ---------------------------------------------------------------------- exceptions */
 
 /*

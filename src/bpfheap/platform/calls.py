@@ -68,6 +68,9 @@ class Arg(StrEnum):
     RES_SPIN_UNLOCK = "res-spin-unlock"  # address of the one that was taken last
     IRQ_SAVE = "irq-save"  # stack for what interrupts were; 8 bytes, uninitialised
     IRQ_RESTORE = "irq-restore"  # such stack, the last one that was filled
+    TIMER = "timer"  # address of a bpf_timer in a map value
+    WORKQUEUE = "workqueue"  # address of a bpf_wq in a map value
+    ITS_MAP = "its-map"  # the map that has the value
     LIST_HEAD = "list-head"  # address of a bpf_list_head, whose lock is held
     LIST_NODE = "list-node"  # address of an owned object's bpf_list_node; ownership goes
     RB_ROOT = "rb-root"
@@ -144,6 +147,7 @@ class Course(StrEnum):
 
     RETURNS = "returns"  # behind it, soon
     CALLS_BACK = "calls-back"  # in a subprogram of its own, any number of times
+    CALLS_LATER = "calls-later"  # behind it; a subprogram of its own is called apart from it
     LOOPS = "loops"  # behind it, and it begins a loop whose end nobody knows before
     JUMPS = "jumps"  # in another program (bpf_tail_call)
     SLEEPS = "sleeps"  # behind it, and others may run before: only where programs may sleep
@@ -315,6 +319,11 @@ class Call:
         return self.course is Course.CALLS_BACK
 
     @property
+    def later(self) -> bool:
+        """Whether a subprogram is called by somebody else, who knows when."""
+        return self.course is Course.CALLS_LATER
+
+    @property
     def throws(self) -> bool:
         """Whether the program ends there."""
         return self.course is Course.THROWS
@@ -334,7 +343,10 @@ class Call:
         all_args = (self.args, *(other for _, other in self.other_args))
         for wrong, why in (
             (len(self.args) > 5, "more arguments than there are registers"),
-            (bool(args & _CALLBACKS) != self.callback, "a callback argument if it calls back"),
+            (
+                bool(args & _CALLBACKS) != (self.callback or self.later),
+                "a callback argument if it calls back",
+            ),
             (
                 (self.map_op == "tail_call") != self.jumps,
                 "map_op tail_call if it jumps",
@@ -841,6 +853,14 @@ HELPERS: tuple[Call, ...] = (
     _outside("bpf_btf_find_by_name_kind", 167, A.MEM, A.CONST_SIZE, A.ANYTHING, A.ANYTHING,
              offer=P.SYSCALL, course=C.SLEEPS),
     _outside("bpf_sys_close", 168, A.ANYTHING, offer=P.SYSCALL, course=C.SLEEPS),
+    Call("bpf_timer_init", 169, (A.TIMER, A.ITS_MAP, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_timer_set_callback", 170, (A.TIMER, A.CALLBACK), R.INTEGER,
+         E.SHARED, S.NOTHING, C.CALLS_LATER, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_timer_start", 171, (A.TIMER, A.ANYTHING, A.ANYTHING), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_timer_cancel", 172, (A.TIMER,), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
     _outside("bpf_get_func_ip", 173, A.CTX, offer=P.KPROBE | P.TRAMPOLINES,
              availability=W.LINUX_GPL),
     _outside("bpf_get_attach_cookie", 174, A.CTX,
@@ -969,6 +989,13 @@ KFUNCS: tuple[Call, ...] = (
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, locked=True),
     Call("bpf_res_spin_unlock_irqrestore", None, (A.RES_SPIN_UNLOCK, A.IRQ_RESTORE), R.VOID,
          E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL, locked=True),
+    Call("bpf_wq_init", None, (A.WORKQUEUE, A.ITS_MAP, A.SCALAR), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_wq_set_callback_impl", None, (A.WORKQUEUE, A.CALLBACK, A.SCALAR, A.UNUSED),
+         R.INTEGER,
+         E.SHARED, S.NOTHING, C.CALLS_LATER, D.NOTHING, P.ALL, W.LINUX_GPL),
+    Call("bpf_wq_start", None, (A.WORKQUEUE, A.SCALAR), R.INTEGER,
+         E.SHARED, S.NOTHING, C.RETURNS, D.NOTHING, P.ALL, W.LINUX_GPL),
     Call("bpf_throw", None, (A.SCALAR,), R.VOID,
          E.SHARED, S.NOTHING, C.THROWS, D.NOTHING, P.ALL, W.LINUX_GPL, generic=True),
     Call("bpf_iter_num_new", None, (A.ITER_NEW, A.SCALAR, A.SCALAR), R.INTEGER,
@@ -990,8 +1017,7 @@ class Family:
 
 
 LEFT_OUT: tuple[Family, ...] = (
-    Family("timers and work queues", frozenset(range(169, 173)),
-           ("bpf_timer_", "bpf_wq_", "bpf_task_work_")),
+    Family("work of tasks", frozenset(), ("bpf_task_work_",)),
     Family("sessions of probes", frozenset(), ("bpf_session_",)),
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ from bpfheap.verifier.analysis.cfg import Step, stack_chains
 from bpfheap.verifier.calls.exceptions import check_throws
 from bpfheap.verifier.calls.globals import arguments
 from bpfheap.verifier.calls.noting import facts_of
+from bpfheap.verifier.calls.work import later_arguments
 from bpfheap.verifier.explain.knowledge import Known, Observer
 from bpfheap.verifier.explain.log import Log
 from bpfheap.verifier.explain.origin import origins
@@ -49,6 +50,7 @@ from bpfheap.verifier.state.state import (
     STACK,
     ZERO_OFFSET,
     FuncState,
+    MapRef,
     Reg,
     State,
     Trail,
@@ -202,6 +204,7 @@ class Walk:
         self._cut = False
         self._insns = 0
         self._jumps = 0
+        self._begun: set[tuple[int, MapRef, bool]] = set()
         self._step: Step | None = None
         self._state: State | None = None
 
@@ -217,15 +220,19 @@ class Walk:
             self._env.prepare()
             regs = [NOTHING] * 6
             regs[1] = Reg(CTX, ZERO_OFFSET)
-            self._function(0, regs)
             env = self._env
+            self._function(0, regs, sleeps=env.sleepable)
+            self._later()
             while waiting := [n for n in env.called if n not in env.walked]:
                 env.walked.add(waiting[0])
                 if self._log is not None:
                     self._log.function(waiting[0], env.cfg.subprogs[waiting[0]].name)
-                self._function(waiting[0], arguments(env, waiting[0]))
+                given = arguments(env, waiting[0])
+                self._function(waiting[0], given, sleeps=env.sleepable)
+                self._later()
             self._step = self._state = None
-            stack_chains(env.cfg, env.depth, private=env.type.private_stack)
+            later = {number for number, _, _ in env.later}
+            stack_chains(env.cfg, env.depth, later, private=env.type.private_stack)
             check_throws(env.cfg, env.callbacks)
         except Reject as reject:
             before = reject.before
@@ -313,13 +320,25 @@ class Walk:
             if depth
         )
 
-    def _function(self, number: int, given: list[Reg]) -> None:
-        """All paths of the program or of a global function; `given` are r0 to r5."""
+    def _later(self) -> None:
+        """What is called apart from the program, as far as that was met and not walked yet."""
+        env = self._env
+        while waiting := [each for each in env.later if each not in self._begun]:
+            self._begun.add(waiting[0])
+            number, ref, sleeps = waiting[0]
+            self._function(number, later_arguments(env, ref), sleeps=sleeps, later=True)
+
+    def _function(
+        self, number: int, given: list[Reg], *, sleeps: bool, later: bool = False
+    ) -> None:
+        """All paths of the program, or of a function that is walked apart; `given` are r0 to
+        r5."""
         env = self._env
         regs = [*given, *[NOTHING] * 5]
         regs[FP] = Reg(STACK, ZERO_OFFSET, what=0)
         held = () if number else env.owned_arguments()
         st = State([FuncState(0, number, -1, regs, {})], held, None, Trail())
+        st.sleeps, st.later = sleeps, later
         stored: StoredStates
         if env.options.pruned:
             stored = StoredStates(

@@ -5,7 +5,7 @@ Sources: check_subprogs, check_cfg and the checks of check_alu_op that need no s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from mypy_extensions import i64
@@ -22,7 +22,7 @@ from bpfheap.verifier.domain.scalar import const, constant
 from bpfheap.verifier.domain.word import shl
 from bpfheap.verifier.facts import CallFacts
 from bpfheap.verifier.reject import Reject
-from bpfheap.verifier.state.state import FP, MAX_FRAMES, STACK_SIZE, Reg, number
+from bpfheap.verifier.state.state import FP, MAX_FRAMES, STACK_SIZE, Reg, State, number
 
 # Kinds of instructions, as numbers that compiled code compares fast.
 OTHER: Final = 0
@@ -251,6 +251,8 @@ class Cfg:
         self.subprogs = _subprogs(spec, self)
         self.starts = {sub.start: i for i, sub in enumerate(self.subprogs)}
         self.exception_cb = self.starts[exception_callback(spec)]
+        #: Does it name functions that are called apart from it? Then a function may name itself.
+        self.calls_later = any(step.row is not None and step.row.later for step in self)
         self.call_order = _call_order(self)
         _check_frames(self)
         self._check_reachable()
@@ -396,6 +398,8 @@ def _call_order(cfg: Cfg) -> list[int]:
                 order.append(at)
                 continue
             callee = cfg.starts[call.enters]
+            if callee in on_path and cfg.calls_later and call.tag != CALL_LOCAL:
+                continue
             if callee in on_path:
                 around = [number for number, _ in path[[n for n, _ in path].index(callee) :]]
                 raise Reject(
@@ -429,6 +433,8 @@ def _check_frames(cfg: Cfg) -> None:
                 callee = cfg.starts.get(step.enters)
                 if callee is None or (cfg.is_global(callee) and not through_global):
                     continue
+                if cfg.calls_later and step.tag != CALL_LOCAL:
+                    continue
                 frames[at] = max(frames[at], 1 + frames[callee])
                 if frames[at] > MAX_FRAMES:
                     raise Reject(
@@ -438,18 +444,29 @@ def _check_frames(cfg: Cfg) -> None:
                     )
 
 
-def stack_chains(cfg: Cfg, depth: list[int], *, private: bool) -> None:
+def check_depth(st: State, slot: int) -> None:
+    """May one more function be entered? Raises Reject where that was not known before."""
+    if len(st.frames) >= MAX_FRAMES:
+        raise Reject(
+            _too_deep(apart=False),
+            insn=slot,
+            hint=f"at most {MAX_FRAMES} functions may call each other",
+        )
+
+
+def stack_chains(cfg: Cfg, depth: list[int], later: Collection[int], *, private: bool) -> None:
     """The frames that can be alive together must fit into the stack, and into half of it before a
     function that may jump to another program (check_max_stack_depth_subprog).
 
     `depth` is by subprogram, in bytes. Frames that are `private` where they are large do not
-    count. Raises Reject.
+    count. Functions that are called `later` begin with a stack of their own. Raises Reject.
     """
     private = private and not any(_is_tail_call(step) for step in cfg)
     # Deepest chain above and without each subprogram, and the functions in it; callers first.
     above = [(0, 1)] * len(depth)
     reached = [False] * len(depth)
-    reached[0] = reached[cfg.exception_cb] = True
+    for root in (0, cfg.exception_cb, *later):
+        reached[root] = True
     for at in reversed(cfg.call_order):
         if not reached[at]:
             continue
@@ -474,6 +491,8 @@ def stack_chains(cfg: Cfg, depth: list[int], *, private: bool) -> None:
             )
         for step in steps:
             callee = cfg.starts.get(step.enters)
+            if callee in later and step.kind is not Kind.CALL_LOCAL:
+                continue
             if callee is not None:
                 reached[callee] = True
                 above[callee] = max(above[callee], (total, frames + 1))

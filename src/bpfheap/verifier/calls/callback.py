@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bpfheap.platform.dynptrs import DynptrKind
+from bpfheap.verifier.analysis.cfg import check_depth
 from bpfheap.verifier.calls.graph import compared
 from bpfheap.verifier.calls.meta import Meta
 from bpfheap.verifier.domain.scalar import UNKNOWN_SCALAR, ends
@@ -90,6 +91,7 @@ def enter_callback(env: Env, st: State, meta: Meta) -> None:
         if top.iterations >= count:
             top.iterations = 0
             return
+    check_depth(st, meta.slot)
     iteration = st.copy()
     given = ARGUMENTS[meta.call.name](env, st, meta)
     iteration.push_callback(env.cfg.starts[meta.callback], meta.slot, given)

@@ -49,6 +49,7 @@ from bpfheap.verifier.calls import (
     records,
     sockets,
     strings,
+    work,
 )
 from bpfheap.verifier.calls.callback import check_tail_call, enter_callback
 from bpfheap.verifier.calls.exceptions import throw
@@ -432,6 +433,9 @@ ARGUMENTS: dict[Arg, Checker] = {
     Arg.RES_SPIN_UNLOCK: locks.res_spin_unlock,
     Arg.IRQ_SAVE: interrupts.save,
     Arg.IRQ_RESTORE: interrupts.restore,
+    Arg.TIMER: work.timer,
+    Arg.WORKQUEUE: work.workqueue,
+    Arg.ITS_MAP: work.its_map,
     Arg.LIST_HEAD: graph.root_of(SpecialKind.LIST_HEAD),
     Arg.LIST_NODE: graph.new_node,
     Arg.RB_ROOT: graph.root_of(SpecialKind.RB_ROOT),
@@ -612,8 +616,8 @@ class _Allowed:
     """
 
     __slots__ = (
-        "args", "by_prototype", "call", "callback", "checks", "jumps", "result", "side_effect",
-        "throws",
+        "args", "by_prototype", "call", "callback", "checks", "jumps", "later", "result",
+        "side_effect", "sleepable", "throws",
     )  # fmt: skip
 
     def __init__(self, call: Call, args: tuple[Arg, ...], by_prototype: bool) -> None:
@@ -628,6 +632,8 @@ class _Allowed:
         self.callback = call.callback
         self.jumps = call.jumps
         self.throws = call.throws
+        self.later = call.later
+        self.sleepable = call.sleepable
         self.side_effect = SIDE_EFFECTS[call.side_effect]
         self.result = RESULTS[call.ret]
 
@@ -673,15 +679,20 @@ def _allowed(env: Env, step: Step) -> _Allowed:
             detail=f"{call.name} is one, and {licensed(env.spec)}",
             hint=hints.LICENSE,
         )
-    if call.sleepable and not env.sleepable:
-        raise Reject(
-            "helper call might sleep in a non-sleepable prog"
-            if call.number is not None
-            else f"program must be sleepable to call sleepable kfunc {call.name}",
-            detail="" if call.number is None else f"{call.name} may sleep",
-            hint=f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can',
-        )
     return _Allowed(call, call.args_in(env.type.caller), by_prototype)
+
+
+def _sleeps(env: Env, st: State, call: Call) -> Reject:
+    hint = f'{env.type.name} programs cannot sleep here; SEC("syscall") ones can'
+    if env.sleepable and st.later:
+        hint = "functions that a timer calls cannot sleep: let a bpf_wq call it"
+    return Reject(
+        "helper call might sleep in a non-sleepable prog"
+        if call.number is not None
+        else f"program must be sleepable to call sleepable kfunc {call.name}",
+        detail="" if call.number is None else f"{call.name} may sleep",
+        hint=hint,
+    )
 
 
 def call_outside(env: Env, st: State, step: Step) -> i64:
@@ -690,6 +701,8 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     if allowed is None:
         allowed = env.allowed[step.slot] = _allowed(env, step)
     call = allowed.call
+    if allowed.sleepable and not st.sleeps:
+        raise _sleeps(env, st, call)
     locks.check_call(env, st, step, call)
     meta = Meta(call, allowed.args, step.slot)
     if allowed.by_prototype:
@@ -701,6 +714,8 @@ def call_outside(env: Env, st: State, step: Step) -> i64:
     note_call(step, meta)
     if allowed.callback:
         enter_callback(env, st, meta)
+    if allowed.later:
+        work.call_later(env, meta)
     if allowed.throws:
         return throw(env, st)
     if allowed.jumps:

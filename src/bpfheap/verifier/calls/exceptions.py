@@ -16,6 +16,7 @@ from bpfheap.platform.calls import KFUNCS
 from bpfheap.verifier.analysis.cfg import Cfg
 from bpfheap.verifier.analysis.signature import Parameter, Passing
 from bpfheap.verifier.calls.locks import check_left
+from bpfheap.verifier.calls.work import check_later_result
 from bpfheap.verifier.domain.scalar import ends
 from bpfheap.verifier.memory.obligations import readable
 from bpfheap.verifier.paths.env import Env
@@ -30,7 +31,10 @@ def throw(env: Env, st: State) -> i64:
     """The path ends, however many functions deep it is. Raises Reject."""
     if not env.cfg.exception_cb:
         # The number in r1 is the program's result. In global functions Linux does not look at it.
-        check_result(env, st, 1)
+        if st.later:
+            check_later_result(env, st, 1)
+        else:
+            check_result(env, st, 1)
     check_nothing_left(env, st)
     return END
 

@@ -70,7 +70,7 @@ _PROJECTIONS: Final = frozenset({("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff"
 _APART: Final = {
     "bpf_list_head": "lists", "bpf_list_node": "lists",
     "bpf_rb_root": "trees", "bpf_rb_node": "trees",
-    "bpf_wq": "work queues", "bpf_task_work": "task work",
+    "bpf_task_work": "task work",
 }  # fmt: skip
 _DYNPTR: Final = "bpf_dynptr"
 #: How deep a struct of numbers may be (__btf_type_is_scalar_struct).
@@ -538,7 +538,7 @@ def _iterator(
     """process_iter_arg"""
     flags, btf = env.kfunc(meta.call.name).flags, found.btf
     if _F.TASKS_OF_CGROUP in flags and not (
-        env.sleepable or env.type.has(Offer.LSM | Offer.LSM_CGROUP | Offer.ITER)
+        st.sleeps or env.type.has(Offer.LSM | Offer.LSM_CGROUP | Offer.ITER)
     ):
         raise Reject(
             "css_task_iter is only allowed in bpf_lsm, bpf_iter and sleepable progs",

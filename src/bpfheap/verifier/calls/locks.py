@@ -308,7 +308,9 @@ def _no_sleep(env: Env, st: State) -> tuple[str, str]:
         return "non-preemptible", ""
     if st.irqs:
         return "IRQ-disabled", f"interrupts were disabled at {env.place(st.irqs[-1].insn)}"
-    if env.held:
+    if st.later and not st.sleeps:
+        return "timer callback", "timers call functions in interrupts"
+    if env.held and not st.later:
         return env.held, f"{env.target} calls the program in one"
     for frame in st.frames:
         if frame.callback:
@@ -378,7 +380,7 @@ def check_global(env: Env, st: State, number: int, name: str) -> None:
     """May the global function `name`, which is subprogram `number`, be called here? Raises
     Reject."""
     section, detail = _no_sleep(env, st) if env.sleeps(number) else ("", "")
-    if section:
+    if section or (env.sleeps(number) and not st.sleeps):
         raise Reject(
             "global functions that may sleep are not allowed in non-sleepable context, i.e., in a "
             "RCU/IRQ/preempt-disabled section, or in a non-sleepable BPF program context",

@@ -29,12 +29,14 @@ from bpfheap.verifier.analysis.cfg import (
     STORE_IMM,
     STORE_REG,
     Step,
+    check_depth,
 )
 from bpfheap.verifier.calls.callback import leave_callback
 from bpfheap.verifier.calls.calls import call_outside, clobbered
 from bpfheap.verifier.calls.exceptions import check_result
 from bpfheap.verifier.calls.globals import call_global
 from bpfheap.verifier.calls.locks import check_left, check_local
+from bpfheap.verifier.calls.work import check_later_result
 from bpfheap.verifier.domain.arith import (
     ADD,
     AND,
@@ -278,6 +280,9 @@ def _exit(env: Env, st: State, step: Step) -> i64:
     if given:
         release_reference_nomark(st, st.regs[0].ref)
     check_left(env, st, "BPF_EXIT instruction in main prog")
+    if st.later:
+        check_later_result(env, st, 0)
+        return END
     if given:
         return END
     if env.cfg.is_main(st.top.subprog):
@@ -545,6 +550,7 @@ def _call_local(env: Env, st: State, step: Step) -> i64:
     if env.cfg.is_global(number_):
         call_global(env, st, number_, step.slot)
         return step.next
+    check_depth(st, step.slot)
     st.push(number_, step.slot)
     return step.target
 

@@ -14,6 +14,7 @@ from bpfheap.verifier.memory.ownership import release_reference
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ALL_DYNPTR,
+    ALL_IRQ,
     ALL_ITER,
     DYNPTR,
     MEM,
@@ -81,6 +82,10 @@ def release(st: State, ref: int, gone: Gone) -> None:
     release_reference(st, ref, gone)
 
 
+#: What the kernel keeps on the stack, by the kinds of its bytes.
+_KEPT = {ALL_ITER: "iterator", ALL_DYNPTR: "dynptr", ALL_IRQ: "flag for interrupts"}
+
+
 def written_through(st: State, reg: Reg, n: i64) -> None:
     """A slice is written, which may be a copy on the stack: nothing is known there any more.
     Raises Reject where something of the kernel is. (Linux takes slices for memory of their own.)"""
@@ -88,9 +93,9 @@ def written_through(st: State, reg: Reg, n: i64) -> None:
         frame = st.frames[number]
         for at in range(low >> 3, ((end - 1) >> 3) + 1):
             slot = frame.stack.get(at)
-            if slot is not None and slot.kinds in (ALL_ITER, ALL_DYNPTR):
+            if slot is not None and slot.kinds in (ALL_ITER, ALL_DYNPTR, ALL_IRQ):
                 raise Reject(
-                    f"potential write to {'iterator' if slot.kinds == ALL_ITER else 'dynptr'} at "
+                    f"potential write to {_KEPT[slot.kinds]} at "
                     f"off={max(at * 8, low)} disallowed",
                     detail=f"the slice in R{n} may be a copy in the buffer that was there",
                     register=int(n),

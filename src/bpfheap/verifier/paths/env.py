@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-from bpfheap.btf import BtfType, LazyBtf
+from bpfheap.btf import BtfType, LazyBtf, SpecialKind
 from bpfheap.errors import BpfheapError, BtfError
 from bpfheap.isa import Kind
 from bpfheap.platform.calls import SideEffect, left_out
@@ -94,6 +94,8 @@ class Env:
     `lent`: by a global function's number and that of a parameter, what calls give, where it is less
     than what the parameter says.
     `callbacks`: the functions that calls call back.
+    `later`: those that are called apart from the program, each with the map whose value the call is
+    about, and whether it may sleep.
     `attached`: what the program is attached to, if its context are the arguments of that.
     `arena`: the map that is its arena, "" if there is none.
     `foreign`: by slot, what an instruction reads of the kernel.
@@ -124,6 +126,7 @@ class Env:
         self.called: dict[int, None] = {}
         self.walked: set[int] = set()
         self.callbacks: set[int] = set()
+        self.later: dict[tuple[int, MapRef, bool], None] = {}
         self.lent: dict[tuple[int, int], Mem | KernelObject | Dynptr] = {}
         self.foreign: dict[int, Foreign] = {}
         self.allowed: dict[int, Any] = {}
@@ -433,6 +436,7 @@ class Env:
                 )
             if self.map(ref.name).layout.locks:
                 self.check_locks(f"map {ref.name}", slot)
+            self._check_work(ref.name, slot)
             if row.holds is Holds.STORAGE:
                 first = storages.setdefault(row.number, ref.name)
                 if first != ref.name:
@@ -442,6 +446,19 @@ class Env:
                         insn=slot,
                         hint="let one map have the members of both",
                     )
+
+    def _check_work(self, name: str, slot: int) -> None:
+        """Raises Reject if programs of this type may not use a map for its timers or work."""
+        if self.type.has(Offer.LOCKS | Offer.SOCKET):
+            return
+        for kind in (SpecialKind.TIMER, SpecialKind.WORKQUEUE):
+            if self.map(name).layout.one(kind) is not None:
+                raise Reject(
+                    f"tracing progs cannot use {kind} yet",
+                    detail=f"map {name} has one, and this is a {self.type.name} program",
+                    insn=slot,
+                    hint=f"{types_with(Offer.LOCKS)} programs can",
+                )
 
     def check_locks(self, what: str, slot: int | None = None) -> None:
         """Raises Reject if programs of this type may not use a lock, which `what` has."""
@@ -599,7 +616,7 @@ class Env:
 
     def in_section(self, st: State) -> bool:
         """Do objects that are seen now stay alive (in_rcu_cs)?"""
-        return st.rcu or st.lock is not None or not self.sleepable
+        return st.rcu or st.lock is not None or not st.sleeps
 
     def flow(
         self, kind: FlowKind, source: str | Field | None, field: Field | None, slot: int

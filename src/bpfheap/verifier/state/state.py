@@ -612,12 +612,15 @@ class State:
     `dynptrs`: were there any, so that stores have to look for them?
     `irqs`: the sections without interrupts that it is in, the last one last.
     `preempt`: in how many sections without preemption it is.
+    `sleeps`: may what runs here sleep?
+    `later`: is it a function that somebody else calls, apart from the program?
     """
 
     __slots__ = (
         "dynptrs",
         "frames",
         "irqs",
+        "later",
         "lock",
         "may_gotos",
         "parent",
@@ -625,6 +628,7 @@ class State:
         "rcu",
         "refs",
         "regs",
+        "sleeps",
         "trail",
         "unrolled",
     )
@@ -648,6 +652,8 @@ class State:
         self.dynptrs = False
         self.irqs: tuple[Interrupts, ...] = ()
         self.preempt: i64 = 0
+        self.sleeps = False
+        self.later = False
 
     def copy(self) -> State:
         new = State([f.copy() for f in self.frames], self.refs, self.parent, self.trail.copy())
@@ -663,6 +669,8 @@ class State:
         self.dynptrs = other.dynptrs
         self.irqs = other.irqs
         self.preempt = other.preempt
+        self.sleeps = other.sleeps
+        self.later = other.later
 
     @property
     def top(self) -> FuncState:
