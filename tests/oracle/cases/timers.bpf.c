@@ -54,6 +54,13 @@ struct {
 	__type(value, __u32);
 } programs SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u64);
+} kept SEC(".maps");
+
 private(A) struct bpf_spin_lock lock;
 
 __u64 variable;
@@ -110,6 +117,8 @@ LATER(writes_key, *(volatile __u32 *)key = 1)
 LATER(reads_beyond, variable = ((volatile __u64 *)value)[3])
 LATER(reads_timer, variable = *(volatile __u64 *)&value->timer)
 LATER(sleeps_itself, char b[8]; bpf_copy_from_user(b, 8, NULL))
+LATER(finds_storage, bpf_task_storage_get(&kept, bpf_get_current_task_btf(), NULL, 0))
+LATER(creates_storage, bpf_task_storage_get(&kept, bpf_get_current_task_btf(), NULL, 1))
 LATER(sleeps_below, sleeps(1))
 LATER(calls_global, pure(1))
 LATER(throws_nothing, bpf_throw(0))
@@ -286,6 +295,10 @@ SETS(thrown, __reject("cannot be called from callback subprog"), "tc", throws_no
 SETS(number_thrown, __reject("At async callback return the register R1 has"), "tc", throws_itself)
 SETS(thrown_below, __reject("cannot be called from callback subprog"), "tc", throws_below)
 SETS(sleeping_of_sleeping, __reject("sleep"), "syscall", sleeps_itself)
+SETS(storage_found, __accept, "syscall", finds_storage)
+SETS(storage_created, __accept, "tc", creates_storage)
+SETS(storage_created_of_sleeping, __reject("in timer callback region") __kernel_accepts
+     __reason("the helper waits for memory, in an interrupt"), "syscall", creates_storage)
 SETS(sleeping_below_of_sleeping, __reject("sleep"), "syscall", sleeps_below)
 
 WITH(caller_takes_stack, __accept, "tc", volatile char b[300] = {}; variable = b[7];

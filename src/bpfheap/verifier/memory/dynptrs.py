@@ -95,8 +95,7 @@ def written_through(st: State, reg: Reg, n: i64) -> None:
             slot = frame.stack.get(at)
             if slot is not None and slot.kinds in (ALL_ITER, ALL_DYNPTR, ALL_IRQ):
                 raise Reject(
-                    f"potential write to {_KEPT[slot.kinds]} at "
-                    f"off={max(at * 8, low)} disallowed",
+                    f"potential write to {_KEPT[slot.kinds]} at off={max(at * 8, low)} disallowed",
                     detail=f"the slice in R{n} may be a copy in the buffer that was there",
                     register=int(n),
                     hint="keep the buffer as long as the slice is used",
