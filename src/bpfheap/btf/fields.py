@@ -212,11 +212,14 @@ def plain_pointers(btf: Btf, type_id: int) -> tuple[PlainPointer, ...]:
     )
 
 
-def user_pointers(btf: Btf, type_id: int) -> tuple[str, ...]:
-    """Pointers to memory that a process shares with programs, as C would write them; of the first
-    MAX_FIELDS pointers."""
+def user_pointers(btf: Btf, type_id: int) -> tuple[PlainPointer, ...]:
+    """Pointers to memory that a process shares with programs; of the first MAX_FIELDS pointers."""
     pointers = islice(_pointers(btf, type_id, tagged=False), MAX_FIELDS)
-    return tuple(p.path for p in pointers if USER_POINTER in p.tags)
+    return tuple(
+        PlainPointer(p.path, p.offset, _target(btf, p.type))
+        for p in pointers
+        if USER_POINTER in p.tags
+    )
 
 
 def _target(btf: Btf, pointer: int) -> int:

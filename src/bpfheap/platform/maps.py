@@ -66,6 +66,7 @@ class Fields(IntFlag):
     KPTRS = 1 << 0  # pointers that own objects, and counts of owners
     LOCKS = 1 << 1
     ROOTS = 1 << 2  # lists, trees, timers and work
+    SHARED = 1 << 3  # pointers to memory that a process shares (BPF_UPTR)
 
 
 #: By the name of their struct.
@@ -199,11 +200,13 @@ class MapType:
         """Whether elements go when it is full."""
         return self.shape is Shape.LRU
 
-    def may_have(self, flags: int, kptrs: bool, special: Iterable[str]) -> bool:
-        """Whether a map that is created with `flags` may have `kptrs`, and special fields of these
-        structs. Linux takes one that may not without its types, and all fields are plain bytes
-        then (map_check_btf, bpf_object__create_map)."""
-        wanted = Fields.KPTRS if kptrs else _PLAIN
+    def may_have(
+        self, flags: int, kptrs: bool, special: Iterable[str], shared: bool = False
+    ) -> bool:
+        """Whether a map that is created with `flags` may have `kptrs`, `shared` pointers to memory
+        of a process, and special fields of these structs. Linux takes one that may not without its
+        types, and all fields are plain bytes then (map_check_btf, bpf_object__create_map)."""
+        wanted = (Fields.KPTRS if kptrs else _PLAIN) | (Fields.SHARED if shared else _PLAIN)
         for name in special:
             wanted |= _FIELDS[name]
         return not wanted or not (flags & ACCESS or wanted & ~self.fields)
@@ -252,10 +255,10 @@ PAGE_SIZE = 4096
 S, H = Shape, Holds
 
 
-def _storage(kind: str, number: int) -> MapType:
+def _storage(kind: str, number: int, fields: Fields = _OWNED) -> MapType:
     """Of values that belong to objects of one kind."""
     return MapType(f"{kind}_storage", number, S.OWNERS, H.VALUES, frozenset({f"{kind}_storage"}),
-                   key_size=4, fields=_OWNED, sleepable=True,
+                   key_size=4, fields=fields, sleepable=True,
                    flags=MapFlag.NO_PREALLOC | MapFlag.CLONE, needs=MapFlag.NO_PREALLOC,
                    counted=False,
                    struct="bpf_local_storage_map")  # fmt: skip
@@ -316,7 +319,7 @@ MAP_TYPES: tuple[MapType, ...] = (
     MapType("ringbuf", 27, S.NONE, H.RECORDS, frozenset({"output"}), key_size=0, sleepable=True,
             flags=MapFlag.NUMA_NODE, struct="bpf_ringbuf_map"),
     _storage("inode", 28),
-    _storage("task", 29),
+    _storage("task", 29, _OWNED | Fields.SHARED),
     MapType("bloom_filter", 30, S.FILTER, H.VALUES, frozenset({"push", "peek"}), key_size=0,
             sleepable=False, flags=_ARRAY | MapFlag.ZERO_SEED, struct="bpf_bloom_filter"),
     MapType("user_ringbuf", 31, S.NONE, H.SENT, frozenset({"drain"}), key_size=0, sleepable=True,

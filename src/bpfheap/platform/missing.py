@@ -17,9 +17,6 @@ from bpfheap.platform.programs import program_type, section_def
 from bpfheap.platform.programs.struct_ops import OPS_ROWS
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 
-#: What tags a member that a process shares.
-UPTR = "__uptr"
-
 
 def section_name(section: str) -> str:
     """The name of what a section selects: SEC("fentry") for "fentry/vfs_read"; of one that selects

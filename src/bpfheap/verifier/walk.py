@@ -7,17 +7,14 @@ is called is walked once, for any arguments of its types.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 
 from mypy_extensions import i64
 
-from bpfheap.btf import user_pointers
 from bpfheap.errors import (
     BpfheapError,
-    BtfError,
     InsnError,
     ProgramError,
     UnofferedInsn,
@@ -25,8 +22,8 @@ from bpfheap.errors import (
     VerifierError,
 )
 from bpfheap.platform.kfuncs import LAXEST, STRICTEST, KfuncFlag
-from bpfheap.platform.missing import UPTR, missing_in
-from bpfheap.spec import ObjectSpec, ProgramSpec, RefKind
+from bpfheap.platform.missing import missing_in
+from bpfheap.spec import ObjectSpec, ProgramSpec
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.cfg import Step, stack_chains
 from bpfheap.verifier.calls.exceptions import check_throws
@@ -152,19 +149,9 @@ def _kind_of(
         named = (why.name,)
     else:
         return VerifierError
-    shared = (UPTR,) if any(_shared(obj, program)) else ()
     others = (name for name in missing_in(obj, program) if name not in taken)
-    missing = dict.fromkeys((*named, *others, *shared))
+    missing = dict.fromkeys((*named, *others))
     return partial(Unsupported, missing=tuple(missing))
-
-
-def _shared(obj: ObjectSpec, program: ProgramSpec) -> Iterator[str]:
-    """The members of the program's maps that a process shares."""
-    for ref in program.refs.values():
-        spec = obj.maps.get(ref.name) if ref.kind in (RefKind.MAP, RefKind.MAP_VALUE) else None
-        if spec is not None and spec.value:
-            with suppress(BtfError):
-                yield from user_pointers(spec.btf, spec.value)
 
 
 def _of_broken(obj: ObjectSpec, program: ProgramSpec, why: BpfheapError) -> ProgramError:

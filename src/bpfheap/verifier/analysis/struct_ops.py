@@ -25,21 +25,25 @@ _VALUE = "bpf_struct_ops_"
 _ANY_NUMBER = (0, 0)
 
 
-def attached_member(
-    kernel: KernelTypes, source: KernelSource, program: ProgramSpec, *, gpl: bool, sleepable: bool
-) -> Attached:
-    """What a program is for. Raises Reject, NotKnown if that cannot be known."""
+def member_of(program: ProgramSpec, *, gpl: bool) -> OpsMember:
+    """Which member a program is for. Raises Reject."""
     if not gpl:
         raise Reject("struct ops programs must have a GPL compatible license", insn=0)
-    member = program.member
-    if member is None:
+    if program.member is None:
         raise Reject(
             f'SEC("{program.section}") program isn\'t referenced anywhere, did you forget to use '
             "it?",
             insn=0,
-            hint=f'put it into a variable: SEC(".struct_ops") struct tcp_congestion_ops x = '
+            hint='put it into a variable: SEC(".struct_ops") struct tcp_congestion_ops x = '
             f"{{ .init = (void *){program.name} }};",
         )
+    return program.member
+
+
+def attached_member(
+    kernel: KernelTypes, source: KernelSource, member: OpsMember, *, sleepable: bool
+) -> Attached:
+    """What a program is for. Raises Reject, NotKnown if that cannot be known."""
     try:
         return _member(kernel, source, member, sleepable=sleepable)
     except BtfError as error:

@@ -409,6 +409,8 @@ def _load(env: Env, st: State, step: Step) -> i64:
         same_kind(step, step.src, src, not step.atomic)
         if src.kind == MAP or (src.kind == CTX and value.kind in _FOREIGN):
             _note_foreign(env, step, src)
+    elif src.kind == MAP_VALUE and value.kind == MEM:
+        env.foreign[step.slot] = Foreign("memory that a process shares", around=False)
     if step.atomic:
         _check_atomic(step.src, src, "loads from")
         if is_probed(src):

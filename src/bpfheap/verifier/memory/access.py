@@ -177,6 +177,10 @@ def _value_pointer(env: Env, st: State, ref: MapRef, low: i64) -> Reg | None:
         if of_kernel is not None:
             return seen(env, st, kptr, of_kernel)
         return _seen(env, st, ref, kptr)
+    shared = layout.shared.get(low)
+    if shared is not None:
+        memory = Mem(layout.btf.size_of(shared.target))
+        return Reg(MEM, ZERO_OFFSET, 0, env.new_id(), 0, memory, True)
     plain = layout.plain.get(low)
     return None if plain is None else Reg(SCALAR, UNKNOWN_SCALAR, what=(plain, layout))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mypy_extensions import i64
 
-from bpfheap.btf import KptrField, KptrKind
+from bpfheap.btf import KptrField, KptrKind, PlainPointer
 from bpfheap.platform.kernel_writes import ONLY_READ, OTHER_STRUCTS, WRITABLE
 from bpfheap.platform.maps import BY_NUMBER
 from bpfheap.platform.programs import (
@@ -323,6 +323,9 @@ class MapValueMemory(Obligations):
             _whole_kptr(field, n, reg, low, size)
             _plain(env, st, field)
         else:
+            shared = _whole_shared(ref.layout, n, reg, low, high + size, size)
+            if shared is not None:
+                _plain(env, st, shared)
             _no_special(ref.layout, n, low, high + size)
         return low, high
 
@@ -354,6 +357,15 @@ class MapValueMemory(Obligations):
                     register=n,
                     hint=f"{field.path} is tagged __kptr_untrusted: it can only be set to NULL",
                 )
+        shared = _whole_shared(ref.layout, n, reg, low, high + size, size)
+        if shared is not None:
+            _plain(env, st, shared)
+            raise Reject(
+                "store to uptr disallowed",
+                detail=f"R{n}: {shared.path} is one",
+                register=n,
+                hint="user space sets it, when it updates the map",
+            )
         _no_special(ref.layout, n, low, high + size)
         return low, high
 
@@ -368,6 +380,14 @@ class MapValueMemory(Obligations):
             raise Reject(
                 "kptr cannot be accessed indirectly by helper",
                 detail=f"R{n}: {field.path} is one",
+                register=n,
+                hint="pass a copy without the pointer, from the stack",
+            )
+        shared = ref.layout.shared_in(low, high + size)
+        if shared is not None:
+            raise Reject(
+                "uptr cannot be accessed indirectly by helper",
+                detail=f"R{n}: {shared.path} is one",
                 register=n,
                 hint="pass a copy without the pointer, from the stack",
             )
@@ -402,11 +422,24 @@ def _xchg_only(field: KptrField, n: i64, done: str) -> Reject:
     )
 
 
-def _whole_kptr(field: KptrField, n: i64, reg: Reg, low: i64, size: i64) -> None:
+def _whole_shared(
+    layout: Layout, n: i64, reg: Reg, low: i64, end: i64, size: i64
+) -> PlainPointer | None:
+    """The pointer to memory of a process that is accessed, as a whole; None if none is. Raises
+    Reject for a part."""
+    field = layout.shared_in(low, end)
+    if field is not None:
+        _whole_kptr(field, n, reg, low, size, "uptr")
+    return field
+
+
+def _whole_kptr(
+    field: KptrField | PlainPointer, n: i64, reg: Reg, low: i64, size: i64, kind: str = "kptr"
+) -> None:
     """check_mem_access of a map value: a kptr is accessed as a whole, or not at all."""
     if not reg.scalar.is_const:
         raise Reject(
-            "kptr access cannot have variable offset",
+            f"{kind} access cannot have variable offset",
             detail=f"R{n}: {field.path} may be hit",
             register=n,
             hint=hints.CONST_OFFSET,
@@ -415,14 +448,16 @@ def _whole_kptr(field: KptrField, n: i64, reg: Reg, low: i64, size: i64) -> None
         aligned = low == field.offset
         where = f"expected={field.offset} off={low}"
         raise Reject(
-            "kptr access size must be BPF_DW" if aligned else f"kptr access misaligned {where}",
+            f"{kind} access size must be BPF_DW"
+            if aligned
+            else f"{kind} access misaligned {where}",
             detail=f"R{n}: {size} bytes at off={low}",
             register=n,
             hint=f"{field.path} is a pointer: access all of its 8 bytes",
         )
 
 
-def _plain(env: Env, st: State, field: KptrField) -> None:
+def _plain(env: Env, st: State, field: KptrField | PlainPointer) -> None:
     """check_map_kptr_access: no atomic operation may go there. Raises Reject."""
     if env.cfg.at(st.trail.entries[-1] & SLOT_MASK).atomic:
         raise Reject(

@@ -19,9 +19,8 @@ from bpfheap.platform.kfuncs import (
     call_of,
 )
 from bpfheap.platform.licenses import is_gpl_compatible
-from bpfheap.platform.maps import BY_NUMBER, Holds, MapFlag, MapType
+from bpfheap.platform.maps import BY_NUMBER, PAGE_SIZE, Holds, MapFlag, MapType
 from bpfheap.platform.missing import (
-    UPTR,
     kfunc_name,
     missing_map_type,
     section_name,
@@ -36,6 +35,7 @@ from bpfheap.platform.programs import (
 )
 from bpfheap.platform.programs.struct_ops import OPS_ROWS, STRUCT_OPS
 from bpfheap.platform.programs.targets import HOOKS_HOLD, ITERATORS_HOLD
+from bpfheap.spec import KernelTypes as KernelSource
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec, RefKind
 from bpfheap.verifier import hints
 from bpfheap.verifier.analysis.attach import Attached, attached, no_types
@@ -45,13 +45,13 @@ from bpfheap.verifier.analysis.liveness import AS_LONG_AS_NEXT, SETS_UP, live_at
 from bpfheap.verifier.analysis.loops import loops
 from bpfheap.verifier.analysis.release import check_release, release_of
 from bpfheap.verifier.analysis.signature import Parameter, parameters, returns_number
-from bpfheap.verifier.analysis.struct_ops import attached_member
+from bpfheap.verifier.analysis.struct_ops import attached_member, member_of
 from bpfheap.verifier.facts import Foreign
 from bpfheap.verifier.flows import Field, Flow, FlowKind, Holder
 from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import NotKnown, Reject
 from bpfheap.verifier.state.kernel import KernelOf, KernelType, KernelTypes, Prototype
-from bpfheap.verifier.state.layouts import Layouts
+from bpfheap.verifier.state.layouts import Layout, Layouts
 from bpfheap.verifier.state.state import (
     MAP_VALUE,
     ZERO_OFFSET,
@@ -197,18 +197,20 @@ class Env:
                 )
 
     def _attached(self) -> Attached:
+        if self.type is OPS_ROWS[""]:
+            member = member_of(self.spec, gpl=self.gpl)
+            self.type = OPS_ROWS.get(member.struct, self.type)
+            kernel, source = self._types_there()
+            return attached_member(kernel, source, member, sleepable=self.sleepable)
+        kernel, source = self._types_there()
+        return attached(kernel, source, self.spec.section, gpl=self.gpl, sleepable=self.sleepable)
+
+    def _types_there(self) -> tuple[KernelTypes, KernelSource]:
+        """Raises NotKnown where there are none, Reject if they cannot be read."""
         if self.kernel is None:
             raise no_types()
         assert self.obj.kernel is not None
-        if self.type is OPS_ROWS[""]:
-            member = self.spec.member
-            self.type = OPS_ROWS.get("" if member is None else member.struct, self.type)
-            return attached_member(
-                self.kernel, self.obj.kernel, self.spec, gpl=self.gpl, sleepable=self.sleepable
-            )
-        return attached(
-            self.kernel, self.obj.kernel, self.spec.section, gpl=self.gpl, sleepable=self.sleepable
-        )
+        return self.kernel, self.obj.kernel
 
     def owned_arguments(self) -> tuple[Held, ...]:
         """The references that the program begins with (do_check_common)."""
@@ -428,12 +430,8 @@ class Env:
                     hint="use the map from a program that does not sleep",
                 )
             layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
-            if layout.shared:
-                raise NotKnown(
-                    f"bpfheap does not know {UPTR}, which {layout.shared[0]} in map {ref.name} is",
-                    UPTR,
-                    insn=slot,
-                )
+            if self.map(ref.name).layout.shared:
+                self._check_shared(ref.name, layout, slot)
             if self.map(ref.name).layout.locks:
                 self.check_locks(f"map {ref.name}", slot)
             self._check_work(ref.name, slot)
@@ -458,6 +456,23 @@ class Env:
                     detail=f"map {name} has one, and this is a {self.type.name} program",
                     insn=slot,
                     hint=f"{types_with(Offer.LOCKS)} programs can",
+                )
+
+    def _check_shared(self, name: str, layout: Layout, slot: int) -> None:
+        """Linux pins one page of a process for each (btf_check_and_fixup_fields). Raises Reject."""
+        for field in layout.shared.values():
+            size = layout.btf.size_of(field.target)
+            struct = layout.btf.c_name(field.target)
+            found = self.kernel is not None and self.kernel.named(struct.removeprefix("struct "))
+            if found or not 0 < size <= PAGE_SIZE:
+                why = "is one of the kernel" if found else f"has {size} bytes"
+                raise Reject(
+                    f"map {name} cannot have {field.path} "
+                    f"({'E2BIG' if size > PAGE_SIZE and not found else 'EINVAL'})",
+                    detail=f"{struct} {why}",
+                    insn=slot,
+                    hint=f"a __uptr points at a struct of the program's own, of 1 to {PAGE_SIZE} "
+                    "bytes",
                 )
 
     def check_locks(self, what: str, slot: int | None = None) -> None:
@@ -604,7 +619,7 @@ class Env:
         layout = self.layouts.of(spec.btf, spec.value, spec.value_size)
         flags = spec.flags | (MapFlag.RDONLY_PROG if spec.readonly else 0)
         kinds = (str(field.kind) for field in layout.special)
-        if row.may_have(flags, bool(layout.kptrs), kinds):
+        if row.may_have(flags, bool(layout.kptrs), kinds, bool(layout.shared)):
             return MapRef(holder, name, spec, layout)
         plain = self.layouts.of(spec.btf, 0, spec.value_size)
         return MapRef(holder, name, spec, plain, bytes=True)

@@ -41,7 +41,7 @@ class Layout:
     `kptrs`: its kptr fields, by offset.
     `kernel`: what those of them lead to that are to structs of the kernel, by offset.
     `plain`: its untagged pointers, by offset.
-    `shared`: its pointers to memory of a process, as C would write them.
+    `shared`: its pointers to memory of a process, by offset.
     `special`: its locks, heads, roots, nodes and counts.
     `lock`, `res_lock`: the offsets of its bpf_spin_lock and its bpf_res_spin_lock, -1 for none.
     `locks`: has it one, so that it matters which of its kind it is (reg_may_point_to_spin_lock)?
@@ -55,7 +55,7 @@ class Layout:
 
     def __init__(
         self, btf: Btf, type_id: int, size: int, kptrs: dict[int, KptrField],
-        plain: dict[int, PlainPointer], shared: tuple[str, ...],
+        plain: dict[int, PlainPointer], shared: dict[int, PlainPointer],
         special: tuple[SpecialField, ...], kernel: dict[int, KernelType],
     ) -> None:  # fmt: skip
         self.btf = btf
@@ -92,6 +92,13 @@ class Layout:
     def kptr_in(self, start: int, end: int) -> KptrField | None:
         """The first kptr field that has a byte in [start, end)."""
         for offset, field in self.kptrs.items():
+            if start < offset + KPTR_SIZE and offset < end:
+                return field
+        return None
+
+    def shared_in(self, start: int, end: int) -> PlainPointer | None:
+        """The first pointer to memory of a process that has a byte in [start, end)."""
+        for offset, field in self.shared.items():
             if start < offset + KPTR_SIZE and offset < end:
                 return field
         return None
@@ -178,7 +185,7 @@ class Layouts:
                 size,
                 {f.offset: f for f in kptrs},
                 {p.offset: p for p in plain},
-                shared,
+                {p.offset: p for p in shared},
                 special,
                 kernel,
             )

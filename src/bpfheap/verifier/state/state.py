@@ -183,7 +183,7 @@ class MapRef:
         self.spec = spec
         self.layout = layout
         self.bytes = bytes
-        self.numbers = not layout.kptrs and not layout.special
+        self.numbers = not layout.kptrs and not layout.special and not layout.shared
         row = BY_NUMBER.get(spec.type)
         never = row is not None and row.readonly
         self.readonly = never or spec.readonly or bool(spec.flags & MapFlag.RDONLY_PROG)
