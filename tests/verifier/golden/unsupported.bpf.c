@@ -13,18 +13,11 @@ extern int CONFIG_HZ __attribute__((section(".kconfig")));
 extern const int runqueues __ksym;
 _Bool bpf_session_is_return(void) __ksym;
 void bpf_task_work_made_up(void) __ksym;
-static long (*bpf_tcp_send_ack)(void *, __u32) = (void *)116;
 
 SEC("nonsense")
 int section_unknown(struct __sk_buff *skb)
 {
 	return 0;
-}
-
-SEC("tc")
-int helper_unknown(struct __sk_buff *skb)
-{
-	return bpf_tcp_send_ack(NULL, 0);
 }
 
 SEC("tc")
@@ -53,7 +46,9 @@ int all_of_it(void *ctx)
 {
 	__u64 key = (long)&runqueues;
 
-	if (bpf_map_lookup_elem(&routes, &key))
-		return bpf_tcp_send_ack(ctx, 0) + CONFIG_HZ;
+	if (bpf_map_lookup_elem(&routes, &key)) {
+		bpf_task_work_made_up();
+		return CONFIG_HZ;
+	}
 	return bpf_session_is_return();
 }

@@ -8,6 +8,8 @@ typedef _Bool bool;
 struct bpf_struct_ops_common_value { int refcnt; };
 struct bpf_sk_buff_ptr { void *skb; };
 struct qdisc_skb_cb { u32 len; unsigned char data[20]; };
+struct nlattr { u32 nla_len; };
+struct netlink_ext_ack { u32 cookie_len; };
 struct sk_buff { u32 len; u32 hash; u64 tstamp; char cb[48]; };
 struct qdisc_skb_head { u32 qlen; };
 struct gnet_stats_queue { u32 qlen, backlog, drops; };
@@ -17,6 +19,7 @@ struct Qdisc_ops {
 	struct sk_buff *(*dequeue)(struct Qdisc *sch);
 	struct sk_buff *(*peek)(struct Qdisc *sch);
 	void (*reset)(struct Qdisc *sch);
+	int (*init)(struct Qdisc *sch, struct nlattr *arg, struct netlink_ext_ack *extack);
 	int owner;
 };
 struct bpf_struct_ops_Qdisc_ops { struct bpf_struct_ops_common_value common; struct Qdisc_ops data; };

@@ -23,6 +23,7 @@ struct Qdisc_ops {
 	struct sk_buff *(*dequeue)(struct Qdisc *sch);
 	struct sk_buff *(*peek)(struct Qdisc *sch);
 	void (*reset)(struct Qdisc *sch);
+	int (*init)(struct Qdisc *sch, void *arg, void *extack);
 	int (*later)(void);
 	int (*owner)(void);
 };
@@ -161,7 +162,7 @@ OPS __reject("member later of struct Qdisc_ops is not found in kernel BTF")
 int is_later(__u64 *ctx) { return 0; }
 QDISC(later, is_later);
 
-OPS __reject("attach to invalid member owner(@idx 4) of struct Qdisc_ops")
+OPS __reject("attach to invalid member owner(@idx 5) of struct Qdisc_ops")
 int is_no_function(__u64 *ctx) { return 0; }
 QDISC(owner, is_no_function);
 
@@ -174,6 +175,14 @@ IS(plain_ops, f, is_plain);
 OPS __unsupported("does not know what programs may do that are functions of struct other_ops")
 int is_another(__u64 *ctx) { return 0; }
 IS(other_ops, f, is_another);
+
+/* Linux accepts it: its stub does not say that there may be no options. */
+OPS __reject("R1 invalid mem access 'trusted_ptr_or_null_'") int reads_options(__u64 *ctx)
+{ return *(__u32 *)ctx[1]; }
+QDISC(init, reads_options);
+
+OPS __accept int asks_for_options(__u64 *ctx) { return ctx[1] ? *(__u32 *)ctx[1] : 0; }
+QDISC(init, asks_for_options);
 
 OPS __accept int runs(__u64 *ctx) { TASK->scx.slice = 1; return 0; }
 SCHED(running, runs);

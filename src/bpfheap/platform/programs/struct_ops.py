@@ -82,8 +82,10 @@ STRUCT_OPS: dict[str, StructOps] = {
                   nullable={"dispatch": (2,), "yield": (2,)}),
         StructOps("hid_bpf_ops", Offer.HID,
                   sleepable=_names("hid_rdesc_fixup hid_hw_request hid_hw_output_report")),
+        # A qdisc that is there by default has no options, and nobody to tell what is wrong
+        # (qdisc_create_dflt); the stub does not say so.
         StructOps("Qdisc_ops", Offer.QDISC, _names("enqueue dequeue init reset destroy"),
-                  given={("enqueue", 3): "bpf_sk_buff_ptr"}),
+                  nullable={"init": (2, 3)}, given={("enqueue", 3): "bpf_sk_buff_ptr"}),
         StructOps("bpf_dummy_ops", Offer.DUMMY_OPS, sleepable=frozenset({"test_sleepable"})),
     )
 }  # fmt: skip
