@@ -181,13 +181,13 @@ def _step_back(step: Step, access: i64, wanted: Wanted) -> None:
     if tag == ALU:
         if mask & dst and step.with_reg:
             wanted.regs = mask | shl(1, step.src)
-    elif tag == CAST:
-        # What comes of it is any number, or a pointer.
-        wanted.regs = mask & ~dst
     elif tag == MOV:
         if mask & dst:
             mask &= ~dst
             wanted.regs = mask | shl(1, step.src) if step.with_reg else mask
+    elif tag == CAST:
+        # What comes of it is any number, or a pointer.
+        wanted.regs = mask & ~dst
     elif tag == JCOND:
         if step.with_reg:
             both = dst | shl(1, step.src)
