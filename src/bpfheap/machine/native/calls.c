@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "around.h"
 #include "calls.h"
-#include "checks.h"
 #include "frame.h"
 #include "packet.h"
 
@@ -291,7 +290,7 @@ static uint64_t finish(struct bh_run *run, struct dynptr *ptr, bool submit)
 	if (!data)
 		return 0;
 	if (run->window) {
-		data = bh_record_at(run, data);
+		data = bh_ring_record_at(run->here.core, data);
 		if (!data) {
 			run->fault = ptr->data;
 			run->pc = 0;

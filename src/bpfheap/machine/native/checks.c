@@ -26,13 +26,6 @@ static bool is_map(const struct bh_run *run, uint64_t value, enum bh_arg_kind ki
 	}
 }
 
-uint64_t bh_record_at(const struct bh_run *run, uint64_t address)
-{
-	void *found = place(run, address - BH_RING_HEADER, BH_RING_HEADER, BH_VACANT);
-
-	return found && address % 8 == 0 ? (uintptr_t)found + BH_RING_HEADER : 0;
-}
-
 /* The argument as the call may take it; false if it may not. */
 static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n)
 {
@@ -71,7 +64,7 @@ static bool check(struct bh_run *run, struct bh_arg arg, uint64_t *r, unsigned n
 			return false;
 		break;
 	case BH_ARG_RECORD:
-		r[n] = bh_record_at(run, r[n]);
+		r[n] = bh_ring_record_at(run->here.core, r[n]);
 		return r[n] != 0;
 	case BH_ARG_COPIES:
 		if (bh_world_copy_of(run->here.core, r[n], 0, &size))

@@ -6,7 +6,5 @@
 
 /* Make a call if its arguments are what it must be given; else the run stops with BH_FAULT. */
 uint64_t bh_call_checked(struct bh_run *run, uint64_t number);
-/* Where a record of a ring buffer may begin, as the core reaches it; 0 if there can be none. */
-uint64_t bh_record_at(const struct bh_run *run, uint64_t address);
 
 #endif

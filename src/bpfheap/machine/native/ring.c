@@ -5,6 +5,7 @@
  * Headers lie where programs write: one that leads further than was reserved takes all of that.
  */
 #include "memory.h"
+#include "region.h"
 #include "ring.h"
 
 #include <errno.h>
@@ -64,6 +65,13 @@ void bh_ring_finish(void *record, bool submit)
 	uint32_t size = atomic_load_explicit(head, memory_order_relaxed) & ~BUSY;
 
 	atomic_store_explicit(head, submit ? size | DONE : size | DISCARD, memory_order_release);
+}
+
+uint64_t bh_ring_record_at(const struct bh_core *core, uint64_t address)
+{
+	void *found = bh_region_at(bh_region_of(core), address - HEADER, HEADER, BH_VACANT);
+
+	return found && address % 8 == 0 ? (uintptr_t)found + HEADER : 0;
 }
 
 uint64_t bh_ring_unread(const struct bh_map *map)

@@ -16,6 +16,8 @@ int bh_ring_create(struct bh_map *map);
 /* A record of `size` bytes, or NULL: what is reserved is neither read nor passed by. */
 void *bh_ring_reserve(struct bh_map *map, uint64_t size);
 void bh_ring_finish(void *record, bool submit);
+/* Where a record may begin that a hardened program gives, as the core reaches it; 0 if there can be none. */
+uint64_t bh_ring_record_at(const struct bh_core *core, uint64_t address);
 uint64_t bh_ring_unread(const struct bh_map *map);
 /* The oldest record that is finished: its size, or -1 if there is none. `consume` goes past it. */
 int64_t bh_ring_peek(struct bh_map *map, const void **data);
