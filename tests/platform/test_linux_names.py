@@ -59,7 +59,7 @@ def test_families_are_of_helpers_that_are_missing() -> None:
 
 @pytest.mark.parametrize(
     ("number", "name"),
-    [(172, "bpf_timer_cancel#172"), (1, None), (0, None), (212, None), (-1, None)],
+    [(172, None), (1, None), (0, None), (212, None), (-1, None)],
 )
 def test_missing_helpers(number: int, name: str | None) -> None:
     assert missing_helper(number) == name

@@ -111,7 +111,7 @@ def obj(tmp_path_factory: pytest.TempPathFactory) -> ObjectSpec:
         ("nonnull", None, ""),
         ("context", None, ""),
         ("no_context", "invalid args into func#1 ('length')", "R1 expected pointer to ctx"),
-        ("passing_arena", "bpfheap does not know tag arg:arena, which arg#0 of in_arena() has", ""),
+        ("passing_arena", "Caller passes invalid args into func#1 ('in_arena')", ""),
         ("without_result", "invalid args into func#1 ('nothing')", "doesn't return scalar"),
     ],
 )

@@ -81,5 +81,5 @@ def test_any_compiler_makes_the_same_mistakes(source: Path) -> None:
 
 def test_the_example_of_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
-    for name in ("bounds/index_one_too_high", "unsupported/helper_unknown"):
+    for name in ("bounds/index_one_too_high", "unsupported/kfunc_of_a_family"):
         assert indent((FOLDER / f"{name}.txt").read_text(), "    ") in page

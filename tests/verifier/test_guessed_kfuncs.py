@@ -66,7 +66,7 @@ PROGRAMS = [
     (SLEEPS, "r1 = 0\ncall kfunc made_up_loop", UNSUPPORTED, "nothing tells what call is called"),
     (SLEEPS, TASK + "call kfunc made_up_put", UNSUPPORTED, "who owns an object"),
     (SLEEPS, "call kfunc made_up_irq_save", UNSUPPORTED, "begin or end a section"),
-    (SLEEPS, "call kfunc bpf_wq_made_up", UNSUPPORTED, "timers and work queues are not there yet"),
+    (SLEEPS, "call kfunc bpf_task_work_made_up", UNSUPPORTED, "task work are not there yet"),
     (SLEEPS, "call kfunc made_up_untagged", UNSUPPORTED, "does not know kfunc made_up_untagged"),
     (SLEEPS, "call kfunc made_up_nowhere", UNSUPPORTED, "does not know kfunc made_up_nowhere"),
     # Where it is not reached.

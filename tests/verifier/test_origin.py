@@ -21,7 +21,7 @@ _STATIC = (
     "the call stack of", "combined stack size", "tracing progs cannot use",
 )  # fmt: skip
 #: The same, within the message.
-_STATIC_WORDS = ("selects", "cannot hold maps")
+_STATIC_WORDS = ("selects", "cannot hold maps", "referenced anywhere")
 _LONGEST = 1_000
 _ALL = cases()
 _REJECTED = [case for case in _ALL if case.expected["verdict"] == "reject"]

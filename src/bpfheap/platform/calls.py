@@ -1017,7 +1017,7 @@ class Family:
 
 
 LEFT_OUT: tuple[Family, ...] = (
-    Family("work of tasks", frozenset(), ("bpf_task_work_",)),
+    Family("items of task work", frozenset(), ("bpf_task_work_",)),
     Family("sessions of probes", frozenset(), ("bpf_session_",)),
 )  # fmt: skip
 
