@@ -509,6 +509,7 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
     if step.name == "cmpxchg":
         readable(env, st, 0)
     _check_atomic(step.dst, dst, "stores into")
+    size = step.size
     if dst.kind == ARENA and step.shape.op.fetch and step.name in _LOOPS_OF_JIT:
         # They are loops around a comparison there, which no exception table has.
         raise Reject(
@@ -517,7 +518,6 @@ def _atomic(env: Env, st: State, step: Step) -> i64:
             register=step.dst,
             hint="use a loop of cmpxchg, or do without the old value",
         )
-    size = step.size
     check_aligned(step.dst, dst, step.off, size)
     fetched = -1
     if step.op.fetch:
