@@ -212,7 +212,7 @@ def test_a_rejected_program_does_not_run(cli: Cli, tmp_path: Path) -> None:
 def test_a_program_that_is_not_known_does_not_run(cli: Cli, tmp_path: Path) -> None:
     source = tmp_path / "trie.bpf.c"
     source.write_text(
-        "#include <bpfheap.h>\nstruct { __uint(type, BPF_MAP_TYPE_USER_RINGBUF); "
+        "#include <bpfheap.h>\nstruct { __uint(type, BPF_MAP_TYPE_STRUCT_OPS); "
         '__uint(max_entries, 1); __type(key, __u64); __type(value, __u64); } m SEC(".maps");\n'
         'extern int CONFIG_HZ __attribute__((section(".kconfig")));\n'
         'SEC("tc") int p(void *c) { __u64 k = CONFIG_HZ; return !bpf_map_lookup_elem(&m, &k); }\n'
@@ -220,9 +220,9 @@ def test_a_program_that_is_not_known_does_not_run(cli: Cli, tmp_path: Path) -> N
     result = cli("run", source, "--json", "--kconfig", "none")
     assert result.code == 4
     assert result.json["error"]["type"] == "Unsupported"
-    assert result.json["error"]["missing"] == ["CONFIG_HZ", "USER_RINGBUF"]
+    assert result.json["error"]["missing"] == ["CONFIG_HZ", "STRUCT_OPS"]
     assert f"{source}:4: bpfheap does not know CONFIG_HZ" in result.err
-    assert "    USER_RINGBUF\n" in result.err
+    assert "    STRUCT_OPS\n" in result.err
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ _BUG = "Linux stops at a check of its own, and says that this is a bug of the ve
 _ARGUMENTS = "Linux looks at all arguments before it asks whether the map is one for the call"
 _BOUND = "less is known of the number than in Linux, or more, so that it is at another bound"
 _LIMIT = "the case has a limit of its own, and the message names it"
-_CALLED = "Linux asks where a function is called whether it may sleep, and not only where it does"
 #: Where the words are others: what cases are called, the numbers of their variants, and why.
 OTHERWISE: tuple[tuple[str, tuple[int, ...], str], ...] = (
+    ("arenas: elements of an arena", (1,), _ARGUMENTS),
     ("classic_loads: in a callback", (0,), _BUG),
     (
         "classic_loads: what a function leaves undone where the packet is too short", (1, 2),
@@ -48,11 +48,10 @@ OTHERWISE: tuple[tuple[str, tuple[int, ...], str], ...] = (
     ("ring_records: a record given to another helper", (2,), "records have other numbers"),
     ("ringbuf: lookup_in_ring", (), _ARGUMENTS),
     ("signed_fills: the number that was stored", (7,), _BOUND),
-    ("sleeping: never_in_tc", (), _CALLED),
-    ("sleeping: never_in_xdp", (), _CALLED),
     ("socket_maps: what programs do not do with maps of sockets", (1, 3, 8, 10), _ARGUMENTS),
     ("sockets: sockets in maps", (2, 8), "to Linux they are values until they are not NULL"),
     ("sockets: sockets put into maps", (3,), _ARGUMENTS),
+    ("struct_ops: writes_behind_a_state", (), "Linux has words of its own for the tests' struct"),
     ("tail_calls: from_callback", (), _BUG),
     (
         "tracing_helpers: the context of what is traced", (10, 11, 12),

@@ -315,7 +315,8 @@ struct bpf_iter_num {
 
 struct bpf_iter_num;
 
-#if !defined(__VMLINUX_H__) && !defined(BPF_F_BEFORE)
+/* linux/bpf.h has it since Linux 5.19. */
+#if !defined(__VMLINUX_H__) && !defined(BPF_F_XDP_HAS_FRAGS)
 struct bpf_dynptr {
 	__u64 __opaque[2];
 } __attribute__((aligned(8)));
@@ -399,7 +400,7 @@ extern void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock,
 /* ---------------------------------------------------------------------- work queues */
 
 /* As timers are: a field of a map's values, whose function a thread of the kernel calls. */
-#ifndef __VMLINUX_H__
+#if !defined(__VMLINUX_H__) && !defined(BPF_F_PREORDER)
 struct bpf_wq {
 	__u64 __opaque[2];
 } __attribute__((aligned(8)));

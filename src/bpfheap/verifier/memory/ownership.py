@@ -175,6 +175,8 @@ def kptr_at(n: int, reg: Reg, call: str) -> Kptr:
     if field is None:
         plain = layout.plain.get(offset)
         message = f"off={offset} doesn't point to kptr"
+        if not layout.kptrs:
+            message = f"R{n} has no valid kptr"
         if plain is not None:
             raise Reject(
                 message,
