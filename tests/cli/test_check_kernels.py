@@ -77,6 +77,7 @@ def test_matrix_in_json(cli: Cli, source: Path) -> None:
         (["--kernel", "x"], "x is no release of Linux"),
         (["--kernel", "99.1"], "bpfheap knows Linux up to 6.18, not 99.1"),
         (["--kernels", "6.1,"], " is no release of Linux"),
+        (["--forbid", "bpf_ktime_get_tai"], "did you mean bpf_ktime_get_tai_ns"),
         (["--tolerance", "3"], "--tolerance is of --compare"),
         (["--compare", "/no/such"], "cannot be read"),
         (["--save", "/no/such/file"], "cannot be written"),
@@ -86,6 +87,19 @@ def test_wrong_usage(cli: Cli, source: Path, options: list[str], message: str) -
     result = cli("check", source, *NONE, *options)
     assert result.code == 2
     assert message in result.err
+
+
+def test_what_a_kernel_has_not(cli: Cli, source: Path) -> None:
+    """Linux has the same words for a helper that its configuration leaves out."""
+    assert cli("check", source, *NONE, "--forbid", "bpf_tcp_send_ack").code == 0
+    options = ("--forbid", "bpf_ktime_get_tai_ns", "--forbid", "bpf_preempt_disable")
+    result = cli("check", source, *NONE, *options, "--kernels", "6.1", "--json")
+    assert result.code == 1
+    fine, newer = result.json["programs"]
+    assert fine["verdict"] == "accept"
+    said = "program of this type cannot use helper bpf_ktime_get_tai_ns#208"
+    assert newer["error"]["message"] == said
+    assert newer["kernels"]["6.1"]["error"]["message"] == said
 
 
 def saved(path: Path) -> Any:

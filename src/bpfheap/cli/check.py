@@ -35,9 +35,11 @@ from bpfheap.cli.inputs import (
     expand,
 )
 from bpfheap.cli.kernels import (
+    Forbid,
     KernelRelease,
     KernelReleases,
     OnRelease,
+    forbidden,
     print_matrix,
     releases,
 )
@@ -122,6 +124,8 @@ class _Wanted:
     before: Baseline | None = None
     #: Per cent of instructions.
     tolerance: float | None = None
+    #: Calls that the kernel has not.
+    forbidden: frozenset[str] = frozenset()
 
 
 def _targets(kernel: Vmlinux, wanted: tuple[Release, ...]) -> list[Target]:
@@ -159,6 +163,7 @@ def check(
     kconfig: KernelConfig = None,
     kernel: KernelRelease = None,
     kernels: KernelReleases = None,
+    forbid: Forbid = None,
     against: Against = None,
     save: Save = None,
     compare: Compare = None,
@@ -207,6 +212,7 @@ def check(
             save,
             before,
             tolerance,
+            forbidden(forbid),
         )
         code = _check_all(files, compiling, wanted, json=json)
     if code:
@@ -296,7 +302,9 @@ def _check(
     obj, *others = map(wanted.settings.applied, object_specs(path, wanted.targets, compiling))
     remark(obj)
     names.update(obj.programs)
-    options = Options(log=wanted.log is not None, log_level=wanted.log or 2)
+    options = Options(
+        log=wanted.log is not None, log_level=wanted.log or 2, forbidden=wanted.forbidden
+    )
     found = []
     for program in obj.programs.values():
         if wanted.program not in (None, program.name):
@@ -310,7 +318,7 @@ def _check(
         if wanted.kernel is not None:
             answer = said(wanted.kernel, obj, program, log=wanted.log is not None)
         on = tuple(
-            OnRelease(release, verify(other, other.programs[program.name]))
+            OnRelease(release, verify(other, other.programs[program.name], options))
             for release, other in zip(wanted.releases, others, strict=True)
         )
         found.append(_Checked(program, verdict, known, answer, on))

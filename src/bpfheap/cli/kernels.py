@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bpfheap.cli.output import plain, say
-from bpfheap.platform.linux import NEWEST, Release
+from bpfheap.errors import UsageError, among
+from bpfheap.platform.calls import CALL_BY_NAME
+from bpfheap.platform.linux import NEWEST, Release, kfunc_since
 from bpfheap.platform.releases import LONG_TERM, shown
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import VerdictKind
@@ -40,6 +42,18 @@ KernelReleases = Annotated[
 ]
 
 
+Forbid = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--forbid",
+        metavar="NAME",
+        help="A helper or kfunc that the kernel has not, as it is configured without it or locked "
+        "down, such as bpf_override_return. May be repeated.",
+        show_default=False,
+    ),
+]
+
+
 class OnRelease(NamedTuple):
     """What is said of a program on a release."""
 
@@ -55,6 +69,15 @@ def releases(text: str | None) -> tuple[Release, ...]:
         return LONG_TERM
     found = [release_named(one.strip()) for one in text.split(",")]
     return tuple(sorted(set(found)))
+
+
+def forbidden(names: list[str] | None) -> frozenset[str]:
+    """What --forbid names. Raises UsageError for what is no helper or kfunc."""
+    found = frozenset(names or ())
+    for name in found:
+        if name not in CALL_BY_NAME and kfunc_since(name) is None:
+            raise UsageError(f"--forbid {name} names no call", hint=among(CALL_BY_NAME, name))
+    return found
 
 
 def to_json(said: tuple[OnRelease, ...]) -> dict[str, Any]:

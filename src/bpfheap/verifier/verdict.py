@@ -36,6 +36,8 @@ class Options:
     matter there later, as in Linux? That is one of its holes. To tell why verdicts differ.
     `pruned`: may a path end where a stored state subsumes it? Without, every path is walked to its
     end, but for loops that the kernel drives, which are unrolled a few times. For tests, too.
+    `forbidden`: helpers and kfuncs, by name, that the kernel which is meant has not, because of its
+    configuration or because it is locked down.
     `observe`: called before each instruction, with its slot and the state, which the walk will go
     on to change.
     """
@@ -51,6 +53,7 @@ class Options:
     stored_often: bool = False
     as_linux: bool = False
     pruned: bool = True
+    forbidden: frozenset[str] = frozenset()
     observe: Callable[[int, State], None] | None = field(default=None, compare=False)
 
 

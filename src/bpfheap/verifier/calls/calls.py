@@ -642,6 +642,13 @@ def _allowed(env: Env, step: Step) -> _Allowed:
     """Raises Reject."""
     call = _row(env, step)
     release.check_call(call.name, call.number, env.release)
+    if call.name in env.options.forbidden:
+        raise Reject(
+            f"program of this type cannot use helper {call.title}"
+            if call.number is not None
+            else f"calling kernel function {call.name} is not allowed",
+            hint="the kernel is said to forbid it",
+        )
     by_prototype = call.ret is Ret.PROTOTYPE or Arg.PROTOTYPE in call.args
     if by_prototype:
         kfuncs.check_call(env, call)
