@@ -21,7 +21,7 @@ from bpfheap.btf.raw import open_types
 from bpfheap.errors import BpfheapError, BtfError, UsageError
 from bpfheap.kconfig import Kconfig
 from bpfheap.kept import Shelf
-from bpfheap.platform.linux import NEWEST, Release, release_of
+from bpfheap.platform.linux import NEWEST, Release, release_of, shown
 
 VMLINUX: Final = Path("/sys/kernel/btf/vmlinux")
 KALLSYMS: Final = Path("/proc/kallsyms")
@@ -181,7 +181,7 @@ class Vmlinux:
 
 def release_named(text: str) -> Release:
     """ "6.1" as (6, 1). Raises UsageError for what is no release, or one that is not known."""
-    newest = f"{NEWEST[0]}.{NEWEST[1]}"
+    newest = shown(NEWEST)
     try:
         release = release_of(text)
     except ValueError as error:

@@ -18,10 +18,11 @@ from bpfheap.platform.linux import (
     map_type_since,
     program_type_since,
     release_of,
+    shown,
 )
 from bpfheap.platform.maps import ALLOCATOR_NUMBER, MAP_TYPES
 from bpfheap.platform.programs import PROGRAM_TYPES, AttachType
-from bpfheap.platform.releases import LONG_TERM, call_since, op_since, section_since, shown
+from bpfheap.platform.releases import LONG_TERM, call_since, op_since, section_since
 
 
 @pytest.mark.parametrize(

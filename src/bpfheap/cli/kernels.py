@@ -11,8 +11,8 @@ from rich.table import Table
 from bpfheap.cli.output import plain, say
 from bpfheap.errors import UsageError, among
 from bpfheap.platform.calls import CALL_BY_NAME
-from bpfheap.platform.linux import NEWEST, Release, kfunc_since
-from bpfheap.platform.releases import LONG_TERM, shown
+from bpfheap.platform.linux import NEWEST, Release, kfunc_since, shown
+from bpfheap.platform.releases import LONG_TERM
 from bpfheap.spec import ProgramSpec
 from bpfheap.verifier import VerdictKind
 from bpfheap.verifier.verdict import Verdict

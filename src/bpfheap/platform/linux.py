@@ -283,6 +283,11 @@ def release_of(text: str) -> Release:
     return int(found[1]), int(found[2])
 
 
+def shown(release: Release) -> str:
+    """ "6.1" of (6, 1)."""
+    return f"{release[0]}.{release[1]}"
+
+
 def _each(grouped: Mapping[str, str]) -> Iterator[tuple[str, Release]]:
     for release, names in grouped.items():
         for name in names.split():

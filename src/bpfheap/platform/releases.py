@@ -22,13 +22,10 @@ from bpfheap.platform.programs import program_type, section_def
 
 __all__ = [
     "LONG_TERM",
-    "NEWEST",
-    "Release",
     "Rule",
     "call_since",
     "op_since",
     "section_since",
-    "shown",
 ]
 
 #: Releases that are maintained for years, and that of all tables here.
@@ -74,11 +71,6 @@ class Rule(Enum):
 #: The types of programs whose attach type Linux looks at when it loads them
 #: (bpf_prog_load_check_attach), by number.
 _ATTACHED: Final = frozenset({8, 9, 18, 21, 25, 26, 29, 30, 32})
-
-
-def shown(release: Release) -> str:
-    """ "6.1" of (6, 1)."""
-    return f"{release[0]}.{release[1]}"
 
 
 def op_since(op: Op) -> Release:

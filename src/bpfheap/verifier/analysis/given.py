@@ -15,6 +15,7 @@ from bpfheap.verifier.analysis.cfg import (
     CALL,
     CALL_LOCAL,
     CALL_REG,
+    CAST,
     END,
     LDDW,
     LEGACY,
@@ -33,9 +34,6 @@ Reads = frozenset[Bytes] | None
 #: Of r1 to r5.
 Summary = tuple[Reads, Reads, Reads, Reads, Reads]
 
-NOTHING: Final[frozenset[Bytes]] = frozenset()
-#: Of a function of which nothing is known.
-ANYTHING: Final[Summary] = (None, None, None, None, None)
 _ARGS: Final = range(1, 6)
 #: An offset that is not known.
 _SOMEWHERE: Final = 1 << 40
@@ -79,8 +77,7 @@ class Given:
     `own`: the place of the slot of the function's own stack that a step accesses as a whole, None
     for a part or one of several, -1 for none: what it accesses is elsewhere. `hands_over`: may a
     function that is called there reach the own stack? `read_by`: how many bytes a helper or kfunc
-    reads through each argument, None for so many as there are; None for one that does what is not
-    known.
+    reads through an argument, None for so many as there are.
     """
 
     def __init__(
@@ -88,7 +85,7 @@ class Given:
         summaries: dict[int, Summary],
         own: Callable[[Step], int | None],
         hands_over: Callable[[Step], bool],
-        read_by: Callable[[Step], Iterable[tuple[int, int | None]] | None],
+        read_by: Callable[[Step, int], int | None],
         slots_from: int,
     ) -> None:
         self._summaries = summaries
@@ -112,7 +109,7 @@ class Given:
         kind = step.shape.tag
         if kind == MOV and step.with_reg and step.width == 64 and not step.sx:
             return _set(before, step.dst, before.get(step.src, _NONE))
-        if kind in (MOV, LDDW):
+        if kind in (MOV, LDDW, CAST):
             return _set(before, step.dst, _NONE)
         if kind in (ALU, NEG, END):
             return self._computed(step, before)
@@ -132,8 +129,7 @@ class Given:
         if kind in (CALL, CALL_LOCAL, CALL_REG, LEGACY):
             self._called(step, before)
             return {place: held for place, held in before.items() if place >= 6}
-        written = step.writes
-        return before if written is None else _set(before, written, before.get(written, _NONE))
+        return before
 
     def _computed(self, step: Step, before: Known) -> Known:
         held = before.get(step.dst, _NONE)
@@ -165,30 +161,24 @@ class Given:
         if self._hands_over(step):
             # Through the own stack the callee may reach what is stored there.
             self._escape(_all(held for at, held in before.items() if at >= self._slots_from))
-        given = {n: before[n] for n in _ARGS if before.get(n)}
-        if not given:
+        summary = self._summaries.get(step.target) if step.shape.tag == CALL_LOCAL else None
+        for n in _ARGS:
+            held = before.get(n, _NONE)
+            if held:
+                self._given_away(step, n, held, summary)
+
+    def _given_away(self, step: Step, n: int, held: Pointers, summary: Summary | None) -> None:
+        """Argument `n` of a call; the callee's `summary`, None for one that has none."""
+        ranges = None if summary is None else summary[n - 1]
+        if ranges is not None:
+            for low, high in ranges:
+                self._read(held, low, high - low + 1)
             return
-        kind = step.shape.tag
-        if kind == CALL_LOCAL and step.target in self._summaries:
-            reads = self._summaries[step.target]
-            for n, held in given.items():
-                ranges = reads[n - 1]
-                if ranges is None:
-                    self._escape(held)
-                    continue
-                for low, high in ranges:
-                    self._read(held, low, high - low + 1)
-            return
-        by_call = self._read_by(step) if kind == CALL else None
-        if by_call is None:
-            self._escape(_all(given.values()))
-            return
-        for n, size in by_call:
-            if n in given:
-                if size is None:
-                    self._escape(given[n])
-                else:
-                    self._read(given[n], 0, size)
+        size = self._read_by(step, n) if step.shape.tag == CALL else None
+        if size is None:
+            self._escape(held)
+        else:
+            self._read(held, 0, size)
 
     def _read(self, held: Pointers, off: int, size: int) -> None:
         for n, at in held:

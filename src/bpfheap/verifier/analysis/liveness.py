@@ -233,9 +233,7 @@ class _Function:
                     continue
                 if n not in self.bases[step.slot]:
                     continue
-                if size == AS_LONG_AS_NEXT:
-                    size = self._length(step, n + 1)
-                live |= self._read_through(step, n, size)
+                live |= self._read_through(step, n, self._by_kfunc(step, n, size))
             return live
         if row.makes is not None:
             live = self._set_up(step, 1 + row.args.index(Arg.NEW_DYNPTR), live)
@@ -256,7 +254,7 @@ class _Function:
     def summary(self) -> Summary:
         """What the function reads through its arguments."""
         given = Given(
-            self.summaries, self._own_slot, self._hands_over, self._reads_of_call, _IN_STACK
+            self.summaries, self._own_slot, self._hands_over, self._read_by_call, _IN_STACK
         )
         self._forward(given.begin(), given.after, either)
         return given.summary()
@@ -266,26 +264,25 @@ class _Function:
         base = self.bases[step.slot].get(step.src if step.shape.tag == LOAD else step.dst)
         return -1 if base is None else _whole_slot(base, step)
 
-    def _reads_of_call(self, step: Step) -> Iterator[tuple[int, int | None]] | None:
+    def _read_by_call(self, step: Step, n: int) -> int | None:
         """See Given."""
         row = step.row
         if row is None or step.loop == CALLBACK_LOOP or row.callback:
             return None
         if _PROTOTYPE in row.args:
             reads = self.kfunc_reads(row.name)
-            return None if reads is None else self._reads_of_kfunc(step, reads)
-        return (
-            (n, self._size(step, row, n)) for n, arg in enumerate(row.args, 1) if arg not in _UNREAD
-        )
+            if reads is None:
+                return None
+            return self._by_kfunc(step, n, reads[n - 1]) if n <= len(reads) else 0
+        if n > len(row.args) or row.args[n - 1] in _UNREAD:
+            return 0
+        return self._size(step, row, n)
 
-    def _reads_of_kfunc(
-        self, step: Step, reads: Sequence[int | None]
-    ) -> Iterator[tuple[int, int | None]]:
-        for n, size in enumerate(reads, 1):
-            if size == AS_LONG_AS_NEXT:
-                yield n, self._length(step, n + 1)
-            else:
-                yield n, DYNPTR_SIZE if size == SETS_UP else size
+    def _by_kfunc(self, step: Step, n: int, size: int | None) -> int | None:
+        """How many bytes a kfunc reads through argument `n`, of which its prototype says that."""
+        if size == AS_LONG_AS_NEXT:
+            return self._length(step, n + 1)
+        return DYNPTR_SIZE if size == SETS_UP else size
 
     def _read_by_callee(self, step: Step) -> int:
         """The slots that a function of the program may read through what it is given, and through

@@ -7,9 +7,9 @@ are reached.
 from __future__ import annotations
 
 from bpfheap.isa import ControlFlow, Kind, Op
-from bpfheap.platform.linux import NEWEST, Release, map_type_since
+from bpfheap.platform.linux import NEWEST, Release, map_type_since, shown
 from bpfheap.platform.maps import BY_NUMBER
-from bpfheap.platform.releases import Rule, call_since, op_since, section_since, shown
+from bpfheap.platform.releases import Rule, call_since, op_since, section_since
 from bpfheap.spec import MapSpec, ObjectSpec, ProgramSpec
 from bpfheap.verifier.analysis.cfg import Cfg
 from bpfheap.verifier.reject import Reject
@@ -103,8 +103,5 @@ def _said(op: Op, imm: int) -> str:
 
 def _to_compile(op: Op) -> str:
     """Compilers write some for newer CPUs alone."""
-    if op.kind in (Kind.ALU, Kind.END, Kind.MOV, Kind.LOAD) and not op.atomic:
-        return "; compile with -mcpu=v3"
-    if op.flow is ControlFlow.JUMP:
-        return "; compile with -mcpu=v3"
-    return ""
+    written = op.kind in (Kind.ALU, Kind.END, Kind.MOV, Kind.LOAD) and not op.atomic
+    return "; compile with -mcpu=v3" if written or op.flow is ControlFlow.JUMP else ""

@@ -229,7 +229,8 @@ def sliced(env: Env, st: State, meta: Meta, row: Kfunc) -> Reg:
     dynptr = meta.dynptr
     assert dynptr is not None
     readonly = KfuncFlag.READS_SLICE in row.flags
-    if not readonly and not _writes_packets(env):
+    # may_access_direct_pkt_data, of a write
+    if not readonly and not env.type.writes_packet:
         raise Reject(
             "the prog does not allow writes to packet data",
             hint=f"{env.type.name} programs write no packets: use bpf_dynptr_slice()",
@@ -249,8 +250,3 @@ def sliced(env: Env, st: State, meta: Meta, row: Kfunc) -> Reg:
         memory: Mem = buffer.what
         ref, slice_ = buffer.ref, slice_._replace(buffers=memory.buffers, dynptr=memory.dynptr)
     return Reg(MEM, ZERO_OFFSET, 0, 0, ref, slice_)
-
-
-def _writes_packets(env: Env) -> bool:
-    """may_access_direct_pkt_data, of a write"""
-    return env.type.writes_packet

@@ -59,6 +59,7 @@ from bpfheap.verifier.state.state import (
     MAX_VAR,
     MEM,
     OBJECT,
+    OPAQUE,
     PACKET,
     PACKET_END,
     PACKET_META,
@@ -129,7 +130,7 @@ class StackMemory(Obligations):
             return low, high
         slot = frame.stack.get(low >> 3)
         if slot is not None:
-            if slot.kinds[0] in _OPAQUE:
+            if slot.kinds[0] in OPAQUE:
                 raise _nothing_to_read(slot, n, f"off {low}+0 size {size}")
             spilled = slot.reg
             if (
@@ -194,16 +195,12 @@ def within_stack(n: i64, reg: Reg, off: i64, size: i64, what: str) -> Start:
     return low, high
 
 
-#: What the kernel keeps on the stack of a program: bytes of these kinds.
-_OPAQUE = frozenset({ITER, IN_DYNPTR, IRQ})
-
-
 def _check_readable(frame: FuncState, n: i64, reg: Reg, low: i64, high: i64, size: i64) -> None:
     """What iterators, dynptrs and flags for interrupts hold is the kernel's. Raises Reject."""
     at: i64 = low >> 3
     while at <= (high + size - 1) >> 3:
         slot = frame.stack.get(at)
-        if slot is not None and slot.kinds[0] in _OPAQUE:
+        if slot is not None and slot.kinds[0] in OPAQUE:
             byte = max(at * 8 - low, 0)
             begin = f"off {low}" if reg.scalar.is_const else f"var_off {bits_text(reg.scalar)}"
             raise _nothing_to_read(slot, n, f"R{n} {begin}+{byte} size {size}")

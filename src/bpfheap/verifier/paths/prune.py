@@ -21,9 +21,6 @@ from bpfheap.verifier.paths.widening import Widening
 from bpfheap.verifier.reject import Reject
 from bpfheap.verifier.state.state import (
     ARENA,
-    IN_DYNPTR,
-    IRQ,
-    ITER,
     ITERATOR,
     KERNEL,
     MAP_KEY,
@@ -31,6 +28,7 @@ from bpfheap.verifier.state.state import (
     MAX_VAR,
     MEM,
     MISC,
+    OPAQUE,
     PACKET,
     PACKET_META,
     SCALAR,
@@ -71,9 +69,8 @@ EXACT: Final = 2
 
 #: Below all slots.
 _ALL_SLOTS: Final = -65
-#: Bytes of stack in which nothing can be read, and those that have to be the same again.
-_OPAQUE = frozenset({ITER, IN_DYNPTR, IRQ})
-_OWN = _OPAQUE | {ZERO}
+#: Bytes of stack that have to be the same again.
+_OWN = OPAQUE | {ZERO}
 #: Pointers whose range of offsets may shrink.
 _RANGED = frozenset({MAP_VALUE, MAP_KEY, MEM})
 
@@ -556,7 +553,7 @@ def _subsumes_bytes(old: bytes, new: bytes | None) -> bool:
     while i < 8:
         was = old[i]
         now = MISC if new is None else new[i]
-        if was != now and (was in _OWN or (was == SPILL and now in _OPAQUE)):
+        if was != now and (was in _OWN or (was == SPILL and now in OPAQUE)):
             return False
         i += 1
     return True

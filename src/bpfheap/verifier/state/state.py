@@ -420,6 +420,9 @@ ALL_ITER = bytes([ITER]) * 8
 ALL_DYNPTR = bytes([IN_DYNPTR]) * 8
 ALL_IRQ = bytes([IRQ]) * 8
 
+# What the kernel keeps on the stack of a program: bytes of these kinds.
+OPAQUE: Final = frozenset({ITER, IN_DYNPTR, IRQ})
+
 
 class Slot:
     """Eight bytes of stack. Immutable.
